@@ -1,0 +1,80 @@
+"""Answer <-> bytes. Pure; never pickle.
+
+An entry is a header and a body. The header says what _coherence.py needs to decide
+(snapshot, times), so that an entry which may not be served is never decoded. The body
+is the parsed answer in MessagePack by msgspec: it keeps str and bytes apart as
+botocore's answers do, decodes into fresh objects, can hold nothing but data, and is
+the fastest of the safe ones (benchmarks/codec.py).
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from botocache._errors import CodecError
+
+VERSION = 1
+"""Of the layout below; an entry of any other version is not read."""
+
+_HEADER = struct.Struct("<BBdd")
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The header of an entry, and where its body begins.
+
+    snapshot: the generations of its tags when its read was sent.
+    stored_at, expires_at: seconds on the store's clock.
+    """
+
+    snapshot: tuple[int, ...]
+    stored_at: float
+    expires_at: float
+    raw: bytes
+    body_at: int
+
+    def body(self) -> Any:
+        """Decode the body into objects that nobody else has.
+
+        Raises CodecError when it is not MessagePack.
+        """
+        try:
+            return _decoder.decode(memoryview(self.raw)[self.body_at :])
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise CodecError(f"entry body cannot be decoded: {error}") from error
+
+
+def encode(
+    body: Any, snapshot: tuple[int, ...], stored_at: float, expires_at: float
+) -> bytes:
+    """Return the entry's bytes.
+
+    Raises CodecError when `body` holds something that is not plain data.
+    """
+    try:
+        packed = _encoder.encode(body)
+    except (TypeError, OverflowError, RecursionError, UnicodeEncodeError) as error:
+        raise CodecError(f"answer cannot be encoded: {error}") from error
+    return b"".join(
+        (
+            _HEADER.pack(VERSION, len(snapshot), stored_at, expires_at),
+            struct.pack(f"<{len(snapshot)}Q", *snapshot),
+            packed,
+        )
+    )
+
+
+def decode(raw: bytes) -> Entry:
+    """Read an entry's header. Raises CodecError when `raw` is not one of ours."""
+    try:
+        version, count, stored_at, expires_at = _HEADER.unpack_from(raw)
+        if version != VERSION:
+            raise CodecError(f"entry has version {version}, not {VERSION}")
+        snapshot = struct.unpack_from(f"<{count}Q", raw, _HEADER.size)
+    except struct.error as error:
+        raise CodecError(f"entry header cannot be read: {error}") from error
+    return Entry(snapshot, stored_at, expires_at, raw, _HEADER.size + 8 * count)

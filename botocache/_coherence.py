@@ -1,0 +1,129 @@
+"""The laws of coherence: what may be served, what may be filled, what a write changes.
+
+Pure: no I/O, clock, randomness or logging; those come in as arguments.
+
+Theory of operation
+-------------------
+A *tag* names something that a write can change. Each tag has, in the store that
+processes share, two words: its *generation*, an opaque random 64-bit value, and the
+moment until which it is on *hold-off*. An entry carries its *snapshot*: the
+generations that its tags had before its read was sent.
+
+    An entry is served only while its snapshot equals the generations of now.
+
+A write replaces the generations of its tags twice. Before it is sent, so that no
+entry from before can be served once it has begun; and after it, whatever came of it,
+so that no read that was under way meanwhile leaves an entry that can be served. A
+generation is never reused. Hence an entry that is served proves that no write to its
+tags began or ended between its read's start and now: it is as new as the last write
+that completed before the present read began. Nothing is searched for or deleted, and
+losing a generation (eviction, restart, a removed directory) can only cost a miss.
+
+Hold-off covers the two cases in which replacing generations is not enough:
+
+- DynamoDB's own reads lag. An eventually consistent read that is sent just after a
+  write may still see the old item, with a snapshot that stays current. So nothing
+  that depends on a tag is filled until `settle` seconds after the write's end.
+- A writer may die between DynamoDB's commit and its second eviction. So nothing is
+  filled until `write_window` seconds after the write's begin.
+
+The second eviction shortens the hold-off from `write_window` to `settle` only when it
+finds the very generation that the first one left: then nobody else has begun or ended
+a write since. It never goes below what it found before the first one, because that
+may belong to a writer that began earlier and is still under way. And it does so only
+when DynamoDB answered: a request that timed out may still land.
+
+Where the two words are memory shared between processes, a writer stores the hold-off
+first and the generation second, and a reader looks at the generation first and the
+hold-off second. So a reader that got the new generation also sees the hold-off that
+came with it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+LONGEST_HOLD_OFF = 3600.0
+"""Seconds. A hold-off that lies further ahead than this can only be damage."""
+
+
+class TagState(NamedTuple):
+    """What a store holds of one tag.
+
+    generation: opaque, random, 64 bits.
+    held_until: seconds on the store's clock; 0.0 when the tag never was on hold-off.
+    """
+
+    generation: int
+    held_until: float
+
+
+class Mark(NamedTuple):
+    """What a write's first eviction did to one tag, as evidence for the second.
+
+    generation: the one it left there.
+    held_until: the hold-off that it found there.
+    """
+
+    generation: int
+    held_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The answer to a store's `load`.
+
+    entry: the bytes last filled under the key, valid or not; None when absent.
+    snapshot: the generations of the tags, in their order, from before `entry` was
+        looked up.
+    held: whether any of the tags is on hold-off.
+    """
+
+    entry: bytes | None
+    snapshot: tuple[int, ...]
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """The answer to a store's `evict`: a mark per tag, and what was only watched.
+
+    watched: the generations of the tags that were watched, not evicted, in order.
+    """
+
+    marks: tuple[Mark, ...]
+    watched: tuple[int, ...]
+
+
+def next_held_until(
+    found: TagState, now: float, hold_off: float, since: Mark | None
+) -> float:
+    """Return until when a tag is held after an eviction at `now`.
+
+    hold_off: seconds from now that this eviction asks for.
+    since: the mark of the same write's first eviction, when this is its second and
+        DynamoDB answered; else None.
+    """
+    others = found.held_until
+    if since is not None and since.generation == found.generation:
+        others = since.held_until
+    if others - now > LONGEST_HOLD_OFF:
+        others = 0.0
+    return max(others, now + hold_off)
+
+
+def is_held(held_until: float, now: float) -> bool:
+    """Tell whether a tag is on hold-off: nothing that depends on it may be filled."""
+    return 0.0 < held_until - now <= LONGEST_HOLD_OFF
+
+
+def may_serve(
+    snapshot: Sequence[int], current: Sequence[int], expires_at: float, now: float
+) -> bool:
+    """Tell whether an entry with `snapshot` may answer a read that begins now."""
+    return now < expires_at and snapshot == current
+
+
+def may_fill(loaded: Loaded) -> bool:
+    """Tell whether the answer to a read that saw `loaded` may be filled."""
+    return not loaded.held

@@ -1,0 +1,22 @@
+"""The tree of errors.
+
+Only ConfigError ever reaches an application: configuration fails at the start,
+caching never fails a call. The others travel inside, from a store or the codec to
+the failure policy in _cache.py.
+"""
+
+
+class BotocacheError(Exception):
+    """Base of every error that botocache raises."""
+
+
+class ConfigError(BotocacheError, ValueError):
+    """A setting or an install target is wrong; the message says what would be right."""
+
+
+class StoreError(BotocacheError):
+    """A store could not do what it was asked; nothing is known of the outcome."""
+
+
+class CodecError(BotocacheError):
+    """Bytes from a store are not an entry of this version, or were damaged."""

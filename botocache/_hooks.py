@@ -1,0 +1,219 @@
+"""botocore's events <-> Cache. The only file with an event's name in it.
+
+Why these events, and at these places in their order:
+
+- `before-call.dynamodb`, last: everybody who changes the request, or answers it
+  himself (Stubber), has done so. The body is JSON, the same for clients and resources.
+- `after-call.dynamodb.*`, first: boto3's resource layer rewrites the answer in place.
+  A wildcard runs before a handler of one operation, which runs before a service's.
+- `after-call-error.dynamodb.*`: no answer came.
+
+botocore hands one dict, `context`, to all events of a call; the ticket travels in it.
+With Stubber `after-call` comes without `before-call`; when another plugin raises, no
+closing event comes at all. Neither may matter here.
+"""
+
+import os
+import weakref
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+from botocore.credentials import RefreshableCredentials
+from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
+
+from botocache._cache import Cache, Hit, Request
+from botocache._keys import (
+    ANONYMOUS_SCOPE,
+    account_bits,
+    named_scope,
+    origin,
+    principal_scope,
+    role_scope,
+)
+from botocache._plan import may_write
+
+_TICKET = "botocache_ticket"
+_PROBE = "botocache-installed"
+
+
+class Hooks:
+    """The handlers of one installation. They do nothing while `cache` is None.
+
+    That is what makes an installation end everywhere at once: botocore copies handlers
+    to each client that it makes, and nobody can reach all the copies.
+    """
+
+    def __init__(self) -> None:
+        self.cache: Cache | None = None
+        self._handlers = (
+            ("before-call.dynamodb", self._before_call, REGISTER_LAST),
+            ("after-call.dynamodb.*", self._after_call, REGISTER_FIRST),
+            ("after-call-error.dynamodb.*", self._after_call_error, REGISTER_FIRST),
+            (_PROBE, self._installed, REGISTER_FIRST),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Hooks of {self.cache!r}>"
+
+    def register(self, events: Any) -> None:
+        """Register on the emitter of a session or client."""
+        for event, handler, place in self._handlers:
+            if place is REGISTER_FIRST:
+                events.register_first(event, handler)
+            else:
+                events.register_last(event, handler)
+
+    def unregister(self, events: Any) -> None:
+        """Take them off again."""
+        for event, handler, _ in self._handlers:
+            events.unregister(event, handler)
+
+    def register_builtin(self, handlers: list[Any]) -> None:
+        """Add them to the handlers that every new session registers."""
+        handlers.extend(self._handlers)
+
+    def unregister_builtin(self, handlers: list[Any]) -> None:
+        """Take them off again."""
+        for spec in self._handlers:
+            if spec in handlers:
+                handlers.remove(spec)
+
+    # --- events --------------------------------------------------------------------
+
+    def _installed(self, **_: Any) -> "Hooks":
+        return self
+
+    def _before_call(
+        self,
+        *,
+        model: Any,
+        params: Mapping[str, Any],
+        request_signer: Any,
+        context: dict[str, Any],
+        **_: Any,
+    ) -> tuple[AWSResponse, dict[str, Any]] | None:
+        cache = self.cache
+        if cache is None:
+            return None
+        try:
+            url = params["url"]
+            outcome = cache.begin(
+                Request(
+                    model.name,
+                    params["body"],
+                    origin(url, context["client_region"]),
+                    partial(_scope, request_signer, cache.settings.scope),
+                )
+            )
+            if isinstance(outcome, Hit):
+                return _response(url, outcome)
+            if outcome is not None:
+                context[_TICKET] = outcome
+        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
+            cache.give_up(
+                "before_call_failed", error, is_write=may_write(model.name)
+            )
+        return None
+
+    def _after_call(
+        self,
+        *,
+        http_response: Any,
+        parsed: dict[str, Any],
+        context: dict[str, Any],
+        **_: Any,
+    ) -> None:
+        ticket = context.pop(_TICKET, None)
+        if ticket is None or self.cache is None:
+            return
+        status = http_response.status_code
+        metadata = parsed.get("ResponseMetadata", {})
+        # An attempt before this one, or one that ended in a server error, may have
+        # reached DynamoDB and be carried out later.
+        certain = status < 500 and not metadata.get("RetryAttempts")
+        self.cache.finish(ticket, parsed, succeeded=status < 300, certain=certain)
+
+    def _after_call_error(self, *, context: dict[str, Any], **_: Any) -> None:
+        ticket = context.pop(_TICKET, None)
+        if ticket is not None and self.cache is not None:
+            self.cache.fail(ticket)
+
+
+def installed_on(events: Any) -> list[Hooks]:
+    """Return the hooks that are registered on an emitter, active or not."""
+    return [response for _, response in events.emit(_PROBE)]
+
+
+# --- answers -----------------------------------------------------------------------
+
+
+class _NoBody:
+    """The body of a response that never was: whoever reads it finds it empty."""
+
+    def stream(self, **_: Any) -> tuple[bytes, ...]:
+        return ()
+
+
+def _response(url: str, hit: Hit) -> tuple[AWSResponse, dict[str, Any]]:
+    headers = {"x-botocache": "hit", "age": str(int(hit.age))}
+    hit.answer["ResponseMetadata"] = {
+        "RequestId": f"botocache-{hit.key.hex()}",
+        "HTTPStatusCode": 200,
+        "HTTPHeaders": headers,
+        "RetryAttempts": 0,
+    }
+    http = AWSResponse(url, 200, dict(headers), _NoBody())  # type: ignore[arg-type]  # it takes any mapping
+    return http, hit.answer
+
+
+# --- scope -------------------------------------------------------------------------
+
+_OWN_ROLE_METHODS = frozenset({"container-role", "iam-role"})
+"""How botocore says that credentials are those of the process's own, only role."""
+
+_WEB_IDENTITY = "assume-role-with-web-identity"
+
+_scopes: "weakref.WeakKeyDictionary[Any, bytes]" = weakref.WeakKeyDictionary()
+"""Scopes of credentials that refresh themselves: the object stands for one principal
+through all of its rotations."""
+
+
+def _scope(request_signer: Any, setting: str) -> bytes:
+    """Return whose answers a call may be served."""
+    if setting != "auto":
+        return named_scope(setting)
+    credentials = request_signer._credentials  # noqa: SLF001 - no public way from an event
+    if credentials is None:
+        return ANONYMOUS_SCOPE
+    if isinstance(credentials, RefreshableCredentials):
+        scope = _scopes.get(credentials)
+        if scope is None:
+            scope = _scopes[credentials] = _refreshable_scope(credentials)
+        return scope
+    return _static_scope(credentials)
+
+
+def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
+    first_key = credentials.get_frozen_credentials().access_key or ""
+    account = getattr(credentials, "account_id", None) or account_bits(first_key)
+    method = credentials.method
+    if account and method in _OWN_ROLE_METHODS:
+        return role_scope(method, account, "")
+    fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
+    role = getattr(fetcher, "_role_arn", None)
+    if role and method == _WEB_IDENTITY:
+        return role_scope(method, "", role)
+    # Some other role, of which a process may have several: its first key names it.
+    return principal_scope(first_key)
+
+
+def _static_scope(credentials: Any) -> bytes:
+    key: str = credentials.access_key
+    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+    if function and credentials.method == "env":  # its role's keys, new ones by and by
+        account = account_bits(key)
+        if account:
+            return role_scope("lambda", account, function)
+    return principal_scope(key)

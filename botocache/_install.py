@@ -1,0 +1,262 @@
+"""install and uninstall: on a process, a session, a client. The only global state.
+
+Sessions hand their handlers to each client that they make, as a copy. So an
+installation on a session reaches the clients made afterwards; one on the process
+reaches every session made afterwards by botocore's own list of built-in handlers, and
+what exists already by asking the garbage collector for it, because botocore keeps no
+list of sessions or clients.
+"""
+
+import gc
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from botocache._cache import Cache
+from botocache._config import Settings, load_settings
+from botocache._errors import ConfigError
+from botocache.stores import Store, open_store
+
+_lock = threading.Lock()
+_caches: dict[Settings, Cache] = {}
+_stores: dict[tuple[str, str], tuple[Store, int | None]] = {}
+_process: Any = None
+_installed: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+
+
+def install(target: Any = None, **settings: Any) -> Cache:
+    """Answer DynamoDB reads from a cache, and evict what writes change.
+
+    target: None for every session of the process, those made already included; or a
+    boto3 or botocore Session, for the clients made from it afterwards; or a client,
+    a resource or a Table.
+    settings: url, ttl, negative_ttl, tables, namespace, scope, settle, write_window,
+    size_limit; see the documentation of configuration. What is not given comes from
+    `BOTOCACHE_*` variables, the TOML file that `BOTOCACHE_CONFIG` names, or defaults.
+
+    Installing twice is one installation. Never issues a network call, and opens the
+    store on first use only. Raises ConfigError when a setting or the target is wrong,
+    or when the target has the cache already with other settings.
+    """
+    wanted = load_settings(settings, os.environ, sys.platform)
+    with _lock:
+        if target is None:
+            return _install_on_process(wanted, existing=True)
+        return _install_on_target(target, wanted)
+
+
+def install_before_first_session() -> None:
+    """Install on a process that has no session yet, from the environment.
+
+    Raises ConfigError.
+    """
+    wanted = load_settings({}, os.environ, sys.platform)
+    with _lock:
+        _install_on_process(wanted, existing=False)
+
+
+def uninstall(target: Any = None) -> None:
+    """Undo `install(target)`, for everything that it reached. Once undone, nothing.
+
+    Raises ConfigError when the target has the cache from a wider installation, which
+    is the one to undo.
+    """
+    with _lock:
+        if target is None:
+            _uninstall_from_process()
+        else:
+            _uninstall_from_target(target)
+
+
+# --- a process ---------------------------------------------------------------------
+
+
+def _install_on_process(wanted: Settings, *, existing: bool) -> Cache:
+    global _process  # noqa: PLW0603 - one installation per process is what this is
+    from botocore.handlers import BUILTIN_HANDLERS
+
+    from botocache._hooks import Hooks
+
+    if _process is not None and _process.cache is not None:
+        return _same(_process.cache, wanted)
+    emitters = list(_existing_emitters()) if existing else []
+    for events in emitters:
+        _active_on(events, wanted)
+    cache = _cache_for(wanted)
+    if _process is None:
+        _process = Hooks()
+    _process.cache = cache
+    _process.register_builtin(BUILTIN_HANDLERS)
+    for events in emitters:
+        if _active_on(events, wanted) is None:
+            _process.register(events)
+    return cache
+
+
+def _uninstall_from_process() -> None:
+    if _process is None or _process.cache is None:
+        return
+    from botocore.handlers import BUILTIN_HANDLERS
+
+    _process.unregister_builtin(BUILTIN_HANDLERS)
+    _process.cache = None
+    for events in _existing_emitters():
+        _process.unregister(events)
+
+
+def _existing_emitters() -> Iterator[Any]:
+    """Yield the emitter of every session and DynamoDB client that can be found.
+
+    Not found are objects that the garbage collector does not list: those frozen by
+    gc.freeze(). By type and not by isinstance, which would run code of proxies.
+    """
+    from botocore.client import BaseClient
+    from botocore.session import Session
+
+    for candidate in gc.get_objects():
+        kind = type(candidate)
+        if issubclass(kind, Session):
+            yield candidate.get_component("event_emitter")
+        elif issubclass(kind, BaseClient) and _is_dynamodb(candidate):
+            yield candidate.meta.events
+
+
+# --- a target ----------------------------------------------------------------------
+
+
+def _install_on_target(target: Any, wanted: Settings) -> Cache:
+    from botocache._hooks import Hooks
+
+    events = _emitter_of(target)
+    active = _active_on(events, wanted)
+    if active is not None:
+        return active
+    hooks = Hooks()
+    hooks.cache = _cache_for(wanted)
+    hooks.register(events)
+    _installed[events] = hooks
+    return hooks.cache
+
+
+def _uninstall_from_target(target: Any) -> None:
+    events = _emitter_of(target)
+    hooks = _installed.pop(events, None)
+    if hooks is not None:
+        hooks.unregister(events)
+        hooks.cache = None
+        return
+    from botocache._hooks import installed_on
+
+    if any(hooks.cache is not None for hooks in installed_on(events)):
+        wider = (
+            "install()" if _is_process_wide(events) else "install() on its session"
+        )
+        raise ConfigError(
+            f"{type(target).__name__} has the cache from {wider}; undo that one"
+        )
+
+
+def _is_process_wide(events: Any) -> bool:
+    from botocache._hooks import installed_on
+
+    return any(hooks is _process for hooks in installed_on(events))
+
+
+def _active_on(events: Any, wanted: Settings) -> Cache | None:
+    """Return the cache that an emitter has; take off the hooks of ended installations.
+
+    Raises ConfigError when that cache has other settings.
+    """
+    from botocache._hooks import installed_on
+
+    active: Cache | None = None
+    for hooks in installed_on(events):
+        if hooks.cache is not None:
+            active = _same(hooks.cache, wanted)
+        else:
+            hooks.unregister(events)
+    return active
+
+
+def _emitter_of(target: Any) -> Any:
+    from botocore.client import BaseClient
+    from botocore.session import Session
+
+    session = getattr(target, "_session", target)  # a boto3 Session has one of botocore
+    if isinstance(session, Session):
+        return session.get_component("event_emitter")
+    meta = getattr(target, "meta", None)
+    client = getattr(meta, "client", target)  # a resource has a client
+    if isinstance(client, BaseClient):
+        if not _is_dynamodb(client):
+            service = client.meta.service_model.service_name
+            raise ConfigError(f"expected a client of dynamodb, not of {service}")
+        return client.meta.events
+    raise ConfigError(
+        "expected a boto3 or botocore Session, a DynamoDB client, resource or Table, "
+        f"not {type(target).__name__}"
+    )
+
+
+def _is_dynamodb(client: Any) -> bool:
+    meta = getattr(client, "meta", None)  # none in one whose making failed half-way
+    return meta is not None and meta.service_model.service_name == "dynamodb"
+
+
+# --- caches and stores -------------------------------------------------------------
+
+
+def _same(cache: Cache, wanted: Settings) -> Cache:
+    """Return the cache if it has the wanted settings. Raises ConfigError."""
+    if cache.settings == wanted:
+        return cache
+    differences = ", ".join(
+        f"{name}={there!r} there and {here!r} here"
+        for name, there, here in _differences(cache.settings, wanted)
+    )
+    raise ConfigError(
+        f"already installed with other settings ({differences}); uninstall first"
+    )
+
+
+def _differences(a: Settings, b: Settings) -> Iterator[tuple[str, Any, Any]]:
+    for field in fields(Settings):
+        there, here = getattr(a, field.name), getattr(b, field.name)
+        if there != here:
+            if field.name == "url":  # may hold a password
+                there, here = "one store", "another"
+            yield field.name, there, here
+
+
+def _cache_for(wanted: Settings) -> Cache:
+    """Return the cache of these settings; one store per URL and namespace."""
+    cache = _caches.get(wanted)
+    if cache is None:
+        cache = _caches[wanted] = Cache(_store_for(wanted, os.environ), wanted)
+    return cache
+
+
+def _store_for(wanted: Settings, environ: Mapping[str, str]) -> Store:
+    if not isinstance(wanted.url, str):
+        store: Store = wanted.url
+        return store
+    place = (wanted.url, wanted.namespace)
+    if place not in _stores:
+        store = open_store(
+            wanted.url,
+            namespace=wanted.namespace,
+            size_limit=wanted.size_limit,
+            environ=environ,
+        )
+        _stores[place] = (store, wanted.size_limit)
+    store, size_limit = _stores[place]
+    if size_limit != wanted.size_limit:
+        raise ConfigError(
+            f"size_limit: this store is in use with {size_limit!r}, "
+            f"not {wanted.size_limit!r}"
+        )
+    return store

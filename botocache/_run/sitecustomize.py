@@ -1,0 +1,44 @@
+"""Starts botocache in the processes of `python -m botocache run`, then steps aside.
+
+Python imports the first `sitecustomize` on its path, which is this one; the one that
+it hides is imported in its place. Not a module of the package: it is found by path.
+"""
+
+import sys
+from pathlib import Path
+
+_here = Path(__file__).resolve().parent
+
+
+def _start() -> None:
+    try:
+        import botocache.plugin
+    except ImportError:
+        # Not on the path of this interpreter; last there, it can hide nothing.
+        sys.path.append(str(_here.parent.parent))
+        try:
+            import botocache.plugin
+        except Exception as error:  # noqa: BLE001 - the application must start, whatever is wrong
+            print(f"botocache: {error}; running uncached", file=sys.stderr)
+            return
+    botocache.plugin.start()
+
+
+def _let_the_hidden_one_run() -> None:
+    hidden_from = [entry for entry in sys.path if Path(entry or ".").resolve() != _here]
+    mine = sys.modules.pop("sitecustomize", None)
+    path, sys.path = sys.path, hidden_from
+    try:
+        import sitecustomize  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "sitecustomize":
+            raise
+        if mine is not None:
+            sys.modules["sitecustomize"] = mine
+    finally:
+        added = [entry for entry in sys.path if entry not in hidden_from]
+        sys.path = path + added
+
+
+_start()
+_let_the_hidden_one_run()

@@ -1,0 +1,127 @@
+"""The Store protocol, and `open_store(url)`.
+
+A store keeps entries under keys, and for each tag a generation and a hold-off. Its
+verbs are the protocol of _coherence.py, so that no caller can fill without having
+read generations. Keys and tags are digests of 16 bytes. A store decides nothing about
+coherence: it applies `next_held_until` where it evicts, and hands out what it holds.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
+from urllib.parse import unquote, urlsplit
+
+from botocache._coherence import Eviction, Loaded
+from botocache._errors import ConfigError
+
+Random: TypeAlias = Callable[[int], bytes]
+"""Returns that many random bytes; os.urandom, save in tests."""
+
+Clock: TypeAlias = Callable[[], float]
+"""Returns seconds since a moment that stays the same for all users of the store."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where entries and generations live. Safe for threads and across a fork.
+
+    Every verb may raise StoreError, and then nothing is known of its outcome; none
+    raises anything else, and none waits for another process for more than a moment.
+    """
+
+    def now(self) -> float:
+        """Return seconds on the clock that all users of this store share."""
+
+    def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
+        """Look up an entry together with the generations of its tags.
+
+        The generations are read before the entry, and the hold-offs after both. A
+        tag that has no generation gets one here.
+        """
+
+    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
+        """Put an entry. It may be dropped after `ttl` seconds, or earlier."""
+
+    def evict(
+        self,
+        tags: Sequence[bytes],
+        hold_off: float,
+        *,
+        watch: Sequence[bytes] = (),
+        since: Eviction | None = None,
+    ) -> Eviction:
+        """Give every tag a new generation and a hold-off of `hold_off` seconds.
+
+        watch: tags whose generations are returned, as they are after the eviction.
+        since: what the first eviction of the same write returned for the same tags.
+        Atomic per tag against other evictions; a reader sees a tag's hold-off no
+        later than its generation.
+        """
+
+    def clear(self) -> None:
+        """Drop all entries. Generations stay: it is no way to evict."""
+
+    def close(self) -> None:
+        """Give back what is held open; the next verb opens it again."""
+
+
+def open_store(
+    url: str,
+    *,
+    namespace: str,
+    size_limit: int | None,
+    environ: Mapping[str, str],
+) -> Store:
+    """Return the store that a URL names. Touches neither disk nor network yet.
+
+    namespace: keeps applications that share a store apart.
+    size_limit: bytes; None is the store's own default.
+    environ: where the default directory is looked up.
+    Raises ConfigError when the URL names no store.
+    """
+    scheme, separator, _ = url.partition(":")
+    opener = _OPENERS.get(scheme) if separator else None
+    if opener is None:
+        raise ConfigError(
+            f"url {_without_secrets(url)!r} names no store of this version; expected "
+            "'memory:', 'disk:' or 'disk:///path'"
+        )
+    return opener(url, namespace, size_limit, environ)
+
+
+def _open_memory(
+    url: str, _namespace: str, size_limit: int | None, _environ: Mapping[str, str]
+) -> Store:
+    from botocache.stores import memory
+
+    if url not in ("memory:", "memory://"):
+        raise ConfigError(f"url {url!r}: nothing is expected after 'memory:'")
+    return memory.MemoryStore(size_limit=size_limit or memory.DEFAULT_SIZE_LIMIT)
+
+
+def _open_disk(
+    url: str, namespace: str, size_limit: int | None, environ: Mapping[str, str]
+) -> Store:
+    from botocache.stores import disk
+
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.netloc or parts.query or parts.fragment or (path and path[0] != "/"):
+        raise ConfigError(
+            f"url {url!r} names no directory; expected 'disk:' or 'disk:///path' with "
+            "an absolute path"
+        )
+    root = Path(path) if path else disk.default_directory(environ)
+    return disk.DiskStore(
+        root, namespace=namespace, size_limit=size_limit or disk.DEFAULT_SIZE_LIMIT
+    )
+
+
+_Opener: TypeAlias = Callable[[str, str, int | None, Mapping[str, str]], Store]
+
+_OPENERS: Mapping[str, _Opener] = {"memory": _open_memory, "disk": _open_disk}
+
+
+def _without_secrets(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", url)

@@ -1,0 +1,245 @@
+"""The embedded store: all processes of one machine, in one private directory.
+
+    <root>/v1/<namespace>/slots      generations and hold-offs, mapped memory
+    <root>/v1/<namespace>/entries/   entries, SQLite
+
+It puts the two together and owns the directory: who may use it, what is done when it
+disappears, and when entries are given up for a while. The two fail apart. Without the
+slots nothing can be said, and every verb fails. Without the entries evictions and
+snapshots go on, and a load finds nothing.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from botocache._coherence import Eviction, Loaded
+from botocache._errors import StoreError
+from botocache._forks import renew_after_fork
+from botocache.stores import Clock, Random
+from botocache.stores.entryfile import EntryFile, EntryFileError
+from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
+
+DEFAULT_SIZE_LIMIT = 1024**3
+"""Bytes of entries on disk; the slots are 16 MiB beside them."""
+
+OPEN_PATIENCE = 0.25
+"""Seconds that a call waits for SQLite to open. Opening goes on in the background."""
+
+PAUSE = 1.0
+"""Seconds without entries after SQLite failed."""
+
+
+def machine_clock() -> float:
+    """Return seconds since the machine was booted, suspended time included.
+
+    The same for all processes, and nobody can set it.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def default_directory(environ: Mapping[str, str]) -> Path:
+    """Return a directory per user: under the cache home, else the temporary one."""
+    cache_home = environ.get("XDG_CACHE_HOME")
+    if cache_home and os.path.isabs(cache_home):
+        return Path(cache_home, "botocache")
+    home = environ.get("HOME")
+    if home and os.path.isabs(home) and os.access(home, os.W_OK):
+        return Path(home, ".cache", "botocache")
+    return Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
+
+
+class DiskStore:
+    """Entries and generations of this machine's processes. See the Store protocol.
+
+    root: where the directory is made; size_limit: bytes of entries. Opens nothing
+    before the first verb.
+    """
+
+    _slot_file: SlotFile | None
+    _entries: EntryFile | None
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        namespace: str = "default",
+        size_limit: int = DEFAULT_SIZE_LIMIT,
+        clock: Clock = machine_clock,
+        random: Random = os.urandom,
+    ) -> None:
+        self.directory = root / "v1" / namespace
+        self.now = clock
+        self._size_limit = size_limit
+        self._random = random
+        self._reset()
+        renew_after_fork(self, DiskStore._forget_parent)
+
+    def __repr__(self) -> str:
+        entries = "open" if self._entries else "not open"
+        return f"<DiskStore {self.directory}, entries {entries}>"
+
+    def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
+        """See Store.load."""
+        slots = self._table().slots
+        snapshot = slots.generations(tags)
+        entry = None
+        entries = self._open_entries()
+        if entries is not None:
+            with self._giving_up_on_failure(entries):
+                entry = entries.get(key)
+        return Loaded(entry, snapshot, slots.any_held(tags, self.now()))
+
+    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
+        """See Store.fill."""
+        entries = self._open_entries()
+        if entries is None:
+            raise StoreError("entries are not open")
+        with self._giving_up_on_failure(entries):
+            entries.put(key, entry, ttl)
+
+    def evict(
+        self,
+        tags: Sequence[bytes],
+        hold_off: float,
+        *,
+        watch: Sequence[bytes] = (),
+        since: Eviction | None = None,
+    ) -> Eviction:
+        """See Store.evict."""
+        table = self._table()
+        with self._writing:  # a file lock excludes processes, not threads
+            return table.slots.evict(
+                tags,
+                hold_off,
+                self.now(),
+                table.exclusive(),
+                watch=watch,
+                since=since,
+            )
+
+    def clear(self) -> None:
+        """See Store.clear."""
+        self._table()
+        entries = self._open_entries()
+        if entries is not None:
+            entries.clear()
+
+    def close(self) -> None:
+        """See Store.close."""
+        entries = self._entries
+        self._reset()
+        if entries is not None:
+            entries.close()
+
+    # --- the directory -------------------------------------------------------------
+
+    def _table(self) -> SlotFile:
+        """Return the slot table that every process finds at the path now."""
+        table = self._slot_file
+        if table is not None and table.is_in_place():
+            return table
+        with self._opening:
+            table = self._slot_file
+            if table is not None and table.is_in_place():
+                return table
+            self._slot_file = self._entries = None
+            try:
+                make_private(self.directory)
+                self._slot_file = open_slot_file(
+                    self.directory / "slots", boot_id(), self._random
+                )
+            except OSError as error:
+                raise StoreError(f"cannot open {self.directory}: {error}") from error
+            return self._slot_file
+
+    # --- entries -------------------------------------------------------------------
+
+    def _open_entries(self) -> EntryFile | None:
+        """Return the entries, or None while they are not to be had."""
+        entries = self._entries
+        if entries is not None or self.now() < self._paused_until:
+            return entries
+        with self._opening:
+            if self._entries is None and not self._is_opening.is_set():
+                self._is_opening.set()
+                opened = threading.Event()
+                opener = threading.Thread(
+                    target=self._open_in_background, args=(opened,), daemon=True
+                )
+                try:
+                    opener.start()
+                except RuntimeError as error:  # the interpreter is shutting down
+                    raise StoreError(f"cannot open entries: {error}") from error
+                opened.wait(OPEN_PATIENCE)
+            return self._entries
+
+    def _open_in_background(self, opened: threading.Event) -> None:
+        # In a thread, because opening a database that somebody keeps locked makes
+        # diskcache wait for a minute.
+        try:
+            entries = EntryFile(self.directory / "entries", self._size_limit)
+            entries.close()  # this thread's connection
+            self._entries = entries
+        except EntryFileError as error:
+            self._give_up(error)
+        finally:
+            self._is_opening.clear()
+            opened.set()
+
+    @contextlib.contextmanager
+    def _giving_up_on_failure(self, entries: EntryFile) -> Iterator[None]:
+        try:
+            yield
+        except EntryFileError as error:
+            if self._entries is entries:
+                self._give_up(error)
+            raise
+
+    def _give_up(self, error: EntryFileError) -> None:
+        """Do without entries for a moment; with new ones if these are broken."""
+        self._paused_until = self.now() + PAUSE
+        self._entries = None
+        if not error.is_busy:
+            shutil.rmtree(self.directory / "entries", ignore_errors=True)
+
+    def _reset(self) -> None:
+        """Start as if nothing had been opened."""
+        self._slot_file = None
+        self._entries = None
+        self._paused_until = 0.0
+        self._opening = threading.Lock()
+        self._is_opening = threading.Event()
+        self._writing = threading.Lock()
+
+    def _forget_parent(self) -> None:
+        """In a child: use nothing that the parent opened.
+
+        A file lock would belong to both, a lock may be held by a thread that the
+        child does not have, and SQLite forbids even to close a connection there.
+        """
+        _left_to_parent.append(self._entries)
+        self._reset()
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory that only this user can enter. Raises StoreError, OSError."""
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise StoreError(f"{directory} is not a directory")
+    if status.st_uid != os.getuid():
+        raise StoreError(f"{directory} belongs to another user")
+    if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
+        directory.chmod(stat.S_IRWXU)
+
+
+_left_to_parent: list[EntryFile | None] = []

@@ -1,0 +1,111 @@
+"""The store of one process: entries in a dict, least recently used ones dropped.
+
+Entries are kept as bytes, never as live objects, so nothing that a caller does to an
+answer can reach another. Generations live in a slot table of anonymous memory. After
+a fork that table stays shared while the entries part, so the workers that a server
+forks from one parent see each other's evictions; only the exclusion of writers is
+each process's own.
+"""
+
+import mmap
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from botocache._coherence import Eviction, Loaded
+from botocache._forks import renew_after_fork
+from botocache.stores import Clock, Random
+from botocache.stores.slots import SLOT, WORD, Slots
+
+DEFAULT_SIZE_LIMIT = 256 * 1024**2
+"""Bytes of entries."""
+
+SLOT_COUNT = 1 << 20
+"""16 MiB of address space, of which only the pages that are used take memory."""
+
+ENTRY_OVERHEAD = 200
+"""Bytes that an entry takes beside its own: key, dict and object headers, measured."""
+
+
+class MemoryStore:
+    """Entries and generations of this process. See the Store protocol.
+
+    size_limit: bytes of entries, ENTRY_OVERHEAD included. The clock is monotonic.
+    """
+
+    def __init__(
+        self,
+        *,
+        size_limit: int = DEFAULT_SIZE_LIMIT,
+        clock: Clock = time.monotonic,
+        random: Random = os.urandom,
+    ) -> None:
+        self.now = clock
+        self._size_limit = size_limit
+        self._size = 0
+        self._entries: OrderedDict[bytes, bytes] = OrderedDict()
+        self._slots = Slots(
+            memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT)),
+            origin_generation=int.from_bytes(random(WORD), "little"),
+            random=random,
+        )
+        self._renew_lock()
+        renew_after_fork(self, MemoryStore._renew_lock)
+
+    def __repr__(self) -> str:
+        return (
+            f"<MemoryStore {len(self._entries)} entries, "
+            f"{self._size} of {self._size_limit} bytes>"
+        )
+
+    def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
+        """See Store.load."""
+        snapshot = self._slots.generations(tags)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+        return Loaded(entry, snapshot, self._slots.any_held(tags, self.now()))
+
+    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:  # noqa: ARG002 - LRU drops what is no longer asked for
+        """See Store.fill."""
+        with self._lock:
+            self._drop(key)
+            self._entries[key] = entry
+            self._size += len(entry) + ENTRY_OVERHEAD
+            while self._size > self._size_limit:
+                self._drop(next(iter(self._entries)))
+
+    def evict(
+        self,
+        tags: Sequence[bytes],
+        hold_off: float,
+        *,
+        watch: Sequence[bytes] = (),
+        since: Eviction | None = None,
+    ) -> Eviction:
+        """See Store.evict."""
+        return self._slots.evict(
+            tags, hold_off, self.now(), self._writing, watch=watch, since=since
+        )
+
+    def clear(self) -> None:
+        """See Store.clear."""
+        with self._lock:
+            self._entries.clear()
+            self._size = 0
+
+    def close(self) -> None:
+        """See Store.close. What is in memory only is gone."""
+        self.clear()
+
+    def _drop(self, key: bytes) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._size -= len(entry) + ENTRY_OVERHEAD
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()

@@ -1,0 +1,171 @@
+"""The file that holds a machine's generation table, mapped by every process.
+
+It owns the file's life: made once, whoever comes first; never trusted across a boot,
+because a power cut may have lost the last evictions; replaced when it is damaged; and
+noticed when somebody removes or replaces it. All of its blocks are allocated when it
+is made: writing to a hole of a mapped file on a full disk kills the process (SIGBUS),
+and no cache may do that.
+"""
+
+import contextlib
+import fcntl
+import mmap
+import os
+import struct
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from botocache._errors import StoreError
+from botocache.stores import Random
+from botocache.stores.slots import SLOT, WORD, Slots
+
+SLOT_COUNT = 1 << 20
+"""16 MiB. With a million tags alive a write evicts one stranger for each of its own."""
+
+LOCK_PATIENCE = 0.05
+"""Seconds to wait for another process's lock. It is held for microseconds, unless its
+holder was stopped (SIGSTOP, a frozen container), and nobody should wait for that."""
+
+_MAGIC = b"botocache slots\x01"
+_HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
+_HEADER_SIZE = 64
+_TEMPORARY = "new-"
+_SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> bytes:
+    """Return 16 bytes that are the same until the machine is booted again.
+
+    Raises StoreError where the operating system does not tell (all but Linux).
+    """
+    try:
+        return bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"this machine has no boot id: {error}") from error
+
+
+class SlotFile:
+    """One mapped slot table. `slots` is the view; `exclusive()` keeps writers out."""
+
+    def __init__(self, path: Path, fd: int, boot: bytes, random: Random) -> None:
+        """Map an open file. Takes over `fd`. Raises StoreError when it is no table."""
+        self._path = path
+        self._fd = fd
+        try:
+            status = os.fstat(fd)
+            header = os.pread(fd, _HEADER.size, 0)
+            if status.st_size != _SIZE or len(header) != _HEADER.size:
+                raise StoreError(f"{path.name} is not a generation table: wrong size")
+            magic, made_in, count, origin_generation = _HEADER.unpack(header)
+            if (magic, count) != (_MAGIC, SLOT_COUNT) or not origin_generation:
+                raise StoreError(f"{path.name} is not a generation table of ours")
+            if made_in != boot:
+                raise StoreError(f"{path.name} is from another boot")
+            mapped = mmap.mmap(fd, _SIZE)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._identity = (status.st_dev, status.st_ino, status.st_size)
+        self.slots = Slots(
+            memoryview(mapped)[_HEADER_SIZE:],
+            origin_generation=origin_generation,
+            random=random,
+        )
+
+    def __repr__(self) -> str:
+        return f"<SlotFile {self._path}>"
+
+    def __del__(self) -> None:
+        # Whoever still reads the old table keeps it alive; the last one closes it.
+        with contextlib.suppress(OSError, AttributeError):
+            os.close(self._fd)
+
+    def is_in_place(self) -> bool:
+        """Tell whether the path still names this file, whole.
+
+        Asked before every use (about 1 µs): processes that map different files would
+        not see each other's evictions, and touching a truncated one is a SIGBUS.
+        """
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino, status.st_size) == self._identity
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep the writers of other processes out, as far as patience goes.
+
+        When it ends without the lock, the holder is taken for stopped and the writer
+        goes on: a hold-off may then be lost, an eviction cannot.
+        """
+        locked = lock_within(self._fd, LOCK_PATIENCE)
+        try:
+            yield
+        finally:
+            if locked:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+
+def lock_within(fd: int, patience: float) -> bool:
+    """Lock a file against other processes; False when `patience` seconds were not
+    enough. Ends by itself when the process dies."""
+    deadline = 0.0
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            now = time.monotonic()
+            deadline = deadline or now + patience
+            if now >= deadline:
+                return False
+            time.sleep(0.0001)  # a real wait, for another process's lock
+        else:
+            return True
+
+
+def open_slot_file(path: Path, boot: bytes, random: Random) -> SlotFile:
+    """Open the table, or make it. Any number of processes may do so at once.
+
+    Raises StoreError (also when the disk is full) or OSError.
+    """
+    try:
+        return _open(path, boot, random)
+    except (StoreError, FileNotFoundError):
+        pass
+    lock = os.open(path.with_name("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock_within(lock, 20 * LOCK_PATIENCE)
+        try:
+            return _open(path, boot, random)
+        except (StoreError, FileNotFoundError):
+            _make(path, boot, random)
+            return _open(path, boot, random)
+    finally:
+        os.close(lock)
+
+
+def _open(path: Path, boot: bytes, random: Random) -> SlotFile:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    return SlotFile(path, fd, boot, random)
+
+
+def _make(path: Path, boot: bytes, random: Random) -> None:
+    """Put a new table in place, whole: nobody ever opens half of one."""
+    for leftover in path.parent.glob(f"{_TEMPORARY}*"):  # its maker was killed
+        leftover.unlink(missing_ok=True)
+    origin_generation = int.from_bytes(random(WORD), "little") or 1
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
+    try:
+        os.posix_fallocate(fd, 0, _SIZE)
+        os.pwrite(fd, _HEADER.pack(_MAGIC, boot, SLOT_COUNT, origin_generation), 0)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)

@@ -1,0 +1,107 @@
+"""The generation table: two words of memory for each of a fixed number of slots.
+
+A tag hashes to a slot; two tags that share one are evicted together, which costs a
+miss now and then and nothing else. The memory may belong to one process or be a file
+that many map: reading takes no lock, and writers exclude each other by the lock that
+the owner passes in.
+
+A word is eight bytes, aligned, and is read and written by a memoryview of native
+unsigned 64-bit integers. CPython copies such an item by one fixed-size move, so no
+reader ever sees half of one. (`struct` in its standard modes goes byte by byte.)
+
+This file decides nothing; `next_held_until` in _coherence.py does. It owns the order:
+hold-off before generation in the writer, generation before hold-off in the reader.
+"""
+
+import struct
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from botocache._coherence import (
+    Eviction,
+    Mark,
+    TagState,
+    is_held,
+    next_held_until,
+)
+from botocache.stores import Random
+
+WORD = 8
+"""Bytes of a word."""
+
+SLOT = 2 * WORD
+"""Bytes of a slot: its generation, and the nanosecond until which it is held."""
+
+_NS = 1_000_000_000
+
+
+class Slots:
+    """A view of `count` slots, a power of two, over writable memory.
+
+    origin_generation: random, and new whenever the memory is made anew. It is the
+    generation of every slot whose word is still zero, so that a fresh table needs no
+    writing and an old entry matches nothing in it.
+    """
+
+    def __init__(
+        self, memory: memoryview, *, origin_generation: int, random: Random
+    ) -> None:
+        self._words = memory.cast("B").cast("Q")
+        self._mask = len(self._words) // 2 - 1
+        self._origin_generation = origin_generation
+        self._random = random
+        # Release and acquire of a lock is a full barrier on every processor; plain
+        # stores to shared memory may otherwise be seen out of order (ARM).
+        self._barrier = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Slots {self._mask + 1} of {SLOT} bytes>"
+
+    def generations(self, tags: Sequence[bytes]) -> tuple[int, ...]:
+        """Return the generations of the tags."""
+        words, first = self._words, self._origin_generation
+        return tuple([words[self._at(tag)] or first for tag in tags])
+
+    def any_held(self, tags: Sequence[bytes], now: float) -> bool:
+        """Tell whether one of the tags is on hold-off."""
+        words = self._words
+        return any(is_held(words[self._at(tag) + 1] / _NS, now) for tag in tags)
+
+    def evict(
+        self,
+        tags: Sequence[bytes],
+        hold_off: float,
+        now: float,
+        exclusive: AbstractContextManager[object],
+        *,
+        watch: Sequence[bytes] = (),
+        since: Eviction | None = None,
+    ) -> Eviction:
+        """Do what Store.evict says, while `exclusive` keeps other writers out."""
+        words = self._words
+        slots = dict.fromkeys(map(self._at, tags))  # two tags may share one
+        before: dict[int, Mark] = {}
+        if since is not None:
+            before.update(zip(map(self._at, tags), since.marks, strict=True))
+        fresh = struct.unpack(f"={len(slots)}Q", self._random(WORD * len(slots)))
+        marks: dict[int, Mark] = {}
+        with exclusive:
+            for slot, generation in zip(slots, fresh, strict=True):
+                found = TagState(
+                    words[slot] or self._origin_generation, words[slot + 1] / _NS
+                )
+                held_until = next_held_until(found, now, hold_off, before.get(slot))
+                words[slot + 1] = int(held_until * _NS)
+                marks[slot] = Mark(generation or 1, found.held_until)
+            with self._barrier:
+                pass
+            for slot, mark in marks.items():
+                words[slot] = mark.generation
+        return Eviction(
+            tuple([marks[self._at(tag)] for tag in tags]), self.generations(watch)
+        )
+
+    def _at(self, tag: bytes) -> int:
+        """Return the index of the first word of the tag's slot."""
+        return (int.from_bytes(tag[:WORD], "little") & self._mask) * 2

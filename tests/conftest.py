@@ -1,0 +1,62 @@
+"""What all tests share: a server, a clock, the stores, and a clean process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import botocache
+from botocache import _install
+from botocache.stores import Store
+from botocache.stores.disk import DiskStore
+from botocache.stores.memory import MemoryStore
+from tests.support.clock import FakeClock
+from tests.support.dynamodb import DynamoDB, running_dynamodb
+
+
+@pytest.fixture(scope="session")
+def dynamodb() -> Iterator[DynamoDB]:
+    """A DynamoDB server; one per test process, so tests use tables of their own."""
+    with running_dynamodb() as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The clock of the stores."""
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
+) -> Iterator[Store]:
+    """Each store in turn, on the test's clock."""
+    made: Store
+    if request.param == "memory":
+        made = MemoryStore(clock=clock)
+    else:
+        made = DiskStore(tmp_path / "disk", clock=clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _clean_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[None]:
+    """Give each test an environment without settings, and no cache installed."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "BOTOCACHE")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield
+    botocache.uninstall()
+    for cache in _install._caches.values():
+        cache.close()
+    _install._caches.clear()
+    _install._stores.clear()

@@ -1,0 +1,104 @@
+"""A DynamoDB to test against: moto's, in a process of its own, over HTTP."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+REGION = "us-east-1"
+_PROGRAM = Path(__file__).with_name("moto_server.py")
+_numbers = count()
+
+
+class DynamoDB:
+    """The server. `url` is its endpoint."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def counts(self) -> Counter[str]:
+        """Return how often each operation reached the server."""
+        with urllib.request.urlopen(f"{self.url}/_counts", timeout=10) as answer:
+            return Counter(json.load(answer))
+
+    @contextmanager
+    def counting(self) -> Iterator[Counter[str]]:
+        """Count what reaches the server inside; complete when it is left."""
+        before = self.counts()
+        counted: Counter[str] = Counter()
+        yield counted
+        counted.update(self.counts() - before)
+
+    def session(self, key: str = "AKIATEST", **options: Any) -> boto3.Session:
+        """Return a new session with static credentials."""
+        return boto3.Session(
+            aws_access_key_id=key,
+            aws_secret_access_key="secret",
+            region_name=REGION,
+            **options,
+        )
+
+    def client(self, session: boto3.Session | None = None, **options: Any) -> Any:
+        """Return a client of this server, of a session or of a new one."""
+        session = session or self.session()
+        return session.client("dynamodb", endpoint_url=self.url, **options)
+
+    def resource(self, session: boto3.Session | None = None, **options: Any) -> Any:
+        """Return a resource of this server, of a session or of a new one."""
+        session = session or self.session()
+        return session.resource("dynamodb", endpoint_url=self.url, **options)
+
+    def create_table(
+        self, *keys: str, name: str = "", client: Any = None, **parameters: Any
+    ) -> str:
+        """Create a table with these key attributes, `name:type`; return its name.
+
+        The client is one without a cache, unless one is given.
+        """
+        name = name or f"table{next(_numbers)}"
+        pairs = [key.split(":") for key in keys or ("pk:S",)]
+        definitions = parameters.pop("AttributeDefinitions", [])
+        (client or self.client()).create_table(
+            TableName=name,
+            KeySchema=[
+                {"AttributeName": attribute, "KeyType": kind}
+                for (attribute, _), kind in zip(pairs, ("HASH", "RANGE"), strict=False)
+            ],
+            AttributeDefinitions=[
+                *(
+                    {"AttributeName": attribute, "AttributeType": kind}
+                    for attribute, kind in pairs
+                ),
+                *definitions,
+            ],
+            BillingMode="PAY_PER_REQUEST",
+            **parameters,
+        )
+        return name
+
+
+@contextmanager
+def running_dynamodb() -> Iterator[DynamoDB]:
+    """Run a server for as long as the context lasts."""
+    with subprocess.Popen(
+        [sys.executable, str(_PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            port = json.loads(process.stdout.readline())["port"]
+            yield DynamoDB(f"http://127.0.0.1:{port}")
+        finally:
+            process.stdin.close()
+            process.wait(timeout=30)
