@@ -293,9 +293,7 @@ class Cache:
                 if succeeded:
                     self._finish_read(ticket, answer)
             case WriteTicket():
-                self._finish_write(
-                    ticket, answer, succeeded=succeeded, certain=certain
-                )
+                self._finish_write(ticket, answer, succeeded=succeeded, certain=certain)
             case DescribeTicket():
                 if succeeded:
                     self._learn_described(

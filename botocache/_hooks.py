@@ -112,9 +112,7 @@ class Hooks:
             if outcome is not None:
                 context[_TICKET] = outcome
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            cache.give_up(
-                "before_call_failed", error, is_write=may_write(model.name)
-            )
+            cache.give_up("before_call_failed", error, is_write=may_write(model.name))
         return None
 
     def _after_call(

@@ -152,9 +152,7 @@ def _uninstall_from_target(target: Any) -> None:
     from botocache._hooks import installed_on
 
     if any(hooks.cache is not None for hooks in installed_on(events)):
-        wider = (
-            "install()" if _is_process_wide(events) else "install() on its session"
-        )
+        wider = "install()" if _is_process_wide(events) else "install() on its session"
         raise ConfigError(
             f"{type(target).__name__} has the cache from {wider}; undo that one"
         )

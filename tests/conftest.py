@@ -43,9 +43,7 @@ def store(
 
 
 @pytest.fixture(autouse=True)
-def _clean_process(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[None]:
+def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Give each test an environment without settings, and no cache installed."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "BOTOCACHE")):

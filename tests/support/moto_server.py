@@ -39,10 +39,8 @@ class Counting:
 def main() -> None:
     """Serve until standard input ends."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app = Counting(DomainDispatcherApplication(create_backend_app, service="dynamodb"))
-    server = make_server(
-        "127.0.0.1", 0, app, threaded=True, request_handler=_KeepAlive
-    )
+    app = Counting(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_KeepAlive)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"port": server.port}), flush=True)
     sys.stdin.read()
