@@ -25,8 +25,7 @@ _STARTUP = Path(__file__).with_name("_run")
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line; returns an exit status where it does not become another
-    program."""
+    """Run the command line. Returns an exit status, or becomes another program."""
     if arguments and arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0

@@ -29,7 +29,7 @@ class Conditions(NamedTuple):
     equal: Mapping[str, Value]
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """The expression is not one that this module understands."""
 
 
@@ -57,7 +57,7 @@ def _tokens(expression: str) -> Iterator[_Token]:
     while at < end:
         match = _TOKEN.match(expression, at)
         if match is None or match.lastgroup is None:
-            raise _Unreadable
+            raise _UnreadableError
         yield _Token(match.lastgroup, match[match.lastgroup])
         at = match.end()
 
@@ -76,7 +76,7 @@ def read_key_condition(
         reader = _KeyConditionReader(list(_tokens(expression)), names, values)
         reader.conjunction()
         reader.end()
-    except _Unreadable:
+    except _UnreadableError:
         return None
     return Conditions(tuple(reader.attributes), reader.equal)
 
@@ -117,7 +117,7 @@ class _KeyConditionReader:
 
     def end(self) -> None:
         if self._at != len(self._tokens):
-            raise _Unreadable
+            raise _UnreadableError
 
     def _term(self) -> None:
         if self._accept_symbol("("):
@@ -138,17 +138,17 @@ class _KeyConditionReader:
         if self._accept_symbol("="):
             value = self._value()
             if attribute in self.equal:
-                raise _Unreadable
+                raise _UnreadableError
             self.equal[attribute] = value
         elif self._accept_keyword("BETWEEN"):
             self._value()
             if not self._accept_keyword("AND"):
-                raise _Unreadable
+                raise _UnreadableError
             self._value()
         else:
             operator = self._next()
             if operator.kind != "symbol" or operator.text not in self._COMPARISONS:
-                raise _Unreadable
+                raise _UnreadableError
             self._value()
 
     def _attribute(self) -> str:
@@ -158,14 +158,14 @@ class _KeyConditionReader:
         elif token.kind == "name" and token.text in self._names:
             attribute = self._names[token.text]
         else:
-            raise _Unreadable
+            raise _UnreadableError
         self.attributes.append(attribute)
         return attribute
 
     def _value(self) -> Value:
         token = self._next()
         if token.kind != "value" or token.text not in self._values:
-            raise _Unreadable
+            raise _UnreadableError
         return self._values[token.text]
 
     def _peek(self) -> _Token | None:
@@ -174,7 +174,7 @@ class _KeyConditionReader:
     def _next(self) -> _Token:
         token = self._peek()
         if token is None:
-            raise _Unreadable
+            raise _UnreadableError
         self._at += 1
         return token
 
@@ -186,7 +186,7 @@ class _KeyConditionReader:
 
     def _expect_symbol(self, text: str) -> None:
         if not self._accept_symbol(text):
-            raise _Unreadable
+            raise _UnreadableError
 
     def _accept_keyword(self, keyword: str) -> bool:
         token = self._peek()
@@ -222,7 +222,7 @@ def canonical_expressions(body: Mapping[str, Any]) -> dict[str, Any]:
     try:
         for name in expressions:
             canonical[name] = list(_canonical_tokens(body[name], names, values, used))
-    except _Unreadable:
+    except _UnreadableError:
         return dict(body)
     for parameter, given in (
         ("ExpressionAttributeNames", names),
@@ -250,7 +250,7 @@ def _canonical_tokens(
             used.add(text)
             yield "value", values[text]
         elif kind in ("name", "value"):
-            raise _Unreadable
+            raise _UnreadableError
         elif kind == "word":
             yield _canonical_word(text, is_call=following == _Token("symbol", "("))
         else:

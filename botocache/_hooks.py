@@ -36,6 +36,8 @@ from botocache._plan import may_write
 
 _TICKET = "botocache_ticket"
 _PROBE = "botocache-installed"
+_NO_SUCCESS = 300
+_SERVER_ERROR = 500
 
 
 class Hooks:
@@ -130,8 +132,9 @@ class Hooks:
         metadata = parsed.get("ResponseMetadata", {})
         # An attempt before this one, or one that ended in a server error, may have
         # reached DynamoDB and be carried out later.
-        certain = status < 500 and not metadata.get("RetryAttempts")
-        self.cache.finish(ticket, parsed, succeeded=status < 300, certain=certain)
+        certain = status < _SERVER_ERROR and not metadata.get("RetryAttempts")
+        succeeded = status < _NO_SUCCESS
+        self.cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
 
     def _after_call_error(self, *, context: dict[str, Any], **_: Any) -> None:
         ticket = context.pop(_TICKET, None)

@@ -17,6 +17,7 @@ class BuildWithStartup(build_py):
     """build_py, and the start-up files."""
 
     def run(self) -> None:
+        """Build, and add them."""
         super().run()
         if self.editable_mode:  # a checkout is not switched on by accident
             return
@@ -24,7 +25,8 @@ class BuildWithStartup(build_py):
             source = Path(__file__).with_name(name)
             self.copy_file(str(source), str(Path(self.build_lib, name)))
 
-    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:  # noqa: FBT001, FBT002 - setuptools' signature
+        """Return every file that was built."""
         outputs = super().get_outputs(include_bytecode)
         if not self.editable_mode:
             outputs += [str(Path(self.build_lib, name)) for name in FILES]

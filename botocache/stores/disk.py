@@ -47,10 +47,10 @@ def machine_clock() -> float:
 def default_directory(environ: Mapping[str, str]) -> Path:
     """Return a directory per user: under the cache home, else the temporary one."""
     cache_home = environ.get("XDG_CACHE_HOME")
-    if cache_home and os.path.isabs(cache_home):
+    if cache_home and Path(cache_home).is_absolute():
         return Path(cache_home, "botocache")
     home = environ.get("HOME")
-    if home and os.path.isabs(home) and os.access(home, os.W_OK):
+    if home and Path(home).is_absolute() and os.access(home, os.W_OK):
         return Path(home, ".cache", "botocache")
     return Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
 

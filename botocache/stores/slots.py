@@ -68,7 +68,7 @@ class Slots:
         words = self._words
         return any(is_held(words[self._at(tag) + 1] / _NS, now) for tag in tags)
 
-    def evict(
+    def evict(  # noqa: PLR0913 - Store.evict, with what its owner knows
         self,
         tags: Sequence[bytes],
         hold_off: float,
