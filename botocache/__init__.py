@@ -5,10 +5,10 @@ this package, which the start-up file does in every interpreter that has the tog
 set, costs next to nothing and never imports botocore by itself.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers know it; importing typing takes milliseconds
 if TYPE_CHECKING:
+    from typing import Any
+
     from botocache._cache import Cache, bypass, refresh
     from botocache._errors import BotocacheError, ConfigError
     from botocache._install import install, uninstall
@@ -39,7 +39,9 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

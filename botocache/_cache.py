@@ -17,14 +17,14 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, TypeAlias, assert_never
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from botocache import _codec
 from botocache._coherence import Eviction, Loaded, may_fill, may_serve
 from botocache._config import Settings, TablePolicy
-from botocache._errors import StoreError
+from botocache._errors import StoreError, assert_never
 from botocache._failures import Failures
 from botocache._keys import (
     EVERYTHING,
@@ -58,8 +58,7 @@ _TABLE_TAG = 1
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One call, as the hooks see it.
 
     operation: `GetItem`. body: JSON, as on the wire. scope: returns whose answers may
@@ -72,8 +71,7 @@ class Request:
     scope: Callable[[], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """An answer from the cache. answer: a fresh object, without ResponseMetadata.
 
     age: seconds since it was filled. key: of the entry.
@@ -84,8 +82,7 @@ class Hit:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ReadTicket:
+class ReadTicket(NamedTuple):
     """A read that was sent: what its answer is filled with."""
 
     read: Read
@@ -283,7 +280,7 @@ class Cache:
             case Bypass():
                 return None
             case _:
-                assert_never(planned)
+                return assert_never(planned)
 
     def _finish(
         self, ticket: Ticket, answer: dict[str, Any], *, succeeded: bool, certain: bool

@@ -8,8 +8,7 @@ the fastest of the safe ones (benchmarks/codec.py).
 """
 
 import struct
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,8 +22,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The header of an entry, and where its body begins.
 
     snapshot: the generations of its tags when its read was sent.

@@ -40,7 +40,6 @@ came with it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 LONGEST_HOLD_OFF = 3600.0
@@ -69,8 +68,7 @@ class Mark(NamedTuple):
     held_until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """The answer to a store's `load`.
 
     entry: the bytes last filled under the key, valid or not; None when absent.
@@ -84,8 +82,7 @@ class Loaded:
     held: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Eviction:
+class Eviction(NamedTuple):
     """The answer to a store's `evict`: a mark per tag, and what was only watched.
 
     watched: the generations of the tags that were watched, not evicted, in order.

@@ -168,7 +168,7 @@ def _url(value: Any) -> Any:
 
 def _seconds(least: float) -> Callable[[Any], float]:
     def parse(value: Any) -> float:
-        expected = f"expected a number of seconds from {least:g} to {LONGEST:g}"
+        expected = f"expected a number of seconds from {least:g} to {LONGEST:.0f}"
         try:
             seconds = float(value)
         except (TypeError, ValueError):

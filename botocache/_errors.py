@@ -5,6 +5,8 @@ caching never fails a call. The others travel inside, from a store or the codec 
 the failure policy in _cache.py.
 """
 
+from typing import NoReturn
+
 
 class BotocacheError(Exception):
     """Base of every error that botocache raises."""
@@ -20,3 +22,8 @@ class StoreError(BotocacheError):
 
 class CodecError(BotocacheError):
     """Bytes from a store are not an entry of this version, or were damaged."""
+
+
+def assert_never(value: NoReturn) -> NoReturn:
+    """Prove to the type checker that a union is exhausted. typing's is of 3.11."""
+    raise AssertionError(f"unexpected {value!r}")

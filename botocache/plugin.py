@@ -6,13 +6,17 @@ becomes one line on the log and on standard error, and the application runs unca
 The cache is installed at the moment when the application imports botocore.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False  # type checkers know it; importing typing would take a while
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 TOGGLE = "BOTOCACHE"
 ON = frozenset({"1", "on", "true", "yes"})
@@ -21,12 +25,19 @@ OFF = frozenset({"", "0", "off", "false", "no"})
 _BOTOCORE = "botocore.session"
 """Everything that an installation needs is loaded once this module is."""
 
+_started = False
+
 
 def start() -> None:
     """Install the cache if `BOTOCACHE` says so, as soon as botocore is imported.
 
-    Called by the start-up file and by `python -m botocache run`; twice is once.
+    Called by the start-up file, which Python executes twice in a virtual environment,
+    and by `python -m botocache run`; only the first call does anything.
     """
+    global _started  # noqa: PLW0603 - there is one start of one process
+    if _started:
+        return
+    _started = True
     value = os.environ.get(TOGGLE, "").strip().lower()
     if value in OFF:
         return
@@ -34,7 +45,7 @@ def start() -> None:
         _complain(f"{TOGGLE}={value!r} is not known; expected 1, on, 0 or off")
     elif _BOTOCORE in sys.modules:
         _install()
-    elif not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
+    else:
         sys.meta_path.insert(0, _AfterImport(_BOTOCORE, _install))
 
 
@@ -89,6 +100,8 @@ class _AfterImport:
     ) -> ModuleSpec | None:
         if name != self._name:
             return None
+        from importlib.util import find_spec
+
         sys.meta_path.remove(self)  # the search below must not end here again
         spec = find_spec(name)
         if spec is not None and spec.loader is not None:

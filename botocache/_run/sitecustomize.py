@@ -29,7 +29,7 @@ def _let_the_hidden_one_run() -> None:
     mine = sys.modules.pop("sitecustomize", None)
     path, sys.path = sys.path, hidden_from
     try:
-        import sitecustomize  # noqa: F401
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401 - another one, if any
     except ModuleNotFoundError as error:
         if error.name != "sitecustomize":
             raise

@@ -37,7 +37,7 @@ _NS = 1_000_000_000
 
 
 class Slots:
-    """A view of `count` slots, a power of two, over writable memory.
+    """A view of as many slots as fit in some writable memory.
 
     origin_generation: random, and new whenever the memory is made anew. It is the
     generation of every slot whose word is still zero, so that a fresh table needs no
@@ -48,7 +48,7 @@ class Slots:
         self, memory: memoryview, *, origin_generation: int, random: Random
     ) -> None:
         self._words = memory.cast("B").cast("Q")
-        self._mask = len(self._words) // 2 - 1
+        self._count = len(self._words) // 2
         self._origin_generation = origin_generation
         self._random = random
         # Release and acquire of a lock is a full barrier on every processor; plain
@@ -56,17 +56,24 @@ class Slots:
         self._barrier = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"<Slots {self._mask + 1} of {SLOT} bytes>"
+        return f"<Slots {self._count} of {SLOT} bytes>"
 
     def generations(self, tags: Sequence[bytes]) -> tuple[int, ...]:
         """Return the generations of the tags."""
-        words, first = self._words, self._origin_generation
-        return tuple([words[self._at(tag)] or first for tag in tags])
+        words, first, count = self._words, self._origin_generation, self._count
+        # _at, written out: it is on the path of every hit.
+        return tuple(
+            [words[int.from_bytes(tag, "little") % count * 2] or first for tag in tags]
+        )
 
     def any_held(self, tags: Sequence[bytes], now: float) -> bool:
         """Tell whether one of the tags is on hold-off."""
         words = self._words
-        return any(is_held(words[self._at(tag) + 1] / _NS, now) for tag in tags)
+        for tag in tags:
+            held_until = words[self._at(tag) + 1]
+            if held_until and is_held(held_until / _NS, now):
+                return True
+        return False
 
     def evict(  # noqa: PLR0913 - Store.evict, with what its owner knows
         self,
@@ -104,4 +111,4 @@ class Slots:
 
     def _at(self, tag: bytes) -> int:
         """Return the index of the first word of the tag's slot."""
-        return (int.from_bytes(tag[:WORD], "little") & self._mask) * 2
+        return int.from_bytes(tag, "little") % self._count * 2

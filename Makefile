@@ -1,0 +1,82 @@
+# On a fresh machine with Python 3.10 or later, `make demo` and `make test` set up what
+# they need below this directory, and do it.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO   := .venv-demo
+OLDEST := .venv-oldest
+WHEEL  := .venv-wheel
+
+# The oldest boto3 that is supported; pyproject.toml says the same of botocore.
+OLDEST_BOTO3 := 1.35.68
+
+.PHONY: help demo test lint types wheel-test oldest-test bench bench-quick format clean
+
+help:           ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+
+demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
+	$(DEMO)/bin/python examples/crawl/demo.py
+
+test: $(VENV)/.ready  ## all tests, with coverage
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+lint: $(VENV)/.ready  ## ruff, and vermin for the oldest Python
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/vermin --quiet --no-tips --eval-annotations -t=3.10- --violations botocache
+
+types: $(VENV)/.ready  ## mypy --strict
+	$(BIN)/mypy
+
+wheel-test:     ## the built wheel and the quickstart, in an environment of their own
+	rm -rf $(WHEEL) build dist
+	$(PYTHON) -m venv $(WHEEL)
+	$(WHEEL)/bin/python -m pip install --quiet --upgrade pip build
+	$(WHEEL)/bin/python -m build --wheel --outdir dist .
+	$(WHEEL)/bin/python -m pip install --quiet dist/*.whl boto3 "moto[dynamodb,server]"
+	cd $(WHEEL) && bin/python ../examples/quickstart.py
+
+oldest-test: $(OLDEST)/.ready  ## the tests against the oldest boto3
+	$(OLDEST)/bin/python -m pytest -n 2 -q tests/unit tests/integration
+
+bench: $(VENV)/.ready  ## benchmarks, minutes; figures are ratios
+	$(BIN)/python -m benchmarks.hooks
+	$(BIN)/python -m benchmarks.codec
+	$(BIN)/python -m benchmarks.startup
+
+bench-quick: $(VENV)/.ready  ## the same in under a minute
+	$(BIN)/python -m benchmarks.hooks --quick
+	$(BIN)/python -m benchmarks.codec --quick
+	$(BIN)/python -m benchmarks.startup --quick
+
+format: $(VENV)/.ready  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:          ## remove what the targets above made
+	rm -rf $(VENV) $(DEMO) $(OLDEST) $(WHEEL) build dist demo-out *.egg-info
+	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.ready: pyproject.toml setup.cfg
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+# As a user has it: the wheel, with its start-up file.
+$(DEMO)/.ready: pyproject.toml setup.cfg $(shell find botocache startup -name '*.p*')
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python -m pip install --quiet --upgrade pip
+	$(DEMO)/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	$(DEMO)/bin/python -m pip install --quiet ".[demo]"
+	touch $@
+
+$(OLDEST)/.ready: pyproject.toml setup.cfg
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	$(OLDEST)/bin/python -m pip install --quiet --editable . --group dev \
+		"boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)"
+	touch $@

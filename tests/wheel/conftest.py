@@ -1,0 +1,106 @@
+"""The built wheel, installed as a user would have it."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = (
+    "botocache",
+    "startup",
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "setup.cfg",
+)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built once for all test processes from a copy of the sources."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # then each worker has a folder in it
+        base = base.parent
+    shared = base / "wheel"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = list((shared / "dist").glob("*.whl"))
+        if not built:
+            built = [_build(shared)]
+    return built[0]
+
+
+def _build(shared: Path) -> Path:
+    sources = shared / "sources"
+    sources.mkdir()
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, sources / name, ignore=ignored)
+        else:
+            shutil.copy(source, sources / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+    subprocess.run(
+        [*command, "--outdir", str(shared / "dist"), str(sources)],
+        check=True,
+        capture_output=True,
+    )
+    return next((shared / "dist").glob("*.whl"))
+
+
+class Environment:
+    """A virtual environment with the wheel; what it needs comes from the tests' own."""
+
+    def __init__(self, directory: Path, wheel: Path) -> None:
+        venv.create(directory, with_pip=False, symlinks=True)
+        self.python = str(directory / "bin" / "python")
+        self.site_packages = Path(self.output("-c", _PRINT_SITE_PACKAGES).strip())
+        self.pip("install", "--no-deps", "--no-index", str(wheel))
+        ours = sysconfig.get_path("purelib")
+        (self.site_packages / "zz-dependencies.pth").write_text(f"{ours}\n")
+
+    def pip(self, *arguments: str) -> None:
+        """Run the tests' own pip on this environment."""
+        subprocess.run(
+            [sys.executable, "-m", "pip", "-q", "--python", self.python, *arguments],
+            check=True,
+            capture_output=True,
+        )
+
+    def run(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run its Python with these variables beside the tests' own."""
+        return subprocess.run(
+            [self.python, *arguments],
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def output(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+        """Run it, and return what it printed; it must succeed."""
+        done = self.run(*arguments, env=env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+_PRINT_SITE_PACKAGES = "import sysconfig; print(sysconfig.get_path('purelib'))"
+
+
+@pytest.fixture(scope="session")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with the wheel installed."""
+    return Environment(tmp_path_factory.mktemp("environment") / "venv", wheel)

@@ -1,0 +1,255 @@
+"""The doors that need no code, on the built wheel in a fresh environment."""
+
+import json
+import os
+import subprocess
+import venv
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.dynamodb import DynamoDB
+from tests.wheel.conftest import Environment
+
+APPLICATION = Path(__file__).with_name("application.py")
+LOADED = """
+import sys
+print(sorted(m for m in sys.modules if m.split('.')[0] in ('botocache', 'botocore')))
+"""
+CACHED = {"GetItem": 2, "Query": 2, "UpdateItem": 1}
+UNCACHED = {"GetItem": 3, "Query": 3, "UpdateItem": 1}
+
+
+@pytest.fixture
+def arguments(dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The application's command line, with a table that has one item."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAAPPLICATION")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    table = dynamodb.create_table("pk:S")
+    item = {"pk": {"S": "a"}, "n": {"N": "1"}}
+    dynamodb.client().put_item(TableName=table, Item=item)
+    return [str(APPLICATION), dynamodb.url, table]
+
+
+def check(output: str, reached: dict[str, int]) -> None:
+    """Check that the application read what is true, and what it took."""
+    answer: dict[str, Any] = json.loads(output)
+    assert answer["values"] == [[1, 1], [1, 1], [2, 2]]
+    assert answer["reached"] == reached
+
+
+def test_the_wheel_has_the_package_and_the_startup_files(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {
+        "botocache",
+        "botocache.pth",
+        "botocache.start",
+    }
+    assert "botocache/py.typed" in names
+    assert "botocache/_run/sitecustomize.py" in names
+
+
+def test_the_startup_file_is_one_line_that_looks_at_one_variable(
+    environment: Environment,
+) -> None:
+    line = (environment.site_packages / "botocache.pth").read_text()
+    assert line.count("\n") == 1
+    assert 'os.environ.get("BOTOCACHE") and' in line
+
+
+def test_the_entry_point_of_python_3_15_resolves(environment: Environment) -> None:
+    entry = (environment.site_packages / "botocache.start").read_text().strip()
+    code = f"import pkgutil; print(callable(pkgutil.resolve_name({entry!r})))"
+    assert environment.output("-c", code) == "True\n"
+
+
+def test_nothing_of_ours_is_imported_unless_the_toggle_is_set(
+    environment: Environment,
+) -> None:
+    assert environment.output("-c", LOADED) == "[]\n"
+
+
+def test_the_toggle_does_not_import_botocore(environment: Environment) -> None:
+    loaded = environment.output("-c", LOADED, env={"BOTOCACHE": "1"})
+    assert loaded == "['botocache', 'botocache.plugin']\n"
+
+
+def test_the_toggle_alone_answers_repeated_reads_and_sees_writes(
+    environment: Environment, arguments: list[str]
+) -> None:
+    check(environment.output(*arguments, env={"BOTOCACHE": "1"}), CACHED)
+
+
+@pytest.mark.parametrize("value", ["", "0", "off", "OFF", "no", "false"])
+def test_the_toggle_can_say_off(
+    environment: Environment, arguments: list[str], value: str
+) -> None:
+    check(environment.output(*arguments, env={"BOTOCACHE": value}), UNCACHED)
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        (
+            {"BOTOCACHE": "maybe"},
+            "botocache: BOTOCACHE='maybe' is not known; expected 1, on, 0 or off; "
+            "running uncached",
+        ),
+        (
+            {"BOTOCACHE": "1", "BOTOCACHE_TTL": "soon"},
+            "botocache: BOTOCACHE_TTL: expected a number of seconds from 0.001 to "
+            "2592000, not 'soon'; running uncached",
+        ),
+        (
+            {"BOTOCACHE": "1", "BOTOCACHE_TLL": "5"},
+            "botocache: unknown variable 'BOTOCACHE_TLL'; did you mean "
+            "'BOTOCACHE_TTL'?; running uncached",
+        ),
+        (
+            {"BOTOCACHE": "1", "BOTOCACHE_URL": "memcached://host"},
+            "botocache: url 'memcached://host' names no store of this version; "
+            "expected 'memory:', 'disk:' or 'disk:///path'; running uncached",
+        ),
+    ],
+)
+def test_a_wrong_environment_is_one_line_and_the_application_runs_uncached(
+    environment: Environment,
+    arguments: list[str],
+    variables: dict[str, str],
+    complaint: str,
+) -> None:
+    done = environment.run(*arguments, env=variables)
+    assert done.stderr.splitlines() == [complaint]
+    check(done.stdout, UNCACHED)
+
+
+def test_botocore_looks_as_if_nobody_had_watched_its_import(
+    environment: Environment,
+) -> None:
+    code = """
+import botocore.session, inspect, sys
+print(type(botocore.session.__loader__).__name__,
+      type(botocore.session.__spec__.loader).__name__,
+      "class Session" in inspect.getsource(botocore.session),
+      any("botocache" in type(finder).__module__ for finder in sys.meta_path))
+"""
+    printed = environment.output("-c", code, env={"BOTOCACHE": "1"})
+    assert printed == "SourceFileLoader SourceFileLoader True False\n"
+
+
+def test_an_interpreter_with_the_toggle_but_without_botocore_runs(
+    environment: Environment,
+) -> None:
+    code = """
+import sys
+sys.path = [entry for entry in sys.path if "site-packages" not in entry]
+try:
+    import botocore.session
+except ModuleNotFoundError as error:
+    print(error.name)
+"""
+    printed = environment.output("-c", code, env={"BOTOCACHE": "1"})
+    assert printed == "botocore\n"
+
+
+# --- python -m botocache run ---------------------------------------------------------
+
+
+def test_run_switches_the_cache_on_for_a_command(
+    environment: Environment, arguments: list[str]
+) -> None:
+    output = environment.output(
+        "-m", "botocache", "run", "--", environment.python, *arguments
+    )
+    check(output, CACHED)
+
+
+@pytest.fixture
+def unprocessed(
+    wheel: Path, environment: Environment, tmp_path: Path
+) -> dict[str, str]:
+    """Variables of an environment whose start-up files nobody processes."""
+    target = tmp_path / "target"
+    environment.pip("install", "--no-deps", "--target", str(target), str(wheel))
+    return {"PYTHONPATH": str(target), "PYTHONNOUSERSITE": "1"}
+
+
+@pytest.fixture
+def bare(environment: Environment, tmp_path: Path) -> str:
+    """A Python that has boto3 but no installed botocache."""
+    venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
+    home = Path(environment.python).parents[1]
+    dependencies = environment.site_packages / "zz-dependencies.pth"
+    place = tmp_path / "bare" / dependencies.relative_to(home)
+    place.write_text(dependencies.read_text())
+    return str(tmp_path / "bare" / "bin" / "python")
+
+
+def test_run_works_where_startup_files_are_not_processed_and_in_child_processes(
+    environment: Environment,
+    unprocessed: dict[str, str],
+    bare: str,
+    arguments: list[str],
+) -> None:
+    child = f"import subprocess, sys; subprocess.run([sys.executable, *{arguments!r}])"
+    done = subprocess.run(
+        [bare, "-m", "botocache", "run", bare, "-c", child],
+        env={**os.environ, **unprocessed},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stderr == ""
+    check(done.stdout, CACHED)
+
+
+def test_run_lets_the_hidden_sitecustomize_have_its_turn(
+    environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('hidden one')")
+    command = ["-m", "botocache", "run", environment.python, "-c"]
+    code = "import sys, sitecustomize; print(sitecustomize.__file__)"
+    printed = environment.output(*command, code, env={"PYTHONPATH": str(tmp_path)})
+    assert printed.splitlines() == [
+        "hidden one",  # in the process that runs the command
+        "hidden one",
+        str(tmp_path / "sitecustomize.py"),
+    ]
+
+
+def test_run_passes_the_exit_status_on(environment: Environment) -> None:
+    command = ["-m", "botocache", "run", "--", environment.python, "-c"]
+    assert environment.run(*command, "raise SystemExit(7)").returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (["run", "--"], 2, "botocache: run: expected a command after 'run --'\n"),
+        (
+            ["run", "no-such-command"],
+            127,
+            "botocache: cannot run 'no-such-command': No such file or directory\n",
+        ),
+    ],
+)
+def test_run_says_what_is_wrong_with_its_command(
+    environment: Environment, arguments: list[str], status: int, complaint: str
+) -> None:
+    done = environment.run("-m", "botocache", *arguments)
+    assert (done.returncode, done.stderr) == (status, complaint)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["--help"], 0), ([], 2), (["x"], 2)]
+)
+def test_the_command_line_shows_its_usage(
+    environment: Environment, arguments: list[str], status: int
+) -> None:
+    done = environment.run("-m", "botocache", *arguments)
+    assert done.returncode == status
+    assert "usage: python -m botocache run" in done.stdout + done.stderr
