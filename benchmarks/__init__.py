@@ -1,0 +1,1 @@
+"""Programs that measure; each says of itself what, and how it is run."""

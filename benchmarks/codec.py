@@ -8,6 +8,7 @@ str apart; JSON does not and is here for scale.
 
 import argparse
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -35,6 +36,9 @@ def distinct(number: int) -> dict[str, Any]:
     return item
 
 
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+
 ANSWERS = {
     "one item": {"Item": distinct(1)},
     "a page of 20": {"Items": [distinct(n) for n in range(20)], "Count": 20},
@@ -48,20 +52,18 @@ def main() -> None:
     rounds, calls = (9, 200) if parser.parse_args().quick else (41, 500)
     base = "msgspec, MessagePack"
     for name, answer in ANSWERS.items():
-        encode = msgspec.msgpack.Encoder().encode
-        decode = msgspec.msgpack.Decoder().decode
-        packed, text = encode(answer), json.dumps(answer)
+        packed, text = _pack(answer), json.dumps(answer)
         decoders: dict[str, Callable[[], object]] = {
-            base: lambda decode=decode, packed=packed: decode(packed),
-            "msgpack": lambda packed=packed: msgpack.unpackb(packed),
-            "json": lambda text=text: json.loads(text),
+            base: partial(_unpack, packed),
+            "msgpack": partial(msgpack.unpackb, packed),
+            "json": partial(json.loads, text),
         }
         figures = compare(decoders, base=base, rounds=rounds, calls=calls)
         report(f"Decode {name}: what a hit pays", base, figures)
         encoders: dict[str, Callable[[], object]] = {
-            base: lambda encode=encode, answer=answer: encode(answer),
-            "msgpack": lambda answer=answer: msgpack.packb(answer),
-            "json": lambda answer=answer: json.dumps(answer),
+            base: partial(_pack, answer),
+            "msgpack": partial(msgpack.packb, answer),
+            "json": partial(json.dumps, answer),
         }
         figures = compare(encoders, base=base, rounds=rounds, calls=calls)
         report(f"Encode {name}: what a fill pays", base, figures)

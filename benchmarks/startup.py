@@ -17,9 +17,9 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 from benchmarks.measure import compare, report
 
+ROOT = Path(__file__).resolve().parent.parent
 SOURCES = (
     "botocache",
     "startup",

@@ -1,0 +1,121 @@
+"""The demo: one crawl, without and with botocache, and what DynamoDB saw of each.
+
+Owns the order of events and the exit status. The processes are `stage.py`'s, the
+numbers `report.py`'s, the drawings `chart.py`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from chart import Recording, glyphs_for, png, terminal
+from report import Run, busiest_table, complaints, table
+from stage import Settings, StageError, perform
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+def main() -> int:
+    """Run the demo; returns the exit status."""
+    arguments = _parser().parse_args()
+    settings = Settings(
+        pages=arguments.pages,
+        read_capacity=arguments.read_capacity,
+        burst_seconds=arguments.burst_seconds,
+        workers=arguments.workers,
+        seed=arguments.seed,
+    )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        print(
+            f"A crawl of {settings.pages} pages; every request of its graph service "
+            "reads the same\nmetadata from DynamoDB tables with "
+            f"{settings.read_capacity} read units a second each.\n"
+        )
+        print("1. without botocache", flush=True)
+        plain = perform(settings, cached=False)
+        print("\n2. with botocache: the same code, and BOTOCACHE=1", flush=True)
+        cached = perform(settings, cached=True)
+    except StageError as error:
+        print(f"The demo could not run: {error}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; all processes are ended.", file=sys.stderr)
+        return INTERRUPTED
+    _show(plain, cached, arguments.out / "read-capacity.png")
+    sys.stdout.flush()
+    wrong = list(complaints(plain, cached))
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--pages", type=_positive, default=220, help="pages to crawl")
+    parser.add_argument(
+        "--read-capacity",
+        type=_positive,
+        default=10,
+        help="provisioned read units per second, of each metadata table",
+    )
+    parser.add_argument(
+        "--burst-seconds",
+        type=_positive,
+        default=3,
+        help="seconds of unused capacity that a table keeps (DynamoDB: 300)",
+    )
+    parser.add_argument(
+        "--workers", type=_positive, default=12, help="the crawler's threads"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="makes the site")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-out"), help="where the PNG goes"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        message = f"{text} is not a positive number"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+def _show(plain: Run, cached: Run, path: Path) -> None:
+    name = busiest_table(plain)
+    recordings = (
+        _recording(plain, name, "without"),
+        _recording(cached, name, "with"),
+    )
+    glyphs = glyphs_for(sys.stdout.encoding)
+    print(f"\n{table(plain, cached)}\n\n{terminal(recordings, glyphs)}\n")
+    try:
+        png(recordings, path)
+    except ImportError:
+        print("For the graph as a picture: pip install matplotlib")
+    else:
+        print(f"The graph as a picture: {path}")
+
+
+def _recording(run: Run, name: str, which: str) -> Recording:
+    reads = run.tables[name]
+    return Recording(
+        title=f'Read capacity of table "{name}", {which} botocache',
+        provisioned=reads.provisioned,
+        consumed=reads.consumed,
+        throttled=reads.throttled,
+        bucket_seconds=run.bucket_seconds,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

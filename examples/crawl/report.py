@@ -1,0 +1,139 @@
+"""What the two runs say: the table side by side, and whether the demo succeeded.
+
+Pure: values in, text out. Drawing is in `chart.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+READS = ("GetItem", "Query")
+ACTIVE_HIT_RATIO = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class TableReads:
+    """How one table was read. The two series count per bucket of time."""
+
+    provisioned: float
+    answered: int
+    consumed: tuple[float, ...]
+    throttled: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's result: what the crawler saw, and what DynamoDB saw."""
+
+    pages: int
+    requests: int
+    failed: int
+    p50_ms: float
+    p99_ms: float
+    seconds: float
+    revoked: int
+    undecided: int
+    refused_before: int
+    served_after: int
+    bucket_seconds: float
+    read_requests: int
+    tables: dict[str, TableReads]
+
+    @classmethod
+    def from_json(cls, crawl: dict[str, Any], meter: dict[str, Any]) -> Run:
+        """Put the crawler's result and DynamoDB's recording together."""
+        return cls(
+            **crawl,
+            bucket_seconds=meter["bucket_seconds"],
+            read_requests=sum(meter["operations"].get(name, 0) for name in READS),
+            tables={
+                name: TableReads(
+                    provisioned=table["provisioned"],
+                    answered=table["answered"],
+                    consumed=tuple(table["consumed"]),
+                    throttled=tuple(table["throttled"]),
+                )
+                for name, table in meter["tables"].items()
+            },
+        )
+
+    @property
+    def answered(self) -> int:
+        """Reads that DynamoDB answered: without the throttled ones."""
+        return sum(table.answered for table in self.tables.values())
+
+    @property
+    def throttled(self) -> int:
+        """Reads that DynamoDB refused for lack of capacity."""
+        return sum(sum(table.throttled) for table in self.tables.values())
+
+    @property
+    def units(self) -> float:
+        """Read capacity units consumed, of all tables."""
+        return sum(sum(table.consumed) for table in self.tables.values())
+
+
+def hit_ratio(plain: Run, cached: Run) -> float:
+    """Return the share of reads that never reached DynamoDB.
+
+    By DynamoDB's own counts of answered reads. Retries of throttled reads are left
+    out: they would make the cache look better than it is.
+    """
+    return 1 - cached.answered / plain.answered if plain.answered else 0.0
+
+
+def busiest_table(plain: Run) -> str:
+    """Return the table that was throttled most, then read most: the one to draw."""
+    tables = plain.tables
+    return max(
+        tables, key=lambda name: (sum(tables[name].throttled), tables[name].answered)
+    )
+
+
+def table(plain: Run, cached: Run) -> str:
+    """Return both runs' numbers side by side."""
+    head = f"{'':<36}{'without botocache':>20}{'with botocache':>18}"
+    rows = [f"{name:<36}{of(plain):>20}{of(cached):>18}" for name, of in ROWS]
+    ratio = f"{hit_ratio(plain, cached):.1%}"
+    rows.append(f"{'hit ratio, by what DynamoDB saw':<36}{'-':>20}{ratio:>18}")
+    return "\n".join([head, "-" * len(head), *rows])
+
+
+ROWS: tuple[tuple[str, Callable[[Run], str]], ...] = (
+    ("pages crawled", lambda run: f"{run.pages:,}"),
+    ("requests to the graph service", lambda run: f"{run.requests:,}"),
+    ("reads sent to DynamoDB", lambda run: f"{run.read_requests:,}"),
+    ("  of these throttled", lambda run: f"{run.throttled:,}"),
+    ("  of these answered", lambda run: f"{run.answered:,}"),
+    ("read capacity units consumed", lambda run: f"{run.units:,.1f}"),
+    ("failed requests", lambda run: f"{run.failed:,}"),
+    ("latency of a request, p50 (ms)", lambda run: f"{run.p50_ms:,.0f}"),
+    ("latency of a request, p99 (ms)", lambda run: f"{run.p99_ms:,.0f}"),
+    ("time to crawl (s)", lambda run: f"{run.seconds:,.1f}"),
+    ("credentials revoked meanwhile", lambda run: f"{run.revoked:,}"),
+    ("  served after that", lambda run: f"{run.served_after:,}"),
+)
+
+
+def complaints(plain: Run, cached: Run) -> Iterator[str]:
+    """Say what is wrong, a sentence each: nothing if the demo succeeded."""
+    for run, which in ((plain, "without"), (cached, "with")):
+        where = f"in the run {which} botocache"
+        if run.served_after:
+            yield f"Revoked credentials that were served {where}: {run.served_after}."
+        if run.refused_before:
+            yield f"Valid credentials that were refused {where}: {run.refused_before}."
+    if cached.undecided:
+        yield (
+            "Checks of a revocation without an answer in the run with botocache: "
+            f"{cached.undecided}."
+        )
+    if cached.failed:
+        yield f"Requests that failed in the run with botocache: {cached.failed}."
+    if hit_ratio(plain, cached) < ACTIVE_HIT_RATIO:
+        yield (
+            "The cache was not active in the run with botocache: DynamoDB answered "
+            f"{cached.answered:,} reads, and {plain.answered:,} without it."
+        )

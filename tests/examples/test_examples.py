@@ -1,0 +1,46 @@
+"""The examples run, as their own programs, and show what they promise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.wheel.conftest import Environment
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_the_quickstart_prints_which_read_was_a_hit() -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "quickstart.py")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "first read:        from DynamoDB, visits = 1",
+        "second read:       from the cache, visits = 1",
+        "after the update:  from DynamoDB, visits = 2",
+    ]
+
+
+def test_the_crawl_is_cheaper_with_the_cache_and_serves_nothing_revoked(
+    environment: Environment, tmp_path: Path
+) -> None:
+    demo = str(EXAMPLES / "crawl" / "demo.py")
+    options = ["--pages", "20", "--read-capacity", "5", "--out", str(tmp_path)]
+    done = environment.run(demo, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    answered = next(row for row in rows if row[:3] == ["of", "these", "answered"])
+    assert int(answered[-1]) * 3 < int(answered[-2])
+    assert ["served", "after", "that", "0", "0"] in rows
+    assert (tmp_path / "read-capacity.png").stat().st_size > 10_000
+
+
+def test_the_container_example_switches_the_cache_on_by_its_environment_only() -> None:
+    container = EXAMPLES / "container"
+    assert "botocache" not in (container / "app.py").read_text()
+    compose = (container / "compose.yaml").read_text()
+    assert 'BOTOCACHE: "1"' in compose
