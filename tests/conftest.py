@@ -13,6 +13,7 @@ from botocache.stores.disk import DiskStore
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
+from tests.support.environment import Environment, build_wheel_once
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,21 @@ def dynamodb() -> Iterator[DynamoDB]:
     """A DynamoDB server; one per test process, so tests use tables of their own."""
     with running_dynamodb() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built wheel, one for all test processes."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # then each worker has a folder in it
+        base = base.parent
+    return build_wheel_once(base / "wheel")
+
+
+@pytest.fixture(scope="session")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with the wheel installed."""
+    return Environment(tmp_path_factory.mktemp("environment") / "venv", wheel)
 
 
 @pytest.fixture

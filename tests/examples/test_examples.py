@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.wheel.conftest import Environment
+from tests.support.environment import Environment
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.dynamodb import DynamoDB
-from tests.wheel.conftest import Environment
+from tests.support.environment import Environment
 
 APPLICATION = Path(__file__).with_name("application.py")
 LOADED = """

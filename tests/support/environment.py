@@ -1,4 +1,4 @@
-"""The built wheel, installed as a user would have it."""
+"""The built wheel, and an environment that has it as a user would."""
 
 import fcntl
 import os
@@ -9,8 +9,6 @@ import sysconfig
 import venv
 from collections.abc import Mapping
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (
@@ -23,20 +21,13 @@ SOURCES = (
 )
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built once for all test processes from a copy of the sources."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # then each worker has a folder in it
-        base = base.parent
-    shared = base / "wheel"
+def build_wheel_once(shared: Path) -> Path:
+    """Return the wheel, built in `shared` by whichever test process comes first."""
     shared.mkdir(exist_ok=True)
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         built = list((shared / "dist").glob("*.whl"))
-        if not built:
-            built = [_build(shared)]
-    return built[0]
+        return built[0] if built else _build(shared)
 
 
 def _build(shared: Path) -> Path:
@@ -98,9 +89,3 @@ class Environment:
 
 
 _PRINT_SITE_PACKAGES = "import sysconfig; print(sysconfig.get_path('purelib'))"
-
-
-@pytest.fixture(scope="session")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An environment with the wheel installed."""
-    return Environment(tmp_path_factory.mktemp("environment") / "venv", wheel)
