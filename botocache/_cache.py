@@ -62,13 +62,13 @@ class Request(NamedTuple):
     """One call, as the hooks see it.
 
     operation: `GetItem`. body: JSON, as on the wire. scope: returns whose answers may
-    be served, or raises when that cannot be told.
+    be served, or None when nobody's: the call will be refused for want of credentials.
     """
 
     operation: str
     body: bytes
     origin: str
-    scope: Callable[[], bytes]
+    scope: Callable[[], bytes | None]
 
 
 class Hit(NamedTuple):
@@ -313,9 +313,10 @@ class Cache:
         if self._undelivered and self._is_undelivered(tags):
             self._counters.add("bypassed")
             return None
-        key = entry_key(
-            request.scope(), request.origin, request.operation, read.question
-        )
+        scope = request.scope()
+        if scope is None:
+            return None
+        key = entry_key(scope, request.origin, request.operation, read.question)
         now = self._store.now()
         loaded = self._store.load(key, tags)
         is_servable = mode is _Mode.NORMAL and not read.is_consistent

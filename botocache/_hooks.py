@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
 from botocore.credentials import RefreshableCredentials
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
@@ -106,7 +107,7 @@ class Hooks:
                     model.name,
                     params["body"],
                     origin(url, context["client_region"]),
-                    partial(_scope, request_signer, cache.settings.scope),
+                    partial(_scope, request_signer, context, cache.settings.scope),
                 )
             )
             if isinstance(outcome, Hit):
@@ -181,11 +182,15 @@ _scopes: "weakref.WeakKeyDictionary[Any, bytes]" = weakref.WeakKeyDictionary()
 through all of its rotations."""
 
 
-def _scope(request_signer: Any, setting: str) -> bytes:
-    """Return whose answers a call may be served."""
+def _scope(
+    request_signer: Any, context: Mapping[str, Any], setting: str
+) -> bytes | None:
+    """Return whose answers a call may be served; None when it cannot be signed."""
+    credentials = request_signer._credentials  # noqa: SLF001 - no public way from an event
+    if credentials is None and context["client_config"].signature_version != UNSIGNED:
+        return None
     if setting != "auto":
         return named_scope(setting)
-    credentials = request_signer._credentials  # noqa: SLF001 - no public way from an event
     if credentials is None:
         return ANONYMOUS_SCOPE
     if isinstance(credentials, RefreshableCredentials):
