@@ -81,13 +81,13 @@ class _Given(NamedTuple):
 
 
 def load_settings(
-    arguments: Mapping[str, Any], environ: Mapping[str, str], platform: str
+    arguments: Mapping[str, Any], environ: Mapping[str, str], default_url: str
 ) -> Settings:
     """Return the settings of all sources together. Raises ConfigError.
 
-    arguments: by name. environ: of the process. platform: as in sys.platform.
+    arguments: by name. environ: of the process. default_url: of the store.
     """
-    values: dict[str, Any] = {"url": default_url(platform)}
+    values: dict[str, Any] = {"url": default_url}
     for given in (
         *_from_file(environ),
         *_from_environment(environ),
@@ -95,11 +95,6 @@ def load_settings(
     ):
         values[given.name] = _parse(given)
     return Settings(**values)
-
-
-def default_url(platform: str) -> str:
-    """Return the default store: on disk, where one boot can be told from another."""
-    return "disk:" if platform == "linux" else "memory:"
 
 
 def _from_arguments(arguments: Mapping[str, Any]) -> Iterator[_Given]:

@@ -9,7 +9,6 @@ list of sessions or clients.
 
 import gc
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 from botocache._cache import Cache
 from botocache._config import Settings, load_settings
 from botocache._errors import ConfigError
-from botocache.stores import Store, open_store
+from botocache.stores import Store, default_url, open_store
 
 _lock = threading.Lock()
 _caches: dict[Settings, Cache] = {}
@@ -42,7 +41,7 @@ def install(target: Any = None, **settings: Any) -> Cache:
     store on first use only. Raises ConfigError when a setting or the target is wrong,
     or when the target has the cache already with other settings.
     """
-    wanted = load_settings(settings, os.environ, sys.platform)
+    wanted = load_settings(settings, os.environ, default_url())
     with _lock:
         if target is None:
             return _install_on_process(wanted, existing=True)
@@ -54,7 +53,7 @@ def install_before_first_session() -> None:
 
     Raises ConfigError.
     """
-    wanted = load_settings({}, os.environ, sys.platform)
+    wanted = load_settings({}, os.environ, default_url())
     with _lock:
         _install_on_process(wanted, existing=False)
 

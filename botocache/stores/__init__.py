@@ -66,6 +66,15 @@ class Store(Protocol):
         """Give back what is held open; the next verb opens it again."""
 
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Where Linux tells one boot of a machine from another; a store on disk needs it."""
+
+
+def default_url() -> str:
+    """Return the store that is used unless the user names one."""
+    return "disk:" if BOOT_ID.exists() else "memory:"
+
+
 def open_store(
     url: str,
     *,
@@ -103,6 +112,11 @@ def _open_memory(
 def _open_disk(
     url: str, namespace: str, size_limit: int | None, environ: Mapping[str, str]
 ) -> Store:
+    if not BOOT_ID.exists():
+        raise ConfigError(
+            f"url {url!r} needs Linux: without {BOOT_ID} nobody knows whether what is "
+            "on disk is from before a power cut; use 'memory:'"
+        )
     from botocache.stores import disk
 
     parts = urlsplit(url)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from botocache._errors import StoreError
-from botocache.stores import Random
+from botocache.stores import BOOT_ID, Random
 from botocache.stores.slots import SLOT, WORD, Slots
 
 SLOT_COUNT = 1 << 20
@@ -33,16 +33,15 @@ _HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
 _HEADER_SIZE = 64
 _TEMPORARY = "new-"
 _SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> bytes:
     """Return 16 bytes that are the same until the machine is booted again.
 
-    Raises StoreError where the operating system does not tell (all but Linux).
+    Raises StoreError where the operating system does not tell.
     """
     try:
-        return bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))
+        return bytes.fromhex(BOOT_ID.read_text().strip().replace("-", ""))
     except (OSError, ValueError) as error:
         raise StoreError(f"this machine has no boot id: {error}") from error
 

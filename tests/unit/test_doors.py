@@ -1,0 +1,180 @@
+"""plugin.py and __main__.py in this process; tests/wheel has them in real ones."""
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from botocache import __main__ as command_line
+from botocache import _install, plugin
+
+
+@pytest.fixture(autouse=True)
+def _not_started(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(plugin, "_started", False)
+    before = list(sys.meta_path)
+    yield
+    sys.meta_path[:] = before
+
+
+@pytest.fixture
+def installations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry for each time that the toggle installed."""
+    made: list[str] = []
+    monkeypatch.setattr(
+        _install, "install_before_first_session", lambda: made.append("installed")
+    )
+    return made
+
+
+def watchers() -> list[Any]:
+    return [f for f in sys.meta_path if isinstance(f, plugin._AfterImport)]
+
+
+@pytest.mark.parametrize("value", [None, "", "0", "off", "No", " false "])
+def test_a_toggle_that_is_off_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, installations: list[str], value: str | None
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("BOTOCACHE", value)
+    plugin.start()
+    assert (installations, watchers()) == ([], [])
+
+
+@pytest.mark.parametrize("value", ["1", "on", "ON", "yes", " true "])
+def test_a_toggle_that_is_on_installs_where_botocore_is_imported_already(
+    monkeypatch: pytest.MonkeyPatch, installations: list[str], value: str
+) -> None:
+    monkeypatch.setenv("BOTOCACHE", value)
+    plugin.start()
+    plugin.start()
+    assert installations == ["installed"]
+
+
+def test_the_toggle_waits_for_the_application_to_import_botocore(
+    monkeypatch: pytest.MonkeyPatch, installations: list[str]
+) -> None:
+    monkeypatch.setenv("BOTOCACHE", "1")
+    monkeypatch.setattr(plugin, "_BOTOCORE", "colorsys")
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    plugin.start()
+    assert (installations, len(watchers())) == ([], 1)
+    module: ModuleType = importlib.import_module("colorsys")
+    assert (installations, watchers()) == (["installed"], [])
+    assert type(module.__loader__).__name__ == "SourceFileLoader"
+    assert module.__spec__ is not None
+    assert module.__spec__.loader is module.__loader__
+
+
+def test_a_module_that_does_not_exist_is_not_found_as_ever(
+    monkeypatch: pytest.MonkeyPatch, installations: list[str]
+) -> None:
+    monkeypatch.setenv("BOTOCACHE", "1")
+    monkeypatch.setattr(plugin, "_BOTOCORE", "no_such_module_at_all")
+    plugin.start()
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("no_such_module_at_all")
+    assert installations == []
+
+
+def test_the_loader_that_stands_in_is_otherwise_the_loader() -> None:
+    class Loader:
+        path = "somewhere"
+
+    assert plugin._Loader(Loader(), lambda: None).path == "somewhere"
+
+
+@pytest.mark.parametrize("logging_is_configured", [True, False])
+def test_an_unknown_toggle_is_one_line_on_standard_error_and_on_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    logging_is_configured: bool,
+) -> None:
+    monkeypatch.setenv("BOTOCACHE", "shadow")
+    log = logging.getLogger("botocache")
+    monkeypatch.setattr(log, "hasHandlers", lambda: logging_is_configured)
+    plugin.start()
+    line = (
+        "botocache: BOTOCACHE='shadow' is not known; expected 1, on, 0 or off; "
+        "running uncached"
+    )
+    assert capsys.readouterr().err == f"{line}\n"
+    assert caplog.messages == [line] * logging_is_configured
+
+
+def test_whatever_is_wrong_the_application_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise ImportError("no msgspec for this Python")
+
+    monkeypatch.setenv("BOTOCACHE", "1")
+    monkeypatch.setattr(_install, "install_before_first_session", fail)
+    plugin.start()
+    complaint = "botocache: no msgspec for this Python; running uncached\n"
+    assert capsys.readouterr().err == complaint
+
+
+# --- the command line ----------------------------------------------------------------
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str], Any]]:
+    """What was executed in place of this process."""
+    calls: list[tuple[str, list[str], Any]] = []
+    monkeypatch.setattr(os, "execvpe", lambda *call: calls.append(call))
+    return calls
+
+
+@pytest.mark.parametrize("separator", [[], ["--"]])
+def test_run_becomes_the_command_with_the_toggle_on(
+    executed: list[tuple[str, list[str], Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    separator: list[str],
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    command_line.main(["run", *separator, "gunicorn", "app:app", "--", "x"])
+    ((program, arguments, environment),) = executed
+    assert (program, arguments) == ("gunicorn", ["gunicorn", "app:app", "--", "x"])
+    assert environment["BOTOCACHE"] == "1"
+    startup, *others = environment["PYTHONPATH"].split(os.pathsep)
+    assert (os.path.basename(startup), others) == ("_run", ["mine"])  # noqa: PTH119
+
+
+@pytest.mark.parametrize(("before", "after"), [("off", "1"), ("yes", "yes")])
+def test_run_says_on_unless_that_was_said(
+    executed: list[tuple[str, list[str], Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+    after: str,
+) -> None:
+    monkeypatch.setenv("BOTOCACHE", before)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    command_line.main(["run", "true"])
+    assert executed[0][2]["BOTOCACHE"] == after
+    assert os.pathsep not in executed[0][2]["PYTHONPATH"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["-h"], 0), (["help"], 0), ([], 2), (["walk"], 2), (["run"], 2)],
+)
+def test_the_command_line_says_how_it_is_used(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], status: int
+) -> None:
+    assert command_line.main(arguments) == status
+    printed = capsys.readouterr()
+    assert "botocache" in (printed.err if status else printed.out)
+
+
+def test_a_command_that_does_not_exist_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command_line.main(["run", "no-such-command"]) == 127
+    assert "cannot run 'no-such-command'" in capsys.readouterr().err
