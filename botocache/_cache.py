@@ -24,7 +24,7 @@ import msgspec
 from botocache import _codec
 from botocache._coherence import Eviction, Loaded, may_fill, may_serve
 from botocache._config import Settings, TablePolicy
-from botocache._errors import StoreError, assert_never
+from botocache._errors import StoreError, StoreLostError, assert_never
 from botocache._failures import Failures
 from botocache._keys import (
     EVERYTHING,
@@ -201,7 +201,7 @@ class Cache:
         try:
             self._store.clear()
         except StoreError as error:
-            self._failures.report("clear_failed", "entries age out instead", error)
+            self._report("clear_failed", "entries age out instead", error)
 
     def close(self) -> None:
         """Give back what the store holds open. The next call opens it again.
@@ -211,7 +211,7 @@ class Cache:
         try:
             self._store.close()
         except StoreError as error:
-            self._failures.report("close_failed", "left to the process's end", error)
+            self._report("close_failed", "left to the process's end", error)
 
     # --- for the hooks -------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class Cache:
         """
         if is_write:
             self._remember((_EVERYTHING,), error)
-        self._failures.report(kind, "the call goes on uncached", error)
+        self._report(kind, "the call goes on uncached", error)
 
     # --- planning ------------------------------------------------------------------
 
@@ -445,7 +445,7 @@ class Cache:
         try:
             return self._schemas.recall(origin, table)
         except StoreError as error:
-            self._failures.report("recall_failed", "a put evicts its table", error)
+            self._report("recall_failed", "a put evicts its table", error)
             return None
 
     def _learn(
@@ -493,18 +493,23 @@ class Cache:
 
     def _remember(self, tags: tuple[bytes, ...], error: Exception) -> None:
         self._undelivered.add(tags)
-        self._failures.report(
+        self._report(
             "evict_failed",
             "it is retried, and until then this process serves nothing that depends "
             "on it; other processes may serve what they have until its TTL ends",
             error,
         )
 
+    def _report(self, kind: str, consequence: str, error: Exception) -> None:
+        if isinstance(error, StoreLostError):  # and with it, who was on hold-off
+            self._undelivered.add((_EVERYTHING,))
+        self._failures.report(kind, consequence, error)
+
     def _is_undelivered(self, tags: tuple[bytes, ...]) -> bool:
         try:
             self._undelivered.deliver()
         except StoreError as error:
-            self._failures.report("evict_failed", "it is retried", error)
+            self._report("evict_failed", "it is retried", error)
         return self._undelivered.concerns(tags)
 
     def _policy(self, table: str) -> TablePolicy:

@@ -20,6 +20,14 @@ class StoreError(BotocacheError):
     """A store could not do what it was asked; nothing is known of the outcome."""
 
 
+class StoreLostError(StoreError):
+    """A store lost the generations and hold-offs that it had; raised once per process.
+
+    The generations are no loss. The hold-offs are: somebody may fill what an
+    eventually consistent read still sees, so everything must be evicted.
+    """
+
+
 class CodecError(BotocacheError):
     """Bytes from a store are not an entry of this version, or were damaged."""
 

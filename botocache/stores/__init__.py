@@ -28,6 +28,7 @@ class Store(Protocol):
 
     Every verb may raise StoreError, and then nothing is known of its outcome; none
     raises anything else, and none waits for another process for more than a moment.
+    One that finds that generations were lost raises StoreLostError, once.
     """
 
     def now(self) -> float:

@@ -20,11 +20,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from botocache._coherence import Eviction, Loaded
-from botocache._errors import StoreError
+from botocache._errors import StoreError, StoreLostError
 from botocache._forks import renew_after_fork
 from botocache.stores import Clock, Random
 from botocache.stores.entryfile import EntryFile, EntryFileError
-from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
+from botocache.stores.slotfile import Identity, SlotFile, boot_id, open_slot_file
 
 DEFAULT_SIZE_LIMIT = 1024**3
 """Bytes of entries on disk; the slots are 16 MiB beside them."""
@@ -78,6 +78,7 @@ class DiskStore:
         self.now = clock
         self._size_limit = size_limit
         self._random = random
+        self._last_identity: Identity | None = None  # outlives close() and a fork
         self._reset()
         renew_after_fork(self, DiskStore._forget_parent)
 
@@ -152,12 +153,16 @@ class DiskStore:
             self._slot_file = self._entries = None
             try:
                 make_private(self.directory)
-                self._slot_file = open_slot_file(
+                table = open_slot_file(
                     self.directory / "slots", boot_id(), self._random
                 )
             except OSError as error:
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
-            return self._slot_file
+            self._slot_file = table
+            last, self._last_identity = self._last_identity, table.identity
+            if last not in (None, table.identity):
+                raise StoreLostError(f"{self.directory} was removed or replaced")
+            return table
 
     # --- entries -------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from botocache._errors import StoreError
 from botocache.stores import BOOT_ID, Random
@@ -27,6 +28,9 @@ SLOT_COUNT = 1 << 20
 LOCK_PATIENCE = 0.05
 """Seconds to wait for another process's lock. It is held for microseconds, unless its
 holder was stopped (SIGSTOP, a frozen container), and nobody should wait for that."""
+
+Identity: TypeAlias = tuple[int, int, int]
+"""Device, inode and size of a file."""
 
 _MAGIC = b"botocache slots\x01"
 _HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
@@ -47,7 +51,10 @@ def boot_id() -> bytes:
 
 
 class SlotFile:
-    """One mapped slot table. `slots` is the view; `exclusive()` keeps writers out."""
+    """One mapped slot table.
+
+    slots: the view. identity: which file it is. exclusive(): keeps writers out.
+    """
 
     def __init__(self, path: Path, fd: int, boot: bytes, random: Random) -> None:
         """Map an open file, and take over `fd`. Raises StoreError if it is no table."""
@@ -55,7 +62,7 @@ class SlotFile:
         self._fd = fd
         status = os.fstat(fd)
         origin_generation = _checked(os.pread(fd, _HEADER.size, 0), status, boot)
-        self._identity = (status.st_dev, status.st_ino, status.st_size)
+        self.identity: Identity = (status.st_dev, status.st_ino, status.st_size)
         self.slots = Slots(
             memoryview(mmap.mmap(fd, _SIZE))[_HEADER_SIZE:],
             origin_generation=origin_generation,
@@ -80,7 +87,7 @@ class SlotFile:
             status = os.stat(self._path)  # noqa: PTH116 - Path.stat takes twice as long
         except OSError:
             return False
-        return (status.st_dev, status.st_ino, status.st_size) == self._identity
+        return (status.st_dev, status.st_ino, status.st_size) == self.identity
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
