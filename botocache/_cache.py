@@ -24,7 +24,7 @@ import msgspec
 from botocache import _codec
 from botocache._coherence import Eviction, Loaded, may_fill, may_serve
 from botocache._config import Settings, TablePolicy
-from botocache._errors import StoreError, StoreLostError, assert_never
+from botocache._errors import CodecError, StoreError, StoreLostError, assert_never
 from botocache._failures import Failures
 from botocache._keys import (
     EVERYTHING,
@@ -325,14 +325,20 @@ class Cache:
             self._counters.add("misses")
             return None
         if is_servable and loaded.entry is not None:
-            entry = _codec.decode(loaded.entry)
-            if may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
-                return self._hit(read, key, entry, now)
+            try:
+                entry = _codec.decode(loaded.entry)
+                if may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
+                    return self._hit(read, key, entry, now)
+            except CodecError as error:
+                self._report("load_failed", "a miss, and filled anew", error)
         self._counters.add("misses")
         return ReadTicket(read, request.origin, policy, key, loaded, now)
 
     def _hit(self, read: Read, key: bytes, entry: _codec.Entry, now: float) -> Hit:
+        """Return the hit that an entry is. Raises CodecError when it is damaged."""
         answer = entry.body()
+        if type(answer) is not dict:
+            raise CodecError("entry body is not an answer")
         if read.capacity != "NONE":
             answer["ConsumedCapacity"] = _no_capacity(read)
         self._counters.add("hits")

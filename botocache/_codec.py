@@ -51,12 +51,23 @@ def encode(
 ) -> bytes:
     """Return the entry's bytes.
 
-    Raises CodecError when `body` holds something that is not plain data.
+    Raises CodecError when `body` holds something that would not come back as it is:
+    msgspec takes a Decimal or a set too, and gives back a str or a list. Looking costs
+    a decoding, on the way of a miss.
     """
     try:
         packed = _encoder.encode(body)
-    except (TypeError, OverflowError, RecursionError, UnicodeEncodeError) as error:
+        is_kept = _decoder.decode(packed) == body
+    except (
+        TypeError,
+        OverflowError,
+        RecursionError,
+        UnicodeEncodeError,
+        msgspec.DecodeError,
+    ) as error:
         raise CodecError(f"answer cannot be encoded: {error}") from error
+    if not is_kept:
+        raise CodecError("answer cannot be encoded: it is not plain data")
     return b"".join(
         (
             _HEADER.pack(VERSION, len(snapshot), stored_at, expires_at),

@@ -43,6 +43,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 LONGEST_HOLD_OFF = 3600.0
+"""Seconds. No hold-off may be set longer than this."""
+
+_DAMAGE = 2 * LONGEST_HOLD_OFF
 """Seconds. A hold-off that lies further ahead than this can only be damage."""
 
 
@@ -104,14 +107,14 @@ def next_held_until(
     others = found.held_until
     if since is not None and since.generation == found.generation:
         others = since.held_until
-    if others - now > LONGEST_HOLD_OFF:
+    if others - now > _DAMAGE:
         others = 0.0
     return max(others, now + hold_off)
 
 
 def is_held(held_until: float, now: float) -> bool:
     """Tell whether a tag is on hold-off: nothing that depends on it may be filled."""
-    return 0.0 < held_until - now <= LONGEST_HOLD_OFF
+    return 0.0 < held_until - now <= _DAMAGE
 
 
 def may_serve(

@@ -103,15 +103,17 @@ def _from_arguments(arguments: Mapping[str, Any]) -> Iterator[_Given]:
         yield _Given(name, value, name)
 
 
-# Kubernetes sets these in every pod of a namespace that has a service of this name.
-_SERVICE_LINK = re.compile(PREFIX + r"(?:SERVICE_(?:HOST|PORT)|PORT(?:$|_))")
+# Kubernetes sets these in every pod of a namespace that has a service of such a name.
+_SERVICE_LINK = re.compile(
+    PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_[0-9]+_\w+)"
+)
 _NOT_SETTINGS = (PREFIX + "CONFIG",)
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
     known = {PREFIX + name.upper(): name for name in _PARSERS}
     for variable, value in environ.items():
-        if not variable.startswith(PREFIX) or _SERVICE_LINK.match(variable):
+        if not variable.startswith(PREFIX) or _SERVICE_LINK.fullmatch(variable):
             continue
         if variable in _NOT_SETTINGS:
             continue
@@ -138,8 +140,11 @@ def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:
 def _require_known(name: str, where: str, known: Iterable[str], what: str) -> None:
     if name in known:
         return
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    spellings = {other.lower(): other for other in known}
+    near = get_close_matches(name.lower(), spellings, n=1)
+    hint = f"known: {', '.join(known)}"
+    if near:
+        hint = f"did you mean {spellings[near[0]]!r}?"
     raise ConfigError(f"unknown {what} {where!r}; {hint}")
 
 
@@ -166,7 +171,7 @@ def _seconds(least: float) -> Callable[[Any], float]:
         expected = f"expected a number of seconds from {least:g} to {LONGEST:.0f}"
         try:
             seconds = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{expected}, not {value!r}") from None
         if isinstance(value, bool) or not least <= seconds <= LONGEST:
             raise ValueError(f"{expected}, not {value!r}")
@@ -186,10 +191,19 @@ def _hold_off(value: Any) -> float:
 
 
 def _tables(value: Any) -> tuple[tuple[str, float | None], ...]:
+    expected = "expected 'name=seconds,other=off,*=60'"
     if isinstance(value, str):
-        value = dict(_table_pairs(value))
+        ttls: dict[str, str] = {}
+        for name, ttl in _table_pairs(value):
+            if name in ttls:
+                raise ValueError(f"{expected}; {name!r} is named twice")
+            ttls[name] = ttl
+        value = ttls
     if not isinstance(value, Mapping):
-        raise TypeError(f"expected 'name=seconds,other=off,*=60', not {value!r}")
+        raise TypeError(f"{expected}, not {value!r}")
+    for name in value:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"{expected}; {name!r} is no table's name")
     return tuple(sorted((name, _table_ttl(name, ttl)) for name, ttl in value.items()))
 
 
@@ -228,7 +242,7 @@ def _scope(value: Any) -> str:
     return value
 
 
-_SIZE = re.compile(r"([0-9]+)\s*(|K|M|G)(?:i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+)\s*(|K|M|G)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 _LEAST_SIZE = 1024**2
 

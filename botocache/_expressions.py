@@ -36,7 +36,7 @@ class _UnreadableError(Exception):
 # --- tokens ------------------------------------------------------------------------
 
 _TOKEN = re.compile(
-    r"\s*(?:"
+    r"[ \t\r\n]*(?:"
     r"(?P<word>[A-Za-z][A-Za-z0-9_]*)"
     r"|(?P<name>\#[A-Za-z0-9_]+)"
     r"|(?P<value>:[A-Za-z0-9_]+)"
@@ -53,7 +53,7 @@ class _Token(NamedTuple):
 
 def _tokens(expression: str) -> Iterator[_Token]:
     at = 0
-    end = len(expression.rstrip())
+    end = len(expression.rstrip(" \t\r\n"))
     while at < end:
         match = _TOKEN.match(expression, at)
         if match is None or match.lastgroup is None:
@@ -76,7 +76,7 @@ def read_key_condition(
         reader = _KeyConditionReader(list(_tokens(expression)), names, values)
         reader.conjunction()
         reader.end()
-    except _UnreadableError:
+    except (_UnreadableError, RecursionError):
         return None
     return Conditions(tuple(reader.attributes), reader.equal)
 

@@ -4,6 +4,7 @@ The application never sees one. Keys, items and credentials never get into a lin
 """
 
 import logging
+import math
 from collections.abc import Callable
 
 from botocache._stats import Counters
@@ -25,7 +26,10 @@ class Failures:
     def report(self, kind: str, consequence: str, error: BaseException) -> None:
         """Count a failure, and log what it means for the application."""
         self._counters.add_failure(kind)
-        now = self._clock()
+        try:
+            now = self._clock()
+        except Exception:  # noqa: BLE001 - a store of the user's own, and the last resort
+            now = math.inf
         # A lost race logs twice; waiting for a lock here could stall a call.
         if now - self._last.get(kind, -INTERVAL) >= INTERVAL:
             self._last[kind] = now

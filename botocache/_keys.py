@@ -155,15 +155,24 @@ def _wire_value(value: Any) -> dict[str, str]:
         if kind in ("S", "N") and isinstance(content, str):
             return {kind: content}
         if kind == "B":
-            return _wire_value(content)
+            return {"B": _wire_binary(content)}
     value = getattr(value, "value", value)  # boto3's Binary
     if isinstance(value, str):
         return {"S": value}
     if isinstance(value, (bytes, bytearray)):
-        return {"B": b64encode(value).decode()}
+        return {"B": _wire_binary(value)}
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return {"N": str(value)}
     raise ValueError(f"{type(value).__name__} is no type of a key attribute")
+
+
+def _wire_binary(value: Any) -> str:
+    value = getattr(value, "value", value)  # boto3's Binary
+    if isinstance(value, str):  # as botocore takes it too
+        value = value.encode()
+    if not isinstance(value, (bytes, bytearray)):
+        raise ValueError(f"{type(value).__name__} is no type of a key attribute")  # noqa: TRY004 - one error for all bad values
+    return b64encode(value).decode()
 
 
 # --- entry keys --------------------------------------------------------------------
@@ -223,7 +232,7 @@ def account_bits(access_key_id: str) -> str:
     """
     try:
         decoded = b32decode(access_key_id[4:20])
-    except Base64Error:
+    except ValueError:
         return ""
     bits = int.from_bytes(decoded[:6], "big")
     return str((bits & 0x7FFFFFFFFF80) >> 7) if len(decoded) == _KEY_ID_BYTES else ""

@@ -255,7 +255,7 @@ def item_tags(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
 
 _STATEMENT = re.compile(
     r"""\s*(?P<verb>INSERT\s+INTO|UPDATE|DELETE\s+FROM|SELECT|EXISTS)\b
-        (?:\s*"(?P<quoted>[^"]+)"|\s+(?P<plain>[A-Za-z0-9_.-]+))?""",
+        (?:\s*"(?P<quoted>[^"]+)"|\s+(?P<plain>[A-Za-z_](?:-?[A-Za-z0-9_.])*)(?![^\s]))?""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -331,18 +331,20 @@ def _unknown(body: Body, _keys_of: KeysOf) -> Plan:
 
 
 def _named_tables(body: Any) -> Iterator[str]:
-    if isinstance(body, Mapping):
-        for parameter, value in body.items():
-            if isinstance(value, str):
-                if _TABLE_PARAMETERS.search(parameter):
-                    yield table_name(value)
-            elif parameter == "RequestItems" and isinstance(value, Mapping):
-                yield from map(table_name, value)
-            else:
-                yield from _named_tables(value)
-    elif isinstance(body, list):
-        for value in body:
-            yield from _named_tables(value)
+    waiting = [body]  # and no recursion: it must not fail on any body
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, Mapping):
+            for parameter, value in part.items():
+                if isinstance(value, str):
+                    if _TABLE_PARAMETERS.search(parameter):
+                        yield table_name(value)
+                    continue
+                if parameter == "RequestItems" and isinstance(value, Mapping):
+                    yield from map(table_name, value)
+                waiting.append(value)
 
 
 def may_write(operation: str) -> bool:
@@ -352,9 +354,10 @@ def may_write(operation: str) -> bool:
 
 def last_key_attributes(read: Read, answer: Mapping[str, Any]) -> KeyAttributes | None:
     """Return a table's key attributes from a page's LastEvaluatedKey, if it has one."""
-    if read.is_on_index or "LastEvaluatedKey" not in answer:
+    last = answer.get("LastEvaluatedKey")
+    if read.is_on_index or not last:
         return None
-    return frozenset(answer["LastEvaluatedKey"])
+    return frozenset(last)
 
 
 _HARMLESS_RULES: frozenset[_Rule] = frozenset(

@@ -14,13 +14,15 @@ class FailingStore:
     """Passes each verb on to `store`, save those that are to fail.
 
     failing: the names of the verbs that raise StoreError, for as long as they are in
-    it. asked: how often each verb was asked, whether it failed or not.
+    it. asked: how often each verb was asked, whether it failed or not. failures: how
+    often any of them did.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.failing: set[str] = set()
         self.asked: Counter[str] = Counter()
+        self.failures = 0
 
     def __repr__(self) -> str:
         return f"<FailingStore failing {sorted(self.failing)}, {self.store!r}>"
@@ -65,4 +67,5 @@ class FailingStore:
     def _ask(self, verb: str) -> None:
         self.asked[verb] += 1
         if verb in self.failing:
+            self.failures += 1
             raise StoreError(f"{verb} fails, as the test wants it")

@@ -1,0 +1,222 @@
+"""Other processes and threads, for tests that need some; none outlives its test.
+
+Also a program: what a Peer runs. It calls the functions that come through the pipe
+whose file descriptor it is given, and ends when the pipe does.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+TIMEOUT = 30
+"""Seconds after which whatever a test waits for is given up, and the test fails."""
+
+FORK_TIMEOUT = 10
+"""Seconds after which a forked child is killed."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Pipe: TypeAlias = "Connection[Any, Any]"
+_ROOT = Path(__file__).parents[2]
+
+
+class Peer:
+    """Another process, started afresh. It calls what it is told to, in order.
+
+    prefix: a command that starts it, such as `unshare -m`.
+    """
+
+    def __init__(self, *prefix: str) -> None:
+        self._pipe, theirs = Pipe()
+        fd = theirs.fileno()
+        self._process = subprocess.Popen(
+            [*prefix, sys.executable, "-m", __name__, str(fd)],
+            cwd=_ROOT,
+            pass_fds=[fd],
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+
+    def close(self) -> None:
+        """Let it end, whatever state it is in."""
+        self._pipe.close()
+        try:
+            self._process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def call(
+        self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Return what the function, one of a module's, returns or raises over there."""
+        self.start(function, *args, **kwargs)
+        answer: _T = self.result()
+        return answer
+
+    def start(
+        self, function: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs
+    ) -> None:
+        """Have the function called, and don't wait for it."""
+        self._pipe.send((function, args, kwargs))
+
+    def is_done(self) -> bool:
+        """Tell whether `result` returns at once."""
+        return self._pipe.poll()
+
+    def result(self) -> Any:
+        """Return what the function that was started first returns or raises."""
+        if not self._pipe.poll(TIMEOUT):
+            raise TimeoutError("the peer does not answer")
+        try:
+            succeeded, answer = self._pipe.recv()
+        except (EOFError, ConnectionResetError):
+            raise AssertionError(
+                f"the peer ended with {self._process.wait(TIMEOUT)}"
+            ) from None
+        if not succeeded:
+            raise answer
+        return answer
+
+    def stop(self) -> None:
+        """Stop it where it is, until it is killed. Returns when it has stopped."""
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def kill(self) -> None:
+        """Kill it as it stands. Returns when it is gone."""
+        self._process.kill()
+        self._process.wait(TIMEOUT)
+
+
+@contextlib.contextmanager
+def running_peer(*prefix: str) -> Iterator[Peer]:
+    """Run a peer for as long as the context lasts."""
+    with contextlib.closing(Peer(*prefix)) as peer:
+        yield peer
+
+
+@contextlib.contextmanager
+def running_peers(count: int) -> Iterator[list[Peer]]:
+    """Run some peers for as long as the context lasts."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(running_peer()) for _ in range(count)]
+
+
+@contextlib.contextmanager
+def forked(work: Callable[[_Pipe], object]) -> Iterator[_Pipe]:
+    """Fork a child that does `work` on one end of a pipe; yield the other end.
+
+    The child is killed after FORK_TIMEOUT seconds. Fails unless it did its work.
+    """
+    ours, theirs = Pipe()
+    with warnings.catch_warnings():
+        # "This process is multi-threaded": that is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if not pid:
+        ours.close()
+        _work_and_exit(work, theirs)
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, "the forked child failed"
+
+
+def _work_and_exit(work: Callable[[_Pipe], object], pipe: _Pipe) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(FORK_TIMEOUT)  # ends it even if it waits for a lock
+    status = 1
+    try:
+        work(pipe)
+        status = 0
+    except BaseException:  # noqa: BLE001 - the child must not go on as the test
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def in_thread(function: Callable[[], _T], timeout: float = TIMEOUT) -> _T:
+    """Return what the function returns or raises, in a thread of its own.
+
+    Raises TimeoutError when it has not ended in time.
+    """
+    results: list[_T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if thread.is_alive():
+        raise TimeoutError(f"{function} still runs after {timeout} seconds")
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def in_threads(functions: list[Callable[[], object]]) -> None:
+    """Call all functions at once, each in a thread of its own; raise what one does."""
+    barrier = threading.Barrier(len(functions))
+    errors: list[BaseException] = []
+
+    def run(function: Callable[[], object]) -> None:
+        try:
+            barrier.wait(TIMEOUT)
+            function()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=run, args=(function,), daemon=True)
+        for function in functions
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    if errors:
+        raise errors[0]
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+
+
+def eventually(is_true: Callable[[], bool]) -> None:
+    """Wait for another thread or process to make it true."""
+    deadline = time.monotonic() + TIMEOUT
+    while not is_true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.001)
+
+
+def main() -> None:
+    """Be a peer."""
+    pipe: _Pipe = Connection(int(sys.argv[1]))
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            function, args, kwargs = pipe.recv()
+            try:
+                answer = True, function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - it is the answer
+                answer = False, error
+            pipe.send(answer)
+
+
+if __name__ == "__main__":
+    main()

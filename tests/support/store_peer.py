@@ -1,0 +1,117 @@
+"""What a Peer is told to do with the disk store of a directory. It keeps one open."""
+
+import fcntl
+import functools
+import os
+import struct
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from botocache._coherence import Eviction, Loaded
+from botocache._errors import StoreError
+from botocache.stores import disk, entryfile, slotfile
+from botocache.stores.disk import DiskStore
+from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
+from botocache.stores.slots import WORD
+from tests.support.processes import TIMEOUT
+
+Identity = tuple[int, int]
+"""Which file it is: its inode, and the origin generation that stands in it."""
+
+_held: list[int] = []
+
+
+@functools.cache
+def _store(root: Path) -> DiskStore:
+    disk.OPEN_PATIENCE = entryfile.LOCK_PATIENCE = TIMEOUT
+    return DiskStore(root)
+
+
+def load(root: Path, key: bytes, tags: Sequence[bytes]) -> Loaded:
+    return _store(root).load(key, tags)
+
+
+def fill(root: Path, key: bytes, entry: bytes) -> None:
+    _store(root).fill(key, entry, 60.0)
+
+
+def evict(root: Path, tags: Sequence[bytes], hold_off: float = 0.0) -> Eviction:
+    return _store(root).evict(tags, hold_off)
+
+
+def evict_one_by_one(root: Path, tags: Sequence[bytes], hold_off: float) -> None:
+    """Evict each of the tags once, in order."""
+    for tag in tags:
+        _store(root).evict([tag], hold_off)
+
+
+def write_on_and_on(root: Path, key: bytes, tags: Sequence[bytes]) -> None:
+    """Do nothing but evict and fill; to be killed meanwhile. Ends at last."""
+    store = _store(root)
+    for number in range(200_000):
+        store.evict(tags, 5.0, since=store.evict(tags, 1.0))
+        if number % 10 == 0:
+            store.load(key, tags)
+            store.fill(key, b"%d" % number * 1000, 60.0)
+
+
+def write_words(path: Path, word: int, tags: Sequence[bytes], rounds: int) -> None:
+    """Give the slots of the tags one and the same word as generation, over and over."""
+    table = open_slot_file(path, boot_id(), words(word))
+    for _ in range(rounds):
+        table.slots.evict(tags, 0.0, 1.0, table.exclusive())
+
+
+def words(word: int) -> Callable[[int], bytes]:
+    """Return a source of randomness that has but one word."""
+    return lambda size: struct.pack("=Q", word) * (size // WORD)
+
+
+def open_table(path: Path) -> Identity:
+    """Open the table, or make it; tell which one it was."""
+    slotfile.LOCK_PATIENCE = TIMEOUT
+    return identity(open_slot_file(path, boot_id(), os.urandom))
+
+
+def identity(table: SlotFile) -> Identity:
+    """Tell which file a table is."""
+    (never_evicted,) = table.slots.generations([b"never evicted"])
+    return os.fstat(table._fd).st_ino, never_evicted
+
+
+def hold_lock(path: Path) -> None:
+    """Lock a file, and keep it locked."""
+    fd = os.open(path, os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    _held.append(fd)
+
+
+def mount_tiny(directory: Path, size: str) -> None:
+    """Mount a file system of that size, such as "1m", in this process's namespace."""
+    directory.mkdir()
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(directory)],
+        check=True,
+        timeout=TIMEOUT,
+    )
+
+
+def fill_until_full(root: Path, tags: Sequence[bytes]) -> tuple[int, int]:
+    """Use a store on a disk that its entries fill: each tag once.
+
+    Return how many fills succeeded and how many failed. Loads may fail, too;
+    evictions must not.
+    """
+    store = _store(root)
+    filled = failed = 0
+    for tag in tags:
+        marks = store.evict([tag], 0.0).marks
+        try:
+            snapshot = store.load(tag, [tag]).snapshot
+            assert snapshot == (marks[0].generation,)
+            store.fill(tag, os.urandom(100_000), 60.0)
+            filled += 1
+        except StoreError:
+            failed += 1
+    return filled, failed

@@ -1,0 +1,500 @@
+"""Settings: the nearest source wins, and whatever is wrong is said, with its place."""
+
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from botocache import stores
+from botocache._config import _PARSERS, Settings, TablePolicy, load_settings
+from botocache._errors import ConfigError
+from botocache.stores.memory import MemoryStore
+
+STORE = MemoryStore()
+
+
+class _Row(NamedTuple):
+    """One setting as each source writes it, and as it is meant."""
+
+    default: Any
+    toml: str
+    from_file: Any
+    variable: str
+    from_environment: Any
+    argument: Any
+    from_argument: Any
+
+
+ROWS = {
+    "url": _Row(
+        "disk:", '"disk:///a"', "disk:///a", "memory:", "memory:", STORE, STORE
+    ),
+    "ttl": _Row(60.0, "61", 61.0, "62.5", 62.5, 63, 63.0),
+    "negative_ttl": _Row(5.0, "0", 0.0, "7", 7.0, 8, 8.0),
+    "tables": _Row(
+        (),
+        "{ a = 1, b = false }",
+        (("a", 1.0), ("b", None)),
+        "a=2,b=off",
+        (("a", 2.0), ("b", None)),
+        {"b": "off", "a": 3},
+        (("a", 3.0), ("b", None)),
+    ),
+    "namespace": _Row("default", '"one"', "one", "two", "two", "three", "three"),
+    "scope": _Row("auto", '"one"', "one", "two", "two", "three", "three"),
+    "settle": _Row(1.0, "2", 2.0, "0", 0.0, 3.5, 3.5),
+    "write_window": _Row(5.0, "6", 6.0, "7", 7.0, 3600, 3600.0),
+    "size_limit": _Row(
+        None, '"2 MiB"', 2 * 1024**2, "3MB", 3 * 1024**2, 4194304, 4 * 1024**2
+    ),
+}
+
+
+def _file(tmp_path: Path, content: str) -> dict[str, str]:
+    """Return the environment that names a settings file."""
+    path = tmp_path / "botocache.toml"
+    path.write_text(content, encoding="utf-8")
+    return {"BOTOCACHE_CONFIG": str(path)}
+
+
+def _load(
+    arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    return load_settings(arguments or {}, environ or {}, "disk:")
+
+
+def _message(
+    arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> str:
+    """Return what the ConfigError says that these settings raise."""
+    with pytest.raises(ConfigError) as raised:
+        _load(arguments, environ)
+    return str(raised.value)
+
+
+# --- which settings there are ------------------------------------------------------
+
+
+def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
+    names = {field.name for field in fields(Settings)}
+    assert names == set(_PARSERS) == set(ROWS)
+
+
+def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
+    settings = _load({"ttl": 7})
+    assert settings == _load({}, {"BOTOCACHE_TTL": "7"})
+    assert hash(settings) == hash(_load({"ttl": "7"}))
+    assert settings != _load({"ttl": 8})
+    with pytest.raises(FrozenInstanceError):
+        settings.ttl = 8.0  # type: ignore[misc]  # that is what is tested
+
+
+# --- precedence --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_nobody_sets_has_its_default(name: str) -> None:
+    assert getattr(_load(), name) == ROWS[name].default
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_file_wins_over_the_default(name: str, tmp_path: Path) -> None:
+    environ = _file(tmp_path, f"{name} = {ROWS[name].toml}")
+    assert getattr(_load({}, environ), name) == ROWS[name].from_file
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_variable_wins_over_the_file(name: str, tmp_path: Path) -> None:
+    environ = _file(tmp_path, f"{name} = {ROWS[name].toml}")
+    environ[f"BOTOCACHE_{name.upper()}"] = ROWS[name].variable
+    assert getattr(_load({}, environ), name) == ROWS[name].from_environment
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_argument_wins_over_all(name: str, tmp_path: Path) -> None:
+    environ = _file(tmp_path, f"{name} = {ROWS[name].toml}")
+    environ[f"BOTOCACHE_{name.upper()}"] = ROWS[name].variable
+    settings = _load({name: ROWS[name].argument}, environ)
+    assert getattr(settings, name) == ROWS[name].from_argument
+
+
+def test_each_setting_comes_from_its_own_nearest_source(tmp_path: Path) -> None:
+    environ = _file(tmp_path, 'ttl = 1\nsettle = 2\nscope = "file"')
+    environ |= {"BOTOCACHE_TTL": "3", "BOTOCACHE_SETTLE": "4"}
+    settings = _load({"ttl": 5}, environ)
+    assert (settings.ttl, settings.settle, settings.scope) == (5.0, 4.0, "file")
+
+
+def test_tables_may_stand_in_a_section_of_the_file(tmp_path: Path) -> None:
+    environ = _file(tmp_path, 'ttl = 9\n[tables]\nusers = 300\nsessions = "off"')
+    assert _load({}, environ).tables == (("sessions", None), ("users", 300.0))
+
+
+@pytest.mark.parametrize(("file", "url"), [("boot_id", "disk:"), ("absent", "memory:")])
+def test_the_default_store_is_on_disk_where_boots_can_be_told_apart(
+    file: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "boot_id").touch()
+    monkeypatch.setattr(stores, "BOOT_ID", tmp_path / file)
+    assert stores.default_url() == url
+
+
+def test_the_default_store_is_the_one_that_the_caller_names() -> None:
+    assert load_settings({}, {}, "memory:").url == "memory:"
+
+
+# --- good values -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1048576", 1024**2),
+        (" 1048576 ", 1024**2),
+        ("1048576B", 1024**2),
+        ("1024K", 1024**2),
+        ("1024KB", 1024**2),
+        ("1024kib", 1024**2),
+        ("5M", 5 * 1024**2),
+        ("5 MB", 5 * 1024**2),
+        ("5MiB", 5 * 1024**2),
+        ("2g", 2 * 1024**3),
+        ("2GB", 2 * 1024**3),
+        ("2 GiB", 2 * 1024**3),
+        (1048576, 1024**2),
+    ],
+)
+def test_a_size_is_bytes_or_has_a_unit(text: Any, size: int) -> None:
+    assert _load({"size_limit": text}).size_limit == size
+
+
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("", ()),
+        (" , ", ()),
+        ("users=300", (("users", 300.0),)),
+        ("users=300,", (("users", 300.0),)),
+        (" users = 0.5 , b=off ", (("b", None), ("users", 0.5))),
+        ("a=OFF,*=60", (("*", 60.0), ("a", None))),
+        ("my.table-1_x=1", (("my.table-1_x", 1.0),)),
+    ],
+)
+def test_tables_are_pairs_of_a_name_and_a_ttl(
+    text: str, tables: tuple[tuple[str, float | None], ...]
+) -> None:
+    assert _load({}, {"BOTOCACHE_TABLES": text}).tables == tables
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ttl", 0.001),
+        ("ttl", 30 * 24 * 3600),
+        ("negative_ttl", 0),
+        ("settle", 3600),
+        ("write_window", 0),
+        ("namespace", "A" * 64),
+        ("namespace", "0.x_y-z"),
+        ("scope", "any name, ü"),
+        ("size_limit", 1024**2),
+    ],
+)
+def test_the_limits_themselves_are_good(name: str, value: Any) -> None:
+    assert getattr(_load({name: value}), name) == value
+
+
+# --- bad values --------------------------------------------------------------------
+
+SECONDS = "expected a number of seconds from 0"
+TTL = "expected a number of seconds from 0.001 to 2592000"
+AT_MOST = "expected at most 3600 seconds"
+PAIRS = "expected 'name=seconds,other=off,*=60'"
+NAME = "expected 1 to 64 letters, digits"
+SIZE = "expected bytes as 268435456 or '256MiB', at least 1 MiB"
+
+BAD_TEXTS = [
+    *(
+        ("ttl", text, TTL)
+        for text in ("", "x", "0", "-1", "1m", "nan", "inf", "1e9", "60 s", "1,5")
+    ),
+    *(("negative_ttl", text, SECONDS) for text in ("", "off", "-1", "nan", "1e9")),
+    *(("settle", text, SECONDS) for text in ("", "x", "-0.1", "nan", "inf")),
+    *(("write_window", text, SECONDS) for text in ("", "x", "-0.1", "nan", "1e9")),
+    ("settle", "3600.1", AT_MOST),
+    ("write_window", "3601", AT_MOST),
+    *(("tables", text, PAIRS) for text in ("users", "=60", "users=", "a=1,b")),
+    *(("tables", text, TTL) for text in ("a=x", "a=0", "a=1;b", "*=on", "a=nan")),
+    *(
+        ("namespace", text, NAME)
+        for text in ("", "-a", ".a", "a b", "a/b", "ü", "a" * 65, "a\n")
+    ),
+    ("scope", "", "expected 'auto' or a name"),
+    *(
+        ("size_limit", text, SIZE)
+        for text in ("", "x", "0", "1K", "1048575", "-5M", "1.5G", "5T", "5000\u212a")
+    ),
+]
+
+BAD_ARGUMENTS = [
+    *((name, None, "expected") for name in ROWS if name != "size_limit"),
+    *((name, True, "expected") for name in ROWS),
+    *((name, [], "expected") for name in ROWS),
+    *((name, 10**400, SECONDS) for name in ("negative_ttl", "settle", "write_window")),
+    ("ttl", 10**400, TTL),
+    ("url", 5, "expected a URL or a store object"),
+    ("url", object, "expected a URL or a store object"),
+    ("tables", {"a": None}, TTL),
+    ("tables", {"a": True}, TTL),
+    ("tables", {"a": 0}, TTL),
+    ("tables", {"a": 10**400}, TTL),
+    ("tables", {"a": {"ttl": 5}}, TTL),
+    ("tables", {"": 60}, "expected"),
+    ("tables", {5: 60}, "expected"),
+    ("tables", [("a", 60)], PAIRS),
+    ("namespace", b"a", NAME),
+    ("scope", 5, "expected 'auto' or a name"),
+    ("size_limit", 1024**2 - 1, SIZE),
+    ("size_limit", 2.0 * 1024**2, SIZE),
+]
+
+BAD_LITERALS = [
+    *((name, "[]", "expected") for name in ROWS),
+    *((name, "true", "expected") for name in ROWS),
+    *((name, "2024-01-01", "expected") for name in ROWS),
+    ("ttl", "0", TTL),
+    ("ttl", "1" + "0" * 400, TTL),
+    ("ttl", '"one minute"', TTL),
+    ("settle", "3601", AT_MOST),
+    ("tables", '"users"', PAIRS),
+    ("tables", "{ users = true }", TTL),
+    ("tables", "{ users = { ttl = 5 } }", TTL),
+    ("tables", "{ users = 0 }", TTL),
+    ("url", "5", "expected a URL"),
+    ("namespace", "5", NAME),
+    ("scope", "5", "expected 'auto' or a name"),
+    ("size_limit", "1000", SIZE),
+]
+
+
+def _short(value: Any) -> str:
+    return ascii(value)[:20]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), BAD_ARGUMENTS, ids=_short)
+def test_a_bad_argument_is_named_with_what_was_expected(
+    name: str, value: Any, expected: str
+) -> None:
+    message = _message({name: value})
+    assert message.startswith(f"{name}: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), BAD_TEXTS, ids=_short)
+def test_a_bad_text_is_named_with_what_was_expected_as_argument_too(
+    name: str, text: str, expected: str
+) -> None:
+    message = _message({name: text})
+    assert message.startswith(f"{name}: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), BAD_TEXTS, ids=_short)
+def test_a_bad_variable_is_named_with_what_was_expected(
+    name: str, text: str, expected: str
+) -> None:
+    variable = f"BOTOCACHE_{name.upper()}"
+    message = _message({}, {variable: text})
+    assert message.startswith(f"{variable}: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize(("name", "literal", "expected"), BAD_LITERALS, ids=_short)
+def test_a_bad_setting_of_the_file_is_named_with_what_was_expected(
+    name: str, literal: str, expected: str, tmp_path: Path
+) -> None:
+    environ = _file(tmp_path, f"{name} = {literal}")
+    message = _message({}, environ)
+    assert message.startswith(f"{name} in {environ['BOTOCACHE_CONFIG']}: ")
+    assert expected in message
+
+
+def test_a_bad_value_is_an_error_even_where_another_source_wins() -> None:
+    assert "BOTOCACHE_TTL" in _message({"ttl": 5}, {"BOTOCACHE_TTL": "x"})
+
+
+def test_a_bad_ttl_of_a_table_names_the_table_and_the_way_to_switch_it_off() -> None:
+    message = _message({"tables": "users=5,sessions=never"})
+    assert "table 'sessions'" in message
+    assert "'never'" in message
+    assert message.endswith("or 'off'")
+
+
+def test_a_table_that_is_named_twice_is_an_error() -> None:
+    assert "users" in _message({"tables": "users=5,users=off"})
+
+
+# --- unknown names -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("tll", "ttl"),
+        ("TTL", "did you mean 'ttl'?"),
+        ("negativ_ttl", "negative_ttl"),
+        ("table", "tables"),
+        ("name_space", "namespace"),
+        ("size", "known: "),
+        ("", "known: "),
+        ("config", "known: "),
+    ],
+)
+def test_an_unknown_argument_is_an_error_with_the_nearest_name(
+    name: str, nearest: str
+) -> None:
+    message = _message({name: "60"})
+    assert message.startswith(f"unknown argument {name!r}; ")
+    assert nearest in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("BOTOCACHE_TLL", "'BOTOCACHE_TTL'"),
+        ("BOTOCACHE_TABLE", "'BOTOCACHE_TABLES'"),
+        ("BOTOCACHE_CONFG", "'BOTOCACHE_CONFIG'"),
+        ("BOTOCACHE_ttl", "did you mean 'BOTOCACHE_TTL'?"),
+        ("BOTOCACHE_", "BOTOCACHE_"),
+        ("BOTOCACHE_SERVICE", "BOTOCACHE_"),
+        ("BOTOCACHE_PORTS", "BOTOCACHE_"),
+        ("BOTOCACHE_TTL_SERVICE", "BOTOCACHE_"),
+    ],
+)
+def test_an_unknown_variable_is_an_error_with_the_nearest_name(
+    variable: str, nearest: str
+) -> None:
+    message = _message({}, {variable: "60"})
+    assert message.startswith(f"unknown variable {variable!r}; ")
+    assert nearest in message
+
+
+def test_an_unknown_setting_of_the_file_is_an_error_with_the_nearest_name(
+    tmp_path: Path,
+) -> None:
+    environ = _file(tmp_path, "tll = 5")
+    message = _message({}, environ)
+    assert message.startswith("unknown setting 'tll in ")
+    assert environ["BOTOCACHE_CONFIG"] in message
+    assert message.endswith("did you mean 'ttl'?")
+
+
+def test_where_no_name_is_near_all_are_told() -> None:
+    message = _message({"xyzzy": 1})
+    assert all(name in message for name in _PARSERS)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["BOTOCACHE", "BOTOCACHES_TTL", "botocache_ttl", "MY_BOTOCACHE_TTL", "PATH", ""],
+)
+def test_a_variable_of_somebody_else_is_none_of_ours(variable: str) -> None:
+    assert _load({}, {variable: "x"}) == _load()
+
+
+SERVICE_LINKS = [
+    "SERVICE_HOST",
+    "SERVICE_PORT",
+    "SERVICE_PORT_HTTP",
+    "PORT",
+    "PORT_6379_TCP",
+    "PORT_6379_TCP_ADDR",
+    "PORT_6379_TCP_PORT",
+    "PORT_6379_TCP_PROTO",
+]
+
+
+@pytest.mark.parametrize("link", SERVICE_LINKS)
+def test_what_kubernetes_sets_for_a_service_called_botocache_is_ignored(
+    link: str,
+) -> None:
+    assert _load({}, {f"BOTOCACHE_{link}": "tcp://10.0.0.1:6379"}) == _load()
+
+
+@pytest.mark.parametrize("link", SERVICE_LINKS)
+def test_what_kubernetes_sets_for_a_service_called_botocache_redis_is_ignored(
+    link: str,
+) -> None:
+    assert _load({}, {f"BOTOCACHE_REDIS_{link}": "tcp://10.0.0.1:6379"}) == _load()
+
+
+# --- the file ----------------------------------------------------------------------
+
+
+def test_an_empty_name_of_a_file_names_none() -> None:
+    assert _load({}, {"BOTOCACHE_CONFIG": ""}) == _load()
+
+
+def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
+    assert _load({}, _file(tmp_path, "")) == _load()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"ttl 5", b"ttl = ", b"[ttl", b"ttl = 1\nttl = 2", b"\xff\xfe", b"[]", b"\x00"],
+)
+def test_a_file_that_is_no_toml_is_an_error_that_names_it(
+    content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    message = _message({}, {"BOTOCACHE_CONFIG": str(path)})
+    assert "BOTOCACHE_CONFIG" in message
+    assert repr(str(path)) in message
+    assert "cannot be read as TOML" in message
+
+
+@pytest.mark.parametrize("name", ["absent.toml", ".", "a\x00b"])
+def test_a_file_that_cannot_be_read_is_an_error_that_names_it(
+    name: str, tmp_path: Path
+) -> None:
+    path = f"{tmp_path}/{name}"
+    message = _message({}, {"BOTOCACHE_CONFIG": path})
+    assert repr(path) in message
+
+
+# --- tables ------------------------------------------------------------------------
+
+OFF = TablePolicy(enabled=False, ttl=0.0, negative_ttl=0.0)
+
+
+def _on(ttl: float, negative_ttl: float) -> TablePolicy:
+    return TablePolicy(enabled=True, ttl=ttl, negative_ttl=negative_ttl)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, _on(60.0, 5.0)),
+        ({"ttl": 300}, _on(300.0, 5.0)),
+        ({"ttl": 2}, _on(2.0, 2.0)),
+        ({"negative_ttl": 0}, _on(60.0, 0.0)),
+        ({"negative_ttl": 300}, _on(60.0, 60.0)),
+        ({"tables": "users=300"}, _on(300.0, 5.0)),
+        ({"tables": "users=1"}, _on(1.0, 1.0)),
+        ({"tables": "users=off"}, OFF),
+        ({"tables": "others=off"}, _on(60.0, 5.0)),
+        ({"tables": "Users=off"}, _on(60.0, 5.0)),
+        ({"tables": "*=off"}, OFF),
+        ({"tables": "*=7", "ttl": 300}, _on(7.0, 5.0)),
+        ({"tables": "users=9,*=off"}, _on(9.0, 5.0)),
+        ({"tables": "users=off,*=9"}, OFF),
+        ({"tables": {"users": False}}, OFF),
+    ],
+)
+def test_a_table_is_treated_as_the_settings_say(
+    arguments: Mapping[str, Any], expected: TablePolicy
+) -> None:
+    assert _load(arguments).policy("users") == expected
