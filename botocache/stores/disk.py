@@ -24,7 +24,7 @@ from botocache._errors import StoreError, StoreLostError
 from botocache._forks import renew_after_fork
 from botocache.stores import Clock, Random
 from botocache.stores.entryfile import EntryFile, EntryFileError
-from botocache.stores.slotfile import Identity, SlotFile, boot_id, open_slot_file
+from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
 
 DEFAULT_SIZE_LIMIT = 1024**3
 """Bytes of entries on disk; the slots are 16 MiB beside them."""
@@ -78,7 +78,7 @@ class DiskStore:
         self.now = clock
         self._size_limit = size_limit
         self._random = random
-        self._last_identity: Identity | None = None  # outlives close() and a fork
+        self._last_table: int | None = None  # outlives close() and a fork
         self._reset()
         renew_after_fork(self, DiskStore._forget_parent)
 
@@ -99,6 +99,7 @@ class DiskStore:
 
     def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
         """See Store.fill."""
+        self._table()
         entries = self._open_entries()
         if entries is None:
             raise StoreError("entries are not open")
@@ -116,7 +117,7 @@ class DiskStore:
         """See Store.evict."""
         table = self._table()
         with self._writing:  # a file lock excludes processes, not threads
-            return table.slots.evict(
+            eviction = table.slots.evict(
                 tags,
                 hold_off,
                 self.now(),
@@ -124,12 +125,16 @@ class DiskStore:
                 watch=watch,
                 since=since,
             )
+        self._table()  # raises if the table was removed meanwhile: nobody saw it
+        return eviction
 
     def clear(self) -> None:
         """See Store.clear."""
         self._table()
         entries = self._open_entries()
-        if entries is not None:
+        if entries is None:
+            raise StoreError("entries are not open")
+        with self._giving_up_on_failure(entries):
             entries.clear()
 
     def close(self) -> None:
@@ -159,8 +164,8 @@ class DiskStore:
             except OSError as error:
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
             self._slot_file = table
-            last, self._last_identity = self._last_identity, table.identity
-            if last not in (None, table.identity):
+            last, self._last_table = self._last_table, table.origin_generation
+            if last not in (None, table.origin_generation):
                 raise StoreLostError(f"{self.directory} was removed or replaced")
             return table
 
@@ -180,7 +185,8 @@ class DiskStore:
                 )
                 try:
                     opener.start()
-                except RuntimeError as error:  # the interpreter is shutting down
+                except RuntimeError as error:  # no thread can be started now
+                    self._is_opening.clear()
                     raise StoreError(f"cannot open entries: {error}") from error
                 opened.wait(OPEN_PATIENCE)
             return self._entries
@@ -193,7 +199,7 @@ class DiskStore:
             entries.close()  # this thread's connection
             self._entries = entries
         except EntryFileError as error:
-            self._give_up(error)
+            self._give_up(None, error)
         finally:
             self._is_opening.clear()
             opened.set()
@@ -204,13 +210,16 @@ class DiskStore:
             yield
         except EntryFileError as error:
             if self._entries is entries:
-                self._give_up(error)
+                self._give_up(entries, error)
             raise
 
-    def _give_up(self, error: EntryFileError) -> None:
+    def _give_up(self, entries: EntryFile | None, error: EntryFileError) -> None:
         """Do without entries for a moment; with new ones if these are broken."""
         self._paused_until = self.now() + PAUSE
         self._entries = None
+        if entries is not None:
+            with contextlib.suppress(EntryFileError):
+                entries.close()
         if not error.is_busy:
             shutil.rmtree(self.directory / "entries", ignore_errors=True)
 

@@ -55,6 +55,9 @@ class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type
             self._refuse()
         return value
 
+    def remove(self, file_path: Any) -> None:
+        """Remove nothing: there are no files, and a row that names one is a lie."""
+
     def _refuse(self) -> NoReturn:
         raise DamagedEntryError("a row holds something else than bytes")
 
@@ -80,6 +83,7 @@ class EntryFile:
                 statistics=0,
                 tag_index=0,
                 sqlite_synchronous=0,  # an entry is worth nothing after a power cut
+                sqlite_mmap_size=0,  # a file that shrinks would kill the process
             )
 
     def get(self, key: bytes) -> bytes | None:

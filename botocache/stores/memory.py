@@ -51,8 +51,8 @@ class MemoryStore:
             origin_generation=int.from_bytes(random(WORD), "little"),
             random=random,
         )
-        self._renew_lock()
-        renew_after_fork(self, MemoryStore._renew_lock)
+        self._renew_locks()
+        renew_after_fork(self, MemoryStore._after_fork)
 
     def __repr__(self) -> str:
         return (
@@ -106,6 +106,13 @@ class MemoryStore:
         if entry is not None:
             self._size -= len(entry) + ENTRY_OVERHEAD
 
-    def _renew_lock(self) -> None:
+    def _renew_locks(self) -> None:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
+
+    def _after_fork(self) -> None:
+        self._renew_locks()
+        # Another thread of the parent may have been between an entry and its size.
+        self._size = sum(
+            len(entry) + ENTRY_OVERHEAD for entry in self._entries.values()
+        )

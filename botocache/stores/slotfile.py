@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from uuid import UUID
 
 from botocache._errors import StoreError
 from botocache.stores import BOOT_ID, Random
@@ -28,9 +28,6 @@ SLOT_COUNT = 1 << 20
 LOCK_PATIENCE = 0.05
 """Seconds to wait for another process's lock. It is held for microseconds, unless its
 holder was stopped (SIGSTOP, a frozen container), and nobody should wait for that."""
-
-Identity: TypeAlias = tuple[int, int, int]
-"""Device, inode and size of a file."""
 
 _MAGIC = b"botocache slots\x01"
 _HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
@@ -45,7 +42,7 @@ def boot_id() -> bytes:
     Raises StoreError where the operating system does not tell.
     """
     try:
-        return bytes.fromhex(BOOT_ID.read_text().strip().replace("-", ""))
+        return UUID(BOOT_ID.read_text().strip()).bytes
     except (OSError, ValueError) as error:
         raise StoreError(f"this machine has no boot id: {error}") from error
 
@@ -53,7 +50,8 @@ def boot_id() -> bytes:
 class SlotFile:
     """One mapped slot table.
 
-    slots: the view. identity: which file it is. exclusive(): keeps writers out.
+    slots: the view. origin_generation: random, tells this table from any other.
+    exclusive(): keeps writers out.
     """
 
     def __init__(self, path: Path, fd: int, boot: bytes, random: Random) -> None:
@@ -61,11 +59,15 @@ class SlotFile:
         self._path = str(path)
         self._fd = fd
         status = os.fstat(fd)
-        origin_generation = _checked(os.pread(fd, _HEADER.size, 0), status, boot)
-        self.identity: Identity = (status.st_dev, status.st_ino, status.st_size)
+        self.origin_generation = _checked(os.pread(fd, _HEADER.size, 0), status, boot)
+        self._identity = (status.st_dev, status.st_ino, status.st_size)
+        try:
+            mapped = mmap.mmap(fd, _SIZE)
+        except ValueError as error:  # it shrank meanwhile
+            raise StoreError(f"cannot map the generation table: {error}") from error
         self.slots = Slots(
-            memoryview(mmap.mmap(fd, _SIZE))[_HEADER_SIZE:],
-            origin_generation=origin_generation,
+            memoryview(mapped)[_HEADER_SIZE:],
+            origin_generation=self.origin_generation,
             random=random,
         )
 
@@ -87,7 +89,7 @@ class SlotFile:
             status = os.stat(self._path)  # noqa: PTH116 - Path.stat takes twice as long
         except OSError:
             return False
-        return (status.st_dev, status.st_ino, status.st_size) == self.identity
+        return (status.st_dev, status.st_ino, status.st_size) == self._identity
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -25,6 +25,7 @@ from botocache._coherence import (
     is_held,
     next_held_until,
 )
+from botocache._forks import renew_after_fork
 from botocache.stores import Random
 
 WORD = 8
@@ -51,9 +52,8 @@ class Slots:
         self._count = len(self._words) // 2
         self._origin_generation = origin_generation
         self._random = random
-        # Release and acquire of a lock is a full barrier on every processor; plain
-        # stores to shared memory may otherwise be seen out of order (ARM).
-        self._barrier = threading.Lock()
+        self._renew_lock()
+        renew_after_fork(self, Slots._renew_lock)
 
     def __repr__(self) -> str:
         return f"<Slots {self._count} of {SLOT} bytes>"
@@ -108,6 +108,11 @@ class Slots:
         return Eviction(
             tuple([marks[self._at(tag)] for tag in tags]), self.generations(watch)
         )
+
+    def _renew_lock(self) -> None:
+        # Release and acquire of a lock is a full barrier on every processor; plain
+        # stores to shared memory may otherwise be seen out of order (ARM).
+        self._barrier = threading.Lock()
 
     def _at(self, tag: bytes) -> int:
         """Return the index of the first word of the tag's slot."""
