@@ -101,6 +101,11 @@ class DiskStore:
         """See Store.fill."""
         self._table()
         entries = self._open_entries()
+        if entries is not None and not entries.is_in_place():
+            # Somebody replaced them. Asked here and not by every load: what is read
+            # from the old ones is good, if its snapshot is.
+            self._entries = None
+            entries = self._open_entries()
         if entries is None:
             raise StoreError("entries are not open")
         with self._giving_up_on_failure(entries):

@@ -85,6 +85,15 @@ class EntryFile:
                 sqlite_synchronous=0,  # an entry is worth nothing after a power cut
                 sqlite_mmap_size=0,  # a file that shrinks would kill the process
             )
+            self._path = directory / diskcache.core.DBNAME
+            self._inode = self._path.stat().st_ino
+
+    def is_in_place(self) -> bool:
+        """Tell whether other processes that open the entries find these."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     def get(self, key: bytes) -> bytes | None:
         """Return the entry under `key`, or None."""
