@@ -91,7 +91,7 @@ class EntryFile:
     def is_in_place(self) -> bool:
         """Tell whether other processes that open the entries find these."""
         try:
-            return self._path.stat().st_ino == self._inode
+            return bool(self._path.stat().st_ino == self._inode)
         except OSError:
             return False
 
