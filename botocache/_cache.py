@@ -24,7 +24,7 @@ import msgspec
 from botocache import _codec
 from botocache._coherence import Eviction, Loaded, may_fill, may_serve
 from botocache._config import Settings, TablePolicy
-from botocache._errors import CodecError, StoreError, StoreLostError, assert_never
+from botocache._errors import CodecError, StoreLostError, assert_never
 from botocache._failures import Failures
 from botocache._keys import (
     EVERYTHING,
@@ -200,7 +200,7 @@ class Cache:
         self._evict_now((_EVERYTHING,))
         try:
             self._store.clear()
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - as ever
             self._report("clear_failed", "entries age out instead", error)
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ class Cache:
         """
         try:
             self._store.close()
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - as ever
             self._report("close_failed", "left to the process's end", error)
 
     # --- for the hooks -------------------------------------------------------------
@@ -337,8 +337,6 @@ class Cache:
     def _hit(self, read: Read, key: bytes, entry: _codec.Entry, now: float) -> Hit:
         """Return the hit that an entry is. Raises CodecError when it is damaged."""
         answer = entry.body()
-        if type(answer) is not dict:
-            raise CodecError("entry body is not an answer")
         if read.capacity != "NONE":
             answer["ConsumedCapacity"] = _no_capacity(read)
         self._counters.add("hits")
@@ -358,8 +356,12 @@ class Cache:
             return
         kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
         entry = _codec.encode(kept, loaded.snapshot, ticket.began, ticket.began + ttl)
-        self._store.fill(ticket.key, entry, ttl)
-        self._counters.add("fills")
+        try:
+            self._store.fill(ticket.key, entry, ttl)
+        except Exception as error:  # noqa: BLE001 - as ever
+            self._report("fill_failed", "an answer is not kept", error)
+        else:
+            self._counters.add("fills")
 
     def _learn_from_read(
         self, ticket: ReadTicket, answer: dict[str, Any], generation: int
@@ -450,7 +452,7 @@ class Cache:
     def _recall(self, origin: str, table: str) -> Schema | None:
         try:
             return self._schemas.recall(origin, table)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - as ever
             self._report("recall_failed", "a put evicts its table", error)
             return None
 
@@ -490,7 +492,7 @@ class Cache:
         """Evict, or remember that it is to be done."""
         try:
             return self._store.evict(tags, hold_off, watch=watch, since=since)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the tags must be remembered
             self._remember(tags, error)
             return None
 
@@ -514,7 +516,7 @@ class Cache:
     def _is_undelivered(self, tags: tuple[bytes, ...]) -> bool:
         try:
             self._undelivered.deliver()
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - as ever
             self._report("evict_failed", "it is retried", error)
         return self._undelivered.concerns(tags)
 

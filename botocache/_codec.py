@@ -19,7 +19,7 @@ VERSION = 1
 
 _HEADER = struct.Struct("<BBdd")
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder()
+_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 class Entry(NamedTuple):
@@ -35,10 +35,10 @@ class Entry(NamedTuple):
     raw: bytes
     body_at: int
 
-    def body(self) -> Any:
+    def body(self) -> dict[str, Any]:
         """Decode the body into objects that nobody else has.
 
-        Raises CodecError when it is not MessagePack.
+        Raises CodecError when it is not a map in MessagePack.
         """
         try:
             return _decoder.decode(memoryview(self.raw)[self.body_at :])
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 def encode(
-    body: Any, snapshot: tuple[int, ...], stored_at: float, expires_at: float
+    body: dict[str, Any], snapshot: tuple[int, ...], stored_at: float, expires_at: float
 ) -> bytes:
     """Return the entry's bytes.
 

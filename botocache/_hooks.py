@@ -2,11 +2,14 @@
 
 Why these events, and at these places in their order:
 
-- `before-call.dynamodb`, last: everybody who changes the request, or answers it
-  himself (Stubber), has done so. The body is JSON, the same for clients and resources.
-- `after-call.dynamodb.*`, first: boto3's resource layer rewrites the answer in place.
-  A wildcard runs before a handler of one operation, which runs before a service's.
-- `after-call-error.dynamodb.*`: no answer came.
+- `before-call`, last: everybody who changes the request, or answers it himself
+  (Stubber), has done so: botocore calls handlers of more special names first. The body
+  is JSON, the same for clients and resources.
+- `after-call.*.*`, first: boto3's resource layer rewrites the answer in place, and so
+  may others. Wildcards come before names.
+- `after-call-error.dynamodb`: no answer came.
+
+The first two are called for the other services of a session as well, and leave at once.
 
 botocore hands one dict, `context`, to all events of a call; the ticket travels in it.
 With Stubber `after-call` comes without `before-call`; when another plugin raises, no
@@ -37,6 +40,7 @@ from botocache._plan import may_write
 
 _TICKET = "botocache_ticket"
 _PROBE = "botocache-installed"
+_SERVICE = "dynamodb"
 _NO_SUCCESS = 300
 _SERVER_ERROR = 500
 
@@ -51,9 +55,9 @@ class Hooks:
     def __init__(self) -> None:
         self.cache: Cache | None = None
         self._handlers = (
-            ("before-call.dynamodb", self._before_call, REGISTER_LAST),
-            ("after-call.dynamodb.*", self._after_call, REGISTER_FIRST),
-            ("after-call-error.dynamodb.*", self._after_call_error, REGISTER_FIRST),
+            ("before-call", self._before_call, REGISTER_LAST),
+            ("after-call.*.*", self._after_call, REGISTER_FIRST),
+            ("after-call-error.dynamodb", self._after_call_error, REGISTER_FIRST),
             (_PROBE, self._installed, REGISTER_FIRST),
         )
 
@@ -98,7 +102,7 @@ class Hooks:
         **_: Any,
     ) -> tuple[AWSResponse, dict[str, Any]] | None:
         cache = self.cache
-        if cache is None:
+        if cache is None or model.service_model.service_name != _SERVICE:
             return None
         try:
             url = params["url"]
@@ -134,7 +138,8 @@ class Hooks:
         # An attempt before this one, or one that ended in a server error, may have
         # reached DynamoDB and be carried out later.
         certain = status < _SERVER_ERROR and not metadata.get("RetryAttempts")
-        succeeded = status < _NO_SUCCESS
+        # Without a first attempt it is not DynamoDB that answered.
+        succeeded = status < _NO_SUCCESS and "retries" in context
         self.cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
 
     def _after_call_error(self, *, context: dict[str, Any], **_: Any) -> None:

@@ -116,12 +116,16 @@ def _existing_emitters() -> Iterator[Any]:
     from botocore.client import BaseClient
     from botocore.session import Session
 
+    gc.collect()  # what nobody holds any more is no session
     for candidate in gc.get_objects():
         kind = type(candidate)
-        if issubclass(kind, Session):
-            yield candidate.get_component("event_emitter")
-        elif issubclass(kind, BaseClient) and _is_dynamodb(candidate):
-            yield candidate.meta.events
+        try:
+            if issubclass(kind, Session):
+                yield candidate.get_component("event_emitter")
+            elif issubclass(kind, BaseClient) and _is_dynamodb(candidate):
+                yield candidate.meta.events
+        except (AttributeError, ValueError):
+            continue  # another thread is making it just now
 
 
 # --- a target ----------------------------------------------------------------------

@@ -144,8 +144,11 @@ def table_name(name: str) -> str:
 def wire_key(key: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return an item's key as it is on the wire, from a client's or a resource's form.
 
-    Raises ValueError when a value is none that a key attribute can have.
+    Raises ValueError when a value is none that a key attribute can have, or there is
+    none at all.
     """
+    if not key:
+        raise ValueError("a key has at least one attribute")
     return {attribute: _wire_value(value) for attribute, value in key.items()}
 
 

@@ -303,6 +303,11 @@ def _changes_table(*path: str) -> _Rule:
     return rule
 
 
+def _delete_table(body: Body, _keys_of: KeysOf) -> Plan:
+    # Its answer describes the table as well, but as it was.
+    return Write((table_tag(table_name(body["TableName"])),))
+
+
 def _describe_table(body: Body, _keys_of: KeysOf) -> Plan:
     return Describe(table_name(body["TableName"]))
 
@@ -387,7 +392,7 @@ OPERATIONS: Mapping[str, _Rule] = {
     "CreateGlobalTable": _changes_table("GlobalTableName"),
     "CreateTable": _changes_table("TableName"),
     "DeleteResourcePolicy": _changes_table("ResourceArn"),
-    "DeleteTable": _changes_table("TableName"),
+    "DeleteTable": _delete_table,
     "ImportTable": _changes_table("TableCreationParameters", "TableName"),
     "PutResourcePolicy": _changes_table("ResourceArn"),
     "RestoreTableFromBackup": _changes_table("TargetTableName"),

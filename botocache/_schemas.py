@@ -95,8 +95,8 @@ class Schemas:
             now = self._store.now()
             if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
                 return None
-            attributes = frozenset(entry.body())
-        except (CodecError, TypeError):
+            attributes = frozenset(entry.body()["attributes"])
+        except (CodecError, TypeError, KeyError):
             return None
         return self._remember(origin, table, attributes, loaded.snapshot[0])
 
@@ -104,7 +104,8 @@ class Schemas:
         self, origin: str, table: str, attributes: KeyAttributes, generation: int
     ) -> None:
         now = self._store.now()
-        entry = _codec.encode(sorted(attributes), (generation,), now, now + TTL)
+        body = {"attributes": sorted(attributes)}
+        entry = _codec.encode(body, (generation,), now, now + TTL)
         self._store.fill(schema_key(origin, table), entry, TTL)
         self._remember(origin, table, attributes, generation)
 

@@ -6,7 +6,6 @@ read generations. Keys and tags are digests of 16 bytes. A store decides nothing
 coherence: it applies `next_held_until` where it evicts, and hands out what it holds.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -94,7 +93,7 @@ def open_store(
     opener = _OPENERS.get(scheme) if separator else None
     if opener is None:
         raise ConfigError(
-            f"url {_without_secrets(url)!r} names no store of this version; expected "
+            f"url {scheme + separator!r}... names no store of this version; expected "
             "'memory:', 'disk:' or 'disk:///path'"
         )
     return opener(url, namespace, size_limit, environ)
@@ -106,7 +105,7 @@ def _open_memory(
     from botocache.stores import memory
 
     if url not in ("memory:", "memory://"):
-        raise ConfigError(f"url {url!r}: nothing is expected after 'memory:'")
+        raise ConfigError("url: nothing is expected after 'memory:'")
     return memory.MemoryStore(size_limit=size_limit or memory.DEFAULT_SIZE_LIMIT)
 
 
@@ -115,7 +114,7 @@ def _open_disk(
 ) -> Store:
     if not BOOT_ID.exists():
         raise ConfigError(
-            f"url {url!r} needs Linux: without {BOOT_ID} nobody knows whether what is "
+            f"url 'disk:' needs Linux: without {BOOT_ID} nobody knows whether what is "
             "on disk is from before a power cut; use 'memory:'"
         )
     from botocache.stores import disk
@@ -124,8 +123,8 @@ def _open_disk(
     path = unquote(parts.path)
     if parts.netloc or parts.query or parts.fragment or (path and path[0] != "/"):
         raise ConfigError(
-            f"url {url!r} names no directory; expected 'disk:' or 'disk:///path' with "
-            "an absolute path"
+            "url 'disk:...' names no directory; expected 'disk:' or 'disk:///path' "
+            "with an absolute path"
         )
     root = Path(path) if path else disk.default_directory(environ)
     return disk.DiskStore(
@@ -136,7 +135,3 @@ def _open_disk(
 _Opener: TypeAlias = Callable[[str, str, int | None, Mapping[str, str]], Store]
 
 _OPENERS: Mapping[str, _Opener] = {"memory": _open_memory, "disk": _open_disk}
-
-
-def _without_secrets(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", url)

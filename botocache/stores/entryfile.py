@@ -10,6 +10,7 @@ said by its snapshot alone (_coherence.py).
 """
 
 import sqlite3
+import threading
 import zlib
 from pathlib import Path
 from typing import Any, NoReturn
@@ -85,6 +86,7 @@ class EntryFile:
                 sqlite_synchronous=0,  # an entry is worth nothing after a power cut
                 sqlite_mmap_size=0,  # a file that shrinks would kill the process
             )
+            self._putting = threading.Lock()
             self._path = directory / diskcache.core.DBNAME
             self._inode = self._path.stat().st_ino
 
@@ -115,8 +117,14 @@ class EntryFile:
         """Put an entry, if it is not too large."""
         if len(entry) > LARGEST_ENTRY:
             return
-        with _store_errors("put"):
-            self._cache.set(key, _checksum(key, entry) + entry, expire=ttl)
+        # SQLite's own waiting is not fair: among many threads some would time out.
+        if not self._putting.acquire(timeout=LOCK_PATIENCE):
+            return
+        try:
+            with _store_errors("put"):
+                self._cache.set(key, _checksum(key, entry) + entry, expire=ttl)
+        finally:
+            self._putting.release()
 
     def clear(self) -> None:
         """Drop all entries."""

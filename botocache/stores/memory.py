@@ -73,6 +73,8 @@ class MemoryStore:
         """See Store.fill."""
         with self._lock:
             self._drop(key)
+            if len(entry) + ENTRY_OVERHEAD > self._size_limit:
+                return  # it would cost all others their place, and have none itself
             self._entries[key] = entry
             self._size += len(entry) + ENTRY_OVERHEAD
             while self._size > self._size_limit:
