@@ -164,7 +164,7 @@ class Cache:
         self._counters: Final = Counters()
         self._failures: Final = Failures(self._counters, store.now)
         self._policies: Final[dict[str, TablePolicy]] = {}
-        self._schemas: Final = Schemas(store)
+        self._schemas: Final = Schemas(store, settings.ttl)
         self._undelivered: Final = Undelivered(store, settings.write_window)
 
     def __repr__(self) -> str:
@@ -259,10 +259,11 @@ class Cache:
     def _begin(self, request: Request) -> Hit | Ticket | None:
         body = _decode_body(request.body)
         recalled: dict[str, Schema] = {}
+        is_read = not may_write(request.operation)
 
         def keys_of(table: str) -> KeyAttributes | None:
             schema = self._recall(request.origin, table)
-            if schema is None:
+            if schema is None or (is_read and not self._schemas.is_fresh(schema)):
                 return None
             recalled[table] = schema
             return schema.attributes

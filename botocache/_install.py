@@ -204,7 +204,8 @@ def _emitter_of(target: Any) -> Any:
 
 
 def _is_dynamodb(client: Any) -> bool:
-    meta = getattr(client, "meta", None)  # none in one whose making failed half-way
+    # By its dict: in one that is only half made, a client's __getattr__ never ends.
+    meta = vars(client).get("meta")
     return meta is not None and meta.service_model.service_name == "dynamodb"
 
 

@@ -24,26 +24,40 @@ TTL = 7 * 24 * 3600.0
 class Schema:
     """A table's key attributes, true while its tag has this generation.
 
-    tag: the digest of the table's tag. place: origin and table.
+    tag: the digest of the table's tag. place: origin and table. confirmed_at: when
+    DynamoDB last accepted them, in seconds on the store's clock.
     """
 
     place: tuple[str, str]
     tag: bytes
     attributes: KeyAttributes
     generation: int
+    confirmed_at: float
 
 
 class Schemas:
-    """Schemas by origin and table. Every method may raise StoreError."""
+    """Schemas by origin and table. Every method may raise StoreError.
 
-    def __init__(self, store: Store) -> None:
+    fresh_for: seconds for which a confirmation is good enough to rest a read on.
+    """
+
+    def __init__(self, store: Store, fresh_for: float) -> None:
         self._store = store
+        self._fresh_for = fresh_for
         self._known: dict[tuple[str, str], Schema] = {}
 
     def recall(self, origin: str, table: str) -> Schema | None:
         """Return what this process knows, or the store; perhaps outdated."""
         known = self._known.get((origin, table))
         return known or self._look_up(origin, table)
+
+    def is_fresh(self, schema: Schema) -> bool:
+        """Tell whether it was confirmed lately.
+
+        A table may be made anew, around us, with other key attributes. A write that
+        rests on the old ones evicts too much at worst, as long as no read did.
+        """
+        return self._store.now() - schema.confirmed_at < self._fresh_for
 
     def generation(self, origin: str, table: str) -> int:
         """Return the generation that the table's tag has now."""
@@ -73,6 +87,8 @@ class Schemas:
                 self._keep(origin, table, attributes, generation)
             return True
         if attributes == known.attributes:
+            if self._store.now() - known.confirmed_at > self._fresh_for / 2:
+                self._keep(origin, table, attributes, generation)
             return True
         if not is_complete and attributes < known.attributes:
             return True
@@ -98,7 +114,9 @@ class Schemas:
             attributes = frozenset(entry.body()["attributes"])
         except (CodecError, TypeError, KeyError):
             return None
-        return self._remember(origin, table, attributes, loaded.snapshot[0])
+        return self._remember(
+            origin, table, attributes, loaded.snapshot[0], entry.stored_at
+        )
 
     def _keep(
         self, origin: str, table: str, attributes: KeyAttributes, generation: int
@@ -107,12 +125,17 @@ class Schemas:
         body = {"attributes": sorted(attributes)}
         entry = _codec.encode(body, (generation,), now, now + TTL)
         self._store.fill(schema_key(origin, table), entry, TTL)
-        self._remember(origin, table, attributes, generation)
+        self._remember(origin, table, attributes, generation, now)
 
     def _remember(
-        self, origin: str, table: str, attributes: KeyAttributes, generation: int
+        self,
+        origin: str,
+        table: str,
+        attributes: KeyAttributes,
+        generation: int,
+        confirmed_at: float,
     ) -> Schema:
         tag = tag_digest(table_tag(table))
-        schema = Schema((origin, table), tag, attributes, generation)
+        schema = Schema((origin, table), tag, attributes, generation, confirmed_at)
         self._known[schema.place] = schema
         return schema

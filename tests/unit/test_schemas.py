@@ -22,7 +22,7 @@ def store(clock: FakeClock) -> FailingStore:
 
 @pytest.fixture
 def schemas(store: FailingStore) -> Schemas:
-    return Schemas(store)
+    return Schemas(store, fresh_for=60.0)
 
 
 def _learn(schemas: Schemas, attributes: frozenset[str], **more: bool) -> bool:
@@ -63,7 +63,7 @@ def test_what_one_process_learns_all_know(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK_SK)
-    another = Schemas(store)
+    another = Schemas(store, fresh_for=60.0)
     assert another.recall(HERE, TABLE) == schemas.recall(HERE, TABLE)
 
 
@@ -88,9 +88,9 @@ def test_a_schema_is_not_shared_for_ever(
 ) -> None:
     _learn(schemas, PK)
     clock.advance(TTL - 1.0)
-    assert _attributes(Schemas(store)) == PK
+    assert _attributes(Schemas(store, fresh_for=60.0)) == PK
     clock.advance(1.0)
-    assert _attributes(Schemas(store)) is None
+    assert _attributes(Schemas(store, fresh_for=60.0)) is None
 
 
 # --- evicting the table forgets it -------------------------------------------------
@@ -101,7 +101,7 @@ def test_what_was_learned_before_the_table_was_evicted_is_shared_no_more(
 ) -> None:
     _learn(schemas, PK)
     store.evict((TAG,), 0.0)
-    assert _attributes(Schemas(store)) is None
+    assert _attributes(Schemas(store, fresh_for=60.0)) is None
 
 
 def test_who_recalls_an_outdated_schema_can_see_it_by_the_generation(
@@ -119,7 +119,7 @@ def test_after_an_eviction_other_key_attributes_may_be_learned(
     _learn(schemas, PK)
     store.evict((TAG,), 0.0)
     assert _learn(schemas, OTHER)
-    assert _attributes(schemas) == _attributes(Schemas(store)) == OTHER
+    assert _attributes(schemas) == _attributes(Schemas(store, fresh_for=60.0)) == OTHER
 
 
 def test_what_was_confirmed_under_an_old_generation_is_not_shared_as_current(
@@ -128,7 +128,7 @@ def test_what_was_confirmed_under_an_old_generation_is_not_shared_as_current(
     old = schemas.generation(HERE, TABLE)
     store.evict((TAG,), 0.0)
     assert schemas.learn(HERE, TABLE, PK, old)
-    assert _attributes(Schemas(store)) is None
+    assert _attributes(Schemas(store, fresh_for=60.0)) is None
 
 
 def test_a_schema_that_no_longer_holds_can_be_let_go(
@@ -182,9 +182,9 @@ def test_other_key_attributes_under_the_same_generation_are_another_table(
     is_shared: bool,
 ) -> None:
     store = MemoryStore()
-    first = Schemas(store)
+    first = Schemas(store, fresh_for=60.0)
     _learn(first, known)
-    schemas = Schemas(store) if is_shared else first
+    schemas = Schemas(store, fresh_for=60.0) if is_shared else first
     assert _learn(schemas, told, is_complete=is_complete) is expected
 
 
@@ -226,7 +226,7 @@ def test_a_damaged_entry_is_replaced_by_what_is_learned(
 ) -> None:
     store.fill(schema_key(HERE, TABLE), b"damaged", TTL)
     assert _learn(schemas, PK)
-    assert _attributes(Schemas(store)) == PK
+    assert _attributes(Schemas(store, fresh_for=60.0)) == PK
 
 
 @pytest.mark.parametrize("verb", ["load", "fill", "now"])
@@ -238,4 +238,4 @@ def test_a_store_that_fails_is_a_store_error_and_teaches_nothing(
     with pytest.raises(StoreError):
         schemas.learn(HERE, TABLE, PK, generation)
     store.failing.clear()
-    assert _attributes(Schemas(store)) is None
+    assert _attributes(Schemas(store, fresh_for=60.0)) is None

@@ -1,0 +1,68 @@
+"""An application with the cache on, against DynamoDB, in each store."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+import botocache
+from botocache import Cache, _install
+from botocache.stores import Store
+from tests.integration.app import World, new_botocore_session
+from tests.support.clock import FakeClock
+from tests.support.dynamodb import DynamoDB
+
+
+@pytest.fixture(autouse=True)
+def _no_installation_left_over(_clean_process: None) -> Iterator[None]:
+    """End what other tests installed on sessions that are garbage, but still there."""
+    _end_installations()
+    yield
+    _end_installations()
+
+
+def _end_installations() -> None:
+    for events, hooks in list(_install._installed.items()):
+        hooks.cache = None
+        hooks.unregister(events)
+    _install._installed.clear()
+
+
+@pytest.fixture
+def world(dynamodb: DynamoDB, store: Store, clock: FakeClock) -> World:
+    """A DynamoDB, a store, its clock, and sessions without a cache."""
+    session = dynamodb.session(
+        "AKIAOUTSIDE000000000", botocore_session=new_botocore_session()
+    )
+    return World(dynamodb, store, clock, outside=dynamodb.client(session))
+
+
+@pytest.fixture
+def session(world: World) -> boto3.Session:
+    """The application's session; it has the cache where a test asks for that too."""
+    return world.session()
+
+
+@pytest.fixture
+def cache(world: World, session: boto3.Session) -> Cache:
+    """The cache, installed on the session."""
+    return botocache.install(session, url=world.store)
+
+
+@pytest.fixture
+def client(world: World, session: boto3.Session, cache: Cache) -> Any:
+    """A client with the cache."""
+    return world.client(session)
+
+
+@pytest.fixture
+def resource(world: World, session: boto3.Session, cache: Cache) -> Any:
+    """A resource with the cache."""
+    return world.resource(session)
+
+
+@pytest.fixture
+def table(world: World) -> str:
+    """The name of an empty table with the key `pk`, a string."""
+    return world.table("pk:S")

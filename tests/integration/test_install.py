@@ -1,0 +1,631 @@
+"""What an installation reaches, and how it ends."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import botocore.session
+import pytest
+
+import botocache
+from botocache import Cache, ConfigError
+from botocache.stores import Store
+from botocache.stores.memory import MemoryStore
+from tests.integration.app import (
+    KEY_ID,
+    World,
+    get,
+    new_botocore_session,
+    put,
+    query,
+    set_n,
+)
+from tests.support.clock import FakeClock
+from tests.support.dynamodb import REGION, DynamoDB
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> Store:
+    """One store is enough: nothing here depends on which."""
+    return MemoryStore(clock=clock)
+
+
+# --- targets -----------------------------------------------------------------------
+
+
+class Target(NamedTuple):
+    """What to install on, and a read (of the item a) that this reaches.
+
+    The read makes its client only when it is called, where the target is no client.
+    """
+
+    target: Any
+    read: Callable[[str], Any]
+
+
+def _process(world: World) -> Target:
+    return Target(None, lambda t: get(world.client(world.session()), t, pk="a"))
+
+
+def _boto3_session(world: World) -> Target:
+    session = world.session()
+    return Target(session, lambda t: get(world.client(session), t, pk="a"))
+
+
+def _botocore_session(world: World) -> Target:
+    inner = new_botocore_session()
+    session = world.session(botocore_session=inner)
+    return Target(inner, lambda t: get(world.client(session), t, pk="a"))
+
+
+def _client(world: World) -> Target:
+    client = world.client(world.session())
+    return Target(client, lambda t: get(client, t, pk="a"))
+
+
+def _resource(world: World) -> Target:
+    resource = world.resource(world.session())
+    return Target(resource, lambda t: resource.Table(t).get_item(Key={"pk": "a"}))
+
+
+def _table(world: World) -> Target:
+    resource = world.resource(world.session())
+    table = resource.Table("whatever")
+    return Target(table, lambda t: resource.Table(t).get_item(Key={"pk": "a"}))
+
+
+TARGETS = {
+    "the process": _process,
+    "a boto3 session": _boto3_session,
+    "a botocore session": _botocore_session,
+    "a client": _client,
+    "a resource": _resource,
+    "a Table": _table,
+}
+
+targets = pytest.mark.parametrize("make", TARGETS.values(), ids=TARGETS.keys())
+
+
+def reaching(world: World, target: Target, table: str, *, reads: int = 2) -> int:
+    """Return how many of some equal reads reach DynamoDB."""
+    with world.counting() as reached:
+        for _ in range(reads):
+            target.read(table)
+    return int(reached["GetItem"])
+
+
+@targets
+def test_reads_of_what_it_is_installed_on_are_cached(
+    make: Callable[[World], Target], world: World, table: str
+) -> None:
+    target = make(world)
+    cache = botocache.install(target.target, url=world.store)
+    assert isinstance(cache, Cache)
+    assert reaching(world, target, table) == 1
+    assert (cache.stats().misses, cache.stats().hits) == (1, 1)
+
+
+@targets
+def test_uninstall_undoes_it(
+    make: Callable[[World], Target], world: World, table: str
+) -> None:
+    target = make(world)
+    cache = botocache.install(target.target, url=world.store)
+    target.read(table)
+    botocache.uninstall(target.target)
+    assert reaching(world, target, table) == 2
+    assert cache.stats().hits == 0
+
+
+@targets
+def test_installing_twice_is_one_installation(
+    make: Callable[[World], Target], world: World, table: str
+) -> None:
+    target = make(world)
+    cache = botocache.install(target.target, url=world.store)
+    assert botocache.install(target.target, url=world.store) is cache
+    assert reaching(world, target, table) == 1
+    assert (cache.stats().misses, cache.stats().hits) == (1, 1)
+    botocache.uninstall(target.target)
+    assert reaching(world, target, table) == 2
+    botocache.uninstall(target.target)  # once undone, nothing
+
+
+@targets
+def test_it_can_be_installed_again_and_again(
+    make: Callable[[World], Target], world: World, table: str
+) -> None:
+    target = make(world)
+    for ttl in (60, 61, 60):
+        cache = botocache.install(target.target, url=world.store, ttl=ttl)
+        assert cache.settings.ttl == ttl
+        before = cache.stats()
+        cache.invalidate(table)
+        world.settle()
+        assert reaching(world, target, table) == 1
+        after = cache.stats()
+        assert (after.misses - before.misses, after.hits - before.hits) == (1, 1)
+        botocache.uninstall(target.target)
+        assert reaching(world, target, table) == 2
+
+
+@targets
+def test_uninstalling_what_was_never_installed_does_nothing(
+    make: Callable[[World], Target], world: World, table: str
+) -> None:
+    target = make(world)
+    botocache.uninstall(target.target)
+    assert reaching(world, target, table) == 2
+
+
+@targets
+def test_other_settings_are_refused_and_leave_the_first_ones(
+    make: Callable[[World], Target], world: World, table: str
+) -> None:
+    target = make(world)
+    cache = botocache.install(target.target, url=world.store)
+    with pytest.raises(ConfigError, match=r"ttl=60.*7"):
+        botocache.install(target.target, url=world.store, ttl=7)
+    assert reaching(world, target, table) == 1
+    assert (cache.stats().misses, cache.stats().hits) == (1, 1)
+
+
+OTHER_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "ttl": ({"ttl": 7}, "7"),
+    "negative_ttl": ({"negative_ttl": 7}, "7"),
+    "tables": ({"tables": "users=off"}, "users"),
+    "namespace": ({"namespace": "mine"}, "mine"),
+    "scope": ({"scope": "team"}, "team"),
+    "settle": ({"settle": 7}, "7"),
+    "write_window": ({"write_window": 7}, "7"),
+    "size_limit": ({"size_limit": "7MiB"}, "7340032"),
+    "url": ({"url": "redis://user:s3cret@host:1/0"}, ""),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_SETTINGS)
+def test_the_refusal_names_the_difference_and_no_password(
+    name: str, world: World
+) -> None:
+    session = world.session()
+    botocache.install(session, url=world.store)
+    settings, value = OTHER_SETTINGS[name]
+    with pytest.raises(ConfigError) as refused:
+        botocache.install(session, **{"url": world.store, **settings})
+    message = str(refused.value)
+    assert name in message
+    assert value in message
+    assert "s3cret" not in message
+    others = OTHER_SETTINGS.keys() - {name}
+    assert not any(f"{other}=" in message.replace("_ttl", "") for other in others)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nosql://user:s3cret@host/0",
+        "nosql://:s3cret@host/0",
+        "nosql://:p@s3cret@host/0",
+        "nosql://user:a/s3cret@host/0",
+        "nosql://host/0?password=s3cret",
+        "memory://user:s3cret@host",
+        "disk://user:s3cret@host/path",
+    ],
+)
+def test_a_url_that_is_no_stores_is_refused_without_its_password(
+    url: str, session: boto3.Session
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        botocache.install(session, url=url)
+    assert "s3cret" not in str(refused.value)
+
+
+# --- sessions and clients, earlier and later ---------------------------------------
+
+
+def test_a_process_wide_installation_reaches_what_exists_and_what_comes(
+    world: World, table: str
+) -> None:
+    session = world.session()
+    old = {
+        "client": world.client(session),
+        "resource": world.resource(session).meta.client,
+    }
+    cache = botocache.install(url=world.store)
+    new = {
+        "client of an old session": world.client(session),
+        "client of a new session": world.client(world.session()),
+    }
+    put(world.outside, table, pk="a", n=1)  # that client existed, too
+    world.settle()
+    with world.counting() as reached:
+        get(old["client"], table, pk="a")
+        old["resource"].get_item(TableName=table, Key={"pk": "a"})
+        for client in new.values():
+            get(client, table, pk="a")
+    assert reached == {"GetItem": 1}
+    assert (cache.stats().misses, cache.stats().hits) == (1, 3)
+    botocache.uninstall()
+    with world.counting() as reached:
+        get(old["client"], table, pk="a")
+        for client in new.values():
+            get(client, table, pk="a")
+        get(world.client(world.session()), table, pk="a")
+    assert reached == {"GetItem": 4}
+
+
+def test_an_installation_on_a_session_reaches_clients_made_afterwards(
+    world: World, table: str
+) -> None:
+    session = world.session()
+    before = world.client(session)
+    botocache.install(session, url=world.store)
+    after = world.client(session)
+    with world.counting() as reached:
+        for client in (after, after, before, before):
+            get(client, table, pk="a")
+    assert reached == {"GetItem": 3}
+
+
+def test_an_installation_reaches_no_other_session(world: World, table: str) -> None:
+    botocache.install(world.session(), url=world.store)
+    other = world.client(world.session())
+    with world.counting() as reached:
+        get(other, table, pk="a")
+        get(other, table, pk="a")
+    assert reached == {"GetItem": 2}
+
+
+def test_an_installation_on_a_client_reaches_no_other_client(
+    world: World, table: str
+) -> None:
+    session = world.session()
+    mine, other = world.client(session), world.client(session)
+    botocache.install(mine, url=world.store)
+    with world.counting() as reached:
+        for client in (mine, mine, other, other, world.client(session)):
+            get(client, table, pk="a")
+    assert reached == {"GetItem": 4}
+
+
+def test_the_default_session_of_boto3_is_reached(
+    world: World, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    boto3.setup_default_session(
+        aws_access_key_id=KEY_ID,
+        aws_secret_access_key="secret",
+        region_name=REGION,
+        botocore_session=new_botocore_session(),
+    )
+    botocache.install(url=world.store)
+    client = boto3.client("dynamodb", endpoint_url=world.dynamodb.url)
+    with world.counting() as reached:
+        get(client, table, pk="a")
+        get(client, table, pk="a")
+    assert reached == {"GetItem": 1}
+
+
+def test_a_later_session_without_botocores_own_handlers_is_not_reached(
+    world: World, table: str
+) -> None:
+    botocache.install(url=world.store)
+    session = botocore.session.Session(include_builtin_handlers=False)
+    session.set_credentials(KEY_ID, "secret")
+    client = session.create_client(
+        "dynamodb", region_name=REGION, endpoint_url=world.dynamodb.url
+    )
+    with world.counting() as reached:
+        get(client, table, pk="a")
+        get(client, table, pk="a")
+    assert reached == {"GetItem": 2}
+
+
+@pytest.mark.parametrize("kind", ["session", "client"])
+def test_an_object_that_is_being_made_meanwhile_disturbs_no_installation(
+    kind: str, world: World, table: str
+) -> None:
+    model: Any = new_botocore_session() if kind == "session" else world.outside
+    made_of: Any = type(model)
+    half_made = made_of.__new__(made_of)
+    client = world.client(world.session())
+    try:
+        botocache.install(url=world.store)
+        with world.counting() as reached:
+            get(client, table, pk="a")
+            get(client, table, pk="a")
+        botocache.uninstall()
+    finally:
+        vars(half_made).update(vars(model))  # or it would disturb the other tests
+    assert reached == {"GetItem": 1}
+
+
+def test_a_read_under_way_when_the_cache_is_uninstalled_goes_on(
+    world: World, table: str
+) -> None:
+    session = world.session()
+    botocache.install(session, url=world.store)
+    client = world.client(session)
+    put(world.outside, table, pk="a", n=1)
+    events = client.meta.events
+    events.register("before-send", lambda **_: botocache.uninstall(session))
+    assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+    set_n(client, table, 2, pk="a")
+    assert get(client, table, pk="a") == {"pk": "a", "n": 2}
+
+
+# --- several installations ---------------------------------------------------------
+
+
+@targets
+def test_a_process_wide_installation_and_one_of_its_parts_are_one(
+    make: Callable[[World], Target], world: World, table: str
+) -> None:
+    target = make(world)
+    cache = botocache.install(url=world.store)
+    assert botocache.install(target.target, url=world.store) is cache
+    assert reaching(world, target, table) == 1
+    assert (cache.stats().misses, cache.stats().hits) == (1, 1)
+    botocache.uninstall()
+    assert reaching(world, target, table) == 2
+
+
+@targets
+def test_an_installation_and_then_a_process_wide_one_are_one(
+    make: Callable[[World], Target], world: World, table: str
+) -> None:
+    target = make(world)
+    cache = botocache.install(target.target, url=world.store)
+    assert botocache.install(url=world.store) is cache
+    assert reaching(world, target, table) == 1
+    assert (cache.stats().misses, cache.stats().hits) == (1, 1)
+
+
+def test_ending_a_process_wide_installation_leaves_the_narrower_one(
+    world: World, table: str
+) -> None:
+    target = _boto3_session(world)
+    botocache.install(target.target, url=world.store)
+    botocache.install(url=world.store)
+    botocache.uninstall()
+    assert reaching(world, target, table) == 1
+    assert reaching(world, _process(world), table) == 2
+    botocache.uninstall(target.target)
+    assert reaching(world, target, table) == 2
+
+
+def test_other_settings_for_a_part_of_the_process_are_refused(world: World) -> None:
+    session = world.session()
+    client = world.client(session)
+    botocache.install(url=world.store)
+    for target in (session, client, world.client(session)):
+        with pytest.raises(ConfigError, match="ttl=60"):
+            botocache.install(target, url=world.store, ttl=7)
+
+
+def test_other_settings_for_the_process_than_for_a_part_are_refused(
+    world: World, table: str
+) -> None:
+    target = _boto3_session(world)
+    botocache.install(target.target, url=world.store)
+    with pytest.raises(ConfigError, match="ttl=60"):
+        botocache.install(url=world.store, ttl=7)
+    assert reaching(world, target, table) == 1
+    assert reaching(world, _process(world), table) == 2  # nothing was done by halves
+
+
+def test_uninstalling_a_part_of_something_wider_says_what_to_undo(
+    world: World, table: str
+) -> None:
+    session = world.session()
+    botocache.install(session, url=world.store)
+    client = world.client(session)
+    with pytest.raises(ConfigError, match=r"install\(\) on its session"):
+        botocache.uninstall(client)
+    botocache.uninstall(session)
+    botocache.install(url=world.store)
+    other = _boto3_session(world)
+    for target in (other.target, world.client(world.session())):
+        with pytest.raises(ConfigError, match=r"from install\(\)"):
+            botocache.uninstall(target)
+    assert reaching(world, other, table) == 1
+
+
+def test_sessions_with_other_settings_that_share_a_store_evict_for_each_other(
+    world: World, table: str
+) -> None:
+    clients = [world.cached_client(ttl=ttl) for ttl in (30, 60)]
+    for n, writer in enumerate(clients * 2):
+        set_n(writer, table, n, pk="a")
+        world.settle()
+        for reader in clients * 2:
+            assert get(reader, table, pk="a") == {"pk": "a", "n": n}
+            assert query(reader, table, pk="a") == [{"pk": "a", "n": n}]
+
+
+def test_an_installation_that_is_gone_with_its_session_disturbs_no_other(
+    world: World, table: str
+) -> None:
+    botocache.install(world.session(), url=world.store, ttl=7)  # nobody holds it
+    botocache.install(url=world.store)
+    assert reaching(world, _process(world), table) == 1
+
+
+# --- what is refused ---------------------------------------------------------------
+
+WRONG_TARGETS: dict[str, tuple[Callable[[World], Any], str]] = {
+    "a string": (lambda _: "dynamodb", "str"),
+    "a number": (lambda _: 7, "int"),
+    "a module": (lambda _: boto3, "module"),
+    "a class": (lambda _: boto3.Session, "type"),
+    "a client of S3": (lambda world: world.session().client("s3"), "s3"),
+    "a resource of S3": (lambda world: world.session().resource("s3"), "s3"),
+    "a client of DynamoDB Streams": (
+        lambda world: world.session().client("dynamodbstreams"),
+        "dynamodbstreams",
+    ),
+}
+
+
+@pytest.mark.parametrize("do", [botocache.install, botocache.uninstall])
+@pytest.mark.parametrize(
+    ("make", "named"), WRONG_TARGETS.values(), ids=WRONG_TARGETS.keys()
+)
+def test_a_wrong_target_is_refused_in_one_clear_sentence(
+    do: Callable[[Any], Any],
+    make: Callable[[World], Any],
+    named: str,
+    world: World,
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        do(make(world))
+    message = str(refused.value)
+    assert message.startswith("expected a ")
+    assert named in message
+    assert "\n" not in message
+
+
+# --- what an installation leaves alone ---------------------------------------------
+
+
+class UntouchableStore:
+    """A store that nobody may use yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was used")
+
+    def now(self) -> float:
+        raise AssertionError("now was used")
+
+    load = fill = evict = clear = now
+
+    def close(self) -> None:
+        """Be closed when the test ends."""
+
+
+def test_installing_uses_no_store_and_no_network(
+    monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
+    session = world.session()
+    client = world.client(session)
+
+    def no_network(*_: Any) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    store: Any = UntouchableStore()
+    assert isinstance(store, Store)
+    for target in (client, session, None):
+        botocache.install(target, url=store)
+    for target in (client, session, None):
+        botocache.uninstall(target)
+
+
+def test_installing_makes_no_directory(tmp_path: Path, session: boto3.Session) -> None:
+    directory = tmp_path / "not" / "yet"
+    botocache.install(session, url=f"disk://{directory}")
+    assert not directory.parent.exists()
+
+
+OTHER_SERVICES: dict[str, Callable[[Any], Any]] = {
+    "s3": lambda client: client.list_buckets()["Buckets"],
+    "sqs": lambda client: client.list_queues().get("QueueUrls"),
+    "dynamodbstreams": lambda client: client.list_streams()["Streams"],
+}
+
+
+@pytest.mark.parametrize("service", OTHER_SERVICES)
+@pytest.mark.parametrize("target", ["session", "process"])
+def test_clients_of_other_services_are_left_alone(
+    service: str, target: str, world: World
+) -> None:
+    session: Any = world.session()
+    cache = botocache.install(session if target == "session" else None, url=world.store)
+    client = session.client(service, endpoint_url=world.dynamodb.url)
+    answers = [OTHER_SERVICES[service](client) for _ in range(2)]
+    assert answers[0] == answers[1]
+    stats = cache.stats()
+    assert (stats.misses, stats.bypassed, stats.writes) == (0, 0, 0)
+    assert stats.failures == {}
+
+
+# --- botocore's own plugins --------------------------------------------------------
+
+
+@pytest.fixture
+def plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a process that uses botocore's plugins."""
+    monkeypatch.setenv("BOTOCORE_EXPERIMENTAL__PLUGINS", "botocache=botocache.plugin")
+    monkeypatch.setenv("BOTOCACHE_URL", "memory:")
+    monkeypatch.setenv("BOTOCACHE_SETTLE", "0")
+
+
+def reached_by(dynamodb: DynamoDB, client: Any, table: str) -> int:
+    """Return how many of two equal reads reach DynamoDB."""
+    with dynamodb.counting() as reached:
+        get(client, table, pk="a")
+        get(client, table, pk="a")
+    return reached["GetItem"]
+
+
+def test_botocores_plugins_install_it_on_every_client(
+    dynamodb: DynamoDB, plugged_in: None
+) -> None:
+    table = dynamodb.create_table("pk:S")
+    session = dynamodb.session()
+    first, second = dynamodb.client(session), dynamodb.client(session)
+    assert reached_by(dynamodb, first, table) == 1
+    assert reached_by(dynamodb, second, table) == 0
+    assert session.client("s3", endpoint_url=dynamodb.url).list_buckets()
+
+
+def test_botocores_plugins_and_an_installation_are_one(
+    dynamodb: DynamoDB, plugged_in: None
+) -> None:
+    table = dynamodb.create_table("pk:S")
+    cache = botocache.install()
+    client = dynamodb.client()
+    assert reached_by(dynamodb, client, table) == 1
+    assert cache.stats().misses == 1
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "BOTOCACHE_TTL=soon",
+        "BOTOCACHE_URL=nosql://user:s3cret@host",
+        "BOTOCACHE_TLL=60",
+        "BOTOCACHE_CONFIG=/no/such/file",
+    ],
+)
+def test_a_wrong_setting_becomes_one_line_and_the_application_runs_uncached(
+    variable: str,
+    dynamodb: DynamoDB,
+    plugged_in: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = dynamodb.create_table("pk:S")
+    capsys.readouterr()
+    monkeypatch.setenv(*variable.split("="))
+    client = dynamodb.client()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("botocache: ")
+    assert line.endswith("; running uncached")
+    assert "s3cret" not in line
+    assert reached_by(dynamodb, client, table) == 2
+
+
+def test_a_plugin_that_conflicts_with_an_installation_leaves_it_in_force(
+    dynamodb: DynamoDB,
+    plugged_in: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = dynamodb.create_table("pk:S")
+    botocache.install(ttl=7)
+    client = dynamodb.client()
+    assert "ttl=7" in capsys.readouterr().err
+    assert reached_by(dynamodb, client, table) == 1

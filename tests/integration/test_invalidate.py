@@ -1,0 +1,252 @@
+"""What an application asks of the cache itself."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import Binary
+
+import botocache
+from botocache import Cache
+from tests.integration.app import World, get, put, query, set_n, wire
+
+
+@pytest.fixture
+def ranged(world: World, client: Any) -> str:
+    """The name of a table, a number as range key, that was changed around us.
+
+    The items and partitions a and b are cached with n=1, and have n=2 by now.
+    """
+    table = world.table("pk:S", "sk:N")
+    for n in (1, 2):
+        for pk in "ab":
+            put(world.outside, table, pk=pk, sk=7, n=n)
+        if n == 1:
+            read_all(client, table)
+    return table
+
+
+def read_all(client: Any, table: str) -> list[int]:
+    """Return `n` of the item a, the partition a, the item b and the partition b."""
+    found = []
+    for pk in "ab":
+        item = get(client, table, pk=pk, sk=7)
+        assert item is not None
+        found += [int(item["n"]), int(query(client, table, pk=pk)[0]["n"])]
+    return found
+
+
+def test_what_changed_around_us_is_served_until_it_is_invalidated(
+    client: Any, ranged: str, cache: Cache
+) -> None:
+    assert read_all(client, ranged) == [1, 1, 1, 1]
+    cache.invalidate(ranged)
+    assert read_all(client, ranged) == [2, 2, 2, 2]
+
+
+def test_a_table_is_invalidated_by_its_arn(
+    client: Any, ranged: str, cache: Cache
+) -> None:
+    cache.invalidate(f"arn:aws:dynamodb:us-east-1:123456789012:table/{ranged}")
+    assert read_all(client, ranged) == [2, 2, 2, 2]
+
+
+KEYS: dict[str, dict[str, Any]] = {
+    "as a client has it": {"pk": {"S": "a"}, "sk": {"N": "7"}},
+    "as a resource has it": {"pk": "a", "sk": 7},
+    "with a Decimal": {"pk": "a", "sk": Decimal("7.0")},
+    "mixed": {"pk": "a", "sk": {"N": "07"}},
+}
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
+def test_one_item_is_invalidated_with_its_partition_and_nothing_else_is(
+    key: dict[str, Any], client: Any, ranged: str, cache: Cache, world: World
+) -> None:
+    cache.invalidate(ranged, key)
+    with world.counting() as reached:
+        assert read_all(client, ranged)[:2] == [2, 2]
+    # Both are of one range key too, but nothing cached depends on that.
+    assert reached == {"GetItem": 1, "Query": 1}
+    assert read_all(client, ranged) == [2, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"b": b"\x00\xff"},
+        {"b": bytearray(b"\x00\xff")},
+        {"b": Binary(b"\x00\xff")},
+        {"b": {"B": b"\x00\xff"}},
+    ],
+    ids=["bytes", "bytearray", "Binary", "as a client has it"],
+)
+def test_a_binary_key_is_invalidated_in_every_form(
+    key: dict[str, Any], client: Any, world: World, cache: Cache
+) -> None:
+    table = world.table("b:B")
+
+    def read() -> Any:
+        answer = client.get_item(TableName=table, Key={"b": {"B": b"\x00\xff"}})
+        return answer["Item"]["n"]["N"]
+
+    for n in ("1", "2"):
+        item = {"b": {"B": b"\x00\xff"}, "n": {"N": n}}
+        world.outside.put_item(TableName=table, Item=item)
+        assert read() == "1"
+    cache.invalidate(table, key)
+    assert read() == "2"
+
+
+BAD_KEYS: dict[str, dict[str, Any]] = {
+    "a float": {"pk": 1.5},
+    "a boolean": {"pk": True},
+    "None": {"pk": None},
+    "a list": {"pk": ["a"]},
+    "a set": {"pk": {"SS": ["a"]}},
+    "a number that is none": {"pk": {"N": 7}},
+    "a map": {"pk": {"M": {}}},
+    "two types": {"pk": {"S": "a", "N": "1"}},
+}
+
+
+@pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS.keys())
+def test_what_cannot_be_a_key_is_refused(
+    key: dict[str, Any], client: Any, ranged: str, cache: Cache
+) -> None:
+    with pytest.raises(ValueError, match="key attribute"):
+        cache.invalidate(ranged, key)
+    assert read_all(client, ranged) == [1, 1, 1, 1]
+
+
+def test_an_empty_key_is_refused(ranged: str, cache: Cache) -> None:
+    with pytest.raises(ValueError, match="key"):
+        cache.invalidate(ranged, {})
+
+
+def test_invalidating_reaches_everybody_who_shares_the_store(
+    world: World, ranged: str, cache: Cache
+) -> None:
+    other = world.cached_client("AKIASOMEBODYELSE", ttl=30)
+    read_all(other, ranged)
+    for pk in "ab":
+        put(world.outside, ranged, pk=pk, sk=7, n=3)
+    cache.invalidate(ranged)
+    assert read_all(other, ranged) == [3, 3, 3, 3]
+
+
+def test_nothing_is_filled_right_after_an_invalidation(
+    world: World, client: Any, ranged: str, cache: Cache
+) -> None:
+    cache.invalidate(ranged)
+    with world.counting() as reached:
+        read_all(client, ranged)
+        read_all(client, ranged)
+    assert reached == {"GetItem": 4, "Query": 4}
+    world.settle()
+    with world.counting() as reached:
+        read_all(client, ranged)
+        read_all(client, ranged)
+    assert reached == {"GetItem": 2, "Query": 2}
+
+
+def test_invalidating_what_nobody_knows_does_nothing(
+    client: Any, ranged: str, cache: Cache
+) -> None:
+    cache.invalidate("no-such-table")
+    cache.invalidate(ranged, {"pk": "z", "sk": 1})
+    assert read_all(client, ranged) == [1, 1, 1, 1]
+    assert cache.stats().failures == {}
+
+
+def test_clearing_drops_every_answer_of_everybody(
+    world: World, client: Any, ranged: str, cache: Cache
+) -> None:
+    other = world.cached_client("AKIASOMEBODYELSE", ttl=30)
+    read_all(other, ranged)
+    for pk in "ab":
+        put(world.outside, ranged, pk=pk, sk=7, n=3)
+    cache.clear()
+    assert read_all(client, ranged) == [3, 3, 3, 3]
+    assert read_all(other, ranged) == [3, 3, 3, 3]
+    world.settle()
+    with world.counting() as reached:
+        read_all(client, ranged)
+        read_all(client, ranged)
+    assert reached == {"GetItem": 2, "Query": 2}
+
+
+def test_a_closed_cache_goes_on_with_the_next_call(
+    world: World, client: Any, ranged: str, cache: Cache
+) -> None:
+    for _ in range(2):
+        cache.close()
+        cache.close()
+        read_all(client, ranged)
+        set_n(client, ranged, 5, pk="a", sk=7)
+        set_n(client, ranged, 5, pk="b", sk=7)
+        assert read_all(client, ranged) == [5, 5, 5, 5]
+    world.settle()
+    read_all(client, ranged)
+    with world.counting() as reached:
+        read_all(client, ranged)
+    assert reached == {}
+    assert cache.stats().failures == {}
+
+
+def test_a_write_under_way_when_the_cache_is_closed_evicts(
+    world: World, client: Any, ranged: str, cache: Cache
+) -> None:
+    client.meta.events.register("before-send", lambda **_: cache.close())
+    set_n(client, ranged, 5, pk="a", sk=7)
+    assert read_all(client, ranged)[:2] == [5, 5]
+
+
+# --- what it tells of itself -------------------------------------------------------
+
+
+def test_stats_count_what_happened(
+    world: World, table: str, client: Any, cache: Cache
+) -> None:
+    assert cache.stats() == botocache.Stats()
+    assert cache.stats().hit_ratio == 0.0
+    get(client, table, pk="a")
+    for _ in range(3):
+        get(client, table, pk="a")
+    set_n(client, table, 1, pk="a")
+    get(client, table, pk="a")
+    with botocache.bypass():
+        get(client, table, pk="a")
+    stats = cache.stats()
+    assert stats == botocache.Stats(
+        hits=3, misses=2, bypassed=1, held=1, fills=1, writes=1, evicted=3
+    )
+    assert stats.hit_ratio == pytest.approx(0.6)
+
+
+def test_stats_are_a_value_of_their_moment(
+    table: str, client: Any, cache: Cache
+) -> None:
+    before = cache.stats()
+    get(client, table, pk="a")
+    assert before == botocache.Stats()
+    assert cache.stats().misses == 1
+
+
+def test_repr_tells_the_state_and_no_contents(
+    world: World, table: str, client: Any, cache: Cache
+) -> None:
+    client.put_item(TableName=table, Item=wire({"pk": "s3cret", "text": "s3cret"}))
+    world.settle()
+    get(client, table, pk="s3cret")
+    text = repr(cache)
+    assert text.startswith(f"<Cache <{type(world.store).__name__}")
+    assert "misses=1" in text
+    assert "s3cret" not in text
+
+
+def test_the_settings_can_be_read(world: World) -> None:
+    cache = botocache.install(world.session(), url=world.store, ttl="7", scope="team")
+    assert cache.settings.ttl == 7.0
+    assert cache.settings.scope == "team"
+    assert cache.settings.url is world.store

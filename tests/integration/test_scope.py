@@ -1,0 +1,480 @@
+"""Whose answers are served to whom."""
+
+import logging
+from base64 import b32encode
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.credentials import (
+    AssumeRoleWithWebIdentityCredentialFetcher,
+    Credentials,
+    RefreshableCredentials,
+)
+from botocore.exceptions import ClientError, NoCredentialsError
+
+import botocache
+from botocache.stores import Store
+from botocache.stores.disk import DiskStore
+from botocache.stores.memory import MemoryStore
+from tests.integration.app import (
+    World,
+    get,
+    new_botocore_session,
+    put,
+    query,
+    set_n,
+)
+from tests.support.clock import FakeClock
+from tests.support.dynamodb import REGION
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> Store:
+    """One store is enough, save for what it must not hold."""
+    return MemoryStore(clock=clock)
+
+
+START = datetime(2025, 1, 1, tzinfo=timezone.utc)
+
+
+def key_id(prefix: str, account: int, number: int) -> str:
+    """Return an access key id as AWS makes them for an account."""
+    return prefix + b32encode(
+        ((account << 7) | 1 << 47).to_bytes(6, "big") + number.to_bytes(4, "big")
+    ).decode().rstrip("=")
+
+
+class Rotation:
+    """What hands out temporary credentials, new ones when the old ones expire.
+
+    Each set lives for an hour of `now`.
+    """
+
+    def __init__(self, account: int = 111122223333, first: int = 0) -> None:
+        self.now = START
+        self._account = account
+        self._count = first
+        self.key_ids: list[str] = []
+
+    def metadata(self) -> dict[str, str]:
+        """Return a new set."""
+        self._count += 1
+        self.key_ids.append(key_id("ASIA", self._account, self._count))
+        return {
+            "access_key": self.key_ids[-1],
+            "secret_key": f"secret{self._count}",
+            "token": f"token{self._count}",
+            "expiry_time": (self.now + timedelta(hours=1)).isoformat(),
+            "account_id": str(self._account),
+        }
+
+    def credentials(self, method: str, **changes: Any) -> RefreshableCredentials:
+        """Return credentials that come from here."""
+        first = {**self.metadata(), **changes}
+        return RefreshableCredentials(
+            first["access_key"],
+            first["secret_key"],
+            first["token"],
+            self.now + timedelta(hours=1),
+            lambda: {**self.metadata(), **changes},
+            method,
+            time_fetcher=lambda: self.now,
+            account_id=first["account_id"],
+        )
+
+    def expire(self) -> None:
+        """Let the set that is in use expire."""
+        self.now += timedelta(hours=2)
+
+
+class Principals:
+    """Makes clients of several principals, each of a session of its own."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.table = world.table("pk:S")
+        put(world.outside, self.table, pk="a", n=1)
+
+    def client(
+        self, credentials: Any, config: Config | None = None, **settings: Any
+    ) -> Any:
+        """Return a client with the cache, and with these credentials."""
+        inner: Any = new_botocore_session()
+        inner._credentials = credentials
+        session = boto3.Session(botocore_session=inner, region_name=REGION)
+        botocache.install(session, url=self._world.store, **settings)
+        return self._world.client(session, config=config)
+
+    def are_served_the_same(self, *clients: Any) -> bool:
+        """Tell whether the second client gets what the first one filled.
+
+        Whatever they get must be right, and each must have got it for itself if not.
+        """
+        with self._world.counting() as reached:
+            for client in clients:
+                assert get(client, self.table, pk="a") == {"pk": "a", "n": 1}
+                assert query(client, self.table, pk="a") == [{"pk": "a", "n": 1}]
+        assert reached["GetItem"] == reached["Query"]
+        assert reached["GetItem"] in (1, len(clients))
+        return bool(reached["GetItem"] == 1)
+
+
+@pytest.fixture
+def principals(world: World) -> Principals:
+    """Several principals."""
+    return Principals(world)
+
+
+def static(key: str, **more: Any) -> Credentials:
+    """Return explicit credentials."""
+    return Credentials(key, "secret", **more)
+
+
+# --- who shares --------------------------------------------------------------------
+
+
+def _web_identity(role: str, rotation: Rotation) -> RefreshableCredentials:
+    nothing: Any = None
+    fetcher = AssumeRoleWithWebIdentityCredentialFetcher(
+        client_creator=nothing, web_identity_token_loader=nothing, role_arn=role
+    )
+    credentials = rotation.credentials("assume-role-with-web-identity")
+    vars(credentials)["_refresh_using"] = fetcher.fetch_credentials
+    return credentials
+
+
+ROLE = "arn:aws:iam::111122223333:role/"
+
+SHARING: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "the same explicit key": lambda: (static("AKIA1"), static("AKIA1")),
+    "the same key, another session token": lambda: (
+        static("AKIA1", token="one"),
+        static("AKIA1", token="two"),
+    ),
+    "a container's role, with other keys": lambda: (
+        Rotation(first=10).credentials("container-role"),
+        Rotation(first=20).credentials("container-role"),
+    ),
+    "a container's role, whose account is known by its keys alone": lambda: (
+        Rotation(first=10).credentials("container-role", account_id=None),
+        Rotation(first=20).credentials("container-role", account_id=None),
+    ),
+    "an instance's role, with other keys": lambda: (
+        Rotation(first=10).credentials("iam-role"),
+        Rotation(first=20).credentials("iam-role"),
+    ),
+    "the same role by web identity": lambda: (
+        _web_identity(ROLE + "one", Rotation(first=10)),
+        _web_identity(ROLE + "one", Rotation(first=20)),
+    ),
+}
+
+NOT_SHARING: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "another explicit key": lambda: (static("AKIA1"), static("AKIA2")),
+    "a longer key": lambda: (static("AKIA1"), static("AKIA11")),
+    "container roles of two accounts": lambda: (
+        Rotation(111122223333).credentials("container-role"),
+        Rotation(444455556666).credentials("container-role"),
+    ),
+    "container roles of two accounts, known by their keys": lambda: (
+        Rotation(111122223333).credentials("container-role", account_id=None),
+        Rotation(444455556666).credentials("container-role", account_id=None),
+    ),
+    "a container's role and an instance's": lambda: (
+        Rotation(first=10).credentials("container-role"),
+        Rotation(first=20).credentials("iam-role"),
+    ),
+    "two assumed roles of one account": lambda: (
+        Rotation(first=10).credentials("assume-role"),
+        Rotation(first=20).credentials("assume-role"),
+    ),
+    "two roles by web identity": lambda: (
+        _web_identity(ROLE + "one", Rotation(first=10)),
+        _web_identity(ROLE + "two", Rotation(first=20)),
+    ),
+    "a role's credentials and an explicit key": lambda: (
+        Rotation().credentials("container-role"),
+        static("AKIA1"),
+    ),
+    "credentials of a kind that we don't know": lambda: (
+        Rotation(first=10).credentials("something-new"),
+        Rotation(first=20).credentials("something-new"),
+    ),
+}
+
+
+@pytest.mark.parametrize("make", SHARING.values(), ids=SHARING.keys())
+def test_two_sessions_of_one_principal_share_answers(
+    make: Callable[[], tuple[Any, Any]], principals: Principals
+) -> None:
+    clients = [principals.client(credentials) for credentials in make()]
+    assert principals.are_served_the_same(*clients)
+
+
+@pytest.mark.parametrize("make", NOT_SHARING.values(), ids=NOT_SHARING.keys())
+def test_two_principals_never_see_each_others_answers(
+    make: Callable[[], tuple[Any, Any]], principals: Principals
+) -> None:
+    clients = [principals.client(credentials) for credentials in make()]
+    assert not principals.are_served_the_same(*clients)
+
+
+@pytest.mark.parametrize("make", NOT_SHARING.values(), ids=NOT_SHARING.keys())
+def test_a_named_scope_shares_whoever_asks(
+    make: Callable[[], tuple[Any, Any]], principals: Principals
+) -> None:
+    clients = [principals.client(each, scope="team") for each in make()]
+    assert principals.are_served_the_same(*clients)
+
+
+def test_two_named_scopes_do_not_share(principals: Principals) -> None:
+    one, two, automatic = (
+        principals.client(static("AKIA1"), scope=scope)
+        for scope in ("one", "two", "auto")
+    )
+    assert not principals.are_served_the_same(one, two, automatic)
+
+
+def test_a_write_by_either_principal_evicts_for_both(
+    world: World, principals: Principals
+) -> None:
+    table = principals.table
+    clients = [principals.client(static(key)) for key in ("AKIA1", "AKIA2")]
+    for n, writer in enumerate(clients, start=10):
+        set_n(writer, table, n, pk="a")
+        world.settle()
+        for reader in clients * 2:
+            assert get(reader, table, pk="a") == {"pk": "a", "n": n}
+            assert query(reader, table, pk="a") == [{"pk": "a", "n": n}]
+
+
+def test_keys_given_to_a_client_count_and_not_its_sessions(world: World) -> None:
+    table = world.table("pk:S")
+    session = world.session("AKIASESSION")
+    botocache.install(session, url=world.store)
+    clients = [
+        world.client(session, aws_access_key_id=key, aws_secret_access_key="secret")
+        for key in ("AKIA1", "AKIA2", "AKIASESSION")
+    ]
+    with world.counting() as reached:
+        for client in [*clients, world.client(session)]:
+            get(client, table, pk="a")
+            get(client, table, pk="a")
+    assert reached == {"GetItem": 3}
+
+
+# --- credentials of the environment ------------------------------------------------
+
+
+def environment_client(world: World) -> Any:
+    """Return a client of a session that finds its credentials itself."""
+    session = boto3.Session(botocore_session=new_botocore_session(), region_name=REGION)
+    botocache.install(session, url=world.store)
+    return world.client(session)
+
+
+def test_keys_of_the_environment_are_principals_as_explicit_ones_are(
+    world: World, principals: Principals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    clients = []
+    for key in ("AKIA1", "AKIA2"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        clients.append(environment_client(world))
+    assert not principals.are_served_the_same(*clients)
+    again = principals.client(static("AKIA1"))
+    with world.counting() as reached:
+        get(again, principals.table, pk="a")
+    assert reached == {}
+
+
+def lambda_clients(
+    world: World, monkeypatch: pytest.MonkeyPatch, *keys: str
+) -> Iterator[Any]:
+    """Yield clients in the environment that Lambda makes, with these keys."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    for key in keys:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        yield environment_client(world)
+
+
+def test_the_role_of_a_lambda_function_outlives_its_keys(
+    world: World, principals: Principals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "crawl")
+    keys = [key_id("ASIA", 111122223333, number) for number in (1, 2)]
+    clients = lambda_clients(world, monkeypatch, *keys)
+    assert principals.are_served_the_same(*clients)
+
+
+def test_lambda_functions_of_two_accounts_do_not_share(
+    world: World, principals: Principals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "crawl")
+    keys = [key_id("ASIA", account, 1) for account in (111122223333, 444455556666)]
+    clients = lambda_clients(world, monkeypatch, *keys)
+    assert not principals.are_served_the_same(*clients)
+
+
+def test_two_lambda_functions_do_not_share(
+    world: World, principals: Principals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each has its own process in Lambda; here the second call finds the other name.
+    (client,) = lambda_clients(world, monkeypatch, key_id("ASIA", 111122223333, 1))
+    counts = []
+    for name in ("crawl", "graph"):
+        monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", name)
+        with world.counting() as reached:
+            get(client, principals.table, pk="a")
+        counts.append(reached["GetItem"])
+    assert counts == [1, 1]
+
+
+def test_explicit_keys_in_a_lambda_function_are_principals(
+    principals: Principals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "crawl")
+    keys = [key_id("AKIA", 111122223333, number) for number in (1, 2)]
+    clients = [principals.client(static(key)) for key in keys]
+    assert not principals.are_served_the_same(*clients)
+
+
+# --- rotation ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["container-role", "iam-role", "assume-role", "custom-process", "sso"],
+)
+def test_rotation_does_not_empty_the_cache(
+    method: str, world: World, principals: Principals
+) -> None:
+    rotation = Rotation()
+    client = principals.client(rotation.credentials(method))
+    for _ in range(3):
+        assert get(client, principals.table, pk="a") == {"pk": "a", "n": 1}
+        rotation.expire()
+    with world.counting() as reached:
+        get(client, principals.table, pk="a")
+        with botocache.bypass():  # this one is signed, with the newest keys
+            get(client, principals.table, pk="a")
+    assert reached == {"GetItem": 1}
+    assert len(rotation.key_ids) > 1
+
+
+def test_credentials_that_cannot_be_refreshed_fail_the_call_as_without_a_cache(
+    world: World, principals: Principals
+) -> None:
+    rotation = Rotation()
+    credentials: Any = rotation.credentials("container-role")
+
+    def refuse() -> dict[str, str]:
+        raise RuntimeError("no credentials today")
+
+    credentials._refresh_using = refuse
+    rotation.expire()
+    client = principals.client(credentials)
+    for call in (get, query):
+        with pytest.raises(RuntimeError, match="no credentials today"):
+            call(client, principals.table, pk="a")
+    with pytest.raises(RuntimeError, match="no credentials today"):
+        set_n(client, principals.table, 2, pk="a")
+    assert get(world.outside, principals.table, pk="a") == {"pk": "a", "n": 1}
+
+
+# --- nobody ------------------------------------------------------------------------
+
+NOBODY = Config(signature_version=UNSIGNED)
+
+
+def test_unsigned_calls_share_among_themselves_and_with_nobody_else(
+    world: World, principals: Principals
+) -> None:
+    somebody = principals.client(static("AKIA1"))
+    nobody = principals.client(static("AKIA1"), config=NOBODY)
+    nobody_else = principals.client(None, config=NOBODY)
+    assert get(somebody, principals.table, pk="a") == {"pk": "a", "n": 1}
+    with world.counting() as reached:  # the server knows no tables of nobody's
+        assert get(nobody, principals.table, pk="a") is None
+        assert get(nobody_else, principals.table, pk="a") is None
+    assert reached == {"GetItem": 1}
+    assert get(somebody, principals.table, pk="a") == {"pk": "a", "n": 1}
+
+
+@pytest.mark.parametrize("scope", ["auto", "team"])
+def test_without_credentials_a_read_is_refused_and_not_served(
+    scope: str, world: World, principals: Principals
+) -> None:
+    somebody = principals.client(static("AKIA1"), scope=scope)
+    get(somebody, principals.table, pk="a")
+    inner = new_botocore_session()
+    inner.register_component("credential_provider", _NoProvider())
+    session = boto3.Session(botocore_session=inner, region_name=REGION)
+    botocache.install(session, url=world.store, scope=scope)
+    client = world.client(session)
+    for call in (get, query):
+        with pytest.raises(NoCredentialsError):
+            call(client, principals.table, pk="a")
+
+
+class _NoProvider:
+    def load_credentials(self) -> None:
+        """Find none."""
+
+
+# --- secrets -----------------------------------------------------------------------
+
+SECRETS = ("AKIAVERYSECRETKEY000", "wJalrVERYSECRET", "tokenVERYSECRET")
+
+
+def _everything_in(store: Store) -> Iterator[bytes]:
+    if isinstance(store, MemoryStore):
+        for key, entry in store._entries.items():
+            yield key + entry
+    if isinstance(store, DiskStore):
+        for path in store.directory.rglob("*"):
+            yield str(path).encode()
+            if path.is_file():
+                yield path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_no_credentials_get_into_the_store_or_the_log(
+    kind: str,
+    world: World,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="botocache")
+    if kind == "disk":
+        world = replace(world, store=DiskStore(tmp_path, clock=world.clock))
+    principals = Principals(world)
+    client, table = principals.client(Credentials(*SECRETS)), principals.table
+    get(client, table, pk="a")
+    query(client, table, pk="a")
+    set_n(client, table, 2, pk="a")
+    with pytest.raises(ClientError):
+        get(client, table, other="a")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("on purpose")
+
+    for verb in ("load", "evict", "fill"):
+        monkeypatch.setattr(world.store, verb, fail)
+        get(client, table, pk="b")
+        set_n(client, table, 3, pk="b")
+    assert "on purpose" in caplog.text
+    kept = list(_everything_in(world.store))
+    assert any(b"pk" in each for each in kept)  # the answers are there
+    for hidden in SECRETS:
+        assert not any(hidden.encode() in each for each in kept)
+        assert hidden not in caplog.text

@@ -1,0 +1,744 @@
+"""What every store promises, asked through the Store protocol and an injected clock.
+
+Nothing here knows which store it is given: another store is one more parameter of the
+`store` fixture.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import combinations, count
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from botocache._coherence import (
+    LONGEST_HOLD_OFF,
+    Eviction,
+    Loaded,
+    may_fill,
+    may_serve,
+)
+from botocache._errors import StoreError
+from botocache.stores import Store
+from tests.support.clock import FakeClock
+from tests.support.digests import key, tag, tags
+from tests.support.processes import in_threads
+
+WINDOW = 5.0
+"""Seconds of hold-off that a write's first eviction asks for."""
+
+SETTLE = 1.0
+"""The same for its second one, when DynamoDB answered."""
+
+TTL = 60.0
+MOMENT = 0.125
+"""Seconds, as are all durations here, that binary fractions and Redis can hold."""
+
+KEY, OTHER_KEY = key("an entry"), key("another entry")
+A, B, C = tag("a"), tag("b"), tag("c")
+
+
+def generations(store: Store, *asked: bytes) -> tuple[int, ...]:
+    return store.load(KEY, asked).snapshot
+
+
+def generation(store: Store, asked: bytes) -> int:
+    (only,) = generations(store, asked)
+    return only
+
+
+def is_held(store: Store, *asked: bytes) -> bool:
+    return store.load(KEY, asked).held
+
+
+def entry(store: Store, of: bytes = KEY) -> bytes | None:
+    return store.load(of, [A]).entry
+
+
+def test_it_is_a_store(store: Store) -> None:
+    assert isinstance(store, Store)
+
+
+def test_its_time_is_the_clock_that_it_was_given(
+    store: Store, clock: FakeClock
+) -> None:
+    clock.advance(7)
+    assert store.now() == clock()
+
+
+# --- entries ---------------------------------------------------------------------
+
+
+def test_an_entry_that_was_never_filled_is_missing(store: Store) -> None:
+    assert entry(store) is None
+
+
+@pytest.mark.parametrize(
+    "filled",
+    [b"", b"\0", b"entry", bytes(range(256)), b"\xff" * 1_000_000],
+    ids=["empty", "zero", "text", "every byte", "a page of DynamoDB"],
+)
+def test_an_entry_comes_back_as_it_was_filled(store: Store, filled: bytes) -> None:
+    store.load(KEY, [A])
+    store.fill(KEY, filled, TTL)
+    assert entry(store) == filled
+
+
+def test_an_entry_is_replaced_by_the_next(store: Store) -> None:
+    store.fill(KEY, b"old and long", TTL)
+    store.fill(KEY, b"new", TTL)
+    assert entry(store) == b"new"
+
+
+def test_each_key_has_its_own_entry(store: Store) -> None:
+    store.fill(KEY, b"one", TTL)
+    store.fill(OTHER_KEY, b"other", TTL)
+    assert (entry(store), entry(store, OTHER_KEY)) == (b"one", b"other")
+
+
+def test_an_entry_does_not_depend_on_the_tags_that_it_is_loaded_with(
+    store: Store,
+) -> None:
+    store.fill(KEY, b"entry", TTL)
+    assert [store.load(KEY, asked).entry for asked in ([], [A], [B, C])] == [
+        b"entry",
+        b"entry",
+        b"entry",
+    ]
+
+
+def test_an_entry_stays_when_its_tags_are_evicted(store: Store) -> None:
+    store.fill(KEY, b"entry", TTL)
+    store.evict([A], WINDOW)
+    assert entry(store) == b"entry"
+
+
+def test_an_entry_of_any_size_is_kept_whole_or_not_at_all(store: Store) -> None:
+    large = bytes(5 * 1024**2)
+    store.fill(KEY, b"small", TTL)
+    with contextlib.suppress(StoreError):
+        store.fill(OTHER_KEY, large, TTL)
+    assert entry(store, OTHER_KEY) in (None, large)
+    store.fill(KEY, b"after", TTL)
+    assert entry(store) == b"after"
+
+
+def test_clear_drops_all_entries(store: Store) -> None:
+    store.fill(KEY, b"one", TTL)
+    store.fill(OTHER_KEY, b"other", TTL)
+    store.clear()
+    assert (entry(store), entry(store, OTHER_KEY)) == (None, None)
+
+
+def test_clear_keeps_generations_and_hold_offs(store: Store) -> None:
+    store.evict([A], WINDOW)
+    before = generations(store, A, B)
+    store.clear()
+    assert generations(store, A, B) == before
+    assert is_held(store, A)
+
+
+def test_an_empty_store_can_be_cleared(store: Store) -> None:
+    store.clear()
+    store.clear()
+    assert entry(store) is None
+
+
+def test_a_store_can_be_used_again_after_it_was_closed(store: Store) -> None:
+    store.fill(KEY, b"before", TTL)
+    store.close()
+    store.close()
+    store.load(KEY, [A])
+    store.fill(KEY, b"after", TTL)
+    assert entry(store) == b"after"
+    evicted = store.evict([A], WINDOW)
+    assert generations(store, A) == (evicted.marks[0].generation,)
+
+
+def test_closing_does_not_bring_an_evicted_generation_back(store: Store) -> None:
+    before = generations(store, A)
+    store.evict([A], WINDOW)
+    store.close()
+    assert generations(store, A) != before
+
+
+# --- generations -----------------------------------------------------------------
+
+
+def test_a_snapshot_stays_while_nothing_is_evicted(
+    store: Store, clock: FakeClock
+) -> None:
+    before = generations(store, A, B, C)
+    clock.advance(100_000)
+    store.fill(KEY, b"entry", TTL)
+    assert generations(store, A, B, C) == before
+
+
+def test_a_snapshot_has_the_order_that_was_asked_for(store: Store) -> None:
+    store.evict([A, B, C], 0.0)
+    a, b, c = generations(store, A, B, C)
+    assert len({a, b, c}) == 3
+    assert generations(store, C, A, B) == (c, a, b)
+    assert generations(store, A, A) == (a, a)
+
+
+def test_a_snapshot_of_no_tags_is_empty_and_not_held(store: Store) -> None:
+    store.evict([A], WINDOW)
+    loaded = store.load(KEY, [])
+    assert (loaded.snapshot, loaded.held) == ((), False)
+
+
+def test_a_snapshot_does_not_depend_on_the_key(store: Store) -> None:
+    assert store.load(KEY, [A, B]).snapshot == store.load(OTHER_KEY, [A, B]).snapshot
+
+
+def test_a_generation_fits_into_64_bits_and_is_not_zero(store: Store) -> None:
+    asked = tags(50)
+    store.evict(asked[:25], 0.0)
+    assert all(0 < number < 1 << 64 for number in generations(store, *asked))
+
+
+def test_a_generation_that_is_missing_is_made_by_the_load_and_stays(
+    store: Store,
+) -> None:
+    made = [generation(store, asked) for asked in tags(50)]
+    assert [generation(store, asked) for asked in tags(50)] == made
+
+
+def test_an_eviction_replaces_the_generation_of_each_of_its_tags(store: Store) -> None:
+    asked = tags(50)
+    before = generations(store, *asked)
+    store.evict(asked, 0.0)
+    after = generations(store, *asked)
+    assert not set(before) & set(after)
+    assert len(set(after)) == 50
+
+
+def test_an_eviction_replaces_no_other_generation(store: Store) -> None:
+    # Tags may share a slot, but not these: see tests/support/digests.py.
+    evicted, others = tags(20, "evicted"), tags(500, "other")
+    before = generations(store, *others)
+    store.evict(evicted, WINDOW)
+    assert generations(store, *others) == before
+    assert not is_held(store, *others)
+
+
+def test_an_eviction_tells_the_generations_that_it_left(store: Store) -> None:
+    left = store.evict([A, B], 0.0).marks
+    assert tuple(mark.generation for mark in left) == generations(store, A, B)
+
+
+def test_generations_never_repeat(store: Store) -> None:
+    seen = [generation(store, A)]
+    for _ in range(1000):
+        seen.extend(mark.generation for mark in store.evict([A, B], 0.0).marks)
+    assert len(set(seen)) == len(seen)
+
+
+def test_an_eviction_of_no_tags_changes_nothing(store: Store) -> None:
+    before = generations(store, A, B)
+    assert store.evict([], WINDOW) == Eviction((), ())
+    assert generations(store, A, B) == before
+    assert not is_held(store, A, B)
+
+
+def test_a_tag_may_be_evicted_twice_in_one_call(store: Store) -> None:
+    before = generation(store, A)
+    first = store.evict([A, B, A], WINDOW)
+    assert first.marks[0] == first.marks[2]
+    assert generation(store, A) == first.marks[0].generation != before
+    store.evict([A, B, A], SETTLE, since=first)
+    assert generation(store, A) != first.marks[0].generation
+
+
+def test_a_tag_that_was_evicted_twice_in_one_call_is_held_as_if_once(
+    store: Store, clock: FakeClock
+) -> None:
+    first = store.evict([A, A], WINDOW)
+    store.evict([A, A], SETTLE, since=first)
+    assert_held_until(store, clock, clock() + SETTLE)
+
+
+def test_watching_tells_generations_and_does_not_change_them(store: Store) -> None:
+    before = generations(store, B, C)
+    assert store.evict([A], WINDOW, watch=[B, C]).watched == before
+    assert store.evict([], WINDOW, watch=[C, B]).watched == before[::-1]
+    assert generations(store, B, C) == before
+    assert not is_held(store, B, C)
+
+
+def test_what_is_watched_is_seen_as_it_is_after_the_eviction(store: Store) -> None:
+    evicted = store.evict([A], WINDOW, watch=[A, B])
+    assert evicted.watched == (evicted.marks[0].generation, generation(store, B))
+
+
+# --- hold-off --------------------------------------------------------------------
+
+
+def assert_held_until(
+    store: Store, clock: FakeClock, end: float, asked: bytes = A
+) -> None:
+    clock.advance(end - MOMENT - clock())
+    assert is_held(store, asked), "it is held no more"
+    clock.advance(MOMENT)
+    assert not is_held(store, asked), "it is still held"
+
+
+def test_a_tag_that_was_never_evicted_is_not_held(store: Store) -> None:
+    assert not is_held(store, A)
+
+
+def test_a_tag_is_held_from_its_eviction_to_exactly_the_end(
+    store: Store, clock: FakeClock
+) -> None:
+    store.evict([A], WINDOW)
+    assert is_held(store, A)
+    assert_held_until(store, clock, clock() + WINDOW)
+
+
+def test_an_eviction_without_hold_off_holds_nothing(store: Store) -> None:
+    store.evict([A], 0.0)
+    assert not is_held(store, A)
+
+
+def test_each_tag_has_a_hold_off_of_its_own(store: Store, clock: FakeClock) -> None:
+    store.evict([A], WINDOW)
+    store.evict([B], 2 * WINDOW)
+    assert (is_held(store, A), is_held(store, B), is_held(store, C)) == (1, 1, 0)
+    clock.advance(WINDOW)
+    assert (is_held(store, A), is_held(store, B), is_held(store, C)) == (0, 1, 0)
+
+
+def test_tags_are_held_if_one_of_them_is(store: Store) -> None:
+    store.evict([B], WINDOW)
+    assert is_held(store, A, B, C)
+    assert not is_held(store, A, C)
+
+
+@pytest.mark.parametrize("hold_offs", [(WINDOW, SETTLE), (SETTLE, WINDOW)])
+def test_of_two_hold_offs_the_later_one_stands(
+    store: Store, clock: FakeClock, hold_offs: tuple[float, float]
+) -> None:
+    began = clock()
+    for hold_off in hold_offs:
+        store.evict([A], hold_off)
+    assert_held_until(store, clock, began + WINDOW)
+
+
+def test_the_longest_hold_off_is_kept(store: Store, clock: FakeClock) -> None:
+    store.evict([A], LONGEST_HOLD_OFF)
+    assert_held_until(store, clock, clock() + LONGEST_HOLD_OFF)
+
+
+def test_a_hold_off_beyond_the_longest_is_damage_and_holds_nothing(
+    store: Store, clock: FakeClock
+) -> None:
+    clock.advance(10 * LONGEST_HOLD_OFF)
+    store.evict([A], WINDOW)
+    clock.advance(-5 * LONGEST_HOLD_OFF)
+    assert not is_held(store, A)
+    store.evict([A], WINDOW)
+    assert_held_until(store, clock, clock() + WINDOW)
+
+
+def test_a_mark_tells_the_hold_off_that_was_found(
+    store: Store, clock: FakeClock
+) -> None:
+    began = clock()
+    found = [store.evict([A], WINDOW).marks[0].held_until for _ in range(2)]
+    assert found == [0.0, began + WINDOW]
+
+
+SCENARIOS = {
+    "a write that is under way": ("A begins 0", WINDOW),
+    "a write that was answered": ("A begins 0, A ends 1", 1 + SETTLE),
+    "a write that was answered late": ("A begins 0, A ends 7", 7 + SETTLE),
+    "a write that was not answered": ("A begins 0, A is lost 1", 1 + WINDOW),
+    "a write after another": (
+        "A begins 0, A ends 1, B begins 3, B ends 3.5",
+        3.5 + SETTLE,
+    ),
+    "a write within the settling of another": (
+        "A begins 0, A ends 1, B begins 1.125, B ends 1.25",
+        1.25 + SETTLE,
+    ),
+    "a write within another that goes on": (
+        "A begins 0, B begins 1, B ends 2",
+        0 + WINDOW,
+    ),
+    "a write within another that ends": (
+        "A begins 0, B begins 1, B ends 2, A ends 3",
+        0 + WINDOW,
+    ),
+    "a long write within another": (
+        "A begins 0, B begins 1, B ends 4.5, A ends 4.75",
+        4.75 + SETTLE,
+    ),
+    "a write that overlaps another": (
+        "A begins 0, B begins 1, A ends 2, B ends 3",
+        1 + WINDOW,
+    ),
+    "the first of two that overlap, ended": (
+        "A begins 0, B begins 1, A ends 2",
+        1 + WINDOW,
+    ),
+    "the last of two that overlap, lost": (
+        "A begins 0, B begins 1, A ends 2, B is lost 3",
+        3 + WINDOW,
+    ),
+    "a write after one that was lost": (
+        "A begins 0, A is lost 1, B begins 2, B ends 3",
+        1 + WINDOW,
+    ),
+    "a write after one that died, and long after": (
+        "A begins 0, B begins 1, B ends 2, C begins 6, C ends 6.5",
+        6.5 + SETTLE,
+    ),
+    "three writes, each within the one before": (
+        "A begins 0, B begins 1, C begins 2, C ends 2.5, B ends 3, A ends 3.5",
+        1 + WINDOW,
+    ),
+    "three writes, each begun before the one before ended": (
+        "A begins 0, B begins 1, A ends 1.5, C begins 2, B ends 2.5, C ends 3",
+        2 + WINDOW,
+    ),
+}
+
+
+class Writers:
+    """Writers of one tag, who do as the protocol says."""
+
+    def __init__(self, store: Store, written: bytes = A) -> None:
+        self.begun: dict[str, Eviction] = {}
+        self._store = store
+        self._written = [written]
+
+    def begin(self, writer: str) -> None:
+        self.begun[writer] = self._store.evict(self._written, WINDOW)
+
+    def end(self, writer: str) -> None:
+        since = self.begun.pop(writer)
+        self._store.evict(self._written, SETTLE, since=since)
+
+    def lose(self, writer: str) -> None:
+        del self.begun[writer]
+        self._store.evict(self._written, WINDOW)
+
+
+@pytest.mark.parametrize(("script", "end"), SCENARIOS.values(), ids=SCENARIOS)
+def test_a_hold_off_ends_when_the_law_says(
+    store: Store, clock: FakeClock, script: str, end: float
+) -> None:
+    start = clock()
+    writers = Writers(store)
+    acts = {"begins": writers.begin, "ends": writers.end, "lost": writers.lose}
+    for line in script.split(", "):
+        writer, *_, verb, at = line.split()
+        clock.advance(start + float(at) - clock())
+        acts[verb](writer)
+        assert is_held(store, A)
+    assert_held_until(store, clock, start + end)
+
+
+def test_the_law_holds_for_each_tag_by_itself(store: Store, clock: FakeClock) -> None:
+    start = clock()
+    first = store.evict([A, B], WINDOW)
+    store.evict([B], 2 * WINDOW)  # somebody else
+    store.evict([A, B], SETTLE, since=first)
+    assert_held_until(store, clock, start + SETTLE, A)
+    assert_held_until(store, clock, start + 2 * WINDOW, B)
+
+
+def test_a_read_between_two_evictions_does_not_touch_the_tag(
+    store: Store, clock: FakeClock
+) -> None:
+    start = clock()
+    first = store.evict([A], WINDOW)
+    store.load(KEY, [A])
+    store.fill(KEY, b"entry", TTL)
+    store.evict([B], WINDOW, watch=[A])
+    store.evict([A], SETTLE, since=first)
+    assert_held_until(store, clock, start + SETTLE)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0]),
+            st.sampled_from("ABC"),
+            st.booleans(),
+        ),
+        max_size=12,
+    )
+)
+@settings(
+    deadline=None,
+    max_examples=50,
+    # Each example has a tag of its own, and time goes on.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_nothing_is_filled_while_a_write_may_not_have_settled(
+    store: Store, clock: FakeClock, steps: list[tuple[float, str, bool]]
+) -> None:
+    written = tag(f"written {next(_numbers)}")
+    writers = Writers(store, written)
+    windows: dict[str, float] = {}
+    settled_at = 0.0
+
+    def check() -> None:
+        if clock() < max([settled_at, *windows.values()]):
+            assert is_held(store, written)
+
+    for pause, writer, is_answered in steps:
+        clock.advance(pause)
+        check()
+        if writer not in writers.begun:
+            writers.begin(writer)
+            windows[writer] = clock() + WINDOW
+        else:
+            del windows[writer]
+            (writers.end if is_answered else writers.lose)(writer)
+            settled_at = max(settled_at, clock() + (SETTLE if is_answered else WINDOW))
+        check()
+    for _ in range(int(WINDOW / MOMENT)):
+        clock.advance(MOMENT)
+        check()
+    assert not is_held(store, written)
+
+
+_numbers = count()
+
+
+# --- races -----------------------------------------------------------------------
+
+
+class Reader:
+    """A reader of one entry, who does as the protocol says. It depends on two tags."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._loaded: Loaded | None = None
+        self._filled_with: Sequence[int] | None = None
+
+    def load(self) -> None:
+        self._loaded = self._store.load(KEY, [A, B])
+
+    def fill(self) -> None:
+        assert self._loaded is not None
+        if may_fill(self._loaded):
+            self._store.fill(KEY, b"entry", TTL)
+            self._filled_with = self._loaded.snapshot
+
+    def is_served(self) -> bool:
+        """Tell whether the next reader is served what this one filled."""
+        loaded = self._store.load(KEY, [A, B])
+        if self._filled_with is None:
+            return False
+        assert loaded.entry == b"entry"
+        return may_serve(self._filled_with, loaded.snapshot, 1.0, 0.0)
+
+
+def interleavings(one: Sequence[str], other: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return all orders of the steps of both in which each keeps its own order."""
+    size = len(one) + len(other)
+    orders = []
+    for places in combinations(range(size), len(one)):
+        first, second = iter(one), iter(other)
+        orders.append(
+            tuple(next(first if at in places else second) for at in range(size))
+        )
+    return orders
+
+
+@pytest.mark.parametrize("pause", [0.0, SETTLE, WINDOW, 2 * WINDOW])
+@pytest.mark.parametrize(
+    "order", interleavings(["load", "fill"], ["begin", "end"]), ids=" ".join
+)
+def test_an_entry_is_served_only_if_its_read_began_when_the_write_had_settled(
+    store: Store, clock: FakeClock, order: tuple[str, ...], pause: float
+) -> None:
+    do = steps_of(Reader(store), Writers(store), "end")
+    for step in order:
+        do[step]()
+        clock.advance(pause)
+    is_settled = order == ("begin", "end", "load", "fill") and pause >= SETTLE
+    assert do["is served"]() is is_settled
+
+
+@pytest.mark.parametrize("pause", [0.0, SETTLE, WINDOW])
+@pytest.mark.parametrize(
+    "order", interleavings(["load", "fill"], ["begin", "lose"]), ids=" ".join
+)
+def test_an_entry_is_served_only_if_its_read_began_when_a_lost_write_had_settled(
+    store: Store, clock: FakeClock, order: tuple[str, ...], pause: float
+) -> None:
+    do = steps_of(Reader(store), Writers(store), "lose")
+    for step in order:
+        do[step]()
+        clock.advance(pause)
+    is_settled = order == ("begin", "lose", "load", "fill") and pause >= WINDOW
+    assert do["is served"]() is is_settled
+
+
+@pytest.mark.parametrize("pause", [0.0, SETTLE, WINDOW])
+@pytest.mark.parametrize(
+    "order", interleavings(["load", "fill"], ["begin"]), ids=" ".join
+)
+def test_an_entry_is_served_only_if_its_read_began_when_a_dead_writers_window_was_over(
+    store: Store, clock: FakeClock, order: tuple[str, ...], pause: float
+) -> None:
+    do = steps_of(Reader(store), Writers(store), "end")
+    for step in order:
+        do[step]()
+        clock.advance(pause)
+    is_over = order == ("begin", "load", "fill") and pause >= WINDOW
+    assert do["is served"]() is is_over
+
+
+def steps_of(
+    reader: Reader, writers: Writers, end: str
+) -> dict[str, Callable[[], object]]:
+    return {
+        "load": reader.load,
+        "fill": reader.fill,
+        "is served": reader.is_served,
+        "begin": lambda: writers.begin("A"),
+        end: lambda: getattr(writers, end)("A"),
+    }
+
+
+def test_an_entry_is_not_served_after_an_eviction_of_either_of_its_tags(
+    store: Store,
+) -> None:
+    for evicted in (A, B):
+        reader = Reader(store)
+        reader.load()
+        reader.fill()
+        assert reader.is_served()
+        store.evict([evicted], 0.0)
+        assert not reader.is_served()
+
+
+def test_an_entry_is_served_after_an_eviction_of_another_tag(store: Store) -> None:
+    reader = Reader(store)
+    reader.load()
+    reader.fill()
+    store.evict([C], WINDOW)
+    assert reader.is_served()
+
+
+def test_an_old_entry_is_not_served_with_the_snapshot_of_a_later_read(
+    store: Store,
+) -> None:
+    slow, quick = Reader(store), Reader(store)
+    slow.load()
+    store.evict([A], 0.0)
+    quick.load()
+    quick.fill()
+    slow.fill()  # overwrites the newer entry
+    assert not slow.is_served()
+
+
+# --- threads ---------------------------------------------------------------------
+
+
+def test_threads_that_evict_see_their_own_new_generations(store: Store) -> None:
+    shared = [A, B, C]
+
+    def hammer(number: int) -> None:
+        own = key(f"of thread {number}")
+        for turn in range(100):
+            before = store.load(own, shared)
+            store.fill(own, b"%d of %d" % (turn, number), TTL)
+            store.fill(KEY, b"%d of %d" % (turn, number), TTL)
+            first = store.evict(shared, WINDOW, watch=shared)
+            after = store.load(own, shared)
+            second = store.evict(shared, SETTLE, since=first)
+            last = store.load(KEY, shared)
+            assert not set(before.snapshot) & {*after.snapshot, *first.watched}
+            assert not set(after.snapshot) & set(last.snapshot)
+            assert len({*first.marks, *second.marks}) == 6
+            assert (before.entry is None) == (turn == 0)
+            assert after.entry == b"%d of %d" % (turn, number)
+
+    in_threads([partial(hammer, number) for number in range(4)])
+
+
+def test_threads_that_use_a_store_first_see_one_and_the_same(store: Store) -> None:
+    seen = []
+
+    def use() -> None:
+        seen.append(generations(store, A, B))
+        store.fill(KEY, b"entry", TTL)
+
+    in_threads([use] * 8)
+    assert seen == [seen[0]] * 8
+    assert entry(store) == b"entry"
+
+
+def test_threads_may_close_and_clear_while_others_read_and_write(store: Store) -> None:
+    def use() -> None:
+        for _ in range(30):
+            with contextlib.suppress(StoreError):  # it was closed meanwhile
+                store.load(KEY, [A])
+                store.fill(KEY, b"entry", TTL)
+            evicted = store.evict([A], 0.0).marks[0].generation
+            assert evicted
+
+    def disturb() -> None:
+        for _ in range(10):
+            with contextlib.suppress(StoreError):
+                store.clear()
+            store.close()
+
+    in_threads([use, use, disturb])
+    store.load(KEY, [A])
+    store.fill(KEY, b"entry", TTL)
+    assert entry(store) == b"entry"
+
+
+# --- odd arguments ---------------------------------------------------------------
+
+ODD_BYTES = [b"", b"\0", b"\0" * 16, b"\xff" * 16, b"x" * 1000]
+
+
+@pytest.mark.parametrize("odd", ODD_BYTES, ids=lambda odd: f"{len(odd)} {odd[:1]!r}")
+def test_an_odd_key_or_tag_fails_with_nothing_but_store_error(
+    store: Store, odd: bytes
+) -> None:
+    with contextlib.suppress(StoreError):
+        before = store.load(odd, [odd]).snapshot
+        store.fill(odd, odd, TTL)
+        assert store.load(odd, [odd]) == Loaded(odd, before, held=False)
+        store.evict([odd], WINDOW)
+        assert store.load(odd, [odd]).snapshot != before
+
+
+@pytest.mark.parametrize("ttl", [0.0, -1.0, 1e-9, 1e300, float("inf"), float("nan")])
+def test_an_odd_ttl_fails_with_nothing_but_store_error(
+    store: Store, ttl: float
+) -> None:
+    with contextlib.suppress(StoreError):
+        store.fill(KEY, b"entry", ttl)
+    assert entry(store) in (None, b"entry")
+    store.fill(KEY, b"next", TTL)
+    assert entry(store) == b"next"
+
+
+@pytest.mark.parametrize("hold_off", [1e-9, -1.0, -1e9])
+def test_an_odd_hold_off_fails_with_nothing_but_store_error(
+    store: Store, hold_off: float
+) -> None:
+    with contextlib.suppress(StoreError):
+        store.evict([A], hold_off)
+    store.evict([A], WINDOW)
+    assert is_held(store, A)
+
+
+def test_many_tags_are_evicted_in_one_call(store: Store) -> None:
+    many = tags(2000, "many")
+    evicted = store.evict(many, WINDOW, watch=many)
+    assert evicted.watched == tuple(mark.generation for mark in evicted.marks)
+    assert generations(store, *many) == evicted.watched
