@@ -27,6 +27,8 @@ Hold-off covers the two cases in which replacing generations is not enough:
 - A writer may die between DynamoDB's commit and its second eviction. So nothing is
   filled until `write_window` seconds after the write's begin.
 
+A hold-off that lies further ahead than any can have been set is damage, and ignored.
+
 The second eviction shortens the hold-off from `write_window` to `settle` only when it
 finds the very generation that the first one left: then nobody else has begun or ended
 a write since. It never goes below what it found before the first one, because that

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from botocache._coherence import LONGEST_HOLD_OFF
 from botocache._errors import ConfigError
+from botocache._keys import table_name
 from botocache.stores import Store
 
 if sys.version_info >= (3, 11):
@@ -204,7 +205,9 @@ def _tables(value: Any) -> tuple[tuple[str, float | None], ...]:
     for name in value:
         if not isinstance(name, str) or not name:
             raise TypeError(f"{expected}; {name!r} is no table's name")
-    return tuple(sorted((name, _table_ttl(name, ttl)) for name, ttl in value.items()))
+    return tuple(
+        sorted((table_name(name), _table_ttl(name, ttl)) for name, ttl in value.items())
+    )
 
 
 def _table_pairs(text: str) -> Iterator[tuple[str, str]]:

@@ -207,7 +207,7 @@ def _batch_entries(body: Body) -> Iterator[tuple[str, Body]]:
     for table, requests in body["RequestItems"].items():
         for request in requests:
             for kind, entry in request.items():
-                yield kind.removesuffix("Request"), {"TableName": table, **entry}
+                yield kind.removesuffix("Request"), {**entry, "TableName": table}
 
 
 def _transact_write_items(body: Body, keys_of: KeysOf) -> Plan:

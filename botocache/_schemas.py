@@ -87,7 +87,8 @@ class Schemas:
                 self._keep(origin, table, attributes, generation)
             return True
         if attributes == known.attributes:
-            if self._store.now() - known.confirmed_at > self._fresh_for / 2:
+            age = self._store.now() - known.confirmed_at
+            if is_complete and age > self._fresh_for / 2:
                 self._keep(origin, table, attributes, generation)
             return True
         if not is_complete and attributes < known.attributes:

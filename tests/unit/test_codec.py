@@ -169,7 +169,7 @@ RAW = encode({"Item": {"pk": {"S": "ü"}, "b": {"B": b"\xff"}}}, SNAPSHOT, 1.0, 
 
 
 def _entry_of(packed: bytes) -> bytes:
-    return encode(None, SNAPSHOT, 1.0, 2.0)[:-1] + packed
+    return encode({}, SNAPSHOT, 1.0, 2.0)[:-1] + packed
 
 
 def _read_all(raw: bytes) -> Entry | None:
@@ -216,6 +216,11 @@ def test_an_entry_of_another_version_is_not_read(version: int) -> None:
         b"\xd7\xff" + b"\xff" * 8,
         b"\x91" * 100_000,
         b"\x80\x04\x95",
+        b"\xc0",
+        b"\x05",
+        b"\x90",
+        b"\x81\x05\x05",
+        b"\xd6\x05abcd",
     ],
     ids=lambda packed: packed[:6].hex(),
 )

@@ -12,6 +12,7 @@ from tests.support.failing_store import FailingStore
 
 HERE, TABLE = "here", "t"
 TAG = tag_digest(table_tag(TABLE))
+FRESH_FOR = 60.0
 PK, PK_SK, OTHER = frozenset({"pk"}), frozenset({"pk", "sk"}), frozenset({"id"})
 
 
@@ -22,7 +23,7 @@ def store(clock: FakeClock) -> FailingStore:
 
 @pytest.fixture
 def schemas(store: FailingStore) -> Schemas:
-    return Schemas(store, fresh_for=60.0)
+    return Schemas(store, fresh_for=FRESH_FOR)
 
 
 def _learn(schemas: Schemas, attributes: frozenset[str], **more: bool) -> bool:
@@ -43,10 +44,12 @@ def test_nothing_is_known_at_first(schemas: Schemas) -> None:
     assert schemas.recall(HERE, TABLE) is None
 
 
-def test_what_is_learned_is_known_with_its_generation(schemas: Schemas) -> None:
+def test_what_is_learned_is_known_with_its_generation_and_its_time(
+    schemas: Schemas, clock: FakeClock
+) -> None:
     assert _learn(schemas, PK_SK)
     generation = schemas.generation(HERE, TABLE)
-    expected = Schema((HERE, TABLE), TAG, PK_SK, generation)
+    expected = Schema((HERE, TABLE), TAG, PK_SK, generation, clock())
     assert schemas.recall(HERE, TABLE) == expected
 
 
@@ -63,7 +66,7 @@ def test_what_one_process_learns_all_know(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK_SK)
-    another = Schemas(store, fresh_for=60.0)
+    another = Schemas(store, fresh_for=FRESH_FOR)
     assert another.recall(HERE, TABLE) == schemas.recall(HERE, TABLE)
 
 
@@ -88,9 +91,59 @@ def test_a_schema_is_not_shared_for_ever(
 ) -> None:
     _learn(schemas, PK)
     clock.advance(TTL - 1.0)
-    assert _attributes(Schemas(store, fresh_for=60.0)) == PK
+    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) == PK
     clock.advance(1.0)
-    assert _attributes(Schemas(store, fresh_for=60.0)) is None
+    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None
+
+
+# --- how long ago it was confirmed -------------------------------------------------
+
+
+def _is_fresh(schemas: Schemas) -> bool:
+    schema = schemas.recall(HERE, TABLE)
+    assert schema is not None
+    return schemas.is_fresh(schema)
+
+
+def test_a_schema_is_fresh_for_a_while_in_every_process(
+    schemas: Schemas, store: FailingStore, clock: FakeClock
+) -> None:
+    _learn(schemas, PK)
+    clock.advance(FRESH_FOR - 0.1)
+    assert _is_fresh(schemas)
+    assert _is_fresh(Schemas(store, fresh_for=FRESH_FOR))
+    clock.advance(0.1)
+    assert not _is_fresh(schemas)
+    assert not _is_fresh(Schemas(store, fresh_for=FRESH_FOR))
+
+
+def test_a_schema_that_is_confirmed_now_and_then_stays_fresh_in_every_process(
+    schemas: Schemas, store: FailingStore, clock: FakeClock
+) -> None:
+    for _ in range(4):
+        _learn(schemas, PK)
+        clock.advance(0.6 * FRESH_FOR)
+    assert _is_fresh(schemas)
+    assert _is_fresh(Schemas(store, fresh_for=FRESH_FOR))
+
+
+def test_a_schema_that_is_confirmed_all_the_time_is_not_shared_each_time(
+    schemas: Schemas, store: FailingStore, clock: FakeClock
+) -> None:
+    for _ in range(5):
+        _learn(schemas, PK)
+        clock.advance(FRESH_FOR / 10)
+    assert store.asked["fill"] == 1
+
+
+def test_a_read_that_names_some_key_attributes_keeps_no_schema_fresh(
+    schemas: Schemas, clock: FakeClock
+) -> None:
+    _learn(schemas, PK_SK)
+    clock.advance(0.6 * FRESH_FOR)
+    _learn(schemas, PK, is_complete=False)
+    clock.advance(0.6 * FRESH_FOR)
+    assert not _is_fresh(schemas)
 
 
 # --- evicting the table forgets it -------------------------------------------------
@@ -101,7 +154,7 @@ def test_what_was_learned_before_the_table_was_evicted_is_shared_no_more(
 ) -> None:
     _learn(schemas, PK)
     store.evict((TAG,), 0.0)
-    assert _attributes(Schemas(store, fresh_for=60.0)) is None
+    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None
 
 
 def test_who_recalls_an_outdated_schema_can_see_it_by_the_generation(
@@ -119,7 +172,11 @@ def test_after_an_eviction_other_key_attributes_may_be_learned(
     _learn(schemas, PK)
     store.evict((TAG,), 0.0)
     assert _learn(schemas, OTHER)
-    assert _attributes(schemas) == _attributes(Schemas(store, fresh_for=60.0)) == OTHER
+    assert (
+        _attributes(schemas)
+        == _attributes(Schemas(store, fresh_for=FRESH_FOR))
+        == OTHER
+    )
 
 
 def test_what_was_confirmed_under_an_old_generation_is_not_shared_as_current(
@@ -128,7 +185,7 @@ def test_what_was_confirmed_under_an_old_generation_is_not_shared_as_current(
     old = schemas.generation(HERE, TABLE)
     store.evict((TAG,), 0.0)
     assert schemas.learn(HERE, TABLE, PK, old)
-    assert _attributes(Schemas(store, fresh_for=60.0)) is None
+    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None
 
 
 def test_a_schema_that_no_longer_holds_can_be_let_go(
@@ -151,6 +208,7 @@ def test_letting_go_of_an_old_schema_keeps_the_new_one(
     store.evict((TAG,), 0.0)
     _learn(schemas, OTHER)
     schemas.forget(outdated)
+    store.failing.add("load")  # so that it is not looked up
     assert _attributes(schemas) == OTHER
 
 
@@ -182,9 +240,9 @@ def test_other_key_attributes_under_the_same_generation_are_another_table(
     is_shared: bool,
 ) -> None:
     store = MemoryStore()
-    first = Schemas(store, fresh_for=60.0)
+    first = Schemas(store, fresh_for=FRESH_FOR)
     _learn(first, known)
-    schemas = Schemas(store, fresh_for=60.0) if is_shared else first
+    schemas = Schemas(store, fresh_for=FRESH_FOR) if is_shared else first
     assert _learn(schemas, told, is_complete=is_complete) is expected
 
 
@@ -199,16 +257,25 @@ def test_some_of_the_key_attributes_alone_are_not_learned(
 # --- damage ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [5, None, {"pk": [1]}, [["pk"]], [{}], 1.5], ids=repr)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"attributes": None},
+        {"attributes": 5},
+        {"attributes": [["pk"]]},
+        {"attributes": [{}]},
+    ],
+    ids=repr,
+)
 def test_an_entry_that_holds_no_names_teaches_nothing(
-    schemas: Schemas, store: FailingStore, body: object
+    schemas: Schemas, store: FailingStore, body: dict[str, object]
 ) -> None:
     generation = schemas.generation(HERE, TABLE)
     now = store.now()
     entry = _codec.encode(body, (generation,), now, now + TTL)
     store.fill(schema_key(HERE, TABLE), entry, TTL)
-    schema = schemas.recall(HERE, TABLE)
-    assert schema is None or all(isinstance(name, str) for name in schema.attributes)
+    assert schemas.recall(HERE, TABLE) is None
 
 
 @pytest.mark.parametrize(
@@ -226,7 +293,7 @@ def test_a_damaged_entry_is_replaced_by_what_is_learned(
 ) -> None:
     store.fill(schema_key(HERE, TABLE), b"damaged", TTL)
     assert _learn(schemas, PK)
-    assert _attributes(Schemas(store, fresh_for=60.0)) == PK
+    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) == PK
 
 
 @pytest.mark.parametrize("verb", ["load", "fill", "now"])
@@ -238,4 +305,4 @@ def test_a_store_that_fails_is_a_store_error_and_teaches_nothing(
     with pytest.raises(StoreError):
         schemas.learn(HERE, TABLE, PK, generation)
     store.failing.clear()
-    assert _attributes(Schemas(store, fresh_for=60.0)) is None
+    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None

@@ -1,0 +1,26 @@
+"""The words of a generation table, with somebody who looks on."""
+
+from collections.abc import Callable
+
+
+class Watched:
+    """Words that ask a question whenever one of them is read or written.
+
+    seen: the answers.
+    """
+
+    def __init__(self, words: memoryview, ask: Callable[[], bool]) -> None:
+        self.seen: set[bool] = set()
+        self._words = words
+        self._ask = ask
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __getitem__(self, index: int) -> int:
+        self.seen.add(self._ask())
+        return int(self._words[index])
+
+    def __setitem__(self, index: int, word: int) -> None:
+        self.seen.add(self._ask())
+        self._words[index] = word
