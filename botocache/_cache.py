@@ -224,8 +224,19 @@ class Cache:
         try:
             return self._begin(request)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            self.give_up("begin_failed", error, is_write=may_write(request.operation))
+            return self.begin_blindly(request.operation, error)
+
+    def begin_blindly(self, operation: str, error: Exception) -> WriteTicket | None:
+        """Say that a call is sent of which nothing could be found out, and why.
+
+        Nobody knows what a write would have evicted, so it evicts everything, at its
+        end too: hence the ticket.
+        """
+        is_write = may_write(operation)
+        self._give_up("begin_failed", error, is_write=is_write)
+        if not is_write:
             return None
+        return WriteTicket(Write((EVERYTHING,)), "", (_EVERYTHING,), None, ())
 
     def finish(
         self, ticket: Ticket, answer: dict[str, Any], *, succeeded: bool, certain: bool
@@ -239,20 +250,11 @@ class Cache:
             self._finish(ticket, answer, succeeded=succeeded, certain=certain)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
             is_write = isinstance(ticket, WriteTicket)
-            self.give_up("finish_failed", error, is_write=is_write)
+            self._give_up("finish_failed", error, is_write=is_write)
 
     def fail(self, ticket: Ticket) -> None:
         """Say that no answer came: nobody knows what happened. Never raises."""
         self.finish(ticket, {}, succeeded=False, certain=False)
-
-    def give_up(self, kind: str, error: Exception, *, is_write: bool) -> None:
-        """Say that a call goes on as if there were no cache, because of `error`.
-
-        is_write: it may change data, and nobody knows what it would have evicted.
-        """
-        if is_write:
-            self._remember((_EVERYTHING,), error)
-        self._report(kind, "the call goes on uncached", error)
 
     # --- planning ------------------------------------------------------------------
 
@@ -480,6 +482,11 @@ class Cache:
         described = described_keys(answer)
         if described is not None and described[0] == table:
             self._learn(origin, table, described[1], generation)
+
+    def _give_up(self, kind: str, error: Exception, *, is_write: bool) -> None:
+        if is_write:
+            self._remember((_EVERYTHING,), error)
+        self._report(kind, "the call goes on uncached", error)
 
     # --- evictions that may fail ---------------------------------------------------
 

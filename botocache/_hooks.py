@@ -27,7 +27,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.credentials import RefreshableCredentials
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 
-from botocache._cache import Cache, Hit, Request
+from botocache._cache import Cache, Hit, ReadTicket, Request
 from botocache._keys import (
     ANONYMOUS_SCOPE,
     account_bits,
@@ -36,9 +36,12 @@ from botocache._keys import (
     principal_scope,
     role_scope,
 )
-from botocache._plan import may_write
 
 _TICKET = "botocache_ticket"
+"""Where the ticket is in a call's context, with its cache: a write that is under way
+when the cache is uninstalled must still evict at its end."""
+
+_NO_TICKET = (None, None)
 _PROBE = "botocache-installed"
 _SERVICE = "dynamodb"
 _NO_SUCCESS = 300
@@ -116,10 +119,10 @@ class Hooks:
             )
             if isinstance(outcome, Hit):
                 return _response(url, outcome)
-            if outcome is not None:
-                context[_TICKET] = outcome
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            cache.give_up("before_call_failed", error, is_write=may_write(model.name))
+            outcome = cache.begin_blindly(model.name, error)
+        if outcome is not None:
+            context[_TICKET] = (cache, outcome)
         return None
 
     def _after_call(
@@ -130,8 +133,8 @@ class Hooks:
         context: dict[str, Any],
         **_: Any,
     ) -> None:
-        ticket = context.pop(_TICKET, None)
-        if ticket is None or self.cache is None:
+        cache, ticket = context.pop(_TICKET, _NO_TICKET)
+        if cache is None or (self.cache is None and isinstance(ticket, ReadTicket)):
             return
         status = http_response.status_code
         metadata = parsed.get("ResponseMetadata", {})
@@ -140,12 +143,12 @@ class Hooks:
         certain = status < _SERVER_ERROR and not metadata.get("RetryAttempts")
         # Without a first attempt it is not DynamoDB that answered.
         succeeded = status < _NO_SUCCESS and "retries" in context
-        self.cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
+        cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
 
     def _after_call_error(self, *, context: dict[str, Any], **_: Any) -> None:
-        ticket = context.pop(_TICKET, None)
-        if ticket is not None and self.cache is not None:
-            self.cache.fail(ticket)
+        cache, ticket = context.pop(_TICKET, _NO_TICKET)
+        if cache is not None:
+            cache.fail(ticket)
 
 
 def installed_on(events: Any) -> list[Hooks]:

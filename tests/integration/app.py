@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import botocore.session
+import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.loaders import Loader
 
@@ -29,6 +30,9 @@ TTL = 60.1
 
 NEGATIVE_TTL = 5.1
 """Seconds after which no entry for a missing item lives."""
+
+one_store = pytest.mark.parametrize("store", ["memory"], indirect=True)
+"""Runs a test with one store only: what it claims depends on none."""
 
 KEY_ID = "AKIAAPPLICATION00000"
 

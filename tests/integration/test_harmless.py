@@ -17,7 +17,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 import botocache
-from botocache import Cache
+from botocache import Cache, _cache, _plan
 from botocache._errors import StoreError
 from botocache.stores import Store
 from botocache.stores.disk import DiskStore
@@ -27,6 +27,7 @@ from tests.integration.app import (
     World,
     delete,
     get,
+    one_store,
     put,
     query,
     set_n,
@@ -54,7 +55,9 @@ def flaky(world: World) -> FlakyStore:
     return world.store
 
 
-STORY: list[tuple[int | None, Callable[[Any, str, int], Any]]] = [
+Write = Callable[[Any, str, int], Any]
+
+STORY: list[tuple[int | None, Write]] = [
     (1, lambda c, t, n: put(c, t, pk="a", n=n)),
     (2, lambda c, t, n: set_n(c, t, n, pk="a")),
     (None, lambda c, t, _: delete(c, t, pk="a")),
@@ -84,11 +87,11 @@ def tell_story(world: World, client: Any, table: str) -> None:
     """Write and read, at various moments; every answer must be right."""
     for n, write in STORY:
         write(client, table, n or 0)
-        expected = [] if n is None else [{"pk": "a", "n": n}]
-        for pause in (0.0, 0.7, 0.7, 0.0):
+        item = None if n is None else {"pk": "a", "n": n}
+        for pause in (0.0, 1.1, 0.0):
             world.clock.advance(pause)
-            assert query(client, table, pk="a") == expected
-            assert get(client, table, pk="a") == (expected or [None])[0]
+            assert get(client, table, pk="a") == item
+            assert query(client, table, pk="a") == ([] if item is None else [item])
 
 
 def assert_is_cached(world: World, client: Any, table: str) -> None:
@@ -108,6 +111,7 @@ def assert_is_cached(world: World, client: Any, table: str) -> None:
 
 @errors
 @pytest.mark.parametrize("verb", VERBS)
+@one_store
 def test_a_verb_that_fails_never_disturbs_the_application(
     error: Exception, verb: str, world: World, flaky: FlakyStore, client: Any
 ) -> None:
@@ -137,6 +141,7 @@ def test_a_store_that_fails_altogether_never_disturbs_the_application(
 @errors
 @pytest.mark.parametrize("call", [1, 2, 3])
 @pytest.mark.parametrize("verb", ["now", "load", "fill", "evict"])
+@one_store
 def test_a_single_failure_at_any_moment_leaves_nothing_old(
     error: Exception, call: int, verb: str, world: World, client: Any
 ) -> None:
@@ -157,6 +162,7 @@ def test_a_single_failure_at_any_moment_leaves_nothing_old(
 
 
 @errors
+@one_store
 def test_a_failed_load_is_a_miss_that_is_not_filled(
     error: Exception, world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
@@ -168,6 +174,7 @@ def test_a_failed_load_is_a_miss_that_is_not_filled(
 
 
 @errors
+@one_store
 def test_a_failed_fill_is_dropped(
     error: Exception, world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
@@ -206,6 +213,7 @@ def test_a_write_whose_eviction_fails_is_sent_and_nothing_old_is_served(
 
 
 @errors
+@one_store
 def test_until_an_eviction_is_delivered_nothing_that_depends_on_it_is_served(
     error: Exception, world: World, flaky: FlakyStore, client: Any, cache: Cache
 ) -> None:
@@ -225,6 +233,7 @@ def test_until_an_eviction_is_delivered_nothing_that_depends_on_it_is_served(
     assert cache.stats().undelivered == 0
 
 
+@one_store
 def test_what_does_not_depend_on_a_failed_eviction_is_served(
     world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
@@ -237,6 +246,7 @@ def test_what_does_not_depend_on_a_failed_eviction_is_served(
         assert reached == {}
 
 
+@one_store
 def test_others_see_a_failed_eviction_once_it_is_delivered(
     world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
@@ -250,23 +260,47 @@ def test_others_see_a_failed_eviction_once_it_is_delivered(
     assert get(other, table, pk="a") == {"pk": "a", "n": 2}
 
 
+def write_for_a_long_time(world: World, writer: Any, reader: Any, table: str) -> None:
+    """Write n=2 while somebody else reads, and windows pass; it lands at the end."""
+
+    def read_meanwhile(**_: Any) -> None:
+        for pause in (WINDOW, WINDOW, WINDOW):
+            assert get(reader, table, pk="a") == {"pk": "a", "n": 1}
+            world.clock.advance(pause)
+
+    writer.meta.events.register("before-send", read_meanwhile)
+    set_n(writer, table, 2, pk="a")
+
+
 @errors
+@one_store
 def test_a_long_write_whose_first_eviction_failed_evicts_at_its_end(
     error: Exception, world: World, flaky: FlakyStore, client: Any, session: Any
 ) -> None:
     table = world.table("pk:S")
     put(world.outside, table, pk="a", n=1)
     get(client, table, pk="a")
-    writer = world.client(session)
-
-    def read_for_a_long_time(**_: Any) -> None:
-        for _ in range(3):
-            assert get(client, table, pk="a") == {"pk": "a", "n": 1}
-            world.clock.advance(WINDOW)
-
-    writer.meta.events.register("before-send", read_for_a_long_time)
     flaky.fail_once(error, "evict", FIRST)
-    set_n(writer, table, 2, pk="a")
+    write_for_a_long_time(world, world.client(session), client, table)
+    assert get(client, table, pk="a") == {"pk": "a", "n": 2}
+
+
+@one_store
+def test_a_long_write_that_could_not_be_planned_evicts_at_its_end(
+    world: World, client: Any, session: Any, table: str
+) -> None:
+    put(world.outside, table, pk="a", n=1)
+    get(client, table, pk="a")
+    plan = _plan.plan
+
+    def buggy_plan(operation: str, *rest: Any) -> Any:
+        if operation == "UpdateItem":
+            raise ZeroDivisionError("a bug")
+        return plan(operation, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_cache, "plan", buggy_plan)
+        write_for_a_long_time(world, world.client(session), client, table)
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
 
@@ -277,6 +311,7 @@ def test_a_long_write_whose_first_eviction_failed_evicts_at_its_end(
     ("verb", "kind"),
     [("load", "begin_failed"), ("fill", "finish_failed"), ("evict", "evict_failed")],
 )
+@one_store
 def test_a_failure_is_counted_and_logged_once_a_minute(
     verb: str,
     kind: str,
@@ -320,6 +355,7 @@ def test_a_failure_is_counted_and_logged_once_a_minute(
     assert all(record.levelno == logging.WARNING for record in caplog.records)
 
 
+@one_store
 def test_what_is_logged_tells_nothing_of_items_and_keys(
     world: World,
     flaky: FlakyStore,
@@ -364,20 +400,19 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-@pytest.mark.parametrize("capacity", ["NONE", "TOTAL"])
+@one_store
 def test_a_damaged_entry_is_a_miss(
     damage: Callable[[bytes], bytes],
-    capacity: str,
     world: World,
     flaky: FlakyStore,
     client: Any,
 ) -> None:
     table = world.table("pk:S")
     put(world.outside, table, pk="a", n=1)
-    asked: dict[str, Any] = {"ReturnConsumedCapacity": capacity}
+    asked = {"Key": wire({"pk": "a"}), "ReturnConsumedCapacity": "TOTAL"}
 
     def read() -> Any:
-        return client.get_item(TableName=table, Key=wire({"pk": "a"}), **asked)["Item"]
+        return client.get_item(TableName=table, **asked)["Item"]
 
     read()
     flaky.damage = damage
@@ -403,6 +438,7 @@ def test_a_directory_that_is_removed_under_way_is_made_again(
     assert_is_cached(world, client, table)
 
 
+@one_store
 def test_a_directory_that_cannot_be_made_never_disturbs_the_application(
     world: World, tmp_path: Path, table: str
 ) -> None:
@@ -432,6 +468,7 @@ PLACES = (
 
 
 @pytest.mark.parametrize("place", PLACES)
+@one_store
 def test_a_bug_in_a_handler_never_disturbs_the_application(
     place: str, world: World, client: Any, cache: Cache
 ) -> None:
@@ -449,6 +486,7 @@ def test_a_bug_in_a_handler_never_disturbs_the_application(
     assert_is_cached(world, client, table)
 
 
+@one_store
 def test_a_write_that_could_not_be_planned_evicts_everything_before_the_next_read(
     world: World, client: Any, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -485,15 +523,17 @@ def raise_trouble(**_: Any) -> None:
 
 
 @before_call
+@one_store
 def test_a_plugin_that_raises_before_a_call_is_the_only_one_to_fail(
     event: str, world: World, client: Any
 ) -> None:
     table = world.table("pk:S")
     put(world.outside, table, pk="a", n=1)
-    for call in (
+    calls: tuple[Callable[[], Any], ...] = (
         lambda: get(client, table, pk="b"),
         lambda: set_n(client, table, 2, pk="a"),
-    ):
+    )
+    for call in calls:
         client.meta.events.register(event, raise_trouble)
         with pytest.raises(Trouble):
             call()
@@ -507,6 +547,7 @@ def test_a_plugin_that_raises_before_a_call_is_the_only_one_to_fail(
     "event",
     ["before-send", "response-received", "after-call", "after-call.*.*"],
 )
+@one_store
 def test_a_plugin_that_raises_later_leaves_nothing_old(
     event: str, world: World, client: Any
 ) -> None:
@@ -540,6 +581,7 @@ class Invented:
 
 
 @before_call
+@one_store
 def test_what_another_plugin_answers_is_not_cached(
     event: str, world: World, client: Any
 ) -> None:
@@ -582,6 +624,7 @@ def test_stubbed_answers_are_given_in_their_order_and_none_is_cached(
     assert reached == {"GetItem": 1, "Query": 1}
 
 
+@one_store
 def test_a_stubbed_answer_comes_before_a_cached_one(
     world: World, client: Any, table: str
 ) -> None:
@@ -676,6 +719,7 @@ def test_parent_and_child_go_on_after_a_fork_and_see_each_others_writes(
         assert pipe.recv() == "written"
         assert get(client, table, pk="a") == {"pk": "a", "n": 2}
         world.settle()
+        get(client, table, pk="a")
         query(client, table, pk="a")
         with world.counting() as reached:
             assert get(client, table, pk="a") == {"pk": "a", "n": 2}
@@ -688,7 +732,6 @@ def test_parent_and_child_go_on_after_a_fork_and_see_each_others_writes(
         assert pipe.poll(TIMEOUT)
         assert pipe.recv() == "read"
         set_n(client, table, 2, pk="a")
-        world.settle()
         assert get(client, table, pk="a") == {"pk": "a", "n": 2}
         pipe.send("written")
         assert pipe.poll(TIMEOUT)
@@ -697,8 +740,67 @@ def test_parent_and_child_go_on_after_a_fork_and_see_each_others_writes(
         assert query(client, table, pk="a") == [{"pk": "a", "n": 3}]
 
 
+class Crowd:
+    """Sixteen threads on one client and four items: each has a writer, and readers.
+
+    Two items share a partition. A number only ever grows.
+    """
+
+    def __init__(self, client: Any, table: str) -> None:
+        self.problems: list[BaseException] = []
+        self._client = client
+        self._table = table
+        self._written = dict.fromkeys(range(4), 0)  # the last write that has ended
+        self._writers = len(self._written)
+
+    def run(self) -> None:
+        """Run them all to their end."""
+        works = (self._write, *[self._read_while_somebody_writes] * 3)
+        threads = [
+            threading.Thread(target=self._guarded, args=(work, item), daemon=True)
+            for work in works
+            for item in self._written
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
+
+    def _guarded(self, work: Callable[[int], None], item: int) -> None:
+        try:
+            work(item)
+        except BaseException as error:  # noqa: BLE001 - raised again in the test
+            self.problems.append(error)
+            self._writers = 0
+
+    def _write(self, item: int) -> None:
+        for n in range(1, 11):
+            put(self._client, self._table, **self._key(item), n=n)
+            self._written[item] = n
+            assert self._read_item(item) == self._read_partition(item) == n
+        self._writers -= 1
+
+    def _read_while_somebody_writes(self, item: int) -> None:
+        while self._writers > 0:
+            for read in (self._read_item, self._read_item, self._read_partition):
+                before = self._written[item]
+                assert read(item) >= before
+
+    def _key(self, item: int) -> dict[str, str]:
+        return {"pk": str(item % 2), "sk": str(item)}
+
+    def _read_item(self, item: int) -> int:
+        found = get(self._client, self._table, **self._key(item)) or {"n": 0}
+        return int(found["n"])
+
+    def _read_partition(self, item: int) -> int:
+        items = query(self._client, self._table, pk=self._key(item)["pk"])
+        return max([int(i["n"]) for i in items if i["sk"] == str(item)], default=0)
+
+
 @pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_sixteen_threads_on_one_client_never_read_what_is_older_than_a_finished_write(
+def test_no_thread_reads_what_is_older_than_a_write_that_has_ended(
     kind: str, dynamodb: DynamoDB, tmp_path: Path
 ) -> None:
     table = dynamodb.create_table("pk:S", "sk:S")
@@ -706,55 +808,8 @@ def test_sixteen_threads_on_one_client_never_read_what_is_older_than_a_finished_
     session = dynamodb.session()
     cache = botocache.install(session, url=store, settle=0, write_window=0.05)
     client = dynamodb.client(session, config=Config(max_pool_connections=16))
-    written = dict.fromkeys(range(4), 0)  # per item: the last write that has ended
-    writing = threading.Semaphore(4)
-    problems: list[BaseException] = []
-
-    def key(item: int) -> dict[str, str]:
-        return {"pk": str(item % 2), "sk": str(item)}
-
-    def write(item: int) -> None:
-        try:
-            for n in range(1, 13):
-                put(client, table, **key(item), n=n)
-                written[item] = n
-                for read in (read_item, read_partition):
-                    assert read(item) == n
-        finally:
-            writing.acquire()
-
-    def read_item(item: int) -> int:
-        found = get(client, table, **key(item)) or {"n": 0}
-        return int(found["n"])
-
-    def read_partition(item: int) -> int:
-        items = query(client, table, pk=key(item)["pk"])
-        return max([int(i["n"]) for i in items if i["sk"] == str(item)], default=0)
-
-    def read_while_somebody_writes(item: int) -> None:
-        while writing._value:
-            for read in (read_item, read_item, read_partition):
-                before = written[item]
-                assert read(item) >= before
-
-    def guarded(work: Callable[[int], None], item: int) -> None:
-        try:
-            work(item)
-        except BaseException as error:  # noqa: BLE001 - raised again in the test
-            problems.append(error)
-
-    works = (write, *[read_while_somebody_writes] * 3)
-    threads = [
-        threading.Thread(target=guarded, args=(work, item), daemon=True)
-        for work in works
-        for item in written
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(TIMEOUT)
-        assert not thread.is_alive()
-    assert problems == []
+    crowd = Crowd(client, table)
+    crowd.run()
+    assert crowd.problems == []
     assert cache.stats().hits > 0
-    assert cache.stats().failures == {}
     store.close()

@@ -15,6 +15,7 @@ from botocache.stores import Store
 from botocache.stores.memory import MemoryStore
 from tests.integration.app import (
     KEY_ID,
+    WINDOW,
     World,
     get,
     new_botocore_session,
@@ -354,6 +355,38 @@ def test_a_read_under_way_when_the_cache_is_uninstalled_goes_on(
     assert get(client, table, pk="a") == {"pk": "a", "n": 1}
     set_n(client, table, 2, pk="a")
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
+
+
+def test_a_write_under_way_when_the_cache_is_uninstalled_evicts_for_the_others(
+    world: World, table: str
+) -> None:
+    session = world.session()
+    botocache.install(session, url=world.store)
+    writer, other = world.client(session), world.cached_client(ttl=30)
+    put(world.outside, table, pk="a", n=1)
+
+    def uninstall_and_take_long(**_: Any) -> None:
+        botocache.uninstall(session)
+        world.clock.advance(WINDOW)
+        assert get(other, table, pk="a") == {"pk": "a", "n": 1}
+
+    writer.meta.events.register("before-send", uninstall_and_take_long)
+    set_n(writer, table, 2, pk="a")
+    assert get(other, table, pk="a") == {"pk": "a", "n": 2}
+
+
+def test_what_is_made_between_two_process_wide_installations_is_reached(
+    world: World, table: str
+) -> None:
+    botocache.install(url=world.store)
+    botocache.uninstall()
+    session = world.session()
+    client = world.client(session)
+    botocache.install(url=world.store)
+    with world.counting() as reached:
+        for each in (client, client, world.client(session)):
+            get(each, table, pk="a")
+    assert reached == {"GetItem": 1}
 
 
 # --- several installations ---------------------------------------------------------

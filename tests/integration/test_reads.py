@@ -21,6 +21,7 @@ from tests.integration.app import (
     World,
     answer_of,
     get,
+    one_store,
     put,
     query,
     query_index,
@@ -200,6 +201,7 @@ DIFFERENT_QUESTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize(
     "options", DIFFERENT_QUESTIONS.values(), ids=DIFFERENT_QUESTIONS.keys()
 )
+@one_store
 def test_two_different_questions_do_not_share_an_entry(
     options: tuple[dict[str, Any], dict[str, Any]], world: World, resource: Any
 ) -> None:
@@ -325,6 +327,7 @@ CAPACITIES: dict[str, tuple[dict[str, Any], Callable[[str], Any]]] = {
 @pytest.mark.parametrize(
     ("asked", "expected"), CAPACITIES.values(), ids=CAPACITIES.keys()
 )
+@one_store
 def test_a_hit_consumed_no_capacity_and_says_so_where_asked(
     filled_with: str,
     asked: dict[str, Any],
@@ -401,6 +404,7 @@ def test_a_negative_ttl_of_zero_keeps_no_missing_item(world: World, table: str) 
 
 
 @readers
+@one_store
 def test_a_consistent_read_is_never_served_but_fills(
     operation: str, read: Reader, world: World, client: Any, resource: Any
 ) -> None:
@@ -457,6 +461,7 @@ ERRORS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
 
 
 @pytest.mark.parametrize(("code", "read"), ERRORS.values(), ids=ERRORS.keys())
+@one_store
 def test_an_error_is_never_cached(
     code: str,
     read: Callable[[Any, str], Any],
@@ -506,6 +511,7 @@ PASSED_THROUGH: dict[str, Callable[[Any, str], Any]] = {
 
 
 @pytest.mark.parametrize("operation", PASSED_THROUGH)
+@one_store
 def test_other_reads_pass_through_and_evict_nothing(
     operation: str, world: World, table: str, client: Any
 ) -> None:
@@ -618,6 +624,7 @@ AFTER_CALL = (
 
 
 @pytest.mark.parametrize("event", AFTER_CALL)
+@one_store
 def test_a_handler_that_reads_the_http_response_can_do_so_on_a_hit(
     event: str, world: World, client: Any
 ) -> None:
@@ -639,6 +646,7 @@ def test_a_handler_that_reads_the_http_response_can_do_so_on_a_hit(
 
 
 @pytest.mark.parametrize("event", AFTER_CALL)
+@one_store
 def test_a_handler_that_rewrites_an_answer_does_so_once(
     event: str, world: World, client: Any
 ) -> None:
@@ -664,6 +672,7 @@ def test_a_handler_that_rewrites_an_answer_does_so_once(
         "before-call.dynamodb.GetItem",
     ],
 )
+@one_store
 def test_a_handler_that_changes_a_request_is_honoured(
     event: str, world: World, client: Any
 ) -> None:
@@ -719,6 +728,7 @@ def test_a_large_page_is_a_hit(world: World, client: Any) -> None:
     assert len(first) == 3
 
 
+@one_store
 def test_every_hit_and_miss_is_counted(table: str, client: Any, cache: Cache) -> None:
     for pk in "aabba":
         get(client, table, pk=pk)

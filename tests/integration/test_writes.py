@@ -19,6 +19,7 @@ from tests.integration.app import (
     World,
     delete,
     get,
+    one_store,
     put,
     query,
     query_index,
@@ -470,6 +471,7 @@ ONE = ("1", "1.0", "01", "1e0", "10E-1", "+1", "0.1e1")
 
 
 @pytest.mark.parametrize("written", ONE)
+@one_store
 def test_a_number_evicts_however_it_is_spelt(
     written: str, world: World, client: Any
 ) -> None:
@@ -499,6 +501,7 @@ def test_a_number_evicts_however_it_is_spelt(
 
 
 @pytest.mark.parametrize("read", ONE)
+@one_store
 def test_a_number_is_evicted_however_it_is_spelt(
     read: str, world: World, client: Any, resource: Any
 ) -> None:
@@ -554,6 +557,7 @@ ONE_OF_EACH_KIND = (
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+@one_store
 def test_a_write_by_another_session_with_other_credentials_evicts(
     name: str, world: World, client: Any
 ) -> None:
@@ -762,6 +766,7 @@ REFUSED: dict[str, Callable[[Any, str], Any]] = {
 
 
 @pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED.keys())
+@one_store
 def test_a_write_that_dynamodb_refuses_fails_as_without_a_cache(
     refused: Callable[[Any, str], Any], world: World, client: Any, session: Any
 ) -> None:
