@@ -74,6 +74,7 @@ class DiskStore:
         clock: Clock = machine_clock,
         random: Random = os.urandom,
     ) -> None:
+        self._root = root
         self.directory = root / "v1" / namespace
         self.now = clock
         self._size_limit = size_limit
@@ -130,7 +131,9 @@ class DiskStore:
                 watch=watch,
                 since=since,
             )
-        self._table()  # raises if the table was removed meanwhile: nobody saw it
+        if self._table().origin_generation != table.origin_generation:
+            # It was removed meanwhile, and nobody saw what was done there.
+            raise StoreLostError(f"{self.directory} was removed during an eviction")
         return eviction
 
     def clear(self) -> None:
@@ -162,6 +165,7 @@ class DiskStore:
                 return table
             self._slot_file = self._entries = None
             try:
+                make_private(self._root)
                 make_private(self.directory)
                 table = open_slot_file(
                     self.directory / "slots", boot_id(), self._random

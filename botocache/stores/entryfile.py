@@ -132,7 +132,7 @@ class EntryFile:
             self._cache.clear()
 
     def close(self) -> None:
-        """Close the calling thread's connection; the others close with their thread."""
+        """Close the calling thread's connection; the garbage collector the others."""
         with _store_errors("close"):
             self._cache.close()
 

@@ -40,6 +40,23 @@ KEY, OTHER_KEY = key("an entry"), key("another entry")
 A, B, C = tag("a"), tag("b"), tag("c")
 
 
+class InterruptedClock(FakeClock):
+    """Does something, once, when it is asked for the time."""
+
+    interruption: Callable[[], object] | None = None
+
+    def __call__(self) -> float:
+        interruption, self.interruption = self.interruption, None
+        if interruption is not None:
+            interruption()
+        return super().__call__()
+
+
+@pytest.fixture
+def clock() -> InterruptedClock:
+    return InterruptedClock()
+
+
 def generations(store: Store, *asked: bytes) -> tuple[int, ...]:
     return store.load(KEY, asked).snapshot
 
@@ -68,7 +85,7 @@ def test_its_time_is_the_clock_that_it_was_given(
     assert store.now() == clock()
 
 
-# --- entries ---------------------------------------------------------------------
+# --- entries -------------------------------------------------------------------------
 
 
 def test_an_entry_that_was_never_filled_is_missing(store: Store) -> None:
@@ -164,7 +181,7 @@ def test_closing_does_not_bring_an_evicted_generation_back(store: Store) -> None
     assert generations(store, A) != before
 
 
-# --- generations -----------------------------------------------------------------
+# --- generations ---------------------------------------------------------------------
 
 
 def test_a_snapshot_stays_while_nothing_is_evicted(
@@ -274,7 +291,7 @@ def test_what_is_watched_is_seen_as_it_is_after_the_eviction(store: Store) -> No
     assert evicted.watched == (evicted.marks[0].generation, generation(store, B))
 
 
-# --- hold-off --------------------------------------------------------------------
+# --- hold-off ------------------------------------------------------------------------
 
 
 def assert_held_until(
@@ -511,7 +528,7 @@ def test_nothing_is_filled_while_a_write_may_not_have_settled(
 _numbers = count()
 
 
-# --- races -----------------------------------------------------------------------
+# --- races ---------------------------------------------------------------------------
 
 
 class Reader:
@@ -629,6 +646,17 @@ def test_an_entry_is_served_after_an_eviction_of_another_tag(store: Store) -> No
     assert reader.is_served()
 
 
+def test_a_read_that_an_eviction_interrupts_fills_nothing_that_is_served(
+    store: Store, clock: InterruptedClock
+) -> None:
+    reader = Reader(store)
+    clock.interruption = lambda: store.evict([B], WINDOW)
+    reader.load()
+    assert clock.interruption is None
+    reader.fill()
+    assert not reader.is_served()
+
+
 def test_an_old_entry_is_not_served_with_the_snapshot_of_a_later_read(
     store: Store,
 ) -> None:
@@ -641,7 +669,7 @@ def test_an_old_entry_is_not_served_with_the_snapshot_of_a_later_read(
     assert not slow.is_served()
 
 
-# --- threads ---------------------------------------------------------------------
+# --- threads -------------------------------------------------------------------------
 
 
 def test_threads_that_evict_see_their_own_new_generations(store: Store) -> None:
@@ -699,7 +727,7 @@ def test_threads_may_close_and_clear_while_others_read_and_write(store: Store) -
     assert entry(store) == b"entry"
 
 
-# --- odd arguments ---------------------------------------------------------------
+# --- odd arguments -------------------------------------------------------------------
 
 ODD_BYTES = [b"", b"\0", b"\0" * 16, b"\xff" * 16, b"x" * 1000]
 

@@ -40,6 +40,7 @@ from tests.support.processes import (
     running_peer,
 )
 from tests.support.store_peer import evict, fill, fill_until_full, load, mount_tiny
+from tests.support.words import Watched
 
 KEY, OTHER_KEY = key("an entry"), key("another entry")
 A, B = tag("a"), tag("b")
@@ -254,7 +255,7 @@ def test_the_default_directory_is_under_home_without_a_cache_home(
     assert default_directory(environ) == tmp_path / ".cache" / "botocache"
 
 
-@pytest.mark.parametrize("home", [None, "", "relative", "/nonexistent/home"])
+@pytest.mark.parametrize("home", [None, "", ".", "relative", "/nonexistent/home"])
 def test_the_default_directory_is_a_temporary_one_per_user_without_a_home(
     home: str | None,
 ) -> None:
@@ -339,6 +340,28 @@ def test_a_forked_child_uses_no_connection_of_its_parent(store: DiskStore) -> No
     with forked(child):
         pass
     assert store._entries is parents
+
+
+def test_a_forked_child_closes_no_connection_of_its_parent(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(store)
+    parents = store._entries
+    closed: list[EntryFile] = []
+
+    def close(entries: EntryFile) -> None:
+        closed.append(entries)
+
+    def child(_: object) -> None:
+        use(store)
+        store.close()
+        assert closed
+        assert parents not in closed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EntryFile, "close", close)
+        with forked(child):
+            pass
 
 
 def test_a_forked_child_that_ends_leaves_its_parents_database_in_order(
@@ -547,30 +570,66 @@ def test_an_entry_is_never_served_again_once_its_directory_was_removed(
     assert generations(store, A) != loaded.snapshot
 
 
+@pytest.mark.parametrize("is_noticed", [False, True], ids=["", "noticed meanwhile"])
 def test_an_eviction_is_seen_even_if_the_directory_is_removed_in_the_midst_of_it(
-    root: Path, clock: FakeClock
+    root: Path, clock: FakeClock, is_noticed: bool
 ) -> None:
-    with contextlib.closing(DiskStore(root, clock=clock)) as reader:
-        read: list[tuple[int, ...]] = []
+    is_armed = threading.Event()
+    read: list[tuple[int, ...]] = []
 
-        def remove_and_read(size: int) -> bytes:
-            if is_armed.is_set():
-                is_armed.clear()
-                harm_directory(reader)
-                read.append(generations(reader, A))
-            return os.urandom(size)
+    def remove_and_read(size: int) -> bytes:
+        if is_armed.is_set():
+            is_armed.clear()
+            harm_directory(reader)
+            if is_noticed:  # by another thread, which is told
+                notice(writer)
+            read.append(generations(reader, A))
+        return os.urandom(size)
 
-        is_armed = threading.Event()
-        writer = DiskStore(root, clock=clock, random=remove_and_read)
+    writer = DiskStore(root, clock=clock, random=remove_and_read)
+    reader = DiskStore(root, clock=clock)
+    with contextlib.closing(reader), contextlib.closing(writer):
         use(writer)
         is_armed.set()
-        try:
+        with contextlib.suppress(StoreError):  # and then it is tried again
             writer.evict([A], 0.0)
-        except StoreError:
-            return  # it will be tried again
-        finally:
-            writer.close()
-        assert generations(reader, A) != read[0]
+            assert generations(reader, A) != read[0]
+    assert read
+
+
+# --- order ---------------------------------------------------------------------------
+
+
+def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get_and_evict(entries: EntryFile, asked: bytes) -> bytes | None:
+        store.evict([A], 5.0)
+        return get(entries, asked)
+
+    use(store)
+    before = generations(store, A)
+    get = EntryFile.get
+    monkeypatch.setattr(EntryFile, "get", get_and_evict)
+    assert store.load(KEY, [A]) == (b"entry", before, True)
+
+
+def test_a_writer_touches_slots_only_while_others_are_excluded(
+    store: DiskStore,
+) -> None:
+    use(store)
+    table = store._slot_file
+    assert table is not None
+    other = os.open(store.directory / "slots", os.O_RDWR)
+    words = Watched(
+        table.slots._words,
+        lambda: store._writing.locked() and not slotfile.lock_within(other, 0.0),
+    )
+    table.slots._words = words  # type: ignore[assignment]  # it is one to its users
+    first = store.evict([A, B], 5.0)
+    store.evict([A, B], 1.0, since=first)
+    os.close(other)
+    assert words.seen == {True}
 
 
 # --- entries that fail ---------------------------------------------------------------
@@ -754,12 +813,11 @@ def test_a_database_that_is_given_up_is_not_kept_open(
         gc.enable()
 
 
-def test_a_process_whose_database_another_one_replaced_finds_the_new_one(
+def test_a_process_whose_database_another_one_replaced_shares_the_next_that_it_fills(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
+    use(store)
     peer.call(load, root, KEY, [A])
-    peer.call(fill, root, KEY, b"old")
-    store.load(KEY, [A])
     with contextlib.closing(connected(store)) as connection:
         # Broken for one who opens it; the peer has it open.
         connection.execute("INSERT INTO Settings VALUES ('disk_broken', 1)")
@@ -767,12 +825,9 @@ def test_a_process_whose_database_another_one_replaced_finds_the_new_one(
     assert store.load(KEY, [A]).entry is None
     assert not (store.directory / "entries").exists()
     store.close()
-    for _ in range(3):
-        with contextlib.suppress(StoreError, AssertionError):
-            store.load(KEY, [A])
-            store.fill(KEY, b"from here", TTL)
-        with contextlib.suppress(StoreError):
-            peer.call(fill, root, OTHER_KEY, b"from there")
+    use(store, b"from here")
+    peer.call(fill, root, OTHER_KEY, b"from there")
+    assert store.load(OTHER_KEY, [A]).entry == b"from there"
     assert peer.call(load, root, KEY, [A]).entry == b"from here"
 
 

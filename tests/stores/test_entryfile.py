@@ -20,6 +20,7 @@ from botocache.stores.entryfile import (
     EntryFileError,
 )
 from tests.support.digests import key
+from tests.support.locks import all_locks, locked
 from tests.support.processes import in_thread
 
 KEY, OTHER_KEY = key("an entry"), key("another entry")
@@ -80,7 +81,7 @@ def test_clearing_drops_all_entries(entries: EntryFile) -> None:
     assert (entries.get(KEY), entries.get(OTHER_KEY)) == (None, None)
 
 
-# --- size ---------------------------------------------------------------------------
+# --- size ----------------------------------------------------------------------------
 
 
 def test_the_largest_entry_is_kept_and_a_larger_one_is_not(entries: EntryFile) -> None:
@@ -115,7 +116,7 @@ def test_the_files_stay_near_the_limit(directory: Path) -> None:
             )
 
 
-# --- damage -------------------------------------------------------------------------
+# --- damage --------------------------------------------------------------------------
 
 
 def assert_damaged_once(entries: EntryFile, name: bytes = KEY) -> None:
@@ -281,7 +282,7 @@ def test_what_is_not_bytes_is_refused_before_it_is_put(entries: EntryFile) -> No
     assert entries.get(KEY) is None
 
 
-# --- locks --------------------------------------------------------------------------
+# --- locks ---------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -368,7 +369,18 @@ def test_a_damaged_row_in_a_locked_database_is_refused_and_nobody_waits(
         in_another_thread(entries, lambda entries: entries.get(KEY))
 
 
-# --- broken databases ---------------------------------------------------------------
+def test_a_put_that_would_wait_long_for_another_thread_is_dropped(
+    entries: EntryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entryfile, "LOCK_PATIENCE", 0.01)
+    with locked(all_locks(entries)):
+        entries.put(KEY, b"entry", TTL)
+    assert entries.get(KEY) is None
+    entries.put(KEY, b"entry", TTL)
+    assert entries.get(KEY) == b"entry"
+
+
+# --- broken databases ----------------------------------------------------------------
 
 
 def test_an_error_tells_that_a_database_is_broken_and_not_busy(

@@ -3,18 +3,20 @@
 import os
 import threading
 from collections import OrderedDict
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from botocache._coherence import Eviction
 from botocache.stores.memory import ENTRY_OVERHEAD, SLOT_COUNT, MemoryStore
 from botocache.stores.slots import SLOT
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.locks import all_locks, locked
 from tests.support.processes import TIMEOUT, forked
+from tests.support.words import Watched
 
 KEY, OTHER_KEY = key("an entry"), key("another entry")
 A, B = tag("a"), tag("b")
@@ -50,7 +52,7 @@ def state(store: MemoryStore) -> str:
     return repr(store).removeprefix("<MemoryStore ").partition(" of ")[0]
 
 
-# --- least recently used, by bytes -----------------------------------------------
+# --- least recently used, by bytes ---------------------------------------------------
 
 
 def test_the_entry_that_was_filled_first_goes_first() -> None:
@@ -120,16 +122,24 @@ def test_an_entry_counts_once_however_often_it_is_filled() -> None:
     assert state(store) == f"1 entries, {ENTRY_OVERHEAD + 5}"
 
 
-def test_an_entry_larger_than_the_limit_leaves_the_store_empty_and_consistent() -> None:
+def test_an_entry_larger_than_the_limit_is_not_kept_and_makes_no_other_go() -> None:
+    store = room_for(2, 10)
+    for name in "ab":
+        fill(store, name)
+    fill(store, "large", 2 * (10 + ENTRY_OVERHEAD))
+    assert load(store, "large") is None
+    assert kept(store, "ab") == "ab"
+    assert state(store) == f"2 entries, {2 * (10 + ENTRY_OVERHEAD)}"
+
+
+def test_an_entry_larger_than_the_limit_takes_the_one_that_it_replaces_with_it() -> (
+    None
+):
     store = room_for(2, 10)
     fill(store, "a")
-    fill(store, "large", 2 * (10 + ENTRY_OVERHEAD))
+    fill(store, "a", 2 * (10 + ENTRY_OVERHEAD))
     assert load(store, "a") is None
-    assert load(store, "large") is None
     assert state(store) == "0 entries, 0"
-    for name in "bcd":
-        fill(store, name)
-    assert kept(store, "bcd") == "cd"
 
 
 def test_a_limit_smaller_than_any_entry_keeps_nothing() -> None:
@@ -142,7 +152,7 @@ def test_a_limit_smaller_than_any_entry_keeps_nothing() -> None:
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.just("fill"), st.integers(0, 6), st.integers(0, 700)),
+            st.tuples(st.just("fill"), st.integers(0, 6), st.integers(0, 900)),
             st.tuples(st.just("load"), st.integers(0, 6), st.just(0)),
             st.tuples(st.just("clear"), st.just(0), st.just(0)),
         ),
@@ -157,8 +167,9 @@ def test_a_store_keeps_what_a_simple_model_of_it_keeps(steps: list[_Step]) -> No
         name = key(str(number))
         if verb == "fill":
             store.fill(name, bytes(size), TTL)
-            model[name] = bytes(size)
-            model.move_to_end(name)
+            model.pop(name, None)
+            if size + ENTRY_OVERHEAD <= limit:
+                model[name] = bytes(size)
             while sum(map(size_of, model.values())) > limit:
                 model.popitem(last=False)
         elif verb == "load":
@@ -194,6 +205,31 @@ def test_threads_that_fill_keep_the_size_right() -> None:
     assert state(store) == "0 entries, 0"
 
 
+def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
+    store: MemoryStore,
+) -> None:
+    class Interrupted(OrderedDict[bytes, bytes]):
+        def get(self, asked: bytes, default: object = None) -> Any:
+            evicted.append(store.evict([A], 5.0))
+            return super().get(asked)
+
+    evicted: list[Eviction] = []
+    before = store.load(KEY, [A]).snapshot
+    store._entries = Interrupted({KEY: b"entry"})
+    assert store.load(KEY, [A]) == (b"entry", before, True)
+    assert evicted
+
+
+def test_a_writer_touches_slots_only_while_other_threads_are_excluded(
+    store: MemoryStore,
+) -> None:
+    words = Watched(store._slots._words, store._writing.locked)
+    store._slots._words = words  # type: ignore[assignment]  # it is one to its users
+    first = store.evict([A, B], 5.0)
+    store.evict([A, B], 1.0, since=first)
+    assert words.seen == {True}
+
+
 def test_it_tells_what_it_holds() -> None:
     store = room_for(1, 10)
     assert repr(store) == f"<MemoryStore 0 entries, 0 of {10 + ENTRY_OVERHEAD} bytes>"
@@ -225,7 +261,7 @@ def resident_bytes() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-# --- forks -----------------------------------------------------------------------
+# --- forks ---------------------------------------------------------------------------
 
 
 def test_a_forked_child_sees_what_its_parent_evicts(store: MemoryStore) -> None:

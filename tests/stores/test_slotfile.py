@@ -49,7 +49,7 @@ def names(path: Path) -> set[str]:
     return {each.name for each in path.parent.iterdir()}
 
 
-# --- made once ---------------------------------------------------------------------
+# --- made once -----------------------------------------------------------------------
 
 
 def test_a_table_is_made_whole_and_nothing_else_is_left(path: Path) -> None:
@@ -135,7 +135,7 @@ def open_files(path: Path) -> list[str]:
     return [link for link in links if link.startswith(str(path))]
 
 
-# --- replaced at need --------------------------------------------------------------
+# --- replaced at need ----------------------------------------------------------------
 
 
 def header(
@@ -236,7 +236,7 @@ def test_a_file_that_shrinks_while_it_is_opened_is_an_error_of_the_store(
         opened(path)
 
 
-# --- by others, while it is used ---------------------------------------------------
+# --- by others, while it is used -----------------------------------------------------
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def test_a_process_whose_table_is_harmed_may_evict_next(
     assert found == (evicted.marks[0].generation,)
 
 
-# --- where it cannot be made -------------------------------------------------------
+# --- where it cannot be made ---------------------------------------------------------
 
 
 def test_a_directory_without_write_permission_is_an_error(
@@ -394,7 +394,7 @@ def test_a_failed_opening_holds_no_file_open(
     assert not open_files(path.parent)
 
 
-# --- the boot id -------------------------------------------------------------------
+# --- the boot id ---------------------------------------------------------------------
 
 
 def test_the_boot_id_is_16_bytes_and_the_same_twice() -> None:
@@ -413,7 +413,7 @@ def test_a_machine_without_a_boot_id_has_no_table(
         boot_id()
 
 
-# --- locks -------------------------------------------------------------------------
+# --- locks ---------------------------------------------------------------------------
 
 
 @pytest.fixture

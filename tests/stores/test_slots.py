@@ -121,7 +121,7 @@ def test_it_tells_how_many_slots_it_has() -> None:
     assert repr(new_slots(8)) == "<Slots 8 of 16 bytes>"
 
 
-# --- words and their order --------------------------------------------------------
+# --- words and their order -----------------------------------------------------------
 
 
 def address(slots: Slots) -> int:
