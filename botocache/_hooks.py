@@ -225,9 +225,9 @@ def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
 
 def _static_scope(credentials: Any) -> bytes:
     key: str = credentials.access_key
-    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-    if function and credentials.method == "env":  # its role's keys, new ones by and by
-        account = account_bits(key)
-        if account:
+    if credentials.method == "env":  # asked first: os.environ costs a microsecond
+        function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        account = account_bits(key) if function else ""
+        if function and account:  # its role's keys, new ones by and by
             return role_scope("lambda", account, function)
     return principal_scope(key)

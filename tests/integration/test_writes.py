@@ -616,7 +616,7 @@ def test_a_table_may_come_back_with_another_key(world: World, client: Any) -> No
 ONCE = Config(
     retries={"total_max_attempts": 1, "mode": "standard"},
     connect_timeout=2,
-    read_timeout=0.5,
+    read_timeout=2,
 )
 
 
