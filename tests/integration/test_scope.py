@@ -78,7 +78,7 @@ class Rotation:
     def credentials(self, method: str, **changes: Any) -> RefreshableCredentials:
         """Return credentials that come from here."""
         first = {**self.metadata(), **changes}
-        return RefreshableCredentials(
+        credentials = RefreshableCredentials(
             first["access_key"],
             first["secret_key"],
             first["token"],
@@ -86,8 +86,9 @@ class Rotation:
             lambda: {**self.metadata(), **changes},
             method,
             time_fetcher=lambda: self.now,
-            account_id=first["account_id"],
         )
+        credentials.account_id = first["account_id"]  # no argument of older botocores
+        return credentials
 
     def expire(self) -> None:
         """Let the set that is in use expire."""
