@@ -53,7 +53,7 @@ class Crawl:
             finally:
                 self._frontier.done()
             # A well-behaved crawler leaves the site alone between two pages.
-            time.sleep(POLITE_SECONDS)
+            time.sleep(POLITE_SECONDS)  # a crawler is polite
 
     def _take_turn(self, site: SiteClient, graph: GraphClient) -> None:
         """Count a page, and check a revocation if that is due at this number."""

@@ -61,5 +61,5 @@ def _decided(
         status, _answer = graph.post(path, api_key, body)
         if status in (HTTPStatus.OK, HTTPStatus.FORBIDDEN):
             return status
-        time.sleep(PAUSE)
+        time.sleep(PAUSE)  # real: the service has a clock of its own
     return None

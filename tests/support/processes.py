@@ -202,7 +202,7 @@ def eventually(is_true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + TIMEOUT
     while not is_true():
         assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.001)
+        time.sleep(0.001)  # real: another process is waited for
 
 
 def main() -> None:
