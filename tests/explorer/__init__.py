@@ -1,1 +1,11 @@
-"""An explorer of schedules: every interleaving of small programs, on the real code."""
+"""An explorer of schedules: every interleaving of small programs, on the real code.
+
+turns.py       ordinary code, cut where something else may happen in between
+world.py       one schedule's world: a model of DynamoDB, real caches, and the judge
+backends.py    the real stores behind it: memory, and disk
+callers.py     how an operation reaches its cache: directly, or by a botocore client
+operations.py  reads and writes, and what may go wrong around them
+programs.py    which programs there are
+explore.py     all schedules of a program, or samples of them
+mutations.py   protocols with a fault in them, each of which must be caught
+"""

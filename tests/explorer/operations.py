@@ -1,214 +1,270 @@
-"""The operations of a program: each a sequence of steps others may come between."""
+"""The operations of a program, and what may happen around them.
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+A read is: begin, the server reads, finish; a write: begin, the server commits, finish
+or fail; each with a pause wherever the store is asked. `ending` of a write is `ok`,
+`refused` (a failed condition: nothing is committed) or `unanswered`: the request may
+be carried out before its sender gives up, after it, or never.
+"""
 
-from botocache._cache import Hit, ReadTicket, Ticket
-from tests.explorer.world import SETTINGS, Action, World, answer_of
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.explorer.callers import Caller, NoAnswer, Refused
+from tests.explorer.turns import Actor, Offer, pause, record
+from tests.explorer.world import SETTINGS, World
+
+MOMENTS = (1.1, 5.1, 60.1)
+"""Seconds that may pass at once: beyond settle, the write window, and the TTL."""
 
 
-class Operation(Protocol):
-    """One call of one client. `client` is -1 once its process was killed."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an operation is: a kind of request, and what else there is to it."""
 
-    client: int
+    request: str
+    is_write: bool = False
+    is_consistent: bool = False
+    ending: str = "ok"
 
-    def actions(self) -> Iterator[Action]:
-        """Yield what may happen to it next; nothing when it is over."""
+
+KINDS: dict[str, Kind] = {
+    "get": Kind("get"),
+    "consistent get": Kind("get", is_consistent=True),
+    "query": Kind("query"),
+    "query by range": Kind("query by range"),
+    "put": Kind("put", is_write=True),
+    "update": Kind("update", is_write=True),
+    "delete": Kind("delete", is_write=True),
+    "refused update": Kind("update", is_write=True, ending="refused"),
+    "unanswered update": Kind("update", is_write=True, ending="unanswered"),
+}
+
+Choice = tuple[str, Callable[[], None]]
+"""What may happen next, in words, and what makes it happen."""
+
+
+class Operation:
+    """One call of one client."""
+
+    def __init__(self, world: World, client: int, kind: str, caller: Caller) -> None:
+        self.client = client
+        self.name = f"client {client} {kind}"
+        self._world = world
+        self._kind = KINDS[kind]
+        self._caller = caller
+        self._request = _SentWrite()
+        verb = "evict" if self._kind.is_write else "load"
+        work = self._write if self._kind.is_write else self._read
+        self._actor = Actor(
+            work, lambda: world.ways(verb), lambda: world.cache_state(client)
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come to its end."""
+        return self._actor.dead
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has begun and is not over."""
+        return self._actor.is_under_way
+
+    def choices(self) -> list[Choice]:
+        """Return what may happen to it next."""
+        choices: list[Choice] = [
+            (f"{self.name}: {words}", lambda told=told: self._actor.take(told))  # type: ignore[misc]  # a default
+            for words, told in self._actor.offers()
+        ]
+        if self._request.is_late and self._may_still_land():
+            choices.append((f"{self.name}: is carried out late", self._land))
+        return choices
 
     def kill(self) -> None:
-        """End its process here."""
-
-
-class Read:
-    """begin, the server reads, finish. Eventually consistent unless `consistent`."""
-
-    def __init__(
-        self, world: World, client: int, kind: str, *, consistent: bool = False
-    ) -> None:
-        self._world = world
-        self.client = client
-        self._kind = kind
-        self._consistent = consistent
-        self._step = 0
-        self._ticket: Ticket | None = None
-        self._version = 0
-
-    def actions(self) -> Iterator[Action]:
-        """Yield the next step, or two where the server's replicas may differ."""
-        name = f"client {self.client} {self._kind}"
-        if self._step == 0:
-            yield f"{name}: begin", self._begin
-        elif self._step == 1:
-            yield f"{name}: server reads", self._serve
-            if not self._consistent and self._world.may_lag():
-                yield f"{name}: a lagging replica reads", self._serve_lagging
-        elif self._step == 2:
-            yield f"{name}: finish", self._finish
-
-    def kill(self) -> None:
-        """End; a read leaves nothing behind."""
-        self._step = 3
-
-    def _begin(self) -> None:
-        outcome = self._world.begin(self.client, self._kind)
-        if isinstance(outcome, Hit):
-            self._step = 3
-        else:
-            self._ticket = outcome
-            self._step = 1
-
-    def _serve(self) -> None:
-        self._version = self._world.server.version
-        self._step = 2
-
-    def _serve_lagging(self) -> None:
-        self._version = self._world.server.version - 1
-        self._step = 2
-
-    def _finish(self) -> None:
-        if isinstance(self._ticket, ReadTicket):
-            answer = answer_of(self._kind, self._version)
-            cache = self._world.cache_of(self.client)
-            cache.finish(self._ticket, answer, succeeded=True, certain=True)
-        self._step = 3
-
-
-class Write:
-    """begin, the server commits, and an end.
-
-    ending: `ok`; `refused` (a failed condition: nothing is committed); `timeout` (no
-    answer comes; the request may be carried out before that, after it, or never).
-    """
-
-    def __init__(
-        self, world: World, client: int, kind: str, ending: str = "ok"
-    ) -> None:
-        self._world = world
-        self.client = client
-        self._kind = kind
-        self._ending = ending
-        self._ticket: Ticket | None = None
-        self._begun_at = self._committed_at = 0.0
-        self._begun = self._ended = self._committed = False
-        self._version = 0
-
-    def actions(self) -> Iterator[Action]:
-        """Yield the commit and the ending, in whatever order they may come."""
-        name = f"client {self.client} {self._kind} ({self._ending})"
-        if not self._begun:
-            if not self._ended:
-                yield f"{name}: begin", self._begin
+        """End its process here. A request, once sent, may still be carried out."""
+        was_under_way = self.is_under_way
+        self._actor.kill()
+        request, world = self._request, self._world
+        if not was_under_way or request.sent_at is None:
             return
-        can_commit = not self._committed and self._ending != "refused"
-        if can_commit and self._in_time():
-            yield f"{name}: server commits", self._commit
-        if not self._ended and (self._committed or self._ending != "ok"):
-            yield f"{name}: end", self._end
+        if not request.version:
+            request.is_late = True
+        elif world.clock() + SETTINGS.settle > self._deadline():
+            world.has_uncovered_commit = True
+        else:
+            world.complete(self.client, request.version)
 
-    def kill(self) -> None:
-        """End the process. The request, once sent, may still be carried out."""
-        if self._committed and not self._ended:
-            late = self._committed_at - self._begun_at >= SETTINGS.write_window
-            self._world.has_late_commit |= late
-        self._ended = True
+    def state(self) -> list[Any]:
+        """Return all that what comes depends on, flat."""
+        if self.is_over:
+            state: list[Any] = ["over"]
+        else:
+            state = ["under way", *self._actor.history]
+        return state + self._request.state()
 
-    def _in_time(self) -> bool:
-        # What is carried out later than that after its sender is gone is not covered.
-        window = self._world.clock() - self._begun_at
-        return not self._ended or window < SETTINGS.write_window
+    # --- the code that runs in turns ---------------------------------------------------
 
-    def _begin(self) -> None:
-        outcome = self._world.begin(self.client, self._kind)
-        assert not isinstance(outcome, Hit)
-        self._ticket = outcome
-        self._begun = True
-        self._begun_at = self._world.clock()
+    def _read(self) -> None:
+        world, kind = self._world, self._kind
+        floor, own = world.completed, world.own[self.client]
+        record(floor, own)
+        more = {"ConsistentRead": True} if kind.is_consistent else {}
+        answer, is_hit = self._caller.call(
+            world, self.client, kind.request, self._serve, **more
+        )
+        if is_hit or kind.is_consistent:
+            world.judge_read(
+                self.client, world.server.newest(answer), floor, own, is_hit=is_hit
+            )
+
+    def _serve(self) -> dict[str, Any]:
+        """Answer the read."""
+        server = self._world.server
+        consistent = self._kind.is_consistent
+
+        def readable() -> list[Offer]:
+            return [
+                (f"the server reads version {version}", version)
+                for version in server.readable(
+                    self._world.clock(), consistent=consistent
+                )
+            ]
+
+        operation, _ = self._world.request(self._kind.request)
+        version = pause(readable)
+        self._world.note_read()
+        return server.answer(operation, version)
+
+    def _write(self) -> None:
+        world = self._world
+        try:
+            self._caller.call(world, self.client, self._kind.request, self._carry_out)
+        except Refused:
+            pass
+        except NoAnswer:
+            self._request.sent_at = world.clock()  # its window begins anew
+        world.note_eviction()  # unless it could be done
+        if self._request.version:
+            world.complete(self.client, self._request.version)
+
+    def _carry_out(self) -> dict[str, Any]:
+        """Answer the write, or don't."""
+        request = self._request
+        request.sent_at = self._world.clock()
+        happens = pause(lambda: _ENDINGS[self._kind.ending])
+        self._world.begin_end()
+        if happens == "refuses":
+            request.sent_at = None
+            raise Refused
+        if happens == "commits":
+            self._commit()
+        else:
+            request.is_late = True
+        if self._kind.ending == "unanswered":
+            raise NoAnswer
+        return {}
+
+    # --- a write at the server ---------------------------------------------------------
 
     def _commit(self) -> None:
-        self._version = self._world.commit()
-        self._committed_at = self._world.clock()
-        self._committed = True
-        if self._ended:  # nobody waits for it; it counts from now on
-            self._world.complete(self._version)
+        world = self._world
+        self._request.version = world.server.commit(
+            world.clock(), absent=self._kind.request == "delete"
+        )
 
-    def _end(self) -> None:
-        if self._ending == "timeout":
-            self._begun_at = self._world.clock()  # the window begins anew
-        if self._ticket is not None:
-            cache = self._world.cache_of(self.client)
-            if self._ending == "timeout":
-                cache.fail(self._ticket)
-            else:
-                succeeded = self._ending == "ok"
-                cache.finish(self._ticket, {}, succeeded=succeeded, certain=True)
-        if self._committed:
-            self._world.complete(self._version)
-        self._ended = True
+    def _deadline(self) -> float:
+        """Return until when a write whose sender is gone is covered."""
+        assert self._request.sent_at is not None
+        return self._request.sent_at + SETTINGS.write_window
+
+    def _may_still_land(self) -> bool:
+        return (
+            self.is_under_way
+            or self._world.clock() + SETTINGS.settle < self._deadline()
+        )
+
+    def _land(self) -> None:
+        self._request.is_late = False
+        self._commit()
+        if not self.is_under_way:  # nobody waits for it; it counts from now on
+            self._world.complete(self.client, self._request.version)
 
 
-class Clock:
-    """Time passes, each amount once, between any two steps."""
+@dataclass(slots=True)
+class _SentWrite:
+    """A write's request, as DynamoDB has it.
 
-    client = -1
+    is_late: it may still be carried out though nobody waits for it.
+    """
 
-    def __init__(self, world: World, *amounts: float) -> None:
+    sent_at: float | None = None
+    version: int = 0
+    is_late: bool = False
+
+    def state(self) -> list[Any]:
+        return [self.sent_at, self.version, self.is_late]
+
+
+_ENDINGS: dict[str, list[Offer]] = {
+    "ok": [("the server commits", "commits")],
+    "refused": [("the server refuses", "refuses")],
+    "unanswered": [
+        ("the server commits, and its answer is lost", "commits"),
+        ("it is given up", "lost"),
+    ],
+}
+
+
+class Surroundings:
+    """What may happen besides: time passes, and one misfortune or the other."""
+
+    def __init__(self, world: World, operations: list[Operation]) -> None:
         self._world = world
-        self._amounts = list(amounts)
+        self._operations = operations
 
-    def actions(self) -> Iterator[Action]:
-        """Yield the next amount of time."""
-        if self._amounts:
-            yield f"{self._amounts[0]} s pass", self._pass
+    def choices(self) -> list[Choice]:
+        """Return what may happen now; nothing once all operations are over."""
+        if all(operation.is_over for operation in self._operations):
+            return []
+        world = self._world
+        choices: list[Choice] = []
+        if world.moves:
+            choices += [
+                (f"{seconds} s pass", lambda seconds=seconds: self._pass(seconds))  # type: ignore[misc]  # a default
+                for seconds in MOMENTS
+            ]
+        if world.faults:
+            choices += [
+                (
+                    f"the process of client {client} is killed",
+                    lambda client=client: self._kill(client),  # type: ignore[misc]  # a default
+                )
+                for client in self._clients_under_way()
+            ]
+            choices += [
+                ("all entries are lost", self._lose_entries),
+                ("all generations are lost", self._lose_generations),
+            ]
+        return choices
 
-    def kill(self) -> None:
-        """Stop."""
-        self._amounts.clear()
+    def _clients_under_way(self) -> list[int]:
+        return sorted({o.client for o in self._operations if o.is_under_way})
 
-    def _pass(self) -> None:
-        self._world.clock.advance(self._amounts.pop(0))
+    def _pass(self, seconds: float) -> None:
+        self._world.moves -= 1
+        self._world.clock.advance(seconds)
 
+    def _kill(self, client: int) -> None:
+        self._world.faults -= 1
+        for operation in self._operations:
+            if operation.client == client and operation.is_under_way:
+                operation.kill()
+        self._world.restart(client)
 
-class Fault:
-    """One misfortune, at any moment, or never."""
+    def _lose_entries(self) -> None:
+        self._world.faults -= 1
+        self._world.backend.lose_entries()
 
-    client = -1
-
-    def __init__(self, world: World, kind: str, victims: list[Operation]) -> None:
-        self._world = world
-        self._kind = kind
-        self._victims = victims
-        self._is_due = True
-
-    def actions(self) -> Iterator[Action]:
-        """Yield the misfortune, to each whom it may strike."""
-        if not self._is_due:
-            return
-        if self._kind == "kill":
-            for number, victim in enumerate(self._victims):
-                yield f"operation {number}'s process is killed", self._killing(victim)
-        elif self._kind.startswith("fail "):
-            yield f"the next {self._kind[5:]} fails", self._failing
-        else:
-            yield f"{self._kind} are lost", self._losing
-
-    def kill(self) -> None:
-        """Never happen."""
-        self._is_due = False
-
-    def _killing(self, victim: Operation) -> Callable[[], None]:
-        def strike() -> None:
-            self._is_due = False
-            victim.kill()
-
-        return strike
-
-    def _failing(self) -> None:
-        self._is_due = False
-        self._world.store.failing = self._kind[5:]
-
-    def _losing(self) -> None:
-        self._is_due = False
-        if self._kind == "entries":
-            self._world.lose_entries()
-        else:
-            self._world.lose_generations()
+    def _lose_generations(self) -> None:
+        self._world.faults -= 1
+        self._world.lose_generations()

@@ -1,197 +1,345 @@
-"""The world of one schedule: real caches and a real store, and a model of DynamoDB.
+"""The world of one schedule: a model of DynamoDB, real caches, a clock, and the judge.
 
-One item, and one partition that holds it. Each commit is a new version of the item, so
-a version says at once how old an answer is. Time stands still unless an action moves
-it. `promise` states what must hold of a hit.
+One item, one partition and one index entry that it belongs to. Each commit makes a new
+version of it, so what an answer shows says at once how old it is. Time stands still
+unless the schedule moves it. `judge_*` state what must hold, whatever happens; a World
+raises nothing while the code under test is on the stack, which would swallow it.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from botocache._cache import Cache, Hit, Request, Ticket
+from botocache import _codec
+from botocache._cache import Cache
 from botocache._coherence import Eviction, Loaded
 from botocache._config import Settings
 from botocache._errors import StoreError, StoreLostError
-from botocache.stores.memory import MemoryStore
+from botocache.stores import Store
+from tests.explorer.backends import OPAQUE, Backend, contents
+from tests.explorer.turns import Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
 
-SETTINGS = Settings(ttl=60.0, settle=1.0, write_window=5.0)
-SCOPE = b"scope"
-ORIGIN = "origin"
-KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
-
-BODIES: dict[str, dict[str, Any]] = {
-    "GetItem": {"TableName": "t", "Key": KEY},
-    "Query": {
-        "TableName": "t",
-        "KeyConditionExpression": "pk = :p",
-        "ExpressionAttributeValues": {":p": {"S": "a"}},
-    },
-    "Query by range": {
-        "TableName": "t",
-        "IndexName": "inverted",
-        "KeyConditionExpression": "sk = :s",
-        "ExpressionAttributeValues": {":s": {"S": "b"}},
-    },
-    "UpdateItem": {"TableName": "t", "Key": KEY},
-    "PutItem": {"TableName": "t", "Item": KEY},
-}
+SETTINGS = Settings(ttl=60.0, negative_ttl=5.0, settle=1.0, write_window=5.0)
+TABLE = "t"
 
 
-class PromiseBroken(Exception):  # noqa: N818 - it is what is looked for
+class Violation(Exception):  # noqa: N818 - it is what is looked for
+    """Something that must hold did not."""
+
+
+class PromiseBroken(Violation):
     """A hit was older than a write that had completed before it began."""
 
 
-class Useless(Exception):  # noqa: N818 - it is what is looked for
-    """After everything settled, a repeated read was not a hit."""
+class OwnWriteMissed(Violation):
+    """A client did not find its own write."""
 
 
-class FaultyStore:
-    """A store, one of whose next calls fails if it is told to."""
+class LateFill(Violation):
+    """An entry can be served whose read began before a write that had ended by then."""
 
-    def __init__(self, store: MemoryStore, on_failure: Callable[[str], None]) -> None:
-        self.store = store
-        self.now = store.now
-        self.failing = ""
-        self._on_failure = on_failure
-        self.lost_by: set[int] = set()  # clients that have not noticed the loss yet
-        self.current = 0
 
-    def _may_fail(self, verb: str) -> None:
-        if self.current in self.lost_by:
-            self.lost_by.remove(self.current)
-            raise StoreLostError("generations were lost")
-        if self.failing == verb:
-            self.failing = ""
-            self._on_failure(verb)
-            raise StoreError(f"{verb} was told to fail")
+class Useless(Violation):
+    """After everything settled, the second of two equal reads was not a hit."""
 
-    def load(self, key: bytes, tags: Any) -> Loaded:
-        self._may_fail("load")
-        return self.store.load(key, tags)
+
+class Server:
+    """DynamoDB, for one item.
+
+    version: of its last commit. absent: the versions in which there is no item.
+    """
+
+    def __init__(self) -> None:
+        self.version = 1
+        self.absent: set[int] = set()
+        self._recent: list[tuple[int, float]] = []
+
+    def commit(self, now: float, *, absent: bool) -> int:
+        """Carry out a write."""
+        self.version += 1
+        if absent:
+            self.absent.add(self.version)
+        self._recent.append((self.version, now))
+        return self.version
+
+    def readable(self, now: float, *, consistent: bool) -> list[int]:
+        """Return the versions that a read may see, the last one first."""
+        versions = [self.version]
+        if not consistent:
+            versions += [
+                version - 1
+                for version, at in reversed(self._recent)
+                if now - at < SETTINGS.settle
+            ]
+        return versions
+
+    def answer(self, operation: str, version: int) -> dict[str, Any]:
+        """Return what a read that sees a version is answered, as on the wire."""
+        items = []
+        if version not in self.absent:
+            items.append({**KEY, "v": {"N": str(version)}})
+        if operation == "GetItem":
+            return {"Item": items[0]} if items else {}
+        return {"Items": items, "Count": len(items), "ScannedCount": len(items)}
+
+    def newest(self, answer: Mapping[str, Any]) -> int:
+        """Return the newest version that an answer may show."""
+        items = answer.get("Items", [answer["Item"]] if "Item" in answer else [])
+        return int(items[0]["v"]["N"]) if items else max(self.absent, default=0)
+
+    def state(self) -> list[Any]:
+        """Return all of it, flat."""
+        state: list[Any] = [self.version, *self.absent, "recent"]
+        for commit in self._recent:
+            state += commit
+        return state
+
+
+KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+_SET = {
+    "UpdateExpression": "SET v = :v",
+    "ExpressionAttributeValues": {":v": {"N": "1"}},
+}
+
+REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "get": ("GetItem", {"Key": KEY}),
+    "query": (
+        "Query",
+        {
+            "KeyConditionExpression": "pk = :p",
+            "ExpressionAttributeValues": {":p": {"S": "a"}},
+        },
+    ),
+    "query by range": (
+        "Query",
+        {
+            "IndexName": "inverted",
+            "KeyConditionExpression": "sk = :s",
+            "ExpressionAttributeValues": {":s": {"S": "b"}},
+        },
+    ),
+    "put": ("PutItem", {"Item": KEY}),
+    "update": ("UpdateItem", {"Key": KEY, **_SET}),
+    "delete": ("DeleteItem", {"Key": KEY}),
+}
+"""Operation and parameters of each kind of call."""
+
+
+class ClientStore:
+    """The store as one client has it: each verb is a turn, and may be made to fail."""
+
+    def __init__(self, world: "World", client: int, store: Store) -> None:
+        self.now = world.clock
+        self.has_lost = False
+        self._world = world
+        self._client = client
+        self._store = store
+        self._tags: dict[bytes, Sequence[bytes]] = {}
+
+    def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
+        """See Store.load."""
+        self._turn("load")
+        loaded = self._store.load(key, tags)
+        self._tags[key] = tags
+        record(*contents(loaded.entry), *loaded.snapshot, loaded.held)
+        return loaded
 
     def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
-        self._may_fail("fill")
-        self.store.fill(key, entry, ttl)
+        """See Store.fill."""
+        way = self._turn("fill")
+        self._store.fill(key, entry, ttl)
+        self._world.judge_fill(self._store, key, self._tags.get(key, ()), entry)
+        self._fail_after(way, "fill")
 
-    def evict(self, tags: Any, hold_off: float, **options: Any) -> Eviction:
-        self._may_fail("evict")
-        return self.store.evict(tags, hold_off, **options)
+    def evict(self, tags: Sequence[bytes], hold_off: float, **more: Any) -> Eviction:
+        """See Store.evict."""
+        way = self._turn("evict")
+        eviction = self._store.evict(tags, hold_off, **more)
+        for mark in eviction.marks:
+            record(*mark)
+        record(*eviction.watched)
+        self._world.note_eviction()
+        self._fail_after(way, "evict")
+        return eviction
 
     def clear(self) -> None:
-        self.store.clear()
+        """See Store.clear."""
+        self._store.clear()
 
     def close(self) -> None:
-        self.store.close()
+        """See Store.close."""
 
+    def _turn(self, verb: str) -> str:
+        way: str = pause(lambda: self._world.ways(verb))
+        if self.has_lost:
+            self.has_lost = False
+            raise StoreLostError("generations were lost")
+        if way == "fails":
+            self._world.faults -= 1
+            raise StoreError(f"{verb} fails")
+        return way
 
-@dataclass(slots=True)
-class Server:
-    """DynamoDB: `version` is the last commit's; `committed_at` its time."""
-
-    version: int = 0
-    committed_at: float = float("-inf")
+    def _fail_after(self, way: str, verb: str) -> None:
+        if way == "is done, but fails":
+            self._world.faults -= 1
+            raise StoreError(f"{verb} was done, but its answer was lost")
 
 
 class World:
-    """The server, the clock, the store, and a cache for each client."""
+    """Everything of one schedule.
 
-    def __init__(self, clients: int) -> None:
-        self.clock = FakeClock()
-        numbers = iter(range(1, 1 << 60))
-        self.store = FaultyStore(
-            MemoryStore(
-                clock=self.clock,
-                random=lambda size: b"".join(
-                    next(numbers).to_bytes(8, "little") for _ in range(size // 8)
-                ),
-            ),
-            self._failed,
-        )
-        self.caches = [Cache(self.store, SETTINGS) for _ in range(clients)]
+    faults: how many may still happen; moves: how often time may still pass.
+    completed: the newest version whose write has returned to its caller. ended: how
+    many writes have evicted for the second time.
+    """
+
+    def __init__(
+        self, clock: FakeClock, backend: Backend, clients: int, table: str = TABLE
+    ) -> None:
+        self.clock = clock
+        self.backend = backend
+        self.table = table
         self.server = Server()
+        self.stores = [
+            ClientStore(self, client, backend.store_of(client))
+            for client in range(clients)
+        ]
+        self.caches = [Cache(store, SETTINGS) for store in self.stores]
+        self.faults = 0
+        self.moves = 0
         self.completed = 0
-        self.undelivered_by: int | None = None
-        self.has_late_commit = (
-            False  # of a killed writer, after its window: not covered
-        )
+        self.own = [0] * clients
+        self.ended = 0
+        self.has_uncovered_commit = False
         self.trace: list[str] = []
+        self._has_late_fill = False
+        self._seen: list[object] = []
 
-    # --- what operations do ----------------------------------------------------------
+    def request(self, kind: str, **more: Any) -> tuple[str, dict[str, Any]]:
+        """Return operation and parameters of a kind of call."""
+        operation, parameters = REQUESTS[kind]
+        return operation, {"TableName": self.table, **parameters, **more}
 
-    def begin(self, client: int, operation: str) -> Hit | Ticket | None:
-        """Begin a call; check the promise where it is a hit."""
-        floor = self.completed
-        self.store.current = client
-        name = operation.partition(" ")[0]
-        body = json.dumps(BODIES[operation]).encode()
-        request = Request(name, body, ORIGIN, lambda: SCOPE)
-        outcome = self.caches[client].begin(request)
-        if isinstance(outcome, Hit):
-            self._check(client, version_of(outcome.answer), floor)
-        return outcome
+    # --- what may go wrong -----------------------------------------------------------
 
-    def cache_of(self, client: int) -> Cache:
-        """Return the cache that a client is about to use."""
-        self.store.current = client
-        return self.caches[client]
+    def ways(self, verb: str) -> list[Offer]:
+        """Return how a verb of the store may go."""
+        if not self.faults:
+            return [(verb, "works")]
+        offers = [(verb, "works"), (f"{verb} fails", "fails")]
+        if verb != "load":
+            offers.append((f"{verb} is done, but fails", "is done, but fails"))
+        return offers
 
-    def commit(self) -> int:
-        """Carry out a write at the server; return the item's new version."""
-        self.server.version += 1
-        self.server.committed_at = self.clock()
-        return self.server.version
-
-    def complete(self, version: int) -> None:
-        """Note that a write has ended, so that nothing older may be a hit."""
-        self.completed = max(self.completed, version)
-
-    def may_lag(self) -> bool:
-        """Tell whether an eventually consistent read may still miss the last commit."""
-        age = self.clock() - self.server.committed_at
-        return self.server.version > 0 and age < SETTINGS.settle
-
-    def _check(self, client: int, version: int, floor: int) -> None:
-        if self.undelivered_by not in (None, client):
-            return  # another process could not evict: bounded by the TTL
-        if version < floor:
-            raise PromiseBroken(
-                f"client {client} was served version {version} when {floor} had "
-                f"been completed:\n  " + "\n  ".join(self.trace)
-            )
-
-    def _failed(self, verb: str) -> None:
-        if verb == "evict":
-            self.undelivered_by = self.store.current
-
-    # --- faults ----------------------------------------------------------------------
-
-    def lose_entries(self) -> None:
-        """Lose the entries, as an eviction or a restart of the store does."""
-        self.store.clear()
+    def restart(self, client: int) -> None:
+        """Give a client's process, which was killed, a successor that knows nothing."""
+        self.caches[client] = Cache(self.stores[client], SETTINGS)
 
     def lose_generations(self) -> None:
-        """Lose the generations, as a restart of the store does."""
-        old = self.store.store
-        fresh = MemoryStore(clock=self.clock, random=old._slots._random)
-        old._slots = fresh._slots
-        self.store.lost_by = set(range(len(self.caches)))
+        """Lose generations and hold-offs; every process notices at its next call."""
+        if not self.backend.lose_generations():
+            for store in self.stores:
+                store.has_lost = True
+
+    def is_exempt(self, client: int) -> bool:
+        """Tell whether some other process has an eviction that it could not do."""
+        return any(
+            len(cache._undelivered)
+            for other, cache in enumerate(self.caches)
+            if other != client
+        )
+
+    # --- the judge -------------------------------------------------------------------
+
+    def complete(self, client: int, version: int) -> None:
+        """Note that a write has returned to its caller."""
+        self.completed = max(self.completed, version)
+        self.own[client] = max(self.own[client], version)
+
+    def judge_read(
+        self, client: int, version: int, floor: int, own: int, *, is_hit: bool
+    ) -> None:
+        """Judge a hit or a strongly consistent miss of a client.
+
+        floor: what was completed when it began. own: by this client.
+        """
+        if version < own:
+            raise OwnWriteMissed(self._story(f"version {version} after its own {own}"))
+        if is_hit and version < floor and not self.is_exempt(client):
+            raise PromiseBroken(
+                self._story(f"version {version} when {floor} had been completed")
+            )
+
+    def note_read(self) -> None:
+        """Note that the server reads now, for the current actor."""
+        actor = current_actor()
+        if actor is not None:
+            actor.ended_before = self.ended
+            record(self.ended)
+
+    def begin_end(self) -> None:
+        """Note that the current actor's write has been answered, or given up."""
+        actor = current_actor()
+        if actor is not None:
+            actor.is_ending = True
+
+    def note_eviction(self) -> None:
+        """Count a write's second eviction: a read that begins now begins after it."""
+        actor = current_actor()
+        if actor is not None and actor.is_ending:
+            actor.is_ending = False
+            self.ended += 1
+
+    def judge_fill(
+        self, store: Store, key: bytes, tags: Sequence[bytes], entry: bytes
+    ) -> None:
+        """Note an entry that can be served although it may be too old."""
+        actor = current_actor()
+        if actor is None or len(tags) < len(("everything", "table", "item")):
+            return
+        if any(len(cache._undelivered) for cache in self.caches):
+            return
+        current = store.load(key, tags).snapshot
+        if actor.ended_before < self.ended and _codec.decode(entry).snapshot == current:
+            self._has_late_fill = True
+
+    def judge(self) -> None:
+        """Raise what could not be raised when it was seen."""
+        if self._has_late_fill:
+            raise LateFill(self._story("it was filled, and can be served"))
+
+    def _story(self, what: str) -> str:
+        return "\n  ".join([f"{what}:", *self.trace])
+
+    # --- its state -------------------------------------------------------------------
+
+    def cache_state(self, client: int) -> list[Any]:
+        """Return what a client's process remembers, flat."""
+        cache = self.caches[client]
+        state: list[Any] = [self.clock(), self.stores[client].has_lost]
+        for schema in cache._schemas._known.values():
+            state += (*schema.attributes, schema.generation, schema.confirmed_at)
+        undelivered = cache._undelivered
+        if undelivered._tags:
+            state.append(undelivered._next_attempt)
+            for tag, since in undelivered._tags.items():
+                self._seen.append(since)  # kept, so that no other gets its id
+                state += (tag, OPAQUE * 2 + id(since))
+        return state
+
+    def state(self) -> list[Any]:
+        """Return all that what comes depends on, flat."""
+        state = self.backend.state()
+        state += self.server.state()
+        state += (self.faults, self.moves, self.completed, self.ended)
+        state += (*self.own, self.has_uncovered_commit, self._has_late_fill)
+        for client in range(len(self.caches)):
+            state.append("client")
+            state += self.cache_state(client)
+        return state
 
 
-def version_of(answer: dict[str, Any]) -> int:
-    """Return the version that an answer shows."""
-    item = answer["Item"] if "Item" in answer else answer["Items"][0]
-    return int(item["v"]["N"])
-
-
-def answer_of(operation: str, version: int) -> dict[str, Any]:
-    """Return what the server answers to a read."""
-    item = {**KEY, "v": {"N": str(version)}}
-    if operation == "GetItem":
-        return {"Item": item}
-    return {"Items": [item], "Count": 1}
-
-
-Action = tuple[str, Callable[[], None]]
+def wire(parameters: Mapping[str, Any]) -> bytes:
+    """Return the body of a request."""
+    return json.dumps(parameters).encode()

@@ -1,0 +1,184 @@
+"""The real stores of a world, in a form that can be watched and robbed.
+
+Memory: the real MemoryStore, whose generation table is a dict instead of 16 MiB, so
+that its whole state can be compared; if asked, with a pause at each word and lock.
+Disk: a DiskStore for each client on one directory, as processes have it.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from botocache import _codec
+from botocache.stores import Random, Store
+from botocache.stores.disk import DiskStore
+from botocache.stores.memory import MemoryStore
+from tests.explorer.turns import pause, record
+from tests.support.clock import FakeClock
+
+OPAQUE = 1 << 60
+"""What is at least as large means nothing by itself: only equality counts."""
+
+
+def opaque_numbers(first: int = OPAQUE) -> Random:
+    """Return a source of generations that are told from all other numbers."""
+    numbers = count(first)
+    return lambda size: b"".join(
+        next(numbers).to_bytes(8, "little") for _ in range(size // 8)
+    )
+
+
+@lru_cache(maxsize=100_000)
+def contents(entry: bytes | None) -> tuple[Any, ...]:
+    """Return what is in an entry, flat."""
+    if entry is None:
+        return ("nothing",)
+    header = _codec.decode(entry)
+    body = msgspec.json.encode(header.body())
+    return (*header.snapshot, header.stored_at, header.expires_at, body)
+
+
+class Backend(Protocol):
+    """What a world needs of its stores."""
+
+    def store_of(self, client: int) -> Store:
+        """Return the store as a client has it."""
+
+    def lose_entries(self) -> None:
+        """Lose all entries, as a restart or the lack of space does."""
+
+    def lose_generations(self) -> bool:
+        """Lose all generations and hold-offs; whether the store itself will tell."""
+
+    def state(self) -> list[Any]:
+        """Return everything that is in it, flat."""
+
+
+class Words(dict[int, int]):
+    """A generation table's memory; what was never written is zero."""
+
+    def __missing__(self, index: int) -> int:
+        return 0
+
+
+class PausingWords(Words):
+    """The same, with a pause before each access."""
+
+    def __getitem__(self, index: int) -> int:
+        pause(lambda: [(f"reads word {index}", None)])
+        word = super().get(index, 0)
+        record(word)
+        return word
+
+    def __setitem__(self, index: int, word: int) -> None:
+        pause(lambda: [(f"writes word {index}", None)])
+        super().__setitem__(index, word)
+
+
+class PausingLock:
+    """A lock that waits by letting others have their turn."""
+
+    def __init__(self) -> None:
+        self.is_held = False
+
+    def __enter__(self) -> None:
+        pause(lambda: [] if self.is_held else [("takes the lock", None)])
+        self.is_held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.is_held = False
+
+
+class MemoryBackend:
+    """One MemoryStore, shared by all clients."""
+
+    def __init__(
+        self, clock: FakeClock, *, by_word: bool = False, first: int = OPAQUE
+    ) -> None:
+        self.store = MemoryStore(clock=clock, random=opaque_numbers(first))
+        self.by_word = by_word
+        self.words = PausingWords() if by_word else Words()
+        self.store._slots._words = self.words  # type: ignore[assignment]  # as good
+        if by_word:
+            self.store._writing = PausingLock()  # type: ignore[assignment]  # as good
+
+    def copy_from(self, other: "MemoryBackend") -> None:
+        """Hold what the other one holds, whose generations must be others than ours."""
+        self.words.update(other.words)
+        self.store._slots._origin_generation = other.store._slots._origin_generation
+        self.store._entries.update(other.store._entries)
+        self.store._size = other.store._size
+
+    def store_of(self, _client: int) -> Store:
+        """See Backend."""
+        return self.store
+
+    def lose_entries(self) -> None:
+        """See Backend."""
+        self.store.clear()
+
+    def lose_generations(self) -> bool:
+        """See Backend."""
+        self.words.clear()
+        slots = self.store._slots
+        slots._origin_generation = int.from_bytes(slots._random(8), "little")
+        return False
+
+    def state(self) -> list[Any]:
+        """See Backend."""
+        state: list[Any] = [self.store._slots._origin_generation]
+        for index in sorted(self.words):
+            state += (index, self.words.get(index))
+        for key in sorted(self.store._entries):
+            state.append(key)
+            state += contents(self.store._entries[key])
+        if self.by_word:
+            state.append(self.store._writing.is_held)  # type: ignore[attr-defined]  # ours
+        return state
+
+
+class DiskBackend:
+    """A DiskStore for each client, on one directory that many worlds use in turn."""
+
+    def __init__(self, clock: FakeClock, directory: Path, clients: int) -> None:
+        self._stores = [DiskStore(directory, clock=clock) for _ in range(clients)]
+
+    def store_of(self, client: int) -> Store:
+        """See Backend."""
+        return self._stores[client]
+
+    def lose_entries(self) -> None:
+        """See Backend."""
+        self._stores[0].clear()
+
+    def lose_generations(self) -> bool:
+        """See Backend."""
+        shutil.rmtree(self._stores[0].directory)
+        return True
+
+    def state(self) -> list[Any]:
+        """Say nothing: schedules on disk are not compared."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what the stores hold open."""
+        for store in self._stores:
+            store.close()
+
+
+@contextmanager
+def disk_backend(
+    clock: FakeClock, directory: Path, clients: int
+) -> Iterator[DiskBackend]:
+    """Open a directory for some clients."""
+    backend = DiskBackend(clock, directory, clients)
+    try:
+        yield backend
+    finally:
+        backend.close()

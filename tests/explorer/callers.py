@@ -1,0 +1,148 @@
+"""How a call gets to its cache: as the hooks do it, or by the hooks themselves.
+
+A Caller takes a call from its beginning to its end. In between, where DynamoDB would
+answer, it asks `serve`, which returns the answer or raises Refused or NoAnswer.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import boto3
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
+from greenlet import getcurrent, greenlet
+
+from botocache._cache import Hit, Request
+from botocache._hooks import Hooks
+from tests.explorer.world import World, wire
+
+Serve = Callable[[], dict[str, Any]]
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer
+    """DynamoDB refuses: nothing was changed."""
+
+
+class NoAnswer(Exception):  # noqa: N818 - it is what happens
+    """Nobody knows whether DynamoDB did anything."""
+
+
+class Caller(Protocol):
+    """Makes calls."""
+
+    def call(
+        self, world: World, client: int, kind: str, serve: Serve, **more: Any
+    ) -> tuple[dict[str, Any], bool]:
+        """Make a call; return its answer, and whether it was a hit.
+
+        Raises Refused or NoAnswer where `serve` did.
+        """
+
+
+class Direct:
+    """Says begin and finish to the cache itself: fast."""
+
+    def call(
+        self, world: World, client: int, kind: str, serve: Serve, **more: Any
+    ) -> tuple[dict[str, Any], bool]:
+        """See Caller."""
+        cache = world.caches[client]
+        operation, parameters = world.request(kind, **more)
+        request = Request(operation, wire(parameters), "origin", lambda: b"scope")
+        outcome = cache.begin(request)
+        if isinstance(outcome, Hit):
+            return outcome.answer, True
+        try:
+            answer = serve()
+        except NoAnswer:
+            if outcome is not None:
+                cache.fail(outcome)
+            raise
+        except Refused:
+            if outcome is not None:
+                cache.finish(outcome, {}, succeeded=False, certain=True)
+            raise
+        if outcome is not None:
+            cache.finish(outcome, answer, succeeded=True, certain=True)
+        return answer, False
+
+
+class ThroughBotocore:
+    """Calls a real client that has the real hooks; only the network is not there."""
+
+    def __init__(self, clients: int) -> None:
+        session = boto3.Session("AKIAEXPLORER00000000", "secret")
+        self._made = [_Client(session) for _ in range(clients)]
+
+    def call(
+        self, world: World, client: int, kind: str, serve: Serve, **more: Any
+    ) -> tuple[dict[str, Any], bool]:
+        """See Caller."""
+        operation, parameters = world.request(kind, **more)
+        made = self._made[client]
+        made.hooks.cache = world.caches[client]
+        return made.call(operation, parameters, serve)
+
+
+_METHODS = {
+    "GetItem": "get_item",
+    "Query": "query",
+    "PutItem": "put_item",
+    "UpdateItem": "update_item",
+    "DeleteItem": "delete_item",
+}
+_HTTP_ERROR = 400
+
+
+class _Client:
+    """A client, its hooks, and what answers it instead of a network."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        self.hooks = Hooks()
+        self._serving: dict[greenlet, Serve] = {}
+        self._client = session.client(
+            "dynamodb",
+            region_name="us-east-1",
+            endpoint_url="http://127.0.0.1:1",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+        self.hooks.register(self._client.meta.events)
+        self._client.meta.events.register("before-send.dynamodb.*", self._send)
+
+    def call(
+        self, operation: str, parameters: dict[str, Any], serve: Serve
+    ) -> tuple[dict[str, Any], bool]:
+        """Make the call."""
+        self._serving[getcurrent()] = serve
+        try:
+            answer = getattr(self._client, _METHODS[operation])(**parameters)
+        except ClientError as error:
+            raise Refused from error
+        except ReadTimeoutError as error:
+            raise NoAnswer from error
+        finally:
+            del self._serving[getcurrent()]
+        headers = answer["ResponseMetadata"]["HTTPHeaders"]
+        return answer, headers.get("x-botocache") == "hit"
+
+    def _send(self, request: Any, **_: Any) -> AWSResponse:
+        try:
+            status, body = 200, self._serving[getcurrent()]()
+        except Refused:
+            kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
+            status, body = _HTTP_ERROR, {"__type": kind, "message": "no"}
+        except NoAnswer as error:
+            raise ReadTimeoutError(endpoint_url=request.url) from error
+        return AWSResponse(request.url, status, {}, _Body(json.dumps(body).encode()))
+
+
+class _Body:
+    """The body of a response."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: Any) -> tuple[bytes, ...]:
+        return (self._content,)

@@ -1,0 +1,205 @@
+"""Programs: a few operations, who makes them, and what may go wrong meanwhile.
+
+A program is a starting point; explore.py runs its schedules. `warm` is how a service
+is most of the time: everything was cached before, by client 0, and the table's key
+attributes are known. A cold one starts with an empty store.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations_with_replacement
+from typing import Any
+
+from tests.explorer.backends import OPAQUE, Backend, MemoryBackend
+from tests.explorer.callers import Caller, Direct
+from tests.explorer.operations import KINDS, Choice, Operation, Surroundings
+from tests.explorer.world import SETTINGS, Useless, World
+from tests.support.clock import FakeClock
+
+READS = [name for name, kind in KINDS.items() if not kind.is_write]
+WRITES = [name for name, kind in KINDS.items() if kind.is_write]
+WARM_UP = ("get", "query", "query by range")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Operations, begun in any order, and the client that makes each.
+
+    faults: how many misfortunes may happen. moves: how often time may pass.
+    """
+
+    operations: tuple[str, ...]
+    clients: tuple[int, ...]
+    faults: int = 1
+    moves: int = 1
+    warm: bool = True
+
+    def __str__(self) -> str:
+        calls = ", ".join(
+            f"{name} by {client}"
+            for name, client in zip(self.operations, self.clients, strict=True)
+        )
+        start = "warm" if self.warm else "cold"
+        return f"{calls}; {start}, {self.faults} faults, time moves {self.moves} times"
+
+    def start(self, *, by_word: bool = False) -> "Run":
+        """Return a run of it on a store in memory."""
+        clock = FakeClock()
+        backend = MemoryBackend(clock, by_word=by_word)
+        world = World(clock, backend, max(self.clients) + 1)
+        if self.warm:
+            _make_warm(world, backend)
+        return Run(self, world, Direct())
+
+    def start_on(
+        self, clock: FakeClock, backend: Backend, caller: Caller, table: str
+    ) -> "Run":
+        """Return a run of it on some store and through some caller.
+
+        table: a name that was not used before.
+        """
+        world = World(clock, backend, max(self.clients) + 1, table)
+        if self.warm:
+            warm_up(world, caller)
+        return Run(self, world, caller)
+
+
+def warm_up(world: World, caller: Caller) -> None:
+    """Have client 0 read everything, outside of any schedule."""
+    for kind in WARM_UP:
+        for _ in range(3):
+            read(world, 0, kind, caller)
+
+
+def read(
+    world: World, client: int, kind: str, caller: Caller
+) -> tuple[dict[str, Any], bool]:
+    """Read outside of any schedule; nothing comes in between."""
+    operation, _ = world.request(kind)
+    server = world.server
+    return caller.call(
+        world, client, kind, lambda: server.answer(operation, server.version)
+    )
+
+
+@cache
+def _template() -> tuple[World, MemoryBackend]:
+    clock = FakeClock()
+    backend = MemoryBackend(clock, first=OPAQUE + OPAQUE // 2)
+    world = World(clock, backend, 1)
+    warm_up(world, Direct())
+    return world, backend
+
+
+def _make_warm(world: World, backend: MemoryBackend) -> None:
+    warm, warm_backend = _template()
+    backend.copy_from(warm_backend)
+    known = warm.caches[0]._schemas._known
+    world.caches[0]._schemas._known.update(known)
+
+
+class Run:
+    """One schedule under way."""
+
+    def __init__(self, program: Program, world: World, caller: Caller) -> None:
+        self.world = world
+        self._caller = caller
+        world.faults, world.moves = program.faults, program.moves
+        self._operations = [
+            Operation(world, client, name, caller)
+            for name, client in zip(program.operations, program.clients, strict=True)
+        ]
+        self._surroundings = Surroundings(world, self._operations)
+
+    def choices(self) -> list[Choice]:
+        """Return everything that may happen next; nothing at the end."""
+        choices = [c for operation in self._operations for c in operation.choices()]
+        return choices + self._surroundings.choices()
+
+    def take(self, choice: Choice) -> None:
+        """Let it happen. Raises Violation."""
+        label, happen = choice
+        self.world.trace.append(label)
+        happen()
+        self.world.judge()
+
+    def state(self) -> tuple[Any, ...]:
+        """Return all that what comes depends on.
+
+        Two runs of a program with equal states go on alike: generations are compared
+        with each other only, so each is replaced by the order in which it turns up.
+        """
+        state = self.world.state()
+        for operation in self._operations:
+            state.append("operation")
+            state += operation.state()
+        order: dict[int, str] = {}
+        return tuple(
+            [
+                order.setdefault(value, f"#{len(order)}")
+                if value.__class__ is int and value >= OPAQUE
+                else value
+                for value in state
+            ]
+        )
+
+    def conclude(self) -> None:
+        """Check what must hold at the end, whatever came before. Raises Violation."""
+        world = self.world
+        world.faults = 0
+        for client in range(len(world.caches)):
+            for kind in WARM_UP:  # served at once, if at all: still fresh?
+                self._read(client, kind)
+        last = len(world.caches) - 1
+        for _ in range(2):  # a retry of an eviction holds it for a window again
+            world.clock.advance(SETTINGS.write_window + 0.1)
+            for client in range(len(world.caches)):
+                self._read(client, "get")
+        answer, is_hit = read(world, last, "get", self._caller)
+        if world.has_uncovered_commit:
+            return
+        is_fresh = world.server.newest(answer) == world.server.version
+        if not is_hit or not is_fresh:
+            raise Useless("\n  ".join(["no fresh hit in the end:", *world.trace]))
+
+    def _read(self, client: int, kind: str) -> None:
+        world = self.world
+        world.trace.append(f"client {client} {kind}: at the end")
+        answer, is_hit = read(world, client, kind, self._caller)
+        version = world.server.newest(answer)
+        world.judge_read(
+            client, version, world.completed, world.own[client], is_hit=is_hit
+        )
+
+    def stop(self) -> None:
+        """End what is under way."""
+        for operation in self._operations:
+            operation.kill()
+
+
+def groupings(number: int, most: int) -> Iterator[tuple[int, ...]]:
+    """Yield each way to give operations to clients, no two that differ by names only."""
+
+    def extend(clients: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        if len(clients) == number:
+            yield clients
+            return
+        known = max(clients, default=-1) + 1
+        for client in range(min(known + 1, most)):
+            yield from extend((*clients, client))
+
+    return extend(())
+
+
+def programs(
+    number: int, *, clients: int = 3, faults: int = 1, moves: int = 1, warm: bool = True
+) -> Iterator[Program]:
+    """Yield all programs of a number of operations, at least one of them a write."""
+    for operations in combinations_with_replacement(KINDS, number):
+        if set(operations).isdisjoint(WRITES):
+            continue
+        for grouping in groupings(number, clients):
+            yield Program(operations, grouping, faults, moves, warm)
+
+
