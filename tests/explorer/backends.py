@@ -6,6 +6,7 @@ Disk: a DiskStore for each client on one directory, as processes have it.
 """
 
 import shutil
+from bisect import bisect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from botocache import _codec
-from botocache.stores import Random, Store
+from botocache.stores import Random, Store, memory
 from botocache.stores.disk import DiskStore
 from botocache.stores.memory import MemoryStore
 from tests.explorer.turns import pause, record
@@ -35,13 +36,47 @@ def opaque_numbers(first: int = OPAQUE) -> Random:
 
 
 @lru_cache(maxsize=100_000)
-def contents(entry: bytes | None) -> tuple[Any, ...]:
-    """Return what is in an entry, flat."""
-    if entry is None:
-        return ("nothing",)
+def contents(entry: bytes) -> tuple[tuple[int, ...], float, float, bytes]:
+    """Return snapshot, times and body of an entry."""
     header = _codec.decode(entry)
     body = msgspec.json.encode(header.body())
-    return (*header.snapshot, header.stored_at, header.expires_at, body)
+    return header.snapshot, header.stored_at, header.expires_at, body
+
+
+class Eyes:
+    """How moments look from now: what makes no difference to the code looks alike.
+
+    While time may still pass all is seen to the millisecond. Afterwards only what a
+    moment's age is compared with counts: what is settled, held, fresh and expired, now
+    and in the seconds that `Run.conclude` lets pass.
+    """
+
+    _AGES = (4.0, 5.0, 19.0, 30.0, 49.0, 60.0)
+
+    def __init__(self, now: float, *, sharp: bool) -> None:
+        self.now = now
+        self._sharp = sharp
+
+    def since(self, moment: float) -> int:
+        """Return how a moment that has passed looks."""
+        if self._sharp:
+            return round((self.now - moment) * 1e3)
+        return bisect(self._AGES, self.now - moment)
+
+    def until(self, moment: float) -> int:
+        """Return how a moment looks until which something is held."""
+        remaining = max(0.0, moment - self.now)
+        return round(remaining * 1e3) if self._sharp else remaining > 0
+
+    def look(self, moment: float) -> int:
+        """Return how any moment looks."""
+        return self.until(moment) if moment > self.now else ~self.since(moment)
+
+
+class Moment(float):
+    """A time that somebody remembers."""
+
+    __slots__ = ()
 
 
 class Backend(Protocol):
@@ -56,7 +91,7 @@ class Backend(Protocol):
     def lose_generations(self) -> bool:
         """Lose all generations and hold-offs; whether the store itself will tell."""
 
-    def state(self) -> list[Any]:
+    def state(self, eyes: Eyes) -> list[Any]:
         """Return everything that is in it, flat."""
 
 
@@ -95,13 +130,24 @@ class PausingLock:
         self.is_held = False
 
 
+def small_store(clock: FakeClock, random: Random) -> MemoryStore:
+    """Return a store without 16 MiB of slots, for which it is given other words."""
+    count, memory.SLOT_COUNT = memory.SLOT_COUNT, 1
+    try:
+        store = MemoryStore(clock=clock, random=random)
+    finally:
+        memory.SLOT_COUNT = count
+    store._slots._count = count
+    return store
+
+
 class MemoryBackend:
     """One MemoryStore, shared by all clients."""
 
     def __init__(
         self, clock: FakeClock, *, by_word: bool = False, first: int = OPAQUE
     ) -> None:
-        self.store = MemoryStore(clock=clock, random=opaque_numbers(first))
+        self.store = small_store(clock, opaque_numbers(first))
         self.by_word = by_word
         self.words = PausingWords() if by_word else Words()
         self.store._slots._words = self.words  # type: ignore[assignment]  # as good
@@ -130,14 +176,18 @@ class MemoryBackend:
         slots._origin_generation = int.from_bytes(slots._random(8), "little")
         return False
 
-    def state(self) -> list[Any]:
+    def state(self, eyes: Eyes) -> list[Any]:
         """See Backend."""
         state: list[Any] = [self.store._slots._origin_generation]
         for index in sorted(self.words):
-            state += (index, self.words.get(index))
+            word = self.words.get(index, 0)
+            state += (index, eyes.until(word / 1e9) if index % 2 else word)
+        current = {*self.words.values(), self.store._slots._origin_generation}
         for key in sorted(self.store._entries):
-            state.append(key)
-            state += contents(self.store._entries[key])
+            snapshot, stored_at, expires_at, body = contents(self.store._entries[key])
+            # What cannot be served any more is as good as nothing.
+            if expires_at > eyes.now and current.issuperset(snapshot):
+                state += (key, *snapshot, eyes.since(stored_at), body)
         if self.by_word:
             state.append(self.store._writing.is_held)  # type: ignore[attr-defined]  # ours
         return state
@@ -162,7 +212,7 @@ class DiskBackend:
         shutil.rmtree(self._stores[0].directory)
         return True
 
-    def state(self) -> list[Any]:
+    def state(self, eyes: Eyes) -> list[Any]:
         """Say nothing: schedules on disk are not compared."""
         raise NotImplementedError
 

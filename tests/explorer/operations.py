@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.explorer.backends import Eyes
 from tests.explorer.callers import Caller, NoAnswer, Refused
 from tests.explorer.turns import Actor, Offer, pause, record
 from tests.explorer.world import SETTINGS, World
@@ -99,8 +100,9 @@ class Operation:
         if self.is_over:
             state: list[Any] = ["over"]
         else:
-            state = ["under way", *self._actor.history]
-        return state + self._request.state()
+            is_old = self._actor.ended_before < self._world.ended
+            state = ["under way", is_old, *self._actor.history]
+        return state + self._request.state(self._world.eyes())
 
     # --- the code that runs in turns ---------------------------------------------------
 
@@ -201,8 +203,10 @@ class _SentWrite:
     version: int = 0
     is_late: bool = False
 
-    def state(self) -> list[Any]:
-        return [self.sent_at, self.version, self.is_late]
+    def state(self, eyes: Eyes) -> list[Any]:
+        if self.sent_at is None:
+            return []
+        return [eyes.since(self.sent_at), self.version, self.is_late]
 
 
 _ENDINGS: dict[str, list[Offer]] = {

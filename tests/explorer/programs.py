@@ -11,7 +11,7 @@ from functools import cache
 from itertools import combinations_with_replacement
 from typing import Any
 
-from tests.explorer.backends import OPAQUE, Backend, MemoryBackend
+from tests.explorer.backends import OPAQUE, Backend, MemoryBackend, Moment
 from tests.explorer.callers import Caller, Direct
 from tests.explorer.operations import KINDS, Choice, Operation, Surroundings
 from tests.explorer.world import SETTINGS, Useless, World
@@ -95,8 +95,8 @@ def _template() -> tuple[World, MemoryBackend]:
 def _make_warm(world: World, backend: MemoryBackend) -> None:
     warm, warm_backend = _template()
     backend.copy_from(warm_backend)
-    known = warm.caches[0]._schemas._known
-    world.caches[0]._schemas._known.update(known)
+    for cache in world.caches:
+        cache._schemas._known.update(warm.caches[0]._schemas._known)
 
 
 class Run:
@@ -134,12 +134,17 @@ class Run:
         for operation in self._operations:
             state.append("operation")
             state += operation.state()
-        order: dict[int, str] = {}
+        eyes = self.world.eyes()
+        order: dict[int, int] = {}
         return tuple(
             [
-                order.setdefault(value, f"#{len(order)}")
-                if value.__class__ is int and value >= OPAQUE
-                else value
+                (
+                    order.setdefault(value, ~len(order))
+                    if value.__class__ is int and value >= OPAQUE
+                    else eyes.look(value)
+                    if value.__class__ is Moment
+                    else value
+                )
                 for value in state
             ]
         )

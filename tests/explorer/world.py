@@ -16,7 +16,7 @@ from botocache._coherence import Eviction, Loaded
 from botocache._config import Settings
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores import Store
-from tests.explorer.backends import OPAQUE, Backend, contents
+from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.turns import Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
 
@@ -88,11 +88,12 @@ class Server:
         items = answer.get("Items", [answer["Item"]] if "Item" in answer else [])
         return int(items[0]["v"]["N"]) if items else max(self.absent, default=0)
 
-    def state(self) -> list[Any]:
+    def state(self, eyes: Eyes) -> list[Any]:
         """Return all of it, flat."""
         state: list[Any] = [self.version, *self.absent, "recent"]
-        for commit in self._recent:
-            state += commit
+        for version, at in self._recent:
+            if eyes.now - at < SETTINGS.settle:
+                state += (version, eyes.since(at))
         return state
 
 
@@ -142,7 +143,12 @@ class ClientStore:
         self._turn("load")
         loaded = self._store.load(key, tags)
         self._tags[key] = tags
-        record(*contents(loaded.entry), *loaded.snapshot, loaded.held)
+        record(*loaded.snapshot, loaded.held)
+        if len(tags) == 1:  # a schema; of answers the rest counts in this turn alone
+            entry = contents(loaded.entry) if loaded.entry else ((), 0.0, 0.0, b"")
+            record(*entry[0], Moment(entry[1]), entry[3])
+        else:
+            record(Moment(self.now()))
         return loaded
 
     def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
@@ -157,7 +163,7 @@ class ClientStore:
         way = self._turn("evict")
         eviction = self._store.evict(tags, hold_off, **more)
         for mark in eviction.marks:
-            record(*mark)
+            record(mark.generation, Moment(max(mark.held_until, self.now())))
         record(*eviction.watched)
         self._world.note_eviction()
         self._fail_after(way, "evict")
@@ -276,7 +282,6 @@ class World:
         actor = current_actor()
         if actor is not None:
             actor.ended_before = self.ended
-            record(self.ended)
 
     def begin_end(self) -> None:
         """Note that the current actor's write has been answered, or given up."""
@@ -314,25 +319,32 @@ class World:
 
     # --- its state -------------------------------------------------------------------
 
+    def eyes(self) -> Eyes:
+        """Return how moments look now."""
+        return Eyes(self.clock(), sharp=bool(self.moves))
+
     def cache_state(self, client: int) -> list[Any]:
         """Return what a client's process remembers, flat."""
         cache = self.caches[client]
-        state: list[Any] = [self.clock(), self.stores[client].has_lost]
+        eyes = self.eyes()
+        state: list[Any] = [self.stores[client].has_lost]
         for schema in cache._schemas._known.values():
-            state += (*schema.attributes, schema.generation, schema.confirmed_at)
+            state += schema.attributes
+            state += (schema.generation, eyes.since(schema.confirmed_at))
         undelivered = cache._undelivered
         if undelivered._tags:
-            state.append(undelivered._next_attempt)
-            for tag, since in undelivered._tags.items():
-                self._seen.append(since)  # kept, so that no other gets its id
-                state += (tag, OPAQUE * 2 + id(since))
+            state.append(eyes.until(undelivered._next_attempt))
+            for tag, token in undelivered._tags.items():
+                self._seen.append(token)  # kept, so that no other gets its id
+                state += (tag, OPAQUE * 2 + id(token))
         return state
 
     def state(self) -> list[Any]:
         """Return all that what comes depends on, flat."""
-        state = self.backend.state()
-        state += self.server.state()
-        state += (self.faults, self.moves, self.completed, self.ended)
+        eyes = self.eyes()
+        state = self.backend.state(eyes)
+        state += self.server.state(eyes)
+        state += (self.faults, self.moves, self.completed)
         state += (*self.own, self.has_uncovered_commit, self._has_late_fill)
         for client in range(len(self.caches)):
             state.append("client")

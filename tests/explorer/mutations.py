@@ -1,0 +1,346 @@
+"""Protocols with a fault in them: one line of the real one changed, and who sees it.
+
+The explorer is worth as much as what it catches. Each mutation names a program among
+whose schedules is one that breaks a promise under it; without it the program passes.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from botocache import _cache, _coherence, _plan
+from botocache._cache import Cache, ReadTicket, WriteTicket
+from botocache._coherence import Mark, TagState
+from botocache._keys import Tag
+from botocache._undelivered import Undelivered
+from botocache.stores import slots
+from botocache.stores.memory import MemoryStore
+from botocache.stores.slots import Slots
+from tests.explorer import backends
+from tests.explorer.backends import OPAQUE, PausingLock
+from tests.explorer.programs import Program
+from tests.explorer.world import SETTINGS
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """What is changed, by which patch, and the program that shows what it breaks.
+
+    by_word: it is seen only where reader and writer are cut at each word of memory.
+    """
+
+    name: str
+    patch: Patch
+    program: Program
+    by_word: bool = False
+
+
+def _replace(owner: Any, name: str, by: Any) -> Patch:
+    return lambda patch: patch.setattr(owner, name, by)
+
+
+# --- evictions ---------------------------------------------------------------------
+
+_evict = Cache._evict
+_finish_write = Cache._finish_write
+_begin_write = Cache._begin_write
+
+
+def _keeps_the_first(
+    cache: Cache, tags: tuple[bytes, ...], hold_off: float, *rest: Any, **more: Any
+) -> Any:
+    """Do the first eviction of a write; answer the second as if it had been done."""
+    if hold_off == SETTINGS.write_window:
+        return _evict(cache, tags, hold_off, *rest, **more)
+    return _evict(cache, (), hold_off, *rest, **more)
+
+
+def _keeps_the_second(
+    cache: Cache, tags: tuple[bytes, ...], hold_off: float, *rest: Any, **more: Any
+) -> Any:
+    """Do the second eviction alone."""
+    if hold_off == SETTINGS.write_window:
+        return None
+    return _evict(cache, tags, hold_off, *rest, **more)
+
+
+def _finishes_successes_only(
+    cache: Cache, ticket: WriteTicket, answer: Any, *, succeeded: bool, certain: bool
+) -> None:
+    """Evict a second time only after a success."""
+    if succeeded:
+        _finish_write(cache, ticket, answer, succeeded=succeeded, certain=certain)
+
+
+def _is_always_certain(
+    cache: Cache, ticket: WriteTicket, answer: Any, *, succeeded: bool, **_: bool
+) -> None:
+    """Take a lost answer for an answer."""
+    _finish_write(cache, ticket, answer, succeeded=succeeded, certain=True)
+
+
+def _first_partition_only(table: str, key: Mapping[str, Any]) -> list[Tag]:
+    """Evict the partition of the hash key alone."""
+    return list(itertools.islice(_item_tags(table, key), 3))
+
+
+_item_tags = _plan.item_tags
+
+
+def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
+    """Evict the item alone, as who keys a cache by items does."""
+    return [_plan.item_tag(table, key)]
+
+
+# --- snapshots ---------------------------------------------------------------------
+
+_finish_read = Cache._finish_read
+
+
+def _snapshot_afterwards(cache: Cache, ticket: ReadTicket, answer: Any) -> None:
+    """Take the snapshot when the answer is there."""
+    tags = tuple(map(_cache.tag_digest, ticket.read.tags))
+    loaded = cache._store.load(ticket.key, tags)
+    _finish_read(cache, ticket._replace(loaded=loaded), answer)
+
+
+def _mint_at_fill(cache: Cache, ticket: ReadTicket, answer: Any) -> None:
+    """Take for a missing generation the one that there is at the fill."""
+    tags = tuple(map(_cache.tag_digest, ticket.read.tags))
+    now = cache._store.load(ticket.key, tags).snapshot
+    snapshot = tuple(
+        [seen or found for seen, found in zip(ticket.loaded.snapshot, now, strict=True)]
+    )
+    loaded = ticket.loaded._replace(snapshot=snapshot)
+    _finish_read(cache, ticket._replace(loaded=loaded), answer)
+
+
+def _missing_generations(patch: pytest.MonkeyPatch) -> None:
+    """Have the store say nothing of a tag that nobody evicted yet."""
+    patch.setattr(
+        Slots,
+        "generations",
+        lambda slots, tags: tuple([slots._words[slots._at(tag)] for tag in tags]),
+    )
+    patch.setattr(Cache, "_finish_read", _mint_at_fill)
+
+
+# --- hold-offs -----------------------------------------------------------------------
+
+
+def _always_shortened(
+    found: TagState, now: float, hold_off: float, since: Mark | None
+) -> float:
+    """Shorten the hold-off although another writer came."""
+    others = found.held_until if since is None else since.held_until
+    return max(others, now + hold_off)
+
+
+def _below_what_was_found(
+    found: TagState, now: float, hold_off: float, since: Mark | None
+) -> float:
+    """Shorten it below what the write's first eviction found."""
+    if since is not None and since.generation == found.generation:
+        return now + hold_off
+    return _coherence.next_held_until(found, now, hold_off, since)
+
+
+def _no_settling(
+    found: TagState, now: float, hold_off: float, since: Mark | None
+) -> float:
+    """Wait for no replica: settle is zero."""
+    hold_off = 0.0 if hold_off == SETTINGS.settle else hold_off
+    return _coherence.next_held_until(found, now, hold_off, since)
+
+
+# --- generations -----------------------------------------------------------------------
+
+_lose_generations = backends.MemoryBackend.lose_generations
+
+
+def _starts_counting_again(backend: backends.MemoryBackend) -> bool:
+    """Lose generations, and hand out the same ones once more."""
+    backend.words.clear()
+    slots = backend.store._slots
+    slots._origin_generation = OPAQUE + OPAQUE // 2  # of the template, as at first
+    slots._random = backends.opaque_numbers(OPAQUE + OPAQUE // 2 + 1)
+    return False
+
+
+# --- the order of words -------------------------------------------------------------
+
+
+def _hold_off_first_in_the_reader(store: MemoryStore, key: bytes, tags: Any) -> Any:
+    held = store._slots.any_held(tags, store.now())
+    loaded = _load(store, key, tags)
+    return loaded._replace(held=held)
+
+
+_load = MemoryStore.load
+
+
+def _entry_first_in_the_reader(store: MemoryStore, key: bytes, tags: Any) -> Any:
+    entry = store._entries.get(key)
+    return _load(store, key, tags)._replace(entry=entry)
+
+
+def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
+    """Store each generation before its hold-off."""
+    evict = Slots.evict
+
+    class Swapped(dict[int, int]):
+        """Keeps hold-offs back until the generations have been written."""
+
+        def __init__(self, words: Any) -> None:
+            super().__init__()
+            self._words = words
+
+        def __getitem__(self, index: int) -> int:
+            return int(self._words[index])
+
+        def __setitem__(self, index: int, word: int) -> None:
+            if index % 2:
+                super().__setitem__(index, word)
+                return
+            self._words[index] = word
+            self._words[index + 1] = self.pop(index + 1)
+
+    def evict_swapped(slots: Slots, *arguments: Any, **more: Any) -> Any:
+        view = Slots.__new__(Slots)
+        view.__dict__.update(slots.__dict__)
+        view._words = Swapped(slots._words)  # type: ignore[assignment]  # as good
+        eviction = evict(view, *arguments, **more)
+        return eviction._replace(watched=slots.generations(more.get("watch", ())))
+
+    patch.setattr(Slots, "evict", evict_swapped)
+
+
+def _no_exclusion(lock: PausingLock) -> None:
+    """Let writers of one slot come between each other."""
+
+
+GET_AND_UPDATE = Program(("get", "update"), (0, 1))
+QUIET = Program(("get", "update"), (0, 1), faults=0, moves=0)
+WITHOUT_FAULTS = Program(("get", "update"), (0, 1), faults=0)
+WITHOUT_TIME = Program(("get", "update"), (0, 1), moves=0)
+
+MUTATIONS = [
+    Mutation(
+        "no second eviction",
+        _replace(Cache, "_evict", _keeps_the_first),
+        Program(("get", "update"), (0, 1), faults=0),
+    ),
+    Mutation(
+        "no first eviction",
+        _replace(Cache, "_evict", _keeps_the_second),
+        Program(("get", "update"), (0, 1), moves=0),
+    ),
+    Mutation(
+        "a snapshot taken after the answer",
+        _replace(Cache, "_finish_read", _snapshot_afterwards),
+        Program(("get", "update"), (0, 1), faults=0, warm=False),
+    ),
+    Mutation(
+        "a missing generation minted at the fill",
+        _missing_generations,
+        Program(("get", "update"), (0, 1), faults=0, warm=False),
+    ),
+    Mutation(
+        "hold-offs ignored",
+        _replace(_cache, "may_fill", lambda _: True),
+        QUIET,
+    ),
+    Mutation(
+        "a hold-off shortened although another writer came",
+        _replace(slots, "next_held_until", _always_shortened),
+        Program(("get", "update", "update"), (0, 1, 2), moves=1),
+    ),
+    Mutation(
+        "a hold-off shortened below what was found",
+        _replace(slots, "next_held_until", _below_what_was_found),
+        Program(("get", "update", "update"), (0, 1, 2), moves=1),
+    ),
+    Mutation(
+        "no settling, and a replica that lags",
+        _replace(slots, "next_held_until", _no_settling),
+        QUIET,
+    ),
+    Mutation(
+        "no second eviction of a write that raised",
+        _replace(Cache, "_finish_write", _finishes_successes_only),
+        Program(("get", "unanswered update"), (0, 1), faults=0),
+    ),
+    Mutation(
+        "a lost answer taken for one",
+        _replace(Cache, "_finish_write", _is_always_certain),
+        Program(("get", "unanswered update"), (0, 1), faults=0),
+    ),
+    Mutation(
+        "generations that start again after a loss",
+        _replace(backends.MemoryBackend, "lose_generations", _starts_counting_again),
+        Program(("get", "update"), (0, 1), moves=0),
+    ),
+    Mutation(
+        "a loss of generations that nobody minds",
+        _replace(_cache, "StoreLostError", ()),
+        Program(("get", "update"), (0, 1), moves=0),
+    ),
+    Mutation(
+        "evicting the partition of the hash key only",
+        _replace(_plan, "item_tags", _first_partition_only),
+        Program(("query by range", "update"), (0, 1), faults=0, moves=0),
+    ),
+    Mutation(
+        "evicting the item only",
+        _replace(_plan, "item_tags", _item_without_queries),
+        Program(("query", "update"), (0, 1), faults=0, moves=0),
+    ),
+    Mutation(
+        "entries served whatever their snapshot",
+        _replace(_cache, "may_serve", lambda *_: True),
+        QUIET,
+    ),
+    Mutation(
+        "entries served without a look at the table's tag",
+        _replace(
+            _cache,
+            "may_serve",
+            lambda snapshot, current, *_: snapshot[2:] == current[2:],
+        ),
+        Program(("get", "put"), (0, 1), faults=0, moves=0, warm=False),
+    ),
+    Mutation(
+        "an eviction that failed and is forgotten",
+        _replace(Undelivered, "add", lambda *_: None),
+        Program(("get", "update"), (0, 0), moves=0),
+    ),
+    Mutation(
+        "the hold-off looked at before the generation",
+        _replace(MemoryStore, "load", _hold_off_first_in_the_reader),
+        QUIET,
+        by_word=True,
+    ),
+    Mutation(
+        "the entry looked up before the generations",
+        _replace(MemoryStore, "load", _entry_first_in_the_reader),
+        QUIET,
+        by_word=True,
+    ),
+    Mutation(
+        "the generation stored before the hold-off",
+        _generation_first_in_the_writer,
+        QUIET,
+        by_word=True,
+    ),
+    Mutation(
+        "writers of one slot at the same time",
+        _replace(PausingLock, "__enter__", _no_exclusion),
+        Program(("update", "update"), (0, 1), faults=0, moves=0),
+        by_word=True,
+    ),
+]
