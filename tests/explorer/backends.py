@@ -8,7 +8,7 @@ Disk: a DiskStore for each client on one directory, as processes have it.
 import shutil
 from bisect import bisect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from botocache import _codec
+from botocache._errors import StoreError
 from botocache.stores import Random, Store, memory
 from botocache.stores.disk import DiskStore
 from botocache.stores.memory import MemoryStore
@@ -198,6 +199,7 @@ class DiskBackend:
 
     def __init__(self, clock: FakeClock, directory: Path, clients: int) -> None:
         self._stores = [DiskStore(directory, clock=clock) for _ in range(clients)]
+        self._another = DiskStore(directory, clock=clock)
 
     def store_of(self, client: int) -> Store:
         """See Backend."""
@@ -205,11 +207,12 @@ class DiskBackend:
 
     def lose_entries(self) -> None:
         """See Backend."""
-        self._stores[0].clear()
+        with suppress(StoreError):  # removed with everything else
+            self._another.clear()
 
     def lose_generations(self) -> bool:
         """See Backend."""
-        shutil.rmtree(self._stores[0].directory)
+        shutil.rmtree(self._another.directory, ignore_errors=True)
         return True
 
     def state(self, eyes: Eyes) -> list[Any]:
@@ -218,7 +221,7 @@ class DiskBackend:
 
     def close(self) -> None:
         """Give back what the stores hold open."""
-        for store in self._stores:
+        for store in (*self._stores, self._another):
             store.close()
 
 

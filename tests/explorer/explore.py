@@ -10,7 +10,7 @@ new world. A schedule is the list of numbers that were chosen.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ class Explored:
 
 def explore(program: Program, *, by_word: bool = False) -> Explored:
     """Run a program in every way in which it may go. Raises Violation."""
+    if program.moves > 1:
+        raise ValueError("states are compared by eyes that expect time to move once")
     explored = Explored()
     schedules_from: dict[tuple[Any, ...], int] = {}
 
@@ -99,6 +101,15 @@ def each(program: Program) -> Iterator[Run]:
         if not path:
             return
         path[-1][0] += 1
+
+
+def follow(run: Run, schedule: Sequence[str]) -> None:
+    """Let just this happen, in words. Raises Violation; ValueError when it cannot."""
+    for words in schedule:
+        offered = dict(run.choices())
+        if words not in offered:
+            raise ValueError(f"{words!r} is not among {list(offered)}")
+        run.take((words, offered[words]))
 
 
 def sample(run: Run, choose: random.Random) -> None:

@@ -162,7 +162,7 @@ class Run:
             for client in range(len(world.caches)):
                 self._read(client, "get")
         answer, is_hit = read(world, last, "get", self._caller)
-        if world.has_uncovered_commit:
+        if world.has_uncovered_commit or world.has_lost_evictions:
             return
         is_fresh = world.server.newest(answer) == world.server.version
         if not is_hit or not is_fresh:
@@ -206,5 +206,3 @@ def programs(
             continue
         for grouping in groupings(number, clients):
             yield Program(operations, grouping, faults, moves, warm)
-
-

@@ -33,7 +33,10 @@ class Actor(greenlet):
     is_ending = False
 
     def __init__(
-        self, work: Callable[[], object], opening: Offers, observe: Callable[[], list[Any]]
+        self,
+        work: Callable[[], object],
+        opening: Offers,
+        observe: Callable[[], list[Any]],
     ) -> None:
         super().__init__(work)
         self.history: list[Any] = []
@@ -67,7 +70,9 @@ class Actor(greenlet):
     def pause(self, offers: Offers) -> Any:
         """Stop here, and return what it is told when its turn comes."""
         if self._first:
-            return self._first.pop()
+            told = self._first.pop()
+            if told in [told for _, told in offers()]:
+                return told  # else its code did not come to where it was expected
         self._offers = offers
         assert self.parent is not None
         return self.parent.switch()

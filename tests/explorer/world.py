@@ -218,6 +218,7 @@ class World:
         self.own = [0] * clients
         self.ended = 0
         self.has_uncovered_commit = False
+        self.has_lost_evictions = False
         self.trace: list[str] = []
         self._has_late_fill = False
         self._seen: list[object] = []
@@ -239,7 +240,11 @@ class World:
         return offers
 
     def restart(self, client: int) -> None:
-        """Give a client's process, which was killed, a successor that knows nothing."""
+        """Give a client's process, which was killed, a successor that knows nothing.
+
+        Evictions that the process could not do, and remembered, are gone with it.
+        """
+        self.has_lost_evictions |= bool(len(self.caches[client]._undelivered))
         self.caches[client] = Cache(self.stores[client], SETTINGS)
 
     def lose_generations(self) -> None:
@@ -249,8 +254,8 @@ class World:
                 store.has_lost = True
 
     def is_exempt(self, client: int) -> bool:
-        """Tell whether some other process has an eviction that it could not do."""
-        return any(
+        """Tell whether some other process has, or had, evictions that it could not do."""
+        return self.has_lost_evictions or any(
             len(cache._undelivered)
             for other, cache in enumerate(self.caches)
             if other != client
@@ -270,7 +275,7 @@ class World:
 
         floor: what was completed when it began. own: by this client.
         """
-        if version < own:
+        if version < own and not self.has_lost_evictions:
             raise OwnWriteMissed(self._story(f"version {version} after its own {own}"))
         if is_hit and version < floor and not self.is_exempt(client):
             raise PromiseBroken(
@@ -303,7 +308,9 @@ class World:
         actor = current_actor()
         if actor is None or len(tags) < len(("everything", "table", "item")):
             return
-        if any(len(cache._undelivered) for cache in self.caches):
+        if self.has_lost_evictions or any(
+            len(cache._undelivered) for cache in self.caches
+        ):
             return
         current = store.load(key, tags).snapshot
         if actor.ended_before < self.ended and _codec.decode(entry).snapshot == current:
@@ -346,6 +353,7 @@ class World:
         state += self.server.state(eyes)
         state += (self.faults, self.moves, self.completed)
         state += (*self.own, self.has_uncovered_commit, self._has_late_fill)
+        state.append(self.has_lost_evictions)
         for client in range(len(self.caches)):
             state.append("client")
             state += self.cache_state(client)

@@ -1,0 +1,71 @@
+"""Random schedules of larger programs, on any store and through any caller.
+
+A seed says everything: the program, and what happens in it.
+"""
+
+import random
+from itertools import count
+from pathlib import Path
+
+from tests.explorer.backends import disk_backend
+from tests.explorer.callers import Caller, Direct, ThroughBotocore
+from tests.explorer.explore import sample
+from tests.explorer.operations import KINDS
+from tests.explorer.programs import Program
+from tests.explorer.world import Violation
+from tests.support.clock import FakeClock
+
+CLIENTS = 3
+
+
+def random_program(choose: random.Random) -> Program:
+    """Return a program of four to six operations, at least one of them a write."""
+    number = choose.randint(3, 5)
+    names = [choose.choice(list(KINDS)) for _ in range(number)]
+    writes = [name for name, kind in KINDS.items() if kind.is_write]
+    return Program(
+        operations=(*names, choose.choice(writes)),
+        clients=tuple(choose.randrange(CLIENTS) for _ in range(number + 1)),
+        faults=choose.randint(0, 2),
+        moves=choose.randint(0, 3),
+        warm=choose.random() < 0.8,
+    )
+
+
+def sample_in_memory(seed: int) -> None:
+    """Run the schedule that a seed says, on the store in memory."""
+    choose = random.Random(seed)
+    program = random_program(choose)
+    with_seed(seed, program, lambda: sample(program.start(), choose))
+
+
+def with_seed(seed: int, program: Program, run: object) -> None:
+    """Run something; a violation says the seed that shows it again."""
+    assert callable(run)
+    try:
+        run()
+    except Violation as violation:
+        raise type(violation)(f"seed {seed} ({program}): {violation}") from None
+
+
+def sample_on_disk(
+    seed: int, number: int, directory: Path, *, through_botocore: bool
+) -> int:
+    """Run schedules on disk stores, a new table for each; return how many."""
+    clock = FakeClock()
+    caller: Caller = ThroughBotocore(CLIENTS) if through_botocore else Direct()
+    tables = count()
+    with disk_backend(clock, directory, CLIENTS) as backend:
+        for each_seed in range(seed, seed + number):
+            choose = random.Random(each_seed)
+            program = random_program(choose)
+            clock.advance(2 * 3600.0)  # whatever the last one left is over
+            table = f"t{next(tables)}"
+            with_seed(
+                each_seed,
+                program,
+                lambda program=program, table=table, choose=choose: sample(  # type: ignore[misc]  # defaults
+                    program.start_on(clock, backend, caller, table), choose
+                ),
+            )
+    return number

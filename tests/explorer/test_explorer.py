@@ -1,0 +1,167 @@
+"""No schedule breaks a promise, and the explorer can tell when one does."""
+
+import contextlib
+import logging
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.explorer.explore import Explored, endings, explore, follow, sample
+from tests.explorer.mutations import MUTATIONS, Mutation
+from tests.explorer.programs import Program, programs
+from tests.explorer.samples import sample_in_memory, sample_on_disk
+from tests.explorer.world import Violation
+
+SEED = 20_261_125
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)  # failures are meant
+    yield
+    logging.disable(logging.NOTSET)
+
+
+# --- that no promise is broken -------------------------------------------------------
+
+
+def test_no_schedule_of_two_operations_and_a_fault_breaks_a_promise() -> None:
+    total = Explored()
+    for program in programs(2, moves=0):
+        total += explore(program)
+    print(total)
+    assert total.schedules > 50_000
+
+
+def test_no_schedule_of_two_operations_while_time_moves_breaks_a_promise() -> None:
+    total = Explored()
+    for program in programs(2, faults=0):
+        total += explore(program)
+    print(total)
+    assert total.schedules > 30_000
+
+
+def test_no_schedule_of_two_operations_on_an_empty_store_breaks_a_promise() -> None:
+    total = Explored()
+    for program in programs(2, faults=0, moves=0, warm=False):
+        total += explore(program)
+    print(total)
+    assert total.schedules > 5_000
+
+
+LARGER = [
+    Program(("get", "update"), (0, 1)),
+    Program(("query by range", "unanswered update"), (0, 1)),
+    Program(("get", "query", "update"), (0, 1, 1), moves=0),
+    Program(("get", "update", "put"), (0, 1, 2), moves=0),
+    Program(("get", "update", "unanswered update", "query"), (0, 1, 2, 0), 0, 0),
+]
+
+
+@pytest.mark.parametrize("program", LARGER, ids=str)
+def test_no_schedule_of_a_larger_program_breaks_a_promise(program: Program) -> None:
+    total = explore(program)
+    print(total)
+    assert total.schedules > 5_000
+
+
+BY_WORD = [
+    (("get", "update"), (0, 1)),
+    (("query", "delete"), (0, 1)),
+    (("get", "put"), (0, 0)),
+    (("update", "update"), (0, 1)),
+]
+
+
+@pytest.mark.parametrize(("operations", "clients"), BY_WORD)
+def test_no_order_of_words_in_memory_breaks_a_promise(
+    operations: tuple[str, ...], clients: tuple[int, ...]
+) -> None:
+    total = explore(Program(operations, clients, faults=0, moves=0), by_word=True)
+    print(total)
+    assert total.schedules > 100_000
+
+
+def test_no_sampled_schedule_of_a_larger_program_breaks_a_promise() -> None:
+    for seed in range(SEED, SEED + 5_000):
+        sample_in_memory(seed)
+
+
+@pytest.mark.parametrize("through_botocore", [False, True])
+def test_no_sampled_schedule_on_disk_breaks_a_promise(
+    tmp_path: Path, *, through_botocore: bool
+) -> None:
+    number = sample_on_disk(SEED, 300, tmp_path, through_botocore=through_botocore)
+    assert number == 300
+
+
+# --- that it would be seen -----------------------------------------------------------
+
+
+def show(mutation: Mutation) -> None:
+    """Run what shows a mutation."""
+    if mutation.schedule:
+        run = mutation.program.start()
+        follow(run, mutation.schedule)
+        run.conclude()
+    else:
+        explore(mutation.program, by_word=mutation.by_word)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_protocol_with_a_fault_is_caught(
+    mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        mutation.patch(patch)
+        with pytest.raises(Violation) as caught:
+            show(mutation)
+    print(f"{mutation.name}: {type(caught.value).__name__}: {caught.value}")
+    with contextlib.suppress(ValueError):  # it goes another way
+        show(mutation)  # without it nothing is broken
+
+
+# --- that nothing is left out --------------------------------------------------------
+
+COMPARED = [
+    Program(("get", "update"), (0, 1), moves=0),
+    Program(("query", "unanswered update"), (0, 1), faults=0),
+    Program(("get", "put"), (0, 0), moves=0, warm=False),
+    Program(("get", "delete"), (0, 0), moves=0),
+]
+
+
+@pytest.mark.parametrize("program", COMPARED, ids=str)
+def test_as_many_schedules_are_counted_as_there_are(program: Program) -> None:
+    _, number = endings(program, most=100_000)
+    assert explore(program).schedules == number
+
+
+@pytest.mark.parametrize("program", COMPARED, ids=str)
+def test_random_schedules_end_in_states_that_running_each_by_itself_knows(
+    program: Program,
+) -> None:
+    known, _ = endings(program, most=100_000)
+    choose = random.Random(SEED)
+    for _ in range(200):
+        run = program.start()
+        while choices := run.choices():
+            run.take(choices[choose.randrange(len(choices))])
+        assert run.state() in known
+
+
+def test_a_schedule_is_the_same_whenever_it_runs() -> None:
+    traces = set()
+    for _ in range(3):
+        run = Program(("get", "update", "put"), (0, 1, 2)).start()
+        sample(run, random.Random(SEED))
+        traces.add((tuple(run.world.trace), run.state()))
+    assert len(traces) == 1
+
+
+def test_a_schedule_that_cannot_be_is_refused() -> None:
+    run = Program(("get", "update"), (0, 1)).start()
+    with pytest.raises(ValueError, match="is not among"):
+        follow(run, ["client 1 update: the server commits"])
