@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import boto3
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from greenlet import getcurrent, greenlet
@@ -135,7 +136,9 @@ class _Client:
             status, body = _HTTP_ERROR, {"__type": kind, "message": "no"}
         except NoAnswer as error:
             raise ReadTimeoutError(endpoint_url=request.url) from error
-        return AWSResponse(request.url, status, {}, _Body(json.dumps(body).encode()))
+        return AWSResponse(
+            request.url, status, HTTPHeaders(), _Body(json.dumps(body).encode())
+        )
 
 
 class _Body:

@@ -29,11 +29,11 @@ class Explored:
     states: int = 0
     turns: int = 0
 
-    def __iadd__(self, other: "Explored") -> "Explored":
+    def add(self, other: "Explored") -> None:
+        """Count what was tried elsewhere, too."""
         self.schedules += other.schedules
         self.states += other.states
         self.turns += other.turns
-        return self
 
 
 def explore(program: Program, *, by_word: bool = False) -> Explored:

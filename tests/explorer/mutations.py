@@ -14,7 +14,7 @@ import pytest
 from botocache import _cache, _coherence, _plan
 from botocache._cache import Cache, ReadTicket, WriteTicket
 from botocache._coherence import Mark, TagState
-from botocache._keys import Tag
+from botocache._keys import Tag, item_tag, tag_digest
 from botocache._undelivered import Undelivered
 from botocache.stores import slots
 from botocache.stores.memory import MemoryStore
@@ -96,7 +96,7 @@ _item_tags = _plan.item_tags
 
 def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
     """Evict the item alone, as who keys a cache by items does."""
-    return [_plan.item_tag(table, key)]
+    return [item_tag(table, key)]
 
 
 # --- snapshots ---------------------------------------------------------------------
@@ -106,14 +106,14 @@ _finish_read = Cache._finish_read
 
 def _snapshot_afterwards(cache: Cache, ticket: ReadTicket, answer: Any) -> None:
     """Take the snapshot when the answer is there."""
-    tags = tuple(map(_cache.tag_digest, ticket.read.tags))
+    tags = tuple(map(tag_digest, ticket.read.tags))
     loaded = cache._store.load(ticket.key, tags)
     _finish_read(cache, ticket._replace(loaded=loaded), answer)
 
 
 def _mint_at_fill(cache: Cache, ticket: ReadTicket, answer: Any) -> None:
     """Take for a missing generation the one that there is at the fill."""
-    tags = tuple(map(_cache.tag_digest, ticket.read.tags))
+    tags = tuple(map(tag_digest, ticket.read.tags))
     now = cache._store.load(ticket.key, tags).snapshot
     snapshot = tuple(
         [seen or found for seen, found in zip(ticket.loaded.snapshot, now, strict=True)]
@@ -160,7 +160,7 @@ def _no_settling(
     return _coherence.next_held_until(found, now, hold_off, since)
 
 
-# --- generations -----------------------------------------------------------------------
+# --- generations -------------------------------------------------------------------
 
 
 def _starts_counting_again(backend: backends.MemoryBackend) -> bool:

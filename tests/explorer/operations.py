@@ -104,7 +104,7 @@ class Operation:
             state = ["under way", is_old, *self._actor.history]
         return state + self._request.state(self._world.eyes())
 
-    # --- the code that runs in turns ---------------------------------------------------
+    # --- the code that runs in turns -------------------------------------------------
 
     def _read(self) -> None:
         world, kind = self._world, self._kind
@@ -166,7 +166,7 @@ class Operation:
             raise NoAnswer
         return {}
 
-    # --- a write at the server ---------------------------------------------------------
+    # --- a write at the server -------------------------------------------------------
 
     def _commit(self) -> None:
         world = self._world

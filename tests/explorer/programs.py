@@ -95,8 +95,8 @@ def _template() -> tuple[World, MemoryBackend]:
 def _make_warm(world: World, backend: MemoryBackend) -> None:
     warm, warm_backend = _template()
     backend.copy_from(warm_backend)
-    for cache in world.caches:
-        cache._schemas._known.update(warm.caches[0]._schemas._known)
+    for other in world.caches:
+        other._schemas._known.update(warm.caches[0]._schemas._known)
 
 
 class Run:
@@ -184,7 +184,7 @@ class Run:
 
 
 def groupings(number: int, most: int) -> Iterator[tuple[int, ...]]:
-    """Yield each way to give operations to clients, no two that differ by names only."""
+    """Yield each way to give operations to clients; their names make no difference."""
 
     def extend(clients: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         if len(clients) == number:

@@ -64,7 +64,7 @@ def sample_on_disk(
             with_seed(
                 each_seed,
                 program,
-                lambda program=program, table=table, choose=choose: sample(  # type: ignore[misc]  # defaults
+                lambda program=program, table=table, choose=choose: sample(
                     program.start_on(clock, backend, caller, table), choose
                 ),
             )

@@ -30,7 +30,7 @@ def _quiet() -> Iterator[None]:
 def test_no_schedule_of_two_operations_and_a_fault_breaks_a_promise() -> None:
     total = Explored()
     for program in programs(2, moves=0):
-        total += explore(program)
+        total.add(explore(program))
     print(total)
     assert total.schedules > 50_000
 
@@ -38,7 +38,7 @@ def test_no_schedule_of_two_operations_and_a_fault_breaks_a_promise() -> None:
 def test_no_schedule_of_two_operations_while_time_moves_breaks_a_promise() -> None:
     total = Explored()
     for program in programs(2, faults=0):
-        total += explore(program)
+        total.add(explore(program))
     print(total)
     assert total.schedules > 30_000
 
@@ -46,7 +46,7 @@ def test_no_schedule_of_two_operations_while_time_moves_breaks_a_promise() -> No
 def test_no_schedule_of_two_operations_on_an_empty_store_breaks_a_promise() -> None:
     total = Explored()
     for program in programs(2, faults=0, moves=0, warm=False):
-        total += explore(program)
+        total.add(explore(program))
     print(total)
     assert total.schedules > 5_000
 

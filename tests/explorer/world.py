@@ -254,7 +254,7 @@ class World:
                 store.has_lost = True
 
     def is_exempt(self, client: int) -> bool:
-        """Tell whether some other process has, or had, evictions that it could not do."""
+        """Tell whether another process has or had evictions that it could not do."""
         return self.has_lost_evictions or any(
             len(cache._undelivered)
             for other, cache in enumerate(self.caches)

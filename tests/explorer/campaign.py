@@ -1,0 +1,128 @@
+"""Exploring for a given time, on all processors.
+
+Programs are taken in the order of the tiers; what was not reached in time is said.
+"""
+
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import combinations_with_replacement
+from typing import Any
+
+from tests.explorer.explore import Explored, explore
+from tests.explorer.programs import Program, programs
+from tests.explorer.samples import sample_in_memory
+from tests.explorer.world import Violation
+
+_ON_ONE_ITEM = ("get", "update", "put", "refused update", "unanswered update")
+BATCH = 500
+"""Random schedules in one piece of work."""
+
+
+def tiers() -> Iterator[tuple[str, list[Program]]]:
+    """Yield what is explored, the small first."""
+    yield "two operations, a fault, warm", list(programs(2, moves=0))
+    yield "two operations, time moves, warm", list(programs(2, faults=0))
+    yield "two operations, cold", list(programs(2, faults=0, moves=0, warm=False))
+    yield "two operations, a fault, time moves", list(programs(2))
+    yield "two operations, a fault, cold", list(programs(2, moves=0, warm=False))
+    three = [
+        operations
+        for operations in combinations_with_replacement(_ON_ONE_ITEM, 3)
+        if set(operations) != {"get"}
+    ]
+    yield (
+        "three on one item and a query, three clients",
+        [Program((*o, "query"), (0, 1, 2, 0), faults=0, moves=0) for o in three],
+    )
+    yield (
+        "three on one item, a fault, three clients",
+        [Program(o, (0, 1, 2), moves=0) for o in three],
+    )
+    yield (
+        "three on one item, a fault, two of them by one client",
+        [Program(o, c, moves=0) for o in three for c in ((0, 0, 1), (0, 1, 1))],
+    )
+    yield (
+        "three on one item and a query, a fault, three clients",
+        [Program((*o, "query"), (0, 1, 2, 0), moves=0) for o in three],
+    )
+
+
+def explore_one(program: Program) -> Explored | str:
+    """Return what was tried, or the violation."""
+    try:
+        return explore(program)
+    except Violation as violation:
+        return f"{program}: {type(violation).__name__}: {violation}"
+
+
+def sample_some(seed: int) -> Explored | str:
+    """Run a batch of random schedules."""
+    try:
+        for number in range(BATCH):
+            sample_in_memory(seed + number)
+    except Violation as violation:
+        return f"{type(violation).__name__}: {violation}"
+    return Explored(schedules=BATCH)
+
+
+def run(
+    pool: ProcessPoolExecutor,
+    work: Callable[[Any], Explored | str],
+    items: Iterable[Any],
+    deadline: float,
+) -> tuple[int, Explored]:
+    """Do the work for one item after the other until the deadline.
+
+    Return for how many, and what it came to. Exits at the first violation.
+    """
+    total, done = Explored(), 0
+    waiting: set[Future[Explored | str]] = set()
+    todo = iter(items)
+    while True:
+        while len(waiting) < 2 * (os.cpu_count() or 1) and time.monotonic() < deadline:
+            item = next(todo, None)
+            if item is None:
+                break
+            waiting.add(pool.submit(work, item))
+        if not waiting:
+            return done, total
+        finished, waiting = wait(
+            waiting, max(0.0, deadline - time.monotonic()), FIRST_COMPLETED
+        )
+        if not finished:  # time is over; what has begun is not counted
+            for future in waiting:
+                future.cancel()
+            return done, total
+        for future in finished:
+            result = future.result()
+            if isinstance(result, str):
+                print(result)
+                sys.stdout.flush()
+                os._exit(1)
+            total.add(result)
+            done += 1
+
+
+@contextmanager
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Yield as many processes as there are processors; they end with the context."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(mp_context=context, initializer=_be_quiet)
+    try:
+        yield pool
+    finally:
+        started = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in started:  # they may be in the midst of a large program
+            process.kill()
+
+
+def _be_quiet() -> None:
+    logging.disable(logging.CRITICAL)  # failures are meant
