@@ -11,7 +11,8 @@ WHEEL  := .venv-wheel
 # The oldest boto3 that is supported; pyproject.toml says the same of botocore.
 OLDEST_BOTO3 := 1.35.68
 
-.PHONY: help demo test lint types wheel-test oldest-test bench bench-quick format clean
+.PHONY: help demo test lint types wheel-test oldest-test explore soak bench bench-quick
+.PHONY: format clean
 
 help:           ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -41,6 +42,12 @@ wheel-test:     ## the built wheel and the quickstart, in an environment of thei
 
 oldest-test: $(OLDEST)/.ready  ## the tests against the oldest boto3
 	$(OLDEST)/bin/python -m pytest -n 2 -q tests/unit tests/integration
+
+explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=10 SEED=...
+	$(BIN)/python -m tests.explorer --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+soak: $(VENV)/.ready  ## real processes that are killed and stopped; SECONDS=300 SEED=...
+	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks.hooks
