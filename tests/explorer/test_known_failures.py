@@ -122,9 +122,9 @@ def test_ndb_649_losing_the_whole_cache_during_a_write_costs_misses_only(
 
 
 def test_ndb_84_a_read_from_before_a_write_never_becomes_an_entry_that_counts() -> None:
-    """GoogleCloudPlatform/datastore-ndb-python #84: the lock that is read back as one's
-    own was the writer's, and the writer's delete fails.
+    """GoogleCloudPlatform/datastore-ndb-python #84: a lock read back as one's own.
 
+    It was the writer's, whose delete then fails, and the old value is set.
     Ours compares what was current before the read with what is current at a hit.
     """
     play(
@@ -167,9 +167,9 @@ def test_aws_dax_a_query_shows_the_write_that_came_before_it() -> None:
 
 
 def test_facebook_a_stale_set_after_a_fresh_one_is_not_served() -> None:
-    """ "Scaling Memcache at Facebook", 3.2.1: a slow reader sets what it read long ago,
-    over what a fast one has set since. Their lease is our snapshot.
+    """Scaling Memcache at Facebook, 3.2.1: a slow reader sets what it read long ago.
 
+    It does so over what a fast one has set since. Their lease is our snapshot.
     The fresh entry is overwritten, which costs a miss.
     """
     fast = "client 2 get"
@@ -183,9 +183,9 @@ def test_facebook_a_stale_set_after_a_fresh_one_is_not_served() -> None:
 
 
 def test_facebook_a_replica_that_lags_is_not_remembered() -> None:
-    """ "Scaling Memcache at Facebook", 5: after a write a replica still has the old value;
-    a remote marker says so, until another writer's replication removes it.
+    """Scaling Memcache at Facebook, 5: after a write a replica has the old value.
 
+    A remote marker says so, until another writer's replication removes it.
     Ours holds off filling for as long as a replica may lag, and no writer shortens
     what another one needs.
     """
@@ -199,9 +199,9 @@ def test_facebook_a_replica_that_lags_is_not_remembered() -> None:
 
 
 def test_facebook_a_value_from_elsewhere_is_not_added_during_the_hold_off() -> None:
-    """ "Scaling Memcache at Facebook", 4.3: a cold cluster is filled from a warm one, whose
-    delete has not arrived; two seconds of hold-off, which a late delete outlasts.
+    """Scaling Memcache at Facebook, 4.3: a cold cluster is filled from a warm one.
 
+    The delete is late there, and outlasts the two seconds of hold-off.
     Ours does not rest on the hold-off alone: a write that takes longer than its window
     evicts what was filled meanwhile when it ends.
     """
@@ -216,9 +216,9 @@ def test_facebook_a_value_from_elsewhere_is_not_added_during_the_hold_off() -> N
 
 
 def test_hibernate_losing_the_timestamps_makes_nothing_current_again() -> None:
-    """Hibernate's UpdateTimestampsCache: a table without a timestamp counts as unchanged,
-    so evicting that region brings old query results back.
+    """Hibernate's UpdateTimestampsCache: no timestamp of a table, no change of it.
 
+    So evicting that region brings old query results back.
     With us missing never means unchanged: what replaces a generation is in no entry.
     """
     run = play(
@@ -259,9 +259,9 @@ def test_cacheops_478_a_missing_item_is_not_remembered_over_its_creation() -> No
 
 
 def test_symfony_43301_a_lost_version_does_not_begin_at_zero_again() -> None:
-    """symfony/symfony #43301: a tag's version is evicted, and reads as the first one,
-    under which the entry had been stored.
+    """symfony/symfony #43301: a tag's version is evicted, and reads as the first one.
 
+    An entry that had been stored under the first one is valid again.
     A generation is random: the one that an entry of before the write has is gone.
     """
     play(
