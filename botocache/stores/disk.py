@@ -229,7 +229,7 @@ class DiskStore:
         if entries is not None:
             with contextlib.suppress(EntryFileError):
                 entries.close()
-        if not error.is_busy:
+        if not error.is_busy and _can_open_files():
             shutil.rmtree(self.directory / "entries", ignore_errors=True)
 
     def _reset(self) -> None:
@@ -263,6 +263,15 @@ def make_private(directory: Path) -> None:
         raise StoreError(f"{directory} belongs to another user")
     if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
         directory.chmod(stat.S_IRWXU)
+
+
+def _can_open_files() -> bool:
+    """Tell whether a file that cannot be opened is to blame for it itself."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:  # no descriptors are left
+        return False
+    return True
 
 
 _left_to_parent: list[EntryFile | None] = []

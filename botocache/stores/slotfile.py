@@ -32,6 +32,7 @@ holder was stopped (SIGSTOP, a frozen container), and nobody should wait for tha
 _MAGIC = b"botocache slots\x01"
 _HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
 _HEADER_SIZE = 64
+_ORIGIN_WORD = 5
 _TEMPORARY = "new-"
 _SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
 
@@ -65,6 +66,7 @@ class SlotFile:
             mapped = mmap.mmap(fd, _SIZE)
         except ValueError as error:  # it shrank meanwhile
             raise StoreError(f"cannot map the generation table: {error}") from error
+        self._header = memoryview(mapped)[:_HEADER_SIZE].cast("Q")
         self.slots = Slots(
             memoryview(mapped)[_HEADER_SIZE:],
             origin_generation=self.origin_generation,
@@ -83,13 +85,18 @@ class SlotFile:
         """Tell whether the path still names this file, whole.
 
         Asked before every use (about 1 µs): processes that map different files would
-        not see each other's evictions, and touching a truncated one is a SIGBUS.
+        not see each other's evictions, and touching a truncated one is a SIGBUS. One
+        overwritten in place would bring old generations back: its header tells that.
         """
         try:
             status = os.stat(self._path)  # noqa: PTH116 - Path.stat takes twice as long
         except OSError:
             return False
-        return (status.st_dev, status.st_ino, status.st_size) == self._identity
+        identity = (status.st_dev, status.st_ino, status.st_size)
+        return (
+            identity == self._identity
+            and self._header[_ORIGIN_WORD] == self.origin_generation
+        )
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -12,7 +12,10 @@ new world. A schedule is the list of numbers that were chosen.
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
+
+import msgspec
 
 from tests.explorer.programs import Program, Run
 
@@ -41,7 +44,7 @@ def explore(program: Program, *, by_word: bool = False) -> Explored:
     if program.moves > 1:
         raise ValueError("states are compared by eyes that expect time to move once")
     explored = Explored()
-    schedules_from: dict[tuple[Any, ...], int] = {}
+    schedules_from: dict[bytes, int] = {}
 
     def replay(path: list[int]) -> Run:
         run = program.start(by_word=by_word)
@@ -51,7 +54,7 @@ def explore(program: Program, *, by_word: bool = False) -> Explored:
         return run
 
     def visit(run: Run, path: list[int]) -> int:
-        state = run.state()
+        state = digest(run.state())  # there are millions
         if state in schedules_from:
             return schedules_from[state]
         number = len(run.choices())
@@ -69,6 +72,11 @@ def explore(program: Program, *, by_word: bool = False) -> Explored:
     explored.schedules = visit(replay([]), [])
     explored.states = len(schedules_from)
     return explored
+
+
+def digest(state: tuple[Any, ...]) -> bytes:
+    """Return 16 bytes that no two states share."""
+    return blake2b(msgspec.msgpack.encode(state), digest_size=16).digest()
 
 
 def endings(program: Program, most: int) -> tuple[set[Any], int]:

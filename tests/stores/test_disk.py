@@ -1,6 +1,7 @@
 """The disk store: its directory, its forks, and how its two halves fail apart."""
 
 import contextlib
+import errno
 import gc
 import os
 import random
@@ -750,6 +751,37 @@ def test_a_damaged_entry_costs_one_load_and_no_other_entry(
         store.load(KEY, [A])
     assert store.load(KEY, [A]).entry is None
     assert store.load(OTHER_KEY, [A]).entry == b"other"
+
+
+def test_a_process_without_file_descriptors_leaves_the_others_their_entries(
+    store: DiskStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.fill(KEY, b"entry", TTL)
+    another = DiskStore(store.directory.parents[1], clock=clock)
+    another.evict([A], 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", no_descriptors)
+        patch.setattr(disk, "os", NoDescriptors())
+        assert another.load(KEY, [A]).entry is None
+    assert store.load(KEY, [A]).entry == b"entry"
+    clock.advance(disk.PAUSE)
+    assert another.load(KEY, [A]).entry == b"entry"
+    another.close()
+
+
+def no_descriptors(*_: object, **__: object) -> None:
+    """Fail as SQLite does."""
+    raise sqlite3.OperationalError("unable to open database file")
+
+
+class NoDescriptors:
+    """The module os of a process that has no file descriptors left."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def open(self, *_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
 
 
 def test_a_locked_database_costs_a_pause_and_no_entry(
