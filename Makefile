@@ -43,8 +43,8 @@ wheel-test:     ## the built wheel and the quickstart, in an environment of thei
 oldest-test: $(OLDEST)/.ready  ## the tests against the oldest boto3
 	$(OLDEST)/bin/python -m pytest -n 2 -q tests/unit tests/integration
 
-explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=10 SEED=...
-	$(BIN)/python -m tests.explorer --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=20 SEED=...
+	$(BIN)/python -m tests.explorer --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
 
 soak: $(VENV)/.ready  ## real processes that are killed and stopped; SECONDS=300 SEED=...
 	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))

@@ -24,7 +24,7 @@ from tests.explorer.explore import Explored
 def main() -> None:
     """Explore for as long as told."""
     parser = argparse.ArgumentParser(prog="python -m tests.explorer")
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     start = time.monotonic()
