@@ -468,10 +468,18 @@ class Cache:
         *,
         is_complete: bool = True,
     ) -> bool:
-        """Learn what DynamoDB confirmed; False, and evict, when it was otherwise."""
-        if self._schemas.learn(
-            origin, table, attributes, generation, is_complete=is_complete
-        ):
+        """Learn what DynamoDB confirmed; False, and evict, when it was otherwise.
+
+        False too when the store could not say how it was.
+        """
+        try:
+            is_as_known = self._schemas.learn(
+                origin, table, attributes, generation, is_complete=is_complete
+            )
+        except Exception as error:  # noqa: BLE001 - as ever
+            self._report("learn_failed", "key attributes are learned later", error)
+            return False
+        if is_as_known:
             return True
         self._evict_now((tag_digest(table_tag(table)),))
         return False
@@ -500,7 +508,17 @@ class Cache:
         """Evict, or remember that it is to be done."""
         try:
             return self._store.evict(tags, hold_off, watch=watch, since=since)
+        except StoreLostError as error:
+            self._report("evict_failed", "everything is evicted instead", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the tags must be remembered
+            self._remember(tags, error)
+            return None
+        # A process that is new to the store may have filled it during this write, and
+        # no other will evict there. The marks of what was lost mean nothing now.
+        self._deliver()
+        try:
+            return self._store.evict(tags, hold_off, watch=watch)
+        except Exception as error:  # noqa: BLE001 - as above
             self._remember(tags, error)
             return None
 
@@ -522,11 +540,14 @@ class Cache:
         self._failures.report(kind, consequence, error)
 
     def _is_undelivered(self, tags: tuple[bytes, ...]) -> bool:
+        self._deliver()
+        return self._undelivered.concerns(tags)
+
+    def _deliver(self) -> None:
         try:
             self._undelivered.deliver()
         except Exception as error:  # noqa: BLE001 - as ever
             self._report("evict_failed", "it is retried", error)
-        return self._undelivered.concerns(tags)
 
     def _policy(self, table: str) -> TablePolicy:
         policy = self._policies.get(table)

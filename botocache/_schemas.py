@@ -123,10 +123,10 @@ class Schemas:
         self, origin: str, table: str, attributes: KeyAttributes, generation: int
     ) -> None:
         now = self._store.now()
+        self._remember(origin, table, attributes, generation, now)
         body = {"attributes": sorted(attributes)}
         entry = _codec.encode(body, (generation,), now, now + TTL)
         self._store.fill(schema_key(origin, table), entry, TTL)
-        self._remember(origin, table, attributes, generation, now)
 
     def _remember(
         self,

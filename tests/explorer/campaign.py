@@ -20,7 +20,7 @@ from tests.explorer.samples import sample_in_memory
 from tests.explorer.world import Violation
 
 _ON_ONE_ITEM = ("get", "update", "refused update", "unanswered update")
-"""What differs in the protocol, where put and delete are updates once keys are known."""
+"""What differs in the protocol; put and delete are updates, once keys are known."""
 
 BATCH = 500
 """Random schedules in one piece of work."""

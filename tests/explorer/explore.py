@@ -56,6 +56,7 @@ def explore(program: Program, *, by_word: bool = False) -> Explored:
     def visit(run: Run, path: list[int]) -> int:
         state = digest(run.state())  # there are millions
         if state in schedules_from:
+            run.stop()  # greenlets that nobody ends are never freed
             return schedules_from[state]
         number = len(run.choices())
         schedules = 0 if number else 1

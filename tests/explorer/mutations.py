@@ -5,7 +5,7 @@ whose schedules is one that breaks a promise under it; without it the program pa
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 
 from botocache import _cache, _coherence, _plan
 from botocache._cache import Cache, ReadTicket, WriteTicket
-from botocache._coherence import Mark, TagState
+from botocache._coherence import Eviction, Mark, TagState
+from botocache._errors import StoreError
 from botocache._keys import Tag, item_tag, tag_digest
 from botocache._undelivered import Undelivered
 from botocache.stores import slots
@@ -69,6 +70,21 @@ def _keeps_the_second(
     if hold_off == SETTINGS.write_window:
         return None
     return _evict(cache, tags, hold_off, *rest, **more)
+
+
+def _remembers_after_a_loss(
+    cache: Cache,
+    tags: tuple[bytes, ...],
+    hold_off: float,
+    watch: Sequence[bytes] = (),
+    since: Eviction | None = None,
+) -> Eviction | None:
+    """Leave an eviction for later that found that generations were lost."""
+    try:
+        return cache._store.evict(tags, hold_off, watch=watch, since=since)
+    except StoreError as error:
+        cache._remember(tags, error)
+        return None
 
 
 def _finishes_successes_only(
@@ -304,7 +320,26 @@ MUTATIONS = [
     Mutation(
         "a loss of generations that nobody minds",
         _replace(_cache, "StoreLostError", ()),
-        Program(("get", "get", "update"), (0, 0, 1), moves=0),
+        Program(("query", "consistent get", "get", "update"), (0, 0, 0, 1), moves=0),
+        schedule=(
+            "client 0 query: load",
+            f"{UPDATE}: evict",
+            f"{UPDATE}: the server commits",
+            f"{UPDATE}: evict",
+            "all generations are lost",
+            "client 0 consistent get: load",
+            "client 0 consistent get: the server reads version 2",
+            f"{GET}: load",
+            f"{GET}: the server reads version 1",
+            f"{GET}: load",
+            f"{GET}: fill",
+            f"{GET}: fill",
+        ),
+    ),
+    Mutation(
+        "an eviction that is left for later after a loss",
+        _replace(Cache, "_evict", _remembers_after_a_loss),
+        Program(("get", "update"), (0, 1), moves=0),
     ),
     Mutation(
         "evicting the partition of the hash key only",
@@ -333,7 +368,16 @@ MUTATIONS = [
     Mutation(
         "an eviction that failed and is forgotten",
         _replace(Undelivered, "add", lambda *_: None),
-        Program(("get", "update"), (0, 0), moves=0),
+        Program(("get", "update"), (0, 0)),
+        schedule=(
+            "client 0 update: evict",
+            "5.1 s pass",
+            f"{GET}: load",
+            f"{GET}: the server reads version 1",
+            f"{GET}: fill",
+            "client 0 update: the server commits",
+            "client 0 update: evict fails",
+        ),
     ),
     Mutation(
         "the hold-off looked at before the generation",

@@ -90,7 +90,7 @@ class Operation:
             return
         if not request.version:
             request.is_late = True
-        elif world.clock() + SETTINGS.settle > self._deadline():
+        elif world.newcomers or world.clock() + SETTINGS.settle > self._deadline():
             world.has_uncovered_commit = True
         else:
             world.complete(self.client, request.version)
@@ -122,7 +122,8 @@ class Operation:
     def _serve(self) -> dict[str, Any]:
         """Answer the read."""
         server = self._world.server
-        consistent = self._kind.is_consistent
+        is_newcomer = self.client in self._world.newcomers
+        consistent = self._kind.is_consistent or is_newcomer
 
         def readable() -> list[Offer]:
             return [
@@ -180,10 +181,10 @@ class Operation:
         return self._request.sent_at + SETTINGS.write_window
 
     def _may_still_land(self) -> bool:
-        return (
-            self.is_under_way
-            or self._world.clock() + SETTINGS.settle < self._deadline()
-        )
+        if self.is_under_way:
+            return True
+        is_in_time = self._world.clock() + SETTINGS.settle < self._deadline()
+        return is_in_time and not self._world.newcomers
 
     def _land(self) -> None:
         self._request.is_late = False

@@ -30,9 +30,10 @@ def _quiet() -> Iterator[None]:
 def test_no_schedule_of_two_operations_and_a_fault_breaks_a_promise() -> None:
     total = Explored()
     for program in programs(2, moves=0):
-        total.add(explore(program))
+        if program.clients == (0, 1):  # the others are for `make explore`
+            total.add(explore(program))
     print(total)
-    assert total.schedules > 50_000
+    assert total.schedules > 20_000
 
 
 def test_no_schedule_of_two_operations_while_time_moves_breaks_a_promise() -> None:
@@ -55,7 +56,6 @@ LARGER = [
     Program(("get", "update"), (0, 1)),
     Program(("query by range", "unanswered update"), (0, 1)),
     Program(("get", "query", "update"), (0, 1, 1), moves=0),
-    Program(("get", "update", "put"), (0, 1, 2), moves=0),
     Program(("get", "update", "unanswered update", "query"), (0, 1, 2, 0), 0, 0),
 ]
 
@@ -128,7 +128,7 @@ def test_a_protocol_with_a_fault_is_caught(
 COMPARED = [
     Program(("get", "update"), (0, 1), moves=0),
     Program(("query", "unanswered update"), (0, 1), faults=0),
-    Program(("get", "put"), (0, 0), moves=0, warm=False),
+    Program(("get", "put"), (0, 0), faults=0, moves=0, warm=False),
     Program(("get", "delete"), (0, 0), moves=0),
 ]
 

@@ -133,6 +133,7 @@ class ClientStore:
     def __init__(self, world: "World", client: int, store: Store) -> None:
         self.now = world.clock
         self.has_lost = False
+        self.has_begun = False
         self._world = world
         self._client = client
         self._store = store
@@ -178,17 +179,18 @@ class ClientStore:
 
     def _turn(self, verb: str) -> str:
         way: str = pause(lambda: self._world.ways(verb))
+        self.has_begun = True
         if self.has_lost:
             self.has_lost = False
             raise StoreLostError("generations were lost")
         if way == "fails":
-            self._world.faults -= 1
+            self._world.fail(verb)
             raise StoreError(f"{verb} fails")
         return way
 
     def _fail_after(self, way: str, verb: str) -> None:
         if way == "is done, but fails":
-            self._world.faults -= 1
+            self._world.fail(verb)
             raise StoreError(f"{verb} was done, but its answer was lost")
 
 
@@ -216,9 +218,11 @@ class World:
         self.moves = 0
         self.completed = 0
         self.own = [0] * clients
+        self.newcomers: set[int] = set()
         self.ended = 0
         self.has_uncovered_commit = False
         self.has_lost_evictions = False
+        self.has_failed_eviction = False
         self.trace: list[str] = []
         self._has_late_fill = False
         self._seen: list[object] = []
@@ -239,6 +243,11 @@ class World:
             offers.append((f"{verb} is done, but fails", "is done, but fails"))
         return offers
 
+    def fail(self, verb: str) -> None:
+        """Note that a verb of the store fails, as the schedule says."""
+        self.faults -= 1
+        self.has_failed_eviction |= verb == "evict"
+
     def restart(self, client: int) -> None:
         """Give a client's process, which was killed, a successor that knows nothing.
 
@@ -248,15 +257,20 @@ class World:
         self.caches[client] = Cache(self.stores[client], SETTINGS)
 
     def lose_generations(self) -> None:
-        """Lose generations and hold-offs; every process notices at its next call."""
+        """Lose generations and hold-offs; who used the store notices at the next call.
+
+        A process that is new to it does not. That no replica lags for it, and nothing
+        lands for which a hold-off was needed, is the hole that docs/coherence.md tells.
+        """
+        self.newcomers = {c for c, s in enumerate(self.stores) if not s.has_begun}
         if not self.backend.lose_generations():
             for store in self.stores:
-                store.has_lost = True
+                store.has_lost = store.has_begun
 
     def is_exempt(self, client: int) -> bool:
         """Tell whether another process has or had evictions that it could not do."""
         return self.has_lost_evictions or any(
-            len(cache._undelivered)
+            self.has_failed_eviction and len(cache._undelivered)
             for other, cache in enumerate(self.caches)
             if other != client
         )
@@ -308,9 +322,7 @@ class World:
         actor = current_actor()
         if actor is None or len(tags) < len(("everything", "table", "item")):
             return
-        if self.has_lost_evictions or any(
-            len(cache._undelivered) for cache in self.caches
-        ):
+        if self.has_lost_evictions or self.has_failed_eviction:
             return
         current = store.load(key, tags).snapshot
         if actor.ended_before < self.ended and _codec.decode(entry).snapshot == current:
@@ -334,7 +346,8 @@ class World:
         """Return what a client's process remembers, flat."""
         cache = self.caches[client]
         eyes = self.eyes()
-        state: list[Any] = [self.stores[client].has_lost]
+        store = self.stores[client]
+        state: list[Any] = [store.has_lost, store.has_begun]
         for schema in cache._schemas._known.values():
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
@@ -352,8 +365,9 @@ class World:
         state = self.backend.state(eyes)
         state += self.server.state(eyes)
         state += (self.faults, self.moves, self.completed)
-        state += (*self.own, self.has_uncovered_commit, self._has_late_fill)
-        state.append(self.has_lost_evictions)
+        state += (*self.own, *self.newcomers)
+        state += (self.has_uncovered_commit, self._has_late_fill)
+        state += (self.has_lost_evictions, self.has_failed_eviction)
         for client in range(len(self.caches)):
             state.append("client")
             state += self.cache_state(client)

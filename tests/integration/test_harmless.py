@@ -380,6 +380,18 @@ def test_a_cache_that_works_logs_nothing(
     assert [r for r in caplog.records if r.name.startswith("botocache")] == []
 
 
+def test_key_attributes_that_cannot_be_shared_are_learned_and_evict_nothing_more(
+    world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
+) -> None:
+    with flaky.failing(StoreError("entries are not open"), "fill"):
+        set_n(client, table, 1, pk="a")
+    assert cache.stats().failures == {"learn_failed": 1}
+    assert cache.stats().undelivered == 0
+    evicted = cache.stats().evicted
+    put(client, table, pk="a", n=2)
+    assert cache.stats().evicted - evicted == 3  # the item's, and not the table
+
+
 # --- damage ------------------------------------------------------------------------
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {

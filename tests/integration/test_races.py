@@ -4,6 +4,7 @@ The interleavings are forced: a handler on one client's events does what somebod
 would do at that moment.
 """
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from tests.integration.app import (
     World,
     delete,
     get,
+    new_botocore_session,
     put,
     query,
     query_index,
@@ -360,6 +362,30 @@ def test_a_writer_that_is_killed_before_its_write_ends_leaves_nothing_old(
         for _ in range(2):
             assert get(client, table, pk="a") == {"pk": "a", "n": 2}
     assert reached == {"GetItem": 1}
+
+
+def test_a_store_that_is_lost_during_a_write_leaves_nothing_old_behind_it(
+    dynamodb: DynamoDB, tmp_path: Path
+) -> None:
+    """A process that is new to the store knows of no write that is under way."""
+    outside = dynamodb.client()
+    table = dynamodb.create_table("pk:S", client=outside)
+    put(outside, table, pk="a", n=1)
+
+    def application() -> Any:
+        session = dynamodb.session(botocore_session=new_botocore_session())
+        botocache.install(session, url=DiskStore(tmp_path / "store"))
+        return dynamodb.client(session)
+
+    writer, newcomer = application(), application()
+
+    def lose_and_read() -> None:
+        shutil.rmtree(tmp_path / "store" / "v1")
+        assert get(newcomer, table, pk="a") == {"pk": "a", "n": 1}
+
+    with meanwhile(writer, "before-send.dynamodb.UpdateItem", lose_and_read):
+        set_n(writer, table, 2, pk="a")
+    assert get(newcomer, table, pk="a") == {"pk": "a", "n": 2}
 
 
 def test_a_write_in_one_process_is_seen_by_the_next_read_in_another(

@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 
 REGION = "us-east-1"
-_PROGRAM = Path(__file__).with_name("moto_server.py")
+_ROOT = Path(__file__).parents[2]
 _numbers = count()
 
 
@@ -86,10 +86,13 @@ class DynamoDB:
 
 
 @contextmanager
-def running_dynamodb() -> Iterator[DynamoDB]:
-    """Run a server for as long as the context lasts."""
+def running_dynamodb(
+    program: str = "tests.support.moto_server",
+) -> Iterator[DynamoDB]:
+    """Run a server for as long as the context lasts. program: a module of the tests."""
     with subprocess.Popen(
-        [sys.executable, str(_PROGRAM)],
+        [sys.executable, "-m", program],
+        cwd=_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -39,10 +39,14 @@ class Counting:
         return self._app(environ, start)
 
 
-def main() -> None:
+def new_app() -> Counting:
+    """Return moto, with nothing in it."""
+    return Counting(DomainDispatcherApplication(create_backend_app))
+
+
+def serve(app: Callable[..., Iterable[bytes]]) -> None:
     """Serve until standard input ends."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app = Counting(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_KeepAlive)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"port": server.port}), flush=True)
@@ -50,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(new_app())

@@ -1,0 +1,31 @@
+"""`python -m tests.soak --seconds 300 --seed 7`: fails if it shows a problem."""
+
+import argparse
+import random
+import sys
+
+from tests.soak.mutants import MUTANTS
+from tests.soak.soak import soak
+
+_MOST_SHOWN = 20
+
+
+def main() -> int:
+    """Run a soak, and say what it showed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--settle", type=float, default=0.02)
+    parser.add_argument("--mutant", choices=MUTANTS, default="")
+    asked = parser.parse_args()
+    print(f"seed: {asked.seed}", flush=True)
+    report = soak(asked.seconds, asked.seed, mutant=asked.mutant, settle=asked.settle)
+    print(report)
+    problems = report.problems()
+    for problem in problems[:_MOST_SHOWN]:
+        print(problem)
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Caches that lack a rule of the protocol. A soak of each must find a violation."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from botocache._cache import Cache, ReadTicket
+from botocache._coherence import Eviction, Mark
+from botocache._keys import tag_digest
+from botocache.stores.disk import DiskStore
+from botocache.stores.slotfile import SlotFile
+
+
+def _evict_nothing() -> None:
+    """No write evicts."""
+
+    def evict(
+        self: DiskStore,
+        tags: Sequence[bytes],
+        *_: Any,
+        watch: Sequence[bytes] = (),
+        **__: Any,
+    ) -> Eviction:
+        slots = self._table().slots
+        marks = tuple(Mark(generation, 0.0) for generation in slots.generations(tags))
+        return Eviction(marks, slots.generations(watch))
+
+    DiskStore.evict = evict  # type: ignore[method-assign]  # on purpose
+
+
+def _evict_before_only() -> None:
+    """A write evicts before it is sent, not after it, and holds nothing off."""
+    evict = DiskStore.evict
+
+    def evict_once(
+        self: DiskStore, tags: Sequence[bytes], hold_off: float, **options: Any
+    ) -> Eviction:
+        return evict(self, tags, 0.0, **options)
+
+    DiskStore.evict = evict_once  # type: ignore[method-assign]  # on purpose
+    Cache._finish_write = lambda *_, **__: None  # type: ignore[method-assign]  # on purpose
+
+
+def _snapshot_afterwards() -> None:
+    """An answer is filled with the generations of afterwards, held off or not."""
+    finish_read = Cache._finish_read
+
+    def finish(self: Cache, ticket: ReadTicket, answer: dict[str, Any]) -> None:
+        tags = [tag_digest(tag) for tag in ticket.read.tags]
+        loaded = self._store.load(ticket.key, tags)._replace(held=False)
+        finish_read(self, ticket._replace(loaded=loaded), answer)
+
+    Cache._finish_read = finish  # type: ignore[method-assign]  # on purpose
+
+
+def _stay_in_removed_directory() -> None:
+    """Nobody notices that the directory was removed."""
+    SlotFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "evicts nothing": _evict_nothing,
+    "evicts before a write only": _evict_before_only,
+    "fills with the snapshot of afterwards": _snapshot_afterwards,
+    "stays in a removed directory": _stay_in_removed_directory,
+}

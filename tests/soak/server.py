@@ -1,0 +1,68 @@
+"""A program: moto's DynamoDB as tests/support has it, made right and made slow.
+
+One request is carried out at a time: moto takes no lock, and rolls a whole table back
+when a transaction is refused. Some requests take long to arrive, some answers to leave,
+so that they overlap and overtake each other. Some answers are a server error, whether
+the request was carried out or not.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tests.support.moto_server import new_app, serve
+
+_SLOW = 0.3
+"""How many requests take their time to arrive, and answers to leave."""
+
+_LONGEST = 0.02
+"""Seconds that one may take."""
+
+_FAILING = 0.003
+"""How many requests end in a server error."""
+
+
+_ERROR = b'{"__type": "InternalServerError", "message": "on purpose"}'
+
+
+class Slow:
+    """Delays, fails, and passes on one at a time."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+        self._turn = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        is_operation = "HTTP_X_AMZ_TARGET" in environ
+        fails = is_operation and random.random() < _FAILING
+        if fails and random.random() < 0.5:
+            return _server_error(start)
+        _dawdle()
+        with self._turn:
+            answer = self._app(environ, _ignored if fails else start)
+        _dawdle()
+        return _server_error(start) if fails else answer
+
+
+def _dawdle() -> None:
+    if random.random() < _SLOW:
+        time.sleep(random.uniform(0.0, _LONGEST))  # real: the network is slow
+
+
+def _ignored(*_: object) -> None:
+    """Take the status of an answer that nobody gets."""
+
+
+def _server_error(start: Any) -> Iterable[bytes]:
+    headers = [
+        ("Content-Type", "application/x-amz-json-1.0"),
+        ("Content-Length", str(len(_ERROR))),
+    ]
+    start("500 Internal Server Error", headers)
+    return [_ERROR]
+
+
+if __name__ == "__main__":
+    serve(Slow(new_app()))

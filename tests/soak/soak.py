@@ -1,0 +1,140 @@
+"""A soak from its beginning to its end, and what it showed."""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from tests.soak.calls import create_tables
+from tests.soak.checker import Violation, violations
+from tests.soak.disturbances import Disturbance, Kind, plan_disturbances, running_crew
+from tests.soak.journal import History, read_history
+from tests.soak.worker import Assignment
+from tests.support.dynamodb import running_dynamodb
+from tests.support.processes import eventually
+
+WORKERS = 4
+
+_SERVER = "tests.soak.server"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a soak showed. It failed if there are problems."""
+
+    history: History
+    disturbances: Counter[Kind]
+    violations: list[Violation]
+
+    @property
+    def hits(self) -> int:
+        return sum(read.is_hit for read in self.history.reads)
+
+    def problems(self) -> list[str]:
+        """Return what ought not to be."""
+        return [
+            *map(str, self.violations),
+            *self.history.errors,
+            *(f"{w} is no warning to expect" for w in self._unexpected_warnings()),
+        ]
+
+    def __str__(self) -> str:
+        reads, writes = self.history.reads, self.history.writes
+        lines = [
+            *_counts("reads", Counter(read.kind for read in reads)),
+            *_counts("hits", Counter(read.kind for read in reads if read.is_hit)),
+            *_counts("writes", Counter(write.kind for write in writes)),
+            *_counts("outcomes", Counter(write.outcome.value for write in writes)),
+            f"retried writes: {sum(w.retried for w in writes)}",
+            f"writes that left evictions: {sum(w.undelivered for w in writes)}",
+            *_counts("disturbances", _by_value(self.disturbances)),
+            *_counts("warnings", Counter(map(" ".join, self.history.warnings))),
+            f"errors: {len(self.history.errors)}",
+            f"violations: {len(self.violations)}",
+        ]
+        return "\n".join(lines)
+
+    def _unexpected_warnings(self) -> list[tuple[str, str]]:
+        return sorted(
+            {w for w in self.history.warnings if w[1] not in _EXPECTED_ERRORS}
+        )
+
+
+_EXPECTED_ERRORS = {
+    "StoreLostError",  # the directory was removed
+    "StoreError",  # it was, while somebody opened it; or SQLite takes long to open
+    "EntryFileError",  # SQLite was busy, or its files were removed
+}
+
+
+def soak(  # noqa: PLR0913 - all but two have defaults
+    seconds: float,
+    seed: int,
+    *,
+    mutant: str = "",
+    settle: float = 0.02,
+    disturbances: Sequence[Disturbance] | None = None,
+    ends_early: bool = False,
+) -> Report:
+    """Let workers work for some seconds, counted from when all of them do.
+
+    disturbances: what is done to them meanwhile; chosen by the seed unless given.
+    ends_early: it ends once a violation has been found.
+    """
+    if disturbances is None:
+        disturbances = plan_disturbances(seconds, WORKERS, Random(seed))
+    with tempfile.TemporaryDirectory() as place, running_dynamodb(_SERVER) as server:
+        store, journals = Path(place, "store"), Path(place, "journals")
+        store.mkdir(mode=0o700)
+        journals.mkdir()
+        assignment = Assignment(
+            name="",
+            seed=seed,
+            url=server.url,
+            tables=list(create_tables(server)),
+            directory=str(store),
+            journals=str(journals),
+            settle=settle,
+            write_window=0.5,
+            mutant=mutant,
+        )
+
+        def is_over() -> bool:
+            return ends_early and bool(violations(read_history(journals)))
+
+        _run(assignment, seconds, disturbances, is_over)
+        history = read_history(journals)
+    done = Counter(disturbance.kind for disturbance in disturbances)
+    return Report(history, done, violations(history))
+
+
+def _run(
+    assignment: Assignment,
+    seconds: float,
+    disturbances: Sequence[Disturbance],
+    is_over: Callable[[], bool],
+) -> None:
+    with running_crew(assignment, WORKERS) as crew:
+        eventually(crew.is_at_work)
+        began = time.monotonic()
+        for disturbance in disturbances:
+            _sleep_until(began + disturbance.at)
+            crew.disturb(disturbance)
+        while time.monotonic() < began + seconds and not is_over():
+            _sleep_until(min(began + seconds, time.monotonic() + 1.0))
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))  # real: the workers work
+
+
+def _counts(title: str, counts: Counter[str]) -> list[str]:
+    each = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    return [f"{title}: {counts.total()} ({each})"]
+
+
+def _by_value(counts: Counter[Kind]) -> Counter[str]:
+    return Counter({kind.value: count for kind, count in counts.items()})

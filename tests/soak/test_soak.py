@@ -1,0 +1,43 @@
+"""The promise holds among real processes, whatever is done to them.
+
+And it is found out if it does not: a cache that lacks a rule fails the same soak.
+"""
+
+import pytest
+
+from tests.soak.disturbances import Disturbance, Kind
+from tests.soak.journal import Outcome
+from tests.soak.mutants import MUTANTS
+from tests.soak.soak import soak
+from tests.soak.writes import WRITES
+
+SECONDS = 20
+LONGEST = 90
+"""Seconds after which a cache that lacks a rule has not been found out."""
+
+DISTURBED = [
+    Disturbance(1.0, Kind.CLEAR),
+    *(Disturbance(1.0, Kind.KILL, slot) for slot in range(2)),
+]
+"""Some of the workers know the directory from before it was removed, some do not."""
+
+
+def test_no_read_is_older_than_a_write_that_completed_before_it_began() -> None:
+    report = soak(SECONDS, seed=1)
+    print(report)
+    assert report.problems() == []
+    assert report.hits > len(report.history.reads) / 5
+    assert {Kind.KILL, Kind.STOP, Kind.CONTINUE, Kind.CLEAR} <= {*report.disturbances}
+    lost = {error for _, error in report.history.warnings}
+    assert "StoreLostError" in lost  # the directory was in use when it was removed
+    writes = report.history.writes
+    assert len({write.kind for write in writes}) == len(WRITES)
+    assert {Outcome.APPLIED, Outcome.REFUSED} <= {write.outcome for write in writes}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_cache_that_lacks_a_rule_is_found_out(mutant: str) -> None:
+    report = soak(
+        LONGEST, seed=1, mutant=mutant, disturbances=DISTURBED, ends_early=True
+    )
+    assert report.violations

@@ -1,0 +1,127 @@
+"""A program: a process whose threads make calls until its standard input ends.
+
+Its argument is an Assignment, as JSON. It is there to be killed.
+"""
+
+import ctypes
+import json
+import logging
+import signal
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+from botocore.config import Config
+
+import botocache
+from tests.soak.caller import Caller, Surroundings
+from tests.soak.calls import Tables
+from tests.soak.journal import Journal
+from tests.soak.mutants import MUTANTS
+from tests.support.dynamodb import DynamoDB
+
+_PAUSE = 0.003
+"""Seconds, at most, between two calls of a thread."""
+
+
+_PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl.h."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a worker does.
+
+    name: no two workers share one. url: of the server. directory: the store's, and
+    journals: where they are. mutant: the rule that the cache lacks, if any.
+    """
+
+    name: str
+    seed: int
+    url: str
+    tables: list[str]
+    directory: str
+    journals: str
+    settle: float
+    write_window: float
+    mutant: str = ""
+    threads: int = 3
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    def journal(self) -> Journal:
+        return Journal(Path(self.journals, f"{self.name}.journal"))
+
+    def install(self) -> botocache.Cache:
+        return botocache.install(
+            url=f"disk://{self.directory}",
+            settle=self.settle,
+            write_window=self.write_window,
+        )
+
+
+class WarningsTo(logging.Handler):
+    """Writes down what botocache warns of."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event, _, error, _ = record.args or ("?", "?", record.getMessage(), "?")
+        self._journal.warning(str(event), str(error))
+
+
+def work(assignment: Assignment, end: threading.Event) -> None:
+    """Make calls until the end."""
+    journal = assignment.journal()
+    logging.getLogger("botocache").addHandler(WarningsTo(journal))
+    if assignment.mutant:
+        MUTANTS[assignment.mutant]()
+    cache = assignment.install()
+    pool = Config(max_pool_connections=assignment.threads)
+    client = DynamoDB(assignment.url).client(config=pool)
+
+    tables = Tables(*assignment.tables)
+    around = Surroundings(client, tables, journal, lambda: cache.stats().undelivered)
+
+    def make_calls(number: int) -> None:
+        name = f"{assignment.name}/{number}"
+        random = Random(f"{assignment.seed}/{name}")
+        caller = Caller(name, random, around)
+        while not end.wait(random.uniform(0.0, _PAUSE)):
+            caller.call()
+
+    threads = [
+        threading.Thread(target=make_calls, args=(number,))
+        for number in range(assignment.threads)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _die_with_parent() -> None:
+    """Be killed when the soak is, even while stopped: then nobody would go on."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> None:
+    """Be a worker."""
+    _die_with_parent()
+    end = threading.Event()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        end.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    work(Assignment(**json.loads(sys.argv[1])), end)
+
+
+if __name__ == "__main__":
+    main()
