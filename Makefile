@@ -46,8 +46,8 @@ oldest-test: $(OLDEST)/.ready  ## the tests against the oldest boto3
 explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=20 SEED=...
 	$(BIN)/python -m tests.explorer --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
 
-soak: $(VENV)/.ready  ## real processes that are killed and stopped; SECONDS=300 SEED=...
-	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
+soak: $(VENV)/.ready  ## real processes that are killed and stopped; FOR=300 SEED=...
+	$(BIN)/python -m tests.soak --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks.hooks
