@@ -6,6 +6,8 @@ backends.py    the real stores behind it: memory, and disk
 callers.py     how an operation reaches its cache: directly, or by a botocore client
 operations.py  reads and writes, and what may go wrong around them
 programs.py    which programs there are
-explore.py     all schedules of a program, or samples of them
+explore.py     all schedules of a program, each by itself, or one
+samples.py     random schedules of larger programs, on disk and through botocore too
+campaign.py    exploring for as long as told, on all processors
 mutations.py   protocols with a fault in them, each of which must be caught
 """

@@ -198,8 +198,11 @@ class World:
     """Everything of one schedule.
 
     faults: how many may still happen; moves: how often time may still pass.
-    completed: the newest version whose write has returned to its caller. ended: how
-    many writes have evicted for the second time.
+    completed: the newest version whose write has returned to its caller; own: the same
+    by client. ended: how many writes have evicted for the second time. newcomers:
+    clients that were new to the store when its generations were lost. What nobody
+    promised is known by has_uncovered_commit (of a killed writer, too late),
+    has_failed_eviction and has_lost_evictions (one that its killed process remembered).
     """
 
     def __init__(
