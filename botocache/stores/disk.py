@@ -23,7 +23,7 @@ from botocache._coherence import Eviction, Loaded
 from botocache._errors import StoreError, StoreLostError
 from botocache._forks import renew_after_fork
 from botocache.stores import Clock, Random
-from botocache.stores.entryfile import EntryFile, EntryFileError
+from botocache.stores.entryfile import EntryFile, EntryFileError, can_be_opened
 from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
 
 DEFAULT_SIZE_LIMIT = 1024**3
@@ -34,6 +34,8 @@ OPEN_PATIENCE = 0.25
 
 PAUSE = 1.0
 """Seconds without entries after SQLite failed."""
+
+_DISCARDED = "old-"
 
 
 def machine_clock() -> float:
@@ -64,6 +66,7 @@ class DiskStore:
 
     _slot_file: SlotFile | None
     _entries: EntryFile | None
+    _trouble: str
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class DiskStore:
         self.now = clock
         self._size_limit = size_limit
         self._random = random
-        self._last_table: int | None = None  # outlives close() and a fork
+        self._last_table: tuple[int, ...] | None = None  # outlives close() and a fork
         self._reset()
         renew_after_fork(self, DiskStore._forget_parent)
 
@@ -89,8 +92,11 @@ class DiskStore:
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
-        slots = self._table().slots
+        table = self._table()
+        slots = table.slots
         snapshot = slots.generations(tags)
+        if 0 in snapshot:
+            raise self._wiped(table)
         entry = None
         entries = self._open_entries()
         if entries is not None:
@@ -108,7 +114,7 @@ class DiskStore:
             self._entries = None
             entries = self._open_entries()
         if entries is None:
-            raise StoreError("entries are not open")
+            raise StoreError(f"entries are not open: {self._trouble}")
         with self._giving_up_on_failure(entries):
             entries.put(key, entry, ttl)
 
@@ -131,7 +137,7 @@ class DiskStore:
                 watch=watch,
                 since=since,
             )
-        if self._table().origin_generation != table.origin_generation:
+        if self._table().identity != table.identity:
             # It was removed meanwhile, and nobody saw what was done there.
             raise StoreLostError(f"{self.directory} was removed during an eviction")
         return eviction
@@ -141,7 +147,7 @@ class DiskStore:
         self._table()
         entries = self._open_entries()
         if entries is None:
-            raise StoreError("entries are not open")
+            raise StoreError(f"entries are not open: {self._trouble}")
         with self._giving_up_on_failure(entries):
             entries.clear()
 
@@ -173,21 +179,29 @@ class DiskStore:
             except OSError as error:
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
             self._slot_file = table
-            last, self._last_table = self._last_table, table.origin_generation
-            if last not in (None, table.origin_generation):
+            last, self._last_table = self._last_table, table.identity
+            if last not in (None, table.identity):
                 raise StoreLostError(f"{self.directory} was removed or replaced")
             return table
+
+    def _wiped(self, table: SlotFile) -> StoreLostError:
+        """Have a table that lost some of its generations replaced."""
+        table.condemn()
+        with contextlib.suppress(StoreError):
+            self._table()  # says that it is another one, which is what we say, too
+        return StoreLostError(f"generations in {self.directory} were wiped")
 
     # --- entries -------------------------------------------------------------------
 
     def _open_entries(self) -> EntryFile | None:
         """Return the entries, or None while they are not to be had."""
         entries = self._entries
-        if entries is not None or self.now() < self._paused_until:
+        if entries is not None or 0.0 < self._paused_until - self.now() <= PAUSE:
             return entries
         with self._opening:
             if self._entries is None and not self._is_opening.is_set():
                 self._is_opening.set()
+                self._trouble = "opening them takes long"
                 opened = threading.Event()
                 opener = threading.Thread(
                     target=self._open_in_background, args=(opened,), daemon=True
@@ -225,18 +239,30 @@ class DiskStore:
     def _give_up(self, entries: EntryFile | None, error: EntryFileError) -> None:
         """Do without entries for a moment; with new ones if these are broken."""
         self._paused_until = self.now() + PAUSE
+        self._trouble = str(error)
         self._entries = None
         if entries is not None:
             with contextlib.suppress(EntryFileError):
                 entries.close()
-        if not error.is_busy and _can_open_files():
-            shutil.rmtree(self.directory / "entries", ignore_errors=True)
+        path = self.directory / "entries"
+        if not (error.is_busy or (error.is_unopened and can_be_opened(path))):
+            self._discard(path)
+
+    def _discard(self, entries: Path) -> None:
+        """Remove entries, all of their files at once for whoever opens them next."""
+        with contextlib.suppress(OSError):
+            entries.rename(entries.with_name(_DISCARDED + self._random(8).hex()))
+        for discarded in self.directory.glob(f"{_DISCARDED}*"):
+            with contextlib.suppress(OSError):  # it is no directory, or a link to one
+                discarded.unlink()
+            shutil.rmtree(discarded, ignore_errors=True)
 
     def _reset(self) -> None:
         """Start as if nothing had been opened."""
         self._slot_file = None
         self._entries = None
         self._paused_until = 0.0
+        self._trouble = ""
         self._opening = threading.Lock()
         self._is_opening = threading.Event()
         self._writing = threading.Lock()
@@ -263,15 +289,6 @@ def make_private(directory: Path) -> None:
         raise StoreError(f"{directory} belongs to another user")
     if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
         directory.chmod(stat.S_IRWXU)
-
-
-def _can_open_files() -> bool:
-    """Tell whether a file that cannot be opened is to blame for it itself."""
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-    except OSError:  # no descriptors are left
-        return False
-    return True
 
 
 _left_to_parent: list[EntryFile | None] = []

@@ -3,13 +3,16 @@
 It owns what must not be taken from diskcache's defaults. Nothing is ever unpickled: a
 tampered row would otherwise execute (CVE-2025-69872). Every row carries a checksum
 over its key and its bytes, because SQLite has none. Values never go to files of their
-own, which a killed process would leave behind. Nothing waits long for a lock.
+own, which a killed process would leave behind. Nothing waits long for a lock. Nobody
+who cuts a file kills the process that has it mapped.
 
 An entry that is lost, old or unknown here is harmless; whether one may be served is
 said by its snapshot alone (_coherence.py).
 """
 
+import os
 import sqlite3
+import stat
 import threading
 import zlib
 from pathlib import Path
@@ -26,6 +29,9 @@ LARGEST_ENTRY = 4 * 1024**2
 """Bytes. A page of DynamoDB is at most 1 MB; what is larger is not kept."""
 
 _CHECKSUM_SIZE = 4
+
+_INDEX_SIZE = 32768
+"""Bytes of which the index of SQLite's log has one or more; all processes map it."""
 
 
 class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
@@ -63,19 +69,33 @@ class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type
         raise DamagedEntryError("a row holds something else than bytes")
 
 
+class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
+    """Leaves nothing open when it cannot be opened; files may be scarce just then."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        try:
+            super().__init__(*arguments, **settings)
+        except BaseException:
+            self.close()
+            raise
+
+
 class DamagedEntryError(StoreError):
     """One row is not what was put there; the others may well be."""
 
 
 class EntryFile:
-    """Entries under one directory. Raises StoreError; `is_broken` says what to do.
+    """Entries under one directory. Raises StoreError; EntryFileError says what to do.
 
     size_limit: bytes of the database; beyond it the entries stored first go first.
     """
 
     def __init__(self, directory: Path, size_limit: int) -> None:
         with _store_errors("open"):
-            self._cache = diskcache.Cache(
+            if os.path.expandvars(directory) != str(directory):
+                # diskcache expands them, and would make another directory.
+                raise EntryFileError(f"{directory} has a variable of the environment")
+            self._cache = _Cache(
                 str(directory),
                 timeout=LOCK_PATIENCE,
                 disk=_BytesOnly,
@@ -89,6 +109,8 @@ class EntryFile:
             self._putting = threading.Lock()
             self._path = directory / diskcache.core.DBNAME
             self._inode = self._path.stat().st_ino
+            self._index = f"{self._path}-shm"
+            self._index_size = _INDEX_SIZE
 
     def is_in_place(self) -> bool:
         """Tell whether other processes that open the entries find these."""
@@ -100,6 +122,7 @@ class EntryFile:
     def get(self, key: bytes) -> bytes | None:
         """Return the entry under `key`, or None."""
         with _store_errors("get"):
+            self._mend_index()
             try:
                 row = self._cache.get(key)
             except DamagedEntryError:
@@ -122,6 +145,7 @@ class EntryFile:
             return
         try:
             with _store_errors("put"):
+                self._mend_index()
                 self._cache.set(key, _checksum(key, entry) + entry, expire=ttl)
         finally:
             self._putting.release()
@@ -129,12 +153,29 @@ class EntryFile:
     def clear(self) -> None:
         """Drop all entries."""
         with _store_errors("clear"):
+            self._mend_index()
             self._cache.clear()
 
     def close(self) -> None:
         """Close the calling thread's connection; the garbage collector the others."""
         with _store_errors("close"):
+            self._mend_index()
             self._cache.close()
+
+    def _mend_index(self) -> None:
+        """Give the index of SQLite's log back what somebody cut from it (about 1 µs).
+
+        Touching what is mapped and gone is a SIGBUS. SQLite finds zeros instead, and
+        reads the log anew.
+        """
+        try:
+            size = os.stat(self._index).st_size  # noqa: PTH116 - Path.stat takes twice as long
+        except OSError:
+            return  # nobody has it, or it was removed, and what is mapped lives on
+        if size < self._index_size:
+            os.truncate(self._index, self._index_size)
+        else:
+            self._index_size = size
 
 
 class _store_errors:  # noqa: N801 - used like a function
@@ -160,6 +201,29 @@ class EntryFileError(StoreError):
         """Whether somebody else held a lock: the file itself is in order."""
         cause = self.__cause__
         return isinstance(cause, diskcache.Timeout) or "locked" in str(cause)
+
+    @property
+    def is_unopened(self) -> bool:
+        """Whether SQLite could not open a file; perhaps for want of descriptors."""
+        return "unable to open" in str(self.__cause__)
+
+
+def can_be_opened(directory: Path) -> bool:
+    """Tell whether the files are such that they are not to blame if nobody opens them.
+
+    Needs no file descriptor.
+    """
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        return False
+    for suffix in ("", "-wal", "-shm"):
+        path = directory / f"{diskcache.core.DBNAME}{suffix}"
+        try:
+            is_file = stat.S_ISREG(path.stat().st_mode)
+        except FileNotFoundError:
+            continue
+        if not (is_file and os.access(path, os.R_OK | os.W_OK, effective_ids=True)):
+            return False
+    return True
 
 
 def _checksum(key: bytes, entry: bytes) -> bytes:

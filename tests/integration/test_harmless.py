@@ -18,7 +18,7 @@ from moto import mock_aws
 
 import botocache
 from botocache import Cache, _cache, _plan
-from botocache._errors import StoreError
+from botocache._errors import StoreError, StoreLostError
 from botocache.stores import Store
 from botocache.stores.disk import DiskStore
 from botocache.stores.memory import MemoryStore
@@ -378,6 +378,21 @@ def test_a_cache_that_works_logs_nothing(
     caplog.set_level(logging.DEBUG, logger="botocache")
     tell_story(world, client, table)
     assert [r for r in caplog.records if r.name.startswith("botocache")] == []
+
+
+def test_an_eviction_that_fails_again_after_a_loss_is_remembered(
+    world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
+) -> None:
+    set_n(client, table, 1, pk="a")
+    world.settle()
+    assert [get(client, table, pk="a") for _ in range(2)] == [{"pk": "a", "n": 1}] * 2
+    with flaky.failing(StoreLostError("on purpose"), "evict"):
+        set_n(client, table, 2, pk="a")
+        assert get(client, table, pk="a") == {"pk": "a", "n": 2}
+    assert cache.stats().undelivered
+    world.clock.advance(WINDOW)
+    assert [get(client, table, pk="a") for _ in range(2)] == [{"pk": "a", "n": 2}] * 2
+    assert not cache.stats().undelivered
 
 
 def test_key_attributes_that_cannot_be_shared_are_learned_and_evict_nothing_more(

@@ -174,7 +174,9 @@ NOT_TO_BE_TRUSTED: dict[str, Callable[[], bytes]] = {
 
 def test_the_header_that_the_tests_vary_is_one_that_is_trusted(path: Path) -> None:
     path.write_bytes(table_of(header()))
-    assert opened(path).slots.generations([A]) == (99,)
+    before = path.stat().st_ino
+    opened(path)
+    assert path.stat().st_ino == before
 
 
 @pytest.mark.parametrize(

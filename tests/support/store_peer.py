@@ -40,6 +40,10 @@ def evict(root: Path, tags: Sequence[bytes], hold_off: float = 0.0) -> Eviction:
     return _store(root).evict(tags, hold_off)
 
 
+def close(root: Path) -> None:
+    _store(root).close()
+
+
 def evict_one_by_one(root: Path, tags: Sequence[bytes], hold_off: float) -> None:
     """Evict each of the tags once, in order."""
     for tag in tags:

@@ -1,0 +1,562 @@
+"""The disk store under attack: the application's calls go on, right, and it heals.
+
+Two applications share a directory, one here and one in another process; each has a
+clock of its own, which moves when the test says so. Harm is done from outside to what
+both have in use, or before their first call.
+"""
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import diskcache
+import pytest
+
+from botocache._coherence import LONGEST_HOLD_OFF
+from botocache.stores import slotfile
+from botocache.stores.disk import PAUSE
+from tests.integration.app import SETTLE, WINDOW, put
+from tests.integration.attacked import SECRET, Application
+from tests.support import harms, store_peer
+from tests.support.digests import key, tag
+from tests.support.dynamodb import DynamoDB
+from tests.support.harms import HEADER, Harm, cut, execute, noise, overwrite, remove
+from tests.support.privileges import as_nobody, can_mount
+from tests.support.processes import Peer, eventually, running_peer, running_peers
+
+HOUR = 3600.0
+
+
+class Placed(NamedTuple):
+    """An application, and the process where it runs; None is this one."""
+
+    application: Application
+    peer: Peer | None = None
+
+    def do(self, verb: str, *arguments: Any) -> Any:
+        function = getattr(self.application, verb)
+        if self.peer is None:
+            return function(*arguments)
+        return self.peer.call(function, *arguments)
+
+
+@dataclass
+class Applications:
+    """The two, and the directory that they share."""
+
+    dynamodb: DynamoDB
+    one: Placed
+    other: Placed
+
+    @property
+    def directory(self) -> Path:
+        return self.one.application.root / "v1" / "default"
+
+    def do(self, verb: str, *arguments: Any) -> list[Any]:
+        """Have both do it."""
+        return [each.do(verb, *arguments) for each in (self.other, self.one)]
+
+    def advance(self, seconds: float) -> None:
+        self.do("advance", seconds)
+
+    def assert_read(self, n: int) -> None:
+        assert self.do("read") == [{n}, {n}]
+
+    def write_and_settle(self, n: int) -> None:
+        self.other.do("update", n)
+        self.advance(SETTLE)
+        self.assert_read(n)
+
+    def write_outside(self, n: int) -> None:
+        """Write around the cache."""
+        put(self.dynamodb.client(), self.one.application.table, pk=SECRET, n=n)
+
+    def tell_story(self, n: int) -> None:
+        """Write in each, and read in both; every answer is right."""
+        self.other.do("update", n)
+        self.assert_read(n)
+        self.advance(SETTLE)
+        self.assert_read(n)
+        self.one.do("update", n + 1)
+        self.assert_read(n + 1)
+        self.other.do("put", n + 2)
+        assert self.one.do("read") == {n + 2}
+        self.one.do("delete")
+        self.assert_read(0)
+        self.one.do("put", n + 3)
+        self.assert_read(n + 3)
+
+    def are_cached(self) -> bool:
+        with self.dynamodb.counting() as reached:
+            self.do("read")
+        return not reached
+
+    def assert_healed(self) -> None:
+        """Assert that after pauses and hold-offs both are served from the cache."""
+        for _ in range(3):
+            self.advance(WINDOW + PAUSE)
+            self.do("read")
+        assert self.are_cached()
+
+    def assert_told(self, reason: str) -> None:
+        """Assert that each kind of failure was told once, and all of them say why.
+
+        reason: a pattern; empty when nobody notices anything.
+        """
+        told = self.do("lines")
+        assert bool(any(told)) == bool(reason), told
+        in_one_process = 2 if self.one.peer is self.other.peer else 1
+        for lines in told:
+            kinds = [line.partition(":")[0] for line in lines]
+            assert all(kinds.count(kind) <= in_one_process for kind in kinds), lines
+            for line in lines:
+                assert re.search(reason, line), line
+                assert not re.search(SECRET, line, re.IGNORECASE), line
+
+
+@contextlib.contextmanager
+def running(dynamodb: DynamoDB, one: Placed, other: Placed) -> Iterator[Applications]:
+    """Run two applications; yield them when they have cached an item and a query."""
+    both = Applications(dynamodb, one, other)
+    try:
+        one.do("put", 1)
+        both.advance(WINDOW)
+        both.do("read")
+        assert both.are_cached()
+        yield both
+    finally:
+        both.do("end")
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    with running_peer() as started:
+        yield started
+
+
+@pytest.fixture
+def application(dynamodb: DynamoDB, tmp_path: Path) -> Application:
+    table = dynamodb.create_table("pk:S")
+    return Application(dynamodb.url, tmp_path / "disk", table)
+
+
+@pytest.fixture
+def applications(
+    dynamodb: DynamoDB, application: Application, peer: Peer
+) -> Iterator[Applications]:
+    """One application here, and one in another process."""
+    with running(dynamodb, Placed(application), Placed(application, peer)) as both:
+        yield both
+
+
+@pytest.fixture
+def local(dynamodb: DynamoDB, application: Application) -> Iterator[Applications]:
+    """Both here, for what can be done to this process alone."""
+    other = application._replace(name="other")
+    with running(dynamodb, Placed(application), Placed(other)) as both:
+        yield both
+
+
+# --- files that are not what they were -----------------------------------------------
+
+
+class Attack(NamedTuple):
+    """told: a pattern of what is logged while the store is in use.
+
+    told_first: the same for those whose first call comes after the attack; None when
+    this is the same story.
+    """
+
+    harm: Harm
+    told: str = ""
+    told_first: str | None = None
+
+
+def copy_slots(directory: Path) -> None:
+    shutil.copy(directory / "slots", directory / "copy")
+    (directory / "copy").replace(directory / "slots")
+
+
+LOST = "removed or replaced"
+WIPED = "were wiped|removed or replaced"
+MALFORMED = "malformed|not a database|disk I/O error"
+UNOPENED = "unable to open|Is a directory"
+NO_BYTES = "holds something else than bytes"
+DATABASE = "entries/cache.db"
+LOG, INDEX = f"{DATABASE}-wal", f"{DATABASE}-shm"
+
+ATTACKS: dict[str, Attack] = {
+    "the directory removed": Attack(shutil.rmtree, LOST, ""),
+    "all removed": Attack(lambda directory: shutil.rmtree(directory.parents[1]), LOST),
+    "no generations": Attack(remove("slots"), LOST, ""),
+    "no bytes of generations": Attack(cut("slots", 0), LOST, ""),
+    "half of the generations": Attack(cut("slots", 8 * 1024**2), LOST, ""),
+    "more than the generations": Attack(cut("slots", 20 * 1024**2), LOST),
+    "other generations": Attack(harms.replace("slots", noise), LOST, ""),
+    "a copy of the generations": Attack(copy_slots, LOST, ""),
+    "zeros for all generations": Attack(overwrite("slots", bytes), LOST, ""),
+    "noise for all generations": Attack(overwrite("slots", noise), LOST),
+    "zeros behind the header": Attack(overwrite("slots", bytes, HEADER), WIPED, WIPED),
+    "noise behind the header": Attack(overwrite("slots", noise, HEADER)),
+    "generations of another version": Attack(
+        overwrite("slots", harms.other_version), LOST, ""
+    ),
+    "no lock": Attack(remove("lock")),
+    "noise in the database": Attack(overwrite(DATABASE, noise), MALFORMED, MALFORMED),
+    "zeros in the database": Attack(overwrite(DATABASE, bytes), MALFORMED),
+    "a database of noise": Attack(harms.replace(DATABASE, noise), MALFORMED),
+    "an empty database": Attack(cut(DATABASE, 0), MALFORMED, ""),
+    "a short database": Attack(cut(DATABASE, 5000), "", MALFORMED),
+    "no database": Attack(remove(DATABASE)),
+    "a directory for a database": Attack(
+        harms.replace_by_a_directory(DATABASE), UNOPENED, UNOPENED
+    ),
+    "no log": Attack(remove(LOG)),
+    "an empty log": Attack(cut(LOG, 0), MALFORMED),
+    "noise in the log": Attack(overwrite(LOG, noise), MALFORMED),
+    "a directory for a log": Attack(harms.replace_by_a_directory(LOG)),
+    "no index of the log": Attack(remove(INDEX)),
+    "an empty index": Attack(cut(INDEX, 0)),
+    "noise in the index": Attack(overwrite(INDEX, noise)),
+    "a directory for an index": Attack(harms.replace_by_a_directory(INDEX), UNOPENED),
+    "all cut": Attack(
+        harms.in_turn(*[cut(name, 0) for name in (DATABASE, LOG, INDEX)]),
+        "no such table",
+    ),
+    "no entries": Attack(remove("entries")),
+    "a file for the entries": Attack(
+        harms.replace_by_a_file("entries"), UNOPENED, UNOPENED
+    ),
+    "a link that leads nowhere": Attack(
+        harms.replace_by_a_link("entries", "/nonexistent/entries"), UNOPENED, UNOPENED
+    ),
+    "no table": Attack(execute("DROP TABLE Cache"), "no such table", ""),
+    "no settings": Attack(execute("DROP TABLE Settings"), "no such table"),
+    "a database of another version": Attack(
+        execute(
+            "ALTER TABLE Cache RENAME COLUMN mode TO kind", "PRAGMA user_version=9"
+        ),
+        "no such column",
+        "no such column",
+    ),
+    "settings of another version": Attack(
+        execute("INSERT INTO Settings VALUES ('disk_level', 5)"), "", "unexpected"
+    ),
+    "short entries": Attack(harms.change_entries(lambda row: row[:20]), "checksum"),
+    "a bit of each entry": Attack(
+        harms.change_entries(harms.flip_a_bit), "checksum", "checksum"
+    ),
+    "entries of another version": Attack(
+        harms.change_entries(lambda entry: b"\x63" + entry[1:], knows_checksum=True),
+        "has version 99, not 1",
+        "has version 99, not 1",
+    ),
+    "short entries with a checksum": Attack(
+        harms.change_entries(lambda entry: entry[:20], knows_checksum=True),
+        "header cannot be read",
+    ),
+    "pickles for entries": Attack(harms.replace_entries_by_pickles, NO_BYTES, NO_BYTES),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_applications_whose_store_is_harmed_while_they_use_it_go_on_and_heal(
+    name: str, applications: Applications
+) -> None:
+    attack = ATTACKS[name]
+    applications.write_and_settle(2)
+    attack.harm(applications.directory)
+    applications.tell_story(3)
+    applications.assert_healed()
+    applications.assert_told(attack.told)
+    assert not (applications.directory / harms.EXECUTED).exists()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, each in ATTACKS.items() if each.told_first is not None]
+)
+def test_applications_whose_store_was_harmed_before_they_use_it_go_on_and_heal(
+    name: str, applications: Applications
+) -> None:
+    attack = ATTACKS[name]
+    applications.write_and_settle(2)
+    applications.do("end")
+    attack.harm(applications.directory)
+    applications.tell_story(3)
+    applications.assert_healed()
+    applications.assert_told(attack.told_first or "")
+    assert not (applications.directory / harms.EXECUTED).exists()
+
+
+@pytest.mark.parametrize("at", [0, HEADER], ids=["all", "behind the header"])
+def test_zeros_for_generations_bring_back_nothing_from_before_the_first_write(
+    at: int, applications: Applications
+) -> None:
+    """A table in which zero is the first generation would serve what is old again."""
+    applications.do("end")
+    remove("slots")(applications.directory)
+    applications.write_outside(2)
+    applications.assert_read(2)  # filled under generations that no write has changed
+    assert applications.are_cached()
+    applications.other.do("update", 3)
+    overwrite("slots", bytes, at)(applications.directory)
+    applications.assert_read(3)
+
+
+def test_generations_that_are_restored_from_a_copy_bring_back_nothing_old(
+    applications: Applications,
+) -> None:
+    shutil.copy(applications.directory / "slots", applications.directory / "copy")
+    applications.other.do("update", 2)
+    (applications.directory / "copy").replace(applications.directory / "slots")
+    applications.assert_read(2)
+
+
+def test_what_somebody_discarded_who_was_killed_is_removed_with_the_next(
+    applications: Applications,
+) -> None:
+    applications.do("end")
+    (applications.directory / "old-left").mkdir()
+    harms.replace_by_a_file("entries")(applications.directory)
+    applications.assert_healed()
+    assert not list(applications.directory.glob("old-*"))
+
+
+# --- locks ---------------------------------------------------------------------------
+
+
+def test_a_database_that_another_process_has_for_itself_costs_misses_only(
+    applications: Applications,
+) -> None:
+    applications.do("end")
+    with running_peer() as owner:
+        owner.call(harms.hold_database, applications.directory)
+        applications.tell_story(3)
+        applications.assert_told("takes long|locked")
+        owner.call(harms.release_database)
+        eventually(lambda: is_healed(applications))
+    applications.tell_story(20)
+    applications.assert_healed()
+
+
+def is_healed(applications: Applications) -> bool:
+    applications.advance(WINDOW)
+    applications.do("read")
+    return applications.are_cached()
+
+
+def test_a_database_that_another_process_has_locked_costs_no_entry(
+    applications: Applications,
+) -> None:
+    with harms.connected(applications.directory) as owner:
+        owner.execute("BEGIN EXCLUSIVE")
+        assert applications.are_cached()
+        applications.tell_story(3)
+        owner.execute("ROLLBACK")
+    applications.assert_healed()
+    applications.assert_told("Timeout|locked")
+
+
+@pytest.mark.parametrize("name", ["slots", "lock"])
+def test_a_process_that_is_stopped_with_a_lock_stops_no_other(
+    name: str, applications: Applications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.001)
+    with running_peer() as holder:
+        holder.call(store_peer.hold_lock, applications.directory / name)
+        holder.stop()
+        if name == "lock":  # it is taken when a table is made
+            remove("slots")(applications.directory)
+        applications.tell_story(3)
+        applications.assert_healed()
+        holder.kill()
+    applications.tell_story(10)
+    applications.assert_told(LOST if name == "lock" else "")
+
+
+# --- no room, no rights, no descriptors ----------------------------------------------
+
+
+@contextlib.contextmanager
+def on_a_disk_of(
+    size: str, dynamodb: DynamoDB, application: Application
+) -> Iterator[tuple[Applications, Peer]]:
+    """Yield two applications of one process, and a file system that only it has."""
+    with running_peer("unshare", "-m") as peer:
+        peer.call(store_peer.mount_tiny, application.root, size)
+        one, other = (
+            Placed(application, peer),
+            Placed(application._replace(name="2"), peer),
+        )
+        yield Applications(dynamodb, one, other), peer
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
+def test_a_disk_that_is_full_costs_misses_only(
+    dynamodb: DynamoDB, application: Application
+) -> None:
+    root = application.root
+    with on_a_disk_of("20m", dynamodb, application) as (applications, peer):
+        applications.tell_story(1)
+        applications.assert_healed()
+        peer.call(harms.fill_disk, root)
+        applications.tell_story(10)
+        for _ in range(3):
+            applications.advance(WINDOW)
+            applications.assert_read(13)
+        applications.assert_told("full")
+        peer.call(harms.free_disk, root)
+        applications.assert_healed()
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
+@pytest.mark.parametrize(
+    ("mended", "reason"), [("size=40m", "No space"), ("rw", "Read-only")]
+)
+def test_a_disk_on_which_nothing_can_be_made_costs_misses_only(
+    mended: str, reason: str, dynamodb: DynamoDB, application: Application
+) -> None:
+    size = "1m" if reason == "No space" else "40m,ro"
+    with on_a_disk_of(size, dynamodb, application) as (applications, peer):
+        applications.tell_story(1)
+        applications.advance(WINDOW)
+        applications.assert_read(4)
+        applications.assert_told(reason)
+        peer.call(harms.remount, application.root, mended)
+        applications.assert_healed()
+        applications.tell_story(10)
+
+
+def test_a_directory_that_nobody_may_enter_any_more_costs_misses_only(
+    local: Applications,
+) -> None:
+    """Root is not bound by permissions, so somebody else calls for a while."""
+    with as_nobody():
+        local.tell_story(3)
+    local.assert_healed()
+    local.tell_story(10)
+    local.assert_told("Permission denied")
+
+
+def test_a_process_without_descriptors_leaves_the_others_their_entries(
+    dynamodb: DynamoDB, application: Application
+) -> None:
+    """The table takes two, SQLite three, and one is for the application's own call."""
+    with (
+        running_peer() as peer,
+        running(dynamodb, Placed(application), Placed(application, peer)) as both,
+    ):
+        for left in range(3, 8):
+            both.other.do("close")
+            peer.call(harms.use_up_descriptors, left)
+            assert both.other.do("read") == {1}
+            peer.call(harms.give_descriptors_back)
+            with dynamodb.counting() as reached:
+                both.one.do("read")
+            assert reached == {}
+            both.other.do("advance", PAUSE)
+        both.assert_healed()
+        both.assert_told("unable to open|Too many open files")
+
+
+# --- clocks --------------------------------------------------------------------------
+
+
+def test_the_clock_of_the_day_may_step_and_nothing_old_is_served(
+    applications: Applications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of diskcache expire by it. It is wrong here, and right over there."""
+    for number, step in enumerate((HOUR, -HOUR, 50 * 365 * 24 * HOUR, 0.0)):
+        stepped = SimpleNamespace(
+            time=lambda step=step: time.time() + step, sleep=time.sleep
+        )
+        monkeypatch.setattr(diskcache.core, "time", stepped)
+        applications.tell_story(10 * number)
+        applications.assert_healed()
+    applications.assert_told("")
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+def test_the_stores_clock_may_step_and_nothing_old_is_served(
+    step: float, applications: Applications
+) -> None:
+    """It is the machine's since its boot, and nobody can set it; should it step, ..."""
+    applications.write_and_settle(2)
+    applications.advance(step)
+    applications.assert_read(2)
+    applications.tell_story(3)
+    applications.advance(-step)
+    applications.assert_read(6)
+    applications.tell_story(10)
+    applications.advance(LONGEST_HOLD_OFF)  # so long may it take what was just written
+    applications.assert_healed()
+    applications.assert_told("")
+
+
+def test_after_the_stores_clock_stepped_back_entries_are_given_up_no_longer(
+    local: Applications,
+) -> None:
+    overwrite(DATABASE, noise)(local.directory)
+    local.do("end")
+    local.do("read")
+    local.advance(-HOUR)
+    local.assert_healed()
+
+
+def test_after_a_boot_nothing_of_before_is_served(
+    local: Applications,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    local.do("end")
+    local.write_outside(2)
+    (tmp_path / "boot_id").write_text(f"{uuid4()}\n")
+    monkeypatch.setattr(slotfile, "BOOT_ID", tmp_path / "boot_id")
+    after = [
+        Placed(each.application._replace(name=f"after {n}", since_boot=20.0))
+        for n, each in enumerate((local.one, local.other))
+    ]
+    booted = Applications(local.dynamodb, *after)
+    booted.assert_read(2)
+    assert booted.are_cached()
+    booted.tell_story(3)
+    booted.assert_healed()
+    booted.assert_told("")
+    booted.do("end")
+
+
+# --- at the same moment --------------------------------------------------------------
+
+
+def test_processes_that_make_everything_at_once_share_it_a_hundred_times(
+    tmp_path: Path,
+) -> None:
+    entry, evicted = key("an entry"), tag("a")
+    with running_peers(2) as peers:
+        one, other = peers
+        for number in range(100):
+            root = tmp_path / str(number)
+            for peer in peers:
+                peer.start(store_peer.fill, root, entry, b"by either")
+            for peer in peers:
+                peer.result()
+            found = {
+                peer.call(store_peer.load, root, entry, [evicted]) for peer in peers
+            }
+            assert {loaded.entry for loaded in found} == {b"by either"}
+            assert len(found) == 1
+            one.call(store_peer.fill, root, entry, b"by one")
+            assert other.call(store_peer.load, root, entry, []).entry == b"by one"
+            (mark,) = other.call(store_peer.evict, root, [evicted]).marks
+            loaded = one.call(store_peer.load, root, entry, [evicted])
+            assert loaded.snapshot == (mark.generation,)
+            for peer in peers:
+                peer.call(store_peer.close, root)
+            shutil.rmtree(root)  # 16 MiB
