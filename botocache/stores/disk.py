@@ -16,7 +16,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from botocache._coherence import Eviction, Loaded
@@ -100,8 +100,11 @@ class DiskStore:
         entry = None
         entries = self._open_entries()
         if entries is not None:
-            with self._giving_up_on_failure(entries):
+            try:
                 entry = entries.get(key)
+            except EntryFileError as error:
+                self._give_up_if_used(entries, error)
+                raise
         return Loaded(entry, snapshot, slots.any_held(tags, self.now()))
 
     def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
@@ -115,8 +118,11 @@ class DiskStore:
             entries = self._open_entries()
         if entries is None:
             raise StoreError(f"entries are not open: {self._trouble}")
-        with self._giving_up_on_failure(entries):
+        try:
             entries.put(key, entry, ttl)
+        except EntryFileError as error:
+            self._give_up_if_used(entries, error)
+            raise
 
     def evict(
         self,
@@ -148,8 +154,11 @@ class DiskStore:
         entries = self._open_entries()
         if entries is None:
             raise StoreError(f"entries are not open: {self._trouble}")
-        with self._giving_up_on_failure(entries):
+        try:
             entries.clear()
+        except EntryFileError as error:
+            self._give_up_if_used(entries, error)
+            raise
 
     def close(self) -> None:
         """See Store.close."""
@@ -227,14 +236,9 @@ class DiskStore:
             self._is_opening.clear()
             opened.set()
 
-    @contextlib.contextmanager
-    def _giving_up_on_failure(self, entries: EntryFile) -> Iterator[None]:
-        try:
-            yield
-        except EntryFileError as error:
-            if self._entries is entries:
-                self._give_up(entries, error)
-            raise
+    def _give_up_if_used(self, entries: EntryFile, error: EntryFileError) -> None:
+        if self._entries is entries:  # else another thread gave them up already
+            self._give_up(entries, error)
 
     def _give_up(self, entries: EntryFile | None, error: EntryFileError) -> None:
         """Do without entries for a moment; with new ones if these are broken."""

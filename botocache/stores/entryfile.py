@@ -163,19 +163,20 @@ class EntryFile:
             self._cache.close()
 
     def _mend_index(self) -> None:
-        """Give the index of SQLite's log back what somebody cut from it (about 1 µs).
+        """Give the index of SQLite's log back what somebody cut off (about 1 µs).
 
         Touching what is mapped and gone is a SIGBUS. SQLite finds zeros instead, and
-        reads the log anew.
+        makes the index anew. Only its size is asked: whoever opens the file and closes
+        it again gives up the locks that SQLite has on it.
         """
         try:
             size = os.stat(self._index).st_size  # noqa: PTH116 - Path.stat takes twice as long
-        except OSError:
-            return  # nobody has it, or it was removed, and what is mapped lives on
-        if size < self._index_size:
-            os.truncate(self._index, self._index_size)
-        else:
-            self._index_size = size
+            if size < self._index_size:
+                os.truncate(self._index, self._index_size)
+            else:
+                self._index_size = size
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # nobody uses it, or it was removed, and what is mapped lives on
 
 
 class _store_errors:  # noqa: N801 - used like a function

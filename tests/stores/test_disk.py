@@ -1,7 +1,6 @@
 """The disk store: its directory, its forks, and how its two halves fail apart."""
 
 import contextlib
-import errno
 import gc
 import os
 import random
@@ -740,6 +739,22 @@ def test_after_a_failure_entries_are_not_tried_before_the_pause_is_over(
     assert [at - tried[0] for at in tried] == [0, PAUSE, 2 * PAUSE, 3 * PAUSE]
 
 
+def test_entries_that_another_thread_has_opened_anew_are_not_given_up(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: EntryFile, __: bytes) -> None:
+        store.close()
+        store.fill(KEY, b"entry", TTL)
+        raise EntryFileError("of those before")
+
+    use(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(EntryFile, "get", fail)
+        with pytest.raises(StoreError):
+            store.load(KEY, [A])
+    assert store.load(KEY, [A]).entry == b"entry"
+
+
 def test_a_damaged_entry_costs_one_load_and_no_other_entry(
     store: DiskStore,
 ) -> None:
@@ -761,7 +776,6 @@ def test_a_process_without_file_descriptors_leaves_the_others_their_entries(
     another.evict([A], 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", no_descriptors)
-        patch.setattr(disk, "os", NoDescriptors())
         assert another.load(KEY, [A]).entry is None
     assert store.load(KEY, [A]).entry == b"entry"
     clock.advance(disk.PAUSE)
@@ -772,16 +786,6 @@ def test_a_process_without_file_descriptors_leaves_the_others_their_entries(
 def no_descriptors(*_: object, **__: object) -> None:
     """Fail as SQLite does."""
     raise sqlite3.OperationalError("unable to open database file")
-
-
-class NoDescriptors:
-    """The module os of a process that has no file descriptors left."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
-
-    def open(self, *_: object, **__: object) -> int:
-        raise OSError(errno.EMFILE, "Too many open files")
 
 
 def test_a_locked_database_costs_a_pause_and_no_entry(
@@ -864,14 +868,15 @@ def test_a_process_whose_database_another_one_replaced_shares_the_next_that_it_f
 
 
 @pytest.mark.parametrize("size", [0, 4096, 100_000])
+@pytest.mark.parametrize("file", ["cache.db", "cache.db-wal", "cache.db-shm"])
 def test_a_database_that_shrinks_while_it_is_open_kills_nobody(
-    root: Path, peer: Peer, size: int
+    root: Path, peer: Peer, file: str, size: int
 ) -> None:
     names = tags(80)
     for name in names:
         peer.call(load, root, name, [A])
         peer.call(fill, root, name, os.urandom(100_000))
-    os.truncate(root / "v1" / "default" / "entries" / "cache.db", size)
+    os.truncate(root / "v1" / "default" / "entries" / file, size)
     for name in names:
         with contextlib.suppress(StoreError):
             peer.call(load, root, name, [A])

@@ -18,9 +18,11 @@ from botocache.stores.entryfile import (
     DamagedEntryError,
     EntryFile,
     EntryFileError,
+    can_be_opened,
 )
 from tests.support.digests import key
 from tests.support.locks import all_locks, locked
+from tests.support.privileges import NOBODY, as_nobody, is_root
 from tests.support.processes import in_thread
 
 KEY, OTHER_KEY = key("an entry"), key("another entry")
@@ -416,3 +418,49 @@ def test_a_file_in_its_place_is_an_error(directory: Path) -> None:
     with pytest.raises(EntryFileError) as caught:
         EntryFile(directory, LIMIT)
     assert not caught.value.is_busy
+
+
+@pytest.mark.parametrize("name", ["$SOME", "a ${SOME} b"])
+def test_a_directory_that_diskcache_would_take_for_another_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("SOME", "elsewhere")
+    with pytest.raises(StoreError, match="variable of the environment"):
+        EntryFile(tmp_path / name, LIMIT)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_with_a_dollar_that_means_nothing_is_used(tmp_path: Path) -> None:
+    with contextlib.closing(EntryFile(tmp_path / "$", LIMIT)) as entries:
+        entries.put(KEY, b"entry", TTL)
+        assert entries.get(KEY) == b"entry"
+
+
+NOT_TO_BE_OPENED: dict[str, Callable[[Path], object]] = {
+    "no directory": lambda directory: directory.rename(directory.with_name("moved")),
+    "a directory that nobody may enter": lambda directory: directory.chmod(0),
+    "a file that nobody may read": lambda d: (d / "cache.db").chmod(0),
+    "a file that nobody may write": lambda d: (d / "cache.db-wal").chmod(0o444),
+    "a directory for a file": lambda d: (d / "cache.db-journal").rename(
+        d / "cache.db-shm"
+    ),
+}
+
+
+@pytest.mark.parametrize("harm", NOT_TO_BE_OPENED.values(), ids=NOT_TO_BE_OPENED.keys())
+def test_files_are_told_to_be_to_blame_for_not_being_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path], object]
+) -> None:
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)  # the directories above may be closed to others
+    directory = Path("entries")
+    (directory / "cache.db-journal").mkdir(parents=True)
+    for name in ("cache.db", "cache.db-wal"):
+        (directory / name).touch()
+    for path in (directory, *directory.iterdir()) if is_root() else ():
+        os.chown(path, NOBODY, -1)
+    with as_nobody():
+        assert can_be_opened(directory)
+    harm(directory)
+    with as_nobody():
+        assert not can_be_opened(directory)

@@ -215,6 +215,20 @@ def test_a_table_that_was_replaced_is_no_longer_in_place(path: Path) -> None:
     assert not table.is_in_place()
 
 
+def test_a_table_that_is_condemned_is_replaced_by_who_opens_it_next(
+    path: Path,
+) -> None:
+    one, other = opened(path), opened(path)
+    one.condemn()
+    assert not one.is_in_place()
+    assert not other.is_in_place()
+    assert opened(path).identity != one.identity
+
+
+def test_no_generation_of_a_new_table_is_zero(path: Path) -> None:
+    assert 0 not in opened(path).slots._words[::2]
+
+
 @pytest.mark.parametrize("size", [0, 1, SIZE // 2, SIZE - 1, SIZE + 1])
 def test_a_table_of_another_size_is_no_longer_in_place(path: Path, size: int) -> None:
     table = opened(path)
@@ -267,7 +281,29 @@ def halve(path: Path) -> None:
     os.truncate(path, SIZE // 2)
 
 
-@pytest.mark.parametrize("harm", [remove, replace, empty, halve])
+def replace_by_a_copy(path: Path) -> None:
+    path.with_name("copy").write_bytes(path.read_bytes())
+    path.with_name("copy").replace(path)
+
+
+def wipe(path: Path) -> None:
+    overwrite(path, 0)
+
+
+def wipe_the_slots(path: Path) -> None:
+    overwrite(path, slotfile._HEADER_SIZE)
+
+
+def overwrite(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(SIZE - at))
+
+
+HARMS = [remove, replace, empty, halve, wipe]
+
+
+@pytest.mark.parametrize("harm", [*HARMS, wipe_the_slots])
 def test_a_process_whose_table_is_harmed_goes_on_with_a_new_one(
     tmp_path: Path, user: Peer, harm: Callable[[Path], None]
 ) -> None:
@@ -285,7 +321,7 @@ def test_a_process_whose_table_is_harmed_goes_on_with_a_new_one(
     assert found == (evicted.marks[0].generation,)
 
 
-@pytest.mark.parametrize("harm", [remove, replace, empty, halve])
+@pytest.mark.parametrize("harm", [*HARMS, replace_by_a_copy])
 def test_a_process_whose_table_is_harmed_may_evict_next(
     tmp_path: Path, user: Peer, harm: Callable[[Path], None]
 ) -> None:
