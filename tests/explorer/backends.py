@@ -93,7 +93,7 @@ class Backend(Protocol):
         """Lose all generations and hold-offs; whether the store itself will tell."""
 
     def state(self, eyes: Eyes) -> list[Any]:
-        """Return everything that is in it, flat."""
+        """Return everything that is in it, flat. TypeError where that cannot be."""
 
 
 class Words(dict[int, int]):
@@ -216,8 +216,8 @@ class DiskBackend:
         return True
 
     def state(self, eyes: Eyes) -> list[Any]:
-        """Say nothing: schedules on disk are not compared."""
-        raise NotImplementedError
+        """Refuse: schedules on disk are sampled, and never compared."""
+        raise TypeError("a disk's state cannot be compared; explore in memory")
 
     def close(self) -> None:
         """Give back what the stores hold open."""
