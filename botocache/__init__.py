@@ -9,9 +9,10 @@ TYPE_CHECKING = False  # type checkers know it; importing typing takes milliseco
 if TYPE_CHECKING:
     from typing import Any
 
-    from botocache._cache import Cache, bypass, refresh
+    from botocache._cache import Cache
     from botocache._errors import BotocacheError, ConfigError
     from botocache._install import install, uninstall
+    from botocache._modes import bypass, refresh
     from botocache._stats import Stats
 
 __version__ = "0.1.0"
@@ -32,9 +33,9 @@ _HOMES = {
     "Cache": "_cache",
     "ConfigError": "_errors",
     "Stats": "_stats",
-    "bypass": "_cache",
+    "bypass": "_modes",
     "install": "_install",
-    "refresh": "_cache",
+    "refresh": "_modes",
     "uninstall": "_install",
 }
 

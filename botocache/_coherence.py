@@ -29,6 +29,19 @@ Hold-off covers the two cases in which replacing generations is not enough:
 
 A hold-off that lies further ahead than any can have been set is damage, and ignored.
 
+A hold-off is *settling* when no write can be under way any more, and all that is waited
+for is that replicas catch up. Two more things may then be done, and at no other time: a
+strongly consistent answer may be filled at once, and a write that has just ended may
+fill what it left there, provided that it was alone: that nobody else has begun or ended
+a write between its two evictions. Else two writers may end in another order than that
+in which DynamoDB carried them out.
+
+A write that was alone and learns from DynamoDB's answer that it did not change what one
+of its tags stands for may *spare* the tag: its second eviction puts back what the first
+one found. That is the one case in which a generation comes again, and no harm: nothing
+that it stands for was written meanwhile, by nobody. If the writer dies before, the tag
+stays evicted.
+
 The second eviction shortens the hold-off from `write_window` to `settle` only when it
 finds the very generation that the first one left: then nobody else has begun or ended
 a write since. It never goes below what it found before the first one, because that
@@ -42,6 +55,7 @@ came with it.
 """
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import NamedTuple
 
 LONGEST_HOLD_OFF = 3600.0
@@ -51,26 +65,40 @@ _DAMAGE = 2 * LONGEST_HOLD_OFF
 """Seconds. A hold-off that lies further ahead than this can only be damage."""
 
 
+class Held(IntEnum):
+    """Whether, and for what, some tags are on hold-off. True when they are."""
+
+    FREE = 0
+    SETTLING = 1
+    WRITING = 2
+
+
 class TagState(NamedTuple):
     """What a store holds of one tag.
 
     generation: opaque, random, 64 bits.
     held_until: seconds on the store's clock; 0.0 when the tag never was on hold-off.
+    is_settling: no write was under way when the hold-off was set.
     """
 
     generation: int
     held_until: float
+    is_settling: bool = False
 
 
 class Mark(NamedTuple):
-    """What a write's first eviction did to one tag, as evidence for the second.
+    """What an eviction did to one tag: the first one's is evidence for the second.
 
-    generation: the one it left there.
-    held_until: the hold-off that it found there.
+    generation: the one it left there. held_until, is_settling, replaced: the hold-off
+    and the generation that it found there. was_alone: of a second eviction, that it
+    found what the first one had left.
     """
 
     generation: int
     held_until: float
+    is_settling: bool = False
+    replaced: int = 0
+    was_alone: bool = False
 
 
 class Loaded(NamedTuple):
@@ -79,12 +107,12 @@ class Loaded(NamedTuple):
     entry: the bytes last filled under the key, valid or not; None when absent.
     snapshot: the generations of the tags, in their order, from before `entry` was
         looked up.
-    held: whether any of the tags is on hold-off.
+    held: whether any of the tags is on hold-off, and for what.
     """
 
     entry: bytes | None
     snapshot: tuple[int, ...]
-    held: bool
+    held: Held
 
 
 class Eviction(NamedTuple):
@@ -95,6 +123,31 @@ class Eviction(NamedTuple):
 
     marks: tuple[Mark, ...]
     watched: tuple[int, ...]
+
+
+def next_state(  # noqa: PLR0913 - what decides it
+    found: TagState,
+    fresh: int,
+    now: float,
+    hold_off: float,
+    since: Mark | None,
+    *,
+    is_spared: bool,
+) -> TagState:
+    """Return what an eviction at `now` leaves of a tag.
+
+    fresh: a generation that was never used. hold_off: seconds from now that this
+    eviction asks for. since: the mark of the same write's first eviction, when this
+    is its second and DynamoDB answered; else None. is_spared: the write turned out
+    not to concern the tag.
+    """
+    if is_spared and since is not None and since.generation == found.generation:
+        return TagState(since.replaced, since.held_until, since.is_settling)
+    return TagState(
+        fresh,
+        next_held_until(found, now, hold_off, since),
+        next_is_settling(found, now, since),
+    )
 
 
 def next_held_until(
@@ -114,6 +167,20 @@ def next_held_until(
     return max(others, now + hold_off)
 
 
+def next_is_settling(found: TagState, now: float, since: Mark | None) -> bool:
+    """Tell whether no write is under way after an eviction at `now`.
+
+    Said only by the end of a write that DynamoDB answered, and only if whoever held
+    the tag before it has ended too, or had its time.
+    """
+    if since is None:
+        return False
+    others: TagState | Mark = found
+    if since.generation == found.generation:
+        others = since
+    return others.is_settling or not is_held(others.held_until, now)
+
+
 def is_held(held_until: float, now: float) -> bool:
     """Tell whether a tag is on hold-off: nothing that depends on it may be filled."""
     return 0.0 < held_until - now <= _DAMAGE
@@ -126,6 +193,9 @@ def may_serve(
     return now < expires_at and snapshot == current
 
 
-def may_fill(loaded: Loaded) -> bool:
-    """Tell whether the answer to a read that saw `loaded` may be filled."""
-    return not loaded.held
+def may_fill(held: Held, *, is_consistent: bool) -> bool:
+    """Tell whether an answer may be filled by the hold-off that its read saw.
+
+    is_consistent: it was read strongly consistent, so no replica's lag is in it.
+    """
+    return held is Held.FREE or (is_consistent and held is Held.SETTLING)

@@ -8,6 +8,8 @@ Why these events, and at these places in their order:
 - `after-call.*.*`, first: boto3's resource layer rewrites the answer in place, and so
   may others. Wildcards come before names.
 - `after-call-error.dynamodb`: no answer came.
+- `needs-retry.dynamodb`, first: IAM may forbid what we asked for beside what the
+  application did; then the request is sent again as it was.
 
 The first two are called for the other services of a session as well, and leave at once.
 
@@ -27,7 +29,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.credentials import RefreshableCredentials
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 
-from botocache._cache import Cache, Hit, ReadTicket, Request
+from botocache._cache import Cache  # noqa: TC001 - as cheap as the rest
 from botocache._keys import (
     ANONYMOUS_SCOPE,
     account_bits,
@@ -36,6 +38,7 @@ from botocache._keys import (
     principal_scope,
     role_scope,
 )
+from botocache._tickets import Hit, ReadTicket, Request, WriteTicket
 
 _TICKET = "botocache_ticket"
 """Where the ticket is in a call's context, with its cache: a write that is under way
@@ -46,6 +49,7 @@ _PROBE = "botocache-installed"
 _SERVICE = "dynamodb"
 _NO_SUCCESS = 300
 _SERVER_ERROR = 500
+_FORBIDDEN = "AccessDeniedException"
 
 
 class Hooks:
@@ -61,6 +65,7 @@ class Hooks:
             ("before-call", self._before_call, REGISTER_LAST),
             ("after-call.*.*", self._after_call, REGISTER_FIRST),
             ("after-call-error.dynamodb", self._after_call_error, REGISTER_FIRST),
+            ("needs-retry.dynamodb", self._needs_retry, REGISTER_FIRST),
             (_PROBE, self._installed, REGISTER_FIRST),
         )
 
@@ -99,7 +104,7 @@ class Hooks:
         self,
         *,
         model: Any,
-        params: Mapping[str, Any],
+        params: dict[str, Any],
         request_signer: Any,
         context: dict[str, Any],
         **_: Any,
@@ -123,6 +128,8 @@ class Hooks:
             outcome = cache.begin_blindly(model.name, error)
         if outcome is not None:
             context[_TICKET] = (cache, outcome)
+            if outcome.body is not None:
+                params["body"] = outcome.body  # it is signed later
         return None
 
     def _after_call(
@@ -135,7 +142,7 @@ class Hooks:
     ) -> None:
         cache, ticket = context.pop(_TICKET, _NO_TICKET)
         if cache is None or (self.cache is None and isinstance(ticket, ReadTicket)):
-            return
+            return  # uninstalled meanwhile; but a batch needs its hits
         status = http_response.status_code
         metadata = parsed.get("ResponseMetadata", {})
         # An attempt before this one, or one that ended in a server error, may have
@@ -149,6 +156,23 @@ class Hooks:
         cache, ticket = context.pop(_TICKET, _NO_TICKET)
         if cache is not None:
             cache.fail(ticket)
+
+    def _needs_retry(
+        self,
+        *,
+        response: tuple[Any, Mapping[str, Any]] | None,
+        request_dict: dict[str, Any],
+        **_: Any,
+    ) -> int | None:
+        cache, ticket = request_dict["context"].get(_TICKET, _NO_TICKET)
+        if not isinstance(ticket, WriteTicket) or ticket.body is None:
+            return None
+        if response is None or request_dict["body"] != ticket.body:
+            return None
+        if response[1].get("Error", {}).get("Code") != _FORBIDDEN:
+            return None
+        request_dict["body"] = cache.unasked(ticket)
+        return 0  # seconds to wait
 
 
 def installed_on(events: Any) -> list[Hooks]:

@@ -56,11 +56,14 @@ def canonical_number(text: str) -> str:
 def canonical_value(value: Mapping[str, Any]) -> tuple[str, str | bytes]:
     """Return type and value of a key attribute, as DynamoDB compares it.
 
-    value: an attribute value of the wire, `{"S": ...}`, `{"N": ...}` or `{"B": ...}`
-    with B in base64. Raises ValueError for anything else: it is no key's value.
+    value: an attribute value, `{"S": ...}`, `{"N": ...}` or `{"B": ...}`, with B in
+    base64 as on the wire, or bytes as botocore has parsed it. Raises ValueError for
+    anything else: it is no key's value.
     """
     if len(value) == 1:
         ((kind, content),) = value.items()
+        if kind == "B" and isinstance(content, bytes):
+            return kind, content
         if isinstance(content, str):
             if kind == "S":
                 return kind, content
@@ -108,6 +111,11 @@ def table_tag(table: str) -> Tag:
 def writes_tag(table: str) -> Tag:
     """Return the tag that every write to the table evicts."""
     return Tag("writes", table)
+
+
+def blind_tag(table: str) -> Tag:
+    """Return the tag that writes evict which do not say what the item was before."""
+    return Tag("blind", table)
 
 
 def partition_tag(table: str, attribute: str, value: Mapping[str, Any]) -> Tag:

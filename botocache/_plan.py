@@ -3,6 +3,7 @@
 `plan` turns an operation and the JSON body of its request into one of
 
     Read      may be answered from the cache and may fill it; depends on `tags`
+    BatchRead one Read for each of its keys
     Write     may change data; evicts `tags` before it is sent and after it
     Describe  passes through; its answer names the table's key attributes
     Bypass    passes through
@@ -18,7 +19,9 @@ DynamoDB has answered it without an error.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -32,12 +35,14 @@ from botocache._expressions import (
 from botocache._keys import (
     EVERYTHING,
     Tag,
+    blind_tag,
     item_tag,
     partition_tag,
     table_name,
     table_tag,
     writes_tag,
 )
+from botocache._projections import Projection, read_projection
 
 Body: TypeAlias = Mapping[str, Any]
 """The JSON body of a request, decoded."""
@@ -49,25 +54,48 @@ KeysOf: TypeAlias = Callable[[str], KeyAttributes | None]
 """The key attributes of a table by name, as learned; None when not known."""
 
 
+class Kind(Enum):
+    """What a read asks for; a table's policy may treat each otherwise."""
+
+    ITEM = "item"
+    QUERY = "query"
+    INDEX_QUERY = "index query"
+    SCAN = "scan"
+
+
 class Read(NamedTuple):
     """A read that may be answered from the cache.
 
-    tags: what its answer depends on. question: what distinguishes it from other
-    reads of the operation, as bytes. is_consistent: it must see DynamoDB itself.
-    capacity: the ReturnConsumedCapacity that it asks for, of `table_parameter`.
-    named: key attributes that the request names, in case DynamoDB accepts it; all of
-    the table's when `names_all`. is_on_index: the tags rest on the learned ones.
+    operation: whose answer it is; GetItem for each key of a BatchGetItem.
+    tags: what its answer depends on; the last one is the narrow one. question: what
+    distinguishes it from other reads of the operation, as bytes. is_consistent: it
+    must see DynamoDB itself. capacity: the ReturnConsumedCapacity that it asks for, of
+    `table_parameter`. named: key attributes that the request names, in case DynamoDB
+    accepts it; all of the table's when `names_all`. is_on_index: the tags rest on the
+    learned ones. whole: the question of the whole item, out of which `projection` can
+    make the answer.
     """
 
+    operation: str
+    kind: Kind
     table: str
     table_parameter: str
     tags: tuple[Tag, ...]
     question: bytes
     is_consistent: bool
     capacity: str
-    named: KeyAttributes
-    names_all: bool
-    is_on_index: bool
+    named: KeyAttributes = frozenset()
+    names_all: bool = False
+    is_on_index: bool = False
+    whole: bytes | None = None
+    projection: Projection | None = None
+
+
+class BatchRead(NamedTuple):
+    """A BatchGetItem. reads: one for each key, by TableName, in the request's order."""
+
+    reads: Mapping[str, tuple[Read, ...]]
+    capacity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +105,14 @@ class Write:
     tags: what it evicts. named: per table, the key attributes that the request names
     in full, in case DynamoDB accepts it. assumed: the tables whose learned key
     attributes the tags rest on. described: the table that the answer may describe.
+    item: the read of the one item that it writes, if it is a write of one item.
     """
 
     tags: tuple[Tag, ...]
     named: tuple[tuple[str, KeyAttributes], ...] = ()
     assumed: tuple[str, ...] = ()
     described: str = ""
+    item: Read | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +127,7 @@ class Bypass:
     """A call that is none of the cache's business."""
 
 
-Plan: TypeAlias = Read | Write | Describe | Bypass
+Plan: TypeAlias = Read | BatchRead | Write | Describe | Bypass
 _Rule: TypeAlias = Callable[[Body, KeysOf], Plan]
 
 _BYPASS = Bypass()
@@ -126,30 +156,111 @@ _CAPACITIES = {"NONE", "TOTAL", "INDEXES"}
 
 
 def _get_item(body: Body, _keys_of: KeysOf) -> Plan:
+    capacity = _capacity(body)
+    return _BYPASS if capacity is None else _item_read(body, capacity)
+
+
+def _item_read(body: Body, capacity: str) -> Read:
+    """Return the read of one item. body: of a GetItem."""
     table = table_name(body["TableName"])
     key = body["Key"]
-    tags = (EVERYTHING, table_tag(table), item_tag(table, key))
-    return _read(body, tags, named=frozenset(key), names_all=True, is_on_index=False)
+    narrow = item_tag(table, key)
+    asked = {"TableName": body["TableName"], "Key": narrow.detail}
+    options = {name: body[name] for name in body if name not in _NO_OPTIONS}
+    question = _encode(asked)
+    whole, projection = None, None
+    if options:
+        projection, canonical = _projected(_encode(options))
+        whole = question if projection is not None else None
+        question = _encode({**asked, "options": canonical})
+    return Read(
+        "GetItem",
+        Kind.ITEM,
+        table,
+        body["TableName"],
+        (EVERYTHING, table_tag(table), narrow),
+        question,
+        body.get("ConsistentRead", False),
+        capacity,
+        named=frozenset(key),
+        names_all=True,
+        whole=whole,
+        projection=projection,
+    )
+
+
+_NO_OPTIONS = {"TableName", "Key", "ConsistentRead", "ReturnConsumedCapacity"}
+
+
+@lru_cache(maxsize=1024)
+def _projected(options: bytes) -> tuple[Projection | None, Any]:
+    """Return the projection that some options of a GetItem ask for, and one spelling.
+
+    Memoised: an application has a few, and parsing is half the cost of a hit.
+    """
+    body = msgspec.json.decode(options)
+    projection = read_projection(body)
+    if projection is None:
+        return None, canonical_expressions(body)
+    return projection, projection.paths
+
+
+def _batch_get_item(body: Body, _keys_of: KeysOf) -> Plan:
+    """Plan each key as the GetItem that it is; what is refused is left alone."""
+    capacity = _capacity(body)
+    reads: dict[str, tuple[Read, ...]] = {}
+    for table, part in body["RequestItems"].items():
+        options = {name: part[name] for name in part if name != "Keys"}
+        options["TableName"] = table
+        reads[table] = tuple(
+            [_item_read({**options, "Key": key}, "NONE") for key in part["Keys"]]
+        )
+    items = [read.tags[-1] for each in reads.values() for read in each]
+    is_refused = (
+        capacity is None
+        or not body.keys() <= {"RequestItems", "ReturnConsumedCapacity"}
+        or not 0 < len(items) <= MOST_KEYS
+        or len(set(items)) < len(items)
+        or any(len({read.named for read in each}) != 1 for each in reads.values())
+    )
+    return _BYPASS if is_refused or capacity is None else BatchRead(reads, capacity)
+
+
+MOST_KEYS = 100
+"""Keys that one BatchGetItem may ask for."""
 
 
 def _query(body: Body, keys_of: KeysOf) -> Plan:
     table = table_name(body["TableName"])
     conditions = _key_conditions(body)
-    # On the table itself every attribute of a key condition is a key attribute. On an
-    # index it is the index's, which may or may not be the table's too.
-    key_attributes = conditions.attributes if conditions else ()
-    named = frozenset(key_attributes)
-    is_on_index = "IndexName" in body
-    if is_on_index:
-        key_attributes = tuple(keys_of(table) or ())
-        named = frozenset()
+    if "IndexName" in body:
+        return _page_of(
+            "Query",
+            Kind.INDEX_QUERY,
+            body,
+            _index_query_tag(table, conditions, keys_of(table)),
+        )
+    if conditions is None:
+        return _page_of("Query", Kind.QUERY, body, writes_tag(table))
+    # On the table itself every attribute of a key condition is a key attribute.
+    named = frozenset(conditions.attributes)
     narrow = writes_tag(table)
-    if conditions:
-        for attribute in sorted(set(conditions.equal).intersection(key_attributes)):
-            narrow = partition_tag(table, attribute, conditions.equal[attribute])
-            break
-    tags = (EVERYTHING, table_tag(table), narrow)
-    return _read(body, tags, named=named, names_all=False, is_on_index=is_on_index)
+    if len(conditions.equal) > 1:  # a table has two key attributes at the most
+        narrow = item_tag(table, conditions.equal)
+    else:
+        for attribute, value in conditions.equal.items():
+            narrow = partition_tag(table, attribute, value)
+    return _page_of("Query", Kind.QUERY, body, narrow, named)
+
+
+def _index_query_tag(
+    table: str, conditions: Conditions | None, keys: KeyAttributes | None
+) -> Tag:
+    """Return what an index query depends on: a partition of the table's, if it can."""
+    if conditions is not None and keys:
+        for attribute in sorted(keys.intersection(conditions.equal)):
+            return partition_tag(table, attribute, conditions.equal[attribute])
+    return writes_tag(table)
 
 
 def _key_conditions(body: Body) -> Conditions | None:
@@ -162,41 +273,73 @@ def _key_conditions(body: Body) -> Conditions | None:
     return read_legacy_key_conditions(body.get("KeyConditions", {}))
 
 
-def _read(
+def _scan(body: Body, _keys_of: KeysOf) -> Plan:
+    return _page_of("Scan", Kind.SCAN, body, writes_tag(table_name(body["TableName"])))
+
+
+def _page_of(
+    operation: str,
+    kind: Kind,
     body: Body,
-    tags: tuple[Tag, ...],
-    *,
-    named: KeyAttributes,
-    names_all: bool,
-    is_on_index: bool,
+    narrow: Tag,
+    named: KeyAttributes = frozenset(),
 ) -> Plan:
-    question = canonical_expressions(body)
-    capacity = question.pop("ReturnConsumedCapacity", "NONE")
-    is_consistent = question.pop("ConsistentRead", False)
-    if capacity not in _CAPACITIES:
+    """Return the read of one page of a Query or Scan."""
+    capacity = _capacity(body)
+    if capacity is None:
         return _BYPASS
+    table = table_name(body["TableName"])
+    question, is_consistent = _question(body)
+    if question.get("ScanIndexForward") is True:
+        del question["ScanIndexForward"]
     return Read(
-        table=table_name(body["TableName"]),
-        table_parameter=body["TableName"],
-        tags=tags,
-        question=_encode(question),
-        is_consistent=is_consistent,
-        capacity=capacity,
+        operation,
+        kind,
+        table,
+        body["TableName"],
+        (EVERYTHING, table_tag(table), narrow),
+        _encode(question),
+        is_consistent,
+        capacity,
         named=named,
-        names_all=names_all,
-        is_on_index=is_on_index,
+        is_on_index="IndexName" in body,
     )
+
+
+def _question(body: Body) -> tuple[dict[str, Any], bool]:
+    """Return what distinguishes a read, and whether it is strongly consistent."""
+    question = canonical_expressions(body)
+    question.pop("ReturnConsumedCapacity", None)
+    return question, question.pop("ConsistentRead", False)
+
+
+def _capacity(body: Body) -> str | None:
+    """Return the ReturnConsumedCapacity asked for; None when it is none that exists."""
+    capacity: str = body.get("ReturnConsumedCapacity", "NONE")
+    return capacity if capacity in _CAPACITIES else None
 
 
 # --- writes of items ---------------------------------------------------------------
 
 
 def _put_item(body: Body, keys_of: KeysOf) -> Plan:
-    return _writes_of([("Put", body)], keys_of)
+    return _write_of_item("Put", body, keys_of)
 
 
 def _update_or_delete_item(body: Body, keys_of: KeysOf) -> Plan:
-    return _writes_of([("Update", body)], keys_of)
+    return _write_of_item("Update", body, keys_of)
+
+
+def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> Plan:
+    planned = _writes_of([(kind, body)], keys_of)
+    if not isinstance(planned, Write) or len(planned.tags) == 1:
+        return planned
+    key = body.get("Key")
+    if key is None:
+        learned = keys_of(table_name(body["TableName"])) or ()
+        key = {attribute: body["Item"][attribute] for attribute in learned}
+    item = _item_read({"TableName": body["TableName"], "Key": key}, "NONE")
+    return replace(planned, item=item)
 
 
 def _batch_write_item(body: Body, keys_of: KeysOf) -> Plan:
@@ -246,6 +389,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> Plan:
 def item_tags(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
     """Yield what a write to one item evicts. key: of the wire, every key attribute."""
     yield writes_tag(table)
+    yield blind_tag(table)
     yield item_tag(table, key)
     for attribute in sorted(key):
         yield partition_tag(table, attribute, key[attribute])
@@ -366,16 +510,16 @@ def last_key_attributes(read: Read, answer: Mapping[str, Any]) -> KeyAttributes 
 
 
 _HARMLESS_RULES: frozenset[_Rule] = frozenset(
-    {_get_item, _query, _describe_table, _pass}
+    {_batch_get_item, _describe_table, _get_item, _pass, _query, _scan}
 )
 
 OPERATIONS: Mapping[str, _Rule] = {
     # Read from the cache.
+    "BatchGetItem": _batch_get_item,
     "GetItem": _get_item,
     "Query": _query,
+    "Scan": _scan,
     # Reads that pass through.
-    "BatchGetItem": _pass,
-    "Scan": _pass,
     "SearchVectors": _pass,
     "TransactGetItems": _pass,
     # Writes of items.

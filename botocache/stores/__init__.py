@@ -6,7 +6,7 @@ read generations. Keys and tags are digests of 16 bytes. A store decides nothing
 coherence: it applies `next_held_until` where it evicts, and hands out what it holds.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 from urllib.parse import unquote, urlsplit
@@ -50,11 +50,14 @@ class Store(Protocol):
         *,
         watch: Sequence[bytes] = (),
         since: Eviction | None = None,
+        spare: Collection[bytes] = (),
     ) -> Eviction:
         """Give every tag a new generation and a hold-off of `hold_off` seconds.
 
         watch: tags whose generations are returned, as they are after the eviction.
-        since: what the first eviction of the same write returned for the same tags.
+        since: what the first eviction of the same write returned; its tags are the
+            first of these. spare: those to be put back as they were before it, if
+            nobody else touched them since.
         Atomic per tag against other evictions; a reader sees a tag's hold-off no
         later than its generation.
         """

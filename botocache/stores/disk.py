@@ -16,7 +16,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from botocache._coherence import Eviction, Loaded
@@ -105,7 +105,7 @@ class DiskStore:
             except EntryFileError as error:
                 self._give_up_if_used(entries, error)
                 raise
-        return Loaded(entry, snapshot, slots.any_held(tags, self.now()))
+        return Loaded(entry, snapshot, slots.held(tags, self.now()))
 
     def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
         """See Store.fill."""
@@ -131,6 +131,7 @@ class DiskStore:
         *,
         watch: Sequence[bytes] = (),
         since: Eviction | None = None,
+        spare: Collection[bytes] = (),
     ) -> Eviction:
         """See Store.evict."""
         table = self._table()
@@ -142,6 +143,7 @@ class DiskStore:
                 table.exclusive(),
                 watch=watch,
                 since=since,
+                spare=spare,
             )
         if self._table().identity != table.identity:
             # It was removed meanwhile, and nobody saw what was done there.

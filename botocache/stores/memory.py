@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from botocache._coherence import Eviction, Loaded
 from botocache._forks import renew_after_fork
@@ -67,7 +67,7 @@ class MemoryStore:
             entry = self._entries.get(key)
             if entry is not None:
                 self._entries.move_to_end(key)
-        return Loaded(entry, snapshot, self._slots.any_held(tags, self.now()))
+        return Loaded(entry, snapshot, self._slots.held(tags, self.now()))
 
     def fill(self, key: bytes, entry: bytes, ttl: float) -> None:  # noqa: ARG002 - LRU drops what is no longer asked for
         """See Store.fill."""
@@ -87,10 +87,17 @@ class MemoryStore:
         *,
         watch: Sequence[bytes] = (),
         since: Eviction | None = None,
+        spare: Collection[bytes] = (),
     ) -> Eviction:
         """See Store.evict."""
         return self._slots.evict(
-            tags, hold_off, self.now(), self._writing, watch=watch, since=since
+            tags,
+            hold_off,
+            self.now(),
+            self._writing,
+            watch=watch,
+            since=since,
+            spare=spare,
         )
 
     def clear(self) -> None:

@@ -30,7 +30,7 @@ LOCK_PATIENCE = 0.05
 """Seconds to wait for another process's lock. It is held for microseconds, unless its
 holder was stopped (SIGSTOP, a frozen container), and nobody should wait for that."""
 
-_MAGIC = b"botocache slots\x01"
+_MAGIC = b"botocache slots\x02"
 _HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
 _HEADER_SIZE = 64
 _ORIGIN_WORD = 5

@@ -8,22 +8,24 @@ the owner passes in.
 A word is eight bytes, aligned, and is read and written by a memoryview of native
 unsigned 64-bit integers. CPython copies such an item by one fixed-size move, so no
 reader ever sees half of one. (`struct` in its standard modes goes byte by byte.)
+The lowest bit of the second word says that the hold-off is a settling one.
 
-This file decides nothing; `next_held_until` in _coherence.py does. It owns the order:
+This file decides nothing; `next_state` in _coherence.py does. It owns the order:
 hold-off before generation in the writer, generation before hold-off in the reader.
 """
 
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 
 from botocache._coherence import (
     Eviction,
+    Held,
     Mark,
     TagState,
     is_held,
-    next_held_until,
+    next_state,
 )
 from botocache._forks import renew_after_fork
 from botocache.stores import Random
@@ -35,6 +37,7 @@ SLOT = 2 * WORD
 """Bytes of a slot: its generation, and the nanosecond until which it is held."""
 
 _NS = 1_000_000_000
+_SETTLING = 1
 
 
 class Slots:
@@ -66,14 +69,17 @@ class Slots:
             [words[int.from_bytes(tag, "little") % count * 2] or first for tag in tags]
         )
 
-    def any_held(self, tags: Sequence[bytes], now: float) -> bool:
-        """Tell whether one of the tags is on hold-off."""
+    def held(self, tags: Sequence[bytes], now: float) -> Held:
+        """Tell whether one of the tags is on hold-off, and for what."""
         words = self._words
+        held = Held.FREE
         for tag in tags:
-            held_until = words[self._at(tag) + 1]
-            if held_until and is_held(held_until / _NS, now):
-                return True
-        return False
+            word = words[self._at(tag) + 1]
+            if word and is_held(word / _NS, now):
+                if not word & _SETTLING:
+                    return Held.WRITING
+                held = Held.SETTLING
+        return held
 
     def evict(  # noqa: PLR0913 - Store.evict, with what its owner knows
         self,
@@ -84,23 +90,44 @@ class Slots:
         *,
         watch: Sequence[bytes] = (),
         since: Eviction | None = None,
+        spare: Collection[bytes] = (),
     ) -> Eviction:
         """Do what Store.evict says, while `exclusive` keeps other writers out."""
         words = self._words
         slots = dict.fromkeys(map(self._at, tags))  # two tags may share one
         before: dict[int, Mark] = {}
         if since is not None:
-            before.update(zip(map(self._at, tags), since.marks, strict=True))
+            before.update(zip(map(self._at, tags), since.marks, strict=False))
+        spared = set(map(self._at, spare))
+        if spared:
+            spared -= {self._at(tag) for tag in tags if tag not in spare}
         fresh = struct.unpack(f"={len(slots)}Q", self._random(WORD * len(slots)))
         marks: dict[int, Mark] = {}
         with exclusive:
             for slot, generation in zip(slots, fresh, strict=True):
                 found = TagState(
-                    words[slot] or self._origin_generation, words[slot + 1] / _NS
+                    words[slot] or self._origin_generation,
+                    words[slot + 1] / _NS,
+                    bool(words[slot + 1] & _SETTLING),
                 )
-                held_until = next_held_until(found, now, hold_off, before.get(slot))
-                words[slot + 1] = int(held_until * _NS)
-                marks[slot] = Mark(generation or 1, found.held_until)
+                mark = before.get(slot)
+                state = next_state(
+                    found,
+                    generation or 1,
+                    now,
+                    hold_off,
+                    mark,
+                    is_spared=slot in spared,
+                )
+                word = int(state.held_until * _NS)
+                words[slot + 1] = word | _SETTLING if state.is_settling else word & ~1
+                marks[slot] = Mark(
+                    state.generation,
+                    found.held_until,
+                    found.is_settling,
+                    found.generation,
+                    was_alone=mark is not None and mark.generation == found.generation,
+                )
             with self._barrier:
                 pass
             for slot, mark in marks.items():

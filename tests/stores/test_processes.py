@@ -105,7 +105,7 @@ def test_who_sees_a_new_generation_sees_the_hold_off_that_came_with_it(
         for _ in range(10_000_000):  # at the writer's heels, so no sleep in between
             if slots.generations([each]) != (old,):
                 break
-        assert slots.any_held([each], store.now())
+        assert slots.held([each], store.now())
     peer.result()
 
 

@@ -191,7 +191,7 @@ def test_a_file_that_is_not_to_be_trusted_is_replaced(
     assert path.stat().st_ino != before
     assert path.stat().st_size == SIZE
     assert table.slots.generations([A]) not in [(99,), (0,), (2**64 - 1,)]
-    assert not table.slots.any_held(tags(50), 1000.0)
+    assert not table.slots.held(tags(50), 1000.0)
     assert evict_in(table, [A]) == opened(path).slots.generations([A])
 
 
@@ -203,7 +203,7 @@ def test_nothing_of_an_earlier_boot_is_valid(path: Path) -> None:
     assert not set(before.slots.generations(asked)) & set(
         after.slots.generations(asked)
     )
-    assert not after.slots.any_held(asked, 1000.0)
+    assert not after.slots.held(asked, 1000.0)
 
 
 def test_a_table_that_was_replaced_is_no_longer_in_place(path: Path) -> None:

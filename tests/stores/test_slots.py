@@ -43,7 +43,7 @@ def test_a_slot_that_was_never_evicted_has_the_generation_of_the_tables_origin()
     slots = new_slots()
     evict(slots, B)
     assert slots.generations([A]) == (ORIGIN,)
-    assert not slots.any_held([A], NOW)
+    assert not slots.held([A], NOW)
 
 
 def test_two_tables_have_no_generation_in_common() -> None:
@@ -59,7 +59,7 @@ def test_tags_of_one_slot_are_evicted_together() -> None:
     one, other = slot(7, b"one     "), slot(7, b"other   ")
     evicted = evict(slots, one)
     assert slots.generations([one, other]) == (evicted.marks[0].generation,) * 2
-    assert slots.any_held([other], NOW)
+    assert slots.held([other], NOW)
 
 
 def test_tags_of_one_slot_have_one_mark_when_they_are_evicted_in_one_call() -> None:
@@ -68,7 +68,7 @@ def test_tags_of_one_slot_have_one_mark_when_they_are_evicted_in_one_call() -> N
     first = evict(slots, one, other)
     assert first.marks[0] == first.marks[1] == Mark(slots.generations([one])[0], 0.0)
     slots.evict([one, other], 1.0, NOW, nullcontext(), since=first)
-    assert not slots.any_held([one], NOW + 1.0)
+    assert not slots.held([one], NOW + 1.0)
 
 
 def test_a_number_beyond_the_count_of_slots_wraps_around() -> None:
@@ -111,10 +111,10 @@ def test_a_hold_off_is_kept_to_the_microsecond(now: float, hold_off: float) -> N
 def test_noise_in_a_slot_holds_nothing_and_is_overwritten() -> None:
     memory = memoryview(bytearray(b"\xff" * SLOT))
     slots = Slots(memory, origin_generation=ORIGIN, random=os.urandom)
-    assert not slots.any_held([A], NOW)
+    assert not slots.held([A], NOW)
     evict(slots, A)
-    assert slots.any_held([A], NOW)
-    assert not slots.any_held([A], NOW + 5.0)
+    assert slots.held([A], NOW)
+    assert not slots.held([A], NOW + 5.0)
 
 
 def test_it_tells_how_many_slots_it_has() -> None:
@@ -219,7 +219,7 @@ def test_a_reader_waits_for_no_writer() -> None:
     slots, lock = new_slots(), threading.Lock()
     with lock:
         assert slots.generations([A]) == (ORIGIN,)
-        assert not slots.any_held([A], NOW)
+        assert not slots.held([A], NOW)
         assert slots.evict([], 5.0, NOW, nullcontext(), watch=[A]).watched == (ORIGIN,)
 
 

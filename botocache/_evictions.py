@@ -1,0 +1,90 @@
+"""Evictions that may fail: done, or remembered until they can be done.
+
+Failure policy: a write is sent even when its tags could not be evicted. They are
+remembered, retried before anything else is asked of the store, and until then nothing
+that depends on them is served or filled by this process. Nothing here raises.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from botocache._coherence import Eviction
+from botocache._errors import StoreLostError
+from botocache._failures import Failures
+from botocache._keys import EVERYTHING, tag_digest
+from botocache._undelivered import Undelivered
+from botocache.stores import Store
+
+EVERYTHING_DIGEST = tag_digest(EVERYTHING)
+
+
+class Evictions:
+    """What this process evicts. settle, write_window: seconds of hold-off."""
+
+    def __init__(
+        self, store: Store, failures: Failures, *, settle: float, write_window: float
+    ) -> None:
+        self._store: Final = store
+        self._failures: Final = failures
+        self._settle: Final = settle
+        self.undelivered: Final = Undelivered(store, write_window)
+
+    def evict(
+        self,
+        tags: tuple[bytes, ...],
+        hold_off: float,
+        watch: Sequence[bytes] = (),
+        since: Eviction | None = None,
+        spare: Collection[bytes] = (),
+    ) -> Eviction | None:
+        """Evict, or remember that it is to be done; see Store.evict."""
+        try:
+            return self._store.evict(
+                tags, hold_off, watch=watch, since=since, spare=spare
+            )
+        except StoreLostError as error:
+            self.report("evict_failed", "everything is evicted instead", error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the tags must be remembered
+            self.remember(tags, error)
+            return None
+        # A process that is new to the store may have filled it during this write, and
+        # no other will evict there. The marks of what was lost mean nothing now.
+        self._deliver()
+        try:
+            return self._store.evict(tags, hold_off, watch=watch)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.remember(tags, error)
+            return None
+
+    def evict_now(self, tags: tuple[bytes, ...]) -> None:
+        """Evict what was found to be outdated."""
+        self.evict(tags, self._settle)
+
+    def remember(self, tags: tuple[bytes, ...], error: Exception) -> None:
+        """Evict later, because of an error."""
+        self.undelivered.add(tags)
+        self.report(
+            "evict_failed",
+            "it is retried, and until then this process serves nothing that depends "
+            "on it; other processes may serve what they have until its TTL ends",
+            error,
+        )
+
+    def are_waiting(self, tags: tuple[bytes, ...]) -> bool:
+        """Tell whether one of the tags is still to be evicted; try it first."""
+        if not self.undelivered:
+            return False
+        self._deliver()
+        return self.undelivered.concerns(tags)
+
+    def report(self, kind: str, consequence: str, error: Exception) -> None:
+        """Count and log a failure. With generations, hold-offs are lost: evict all."""
+        if isinstance(error, StoreLostError):
+            self.undelivered.add((EVERYTHING_DIGEST,))
+        self._failures.report(kind, consequence, error)
+
+    def _deliver(self) -> None:
+        try:
+            self.undelivered.deliver()
+        except Exception as error:  # noqa: BLE001 - as ever
+            self.report("evict_failed", "it is retried", error)

@@ -1,0 +1,34 @@
+"""What the reads and the writes of one cache work with."""
+
+from typing import NamedTuple
+
+from botocache._config import Settings
+from botocache._evictions import Evictions
+from botocache._failures import Failures
+from botocache._learning import Learning
+from botocache._schemas import Schemas
+from botocache._stats import Counters
+from botocache.stores import Store
+
+
+class Parts(NamedTuple):
+    """The parts of a cache that its reads and writes share."""
+
+    store: Store
+    settings: Settings
+    counters: Counters
+    evictions: Evictions
+    learning: Learning
+
+
+def assemble(store: Store, settings: Settings) -> Parts:
+    """Return the parts of a new cache."""
+    counters = Counters()
+    evictions = Evictions(
+        store,
+        Failures(counters, store.now),
+        settle=settings.settle,
+        write_window=settings.write_window,
+    )
+    learning = Learning(Schemas(store, settings.ttl), evictions)
+    return Parts(store, settings, counters, evictions, learning)

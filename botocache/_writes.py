@@ -1,0 +1,246 @@
+"""Writes: evict before, evict after, and fill what a write says exactly.
+
+Two things are done here only by a write that was alone: that found, in its second
+eviction, what it had left in the first (see _coherence.py).
+
+- *Write-through*: the item's entry is filled with what the write left, under the
+  generations that its own second eviction gave.
+- *Precise index queries*: DynamoDB is asked for the old item; with the old and the new
+  image, the index partitions that the write concerns are evicted, and the tag on which
+  index queries depend for want of such knowledge is spared.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from botocache import _images
+from botocache._coherence import Eviction, Held
+from botocache._keys import blind_tag, entry_key, table_tag, tag_digest
+from botocache._modes import Mode, current_mode
+from botocache._parts import Parts
+from botocache._plan import Read, Write
+from botocache._reads import Reads, keeping_of
+from botocache._schemas import Schema
+from botocache._tickets import ReadTicket, Request, WriteThrough, WriteTicket
+
+_encode = msgspec.json.encode
+
+
+class Writes:
+    """The writes of one cache."""
+
+    def __init__(self, parts: Parts, reads: Reads) -> None:
+        self._store: Final = parts.store
+        self._settings: Final = parts.settings
+        self._counters: Final = parts.counters
+        self._evictions: Final = parts.evictions
+        self._learning: Final = parts.learning
+        self._reads: Final = reads
+        self._without_images: Final[set[tuple[str, str]]] = set()
+
+    # --- before the call -----------------------------------------------------------
+
+    def begin(
+        self,
+        request: Request,
+        parameters: dict[str, Any],
+        write: Write,
+        recalled: Mapping[str, Schema],
+    ) -> WriteTicket:
+        """Evict for the first time."""
+        tags = tuple(map(tag_digest, write.tags))
+        assumed = tuple(recalled[table] for table in write.assumed)
+        through = self._through(request, parameters, write.item)
+        watch = [schema.tag for schema in assumed]
+        if through is not None:
+            watch += map(tag_digest, through.read.tags[:-1])
+        self._counters.add("writes")
+        self._counters.add("evicted", len(tags))
+        window = self._settings.write_window
+        first = self._evictions.evict(tags, window, watch)
+        if first is not None:
+            outdated = self._learning.outdated(assumed, first.watched)
+            if outdated:
+                through = None
+                tags = tuple(dict.fromkeys((*tags, *outdated)))
+                first = self._evictions.evict(tags, window, watch)
+        return WriteTicket(
+            write,
+            request.origin,
+            tags,
+            first,
+            assumed,
+            request.operation,
+            parameters,
+            through,
+            self._asking_for_images(request, parameters, write),
+        )
+
+    def _through(
+        self, request: Request, parameters: Mapping[str, Any], item: Read | None
+    ) -> WriteThrough | None:
+        """Return the entry that a write may fill, if it says what the item will be."""
+        if item is None or not self._settings.write_through:
+            return None
+        if request.operation == "UpdateItem" and (
+            parameters.get("ReturnValues") != "ALL_NEW"
+        ):
+            return None
+        policy = self._reads.policy(item.table)
+        if keeping_of(policy, "GetItem", item.kind) == "off":
+            return None
+        if current_mode() is Mode.BYPASS:
+            return None
+        scope = request.scope()
+        if scope is None:
+            return None
+        key = entry_key(scope, request.origin, item.operation, item.question)
+        return WriteThrough(item, policy, key)
+
+    def _asking_for_images(
+        self, request: Request, parameters: dict[str, Any], write: Write
+    ) -> bytes | None:
+        """Return the request with the old item asked for, if that is of use."""
+        if write.item is None or not self._settings.old_images:
+            return None
+        table = write.item.table
+        if (
+            parameters.get("ReturnValues", "NONE") != "NONE"
+            or (request.origin, table) in self._without_images
+            or not _images.can_be_told(request.operation, parameters)
+        ):
+            return None
+        return _encode({**parameters, "ReturnValues": "ALL_OLD"})
+
+    def do_without_images(self, ticket: WriteTicket) -> bytes:
+        """Return the request as the application made it: DynamoDB refused the other.
+
+        From now on this process does not ask for images of that table again.
+        """
+        if ticket.write.item is not None:
+            self._without_images.add((ticket.origin, ticket.write.item.table))
+        return _encode(ticket.parameters)
+
+    # --- after the call ------------------------------------------------------------
+
+    def finish(
+        self,
+        ticket: WriteTicket,
+        answer: dict[str, Any],
+        *,
+        succeeded: bool,
+        certain: bool,
+    ) -> None:
+        """Evict for the second time, learn, and fill what is known."""
+        write, assumed, settings = ticket.write, ticket.assumed, self._settings
+        old = _old_image(ticket, answer)
+        taught = [table for table, _ in write.named]
+        if write.described:
+            taught.append(write.described)
+        watch = [
+            *(schema.tag for schema in assumed),
+            *(map(tag_digest, ticket.through.read.tags[:-1]) if ticket.through else ()),
+            *(tag_digest(table_tag(table)) for table in taught),
+        ]
+        tags = ticket.tags
+        spare: tuple[bytes, ...] = ()
+        if succeeded and certain and ticket.first is not None:
+            tags, spare = self._precisely(ticket, old)
+        second = self._evictions.evict(
+            tags,
+            settings.settle if certain else settings.write_window,
+            watch,
+            ticket.first if certain else None,
+            spare,
+        )
+        if second is None:
+            return
+        outdated = self._learning.outdated(assumed, second.watched)
+        if outdated:
+            self._evictions.evict_now(outdated)
+        if not succeeded:
+            return
+        generations = second.watched[len(watch) - len(taught) :]
+        is_as_known = not outdated
+        for (table, attributes), generation in zip(
+            write.named, generations, strict=False
+        ):
+            is_as_known &= self._learning.learn(
+                ticket.origin, table, attributes, generation
+            )
+        if write.described:
+            self._learning.learn_described(
+                ticket.origin, write.described, generations[-1], answer
+            )
+        if certain and is_as_known:
+            try:
+                self._write_through(ticket, second, answer)
+            except Exception as error:  # noqa: BLE001 - the write is evicted already
+                self._evictions.report("fill_failed", "an item is not kept", error)
+
+    def _precisely(
+        self, ticket: WriteTicket, old: Mapping[str, Any] | None
+    ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """Return what a write evicts at its end, and what of it is to be spared."""
+        item, parameters = ticket.write.item, ticket.parameters
+        if old is None or item is None or parameters is None:
+            return ticket.tags, ()
+        new = _images.image_after(ticket.operation, parameters, old)
+        if new is None or len(old) + len(new) > _images.MOST_ATTRIBUTES:
+            return ticket.tags, ()
+        partitions = {
+            tag_digest(tag): None
+            for image in (old, new)
+            for tag in _images.partitions_of(item.table, image)
+        }
+        more = [tag for tag in partitions if tag not in ticket.tags]
+        self._counters.add("evicted", len(more))
+        return (*ticket.tags, *more), (tag_digest(blind_tag(item.table)),)
+
+    def _write_through(
+        self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
+    ) -> None:
+        """Fill the item's entry, if nobody else can have written it meanwhile."""
+        through, first = ticket.through, ticket.first
+        if through is None or first is None or ticket.parameters is None:
+            return
+        left = _images.answer_after(ticket.operation, ticket.parameters, answer)
+        if left is None or (left and not through.read.named <= left["Item"].keys()):
+            return
+        tags = tuple(map(tag_digest, through.read.tags))
+        mark = second.marks[ticket.tags.index(tags[-1])]
+        at = len(ticket.assumed)
+        around = first.watched[at : at + len(tags) - 1]
+        if not mark.was_alone or second.watched[at : at + len(tags) - 1] != around:
+            return
+        if self._evictions.are_waiting(tags):
+            return
+        loaded = self._store.load(through.key, tags)
+        if loaded.held is Held.WRITING:
+            return
+        if loaded.snapshot == (*around, mark.generation):
+            self._reads.fill(
+                ReadTicket(
+                    through.read,
+                    ticket.origin,
+                    through.policy,
+                    through.key,
+                    loaded,
+                    began=self._store.now(),
+                ),
+                left,
+            )
+
+
+def _old_image(ticket: WriteTicket, answer: dict[str, Any]) -> Mapping[str, Any] | None:
+    """Take the old image, which the application did not ask for, out of an answer.
+
+    None when it was not asked for by anybody.
+    """
+    if ticket.body is not None:
+        image: Mapping[str, Any] = answer.pop("Attributes", {})
+        return image
+    asked = (ticket.parameters or {}).get("ReturnValues")
+    return answer.get("Attributes", {}) if asked == "ALL_OLD" else None
