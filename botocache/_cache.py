@@ -23,7 +23,7 @@ import msgspec
 
 from botocache import _codec
 from botocache._coherence import Eviction, Loaded, may_fill, may_serve
-from botocache._config import Settings, TablePolicy
+from botocache._config import Settings
 from botocache._errors import CodecError, StoreLostError, assert_never
 from botocache._failures import Failures
 from botocache._keys import (
@@ -46,6 +46,7 @@ from botocache._plan import (
     may_write,
     plan,
 )
+from botocache._policies import TablePolicy
 from botocache._schemas import Schema, Schemas
 from botocache._stats import Counters, Stats
 from botocache._undelivered import Undelivered

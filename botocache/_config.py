@@ -10,13 +10,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from botocache import _values
 from botocache._coherence import LONGEST_HOLD_OFF
 from botocache._errors import ConfigError
-from botocache._keys import table_name
+from botocache._policies import TablePolicy, Tables, parse_tables, table_policy
 from botocache.stores import Store
 
 if sys.version_info >= (3, 11):
@@ -25,16 +25,6 @@ else:
     import tomli as tomllib
 
 PREFIX = "BOTOCACHE_"
-LONGEST = 30 * 24 * 3600.0
-"""Seconds: more than this is taken for a mistake in units."""
-
-
-class TablePolicy(NamedTuple):
-    """What is done for one table. ttl, negative_ttl: seconds."""
-
-    enabled: bool
-    ttl: float
-    negative_ttl: float
 
 
 @dataclass(frozen=True)
@@ -42,31 +32,37 @@ class Settings:
     """What an installation was configured with.
 
     url: which store, or a store object. ttl: seconds that an entry lives.
-    negative_ttl: the same for "no such item"; 0 keeps none. tables: per table a TTL
-    in seconds, or None for off; `*` stands for all others. namespace: keeps
-    applications that share a store apart. scope: `auto`, or a name under which
-    answers are shared whoever asks. settle, write_window: seconds of hold-off after
-    a write's end and after its begin. size_limit: bytes; None is the store's default.
+    negative_ttl: the same for "no such item"; 0 keeps none. tables: options per table
+    or pattern; see _policies.py. namespace: keeps applications that share a store
+    apart. scope: `auto`, or a name under which answers are shared whoever asks.
+    settle, write_window: seconds of hold-off after a write's end and after its begin.
+    size_limit: bytes; None is the store's default. write_through: fill an item's entry
+    from a write that says exactly what the item is now. settle_reads: what becomes of
+    an eventually consistent read of a base table within `settle` of a write:
+    `consistent` sends it strongly consistent and keeps the answer at once, `uncached`
+    keeps none. scan_size_limit: bytes; a Scan page larger than this is kept only when
+    it was asked for before within the TTL. old_images: ask DynamoDB for the old item
+    of a write, so that index queries are evicted precisely.
     """
 
     url: Any = ""
     ttl: float = 60.0
     negative_ttl: float = 5.0
-    tables: tuple[tuple[str, float | None], ...] = ()
+    tables: Tables = ()
     namespace: str = "default"
     scope: str = "auto"
     settle: float = 1.0
     write_window: float = 5.0
     size_limit: int | None = None
+    write_through: bool = True
+    settle_reads: str = "uncached"
+    scan_size_limit: int = 64 * 1024
+    old_images: bool = False
 
     def policy(self, table: str) -> TablePolicy:
-        """Return what is done for a table."""
-        ttls = dict(self.tables)  # the caller remembers the answer
-        ttl = ttls.get(table, ttls.get("*", self.ttl))
-        if ttl is None:
-            return TablePolicy(enabled=False, ttl=0.0, negative_ttl=0.0)
-        return TablePolicy(
-            enabled=True, ttl=ttl, negative_ttl=min(ttl, self.negative_ttl)
+        """Return what is done for a table; the caller remembers it."""
+        return table_policy(
+            self.tables, table, ttl=self.ttl, negative_ttl=self.negative_ttl
         )
 
 
@@ -141,12 +137,7 @@ def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:
 def _require_known(name: str, where: str, known: Iterable[str], what: str) -> None:
     if name in known:
         return
-    spellings = {other.lower(): other for other in known}
-    near = get_close_matches(name.lower(), spellings, n=1)
-    hint = f"known: {', '.join(known)}"
-    if near:
-        hint = f"did you mean {spellings[near[0]]!r}?"
-    raise ConfigError(f"unknown {what} {where!r}; {hint}")
+    raise ConfigError(f"unknown {what} {where!r}{_values.hint(name, known)}")
 
 
 # --- values ------------------------------------------------------------------------
@@ -167,64 +158,11 @@ def _url(value: Any) -> Any:
     raise ValueError(f"expected a URL or a store object, not {value!r}")
 
 
-def _seconds(least: float) -> Callable[[Any], float]:
-    def parse(value: Any) -> float:
-        expected = f"expected a number of seconds from {least:g} to {LONGEST:.0f}"
-        try:
-            seconds = float(value)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"{expected}, not {value!r}") from None
-        if isinstance(value, bool) or not least <= seconds <= LONGEST:
-            raise ValueError(f"{expected}, not {value!r}")
-        return seconds
-
-    return parse
-
-
-_ttl = _seconds(least=0.001)
-
-
 def _hold_off(value: Any) -> float:
-    seconds = _seconds(least=0.0)(value)
+    seconds = _values.seconds(least=0.0)(value)
     if seconds > LONGEST_HOLD_OFF:
         raise ValueError(f"expected at most {LONGEST_HOLD_OFF:g} seconds")
     return seconds
-
-
-def _tables(value: Any) -> tuple[tuple[str, float | None], ...]:
-    expected = "expected 'name=seconds,other=off,*=60'"
-    if isinstance(value, str):
-        ttls: dict[str, str] = {}
-        for name, ttl in _table_pairs(value):
-            if name in ttls:
-                raise ValueError(f"{expected}; {name!r} is named twice")
-            ttls[name] = ttl
-        value = ttls
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{expected}, not {value!r}")
-    for name in value:
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"{expected}; {name!r} is no table's name")
-    return tuple(
-        sorted((table_name(name), _table_ttl(name, ttl)) for name, ttl in value.items())
-    )
-
-
-def _table_pairs(text: str) -> Iterator[tuple[str, str]]:
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, ttl = part.partition("=")
-        if not (name.strip() and equals and ttl.strip()):
-            raise ValueError(f"expected 'name=seconds,other=off,*=60', not {part!r}")
-        yield name.strip(), ttl.strip()
-
-
-def _table_ttl(name: str, value: Any) -> float | None:
-    if value is False or (isinstance(value, str) and value.lower() == "off"):
-        return None
-    try:
-        return _ttl(value)
-    except ValueError as error:
-        raise ValueError(f"table {name!r}: {error}, or 'off'") from None
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -245,31 +183,21 @@ def _scope(value: Any) -> str:
     return value
 
 
-_SIZE = re.compile(r"([0-9]+)\s*(|K|M|G)(?:i?B)?", re.IGNORECASE | re.ASCII)
-_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
-_LEAST_SIZE = 1024**2
-
-
-def _size(value: Any) -> int:
-    expected = "expected bytes as 268435456 or '256MiB', at least 1 MiB"
-    match = _SIZE.fullmatch(str(value).strip())
-    if match is None or isinstance(value, bool):
-        raise ValueError(f"{expected}, not {value!r}")
-    size = int(match[1]) * _UNITS[match[2].upper()]
-    if size < _LEAST_SIZE:
-        raise ValueError(f"{expected}, not {value!r}")
-    return size
-
-
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "url": _url,
-    "ttl": _ttl,
-    "negative_ttl": _seconds(least=0.0),
-    "tables": _tables,
+    "ttl": _values.ttl,
+    "negative_ttl": _values.negative_ttl,
+    "tables": parse_tables,
     "namespace": _namespace,
     "scope": _scope,
     "settle": _hold_off,
     "write_window": _hold_off,
-    "size_limit": _size,
+    "size_limit": _values.size(
+        1024**2, "expected bytes as 268435456 or '256MiB', at least 1 MiB"
+    ),
+    "write_through": _values.switch,
+    "settle_reads": _values.choice("consistent", "uncached"),
+    "scan_size_limit": _values.size(0, "expected bytes as 65536 or '64KiB'"),
+    "old_images": _values.switch,
 }
 """Every setting; a test holds it against the fields of Settings."""
