@@ -1,5 +1,7 @@
 """Settings: the nearest source wins, and whatever is wrong is said, with its place."""
 
+import ast
+import re
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
@@ -146,40 +148,19 @@ def test_tables_may_stand_in_a_section_of_the_file(tmp_path: Path) -> None:
     assert _load({}, environ) == _load({"tables": "users=300,sessions=off", "ttl": 9})
 
 
-TABLES = """
-[tables]
-sessions = false
-"logs-*" = "60 operations:GetItem+BatchGetItem"
-"*" = true
-
-[tables.users]
-ttl = 300
-negative_ttl = 10
-scans = "off"
-"""
-
-
-def test_every_source_says_the_same_of_tables(tmp_path: Path) -> None:
-    text = (
-        "users=300 negative_ttl:10 scans:off,"
-        "logs-*=60 operations:GetItem+BatchGetItem,sessions=off,*=on"
-    )
-    mapping = {
-        "users": {"ttl": 300, "negative_ttl": 10, "scans": "off"},
-        "logs-*": {"ttl": 60.0, "operations": ["BatchGetItem", "GetItem"]},
-        "sessions": {"enabled": False},
-        "*": {},
-    }
-    by_argument = _load({"tables": mapping})
-    assert [name for name, _ in by_argument.tables] == [
-        "*",
-        "logs-*",
-        "sessions",
-        "users",
-    ]
-    assert by_argument == _load({}, _file(tmp_path, TABLES))
-    assert by_argument == _load({}, {"BOTOCACHE_TABLES": text})
-    assert len({by_argument, _load({"tables": text})}) == 1
+def test_the_documentation_says_the_same_of_tables_in_every_source(
+    tmp_path: Path,
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    section = page.read_text(encoding="utf-8").partition("## Tables")[2]
+    code = dict(re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL))
+    (variable,) = re.findall(r'BOTOCACHE_TABLES="(.*)"', code["sh"])
+    call = ast.parse(code["python"].strip(), mode="eval").body
+    assert isinstance(call, ast.Call)
+    by_argument = _load({"tables": ast.literal_eval(call.keywords[0].value)})
+    assert len(by_argument.tables) == 4
+    assert by_argument == _load({}, {"BOTOCACHE_TABLES": variable})
+    assert by_argument == _load({}, _file(tmp_path, code["toml"]))
 
 
 @pytest.mark.parametrize(("file", "url"), [("boot_id", "disk:"), ("absent", "memory:")])
