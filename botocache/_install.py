@@ -34,8 +34,9 @@ def install(target: Any = None, **settings: Any) -> Cache:
     boto3 or botocore Session, for the clients made from it afterwards; or a client,
     a resource or a Table.
     settings: url, ttl, negative_ttl, tables, namespace, scope, settle, write_window,
-    size_limit; see the documentation of configuration. What is not given comes from
-    `BOTOCACHE_*` variables, the TOML file that `BOTOCACHE_CONFIG` names, or defaults.
+    size_limit, write_through, settle_reads, scan_size_limit, old_images; see the
+    documentation of configuration. What is not given comes from `BOTOCACHE_*`
+    variables, the TOML file that `BOTOCACHE_CONFIG` names, or defaults.
 
     Installing twice is one installation. Never issues a network call, and opens the
     store on first use only. Raises ConfigError when a setting or the target is wrong,

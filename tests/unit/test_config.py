@@ -1,5 +1,7 @@
 """Settings: the nearest source wins, and whatever is wrong is said, with its place."""
 
+import ast
+import re
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
@@ -8,11 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from botocache import stores
-from botocache._config import _PARSERS, Settings, TablePolicy, load_settings
+from botocache._config import _PARSERS, Settings, load_settings
 from botocache._errors import ConfigError
+from botocache._policies import OFF, READS, TableOptions, TablePolicy
 from botocache.stores.memory import MemoryStore
 
 STORE = MemoryStore()
+OFF_OPTIONS = TableOptions(enabled=False)
 
 
 class _Row(NamedTuple):
@@ -36,11 +40,11 @@ ROWS = {
     "tables": _Row(
         (),
         "{ a = 1, b = false }",
-        (("a", 1.0), ("b", None)),
+        (("a", TableOptions(ttl=1.0)), ("b", OFF_OPTIONS)),
         "a=2,b=off",
-        (("a", 2.0), ("b", None)),
+        (("a", TableOptions(ttl=2.0)), ("b", OFF_OPTIONS)),
         {"b": "off", "a": 3},
-        (("a", 3.0), ("b", None)),
+        (("a", TableOptions(ttl=3.0)), ("b", OFF_OPTIONS)),
     ),
     "namespace": _Row("default", '"one"', "one", "two", "two", "three", "three"),
     "scope": _Row("auto", '"one"', "one", "two", "two", "three", "three"),
@@ -49,6 +53,18 @@ ROWS = {
     "size_limit": _Row(
         None, '"2 MiB"', 2 * 1024**2, "3MB", 3 * 1024**2, 4194304, 4 * 1024**2
     ),
+    "write_through": _Row(True, "false", False, "1", True, "off", False),
+    "settle_reads": _Row(
+        "uncached",
+        '"consistent"',
+        "consistent",
+        "uncached",
+        "uncached",
+        "Consistent",
+        "consistent",
+    ),
+    "scan_size_limit": _Row(64 * 1024, "0", 0, "32KiB", 32 * 1024, "1M", 1024**2),
+    "old_images": _Row(False, "true", True, "off", False, 1, True),
 }
 
 
@@ -129,7 +145,22 @@ def test_each_setting_comes_from_its_own_nearest_source(tmp_path: Path) -> None:
 
 def test_tables_may_stand_in_a_section_of_the_file(tmp_path: Path) -> None:
     environ = _file(tmp_path, 'ttl = 9\n[tables]\nusers = 300\nsessions = "off"')
-    assert _load({}, environ).tables == (("sessions", None), ("users", 300.0))
+    assert _load({}, environ) == _load({"tables": "users=300,sessions=off", "ttl": 9})
+
+
+def test_the_documentation_says_the_same_of_tables_in_every_source(
+    tmp_path: Path,
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    section = page.read_text(encoding="utf-8").partition("## Tables")[2]
+    code = dict(re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL))
+    (variable,) = re.findall(r'BOTOCACHE_TABLES="(.*)"', code["sh"])
+    call = ast.parse(code["python"].strip(), mode="eval").body
+    assert isinstance(call, ast.Call)
+    by_argument = _load({"tables": ast.literal_eval(call.keywords[0].value)})
+    assert len(by_argument.tables) == 4
+    assert by_argument == _load({}, {"BOTOCACHE_TABLES": variable})
+    assert by_argument == _load({}, _file(tmp_path, code["toml"]))
 
 
 @pytest.mark.parametrize(("file", "url"), [("boot_id", "disk:"), ("absent", "memory:")])
@@ -171,21 +202,27 @@ def test_a_size_is_bytes_or_has_a_unit(text: Any, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "tables"),
-    [
-        ("", ()),
-        (" , ", ()),
-        ("users=300", (("users", 300.0),)),
-        ("users=300,", (("users", 300.0),)),
-        (" users = 0.5 , b=off ", (("b", None), ("users", 0.5))),
-        ("a=OFF,*=60", (("*", 60.0), ("a", None))),
-        ("my.table-1_x=1", (("my.table-1_x", 1.0),)),
-    ],
+    ("text", "size"),
+    [("0", 0), (0, 0), ("1", 1), ("64KiB", 65536), ("1 k", 1024), (10**12, 10**12)],
 )
-def test_tables_are_pairs_of_a_name_and_a_ttl(
-    text: str, tables: tuple[tuple[str, float | None], ...]
+def test_a_scans_size_is_bytes_or_has_a_unit_and_may_be_nothing(
+    text: Any, size: int
 ) -> None:
-    assert _load({}, {"BOTOCACHE_TABLES": text}).tables == tables
+    assert _load({"scan_size_limit": text}).scan_size_limit == size
+
+
+SWITCHED = ("write_through", "old_images")
+SWITCHES = {
+    True: ["on", "ON", "1", "true", "True", 1, True],
+    False: ["off", "Off", "0", "false", "False", 0, False],
+}
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+@pytest.mark.parametrize("position", SWITCHES)
+def test_a_switch_is_on_or_off_in_the_usual_words(name: str, position: bool) -> None:
+    positions = {getattr(_load({name: v}), name) for v in SWITCHES[position]}
+    assert positions == {position}
 
 
 @pytest.mark.parametrize(
@@ -214,6 +251,9 @@ AT_MOST = "expected at most 3600 seconds"
 PAIRS = "expected 'name=seconds,other=off,*=60'"
 NAME = "expected 1 to 64 letters, digits"
 SIZE = "expected bytes as 268435456 or '256MiB', at least 1 MiB"
+SCAN_SIZE = "expected bytes as 65536 or '64KiB'"
+SWITCH = "expected 'on' or 'off'"
+SETTLE_READS = "expected 'consistent' or 'uncached'"
 
 BAD_TEXTS = [
     *(
@@ -226,7 +266,7 @@ BAD_TEXTS = [
     ("settle", "3600.1", AT_MOST),
     ("write_window", "3601", AT_MOST),
     *(("tables", text, PAIRS) for text in ("users", "=60", "users=", "a=1,b")),
-    *(("tables", text, TTL) for text in ("a=x", "a=0", "a=1;b", "*=on", "a=nan")),
+    *(("tables", text, TTL) for text in ("a=x", "a=0", "a=1;b", "a=nan")),
     *(
         ("namespace", text, NAME)
         for text in ("", "-a", ".a", "a b", "a/b", "ü", "a" * 65, "a\n")
@@ -236,21 +276,28 @@ BAD_TEXTS = [
         ("size_limit", text, SIZE)
         for text in ("", "x", "0", "1K", "1048575", "-5M", "1.5G", "5T", "5000\u212a")
     ),
+    *(("scan_size_limit", text, SCAN_SIZE) for text in ("", "x", "-1", "1.5K")),
+    *(
+        (name, text, SWITCH)
+        for name in SWITCHED
+        for text in ("", "x", "2", "1.0", "-1", "yes", "on off")
+    ),
+    *(("settle_reads", text, SETTLE_READS) for text in ("", "x", "on", "0")),
+    ("settle_reads", "cached", "'cached'; did you mean 'uncached'?"),
 ]
 
 BAD_ARGUMENTS = [
     *((name, None, "expected") for name in ROWS if name != "size_limit"),
-    *((name, True, "expected") for name in ROWS),
+    *((name, True, "expected") for name in ROWS if name not in SWITCHED),
     *((name, [], "expected") for name in ROWS),
     *((name, 10**400, SECONDS) for name in ("negative_ttl", "settle", "write_window")),
     ("ttl", 10**400, TTL),
     ("url", 5, "expected a URL or a store object"),
     ("url", object, "expected a URL or a store object"),
     ("tables", {"a": None}, TTL),
-    ("tables", {"a": True}, TTL),
     ("tables", {"a": 0}, TTL),
     ("tables", {"a": 10**400}, TTL),
-    ("tables", {"a": {"ttl": 5}}, TTL),
+    ("tables", {"a": {"ttl": 0}}, TTL),
     ("tables", {"": 60}, "expected"),
     ("tables", {5: 60}, "expected"),
     ("tables", [("a", 60)], PAIRS),
@@ -258,24 +305,32 @@ BAD_ARGUMENTS = [
     ("scope", 5, "expected 'auto' or a name"),
     ("size_limit", 1024**2 - 1, SIZE),
     ("size_limit", 2.0 * 1024**2, SIZE),
+    ("scan_size_limit", 1.0, SCAN_SIZE),
+    ("write_through", 2, SWITCH),
+    ("old_images", 1.0, SWITCH),
+    ("settle_reads", False, SETTLE_READS),
 ]
 
 BAD_LITERALS = [
     *((name, "[]", "expected") for name in ROWS),
-    *((name, "true", "expected") for name in ROWS),
+    *((name, "true", "expected") for name in ROWS if name not in SWITCHED),
     *((name, "2024-01-01", "expected") for name in ROWS),
     ("ttl", "0", TTL),
     ("ttl", "1" + "0" * 400, TTL),
     ("ttl", '"one minute"', TTL),
     ("settle", "3601", AT_MOST),
     ("tables", '"users"', PAIRS),
-    ("tables", "{ users = true }", TTL),
-    ("tables", "{ users = { ttl = 5 } }", TTL),
     ("tables", "{ users = 0 }", TTL),
+    ("tables", "{ users = { ttl = 0 } }", TTL),
+    ("tables", "{ my.users = 5 }", "unknown option 'users'"),
     ("url", "5", "expected a URL"),
     ("namespace", "5", NAME),
     ("scope", "5", "expected 'auto' or a name"),
     ("size_limit", "1000", SIZE),
+    ("scan_size_limit", "-1", SCAN_SIZE),
+    ("write_through", "2", SWITCH),
+    ("old_images", '"yes"', SWITCH),
+    ("settle_reads", "false", SETTLE_READS),
 ]
 
 
@@ -325,15 +380,19 @@ def test_a_bad_value_is_an_error_even_where_another_source_wins() -> None:
     assert "BOTOCACHE_TTL" in _message({"ttl": 5}, {"BOTOCACHE_TTL": "x"})
 
 
-def test_a_bad_ttl_of_a_table_names_the_table_and_the_way_to_switch_it_off() -> None:
-    message = _message({"tables": "users=5,sessions=never"})
-    assert "table 'sessions'" in message
-    assert "'never'" in message
-    assert message.endswith("or 'off'")
-
-
-def test_a_table_that_is_named_twice_is_an_error() -> None:
-    assert "users" in _message({"tables": "users=5,users=off"})
+def test_what_is_wrong_with_a_table_names_source_table_and_what_is_good(
+    tmp_path: Path,
+) -> None:
+    sentence = (
+        "table 'sessions': expected a number of seconds from 0.001 to 2592000, "
+        "'on', 'off' or options, not 'never'"
+    )
+    text = "users=5,sessions=never"
+    environ = _file(tmp_path, "[tables]\nsessions = 'never'")
+    in_file = f"tables in {environ['BOTOCACHE_CONFIG']}"
+    assert _message({"tables": text}) == f"tables: {sentence}"
+    assert _message({}, {"BOTOCACHE_TABLES": text}) == f"BOTOCACHE_TABLES: {sentence}"
+    assert _message({}, environ) == f"{in_file}: {sentence}"
 
 
 # --- unknown names -----------------------------------------------------------------
@@ -467,11 +526,16 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(
 
 # --- tables ------------------------------------------------------------------------
 
-OFF = TablePolicy(enabled=False, ttl=0.0, negative_ttl=0.0)
-
 
 def _on(ttl: float, negative_ttl: float) -> TablePolicy:
-    return TablePolicy(enabled=True, ttl=ttl, negative_ttl=negative_ttl)
+    return TablePolicy(
+        enabled=True,
+        ttl=ttl,
+        negative_ttl=negative_ttl,
+        operations=READS,
+        index_queries="coherent",
+        scans="coherent",
+    )
 
 
 @pytest.mark.parametrize(
@@ -492,6 +556,9 @@ def _on(ttl: float, negative_ttl: float) -> TablePolicy:
         ({"tables": "users=9,*=off"}, _on(9.0, 5.0)),
         ({"tables": "users=off,*=9"}, OFF),
         ({"tables": {"users": False}}, OFF),
+        ({"tables": "user?=off"}, OFF),
+        ({"tables": "users=on,*=7", "ttl": 300}, _on(300.0, 5.0)),
+        ({"tables": "users=negative_ttl:9"}, _on(60.0, 9.0)),
     ],
 )
 def test_a_table_is_treated_as_the_settings_say(

@@ -20,6 +20,8 @@ ROOMS = [
     "botocache._keys",
     "botocache._coherence",
     "botocache._codec",
+    "botocache._values",
+    "botocache._policies",
     "botocache._plan",
     "botocache.stores",
     "botocache.stores.slots",
@@ -54,6 +56,8 @@ PURE = [
     "botocache._keys",
     "botocache._coherence",
     "botocache._codec",
+    "botocache._values",
+    "botocache._policies",
     "botocache._plan",
 ]
 
