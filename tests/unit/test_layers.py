@@ -17,6 +17,7 @@ ROOMS = [
     "botocache._forks",
     "botocache._reserved",
     "botocache._expressions",
+    "botocache._projections",
     "botocache._keys",
     "botocache._coherence",
     "botocache._codec",
@@ -51,6 +52,7 @@ OPENED_WHEN_ASKED_FOR = {
 PURE = [
     "botocache._reserved",
     "botocache._expressions",
+    "botocache._projections",
     "botocache._keys",
     "botocache._coherence",
     "botocache._codec",
