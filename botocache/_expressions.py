@@ -31,7 +31,7 @@ class Conditions(NamedTuple):
 
 
 class UnreadableError(Exception):
-    """The expression is not one that is understood; never leaves the rooms that read."""
+    """The expression is not one that is understood. For the rooms that read alone."""
 
 
 # --- tokens ------------------------------------------------------------------------
