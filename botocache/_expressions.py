@@ -1,10 +1,11 @@
 """Reads DynamoDB's expressions, as far as a cache needs to understand them. Pure.
 
 Two questions are answered: which attributes a key condition ties to one value, and
-whether two spellings of an expression are the same question. Whoever asks must be
-able to live with "cannot say": every function returns None (or leaves things as they
-are) as soon as anything is unusual, and the caller is then coarse. Nothing here
-judges whether DynamoDB would accept an expression; it will say so itself.
+whether two spellings of an expression are the same question. (_projections.py reads
+document paths from the same tokens.) Whoever asks must be able to live with "cannot
+say": every function returns None (or leaves things as they are) as soon as anything is
+unusual, and the caller is then coarse. Nothing here judges whether DynamoDB would
+accept an expression; it will say so itself.
 """
 
 import re
@@ -29,8 +30,8 @@ class Conditions(NamedTuple):
     equal: Mapping[str, Value]
 
 
-class _UnreadableError(Exception):
-    """The expression is not one that this module understands."""
+class UnreadableError(Exception):
+    """The expression is not one that is understood. For the rooms that read alone."""
 
 
 # --- tokens ------------------------------------------------------------------------
@@ -46,19 +47,22 @@ _TOKEN = re.compile(
 )
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """A piece of an expression. kind: word, name, value, number or symbol."""
+
     kind: str
     text: str
 
 
-def _tokens(expression: str) -> Iterator[_Token]:
+def read_tokens(expression: str) -> Iterator[Token]:
+    """Yield the pieces of an expression; raise UnreadableError at any other text."""
     at = 0
     end = len(expression.rstrip(" \t\r\n"))
     while at < end:
         match = _TOKEN.match(expression, at)
         if match is None or match.lastgroup is None:
-            raise _UnreadableError
-        yield _Token(match.lastgroup, match[match.lastgroup])
+            raise UnreadableError
+        yield Token(match.lastgroup, match[match.lastgroup])
         at = match.end()
 
 
@@ -73,10 +77,10 @@ def read_key_condition(
     names, values: ExpressionAttributeNames and ExpressionAttributeValues.
     """
     try:
-        reader = _KeyConditionReader(list(_tokens(expression)), names, values)
+        reader = _KeyConditionReader(list(read_tokens(expression)), names, values)
         reader.conjunction()
         reader.end()
-    except (_UnreadableError, RecursionError):
+    except (UnreadableError, RecursionError):
         return None
     return Conditions(tuple(reader.attributes), reader.equal)
 
@@ -99,7 +103,7 @@ class _KeyConditionReader:
 
     def __init__(
         self,
-        tokens: list[_Token],
+        tokens: list[Token],
         names: Mapping[str, str],
         values: Mapping[str, Value],
     ) -> None:
@@ -117,13 +121,13 @@ class _KeyConditionReader:
 
     def end(self) -> None:
         if self._at != len(self._tokens):
-            raise _UnreadableError
+            raise UnreadableError
 
     def _term(self) -> None:
         if self._accept_symbol("("):
             self.conjunction()
             self._expect_symbol(")")
-        elif self._peek() == _Token("word", "begins_with"):
+        elif self._peek() == Token("word", "begins_with"):
             self._next()
             self._expect_symbol("(")
             self._attribute()
@@ -138,17 +142,17 @@ class _KeyConditionReader:
         if self._accept_symbol("="):
             value = self._value()
             if attribute in self.equal:
-                raise _UnreadableError
+                raise UnreadableError
             self.equal[attribute] = value
         elif self._accept_keyword("BETWEEN"):
             self._value()
             if not self._accept_keyword("AND"):
-                raise _UnreadableError
+                raise UnreadableError
             self._value()
         else:
             operator = self._next()
             if operator.kind != "symbol" or operator.text not in self._COMPARISONS:
-                raise _UnreadableError
+                raise UnreadableError
             self._value()
 
     def _attribute(self) -> str:
@@ -158,35 +162,35 @@ class _KeyConditionReader:
         elif token.kind == "name" and token.text in self._names:
             attribute = self._names[token.text]
         else:
-            raise _UnreadableError
+            raise UnreadableError
         self.attributes.append(attribute)
         return attribute
 
     def _value(self) -> Value:
         token = self._next()
         if token.kind != "value" or token.text not in self._values:
-            raise _UnreadableError
+            raise UnreadableError
         return self._values[token.text]
 
-    def _peek(self) -> _Token | None:
+    def _peek(self) -> Token | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         token = self._peek()
         if token is None:
-            raise _UnreadableError
+            raise UnreadableError
         self._at += 1
         return token
 
     def _accept_symbol(self, text: str) -> bool:
-        if self._peek() == _Token("symbol", text):
+        if self._peek() == Token("symbol", text):
             self._at += 1
             return True
         return False
 
     def _expect_symbol(self, text: str) -> None:
         if not self._accept_symbol(text):
-            raise _UnreadableError
+            raise UnreadableError
 
     def _accept_keyword(self, keyword: str) -> bool:
         token = self._peek()
@@ -222,7 +226,7 @@ def canonical_expressions(body: Mapping[str, Any]) -> dict[str, Any]:
     try:
         for name in expressions:
             canonical[name] = list(_canonical_tokens(body[name], names, values, used))
-    except _UnreadableError:
+    except UnreadableError:
         return dict(body)
     for parameter, given in (
         ("ExpressionAttributeNames", names),
@@ -241,7 +245,7 @@ def _canonical_tokens(
     values: Mapping[str, Value],
     used: set[str],
 ) -> Iterator[tuple[str, Any]]:
-    tokens = list(_tokens(expression))
+    tokens = list(read_tokens(expression))
     for (kind, text), following in zip_longest(tokens, tokens[1:]):
         if kind == "name" and text in names:
             used.add(text)
@@ -250,9 +254,9 @@ def _canonical_tokens(
             used.add(text)
             yield "value", values[text]
         elif kind in ("name", "value"):
-            raise _UnreadableError
+            raise UnreadableError
         elif kind == "word":
-            yield _canonical_word(text, is_call=following == _Token("symbol", "("))
+            yield _canonical_word(text, is_call=following == Token("symbol", "("))
         else:
             yield kind, text
 

@@ -184,8 +184,11 @@ class Reads:
         assert read.projection is not None
         key = entry_key(asked.scope, asked.origin, read.operation, read.whole)
         whole = self._hit(key, self._store.load(key, tags), asked.now)
-        if whole is None or "Item" not in whole.answer:
-            return whole
+        if whole is None:
+            return None
+        if "Item" not in whole.answer:
+            # DynamoDB may refuse a path into an attribute, whatever the item.
+            return None if read.projection.nested else whole
         item = project(whole.answer["Item"], read.projection)
         return None if item is None else whole._replace(answer={"Item": item})
 
