@@ -42,7 +42,7 @@ _TOKEN = re.compile(
     r"|(?P<name>\#[A-Za-z0-9_]+)"
     r"|(?P<value>:[A-Za-z0-9_]+)"
     r"|(?P<number>[0-9]+)"
-    r"|(?P<symbol><>|<=|>=|[=<>(),.\[\]])"
+    r"|(?P<symbol><>|<=|>=|[=<>(),.\[\]+-])"
     r")"
 )
 

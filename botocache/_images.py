@@ -8,12 +8,10 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from botocache._keys import Tag, partition_tag
-
-Image: TypeAlias = Mapping[str, Any]
-"""An item as botocore has parsed it: binary is bytes."""
+from botocache._updates import Image, apply, read_update
 
 _PLAIN_NUMBER = re.compile(r"0|-?(?:0\.[0-9]*[1-9]|[1-9][0-9]*(?:\.[0-9]*[1-9])?)")
 _DIGITS = 38
@@ -153,7 +151,7 @@ def answer_after(
 
 def can_be_told(operation: str, parameters: Mapping[str, Any]) -> bool:
     """Tell whether the old image would say what a write leaves in index keys."""
-    return image_after(operation, parameters, {}) is not None
+    return operation != "UpdateItem" or read_update(parameters) is not None
 
 
 def image_after(
@@ -168,4 +166,5 @@ def image_after(
     if operation == "PutItem":
         item: Image = parameters["Item"]
         return item
-    return None
+    update = read_update(parameters)
+    return None if update is None else apply(update, old, parameters["Key"])

@@ -72,7 +72,8 @@ class Read(NamedTuple):
     must see DynamoDB itself. capacity: the ReturnConsumedCapacity that it asks for, of
     `table_parameter`. named: key attributes that the request names, in case DynamoDB
     accepts it; all of the table's when `names_all`. is_on_index: the tags rest on the
-    learned ones. whole: the question of the whole item, out of which `projection` can
+    learned ones. by_images: what it depends on in place of the narrow tag, if writes
+    say what items were before them. whole: the question of the whole item, out of which `projection` can
     make the answer.
     """
 
@@ -87,6 +88,7 @@ class Read(NamedTuple):
     named: KeyAttributes = frozenset()
     names_all: bool = False
     is_on_index: bool = False
+    by_images: tuple[Tag, ...] = ()
     whole: bytes | None = None
     projection: Projection | None = None
 
@@ -156,8 +158,7 @@ _CAPACITIES = {"NONE", "TOTAL", "INDEXES"}
 
 
 def _get_item(body: Body, _keys_of: KeysOf) -> Plan:
-    capacity = _capacity(body)
-    return _BYPASS if capacity is None else _item_read(body, capacity)
+    return _item_read(body, _capacity(body))
 
 
 def _item_read(body: Body, capacity: str) -> Read:
@@ -217,13 +218,12 @@ def _batch_get_item(body: Body, _keys_of: KeysOf) -> Plan:
         )
     items = [read.tags[-1] for each in reads.values() for read in each]
     is_refused = (
-        capacity is None
-        or not body.keys() <= {"RequestItems", "ReturnConsumedCapacity"}
+        not body.keys() <= {"RequestItems", "ReturnConsumedCapacity"}
         or not 0 < len(items) <= MOST_KEYS
         or len(set(items)) < len(items)
         or any(len({read.named for read in each}) != 1 for each in reads.values())
     )
-    return _BYPASS if is_refused or capacity is None else BatchRead(reads, capacity)
+    return _BYPASS if is_refused else BatchRead(reads, capacity)
 
 
 MOST_KEYS = 100
@@ -234,12 +234,7 @@ def _query(body: Body, keys_of: KeysOf) -> Plan:
     table = table_name(body["TableName"])
     conditions = _key_conditions(body)
     if "IndexName" in body:
-        return _page_of(
-            "Query",
-            Kind.INDEX_QUERY,
-            body,
-            _index_query_tag(table, conditions, keys_of(table)),
-        )
+        return _index_query(body, table, conditions, keys_of(table) or frozenset())
     if conditions is None:
         return _page_of("Query", Kind.QUERY, body, writes_tag(table))
     # On the table itself every attribute of a key condition is a key attribute.
@@ -253,14 +248,19 @@ def _query(body: Body, keys_of: KeysOf) -> Plan:
     return _page_of("Query", Kind.QUERY, body, narrow, named)
 
 
-def _index_query_tag(
-    table: str, conditions: Conditions | None, keys: KeyAttributes | None
-) -> Tag:
-    """Return what an index query depends on: a partition of the table's, if it can."""
-    if conditions is not None and keys:
-        for attribute in sorted(keys.intersection(conditions.equal)):
-            return partition_tag(table, attribute, conditions.equal[attribute])
-    return writes_tag(table)
+def _index_query(
+    body: Body, table: str, conditions: Conditions | None, keys: KeyAttributes
+) -> Plan:
+    equal = conditions.equal if conditions else {}
+    for attribute in sorted(keys.intersection(equal)):
+        narrow = partition_tag(table, attribute, equal[attribute])
+        return _page_of("Query", Kind.INDEX_QUERY, body, narrow)
+    planned = _page_of("Query", Kind.INDEX_QUERY, body, writes_tag(table))
+    for attribute in sorted(equal):
+        # Whatever the index is, all of its items here have this value there.
+        partition = partition_tag(table, attribute, equal[attribute])
+        return planned._replace(by_images=(blind_tag(table), partition))
+    return planned
 
 
 def _key_conditions(body: Body) -> Conditions | None:
@@ -283,11 +283,9 @@ def _page_of(
     body: Body,
     narrow: Tag,
     named: KeyAttributes = frozenset(),
-) -> Plan:
+) -> Read:
     """Return the read of one page of a Query or Scan."""
     capacity = _capacity(body)
-    if capacity is None:
-        return _BYPASS
     table = table_name(body["TableName"])
     question, is_consistent = _question(body)
     if question.get("ScanIndexForward") is True:
@@ -313,10 +311,12 @@ def _question(body: Body) -> tuple[dict[str, Any], bool]:
     return question, question.pop("ConsistentRead", False)
 
 
-def _capacity(body: Body) -> str | None:
-    """Return the ReturnConsumedCapacity asked for; None when it is none that exists."""
+def _capacity(body: Body) -> str:
+    """Return the ReturnConsumedCapacity asked for. Raises ValueError for no such one."""
     capacity: str = body.get("ReturnConsumedCapacity", "NONE")
-    return capacity if capacity in _CAPACITIES else None
+    if capacity not in _CAPACITIES:
+        raise ValueError("DynamoDB will refuse it")
+    return capacity
 
 
 # --- writes of items ---------------------------------------------------------------

@@ -149,6 +149,8 @@ class Reads:
             return None
         if keeping == "ttl":  # whatever is written, but for the whole table
             read = read._replace(tags=read.tags[:-1])
+        elif read.by_images and self._settings.old_images:
+            read = read._replace(tags=(*read.tags[:-1], *read.by_images))
         tags = tuple(map(tag_digest, read.tags))
         if self._evictions.are_waiting(tags):
             return None

@@ -119,8 +119,7 @@ class Slots:
                     mark,
                     is_spared=slot in spared,
                 )
-                word = int(state.held_until * _NS)
-                words[slot + 1] = word | _SETTLING if state.is_settling else word & ~1
+                words[slot + 1] = _held_word(state)
                 marks[slot] = Mark(
                     state.generation,
                     found.held_until,
@@ -144,3 +143,11 @@ class Slots:
     def _at(self, tag: bytes) -> int:
         """Return the index of the first word of the tag's slot."""
         return int.from_bytes(tag, "little") % self._count * 2
+
+
+def _held_word(state: TagState) -> int:
+    """Return the second word of a slot; at most a nanosecond less than it was."""
+    word = int(state.held_until * _NS)
+    if not state.is_settling:
+        return word & ~_SETTLING
+    return max(word - 1, 0) | _SETTLING

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from botocache._cache import Cache, ReadTicket
-from botocache._coherence import Eviction, Mark
+from botocache._coherence import Eviction, Held, Mark
 from botocache._keys import tag_digest
+from botocache._reads import Reads
+from botocache._tickets import ReadTicket
+from botocache._writes import Writes
 from botocache.stores.disk import DiskStore
 from botocache.stores.slotfile import SlotFile
 
@@ -37,19 +39,19 @@ def _evict_before_only() -> None:
         return evict(self, tags, 0.0, **options)
 
     DiskStore.evict = evict_once  # type: ignore[method-assign]  # on purpose
-    Cache._finish_write = lambda *_, **__: None  # type: ignore[method-assign]  # on purpose
+    Writes.finish = lambda *_, **__: None  # type: ignore[method-assign]  # on purpose
 
 
 def _snapshot_afterwards() -> None:
     """An answer is filled with the generations of afterwards, held off or not."""
-    finish_read = Cache._finish_read
+    finish_read = Reads.finish
 
-    def finish(self: Cache, ticket: ReadTicket, answer: dict[str, Any]) -> None:
+    def finish(self: Reads, ticket: ReadTicket, answer: dict[str, Any]) -> None:
         tags = [tag_digest(tag) for tag in ticket.read.tags]
-        loaded = self._store.load(ticket.key, tags)._replace(held=False)
+        loaded = self._store.load(ticket.key, tags)._replace(held=Held.FREE)
         finish_read(self, ticket._replace(loaded=loaded), answer)
 
-    Cache._finish_read = finish  # type: ignore[method-assign]  # on purpose
+    Reads.finish = finish  # type: ignore[method-assign]  # on purpose
 
 
 def _stay_in_removed_directory() -> None:

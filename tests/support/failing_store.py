@@ -1,7 +1,7 @@
 """A store that fails when a test says so."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from botocache._coherence import Eviction, Loaded
 from botocache._errors import StoreError
@@ -49,10 +49,11 @@ class FailingStore:
         *,
         watch: Sequence[bytes] = (),
         since: Eviction | None = None,
+        spare: Collection[bytes] = (),
     ) -> Eviction:
         """See Store.evict."""
         self._ask("evict")
-        return self.store.evict(tags, hold_off, watch=watch, since=since)
+        return self.store.evict(tags, hold_off, watch=watch, since=since, spare=spare)
 
     def clear(self) -> None:
         """See Store.clear."""

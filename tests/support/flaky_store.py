@@ -1,6 +1,6 @@
 """A store that fails when it is told to."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from botocache._coherence import Eviction, Loaded
@@ -68,10 +68,11 @@ class FlakyStore:
         *,
         watch: Sequence[bytes] = (),
         since: Eviction | None = None,
+        spare: Collection[bytes] = (),
     ) -> Eviction:
         """See Store.evict."""
         self._pass_or_raise("evict")
-        return self._inner.evict(tags, hold_off, watch=watch, since=since)
+        return self._inner.evict(tags, hold_off, watch=watch, since=since, spare=spare)
 
     def clear(self) -> None:
         """See Store.clear."""

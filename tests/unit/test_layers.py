@@ -24,6 +24,7 @@ ROOMS = [
     "botocache._values",
     "botocache._policies",
     "botocache._plan",
+    "botocache._updates",
     "botocache._images",
     "botocache.stores",
     "botocache.stores.slots",
@@ -70,6 +71,7 @@ PURE = [
     "botocache._values",
     "botocache._policies",
     "botocache._plan",
+    "botocache._updates",
     "botocache._images",
 ]
 

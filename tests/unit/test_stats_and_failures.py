@@ -8,10 +8,11 @@ from dataclasses import asdict, fields
 import pytest
 
 from botocache import _forks
-from botocache._cache import Cache, Hit, Request
+from botocache._cache import Cache
 from botocache._config import Settings
 from botocache._failures import INTERVAL, Failures
 from botocache._stats import Counters, Stats
+from botocache._tickets import Hit, Request
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.failing_store import VERBS, FailingStore

@@ -1,6 +1,6 @@
 """Evictions that failed are kept, and tried again, until they were delivered."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
@@ -171,8 +171,9 @@ class _AddsMeanwhile(FailingStore):
         *,
         watch: Sequence[bytes] = (),
         since: Eviction | None = None,
+        spare: Collection[bytes] = (),
     ) -> Eviction:
-        eviction = super().evict(tags, hold_off, watch=watch, since=since)
+        eviction = super().evict(tags, hold_off, watch=watch, since=since, spare=spare)
         self.undelivered.add(self.meanwhile)
         return eviction
 
