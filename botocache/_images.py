@@ -112,8 +112,8 @@ _CONTENTS: Mapping[str, Callable[[Any], Any]] = {
 MOST_ATTRIBUTES = 64
 """Attributes that a write evicts one by one; an item with more is evicted coarsely."""
 
-_LONGEST_KEY = 2048
-"""Bytes that the value of a key attribute may have."""
+_LONGEST_KEY = 4096
+"""Characters, in base64 too, of the value of a key attribute, and more."""
 
 _KEY_TYPES = {"S", "N", "B"}
 

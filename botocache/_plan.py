@@ -73,8 +73,8 @@ class Read(NamedTuple):
     `table_parameter`. named: key attributes that the request names, in case DynamoDB
     accepts it; all of the table's when `names_all`. is_on_index: the tags rest on the
     learned ones. by_images: what it depends on in place of the narrow tag, if writes
-    say what items were before them. whole: the question of the whole item, out of which `projection` can
-    make the answer.
+    say what items were before them. whole: the question of the whole item, out of
+    which `projection` can make the answer.
     """
 
     operation: str
@@ -312,7 +312,7 @@ def _question(body: Body) -> tuple[dict[str, Any], bool]:
 
 
 def _capacity(body: Body) -> str:
-    """Return the ReturnConsumedCapacity asked for. Raises ValueError for no such one."""
+    """Return the ReturnConsumedCapacity asked for. Raises ValueError for another."""
     capacity: str = body.get("ReturnConsumedCapacity", "NONE")
     if capacity not in _CAPACITIES:
         raise ValueError("DynamoDB will refuse it")

@@ -22,7 +22,7 @@ from botocache._modes import Mode, current_mode
 from botocache._parts import Parts
 from botocache._plan import BatchRead, Kind, Read, last_key_attributes
 from botocache._policies import TablePolicy
-from botocache._projections import project
+from botocache._projections import Projection, project
 from botocache._schemas import Schema
 from botocache._tickets import BatchTicket, Hit, Lookup, ReadTicket, Request
 
@@ -160,8 +160,8 @@ class Reads:
             hit = self._hit(key, loaded, asked.now)
             if hit is not None:
                 return hit
-            if read.whole is not None:
-                hit = self._projected(asked, read, tags)
+            if read.whole is not None and read.projection is not None:
+                hit = self._projected(asked, read.whole, read.projection, tags)
                 if hit is not None:
                     return hit
         return ReadTicket(read, asked.origin, policy, key, loaded, asked.now)
@@ -179,19 +179,21 @@ class Reads:
         return None
 
     def _projected(
-        self, asked: _Asked, read: Read, tags: tuple[bytes, ...]
+        self,
+        asked: _Asked,
+        question: bytes,
+        projection: Projection,
+        tags: tuple[bytes, ...],
     ) -> Hit | None:
         """Answer a projection from the whole item, if that is there."""
-        assert read.whole is not None
-        assert read.projection is not None
-        key = entry_key(asked.scope, asked.origin, read.operation, read.whole)
+        key = entry_key(asked.scope, asked.origin, "GetItem", question)
         whole = self._hit(key, self._store.load(key, tags), asked.now)
         if whole is None:
             return None
         if "Item" not in whole.answer:
             # DynamoDB may refuse a path into an attribute, whatever the item.
-            return None if read.projection.nested else whole
-        item = project(whole.answer["Item"], read.projection)
+            return None if projection.nested else whole
+        item = project(whole.answer["Item"], projection)
         return None if item is None else whole._replace(answer={"Item": item})
 
     def _settling(self, ticket: ReadTicket, parameters: dict[str, Any]) -> ReadTicket:
