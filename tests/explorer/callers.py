@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from greenlet import getcurrent, greenlet
 
-from botocache._cache import Hit, Request
 from botocache._hooks import Hooks
+from botocache._tickets import Hit, Request
 from tests.explorer.world import World, wire
 
 Serve = Callable[[], dict[str, Any]]

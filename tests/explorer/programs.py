@@ -14,7 +14,7 @@ from typing import Any
 from tests.explorer.backends import OPAQUE, Backend, MemoryBackend, Moment
 from tests.explorer.callers import Caller, Direct
 from tests.explorer.operations import KINDS, Choice, Operation, Surroundings
-from tests.explorer.world import SETTINGS, Useless, World
+from tests.explorer.world import SETTINGS, Useless, World, schemas_of
 from tests.support.clock import FakeClock
 
 READS = [name for name, kind in KINDS.items() if not kind.is_write]
@@ -95,8 +95,9 @@ def _template() -> tuple[World, MemoryBackend]:
 def _make_warm(world: World, backend: MemoryBackend) -> None:
     warm, warm_backend = _template()
     backend.copy_from(warm_backend)
+    known = schemas_of(warm.caches[0])
     for other in world.caches:
-        other._schemas._known.update(warm.caches[0]._schemas._known)
+        schemas_of(other).update(known)
 
 
 class Run:

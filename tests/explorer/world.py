@@ -15,12 +15,21 @@ from botocache._cache import Cache
 from botocache._coherence import Eviction, Loaded
 from botocache._config import Settings
 from botocache._errors import StoreError, StoreLostError
+from botocache._schemas import Schema
 from botocache.stores import Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.turns import Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
 
-SETTINGS = Settings(ttl=60.0, negative_ttl=5.0, settle=1.0, write_window=5.0)
+SETTINGS = Settings(
+    ttl=60.0,
+    negative_ttl=5.0,
+    settle=1.0,
+    write_window=5.0,
+    write_through=False,
+    settle_reads="uncached",
+    old_images=False,
+)
 TABLE = "t"
 
 
@@ -256,7 +265,7 @@ class World:
 
         Evictions that the process could not do, and remembered, are gone with it.
         """
-        self.has_lost_evictions |= bool(len(self.caches[client]._undelivered))
+        self.has_lost_evictions |= bool(self.caches[client].stats().undelivered)
         self.caches[client] = Cache(self.stores[client], SETTINGS)
 
     def lose_generations(self) -> None:
@@ -273,7 +282,7 @@ class World:
     def is_exempt(self, client: int) -> bool:
         """Tell whether another process has or had evictions that it could not do."""
         return self.has_lost_evictions or any(
-            self.has_failed_eviction and len(cache._undelivered)
+            self.has_failed_eviction and cache.stats().undelivered
             for other, cache in enumerate(self.caches)
             if other != client
         )
@@ -351,10 +360,10 @@ class World:
         eyes = self.eyes()
         store = self.stores[client]
         state: list[Any] = [store.has_lost, store.has_begun]
-        for schema in cache._schemas._known.values():
+        for schema in schemas_of(cache).values():
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
-        undelivered = cache._undelivered
+        undelivered = cache._parts.evictions.undelivered
         if undelivered._tags:
             state.append(eyes.until(undelivered._next_attempt))
             for tag, token in undelivered._tags.items():
@@ -375,6 +384,11 @@ class World:
             state.append("client")
             state += self.cache_state(client)
         return state
+
+
+def schemas_of(cache: Cache) -> dict[tuple[str, str], Schema]:
+    """Return what a cache's process has learned."""
+    return cache._parts.learning._schemas._known
 
 
 def wire(parameters: Mapping[str, Any]) -> bytes:
