@@ -5,7 +5,7 @@ whose schedules is one that breaks a promise under it; without it the program pa
 """
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +64,8 @@ def _keeps_the_first(
 ) -> Any:
     """Do the first eviction of a write; answer the second as if it had been done."""
     if hold_off == SETTINGS.write_window:
-        return _evict(evictions, tags, hold_off, *rest, **more)
-    return _evict(evictions, (), hold_off, *rest, **more)
+        return _evict(evictions, tags, hold_off, *rest)
+    return _evict(evictions, (), hold_off, *rest)
 
 
 def _keeps_the_second(
@@ -78,22 +78,16 @@ def _keeps_the_second(
     """Do the second eviction alone."""
     if hold_off == SETTINGS.write_window:
         return None
-    return _evict(evictions, tags, hold_off, *rest, **more)
+    return _evict(evictions, tags, hold_off, *rest)
 
 
 def _remembers_after_a_loss(
-    evictions: Evictions,
-    tags: tuple[bytes, ...],
-    hold_off: float,
-    watch: Sequence[bytes] = (),
-    since: Eviction | None = None,
-    spare: Collection[bytes] = (),
+    evictions: Evictions, tags: tuple[bytes, ...], hold_off: float, *rest: Any
 ) -> Eviction | None:
     """Leave an eviction for later that found that generations were lost."""
+    more = dict(zip(("watch", "since", "spare"), rest, strict=False))
     try:
-        return evictions._store.evict(
-            tags, hold_off, watch=watch, since=since, spare=spare
-        )
+        return evictions._store.evict(tags, hold_off, **more)
     except StoreError as error:
         evictions.remember(tags, error)
         return None
