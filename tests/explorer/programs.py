@@ -202,7 +202,8 @@ class Run:
                 return
             is_fresh = world.server.newest(kind, answer) == world.server.version
             if not is_hit or not is_fresh:
-                raise Useless("\n  ".join(["no fresh hit in the end:", *world.trace]))
+                what = f"no fresh hit of {kind} in the end:"
+                raise Useless("\n  ".join([what, *world.trace]))
 
     def _read(self, client: int, kind: str) -> None:
         world = self.world

@@ -316,14 +316,14 @@ class ClientStore:
         if self.has_lost:
             self.has_lost = False
             raise StoreLostError("generations were lost")
+        if way != "works":
+            self._world.fail(verb)  # at once: others may have their turn before it does
         if way == "fails":
-            self._world.fail(verb)
             raise StoreError(f"{verb} fails")
         return way
 
     def _fail_after(self, way: str, verb: str) -> None:
         if way == "is done, but fails":
-            self._world.fail(verb)
             raise StoreError(f"{verb} was done, but its answer was lost")
 
 
