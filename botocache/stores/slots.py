@@ -135,7 +135,9 @@ class Slots:
                 # of the others evicts, and whoever writes may be killed in between.
                 self._store(held, marks, spared)
         return Eviction(
-            tuple([marks[self._at(tag)] for tag in tags]), self.generations(watch)
+            tuple([marks[self._at(tag)] for tag in tags]),
+            self.generations(watch),
+            self.held(watch, now),
         )
 
     def _store(
