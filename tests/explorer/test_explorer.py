@@ -80,9 +80,7 @@ THROUGH_PAIRS = [
     ("consistent get", "update"),
     ("batch", "update all new"),
     ("put", "put"),
-    ("put", "delete"),
     ("update all new", "statement"),
-    ("put", "unanswered put"),
 ]
 IMAGES_PAIRS = [
     ("index 1", "move"),
@@ -115,14 +113,17 @@ TRIPLES = [
 def test_no_schedule_with_a_feature_breaks_a_promise(program: Program) -> None:
     total = explore(program)
     print(total)
-    assert total.schedules > 1_000
+    assert total.schedules > 100
 
 
-def test_no_schedule_breaks_a_promise_with_all_features_while_time_moves() -> None:
+@pytest.mark.parametrize("other", ["put", "unanswered put", "move in old form"])
+def test_no_schedule_of_a_put_and_another_write_while_time_moves_breaks_a_promise(
+    other: str,
+) -> None:
     features = ("through", "consistent", "images")
-    total = explore(Program(("put", "put"), (0, 1), faults=0, features=features))
+    total = explore(Program(("put", other), (0, 1), faults=0, features=features))
     print(total)
-    assert total.schedules > 1_000
+    assert total.schedules > 500
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 5])
@@ -142,7 +143,7 @@ def test_tags_that_share_slots_are_evicted_together_and_nothing_is_spared_amiss(
 def test_a_writer_that_is_killed_at_any_word_leaves_nothing_old(kind: str) -> None:
     features = ("through", "images")
     program = Program(("index 1", kind), (0, 1), moves=0, features=features)
-    assert killed_at_each_turn(program, client=1) > 30
+    assert killed_at_each_turn(program, client=1) > 50
 
 
 BY_WORD = [
