@@ -101,20 +101,17 @@ class SlotFile:
         return file == self._file and self._header[_ORIGIN_WORD] == self._origin
 
     def condemn(self) -> None:
-        """Have every process take another table: this one cannot be trusted."""
+        """Have every process take another table: this one is damaged."""
         self._header[_ORIGIN_WORD] = 0
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep the writers of other processes out, as far as patience goes.
 
-        When patience ends without the lock, the holder is taken for stopped, and the
-        table is given up, by everybody: whatever the holder writes when it goes on, by
-        what it found when it was stopped, it writes into a table that nobody uses.
+        When it ends without the lock, the holder is taken for stopped and the writer
+        goes on: a hold-off may then be lost, an eviction cannot.
         """
         locked = lock_within(self._fd, LOCK_PATIENCE)
-        if not locked:
-            self.condemn()
         try:
             yield
         finally:

@@ -511,55 +511,18 @@ def test_a_writer_that_lost_patience_does_not_free_the_holders_lock(
         assert not lock_within(third._fd, 0.0)
 
 
-def test_writers_go_on_in_another_table_when_the_holder_of_the_lock_is_stopped(
+def test_a_writer_goes_on_when_the_holder_of_the_lock_is_stopped(
     tmp_path: Path, user: Peer
 ) -> None:
     with contextlib.closing(DiskStore(tmp_path)) as reader, running_peer() as holder:
         holder.call(hold_lock, tmp_path / "v1" / "default" / "slots")
         holder.stop()
-        with pytest.raises(StoreLostError):
-            user.call(evict, tmp_path, [A], 5.0)
         for _ in range(3):
             evicted = user.call(evict, tmp_path, [A], 5.0)
             loaded = reader.load(KEY, [A])
             assert loaded.snapshot == (evicted.marks[0].generation,)
             assert loaded.held
         holder.kill()
-
-
-class _Interrupted:
-    """Takes the place of a barrier: something else is done in the midst of it."""
-
-    def __init__(self, between: Callable[[], object]) -> None:
-        self._between = between
-
-    def __enter__(self) -> None:
-        self._between()
-
-    def __exit__(self, *_: object) -> None:
-        """Go on."""
-
-
-def test_a_writer_that_was_stopped_in_an_eviction_undoes_nobody_elses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
-    stopped, other = DiskStore(tmp_path), DiskStore(tmp_path)
-    with contextlib.closing(stopped), contextlib.closing(other):
-        before = other.load(KEY, [A]).snapshot
-        first = stopped.evict([A], 5.0)
-
-        def write() -> None:
-            with contextlib.suppress(StoreLostError):
-                other.evict([A], 5.0)
-            other.evict([A], 5.0)
-
-        assert stopped._slot_file is not None
-        stopped._slot_file.slots._barrier = _Interrupted(write)  # type: ignore[assignment]  # as good
-        with pytest.raises(StoreLostError):  # and not told that it was alone
-            stopped.evict([A], 1.0, since=first, spare=[A])
-        assert other.load(KEY, [A]).snapshot != before
-        assert other.load(KEY, [A]).held
 
 
 def test_a_table_is_made_even_when_another_maker_is_stopped(
