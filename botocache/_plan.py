@@ -222,9 +222,17 @@ def _batch_get_item(body: Body, _keys_of: KeysOf) -> Plan:
         or not 0 < len(items) <= MOST_KEYS
         or len(set(items)) < len(items)
         or any(len({read.named for read in each}) != 1 for each in reads.values())
+        or _mixes_projections(body["RequestItems"].values())
     )
     return _BYPASS if is_refused else BatchRead(reads, capacity)
 
+
+def _mixes_projections(parts: Iterable[Body]) -> bool:
+    used = {name for part in parts for name in _PROJECTIONS.intersection(part)}
+    return len(used) > 1
+
+
+_PROJECTIONS = frozenset({"AttributesToGet", "ProjectionExpression"})
 
 MOST_KEYS = 100
 """Keys that one BatchGetItem may ask for."""
