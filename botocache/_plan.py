@@ -92,6 +92,14 @@ class Read(NamedTuple):
     whole: bytes | None = None
     projection: Projection | None = None
 
+    def depends_on(self, keeping: str, old_images: bool) -> tuple[Tag, ...]:  # noqa: FBT001 - a setting
+        """Return the tags of its entry, by its table's policy and the settings."""
+        if keeping == "ttl":  # whatever is written, but for the whole table
+            return self.tags[:-1]
+        if self.by_images and old_images:
+            return (*self.tags[:-1], *self.by_images)
+        return self.tags
+
 
 class BatchRead(NamedTuple):
     """A BatchGetItem. reads: one for each key, by TableName, in the request's order."""
