@@ -5,15 +5,28 @@ be no hold-off, everything is kept at once, and a stale entry would be served th
 next moment. Clocks are real; nothing here waits for one.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import botocore.session
 import pytest
+from botocore.loaders import Loader
 
 import botocache
 from botocache import Cache
-from tests.support.dynamodb import REGION, DynamoDB
+from tests.support.dynamodb import REGION, DynamoDB, running_dynamodb
+
+LOADER = Loader()
+"""botocore's models, read from disk once for all sessions."""
+
+
+@pytest.fixture(scope="session")
+def dynamodb() -> Iterator[DynamoDB]:
+    """A DynamoDB server whose writes are atomic."""
+    with running_dynamodb("tests.software.server") as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +51,28 @@ def cache(settings: dict[str, Any], _clean_process: None) -> Cache:
 
 
 @pytest.fixture
-def outside(dynamodb: DynamoDB) -> Any:
-    """A client that an installation on the process does not reach."""
+def outside(dynamodb: DynamoDB, cache: Cache) -> Any:
+    """A client that the installation on the process does not reach."""
     session = botocore.session.Session(include_builtin_handlers=False)
+    session.register_component("data_loader", LOADER)
     return dynamodb.client(dynamodb.session(botocore_session=session))
+
+
+@pytest.fixture
+def session(dynamodb: DynamoDB, cache: Cache) -> boto3.Session:
+    """A session with the cache."""
+    session = botocore.session.Session()
+    session.register_component("data_loader", LOADER)
+    return dynamodb.session(botocore_session=session)
+
+
+@pytest.fixture
+def client(dynamodb: DynamoDB, session: boto3.Session) -> Any:
+    """A client with the cache."""
+    return dynamodb.client(session)
+
+
+@pytest.fixture
+def resource(dynamodb: DynamoDB, session: boto3.Session) -> Any:
+    """A resource with the cache."""
+    return dynamodb.resource(session)
