@@ -114,13 +114,12 @@ def test_heartbeats_are_seen_by_onlookers(locks: Locks, cache: Cache) -> None:
     ann.acquire_lock("door")
     seen: list[str] = []
     deadline = time.monotonic() + TIMEOUT
-    while len(seen) < ROUNDS:
+    while len(seen) < ROUNDS or not cache.stats().hits:
         assert time.monotonic() < deadline
         version = locks.record()["record_version_number"]
         if version not in seen:
             seen.append(version)
         assert version == seen[-1]  # what was is not seen again
-    assert cache.stats().hits > 0
 
 
 def test_a_lease_that_expired_is_taken_over_and_the_late_owner_is_told(
