@@ -20,6 +20,9 @@ from tests.support.dynamodb import DynamoDB
 NAME = "users"
 _mocked = DynamoDB("")
 
+memory_alone = pytest.mark.parametrize("settings", ["memory"], indirect=True)
+"""Runs a test with one store only: mocks take long, and the other tests have both."""
+
 
 @pytest.fixture(autouse=True)
 def _installed(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +155,7 @@ WAYS: tuple[Callable[[int], None], ...] = (
 )
 
 
+@memory_alone
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_tests_of_an_application_pass_one_after_the_other(
     way: Callable[[int], None], cache: Cache
@@ -168,6 +172,7 @@ def test_tests_that_mock_in_different_ways_pass_in_any_order(cache: Cache) -> No
     assert cache.stats().failures == {}
 
 
+@memory_alone
 def test_a_table_that_is_made_again_may_have_another_key() -> None:
     for keys in (("name:S",), ("name:S", "age:N"), ("id:N",), ("name:S",)):
         with mock_aws():
@@ -205,6 +210,7 @@ def test_cleared_in_a_fixture_the_cache_forgets_with_moto(
         Users().age("ann")
 
 
+@memory_alone
 def test_bypassed_the_cache_says_nothing_of_what_moto_forgot(seen: None) -> None:
     with (
         mock_aws(),
@@ -214,6 +220,7 @@ def test_bypassed_the_cache_says_nothing_of_what_moto_forgot(seen: None) -> None
         Users().age("ann")
 
 
+@memory_alone
 def test_a_table_that_a_test_makes_evicts_what_an_earlier_test_had(seen: None) -> None:
     with mock_aws():
         assert new_users().age("ann") is None

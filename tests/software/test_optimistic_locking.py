@@ -101,8 +101,13 @@ WRITES: tuple[Write, ...] = (
     transact,
 )
 
-reads = pytest.mark.parametrize("read", READS)
-writes = pytest.mark.parametrize("write", WRITES)
+
+def name_of(value: Any) -> str:
+    return str(getattr(value, "__name__", value))
+
+
+reads = pytest.mark.parametrize("read", READS, ids=name_of)
+writes = pytest.mark.parametrize("write", WRITES, ids=name_of)
 
 
 def increment(
@@ -130,8 +135,9 @@ def succeeds(write: Write, client: Any, table: str, item: dict[str, Any]) -> boo
     return True
 
 
-@reads
-@writes
+@pytest.mark.parametrize(
+    ("read", "write"), list(zip(READS * 2, WRITES, strict=True)), ids=name_of
+)
 def test_after_a_failed_condition_the_next_read_is_fresh(
     sides: Sides, read: Read, write: Write, cache: Cache
 ) -> None:
@@ -201,7 +207,7 @@ def test_whoever_fails_to_delete_a_version_sees_the_one_that_is_there(
 @pytest.mark.parametrize(
     ("around", "write"),
     [(0, put_item), (0, transact), (1, update_item), (2, transact)],
-    ids=lambda value: getattr(value, "__name__", value),
+    ids=name_of,
 )
 def test_threads_that_increment_lose_no_update_and_no_attempt(
     sides: Sides, write: Write, around: int, cache: Cache

@@ -7,9 +7,9 @@ and once with the cache, on tables of its own.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import count
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from pynamodb.attributes import (
@@ -130,10 +130,23 @@ class Everything(Model):
     renamed = UnicodeAttribute(attr_name="r")
 
 
-class Models(NamedTuple):
-    orders: type[Order]
-    accounts: type[Account]
-    everything: type[Everything]
+class Models:
+    """The models, each with its table and its connection once it is asked for."""
+
+    def __init__(self, server: DynamoDB) -> None:
+        self._url = server.url
+
+    @cached_property
+    def orders(self) -> type[Order]:
+        return _with_table(Order, self._url)
+
+    @cached_property
+    def accounts(self) -> type[Account]:
+        return _with_table(Account, self._url)
+
+    @cached_property
+    def everything(self) -> type[Everything]:
+        return _with_table(Everything, self._url)
 
 
 Scenario = Callable[[Models], Iterator[Any]]
@@ -151,18 +164,17 @@ def run_uncached(
 
 
 def run(scenario: Scenario, server: DynamoDB) -> list[Any]:
-    """Return what a scenario sees, with tables and connections of its own."""
-    url = server.url
-    models = Models(_fresh(Order, url), _fresh(Account, url), _fresh(Everything, url))
-    for model in models:
-        model.create_table(wait=True, billing_mode="PAY_PER_REQUEST")
+    """Return what a scenario sees."""
+    models = Models(server)
     return [_plain(seen) for seen in scenario(models)]
 
 
-def _fresh(model: type[M], url: str) -> type[M]:
+def _with_table(model: type[M], url: str) -> type[M]:
     name = f"{model.__name__}{next(_numbers)}"
     meta = type("Meta", (), {"table_name": name, "host": url, "region": REGION})
-    return cast("type[M]", MetaModel(name, (model,), {"Meta": meta}))
+    made = cast("type[M]", MetaModel(name, (model,), {"Meta": meta}))
+    made.create_table(wait=True, billing_mode="PAY_PER_REQUEST")
+    return made
 
 
 def _plain(seen: Any) -> Any:
