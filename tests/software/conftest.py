@@ -1,4 +1,4 @@
-"""The cache for software that knows nothing of it: on the process, and eager.
+"""The cache for software that knows nothing of it: an eager one.
 
 Eager: moto's reads never lag behind its writes, and no writer dies here. So there need
 be no hold-off, everything is kept at once, and a stale entry would be served the very
@@ -45,34 +45,40 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cache(settings: dict[str, Any], _clean_process: None) -> Cache:
-    """The cache, installed on the process."""
-    return botocache.install(**settings)
+def session(dynamodb: DynamoDB) -> boto3.Session:
+    """A session; the cache is on it where a test asks for that too."""
+    return _new_session(dynamodb)
 
 
 @pytest.fixture
-def outside(dynamodb: DynamoDB, cache: Cache) -> Any:
-    """A client that the installation on the process does not reach."""
-    session = botocore.session.Session(include_builtin_handlers=False)
-    session.register_component("data_loader", LOADER)
-    return dynamodb.client(dynamodb.session(botocore_session=session))
+def cache(session: boto3.Session, settings: dict[str, Any]) -> Iterator[Cache]:
+    """The cache, installed on the session.
+
+    Not on the process where that is not the point: it looks at every object there is.
+    """
+    yield botocache.install(session, **settings)
+    botocache.uninstall(session)
 
 
 @pytest.fixture
-def session(dynamodb: DynamoDB, cache: Cache) -> boto3.Session:
-    """A session with the cache."""
-    session = botocore.session.Session()
-    session.register_component("data_loader", LOADER)
-    return dynamodb.session(botocore_session=session)
-
-
-@pytest.fixture
-def client(dynamodb: DynamoDB, session: boto3.Session) -> Any:
+def client(dynamodb: DynamoDB, session: boto3.Session, cache: Cache) -> Any:
     """A client with the cache."""
     return dynamodb.client(session)
 
 
 @pytest.fixture
-def resource(dynamodb: DynamoDB, session: boto3.Session) -> Any:
+def resource(dynamodb: DynamoDB, session: boto3.Session, cache: Cache) -> Any:
     """A resource with the cache."""
     return dynamodb.resource(session)
+
+
+@pytest.fixture
+def outside(dynamodb: DynamoDB) -> Any:
+    """A client that goes around the cache."""
+    return dynamodb.client(_new_session(dynamodb))
+
+
+def _new_session(dynamodb: DynamoDB) -> boto3.Session:
+    session = botocore.session.Session()
+    session.register_component("data_loader", LOADER)
+    return dynamodb.session(botocore_session=session)

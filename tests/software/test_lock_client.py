@@ -76,7 +76,9 @@ class Locks:
 
 
 @pytest.fixture
-def locks(dynamodb: DynamoDB, session: boto3.Session, outside: Any) -> Iterator[Locks]:
+def locks(
+    dynamodb: DynamoDB, session: boto3.Session, cache: Cache, outside: Any
+) -> Iterator[Locks]:
     """An empty table of locks."""
     name = dynamodb.create_table("lock_key:S", "sort_key:S", client=outside)
     with ExitStack() as end:

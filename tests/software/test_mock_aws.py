@@ -6,6 +6,7 @@ in which moto is used. What docs/configuration.md says, "In tests", is held here
 
 import unittest
 from collections.abc import Callable
+from typing import Any
 
 import boto3
 import pytest
@@ -25,9 +26,10 @@ memory_alone = pytest.mark.parametrize("settings", ["memory"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
-def _installed(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cache is on before any mock begins; boto3 has no session from before."""
+def cache(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Cache:
+    """The cache, on the process before any mock begins; boto3 has no session yet."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    return botocache.install(**settings)
 
 
 # --- the application, and a test of it ---------------------------------------------
