@@ -2,7 +2,7 @@
 
 Eager: moto's reads never lag behind its writes, and no writer dies here. So there need
 be no hold-off, everything is kept at once, and a stale entry would be served the very
-next moment. Clocks are real; nothing here waits for one.
+next moment. Clocks are real; nothing here waits for one, and nothing expires.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,9 @@ from botocore.loaders import Loader
 import botocache
 from botocache import Cache
 from tests.support.dynamodb import REGION, DynamoDB, running_dynamodb
+
+NEVER = 3600
+"""Seconds that an entry lives: longer than the slowest test."""
 
 LOADER = Loader()
 """botocore's models, read from disk once for all sessions."""
@@ -41,7 +44,8 @@ def _credentials(monkeypatch: pytest.MonkeyPatch, _clean_process: None) -> None:
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Each store in turn, for a test that installs the cache itself."""
     url = "memory:" if request.param == "memory" else f"disk://{tmp_path}/store"
-    return {"url": url, "settle": 0, "write_window": 0}
+    eager = {"settle": 0, "write_window": 0}
+    return {"url": url, **eager, "ttl": NEVER, "negative_ttl": NEVER}
 
 
 @pytest.fixture

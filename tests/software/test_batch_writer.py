@@ -11,7 +11,7 @@ import pytest
 from boto3.dynamodb.conditions import Key
 from botocore.exceptions import ClientError
 
-from tests.software.thread import THREADS, at_once
+from tests.software.threads import THREADS, at_once
 from tests.support.dynamodb import DynamoDB
 
 FLUSHES_AT = 25

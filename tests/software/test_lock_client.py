@@ -22,7 +22,7 @@ from python_dynamodb_lock.python_dynamodb_lock import (
 
 from botocache import Cache
 from tests.integration.app import plain, wire
-from tests.software.thread import THREADS, TIMEOUT, at_once
+from tests.software.threads import THREADS, TIMEOUT, at_once
 from tests.support.dynamodb import DynamoDB
 
 PERIOD = timedelta(seconds=0.02)

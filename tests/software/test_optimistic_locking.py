@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from botocache import Cache
 from tests.integration.app import delete, get, put, query, wire
-from tests.software.thread import THREADS, at_once
+from tests.software.threads import THREADS, at_once
 from tests.support.dynamodb import DynamoDB
 
 INCREMENTS = 8
