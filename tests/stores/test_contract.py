@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from botocache._coherence import (
     LONGEST_HOLD_OFF,
     Eviction,
+    Held,
     Loaded,
     may_fill,
     may_serve,
@@ -67,6 +68,10 @@ def generation(store: Store, asked: bytes) -> int:
 
 
 def is_held(store: Store, *asked: bytes) -> bool:
+    return held(store, *asked) is not Held.FREE
+
+
+def held(store: Store, *asked: bytes) -> Held:
     return store.load(KEY, asked).held
 
 
@@ -204,7 +209,7 @@ def test_a_snapshot_has_the_order_that_was_asked_for(store: Store) -> None:
 def test_a_snapshot_of_no_tags_is_empty_and_not_held(store: Store) -> None:
     store.evict([A], WINDOW)
     loaded = store.load(KEY, [])
-    assert (loaded.snapshot, loaded.held) == ((), False)
+    assert (loaded.snapshot, loaded.held) == ((), Held.FREE)
 
 
 def test_a_snapshot_does_not_depend_on_the_key(store: Store) -> None:
@@ -532,10 +537,14 @@ _numbers = count()
 
 
 class Reader:
-    """A reader of one entry, who does as the protocol says. It depends on two tags."""
+    """A reader of one entry, who does as the protocol says. It depends on two tags.
 
-    def __init__(self, store: Store) -> None:
+    is_consistent: its reads are strongly consistent.
+    """
+
+    def __init__(self, store: Store, *, is_consistent: bool = False) -> None:
         self._store = store
+        self._is_consistent = is_consistent
         self._loaded: Loaded | None = None
         self._filled_with: Sequence[int] | None = None
 
@@ -544,7 +553,7 @@ class Reader:
 
     def fill(self) -> None:
         assert self._loaded is not None
-        if may_fill(self._loaded):
+        if may_fill(self._loaded.held, is_consistent=self._is_consistent):
             self._store.fill(KEY, b"entry", TTL)
             self._filled_with = self._loaded.snapshot
 
@@ -584,14 +593,34 @@ def test_an_entry_is_served_only_if_its_read_began_when_the_write_had_settled(
     assert do["is served"]() is is_settled
 
 
+@pytest.mark.parametrize("pause", [0.0, SETTLE, WINDOW, 2 * WINDOW])
+@pytest.mark.parametrize(
+    "order", interleavings(["load", "fill"], ["begin", "end"]), ids=" ".join
+)
+def test_a_consistent_entry_is_served_only_if_its_read_began_when_the_write_had_ended(
+    store: Store, clock: FakeClock, order: tuple[str, ...], pause: float
+) -> None:
+    do = steps_of(Reader(store, is_consistent=True), Writers(store), "end")
+    for step in order:
+        do[step]()
+        clock.advance(pause)
+    assert do["is served"]() is (order == ("begin", "end", "load", "fill"))
+
+
+@pytest.mark.parametrize("is_consistent", [False, True])
 @pytest.mark.parametrize("pause", [0.0, SETTLE, WINDOW])
 @pytest.mark.parametrize(
     "order", interleavings(["load", "fill"], ["begin", "lose"]), ids=" ".join
 )
 def test_an_entry_is_served_only_if_its_read_began_when_a_lost_write_had_settled(
-    store: Store, clock: FakeClock, order: tuple[str, ...], pause: float
+    store: Store,
+    clock: FakeClock,
+    order: tuple[str, ...],
+    pause: float,
+    is_consistent: bool,
 ) -> None:
-    do = steps_of(Reader(store), Writers(store), "lose")
+    reader = Reader(store, is_consistent=is_consistent)
+    do = steps_of(reader, Writers(store), "lose")
     for step in order:
         do[step]()
         clock.advance(pause)
@@ -599,14 +628,20 @@ def test_an_entry_is_served_only_if_its_read_began_when_a_lost_write_had_settled
     assert do["is served"]() is is_settled
 
 
+@pytest.mark.parametrize("is_consistent", [False, True])
 @pytest.mark.parametrize("pause", [0.0, SETTLE, WINDOW])
 @pytest.mark.parametrize(
     "order", interleavings(["load", "fill"], ["begin"]), ids=" ".join
 )
 def test_an_entry_is_served_only_if_its_read_began_when_a_dead_writers_window_was_over(
-    store: Store, clock: FakeClock, order: tuple[str, ...], pause: float
+    store: Store,
+    clock: FakeClock,
+    order: tuple[str, ...],
+    pause: float,
+    is_consistent: bool,
 ) -> None:
-    do = steps_of(Reader(store), Writers(store), "end")
+    reader = Reader(store, is_consistent=is_consistent)
+    do = steps_of(reader, Writers(store), "end")
     for step in order:
         do[step]()
         clock.advance(pause)
@@ -739,7 +774,7 @@ def test_an_odd_key_or_tag_fails_with_nothing_but_store_error(
     with contextlib.suppress(StoreError):
         before = store.load(odd, [odd]).snapshot
         store.fill(odd, odd, TTL)
-        assert store.load(odd, [odd]) == Loaded(odd, before, held=False)
+        assert store.load(odd, [odd]) == Loaded(odd, before, Held.FREE)
         store.evict([odd], WINDOW)
         assert store.load(odd, [odd]).snapshot != before
 

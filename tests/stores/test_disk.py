@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from botocache._coherence import Held
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores import disk, entryfile, slotfile
 from botocache.stores.disk import (
@@ -611,7 +612,7 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
     before = generations(store, A)
     get = EntryFile.get
     monkeypatch.setattr(EntryFile, "get", get_and_evict)
-    assert store.load(KEY, [A]) == (b"entry", before, True)
+    assert store.load(KEY, [A]) == (b"entry", before, Held.WRITING)
 
 
 def test_a_writer_touches_slots_only_while_others_are_excluded(
@@ -718,7 +719,7 @@ def test_evictions_and_snapshots_go_on_without_entries(
     for _ in range(3):
         evicted = store.evict([A], 5.0)
         loaded = store.load(KEY, [A])
-        assert loaded == (None, (evicted.marks[0].generation,), True)
+        assert loaded == (None, (evicted.marks[0].generation,), Held.WRITING)
         with pytest.raises(StoreError):
             store.fill(KEY, b"entry", TTL)
 
@@ -918,7 +919,7 @@ def test_opening_entries_blocks_no_longer_than_patience_and_goes_on_behind(
     for _ in range(3):
         evicted = in_thread(lambda: store.evict([A], 5.0), TIMEOUT / 2)
         loaded = in_thread(lambda: store.load(KEY, [A]), TIMEOUT / 2)
-        assert loaded == (None, (evicted.marks[0].generation,), True)
+        assert loaded == (None, (evicted.marks[0].generation,), Held.WRITING)
         with pytest.raises(StoreError, match="not open"):
             in_thread(lambda: store.fill(KEY, b"entry", TTL), TIMEOUT / 2)
     opening.go_on.set()

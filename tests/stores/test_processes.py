@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from botocache._coherence import Eviction, Loaded, may_fill
+from botocache._coherence import Eviction, Held, Loaded
 from botocache.stores.disk import DiskStore
 from botocache.stores.slotfile import boot_id, lock_within, open_slot_file
 from tests.support.digests import key, tag, tags
@@ -65,7 +65,7 @@ def test_an_entry_is_found_by_another_process_with_the_snapshot_of_its_read(
         entry = b"%d" % number
         snapshot = store.load(KEY, [A, B]).snapshot
         store.fill(KEY, entry, TTL)
-        assert peer.call(load, root, KEY, [A, B]) == (entry, snapshot, False)
+        assert peer.call(load, root, KEY, [A, B]) == (entry, snapshot, Held.FREE)
         peer.call(evict, root, [B])
         assert store.load(KEY, [A, B]).snapshot != snapshot
 
@@ -84,13 +84,13 @@ def test_a_hold_off_counts_in_another_process_until_its_writer_is_done(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
     first = store.evict([A], LONG)
-    assert not may_fill(peer.call(load, root, KEY, [A]))
+    assert peer.call(load, root, KEY, [A]).held is Held.WRITING
     store.evict([A], 0.0, since=first)
-    assert may_fill(peer.call(load, root, KEY, [A]))
+    assert peer.call(load, root, KEY, [A]).held is Held.FREE
     first = store.evict([A], 0.0)
     peer.call(evict, root, [A], LONG)
     store.evict([A], 0.0, since=first)
-    assert not may_fill(store.load(KEY, [A]))
+    assert store.load(KEY, [A]).held is Held.WRITING
 
 
 def test_who_sees_a_new_generation_sees_the_hold_off_that_came_with_it(
@@ -179,5 +179,5 @@ def test_a_process_that_is_killed_holds_nothing_off_longer_than_it_said(
         victim.call(evict, root, [A], LONG)
         victim.call(evict, root, [B], 0.0)
         victim.kill()
-    assert not may_fill(store.load(KEY, [A]))
-    assert may_fill(store.load(KEY, [B]))
+    assert store.load(KEY, [A]).held is Held.WRITING
+    assert store.load(KEY, [B]).held is Held.FREE

@@ -66,7 +66,8 @@ def test_tags_of_one_slot_have_one_mark_when_they_are_evicted_in_one_call() -> N
     slots = new_slots()
     one, other = slot(7, b"one     "), slot(7, b"other   ")
     first = evict(slots, one, other)
-    assert first.marks[0] == first.marks[1] == Mark(slots.generations([one])[0], 0.0)
+    left = Mark(slots.generations([one])[0], 0.0, replaced=ORIGIN)
+    assert first.marks == (left, left)
     slots.evict([one, other], 1.0, NOW, nullcontext(), since=first)
     assert not slots.held([one], NOW + 1.0)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from botocache._coherence import (
     LONGEST_HOLD_OFF,
-    Loaded,
+    Held,
     Mark,
     TagState,
     is_held,
@@ -187,10 +187,18 @@ def test_an_entry_is_served_while_its_snapshot_is_current_and_it_has_not_expired
     assert may_serve(snapshot, current, expires_at, NOW) is expected
 
 
-@pytest.mark.parametrize("entry", [None, b"an old one"])
-@pytest.mark.parametrize("held", [True, False])
-def test_an_answer_may_be_filled_unless_a_tag_is_held(
-    entry: bytes | None,
-    held: bool,
+@pytest.mark.parametrize(
+    ("held", "is_consistent", "expected"),
+    [
+        (Held.FREE, False, True),
+        (Held.FREE, True, True),
+        (Held.SETTLING, False, False),
+        (Held.SETTLING, True, True),
+        (Held.WRITING, False, False),
+        (Held.WRITING, True, False),
+    ],
+)
+def test_an_answer_may_be_filled_unless_a_tag_is_held_or_it_is_newer_than_the_write(
+    held: Held, is_consistent: bool, expected: bool
 ) -> None:
-    assert may_fill(Loaded(entry, (1, 2), held)) is not held
+    assert may_fill(held, is_consistent=is_consistent) is expected
