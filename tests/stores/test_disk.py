@@ -560,6 +560,22 @@ def test_a_fork_alone_loses_nothing(store: DiskStore) -> None:
     use(store)
 
 
+def test_marks_of_a_directory_that_was_removed_spare_nothing_in_the_next(
+    store: DiskStore,
+) -> None:
+    use(store)
+    before = generations(store, A, B)
+    first = store.evict([A, B], 5.0)
+    harm_directory(store)
+    with pytest.raises(StoreLostError):
+        store.evict([A, B], 1.0, since=first, spare=[A])
+    second = store.evict([A, B], 1.0, since=first, spare=[A])
+    assert [mark.was_alone for mark in second.marks] == [False, False]
+    left = {mark.generation for mark in first.marks} | {*before}
+    assert not left & {*generations(store, A, B)}
+    assert store.load(KEY, [A]).held is not Held.FREE
+
+
 def test_an_entry_is_never_served_again_once_its_directory_was_removed(
     store: DiskStore,
 ) -> None:

@@ -93,6 +93,41 @@ def test_a_hold_off_counts_in_another_process_until_its_writer_is_done(
     assert store.load(KEY, [A]).held is Held.WRITING
 
 
+def test_that_a_write_settles_is_seen_in_another_process(
+    store: DiskStore, root: Path, peer: Peer
+) -> None:
+    first = peer.call(evict, root, [A, B], LONG)
+    assert store.load(KEY, [A]).held is Held.WRITING
+    second = peer.call(evict, root, [A], LONG, since=first)
+    assert second.marks[0].was_alone
+    assert store.load(KEY, [A]) == (None, (second.marks[0].generation,), Held.SETTLING)
+    assert store.load(KEY, [A, B]).held is Held.WRITING
+    store.evict([A], 0.0)
+    assert peer.call(load, root, KEY, [A]).held is Held.WRITING
+
+
+def test_a_tag_that_one_process_spares_is_as_it_was_in_the_other(
+    store: DiskStore, root: Path, peer: Peer
+) -> None:
+    store.evict([A], LONG, since=store.evict([A], 0.0))
+    before = store.load(KEY, [A])
+    first = peer.call(evict, root, [A], LONG)
+    assert store.load(KEY, [A]).snapshot != before.snapshot
+    peer.call(evict, root, [A], LONG, since=first, spare=[A])
+    assert store.load(KEY, [A]) == before == (None, before.snapshot, Held.SETTLING)
+
+
+def test_a_tag_that_another_process_touched_meanwhile_is_not_spared(
+    store: DiskStore, root: Path, peer: Peer
+) -> None:
+    before = store.load(KEY, [A]).snapshot
+    first = peer.call(evict, root, [A], LONG)
+    store.evict([A], 0.0, since=store.evict([A], 0.0))
+    second = peer.call(evict, root, [A], 0.0, since=first, spare=[A])
+    assert not second.marks[0].was_alone
+    assert store.load(KEY, [A]).snapshot not in [before, (first.marks[0].generation,)]
+
+
 def test_who_sees_a_new_generation_sees_the_hold_off_that_came_with_it(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
