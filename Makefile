@@ -12,7 +12,7 @@ WHEEL  := .venv-wheel
 OLDEST_BOTO3 := 1.35.68
 
 .PHONY: help demo test lint types wheel-test oldest-test explore soak bench bench-quick
-.PHONY: format clean
+.PHONY: docs format clean
 
 help:           ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -58,6 +58,9 @@ bench-quick: $(VENV)/.ready  ## the same in under a minute
 	$(BIN)/python -m benchmarks.hooks --quick
 	$(BIN)/python -m benchmarks.codec --quick
 	$(BIN)/python -m benchmarks.startup --quick
+
+docs: $(VENV)/.ready   ## docs/operations.md, from the table of operations
+	$(BIN)/python docs/make_operations.py
 
 format: $(VENV)/.ready  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

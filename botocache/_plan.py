@@ -92,6 +92,14 @@ class Read(NamedTuple):
     whole: bytes | None = None
     projection: Projection | None = None
 
+    def depends_on(self, keeping: str, old_images: bool) -> tuple[Tag, ...]:  # noqa: FBT001 - a setting
+        """Return the tags of its entry, by its table's policy and the settings."""
+        if keeping == "ttl":  # whatever is written, but for the whole table
+            return self.tags[:-1]
+        if self.by_images and old_images:
+            return (*self.tags[:-1], *self.by_images)
+        return self.tags
+
 
 class BatchRead(NamedTuple):
     """A BatchGetItem. reads: one for each key, by TableName, in the request's order."""
@@ -130,7 +138,22 @@ class Bypass:
 
 
 Plan: TypeAlias = Read | BatchRead | Write | Describe | Bypass
-_Rule: TypeAlias = Callable[[Body, KeysOf], Plan]
+_Planner: TypeAlias = Callable[[Body, KeysOf], Plan]
+
+
+class Rule(NamedTuple):
+    """What is done for an operation, and what its user is told of that.
+
+    plan: from the body of a request. cached, depends_on, evicts: for the table of
+    docs/operations.md. why: a sentence.
+    """
+
+    plan: _Planner
+    cached: str = "no"
+    depends_on: str = ""
+    evicts: str = ""
+    why: str = ""
+
 
 _BYPASS = Bypass()
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -141,9 +164,9 @@ def plan(operation: str, body: Body, keys_of: KeysOf) -> Plan:
 
     operation: as the service model spells it, `GetItem`. body: of the wire.
     """
-    rule = OPERATIONS.get(operation, _unknown)
+    rule = OPERATIONS.get(operation, UNKNOWN)
     try:
-        return rule(body, keys_of)
+        return rule.plan(body, keys_of)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         # A request that DynamoDB will refuse, or one that we do not understand.
         if not may_write(operation):
@@ -222,9 +245,17 @@ def _batch_get_item(body: Body, _keys_of: KeysOf) -> Plan:
         or not 0 < len(items) <= MOST_KEYS
         or len(set(items)) < len(items)
         or any(len({read.named for read in each}) != 1 for each in reads.values())
+        or _mixes_projections(body["RequestItems"].values())
     )
     return _BYPASS if is_refused else BatchRead(reads, capacity)
 
+
+def _mixes_projections(parts: Iterable[Body]) -> bool:
+    used = {name for part in parts for name in _PROJECTIONS.intersection(part)}
+    return len(used) > 1
+
+
+_PROJECTIONS = frozenset({"AttributesToGet", "ProjectionExpression"})
 
 MOST_KEYS = 100
 """Keys that one BatchGetItem may ask for."""
@@ -434,7 +465,7 @@ def _statements(statements: Iterable[str]) -> Plan:
 # --- whole tables ------------------------------------------------------------------
 
 
-def _changes_table(*path: str) -> _Rule:
+def _changes_table(*path: str) -> _Planner:
     """Return the rule of an operation that may change the table named at `path`."""
 
     def rule(body: Body, _keys_of: KeysOf) -> Plan:
@@ -496,11 +527,6 @@ def _named_tables(body: Any) -> Iterator[str]:
                 waiting.append(value)
 
 
-def may_write(operation: str) -> bool:
-    """Tell whether an operation may change data, for all that we know."""
-    return OPERATIONS.get(operation, _unknown) not in _HARMLESS_RULES
-
-
 def last_key_attributes(read: Read, answer: Mapping[str, Any]) -> KeyAttributes | None:
     """Return a table's key attributes from a page's LastEvaluatedKey, if it has one."""
     last = answer.get("LastEvaluatedKey")
@@ -509,80 +535,156 @@ def last_key_attributes(read: Read, answer: Mapping[str, Any]) -> KeyAttributes 
     return frozenset(last)
 
 
-_HARMLESS_RULES: frozenset[_Rule] = frozenset(
+# --- the table ---------------------------------------------------------------------
+
+_ITEM = "the item"
+_WRITES = "any write to the table"
+_OF_ITEMS = (
+    "the items named: their GetItem and BatchGetItem, the Query of their partitions; "
+    "the table's Scan and index queries"
+)
+_TABLE = "the table"
+_BY_STATEMENT = "the table that INSERT, UPDATE or DELETE names; SELECT: nothing"
+_PARTIQL = "What it reads or writes stands in the statement, of which the verb is read."
+
+_PASSES = Rule(_pass, why="It changes no item.")
+_CHANGES = "It may change the table, or who may read it, in ways that it does not say."
+
+
+def _changes(*path: str) -> Rule:
+    return Rule(_changes_table(*path), evicts=_TABLE, why=_CHANGES)
+
+
+OPERATIONS: Mapping[str, Rule] = {
+    # Read from the cache.
+    "BatchGetItem": Rule(
+        _batch_get_item,
+        cached="yes, key by key; only the others are asked for",
+        depends_on=_ITEM,
+        why="Each key is a GetItem of its own.",
+    ),
+    "GetItem": Rule(
+        _get_item,
+        cached='yes, "no such item" too',
+        depends_on=_ITEM,
+        why="It depends on one item.",
+    ),
+    "Query": Rule(
+        _query,
+        cached="yes, page by page",
+        depends_on=(
+            "the partition, or the item when both key attributes are equal to a value; "
+            "on an index whose key is none of the table's: any write to the table, or "
+            "with `old_images` the partition of the index"
+        ),
+        why="It depends on the partition of a key attribute that equals a value.",
+    ),
+    "Scan": Rule(
+        _scan,
+        cached="yes, page by page; a large page when it is asked for again",
+        depends_on=_WRITES,
+        why="It depends on every item.",
+    ),
+    # Reads that pass through.
+    "SearchVectors": Rule(_pass, why="Nobody knows yet what its answers depend on."),
+    "TransactGetItems": Rule(_pass, why="It is promised to be one moment's truth."),
+    # Writes of items.
+    "BatchWriteItem": Rule(
+        _batch_write_item, evicts=_OF_ITEMS, why="It names the items that it writes."
+    ),
+    "DeleteItem": Rule(
+        _update_or_delete_item, evicts=_OF_ITEMS, why="It names the item."
+    ),
+    "PutItem": Rule(
+        _put_item,
+        evicts=f"{_OF_ITEMS}; the table while its key attributes are not known",
+        why="It names the item, once the table's key attributes are known.",
+    ),
+    "TransactWriteItems": Rule(
+        _transact_write_items,
+        evicts=_OF_ITEMS,
+        why="It names the items that it writes; what it only checks is not written.",
+    ),
+    "UpdateItem": Rule(
+        _update_or_delete_item, evicts=_OF_ITEMS, why="It names the item."
+    ),
+    # PartiQL: a read or a write, by its verb.
+    "BatchExecuteStatement": Rule(
+        _batch_execute_statement, evicts=_BY_STATEMENT, why=_PARTIQL
+    ),
+    "ExecuteStatement": Rule(_execute_statement, evicts=_BY_STATEMENT, why=_PARTIQL),
+    "ExecuteTransaction": Rule(
+        _execute_transaction, evicts=_BY_STATEMENT, why=_PARTIQL
+    ),
+    # What may change a table in ways not known, or who may read it.
+    "CreateGlobalTable": _changes("GlobalTableName"),
+    "CreateTable": _changes("TableName"),
+    "DeleteResourcePolicy": _changes("ResourceArn"),
+    "ImportTable": _changes("TableCreationParameters", "TableName"),
+    "PutResourcePolicy": _changes("ResourceArn"),
+    "RestoreTableFromBackup": _changes("TargetTableName"),
+    "RestoreTableToPointInTime": _changes("TargetTableName"),
+    "StartBulkPutItems": _changes("TableName"),
+    "UpdateGlobalTable": _changes("GlobalTableName"),
+    "UpdateGlobalTableSettings": _changes("GlobalTableName"),
+    "UpdateTable": _changes("TableName"),
+    "DeleteTable": Rule(_delete_table, evicts=_TABLE, why="It removes the table."),
+    # A bulk operation is named by an ARN of its own, not by its table.
+    "CancelBulkOperation": Rule(_pass, why="It names no table, and adds no item."),
+    # Names a table's key attributes.
+    "DescribeTable": Rule(
+        _describe_table, why="Its answer tells the table's key attributes."
+    ),
+    # Changes no item.
+    "CreateBackup": _PASSES,
+    "DeleteBackup": _PASSES,
+    "DescribeBackup": _PASSES,
+    "DescribeBulkOperation": _PASSES,
+    "DescribeContinuousBackups": _PASSES,
+    "DescribeContributorInsights": _PASSES,
+    "DescribeEndpoints": _PASSES,
+    "DescribeExport": _PASSES,
+    "DescribeGlobalTable": _PASSES,
+    "DescribeGlobalTableSettings": _PASSES,
+    "DescribeImport": _PASSES,
+    "DescribeKinesisStreamingDestination": _PASSES,
+    "DescribeLimits": _PASSES,
+    "DescribeTableReplicaAutoScaling": _PASSES,
+    "DescribeTimeToLive": _PASSES,
+    "DisableKinesisStreamingDestination": _PASSES,
+    "EnableKinesisStreamingDestination": _PASSES,
+    "ExportTableToPointInTime": _PASSES,
+    "GetResourcePolicy": _PASSES,
+    "ListBackups": _PASSES,
+    "ListBulkOperations": _PASSES,
+    "ListContributorInsights": _PASSES,
+    "ListExports": _PASSES,
+    "ListGlobalTables": _PASSES,
+    "ListImports": _PASSES,
+    "ListTables": _PASSES,
+    "ListTagsOfResource": _PASSES,
+    "TagResource": _PASSES,
+    "UntagResource": _PASSES,
+    "UpdateContinuousBackups": _PASSES,
+    "UpdateContributorInsights": _PASSES,
+    "UpdateKinesisStreamingDestination": _PASSES,
+    "UpdateTableReplicaAutoScaling": _PASSES,
+    "UpdateTimeToLive": _PASSES,
+}
+"""Every operation of DynamoDB's service model; a test holds it against botocore's."""
+
+UNKNOWN = Rule(
+    _unknown,
+    evicts="the tables that it names",
+    why="This version does not know it, so it may change what it names.",
+)
+"""The rule of an operation that is newer than this table."""
+
+_HARMLESS: frozenset[_Planner] = frozenset(
     {_batch_get_item, _describe_table, _get_item, _pass, _query, _scan}
 )
 
-OPERATIONS: Mapping[str, _Rule] = {
-    # Read from the cache.
-    "BatchGetItem": _batch_get_item,
-    "GetItem": _get_item,
-    "Query": _query,
-    "Scan": _scan,
-    # Reads that pass through.
-    "SearchVectors": _pass,
-    "TransactGetItems": _pass,
-    # Writes of items.
-    "BatchWriteItem": _batch_write_item,
-    "DeleteItem": _update_or_delete_item,
-    "PutItem": _put_item,
-    "TransactWriteItems": _transact_write_items,
-    "UpdateItem": _update_or_delete_item,
-    # PartiQL: a read or a write, by its verb.
-    "BatchExecuteStatement": _batch_execute_statement,
-    "ExecuteStatement": _execute_statement,
-    "ExecuteTransaction": _execute_transaction,
-    # What may change a table in ways not known, or who may read it.
-    "CreateGlobalTable": _changes_table("GlobalTableName"),
-    "CreateTable": _changes_table("TableName"),
-    "DeleteResourcePolicy": _changes_table("ResourceArn"),
-    "DeleteTable": _delete_table,
-    "ImportTable": _changes_table("TableCreationParameters", "TableName"),
-    "PutResourcePolicy": _changes_table("ResourceArn"),
-    "RestoreTableFromBackup": _changes_table("TargetTableName"),
-    "RestoreTableToPointInTime": _changes_table("TargetTableName"),
-    "StartBulkPutItems": _changes_table("TableName"),
-    "UpdateGlobalTable": _changes_table("GlobalTableName"),
-    "UpdateGlobalTableSettings": _changes_table("GlobalTableName"),
-    "UpdateTable": _changes_table("TableName"),
-    # A bulk operation is named by an ARN of its own, not by its table.
-    "CancelBulkOperation": _pass,
-    # Names a table's key attributes.
-    "DescribeTable": _describe_table,
-    # Changes no item.
-    "CreateBackup": _pass,
-    "DeleteBackup": _pass,
-    "DescribeBackup": _pass,
-    "DescribeBulkOperation": _pass,
-    "DescribeContinuousBackups": _pass,
-    "DescribeContributorInsights": _pass,
-    "DescribeEndpoints": _pass,
-    "DescribeExport": _pass,
-    "DescribeGlobalTable": _pass,
-    "DescribeGlobalTableSettings": _pass,
-    "DescribeImport": _pass,
-    "DescribeKinesisStreamingDestination": _pass,
-    "DescribeLimits": _pass,
-    "DescribeTableReplicaAutoScaling": _pass,
-    "DescribeTimeToLive": _pass,
-    "DisableKinesisStreamingDestination": _pass,
-    "EnableKinesisStreamingDestination": _pass,
-    "ExportTableToPointInTime": _pass,
-    "GetResourcePolicy": _pass,
-    "ListBackups": _pass,
-    "ListBulkOperations": _pass,
-    "ListContributorInsights": _pass,
-    "ListExports": _pass,
-    "ListGlobalTables": _pass,
-    "ListImports": _pass,
-    "ListTables": _pass,
-    "ListTagsOfResource": _pass,
-    "TagResource": _pass,
-    "UntagResource": _pass,
-    "UpdateContinuousBackups": _pass,
-    "UpdateContributorInsights": _pass,
-    "UpdateKinesisStreamingDestination": _pass,
-    "UpdateTableReplicaAutoScaling": _pass,
-    "UpdateTimeToLive": _pass,
-}
-"""Every operation of DynamoDB's service model; a test holds it against botocore's."""
+
+def may_write(operation: str) -> bool:
+    """Tell whether an operation may change data, for all that we know."""
+    return OPERATIONS.get(operation, UNKNOWN).plan not in _HARMLESS

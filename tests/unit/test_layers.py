@@ -50,6 +50,7 @@ ROOMS = [
     "botocache._install",
     "botocache",
     "botocache.plugin",
+    "botocache._explain",
     "botocache.__main__",
     "botocache._run.sitecustomize",
 ]
