@@ -69,6 +69,11 @@ def generations(store: DiskStore, *asked: bytes) -> tuple[int, ...]:
     return store.load(KEY, asked).snapshot
 
 
+def generation_of(store: DiskStore, asked: bytes) -> int:
+    (only,) = generations(store, asked)
+    return only
+
+
 def use(store: DiskStore, entry: bytes = b"entry") -> None:
     """Use every verb that matters, and check what it says."""
     evicted = store.evict([A], 0.0)
@@ -629,6 +634,65 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
     get = EntryFile.get
     monkeypatch.setattr(EntryFile, "get", get_and_evict)
     assert store.load(KEY, [A]) == (b"entry", before, Held.WRITING)
+
+
+class Stopped:
+    """A barrier at which a writer is stopped once, after its hold-offs."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile = [meanwhile]
+
+    def __enter__(self) -> None:
+        while self._meanwhile:
+            self._meanwhile.pop()()
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("is_spared", [False, True])
+@pytest.mark.parametrize("writes", [1, 2])
+def test_a_writer_that_was_stopped_was_not_alone_and_undoes_no_eviction(
+    store: DiskStore,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    writes: int,
+    is_spared: bool,
+) -> None:
+    def write() -> None:
+        for _ in range(writes):
+            other.evict([A], 1.0, since=other.evict([A], 5.0))
+
+    use(store)
+    before = generation_of(store, A)
+    first = store.evict([A], 5.0)
+    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    with contextlib.closing(DiskStore(root, clock=store.now)) as other:
+        table = store._table()
+        monkeypatch.setattr(table.slots, "_barrier", Stopped(write))
+        spare = [A] if is_spared else []
+        second = store.evict([A], 1.0, since=first, spare=spare)
+        found = generation_of(other, A)
+    assert found == second.marks[0].generation
+    assert found not in (before, first.marks[0].generation)
+    assert not second.marks[0].was_alone
+
+
+def test_a_writer_that_went_on_without_the_lock_spares_nothing(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(store)
+    before = generation_of(store, A)
+    first = store.evict([A], 5.0)
+    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    fd = os.open(store.directory / "slots", os.O_RDWR)
+    try:
+        assert slotfile.lock_within(fd, 0.0)
+        store.evict([A], 1.0, since=first, spare=[A])
+    finally:
+        os.close(fd)
+    assert generation_of(store, A) != before
+    assert store.load(KEY, [A]).held is Held.WRITING
 
 
 def test_a_writer_touches_slots_only_while_others_are_excluded(
