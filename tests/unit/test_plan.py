@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import botocore.session
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from botocache._keys import (
     EVERYTHING,
     Tag,
+    blind_tag,
     item_tag,
     partition_tag,
     table_tag,
@@ -20,6 +22,7 @@ from botocache._keys import (
 )
 from botocache._plan import (
     OPERATIONS,
+    BatchRead,
     Body,
     Bypass,
     Describe,
@@ -72,7 +75,7 @@ def read(operation: str, keys_of: KeysOf = NOTHING, **body: Any) -> Read:
 def tags_of_item(table: str, **key: Mapping[str, Any]) -> set[Tag]:
     """Return what a write to the item must evict, by the table of the design."""
     partitions = {partition_tag(table, name, value) for name, value in key.items()}
-    return {writes_tag(table), item_tag(table, key), *partitions}
+    return {writes_tag(table), blind_tag(table), item_tag(table, key), *partitions}
 
 
 # --- the operations, one by one ----------------------------------------------------
@@ -107,7 +110,7 @@ _SCHEMA = {
 }
 
 ROWS = {
-    # Data is read; only these two answers are kept.
+    # Data is read, and answers are kept.
     "GetItem": Row(Read, {**_NAMED, "Key": KEY}),
     "Query": Row(
         Read,
@@ -117,8 +120,9 @@ ROWS = {
             "ExpressionAttributeValues": {":a": A},
         },
     ),
-    "BatchGetItem": _passes(RequestItems={"t": {"Keys": [KEY]}}),
-    "Scan": _passes(**_NAMED),
+    "BatchGetItem": Row(BatchRead, {"RequestItems": {"t": {"Keys": [KEY]}}}),
+    "Scan": Row(Read, dict(_NAMED)),
+    # Data is read past the cache.
     "SearchVectors": _passes(**_NAMED, IndexName="index", SearchVector=[ONE], TopK=1),
     "TransactGetItems": _passes(
         TransactItems=[{"Get": {"TableName": "t", "Key": KEY}}]
@@ -448,6 +452,13 @@ def test_a_table_named_by_its_arn_is_the_same_table(operation: str) -> None:
         case Read(), Read():
             assert (other.table, other.tags) == (one.table, one.tags)
             assert other.table_parameter == ARN
+        case BatchRead(), BatchRead():
+            assert [read.tags for read in other.reads[ARN]] == [
+                read.tags for read in one.reads["t"]
+            ]
+        case Write(), Write():
+            assert replace(other, item=None) == replace(one, item=None)
+            assert (other.item and other.item.tags) == (one.item and one.item.tags)
         case _:
             assert other == one
 
@@ -712,10 +723,17 @@ def test_a_query_of_a_table_depends_on_the_partition_that_it_reads(
     assert (made.names_all, made.is_on_index) == (False, False)
 
 
-def test_a_query_of_one_item_is_evicted_by_a_write_to_it_and_not_by_any_other() -> None:
-    tags = set(_query("pk = :a AND sk = :1").tags)
+@pytest.mark.parametrize("condition", ["pk = :a AND sk = :1", "sk = :1 AND (pk = :a)"])
+def test_a_query_of_a_table_by_both_key_attributes_depends_on_one_item(
+    condition: str,
+) -> None:
+    made = _query(condition)
+    assert made.tags == (EVERYTHING, table_tag("t"), item_tag("t", KEY))
+    assert made.named == {"pk", "sk"}
+    tags = set(made.tags)
     assert not tags.isdisjoint(tags_of_item("t", **KEY))
-    assert tags.isdisjoint(tags_of_item("t", pk=B, sk={"N": "2"}))
+    assert tags.isdisjoint(tags_of_item("t", pk=A, sk={"N": "2"}))
+    assert tags.isdisjoint(tags_of_item("t", pk=B, sk=ONE))
 
 
 @pytest.mark.parametrize(
@@ -854,13 +872,21 @@ def test_consistency_makes_no_other_question_but_is_told() -> None:
         {"ExpressionAttributeNames": {}},
         {"New": None},
         {"TableName": ARN},
-        {"Key": {"pk": A, "sk": {"N": "1.0"}}},
+        {"Key": {"pk": A, "sk": {"N": "2"}}},
+        {"Key": {"pk": A, "sk": {"S": "1"}}},
+        {"Key": {"pk": A, "SK": ONE}},
         {"Key": {"pk": A}},
     ],
 )
 def test_every_other_parameter_makes_another_question(more: dict[str, Any]) -> None:
     body = {"TableName": "t", "Key": KEY, **more}
     assert read("GetItem", **body).question != _get().question
+
+
+@pytest.mark.parametrize("number", ["1.0", "01", "1e0", "+1", "0.1E1"])
+def test_another_spelling_of_a_key_makes_no_other_question(number: str) -> None:
+    key = {"sk": {"N": number}, "pk": A}
+    assert read("GetItem", TableName="t", Key=key).question == _get().question
 
 
 def test_the_order_of_parameters_makes_no_other_question() -> None:
@@ -1071,7 +1097,7 @@ _known = st.sampled_from([NOTHING, KNOWN, knowing(t="pk"), knowing(t="")])
 @given(_operations | st.text(max_size=3), _json, _known)
 def test_any_request_has_a_plan(operation: str, body: Any, keys_of: KeysOf) -> None:
     made = plan(operation, body, keys_of)
-    assert isinstance(made, (Read, Write, Describe, Bypass))
+    assert isinstance(made, (Read, BatchRead, Write, Describe, Bypass))
     if isinstance(made, Write):
         assert may_write(operation)
         assert made.tags
