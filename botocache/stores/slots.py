@@ -99,7 +99,7 @@ class Slots:
         before: dict[int, Mark] = {}
         if since is not None:
             before.update(zip(map(self._at, tags), since.marks, strict=False))
-        spared = set(map(self._at, spare))
+        spared = slots.keys() & set(map(self._at, spare))
         if spared:
             spared -= {self._at(tag) for tag in tags if tag not in spare}
         fresh = struct.unpack(f"={len(slots)}Q", self._random(WORD * len(slots)))
