@@ -1132,6 +1132,21 @@ def test_another_spelling_of_a_key_makes_no_other_question(number: str) -> None:
     assert read("GetItem", TableName="t", Key=key).question == _get().question
 
 
+@pytest.mark.parametrize("index", ["", "index"])
+def test_forwards_is_the_direction_of_a_query_that_says_none(index: str) -> None:
+    questions = [
+        _query("pk = :a", index=index, **more).question
+        for more in ({}, {"ScanIndexForward": True}, {"ScanIndexForward": False})
+    ]
+    assert questions[0] == questions[1] != questions[2]
+
+
+@pytest.mark.parametrize("value", [1, "true", None])
+def test_a_direction_that_is_none_makes_another_question(value: Any) -> None:
+    made = _query("pk = :a", ScanIndexForward=value)
+    assert made.question != _query("pk = :a").question
+
+
 def test_the_order_of_parameters_makes_no_other_question() -> None:
     turned = read("GetItem", Key=dict(reversed(KEY.items())), TableName="t")
     assert turned.question == _get().question
