@@ -51,11 +51,14 @@ soak: $(VENV)/.ready  ## real processes that are killed and stopped; FOR=300 SEE
 
 bench: $(VENV)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks.hooks
+	$(BIN)/python -m benchmarks.writes
+	$(BIN)/python -m benchmarks.hot_item
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.startup
 
 bench-quick: $(VENV)/.ready  ## the same in under a minute
 	$(BIN)/python -m benchmarks.hooks --quick
+	$(BIN)/python -m benchmarks.writes --quick
 	$(BIN)/python -m benchmarks.codec --quick
 	$(BIN)/python -m benchmarks.startup --quick
 

@@ -11,12 +11,13 @@ reader ever sees half of one. (`struct` in its standard modes goes byte by byte.
 The lowest bit of the second word says that the hold-off is a settling one.
 
 This file decides nothing; `next_state` in _coherence.py does. It owns the order:
-hold-off before generation in the writer, generation before hold-off in the reader.
+hold-off before generation in the writer, generation before hold-off in the reader;
+and what is spared after all that is evicted.
 """
 
 import struct
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from botocache._coherence import (
@@ -98,11 +99,12 @@ class Slots:
         before: dict[int, Mark] = {}
         if since is not None:
             before.update(zip(map(self._at, tags), since.marks, strict=False))
-        spared = set(map(self._at, spare))
+        spared = slots.keys() & set(map(self._at, spare))
         if spared:
             spared -= {self._at(tag) for tag in tags if tag not in spare}
         fresh = struct.unpack(f"={len(slots)}Q", self._random(WORD * len(slots)))
         marks: dict[int, Mark] = {}
+        held: dict[int, int] = {}
         with exclusive:
             for slot, generation in zip(slots, fresh, strict=True):
                 found = TagState(
@@ -119,7 +121,7 @@ class Slots:
                     mark,
                     is_spared=slot in spared,
                 )
-                words[slot + 1] = _held_word(state)
+                held[slot] = _held_word(state)
                 marks[slot] = Mark(
                     state.generation,
                     found.held_until,
@@ -127,13 +129,26 @@ class Slots:
                     found.generation,
                     was_alone=mark is not None and mark.generation == found.generation,
                 )
-            with self._barrier:
-                pass
-            for slot, mark in marks.items():
-                words[slot] = mark.generation
+            self._store(held, marks, [slot for slot in slots if slot not in spared])
+            if spared:
+                # Last: it may be all that keeps an entry from being served that one
+                # of the others evicts, and whoever writes may be killed in between.
+                self._store(held, marks, spared)
         return Eviction(
             tuple([marks[self._at(tag)] for tag in tags]), self.generations(watch)
         )
+
+    def _store(
+        self, held: Mapping[int, int], marks: Mapping[int, Mark], slots: Iterable[int]
+    ) -> None:
+        """Write slots: all hold-offs, then all generations."""
+        words = self._words
+        for slot in slots:
+            words[slot + 1] = held[slot]
+        with self._barrier:
+            pass
+        for slot in slots:
+            words[slot] = marks[slot].generation
 
     def _renew_lock(self) -> None:
         # Release and acquire of a lock is a full barrier on every processor; plain

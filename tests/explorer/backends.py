@@ -69,6 +69,11 @@ class Eyes:
         remaining = max(0.0, moment - self.now)
         return round(remaining * 1e3) if self._sharp else remaining > 0
 
+    def hold(self, word: int) -> int:
+        """Return how the second word of a slot looks; its lowest bit is no time."""
+        remaining = self.until(word / 1e9)
+        return remaining * 2 + (word & 1) if remaining else 0
+
     def look(self, moment: float) -> int:
         """Return how any moment looks."""
         return self.until(moment) if moment > self.now else ~self.since(moment)
@@ -182,7 +187,7 @@ class MemoryBackend:
         state: list[Any] = [self.store._slots._origin_generation]
         for index in sorted(self.words):
             word = self.words.get(index, 0)
-            state += (index, eyes.until(word / 1e9) if index % 2 else word)
+            state += (index, eyes.hold(word) if index % 2 else word)
         current = {*self.words.values(), self.store._slots._origin_generation}
         for key in sorted(self.store._entries):
             snapshot, stored_at, expires_at, body = contents(self.store._entries[key])

@@ -1,7 +1,8 @@
 """How a call gets to its cache: as the hooks do it, or by the hooks themselves.
 
 A Caller takes a call from its beginning to its end. In between, where DynamoDB would
-answer, it asks `serve`, which returns the answer or raises Refused or NoAnswer.
+answer, it asks `serve` with the request as it was sent, which returns the answer or
+raises Refused or NoAnswer.
 """
 
 import json
@@ -15,11 +16,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from greenlet import getcurrent, greenlet
 
-from botocache._cache import Hit, Request
 from botocache._hooks import Hooks
+from botocache._tickets import Hit, Request
 from tests.explorer.world import World, wire
 
-Serve = Callable[[], dict[str, Any]]
+Serve = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer
@@ -56,7 +57,8 @@ class Direct:
         if isinstance(outcome, Hit):
             return outcome.answer, True
         try:
-            answer = serve()
+            body = outcome.body if outcome is not None else None
+            answer = serve(json.loads(body or request.body))
         except NoAnswer:
             if outcome is not None:
                 cache.fail(outcome)
@@ -89,7 +91,10 @@ class ThroughBotocore:
 
 _METHODS = {
     "GetItem": "get_item",
+    "BatchGetItem": "batch_get_item",
     "Query": "query",
+    "Scan": "scan",
+    "ExecuteStatement": "execute_statement",
     "PutItem": "put_item",
     "UpdateItem": "update_item",
     "DeleteItem": "delete_item",
@@ -130,7 +135,8 @@ class _Client:
 
     def _send(self, request: Any, **_: Any) -> AWSResponse:
         try:
-            status, body = 200, self._serving[getcurrent()]()
+            serve = self._serving[getcurrent()]
+            status, body = 200, serve(json.loads(request.body))
         except Refused:
             kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
             status, body = _HTTP_ERROR, {"__type": kind, "message": "no"}

@@ -5,19 +5,21 @@ whose schedules is one that breaks a promise under it; without it the program pa
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from botocache import _cache, _coherence, _plan
-from botocache._cache import Cache, ReadTicket, WriteTicket
+from botocache import _coherence, _evictions, _plan, _reads
 from botocache._coherence import Eviction, Mark, TagState
 from botocache._errors import StoreError
+from botocache._evictions import Evictions
 from botocache._keys import Tag, item_tag, tag_digest
+from botocache._reads import Reads
+from botocache._tickets import ReadTicket, WriteTicket
 from botocache._undelivered import Undelivered
-from botocache.stores import slots
+from botocache._writes import Writes
 from botocache.stores.memory import MemoryStore
 from botocache.stores.slots import Slots
 from tests.explorer import backends
@@ -49,57 +51,61 @@ def _replace(owner: Any, name: str, by: Any) -> Patch:
 
 # --- evictions ---------------------------------------------------------------------
 
-_evict = Cache._evict
-_finish_write = Cache._finish_write
-_begin_write = Cache._begin_write
+_evict = Evictions.evict
+_finish_write = Writes.finish
 
 
 def _keeps_the_first(
-    cache: Cache, tags: tuple[bytes, ...], hold_off: float, *rest: Any, **more: Any
+    evictions: Evictions,
+    tags: tuple[bytes, ...],
+    hold_off: float,
+    *rest: Any,
+    **more: Any,
 ) -> Any:
     """Do the first eviction of a write; answer the second as if it had been done."""
     if hold_off == SETTINGS.write_window:
-        return _evict(cache, tags, hold_off, *rest, **more)
-    return _evict(cache, (), hold_off, *rest, **more)
+        return _evict(evictions, tags, hold_off, *rest)
+    return _evict(evictions, (), hold_off, *rest)
 
 
 def _keeps_the_second(
-    cache: Cache, tags: tuple[bytes, ...], hold_off: float, *rest: Any, **more: Any
+    evictions: Evictions,
+    tags: tuple[bytes, ...],
+    hold_off: float,
+    *rest: Any,
+    **more: Any,
 ) -> Any:
     """Do the second eviction alone."""
     if hold_off == SETTINGS.write_window:
         return None
-    return _evict(cache, tags, hold_off, *rest, **more)
+    return _evict(evictions, tags, hold_off, *rest)
 
 
 def _remembers_after_a_loss(
-    cache: Cache,
-    tags: tuple[bytes, ...],
-    hold_off: float,
-    watch: Sequence[bytes] = (),
-    since: Eviction | None = None,
+    evictions: Evictions, tags: tuple[bytes, ...], hold_off: float, *rest: Any
 ) -> Eviction | None:
     """Leave an eviction for later that found that generations were lost."""
+    more = dict(zip(("watch", "since", "spare"), rest, strict=False))
     try:
-        return cache._store.evict(tags, hold_off, watch=watch, since=since)
+        return evictions._store.evict(tags, hold_off, **more)
     except StoreError as error:
-        cache._remember(tags, error)
+        evictions.remember(tags, error)
         return None
 
 
 def _finishes_successes_only(
-    cache: Cache, ticket: WriteTicket, answer: Any, *, succeeded: bool, certain: bool
+    writes: Writes, ticket: WriteTicket, answer: Any, *, succeeded: bool, certain: bool
 ) -> None:
     """Evict a second time only after a success."""
     if succeeded:
-        _finish_write(cache, ticket, answer, succeeded=succeeded, certain=certain)
+        _finish_write(writes, ticket, answer, succeeded=succeeded, certain=certain)
 
 
 def _is_always_certain(
-    cache: Cache, ticket: WriteTicket, answer: Any, *, succeeded: bool, **_: bool
+    writes: Writes, ticket: WriteTicket, answer: Any, *, succeeded: bool, **_: bool
 ) -> None:
     """Take a lost answer for an answer."""
-    _finish_write(cache, ticket, answer, succeeded=succeeded, certain=True)
+    _finish_write(writes, ticket, answer, succeeded=succeeded, certain=True)
 
 
 def _first_partition_only(table: str, key: Mapping[str, Any]) -> list[Tag]:
@@ -117,25 +123,25 @@ def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
 
 # --- snapshots ---------------------------------------------------------------------
 
-_finish_read = Cache._finish_read
+_finish_read = Reads.finish
 
 
-def _snapshot_afterwards(cache: Cache, ticket: ReadTicket, answer: Any) -> None:
+def _snapshot_afterwards(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
     """Take the snapshot when the answer is there."""
     tags = tuple(map(tag_digest, ticket.read.tags))
-    loaded = cache._store.load(ticket.key, tags)
-    _finish_read(cache, ticket._replace(loaded=loaded), answer)
+    loaded = reads._store.load(ticket.key, tags)
+    _finish_read(reads, ticket._replace(loaded=loaded), answer)
 
 
-def _mint_at_fill(cache: Cache, ticket: ReadTicket, answer: Any) -> None:
+def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
     """Take for a missing generation the one that there is at the fill."""
     tags = tuple(map(tag_digest, ticket.read.tags))
-    now = cache._store.load(ticket.key, tags).snapshot
+    now = reads._store.load(ticket.key, tags).snapshot
     snapshot = tuple(
         [seen or found for seen, found in zip(ticket.loaded.snapshot, now, strict=True)]
     )
     loaded = ticket.loaded._replace(snapshot=snapshot)
-    _finish_read(cache, ticket._replace(loaded=loaded), answer)
+    _finish_read(reads, ticket._replace(loaded=loaded), answer)
 
 
 def _missing_generations(patch: pytest.MonkeyPatch) -> None:
@@ -145,10 +151,13 @@ def _missing_generations(patch: pytest.MonkeyPatch) -> None:
         "generations",
         lambda slots, tags: tuple([slots._words[slots._at(tag)] for tag in tags]),
     )
-    patch.setattr(Cache, "_finish_read", _mint_at_fill)
+    patch.setattr(Reads, "finish", _mint_at_fill)
 
 
 # --- hold-offs -----------------------------------------------------------------------
+
+
+_next_held_until = _coherence.next_held_until
 
 
 def _always_shortened(
@@ -165,7 +174,7 @@ def _below_what_was_found(
     """Shorten it below what the write's first eviction found."""
     if since is not None and since.generation == found.generation:
         return now + hold_off
-    return _coherence.next_held_until(found, now, hold_off, since)
+    return _next_held_until(found, now, hold_off, since)
 
 
 def _no_settling(
@@ -173,7 +182,7 @@ def _no_settling(
 ) -> float:
     """Wait for no replica: settle is zero."""
     hold_off = 0.0 if hold_off == SETTINGS.settle else hold_off
-    return _coherence.next_held_until(found, now, hold_off, since)
+    return _next_held_until(found, now, hold_off, since)
 
 
 # --- generations -------------------------------------------------------------------
@@ -192,7 +201,7 @@ def _starts_counting_again(backend: backends.MemoryBackend) -> bool:
 
 
 def _hold_off_first_in_the_reader(store: MemoryStore, key: bytes, tags: Any) -> Any:
-    held = store._slots.any_held(tags, store.now())
+    held = store._slots.held(tags, store.now())
     loaded = _load(store, key, tags)
     return loaded._replace(held=held)
 
@@ -244,17 +253,17 @@ READ_BEFORE_A_LATE_COMMIT = (
 MUTATIONS = [
     Mutation(
         "no second eviction",
-        _replace(Cache, "_evict", _keeps_the_first),
+        _replace(Evictions, "evict", _keeps_the_first),
         Program(("get", "update"), (0, 1), faults=0),
     ),
     Mutation(
         "no first eviction",
-        _replace(Cache, "_evict", _keeps_the_second),
+        _replace(Evictions, "evict", _keeps_the_second),
         Program(("get", "update"), (0, 1), moves=0),
     ),
     Mutation(
         "a snapshot taken after the answer",
-        _replace(Cache, "_finish_read", _snapshot_afterwards),
+        _replace(Reads, "finish", _snapshot_afterwards),
         Program(("get", "update"), (0, 1), faults=0, warm=False),
     ),
     Mutation(
@@ -264,12 +273,12 @@ MUTATIONS = [
     ),
     Mutation(
         "hold-offs ignored",
-        _replace(_cache, "may_fill", lambda _: True),
+        _replace(_reads, "may_fill", lambda *_, **__: True),
         QUIET,
     ),
     Mutation(
         "a hold-off shortened although another writer came",
-        _replace(slots, "next_held_until", _always_shortened),
+        _replace(_coherence, "next_held_until", _always_shortened),
         TWO_WRITERS,
         schedule=(
             f"{UPDATE}: evict",
@@ -284,7 +293,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a hold-off shortened below what was found",
-        _replace(slots, "next_held_until", _below_what_was_found),
+        _replace(_coherence, "next_held_until", _below_what_was_found),
         TWO_WRITERS,
         schedule=(
             f"{UPDATE}: evict",
@@ -299,17 +308,17 @@ MUTATIONS = [
     ),
     Mutation(
         "no settling, and a replica that lags",
-        _replace(slots, "next_held_until", _no_settling),
+        _replace(_coherence, "next_held_until", _no_settling),
         QUIET,
     ),
     Mutation(
         "no second eviction of a write that raised",
-        _replace(Cache, "_finish_write", _finishes_successes_only),
+        _replace(Writes, "finish", _finishes_successes_only),
         Program(("get", "unanswered update"), (0, 1), faults=0),
     ),
     Mutation(
         "a lost answer taken for one",
-        _replace(Cache, "_finish_write", _is_always_certain),
+        _replace(Writes, "finish", _is_always_certain),
         Program(("get", "unanswered update"), (0, 1), faults=0),
     ),
     Mutation(
@@ -319,7 +328,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a loss of generations that nobody minds",
-        _replace(_cache, "StoreLostError", ()),
+        _replace(_evictions, "StoreLostError", ()),
         Program(("query", "consistent get", "get", "update"), (0, 0, 0, 1), moves=0),
         schedule=(
             "client 0 query: load",
@@ -338,7 +347,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an eviction that is left for later after a loss",
-        _replace(Cache, "_evict", _remembers_after_a_loss),
+        _replace(Evictions, "evict", _remembers_after_a_loss),
         Program(("get", "update"), (0, 1), moves=0),
     ),
     Mutation(
@@ -353,13 +362,13 @@ MUTATIONS = [
     ),
     Mutation(
         "entries served whatever their snapshot",
-        _replace(_cache, "may_serve", lambda *_: True),
+        _replace(_reads, "may_serve", lambda *_: True),
         QUIET,
     ),
     Mutation(
         "entries served without a look at the table's tag",
         _replace(
-            _cache,
+            _reads,
             "may_serve",
             lambda snapshot, current, *_: snapshot[2:] == current[2:],
         ),

@@ -13,7 +13,7 @@ from typing import Any
 from tests.explorer.backends import Eyes
 from tests.explorer.callers import Caller, NoAnswer, Refused
 from tests.explorer.turns import Actor, Offer, pause, record
-from tests.explorer.world import SETTINGS, World
+from tests.explorer.world import KEY, SETTINGS, Item, World
 
 MOMENTS = (1.1, 5.1, 60.1)
 """Seconds that may pass at once: beyond settle, the write window, and the TTL."""
@@ -21,12 +21,16 @@ MOMENTS = (1.1, 5.1, 60.1)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What an operation is: a kind of request, and what else there is to it."""
+    """What an operation is: a kind of request, and what else there is to it.
+
+    group: into which a write puts the item; None leaves it where it is.
+    """
 
     request: str
     is_write: bool = False
     is_consistent: bool = False
     ending: str = "ok"
+    group: str | None = None
 
 
 KINDS: dict[str, Kind] = {
@@ -34,12 +38,36 @@ KINDS: dict[str, Kind] = {
     "consistent get": Kind("get", is_consistent=True),
     "query": Kind("query"),
     "query by range": Kind("query by range"),
-    "put": Kind("put", is_write=True),
+    "put": Kind("put", is_write=True, group="1"),
     "update": Kind("update", is_write=True),
     "delete": Kind("delete", is_write=True),
     "refused update": Kind("update", is_write=True, ending="refused"),
     "unanswered update": Kind("update", is_write=True, ending="unanswered"),
 }
+"""What differs in the protocol without any feature."""
+
+MORE_KINDS: dict[str, Kind] = {
+    "index 1": Kind("index 1"),
+    "index 2": Kind("index 2"),
+    "batch": Kind("batch"),
+    "scan": Kind("scan"),
+    "consistent query": Kind("query", is_consistent=True),
+    "put elsewhere": Kind("put", is_write=True, group="2"),
+    "move": Kind("move", is_write=True, group="2"),
+    "move in old form": Kind("move in old form", is_write=True, group="2"),
+    "update all new": Kind("update all new", is_write=True),
+    "statement": Kind("statement", is_write=True),
+    "refused put": Kind("put", is_write=True, ending="refused", group="1"),
+    "unanswered put": Kind("put", is_write=True, ending="unanswered", group="1"),
+    "unanswered move": Kind("move", is_write=True, ending="unanswered", group="2"),
+    "refused move": Kind("move", is_write=True, ending="refused", group="2"),
+}
+"""What differs with one."""
+
+ALL_KINDS = {**KINDS, **MORE_KINDS}
+
+_FIRST_PUT = 1001
+"""The value that the first operation of a program puts; others count from 1."""
 
 Choice = tuple[str, Callable[[], None]]
 """What may happen next, in words, and what makes it happen."""
@@ -48,18 +76,23 @@ Choice = tuple[str, Callable[[], None]]
 class Operation:
     """One call of one client."""
 
-    def __init__(self, world: World, client: int, kind: str, caller: Caller) -> None:
+    def __init__(
+        self, world: World, client: int, kind: str, caller: Caller, number: int
+    ) -> None:
         self.client = client
         self.name = f"client {client} {kind}"
         self._world = world
-        self._kind = KINDS[kind]
+        self._kind = ALL_KINDS[kind]
         self._caller = caller
+        self._item = Item(str(_FIRST_PUT + number), self._kind.group)
+        self._is_asked_consistently = self._is_item_asked = False
         self._request = _SentWrite()
         verb = "evict" if self._kind.is_write else "load"
         work = self._write if self._kind.is_write else self._read
         self._actor = Actor(
             work, lambda: world.ways(verb), lambda: world.cache_state(client)
         )
+        self._actor.fills = "own item" if self._kind.is_write else self._kind.request
 
     @property
     def is_over(self) -> bool:
@@ -114,16 +147,19 @@ class Operation:
         answer, is_hit = self._caller.call(
             world, self.client, kind.request, self._serve, **more
         )
-        if is_hit or kind.is_consistent:
-            world.judge_read(
-                self.client, world.server.newest(answer), floor, own, is_hit=is_hit
-            )
+        is_hit = is_hit or not self._is_item_asked
+        if is_hit or self._is_asked_consistently:
+            version = world.server.newest(kind.request, answer)
+            world.judge_read(self.client, version, floor, own, is_hit=is_hit)
 
-    def _serve(self) -> dict[str, Any]:
-        """Answer the read."""
+    def _serve(self, sent: dict[str, Any]) -> dict[str, Any]:
+        """Answer the read, as it was sent."""
         server = self._world.server
-        is_newcomer = self.client in self._world.newcomers
-        consistent = self._kind.is_consistent or is_newcomer
+        self._is_asked_consistently = sent.get("ConsistentRead", False)
+        asked: dict[str, Any] = sent.get("RequestItems", {"": {"Keys": [KEY]}})
+        self._is_item_asked = any(KEY in each["Keys"] for each in asked.values())
+        record(self._is_asked_consistently, self._is_item_asked)
+        consistent = self._is_asked_consistently or self.client in self._world.newcomers
 
         def readable() -> list[Offer]:
             return [
@@ -136,12 +172,18 @@ class Operation:
         operation, _ = self._world.request(self._kind.request)
         version = pause(readable)
         self._world.note_read()
-        return server.answer(operation, version)
+        return server.answer(operation, sent, version)
 
     def _write(self) -> None:
         world = self._world
         try:
-            self._caller.call(world, self.client, self._kind.request, self._carry_out)
+            self._caller.call(
+                world,
+                self.client,
+                self._kind.request,
+                self._carry_out,
+                **({"Item": self._item.image()} if self._kind.request == "put" else {}),
+            )
         except Refused:
             pass
         except NoAnswer:
@@ -150,8 +192,8 @@ class Operation:
         if self._request.version:
             world.complete(self.client, self._request.version)
 
-    def _carry_out(self) -> dict[str, Any]:
-        """Answer the write, or don't."""
+    def _carry_out(self, sent: dict[str, Any]) -> dict[str, Any]:
+        """Answer the write as it was sent, or don't."""
         request = self._request
         request.sent_at = self._world.clock()
         happens = pause(lambda: _ENDINGS[self._kind.ending])
@@ -165,15 +207,25 @@ class Operation:
             request.is_late = True
         if self._kind.ending == "unanswered":
             raise NoAnswer
-        return {}
+        version, server = self._request.version, self._world.server
+        images = {"ALL_NEW": version, "ALL_OLD": version - 1}
+        wanted = images.get(sent.get("ReturnValues", ""))
+        image = server.image(wanted) if wanted else {}
+        return {"Attributes": image} if image else {}
 
     # --- a write at the server -------------------------------------------------------
 
     def _commit(self) -> None:
-        world = self._world
-        self._request.version = world.server.commit(
-            world.clock(), absent=self._kind.request == "delete"
-        )
+        world, kind = self._world, self._kind
+        item: Item | None = self._item
+        if kind.request == "delete":
+            item = None
+        elif kind.request != "put":
+            before = world.server.items[-1]
+            group = kind.group or (before.group if before else None)
+            item = Item(str(world.server.version + 1), group)
+        self._request.version = world.server.commit(world.clock(), item)
+        self._actor.version = self._request.version
 
     def _deadline(self) -> float:
         """Return until when a write whose sender is gone is covered."""

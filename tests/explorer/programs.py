@@ -14,19 +14,19 @@ from typing import Any
 from tests.explorer.backends import OPAQUE, Backend, MemoryBackend, Moment
 from tests.explorer.callers import Caller, Direct
 from tests.explorer.operations import KINDS, Choice, Operation, Surroundings
-from tests.explorer.world import SETTINGS, Useless, World
+from tests.explorer.world import SETTINGS, TABLE, Useless, World, schemas_of
 from tests.support.clock import FakeClock
 
 READS = [name for name, kind in KINDS.items() if not kind.is_write]
 WRITES = [name for name, kind in KINDS.items() if kind.is_write]
-WARM_UP = ("get", "query", "query by range")
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """Operations, begun in any order, and the client that makes each.
 
-    faults: how many misfortunes may happen. moves: how often time may pass.
+    faults: how many misfortunes may happen. moves: how often time may pass. features:
+    see FEATURES in world.py.
     """
 
     operations: tuple[str, ...]
@@ -34,6 +34,7 @@ class Program:
     faults: int = 1
     moves: int = 1
     warm: bool = True
+    features: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         calls = ", ".join(
@@ -41,13 +42,17 @@ class Program:
             for name, client in zip(self.operations, self.clients, strict=True)
         )
         start = "warm" if self.warm else "cold"
-        return f"{calls}; {start}, {self.faults} faults, time moves {self.moves} times"
+        more = "".join(f", {feature}" for feature in self.features)
+        return (
+            f"{calls}; {start}, {self.faults} faults, time moves {self.moves} times"
+            f"{more}"
+        )
 
     def start(self, *, by_word: bool = False) -> "Run":
         """Return a run of it on a store in memory."""
         clock = FakeClock()
         backend = MemoryBackend(clock, by_word=by_word)
-        world = World(clock, backend, max(self.clients) + 1)
+        world = self._world(clock, backend, TABLE)
         if self.warm:
             _make_warm(world, backend)
         return Run(self, world, Direct())
@@ -59,15 +64,35 @@ class Program:
 
         table: a name that was not used before.
         """
-        world = World(clock, backend, max(self.clients) + 1, table)
+        world = self._world(clock, backend, table)
         if self.warm:
             warm_up(world, caller)
         return Run(self, world, caller)
 
+    def _world(self, clock: FakeClock, backend: Backend, table: str) -> World:
+        return World(
+            clock,
+            backend,
+            max(self.clients) + 1,
+            table,
+            features=self.features,
+            keeps_hits="batch" in self.operations,
+        )
+
+
+def kinds_of(world: World) -> tuple[str, ...]:
+    """Return the reads that are done outside of a schedule."""
+    kinds = ["get", "query", "query by range"]
+    if "images" in world.features:
+        kinds += ["index 1", "index 2"]
+    if world.keeps_hits:
+        kinds += ["batch", "scan"]
+    return tuple(kinds)
+
 
 def warm_up(world: World, caller: Caller) -> None:
     """Have client 0 read everything, outside of any schedule."""
-    for kind in WARM_UP:
+    for kind in kinds_of(world):
         for _ in range(3):
             read(world, 0, kind, caller)
 
@@ -79,24 +104,30 @@ def read(
     operation, _ = world.request(kind)
     server = world.server
     return caller.call(
-        world, client, kind, lambda: server.answer(operation, server.version)
+        world,
+        client,
+        kind,
+        lambda sent: server.answer(operation, sent, server.version),
     )
 
 
 @cache
-def _template() -> tuple[World, MemoryBackend]:
+def _template(
+    features: tuple[str, ...], *, keeps_hits: bool
+) -> tuple[World, MemoryBackend]:
     clock = FakeClock()
     backend = MemoryBackend(clock, first=OPAQUE + OPAQUE // 2)
-    world = World(clock, backend, 1)
+    world = World(clock, backend, 1, features=features, keeps_hits=keeps_hits)
     warm_up(world, Direct())
     return world, backend
 
 
 def _make_warm(world: World, backend: MemoryBackend) -> None:
-    warm, warm_backend = _template()
+    warm, warm_backend = _template(world.features, keeps_hits=world.keeps_hits)
     backend.copy_from(warm_backend)
+    known = schemas_of(warm.caches[0])
     for other in world.caches:
-        other._schemas._known.update(warm.caches[0]._schemas._known)
+        schemas_of(other).update(known)
 
 
 class Run:
@@ -107,8 +138,10 @@ class Run:
         self._caller = caller
         world.faults, world.moves = program.faults, program.moves
         self._operations = [
-            Operation(world, client, name, caller)
-            for name, client in zip(program.operations, program.clients, strict=True)
+            Operation(world, client, name, caller, number)
+            for number, (name, client) in enumerate(
+                zip(program.operations, program.clients, strict=True)
+            )
         ]
         self._surroundings = Surroundings(world, self._operations)
 
@@ -154,25 +187,29 @@ class Run:
         world = self.world
         world.faults = 0
         for client in range(len(world.caches)):
-            for kind in WARM_UP:  # served at once, if at all: still fresh?
+            for kind in kinds_of(world):  # served at once, if at all: still fresh?
                 self._read(client, kind)
+        kinds = kinds_of(world) if world.features or world.keeps_hits else ("get",)
         last = len(world.caches) - 1
         for _ in range(2):  # a retry of an eviction holds it for a window again
             world.clock.advance(SETTINGS.write_window + 0.1)
             for client in range(len(world.caches)):
-                self._read(client, "get")
-        answer, is_hit = read(world, last, "get", self._caller)
-        if world.has_uncovered_commit or world.has_lost_evictions:
-            return
-        is_fresh = world.server.newest(answer) == world.server.version
-        if not is_hit or not is_fresh:
-            raise Useless("\n  ".join(["no fresh hit in the end:", *world.trace]))
+                for kind in kinds:
+                    self._read(client, kind)
+        for kind in kinds:
+            answer, is_hit = read(world, last, kind, self._caller)
+            if world.has_uncovered_commit or world.has_lost_evictions:
+                return
+            is_fresh = world.server.newest(kind, answer) == world.server.version
+            if not is_hit or not is_fresh:
+                what = f"no fresh hit of {kind} in the end:"
+                raise Useless("\n  ".join([what, *world.trace]))
 
     def _read(self, client: int, kind: str) -> None:
         world = self.world
         world.trace.append(f"client {client} {kind}: at the end")
         answer, is_hit = read(world, client, kind, self._caller)
-        version = world.server.newest(answer)
+        version = world.server.newest(kind, answer)
         world.judge_read(
             client, version, world.completed, world.own[client], is_hit=is_hit
         )

@@ -26,11 +26,14 @@ class Actor(greenlet):
 
     opening: what it may be told at its first pause; it runs up to there, and on from
     there, in one turn. observe: returns what else its code can see, for the history.
-    ended_before, is_ending: where its code is, for the judge (world.py).
+    ended_before, is_ending, version, fills: where its code is, what it has written,
+    and what it may fill, for the judge (world.py).
     """
 
     ended_before = 0
     is_ending = False
+    version = 0
+    fills = ""
 
     def __init__(
         self,

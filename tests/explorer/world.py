@@ -1,26 +1,56 @@
 """The world of one schedule: a model of DynamoDB, real caches, a clock, and the judge.
 
-One item, one partition and one index entry that it belongs to. Each commit makes a new
-version of it, so what an answer shows says at once how old it is. Time stands still
-unless the schedule moves it. `judge_*` state what must hold, whatever happens; a World
-raises nothing while the code under test is on the stack, which would swallow it.
+One item, the partition that it belongs to, and the partitions of two indexes: one by a
+key attribute, the other by an attribute that writes change. Another item beside it
+never changes. Each commit makes a new version of the item, so what an answer shows
+says how old it is. Time stands still unless the schedule moves it. `judge_*` state what
+must hold, whatever happens; a World raises nothing while the code under test is on the
+stack, which would swallow it.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from botocache import _codec
 from botocache._cache import Cache
 from botocache._coherence import Eviction, Loaded
 from botocache._config import Settings
 from botocache._errors import StoreError, StoreLostError
+from botocache._schemas import Schema
 from botocache.stores import Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
-from tests.explorer.turns import Offer, current_actor, pause, record
+from tests.explorer.turns import Actor, Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
 
-SETTINGS = Settings(ttl=60.0, negative_ttl=5.0, settle=1.0, write_window=5.0)
+SETTINGS = Settings(
+    ttl=60.0,
+    negative_ttl=5.0,
+    settle=1.0,
+    write_window=5.0,
+    write_through=False,
+    settle_reads="uncached",
+    old_images=False,
+)
+"""Without any feature. All times are these, whatever else is set."""
+
+FEATURES: dict[str, dict[str, Any]] = {
+    "through": {"write_through": True},
+    "consistent": {"settle_reads": "consistent"},
+    "images": {"old_images": True},
+}
+"""What each feature of a program sets."""
+
+
+def settings_of(features: Sequence[str]) -> Settings:
+    """Return the settings with some features."""
+    settings = SETTINGS
+    for feature in features:
+        settings = replace(settings, **FEATURES[feature])
+    return settings
+
+
 TABLE = "t"
 
 
@@ -40,26 +70,44 @@ class LateFill(Violation):
     """An entry can be served whose read began before a write that had ended by then."""
 
 
+class NeverTrue(Violation):
+    """An answer, or an entry that a write filled, shows what there never was."""
+
+
 class Useless(Violation):
     """After everything settled, the second of two equal reads was not a hit."""
+
+
+class Item(NamedTuple):
+    """What a version of the item holds. group: the partition of the index, if any."""
+
+    value: str
+    group: str | None
+
+    def image(self) -> dict[str, Any]:
+        """Return it as DynamoDB has it."""
+        image = {**KEY, "v": {"N": self.value}}
+        return image if self.group is None else {**image, "g": {"S": self.group}}
 
 
 class Server:
     """DynamoDB, for one item.
 
-    version: of its last commit. absent: the versions in which there is no item.
+    items: its versions, None where there is no item; the first is no version at all.
     """
 
     def __init__(self) -> None:
-        self.version = 1
-        self.absent: set[int] = set()
+        self.items: list[Item | None] = [None, Item("1", "1")]
         self._recent: list[tuple[int, float]] = []
 
-    def commit(self, now: float, *, absent: bool) -> int:
+    @property
+    def version(self) -> int:
+        """The version of the last commit."""
+        return len(self.items) - 1
+
+    def commit(self, now: float, item: Item | None) -> int:
         """Carry out a write."""
-        self.version += 1
-        if absent:
-            self.absent.add(self.version)
+        self.items.append(item)
         self._recent.append((self.version, now))
         return self.version
 
@@ -74,23 +122,59 @@ class Server:
             ]
         return versions
 
-    def answer(self, operation: str, version: int) -> dict[str, Any]:
-        """Return what a read that sees a version is answered, as on the wire."""
-        items = []
-        if version not in self.absent:
-            items.append({**KEY, "v": {"N": str(version)}})
-        if operation == "GetItem":
-            return {"Item": items[0]} if items else {}
-        return {"Items": items, "Count": len(items), "ScannedCount": len(items)}
+    def image(self, version: int) -> dict[str, Any]:
+        """Return the attributes of the item; none when there is no item."""
+        item = self.items[version]
+        return item.image() if item else {}
 
-    def newest(self, answer: Mapping[str, Any]) -> int:
-        """Return the newest version that an answer may show."""
-        items = answer.get("Items", [answer["Item"]] if "Item" in answer else [])
-        return int(items[0]["v"]["N"]) if items else max(self.absent, default=0)
+    def answer(
+        self, operation: str, parameters: Mapping[str, Any], version: int
+    ) -> dict[str, Any]:
+        """Return what a read that sees a version is answered, as on the wire."""
+        item = self.items[version]
+        if operation == "GetItem":
+            return {"Item": item.image()} if item else {}
+        if operation == "BatchGetItem":
+            responses = {
+                table: [
+                    image
+                    for key in asked["Keys"]
+                    if (image := OTHER if key != KEY else self.image(version))
+                ]
+                for table, asked in parameters["RequestItems"].items()
+            }
+            return {"Responses": responses, "UnprocessedKeys": {}}
+        found = [] if item is None else [item.image()]
+        if operation == "Scan":
+            found.append(OTHER)
+        elif parameters.get("IndexName") == "by group":
+            group = parameters["ExpressionAttributeValues"][":g"]
+            found = [image for image in found if image.get("g") == group]
+        return {"Items": found, "Count": len(found), "ScannedCount": len(found)}
+
+    def newest(self, kind: str, answer: Mapping[str, Any]) -> int:
+        """Return the newest version that an answer may show. Raises NeverTrue."""
+        shown = _images_in(answer)
+        if kind in _WITH_ANOTHER:
+            if OTHER not in shown:
+                raise NeverTrue(f"an item is missing in {answer}")
+            shown.remove(OTHER)
+        group = _GROUPS.get(kind)
+        for version in range(self.version, 0, -1):
+            item = self.items[version]
+            if item is not None and group in (None, item.group):
+                if shown == [item.image()]:
+                    return version
+            elif not shown:
+                return version
+        raise NeverTrue(f"{kind} was answered {answer}")
 
     def state(self, eyes: Eyes) -> list[Any]:
         """Return all of it, flat."""
-        state: list[Any] = [self.version, *self.absent, "recent"]
+        state: list[Any] = [self.version]
+        for item in self.items[2:]:
+            state += item or ("absent",)
+        state.append("recent")
         for version, at in self._recent:
             if eyes.now - at < SETTINGS.settle:
                 state += (version, eyes.since(at))
@@ -98,10 +182,36 @@ class Server:
 
 
 KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
-_SET = {
+_OTHER_KEY = {"pk": {"S": "c"}, "sk": {"S": "d"}}
+OTHER = {**_OTHER_KEY, "v": {"N": "0"}}
+"""An item that nobody writes."""
+
+_UPDATE = {
+    "Key": KEY,
     "UpdateExpression": "SET v = :v",
     "ExpressionAttributeValues": {":v": {"N": "1"}},
 }
+_MOVE = {
+    "Key": KEY,
+    "UpdateExpression": "SET v = :v, g = :g",
+    "ExpressionAttributeValues": {":v": {"N": "1"}, ":g": {"S": "2"}},
+}
+_MOVE_IN_OLD_FORM = {
+    "Key": KEY,
+    "AttributeUpdates": {
+        "v": {"Action": "PUT", "Value": {"N": "1"}},
+        "g": {"Action": "PUT", "Value": {"S": "2"}},
+    },
+}
+
+
+def _of_group(group: str) -> dict[str, Any]:
+    return {
+        "IndexName": "by group",
+        "KeyConditionExpression": "g = :g",
+        "ExpressionAttributeValues": {":g": {"S": group}},
+    }
+
 
 REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "get": ("GetItem", {"Key": KEY}),
@@ -120,11 +230,30 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
             "ExpressionAttributeValues": {":s": {"S": "b"}},
         },
     ),
-    "put": ("PutItem", {"Item": KEY}),
-    "update": ("UpdateItem", {"Key": KEY, **_SET}),
+    "index 1": ("Query", _of_group("1")),
+    "index 2": ("Query", _of_group("2")),
+    "batch": ("BatchGetItem", {"Keys": [_OTHER_KEY, KEY]}),
+    "scan": ("Scan", {}),
+    "put": ("PutItem", {}),
+    "update": ("UpdateItem", _UPDATE),
+    "update all new": ("UpdateItem", {**_UPDATE, "ReturnValues": "ALL_NEW"}),
+    "move": ("UpdateItem", _MOVE),
+    "move in old form": ("UpdateItem", _MOVE_IN_OLD_FORM),
     "delete": ("DeleteItem", {"Key": KEY}),
+    "statement": ("ExecuteStatement", {"Statement": 'UPDATE "{}" SET v = 1'}),
 }
-"""Operation and parameters of each kind of call."""
+"""Operation and parameters of each kind of call; of a put less its item."""
+
+_WITH_ANOTHER = ("batch", "scan")
+_GROUPS = {"index 1": "1", "index 2": "2"}
+
+
+def _images_in(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if "Responses" in answer:
+        return [image for found in answer["Responses"].values() for image in found]
+    if "Items" in answer:
+        return list(answer["Items"])
+    return [answer["Item"]] if "Item" in answer else []
 
 
 class ClientStore:
@@ -145,11 +274,12 @@ class ClientStore:
         loaded = self._store.load(key, tags)
         self._tags[key] = tags
         record(*loaded.snapshot, loaded.held)
-        if len(tags) == 1:  # a schema; of answers the rest counts in this turn alone
+        # Of a schema, and of a batch, whose hits wait for the rest, the entry counts
+        # later on; of other answers in this turn alone.
+        if len(tags) == 1 or self._world.keeps_hits:
             entry = contents(loaded.entry) if loaded.entry else ((), 0.0, 0.0, b"")
             record(*entry[0], Moment(entry[1]), entry[3])
-        else:
-            record(Moment(self.now()))
+        record(Moment(self.now()))
         return loaded
 
     def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
@@ -165,6 +295,9 @@ class ClientStore:
         eviction = self._store.evict(tags, hold_off, **more)
         for mark in eviction.marks:
             record(mark.generation, Moment(max(mark.held_until, self.now())))
+            if self._world.features:
+                is_held = mark.held_until > self.now()
+                record(mark.is_settling and is_held, mark.replaced, mark.was_alone)
         record(*eviction.watched)
         self._world.note_eviction()
         self._fail_after(way, "evict")
@@ -183,14 +316,14 @@ class ClientStore:
         if self.has_lost:
             self.has_lost = False
             raise StoreLostError("generations were lost")
+        if way != "works":
+            self._world.fail(verb)  # at once: others may have their turn before it does
         if way == "fails":
-            self._world.fail(verb)
             raise StoreError(f"{verb} fails")
         return way
 
     def _fail_after(self, way: str, verb: str) -> None:
         if way == "is done, but fails":
-            self._world.fail(verb)
             raise StoreError(f"{verb} was done, but its answer was lost")
 
 
@@ -199,15 +332,26 @@ class World:
 
     faults: how many may still happen; moves: how often time may still pass.
     completed: the newest version whose write has returned to its caller; own: the same
-    by client. ended: how many writes have evicted for the second time. newcomers:
+    by client. ended: how many writes have evicted for the second time; ended_version:
+    the newest version of theirs. keeps_hits: batches are among the calls. newcomers:
     clients that were new to the store when its generations were lost. What nobody
     promised is known by has_uncovered_commit (of a killed writer, too late),
     has_failed_eviction and has_lost_evictions (one that its killed process remembered).
     """
 
-    def __init__(
-        self, clock: FakeClock, backend: Backend, clients: int, table: str = TABLE
+    def __init__(  # noqa: PLR0913 - what there is
+        self,
+        clock: FakeClock,
+        backend: Backend,
+        clients: int,
+        table: str = TABLE,
+        *,
+        features: tuple[str, ...] = (),
+        keeps_hits: bool = False,
     ) -> None:
+        self.features = features
+        self.keeps_hits = keeps_hits
+        self._settings = settings_of(features)
         self.clock = clock
         self.backend = backend
         self.table = table
@@ -216,23 +360,28 @@ class World:
             ClientStore(self, client, backend.store_of(client))
             for client in range(clients)
         ]
-        self.caches = [Cache(store, SETTINGS) for store in self.stores]
+        self.caches = [Cache(store, self._settings) for store in self.stores]
         self.faults = 0
         self.moves = 0
         self.completed = 0
         self.own = [0] * clients
         self.newcomers: set[int] = set()
         self.ended = 0
+        self.ended_version = 0
         self.has_uncovered_commit = False
         self.has_lost_evictions = False
         self.has_failed_eviction = False
         self.trace: list[str] = []
-        self._has_late_fill = False
+        self._late_fill = ""
         self._seen: list[object] = []
 
     def request(self, kind: str, **more: Any) -> tuple[str, dict[str, Any]]:
         """Return operation and parameters of a kind of call."""
         operation, parameters = REQUESTS[kind]
+        if operation == "ExecuteStatement":
+            return operation, {"Statement": parameters["Statement"].format(self.table)}
+        if operation == "BatchGetItem":
+            return operation, {"RequestItems": {self.table: parameters}}
         return operation, {"TableName": self.table, **parameters, **more}
 
     # --- what may go wrong -----------------------------------------------------------
@@ -256,8 +405,8 @@ class World:
 
         Evictions that the process could not do, and remembered, are gone with it.
         """
-        self.has_lost_evictions |= bool(len(self.caches[client]._undelivered))
-        self.caches[client] = Cache(self.stores[client], SETTINGS)
+        self.has_lost_evictions |= bool(self.caches[client].stats().undelivered)
+        self.caches[client] = Cache(self.stores[client], self._settings)
 
     def lose_generations(self) -> None:
         """Lose generations and hold-offs; who used the store notices at the next call.
@@ -273,7 +422,7 @@ class World:
     def is_exempt(self, client: int) -> bool:
         """Tell whether another process has or had evictions that it could not do."""
         return self.has_lost_evictions or any(
-            self.has_failed_eviction and len(cache._undelivered)
+            self.has_failed_eviction and cache.stats().undelivered
             for other, cache in enumerate(self.caches)
             if other != client
         )
@@ -317,6 +466,7 @@ class World:
         if actor is not None and actor.is_ending:
             actor.is_ending = False
             self.ended += 1
+            self.ended_version = max(self.ended_version, actor.version)
 
     def judge_fill(
         self, store: Store, key: bytes, tags: Sequence[bytes], entry: bytes
@@ -327,14 +477,32 @@ class World:
             return
         if self.has_lost_evictions or self.has_failed_eviction:
             return
-        current = store.load(key, tags).snapshot
-        if actor.ended_before < self.ended and _codec.decode(entry).snapshot == current:
-            self._has_late_fill = True
+        decoded = _codec.decode(entry)
+        if decoded.snapshot == store.load(key, tags).snapshot and not self._late_fill:
+            self._late_fill = self._wrong_with(actor, decoded.body())
+
+    def _wrong_with(self, actor: Actor, answer: Mapping[str, Any]) -> str:
+        """Return what is wrong with an entry that the current actor has filled."""
+        if actor.fills == "own item":
+            if self.server.image(actor.version) != answer.get("Item", {}):
+                return "a write has filled what it did not leave"
+        elif answer.get("Item") == OTHER:
+            return ""
+        elif actor.fills not in _GROUPS:
+            is_late = actor.ended_before < self.ended
+            return "it was filled, and can be served" if is_late else ""
+        # What ended meanwhile may be a write that did not concern it.
+        kind = "get" if actor.fills == "own item" else actor.fills
+        try:
+            is_older = self.server.newest(kind, answer) < self.ended_version
+        except NeverTrue as error:
+            return str(error)
+        return "it was filled, can be served, and is older" if is_older else ""
 
     def judge(self) -> None:
         """Raise what could not be raised when it was seen."""
-        if self._has_late_fill:
-            raise LateFill(self._story("it was filled, and can be served"))
+        if self._late_fill:
+            raise LateFill(self._story(self._late_fill))
 
     def _story(self, what: str) -> str:
         return "\n  ".join([f"{what}:", *self.trace])
@@ -351,10 +519,10 @@ class World:
         eyes = self.eyes()
         store = self.stores[client]
         state: list[Any] = [store.has_lost, store.has_begun]
-        for schema in cache._schemas._known.values():
+        for schema in schemas_of(cache).values():
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
-        undelivered = cache._undelivered
+        undelivered = cache._parts.evictions.undelivered
         if undelivered._tags:
             state.append(eyes.until(undelivered._next_attempt))
             for tag, token in undelivered._tags.items():
@@ -369,12 +537,17 @@ class World:
         state += self.server.state(eyes)
         state += (self.faults, self.moves, self.completed)
         state += (*self.own, *self.newcomers)
-        state += (self.has_uncovered_commit, self._has_late_fill)
+        state += (self.has_uncovered_commit, self.ended_version)
         state += (self.has_lost_evictions, self.has_failed_eviction)
         for client in range(len(self.caches)):
             state.append("client")
             state += self.cache_state(client)
         return state
+
+
+def schemas_of(cache: Cache) -> dict[tuple[str, str], Schema]:
+    """Return what a cache's process has learned."""
+    return cache._parts.learning._schemas._known
 
 
 def wire(parameters: Mapping[str, Any]) -> bytes:
