@@ -19,7 +19,7 @@ DynamoDB has answered it without an error.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -370,7 +370,7 @@ def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> Plan:
         learned = keys_of(table_name(body["TableName"])) or ()
         key = {attribute: body["Item"][attribute] for attribute in learned}
     item = _item_read({"TableName": body["TableName"], "Key": key}, "NONE")
-    return replace(planned, item=item)
+    return Write(planned.tags, planned.named, planned.assumed, item=item)
 
 
 def _batch_write_item(body: Body, keys_of: KeysOf) -> Plan:

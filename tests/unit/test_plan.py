@@ -1134,9 +1134,13 @@ def test_another_spelling_of_a_key_makes_no_other_question(number: str) -> None:
 
 @pytest.mark.parametrize("index", ["", "index"])
 def test_forwards_is_the_direction_of_a_query_that_says_none(index: str) -> None:
+    directions: list[dict[str, Any]] = [
+        {},
+        {"ScanIndexForward": True},
+        {"ScanIndexForward": False},
+    ]
     questions = [
-        _query("pk = :a", index=index, **more).question
-        for more in ({}, {"ScanIndexForward": True}, {"ScanIndexForward": False})
+        _query("pk = :a", index=index, **direction).question for direction in directions
     ]
     assert questions[0] == questions[1] != questions[2]
 
