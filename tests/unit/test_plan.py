@@ -20,8 +20,9 @@ from botocache._keys import (
     table_tag,
     writes_tag,
 )
-from botocache._plan import (
-    OPERATIONS,
+from botocache._plan import OPERATIONS, may_write, plan
+from botocache._plan_writes import item_tags
+from botocache._planned import (
     BatchRead,
     Body,
     Bypass,
@@ -33,10 +34,7 @@ from botocache._plan import (
     Read,
     Write,
     described_keys,
-    item_tags,
     last_key_attributes,
-    may_write,
-    plan,
 )
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
