@@ -1,0 +1,93 @@
+"""What programs run on: each server, with each store, under several settings."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocache.stores import Store
+from botocache.stores.disk import DiskStore
+from botocache.stores.memory import MemoryStore
+from tests.differential.pairs import Pair, pair_of
+from tests.support.clock import FakeClock
+from tests.support.dynamodb import DynamoDB, running_dynamodb
+
+_MINISTACK = Path(__file__).parents[2] / ".venv-ministack" / "bin" / "python"
+
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "defaults": {},
+    "no negative entries": {"negative_ttl": 0.0},
+    "no settling": {"settle": 0.0},
+    "short-lived": {"ttl": 4.0, "negative_ttl": 1.0, "size_limit": "1MiB"},
+}
+"""Keyword arguments of `botocache.install`, by what they are for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A server, a store and settings, each by its name."""
+
+    server: str
+    store: str
+    settings: str
+
+    def __str__(self) -> str:
+        return f"{self.server}, {self.store}, {self.settings}"
+
+
+RUNS = [
+    Run(server, store, settings)
+    for server, store, settings in (
+        ("ministack", "memory", "defaults"),
+        ("ministack", "disk", "defaults"),
+        ("ministack", "memory", "no settling"),
+        ("ministack", "memory", "no negative entries"),
+        ("ministack", "disk", "short-lived"),
+        ("moto", "memory", "defaults"),
+        ("moto", "disk", "defaults"),
+        ("moto", "memory", "short-lived"),
+    )
+]
+
+
+@contextmanager
+def running(server: str) -> Iterator[DynamoDB]:
+    """Run a server by its name."""
+    if server == "moto":
+        with running_dynamodb() as dynamodb:
+            yield dynamodb
+    else:
+        program = "tests.support.ministack_server"
+        with running_dynamodb(program, python=str(_MINISTACK)) as dynamodb:
+            yield dynamodb
+
+
+@contextmanager
+def pair_for(run: Run, dynamodb: DynamoDB, directory: Path) -> Iterator[Pair]:
+    """Return the two sides of a run. directory: an empty one for the store."""
+    clock = FakeClock()
+    stores = _STORES[run.store](directory, clock)
+    yield pair_of(
+        dynamodb,
+        stores,
+        clock,
+        SETTINGS[run.settings],
+        numbers_are_alike=run.server == "ministack",
+    )
+    for store in stores:
+        store.close()
+
+
+def _memory(_directory: Path, clock: FakeClock) -> list[Store]:
+    return [MemoryStore(clock=clock)] * 2
+
+
+def _disk(directory: Path, clock: FakeClock) -> list[Store]:
+    return [DiskStore(directory, clock=clock) for _ in range(2)]
+
+
+_STORES: Mapping[str, Callable[[Path, FakeClock], list[Store]]] = {
+    "memory": _memory,
+    "disk": _disk,
+}

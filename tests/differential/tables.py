@@ -1,0 +1,244 @@
+"""Shapes of tables, and the pools that keys and items are drawn from.
+
+The pools are small, so that questions repeat and writes hit what was asked for. Every
+value is of the wire.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+from hypothesis import strategies as st
+
+Value: TypeAlias = Mapping[str, Any]
+Item: TypeAlias = dict[str, Value]
+Draw: TypeAlias = st.DrawFn
+
+NEVER = st.just(value=False)
+RARELY = st.sampled_from([False] * 11 + [True])
+SOMETIMES = st.sampled_from([False, False, False, True])
+OFTEN = st.booleans()
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index by its key attributes; range_: "" when it has none."""
+
+    name: str
+    hash_: str
+    range_: str = ""
+    projection: str = "ALL"
+    is_local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table's key attributes, as `name:type`, and its indexes."""
+
+    hash_: str
+    range_: str = ""
+    indexes: tuple[Index, ...] = ()
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The key attributes with their types, the hash key first."""
+        return dict(
+            key.split(":", 1) for key in (self.hash_, self.range_) if key
+        )
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The type of each key attribute of the table and its indexes."""
+        used = {i.hash_ for i in self.indexes} | {i.range_ for i in self.indexes}
+        others = {name: kind for name, kind in INDEXED.items() if name in used}
+        return {**others, **self.keys}
+
+    def sources(self) -> list[tuple[str, str, str]]:
+        """Return what can be queried: name ("": the table), hash and range key."""
+        hash_, range_ = [*self.keys, ""][:2]
+        return [("", hash_, range_), *((i.name, i.hash_, i.range_) for i in self.indexes)]
+
+    def creation(self) -> dict[str, Any]:
+        """Return the parameters of CreateTable, apart from the name."""
+        parameters: dict[str, Any] = {
+            "KeySchema": _schema(*self.keys),
+            "AttributeDefinitions": [
+                {"AttributeName": name, "AttributeType": kind}
+                for name, kind in self.types.items()
+            ],
+            "BillingMode": "PAY_PER_REQUEST",
+        }
+        for is_local, name in ((True, "Local"), (False, "Global")):
+            indexes = [_index(i) for i in self.indexes if i.is_local is is_local]
+            if indexes:
+                parameters[f"{name}SecondaryIndexes"] = indexes
+        return parameters
+
+
+def _schema(*names: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": name, "KeyType": kind}
+        for name, kind in zip(filter(None, names), ("HASH", "RANGE"), strict=False)
+    ]
+
+
+def _index(index: Index) -> dict[str, Any]:
+    projection: dict[str, Any] = {"ProjectionType": index.projection}
+    if index.projection == "INCLUDE":
+        projection["NonKeyAttributes"] = ["a", "doc"]
+    return {
+        "IndexName": index.name,
+        "KeySchema": _schema(index.hash_, index.range_),
+        "Projection": projection,
+    }
+
+
+INDEXED = {"g": "S", "r": "N", "l": "N"}
+"""Attributes that indexes are made on, and their types."""
+
+SHAPES = (
+    Shape("pk:S", indexes=(Index("by-g", "g"),)),
+    Shape("pk:N", indexes=(Index("by-g-r", "g", "r", "KEYS_ONLY"),)),
+    Shape("pk:B"),
+    Shape(
+        "pk:S",
+        "sk:N",
+        (
+            Index("by-l", "pk", "l", is_local=True),
+            Index("by-g", "g", "r"),
+            Index("flipped", "sk", "pk"),
+        ),
+    ),
+    Shape(
+        "pk:N",
+        "sk:S",
+        (
+            Index("by-l", "pk", "l", "INCLUDE", is_local=True),
+            Index("by-g-sk", "g", "sk", "INCLUDE"),
+            Index("of-pk", "pk", "g", "KEYS_ONLY"),
+        ),
+    ),
+    Shape("pk:B", "sk:B", (Index("flipped", "sk", "pk"), Index("by-r", "r"))),
+    # The same names the other way around, for a table that is created anew.
+    Shape("sk:S", "pk:S", (Index("by-g", "g", "pk"),)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of a program, and how the server has numbers.
+
+    numbers_are_alike: `1` and `1.0` are one key, as DynamoDB has it.
+    """
+
+    shapes: tuple[Shape, ...]
+    numbers_are_alike: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Their names; the last one is of a table that never was."""
+        return [table_name(number) for number in range(len(self.shapes) + 1)]
+
+    def shape(self, name: str) -> Shape:
+        """Return the shape of a table; any, of the one that never was."""
+        return self.shapes[int(name.removeprefix(NAME)) % len(self.shapes)]
+
+
+NAME = "TABLE-"
+"""What tables' names begin with in a program; each side has a name of its own."""
+
+
+def table_name(number: int) -> str:
+    """Return the name of a program's table."""
+    return f"{NAME}{number}"
+
+
+_KEYS: Mapping[str, list[Value]] = {
+    "S": [{"S": "a"}, {"S": "b"}, {"S": "ab"}],
+    "N": [{"N": "1"}, {"N": "2"}, {"N": "-3.5"}],
+    "B": [{"B": b"\x00"}, {"B": b"\xff\x00"}, {"B": b"a"}],
+}
+_OTHER_SPELLINGS: list[Value] = [{"N": "1.0"}, {"N": "02"}, {"N": "1e0"}]
+
+_DOCUMENTS: list[Value] = [
+    {"M": {"b": {"L": [{"N": "0"}, {"M": {"c": {"S": "deep"}}}, {"S": "x"}]}}},
+    {"M": {"b": {"L": []}, "c": {"SS": ["p", "q"]}, "name": {"BOOL": True}}},
+    {"M": {"b": {"M": {"c": {"N": "1"}}}, "c": {"NULL": True}}},
+    {"M": {}},
+    {"L": [{"M": {"c": {"B": b"\x01"}}}, {"L": [{"N": "5"}]}]},
+]
+_ATTRIBUTES: Mapping[str, list[Value]] = {
+    "g": [{"S": "x"}, {"S": "y"}],
+    "r": [{"N": "1"}, {"N": "2"}],
+    "l": [{"N": "10"}, {"N": "9"}],
+    "a": [
+        {"S": ""},
+        {"S": "x"},
+        {"N": "7"},
+        {"B": b"\x00\x01"},
+        {"BOOL": False},
+        {"NULL": True},
+        {"L": [{"N": "1"}, {"S": "x"}]},
+    ],
+    "n": [{"N": "0"}, {"N": "41"}, {"N": "-1.5"}],
+    "doc": _DOCUMENTS,
+    "name": [{"S": "x"}, {"BOOL": True}],
+    "ss": [{"SS": ["p"]}, {"SS": ["p", "q"]}],
+    "ns": [{"NS": ["1", "2"]}],
+    "bs": [{"BS": [b"\x00", b"\x01"]}],
+}
+NAMES = [*_ATTRIBUTES]
+"""The attributes that are no key of every table."""
+
+ALL_VALUES = [value for values in _ATTRIBUTES.values() for value in values]
+
+any_value = st.sampled_from(ALL_VALUES)
+number = st.sampled_from(_ATTRIBUTES["n"])
+
+
+@cache
+def key_values(kind: str, *, numbers_are_alike: bool) -> st.SearchStrategy[Value]:
+    """Return values of a key attribute of a type."""
+    values = _KEYS[kind]
+    if kind == "N" and numbers_are_alike:
+        values = [*values, *_OTHER_SPELLINGS]
+    return st.sampled_from(values)
+
+
+def draw_key(draw: Draw, tables: Tables, shape: Shape, *, odd: bool = True) -> Item:
+    """Draw a key; rarely, if it may be `odd`, one that the table cannot have."""
+    key = {
+        name: draw(key_values(kind, numbers_are_alike=tables.numbers_are_alike))
+        for name, kind in shape.keys.items()
+    }
+    if odd and draw(RARELY) and draw(OFTEN):
+        name = draw(st.sampled_from(["pk", "sk", "g"]))
+        if len(key) > 1 and name in key:
+            del key[name]
+        else:
+            key[name] = {"S": "odd"}
+    return key
+
+
+def draw_item(draw: Draw, tables: Tables, shape: Shape) -> Item:
+    """Draw an item with some attributes; rarely one with an odd key."""
+    item: Item = {}
+    for name in draw(_attribute_choices):
+        item[name] = draw(_values_of(name))
+    return {**item, **draw_key(draw, tables, shape)}
+
+
+_attribute_choices = st.lists(st.sampled_from(NAMES), unique=True, max_size=5)
+
+
+@cache
+def _values_of(name: str) -> st.SearchStrategy[Value]:
+    return st.sampled_from(_ATTRIBUTES[name])
+
+
+def draw_value(draw: Draw, name: str) -> Value:
+    """Draw a value for an attribute; rarely one of another type."""
+    if name not in _ATTRIBUTES or draw(RARELY):
+        return draw(any_value)
+    return draw(_values_of(name))
