@@ -7,13 +7,17 @@ from typing import Any, Literal, TypeAlias
 
 from boto3.dynamodb.types import TypeDeserializer
 from botocore import xform_name
-from hypothesis import strategies as st
+
+from tests.differential.tables import Dice
 
 Parameters: TypeAlias = dict[str, Any]
 Door: TypeAlias = Literal["client", "resource", "table"]
 
 DOORS: tuple[Door, ...] = ("client", "resource", "table")
 """A client; the client of a resource, which takes plain values; a Table of one."""
+
+
+APPLICATIONS = (0, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +36,21 @@ class Spelling:
     capacity: str = ""
 
 
-PLAIN = Spelling()
+_PREFIXES = ["n", "Zz", "_1"]
+_CAPACITIES = ["", "", "NONE", "TOTAL", "INDEXES"]
 
-spellings = st.one_of(
-    st.just(PLAIN),
-    st.builds(
-        Spelling,
-        prefix=st.sampled_from(["n", "Zz", "_1"]),
-        is_inline=st.booleans(),
-        is_reversed=st.booleans(),
-        says_consistent=st.booleans(),
-        capacity=st.sampled_from(["", "", "NONE", "TOTAL", "INDEXES"]),
-    ),
-)
+
+def draw_spelling(dice: Dice) -> Spelling:
+    """Draw a spelling, half of the time the one that calls have."""
+    if dice.often():
+        return Spelling()
+    return Spelling(
+        prefix=dice.choice(_PREFIXES),
+        is_inline=dice.often(),
+        is_reversed=dice.often(),
+        says_consistent=dice.often(),
+        capacity=dice.choice(_CAPACITIES),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +66,19 @@ class Call:
     door: Door = "client"
     application: int = 0
 
-    def through(self, door: Door, application: int) -> "Call":
-        """Return the same call through another door, of one of the applications."""
-        return replace(self, door=door, application=application)
-
-    def spelled(self, spelling: Spelling) -> "Call":
-        """Return the same call in another spelling."""
+    def another_way(self, dice: Dice) -> "Call":
+        """Return the same call spelled and made in another way."""
         return replace(
-            self, parameters=_respell(self.operation, self.parameters, spelling)
+            self,
+            parameters=_respell(self.operation, self.parameters, draw_spelling(dice)),
+            door=dice.choice(DOORS),
+            application=dice.choice(APPLICATIONS),
         )
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        shown = ", ".join(
+            f"{name}={value!r}" for name, value in self.parameters.items()
+        )
         if self.paging is not None:
             shown += f", PaginationConfig={self.paging!r}"
         where = "" if self.application == 0 else "other "

@@ -1,117 +1,113 @@
-"""Strategies for calls that write. Many are refused, on purpose."""
+"""Draws calls that write. Many are refused, on purpose."""
 
 from collections.abc import Callable
-
-from hypothesis import strategies as st
 
 from tests.differential.calls import Call, Parameters
 from tests.differential.questions import Words, draw_condition, draw_select, where
 from tests.differential.tables import (
     NAMES,
-    OFTEN,
-    RARELY,
-    SOMETIMES,
-    Draw,
+    NUMBERS,
+    Dice,
     Item,
     Tables,
     Value,
     draw_item,
     draw_key,
+    draw_name,
     draw_value,
-    number,
 )
 
 
-def _draw_conditional(draw: Draw, words: Words) -> Parameters:
+def _draw_conditional(dice: Dice, words: Words) -> Parameters:
     """Draw a condition, or none; half of them do not hold."""
-    if not draw(SOMETIMES):
+    if not dice.sometimes():
         return {}
-    conditional: Parameters = {"ConditionExpression": draw_condition(draw, words)}
-    if draw(SOMETIMES):
+    conditional: Parameters = {"ConditionExpression": draw_condition(dice, words)}
+    if dice.sometimes():
         conditional["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     return conditional
 
 
-def _draw_returned(draw: Draw, *choices: str) -> Parameters:
-    return {"ReturnValues": draw(st.sampled_from(choices))} if draw(OFTEN) else {}
+def _draw_returned(dice: Dice, *choices: str) -> Parameters:
+    return {"ReturnValues": dice.choice(choices)} if dice.often() else {}
 
 
-def _put(draw: Draw, tables: Tables) -> Parameters:
-    name = draw(st.sampled_from(tables.names))
-    words = Words()
-    item = draw_item(draw, tables, tables.shape(name))
-    conditional = _draw_conditional(draw, words)
+def _put(dice: Dice, tables: Tables) -> Parameters:
+    name = draw_name(dice, tables)
+    words = Words(tables)
+    item = draw_item(dice, tables, tables.shape(name))
+    conditional = _draw_conditional(dice, words)
     return {"TableName": name, "Item": item, **conditional, **words.parameters()}
 
 
-def _put_item(draw: Draw, tables: Tables) -> Call:
-    returned = _draw_returned(draw, "NONE", "ALL_OLD", "ALL_OLD")
-    return Call("PutItem", {**_put(draw, tables), **returned})
+def _put_item(dice: Dice, tables: Tables) -> Call:
+    returned = _draw_returned(dice, "NONE", "ALL_OLD", "ALL_OLD")
+    return Call("PutItem", {**_put(dice, tables), **returned})
 
 
-def _delete(draw: Draw, tables: Tables) -> Parameters:
-    name = draw(st.sampled_from(tables.names))
-    words = Words()
-    key = draw_key(draw, tables, tables.shape(name))
-    conditional = _draw_conditional(draw, words)
+def _delete(dice: Dice, tables: Tables) -> Parameters:
+    name = draw_name(dice, tables)
+    words = Words(tables)
+    key = draw_key(dice, tables, tables.shape(name))
+    conditional = _draw_conditional(dice, words)
     return {"TableName": name, "Key": key, **conditional, **words.parameters()}
 
 
-def _delete_item(draw: Draw, tables: Tables) -> Call:
-    returned = _draw_returned(draw, "NONE", "ALL_OLD")
-    return Call("DeleteItem", {**_delete(draw, tables), **returned})
+def _delete_item(dice: Dice, tables: Tables) -> Call:
+    returned = _draw_returned(dice, "NONE", "ALL_OLD")
+    return Call("DeleteItem", {**_delete(dice, tables), **returned})
 
 
 # --- updates -----------------------------------------------------------------------
 
-Change = Callable[[Draw, Words], str]
+Change = Callable[[Dice, Words], str]
 
 
-def _set(draw: Draw, words: Words) -> str:
-    name = draw(st.sampled_from(NAMES))
-    return f"SET {words.path(name)} = {words.value(draw_value(draw, name))}"
+def _set(dice: Dice, words: Words) -> str:
+    name = dice.choice(NAMES)
+    return f"SET {words.path(name)} = {words.value(draw_value(dice, name))}"
 
 
-def _set_index_key(draw: Draw, words: Words) -> str:
-    name = draw(st.sampled_from(["g", "r", "l"]))
-    return f"SET {words.path(name)} = {words.value(draw_value(draw, name))}"
+def _set_index_key(dice: Dice, words: Words) -> str:
+    name = dice.choice(["g", "r", "l"])
+    return f"SET {words.path(name)} = {words.value(draw_value(dice, name))}"
 
 
-def _set_deep(draw: Draw, words: Words) -> str:
-    path = draw(st.sampled_from(["doc.b[0]", "doc.b[1].c", "doc.c", "doc.b[9]"]))
+def _set_deep(dice: Dice, words: Words) -> str:
+    path = dice.choice(["doc.b[0]", "doc.b[1].c", "doc.c", "doc.b[9]"])
     return f"SET {words.path(path)} = {words.value({'S': 'new'})}"
 
 
-def _count(draw: Draw, words: Words) -> str:
+def _count(dice: Dice, words: Words) -> str:
     path = words.path("n")
     zero, one = words.value({"N": "0"}), words.value({"N": "1"})
     return f"SET {path} = if_not_exists({path}, {zero}) + {one}"
 
 
-def _append(draw: Draw, words: Words) -> str:
+def _append(dice: Dice, words: Words) -> str:
     path = words.path("doc.b")
     more = words.value({"L": [{"S": "more"}]})
     return f"SET {path} = list_append({path}, {more})"
 
 
-def _remove(draw: Draw, words: Words) -> str:
+def _remove(dice: Dice, words: Words) -> str:
     paths = ["g", "r", "l", "a", "doc.b[0]", "doc.c", "ss"]
-    return f"REMOVE {words.path(draw(st.sampled_from(paths)))}"
+    return f"REMOVE {words.path(dice.choice(paths))}"
 
 
-def _add(draw: Draw, words: Words) -> str:
-    return f"ADD {words.path('n')} {words.value(draw(number))}"
+def _add(dice: Dice, words: Words) -> str:
+    return f"ADD {words.path('n')} {words.value(dice.choice(NUMBERS))}"
 
 
-def _add_member(draw: Draw, words: Words) -> str:
+def _add_member(dice: Dice, words: Words) -> str:
     return f"ADD {words.path('ss')} {words.value({'SS': ['new']})}"
 
 
-def _delete_member(draw: Draw, words: Words) -> str:
+def _delete_member(dice: Dice, words: Words) -> str:
     return f"DELETE {words.path('ss')} {words.value({'SS': ['p']})}"
 
 
-def _set_key(draw: Draw, words: Words) -> str:
+def _set_key(dice: Dice, words: Words) -> str:
     return f"SET {words.path('pk')} = {words.value({'S': 'a'})}"  # is refused
 
 
@@ -126,23 +122,22 @@ CHANGES: list[Change] = [
     _add_member,
     _delete_member,
 ]
-changes_of_items = st.sampled_from(CHANGES)
 
 
-def _update(draw: Draw, tables: Tables) -> Parameters:
-    name = draw(st.sampled_from(tables.names))
-    words = Words()
-    change = draw(changes_of_items)
-    if draw(RARELY) and draw(OFTEN):
+def _update(dice: Dice, tables: Tables) -> Parameters:
+    name = draw_name(dice, tables)
+    words = Words(tables)
+    change = dice.choice(CHANGES)
+    if dice.rarely() and dice.often():
         change = _set_key
-    expression = change(draw, words)
-    other = draw(changes_of_items)(draw, words) if draw(SOMETIMES) else ""
+    expression = change(dice, words)
+    other = dice.choice(CHANGES)(dice, words) if dice.sometimes() else ""
     if other.partition(" ")[0] != expression.partition(" ")[0]:
         expression = f"{expression} {other}".strip()
-    conditional = _draw_conditional(draw, words)
+    conditional = _draw_conditional(dice, words)
     return {
         "TableName": name,
-        "Key": draw_key(draw, tables, tables.shape(name)),
+        "Key": draw_key(dice, tables, tables.shape(name)),
         "UpdateExpression": expression,
         **conditional,
         **_used(words, f"{expression} {conditional.get('ConditionExpression', '')}"),
@@ -160,26 +155,26 @@ def _used(words: Words, expression: str) -> Parameters:
 _PARTS = str.maketrans("().,[]", "      ")
 
 
-def _update_item(draw: Draw, tables: Tables) -> Call:
-    if draw(RARELY):
-        return _old_update_item(draw, tables)
+def _update_item(dice: Dice, tables: Tables) -> Call:
+    if dice.rarely():
+        return _old_update_item(dice, tables)
     returned = _draw_returned(
-        draw, "NONE", "ALL_OLD", "ALL_NEW", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"
+        dice, "NONE", "ALL_OLD", "ALL_NEW", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"
     )
-    return Call("UpdateItem", {**_update(draw, tables), **returned})
+    return Call("UpdateItem", {**_update(dice, tables), **returned})
 
 
-def _old_update_item(draw: Draw, tables: Tables) -> Call:
+def _old_update_item(dice: Dice, tables: Tables) -> Call:
     """Draw an update as it was before there were expressions."""
-    name = draw(st.sampled_from(tables.names))
-    attribute = draw(st.sampled_from(NAMES))
-    value = draw_value(draw, attribute)
+    name = draw_name(dice, tables)
+    attribute = dice.choice(NAMES)
+    value = draw_value(dice, attribute)
     parameters: Parameters = {
         "TableName": name,
-        "Key": draw_key(draw, tables, tables.shape(name)),
+        "Key": draw_key(dice, tables, tables.shape(name)),
         "AttributeUpdates": {attribute: {"Action": "PUT", "Value": value}},
     }
-    if draw(OFTEN):
+    if dice.often():
         parameters["Expected"] = {attribute: {"Exists": False}}
     return Call("UpdateItem", parameters)
 
@@ -187,34 +182,34 @@ def _old_update_item(draw: Draw, tables: Tables) -> Call:
 # --- several items -----------------------------------------------------------------
 
 
-def _batch_write_item(draw: Draw, tables: Tables) -> Call:
+def _batch_write_item(dice: Dice, tables: Tables) -> Call:
     requests: dict[str, list[Parameters]] = {}
     written: list[tuple[str, Item]] = []
-    for _ in range(draw(st.integers(1, 4))):
-        name = draw(st.sampled_from(tables.names[:-1]))
+    for _ in range(dice.randint(1, 4)):
+        name = draw_name(dice, tables)
         shape = tables.shape(name)
-        item = draw_item(draw, tables, shape)
+        item = draw_item(dice, tables, shape)
         key = {attribute: item.get(attribute, {"S": ""}) for attribute in shape.keys}
-        if (name, key) in written and not draw(RARELY):
+        if (name, key) in written and not dice.rarely():
             continue  # two of one item are refused
         written.append((name, key))
         request: Parameters = {"PutRequest": {"Item": item}}
-        if draw(SOMETIMES):
+        if dice.sometimes():
             request = {"DeleteRequest": {"Key": key}}
         requests.setdefault(name, []).append(request)
     return Call("BatchWriteItem", {"RequestItems": requests})
 
 
-def _transact_write_items(draw: Draw, tables: Tables) -> Call:
+def _transact_write_items(dice: Dice, tables: Tables) -> Call:
     parts = []
-    for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(["Put", "Update", "Delete", "ConditionCheck"]))
+    for _ in range(dice.randint(1, 3)):
+        kind = dice.choice(["Put", "Update", "Delete", "ConditionCheck"])
         if kind == "Put":
-            part = _put(draw, tables)
+            part = _put(dice, tables)
         elif kind == "Update":
-            part = _update(draw, tables)
+            part = _update(dice, tables)
         else:
-            part = _delete(draw, tables)
+            part = _delete(dice, tables)
         if kind == "ConditionCheck" and "ConditionExpression" not in part:
             kind = "Delete"
         parts.append({kind: part})
@@ -224,40 +219,44 @@ def _transact_write_items(draw: Draw, tables: Tables) -> Call:
 # --- PartiQL -----------------------------------------------------------------------
 
 
-def _draw_statement(draw: Draw, tables: Tables) -> Parameters:
+def _draw_statement(dice: Dice, tables: Tables) -> Parameters:
     """Draw an INSERT, UPDATE or DELETE."""
-    name = draw(st.sampled_from(tables.names[:-1]))
+    name = draw_name(dice, tables)
     shape = tables.shape(name)
-    kind = draw(st.sampled_from(["INSERT", "UPDATE", "UPDATE", "DELETE"]))
-    key = draw_key(draw, tables, shape, odd=False)
+    kinds = ["INSERT", "UPDATE", "UPDATE", "DELETE"]
+    kind = dice.choice(kinds) if tables.traits.has_partiql_writes else "UPDATE"
+    key = draw_key(dice, tables, shape, odd=False)
     conditions, parameters = where(key)
     if kind == "INSERT":
-        item: dict[str, Value] = {**key, "n": draw(number)}
+        item: dict[str, Value] = {**key, "n": dice.choice(NUMBERS)}
         members = ", ".join(f"'{attribute}': ?" for attribute in item)
         statement = f'INSERT INTO "{name}" VALUE {{{members}}}'
         return {"Statement": statement, "Parameters": list(item.values())}
     if kind == "UPDATE":
         statement = f'UPDATE "{name}" SET n = ? WHERE {conditions}'
-        return {"Statement": statement, "Parameters": [draw(number), *parameters]}
+        return {
+            "Statement": statement,
+            "Parameters": [dice.choice(NUMBERS), *parameters],
+        }
     return {
         "Statement": f'DELETE FROM "{name}" WHERE {conditions}',
         "Parameters": parameters,
     }
 
 
-def _execute_statement(draw: Draw, tables: Tables) -> Call:
-    return Call("ExecuteStatement", _draw_statement(draw, tables))
+def _execute_statement(dice: Dice, tables: Tables) -> Call:
+    return Call("ExecuteStatement", _draw_statement(dice, tables))
 
 
-def _batch_execute_statement(draw: Draw, tables: Tables) -> Call:
-    statements = [_draw_statement(draw, tables) for _ in range(draw(st.integers(1, 2)))]
-    if draw(RARELY):  # reads and writes in one batch are refused
-        statements.append(draw_select(draw, tables))
+def _batch_execute_statement(dice: Dice, tables: Tables) -> Call:
+    statements = [_draw_statement(dice, tables) for _ in range(dice.randint(1, 2))]
+    if dice.rarely():  # reads and writes in one batch are refused
+        statements.append(draw_select(dice, tables))
     return Call("BatchExecuteStatement", {"Statements": statements})
 
 
-def _execute_transaction(draw: Draw, tables: Tables) -> Call:
-    statements = [_draw_statement(draw, tables) for _ in range(draw(st.integers(1, 2)))]
+def _execute_transaction(dice: Dice, tables: Tables) -> Call:
+    statements = [_draw_statement(dice, tables) for _ in range(dice.randint(1, 2))]
     return Call("ExecuteTransaction", {"TransactStatements": statements})
 
 
@@ -273,7 +272,6 @@ WRITES = [
 ]
 
 
-@st.composite
-def changes(draw: Draw, tables: Tables) -> Call:
+def draw_change(dice: Dice, tables: Tables) -> Call:
     """Draw a call that writes."""
-    return draw(st.sampled_from(WRITES))(draw, tables)
+    return dice.choice(WRITES)(dice, tables)

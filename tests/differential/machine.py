@@ -1,180 +1,137 @@
-"""The programs: a Hypothesis state machine that makes each call on both sides."""
+"""The programs: a Hypothesis state machine that makes each call on both sides.
 
-from functools import cache
+Hypothesis draws a number for each step and makes the calls of it with Dice: that is
+quick, and a shorter program is one without some of the steps. The questions of a
+program are few and numbered, so that they are asked again and again.
+"""
+
+from collections.abc import Callable
 from typing import ClassVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as with_seed
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     rule,
     run_state_machine_as_test,
 )
 
-from tests.differential.calls import DOORS, Call, Door, Spelling, spellings
-from tests.differential.changes import changes
+from tests.differential.calls import Call
+from tests.differential.changes import draw_change
 from tests.differential.pairs import Pair
-from tests.differential.questions import questions
-from tests.differential.tables import (
-    SHAPES,
-    Draw,
-    Shape,
-    Tables,
-    draw_item,
-    table_name,
-)
+from tests.differential.questions import draw_question
+from tests.differential.tables import SHAPES, Dice, Tables, draw_item, table_name
 
 STEPS = 50
-"""Steps of one program."""
+"""Steps of one program; a step makes one to five calls."""
 
 SETTLE = 1.1
 """Seconds after which the hold-off of a write that ended is over."""
 
-shapes = st.sampled_from(SHAPES)
-doors = st.sampled_from(DOORS)
-applications = st.sampled_from([0, 0, 1])
-pauses = st.sampled_from([0.0, 0.0, SETTLE])
-numbers = st.sampled_from([0, 1])
-
 # Within `settle` and beyond it, within a write's window and beyond it, beyond a TTL.
-seconds = st.sampled_from([0.3, SETTLE, SETTLE, 4.5, 5.1, 61.0])
+_WAITS = [0.3, SETTLE, SETTLE, 4.5, 5.1, 61.0]
+
+_FEWEST, _MOST = 6, 14
+"""Different questions of a program."""
+
+# Below what Hypothesis draws evenly.
+dice = st.integers(0, 2**23).map(Dice)
 
 
 class Programs(RuleBasedStateMachine):
     """Two tables, and calls to them. pair: the sides, of all programs of a run."""
 
     pair: ClassVar[Pair]
-    asked: Bundle[Call] = Bundle("asked")
 
-    @initialize(first=shapes, second=shapes, data=st.data())
-    def begin(self, first: Shape, second: Shape, data: st.DataObject) -> None:
+    @initialize(dice=dice)
+    def begin(self, dice: Dice) -> None:
         """Create the tables, with a few items."""
         self.pair.begin()
-        self.tables = Tables((first, second), self.pair.numbers_are_alike)
-        for number, shape in enumerate(self.tables.shapes):
-            self.pair.create(number, shape)
-        for call in data.draw(_first_puts(self.tables)):
-            self.pair.compare(call)
+        self.seed = dice.randrange(2**32)
+        self.questions = range(dice.randint(_FEWEST, _MOST))
+        shapes = (dice.choice(SHAPES), dice.choice(SHAPES))
+        self.tables = Tables(shapes, self.pair.traits)
+        for number in range(len(shapes)):
+            self._create(dice, number)
         self.pair.pass_time(SETTLE)
 
-    @rule(
-        target=asked,
-        data=st.data(),
-        spelling=spellings,
-        door=doors,
-        application=applications,
-    )
-    def ask(
-        self, data: st.DataObject, spelling: Spelling, door: Door, application: int
-    ) -> Call:
-        """Ask a new question."""
-        call = data.draw(_questions(self.tables))
-        self.pair.compare(call.spelled(spelling).through(door, application))
-        return call
+    @rule(dice=dice)
+    def step(self, dice: Dice) -> None:
+        """Do one of what an application does, or let time pass."""
+        dice.choice(_STEPS)(self, dice)
 
-    @rule(
-        call=asked,
-        spelling=spellings,
-        door=doors,
-        application=applications,
-        pause=pauses,
-    )
-    def ask_again(
-        self,
-        call: Call,
-        spelling: Spelling,
-        door: Door,
-        application: int,
-        pause: float,
-    ) -> None:
-        """Ask what was asked before, whatever has happened since."""
-        if pause:
-            self.pair.pass_time(pause)
-        self.pair.compare(call.spelled(spelling).through(door, application))
+    def ask(self, dice: Dice) -> None:
+        """Ask a question."""
+        self.pair.compare(self._question(dice).another_way(dice))
 
-    @rule(call=asked, spelling=spellings, door=doors)
-    def ask_twice(self, call: Call, spelling: Spelling, door: Door) -> None:
-        """Ask what was asked before, and what it is then by the other application."""
-        self.pair.compare(call.spelled(spelling).through(door, 0))
-        self.pair.compare(call.spelled(spelling).through(door, 1))
+    def ask_twice(self, dice: Dice) -> None:
+        """Ask a question two times: the second time it should be a hit."""
+        question = self._question(dice)
+        self.pair.compare(question)
+        self.pair.compare(question.another_way(dice))
 
-    @rule(data=st.data(), spelling=spellings, door=doors, application=applications)
-    def change(
-        self, data: st.DataObject, spelling: Spelling, door: Door, application: int
-    ) -> None:
+    def change(self, dice: Dice) -> None:
         """Write, or try to."""
-        call = data.draw(_changes(self.tables))
-        self.pair.compare(call.spelled(spelling).through(door, application))
+        self.pair.compare(draw_change(dice, self.tables).another_way(dice))
 
-    @rule(
-        call=asked,
-        data=st.data(),
-        door=doors,
-        application=applications,
-    )
-    def ask_before_and_after_a_change(
-        self, call: Call, data: st.DataObject, door: Door, application: int
-    ) -> None:
-        """Ask what was asked before, so that it is cached; write, and ask again."""
+    def ask_before_and_after_a_change(self, dice: Dice) -> None:
+        """Ask, so that the answer is cached; write; and ask the same again."""
         self.pair.pass_time(SETTLE)
-        self.pair.compare(call)
-        change = data.draw(_changes(self.tables))
-        self.pair.compare(change.through(door, application))
-        self.pair.compare(call)
+        question = self._question(dice)
+        self.pair.compare(question)
+        self.change(dice)
+        self.pair.compare(question.another_way(dice))
+        if dice.often():
+            self.pair.pass_time(SETTLE)
+            self.pair.compare(question.another_way(dice))
 
-    @rule(passed=seconds)
-    def wait(self, passed: float) -> None:
+    def wait(self, dice: Dice) -> None:
         """Let time pass."""
-        self.pair.pass_time(passed)
+        self.pair.pass_time(dice.choice(_WAITS))
 
-    @rule(number=numbers, shape=shapes, data=st.data(), lag=st.booleans())
-    def create_anew(
-        self, number: int, shape: Shape, data: st.DataObject, *, lag: bool
-    ) -> None:
-        """Delete a table and create it with another schema.
-
-        lag: something is asked in between.
-        """
-        if not data.draw(_is_created_anew):
-            return
+    def create_anew(self, dice: Dice) -> None:
+        """Delete a table and create it with another schema."""
+        number = dice.randrange(len(self.tables.shapes))
         self.pair.drop(number)
-        if lag:
-            self.pair.compare(data.draw(_questions(self.tables)))
-        changed = [*self.tables.shapes]
-        changed[number] = shape
-        self.tables = Tables(tuple(changed), self.pair.numbers_are_alike)
-        self.pair.create(number, shape)
-        for call in data.draw(_first_puts(self.tables)):
-            self.pair.compare(call)
+        if dice.often():
+            self.ask(dice)
+        shapes = [*self.tables.shapes]
+        shapes[number] = dice.choice(SHAPES)
+        self.tables = Tables(tuple(shapes), self.pair.traits)
+        self._create(dice, number)
 
     def teardown(self) -> None:
         """Delete the tables, or the server's memory fills."""
         self.pair.end()
 
+    def _question(self, dice: Dice) -> Call:
+        """Return one of the program's questions, as its tables are now."""
+        number = dice.choice(self.questions)
+        return draw_question(Dice(f"{self.seed} {number}"), self.tables)
 
-_is_created_anew = st.sampled_from([False, False, False, True])
-"""Whether a table is: it empties the cache, so it should be seldom."""
+    def _create(self, dice: Dice, number: int) -> None:
+        shape = self.tables.shapes[number]
+        self.pair.create(number, shape)
+        for _ in range(dice.randint(0, 4)):
+            item = draw_item(dice, self.tables, shape)
+            put = Call("PutItem", {"TableName": table_name(number), "Item": item})
+            self.pair.compare(put)
 
-_questions = cache(questions)
-_changes = cache(changes)
 
-
-@cache
-@st.composite
-def _first_puts(draw: Draw, tables: Tables) -> list[Call]:
-    """Draw puts of a few items into each table."""
-    return [
-        Call("PutItem", {"TableName": table_name(i), "Item": draw_item(draw, tables, s)})
-        for i, s in enumerate(tables.shapes)
-        for _ in range(3)
-    ]
+_STEPS: list[Callable[[Programs, Dice], None]] = [
+    *[Programs.ask] * 8,
+    *[Programs.ask_twice] * 8,
+    *[Programs.change] * 6,
+    *[Programs.ask_before_and_after_a_change] * 10,
+    *[Programs.wait] * 5,
+    Programs.create_anew,
+]
 
 
 def run_programs(pair: Pair, count: int, seed: int, *, shrinks: bool = True) -> None:
-    """Run some programs. Raises Difference, with the shortest program that shows it.
+    """Run some programs. Raises DifferenceError, with the shortest program that shows it.
 
     The same seed makes the same programs. shrinks: makes it short, in some minutes.
     """

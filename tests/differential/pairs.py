@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,7 +17,7 @@ import botocache
 from botocache import Cache
 from botocache.stores import Store
 from tests.differential.calls import Call, Parameters, make
-from tests.differential.tables import NAME, Shape, table_name
+from tests.differential.tables import NAME, Shape, Traits, table_name
 from tests.integration.app import new_botocore_session
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
@@ -37,7 +36,7 @@ _OWN_WRITE_WINDOW = {"write_window": 4.0}
 """What makes the other application's cache another object: see `botocache.install`."""
 
 
-class Difference(AssertionError):
+class DifferenceError(AssertionError):
     """The cache showed. Its message is the program."""
 
 
@@ -119,7 +118,7 @@ class Pair:
     cached: Side
     direct: Side
     clock: FakeClock
-    numbers_are_alike: bool
+    traits: Traits
     calls: int = 0
     answered: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -143,7 +142,7 @@ class Pair:
         self._created.clear()
 
     def compare(self, call: Call) -> Outcome:
-        """Make a call on both sides. Raises Difference, with the whole program."""
+        """Make a call on both sides. Raises DifferenceError, with the whole program."""
         self._program.append(str(call))
         direct = self.direct.make(call, self._serial)
         cached = self.cached.make(call, self._serial)
@@ -151,12 +150,14 @@ class Pair:
         counts = self.answered if direct.kind == "answer" else self.refused
         counts[call.operation] += 1
         if cached != direct:
-            raise Difference(self._report(cached, direct))
+            raise DifferenceError(self._report(cached, direct))
         scribble(cached.raw)
         return cached
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass for the stores."""
+        if not seconds:
+            return
         self._program.append(f"clock.advance({seconds})")
         self.clock.advance(seconds)
 
@@ -202,8 +203,7 @@ def pair_of(
     stores: Iterable[Store],
     clock: FakeClock,
     settings: Mapping[str, Any],
-    *,
-    numbers_are_alike: bool,
+    traits: Traits,
 ) -> Pair:
     """Return both sides. stores: how each application of the one reaches its store."""
     own: tuple[Mapping[str, Any], ...] = ({}, _OWN_WRITE_WINDOW)
@@ -215,7 +215,7 @@ def pair_of(
         Side(applications, "cached"),
         Side((Application(server).connect(),), "direct"),
         clock,
-        numbers_are_alike,
+        traits,
     )
 
 
@@ -300,9 +300,7 @@ def scribble(answer: Any) -> None:
 
 def _renamed_call(call: Call, own: str) -> Call:
     parameters: Parameters = _renamed(call.parameters, NAME, own)
-    return Call(
-        call.operation, parameters, call.paging, call.door, call.application
-    )
+    return Call(call.operation, parameters, call.paging, call.door, call.application)
 
 
 def _renamed(value: Any, old: str, new: str) -> Any:

@@ -1,24 +1,20 @@
-"""Strategies for calls that read. Every one may be a call that DynamoDB refuses."""
+"""Draws calls that read. Every one may be a call that DynamoDB refuses."""
 
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import strategies as st
-
 from tests.differential.calls import Call, Parameters
 from tests.differential.tables import (
     NAMES,
-    OFTEN,
-    RARELY,
-    SOMETIMES,
-    Draw,
+    Dice,
     Item,
     Shape,
     Tables,
     Value,
     draw_key,
+    draw_key_value,
+    draw_name,
     draw_value,
-    key_values,
 )
 
 PATHS = [
@@ -36,22 +32,20 @@ PATHS = [
     "pk",
     "sk",
     "g",
-    "missing",
+    "nowhere",
 ]
 """Document paths; some overlap, which DynamoDB refuses."""
 
-paths = st.sampled_from(PATHS)
-some_paths = st.lists(paths, unique=True, min_size=1, max_size=3)
-some_names = st.lists(
-    st.sampled_from([*NAMES, "pk", "sk"]), unique=True, min_size=1, max_size=3
-)
-limits = st.sampled_from([1, 1, 2, 3, 50])
+LIMITS = [1, 1, 2, 3, 50]
 
 
 class Words:
-    """The placeholders of one call: `#n0`, `:v0`, ..."""
+    """The placeholders of one call, `#n0`, `:v0`, ..., and what may be said in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: Tables) -> None:
+        self.traits = tables.traits
+        has_list_paths = tables.traits.has_list_paths
+        self.paths = [path for path in PATHS if has_list_paths or "[" not in path]
         self.names: dict[str, str] = {}
         self.values: dict[str, Value] = {}
 
@@ -86,52 +80,54 @@ class Words:
 
 # --- expressions -------------------------------------------------------------------
 
-Predicate = Callable[[Draw, Words], str]
+Predicate = Callable[[Dice, Words], str]
 
-comparators = st.sampled_from(["=", "<>", "<", "<=", ">", ">="])
-
-
-def _compares(draw: Draw, words: Words) -> str:
-    name = draw(st.sampled_from(NAMES))
-    value = words.value(draw_value(draw, name))
-    return f"{words.path(name)} {draw(comparators)} {value}"
+COMPARATORS = ["=", "<>", "<", "<=", ">", ">="]
 
 
-def _compares_deep(draw: Draw, words: Words) -> str:
-    value = words.value(draw(st.sampled_from([{"N": "0"}, {"S": "deep"}, {"N": "1"}])))
-    return f"{words.path(draw(paths))} = {value}"
+def _compares(dice: Dice, words: Words) -> str:
+    name = dice.choice(NAMES)
+    value = words.value(draw_value(dice, name))
+    return f"{words.path(name)} {dice.choice(COMPARATORS)} {value}"
 
 
-def _exists(draw: Draw, words: Words) -> str:
-    function = draw(st.sampled_from(["attribute_exists", "attribute_not_exists"]))
-    return f"{function}({words.path(draw(paths))})"
+def _compares_deep(dice: Dice, words: Words) -> str:
+    value = words.value(dice.choice([{"N": "0"}, {"S": "deep"}, {"N": "1"}]))
+    return f"{words.path(dice.choice(words.paths))} = {value}"
 
 
-def _is_among(draw: Draw, words: Words) -> str:
-    name = draw(st.sampled_from(["g", "n", "r"]))
-    among = [words.value(draw_value(draw, name)) for _ in range(2)]
+def _exists(dice: Dice, words: Words) -> str:
+    function = dice.choice(["attribute_exists", "attribute_not_exists"])
+    return f"{function}({words.path(dice.choice(words.paths))})"
+
+
+def _is_among(dice: Dice, words: Words) -> str:
+    name = dice.choice(["g", "n", "r"])
+    among = [words.value(draw_value(dice, name)) for _ in range(2)]
     return f"{words.path(name)} IN ({', '.join(among)})"
 
 
-def _is_between(draw: Draw, words: Words) -> str:
+def _is_between(dice: Dice, words: Words) -> str:
     low, high = words.value({"N": "0"}), words.value({"N": "10"})
-    return f"{words.path(draw(st.sampled_from(['n', 'r', 'l'])))} BETWEEN {low} AND {high}"
+    return f"{words.path(dice.choice(['n', 'r', 'l']))} BETWEEN {low} AND {high}"
 
 
-def _contains(draw: Draw, words: Words) -> str:
+def _contains(dice: Dice, words: Words) -> str:
     return f"contains({words.path('ss')}, {words.value({'S': 'q'})})"
 
 
-def _is_of_type(draw: Draw, words: Words) -> str:
-    kind = words.value({"S": draw(st.sampled_from(["S", "N", "M", "NULL"]))})
+def _is_of_type(dice: Dice, words: Words) -> str:
+    kind = words.value({"S": dice.choice(["S", "N", "M", "NULL"])})
     return f"attribute_type({words.path('a')}, {kind})"
 
 
-def _begins(draw: Draw, words: Words) -> str:
+def _begins(dice: Dice, words: Words) -> str:
     return f"begins_with({words.path('g')}, {words.value({'S': 'x'})})"
 
 
-def _has_size(draw: Draw, words: Words) -> str:
+def _has_size(dice: Dice, words: Words) -> str:
+    if not words.traits.has_size_of_absent:
+        return _exists(dice, words)
     return f"size({words.path('ss')}) > {words.value({'N': '1'})}"
 
 
@@ -148,32 +144,33 @@ PREDICATES: list[Predicate] = [
     _begins,
     _has_size,
 ]
-predicates = st.sampled_from(PREDICATES)
 
 
-def draw_condition(draw: Draw, words: Words) -> str:
+def draw_condition(dice: Dice, words: Words) -> str:
     """Draw a condition of one or two predicates."""
-    condition = draw(predicates)(draw, words)
-    if draw(SOMETIMES):
+    condition = dice.choice(PREDICATES)(dice, words)
+    if dice.sometimes():
         condition = f"NOT {condition}"
-    if draw(SOMETIMES):
-        word = draw(st.sampled_from(["AND", "OR"]))
-        condition = f"({condition}) {word} {draw(predicates)(draw, words)}"
+    if dice.sometimes():
+        word = dice.choice(["AND", "OR"])
+        condition = f"({condition}) {word} {dice.choice(PREDICATES)(dice, words)}"
     return condition
 
 
-def draw_projection(draw: Draw, words: Words) -> Parameters:
+def draw_projection(dice: Dice, words: Words) -> Parameters:
     """Draw what of the items is asked for: everything, paths or, the old way, names."""
-    if draw(OFTEN):
+    if dice.often():
         return {}
-    if draw(RARELY):
-        return {"AttributesToGet": draw(some_names)}
-    return {"ProjectionExpression": ", ".join(map(words.path, draw(some_paths)))}
+    if dice.rarely():
+        return {"AttributesToGet": dice.some([*NAMES, "pk", "sk"], 1, 3)}
+    return {
+        "ProjectionExpression": ", ".join(map(words.path, dice.some(words.paths, 1, 3)))
+    }
 
 
 # --- key conditions ----------------------------------------------------------------
 
-_RANGES = ["=", "=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"]
+RANGE_OPERATORS = ["=", "=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"]
 _OLD_NAMES = {
     "=": "EQ",
     "<": "LT",
@@ -183,15 +180,12 @@ _OLD_NAMES = {
     "BETWEEN": "BETWEEN",
     "begins_with": "BEGINS_WITH",
 }
-range_operators = st.sampled_from(_RANGES)
 
 
-def _draw_key_value(draw: Draw, tables: Tables, shape: Shape, name: str) -> Value:
-    kind = shape.types[name]
+def _draw_key_value(dice: Dice, tables: Tables, shape: Shape, name: str) -> Value:
     if name in shape.keys:
-        alike = tables.numbers_are_alike
-        return draw(key_values(kind, numbers_are_alike=alike))
-    return draw_value(draw, name)
+        return draw_key_value(dice, tables, shape.keys[name])
+    return draw_value(dice, name)
 
 
 Condition = tuple[str, str, list[Value]]
@@ -199,16 +193,16 @@ Condition = tuple[str, str, list[Value]]
 
 
 def _draw_key_conditions(
-    draw: Draw, tables: Tables, shape: Shape, hash_: str, range_: str
+    dice: Dice, tables: Tables, shape: Shape, hash_: str, range_: str
 ) -> list[Condition]:
-    first = "<" if draw(RARELY) and draw(OFTEN) else "="  # which is refused
-    conditions = [(hash_, first, [_draw_key_value(draw, tables, shape, hash_)])]
-    if range_ and draw(OFTEN):
-        operator = draw(range_operators)
+    first = "<" if dice.rarely() and dice.often() else "="  # which is refused
+    conditions = [(hash_, first, [_draw_key_value(dice, tables, shape, hash_)])]
+    if range_ and dice.often():
+        operator = dice.choice(RANGE_OPERATORS)
         count = 2 if operator == "BETWEEN" else 1
-        operands = [_draw_key_value(draw, tables, shape, range_) for _ in range(count)]
+        operands = [_draw_key_value(dice, tables, shape, range_) for _ in range(count)]
         conditions.append((range_, operator, operands))
-        if draw(SOMETIMES):
+        if dice.sometimes():
             conditions.reverse()
     return conditions
 
@@ -240,69 +234,69 @@ def _old_style(conditions: list[Condition]) -> Parameters:
 # --- operations --------------------------------------------------------------------
 
 
-def _get_item(draw: Draw, tables: Tables) -> Call:
-    name = draw(st.sampled_from(tables.names))
-    words = Words()
+def _get_item(dice: Dice, tables: Tables) -> Call:
+    name = draw_name(dice, tables)
+    words = Words(tables)
     parameters: Parameters = {
         "TableName": name,
-        "Key": draw_key(draw, tables, tables.shape(name)),
-        **draw_projection(draw, words),
+        "Key": draw_key(dice, tables, tables.shape(name)),
+        **draw_projection(dice, words),
         **words.parameters(),
     }
-    if draw(RARELY):
+    if dice.rarely():
         parameters["ConsistentRead"] = True
     return Call("GetItem", parameters)
 
 
-def _query(draw: Draw, tables: Tables) -> Call:
-    name = draw(st.sampled_from(tables.names))
+def _query(dice: Dice, tables: Tables) -> Call:
+    name = draw_name(dice, tables)
     shape = tables.shape(name)
-    index, hash_, range_ = draw(st.sampled_from(shape.sources()))
-    conditions = _draw_key_conditions(draw, tables, shape, hash_, range_)
-    words = Words()
+    index, hash_, range_ = dice.choice(shape.sources())
+    conditions = _draw_key_conditions(dice, tables, shape, hash_, range_)
+    words = Words(tables)
     parameters: Parameters = {"TableName": name}
     if index:
         parameters["IndexName"] = index
-    if draw(RARELY):
+    if dice.rarely():
         parameters.update(_old_style(conditions))
     else:
         parameters.update(_new_style(conditions, words))
-    if draw(SOMETIMES):
-        parameters["ScanIndexForward"] = draw(OFTEN)
-    parameters.update(_draw_page(draw, tables, shape, hash_, range_))
-    parameters.update(_draw_part(draw, words, index))
-    return Call("Query", {**parameters, **words.parameters()}, _draw_paging(draw))
+    if dice.sometimes():
+        parameters["ScanIndexForward"] = dice.often()
+    parameters.update(_draw_page(dice, tables, shape, hash_, range_))
+    parameters.update(_draw_part(dice, words, index))
+    return Call("Query", {**parameters, **words.parameters()}, _draw_paging(dice))
 
 
-def _scan(draw: Draw, tables: Tables) -> Call:
-    name = draw(st.sampled_from(tables.names))
+def _scan(dice: Dice, tables: Tables) -> Call:
+    name = draw_name(dice, tables)
     shape = tables.shape(name)
-    words = Words()
+    words = Words(tables)
     parameters: Parameters = {"TableName": name}
-    index, hash_, range_ = draw(st.sampled_from(shape.sources()))
-    if index and draw(OFTEN):
+    index, hash_, range_ = dice.choice(shape.sources())
+    if index and dice.often():
         parameters["IndexName"] = index
-    if draw(SOMETIMES):
+    if dice.sometimes():
         parameters["TotalSegments"] = 2
-        parameters["Segment"] = draw(st.sampled_from([0, 1]))
-    parameters.update(_draw_page(draw, tables, shape, hash_, range_))
-    parameters.update(_draw_part(draw, words, parameters.get("IndexName", "")))
-    return Call("Scan", {**parameters, **words.parameters()}, _draw_paging(draw))
+        parameters["Segment"] = dice.choice([0, 1])
+    parameters.update(_draw_page(dice, tables, shape, hash_, range_))
+    parameters.update(_draw_part(dice, words, parameters.get("IndexName", "")))
+    return Call("Scan", {**parameters, **words.parameters()}, _draw_paging(dice))
 
 
 def _draw_page(
-    draw: Draw, tables: Tables, shape: Shape, hash_: str, range_: str
+    dice: Dice, tables: Tables, shape: Shape, hash_: str, range_: str
 ) -> Parameters:
     """Draw where a page begins and how long it is."""
     page: Parameters = {}
-    if draw(SOMETIMES):
-        page["Limit"] = draw(limits)
-    if draw(RARELY):
-        start: Item = draw_key(draw, tables, shape, odd=False)
+    if dice.sometimes():
+        page["Limit"] = dice.choice(LIMITS)
+    if dice.rarely():
+        start: Item = draw_key(dice, tables, shape, odd=False)
         for name in filter(None, (hash_, range_)):
-            start.setdefault(name, _draw_key_value(draw, tables, shape, name))
+            start.setdefault(name, _draw_key_value(dice, tables, shape, name))
         page["ExclusiveStartKey"] = start
-    if draw(RARELY):
+    if dice.rarely():
         page["ConsistentRead"] = True
     return page
 
@@ -310,57 +304,60 @@ def _draw_page(
 _SELECTS = ["COUNT", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"]
 
 
-def _draw_part(draw: Draw, words: Words, index: str) -> Parameters:
+def _draw_part(dice: Dice, words: Words, index: str) -> Parameters:
     """Draw which items count, and what of them is asked for."""
     part: Parameters = {}
-    if draw(SOMETIMES):
-        part["FilterExpression"] = draw_condition(draw, words)
-    if draw(SOMETIMES):
-        part["Select"] = draw(st.sampled_from(_SELECTS))
+    if dice.sometimes():
+        part["FilterExpression"] = draw_condition(dice, words)
+    if dice.sometimes():
+        part["Select"] = dice.choice(_SELECTS)
         return part
-    part.update(draw_projection(draw, words))
-    if "ProjectionExpression" in part and draw(SOMETIMES):
+    part.update(draw_projection(dice, words))
+    if "ProjectionExpression" in part and dice.sometimes():
         part["Select"] = "SPECIFIC_ATTRIBUTES"
     return part
 
 
-pagings = st.sampled_from(
-    [{}, {"PageSize": 1}, {"PageSize": 2}, {"MaxItems": 2, "PageSize": 1}]
-)
+PAGINGS: list[Parameters] = [
+    {},
+    {"PageSize": 1},
+    {"PageSize": 2},
+    {"MaxItems": 2, "PageSize": 1},
+]
 
 
-def _draw_paging(draw: Draw) -> Parameters | None:
-    return draw(pagings) if draw(SOMETIMES) else None
+def _draw_paging(dice: Dice) -> Parameters | None:
+    return dice.choice(PAGINGS) if dice.sometimes() else None
 
 
 _TOO_MANY = 101
 
 
-def _batch_get_item(draw: Draw, tables: Tables) -> Call:
-    names = draw(st.lists(st.sampled_from(tables.names[:-1]), unique=True, min_size=1))
-    if draw(RARELY) and draw(OFTEN):
-        names = tables.names  # one of which does not exist
+def _batch_get_item(dice: Dice, tables: Tables) -> Call:
+    names = dice.some(tables.names, 1, 2)
+    if dice.rarely() and dice.rarely():
+        names = [*names, tables.unknown]
     requests: dict[str, Any] = {}
     for name in names:
-        words = Words()
+        words = Words(tables)
         requests[name] = {
-            "Keys": _draw_keys(draw, tables, tables.shape(name)),
-            **draw_projection(draw, words),
+            "Keys": _draw_keys(dice, tables, tables.shape(name)),
+            **draw_projection(dice, words),
             **words.parameters(),
         }
-        if draw(RARELY):
-            requests[name]["ConsistentRead"] = draw(OFTEN)
+        if dice.rarely():
+            requests[name]["ConsistentRead"] = dice.often()
     return Call("BatchGetItem", {"RequestItems": requests})
 
 
-def _draw_keys(draw: Draw, tables: Tables, shape: Shape) -> list[Item]:
+def _draw_keys(dice: Dice, tables: Tables, shape: Shape) -> list[Item]:
     """Draw some keys: mostly such as can be asked for, all different."""
     keys: list[Item] = []
-    for _ in range(draw(st.integers(1, 4))):
-        key = draw_key(draw, tables, shape)
-        if key not in keys or draw(RARELY):
+    for _ in range(dice.randint(1, 4)):
+        key = draw_key(dice, tables, shape)
+        if key not in keys or dice.rarely():
             keys.append(key)
-    if draw(RARELY) and draw(SOMETIMES):
+    if dice.rarely() and dice.sometimes():
         first, *rest = [*shape.keys]
         if shape.keys[first] == "N":
             apart = {name: keys[0].get(name, {"S": "odd"}) for name in rest}
@@ -369,25 +366,25 @@ def _draw_keys(draw: Draw, tables: Tables, shape: Shape) -> list[Item]:
     return keys
 
 
-def _transact_get_items(draw: Draw, tables: Tables) -> Call:
+def _transact_get_items(dice: Dice, tables: Tables) -> Call:
     gets = []
-    for _ in range(draw(st.integers(1, 3))):
-        name = draw(st.sampled_from(tables.names[:-1]))
-        words = Words()
+    for _ in range(dice.randint(1, 3)):
+        name = draw_name(dice, tables)
+        words = Words(tables)
         get: Parameters = {
             "TableName": name,
-            "Key": draw_key(draw, tables, tables.shape(name)),
+            "Key": draw_key(dice, tables, tables.shape(name)),
         }
-        if draw(SOMETIMES):
+        if dice.sometimes():
             get["ProjectionExpression"] = ", ".join(
-                map(words.path, draw(some_paths))
+                map(words.path, dice.some(words.paths, 1, 3))
             )
         gets.append({"Get": {**get, **words.parameters()}})
     return Call("TransactGetItems", {"TransactItems": gets})
 
 
-def _describe_table(draw: Draw, tables: Tables) -> Call:
-    return Call("DescribeTable", {"TableName": draw(st.sampled_from(tables.names))})
+def _describe_table(dice: Dice, tables: Tables) -> Call:
+    return Call("DescribeTable", {"TableName": draw_name(dice, tables)})
 
 
 # --- PartiQL -----------------------------------------------------------------------
@@ -399,26 +396,26 @@ def where(key: Item) -> tuple[str, list[Value]]:
     return conditions, list(key.values())
 
 
-def draw_select(draw: Draw, tables: Tables) -> Parameters:
+def draw_select(dice: Dice, tables: Tables) -> Parameters:
     """Draw a SELECT, of an item or of some."""
-    name = draw(st.sampled_from(tables.names[:-1]))
-    key = draw_key(draw, tables, tables.shape(name), odd=False)
-    if len(key) > 1 and draw(SOMETIMES):
+    name = draw_name(dice, tables)
+    key = draw_key(dice, tables, tables.shape(name), odd=False)
+    if len(key) > 1 and dice.sometimes():
         key.pop([*key][1])
     conditions, parameters = where(key)
-    what = draw(st.sampled_from(["*", "a", "n, ss"]))
+    what = dice.choice(["*", "a", "n, ss"])
     statement = f'SELECT {what} FROM "{name}"'
-    if draw(RARELY):
+    if dice.rarely():
         return {"Statement": statement}
     return {"Statement": f"{statement} WHERE {conditions}", "Parameters": parameters}
 
 
-def _select(draw: Draw, tables: Tables) -> Call:
-    return Call("ExecuteStatement", draw_select(draw, tables))
+def _select(dice: Dice, tables: Tables) -> Call:
+    return Call("ExecuteStatement", draw_select(dice, tables))
 
 
-def _select_in_batch(draw: Draw, tables: Tables) -> Call:
-    statements = [draw_select(draw, tables) for _ in range(draw(st.integers(1, 2)))]
+def _select_in_batch(dice: Dice, tables: Tables) -> Call:
+    statements = [draw_select(dice, tables) for _ in range(dice.randint(1, 2))]
     return Call("BatchExecuteStatement", {"Statements": statements})
 
 
@@ -434,9 +431,6 @@ QUESTIONS = [
 ]
 
 
-@st.composite
-def questions(draw: Draw, tables: Tables) -> Call:
+def draw_question(dice: Dice, tables: Tables) -> Call:
     """Draw a call that reads."""
-    return draw(st.sampled_from(QUESTIONS))(draw, tables)
-
-
+    return dice.choice(QUESTIONS)(dice, tables)

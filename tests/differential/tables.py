@@ -4,21 +4,34 @@ The pools are small, so that questions repeat and writes hit what was asked for.
 value is of the wire.
 """
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, TypeAlias
-
-from hypothesis import strategies as st
+from typing import Any, TypeAlias, TypeVar
 
 Value: TypeAlias = Mapping[str, Any]
 Item: TypeAlias = dict[str, Value]
-Draw: TypeAlias = st.DrawFn
+Choice = TypeVar("Choice")
 
-NEVER = st.just(value=False)
-RARELY = st.sampled_from([False] * 11 + [True])
-SOMETIMES = st.sampled_from([False, False, False, True])
-OFTEN = st.booleans()
+
+class Dice(random.Random):
+    """What a program's calls are drawn with: the same seed makes the same calls."""
+
+    def often(self) -> bool:
+        """Return True half of the time."""
+        return self.random() < 0.5
+
+    def sometimes(self) -> bool:
+        """Return True a quarter of the time."""
+        return self.random() < 0.25
+
+    def rarely(self) -> bool:
+        """Return True a twelfth of the time."""
+        return self.random() < 1 / 12
+
+    def some(self, choices: Sequence[Choice], least: int, most: int) -> list[Choice]:
+        """Return some of the choices, each once, in any order."""
+        return self.sample(choices, self.randint(least, min(most, len(choices))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +56,7 @@ class Shape:
     @property
     def keys(self) -> dict[str, str]:
         """The key attributes with their types, the hash key first."""
-        return dict(
-            key.split(":", 1) for key in (self.hash_, self.range_) if key
-        )
+        return dict(key.split(":", 1) for key in (self.hash_, self.range_) if key)
 
     @property
     def types(self) -> dict[str, str]:
@@ -57,7 +68,10 @@ class Shape:
     def sources(self) -> list[tuple[str, str, str]]:
         """Return what can be queried: name ("": the table), hash and range key."""
         hash_, range_ = [*self.keys, ""][:2]
-        return [("", hash_, range_), *((i.name, i.hash_, i.range_) for i in self.indexes)]
+        return [
+            ("", hash_, range_),
+            *((i.name, i.hash_, i.range_) for i in self.indexes),
+        ]
 
     def creation(self) -> dict[str, Any]:
         """Return the parameters of CreateTable, apart from the name."""
@@ -126,19 +140,36 @@ SHAPES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
-    """The tables of a program, and how the server has numbers.
+class Traits:
+    """What a server does as DynamoDB does; what it does not is not asked of it.
 
-    numbers_are_alike: `1` and `1.0` are one key, as DynamoDB has it.
+    equates_numbers: `1` and `1.0` are one key. has_list_paths: `#a[0]` is a path
+    wherever `a[0]` is. has_size_of_absent: size() of what an item lacks is no failure.
+    has_partiql_writes: all of INSERT, UPDATE and DELETE, with parameters.
     """
 
+    equates_numbers: bool = True
+    has_list_paths: bool = True
+    has_size_of_absent: bool = True
+    has_partiql_writes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of a program, and what their server can do."""
+
     shapes: tuple[Shape, ...]
-    numbers_are_alike: bool
+    traits: Traits
 
     @property
     def names(self) -> list[str]:
-        """Their names; the last one is of a table that never was."""
-        return [table_name(number) for number in range(len(self.shapes) + 1)]
+        """Their names."""
+        return [table_name(number) for number in range(len(self.shapes))]
+
+    @property
+    def unknown(self) -> str:
+        """The name of a table that never was."""
+        return table_name(len(self.shapes))
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a table; any, of the one that never was."""
@@ -192,28 +223,31 @@ NAMES = [*_ATTRIBUTES]
 """The attributes that are no key of every table."""
 
 ALL_VALUES = [value for values in _ATTRIBUTES.values() for value in values]
-
-any_value = st.sampled_from(ALL_VALUES)
-number = st.sampled_from(_ATTRIBUTES["n"])
+NUMBERS = _ATTRIBUTES["n"]
 
 
-@cache
-def key_values(kind: str, *, numbers_are_alike: bool) -> st.SearchStrategy[Value]:
-    """Return values of a key attribute of a type."""
+def draw_name(dice: Dice, tables: Tables) -> str:
+    """Draw the name of a table; rarely of one that never was."""
+    if dice.rarely() and dice.rarely():
+        return tables.unknown
+    return dice.choice(tables.names)
+
+
+def draw_key_value(dice: Dice, tables: Tables, kind: str) -> Value:
+    """Draw a value of a key attribute of a type."""
     values = _KEYS[kind]
-    if kind == "N" and numbers_are_alike:
-        values = [*values, *_OTHER_SPELLINGS]
-    return st.sampled_from(values)
+    if kind == "N" and tables.traits.equates_numbers and dice.sometimes():
+        values = _OTHER_SPELLINGS
+    return dice.choice(values)
 
 
-def draw_key(draw: Draw, tables: Tables, shape: Shape, *, odd: bool = True) -> Item:
+def draw_key(dice: Dice, tables: Tables, shape: Shape, *, odd: bool = True) -> Item:
     """Draw a key; rarely, if it may be `odd`, one that the table cannot have."""
     key = {
-        name: draw(key_values(kind, numbers_are_alike=tables.numbers_are_alike))
-        for name, kind in shape.keys.items()
+        name: draw_key_value(dice, tables, kind) for name, kind in shape.keys.items()
     }
-    if odd and draw(RARELY) and draw(OFTEN):
-        name = draw(st.sampled_from(["pk", "sk", "g"]))
+    if odd and dice.rarely() and dice.sometimes():
+        name = dice.choice(["pk", "sk", "g"])
         if len(key) > 1 and name in key:
             del key[name]
         else:
@@ -221,24 +255,16 @@ def draw_key(draw: Draw, tables: Tables, shape: Shape, *, odd: bool = True) -> I
     return key
 
 
-def draw_item(draw: Draw, tables: Tables, shape: Shape) -> Item:
+def draw_item(dice: Dice, tables: Tables, shape: Shape) -> Item:
     """Draw an item with some attributes; rarely one with an odd key."""
-    item: Item = {}
-    for name in draw(_attribute_choices):
-        item[name] = draw(_values_of(name))
-    return {**item, **draw_key(draw, tables, shape)}
+    item = {name: draw_value(dice, name) for name in dice.some(NAMES, 0, 6)}
+    return {**item, **draw_key(dice, tables, shape)}
 
 
-_attribute_choices = st.lists(st.sampled_from(NAMES), unique=True, max_size=5)
-
-
-@cache
-def _values_of(name: str) -> st.SearchStrategy[Value]:
-    return st.sampled_from(_ATTRIBUTES[name])
-
-
-def draw_value(draw: Draw, name: str) -> Value:
-    """Draw a value for an attribute; rarely one of another type."""
-    if name not in _ATTRIBUTES or draw(RARELY):
-        return draw(any_value)
-    return draw(_values_of(name))
+def draw_value(dice: Dice, name: str) -> Value:
+    """Draw a value for an attribute; rarely, if no index has it, of any type."""
+    if name not in _ATTRIBUTES:
+        return dice.choice(ALL_VALUES)
+    if dice.rarely() and (name not in INDEXED or dice.rarely()):
+        return dice.choice(ALL_VALUES)
+    return dice.choice(_ATTRIBUTES[name])
