@@ -1,7 +1,7 @@
 """One call of a program: in which spelling, and through which door of boto3."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -106,7 +106,7 @@ _OF_A_TABLE = {"GetItem", "Query", "Scan", "PutItem", "UpdateItem", "DeleteItem"
 # --- values ------------------------------------------------------------------------
 
 _TYPES = {"S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "BS"}
-_deserialize = TypeDeserializer().deserialize
+_deserialize: Callable[[Any], Any] = TypeDeserializer().deserialize
 
 
 def plain(value: Any) -> Any:

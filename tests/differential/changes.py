@@ -3,12 +3,17 @@
 from collections.abc import Callable
 
 from tests.differential.calls import Call, Parameters
-from tests.differential.questions import Words, draw_condition, draw_select, where
+from tests.differential.questions import (
+    Words,
+    draw_condition,
+    draw_select,
+    where,
+    without_unused,
+)
 from tests.differential.tables import (
     NAMES,
     NUMBERS,
     Dice,
-    Item,
     Tables,
     Value,
     draw_item,
@@ -135,24 +140,15 @@ def _update(dice: Dice, tables: Tables) -> Parameters:
     if other.partition(" ")[0] != expression.partition(" ")[0]:
         expression = f"{expression} {other}".strip()
     conditional = _draw_conditional(dice, words)
-    return {
-        "TableName": name,
-        "Key": draw_key(dice, tables, tables.shape(name)),
-        "UpdateExpression": expression,
-        **conditional,
-        **_used(words, f"{expression} {conditional.get('ConditionExpression', '')}"),
-    }
-
-
-def _used(words: Words, expression: str) -> Parameters:
-    """Return what the placeholders of an expression stand for, and no others'."""
-    used = set(expression.translate(_PARTS).split())
-    words.names = {name: path for name, path in words.names.items() if name in used}
-    words.values = {name: v for name, v in words.values.items() if name in used}
-    return words.parameters()
-
-
-_PARTS = str.maketrans("().,[]", "      ")
+    return without_unused(
+        {
+            "TableName": name,
+            "Key": draw_key(dice, tables, tables.shape(name)),
+            "UpdateExpression": expression,
+            **conditional,
+            **words.parameters(),
+        }
+    )
 
 
 def _update_item(dice: Dice, tables: Tables) -> Call:
@@ -179,41 +175,64 @@ def _old_update_item(dice: Dice, tables: Tables) -> Call:
     return Call("UpdateItem", parameters)
 
 
+Written = tuple[str, dict[str, Value | None]]
+"""A table's name and the key of an item in it."""
+
+
 # --- several items -----------------------------------------------------------------
 
 
 def _batch_write_item(dice: Dice, tables: Tables) -> Call:
     requests: dict[str, list[Parameters]] = {}
-    written: list[tuple[str, Item]] = []
+    written: list[Written] = []
     for _ in range(dice.randint(1, 4)):
-        name = draw_name(dice, tables)
+        name = dice.choice(tables.names)
         shape = tables.shape(name)
-        item = draw_item(dice, tables, shape)
-        key = {attribute: item.get(attribute, {"S": ""}) for attribute in shape.keys}
-        if (name, key) in written and not dice.rarely():
-            continue  # two of one item are refused
-        written.append((name, key))
-        request: Parameters = {"PutRequest": {"Item": item}}
         if dice.sometimes():
-            request = {"DeleteRequest": {"Key": key}}
-        requests.setdefault(name, []).append(request)
+            key = draw_key(dice, tables, shape)
+            part, request = {"Key": key}, {"DeleteRequest": {"Key": key}}
+        else:
+            item = draw_item(dice, tables, shape)
+            part, request = {"Item": item}, {"PutRequest": {"Item": item}}
+        if _is_new(dice, tables, {"TableName": name, **part}, written):
+            requests.setdefault(name, []).append(request)
     return Call("BatchWriteItem", {"RequestItems": requests})
 
 
 def _transact_write_items(dice: Dice, tables: Tables) -> Call:
-    parts = []
+    parts: list[Parameters] = []
+    written: list[Written] = []
     for _ in range(dice.randint(1, 3)):
         kind = dice.choice(["Put", "Update", "Delete", "ConditionCheck"])
-        if kind == "Put":
-            part = _put(dice, tables)
-        elif kind == "Update":
-            part = _update(dice, tables)
-        else:
-            part = _delete(dice, tables)
+        part = _PARTS[kind](dice, tables)
         if kind == "ConditionCheck" and "ConditionExpression" not in part:
             kind = "Delete"
-        parts.append({kind: part})
+        if _is_new(dice, tables, part, written):
+            parts.append({kind: part})
     return Call("TransactWriteItems", {"TransactItems": parts})
+
+
+_PARTS: dict[str, Callable[[Dice, Tables], Parameters]] = {
+    "Put": _put,
+    "Update": _update,
+    "Delete": _delete,
+    "ConditionCheck": _delete,
+}
+
+
+def _is_new(
+    dice: Dice, tables: Tables, part: Parameters, written: list[Written]
+) -> bool:
+    """Tell whether a part is of another item; rarely, that it is when it is not.
+
+    Two parts of one item are refused.
+    """
+    name = part["TableName"]
+    values = part.get("Key") or part["Item"]
+    key = {attribute: values.get(attribute) for attribute in tables.shape(name).keys}
+    is_new = (name, key) not in written or dice.rarely()
+    written.append((name, key))
+    return is_new
 
 
 # --- PartiQL -----------------------------------------------------------------------
@@ -261,9 +280,9 @@ def _execute_transaction(dice: Dice, tables: Tables) -> Call:
 
 
 WRITES = [
-    *[_put_item] * 5,
-    *[_update_item] * 5,
-    *[_delete_item] * 3,
+    *[_put_item] * 4,
+    *[_update_item] * 4,
+    *[_delete_item] * 2,
     *[_batch_write_item] * 2,
     *[_transact_write_items] * 2,
     _execute_statement,

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from tests.differential.calls import Call
 from tests.differential.changes import draw_change
 from tests.differential.pairs import Pair
-from tests.differential.questions import draw_question
+from tests.differential.questions import draw_question, vary
 from tests.differential.tables import SHAPES, Dice, Tables, draw_item, table_name
 
 STEPS = 50
@@ -33,8 +33,8 @@ SETTLE = 1.1
 # Within `settle` and beyond it, within a write's window and beyond it, beyond a TTL.
 _WAITS = [0.3, SETTLE, SETTLE, 4.5, 5.1, 61.0]
 
-_FEWEST, _MOST = 6, 14
-"""Different questions of a program."""
+_FEWEST, _MOST = 3, 7
+"""Questions of a program. Each has two variants, which differ from it in one thing."""
 
 # Below what Hypothesis draws evenly.
 dice = st.integers(0, 2**23).map(Dice)
@@ -108,8 +108,12 @@ class Programs(RuleBasedStateMachine):
 
     def _question(self, dice: Dice) -> Call:
         """Return one of the program's questions, as its tables are now."""
-        number = dice.choice(self.questions)
-        return draw_question(Dice(f"{self.seed} {number}"), self.tables)
+        number, variant = dice.choice(self.questions), dice.choice((0, 0, 1, 2))
+        of_question = Dice(f"{self.seed} {number}")
+        question = draw_question(of_question, self.tables)
+        if variant:
+            return vary(Dice(f"{self.seed} {number} {variant}"), question, self.tables)
+        return question
 
     def _create(self, dice: Dice, number: int) -> None:
         shape = self.tables.shapes[number]
@@ -131,7 +135,7 @@ _STEPS: list[Callable[[Programs, Dice], None]] = [
 
 
 def run_programs(pair: Pair, count: int, seed: int, *, shrinks: bool = True) -> None:
-    """Run some programs. Raises DifferenceError, with the shortest program that shows it.
+    """Run some programs. Raises DifferenceError, with a short program that shows it.
 
     The same seed makes the same programs. shrinks: makes it short, in some minutes.
     """

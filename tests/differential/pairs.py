@@ -62,6 +62,12 @@ class Application:
             client.meta.events.register("before-send.dynamodb", self._count)
         return self
 
+    def close(self) -> None:
+        """Take the cache off, and close the connections."""
+        botocache.uninstall(self._session)
+        self.client.close()
+        self.resource.meta.client.close()
+
     def _count(self, *, event_name: str, **_: Any) -> None:
         self.requests[event_name.rpartition(".")[2]] += 1
 
@@ -171,6 +177,12 @@ class Pair:
         """Delete a table of the program."""
         self.compare(Call("DeleteTable", {"TableName": table_name(number)}))
         self._created.discard(number)
+
+    def close(self) -> None:
+        """Take the cache off, and close the connections."""
+        for side in (self.cached, self.direct):
+            for application in side.applications:
+                application.close()
 
     @property
     def hits(self) -> int:

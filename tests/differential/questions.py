@@ -1,6 +1,8 @@
 """Draws calls that read. Every one may be a call that DynamoDB refuses."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tests.differential.calls import Call, Parameters
@@ -199,6 +201,8 @@ def _draw_key_conditions(
     conditions = [(hash_, first, [_draw_key_value(dice, tables, shape, hash_)])]
     if range_ and dice.often():
         operator = dice.choice(RANGE_OPERATORS)
+        if operator == "begins_with" and shape.types[range_] == "N":
+            operator = "="
         count = 2 if operator == "BETWEEN" else 1
         operands = [_draw_key_value(dice, tables, shape, range_) for _ in range(count)]
         conditions.append((range_, operator, operands))
@@ -276,7 +280,9 @@ def _scan(dice: Dice, tables: Tables) -> Call:
     index, hash_, range_ = dice.choice(shape.sources())
     if index and dice.often():
         parameters["IndexName"] = index
-    if dice.sometimes():
+    is_binary = "B" in shape.keys.values()
+    has_segments = words.traits.has_binary_segments or not is_binary
+    if has_segments and dice.sometimes():
         parameters["TotalSegments"] = 2
         parameters["Segment"] = dice.choice([0, 1])
     parameters.update(_draw_page(dice, tables, shape, hash_, range_))
@@ -434,3 +440,92 @@ QUESTIONS = [
 def draw_question(dice: Dice, tables: Tables) -> Call:
     """Draw a call that reads."""
     return dice.choice(QUESTIONS)(dice, tables)
+
+
+# --- variants ----------------------------------------------------------------------
+
+Variation = Callable[[Dice, Parameters, Tables], None]
+
+
+def vary(dice: Dice, call: Call, tables: Tables) -> Call:
+    """Return a call that differs from another in one thing, if it is one of some."""
+    parameters = dict(call.parameters)
+    variations = _VARIATIONS.get(call.operation)
+    if variations:
+        dice.choice(variations)(dice, parameters, tables)
+    return replace(call, parameters=without_unused(parameters))
+
+
+def _turn_around(dice: Dice, parameters: Parameters, tables: Tables) -> None:
+    forward = parameters.pop("ScanIndexForward", True)
+    if forward or dice.often():
+        parameters["ScanIndexForward"] = not forward
+
+
+def _project(dice: Dice, parameters: Parameters, tables: Tables) -> None:
+    for name in ("ProjectionExpression", "AttributesToGet", "Select"):
+        parameters.pop(name, None)
+    if dice.often():
+        names = parameters.setdefault("ExpressionAttributeNames", {})
+        parameters["ExpressionAttributeNames"] = {**names, "#n90": dice.choice(NAMES)}
+        parameters["ProjectionExpression"] = "#n90"
+
+
+def _limit(dice: Dice, parameters: Parameters, tables: Tables) -> None:
+    if parameters.pop("Limit", None) is None:
+        parameters["Limit"] = dice.choice([1, 2])
+
+
+def _start(dice: Dice, parameters: Parameters, tables: Tables) -> None:
+    if parameters.pop("ExclusiveStartKey", None) is None:
+        shape = tables.shape(parameters["TableName"])
+        parameters["ExclusiveStartKey"] = draw_key(dice, tables, shape, odd=False)
+
+
+def _filter(dice: Dice, parameters: Parameters, tables: Tables) -> None:
+    if parameters.pop("FilterExpression", None) is None:
+        names = parameters.get("ExpressionAttributeNames", {})
+        parameters["ExpressionAttributeNames"] = {**names, "#n91": dice.choice(NAMES)}
+        parameters["FilterExpression"] = "attribute_exists(#n91)"
+
+
+def _count(dice: Dice, parameters: Parameters, tables: Tables) -> None:
+    for name in ("ProjectionExpression", "AttributesToGet"):
+        parameters.pop(name, None)
+    if parameters.pop("Select", None) != "COUNT":
+        parameters["Select"] = "COUNT"
+
+
+def _ask_dynamodb(dice: Dice, parameters: Parameters, tables: Tables) -> None:
+    if "IndexName" not in parameters:
+        parameters["ConsistentRead"] = not parameters.get("ConsistentRead", False)
+
+
+def _segment(dice: Dice, parameters: Parameters, tables: Tables) -> None:
+    if "Segment" in parameters:
+        parameters["Segment"] = 1 - parameters["Segment"]
+
+
+def _other_key(dice: Dice, parameters: Parameters, tables: Tables) -> None:
+    shape = tables.shape(parameters["TableName"])
+    parameters["Key"] = draw_key(dice, tables, shape)
+
+
+_OF_PAGES: list[Variation] = [_project, _limit, _start, _filter, _count, _ask_dynamodb]
+_VARIATIONS: Mapping[str, list[Variation]] = {
+    "GetItem": [_project, _project, _ask_dynamodb, _other_key],
+    "Query": [*_OF_PAGES, _turn_around, _turn_around],
+    "Scan": [*_OF_PAGES, _segment],
+}
+
+
+def without_unused(parameters: Parameters) -> Parameters:
+    """Return parameters without placeholders that no expression uses."""
+    expressions = [v for k, v in parameters.items() if k.endswith("Expression")]
+    used = set(re.findall(r"[#:]\w+", " ".join(expressions)))
+    kept = {**parameters}
+    for name in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
+        meanings = {k: v for k, v in kept.pop(name, {}).items() if k in used}
+        if meanings:
+            kept[name] = meanings
+    return kept

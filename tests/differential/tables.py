@@ -29,6 +29,10 @@ class Dice(random.Random):
         """Return True a twelfth of the time."""
         return self.random() < 1 / 12
 
+    def among(self, choices: Sequence[Choice]) -> Choice:
+        """Return one of the choices; more often one of the first."""
+        return choices[int(len(choices) * self.random() ** 2)]
+
     def some(self, choices: Sequence[Choice], least: int, most: int) -> list[Choice]:
         """Return some of the choices, each once, in any order."""
         return self.sample(choices, self.randint(least, min(most, len(choices))))
@@ -146,12 +150,14 @@ class Traits:
     equates_numbers: `1` and `1.0` are one key. has_list_paths: `#a[0]` is a path
     wherever `a[0]` is. has_size_of_absent: size() of what an item lacks is no failure.
     has_partiql_writes: all of INSERT, UPDATE and DELETE, with parameters.
+    has_binary_segments: a parallel Scan of a table whose hash key is binary.
     """
 
     equates_numbers: bool = True
     has_list_paths: bool = True
     has_size_of_absent: bool = True
     has_partiql_writes: bool = True
+    has_binary_segments: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +244,7 @@ def draw_key_value(dice: Dice, tables: Tables, kind: str) -> Value:
     values = _KEYS[kind]
     if kind == "N" and tables.traits.equates_numbers and dice.sometimes():
         values = _OTHER_SPELLINGS
-    return dice.choice(values)
+    return dice.among(values)
 
 
 def draw_key(dice: Dice, tables: Tables, shape: Shape, *, odd: bool = True) -> Item:
