@@ -186,7 +186,7 @@ def _batch_write_item(dice: Dice, tables: Tables) -> Call:
     requests: dict[str, list[Parameters]] = {}
     written: list[Written] = []
     for _ in range(dice.randint(1, 4)):
-        name = dice.choice(tables.names)
+        name = draw_name(dice, tables)
         shape = tables.shape(name)
         if dice.sometimes():
             key = draw_key(dice, tables, shape)
@@ -285,7 +285,7 @@ WRITES = [
     *[_delete_item] * 2,
     *[_batch_write_item] * 2,
     *[_transact_write_items] * 2,
-    _execute_statement,
+    *[_execute_statement] * 2,
     _batch_execute_statement,
     _execute_transaction,
 ]

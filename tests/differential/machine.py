@@ -24,7 +24,7 @@ from tests.differential.pairs import Pair
 from tests.differential.questions import draw_question, vary
 from tests.differential.tables import SHAPES, Dice, Tables, draw_item, table_name
 
-STEPS = 50
+STEPS = 40
 """Steps of one program; a step makes one to five calls."""
 
 SETTLE = 1.1
@@ -68,9 +68,19 @@ class Programs(RuleBasedStateMachine):
 
     def ask_twice(self, dice: Dice) -> None:
         """Ask a question two times: the second time it should be a hit."""
+        if dice.often():
+            self.pair.pass_time(SETTLE)
         question = self._question(dice)
         self.pair.compare(question)
         self.pair.compare(question.another_way(dice))
+
+    def ask_variants(self, dice: Dice) -> None:
+        """Ask questions one after the other that differ in one thing."""
+        self.pair.pass_time(SETTLE)
+        number = dice.choice(self.questions)
+        for variant in (0, 1, 2, 0):
+            question = self._numbered_question(number, variant)
+            self.pair.compare(question.another_way(dice))
 
     def change(self, dice: Dice) -> None:
         """Write, or try to."""
@@ -81,7 +91,9 @@ class Programs(RuleBasedStateMachine):
         self.pair.pass_time(SETTLE)
         question = self._question(dice)
         self.pair.compare(question)
-        self.change(dice)
+        self.pair.compare(question.another_way(dice))
+        tables = self.tables.preferring(question.parameters.get("TableName", ""))
+        self.pair.compare(draw_change(dice, tables).another_way(dice))
         self.pair.compare(question.another_way(dice))
         if dice.often():
             self.pair.pass_time(SETTLE)
@@ -107,29 +119,34 @@ class Programs(RuleBasedStateMachine):
         self.pair.end()
 
     def _question(self, dice: Dice) -> Call:
-        """Return one of the program's questions, as its tables are now."""
-        number, variant = dice.choice(self.questions), dice.choice((0, 0, 1, 2))
-        of_question = Dice(f"{self.seed} {number}")
-        question = draw_question(of_question, self.tables)
+        """Return one of the program's questions."""
+        number = dice.choice(self.questions)
+        return self._numbered_question(number, dice.choice((0, 0, 1, 2)))
+
+    def _numbered_question(self, number: int, variant: int) -> Call:
+        """Return a question, as the program's tables are now. variant: 0 for none."""
+        seed = f"{self.seed} {number}"
+        question = draw_question(Dice(seed), self.tables)
         if variant:
-            return vary(Dice(f"{self.seed} {number} {variant}"), question, self.tables)
+            return vary(Dice(f"{seed} {variant}"), question, self.tables)
         return question
 
     def _create(self, dice: Dice, number: int) -> None:
         shape = self.tables.shapes[number]
         self.pair.create(number, shape)
-        for _ in range(dice.randint(0, 4)):
+        for _ in range(dice.randint(0, 6)):
             item = draw_item(dice, self.tables, shape)
             put = Call("PutItem", {"TableName": table_name(number), "Item": item})
             self.pair.compare(put)
 
 
 _STEPS: list[Callable[[Programs, Dice], None]] = [
-    *[Programs.ask] * 8,
+    *[Programs.ask] * 6,
     *[Programs.ask_twice] * 8,
-    *[Programs.change] * 6,
+    *[Programs.ask_variants] * 4,
+    *[Programs.change] * 4,
     *[Programs.ask_before_and_after_a_change] * 10,
-    *[Programs.wait] * 5,
+    *[Programs.wait] * 4,
     Programs.create_anew,
 ]
 

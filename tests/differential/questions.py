@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from tests.differential.calls import Call, Parameters
@@ -165,9 +166,16 @@ def draw_projection(dice: Dice, words: Words) -> Parameters:
         return {}
     if dice.rarely():
         return {"AttributesToGet": dice.some([*NAMES, "pk", "sk"], 1, 3)}
-    return {
-        "ProjectionExpression": ", ".join(map(words.path, dice.some(words.paths, 1, 3)))
-    }
+    return {"ProjectionExpression": draw_paths(dice, words)}
+
+
+def draw_paths(dice: Dice, words: Words) -> str:
+    """Draw some document paths, which rarely overlap."""
+    paths = dice.some(words.paths, 1, 3)
+    if not dice.rarely():
+        names = [re.split(r"[.\[]", path)[0] for path in paths]
+        paths = [path for i, path in enumerate(paths) if names[i] not in names[:i]]
+    return ", ".join(map(words.path, paths))
 
 
 # --- key conditions ----------------------------------------------------------------
@@ -205,10 +213,19 @@ def _draw_key_conditions(
             operator = "="
         count = 2 if operator == "BETWEEN" else 1
         operands = [_draw_key_value(dice, tables, shape, range_) for _ in range(count)]
+        if not dice.rarely():  # else some are refused
+            operands.sort(key=_order)
         conditions.append((range_, operator, operands))
         if dice.sometimes():
             conditions.reverse()
     return conditions
+
+
+def _order(value: Value) -> tuple[str, Any]:
+    [(kind, content)] = value.items()
+    if kind == "N":
+        return kind, Decimal(content)
+    return kind, content if kind in ("S", "B") else repr(content)
 
 
 def _new_style(conditions: list[Condition], words: Words) -> Parameters:
@@ -302,12 +319,14 @@ def _draw_page(
         for name in filter(None, (hash_, range_)):
             start.setdefault(name, _draw_key_value(dice, tables, shape, name))
         page["ExclusiveStartKey"] = start
-    if dice.rarely():
+    is_of_table = hash_ in shape.keys  # or, mostly refused, an index that shares it
+    if dice.rarely() and (is_of_table or dice.rarely()):
         page["ConsistentRead"] = True
     return page
 
 
-_SELECTS = ["COUNT", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"]
+_SELECTS = ["COUNT", "COUNT", "ALL_ATTRIBUTES"]
+_INDEX_SELECTS = [*_SELECTS, "ALL_PROJECTED_ATTRIBUTES"]
 
 
 def _draw_part(dice: Dice, words: Words, index: str) -> Parameters:
@@ -316,7 +335,7 @@ def _draw_part(dice: Dice, words: Words, index: str) -> Parameters:
     if dice.sometimes():
         part["FilterExpression"] = draw_condition(dice, words)
     if dice.sometimes():
-        part["Select"] = dice.choice(_SELECTS)
+        part["Select"] = dice.choice(_INDEX_SELECTS if index else _SELECTS)
         return part
     part.update(draw_projection(dice, words))
     if "ProjectionExpression" in part and dice.sometimes():
@@ -382,9 +401,7 @@ def _transact_get_items(dice: Dice, tables: Tables) -> Call:
             "Key": draw_key(dice, tables, tables.shape(name)),
         }
         if dice.sometimes():
-            get["ProjectionExpression"] = ", ".join(
-                map(words.path, dice.some(words.paths, 1, 3))
-            )
+            get["ProjectionExpression"] = draw_paths(dice, words)
         gets.append({"Get": {**get, **words.parameters()}})
     return Call("TransactGetItems", {"TransactItems": gets})
 
@@ -426,10 +443,10 @@ def _select_in_batch(dice: Dice, tables: Tables) -> Call:
 
 
 QUESTIONS = [
-    *[_get_item] * 5,
-    *[_query] * 8,
+    *[_get_item] * 7,
+    *[_query] * 10,
     *[_scan] * 3,
-    *[_batch_get_item] * 4,
+    *[_batch_get_item] * 3,
     _transact_get_items,
     _select,
     _select_in_batch,

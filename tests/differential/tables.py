@@ -6,7 +6,7 @@ value is of the wire.
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 Value: TypeAlias = Mapping[str, Any]
@@ -162,15 +162,23 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of a program, and what their server can do."""
+    """The tables of a program, and what their server can do.
+
+    favourite: the name of one that is drawn more often, if any.
+    """
 
     shapes: tuple[Shape, ...]
     traits: Traits
+    favourite: str = ""
 
     @property
     def names(self) -> list[str]:
         """Their names."""
         return [table_name(number) for number in range(len(self.shapes))]
+
+    def preferring(self, name: str) -> "Tables":
+        """Return the same, with a favourite."""
+        return replace(self, favourite=name)
 
     @property
     def unknown(self) -> str:
@@ -236,6 +244,8 @@ def draw_name(dice: Dice, tables: Tables) -> str:
     """Draw the name of a table; rarely of one that never was."""
     if dice.rarely() and dice.rarely():
         return tables.unknown
+    if tables.favourite and dice.often():
+        return tables.favourite
     return dice.choice(tables.names)
 
 
