@@ -383,12 +383,15 @@ def _draw_keys(dice: Dice, tables: Tables, shape: Shape) -> list[Item]:
         if key not in keys or dice.rarely():
             keys.append(key)
     if dice.rarely() and dice.sometimes():
-        first, *rest = [*shape.keys]
-        if shape.keys[first] == "N":
-            apart = {name: keys[0].get(name, {"S": "odd"}) for name in rest}
-            return [{first: {"N": str(n)}, **apart} for n in range(_TOO_MANY)]
-        return []
-    return keys
+        hash_, *_ = shape.keys
+        return [{**keys[0], hash_: _key_value(shape, n)} for n in range(_TOO_MANY)]
+    return [] if dice.rarely() and dice.rarely() else keys
+
+
+def _key_value(shape: Shape, number: int) -> Value:
+    """Return one of many values for the hash key."""
+    kind = shape.hash_[-1]
+    return {kind: str(number).encode() if kind == "B" else str(number)}
 
 
 def _transact_get_items(dice: Dice, tables: Tables) -> Call:
