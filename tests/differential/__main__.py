@@ -55,7 +55,7 @@ def _run_seed(seed: int, servers: dict[str, DynamoDB], total: Counter[str]) -> b
         pair_for(run, servers[run.server], Path(directory)) as pair,
     ):
         try:
-            run_programs(pair, _PROGRAMS, seed)
+            run_programs(pair, range(seed * _PROGRAMS, (seed + 1) * _PROGRAMS))
         except Exception as error:  # noqa: BLE001 - whatever it is, the seed is told
             print(f"seed {seed}: {run}: {type(error).__name__}: {error}")
             return False

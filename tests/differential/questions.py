@@ -216,7 +216,8 @@ def _draw_key_conditions(
         if not dice.rarely():  # else some are refused
             operands.sort(key=_order)
         conditions.append((range_, operator, operands))
-        if dice.sometimes():
+        can_be_first = tables.traits.has_between_first or operator != "BETWEEN"
+        if can_be_first and dice.sometimes():
             conditions.reverse()
     return conditions
 

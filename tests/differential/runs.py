@@ -28,14 +28,15 @@ TRAITS: Mapping[str, Traits] = {
     "ministack": Traits(),
     # moto 5.2: `1` and `1.0` are two items; `#a[0]` in a projection is refused as
     # unused while `a[0]`, the same path, is not; size() of an attribute that an item
-    # lacks is a server error, as are INSERT and DELETE with parameters, and a parallel
-    # Scan of binary keys.
+    # lacks is a server error, as are INSERT and DELETE with parameters, a parallel
+    # Scan of binary keys, and `r BETWEEN :a AND :b AND h = :c`.
     "moto": Traits(
         equates_numbers=False,
         has_list_paths=False,
         has_size_of_absent=False,
         has_partiql_writes=False,
         has_binary_segments=False,
+        has_between_first=False,
     ),
 }
 

@@ -151,6 +151,7 @@ class Traits:
     wherever `a[0]` is. has_size_of_absent: size() of what an item lacks is no failure.
     has_partiql_writes: all of INSERT, UPDATE and DELETE, with parameters.
     has_binary_segments: a parallel Scan of a table whose hash key is binary.
+    has_between_first: a key condition that begins with BETWEEN.
     """
 
     equates_numbers: bool = True
@@ -158,6 +159,7 @@ class Traits:
     has_size_of_absent: bool = True
     has_partiql_writes: bool = True
     has_binary_segments: bool = True
+    has_between_first: bool = True
 
 
 @dataclass(frozen=True, slots=True)
