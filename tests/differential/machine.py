@@ -7,7 +7,7 @@ program are few and numbered, so that they are asked again and again.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as with_seed
@@ -23,7 +23,7 @@ from tests.differential.calls import Call
 from tests.differential.changes import draw_change
 from tests.differential.pairs import Pair
 from tests.differential.questions import draw_question, vary
-from tests.differential.tables import SHAPES, Dice, Tables, draw_item, table_name
+from tests.differential.tables import SHAPES, Dice, Item, Tables, draw_item, table_name
 
 STEPS = 40
 """Steps of one program; a step makes one to five calls."""
@@ -58,7 +58,7 @@ class Programs(RuleBasedStateMachine):
         self.drawn: Counter[int] = Counter()
         dice = Dice(f"{self.number} {seed}")
         self.questions = range(dice.randint(_FEWEST, _MOST))
-        shapes = (dice.choice(SHAPES), dice.choice(SHAPES))
+        shapes = (dice.among(SHAPES), dice.among(SHAPES))
         self.tables = Tables(shapes, self.pair.traits)
         for number in range(len(shapes)):
             self._create(dice, number)
@@ -102,9 +102,11 @@ class Programs(RuleBasedStateMachine):
         """Ask, so that the answer is cached; write; and ask the same again."""
         self.pair.pass_time(SETTLE)
         question = self._question(dice)
-        self.pair.compare(question)
+        answer = self.pair.compare(question).raw
         self.pair.compare(question.another_way(dice))
-        tables = self.tables.preferring(question.parameters.get("TableName", ""))
+        parameters = question.parameters
+        hot = _one_item(dice, answer) or parameters.get("Key", {})
+        tables = self.tables.preferring(parameters.get("TableName", ""), hot)
         self.pair.compare(draw_change(dice, tables).another_way(dice))
         self.pair.compare(question.another_way(dice))
         if dice.often():
@@ -126,7 +128,7 @@ class Programs(RuleBasedStateMachine):
             self.ask(dice)
         if dice.often():
             shapes = [*self.tables.shapes]
-            shapes[number] = dice.choice(SHAPES)
+            shapes[number] = dice.among(SHAPES)
             self.tables = Tables(tuple(shapes), self.pair.traits)
         self._create(dice, number)
         self.pair.compare(self._numbered_question(question, variant))
@@ -155,6 +157,15 @@ class Programs(RuleBasedStateMachine):
             item = draw_item(dice, self.tables, shape)
             put = Call("PutItem", {"TableName": table_name(number), "Item": item})
             self.pair.compare(put)
+
+
+def _one_item(dice: Dice, answer: Any) -> Item:
+    """Return an item of a client's answer; none if it has none."""
+    page = answer[0] if isinstance(answer, list) and answer else answer
+    if not isinstance(page, dict):
+        return {}
+    items = page.get("Items") or [page.get("Item", {})]
+    return {**dice.choice(items)}
 
 
 _STEPS: list[Callable[[Programs, Dice], None]] = [

@@ -535,7 +535,7 @@ def _other_key(dice: Dice, parameters: Parameters, tables: Tables) -> None:
 _OF_PAGES: list[Variation] = [_project, _limit, _start, _filter, _count, _ask_dynamodb]
 _VARIATIONS: Mapping[str, list[Variation]] = {
     "GetItem": [_project, _project, _ask_dynamodb, _other_key],
-    "Query": [*_OF_PAGES, _turn_around, _turn_around],
+    "Query": [*_OF_PAGES, *[_turn_around] * 3],
     "Scan": [*_OF_PAGES, _segment],
 }
 

@@ -6,7 +6,7 @@ value is of the wire.
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 Value: TypeAlias = Mapping[str, Any]
@@ -116,9 +116,6 @@ INDEXED = {"g": "S", "r": "N", "l": "N"}
 """Attributes that indexes are made on, and their types."""
 
 SHAPES = (
-    Shape("pk:S", indexes=(Index("by-g", "g"),)),
-    Shape("pk:N", indexes=(Index("by-g-r", "g", "r", "KEYS_ONLY"),)),
-    Shape("pk:B"),
     Shape(
         "pk:S",
         "sk:N",
@@ -140,7 +137,11 @@ SHAPES = (
     Shape("pk:B", "sk:B", (Index("flipped", "sk", "pk"), Index("by-r", "r"))),
     # The same names the other way around, for a table that is created anew.
     Shape("sk:S", "pk:S", (Index("by-g", "g", "pk"),)),
+    Shape("pk:S", indexes=(Index("by-g", "g"),)),
+    Shape("pk:N", indexes=(Index("by-g-r", "g", "r", "KEYS_ONLY"),)),
+    Shape("pk:B"),
 )
+"""Those with a range key, whose queries find several items, come first: see `among`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,21 +167,23 @@ class Traits:
 class Tables:
     """The tables of a program, and what their server can do.
 
-    favourite: the name of one that is drawn more often, if any.
+    favourite: the name of one that is drawn more often, if any; hot: an item, whose
+    key is drawn more often.
     """
 
     shapes: tuple[Shape, ...]
     traits: Traits
     favourite: str = ""
+    hot: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         """Their names."""
         return [table_name(number) for number in range(len(self.shapes))]
 
-    def preferring(self, name: str) -> "Tables":
-        """Return the same, with a favourite."""
-        return replace(self, favourite=name)
+    def preferring(self, favourite: str, hot: Mapping[str, Value]) -> "Tables":
+        """Return the same, with a table and an item that are drawn more often."""
+        return replace(self, favourite=favourite, hot=hot)
 
     @property
     def unknown(self) -> str:
@@ -246,7 +249,7 @@ def draw_name(dice: Dice, tables: Tables) -> str:
     """Draw the name of a table; rarely of one that never was."""
     if dice.rarely() and dice.rarely():
         return tables.unknown
-    if tables.favourite and dice.often():
+    if tables.favourite and not dice.sometimes():
         return tables.favourite
     return dice.choice(tables.names)
 
@@ -264,6 +267,10 @@ def draw_key(dice: Dice, tables: Tables, shape: Shape, *, odd: bool = True) -> I
     key = {
         name: draw_key_value(dice, tables, kind) for name, kind in shape.keys.items()
     }
+    if tables.hot and not dice.sometimes():
+        for name, kind in shape.keys.items():
+            if kind in tables.hot.get(name, {}):
+                key[name] = tables.hot[name]
     if odd and dice.rarely() and dice.sometimes():
         name = dice.choice(["pk", "sk", "g"])
         if len(key) > 1 and name in key:
@@ -275,7 +282,8 @@ def draw_key(dice: Dice, tables: Tables, shape: Shape, *, odd: bool = True) -> I
 
 def draw_item(dice: Dice, tables: Tables, shape: Shape) -> Item:
     """Draw an item with some attributes; rarely one with an odd key."""
-    item = {name: draw_value(dice, name) for name in dice.some(NAMES, 0, 6)}
+    names = [*dice.some(NAMES, 0, 5), *dice.some([*INDEXED], 0, 3)]
+    item = {name: draw_value(dice, name) for name in names}
     return {**item, **draw_key(dice, tables, shape)}
 
 
