@@ -7,7 +7,7 @@ import pytest
 from tests.differential.machine import run_programs
 from tests.differential.runs import RUNS, Run, pair_for, running
 
-PROGRAMS = 25
+PROGRAMS = 28
 """Of each run: about a hundred calls each."""
 
 CALLS = 2_900
