@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from botocache import _cache, _expressions, _plan
-from botocache._cache import Cache, Hit
+from botocache import _expressions, _images, _plan, _plan_reads, _plan_writes, _reads
+from botocache._coherence import Loaded
 from botocache._keys import Tag, item_tag, writes_tag
+from botocache._reads import Reads
+from botocache._tickets import Hit
 from tests.differential.machine import run_programs
 from tests.differential.pairs import DifferenceError
 from tests.differential.runs import Run, pair_for, running
@@ -27,14 +29,14 @@ def _replace(owner: Any, name: str, by: Any) -> Patch:
 def _pass(*operations: str) -> Patch:
     def apply(patch: pytest.MonkeyPatch) -> None:
         for operation in operations:
-            patch.setitem(_plan.OPERATIONS, operation, _plan._pass)
+            patch.setitem(_plan.OPERATIONS, operation, _plan._PASSES)
 
     return apply
 
 
 # --- what a write evicts -------------------------------------------------------------
 
-_item_tags = _plan.item_tags
+_item_tags = _plan_writes.item_tags
 
 
 def _item_alone(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
@@ -68,24 +70,26 @@ def _without(*parameters: str) -> Patch:
         question = _canonical_expressions(body)
         return {name: v for name, v in question.items() if name not in parameters}
 
-    return _replace(_plan, "canonical_expressions", canonical)
+    return _replace(_plan_reads, "canonical_expressions", canonical)
 
 
 # --- what is answered ----------------------------------------------------------------
 
-_hit = Cache._hit
+_hit = Reads._hit
 
 
 def _shared_answers(patch: pytest.MonkeyPatch) -> None:
     """Give every caller the same object."""
     answers: dict[tuple[Any, ...], Any] = {}
 
-    def hit(cache: Cache, read: Any, key: bytes, entry: Any, now: float) -> Hit:
-        fresh = _hit(cache, read, key, entry, now)
-        same = answers.setdefault((key, *entry.snapshot), fresh.answer)
+    def hit(reads: Reads, key: bytes, loaded: Loaded, now: float) -> Hit | None:
+        fresh = _hit(reads, key, loaded, now)
+        if fresh is None:
+            return None
+        same = answers.setdefault((key, *loaded.snapshot), fresh.answer)
         return fresh._replace(answer=same)
 
-    patch.setattr(Cache, "_hit", hit)
+    patch.setattr(Reads, "_hit", hit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +109,27 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(
-        "evicting the item only", _replace(_plan, "item_tags", _item_alone), first=5
+        "evicting the item only",
+        _replace(_plan_writes, "item_tags", _item_alone),
+        first=5,
     ),
     Mutation(
-        "evicting all but the item", _replace(_plan, "item_tags", _all_but_the_items)
+        "evicting all but the item",
+        _replace(_plan_writes, "item_tags", _all_but_the_items),
     ),
     Mutation(
-        "evicting one partition", _replace(_plan, "item_tags", _one_partition), first=36
+        "evicting one partition",
+        _replace(_plan_writes, "item_tags", _one_partition),
+        first=36,
     ),
     Mutation(
         "evicting no index queries",
-        _replace(_plan, "item_tags", _no_index_queries),
+        _replace(_plan_writes, "item_tags", _no_index_queries),
         first=19,
     ),
     Mutation(
         "entries served whatever happened",
-        _replace(_cache, "may_serve", lambda *_: True),
+        _replace(_reads, "may_serve", lambda *_: True),
     ),
     Mutation("batch writes pass", _pass("BatchWriteItem")),
     Mutation("transactions pass", _pass("TransactWriteItems"), first=7),
@@ -134,6 +143,15 @@ MUTATIONS = [
     ),
     Mutation("all pages are one", _without("ExclusiveStartKey")),
     Mutation("an answer is shared", _shared_answers),
+    Mutation("a batch loses its hits", _replace(_reads, "merge", lambda *_: None)),
+    Mutation(
+        "a projection is the whole item",
+        _replace(_reads, "project", lambda item, _: dict(item)),
+    ),
+    Mutation(
+        "every write is taken for a delete",
+        _replace(_images, "answer_after", lambda *_: {}),
+    ),
 ]
 
 
