@@ -6,11 +6,14 @@ tests. What it would write goes into a directory that is removed with it.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
@@ -29,11 +32,18 @@ async def _serve_until_input_ends(listener: socket.socket, port: int) -> None:
     config.keep_alive_timeout = 600.0
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    serving = asyncio.create_task(serve(app, config, shutdown_trigger=ended.wait))
+    # A test run that is ended may signal all of its processes, this one too.
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    waiting = threading.Thread(target=_await_input, args=(loop, ended), daemon=True)
+    waiting.start()
     print(json.dumps({"port": port}), flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
-    ended.set()
-    await serving
+    await serve(app, config, shutdown_trigger=ended.wait)
+
+
+def _await_input(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    sys.stdin.read()
+    with contextlib.suppress(RuntimeError):  # the loop has ended already
+        loop.call_soon_threadsafe(ended.set)
 
 
 def main() -> None:
