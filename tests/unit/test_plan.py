@@ -1134,11 +1134,10 @@ def test_another_spelling_of_a_key_makes_no_other_question(number: str) -> None:
 
 @pytest.mark.parametrize("index", ["", "index"])
 def test_forwards_is_the_direction_of_a_query_that_says_none(index: str) -> None:
-    questions = [
-        _query("pk = :a", index=index, **more).question
-        for more in ({}, {"ScanIndexForward": True}, {"ScanIndexForward": False})
-    ]
-    assert questions[0] == questions[1] != questions[2]
+    unsaid = _query("pk = :a", index=index).question
+    forwards = _query("pk = :a", index=index, ScanIndexForward=True).question
+    backwards = _query("pk = :a", index=index, ScanIndexForward=False).question
+    assert unsaid == forwards != backwards
 
 
 @pytest.mark.parametrize("value", [1, "true", None])
