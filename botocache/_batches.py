@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from botocache._keys import item_tag
-from botocache._plan import BatchRead, Read
+from botocache._planned import BatchRead, Read
 from botocache._tickets import BatchTicket, Hit, Lookup
 
 _encode = msgspec.json.encode

@@ -11,18 +11,8 @@ from typing import Any
 from botocache._config import Settings
 from botocache._errors import BotocacheError, assert_never
 from botocache._keys import Tag
-from botocache._plan import (
-    OPERATIONS,
-    UNKNOWN,
-    BatchRead,
-    Bypass,
-    Describe,
-    Kind,
-    Plan,
-    Read,
-    Write,
-    plan,
-)
+from botocache._plan import OPERATIONS, UNKNOWN, plan
+from botocache._planned import BatchRead, Bypass, Describe, Kind, Plan, Read, Write
 from botocache._policies import TablePolicy, keeping_of
 
 

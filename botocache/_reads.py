@@ -20,7 +20,7 @@ from botocache._errors import CodecError
 from botocache._keys import digest, entry_key, tag_digest
 from botocache._modes import Mode, current_mode
 from botocache._parts import Parts
-from botocache._plan import BatchRead, Kind, Read, last_key_attributes
+from botocache._planned import BatchRead, Kind, Read, last_key_attributes
 from botocache._policies import TablePolicy, keeping_of
 from botocache._projections import Projection, project
 from botocache._schemas import Schema

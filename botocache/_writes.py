@@ -20,7 +20,7 @@ from botocache._coherence import Eviction, Held
 from botocache._keys import blind_tag, entry_key, table_tag, tag_digest
 from botocache._modes import Mode, current_mode
 from botocache._parts import Parts
-from botocache._plan import Read, Write
+from botocache._planned import Read, Write
 from botocache._policies import keeping_of
 from botocache._reads import Reads
 from botocache._schemas import Schema

@@ -136,24 +136,29 @@ class PausingLock:
         self.is_held = False
 
 
-def small_store(clock: FakeClock, random: Random) -> MemoryStore:
-    """Return a store without 16 MiB of slots, for which it is given other words."""
-    count, memory.SLOT_COUNT = memory.SLOT_COUNT, 1
+def small_store(clock: FakeClock, random: Random, count: int) -> MemoryStore:
+    """Return a store of `count` slots without memory: it is given other words."""
+    usual, memory.SLOT_COUNT = memory.SLOT_COUNT, 1
     try:
         store = MemoryStore(clock=clock, random=random)
     finally:
-        memory.SLOT_COUNT = count
+        memory.SLOT_COUNT = usual
     store._slots._count = count
     return store
 
 
 class MemoryBackend:
-    """One MemoryStore, shared by all clients."""
+    """One MemoryStore, shared by all clients. slots: few, and tags share them."""
 
     def __init__(
-        self, clock: FakeClock, *, by_word: bool = False, first: int = OPAQUE
+        self,
+        clock: FakeClock,
+        *,
+        by_word: bool = False,
+        first: int = OPAQUE,
+        slots: int = memory.SLOT_COUNT,
     ) -> None:
-        self.store = small_store(clock, opaque_numbers(first))
+        self.store = small_store(clock, opaque_numbers(first), slots)
         self.by_word = by_word
         self.words = PausingWords() if by_word else Words()
         self.store._slots._words = self.words  # type: ignore[assignment]  # as good

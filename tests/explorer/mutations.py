@@ -6,26 +6,27 @@ whose schedules is one that breaks a promise under it; without it the program pa
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from botocache import _coherence, _evictions, _plan, _reads
-from botocache._coherence import Eviction, Mark, TagState
+from botocache import _coherence, _evictions, _images, _plan_writes, _reads, _writes
+from botocache._coherence import Eviction, Held, Mark, TagState
 from botocache._errors import StoreError
 from botocache._evictions import Evictions
-from botocache._keys import Tag, item_tag, tag_digest
+from botocache._keys import Tag, blind_tag, item_tag, tag_digest
 from botocache._reads import Reads
 from botocache._tickets import ReadTicket, WriteTicket
 from botocache._undelivered import Undelivered
 from botocache._writes import Writes
+from botocache.stores import slots
 from botocache.stores.memory import MemoryStore
 from botocache.stores.slots import Slots
 from tests.explorer import backends
 from tests.explorer.backends import OPAQUE
 from tests.explorer.programs import Program
-from tests.explorer.world import SETTINGS
+from tests.explorer.world import SETTINGS, TABLE
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -113,7 +114,7 @@ def _first_partition_only(table: str, key: Mapping[str, Any]) -> list[Tag]:
     return list(itertools.islice(_item_tags(table, key), 3))
 
 
-_item_tags = _plan.item_tags
+_item_tags = _plan_writes.item_tags
 
 
 def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
@@ -240,6 +241,114 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Slots, "evict", evict_swapped)
 
 
+# --- writes that fill --------------------------------------------------------------
+
+_write_through = Writes._write_through
+
+
+def _always_alone(*arguments: Any, was_alone: bool) -> Mark:
+    """Say of every second eviction that it found what the first one had left."""
+    return Mark(*arguments)._replace(was_alone=True)
+
+
+def _whatever_the_table_was(
+    writes: Writes, ticket: WriteTicket, second: Eviction, answer: Any
+) -> None:
+    """Do not compare the generations of everything and of the table."""
+    assert ticket.first is not None
+    watched = second.watched[: len(ticket.first.watched)]
+    first = ticket.first._replace(watched=watched)
+    _write_through(writes, replace(ticket, first=first), second, answer)
+
+
+def _under_later_generations(
+    writes: Writes, ticket: WriteTicket, second: Eviction, answer: Any
+) -> None:
+    """Fill under the generations that are found, not those of the second eviction."""
+    assert ticket.through is not None
+    tags = tuple(map(tag_digest, ticket.through.read.tags))
+    found = writes._store.load(ticket.through.key, tags).snapshot[-1]
+    at = ticket.tags.index(tags[-1])
+    marks = list(second.marks)
+    marks[at] = marks[at]._replace(generation=found)
+    _write_through(writes, ticket, second._replace(marks=tuple(marks)), answer)
+
+
+class _NothingHeld:
+    """Takes the place of Held where a write looks whether another is under way."""
+
+    WRITING = object()
+
+
+# --- what is spared ----------------------------------------------------------------
+
+_precisely = Writes._precisely
+
+
+def _spared_in_any_case(found: TagState, *rest: Any, is_spared: bool) -> TagState:
+    """Put a tag back though somebody else has touched it."""
+    *_, since = rest
+    if is_spared and since is not None:
+        return TagState(since.replaced, since.held_until, since.is_settling)
+    return _next_state(found, *rest, is_spared=is_spared)
+
+
+_next_state = _coherence.next_state
+
+
+def _without_the_old_image(
+    writes: Writes, ticket: WriteTicket, old: Any
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Leave out the partitions that the item was in before."""
+    tags, spare = _precisely(writes, ticket, old)
+    assert ticket.write.item is not None
+    table = ticket.write.item.table
+    gone = set(map(tag_digest, _images.partitions_of(table, old or {})))
+    return tuple(t for t in tags if t in ticket.tags or t not in gone), spare
+
+
+def _blind_at_the_end_only(
+    evictions: Evictions, tags: tuple[bytes, ...], hold_off: float, *rest: Any
+) -> Any:
+    """Leave the blind tag alone in the first half of a write."""
+    if hold_off != SETTINGS.write_window or _BLIND not in tags:
+        return _evict(evictions, tags, hold_off, *rest)
+    at = tags.index(_BLIND)
+    watch = rest[0] if rest else ()
+    eviction = _evict(
+        evictions, (*tags[:at], *tags[at + 1 :]), hold_off, (*watch, _BLIND)
+    )
+    if eviction is None:
+        return None
+    *watched, now = eviction.watched
+    mark = Mark(now, 0.0, replaced=now)
+    return Eviction((*eviction.marks[:at], mark, *eviction.marks[at:]), tuple(watched))
+
+
+_BLIND = tag_digest(blind_tag(TABLE))
+
+
+def _takes_no_answer_for_a_success(
+    writes: Writes, ticket: WriteTicket, answer: Any, **_: bool
+) -> None:
+    """Believe that a write without an answer was carried out, and that it is over."""
+    _finish_write(writes, ticket, answer, succeeded=True, certain=True)
+
+
+def spared_first(slots: Slots, held: Any, marks: Any, some: Any) -> None:
+    """Write what is spared before what is evicted."""
+    waiting = slots.__dict__.pop("_waiting", None)
+    if waiting is None and len(some) < len(marks):
+        slots.__dict__["_waiting"] = some
+        return
+    _store(slots, held, marks, some)
+    if waiting is not None:
+        _store(slots, held, marks, waiting)
+
+
+_store = Slots._store
+
+
 GET, UPDATE = "client 0 get", "client 1 update"
 QUIET = Program(("get", "update"), (0, 1), faults=0, moves=0)
 TWO_WRITERS = Program(("get", "update", "update"), (0, 1, 2))
@@ -352,12 +461,12 @@ MUTATIONS = [
     ),
     Mutation(
         "evicting the partition of the hash key only",
-        _replace(_plan, "item_tags", _first_partition_only),
+        _replace(_plan_writes, "item_tags", _first_partition_only),
         Program(("query by range", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(
         "evicting the item only",
-        _replace(_plan, "item_tags", _item_without_queries),
+        _replace(_plan_writes, "item_tags", _item_without_queries),
         Program(("query", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(
@@ -399,5 +508,97 @@ MUTATIONS = [
         _generation_first_in_the_writer,
         QUIET,
         by_word=True,
+    ),
+    # Those of writes that fill.
+    Mutation(
+        "a write that fills though it was not alone",
+        _replace(slots, "Mark", _always_alone),
+        Program(("put", "put"), (0, 1), faults=0, features=("through",)),
+        schedule=(
+            "client 0 put: evict",
+            "client 0 put: the server commits",
+            "5.1 s pass",
+            "client 1 put: evict",
+            "client 1 put: the server commits",
+            "client 1 put: evict",
+            "client 1 put: load",
+            "client 1 put: fill",
+            "client 0 put: evict",
+            "client 0 put: load",
+            "client 0 put: fill",
+        ),
+    ),
+    Mutation(
+        "a write that fills without a look at the table's tag",
+        _replace(Writes, "_write_through", _whatever_the_table_was),
+        Program(("update all new", "statement"), (0, 1), 0, 0, features=("through",)),
+    ),
+    Mutation(
+        "a write that fills while another is under way",
+        _replace(_writes, "Held", _NothingHeld),
+        Program(("put", "put"), (0, 1), moves=0, features=("through",)),
+    ),
+    Mutation(
+        "a write that fills under generations that came later",
+        _replace(Writes, "_write_through", _under_later_generations),
+        Program(("put", "put"), (0, 1), 0, 0, features=("through",)),
+    ),
+    # Those of strongly consistent reads.
+    Mutation(
+        "a consistent answer filled while a write is under way",
+        _replace(
+            _reads,
+            "may_fill",
+            lambda held, *, is_consistent: is_consistent or held is Held.FREE,
+        ),
+        Program(
+            ("consistent get", "update"), (0, 1), moves=0, features=("consistent",)
+        ),
+    ),
+    Mutation(
+        "a hold-off that settles though another write is under way",
+        _replace(
+            _coherence, "next_is_settling", lambda _, __, since: since is not None
+        ),
+        Program(
+            ("get", "update", "update"), (0, 1, 2), moves=0, features=("consistent",)
+        ),
+        schedule=(
+            f"{UPDATE}: evict",
+            "client 2 update: evict",
+            "client 2 update: the server commits",
+            "client 2 update: evict",
+            *READ_BEFORE_A_LATE_COMMIT,
+            f"{UPDATE}: the server commits",
+            "the process of client 1 is killed",
+        ),
+    ),
+    # Those of index queries by images.
+    Mutation(
+        "a spared tag put back though another writer came",
+        _replace(slots, "next_state", _spared_in_any_case),
+        Program(
+            ("move in old form", "put elsewhere"), (0, 1), 0, 0, features=("images",)
+        ),
+    ),
+    Mutation(
+        "sparing without the partitions of the old image",
+        _replace(Writes, "_precisely", _without_the_old_image),
+        Program(("index 1", "move"), (0, 1), 0, 0, features=("images",)),
+    ),
+    Mutation(
+        "sparing without the partitions of the new image",
+        _replace(_images, "image_after", lambda *_: {}),
+        Program(("index 2", "put elsewhere"), (0, 1), 0, 0, features=("images",)),
+    ),
+    Mutation(
+        "the blind tag not evicted in the first half",
+        _replace(Evictions, "evict", _blind_at_the_end_only),
+        Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
+    ),
+    Mutation(
+        "sparing after an uncertain end",
+        _replace(Writes, "finish", _takes_no_answer_for_a_success),
+        Program(("index 1", "unanswered move"), (0, 1), 0, 0, features=("images",)),
     ),
 ]

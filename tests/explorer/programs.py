@@ -11,14 +11,12 @@ from functools import cache
 from itertools import combinations_with_replacement
 from typing import Any
 
+from botocache.stores.memory import SLOT_COUNT
 from tests.explorer.backends import OPAQUE, Backend, MemoryBackend, Moment
 from tests.explorer.callers import Caller, Direct
-from tests.explorer.operations import KINDS, Choice, Operation, Surroundings
+from tests.explorer.operations import ALL_KINDS, KINDS, Choice, Operation, Surroundings
 from tests.explorer.world import SETTINGS, TABLE, Useless, World, schemas_of
 from tests.support.clock import FakeClock
-
-READS = [name for name, kind in KINDS.items() if not kind.is_write]
-WRITES = [name for name, kind in KINDS.items() if kind.is_write]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class Program:
     """Operations, begun in any order, and the client that makes each.
 
     faults: how many misfortunes may happen. moves: how often time may pass. features:
-    see FEATURES in world.py.
+    see FEATURES in world.py. slots: of the generation table; tags share a few.
     """
 
     operations: tuple[str, ...]
@@ -35,6 +33,7 @@ class Program:
     moves: int = 1
     warm: bool = True
     features: tuple[str, ...] = ()
+    slots: int = SLOT_COUNT
 
     def __str__(self) -> str:
         calls = ", ".join(
@@ -43,6 +42,8 @@ class Program:
         )
         start = "warm" if self.warm else "cold"
         more = "".join(f", {feature}" for feature in self.features)
+        if self.slots != SLOT_COUNT:
+            more += f", {self.slots} slots"
         return (
             f"{calls}; {start}, {self.faults} faults, time moves {self.moves} times"
             f"{more}"
@@ -51,10 +52,10 @@ class Program:
     def start(self, *, by_word: bool = False) -> "Run":
         """Return a run of it on a store in memory."""
         clock = FakeClock()
-        backend = MemoryBackend(clock, by_word=by_word)
+        backend = MemoryBackend(clock, by_word=by_word, slots=self.slots)
         world = self._world(clock, backend, TABLE)
         if self.warm:
-            _make_warm(world, backend)
+            _make_warm(world, backend, self.slots)
         return Run(self, world, Direct())
 
     def start_on(
@@ -113,17 +114,17 @@ def read(
 
 @cache
 def _template(
-    features: tuple[str, ...], *, keeps_hits: bool
+    features: tuple[str, ...], slots: int, *, keeps_hits: bool
 ) -> tuple[World, MemoryBackend]:
     clock = FakeClock()
-    backend = MemoryBackend(clock, first=OPAQUE + OPAQUE // 2)
+    backend = MemoryBackend(clock, first=OPAQUE + OPAQUE // 2, slots=slots)
     world = World(clock, backend, 1, features=features, keeps_hits=keeps_hits)
     warm_up(world, Direct())
     return world, backend
 
 
-def _make_warm(world: World, backend: MemoryBackend) -> None:
-    warm, warm_backend = _template(world.features, keeps_hits=world.keeps_hits)
+def _make_warm(world: World, backend: MemoryBackend, slots: int) -> None:
+    warm, warm_backend = _template(world.features, slots, keeps_hits=world.keeps_hits)
     backend.copy_from(warm_backend)
     known = schemas_of(warm.caches[0])
     for other in world.caches:
@@ -234,12 +235,49 @@ def groupings(number: int, most: int) -> Iterator[tuple[int, ...]]:
     return extend(())
 
 
-def programs(
-    number: int, *, clients: int = 3, faults: int = 1, moves: int = 1, warm: bool = True
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Settings, and the operations with which they make a difference."""
+
+    features: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+PLAIN = Profile((), tuple(KINDS))
+
+THROUGH = Profile(
+    ("through", "consistent"),
+    (
+        *("get", "consistent get", "batch", "query"),
+        *("put", "update all new", "update", "delete", "statement"),
+        *("refused put", "unanswered put"),
+    ),
+)
+"""Writes that fill, and reads that are sent strongly consistent after them."""
+
+IMAGES = Profile(
+    ("images",),
+    (
+        *("index 1", "index 2", "query by range", "scan"),
+        *("put", "put elsewhere", "move", "move in old form", "update", "delete"),
+        *("statement", "refused move", "unanswered move"),
+    ),
+)
+"""Writes that ask for the old item; two do not say what the new one is."""
+
+
+def programs(  # noqa: PLR0913 - what a program is
+    number: int,
+    *,
+    profile: Profile = PLAIN,
+    clients: int = 3,
+    faults: int = 1,
+    moves: int = 1,
+    warm: bool = True,
 ) -> Iterator[Program]:
     """Yield all programs of a number of operations, at least one of them a write."""
-    for operations in combinations_with_replacement(KINDS, number):
-        if set(operations).isdisjoint(WRITES):
+    for operations in combinations_with_replacement(profile.kinds, number):
+        if not any(ALL_KINDS[name].is_write for name in operations):
             continue
         for grouping in groupings(number, clients):
-            yield Program(operations, grouping, faults, moves, warm)
+            yield Program(operations, grouping, faults, moves, warm, profile.features)

@@ -31,8 +31,10 @@ from tests.integration.app import (
 
 @pytest.fixture
 def cache(world: World, session: boto3.Session) -> botocache.Cache:
-    """The cache, without write-through: evictions alone are looked at here."""
-    return botocache.install(session, url=world.store, write_through=False)
+    """The cache, of which evictions and hold-offs alone are looked at here."""
+    return botocache.install(
+        session, url=world.store, settle_reads="uncached", write_through=False
+    )
 
 
 # --- what is read ------------------------------------------------------------------

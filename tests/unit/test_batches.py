@@ -17,7 +17,8 @@ from botocache._batches import (
 )
 from botocache._coherence import Held, Loaded
 from botocache._config import Settings
-from botocache._plan import BatchRead, plan
+from botocache._plan import plan
+from botocache._planned import BatchRead
 from botocache._tickets import BatchTicket, Hit, Lookup, ReadTicket
 
 Answer = dict[str, Any]

@@ -20,8 +20,9 @@ from botocache._keys import (
     table_tag,
     writes_tag,
 )
-from botocache._plan import (
-    OPERATIONS,
+from botocache._plan import OPERATIONS, may_write, plan
+from botocache._plan_writes import item_tags
+from botocache._planned import (
     BatchRead,
     Body,
     Bypass,
@@ -33,10 +34,7 @@ from botocache._plan import (
     Read,
     Write,
     described_keys,
-    item_tags,
     last_key_attributes,
-    may_write,
-    plan,
 )
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
@@ -1134,10 +1132,15 @@ def test_another_spelling_of_a_key_makes_no_other_question(number: str) -> None:
 
 @pytest.mark.parametrize("index", ["", "index"])
 def test_forwards_is_the_direction_of_a_query_that_says_none(index: str) -> None:
-    unsaid = _query("pk = :a", index=index).question
-    forwards = _query("pk = :a", index=index, ScanIndexForward=True).question
-    backwards = _query("pk = :a", index=index, ScanIndexForward=False).question
-    assert unsaid == forwards != backwards
+    directions: list[dict[str, Any]] = [
+        {},
+        {"ScanIndexForward": True},
+        {"ScanIndexForward": False},
+    ]
+    questions = [
+        _query("pk = :a", index=index, **direction).question for direction in directions
+    ]
+    assert questions[0] == questions[1] != questions[2]
 
 
 @pytest.mark.parametrize("value", [1, "true", None])
