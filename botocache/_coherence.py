@@ -32,9 +32,9 @@ A hold-off that lies further ahead than any can have been set is damage, and ign
 A hold-off is *settling* when no write can be under way any more, and all that is waited
 for is that replicas catch up. Two more things may then be done, and at no other time: a
 strongly consistent answer may be filled at once, and a write that has just ended may
-fill what it left there, provided that it was alone: that nobody else has begun or ended
-a write between its two evictions. Else two writers may end in another order than that
-in which DynamoDB carried them out.
+fill what it left there, provided that it was alone: that no other write was under way
+at its first eviction, and that nobody else has begun or ended one between its two. Else
+two writers may end in another order than that in which DynamoDB carried them out.
 
 A write that was alone and learns from DynamoDB's answer that it did not change what one
 of its tags stands for may *spare* the tag: its second eviction puts back what the first
@@ -118,11 +118,13 @@ class Loaded(NamedTuple):
 class Eviction(NamedTuple):
     """The answer to a store's `evict`: a mark per tag, and what was only watched.
 
-    watched: the generations of the tags that were watched, not evicted, in order.
+    watched: the generations of the tags that were watched, in order, after it. held:
+    whether any of these was on hold-off then, and for what.
     """
 
     marks: tuple[Mark, ...]
     watched: tuple[int, ...]
+    held: Held = Held.FREE
 
 
 def next_state(  # noqa: PLR0913 - what decides it

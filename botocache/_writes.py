@@ -4,7 +4,8 @@ Two things are done here only by a write that was alone: that found, in its seco
 eviction, what it had left in the first (see _coherence.py).
 
 - *Write-through*: the item's entry is filled with what the write left, under the
-  generations that its own second eviction gave.
+  generations that its own second eviction gave; and only if no other write was under
+  way, as far as anybody knew, when it began.
 - *Precise index queries*: DynamoDB is asked for the old item; with the old and the new
   image, the index partitions that the write concerns are evicted, and the tag on which
   index queries depend for want of such knowledge is spared.
@@ -16,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from botocache import _images
-from botocache._coherence import Eviction, Held
+from botocache._coherence import Eviction, Held, is_held
 from botocache._keys import blind_tag, entry_key, table_tag, tag_digest
 from botocache._modes import Mode, current_mode
 from botocache._parts import Parts
@@ -60,8 +61,11 @@ class Writes:
         self._counters.add("writes")
         self._counters.add("evicted", len(tags))
         window = self._settings.write_window
+        began = self._store.now() if through is not None else 0.0
         first = self._evictions.evict(tags, window, watch)
         if first is not None:
+            if through is not None and _finds_a_write(first, tags, through, began):
+                through = None
             outdated = self._learning.outdated(assumed, first.watched)
             if outdated:
                 through = None
@@ -219,8 +223,6 @@ class Writes:
         if self._evictions.are_waiting(tags):
             return
         loaded = self._store.load(through.key, tags)
-        if loaded.held is Held.WRITING:
-            return
         if loaded.snapshot == (*around, mark.generation):
             self._reads.fill(
                 ReadTicket(
@@ -233,6 +235,21 @@ class Writes:
                 ),
                 left,
             )
+
+
+def _finds_a_write(
+    first: Eviction, tags: tuple[bytes, ...], through: WriteThrough, now: float
+) -> bool:
+    """Tell whether another write of the item may be under way, by a first eviction.
+
+    Whoever wrote it may be dead, or have had no answer: it may be carried out after
+    ours, and nobody evicts then. That its hold-off is over when ours ends proves
+    nothing.
+    """
+    if first.held is Held.WRITING:
+        return True
+    mark = first.marks[tags.index(tag_digest(through.read.tags[-1]))]
+    return not mark.is_settling and is_held(mark.held_until, now)
 
 
 def _old_image(ticket: WriteTicket, answer: dict[str, Any]) -> Mapping[str, Any] | None:

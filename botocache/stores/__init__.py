@@ -54,7 +54,8 @@ class Store(Protocol):
     ) -> Eviction:
         """Give every tag a new generation and a hold-off of `hold_off` seconds.
 
-        watch: tags whose generations are returned, as they are after the eviction.
+        watch: tags whose generations and hold-off are returned, as they are after the
+            eviction.
         since: what the first eviction of the same write returned; its tags are the
             first of these. spare: those to be put back as they were before it, if
             nobody else touched them since.

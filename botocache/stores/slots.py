@@ -137,7 +137,9 @@ class Slots:
                 # of the others evicts, and whoever writes may be killed in between.
                 self._store(held, marks, spared)
         return Eviction(
-            tuple([marks[place] for place in places]), self.generations(watch)
+            tuple([marks[place] for place in places]),
+            self.generations(watch),
+            self.held(watch, now),
         )
 
     def _store(

@@ -15,12 +15,18 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 from tests.explorer.explore import Explored, explore
-from tests.explorer.programs import Program, programs
+from tests.explorer.programs import IMAGES, THROUGH, Program, programs
 from tests.explorer.samples import sample_in_memory
 from tests.explorer.world import Violation
 
 _ON_ONE_ITEM = ("get", "update", "refused update", "unanswered update")
 """What differs in the protocol; put and delete are updates, once keys are known."""
+
+_ALONE_OR_NOT = ("put", "update all new", "delete", "statement", "unanswered put")
+"""Writes among which one that fills may not be alone."""
+
+_SPARING_OR_NOT = ("move", "put elsewhere", "move in old form", "unanswered move")
+"""Writes with which a tag may be spared, or not."""
 
 BATCH = 500
 """Random schedules in one piece of work."""
@@ -31,6 +37,16 @@ def tiers() -> Iterator[tuple[str, list[Program]]]:
     yield "two operations, a fault, warm", list(programs(2, moves=0))
     yield "two operations, time moves, warm", list(programs(2, faults=0))
     yield "two operations, cold", list(programs(2, faults=0, moves=0, warm=False))
+    for name, profile in (("writes that fill", THROUGH), ("images", IMAGES)):
+        yield (
+            f"two operations, {name}, a fault, two clients",
+            [p for p in programs(2, profile=profile, moves=0) if p.clients == (0, 1)],
+        )
+        yield (
+            f"two operations, {name}, time moves, two clients",
+            [p for p in programs(2, profile=profile, faults=0) if p.clients == (0, 1)],
+        )
+    yield from _three_writers()
     three = [
         operations
         for operations in combinations_with_replacement(_ON_ONE_ITEM, 3)
@@ -54,6 +70,34 @@ def tiers() -> Iterator[tuple[str, list[Program]]]:
     )
     yield "two operations, a fault, time moves", list(programs(2))
     yield "two operations, a fault, cold", list(programs(2, moves=0, warm=False))
+    for name, profile in (("writes that fill", THROUGH), ("images", IMAGES)):
+        yield (
+            f"two operations, {name}, cold",
+            list(programs(2, profile=profile, faults=0, moves=0, warm=False)),
+        )
+
+
+def _three_writers() -> Iterator[tuple[str, list[Program]]]:
+    """Yield what needs a third operation: writers that are nested in one another."""
+    for name, writes, profile in (
+        ("writes that fill", _ALONE_OR_NOT, THROUGH),
+        ("images", _SPARING_OR_NOT, IMAGES),
+    ):
+        yield (
+            f"three writers, {name}",
+            [
+                Program(o, (0, 1, 2), 0, 0, features=profile.features)
+                for o in combinations_with_replacement(writes, 3)
+            ],
+        )
+    for index in ("index 1", "index 2"):
+        yield (
+            f"two writers, images, and {index}",
+            [
+                Program((index, *o), (0, 1, 2), 0, 0, features=IMAGES.features)
+                for o in combinations_with_replacement(_SPARING_OR_NOT, 2)
+            ],
+        )
 
 
 def explore_one(program: Program) -> Explored | str:

@@ -4,6 +4,7 @@
 Schedules that have led to the same state go on alike, so what comes after a state is
 run once, and schedules are counted, not repeated: as a model checker does, but on the
 code itself. `each` runs every schedule by itself, without that. `sample` draws some.
+`killed_at_each_turn` is for what is too long for any of them.
 
 Nothing is copied or undone: what has happened before is made to happen again, in a
 new world. A schedule is the list of numbers that were chosen.
@@ -13,6 +14,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -110,6 +112,26 @@ def each(program: Program) -> Iterator[Run]:
         if not path:
             return
         path[-1][0] += 1
+
+
+def killed_at_each_turn(program: Program, client: int) -> int:
+    """Kill a client at each word of its operations, alone. Raises Violation.
+
+    Return how many turns it has.
+    """
+    for turns in count(1):
+        run = program.start(by_word=True)
+        for _ in range(turns):
+            own = [c for c in run.choices() if c[0].startswith(f"client {client} ")]
+            if not own:
+                return turns - 1
+            run.take(own[0])
+        kill = f"the process of client {client} is killed"
+        if kill in dict(run.choices()):
+            follow(run, [kill])
+        run.stop()
+        run.conclude()
+    raise AssertionError
 
 
 def follow(run: Run, schedule: Sequence[str]) -> None:

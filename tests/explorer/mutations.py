@@ -37,6 +37,7 @@ class Mutation:
 
     schedule: the one that does, where finding it takes more than seconds.
     by_word: it is seen only where reader and writer are cut at each word of memory.
+    is_killed: it is seen where the writer, client 1, is killed at some word.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Mutation:
     program: Program
     schedule: tuple[str, ...] = ()
     by_word: bool = False
+    is_killed: bool = False
 
 
 def _replace(owner: Any, name: str, by: Any) -> Patch:
@@ -335,7 +337,7 @@ def _takes_no_answer_for_a_success(
     _finish_write(writes, ticket, answer, succeeded=True, certain=True)
 
 
-def spared_first(slots: Slots, held: Any, marks: Any, some: Any) -> None:
+def _spared_first(slots: Slots, held: Any, marks: Any, some: Any) -> None:
     """Write what is spared before what is evicted."""
     waiting = slots.__dict__.pop("_waiting", None)
     if waiting is None and len(some) < len(marks):
@@ -513,20 +515,7 @@ MUTATIONS = [
     Mutation(
         "a write that fills though it was not alone",
         _replace(slots, "Mark", _always_alone),
-        Program(("put", "put"), (0, 1), faults=0, features=("through",)),
-        schedule=(
-            "client 0 put: evict",
-            "client 0 put: the server commits",
-            "5.1 s pass",
-            "client 1 put: evict",
-            "client 1 put: the server commits",
-            "client 1 put: evict",
-            "client 1 put: load",
-            "client 1 put: fill",
-            "client 0 put: evict",
-            "client 0 put: load",
-            "client 0 put: fill",
-        ),
+        Program(("put", "put"), (0, 1), 0, 0, features=("through",)),
     ),
     Mutation(
         "a write that fills without a look at the table's tag",
@@ -534,9 +523,33 @@ MUTATIONS = [
         Program(("update all new", "statement"), (0, 1), 0, 0, features=("through",)),
     ),
     Mutation(
-        "a write that fills while another is under way",
-        _replace(_writes, "Held", _NothingHeld),
+        "a write that fills while another one of the item is under way",
+        _replace(_writes, "is_held", lambda *_: False),
         Program(("put", "put"), (0, 1), moves=0, features=("through",)),
+    ),
+    Mutation(
+        "a write that fills while one of the table is under way",
+        _replace(_writes, "Held", _NothingHeld),
+        Program(
+            ("update all new", "statement"), (0, 1), moves=0, features=("through",)
+        ),
+    ),
+    Mutation(
+        "a write that looks for others when it ends",
+        _replace(_writes, "_finds_a_write", lambda *_: False),
+        Program(("put", "unanswered put"), (0, 1), faults=0, features=("through",)),
+        schedule=(
+            "client 1 unanswered put: evict",
+            "client 1 unanswered put: it is given up",
+            "client 1 unanswered put: evict",
+            "client 0 put: evict",
+            "client 0 put: the server commits",
+            "client 1 unanswered put: is carried out late",
+            "5.1 s pass",
+            "client 0 put: evict",
+            "client 0 put: load",
+            "client 0 put: fill",
+        ),
     ),
     Mutation(
         "a write that fills under generations that came later",
@@ -600,5 +613,11 @@ MUTATIONS = [
         "sparing after an uncertain end",
         _replace(Writes, "finish", _takes_no_answer_for_a_success),
         Program(("index 1", "unanswered move"), (0, 1), 0, 0, features=("images",)),
+    ),
+    Mutation(
+        "a spared tag written before what is evicted",
+        _replace(Slots, "_store", _spared_first),
+        Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
+        is_killed=True,
     ),
 ]

@@ -265,6 +265,9 @@ IMAGES = Profile(
 )
 """Writes that ask for the old item; two do not say what the new one is."""
 
+EVERY = Profile((*THROUGH.features, *IMAGES.features), tuple(ALL_KINDS))
+"""All of it at once."""
+
 
 def programs(  # noqa: PLR0913 - what a program is
     number: int,

@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.explorer.backends import disk_backend
 from tests.explorer.callers import Caller, Direct, ThroughBotocore
 from tests.explorer.explore import sample
-from tests.explorer.operations import KINDS
-from tests.explorer.programs import Program
+from tests.explorer.operations import ALL_KINDS
+from tests.explorer.programs import EVERY, IMAGES, PLAIN, THROUGH, Program
 from tests.explorer.world import Violation
 from tests.support.clock import FakeClock
 
@@ -21,14 +21,16 @@ CLIENTS = 3
 def random_program(choose: random.Random) -> Program:
     """Return a program of four to six operations, at least one of them a write."""
     number = choose.randint(3, 5)
-    names = [choose.choice(list(KINDS)) for _ in range(number)]
-    writes = [name for name, kind in KINDS.items() if kind.is_write]
+    profile = choose.choice((PLAIN, THROUGH, IMAGES, EVERY))
+    names = [choose.choice(profile.kinds) for _ in range(number)]
+    writes = [name for name in profile.kinds if ALL_KINDS[name].is_write]
     return Program(
         operations=(*names, choose.choice(writes)),
         clients=tuple(choose.randrange(CLIENTS) for _ in range(number + 1)),
         faults=choose.randint(0, 2),
         moves=choose.randint(0, 3),
         warm=choose.random() < 0.8,
+        features=profile.features,
     )
 
 

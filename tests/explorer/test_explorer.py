@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.explorer.explore import Explored, endings, explore, follow, sample
+from tests.explorer.explore import (
+    Explored,
+    endings,
+    explore,
+    follow,
+    killed_at_each_turn,
+    sample,
+)
 from tests.explorer.mutations import MUTATIONS, Mutation
-from tests.explorer.programs import Program, programs
+from tests.explorer.programs import IMAGES, THROUGH, Program, programs
 from tests.explorer.samples import sample_in_memory, sample_on_disk
 from tests.explorer.world import Violation
 
@@ -67,6 +74,77 @@ def test_no_schedule_of_a_larger_program_breaks_a_promise(program: Program) -> N
     assert total.schedules > 5_000
 
 
+# What each rule is for, as far as two operations can show it.
+THROUGH_PAIRS = [
+    ("get", "put"),
+    ("consistent get", "update"),
+    ("batch", "update all new"),
+    ("put", "put"),
+    ("put", "delete"),
+    ("update all new", "statement"),
+    ("put", "unanswered put"),
+]
+IMAGES_PAIRS = [
+    ("index 1", "move"),
+    ("index 2", "put elsewhere"),
+    ("scan", "put"),
+    ("move", "put"),
+    ("put elsewhere", "move in old form"),
+    ("update", "unanswered move"),
+    ("delete", "statement"),
+]
+PAIRS = [
+    Program(operations, (0, 1), moves=0, features=profile.features)
+    for profile, pairs in ((THROUGH, THROUGH_PAIRS), (IMAGES, IMAGES_PAIRS))
+    for operations in pairs
+]
+TRIPLES = [
+    Program(operations, (0, 1, 2), 0, 0, features=features)
+    for features, operations in (
+        (("through",), ("put", "put", "statement")),
+        (("through",), ("put", "update all new", "delete")),
+        (("images",), ("index 1", "move", "put")),
+        (("images",), ("index 2", "move in old form", "put elsewhere")),
+        (("images",), ("move in old form", "move", "put")),
+        (("through", "images"), ("index 1", "put elsewhere", "update all new")),
+    )
+]
+
+
+@pytest.mark.parametrize("program", [*PAIRS, *TRIPLES], ids=str)
+def test_no_schedule_with_a_feature_breaks_a_promise(program: Program) -> None:
+    total = explore(program)
+    print(total)
+    assert total.schedules > 1_000
+
+
+def test_no_schedule_breaks_a_promise_with_all_features_while_time_moves() -> None:
+    features = ("through", "consistent", "images")
+    total = explore(Program(("put", "put"), (0, 1), faults=0, features=features))
+    print(total)
+    assert total.schedules > 1_000
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 5])
+def test_tags_that_share_slots_are_evicted_together_and_nothing_is_spared_amiss(
+    slots: int,
+) -> None:
+    for features, operations in (
+        (("images",), ("index 1", "move")),
+        (("images",), ("move in old form", "put elsewhere")),
+        (("through",), ("put", "update all new")),
+    ):
+        program = Program(operations, (0, 1), 0, 0, features=features, slots=slots)
+        assert explore(program).schedules >= 20
+
+
+@pytest.mark.parametrize("kind", ["put", "move", "move in old form", "delete"])
+def test_a_writer_that_is_killed_at_any_word_leaves_nothing_old(kind: str) -> None:
+    features = ("through", "images")
+    program = Program(("index 1", kind), (0, 1), moves=0, features=features)
+    assert killed_at_each_turn(program, client=1) > 30
+
+
 BY_WORD = [
     (("get", "update"), (0, 1)),
     (("query", "delete"), (0, 1)),
@@ -106,6 +184,8 @@ def show(mutation: Mutation) -> None:
         run = mutation.program.start()
         follow(run, mutation.schedule)
         run.conclude()
+    elif mutation.is_killed:
+        killed_at_each_turn(mutation.program, client=1)
     else:
         explore(mutation.program, by_word=mutation.by_word)
 
@@ -126,6 +206,8 @@ def test_a_protocol_with_a_fault_is_caught(
 # --- that nothing is left out --------------------------------------------------------
 
 COMPARED = [
+    Program(("batch", "put"), (0, 1), 0, 0, features=("through", "consistent")),
+    Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
     Program(("get", "update"), (0, 1), moves=0),
     Program(("query", "unanswered update"), (0, 1), faults=0),
     Program(("get", "put"), (0, 0), faults=0, moves=0, warm=False),
