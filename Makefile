@@ -7,12 +7,13 @@ BIN    := $(VENV)/bin
 DEMO   := .venv-demo
 OLDEST := .venv-oldest
 WHEEL  := .venv-wheel
+MINISTACK := .venv-ministack
 
 # The oldest boto3 that is supported; pyproject.toml says the same of botocore.
 OLDEST_BOTO3 := 1.35.68
 
-.PHONY: help demo test lint types wheel-test oldest-test explore soak bench bench-quick
-.PHONY: format clean
+.PHONY: help demo test lint types wheel-test oldest-test explore soak fuzz
+.PHONY: bench bench-quick docs format clean
 
 help:           ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -20,7 +21,7 @@ help:           ## this list
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
 
-test: $(VENV)/.ready  ## all tests, with coverage
+test: $(VENV)/.ready $(MINISTACK)/.ready  ## all tests, with coverage
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
 
@@ -49,22 +50,31 @@ explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=20 SEED=...
 soak: $(VENV)/.ready  ## real processes that are killed and stopped; FOR=300 SEED=...
 	$(BIN)/python -m tests.soak --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED))
 
+fuzz: $(VENV)/.ready $(MINISTACK)/.ready  ## random programs, cached and not; FOR=300 SEED=...
+	$(BIN)/python -m tests.differential --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED))
+
 bench: $(VENV)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks.hooks
+	$(BIN)/python -m benchmarks.writes
+	$(BIN)/python -m benchmarks.hot_item
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.startup
 
 bench-quick: $(VENV)/.ready  ## the same in under a minute
 	$(BIN)/python -m benchmarks.hooks --quick
+	$(BIN)/python -m benchmarks.writes --quick
 	$(BIN)/python -m benchmarks.codec --quick
 	$(BIN)/python -m benchmarks.startup --quick
+
+docs: $(VENV)/.ready   ## docs/operations.md, from the table of operations
+	$(BIN)/python docs/make_operations.py
 
 format: $(VENV)/.ready  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:          ## remove what the targets above made
-	rm -rf $(VENV) $(DEMO) $(OLDEST) $(WHEEL) build dist demo-out *.egg-info
+	rm -rf $(VENV) $(DEMO) $(OLDEST) $(WHEEL) $(MINISTACK) build dist demo-out *.egg-info
 	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.ready: pyproject.toml setup.cfg
@@ -86,4 +96,11 @@ $(OLDEST)/.ready: pyproject.toml setup.cfg
 	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
 	$(OLDEST)/bin/python -m pip install --quiet --editable . --group dev \
 		"boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)"
+	touch $@
+
+# A DynamoDB to test against, beside moto's.
+$(MINISTACK)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(MINISTACK)
+	$(MINISTACK)/bin/python -m pip install --quiet --upgrade pip
+	$(MINISTACK)/bin/python -m pip install --quiet --group ministack
 	touch $@

@@ -1,11 +1,12 @@
-"""The command line: `python -m botocache run -- command`.
+"""The command line: `python -m botocache run -- command`, and `explain`.
 
-For where start-up files of site-packages are not processed (`pip install --target`,
-an archive, an embedded interpreter): the command and every Python process that it
-starts find a `sitecustomize` of ours first, which does the same and then lets the one
-that was there before have its turn.
+`run` is for where start-up files of site-packages are not processed (`pip install
+--target`, an archive, an embedded interpreter): the command and every Python process
+that it starts find a `sitecustomize` of ours first, which does the same and then lets
+the one that was there before have its turn.
 """
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -14,11 +15,17 @@ from botocache.plugin import OFF, TOGGLE
 
 USAGE = """\
 usage: python -m botocache run -- COMMAND [ARGUMENT ...]
+       python -m botocache explain OPERATION [FILE] [--keys NAME[,NAME]]
 
-Runs COMMAND with the DynamoDB cache on, in it and in every Python process that it
-starts. Settings come from BOTOCACHE_* variables, as always.
+run      runs COMMAND with the DynamoDB cache on, in it and in every Python process
+         that it starts. Settings come from BOTOCACHE_* variables, as always.
+explain  says what the cache does with a call, and why. Its parameters are JSON, as
+         on the wire, in FILE or on standard input. --keys names the key attributes
+         of its tables, which a running cache learns.
 
-example: python -m botocache run -- gunicorn app:app
+examples: python -m botocache run -- gunicorn app:app
+          echo '{"TableName": "users", "Key": {"id": {"S": "7"}}}' |
+              python -m botocache explain GetItem
 """
 
 _STARTUP = Path(__file__).with_name("_run")
@@ -26,13 +33,20 @@ _STARTUP = Path(__file__).with_name("_run")
 
 def main(arguments: list[str]) -> int:
     """Run the command line. Returns an exit status, or becomes another program."""
-    if arguments and arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return 0
-    if not arguments or arguments[0] != "run":
-        print(USAGE, end="", file=sys.stderr)
-        return 2
-    command = arguments[1:]
+    match arguments:
+        case ["-h" | "--help" | "help", *_]:
+            print(USAGE, end="")
+            return 0
+        case ["run", *command]:
+            return _run(command)
+        case ["explain", *call]:
+            return _explain(call)
+        case _:
+            print(USAGE, end="", file=sys.stderr)
+            return 2
+
+
+def _run(command: list[str]) -> int:
     if command[:1] == ["--"]:
         command = command[1:]
     if not command:
@@ -45,6 +59,28 @@ def main(arguments: list[str]) -> int:
         reason = error.strerror
         print(f"botocache: cannot run {command[0]!r}: {reason}", file=sys.stderr)
         return 127
+
+
+def _explain(arguments: list[str]) -> int:
+    from botocache._config import load_settings
+    from botocache._errors import BotocacheError
+    from botocache._explain import explain
+    from botocache.stores import default_url
+
+    parser = argparse.ArgumentParser(prog="python -m botocache explain")
+    parser.add_argument("operation", help="as the service model spells it: GetItem")
+    parser.add_argument("file", nargs="?", default="-", help="parameters, in JSON")
+    parser.add_argument("--keys", help="the tables' key attributes: id or pk,sk")
+    call = parser.parse_args(arguments)
+    try:
+        text = sys.stdin.read() if call.file == "-" else Path(call.file).read_text()
+        settings = load_settings({}, os.environ, default_url())
+        keys = frozenset(call.keys.split(",")) if call.keys else None
+        print(explain(call.operation, text, settings, keys))
+    except (BotocacheError, OSError, UnicodeDecodeError) as error:
+        print(f"botocache: explain: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _environment(environment: dict[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from botocache._keys import item_tag
-from botocache._plan import BatchRead, Read
+from botocache._planned import BatchRead, Read
 from botocache._tickets import BatchTicket, Hit, Lookup
 
 _encode = msgspec.json.encode
@@ -126,14 +126,13 @@ def _items(answers: Mapping[int, Mapping[str, Any]]) -> list[Any]:
 def _add_capacity(ticket: BatchTicket, answer: dict[str, Any]) -> None:
     """Say that the tables that were not asked consumed nothing."""
     asked = ticket.batch.capacity
-    answer["ConsumedCapacity"] = [
-        *answer.get("ConsumedCapacity", ()),
-        *(
-            no_capacity(table, asked)
-            for table, lookups in ticket.lookups.items()
-            if all(isinstance(lookup, Hit) for lookup in lookups)
-        ),
+    unasked = [
+        no_capacity(table, asked)
+        for table, lookups in ticket.lookups.items()
+        if all(isinstance(lookup, Hit) for lookup in lookups)
     ]
+    if unasked:
+        answer["ConsumedCapacity"] = [*answer.get("ConsumedCapacity", ()), *unasked]
 
 
 def no_capacity(table: str, asked: str) -> dict[str, Any]:

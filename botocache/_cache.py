@@ -17,17 +17,9 @@ from botocache._errors import assert_never
 from botocache._evictions import EVERYTHING_DIGEST
 from botocache._keys import EVERYTHING, table_name, table_tag, tag_digest, wire_key
 from botocache._parts import assemble
-from botocache._plan import (
-    BatchRead,
-    Bypass,
-    Describe,
-    KeyAttributes,
-    Read,
-    Write,
-    item_tags,
-    may_write,
-    plan,
-)
+from botocache._plan import may_write, plan
+from botocache._plan_writes import item_tags
+from botocache._planned import BatchRead, Bypass, Describe, KeyAttributes, Read, Write
 from botocache._reads import Reads
 from botocache._schemas import Schema  # noqa: TC001 - as cheap as the rest
 from botocache._stats import Stats

@@ -55,7 +55,7 @@ class Settings:
     write_window: float = 5.0
     size_limit: int | None = None
     write_through: bool = True
-    settle_reads: str = "uncached"
+    settle_reads: str = "consistent"
     scan_size_limit: int = 64 * 1024
     old_images: bool = False
 

@@ -21,6 +21,7 @@ closing event comes at all. Neither may matter here.
 import os
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,7 @@ from botocache._keys import (
     principal_scope,
     role_scope,
 )
-from botocache._tickets import Hit, ReadTicket, Request, WriteTicket
+from botocache._tickets import Hit, ReadTicket, Request, Ticket, WriteTicket
 
 _TICKET = "botocache_ticket"
 """Where the ticket is in a call's context, with its cache: a write that is under way
@@ -61,6 +62,7 @@ class Hooks:
 
     def __init__(self) -> None:
         self.cache: Cache | None = None
+        self._rewritten: set[int] = set()
         self._handlers = (
             ("before-call", self._before_call, REGISTER_LAST),
             ("after-call.*.*", self._after_call, REGISTER_FIRST),
@@ -81,7 +83,12 @@ class Hooks:
                 events.register_last(event, handler)
 
     def unregister(self, events: Any) -> None:
-        """Take them off again."""
+        """Take them off again, unless an answer is still waited for that needs them.
+
+        Then they stay, and do nothing else. `cache` must be None.
+        """
+        if self._rewritten:
+            return
         for event, handler, _ in self._handlers:
             events.unregister(event, handler)
 
@@ -126,11 +133,23 @@ class Hooks:
                 return _response(url, outcome)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
             outcome = cache.begin_blindly(model.name, error)
+        if outcome is not None and outcome.body is not None:
+            outcome = self._rewrite(params, context, outcome)
         if outcome is not None:
             context[_TICKET] = (cache, outcome)
-            if outcome.body is not None:
-                params["body"] = outcome.body  # it is signed later
         return None
+
+    def _rewrite(
+        self, params: dict[str, Any], context: dict[str, Any], ticket: Ticket
+    ) -> Ticket | None:
+        """Have a request sent as its ticket wants it; it is signed later."""
+        self._rewritten.add(id(context))
+        if self.cache is not None:
+            params["body"] = ticket.body
+            return ticket
+        # Uninstalled just now: nobody may be there any more when the answer comes.
+        self._rewritten.discard(id(context))
+        return replace(ticket, body=None) if isinstance(ticket, WriteTicket) else None
 
     def _after_call(
         self,
@@ -141,6 +160,7 @@ class Hooks:
         **_: Any,
     ) -> None:
         cache, ticket = context.pop(_TICKET, _NO_TICKET)
+        self._rewritten.discard(id(context))
         if cache is None or (self.cache is None and isinstance(ticket, ReadTicket)):
             return  # uninstalled meanwhile; but a batch needs its hits
         status = http_response.status_code
@@ -154,6 +174,7 @@ class Hooks:
 
     def _after_call_error(self, *, context: dict[str, Any], **_: Any) -> None:
         cache, ticket = context.pop(_TICKET, _NO_TICKET)
+        self._rewritten.discard(id(context))
         if cache is not None:
             cache.fail(ticket)
 

@@ -150,8 +150,8 @@ def _uninstall_from_target(target: Any) -> None:
     events = _emitter_of(target)
     hooks = _installed.pop(events, None)
     if hooks is not None:
-        hooks.unregister(events)
         hooks.cache = None
+        hooks.unregister(events)
         return
     from botocache._hooks import installed_on
 

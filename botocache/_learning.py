@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from botocache._evictions import Evictions
 from botocache._keys import table_tag, tag_digest
-from botocache._plan import KeyAttributes, described_keys
+from botocache._planned import KeyAttributes, described_keys
 from botocache._schemas import Schema, Schemas
 
 

@@ -51,6 +51,18 @@ OFF = TablePolicy(
 """The policy of a table that is not cached."""
 
 
+def keeping_of(policy: TablePolicy, operation: str, kind: str) -> str:
+    """Return how long answers are kept: one of KEEPING.
+
+    operation: one of READS. kind: "item", "query", "index query" or "scan".
+    """
+    if not policy.enabled or operation not in policy.operations:
+        return "off"
+    if kind == "scan":
+        return policy.scans
+    return policy.index_queries if kind == "index query" else "coherent"
+
+
 class TableOptions(NamedTuple):
     """What is stated for a name. ttl, negative_ttl: None leaves them to the settings.
 

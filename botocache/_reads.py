@@ -20,8 +20,8 @@ from botocache._errors import CodecError
 from botocache._keys import digest, entry_key, tag_digest
 from botocache._modes import Mode, current_mode
 from botocache._parts import Parts
-from botocache._plan import BatchRead, Kind, Read, last_key_attributes
-from botocache._policies import TablePolicy
+from botocache._planned import BatchRead, Kind, Read, last_key_attributes
+from botocache._policies import TablePolicy, keeping_of
 from botocache._projections import Projection, project
 from botocache._schemas import Schema
 from botocache._tickets import BatchTicket, Hit, Lookup, ReadTicket, Request
@@ -41,15 +41,6 @@ class _Asked(NamedTuple):
     scope: bytes
     is_servable: bool
     now: float
-
-
-def keeping_of(policy: TablePolicy, operation: str, kind: Kind) -> str:
-    """Return how long answers are kept: `coherent`, `ttl` or `off`."""
-    if not policy.enabled or operation not in policy.operations:
-        return "off"
-    if kind is Kind.SCAN:
-        return policy.scans
-    return policy.index_queries if kind is Kind.INDEX_QUERY else "coherent"
 
 
 class Reads:
@@ -144,14 +135,11 @@ class Reads:
     def _ask(self, asked: _Asked, read: Read, operation: str, mode: Mode) -> Lookup:
         """Look one read up, if its table's policy lets us."""
         policy = self.policy(read.table)
-        keeping = keeping_of(policy, operation, read.kind)
+        keeping = keeping_of(policy, operation, read.kind.value)
         if keeping == "off" or mode is Mode.BYPASS:
             return None
-        if keeping == "ttl":  # whatever is written, but for the whole table
-            read = read._replace(tags=read.tags[:-1])
-        elif read.by_images and self._settings.old_images:
-            read = read._replace(tags=(*read.tags[:-1], *read.by_images))
-        tags = tuple(map(tag_digest, read.tags))
+        depends_on = read.depends_on(keeping, self._settings.old_images)
+        tags = tuple(map(tag_digest, depends_on))
         if self._evictions.are_waiting(tags):
             return None
         key = entry_key(asked.scope, asked.origin, read.operation, read.question)

@@ -13,7 +13,7 @@ from botocache import _codec
 from botocache._coherence import may_serve
 from botocache._errors import CodecError
 from botocache._keys import schema_key, table_tag, tag_digest
-from botocache._plan import KeyAttributes
+from botocache._planned import KeyAttributes
 from botocache.stores import Store
 
 TTL = 7 * 24 * 3600.0

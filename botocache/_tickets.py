@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from botocache._coherence import Eviction, Loaded
-from botocache._plan import BatchRead, Read, Write
+from botocache._planned import BatchRead, Read, Write
 from botocache._policies import TablePolicy
 from botocache._schemas import Schema
 

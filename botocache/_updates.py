@@ -5,7 +5,7 @@ does inside lists, maps and sets makes no index key of them. "Cannot say" is Non
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import Context, Decimal, localcontext
 from typing import Any, TypeAlias
 
 from botocache._expressions import Token, UnreadableError, read_tokens
@@ -50,8 +50,8 @@ def read_update(parameters: Mapping[str, Any]) -> Update | None:
             parameters.get("ExpressionAttributeValues", {}),
         )
         return tuple(reader.clauses())
-    except (UnreadableError, RecursionError):
-        return None
+    except (UnreadableError, RecursionError, AttributeError, TypeError):
+        return None  # the last two: DynamoDB will refuse it
 
 
 def apply(update: Update, old: Image, key: Image) -> Image | None:
@@ -159,11 +159,12 @@ class _Reader:
     def _path(self) -> tuple[str, bool]:
         """Return a path's attribute, and whether it goes into it."""
         token = self._next()
-        if token.kind == "name" and token.text in self._names:
-            name = self._names[token.text]
-        elif token.kind == "word":
+        name: str | None = None
+        if token.kind == "word":
             name = token.text
-        else:
+        elif token.kind == "name":
+            name = self._names.get(token.text)
+        if not isinstance(name, str):
             raise UnreadableError
         is_inside = False
         while True:
@@ -178,9 +179,10 @@ class _Reader:
 
     def _value(self) -> _Value:
         token = self._next()
-        if token.kind != "value" or token.text not in self._values:
+        value = self._values.get(token.text) if token.kind == "value" else None
+        if not isinstance(value, Mapping):
             raise UnreadableError
-        return self._values[token.text]
+        return value
 
     # --- tokens --------------------------------------------------------------------
 
@@ -251,13 +253,13 @@ def _added(name: str, value: _Value) -> _Operand:
 def _sum(left: _Operand, right: _Operand, sign: str) -> _Operand:
     def add(old: Image) -> _Value:
         try:
-            with localcontext() as context:
-                context.prec = _EXACT
+            # Whatever the thread's own context is: it may round, or raise.
+            with localcontext(Context(prec=_EXACT)):
                 a, b = Decimal(left(old)["N"]), Decimal(right(old)["N"])
-                total = a + b if sign == "+" else a - b
-        except (InvalidOperation, KeyError, TypeError, ValueError):
+                total = (a + b if sign == "+" else a - b).normalize()
+        except (ArithmeticError, KeyError, TypeError, ValueError):
             raise _UncertainError from None
-        if len(total.normalize().as_tuple().digits) > _DIGITS:
+        if len(total.as_tuple().digits) > _DIGITS:
             raise _UncertainError
         return {"N": str(total)}
 

@@ -21,8 +21,9 @@ from botocache._coherence import Eviction, Held, is_held
 from botocache._keys import blind_tag, entry_key, table_tag, tag_digest
 from botocache._modes import Mode, current_mode
 from botocache._parts import Parts
-from botocache._plan import Read, Write
-from botocache._reads import Reads, keeping_of
+from botocache._planned import Read, Write
+from botocache._policies import keeping_of
+from botocache._reads import Reads
 from botocache._schemas import Schema
 from botocache._tickets import ReadTicket, Request, WriteThrough, WriteTicket
 
@@ -93,7 +94,7 @@ class Writes:
         ):
             return None
         policy = self._reads.policy(item.table)
-        if keeping_of(policy, "GetItem", item.kind) == "off":
+        if keeping_of(policy, "GetItem", item.kind.value) == "off":
             return None
         if current_mode() is Mode.BYPASS:
             return None

@@ -136,6 +136,7 @@ class DiskStore:
         """See Store.evict."""
         table = self._table()
         with self._writing:  # a file lock excludes processes, not threads
+            intrusions = table.intrusions()
             eviction = table.slots.evict(
                 tags,
                 hold_off,
@@ -145,6 +146,11 @@ class DiskStore:
                 since=since,
                 spare=spare,
             )
+            if since is not None and table.intrusions() != intrusions:
+                # It was not alone after all, and may have undone somebody's eviction.
+                eviction = table.slots.evict(
+                    tags, hold_off, self.now(), table.exclusive(), watch=watch
+                )
         if self._table().identity != table.identity:
             # It was removed meanwhile, and nobody saw what was done there.
             raise StoreLostError(f"{self.directory} was removed during an eviction")

@@ -34,6 +34,7 @@ _MAGIC = b"botocache slots\x02"
 _HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
 _HEADER_SIZE = 64
 _ORIGIN_WORD = 5
+_INTRUSIONS_WORD = 6  # the first after the header proper
 _TEMPORARY = "new-"
 _WRITTEN_AT_ONCE = 1 << 12
 """Slots. 64 KiB a time: fast, and no 16 MiB of the process's own memory."""
@@ -100,6 +101,10 @@ class SlotFile:
         file = (status.st_dev, status.st_ino, status.st_size)
         return file == self._file and self._header[_ORIGIN_WORD] == self._origin
 
+    def intrusions(self) -> int:
+        """Return a number that changes when a writer goes on without the lock."""
+        return self._header[_INTRUSIONS_WORD]
+
     def condemn(self) -> None:
         """Have every process take another table: this one is damaged."""
         self._header[_ORIGIN_WORD] = 0
@@ -109,9 +114,12 @@ class SlotFile:
         """Keep the writers of other processes out, as far as patience goes.
 
         When it ends without the lock, the holder is taken for stopped and the writer
-        goes on: a hold-off may then be lost, an eviction cannot.
+        goes on: a hold-off may then be lost, an eviction cannot. The holder may believe
+        that it was alone, and put an old generation back; `intrusions` tells it.
         """
         locked = lock_within(self._fd, LOCK_PATIENCE)
+        if not locked:
+            self._header[_INTRUSIONS_WORD] = (self.intrusions() + 1) % (1 << 64)
         try:
             yield
         finally:

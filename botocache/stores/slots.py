@@ -95,12 +95,14 @@ class Slots:
     ) -> Eviction:
         """Do what Store.evict says, while `exclusive` keeps other writers out."""
         words = self._words
-        slots = dict.fromkeys(map(self._at, tags))  # two tags may share one
-        before: dict[int, Mark] = {}
+        places = list(map(self._at, tags))
+        slots = dict.fromkeys(places)  # two tags may share one
+        before: Mapping[int, Mark] = {}
         if since is not None:
-            before.update(zip(map(self._at, tags), since.marks, strict=False))
-        spared = slots.keys() & set(map(self._at, spare))
-        if spared:
+            before = dict(zip(places, since.marks, strict=False))
+        spared: set[int] = set()
+        if spare:
+            spared = slots.keys() & set(map(self._at, spare))
             spared -= {self._at(tag) for tag in tags if tag not in spare}
         fresh = struct.unpack(f"={len(slots)}Q", self._random(WORD * len(slots)))
         marks: dict[int, Mark] = {}
@@ -135,7 +137,7 @@ class Slots:
                 # of the others evicts, and whoever writes may be killed in between.
                 self._store(held, marks, spared)
         return Eviction(
-            tuple([marks[self._at(tag)] for tag in tags]),
+            tuple([marks[place] for place in places]),
             self.generations(watch),
             self.held(watch, now),
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from botocache import _coherence, _evictions, _images, _plan, _reads, _writes
+from botocache import _coherence, _evictions, _images, _plan_writes, _reads, _writes
 from botocache._coherence import Eviction, Held, Mark, TagState
 from botocache._errors import StoreError
 from botocache._evictions import Evictions
@@ -116,7 +116,7 @@ def _first_partition_only(table: str, key: Mapping[str, Any]) -> list[Tag]:
     return list(itertools.islice(_item_tags(table, key), 3))
 
 
-_item_tags = _plan.item_tags
+_item_tags = _plan_writes.item_tags
 
 
 def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
@@ -463,12 +463,12 @@ MUTATIONS = [
     ),
     Mutation(
         "evicting the partition of the hash key only",
-        _replace(_plan, "item_tags", _first_partition_only),
+        _replace(_plan_writes, "item_tags", _first_partition_only),
         Program(("query by range", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(
         "evicting the item only",
-        _replace(_plan, "item_tags", _item_without_queries),
+        _replace(_plan_writes, "item_tags", _item_without_queries),
         Program(("query", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(

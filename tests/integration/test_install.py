@@ -184,7 +184,7 @@ OTHER_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "write_window": ({"write_window": 7}, "7"),
     "size_limit": ({"size_limit": "7MiB"}, "7340032"),
     "write_through": ({"write_through": False}, "False"),
-    "settle_reads": ({"settle_reads": "consistent"}, "consistent"),
+    "settle_reads": ({"settle_reads": "uncached"}, "uncached"),
     "scan_size_limit": ({"scan_size_limit": 7}, "7"),
     "old_images": ({"old_images": True}, "True"),
     "url": ({"url": "redis://user:s3cret@host:1/0"}, ""),

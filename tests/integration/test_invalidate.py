@@ -219,9 +219,20 @@ def test_stats_count_what_happened(
         get(client, table, pk="a")
     stats = cache.stats()
     assert stats == botocache.Stats(
-        hits=3, misses=2, bypassed=1, held=1, fills=1, writes=1, evicted=4
+        hits=3, misses=2, bypassed=1, fills=2, writes=1, evicted=4
     )
     assert stats.hit_ratio == pytest.approx(0.6)
+
+
+def test_an_answer_that_may_not_be_kept_is_counted_as_held(
+    world: World, table: str
+) -> None:
+    session = world.session()
+    cache = botocache.install(session, url=world.store, settle_reads="uncached")
+    client = world.client(session)
+    set_n(client, table, 1, pk="a")
+    get(client, table, pk="a")
+    assert (cache.stats().held, cache.stats().fills) == (1, 0)
 
 
 def test_stats_are_a_value_of_their_moment(

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import boto3
 import pytest
 
 import botocache
@@ -17,6 +18,14 @@ from tests.integration.app import World, get, put, query, set_n
 from tests.support.clock import FakeClock
 
 TIMEOUT = 30
+
+
+@pytest.fixture
+def cache(world: World, session: boto3.Session) -> Cache:
+    """The cache: a read that follows a write is held off, and not made consistent."""
+    return botocache.install(
+        session, url=world.store, settle_reads="uncached", write_through=False
+    )
 
 
 @pytest.fixture

@@ -56,6 +56,14 @@ readers = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture
+def cache(world: World, session: boto3.Session) -> Cache:
+    """The cache: hold-offs are looked at here."""
+    return botocache.install(
+        session, url=world.store, settle_reads="uncached", write_through=False
+    )
+
+
 @contextmanager
 def meanwhile(client: Any, event: str, action: Callable[[], object]) -> Iterator[None]:
     """Do something when the client's next call comes to this event, once."""

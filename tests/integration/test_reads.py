@@ -488,10 +488,6 @@ def test_a_table_that_was_missing_is_found_as_soon_as_it_exists(
 
 
 PASSED_THROUGH: dict[str, Callable[[Any, str], Any]] = {
-    "BatchGetItem": lambda client, table: client.batch_get_item(
-        RequestItems={table: {"Keys": [wire({"pk": "a"})]}}
-    )["Responses"][table],
-    "Scan": lambda client, table: client.scan(TableName=table)["Items"],
     "TransactGetItems": lambda client, table: [
         part["Item"]
         for part in client.transact_get_items(

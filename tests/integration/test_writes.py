@@ -8,6 +8,7 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
+import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
@@ -26,6 +27,15 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+
+
+@pytest.fixture
+def cache(world: World, session: boto3.Session) -> botocache.Cache:
+    """The cache, of which evictions and hold-offs alone are looked at here."""
+    return botocache.install(
+        session, url=world.store, settle_reads="uncached", write_through=False
+    )
+
 
 # --- what is read ------------------------------------------------------------------
 

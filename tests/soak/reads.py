@@ -13,6 +13,9 @@ def _get(choice: Choice) -> Call:
     parameters: dict[str, Any] = {"TableName": item.table, "Key": item.wire()}
     if choice.random.random() < 0.05:
         parameters["ConsistentRead"] = True
+    if choice.random.random() < 0.2:
+        names = ["v", *(name for name, _ in item.key)]
+        parameters["ProjectionExpression"] = ", ".join(names)
     return Call("GetItem", parameters, (item,))
 
 

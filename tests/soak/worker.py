@@ -60,6 +60,7 @@ class Assignment:
             url=f"disk://{self.directory}",
             settle=self.settle,
             write_window=self.write_window,
+            old_images=Random(self.name).random() < 0.5,  # both kinds share a store
         )
 
 

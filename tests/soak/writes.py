@@ -4,6 +4,7 @@ Many have conditions on what the caller saw last, so that some are refused.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from tests.soak.calls import GROUP, Call, Choice, Item, Maker, wire
@@ -39,6 +40,12 @@ def _update_of(choice: Choice, item: Item) -> _Change:
         "ExpressionAttributeValues": wire(**{":v": value, ":g": GROUP}),
     }
     return parameters, value
+
+
+def _update_and_return(choice: Choice) -> Call:
+    """Update an item, and leave it in the cache."""
+    call = _update(choice)
+    return replace(call, parameters=call.parameters | {"ReturnValues": "ALL_NEW"})
 
 
 def _delete_of(_choice: Choice, item: Item) -> _Change:
@@ -174,7 +181,8 @@ def _partiql(verb: str, item: Item, value: str | None) -> str:
 
 WRITES: dict[Maker, int] = {
     _put: 5,
-    _update: 5,
+    _update: 3,
+    _update_and_return: 3,
     _delete: 2,
     _batch_write: 2,
     _transact_write: 3,

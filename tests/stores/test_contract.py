@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from botocache._coherence import (
     LONGEST_HOLD_OFF,
     Eviction,
+    Held,
     Loaded,
     may_fill,
     may_serve,
@@ -67,6 +68,10 @@ def generation(store: Store, asked: bytes) -> int:
 
 
 def is_held(store: Store, *asked: bytes) -> bool:
+    return held(store, *asked) is not Held.FREE
+
+
+def held(store: Store, *asked: bytes) -> Held:
     return store.load(KEY, asked).held
 
 
@@ -204,7 +209,7 @@ def test_a_snapshot_has_the_order_that_was_asked_for(store: Store) -> None:
 def test_a_snapshot_of_no_tags_is_empty_and_not_held(store: Store) -> None:
     store.evict([A], WINDOW)
     loaded = store.load(KEY, [])
-    assert (loaded.snapshot, loaded.held) == ((), False)
+    assert (loaded.snapshot, loaded.held) == ((), Held.FREE)
 
 
 def test_a_snapshot_does_not_depend_on_the_key(store: Store) -> None:
@@ -532,10 +537,14 @@ _numbers = count()
 
 
 class Reader:
-    """A reader of one entry, who does as the protocol says. It depends on two tags."""
+    """A reader of one entry, who does as the protocol says. It depends on two tags.
 
-    def __init__(self, store: Store) -> None:
+    is_consistent: its reads are strongly consistent.
+    """
+
+    def __init__(self, store: Store, *, is_consistent: bool = False) -> None:
         self._store = store
+        self._is_consistent = is_consistent
         self._loaded: Loaded | None = None
         self._filled_with: Sequence[int] | None = None
 
@@ -544,7 +553,7 @@ class Reader:
 
     def fill(self) -> None:
         assert self._loaded is not None
-        if may_fill(self._loaded):
+        if may_fill(self._loaded.held, is_consistent=self._is_consistent):
             self._store.fill(KEY, b"entry", TTL)
             self._filled_with = self._loaded.snapshot
 
@@ -584,14 +593,34 @@ def test_an_entry_is_served_only_if_its_read_began_when_the_write_had_settled(
     assert do["is served"]() is is_settled
 
 
+@pytest.mark.parametrize("pause", [0.0, SETTLE, WINDOW, 2 * WINDOW])
+@pytest.mark.parametrize(
+    "order", interleavings(["load", "fill"], ["begin", "end"]), ids=" ".join
+)
+def test_a_consistent_entry_is_served_only_if_its_read_began_when_the_write_had_ended(
+    store: Store, clock: FakeClock, order: tuple[str, ...], pause: float
+) -> None:
+    do = steps_of(Reader(store, is_consistent=True), Writers(store), "end")
+    for step in order:
+        do[step]()
+        clock.advance(pause)
+    assert do["is served"]() is (order == ("begin", "end", "load", "fill"))
+
+
+@pytest.mark.parametrize("is_consistent", [False, True])
 @pytest.mark.parametrize("pause", [0.0, SETTLE, WINDOW])
 @pytest.mark.parametrize(
     "order", interleavings(["load", "fill"], ["begin", "lose"]), ids=" ".join
 )
 def test_an_entry_is_served_only_if_its_read_began_when_a_lost_write_had_settled(
-    store: Store, clock: FakeClock, order: tuple[str, ...], pause: float
+    store: Store,
+    clock: FakeClock,
+    order: tuple[str, ...],
+    pause: float,
+    is_consistent: bool,
 ) -> None:
-    do = steps_of(Reader(store), Writers(store), "lose")
+    reader = Reader(store, is_consistent=is_consistent)
+    do = steps_of(reader, Writers(store), "lose")
     for step in order:
         do[step]()
         clock.advance(pause)
@@ -599,14 +628,20 @@ def test_an_entry_is_served_only_if_its_read_began_when_a_lost_write_had_settled
     assert do["is served"]() is is_settled
 
 
+@pytest.mark.parametrize("is_consistent", [False, True])
 @pytest.mark.parametrize("pause", [0.0, SETTLE, WINDOW])
 @pytest.mark.parametrize(
     "order", interleavings(["load", "fill"], ["begin"]), ids=" ".join
 )
 def test_an_entry_is_served_only_if_its_read_began_when_a_dead_writers_window_was_over(
-    store: Store, clock: FakeClock, order: tuple[str, ...], pause: float
+    store: Store,
+    clock: FakeClock,
+    order: tuple[str, ...],
+    pause: float,
+    is_consistent: bool,
 ) -> None:
-    do = steps_of(Reader(store), Writers(store), "end")
+    reader = Reader(store, is_consistent=is_consistent)
+    do = steps_of(reader, Writers(store), "end")
     for step in order:
         do[step]()
         clock.advance(pause)
@@ -667,6 +702,486 @@ def test_an_old_entry_is_not_served_with_the_snapshot_of_a_later_read(
     quick.fill()
     slow.fill()  # overwrites the newer entry
     assert not slow.is_served()
+
+
+# --- settling ------------------------------------------------------------------------
+
+W, S, F = Held.WRITING, Held.SETTLING, Held.FREE
+
+# What a load says after each step. A and B write the same tag: they begin (+), end
+# answered (-), or end without an answer (?).
+ORDERS = {
+    "A+ A-": (W, S),
+    "A+ A?": (W, W),
+    "A+ A- B+ B-": (W, S, W, S),
+    "A+ B+ A- B-": (W, W, W, W),
+    "A+ B+ B- A-": (W, W, W, W),
+    "A+ A? B+ B-": (W, W, W, W),
+    "A+ B+ A? B-": (W, W, W, W),
+    "A+ B+ B? A-": (W, W, W, W),
+    "A+ B+ B- A?": (W, W, W, W),
+    "A+ A- B+ B?": (W, S, W, W),
+    "A+ B+ A- B?": (W, W, W, W),
+    "A+ A? B+ B?": (W, W, W, W),
+    "A+ B+ A? B?": (W, W, W, W),
+    "A+ B+ B? A?": (W, W, W, W),
+}
+
+
+def take(writers: Writers, step: str) -> None:
+    """Take a step such as `A+`."""
+    act = {"+": writers.begin, "-": writers.end, "?": writers.lose}[step[-1]]
+    act(step[:-1])
+
+
+def test_the_table_of_orders_has_all_of_them() -> None:
+    ends = [("A+", a) for a in ("A-", "A?")], [("B+", b) for b in ("B-", "B?")]
+    both = {
+        " ".join(order)
+        for one in ends[0]
+        for other in ends[1]
+        for order in interleavings(one, other)
+        if order[0] == "A+"
+    }
+    assert both | {"A+ A-", "A+ A?"} == set(ORDERS)
+
+
+@pytest.mark.parametrize("pause", [0.0, MOMENT])
+@pytest.mark.parametrize(("order", "seen"), ORDERS.items(), ids=list(ORDERS))
+def test_a_load_tells_settling_from_writing(
+    store: Store, clock: FakeClock, order: str, seen: tuple[Held, ...], pause: float
+) -> None:
+    writers, told = Writers(store), []
+    for step in order.split():
+        take(writers, step)
+        told.append(held(store, A))
+        clock.advance(pause)
+    assert tuple(told) == seen
+
+
+@pytest.mark.parametrize(
+    ("script", "seen"),
+    [
+        # A died; its window is over.
+        ("A+ 5 B+ 0 B-", (W, W, S)),
+        ("A+ 4.875 B+ 0 B-", (W, W, W)),
+        ("A+ 4.875 B+ 0.125 B-", (W, W, S)),
+        ("A+ 1 A? 5 B+ 0 B-", (W, W, W, S)),
+        # A is slow; its window ends while B is under way.
+        ("A+ 4 B+ 2 B- 0 A-", (W, W, S, S)),
+        ("A+ 4 B+ 2 A- 0 B-", (W, W, W, W)),
+        ("A+ 4 B+ 6 A- 0 B-", (W, W, S, S)),
+        # B begins while A settles, and while A has settled.
+        ("A+ 1 A- 0.5 B+ 1 B-", (W, S, W, S)),
+        ("A+ 1 A- 2 B+ 1 B-", (W, S, W, S)),
+    ],
+)
+def test_a_writer_that_had_its_time_does_not_keep_others_from_settling(
+    store: Store, clock: FakeClock, script: str, seen: tuple[Held, ...]
+) -> None:
+    writers, told = Writers(store), []
+    for word in script.split():
+        if word[0] in "AB":
+            take(writers, word)
+            told.append(held(store, A))
+        else:
+            clock.advance(float(word))
+    assert tuple(told) == seen
+
+
+def test_what_settles_is_free_when_it_has_settled(
+    store: Store, clock: FakeClock
+) -> None:
+    writers = Writers(store)
+    writers.begin("A")
+    writers.end("A")
+    clock.advance(SETTLE - MOMENT)
+    assert held(store, A) is S
+    clock.advance(MOMENT)
+    assert held(store, A) is F
+
+
+def test_settling_never_lengthens_a_hold_off(store: Store, clock: FakeClock) -> None:
+    for eighths in range(1, 100):
+        hold_off = eighths * MOMENT
+        each = tag(f"held for {hold_off}")
+        store.evict([each], hold_off, since=store.evict([each], 0.0))
+        assert held(store, each) is S
+        clock.advance(hold_off)
+        assert held(store, each) is F
+
+
+@pytest.mark.parametrize(
+    ("states", "together"),
+    [
+        ((F, F), F),
+        ((F, S), S),
+        ((S, F), S),
+        ((S, S), S),
+        ((S, W), W),
+        ((W, S), W),
+        ((W, F), W),
+        ((F, W), W),
+    ],
+)
+def test_of_several_tags_the_one_that_is_written_counts_most(
+    store: Store, states: tuple[Held, ...], together: Held
+) -> None:
+    for each, state in zip((A, B), states, strict=True):
+        if state is not F:
+            first = store.evict([each], WINDOW)
+        if state is S:
+            store.evict([each], SETTLE, since=first)
+    assert held(store, A, B) is together
+    assert held(store, A, C, B) is together
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 5.0]),
+            st.sampled_from("ABC"),
+            st.booleans(),
+        ),
+        max_size=12,
+    )
+)
+@settings(
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_nothing_settles_while_a_write_may_be_under_way(
+    store: Store, clock: FakeClock, steps: list[tuple[float, str, bool]]
+) -> None:
+    written = tag(f"settling {next(_numbers)}")
+    writers = Writers(store, written)
+    windows: dict[object, float] = {}
+
+    def check() -> None:
+        if clock() < max(windows.values(), default=0.0):
+            assert held(store, written) is W
+
+    for pause, writer, is_answered in steps:
+        clock.advance(pause)
+        check()
+        if writer not in writers.begun:
+            writers.begin(writer)
+            windows[writer] = clock() + WINDOW
+        else:
+            del windows[writer]
+            (writers.end if is_answered else writers.lose)(writer)
+            if not is_answered:
+                windows[object()] = clock() + WINDOW
+        check()
+
+
+# --- who was alone -------------------------------------------------------------------
+
+
+def was_alone(eviction: Eviction) -> tuple[bool, ...]:
+    return tuple(mark.was_alone for mark in eviction.marks)
+
+
+def test_a_first_eviction_is_no_evidence_of_having_been_alone(store: Store) -> None:
+    assert was_alone(store.evict([A, B], WINDOW)) == (False, False)
+    assert was_alone(store.evict([A, B], WINDOW)) == (False, False)
+
+
+def test_a_write_was_alone_with_each_tag_that_nobody_else_touched(
+    store: Store,
+) -> None:
+    first = store.evict([A, B, C], WINDOW)
+    store.evict([B], 0.0)
+    assert was_alone(store.evict([A, B, C], SETTLE, since=first)) == (True, False, True)
+
+
+@pytest.mark.parametrize("touch", ["begins", "begins and ends", "is invalidated"])
+def test_a_write_was_not_alone_if_another_came_though_it_went(
+    store: Store, clock: FakeClock, touch: str
+) -> None:
+    first = store.evict([A], WINDOW)
+    hold_off = 0.0 if touch == "is invalidated" else WINDOW
+    others = store.evict([A], hold_off)
+    if touch == "begins and ends":
+        assert was_alone(store.evict([A], SETTLE, since=others)) == (True,)
+    clock.advance(2 * WINDOW)
+    assert was_alone(store.evict([A], SETTLE, since=first)) == (False,)
+
+
+def test_a_write_was_alone_whoever_read_and_watched(store: Store) -> None:
+    first = store.evict([A], WINDOW)
+    store.load(KEY, [A])
+    store.fill(KEY, b"entry", TTL)
+    store.evict([B], WINDOW, watch=[A])
+    store.clear()
+    assert was_alone(store.evict([A], SETTLE, since=first)) == (True,)
+
+
+def test_new_tags_come_after_those_of_the_first_eviction(
+    store: Store, clock: FakeClock
+) -> None:
+    start = clock()
+    before = generations(store, B, C)
+    first = store.evict([A], WINDOW)
+    second = store.evict([A, B, C], SETTLE, since=first)
+    assert was_alone(second) == (True, False, False)
+    assert not {*before} & {*generations(store, B, C)}
+    assert tuple(m.generation for m in second.marks) == generations(store, A, B, C)
+    assert (held(store, A), held(store, B), held(store, C)) == (S, W, W)
+    assert_held_until(store, clock, start + SETTLE, B)
+
+
+# --- sparing -------------------------------------------------------------------------
+
+
+def test_a_tag_is_spared_by_a_write_that_was_alone(
+    store: Store, clock: FakeClock
+) -> None:
+    before = generations(store, A, B)
+    first = store.evict([A, B], WINDOW)
+    second = store.evict([A, B], SETTLE, since=first, spare=[A])
+    assert generation(store, A) == before[0] == second.marks[0].generation
+    assert generation(store, B) == second.marks[1].generation
+    assert generation(store, B) not in (before[1], first.marks[1].generation)
+    assert (held(store, A), held(store, B)) == (F, S)
+    assert was_alone(second) == (True, True)
+    clock.advance(SETTLE)
+    assert held(store, A, B) is F
+
+
+def test_what_depends_on_a_spared_tag_is_served_again(store: Store) -> None:
+    reader = Reader(store)
+    reader.load()
+    reader.fill()
+    first = store.evict([A], WINDOW)
+    assert not reader.is_served()
+    store.evict([A], SETTLE, since=first, spare=[A])
+    assert reader.is_served()
+
+
+@pytest.mark.parametrize("is_consistent", [False, True])
+def test_what_was_read_during_a_write_that_spares_its_tag_is_not_served(
+    store: Store, is_consistent: bool
+) -> None:
+    reader = Reader(store, is_consistent=is_consistent)
+    first = store.evict([A], WINDOW)
+    reader.load()
+    store.evict([A], SETTLE, since=first, spare=[A])
+    reader.fill()
+    assert not reader.is_served()
+
+
+def test_a_write_that_dies_spares_nothing(store: Store, clock: FakeClock) -> None:
+    before = generation(store, A)
+    store.evict([A], WINDOW)
+    assert generation(store, A) != before
+    assert_held_until(store, clock, clock() + WINDOW)
+    assert generation(store, A) != before
+
+
+def test_a_write_that_was_not_answered_spares_nothing(
+    store: Store, clock: FakeClock
+) -> None:
+    before = generation(store, A)
+    store.evict([A], WINDOW)
+    store.evict([A], WINDOW, spare=[A])
+    assert generation(store, A) != before
+    assert_held_until(store, clock, clock() + WINDOW)
+
+
+def test_a_first_eviction_spares_nothing(store: Store) -> None:
+    before = generation(store, A)
+    store.evict([A], WINDOW, spare=[A])
+    assert generation(store, A) != before
+    assert held(store, A) is W
+
+
+def test_a_tag_that_is_not_evicted_cannot_be_spared(store: Store) -> None:
+    first = store.evict([A], WINDOW)
+    store.evict([B], WINDOW)
+    before = generation(store, B)
+    store.evict([A], SETTLE, since=first, spare=[B, C])
+    assert (generation(store, B), held(store, B)) == (before, W)
+    assert held(store, C) is F
+
+
+# What is between the two evictions of a write that spares its tag: another one, or
+# the end of one that was under way before.
+DISTURBANCES = ["B+", "B+ B-", "B+ B?", "B+ B- C+ C-", "B+ C+ C- B-"]
+
+
+@pytest.mark.parametrize("pause", [0.0, WINDOW])
+@pytest.mark.parametrize("script", DISTURBANCES)
+def test_a_tag_that_another_write_touched_is_evicted_and_not_spared(
+    store: Store, clock: FakeClock, script: str, pause: float
+) -> None:
+    before = generation(store, A)
+    others = Writers(store)
+    first = store.evict([A], WINDOW)
+    for step in script.split():
+        take(others, step)
+    clock.advance(pause)
+    seen = {before, first.marks[0].generation, generation(store, A)}
+    second = store.evict([A], SETTLE, since=first, spare=[A])
+    assert was_alone(second) == (False,)
+    assert generation(store, A) == second.marks[0].generation
+    assert generation(store, A) not in seen
+    assert held(store, A) is not F
+
+
+@pytest.mark.parametrize("end", ["B-", "B?"])
+def test_a_tag_is_not_spared_when_a_write_from_before_ended_meanwhile(
+    store: Store, end: str
+) -> None:
+    others = Writers(store)
+    others.begin("B")
+    before = generation(store, A)
+    first = store.evict([A], WINDOW)
+    take(others, end)
+    store.evict([A], SETTLE, since=first, spare=[A])
+    assert generation(store, A) != before
+    assert held(store, A) is W
+
+
+def test_of_two_writes_that_overlap_neither_spares_the_tag(store: Store) -> None:
+    before = generation(store, A)
+    one = store.evict([A], WINDOW)
+    other = store.evict([A], WINDOW)
+    store.evict([A], SETTLE, since=one, spare=[A])
+    store.evict([A], SETTLE, since=other, spare=[A])
+    assert generation(store, A) != before
+    assert held(store, A) is W
+
+
+def test_of_two_writes_one_within_the_other_both_spare_the_tag(store: Store) -> None:
+    # To the outer one it is as if the inner one had not been: it did not concern it.
+    before = generation(store, A)
+    outer = store.evict([A], WINDOW)
+    inner = store.evict([A], WINDOW)
+    store.evict([A], SETTLE, since=inner, spare=[A])
+    assert generation(store, A) == outer.marks[0].generation
+    assert held(store, A) is W
+    store.evict([A], SETTLE, since=outer, spare=[A])
+    assert (generation(store, A), held(store, A)) == (before, F)
+
+
+def test_a_write_within_one_that_spares_the_tag_evicts_it_for_both(
+    store: Store,
+) -> None:
+    before = generation(store, A)
+    outer = store.evict([A], WINDOW)
+    inner = store.evict([A], WINDOW)
+    store.evict([A], SETTLE, since=inner)
+    store.evict([A], SETTLE, since=outer, spare=[A])
+    assert generation(store, A) != before
+
+
+@pytest.mark.parametrize(
+    ("script", "found", "end"),
+    [
+        ("", F, 0.0),
+        ("B+", W, WINDOW),
+        ("B+ B-", S, SETTLE),
+        ("B+ B?", W, WINDOW),
+        ("B+ C+ B- C-", W, WINDOW),
+    ],
+)
+def test_the_hold_off_of_a_spared_tag_is_put_back(
+    store: Store, clock: FakeClock, script: str, found: Held, end: float
+) -> None:
+    start = clock()
+    others = Writers(store)
+    for step in script.split():
+        take(others, step)
+    before = generation(store, A)
+    assert held(store, A) is found
+    clock.advance(MOMENT)
+    first = store.evict([A], 2 * WINDOW)
+    clock.advance(MOMENT)
+    store.evict([A], 2 * WINDOW, since=first, spare=[A])
+    assert (generation(store, A), held(store, A)) == (before, found)
+    if end:
+        assert_held_until(store, clock, start + end)
+
+
+def test_the_writer_whose_hold_off_was_put_back_ends_as_if_nobody_had_come(
+    store: Store, clock: FakeClock
+) -> None:
+    others = Writers(store)
+    others.begin("B")
+    first = store.evict([A], WINDOW)
+    store.evict([A], SETTLE, since=first, spare=[A])
+    others.end("B")
+    assert held(store, A) is S
+    assert_held_until(store, clock, clock() + SETTLE)
+
+
+def test_sparing_a_tag_a_thousand_times_does_not_lengthen_its_hold_off(
+    store: Store, clock: FakeClock
+) -> None:
+    start = clock()
+    store.evict([A], SETTLE, since=store.evict([A], WINDOW))
+    before = generation(store, A)
+    for _ in range(1000):
+        first = store.evict([A], WINDOW)
+        store.evict([A], WINDOW, since=first, spare=[A])
+    assert generation(store, A) == before
+    assert held(store, A) is S
+    assert_held_until(store, clock, start + SETTLE)
+
+
+def test_a_tag_that_was_never_evicted_is_spared_like_any(store: Store) -> None:
+    # Whoever has loaded it before has its generation, though no eviction gave it.
+    before = generations(store, *tags(20, "spared"))
+    for each in tags(20, "spared"):
+        first = store.evict([each], WINDOW)
+        store.evict([each], SETTLE, since=first, spare={each})
+    assert generations(store, *tags(20, "spared")) == before
+    assert held(store, *tags(20, "spared")) is F
+
+
+def test_a_closed_store_spares_what_was_evicted_before(store: Store) -> None:
+    before = generation(store, A)
+    first = store.evict([A], WINDOW)
+    store.close()
+    store.load(KEY, [])
+    second = store.evict([A], SETTLE, since=first, spare=[A])
+    assert second.marks[0].generation == generation(store, A)
+    assert (generation(store, A) == before) is was_alone(second)[0]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ABC"), st.sampled_from(["end", "lose", "spare"])),
+        max_size=14,
+    )
+)
+@settings(
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_generation_comes_again_only_if_every_write_since_has_spared_it(
+    store: Store, steps: list[tuple[str, str]]
+) -> None:
+    written = tag(f"spared {next(_numbers)}")
+    begun: dict[str, Eviction] = {}
+    # Of each generation: whether a write has ended since that did not spare the tag.
+    is_spent = {generation(store, written): False}
+    for writer, verb in steps:
+        if writer not in begun:
+            begun[writer] = store.evict([written], WINDOW)
+        else:
+            first = begun.pop(writer)
+            since = None if verb == "lose" else first
+            spare = [written] if verb == "spare" else []
+            store.evict([written], SETTLE, since=since, spare=spare)
+            if verb != "spare":
+                is_spent = dict.fromkeys(is_spent, True)
+        now = generation(store, written)
+        assert not is_spent.get(now, False)
+        is_spent.setdefault(now, False)
 
 
 # --- threads -------------------------------------------------------------------------
@@ -739,7 +1254,7 @@ def test_an_odd_key_or_tag_fails_with_nothing_but_store_error(
     with contextlib.suppress(StoreError):
         before = store.load(odd, [odd]).snapshot
         store.fill(odd, odd, TTL)
-        assert store.load(odd, [odd]) == Loaded(odd, before, held=False)
+        assert store.load(odd, [odd]) == Loaded(odd, before, Held.FREE)
         store.evict([odd], WINDOW)
         assert store.load(odd, [odd]).snapshot != before
 

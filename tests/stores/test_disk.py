@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from botocache._coherence import Held
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores import disk, entryfile, slotfile
 from botocache.stores.disk import (
@@ -66,6 +67,11 @@ def peer() -> Iterator[Peer]:
 
 def generations(store: DiskStore, *asked: bytes) -> tuple[int, ...]:
     return store.load(KEY, asked).snapshot
+
+
+def generation_of(store: DiskStore, asked: bytes) -> int:
+    (only,) = generations(store, asked)
+    return only
 
 
 def use(store: DiskStore, entry: bytes = b"entry") -> None:
@@ -559,6 +565,22 @@ def test_a_fork_alone_loses_nothing(store: DiskStore) -> None:
     use(store)
 
 
+def test_marks_of_a_directory_that_was_removed_spare_nothing_in_the_next(
+    store: DiskStore,
+) -> None:
+    use(store)
+    before = generations(store, A, B)
+    first = store.evict([A, B], 5.0)
+    harm_directory(store)
+    with pytest.raises(StoreLostError):
+        store.evict([A, B], 1.0, since=first, spare=[A])
+    second = store.evict([A, B], 1.0, since=first, spare=[A])
+    assert [mark.was_alone for mark in second.marks] == [False, False]
+    left = {mark.generation for mark in first.marks} | {*before}
+    assert not left & {*generations(store, A, B)}
+    assert store.load(KEY, [A]).held is not Held.FREE
+
+
 def test_an_entry_is_never_served_again_once_its_directory_was_removed(
     store: DiskStore,
 ) -> None:
@@ -611,7 +633,66 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
     before = generations(store, A)
     get = EntryFile.get
     monkeypatch.setattr(EntryFile, "get", get_and_evict)
-    assert store.load(KEY, [A]) == (b"entry", before, True)
+    assert store.load(KEY, [A]) == (b"entry", before, Held.WRITING)
+
+
+class Stopped:
+    """A barrier at which a writer is stopped once, after its hold-offs."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile = [meanwhile]
+
+    def __enter__(self) -> None:
+        while self._meanwhile:
+            self._meanwhile.pop()()
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("is_spared", [False, True])
+@pytest.mark.parametrize("writes", [1, 2])
+def test_a_writer_that_was_stopped_was_not_alone_and_undoes_no_eviction(
+    store: DiskStore,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    writes: int,
+    is_spared: bool,
+) -> None:
+    def write() -> None:
+        for _ in range(writes):
+            other.evict([A], 1.0, since=other.evict([A], 5.0))
+
+    use(store)
+    before = generation_of(store, A)
+    first = store.evict([A], 5.0)
+    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    with contextlib.closing(DiskStore(root, clock=store.now)) as other:
+        table = store._table()
+        monkeypatch.setattr(table.slots, "_barrier", Stopped(write))
+        spare = [A] if is_spared else []
+        second = store.evict([A], 1.0, since=first, spare=spare)
+        found = generation_of(other, A)
+    assert found == second.marks[0].generation
+    assert found not in (before, first.marks[0].generation)
+    assert not second.marks[0].was_alone
+
+
+def test_a_writer_that_went_on_without_the_lock_spares_nothing(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(store)
+    before = generation_of(store, A)
+    first = store.evict([A], 5.0)
+    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    fd = os.open(store.directory / "slots", os.O_RDWR)
+    try:
+        assert slotfile.lock_within(fd, 0.0)
+        store.evict([A], 1.0, since=first, spare=[A])
+    finally:
+        os.close(fd)
+    assert generation_of(store, A) != before
+    assert store.load(KEY, [A]).held is Held.WRITING
 
 
 def test_a_writer_touches_slots_only_while_others_are_excluded(
@@ -718,7 +799,7 @@ def test_evictions_and_snapshots_go_on_without_entries(
     for _ in range(3):
         evicted = store.evict([A], 5.0)
         loaded = store.load(KEY, [A])
-        assert loaded == (None, (evicted.marks[0].generation,), True)
+        assert loaded == (None, (evicted.marks[0].generation,), Held.WRITING)
         with pytest.raises(StoreError):
             store.fill(KEY, b"entry", TTL)
 
@@ -918,7 +999,7 @@ def test_opening_entries_blocks_no_longer_than_patience_and_goes_on_behind(
     for _ in range(3):
         evicted = in_thread(lambda: store.evict([A], 5.0), TIMEOUT / 2)
         loaded = in_thread(lambda: store.load(KEY, [A]), TIMEOUT / 2)
-        assert loaded == (None, (evicted.marks[0].generation,), True)
+        assert loaded == (None, (evicted.marks[0].generation,), Held.WRITING)
         with pytest.raises(StoreError, match="not open"):
             in_thread(lambda: store.fill(KEY, b"entry", TTL), TIMEOUT / 2)
     opening.go_on.set()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._coherence import Eviction
+from botocache._coherence import Eviction, Held
 from botocache.stores.memory import ENTRY_OVERHEAD, SLOT_COUNT, MemoryStore
 from botocache.stores.slots import SLOT
 from tests.support.clock import FakeClock
@@ -216,7 +216,7 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
     evicted: list[Eviction] = []
     before = store.load(KEY, [A]).snapshot
     store._entries = Interrupted({KEY: b"entry"})
-    assert store.load(KEY, [A]) == (b"entry", before, True)
+    assert store.load(KEY, [A]) == (b"entry", before, Held.WRITING)
     assert evicted
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from botocache._coherence import Eviction, Loaded, may_fill
+from botocache._coherence import Eviction, Held, Loaded
 from botocache.stores.disk import DiskStore
 from botocache.stores.slotfile import boot_id, lock_within, open_slot_file
 from tests.support.digests import key, tag, tags
@@ -65,7 +65,7 @@ def test_an_entry_is_found_by_another_process_with_the_snapshot_of_its_read(
         entry = b"%d" % number
         snapshot = store.load(KEY, [A, B]).snapshot
         store.fill(KEY, entry, TTL)
-        assert peer.call(load, root, KEY, [A, B]) == (entry, snapshot, False)
+        assert peer.call(load, root, KEY, [A, B]) == (entry, snapshot, Held.FREE)
         peer.call(evict, root, [B])
         assert store.load(KEY, [A, B]).snapshot != snapshot
 
@@ -84,13 +84,48 @@ def test_a_hold_off_counts_in_another_process_until_its_writer_is_done(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
     first = store.evict([A], LONG)
-    assert not may_fill(peer.call(load, root, KEY, [A]))
+    assert peer.call(load, root, KEY, [A]).held is Held.WRITING
     store.evict([A], 0.0, since=first)
-    assert may_fill(peer.call(load, root, KEY, [A]))
+    assert peer.call(load, root, KEY, [A]).held is Held.FREE
     first = store.evict([A], 0.0)
     peer.call(evict, root, [A], LONG)
     store.evict([A], 0.0, since=first)
-    assert not may_fill(store.load(KEY, [A]))
+    assert store.load(KEY, [A]).held is Held.WRITING
+
+
+def test_that_a_write_settles_is_seen_in_another_process(
+    store: DiskStore, root: Path, peer: Peer
+) -> None:
+    first = peer.call(evict, root, [A, B], LONG)
+    assert store.load(KEY, [A]).held is Held.WRITING
+    second = peer.call(evict, root, [A], LONG, since=first)
+    assert second.marks[0].was_alone
+    assert store.load(KEY, [A]) == (None, (second.marks[0].generation,), Held.SETTLING)
+    assert store.load(KEY, [A, B]).held is Held.WRITING
+    store.evict([A], 0.0)
+    assert peer.call(load, root, KEY, [A]).held is Held.WRITING
+
+
+def test_a_tag_that_one_process_spares_is_as_it_was_in_the_other(
+    store: DiskStore, root: Path, peer: Peer
+) -> None:
+    store.evict([A], LONG, since=store.evict([A], 0.0))
+    before = store.load(KEY, [A])
+    first = peer.call(evict, root, [A], LONG)
+    assert store.load(KEY, [A]).snapshot != before.snapshot
+    peer.call(evict, root, [A], LONG, since=first, spare=[A])
+    assert store.load(KEY, [A]) == before == (None, before.snapshot, Held.SETTLING)
+
+
+def test_a_tag_that_another_process_touched_meanwhile_is_not_spared(
+    store: DiskStore, root: Path, peer: Peer
+) -> None:
+    before = store.load(KEY, [A]).snapshot
+    first = peer.call(evict, root, [A], LONG)
+    store.evict([A], 0.0, since=store.evict([A], 0.0))
+    second = peer.call(evict, root, [A], 0.0, since=first, spare=[A])
+    assert not second.marks[0].was_alone
+    assert store.load(KEY, [A]).snapshot not in [before, (first.marks[0].generation,)]
 
 
 def test_who_sees_a_new_generation_sees_the_hold_off_that_came_with_it(
@@ -179,5 +214,5 @@ def test_a_process_that_is_killed_holds_nothing_off_longer_than_it_said(
         victim.call(evict, root, [A], LONG)
         victim.call(evict, root, [B], 0.0)
         victim.kill()
-    assert not may_fill(store.load(KEY, [A]))
-    assert may_fill(store.load(KEY, [B]))
+    assert store.load(KEY, [A]).held is Held.WRITING
+    assert store.load(KEY, [B]).held is Held.FREE

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import threading
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from botocache._coherence import LONGEST_HOLD_OFF, Eviction, Mark
+from botocache._coherence import LONGEST_HOLD_OFF, Eviction, Held, Mark
 from botocache.stores.slotfile import boot_id, open_slot_file
 from botocache.stores.slots import SLOT, WORD, Slots
 from tests.support.digests import tag, tags
@@ -66,7 +69,8 @@ def test_tags_of_one_slot_have_one_mark_when_they_are_evicted_in_one_call() -> N
     slots = new_slots()
     one, other = slot(7, b"one     "), slot(7, b"other   ")
     first = evict(slots, one, other)
-    assert first.marks[0] == first.marks[1] == Mark(slots.generations([one])[0], 0.0)
+    left = Mark(slots.generations([one])[0], 0.0, replaced=ORIGIN)
+    assert first.marks == (left, left)
     slots.evict([one, other], 1.0, NOW, nullcontext(), since=first)
     assert not slots.held([one], NOW + 1.0)
 
@@ -119,6 +123,148 @@ def test_noise_in_a_slot_holds_nothing_and_is_overwritten() -> None:
 
 def test_it_tells_how_many_slots_it_has() -> None:
     assert repr(new_slots(8)) == "<Slots 8 of 16 bytes>"
+
+
+# --- settling and sparing ------------------------------------------------------------
+
+
+def write(
+    slots: Slots, *written: bytes, spare: Collection[bytes] = (), more: bytes = b""
+) -> Eviction:
+    """Begin a write and end it. more: a tag that it evicts at its end only."""
+    first = evict(slots, *written)
+    tags = (*written, more) if more else written
+    return slots.evict(tags, 1.0, NOW, nullcontext(), since=first, spare=spare)
+
+
+@pytest.mark.parametrize("now", [0.125, 1.0, 1e6 + 0.375, 5e6 + 0.625])
+@given(st.integers(1, int(LONGEST_HOLD_OFF) * 1000))
+def test_that_a_hold_off_settles_costs_it_a_nanosecond_at_most(
+    now: float, milliseconds: int
+) -> None:
+    slots, hold_off = new_slots(), milliseconds / 1000
+    first = slots.evict([A], 0.0, now, nullcontext())
+    slots.evict([A], hold_off, now, nullcontext(), since=first)
+    assert slots.held([A], now) is Held.SETTLING
+    settling = slots.evict([A], 0.0, now, nullcontext()).marks[0]
+    assert settling.is_settling
+    # Floats of so many seconds are a nanosecond apart.
+    assert -3e-9 <= settling.held_until - (now + hold_off) <= 1e-9
+
+
+def test_a_hold_off_of_nothing_settles_for_no_time() -> None:
+    slots = new_slots()
+    first = slots.evict([A], 0.0, NOW, nullcontext())
+    slots.evict([A], 0.0, NOW, nullcontext(), since=first)
+    assert slots.held([A], NOW) is Held.FREE
+    first = slots.evict([B], 0.0, 0.0, nullcontext())
+    slots.evict([B], 0.0, 0.0, nullcontext(), since=first)
+    assert slots.held([B], 1e-6) is Held.FREE
+
+
+def test_noise_in_a_slot_is_no_writer_under_way() -> None:
+    memory = memoryview(bytearray(b"\xff" * SLOT))
+    slots = Slots(memory, origin_generation=ORIGIN, random=os.urandom)
+    write(slots, A)
+    assert slots.held([A], NOW) is Held.SETTLING
+
+
+ONE, OTHER = slot(7, b"one     "), slot(7, b"other   ")
+
+
+def test_a_tag_that_shares_its_slot_with_none_of_its_call_is_spared() -> None:
+    slots = new_slots()
+    before = slots.generations([ONE, A])
+    write(slots, ONE, A, spare=[ONE])
+    after = slots.generations([ONE, A])
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
+@pytest.mark.parametrize("written", [(ONE, OTHER), (OTHER, ONE), (ONE, A, OTHER)])
+def test_a_tag_that_shares_its_slot_with_one_that_is_evicted_is_not_spared(
+    written: tuple[bytes, ...],
+) -> None:
+    slots = new_slots()
+    write(slots, *written, spare=[ONE])
+    assert slots.generations([ONE]) != (ORIGIN,)
+    assert slots.held([ONE], NOW) is Held.SETTLING
+
+
+def test_a_tag_that_shares_its_slot_with_one_that_came_later_is_not_spared() -> None:
+    slots = new_slots()
+    write(slots, ONE, spare=[ONE], more=OTHER)
+    assert slots.generations([ONE]) != (ORIGIN,)
+    assert slots.held([ONE], NOW) is Held.SETTLING
+
+
+def test_a_slot_is_spared_when_all_of_its_tags_are() -> None:
+    slots = new_slots()
+    write(slots, ONE, OTHER, spare=[OTHER, ONE])
+    assert slots.generations([ONE]) == (ORIGIN,)
+    assert slots.held([ONE], NOW) is Held.FREE
+
+
+def test_a_tag_that_is_not_of_the_call_spares_none_that_shares_its_slot() -> None:
+    slots = new_slots()
+    write(slots, ONE, spare=[OTHER])
+    assert slots.generations([ONE]) != (ORIGIN,)
+
+
+def test_a_tag_is_not_spared_when_another_write_evicted_one_that_shares_its_slot() -> (
+    None
+):
+    slots = new_slots()
+    first = evict(slots, ONE)
+    write(slots, OTHER)
+    second = slots.evict([ONE], 1.0, NOW, nullcontext(), since=first, spare=[ONE])
+    assert slots.generations([ONE]) != (ORIGIN,)
+    assert not second.marks[0].was_alone
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@given(st.data())
+def test_whatever_share_a_slot_only_a_slot_that_is_spared_whole_is_spared(
+    count: int, data: st.DataObject
+) -> None:
+    slots = new_slots(count)
+    some = st.lists(st.sampled_from(tags(8, "few")), unique=True, max_size=6)
+    written, more, spare = data.draw(some), data.draw(some), data.draw(some)
+    ended = [*written, *(each for each in more if each not in written)]
+    first = evict(slots, *written)
+    slots.evict(ended, 1.0, NOW, nullcontext(), since=first, spare=spare)
+    for each in ended:
+        sharing = [o for o in ended if slots._at(o) == slots._at(each)]
+        began = any(other in written for other in sharing)
+        is_spared = began and set(sharing) <= set(spare)
+        assert (slots.generations([each]) == (ORIGIN,)) is is_spared
+        assert (slots.held([each], NOW) is Held.FREE) is is_spared
+
+
+def test_marks_of_a_table_that_was_lost_are_no_evidence_in_the_next() -> None:
+    lost, slots = new_slots(origin=1), new_slots(origin=2)
+    write(lost, A, B)
+    first = evict(lost, A, B)
+    before = slots.generations([A, B])
+    second = slots.evict([A, B], 1.0, NOW, nullcontext(), since=first, spare=[A])
+    assert [mark.was_alone for mark in second.marks] == [False, False]
+    assert not set(slots.generations([A, B])) & {
+        *before,
+        *(mark.generation for mark in first.marks),
+        *(mark.replaced for mark in first.marks),
+    }
+    assert slots.held([A], NOW) is not Held.FREE
+
+
+def test_a_slot_whose_generation_was_wiped_is_not_spared() -> None:
+    memory = memoryview(bytearray(SLOT))
+    slots = Slots(memory, origin_generation=ORIGIN, random=os.urandom)
+    before = write(slots, A).marks[0].generation
+    first = evict(slots, A)
+    memory[:] = bytes(SLOT)
+    second = slots.evict([A], 1.0, NOW, nullcontext(), since=first, spare=[A])
+    assert not second.marks[0].was_alone
+    assert slots.generations([A]) not in [(before,), (ORIGIN,)]
 
 
 # --- words and their order -----------------------------------------------------------

@@ -87,11 +87,14 @@ class DynamoDB:
 
 @contextmanager
 def running_dynamodb(
-    program: str = "tests.support.moto_server",
+    program: str = "tests.support.moto_server", python: str = sys.executable
 ) -> Iterator[DynamoDB]:
-    """Run a server for as long as the context lasts. program: a module of the tests."""
+    """Run a server for as long as the context lasts.
+
+    program: a module of the tests. python: of the environment that it runs in.
+    """
     with subprocess.Popen(
-        [sys.executable, "-m", program],
+        [python, "-m", program],
         cwd=_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -5,7 +5,7 @@ import functools
 import os
 import struct
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from botocache._coherence import Eviction, Loaded
@@ -36,8 +36,14 @@ def fill(root: Path, key: bytes, entry: bytes) -> None:
     _store(root).fill(key, entry, 60.0)
 
 
-def evict(root: Path, tags: Sequence[bytes], hold_off: float = 0.0) -> Eviction:
-    return _store(root).evict(tags, hold_off)
+def evict(
+    root: Path,
+    tags: Sequence[bytes],
+    hold_off: float = 0.0,
+    since: Eviction | None = None,
+    spare: Collection[bytes] = (),
+) -> Eviction:
+    return _store(root).evict(tags, hold_off, since=since, spare=spare)
 
 
 def close(root: Path) -> None:

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 
 from botocache._coherence import (
     LONGEST_HOLD_OFF,
-    Loaded,
+    Held,
     Mark,
     TagState,
     is_held,
     may_fill,
     may_serve,
     next_held_until,
+    next_is_settling,
+    next_state,
 )
 
 NOW = 1000.0
@@ -138,6 +140,193 @@ def test_an_eviction_never_ends_the_hold_off_of_an_unknown_writer(
     )
 
 
+# --- whether a tag is settling -----------------------------------------------------
+
+WRITING, SETTLING = False, True
+
+# What the first eviction found; what is there at the second; whether no write can be
+# under way after it.
+ENDS = {
+    "a tag that was never written": ((0.0, WRITING), (OURS, NOW + 5.0, WRITING), True),
+    "after one whose window is over": (
+        (NOW - 1.0, WRITING),
+        (OURS, NOW + 5.0, WRITING),
+        True,
+    ),
+    "after one whose window ends now": ((NOW, WRITING), (OURS, NOW, WRITING), True),
+    "within the settling of another": (
+        (NOW + 0.5, SETTLING),
+        (OURS, NOW + 5.0, WRITING),
+        True,
+    ),
+    "within another that may be under way": (
+        (NOW + 0.5, WRITING),
+        (OURS, NOW + 5.0, WRITING),
+        False,
+    ),
+    "within another, its own window over": (
+        (NOW + 0.5, WRITING),
+        (OURS, NOW - 1.0, WRITING),
+        False,
+    ),
+    "around another that may be under way": (
+        (0.0, WRITING),
+        (OTHERS, NOW + 0.5, WRITING),
+        False,
+    ),
+    "around another that ended": ((0.0, WRITING), (OTHERS, NOW + 0.5, SETTLING), True),
+    "around another whose window is over": (
+        (0.0, WRITING),
+        (OTHERS, NOW - 1.0, WRITING),
+        True,
+    ),
+    "around another, and within a third whose window that one took over": (
+        (NOW + 9.0, WRITING),
+        (OTHERS, NOW + 9.0, WRITING),
+        False,
+    ),
+    "the generation was lost": ((NOW + 4.0, WRITING), (0, 0.0, WRITING), True),
+    "damage before our first": ((DAMAGE, WRITING), (OURS, NOW + 5.0, WRITING), True),
+    "damage since our first": ((0.0, WRITING), (OTHERS, DAMAGE, WRITING), True),
+}
+
+
+@pytest.mark.parametrize(("before", "found", "expected"), ENDS.values(), ids=list(ENDS))
+def test_a_tag_is_settling_when_all_who_wrote_it_have_ended_or_had_their_time(
+    before: tuple[float, bool], found: tuple[int, float, bool], expected: bool
+) -> None:
+    since = Mark(OURS, *before)
+    assert next_is_settling(TagState(*found), NOW, since) is expected
+
+
+@pytest.mark.parametrize("is_settling", [WRITING, SETTLING])
+@pytest.mark.parametrize("held_until", [0.0, NOW - 1.0, NOW + 1.0, DAMAGE])
+def test_a_tag_is_not_settling_when_a_write_begins_or_was_not_answered(
+    held_until: float, is_settling: bool
+) -> None:
+    found = TagState(OTHERS, held_until, is_settling)
+    assert next_is_settling(found, NOW, None) is False
+
+
+# --- what an eviction leaves -------------------------------------------------------
+
+FRESH, BEFORE = 33, 44
+_ALONE = TagState(OURS, NOW + 5.0)
+
+# What is there; the mark of the first eviction; whether the tag is to be spared.
+STATES: dict[str, tuple[TagState, Mark | None, bool, tuple[int, float, bool]]] = {
+    "the first eviction": (TagState(BEFORE, 0.0), None, False, (FRESH, 6.0, WRITING)),
+    "the first one, of what settles": (
+        TagState(BEFORE, NOW + 0.5, SETTLING),
+        None,
+        False,
+        (FRESH, 6.0, WRITING),
+    ),
+    "the second eviction": (
+        _ALONE,
+        Mark(OURS, 0.0, WRITING, BEFORE),
+        False,
+        (FRESH, 6.0, SETTLING),
+    ),
+    "spared": (_ALONE, Mark(OURS, 0.0, WRITING, BEFORE), True, (BEFORE, -NOW, WRITING)),
+    "spared, within the settling of another": (
+        _ALONE,
+        Mark(OURS, NOW + 0.5, SETTLING, BEFORE),
+        True,
+        (BEFORE, 0.5, SETTLING),
+    ),
+    "spared, within another write": (
+        _ALONE,
+        Mark(OURS, NOW + 9.0, WRITING, BEFORE),
+        True,
+        (BEFORE, 9.0, WRITING),
+    ),
+    "not spared: another came": (
+        TagState(OTHERS, NOW + 4.0),
+        Mark(OURS, 0.0, WRITING, BEFORE),
+        True,
+        (FRESH, 6.0, WRITING),
+    ),
+    "not spared: another came and went": (
+        TagState(OTHERS, NOW + 0.5, SETTLING),
+        Mark(OURS, 0.0, WRITING, BEFORE),
+        True,
+        (FRESH, 6.0, SETTLING),
+    ),
+    "not spared: the generation was lost": (
+        TagState(0, 0.0),
+        Mark(OURS, 0.0, WRITING, BEFORE),
+        True,
+        (FRESH, 6.0, SETTLING),
+    ),
+    "not spared: no first eviction": (_ALONE, None, True, (FRESH, 6.0, WRITING)),
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "since", "is_spared", "expected"), STATES.values(), ids=list(STATES)
+)
+def test_an_eviction_leaves_a_new_generation_or_spares_what_its_write_found(
+    found: TagState,
+    since: Mark | None,
+    is_spared: bool,
+    expected: tuple[int, float, bool],
+) -> None:
+    generation, held_for, is_settling = expected
+    state = next_state(found, FRESH, NOW, 6.0, since, is_spared=is_spared)
+    assert state == (generation, NOW + held_for, is_settling)
+
+
+_flags = st.booleans()
+_states = st.builds(TagState, _generations, _moments, _flags)
+_full_marks = st.builds(Mark, _generations, _moments, _flags, st.just(BEFORE))
+
+
+@given(_states, _clocks, _hold_offs, st.none() | _full_marks, _flags)
+def test_a_generation_is_fresh_unless_a_write_that_was_alone_spares_the_tag(
+    found: TagState, now: float, hold_off: float, since: Mark | None, is_spared: bool
+) -> None:
+    state = next_state(found, FRESH, now, hold_off, since, is_spared=is_spared)
+    was_alone = since is not None and since.generation == found.generation
+    if is_spared and was_alone:
+        assert since is not None
+        assert state == (since.replaced, since.held_until, since.is_settling)
+    else:
+        assert state.generation == FRESH
+        assert state == next_state(found, FRESH, now, hold_off, since, is_spared=False)
+
+
+_holds = st.tuples(st.floats(-10.0, 10.0), _flags)
+"""For how long from now, and whether it is settling."""
+
+
+@given(_clocks, _holds, st.tuples(_generations, _holds), _hold_offs, _flags)
+def test_a_tag_never_settles_while_another_writer_may_be_under_way(
+    now: float,
+    before: tuple[float, bool],
+    there: tuple[int, tuple[float, bool]],
+    hold_off: float,
+    is_spared: bool,
+) -> None:
+    since = Mark(OURS, now + before[0], before[1], BEFORE)
+    generation, (held_for, is_settling) = there
+    found = TagState(generation, now + held_for, is_settling)
+    state = next_state(found, FRESH, now, hold_off, since, is_spared=is_spared)
+    # If nobody came since the first eviction, what is there is our own.
+    anothers: TagState | Mark = since if generation == OURS else found
+    if is_held(anothers.held_until, now) and not anothers.is_settling:
+        assert not state.is_settling
+        assert state.held_until >= anothers.held_until
+
+
+@given(_clocks, _states, _hold_offs, _flags)
+def test_a_write_that_begins_never_settles_and_spares_nothing(
+    now: float, found: TagState, hold_off: float, is_spared: bool
+) -> None:
+    state = next_state(found, FRESH, now, hold_off, None, is_spared=is_spared)
+    assert (state.generation, state.is_settling) == (FRESH, False)
+
+
 # --- what is held, served, filled --------------------------------------------------
 
 
@@ -187,10 +376,18 @@ def test_an_entry_is_served_while_its_snapshot_is_current_and_it_has_not_expired
     assert may_serve(snapshot, current, expires_at, NOW) is expected
 
 
-@pytest.mark.parametrize("entry", [None, b"an old one"])
-@pytest.mark.parametrize("held", [True, False])
-def test_an_answer_may_be_filled_unless_a_tag_is_held(
-    entry: bytes | None,
-    held: bool,
+@pytest.mark.parametrize(
+    ("held", "is_consistent", "expected"),
+    [
+        (Held.FREE, False, True),
+        (Held.FREE, True, True),
+        (Held.SETTLING, False, False),
+        (Held.SETTLING, True, True),
+        (Held.WRITING, False, False),
+        (Held.WRITING, True, False),
+    ],
+)
+def test_an_answer_may_be_filled_unless_a_tag_is_held_or_it_is_newer_than_the_write(
+    held: Held, is_consistent: bool, expected: bool
 ) -> None:
-    assert may_fill(Loaded(entry, (1, 2), held)) is not held
+    assert may_fill(held, is_consistent=is_consistent) is expected

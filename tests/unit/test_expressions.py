@@ -484,8 +484,8 @@ def test_another_question_stays_different(a: dict[str, Any], b: dict[str, Any]) 
         _query("pk = :unknown", values={":a": P}),
         _query("#unknown = :a", {"#a": "a"}, {":a": P}),
         _query("pk = 'literal'", values={":a": P}),
-        _query("pk = :a", values={":a": P}, FilterExpression="a - b"),
-        _project("a-b"),
+        _query("pk = :a", values={":a": P}, FilterExpression="a / b"),
+        _project("a*b"),
         _project("_a"),
     ],
 )

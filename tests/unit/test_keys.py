@@ -179,6 +179,7 @@ def test_any_text_has_a_canonical_spelling(text: str) -> None:
         ({"N": "no number"}, ("N", "no number")),
         ({"B": ""}, ("B", b"")),
         ({"B": "YWI="}, ("B", b"ab")),
+        ({"B": b"ab"}, ("B", b"ab")),  # as botocore has parsed it
         ({"B": "no base64!"}, ("B", "no base64!")),
     ],
 )
@@ -195,7 +196,9 @@ def test_a_key_attribute_has_a_type_and_a_canonical_value(
         {"S": "a", "N": "1"},
         {"S": 1},
         {"N": 1},
-        {"B": b"ab"},
+        {"B": 5},
+        {"S": b"ab"},
+        {"N": b"1"},
         {"S": None},
         {"s": "a"},
         {"BOOL": True},

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import botocore.session
@@ -13,26 +14,27 @@ from hypothesis import strategies as st
 from botocache._keys import (
     EVERYTHING,
     Tag,
+    blind_tag,
     item_tag,
     partition_tag,
     table_tag,
     writes_tag,
 )
-from botocache._plan import (
-    OPERATIONS,
+from botocache._plan import OPERATIONS, may_write, plan
+from botocache._plan_writes import item_tags
+from botocache._planned import (
+    BatchRead,
     Body,
     Bypass,
     Describe,
     KeyAttributes,
     KeysOf,
+    Kind,
     Plan,
     Read,
     Write,
     described_keys,
-    item_tags,
     last_key_attributes,
-    may_write,
-    plan,
 )
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
@@ -72,7 +74,7 @@ def read(operation: str, keys_of: KeysOf = NOTHING, **body: Any) -> Read:
 def tags_of_item(table: str, **key: Mapping[str, Any]) -> set[Tag]:
     """Return what a write to the item must evict, by the table of the design."""
     partitions = {partition_tag(table, name, value) for name, value in key.items()}
-    return {writes_tag(table), item_tag(table, key), *partitions}
+    return {writes_tag(table), blind_tag(table), item_tag(table, key), *partitions}
 
 
 # --- the operations, one by one ----------------------------------------------------
@@ -107,7 +109,7 @@ _SCHEMA = {
 }
 
 ROWS = {
-    # Data is read; only these two answers are kept.
+    # Data is read, and answers are kept.
     "GetItem": Row(Read, {**_NAMED, "Key": KEY}),
     "Query": Row(
         Read,
@@ -117,8 +119,9 @@ ROWS = {
             "ExpressionAttributeValues": {":a": A},
         },
     ),
-    "BatchGetItem": _passes(RequestItems={"t": {"Keys": [KEY]}}),
-    "Scan": _passes(**_NAMED),
+    "BatchGetItem": Row(BatchRead, {"RequestItems": {"t": {"Keys": [KEY]}}}),
+    "Scan": Row(Read, dict(_NAMED)),
+    # Data is read past the cache.
     "SearchVectors": _passes(**_NAMED, IndexName="index", SearchVector=[ONE], TopK=1),
     "TransactGetItems": _passes(
         TransactItems=[{"Get": {"TableName": "t", "Key": KEY}}]
@@ -448,6 +451,13 @@ def test_a_table_named_by_its_arn_is_the_same_table(operation: str) -> None:
         case Read(), Read():
             assert (other.table, other.tags) == (one.table, one.tags)
             assert other.table_parameter == ARN
+        case BatchRead(), BatchRead():
+            assert [read.tags for read in other.reads[ARN]] == [
+                read.tags for read in one.reads["t"]
+            ]
+        case Write(), Write():
+            assert replace(other, item=None) == replace(one, item=None)
+            assert (other.item and other.item.tags) == (one.item and one.item.tags)
         case _:
             assert other == one
 
@@ -712,10 +722,17 @@ def test_a_query_of_a_table_depends_on_the_partition_that_it_reads(
     assert (made.names_all, made.is_on_index) == (False, False)
 
 
-def test_a_query_of_one_item_is_evicted_by_a_write_to_it_and_not_by_any_other() -> None:
-    tags = set(_query("pk = :a AND sk = :1").tags)
+@pytest.mark.parametrize("condition", ["pk = :a AND sk = :1", "sk = :1 AND (pk = :a)"])
+def test_a_query_of_a_table_by_both_key_attributes_depends_on_one_item(
+    condition: str,
+) -> None:
+    made = _query(condition)
+    assert made.tags == (EVERYTHING, table_tag("t"), item_tag("t", KEY))
+    assert made.named == {"pk", "sk"}
+    tags = set(made.tags)
     assert not tags.isdisjoint(tags_of_item("t", **KEY))
-    assert tags.isdisjoint(tags_of_item("t", pk=B, sk={"N": "2"}))
+    assert tags.isdisjoint(tags_of_item("t", pk=A, sk={"N": "2"}))
+    assert tags.isdisjoint(tags_of_item("t", pk=B, sk=ONE))
 
 
 @pytest.mark.parametrize(
@@ -808,6 +825,248 @@ def test_a_query_by_what_no_key_attribute_can_be_passes(value: dict[str, Any]) -
     assert made == Bypass()
 
 
+# --- BatchGetItem ------------------------------------------------------------------
+
+
+def _keys(*numbers: Any) -> list[dict[str, Any]]:
+    return [{"pk": A, "sk": {"N": str(number)}} for number in numbers]
+
+
+def _batch(**items: Any) -> Plan:
+    return planned("BatchGetItem", RequestItems=items)
+
+
+def _reads(made: Plan, table: str = "t") -> tuple[Read, ...]:
+    assert isinstance(made, BatchRead)
+    return made.reads[table]
+
+
+PROJECTED = {"ProjectionExpression": "#a", "ExpressionAttributeNames": {"#a": "a"}}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"ConsistentRead": True},
+        {"ConsistentRead": False},
+        PROJECTED,
+        {"AttributesToGet": ["a", "b"]},
+    ],
+    ids=repr,
+)
+def test_each_key_of_a_batch_is_read_as_a_get_of_it(options: dict[str, Any]) -> None:
+    made = _batch(t={"Keys": _keys(1, 2), **options}, u={"Keys": [{"id": B}]})
+    assert _reads(made) == tuple(
+        read("GetItem", TableName="t", Key=key, **options) for key in _keys(1, 2)
+    )
+    assert _reads(made, "u") == (read("GetItem", TableName="u", Key={"id": B}),)
+
+
+@pytest.mark.parametrize("capacity", ["NONE", "TOTAL", "INDEXES"])
+def test_the_capacity_of_a_batch_is_asked_for_once_and_not_by_its_keys(
+    capacity: str,
+) -> None:
+    body = {"RequestItems": {"t": {"Keys": _keys(1)}}}
+    made = plan("BatchGetItem", {**body, "ReturnConsumedCapacity": capacity}, NOTHING)
+    assert isinstance(made, BatchRead)
+    assert made.capacity == capacity
+    assert [each.capacity for each in _reads(made)] == ["NONE"]
+
+
+def test_a_batch_may_have_a_hundred_keys() -> None:
+    most = _batch(t={"Keys": _keys(*range(60))}, u={"Keys": _keys(*range(40))})
+    assert (len(_reads(most)), len(_reads(most, "u"))) == (60, 40)
+
+
+REFUSED_BATCHES: dict[str, Any] = {
+    "no table": {},
+    "no key": {"t": {"Keys": []}},
+    "a table without keys beside one with": {
+        "t": {"Keys": []},
+        "u": {"Keys": _keys(1)},
+    },
+    "over a hundred": {"t": {"Keys": _keys(*range(101))}},
+    "over a hundred in all": {
+        "t": {"Keys": _keys(*range(60))},
+        "u": {"Keys": _keys(*range(41))},
+    },
+    "a key twice": {"t": {"Keys": _keys(1, 2, 1)}},
+    "a key twice, in another order": {
+        "t": {"Keys": [*_keys(1), dict(reversed(KEY.items()))]}
+    },
+    "a number twice": {"t": {"Keys": _keys("1", "1.0")}},
+    "a number twice, with an exponent": {"t": {"Keys": _keys("10", "1e1")}},
+    "a key twice, by the table's name and its ARN": {
+        "t": {"Keys": _keys(1)},
+        ARN: {"Keys": _keys(1)},
+    },
+    "a key twice, in binary": {"t": {"Keys": [{"pk": {"B": "AA=="}}] * 2}},
+    "keys of other attributes": {"t": {"Keys": [KEY, {"pk": A}]}},
+    "keys of quite other attributes": {"t": {"Keys": [{"pk": A}, {"id": A}]}},
+    "a key of none": {"t": {"Keys": [{}, KEY]}},
+    "a key that is none": {"t": {"Keys": [{"pk": {"BOOL": True}}]}},
+    "keys that are no keys": {"t": {"Keys": ["pk"]}},
+    "no keys at all": {"t": {}},
+    "keys that are no list": {"t": {"Keys": 5}},
+    "both kinds of projections": {
+        "t": {"Keys": _keys(1), **PROJECTED, "AttributesToGet": ["a"]}
+    },
+    "both kinds, in two tables": {
+        "t": {"Keys": _keys(1), **PROJECTED},
+        "u": {"Keys": _keys(1), "AttributesToGet": ["a"]},
+    },
+    "a part that is none": {"t": None},
+    "a part that is a list": {"t": _keys(1)},
+}
+
+
+@pytest.mark.parametrize("items", REFUSED_BATCHES.values(), ids=list(REFUSED_BATCHES))
+def test_a_batch_that_dynamodb_refuses_passes(items: Any) -> None:
+    assert planned("BatchGetItem", RequestItems=items) == Bypass()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"RequestItems": None},
+        {"RequestItems": []},
+        {"RequestItems": "t"},
+        {"ReturnConsumedCapacity": "ALL"},
+        {"ReturnConsumedCapacity": None},
+        {"TableName": "t"},
+        {"New": True},
+    ],
+    ids=repr,
+)
+def test_a_batch_of_which_not_all_is_understood_passes(more: dict[str, Any]) -> None:
+    body = {"RequestItems": {"t": {"Keys": _keys(1)}}}
+    assert isinstance(plan("BatchGetItem", body, NOTHING), BatchRead)
+    assert plan("BatchGetItem", {**body, **more}, NOTHING) == Bypass()
+
+
+def test_a_batch_without_anything_passes() -> None:
+    assert planned("BatchGetItem") == Bypass()
+
+
+def test_a_batch_of_keys_that_are_alike_is_none_of_equal_ones() -> None:
+    alike = [{"pk": {"S": "1"}}, {"pk": {"N": "1"}}, {"pk": {"B": "AQ=="}}]
+    assert len(_reads(_batch(t={"Keys": alike}))) == 3
+    assert len(_reads(_batch(t={"Keys": _keys(1, 10, "0.1", -1)}))) == 4
+
+
+# --- Scan --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"IndexName": "index"},
+        {"Segment": 0, "TotalSegments": 2},
+        {"Limit": 5, "ExclusiveStartKey": KEY},
+        {"FilterExpression": "pk = :a", "ExpressionAttributeValues": {":a": A}},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("keys_of", [NOTHING, KNOWN])
+def test_a_scan_depends_on_every_write_to_its_table(
+    keys_of: KeysOf, more: dict[str, Any]
+) -> None:
+    made = read("Scan", keys_of, TableName="t", **more)
+    assert made.tags == (EVERYTHING, table_tag("t"), writes_tag("t"))
+    assert (made.kind, made.named, made.by_images) == (Kind.SCAN, frozenset(), ())
+    for name, value in more.items():
+        rest = {key: kept for key, kept in more.items() if key != name}
+        other = read("Scan", keys_of, TableName="t", **rest)
+        assert made.question != other.question, f"{name}={value} tells them apart"
+
+
+# --- index queries by images -------------------------------------------------------
+
+AGE = partition_tag("t", "age", ONE)
+BLIND = blind_tag("t")
+
+
+@pytest.mark.parametrize(
+    ("condition", "keys_of", "by_images"),
+    [
+        # An attribute that is tied to one value: all items here have it.
+        ("age = :1", NOTHING, (BLIND, AGE)),
+        ("age = :1", KNOWN, (BLIND, AGE)),
+        ("age = :1 AND name > :a", KNOWN, (BLIND, AGE)),
+        ("name = :a AND age = :1", KNOWN, (BLIND, AGE)),  # either will do
+        ("pk = :a", NOTHING, (BLIND, PK)),
+        # One of the table's own key attributes: a write says it anyway.
+        ("pk = :a", KNOWN, ()),
+        ("age = :1 AND pk = :a", KNOWN, ()),
+        # None, or not for certain.
+        ("age > :1", KNOWN, ()),
+        ("age = :1 OR age = :1", KNOWN, ()),
+        ("age = :unknown", KNOWN, ()),
+    ],
+)
+def test_an_index_query_can_rest_on_what_writes_say_of_their_images(
+    condition: str, keys_of: KeysOf, by_images: tuple[Tag, ...]
+) -> None:
+    made = _query(condition, keys_of, index="index")
+    assert made.by_images == by_images
+    assert made.kind is Kind.INDEX_QUERY
+    narrow = WRITES_TAG if by_images else made.tags[-1]
+    assert made.tags == (EVERYTHING, table_tag("t"), narrow)
+
+
+def test_a_query_of_a_table_rests_on_no_images() -> None:
+    made = _query("pk = :a")
+    assert made.by_images == ()
+    assert made.depends_on("coherent", True) == made.tags
+
+
+def test_what_an_index_query_depends_on_is_said_by_its_policy_and_the_writes() -> None:
+    made = _query("age = :1", index="index")
+    everything = (EVERYTHING, table_tag("t"))
+    assert made.depends_on("coherent", False) == (*everything, WRITES_TAG)
+    assert made.depends_on("coherent", True) == (*everything, BLIND, AGE)
+    assert made.depends_on("ttl", False) == everything
+    assert made.depends_on("ttl", True) == everything
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "UpdateItem", "DeleteItem"])
+@pytest.mark.parametrize("keys_of", [NOTHING, KNOWN])
+def test_every_write_of_an_item_evicts_what_rests_on_images(
+    operation: str, keys_of: KeysOf
+) -> None:
+    query = _query("age = :1", keys_of, index="index")
+    made = write(operation, keys_of, **ROWS[operation].body)
+    depends_on = query.depends_on("coherent", True)
+    assert not {*made.tags}.isdisjoint(depends_on)
+
+
+@pytest.mark.parametrize(
+    ("operation", "keys_of", "item"),
+    [
+        ("PutItem", KNOWN, item_tag("t", KEY)),
+        ("PutItem", NOTHING, None),
+        ("UpdateItem", KNOWN, item_tag("t", KEY)),
+        ("UpdateItem", NOTHING, item_tag("t", KEY)),
+        ("UpdateItem", knowing(t="id"), item_tag("t", KEY)),
+        ("DeleteItem", KNOWN, item_tag("t", KEY)),
+        ("BatchWriteItem", KNOWN, None),
+        ("TransactWriteItems", KNOWN, None),
+        ("ExecuteStatement", KNOWN, None),
+    ],
+)
+def test_a_write_of_one_item_says_which_get_it_answers(
+    operation: str, keys_of: KeysOf, item: Tag | None
+) -> None:
+    made = write(operation, keys_of, **ROWS[operation].body)
+    if item is None:
+        assert made.item is None
+    else:
+        assert made.item == read("GetItem", TableName="t", Key=KEY)
+        assert made.item.tags[-1] == item
+
+
 # --- what distinguishes two reads --------------------------------------------------
 
 
@@ -854,13 +1113,40 @@ def test_consistency_makes_no_other_question_but_is_told() -> None:
         {"ExpressionAttributeNames": {}},
         {"New": None},
         {"TableName": ARN},
-        {"Key": {"pk": A, "sk": {"N": "1.0"}}},
+        {"Key": {"pk": A, "sk": {"N": "2"}}},
+        {"Key": {"pk": A, "sk": {"S": "1"}}},
+        {"Key": {"pk": A, "SK": ONE}},
         {"Key": {"pk": A}},
     ],
 )
 def test_every_other_parameter_makes_another_question(more: dict[str, Any]) -> None:
     body = {"TableName": "t", "Key": KEY, **more}
     assert read("GetItem", **body).question != _get().question
+
+
+@pytest.mark.parametrize("number", ["1.0", "01", "1e0", "+1", "0.1E1"])
+def test_another_spelling_of_a_key_makes_no_other_question(number: str) -> None:
+    key = {"sk": {"N": number}, "pk": A}
+    assert read("GetItem", TableName="t", Key=key).question == _get().question
+
+
+@pytest.mark.parametrize("index", ["", "index"])
+def test_forwards_is_the_direction_of_a_query_that_says_none(index: str) -> None:
+    directions: list[dict[str, Any]] = [
+        {},
+        {"ScanIndexForward": True},
+        {"ScanIndexForward": False},
+    ]
+    questions = [
+        _query("pk = :a", index=index, **direction).question for direction in directions
+    ]
+    assert questions[0] == questions[1] != questions[2]
+
+
+@pytest.mark.parametrize("value", [1, "true", None])
+def test_a_direction_that_is_none_makes_another_question(value: Any) -> None:
+    made = _query("pk = :a", ScanIndexForward=value)
+    assert made.question != _query("pk = :a").question
 
 
 def test_the_order_of_parameters_makes_no_other_question() -> None:
@@ -1071,7 +1357,7 @@ _known = st.sampled_from([NOTHING, KNOWN, knowing(t="pk"), knowing(t="")])
 @given(_operations | st.text(max_size=3), _json, _known)
 def test_any_request_has_a_plan(operation: str, body: Any, keys_of: KeysOf) -> None:
     made = plan(operation, body, keys_of)
-    assert isinstance(made, (Read, Write, Describe, Bypass))
+    assert isinstance(made, (Read, BatchRead, Write, Describe, Bypass))
     if isinstance(made, Write):
         assert may_write(operation)
         assert made.tags

@@ -15,9 +15,9 @@ NAMES = {
     "Cache": "botocache._cache",
     "ConfigError": "botocache._errors",
     "Stats": "botocache._stats",
-    "bypass": "botocache._cache",
+    "bypass": "botocache._modes",
     "install": "botocache._install",
-    "refresh": "botocache._cache",
+    "refresh": "botocache._modes",
     "uninstall": "botocache._install",
 }
 

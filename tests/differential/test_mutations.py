@@ -1,0 +1,168 @@
+"""Programs find a cache out that has a fault: one line of the real one changed."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botocache import _expressions, _images, _plan, _plan_reads, _plan_writes, _reads
+from botocache._coherence import Loaded
+from botocache._keys import Tag, item_tag, writes_tag
+from botocache._reads import Reads
+from botocache._tickets import Hit
+from tests.differential.machine import run_programs
+from tests.differential.pairs import DifferenceError
+from tests.differential.runs import Run, pair_for, running
+
+PROGRAMS = 60
+"""Within which it must be found out."""
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def _replace(owner: Any, name: str, by: Any) -> Patch:
+    return lambda patch: patch.setattr(owner, name, by)
+
+
+def _pass(*operations: str) -> Patch:
+    def apply(patch: pytest.MonkeyPatch) -> None:
+        for operation in operations:
+            patch.setitem(_plan.OPERATIONS, operation, _plan._PASSES)
+
+    return apply
+
+
+# --- what a write evicts -------------------------------------------------------------
+
+_item_tags = _plan_writes.item_tags
+
+
+def _item_alone(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
+    yield item_tag(table, key)
+
+
+def _all_but_the_items(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
+    yield from (tag for tag in _item_tags(table, key) if tag != item_tag(table, key))
+
+
+def _one_partition(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
+    first = min(key)
+    one = set(_item_tags(table, {first: key[first]}))
+    fixed = {item_tag(table, key), writes_tag(table)}
+    yield from (tag for tag in _item_tags(table, key) if tag in one | fixed)
+
+
+def _no_index_queries(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
+    yield from (tag for tag in _item_tags(table, key) if tag != writes_tag(table))
+
+
+# --- what is asked -------------------------------------------------------------------
+
+_canonical_expressions = _expressions.canonical_expressions
+
+
+def _without(*parameters: str) -> Patch:
+    """Return the fault that questions are equal that differ in these parameters."""
+
+    def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
+        question = _canonical_expressions(body)
+        return {name: v for name, v in question.items() if name not in parameters}
+
+    return _replace(_plan_reads, "canonical_expressions", canonical)
+
+
+# --- what is answered ----------------------------------------------------------------
+
+_hit = Reads._hit
+
+
+def _shared_answers(patch: pytest.MonkeyPatch) -> None:
+    """Give every caller the same object."""
+    answers: dict[tuple[Any, ...], Any] = {}
+
+    def hit(reads: Reads, key: bytes, loaded: Loaded, now: float) -> Hit | None:
+        fresh = _hit(reads, key, loaded, now)
+        if fresh is None:
+            return None
+        same = answers.setdefault((key, *loaded.snapshot), fresh.answer)
+        return fresh._replace(answer=same)
+
+    patch.setattr(Reads, "_hit", hit)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """What is changed, by which patch, and the first of the programs that are tried.
+
+    Those before it do not show it, and take their time.
+    """
+
+    name: str
+    patch: Patch
+    first: int = 0
+
+    def __str__(self) -> str:
+        return self.name
+
+
+MUTATIONS = [
+    Mutation(
+        "evicting the item only",
+        _replace(_plan_writes, "item_tags", _item_alone),
+        first=5,
+    ),
+    Mutation(
+        "evicting all but the item",
+        _replace(_plan_writes, "item_tags", _all_but_the_items),
+    ),
+    Mutation(
+        "evicting one partition",
+        _replace(_plan_writes, "item_tags", _one_partition),
+        first=36,
+    ),
+    Mutation(
+        "evicting no index queries",
+        _replace(_plan_writes, "item_tags", _no_index_queries),
+        first=19,
+    ),
+    Mutation(
+        "entries served whatever happened",
+        _replace(_reads, "may_serve", lambda *_: True),
+    ),
+    Mutation("batch writes pass", _pass("BatchWriteItem")),
+    Mutation("transactions pass", _pass("TransactWriteItems"), first=7),
+    Mutation(
+        "PartiQL passes", _pass("ExecuteStatement", "BatchExecuteStatement"), first=2
+    ),
+    Mutation("tables come and go unseen", _pass("CreateTable", "DeleteTable")),
+    Mutation("both directions are one", _without("ScanIndexForward"), first=2),
+    Mutation(
+        "all projections are one", _without("ProjectionExpression", "AttributesToGet")
+    ),
+    Mutation("all pages are one", _without("ExclusiveStartKey")),
+    Mutation("an answer is shared", _shared_answers),
+    Mutation("a batch loses its hits", _replace(_reads, "merge", lambda *_: None)),
+    Mutation(
+        "a projection is the whole item",
+        _replace(_reads, "project", lambda item, _: dict(item)),
+    ),
+    Mutation(
+        "every write is taken for a delete",
+        _replace(_images, "answer_after", lambda *_: {}),
+    ),
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
+def test_a_cache_with_a_fault_is_found_out(
+    mutation: Mutation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run("ministack", "memory", "defaults")
+    programs = range(mutation.first, mutation.first + PROGRAMS)
+    with running(run.server) as server, pair_for(run, server, tmp_path) as pair:
+        mutation.patch(monkeypatch)
+        with pytest.raises(DifferenceError):
+            run_programs(pair, programs, shrinks=False)
+    print(f"{mutation}: found out after {pair.calls} calls")

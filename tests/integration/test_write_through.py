@@ -1,0 +1,305 @@
+"""What a write says exactly is in the cache when it ends, and only then."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+import botocache
+from tests.integration.app import (
+    NEGATIVE_TTL,
+    World,
+    delete,
+    get,
+    one_store,
+    put,
+    query,
+    set_n,
+    wire,
+)
+
+Write = Callable[[Any, str], Any]
+
+SET_N = {
+    "UpdateExpression": "SET n = :n",
+    "ExpressionAttributeValues": {":n": {"N": "2"}},
+}
+
+
+def _learn_keys(client: Any, table: str) -> None:
+    """Have the cache learn the table's key attributes."""
+    get(client, table, pk="another")
+
+
+def _update(client: Any, table: str, **more: Any) -> Any:
+    return client.update_item(TableName=table, Key=wire({"pk": "a"}), **SET_N, **more)
+
+
+FILLING: dict[str, tuple[Write, dict[str, Any] | None]] = {
+    "a put": (
+        lambda client, table: put(client, table, pk="a", n=2),
+        {"pk": "a", "n": 2},
+    ),
+    "an update that returns all": (
+        lambda client, table: _update(client, table, ReturnValues="ALL_NEW"),
+        {"pk": "a", "n": 2, "kept": True},
+    ),
+    "a delete": (lambda client, table: delete(client, table, pk="a"), None),
+}
+
+filling = pytest.mark.parametrize(
+    ("write", "left"), FILLING.values(), ids=FILLING.keys()
+)
+
+
+@filling
+def test_the_next_get_is_a_hit_with_what_the_write_left(
+    write: Write, left: Any, world: World, client: Any, table: str
+) -> None:
+    _learn_keys(client, table)
+    put(world.outside, table, pk="a", n=1, kept=True)
+    get(client, table, pk="a")
+    write(client, table)
+    with world.counting() as reached:
+        assert get(client, table, pk="a") == left
+        assert client.batch_get_item(
+            RequestItems={table: {"Keys": [wire({"pk": "a"})]}}
+        )["Responses"][table] == ([] if left is None else [wire(left)])
+    assert reached == {}
+
+
+@filling
+def test_it_equals_what_dynamodb_returns(
+    write: Write, left: Any, world: World, client: Any, table: str
+) -> None:
+    _learn_keys(client, table)
+    put(world.outside, table, pk="a", n=1, kept=True)
+    write(client, table)
+    assert get(client, table, pk="a") == get(world.outside, table, pk="a") == left
+
+
+def test_every_type_comes_back_as_dynamodb_has_it(
+    world: World, client: Any, table: str
+) -> None:
+    _learn_keys(client, table)
+    item = {
+        "pk": {"S": "a"},
+        "n": {"N": "-12.5"},
+        "b": {"B": b"\x00\xff"},
+        "t": {"BOOL": False},
+        "z": {"NULL": True},
+        "l": {"L": [{"N": "0"}, {"L": []}, {"M": {"b": {"B": b""}}}]},
+        "m": {"M": {"deep": {"M": {"S": {"S": ""}}}}},
+        "ss": {"SS": ["one"]},
+        "ns": {"NS": ["1"]},
+        "bs": {"BS": [b"\x01"]},
+    }
+    client.put_item(TableName=table, Item=item)
+    with world.counting() as reached:
+        found = client.get_item(TableName=table, Key=wire({"pk": "a"}))["Item"]
+    assert reached == {}
+    assert found == item
+    outside = world.outside.get_item(TableName=table, Key=wire({"pk": "a"}))["Item"]
+    assert found == outside
+
+
+UNCERTAIN: dict[str, dict[str, Any]] = {
+    "a number in another spelling": {"N": "1.0"},
+    "a number with an exponent": {"N": "1e2"},
+    "a negative zero": {"N": "-0"},
+    "a set of several": {"SS": ["a", "b"]},
+    "one in a document": {"M": {"l": {"L": [{"N": "01"}]}}},
+}
+
+
+@pytest.mark.parametrize("value", UNCERTAIN.values(), ids=UNCERTAIN)
+@one_store
+def test_what_dynamodb_has_a_form_of_its_own_for_is_asked_for(
+    value: dict[str, Any], world: World, client: Any, table: str
+) -> None:
+    _learn_keys(client, table)
+    client.put_item(TableName=table, Item={"pk": {"S": "a"}, "v": value})
+    with world.counting() as reached:
+        client.get_item(TableName=table, Key=wire({"pk": "a"}))
+    assert reached == {"GetItem": 1}
+
+
+def test_a_put_into_a_table_that_nobody_knows_fills_nothing(
+    world: World, client: Any, table: str
+) -> None:
+    put(client, table, pk="a", n=1)
+    with world.counting() as reached:
+        assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+    assert reached == {"GetItem": 1}
+
+
+def _bypassing(client: Any, table: str) -> None:
+    with botocache.bypass():
+        put(client, table, pk="a", n=2)
+
+
+NOT_FILLING: dict[str, Write] = {
+    "an update that returns nothing": _update,
+    "an update that returns what it changed": lambda client, table: _update(
+        client, table, ReturnValues="UPDATED_NEW"
+    ),
+    "a batch": lambda client, table: client.batch_write_item(
+        RequestItems={table: [{"PutRequest": {"Item": wire({"pk": "a", "n": 2})}}]}
+    ),
+    "a put within bypass": _bypassing,
+}
+
+
+@pytest.mark.parametrize("write", NOT_FILLING.values(), ids=NOT_FILLING)
+@one_store
+def test_a_write_that_does_not_say_what_it_left_only_evicts(
+    write: Write, world: World, client: Any, table: str
+) -> None:
+    _learn_keys(client, table)
+    put(world.outside, table, pk="a", n=1)
+    get(client, table, pk="a")
+    write(client, table)
+    with world.counting() as reached:
+        assert get(client, table, pk="a") == {"pk": "a", "n": 2}
+    assert reached == {"GetItem": 1}
+
+
+@one_store
+def test_a_write_that_is_refused_fills_nothing(
+    world: World, client: Any, table: str
+) -> None:
+    _learn_keys(client, table)
+    put(world.outside, table, pk="a", n=1)
+    with pytest.raises(ClientError):
+        client.put_item(
+            TableName=table,
+            Item=wire({"pk": "a", "n": 2}),
+            ConditionExpression="attribute_not_exists(pk)",
+        )
+    assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+
+
+def test_a_write_by_another_between_its_evictions_keeps_it_out(
+    world: World, client: Any, table: str
+) -> None:
+    _learn_keys(client, table)
+    other = world.cached_client()
+
+    def meanwhile(**_: Any) -> None:
+        set_n(other, table, 3, pk="a")
+
+    client.meta.events.register("response-received.dynamodb.PutItem", meanwhile)
+    put(client, table, pk="a", n=2)  # as it was sent, but not as it is now
+    assert get(client, table, pk="a") == {"pk": "a", "n": 3}
+
+
+def test_a_write_of_the_whole_table_between_its_evictions_keeps_it_out(
+    world: World, client: Any, table: str
+) -> None:
+    _learn_keys(client, table)
+    other = world.cached_client()
+
+    def meanwhile(**_: Any) -> None:
+        other.execute_statement(
+            Statement=f'UPDATE "{table}" SET n = ? WHERE pk = ?',
+            Parameters=[{"N": "3"}, {"S": "a"}],
+        )
+
+    client.meta.events.register("response-received.dynamodb.PutItem", meanwhile)
+    put(client, table, pk="a", n=2)
+    assert get(client, table, pk="a") == {"pk": "a", "n": 3}
+
+
+def test_a_later_write_evicts_it(world: World, client: Any, table: str) -> None:
+    _learn_keys(client, table)
+    put(client, table, pk="a", n=1)
+    set_n(world.cached_client(), table, 2, pk="a")
+    assert get(client, table, pk="a") == {"pk": "a", "n": 2}
+
+
+def test_what_a_delete_left_lives_as_long_as_any_absence(
+    world: World, client: Any, table: str
+) -> None:
+    delete(client, table, pk="a")
+    put(world.outside, table, pk="a", n=1)
+    assert get(client, table, pk="a") is None
+    world.clock.advance(NEGATIVE_TTL)
+    assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"write_through": False},
+        {"tables": "*=off"},
+        {"tables": "*=60 operations:Query"},
+    ],
+    ids=str,
+)
+@one_store
+def test_it_can_be_switched_off(
+    settings: dict[str, Any], world: World, table: str
+) -> None:
+    client = world.cached_client(**settings)
+    _learn_keys(client, table)
+    put(client, table, pk="a", n=1)
+    with world.counting() as reached:
+        get(client, table, pk="a")
+    assert reached == {"GetItem": 1}
+
+
+# --- reads that follow a write -----------------------------------------------------
+
+
+def _sent(client: Any, operation: str) -> list[bool]:
+    """Return a list that fills with whether each request was strongly consistent."""
+    sent: list[bool] = []
+
+    def note(request: Any, **_: Any) -> None:
+        sent.append(json.loads(request.body).get("ConsistentRead", False))
+
+    client.meta.events.register(f"before-send.dynamodb.{operation}", note)
+    return sent
+
+
+@pytest.mark.parametrize("operation", ["GetItem", "Query"])
+def test_a_read_that_follows_a_write_is_consistent_and_kept_at_once(
+    operation: str, world: World, table: str
+) -> None:
+    client = world.cached_client(settle_reads="consistent", write_through=False)
+    set_n(client, table, 1, pk="a")
+    sent = _sent(client, operation)
+    for _ in range(3):
+        with world.counting() as reached:
+            if operation == "GetItem":
+                assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+            else:
+                assert query(client, table, pk="a") == [{"pk": "a", "n": 1}]
+    assert reached == {}
+    assert any(sent)
+
+
+def test_a_read_during_a_write_is_not_made_consistent(world: World, table: str) -> None:
+    client = world.cached_client(settle_reads="consistent", write_through=False)
+    other = world.cached_client(settle_reads="consistent", write_through=False)
+    sent = _sent(other, "GetItem")
+    client.meta.events.register(
+        "before-send.dynamodb.UpdateItem",
+        lambda **_: get(other, table, pk="a") and None,
+    )
+    set_n(client, table, 1, pk="a")
+    assert sent == [False]
+    assert get(other, table, pk="a") == {"pk": "a", "n": 1}
+
+
+def test_uncached_means_that_a_read_is_sent_as_it_is(world: World, table: str) -> None:
+    client = world.cached_client(settle_reads="uncached", write_through=False)
+    set_n(client, table, 1, pk="a")
+    sent = _sent(client, "GetItem")
+    for _ in range(2):
+        with world.counting() as reached:
+            assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+    assert reached == {"GetItem": 1}
+    assert not any(sent)
