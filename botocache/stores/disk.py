@@ -146,7 +146,7 @@ class DiskStore:
                 since=since,
                 spare=spare,
             )
-            if since is not None and table.intrusions() != intrusions:
+            if table.intrusions() != intrusions:
                 # It was not alone after all, and may have undone somebody's eviction.
                 eviction = table.slots.evict(
                     tags, hold_off, self.now(), table.exclusive(), watch=watch

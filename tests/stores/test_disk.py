@@ -678,6 +678,23 @@ def test_a_writer_that_was_stopped_was_not_alone_and_undoes_no_eviction(
     assert not second.marks[0].was_alone
 
 
+def test_a_writer_that_was_stopped_as_it_began_puts_nothing_back_at_its_end(
+    store: DiskStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(store)
+    before = generation_of(store, A)
+    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    with contextlib.closing(DiskStore(root, clock=store.now)) as other:
+
+        def write() -> None:
+            other.evict([A], 1.0, since=other.evict([A], 5.0))
+
+        monkeypatch.setattr(store._table().slots, "_barrier", Stopped(write))
+        first = store.evict([A], 5.0)
+        store.evict([A], 1.0, since=first, spare=[A])
+        assert generation_of(other, A) != before
+
+
 def test_a_writer_that_went_on_without_the_lock_spares_nothing(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
