@@ -11,12 +11,14 @@ from botocache._forks import renew_after_fork
 class Stats:
     """Counts since the cache was installed, for this process alone.
 
+    Of a BatchGetItem each key counts.
+
     hits: reads answered from the cache.
     misses: reads that the cache was asked for and DynamoDB answered.
     bypassed: reads that the cache was not asked for (`bypass()`, a table that is
         off, evictions that wait for delivery).
     held: misses that could not be filled because a write was too recent.
-    fills: entries put.
+    fills: entries put, by reads and by writes.
     writes: calls that evicted.
     evicted: tags that they evicted, each counted once per call.
     undelivered: tags whose eviction failed and waits to be retried, now.
