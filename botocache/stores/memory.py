@@ -3,8 +3,9 @@
 Entries are kept as bytes, never as live objects, so nothing that a caller does to an
 answer can reach another. Generations live in a slot table of anonymous memory. After
 a fork that table stays shared while the entries part, so the workers that a server
-forks from one parent see each other's evictions; only the exclusion of writers is
-each process's own.
+forks from one parent see each other's evictions. The exclusion of writers is each
+process's own then, so from the first fork on no write takes itself for alone: its
+hold-offs run their whole window.
 """
 
 import mmap
@@ -46,8 +47,10 @@ class MemoryStore:
         self._size_limit = size_limit
         self._size = 0
         self._entries: OrderedDict[bytes, bytes] = OrderedDict()
+        shared = memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT + WORD))
+        self._has_forked = shared[-WORD:].cast("Q")  # whoever of us did
         self._slots = Slots(
-            memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT)),
+            shared[:-WORD],
             origin_generation=int.from_bytes(random(WORD), "little"),
             random=random,
         )
@@ -90,6 +93,8 @@ class MemoryStore:
         spare: Collection[bytes] = (),
     ) -> Eviction:
         """See Store.evict."""
+        if self._has_forked[0]:
+            since, spare = None, ()
         return self._slots.evict(
             tags,
             hold_off,
@@ -120,6 +125,7 @@ class MemoryStore:
         self._writing = threading.Lock()
 
     def _after_fork(self) -> None:
+        self._has_forked[0] = 1
         self._renew_locks()
         # Another thread of the parent may have been between an entry and its size.
         self._size = sum(

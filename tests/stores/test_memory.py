@@ -294,6 +294,19 @@ def test_forked_children_see_each_others_evictions(store: MemoryStore) -> None:
     assert seen.snapshot == (evicted.marks[0].generation,)
 
 
+def test_after_a_fork_no_write_takes_itself_for_alone(store: MemoryStore) -> None:
+    """Writers of other processes are not kept out while one is in the table."""
+    before = store.evict([A, B], 5.0)
+    assert store.evict([A, B], 1.0, since=before).marks[0].was_alone
+    with forked(lambda pipe: pipe.send(None)) as pipe:
+        pipe.recv()
+        first = store.evict([A, B], 5.0)
+        second = store.evict([A, B], 1.0, since=first, spare=[B])
+    assert not second.marks[0].was_alone
+    assert second.marks[1].generation != before.marks[1].generation
+    assert store.load(KEY, [A]).held is Held.WRITING
+
+
 def test_the_entries_of_a_forked_child_are_its_own(store: MemoryStore) -> None:
     store.fill(KEY, b"parent's", TTL)
 
