@@ -23,7 +23,7 @@ demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the c
 
 test: $(VENV)/.ready $(MINISTACK)/.ready  ## all tests, with coverage
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: $(VENV)/.ready  ## ruff, and vermin for the oldest Python
 	$(BIN)/ruff check .
@@ -42,7 +42,7 @@ wheel-test:     ## the built wheel and the quickstart, in an environment of thei
 	cd $(WHEEL) && bin/python ../examples/quickstart.py
 
 oldest-test: $(OLDEST)/.ready  ## what meets boto3, against the oldest one
-	$(OLDEST)/bin/python -m pytest -n 2 -q tests/unit/test_plan.py tests/integration \
+	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -q tests/unit/test_plan.py tests/integration \
 		--ignore tests/integration/test_attacks.py
 
 explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=20 SEED=...

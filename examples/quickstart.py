@@ -17,13 +17,16 @@ def main() -> None:
         aws_secret_access_key="test",
         region_name="us-east-1",
     )
-    botocache.install(session, url="memory:", settle=0)  # this is the line
     table = session.resource("dynamodb").create_table(
         TableName="pages",
         KeySchema=[{"AttributeName": "url", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "url", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
+    table.put_item(Item={"url": "/", "visits": 1})
+
+    botocache.install(session, url="memory:")  # this is the line
+    table = session.resource("dynamodb").Table("pages")
 
     def read(label: str) -> None:
         answer = table.get_item(Key={"url": "/"})
@@ -31,7 +34,6 @@ def main() -> None:
         source = "the cache" if "x-botocache" in headers else "DynamoDB"
         print(f"{label:18} from {source}, visits = {answer['Item']['visits']}")
 
-    table.put_item(Item={"url": "/", "visits": 1})
     read("first read:")
     read("second read:")
     table.update_item(
@@ -40,6 +42,8 @@ def main() -> None:
         ExpressionAttributeValues={":one": 1},
     )
     read("after the update:")
+    table.put_item(Item={"url": "/", "visits": 0})
+    read("after the put:")
 
 
 if __name__ == "__main__":

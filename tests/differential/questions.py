@@ -265,6 +265,8 @@ def _get_item(dice: Dice, tables: Tables) -> Call:
         **draw_projection(dice, words),
         **words.parameters(),
     }
+    if not tables.traits.gets_attributes:
+        parameters.pop("AttributesToGet", None)
     if dice.rarely():
         parameters["ConsistentRead"] = True
     return Call("GetItem", parameters)

@@ -33,7 +33,8 @@ TRAITS: Mapping[str, Traits] = {
     # moto 5.2: `1` and `1.0` are two items; `#a[0]` in a projection is refused as
     # unused while `a[0]`, the same path, is not; size() of an attribute that an item
     # lacks is a server error, as are INSERT and DELETE with parameters, a parallel
-    # Scan of binary keys, and `r BETWEEN :a AND :b AND h = :c`.
+    # Scan of binary keys, and `r BETWEEN :a AND :b AND h = :c`; a GetItem with
+    # AttributesToGet is answered with the whole item.
     "moto": Traits(
         equates_numbers=False,
         has_list_paths=False,
@@ -41,6 +42,7 @@ TRAITS: Mapping[str, Traits] = {
         has_partiql_writes=False,
         has_binary_segments=False,
         has_between_first=False,
+        gets_attributes=False,
     ),
 }
 

@@ -152,7 +152,8 @@ class Traits:
     wherever `a[0]` is. has_size_of_absent: size() of what an item lacks is no failure.
     has_partiql_writes: all of INSERT, UPDATE and DELETE, with parameters.
     has_binary_segments: a parallel Scan of a table whose hash key is binary.
-    has_between_first: a key condition that begins with BETWEEN.
+    has_between_first: a key condition that begins with BETWEEN. gets_attributes: a
+    GetItem heeds AttributesToGet.
     """
 
     equates_numbers: bool = True
@@ -161,6 +162,7 @@ class Traits:
     has_partiql_writes: bool = True
     has_binary_segments: bool = True
     has_between_first: bool = True
+    gets_attributes: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,12 @@ MUTATIONS = [
     Mutation("tables come and go unseen", _pass("CreateTable", "DeleteTable")),
     Mutation("both directions are one", _without("ScanIndexForward"), first=2),
     Mutation(
-        "all projections are one", _without("ProjectionExpression", "AttributesToGet")
+        "all projections are one",
+        _replace(_plan_reads, "_projected", lambda _: (None, ())),
+    ),
+    Mutation(
+        "all projections of a page are one",
+        _without("ProjectionExpression", "AttributesToGet"),
     ),
     Mutation("all pages are one", _without("ExclusiveStartKey")),
     Mutation("an answer is shared", _shared_answers),

@@ -22,6 +22,7 @@ def test_the_quickstart_prints_which_read_was_a_hit() -> None:
         "first read:        from DynamoDB, visits = 1",
         "second read:       from the cache, visits = 1",
         "after the update:  from DynamoDB, visits = 2",
+        "after the put:     from the cache, visits = 0",
     ]
 
 

@@ -42,7 +42,7 @@ def _update_of(choice: Choice, item: Item) -> _Change:
     return parameters, value
 
 
-def _update_and_return(choice: Choice) -> Call:
+def update_and_return(choice: Choice) -> Call:
     """Update an item, and leave it in the cache."""
     call = _update(choice)
     return replace(call, parameters=call.parameters | {"ReturnValues": "ALL_NEW"})
@@ -182,7 +182,7 @@ def _partiql(verb: str, item: Item, value: str | None) -> str:
 WRITES: dict[Maker, int] = {
     _put: 5,
     _update: 3,
-    _update_and_return: 3,
+    update_and_return: 3,
     _delete: 2,
     _batch_write: 2,
     _transact_write: 3,
