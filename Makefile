@@ -12,6 +12,9 @@ MINISTACK := .venv-ministack
 # The oldest boto3 that is supported; pyproject.toml says the same of botocore.
 OLDEST_BOTO3 := 1.35.68
 
+# Tests that run our code millions of times, without the cost of measuring coverage.
+TRACELESS := tests/explorer tests/differential
+
 .PHONY: help demo test lint types wheel-test oldest-test explore soak fuzz
 .PHONY: bench bench-quick docs format clean
 
@@ -23,7 +26,9 @@ demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the c
 
 test: $(VENV)/.ready $(MINISTACK)/.ready  ## all tests, with coverage
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(foreach d,$(TRACELESS),--ignore $(d)) \
+		--cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(TRACELESS) $(ARGS)
 
 lint: $(VENV)/.ready  ## ruff, and vermin for the oldest Python
 	$(BIN)/ruff check .
@@ -43,7 +48,7 @@ wheel-test:     ## the built wheel and the quickstart, in an environment of thei
 
 oldest-test: $(OLDEST)/.ready  ## what meets boto3, against the oldest one
 	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -q tests/unit/test_plan.py tests/integration \
-		--ignore tests/integration/test_attacks.py
+		--ignore tests/integration/test_attacks.py -k "not disk"
 
 explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=20 SEED=...
 	$(BIN)/python -m tests.explorer --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))

@@ -142,10 +142,6 @@ MUTATIONS = [
         "all projections are one",
         _replace(_plan_reads, "_projected", lambda _: (None, ())),
     ),
-    Mutation(
-        "all projections of a page are one",
-        _without("ProjectionExpression", "AttributesToGet"),
-    ),
     Mutation("all pages are one", _without("ExclusiveStartKey")),
     Mutation("an answer is shared", _shared_answers),
     Mutation("a batch loses its hits", _replace(_reads, "merge", lambda *_: None)),
