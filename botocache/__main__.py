@@ -53,6 +53,8 @@ def _run(command: list[str]) -> int:
         print("botocache: run: expected a command after 'run --'", file=sys.stderr)
         return 2
     environment = _environment(dict(os.environ))
+    sys.stdout.flush()  # what was printed until now would be lost with this program
+    sys.stderr.flush()
     try:
         os.execvpe(command[0], command, environment)
     except OSError as error:
