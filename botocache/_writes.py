@@ -151,6 +151,8 @@ class Writes:
         ]
         tags = ticket.tags
         spare: tuple[bytes, ...] = ()
+        # Not certain is also the answer to a request that was sent again because IAM
+        # forbids to ask for the old item: then it says nothing of it.
         if succeeded and certain and ticket.first is not None:
             tags, spare = self._precisely(ticket, old)
         second = self._evictions.evict(
