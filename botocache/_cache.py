@@ -144,9 +144,14 @@ class Cache:
         """Say that no answer came: nobody knows what happened. Never raises."""
         self.finish(ticket, {}, succeeded=False, certain=False)
 
-    def unasked(self, ticket: WriteTicket) -> bytes:
-        """Return a write's body without the old item asked for: IAM forbids that."""
-        return self._writes.do_without_images(ticket)
+    def sent_as_it_was(self, ticket: ReadTicket | WriteTicket) -> Ticket:
+        """Return the ticket of a call that is sent again, with its own body this time.
+
+        DynamoDB refused what was asked for beside what the application did.
+        """
+        if isinstance(ticket, WriteTicket):
+            return self._writes.without_images(ticket)
+        return self._reads.as_asked(ticket)
 
     # --- planning ------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ Why these events, and at these places in their order:
 - `after-call.*.*`, first: boto3's resource layer rewrites the answer in place, and so
   may others. Wildcards come before names.
 - `after-call-error.dynamodb`: no answer came.
-- `needs-retry.dynamodb`, first: IAM may forbid what we asked for beside what the
-  application did; then the request is sent again as it was.
+- `needs-retry.dynamodb`, first: IAM may forbid, or a throttled table refuse, what we
+  asked for beside what the application did; then the request is sent again as it was.
 
 The first two are called for the other services of a session as well, and leave at once.
 
@@ -45,12 +45,22 @@ _TICKET = "botocache_ticket"
 """Where the ticket is in a call's context, with its cache: a write that is under way
 when the cache is uninstalled must still evict at its end."""
 
+_ORIGINAL = "botocache_original"
+"""Where the application's own body is, of a request that is sent with another one."""
+
 _NO_TICKET = (None, None)
 _PROBE = "botocache-installed"
 _SERVICE = "dynamodb"
 _NO_SUCCESS = 300
 _SERVER_ERROR = 500
 _FORBIDDEN = "AccessDeniedException"
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+    }
+)
 
 
 class Hooks:
@@ -145,7 +155,7 @@ class Hooks:
         """Have a request sent as its ticket wants it; it is signed later."""
         self._rewritten.add(id(context))
         if self.cache is not None:
-            params["body"] = ticket.body
+            context[_ORIGINAL], params["body"] = params["body"], ticket.body
             return ticket
         # Uninstalled just now: nobody may be there any more when the answer comes.
         self._rewritten.discard(id(context))
@@ -185,15 +195,28 @@ class Hooks:
         request_dict: dict[str, Any],
         **_: Any,
     ) -> int | None:
-        cache, ticket = request_dict["context"].get(_TICKET, _NO_TICKET)
-        if not isinstance(ticket, WriteTicket) or ticket.body is None:
+        context = request_dict.get("context", {})
+        cache, ticket = context.get(_TICKET, _NO_TICKET)
+        if response is None or ticket is None or request_dict["body"] != ticket.body:
             return None
-        if response is None or request_dict["body"] != ticket.body:
+        if not _is_refused_for_our_sake(ticket, *response):
             return None
-        if response[1].get("Error", {}).get("Code") != _FORBIDDEN:
-            return None
-        request_dict["body"] = cache.unasked(ticket)
+        request_dict["body"] = context.pop(_ORIGINAL)
+        context[_TICKET] = (cache, cache.sent_as_it_was(ticket))
         return 0  # seconds to wait
+
+
+def _is_refused_for_our_sake(
+    ticket: Ticket, http: Any, parsed: Mapping[str, Any]
+) -> bool:
+    """Tell whether DynamoDB may refuse only what we asked for beside."""
+    code = parsed.get("Error", {}).get("Code")
+    if isinstance(ticket, WriteTicket):  # the old item
+        return code == _FORBIDDEN
+    if isinstance(ticket, ReadTicket):  # strong consistency, for twice the units
+        status: int = http.status_code
+        return code in _THROTTLED or status >= _SERVER_ERROR
+    return False
 
 
 def installed_on(events: Any) -> list[Hooks]:

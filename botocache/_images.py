@@ -13,7 +13,11 @@ from typing import Any
 from botocache._keys import Tag, partition_tag
 from botocache._updates import Image, apply, read_update
 
-_PLAIN_NUMBER = re.compile(r"0|-?(?:0\.[0-9]*[1-9]|[1-9][0-9]*(?:\.[0-9]*[1-9])?)")
+_PLAIN_NUMBER = re.compile(
+    r"0|-?(?:0\.0{0,5}[1-9](?:[0-9]*[1-9])?|[1-9][0-9]*(?:\.[0-9]*[1-9])?)"
+)
+"""Not the very small ones, which may come back with an exponent."""
+
 _DIGITS = 38
 """Significant digits that DynamoDB keeps."""
 

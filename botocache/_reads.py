@@ -37,9 +37,10 @@ _encode = msgspec.json.encode
 class _Asked(NamedTuple):
     """What the reads of one call have in common."""
 
+    operation: str
     origin: str
     scope: bytes
-    is_servable: bool
+    mode: Mode
     now: float
 
 
@@ -71,14 +72,10 @@ class Reads:
         assumed: Schema | None,
     ) -> Hit | ReadTicket | None:
         """Return the hit, or the ticket to fill with, or None."""
-        scope = request.scope()
-        if scope is None:
+        asked = self._asked(request)
+        if asked is None:
             return None
-        mode = current_mode()
-        asked = _Asked(
-            request.origin, scope, mode is not Mode.REFRESH, self._store.now()
-        )
-        lookup = self._ask(asked, read, request.operation, mode)
+        lookup = self._ask(asked, read)
         if lookup is None:
             self._counters.add("bypassed")
             return None
@@ -101,17 +98,11 @@ class Reads:
         self, request: Request, parameters: dict[str, Any], batch: BatchRead
     ) -> Hit | BatchTicket | None:
         """Return the hit of all keys, or the ticket of those that are not, or None."""
-        scope = request.scope()
-        if scope is None:
+        asked = self._asked(request)
+        if asked is None:
             return None
-        mode = current_mode()
-        asked = _Asked(
-            request.origin, scope, mode is not Mode.REFRESH, self._store.now()
-        )
         lookups = {
-            table: tuple(
-                [self._ask(asked, read, request.operation, mode) for read in reads]
-            )
+            table: tuple([self._ask(asked, read) for read in reads])
             for table, reads in batch.reads.items()
         }
         self._count(lookups)
@@ -132,11 +123,19 @@ class Reads:
             if number:
                 self._counters.add(outcome, number)
 
-    def _ask(self, asked: _Asked, read: Read, operation: str, mode: Mode) -> Lookup:
+    def _asked(self, request: Request) -> _Asked | None:
+        """Return what a call's reads have in common; None when nobody may be served."""
+        scope = request.scope()
+        if scope is None:
+            return None
+        operation, now = request.operation, self._store.now()
+        return _Asked(operation, request.origin, scope, current_mode(), now)
+
+    def _ask(self, asked: _Asked, read: Read) -> Lookup:
         """Look one read up, if its table's policy lets us."""
         policy = self.policy(read.table)
-        keeping = keeping_of(policy, operation, read.kind.value)
-        if keeping == "off" or mode is Mode.BYPASS:
+        keeping = keeping_of(policy, asked.operation, read.kind.value)
+        if keeping == "off" or asked.mode is Mode.BYPASS:
             return None
         depends_on = read.depends_on(keeping, self._settings.old_images)
         tags = tuple(map(tag_digest, depends_on))
@@ -144,7 +143,7 @@ class Reads:
             return None
         key = entry_key(asked.scope, asked.origin, read.operation, read.question)
         loaded = self._store.load(key, tags)
-        if asked.is_servable and not read.is_consistent:
+        if asked.mode is Mode.NORMAL and not read.is_consistent:
             hit = self._hit(key, loaded, asked.now)
             if hit is not None:
                 return hit
@@ -198,6 +197,11 @@ class Reads:
             body=_encode({**parameters, "ConsistentRead": True}),
         )
 
+    def as_asked(self, ticket: ReadTicket) -> ReadTicket:
+        """Return the ticket of a read that is sent again, eventually consistent."""
+        read = ticket.read._replace(is_consistent=False)
+        return ticket._replace(read=read, body=None)
+
     # --- after the call ------------------------------------------------------------
 
     def finish(self, ticket: ReadTicket, answer: dict[str, Any]) -> None:
@@ -249,10 +253,7 @@ class Reads:
         One pass over a large table must not cost all other entries their place.
         """
         note, now = digest("asked", key), self._store.now()
-        found = self._store.load(note, ()).entry
-        if found is not None and may_serve(
-            (), (), _codec.decode(found).expires_at, now
-        ):
+        if self._hit(note, self._store.load(note, ()), now) is not None:
             return True
         self._store.fill(note, _codec.encode({}, (), now, now + ttl), ttl)
         return False

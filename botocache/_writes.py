@@ -12,6 +12,7 @@ eviction, what it had left in the first (see _coherence.py).
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -119,14 +120,14 @@ class Writes:
             return None
         return _encode({**parameters, "ReturnValues": "ALL_OLD"})
 
-    def do_without_images(self, ticket: WriteTicket) -> bytes:
-        """Return the request as the application made it: DynamoDB refused the other.
+    def without_images(self, ticket: WriteTicket) -> WriteTicket:
+        """Return the ticket of a write that is sent again without asking for images.
 
         From now on this process does not ask for images of that table again.
         """
         if ticket.write.item is not None:
             self._without_images.add((ticket.origin, ticket.write.item.table))
-        return _encode(ticket.parameters)
+        return replace(ticket, body=None)
 
     # --- after the call ------------------------------------------------------------
 
@@ -151,8 +152,6 @@ class Writes:
         ]
         tags = ticket.tags
         spare: tuple[bytes, ...] = ()
-        # Not certain is also the answer to a request that was sent again because IAM
-        # forbids to ask for the old item: then it says nothing of it.
         if succeeded and certain and ticket.first is not None:
             tags, spare = self._precisely(ticket, old)
         second = self._evictions.evict(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 import botocache
+from botocache import _codec
 from tests.integration.app import (
     TTL,
     World,
@@ -102,6 +103,19 @@ def test_it_counts_who_asked_within_the_ttl_alone(
     fill(world, table, text=LARGE)
     scan_all(client, table)
     world.clock.advance(TTL)
+    for expected in (1, 1, 0):
+        with world.counting() as reached:
+            scan_all(client, table)
+        assert reached.total() == expected
+
+
+def test_a_damaged_note_that_a_page_was_asked_for_is_written_anew(
+    world: World, client: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(world, table, text=LARGE)
+    with monkeypatch.context() as patch:
+        patch.setattr(_codec, "VERSION", 99)
+        scan_all(client, table)
     for expected in (1, 1, 0):
         with world.counting() as reached:
             scan_all(client, table)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 import botocache
@@ -303,3 +305,82 @@ def test_uncached_means_that_a_read_is_sent_as_it_is(world: World, table: str) -
             assert get(client, table, pk="a") == {"pk": "a", "n": 1}
     assert reached == {"GetItem": 1}
     assert not any(sent)
+
+
+class _Capacity:
+    """A table's capacity, which refuses some reads. sent: how they were sent."""
+
+    def __init__(self, client: Any, code: str, status: int, *refused: bool) -> None:
+        self.sent: list[bool] = []
+        self._refused = set(refused)
+        self._error = (code, status)
+        client.meta.events.register("before-send.dynamodb.GetItem", self._send)
+
+    def _send(self, request: Any, **_: Any) -> AWSResponse | None:
+        self.sent.append(json.loads(request.body).get("ConsistentRead", False))
+        if self.sent[-1] not in self._refused:
+            return None
+        code, status = self._error
+        body = json.dumps({"__type": f"com.amazonaws.dynamodb#{code}"}).encode()
+        return AWSResponse(request.url, status, {}, _Raw(body))  # type: ignore[arg-type]  # it takes any mapping
+
+
+class _Raw:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, **_: Any) -> list[bytes]:
+        return [self._body]
+
+
+REFUSALS = [
+    ("ProvisionedThroughputExceededException", 400),
+    ("ThrottlingException", 400),
+    ("InternalServerError", 500),
+]
+
+
+def _impatient(world: World, table: str, mode: str) -> Any:
+    """Return a client without retries, which has just written."""
+    session = world.session()
+    botocache.install(session, url=world.store, write_through=False)
+    retries: Any = {"total_max_attempts": 1, "mode": mode}
+    client = world.client(session, config=Config(retries=retries))
+    set_n(client, table, 1, pk="a")
+    return client
+
+
+@pytest.mark.parametrize(("code", "status"), REFUSALS)
+@pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
+@one_store
+def test_what_refuses_strong_consistency_alone_fails_no_read(
+    mode: str, code: str, status: int, world: World, table: str
+) -> None:
+    client = _impatient(world, table, mode)
+    capacity = _Capacity(client, code, status, True)
+    for _ in range(2):  # what a replica may have answered is not kept
+        assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+    assert capacity.sent == [True, False] * 2
+
+
+@one_store
+def test_a_read_that_is_refused_as_the_application_made_it_fails(
+    world: World, table: str
+) -> None:
+    client = _impatient(world, table, "legacy")
+    capacity = _Capacity(client, "ThrottlingException", 400, True, False)
+    with pytest.raises(ClientError) as raised:
+        get(client, table, pk="a")
+    assert raised.value.response["Error"]["Code"] == "ThrottlingException"
+    assert capacity.sent == [True, False]
+
+
+@one_store
+def test_an_error_that_has_other_reasons_is_asked_for_once(
+    world: World, table: str
+) -> None:
+    client = _impatient(world, table, "legacy")
+    capacity = _Capacity(client, "ResourceNotFoundException", 400, True)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        get(client, table, pk="a")
+    assert capacity.sent == [True]

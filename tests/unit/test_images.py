@@ -29,6 +29,7 @@ CERTAIN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a negative number": ({"N": "-7"}, {"N": "-7"}),
     "a fraction": ({"N": "10.25"}, {"N": "10.25"}),
     "less than one": ({"N": "0.001"}, {"N": "0.001"}),
+    "a millionth": ({"N": "0.000001"}, {"N": "0.000001"}),
     "less than none": ({"N": "-0.5"}, {"N": "-0.5"}),
     "as many digits as there are": ({"N": "9" * 38}, {"N": "9" * 38}),
     "binary": ({"B": "AAEC"}, {"B": b"\x00\x01\x02"}),
@@ -58,6 +59,7 @@ def test_what_is_put_is_read_as_botocore_parses_it(
 UNCERTAIN: dict[str, Any] = {
     # DynamoDB has one spelling of its own for each number.
     "a leading zero": {"N": "01"},
+    "what may have an exponent": {"N": "0.0000001"},
     "a trailing zero": {"N": "1.0"},
     "a trailing point": {"N": "1."},
     "a leading point": {"N": ".5"},
