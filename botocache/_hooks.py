@@ -210,7 +210,7 @@ def _is_refused_for_our_sake(
     ticket: Ticket, http: Any, parsed: Mapping[str, Any]
 ) -> bool:
     """Tell whether DynamoDB may refuse only what we asked for beside."""
-    code = parsed.get("Error", {}).get("Code")
+    code: str = parsed.get("Error", {}).get("Code", "")
     if isinstance(ticket, WriteTicket):  # the old item
         return code == _FORBIDDEN
     if isinstance(ticket, ReadTicket):  # strong consistency, for twice the units
