@@ -1,0 +1,95 @@
+"""The circuit breaker: nobody waits for a server that does not answer.
+
+After some failures in a row it is open: whoever would ask is refused at once, and
+a thread of its own asks instead, more and more seldom, until the server is back.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from botocache._errors import StoreError
+from botocache._forks import renew_after_fork
+
+FAILURES = 3
+"""In a row, after which it opens."""
+
+PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds before each attempt of the thread; the last one again and again."""
+
+
+class Breaker:
+    """Counts failures and successes of one server.
+
+    probe: asks the server for all that is wanted of it; raises StoreError.
+    """
+
+    def __init__(
+        self, probe: Callable[[], object], *, pauses: Sequence[float] = PAUSES
+    ) -> None:
+        self._probe = probe
+        self._pauses = pauses
+        self._reset()
+        renew_after_fork(self, Breaker._reset)
+
+    def __repr__(self) -> str:
+        state = f"open: {self._trouble}" if self._trouble else "closed"
+        return f"<Breaker {state}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is to ask."""
+        return bool(self._trouble)
+
+    def check(self) -> None:
+        """Raise StoreError while it is open."""
+        if self._trouble:
+            raise StoreError(f"the server is left alone: {self._trouble}")
+
+    def succeeded(self) -> None:
+        """Note that the server did what it was asked."""
+        self._failures = 0
+
+    def failed(self, error: Exception) -> None:
+        """Note that it did not."""
+        with self._lock:
+            self._failures += 1
+            if self._failures < FAILURES or self._trouble or self._ended.is_set():
+                return
+            self._trouble = str(error) or type(error).__name__
+            prober = threading.Thread(
+                target=self._probe_until_back, name="botocache-probe", daemon=True
+            )
+            try:
+                prober.start()
+            except RuntimeError:  # no thread can be started now
+                self._trouble = ""
+            else:
+                self._prober = prober
+
+    def close(self) -> None:
+        """End the thread, and forget what was."""
+        prober, ended = self._prober, self._ended
+        ended.set()
+        if prober is not None and prober is not threading.current_thread():
+            prober.join()
+        self._reset()
+
+    def _probe_until_back(self) -> None:
+        ended, attempt = self._ended, 0
+        while not ended.wait(self._pauses[min(attempt, len(self._pauses) - 1)]):
+            attempt += 1
+            try:
+                self._probe()
+            except StoreError as error:
+                self._trouble = str(error)
+            else:
+                self._failures = 0
+                self._trouble = ""
+                return
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._prober: threading.Thread | None = None
+        self._failures = 0
+        self._trouble = ""

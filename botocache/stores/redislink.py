@@ -1,0 +1,188 @@
+"""How commands get to a Redis or Valkey server, and replies back.
+
+The connections are redis-py's: addresses, TLS, authentication, RESP and Sentinel are
+its business. A command goes past its client's pool, retries and telemetry, which take
+as long as the server does; a connection that is idle lies in a stack of our own.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from redis.exceptions import ConnectionError as LostError
+from redis.exceptions import RedisError, ResponseError
+
+from botocache._errors import StoreError
+from botocache._forks import renew_after_fork
+from botocache.stores.redisscripts import bulk
+
+Command: TypeAlias = Sequence[bytes]
+
+Connection: TypeAlias = Any
+"""One of redis-py's, of which there are several kinds."""
+
+
+def pack(command: Command) -> bytes:
+    """Return a command as it is on the wire."""
+    return b"".join((b"*%d\r\n" % len(command), *map(bulk, command)))
+
+
+class Link:
+    """Connections to one server, as many as are used at a time.
+
+    make: returns a connection that is not connected yet. greet: is called with each
+    that is, before anybody uses it. patience: seconds that a call waits for a new one;
+    connecting goes on behind it, and who comes later finds it.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Connection],
+        greet: Callable[["Link", Connection], object],
+        patience: float,
+    ) -> None:
+        self._make = make
+        self._greet = greet
+        self._patience = patience
+        self._reset()
+        renew_after_fork(self, Link._reset)
+
+    def __repr__(self) -> str:
+        return f"<Link {len(self._idle)} idle connections>"
+
+    def ask(self, packed: bytes, count: int) -> list[Any]:
+        """Send commands and return their `count` replies, in one round trip.
+
+        A reply may be a ResponseError. Raises StoreError when there is none.
+        """
+        idle = self._idle
+        connection = None
+        try:
+            if idle:
+                try:
+                    connection = idle.pop()
+                    replies = exchange(connection, packed, count)
+                    idle.append(connection)
+                except (LostError, IndexError):
+                    # It was idle for too long, or the server restarted: so did all.
+                    self._drop_idle()
+                else:
+                    return replies
+            connection = self._connect_patiently()
+            replies = exchange(connection, packed, count)
+        except RedisError as error:
+            raise StoreError(f"{type(error).__name__}: {error}") from error
+        except OSError as error:
+            raise StoreError(f"cannot be reached: {error}") from error
+        idle.append(connection)
+        return replies
+
+    def try_out(self, packed: bytes, count: int) -> list[Any]:
+        """Do the same with a new connection, however long it takes to make."""
+        try:
+            connection = self._connect()
+            replies = exchange(connection, packed, count)
+        except (RedisError, OSError) as error:
+            raise StoreError(f"{type(error).__name__}: {error}") from error
+        self._idle.append(connection)
+        return replies
+
+    def close(self) -> None:
+        """Close what is idle."""
+        self._idle, idle = deque(), self._idle
+        _disconnect(idle)
+
+    def _connect_patiently(self) -> Connection:
+        # In a thread, because nothing bounds how long a name is looked up.
+        attempt = _Attempt(self._connect, self._idle)
+        try:
+            threading.Thread(target=attempt.run, daemon=True).start()
+        except RuntimeError as error:  # no thread can be started now
+            raise StoreError(f"cannot connect: {error}") from error
+        return attempt.result(self._patience)
+
+    def _connect(self) -> Connection:
+        connection = self._make()
+        try:
+            connection.connect()
+            self._greet(self, connection)
+        except BaseException:
+            connection.disconnect()
+            raise
+        return connection
+
+    def _drop_idle(self) -> None:
+        idle = self._idle
+        while idle:
+            try:
+                idle.pop().disconnect()
+            except IndexError:  # another thread took it
+                return
+
+    def _reset(self) -> None:
+        """Start as if nothing had been connected, as a child of a fork has to."""
+        self._idle: deque[Connection] = deque()
+
+
+class _Attempt:
+    """A connection that is being made. Whoever comes too late for it leaves it idle."""
+
+    def __init__(
+        self, connect: Callable[[], Connection], idle: deque[Connection]
+    ) -> None:
+        self._connect = connect
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._is_left = False
+        self._connection: Connection = None
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            connection = self._connect()
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            self._error = error
+        else:
+            with self._lock:
+                if self._is_left:
+                    self._idle.append(connection)
+                else:
+                    self._connection = connection
+        self._done.set()
+
+    def result(self, patience: float) -> Connection:
+        if not self._done.wait(patience):
+            with self._lock:
+                self._is_left = self._connection is None
+            if self._is_left:
+                raise StoreError(f"connecting takes more than {patience:g} seconds")
+        if self._error is not None:
+            raise self._error
+        return self._connection
+
+
+def exchange(connection: Connection, packed: bytes, count: int) -> list[Any]:
+    """Send commands on a connection and return their replies; errors among them.
+
+    Whatever else is raised, even an interruption, it is disconnected: who used it next
+    would get the replies of this one.
+    """
+    replies: list[Any] = []
+    try:
+        connection.send_packed_command((packed,), check_health=False)
+        for _ in range(count):
+            try:
+                replies.append(connection.read_response(disable_decoding=True))
+            except ResponseError as error:
+                replies.append(error)
+    except BaseException:
+        connection.disconnect()
+        raise
+    return replies
+
+
+def _disconnect(idle: deque[Connection]) -> None:
+    for connection in idle:
+        connection.disconnect()

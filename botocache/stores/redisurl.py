@@ -1,0 +1,117 @@
+"""What a URL or a client of redis-py says about a server: how to connect to it.
+
+Nothing is connected here. A password gets into no name and no message.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from botocache._errors import ConfigError
+from botocache.stores.redislink import Connection
+
+_Maker = Callable[[], Connection]
+
+
+def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
+    """Return a server's name, and what makes connections to it. Raises ConfigError.
+
+    timeout: seconds for connecting, and for each answer.
+    """
+    scheme, _, rest = url.partition(":")
+    server, _, setup = scheme.partition("+")
+    if setup == "cluster":
+        raise ConfigError(
+            f"url '{scheme}:...': this version has no store in a cluster; expected a "
+            "single server, 'redis://host:port/0', or 'redis+sentinel://...'"
+        )
+    is_encrypted = server.endswith("s")
+    common: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "lib_name": None,
+        "lib_version": None,
+    }
+    if setup == "sentinel":
+        return _by_sentinel(scheme, rest, common, is_encrypted=is_encrypted)
+    plain = {"unix": "unix"}.get(server, "rediss" if is_encrypted else "redis")
+    try:
+        pool = ConnectionPool.from_url(f"{plain}:{rest}", **common)
+        made = _maker(pool)()
+    except (TypeError, ValueError):
+        raise _wrong(scheme) from None
+    if plain == "unix":
+        return f"unix://{made.path}", _maker(pool)
+    return f"{server}://{made.host}:{made.port}/{made.db}", _maker(pool)
+
+
+def connections_of_client(client: Any) -> tuple[str, _Maker]:
+    """Return the same for a client that the user built. Its settings are its own."""
+    if isinstance(client, redis.RedisCluster):
+        raise ConfigError(
+            "store: this version has no store in a cluster; expected a redis.Redis"
+        )
+    return "of a client", _maker(client.connection_pool)
+
+
+def _maker(pool: ConnectionPool) -> _Maker:
+    # Not by the pool's own `make_connection`, which counts what it made.
+    return lambda: pool.connection_class(**pool.connection_kwargs)
+
+
+def _by_sentinel(
+    scheme: str, rest: str, common: dict[str, Any], *, is_encrypted: bool
+) -> tuple[str, _Maker]:
+    """Read `//user:password@host:port,host:port/service/db?...`."""
+    try:
+        parts = urlsplit(rest)
+        login, _, hosts = parts.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        service, _, db = parts.path.strip("/").partition("/")
+        sentinels = [_address(host) for host in hosts.split(",")]
+        given = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        of_sentinels = {
+            name.removeprefix("sentinel_"): given.pop(name)
+            for name in ("sentinel_username", "sentinel_password")
+            if name in given
+        }
+        if given or not service or not all(host for host, _ in sentinels):
+            raise _wrong(scheme)
+        manager = Sentinel(
+            sentinels,
+            sentinel_kwargs={**common, **of_sentinels},
+            **common,
+            **({"ssl": True} if is_encrypted else {}),
+            db=int(db or 0),
+            username=unquote(user) or None,
+            password=unquote(password) or None,
+        )
+        pool = manager.master_for(service).connection_pool
+        _maker(pool)()
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise _wrong(scheme) from None
+    return f"{scheme}://{hosts}/{service}", _maker(pool)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":") if ":" in text else (text, "", "26379")
+    return host, int(port)
+
+
+def _wrong(scheme: str) -> ConfigError:
+    expected = {
+        "unix": "unix:///path/of/socket?db=0",
+        "sentinel": f"{scheme}://host:26379,host:26379/service/0",
+    }
+    kind = "unix" if scheme == "unix" else scheme.partition("+")[2]
+    form = expected.get(kind, f"{scheme}://user:password@host:6379/0")
+    return ConfigError(f"url '{scheme}:...' cannot be read; expected {form!r}")
