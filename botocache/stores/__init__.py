@@ -8,7 +8,7 @@ coherence: it applies `next_held_until` where it evicts, and hands out what it h
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
 from botocache._coherence import Eviction, Loaded
@@ -19,6 +19,15 @@ Random: TypeAlias = Callable[[int], bytes]
 
 Clock: TypeAlias = Callable[[], float]
 """Returns seconds since a moment that stays the same for all users of the store."""
+
+
+class Fill(NamedTuple):
+    """What is put: the arguments of `fill`."""
+
+    key: bytes
+    entry: bytes
+    ttl: float
+    tags: Sequence[bytes] = ()
 
 
 @runtime_checkable
@@ -40,8 +49,32 @@ class Store(Protocol):
         tag that has no generation gets one here.
         """
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
-        """Put an entry. It may be dropped after `ttl` seconds, or earlier."""
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """Do what `load` does for each key and its tags; answer in the same order.
+
+        In as few round trips as there can be, and not as one: others may evict between
+        two of them.
+        """
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """Tell whether the tags have these generations at this moment.
+
+        Waits for nobody and raises nothing: False where that is not known. Says
+        nothing of hold-offs.
+        """
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
+        """Put an entry. It may be dropped after `ttl` seconds, or earlier.
+
+        tags: on which it depends; where generations expire, theirs live as long.
+        """
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """Do what `fill` does for each. When it raises, any of them may be put."""
 
     def evict(
         self,

@@ -19,7 +19,7 @@ from botocache._coherence import Eviction, Loaded
 from botocache._config import Settings
 from botocache._errors import StoreError, StoreLostError
 from botocache._schemas import Schema
-from botocache.stores import Store
+from botocache.stores import Fill, Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
@@ -282,12 +282,29 @@ class ClientStore:
         record(Moment(self.now()))
         return loaded
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many: others have their turn between any two."""
+        return [self.load(key, tags) for key, tags in lookups]
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current."""
+        return self._store.is_current(tags, snapshot)
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
         """See Store.fill."""
         way = self._turn("fill")
-        self._store.fill(key, entry, ttl)
+        self._store.fill(key, entry, ttl, tags)
         self._world.judge_fill(self._store, key, self._tags.get(key, ()), entry)
         self._fail_after(way, "fill")
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many: it may fail, and others come, between any two."""
+        for fill in fills:
+            self.fill(*fill)
 
     def evict(self, tags: Sequence[bytes], hold_off: float, **more: Any) -> Eviction:
         """See Store.evict."""

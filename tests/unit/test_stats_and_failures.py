@@ -194,8 +194,10 @@ class _Damaging(FailingStore):
 
     damage: bytes | None = None
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
-        super().fill(key, entry if self.damage is None else self.damage, ttl)
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
+        super().fill(key, entry if self.damage is None else self.damage, ttl, tags)
 
 
 def _ask(cache: Cache, operation: str) -> Hit | None:
