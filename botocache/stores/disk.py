@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from botocache._coherence import Eviction, Loaded
-from botocache._errors import StoreError, StoreLostError
+from botocache._errors import EntryError, StoreError, StoreLostError
 from botocache._forks import renew_after_fork
 from botocache.stores import Clock, Fill, Random
 from botocache.stores.entryfile import EntryFile, EntryFileError, can_be_opened
@@ -139,7 +139,7 @@ class DiskStore:
             self._entries = None
             entries = self._open_entries()
         if entries is None:
-            raise StoreError(f"entries are not open: {self._trouble}")
+            raise EntryError(f"entries are not open: {self._trouble}")
         try:
             entries.put(key, entry, ttl)
         except EntryFileError as error:
@@ -188,7 +188,7 @@ class DiskStore:
         self._table()
         entries = self._open_entries()
         if entries is None:
-            raise StoreError(f"entries are not open: {self._trouble}")
+            raise EntryError(f"entries are not open: {self._trouble}")
         try:
             entries.clear()
         except EntryFileError as error:
@@ -254,7 +254,7 @@ class DiskStore:
                     opener.start()
                 except RuntimeError as error:  # no thread can be started now
                     self._is_opening.clear()
-                    raise StoreError(f"cannot open entries: {error}") from error
+                    raise EntryError(f"cannot open entries: {error}") from error
                 opened.wait(OPEN_PATIENCE)
             return self._entries
 

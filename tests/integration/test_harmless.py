@@ -241,6 +241,7 @@ def test_what_does_not_depend_on_a_failed_eviction_is_served(
         get(client, table, pk=pk)
     with flaky.failing(StoreError("on purpose"), "evict"):
         set_n(client, table, 1, pk="a")
+        get(client, table, pk="b")  # may try to deliver, in vain, and ask no more
         with world.counting() as reached:
             get(client, table, pk="b")
         assert reached == {}
@@ -482,11 +483,11 @@ def test_a_directory_that_cannot_be_made_never_disturbs_the_application(
 PLACES = (
     "botocache._cache.plan",
     "botocache._cache._decode_body",
-    "botocache._reads.tag_digest",
+    "botocache._lookups.tag_digest",
     "botocache._writes.tag_digest",
-    "botocache._reads.entry_key",
+    "botocache._lookups.entry_key",
     "botocache._writes.entry_key",
-    "botocache._reads.may_serve",
+    "botocache._lookups.may_serve",
     "botocache._reads.may_fill",
     "botocache._images.answer_after",
     "botocache._codec.encode",
