@@ -2,8 +2,9 @@
 
 It knows neither botocore nor any URL. Whoever sits between an application and
 DynamoDB asks `begin` before a call is sent and says `finish` or `fail` after it. None
-of the three ever raises: whatever goes wrong in here, the call proceeds as without a
-cache. What is done for a read stands in _reads.py, for a write in _writes.py.
+of the three raises, save `begin` the EvictionError that the user asked for: whatever
+else goes wrong in here, the call proceeds as without a cache. What is done for a read
+stands in _reads.py, for a write in _writes.py.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from botocache._config import Settings
-from botocache._errors import assert_never
+from botocache._errors import EvictionError, assert_never
 from botocache._evictions import EVERYTHING_DIGEST
 from botocache._keys import table_name, table_tag, tag_digest, wire_key
 from botocache._learning import Recalls
@@ -105,13 +106,16 @@ class Cache:
     # --- for the hooks -------------------------------------------------------------
 
     def begin(self, request: Request) -> Hit | Ticket | None:
-        """Say what is to be done before a call is sent. Never raises.
+        """Say what is to be done before a call is sent.
 
         Returns a hit, which is the answer; or a ticket for `finish` or `fail` after
-        the call; or None, when the call is none of the cache's business.
+        the call; or None, when the call is none of the cache's business. Raises
+        EvictionError when the call is a write that is to be refused, and nothing else.
         """
         try:
             return self._begin(request)
+        except EvictionError:
+            raise
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
             return self.begin_blindly(request.operation, error)
 
@@ -119,12 +123,13 @@ class Cache:
         """Say that a call is sent of which nothing could be found out, and why.
 
         Nobody knows what a write would have evicted, so it evicts everything, at its
-        end too: hence the ticket.
+        end too: hence the ticket. Raises EvictionError when it cannot, and the write is
+        to be refused.
         """
         self._parts.evictions.report("begin_failed", "the call goes on uncached", error)
         if not may_write(operation):
             return None
-        return self._writes.begin_blindly(error)
+        return self._writes.begin_blindly(operation, error)
 
     def finish(
         self, ticket: Ticket, answer: dict[str, Any], *, succeeded: bool, certain: bool

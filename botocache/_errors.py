@@ -1,8 +1,8 @@
 """The tree of errors.
 
-Only ConfigError ever reaches an application: configuration fails at the start,
-caching never fails a call. The others travel inside, from a store or the codec to
-the failure policy in _cache.py.
+Two of them reach an application. ConfigError: configuration fails at the start.
+EvictionError: the one way in which caching fails a call, for whoever asked for it. The
+others travel inside, from a store or the codec to the failure policy in _cache.py.
 """
 
 from typing import ClassVar, NoReturn
@@ -14,6 +14,14 @@ class BotocacheError(Exception):
 
 class ConfigError(BotocacheError, ValueError):
     """A setting or an install target is wrong; the message says what would be right."""
+
+
+class EvictionError(BotocacheError, RuntimeError):
+    """A write was not sent, because what it would change could not be evicted.
+
+    Raised only with `unevicted_writes="refuse"`, and never for a read. Nothing was
+    written: the same call may be made again.
+    """
 
 
 class StoreError(BotocacheError):

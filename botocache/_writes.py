@@ -19,7 +19,7 @@ import msgspec
 
 from botocache import _images
 from botocache._coherence import Eviction, Held, is_held
-from botocache._errors import StoreError, is_alive
+from botocache._errors import EvictionError, StoreError, is_alive
 from botocache._evictions import EVERYTHING_DIGEST
 from botocache._keys import EVERYTHING, blind_tag, entry_key, table_tag, tag_digest
 from botocache._learning import Lesson, Recalls
@@ -61,10 +61,8 @@ class Writes:
         watch = [schema.tag for schema in assumed]
         if through is not None:
             watch += map(tag_digest, through.read.tags[:-1])
-        self._counters.add("writes")
-        self._counters.add("evicted", len(tags))
         began = self._store.now() if through is not None else 0.0
-        first = self._first(tags, watch, recalls.failure)
+        first = self._first(request.operation, write, tags, watch, recalls.failure)
         if first is not None:
             if through is not None and _finds_a_write(first, tags, through, began):
                 through = None
@@ -72,7 +70,9 @@ class Writes:
             if outdated:
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
-                first = self._first(tags, watch)
+                first = self._first(request.operation, write, tags, watch)
+        self._counters.add("writes")
+        self._counters.add("evicted", len(write.tags))
         return WriteTicket(
             write,
             request.origin,
@@ -85,31 +85,42 @@ class Writes:
             self._asking_for_images(request, parameters, write),
         )
 
-    def begin_blindly(self, error: Exception) -> WriteTicket:
+    def begin_blindly(self, operation: str, error: Exception) -> WriteTicket:
         """Evict everything for the first time: nobody knows what is written.
 
         error: because of which that is so; perhaps the store's.
         """
         has_waited = isinstance(error, StoreError) and not is_alive(error)
-        tags = (EVERYTHING_DIGEST,)
-        first = self._first(tags, (), error if has_waited else None)
-        return WriteTicket(Write((EVERYTHING,)), "", tags, first)
+        write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
+        first = self._first(operation, write, tags, (), error if has_waited else None)
+        return WriteTicket(write, "", tags, first)
 
     def _first(
         self,
+        operation: str,
+        write: Write,
         tags: tuple[bytes, ...],
         watch: Sequence[bytes],
         failure: Exception | None = None,
     ) -> Eviction | None:
-        """Evict for the first time, or remember it.
+        """Evict for the first time; or remember it, or refuse the write.
 
         failure: of the store in this call, if any. It is not asked again then: that
         may take as long as before.
         """
-        if failure is not None:
+        window = self._settings.write_window
+        if self._settings.unevicted_writes == "send":
+            if failure is None:
+                return self._evictions.evict(tags, window, watch)
             self._evictions.remember(tags, failure)
             return None
-        return self._evictions.evict(tags, self._settings.write_window, watch)
+        if failure is None:
+            try:
+                return self._evictions.evict_at_once(tags, window, watch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is not evicted
+                failure = error
+        self._evictions.report("evict_failed", "the write is not sent", failure)
+        raise EvictionError(_refusal(operation, write)) from failure
 
     def _through(
         self, request: Request, parameters: Mapping[str, Any], item: Read | None
@@ -281,6 +292,16 @@ def _finds_a_write(
         return True
     mark = first.marks[tags.index(tag_digest(through.read.tags[-1]))]
     return not mark.is_settling and is_held(mark.held_until, now)
+
+
+def _refusal(operation: str, write: Write) -> str:
+    """Return what is said of a write that is refused, which names no key."""
+    tables = sorted({tag.table for tag in write.tags if tag.table})
+    of = f"of {', '.join(map(repr, tables))} " if tables else ""
+    return (
+        f"{operation} was not sent: what is cached {of}could not be evicted; the "
+        "setting unevicted_writes is 'refuse' ('send' sends such writes)"
+    )
 
 
 def _taught(write: Write) -> list[str]:
