@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from botocache._cache import Cache
-    from botocache._errors import BotocacheError, ConfigError
+    from botocache._errors import BotocacheError, ConfigError, EvictionError
     from botocache._install import install, uninstall
     from botocache._modes import bypass, refresh
     from botocache._stats import Stats
@@ -21,6 +21,7 @@ __all__ = [
     "BotocacheError",
     "Cache",
     "ConfigError",
+    "EvictionError",
     "Stats",
     "bypass",
     "install",
@@ -32,6 +33,7 @@ _HOMES = {
     "BotocacheError": "_errors",
     "Cache": "_cache",
     "ConfigError": "_errors",
+    "EvictionError": "_errors",
     "Stats": "_stats",
     "bypass": "_modes",
     "install": "_install",

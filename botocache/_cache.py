@@ -2,8 +2,9 @@
 
 It knows neither botocore nor any URL. Whoever sits between an application and
 DynamoDB asks `begin` before a call is sent and says `finish` or `fail` after it. None
-of the three ever raises: whatever goes wrong in here, the call proceeds as without a
-cache. What is done for a read stands in _reads.py, for a write in _writes.py.
+of the three raises, save `begin` the EvictionError that the user asked for: whatever
+else goes wrong in here, the call proceeds as without a cache. What is done for a read
+stands in _reads.py, for a write in _writes.py.
 """
 
 import json
@@ -13,15 +14,15 @@ from typing import Any, Final
 import msgspec
 
 from botocache._config import Settings
-from botocache._errors import assert_never
+from botocache._errors import EvictionError, assert_never
 from botocache._evictions import EVERYTHING_DIGEST
-from botocache._keys import EVERYTHING, table_name, table_tag, tag_digest, wire_key
+from botocache._keys import table_name, table_tag, tag_digest, wire_key
+from botocache._learning import Recalls
 from botocache._parts import assemble
 from botocache._plan import may_write, plan
 from botocache._plan_writes import item_tags
-from botocache._planned import BatchRead, Bypass, Describe, KeyAttributes, Read, Write
+from botocache._planned import BatchRead, Bypass, Describe, Read, Write
 from botocache._reads import Reads
-from botocache._schemas import Schema  # noqa: TC001 - as cheap as the rest
 from botocache._stats import Stats
 from botocache._tickets import (
     BatchTicket,
@@ -79,7 +80,8 @@ class Cache:
 
     def clear(self) -> None:
         """Evict everything, in all processes that share the store, and drop it."""
-        self._parts.evictions.evict_now((EVERYTHING_DIGEST,))
+        if not self._parts.evictions.evict_now((EVERYTHING_DIGEST,)):
+            return  # and do not wait for it again: entries age out
         try:
             self._parts.store.clear()
         except Exception as error:  # noqa: BLE001 - as ever
@@ -90,8 +92,10 @@ class Cache:
     def close(self) -> None:
         """Give back what the store holds open. The next call opens it again.
 
-        To stop caching, use `botocache.uninstall`.
+        Evictions that wait for the store to work again go on with that call. To stop
+        caching, use `botocache.uninstall`.
         """
+        self._parts.evictions.undelivered.stop()
         try:
             self._parts.store.close()
         except Exception as error:  # noqa: BLE001 - as ever
@@ -102,13 +106,16 @@ class Cache:
     # --- for the hooks -------------------------------------------------------------
 
     def begin(self, request: Request) -> Hit | Ticket | None:
-        """Say what is to be done before a call is sent. Never raises.
+        """Say what is to be done before a call is sent.
 
         Returns a hit, which is the answer; or a ticket for `finish` or `fail` after
-        the call; or None, when the call is none of the cache's business.
+        the call; or None, when the call is none of the cache's business. Raises
+        EvictionError when the call is a write that is to be refused, and nothing else.
         """
         try:
             return self._begin(request)
+        except EvictionError:
+            raise
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
             return self.begin_blindly(request.operation, error)
 
@@ -116,13 +123,13 @@ class Cache:
         """Say that a call is sent of which nothing could be found out, and why.
 
         Nobody knows what a write would have evicted, so it evicts everything, at its
-        end too: hence the ticket.
+        end too: hence the ticket. Raises EvictionError when it cannot, and the write is
+        to be refused.
         """
-        is_write = may_write(operation)
-        self._give_up("begin_failed", error, is_write=is_write)
-        if not is_write:
+        self._parts.evictions.report("begin_failed", "the call goes on uncached", error)
+        if not may_write(operation):
             return None
-        return WriteTicket(Write((EVERYTHING,)), "", (EVERYTHING_DIGEST,), None, ())
+        return self._writes.begin_blindly(operation, error)
 
     def finish(
         self, ticket: Ticket, answer: dict[str, Any], *, succeeded: bool, certain: bool
@@ -137,8 +144,11 @@ class Cache:
         try:
             self._finish(ticket, answer, succeeded=succeeded, certain=certain)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            is_write = isinstance(ticket, WriteTicket)
-            self._give_up("finish_failed", error, is_write=is_write)
+            if isinstance(ticket, WriteTicket):
+                self._parts.evictions.remember((EVERYTHING_DIGEST,), error)
+            self._parts.evictions.report(
+                "finish_failed", "the call goes on uncached", error
+            )
 
     def fail(self, ticket: Ticket) -> None:
         """Say that no answer came: nobody knows what happened. Never raises."""
@@ -157,25 +167,16 @@ class Cache:
 
     def _begin(self, request: Request) -> Hit | Ticket | None:
         parameters = _decode_body(request.body)
-        recalled: dict[str, Schema] = {}
         is_read = not may_write(request.operation)
-
-        def keys_of(table: str) -> KeyAttributes | None:
-            schema = self._parts.learning.recall(request.origin, table, is_read=is_read)
-            if schema is None:
-                return None
-            recalled[table] = schema
-            return schema.attributes
-
-        planned = plan(request.operation, parameters, keys_of)
+        recalls = Recalls(self._parts.learning, request.origin, is_read=is_read)
+        planned = plan(request.operation, parameters, recalls.keys_of)
         match planned:
             case Read():
-                assumed = recalled.get(planned.table)
-                return self._reads.begin(request, parameters, planned, assumed)
+                return self._reads.begin(request, parameters, planned, recalls)
             case BatchRead():
                 return self._reads.begin_batch(request, parameters, planned)
             case Write():
-                return self._writes.begin(request, parameters, planned, recalled)
+                return self._writes.begin(request, parameters, planned, recalls)
             case Describe():
                 table = planned.table
                 generation = self._parts.learning.generation(request.origin, table)
@@ -206,11 +207,6 @@ class Cache:
                     )
             case _:
                 assert_never(ticket)
-
-    def _give_up(self, kind: str, error: Exception, *, is_write: bool) -> None:
-        if is_write:
-            self._parts.evictions.remember((EVERYTHING_DIGEST,), error)
-        self._parts.evictions.report(kind, "the call goes on uncached", error)
 
 
 def _decode_body(body: bytes) -> dict[str, Any]:

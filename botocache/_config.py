@@ -9,15 +9,22 @@ valid name; nothing is silently dropped.
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from botocache import _values
 from botocache._coherence import LONGEST_HOLD_OFF
 from botocache._errors import ConfigError
-from botocache._policies import TablePolicy, Tables, parse_tables, table_policy
-from botocache.stores import Store
+from botocache._policies import (
+    TablePolicy,
+    Tables,
+    longest_ttl,
+    parse_tables,
+    table_policy,
+)
+from botocache._urls import without_secrets
+from botocache.stores import Store, is_client
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,12 +33,16 @@ else:
 
 PREFIX = "BOTOCACHE_"
 
+_LONGEST_TIMEOUT = 10.0
+"""Seconds: botocore's own patience with DynamoDB is a minute."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Settings:
     """What an installation was configured with.
 
-    url: which store, or a store object. ttl: seconds that an entry lives.
+    url: which store; "" where there is an object. store: a store object or a client of
+    redis-py. ttl: seconds that an entry lives.
     negative_ttl: the same for "no such item"; 0 keeps none. tables: options per table
     or pattern; see _policies.py. namespace: keeps applications that share a store
     apart. scope: `auto`, or a name under which answers are shared whoever asks.
@@ -42,10 +53,12 @@ class Settings:
     `consistent` sends it strongly consistent and keeps the answer at once, `uncached`
     keeps none. scan_size_limit: bytes; a Scan page larger than this is kept only when
     it was asked for before within the TTL. old_images: ask DynamoDB for the old item
-    of a write, so that index queries are evicted precisely.
+    of a write, so that index queries are evicted precisely. timeout: seconds that a
+    store across the network may make a call wait. unevicted_writes: what becomes of a
+    write when what it changes cannot be evicted: `send` or `refuse`.
     """
 
-    url: Any = ""
+    url: str = ""
     ttl: float = 60.0
     negative_ttl: float = 5.0
     tables: Tables = ()
@@ -58,6 +71,19 @@ class Settings:
     settle_reads: str = "consistent"
     scan_size_limit: int = 64 * 1024
     old_images: bool = False
+    timeout: float = 0.02
+    unevicted_writes: str = "send"
+    store: Any = None
+
+    def __repr__(self) -> str:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["url"] = without_secrets(self.url)
+        values["store"] = self.store and type(self.store).__name__
+        return f"Settings({', '.join(f'{n}={v!r}' for n, v in values.items())})"
+
+    def longest_ttl(self) -> float:
+        """Return the longest that any answer is kept."""
+        return longest_ttl(self.tables, self.ttl)
 
     def policy(self, table: str) -> TablePolicy:
         """Return what is done for a table; the caller remembers it."""
@@ -84,6 +110,8 @@ def load_settings(
 
     arguments: by name. environ: of the process. default_url: of the store.
     """
+    if arguments.get("url") is not None and arguments.get("store") is not None:
+        raise ConfigError("url and store are both given; expected one of them")
     values: dict[str, Any] = {"url": default_url}
     for given in (
         *_from_file(environ),
@@ -91,12 +119,16 @@ def load_settings(
         *_from_arguments(arguments),
     ):
         values[given.name] = _parse(given)
+    if not isinstance(values["url"], str):  # the same, said in another way
+        values["store"] = values["url"]
+    if values.get("store") is not None:
+        values["url"] = ""  # of some other source, and not what is used
     return Settings(**values)
 
 
 def _from_arguments(arguments: Mapping[str, Any]) -> Iterator[_Given]:
     for name, value in arguments.items():
-        _require_known(name, name, _PARSERS, "argument")
+        _require_known(name, name, (*_PARSERS, *_ARGUMENTS), "argument")
         yield _Given(name, value, name)
 
 
@@ -114,6 +146,7 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
             continue
         if variable in _NOT_SETTINGS:
             continue
+        _require_no_argument(variable.removeprefix(PREFIX).lower(), variable)
         _require_known(variable, variable, (*known, *_NOT_SETTINGS), "variable")
         yield _Given(known[variable], value, variable)
 
@@ -130,8 +163,14 @@ def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:
         ) from error
     for name, value in content.items():
         where = f"{name} in {path}"
+        _require_no_argument(name, where)
         _require_known(name, where, _PARSERS, "setting")
         yield _Given(name, value, where)
+
+
+def _require_no_argument(name: str, where: str) -> None:
+    if name in _ARGUMENTS:
+        raise ConfigError(f"{where}: an object, for install() alone; expected 'url'")
 
 
 def _require_known(name: str, where: str, known: Iterable[str], what: str) -> None:
@@ -145,7 +184,7 @@ def _require_known(name: str, where: str, known: Iterable[str], what: str) -> No
 
 def _parse(given: _Given) -> Any:
     try:
-        return _PARSERS[given.name](given.value)
+        return {**_PARSERS, **_ARGUMENTS}[given.name](given.value)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{given.where}: {error}") from None
 
@@ -155,7 +194,25 @@ def _url(value: Any) -> Any:
         return value
     if isinstance(value, Store):
         return value
-    raise ValueError(f"expected a URL or a store object, not {value!r}")
+    raise ValueError(
+        f"expected a URL or a store object, not an object of {type(value).__name__}"
+    )
+
+
+def _store(value: Any) -> Any:
+    if value is None or isinstance(value, Store) or is_client(value):
+        return value
+    raise ValueError(
+        "expected a store object or a client of redis-py, not an object of "
+        f"{type(value).__name__}; a URL is given as 'url'"
+    )
+
+
+def _timeout(value: Any) -> float:
+    seconds = _values.seconds(least=0.0, most=_LONGEST_TIMEOUT)(value)
+    if not seconds:
+        raise ValueError("expected more than 0 seconds")
+    return seconds
 
 
 def _hold_off(value: Any) -> float:
@@ -199,5 +256,10 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "settle_reads": _values.choice("consistent", "uncached"),
     "scan_size_limit": _values.size(0, "expected bytes as 65536 or '64KiB'"),
     "old_images": _values.switch,
+    "timeout": _timeout,
+    "unevicted_writes": _values.choice("send", "refuse"),
 }
-"""Every setting; a test holds it against the fields of Settings."""
+"""Every setting that is text too; a test holds it against the fields of Settings."""
+
+_ARGUMENTS: Mapping[str, Callable[[Any], Any]] = {"store": _store}
+"""Those that are objects, which no variable and no file can name."""

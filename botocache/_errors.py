@@ -1,11 +1,11 @@
 """The tree of errors.
 
-Only ConfigError ever reaches an application: configuration fails at the start,
-caching never fails a call. The others travel inside, from a store or the codec to
-the failure policy in _cache.py.
+Two of them reach an application. ConfigError: configuration fails at the start.
+EvictionError: the one way in which caching fails a call, for whoever asked for it. The
+others travel inside, from a store or the codec to the failure policy in _cache.py.
 """
 
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 
 class BotocacheError(Exception):
@@ -16,8 +16,28 @@ class ConfigError(BotocacheError, ValueError):
     """A setting or an install target is wrong; the message says what would be right."""
 
 
+class EvictionError(BotocacheError, RuntimeError):
+    """A write was not sent, because what it would change could not be evicted.
+
+    Raised only with `unevicted_writes="refuse"`, and never for a read. Nothing was
+    written: the same call may be made again.
+    """
+
+
 class StoreError(BotocacheError):
-    """A store could not do what it was asked; nothing is known of the outcome."""
+    """A store could not do what it was asked; nothing is known of the outcome.
+
+    is_alive: what is asked next need not fail. Else whoever asks the store again may
+    wait as long again.
+    """
+
+    is_alive: ClassVar[bool] = False
+
+
+class EntryError(StoreError):
+    """A store has no entries just now, but generations: it can still evict."""
+
+    is_alive = True
 
 
 class StoreLostError(StoreError):
@@ -27,6 +47,8 @@ class StoreLostError(StoreError):
     eventually consistent read still sees, so everything must be evicted.
     """
 
+    is_alive = True
+
 
 class CodecError(BotocacheError):
     """Bytes from a store are not an entry of this version, or were damaged."""
@@ -35,3 +57,8 @@ class CodecError(BotocacheError):
 def assert_never(value: NoReturn) -> NoReturn:
     """Prove to the type checker that a union is exhausted. typing's is of 3.11."""
     raise AssertionError(f"unexpected {value!r}")
+
+
+def is_alive(error: Exception) -> bool:
+    """Tell whether a store that raised this may be asked again in the same call."""
+    return isinstance(error, StoreError) and error.is_alive

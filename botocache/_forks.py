@@ -5,6 +5,7 @@ child, and a file lock would belong to both.
 """
 
 import os
+import threading  # noqa: F401 - first: its own renewals must have been made before ours
 import weakref
 from collections.abc import Callable
 from typing import Any

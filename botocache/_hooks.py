@@ -31,6 +31,7 @@ from botocore.credentials import RefreshableCredentials
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 
 from botocache._cache import Cache  # noqa: TC001 - as cheap as the rest
+from botocache._errors import EvictionError
 from botocache._keys import (
     ANONYMOUS_SCOPE,
     account_bits,
@@ -141,6 +142,8 @@ class Hooks:
             )
             if isinstance(outcome, Hit):
                 return _response(url, outcome)
+        except EvictionError:  # not a failure: the user wants to know
+            raise
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
             outcome = cache.begin_blindly(model.name, error)
         if outcome is not None and outcome.body is not None:

@@ -18,11 +18,11 @@ from typing import Any
 from botocache._cache import Cache
 from botocache._config import Settings, load_settings
 from botocache._errors import ConfigError
-from botocache.stores import Store, default_url, open_store
+from botocache.stores import Store, default_url, is_remote, open_store
 
 _lock = threading.Lock()
 _caches: dict[Settings, Cache] = {}
-_stores: dict[tuple[str, str], tuple[Store, int | None]] = {}
+_stores: dict[tuple[Any, ...], tuple[Store, int | None]] = {}
 _process: Any = None
 _installed: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
 
@@ -33,10 +33,11 @@ def install(target: Any = None, **settings: Any) -> Cache:
     target: None for every session of the process, those made already included; or a
     boto3 or botocore Session, for the clients made from it afterwards; or a client,
     a resource or a Table.
-    settings: url, ttl, negative_ttl, tables, namespace, scope, settle, write_window,
-    size_limit, write_through, settle_reads, scan_size_limit, old_images; see the
-    documentation of configuration. What is not given comes from `BOTOCACHE_*`
-    variables, the TOML file that `BOTOCACHE_CONFIG` names, or defaults.
+    settings: url or store, ttl, negative_ttl, tables, namespace, scope, settle,
+    write_window, size_limit, write_through, settle_reads, scan_size_limit, old_images,
+    timeout, unevicted_writes; see the documentation of configuration. What is not given
+    comes from `BOTOCACHE_*` variables, the TOML file that `BOTOCACHE_CONFIG` names, or
+    defaults.
 
     Installing twice is one installation. Never issues a network call, and opens the
     store on first use only. Raises ConfigError when a setting or the target is wrong,
@@ -227,16 +228,16 @@ def _same(cache: Cache, wanted: Settings) -> Cache:
 
 
 def _differences(a: Settings, b: Settings) -> Iterator[tuple[str, Any, Any]]:
+    if (a.url, a.store) != (b.url, b.store):
+        yield "url", "one store", "another"  # it may hold a password
     for field in fields(Settings):
         there, here = getattr(a, field.name), getattr(b, field.name)
-        if there != here:
-            if field.name == "url":  # may hold a password
-                there, here = "one store", "another"
+        if there != here and field.name not in ("url", "store"):
             yield field.name, there, here
 
 
 def _cache_for(wanted: Settings) -> Cache:
-    """Return the cache of these settings; one store per URL and namespace."""
+    """Return the cache of these settings; one store per place where it is."""
     cache = _caches.get(wanted)
     if cache is None:
         cache = _caches[wanted] = Cache(_store_for(wanted, os.environ), wanted)
@@ -244,16 +245,19 @@ def _cache_for(wanted: Settings) -> Cache:
 
 
 def _store_for(wanted: Settings, environ: Mapping[str, str]) -> Store:
-    if not isinstance(wanted.url, str):
-        store: Store = wanted.url
-        return store
-    place = (wanted.url, wanted.namespace)
+    if isinstance(wanted.store, Store):
+        return wanted.store
+    place = _place(wanted)
     if place not in _stores:
         store = open_store(
             wanted.url,
             namespace=wanted.namespace,
             size_limit=wanted.size_limit,
             environ=environ,
+            timeout=wanted.timeout,
+            settle=wanted.settle,
+            longest_ttl=wanted.longest_ttl(),
+            client=wanted.store,
         )
         _stores[place] = (store, wanted.size_limit)
     store, size_limit = _stores[place]
@@ -263,3 +267,16 @@ def _store_for(wanted: Settings, environ: Mapping[str, str]) -> Store:
             f"not {wanted.size_limit!r}"
         )
     return store
+
+
+def _place(wanted: Settings) -> tuple[Any, ...]:
+    """Return what tells whether two installations use one store object.
+
+    In memory they have to, or they share nothing. Of a server each may have one of its
+    own, if they differ in what matters to it.
+    """
+    place = (wanted.url, wanted.store, wanted.namespace)
+    if wanted.store is None and not is_remote(wanted.url):
+        return place
+    size_limit, settle = wanted.size_limit, wanted.settle
+    return (*place, size_limit, settle, wanted.timeout, wanted.longest_ttl())

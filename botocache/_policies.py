@@ -110,6 +110,11 @@ def table_policy(
     )
 
 
+def longest_ttl(tables: Tables, ttl: float) -> float:
+    """Return the longest TTL that any table has. ttl: where none is stated."""
+    return max([ttl, *(options.ttl or 0.0 for _, options in tables)])
+
+
 def _options_for(tables: Tables, table: str) -> TableOptions:
     matching = [pair for pair in tables if fnmatchcase(table, pair[0])]
     if not matching:

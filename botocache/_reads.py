@@ -3,7 +3,9 @@
 May raise StoreError and CodecError where the caller turns whatever happens into a miss.
 """
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
 
@@ -15,16 +17,14 @@ from botocache._batches import (
     no_capacity,
     remaining_body,
 )
-from botocache._coherence import Held, Loaded, may_fill, may_serve
-from botocache._errors import CodecError
-from botocache._keys import digest, entry_key, tag_digest
-from botocache._modes import Mode, current_mode
+from botocache._coherence import Held, may_fill
+from botocache._keys import digest
+from botocache._learning import Lesson, Recalls
+from botocache._lookups import Lookups
 from botocache._parts import Parts
 from botocache._planned import BatchRead, Kind, Read, last_key_attributes
-from botocache._policies import TablePolicy, keeping_of
-from botocache._projections import Projection, project
-from botocache._schemas import Schema
 from botocache._tickets import BatchTicket, Hit, Lookup, ReadTicket, Request
+from botocache.stores import Fill
 
 _TABLE_TAG = 1
 """Index of the table's tag among a Read's tags."""
@@ -32,16 +32,6 @@ _TABLE_TAG = 1
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
 _encode = msgspec.json.encode
-
-
-class _Asked(NamedTuple):
-    """What the reads of one call have in common."""
-
-    operation: str
-    origin: str
-    scope: bytes
-    mode: Mode
-    now: float
 
 
 class Reads:
@@ -53,14 +43,8 @@ class Reads:
         self._counters: Final = parts.counters
         self._evictions: Final = parts.evictions
         self._learning: Final = parts.learning
-        self._policies: Final[dict[str, TablePolicy]] = {}
-
-    def policy(self, table: str) -> TablePolicy:
-        """Return what is done for a table."""
-        policy = self._policies.get(table)
-        if policy is None:
-            policy = self._policies[table] = self._settings.policy(table)
-        return policy
+        self._lookups: Final = Lookups(parts)
+        self.policy: Final = self._lookups.policy
 
     # --- before the call -----------------------------------------------------------
 
@@ -69,13 +53,13 @@ class Reads:
         request: Request,
         parameters: dict[str, Any],
         read: Read,
-        assumed: Schema | None,
+        recalls: Recalls,
     ) -> Hit | ReadTicket | None:
         """Return the hit, or the ticket to fill with, or None."""
-        asked = self._asked(request)
+        asked = self._lookups.asked(request)
         if asked is None:
             return None
-        lookup = self._ask(asked, read)
+        lookup = None if recalls.failure else self._lookups.ask(asked, read)
         if lookup is None:
             self._counters.add("bypassed")
             return None
@@ -86,6 +70,7 @@ class Reads:
             self._counters.add("hits")
             return lookup
         self._counters.add("misses")
+        assumed = recalls.schemas.get(read.table)
         if assumed is not None:
             if assumed.generation != lookup.loaded.snapshot[_TABLE_TAG]:
                 self._learning.forget(assumed)
@@ -98,90 +83,34 @@ class Reads:
         self, request: Request, parameters: dict[str, Any], batch: BatchRead
     ) -> Hit | BatchTicket | None:
         """Return the hit of all keys, or the ticket of those that are not, or None."""
-        asked = self._asked(request)
+        asked = self._lookups.asked(request)
         if asked is None:
             return None
+        reads = [read for each in batch.reads.values() for read in each]
+        found: list[Lookup] = [None] * len(reads)
+        if self._evictions.deliver():
+            found = self._lookups.ask_many(asked, reads)
+        self._count(found)
+        by_read = iter(found)
         lookups = {
-            table: tuple([self._ask(asked, read) for read in reads])
-            for table, reads in batch.reads.items()
+            table: tuple(islice(by_read, len(each)))
+            for table, each in batch.reads.items()
         }
-        self._count(lookups)
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
         return BatchTicket(batch, lookups, remaining_body(parameters, lookups))
 
-    def _count(self, lookups: dict[str, tuple[Lookup, ...]]) -> None:
-        every = [lookup for each in lookups.values() for lookup in each]
-        hits = sum(isinstance(lookup, Hit) for lookup in every)
-        bypassed = every.count(None)
+    def _count(self, lookups: Sequence[Lookup]) -> None:
+        hits = sum(isinstance(lookup, Hit) for lookup in lookups)
+        bypassed = lookups.count(None)
         for outcome, number in (
             ("hits", hits),
             ("bypassed", bypassed),
-            ("misses", len(every) - hits - bypassed),
+            ("misses", len(lookups) - hits - bypassed),
         ):
             if number:
                 self._counters.add(outcome, number)
-
-    def _asked(self, request: Request) -> _Asked | None:
-        """Return what a call's reads have in common; None when nobody may be served."""
-        scope = request.scope()
-        if scope is None:
-            return None
-        operation, now = request.operation, self._store.now()
-        return _Asked(operation, request.origin, scope, current_mode(), now)
-
-    def _ask(self, asked: _Asked, read: Read) -> Lookup:
-        """Look one read up, if its table's policy lets us."""
-        policy = self.policy(read.table)
-        keeping = keeping_of(policy, asked.operation, read.kind.value)
-        if keeping == "off" or asked.mode is Mode.BYPASS:
-            return None
-        depends_on = read.depends_on(keeping, self._settings.old_images)
-        tags = tuple(map(tag_digest, depends_on))
-        if self._evictions.are_waiting(tags):
-            return None
-        key = entry_key(asked.scope, asked.origin, read.operation, read.question)
-        loaded = self._store.load(key, tags)
-        if asked.mode is Mode.NORMAL and not read.is_consistent:
-            hit = self._hit(key, loaded, asked.now)
-            if hit is not None:
-                return hit
-            if read.whole is not None and read.projection is not None:
-                hit = self._projected(asked, read.whole, read.projection, tags)
-                if hit is not None:
-                    return hit
-        return ReadTicket(read, asked.origin, policy, key, loaded, asked.now)
-
-    def _hit(self, key: bytes, loaded: Loaded, now: float) -> Hit | None:
-        """Return the hit that an entry is, if it may be served."""
-        if loaded.entry is None:
-            return None
-        try:
-            entry = _codec.decode(loaded.entry)
-            if may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
-                return Hit(entry.body(), now - entry.stored_at, key)
-        except CodecError as error:
-            self._evictions.report("load_failed", "a miss, and filled anew", error)
-        return None
-
-    def _projected(
-        self,
-        asked: _Asked,
-        question: bytes,
-        projection: Projection,
-        tags: tuple[bytes, ...],
-    ) -> Hit | None:
-        """Answer a projection from the whole item, if that is there."""
-        key = entry_key(asked.scope, asked.origin, "GetItem", question)
-        whole = self._hit(key, self._store.load(key, tags), asked.now)
-        if whole is None:
-            return None
-        if "Item" not in whole.answer:
-            # DynamoDB may refuse a path into an attribute, whatever the item.
-            return None if projection.nested else whole
-        item = project(whole.answer["Item"], projection)
-        return None if item is None else whole._replace(answer={"Item": item})
 
     def _settling(self, ticket: ReadTicket, parameters: dict[str, Any]) -> ReadTicket:
         """Have a read that follows a write see it, so that its answer can be kept."""
@@ -206,13 +135,16 @@ class Reads:
 
     def finish(self, ticket: ReadTicket, answer: dict[str, Any]) -> None:
         """Fill the answer of a read, if it may be."""
-        read, loaded = ticket.read, ticket.loaded
-        if not self._learn(ticket, answer, loaded.snapshot[_TABLE_TAG]):
-            return
-        if not may_fill(loaded.held, is_consistent=read.is_consistent):
-            self._counters.add("held")
-            return
-        self.fill(ticket, answer)
+        if self._learn(ticket, answer) is Lesson.CONFIRMED and self._may_fill(ticket):
+            self.fill(ticket, answer)
+
+    def _may_fill(self, ticket: ReadTicket) -> bool:
+        """Tell whether an answer may be filled, and count when it may not."""
+        is_consistent = ticket.read.is_consistent
+        if may_fill(ticket.loaded.held, is_consistent=is_consistent):
+            return True
+        self._counters.add("held")
+        return False
 
     def complete(
         self, ticket: BatchTicket, answer: dict[str, Any], *, is_kept: bool
@@ -222,30 +154,37 @@ class Reads:
         merge(ticket, answer, answers)  # first: whatever fails, the hits must be there
         if not is_kept:
             return
-        for table, answered in answers.items():
-            for index, each in (answered or {}).items():
-                lookup = ticket.lookups[table][index]
-                if isinstance(lookup, ReadTicket):
-                    self.finish(lookup, each)
+        fills = []
+        for lookup, each in _misses(ticket, answers):
+            lesson = self._learn(lookup, each)
+            if lesson is Lesson.UNKNOWN:
+                return  # what is left would ask the store again
+            if lesson is Lesson.CONFIRMED and self._may_fill(lookup):
+                fills += _fill_of(lookup, each)
+        if fills:
+            self._put(fills)
 
     def fill(self, ticket: ReadTicket, answer: dict[str, Any]) -> None:
         """Put an answer."""
-        read, policy, key, began = ticket.read, ticket.policy, ticket.key, ticket.began
-        is_absent = read.kind is Kind.ITEM and "Item" not in answer
-        ttl = policy.negative_ttl if is_absent else policy.ttl
-        if ttl <= 0.0:
-            return
-        kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
-        entry = _codec.encode(kept, ticket.loaded.snapshot, began, began + ttl)
-        is_large = len(entry) > self._settings.scan_size_limit
-        if read.kind is Kind.SCAN and is_large and not self._is_asked_again(key, ttl):
-            return
+        for fill in _fill_of(ticket, answer):
+            is_large = len(fill.entry) > self._settings.scan_size_limit
+            if (
+                ticket.read.kind is not Kind.SCAN
+                or not is_large
+                or self._is_asked_again(fill.key, fill.ttl)
+            ):
+                self._put([fill])
+
+    def _put(self, fills: list[Fill]) -> None:
         try:
-            self._store.fill(key, entry, ttl)
+            if len(fills) == 1:
+                self._store.fill(*fills[0])
+            else:
+                self._store.fill_many(fills)
         except Exception as error:  # noqa: BLE001 - as ever
             self._evictions.report("fill_failed", "an answer is not kept", error)
         else:
-            self._counters.add("fills")
+            self._counters.add("fills", len(fills))
 
     def _is_asked_again(self, key: bytes, ttl: float) -> bool:
         """Tell whether a page was asked for before within the TTL, by anybody.
@@ -253,16 +192,14 @@ class Reads:
         One pass over a large table must not cost all other entries their place.
         """
         note, now = digest("asked", key), self._store.now()
-        if self._hit(note, self._store.load(note, ()), now) is not None:
+        if self._lookups.hit(note, self._store.load(note, ()), now) is not None:
             return True
         self._store.fill(note, _codec.encode({}, (), now, now + ttl), ttl)
         return False
 
-    def _learn(
-        self, ticket: ReadTicket, answer: dict[str, Any], generation: int
-    ) -> bool:
-        """Learn the table's key attributes; False when they have changed."""
-        read = ticket.read
+    def _learn(self, ticket: ReadTicket, answer: dict[str, Any]) -> Lesson:
+        """Learn the table's key attributes."""
+        read, generation = ticket.read, ticket.loaded.snapshot[_TABLE_TAG]
         named, is_complete = read.named, read.names_all
         last = last_key_attributes(read, answer)
         if last is not None:
@@ -270,3 +207,26 @@ class Reads:
         return self._learning.learn(
             ticket.origin, read.table, named, generation, is_complete=is_complete
         )
+
+
+def _misses(
+    ticket: BatchTicket, answers: Mapping[str, Mapping[int, dict[str, Any]] | None]
+) -> Iterator[tuple[ReadTicket, dict[str, Any]]]:
+    """Yield what was asked for of a batch, and what was answered."""
+    for table, answered in answers.items():
+        for index, each in (answered or {}).items():
+            lookup = ticket.lookups[table][index]
+            if isinstance(lookup, ReadTicket):
+                yield lookup, each
+
+
+def _fill_of(ticket: ReadTicket, answer: Mapping[str, Any]) -> list[Fill]:
+    """Return what an answer is put as, in a list: nothing where it is not to live."""
+    policy, began = ticket.policy, ticket.began
+    is_absent = ticket.read.kind is Kind.ITEM and "Item" not in answer
+    ttl = policy.negative_ttl if is_absent else policy.ttl
+    if ttl <= 0.0:
+        return []
+    kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
+    entry = _codec.encode(kept, ticket.loaded.snapshot, began, began + ttl)
+    return [Fill(ticket.key, entry, ttl, ticket.tags)]

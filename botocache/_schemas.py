@@ -48,8 +48,11 @@ class Schemas:
 
     def recall(self, origin: str, table: str) -> Schema | None:
         """Return what this process knows, or the store; perhaps outdated."""
-        known = self._known.get((origin, table))
-        return known or self._look_up(origin, table)
+        return self.known(origin, table) or self._look_up(origin, table)
+
+    def known(self, origin: str, table: str) -> Schema | None:
+        """Return what this process knows by itself; perhaps outdated."""
+        return self._known.get((origin, table))
 
     def is_fresh(self, schema: Schema) -> bool:
         """Tell whether it was confirmed lately.
@@ -126,7 +129,8 @@ class Schemas:
         self._remember(origin, table, attributes, generation, now)
         body = {"attributes": sorted(attributes)}
         entry = _codec.encode(body, (generation,), now, now + TTL)
-        self._store.fill(schema_key(origin, table), entry, TTL)
+        tags = (tag_digest(table_tag(table)),)
+        self._store.fill(schema_key(origin, table), entry, TTL, tags)
 
     def _remember(
         self,

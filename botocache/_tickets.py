@@ -40,7 +40,7 @@ class Hit(NamedTuple):
 
 
 class ReadTicket(NamedTuple):
-    """A read that was sent: what its answer is filled with."""
+    """A read that was sent: what its answer is filled with. tags: of `loaded`."""
 
     read: Read
     origin: str
@@ -48,6 +48,7 @@ class ReadTicket(NamedTuple):
     key: bytes
     loaded: Loaded
     began: float
+    tags: tuple[bytes, ...]
     body: bytes | None = None
 
 

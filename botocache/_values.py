@@ -26,20 +26,20 @@ def hint(name: Any, known: Iterable[str]) -> str:
     return suggestion(name, known) or f"; known: {', '.join(known)}"
 
 
-def _expected_seconds(least: float) -> str:
-    return f"expected a number of seconds from {least:g} to {LONGEST:.0f}"
+def _expected_seconds(least: float, most: float = LONGEST) -> str:
+    return f"expected a number of seconds from {least:g} to {most:.0f}"
 
 
-def seconds(least: float) -> Callable[[Any], float]:
-    """Return the parser of a number of seconds, from `least` to LONGEST."""
+def seconds(least: float, most: float = LONGEST) -> Callable[[Any], float]:
+    """Return the parser of a number of seconds, from `least` to `most`."""
 
     def parse(value: Any) -> float:
-        expected = _expected_seconds(least)
+        expected = _expected_seconds(least, most)
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{expected}, not {value!r}") from None
-        if isinstance(value, bool) or not least <= number <= LONGEST:
+        if isinstance(value, bool) or not least <= number <= most:
             raise ValueError(f"{expected}, not {value!r}")
         return number
 

@@ -11,7 +11,7 @@ eviction, what it had left in the first (see _coherence.py).
   index queries depend for want of such knowledge is spared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,13 +19,15 @@ import msgspec
 
 from botocache import _images
 from botocache._coherence import Eviction, Held, is_held
-from botocache._keys import blind_tag, entry_key, table_tag, tag_digest
+from botocache._errors import EvictionError, StoreError, is_alive
+from botocache._evictions import EVERYTHING_DIGEST
+from botocache._keys import EVERYTHING, blind_tag, entry_key, table_tag, tag_digest
+from botocache._learning import Lesson, Recalls
 from botocache._modes import Mode, current_mode
 from botocache._parts import Parts
 from botocache._planned import Read, Write
 from botocache._policies import keeping_of
 from botocache._reads import Reads
-from botocache._schemas import Schema
 from botocache._tickets import ReadTicket, Request, WriteThrough, WriteTicket
 
 _encode = msgspec.json.encode
@@ -50,20 +52,17 @@ class Writes:
         request: Request,
         parameters: dict[str, Any],
         write: Write,
-        recalled: Mapping[str, Schema],
+        recalls: Recalls,
     ) -> WriteTicket:
         """Evict for the first time."""
         tags = tuple(map(tag_digest, write.tags))
-        assumed = tuple(recalled[table] for table in write.assumed)
+        assumed = tuple(recalls.schemas[table] for table in write.assumed)
         through = self._through(request, parameters, write.item)
         watch = [schema.tag for schema in assumed]
         if through is not None:
             watch += map(tag_digest, through.read.tags[:-1])
-        self._counters.add("writes")
-        self._counters.add("evicted", len(tags))
-        window = self._settings.write_window
         began = self._store.now() if through is not None else 0.0
-        first = self._evictions.evict(tags, window, watch)
+        first = self._first(request.operation, write, tags, watch, recalls.failure)
         if first is not None:
             if through is not None and _finds_a_write(first, tags, through, began):
                 through = None
@@ -71,7 +70,9 @@ class Writes:
             if outdated:
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
-                first = self._evictions.evict(tags, window, watch)
+                first = self._first(request.operation, write, tags, watch)
+        self._counters.add("writes")
+        self._counters.add("evicted", len(write.tags))
         return WriteTicket(
             write,
             request.origin,
@@ -83,6 +84,43 @@ class Writes:
             through,
             self._asking_for_images(request, parameters, write),
         )
+
+    def begin_blindly(self, operation: str, error: Exception) -> WriteTicket:
+        """Evict everything for the first time: nobody knows what is written.
+
+        error: because of which that is so; perhaps the store's.
+        """
+        has_waited = isinstance(error, StoreError) and not is_alive(error)
+        write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
+        first = self._first(operation, write, tags, (), error if has_waited else None)
+        return WriteTicket(write, "", tags, first)
+
+    def _first(
+        self,
+        operation: str,
+        write: Write,
+        tags: tuple[bytes, ...],
+        watch: Sequence[bytes],
+        failure: Exception | None = None,
+    ) -> Eviction | None:
+        """Evict for the first time; or remember it, or refuse the write.
+
+        failure: of the store in this call, if any. It is not asked again then: that
+        may take as long as before.
+        """
+        window = self._settings.write_window
+        if self._settings.unevicted_writes == "send":
+            if failure is None:
+                return self._evictions.evict(tags, window, watch)
+            self._evictions.remember(tags, failure)
+            return None
+        if failure is None:
+            try:
+                return self._evictions.evict_at_once(tags, window, watch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is not evicted
+                failure = error
+        self._evictions.report("evict_failed", "the write is not sent", failure)
+        raise EvictionError(_refusal(operation, write)) from failure
 
     def _through(
         self, request: Request, parameters: Mapping[str, Any], item: Read | None
@@ -140,51 +178,53 @@ class Writes:
         certain: bool,
     ) -> None:
         """Evict for the second time, learn, and fill what is known."""
-        write, assumed, settings = ticket.write, ticket.assumed, self._settings
         old = _old_image(ticket, answer)
-        taught = [table for table, _ in write.named]
-        if write.described:
-            taught.append(write.described)
-        watch = [
-            *(schema.tag for schema in assumed),
-            *(map(tag_digest, ticket.through.read.tags[:-1]) if ticket.through else ()),
-            *(tag_digest(table_tag(table)) for table in taught),
-        ]
+        if ticket.first is None and self._evictions.must_wait(ticket.tags):
+            return
         tags = ticket.tags
         spare: tuple[bytes, ...] = ()
         if succeeded and certain and ticket.first is not None:
             tags, spare = self._precisely(ticket, old)
         second = self._evictions.evict(
             tags,
-            settings.settle if certain else settings.write_window,
-            watch,
+            self._settings.settle if certain else self._settings.write_window,
+            _watched_at_the_end(ticket),
             ticket.first if certain else None,
             spare,
         )
         if second is None:
             return
-        outdated = self._learning.outdated(assumed, second.watched)
-        if outdated:
-            self._evictions.evict_now(outdated)
-        if not succeeded:
+        outdated = self._learning.outdated(ticket.assumed, second.watched)
+        if outdated and not self._evictions.evict_now(outdated):
             return
-        generations = second.watched[len(watch) - len(taught) :]
-        is_as_known = not outdated
-        for (table, attributes), generation in zip(
-            write.named, generations, strict=False
-        ):
-            is_as_known &= self._learning.learn(
-                ticket.origin, table, attributes, generation
-            )
-        if write.described:
-            self._learning.learn_described(
-                ticket.origin, write.described, generations[-1], answer
-            )
-        if certain and is_as_known:
+        if not succeeded or not self._learn(ticket, second, answer):
+            return
+        if certain and not outdated:
             try:
                 self._write_through(ticket, second, answer)
             except Exception as error:  # noqa: BLE001 - the write is evicted already
                 self._evictions.report("fill_failed", "an item is not kept", error)
+
+    def _learn(
+        self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
+    ) -> bool:
+        """Learn what the write says of key attributes; tell whether it is as known."""
+        write, origin = ticket.write, ticket.origin
+        taught = _taught(write)
+        generations = second.watched[len(second.watched) - len(taught) :]
+        is_as_known = True
+        for (table, attributes), generation in zip(
+            write.named, generations, strict=False
+        ):
+            lesson = self._learning.learn(origin, table, attributes, generation)
+            if lesson is Lesson.UNKNOWN:
+                return False
+            is_as_known &= lesson is Lesson.CONFIRMED
+        if write.described:
+            self._learning.learn_described(
+                origin, write.described, generations[-1], answer
+            )
+        return is_as_known
 
     def _precisely(
         self, ticket: WriteTicket, old: Mapping[str, Any] | None
@@ -232,7 +272,8 @@ class Writes:
                     through.policy,
                     through.key,
                     loaded,
-                    began=self._store.now(),
+                    self._store.now(),
+                    tags,
                 ),
                 left,
             )
@@ -251,6 +292,34 @@ def _finds_a_write(
         return True
     mark = first.marks[tags.index(tag_digest(through.read.tags[-1]))]
     return not mark.is_settling and is_held(mark.held_until, now)
+
+
+def _refusal(operation: str, write: Write) -> str:
+    """Return what is said of a write that is refused, which names no key."""
+    tables = sorted({tag.table for tag in write.tags if tag.table})
+    of = f"of {', '.join(map(repr, tables))} " if tables else ""
+    return (
+        f"{operation} was not sent: what is cached {of}could not be evicted; the "
+        "setting unevicted_writes is 'refuse' ('send' sends such writes)"
+    )
+
+
+def _taught(write: Write) -> list[str]:
+    """Return the tables whose key attributes a write names, or its answer does."""
+    taught = [table for table, _ in write.named]
+    if write.described:
+        taught.append(write.described)
+    return taught
+
+
+def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
+    """Return the tags that a second eviction watches: assumed, around, taught."""
+    through = ticket.through.read.tags[:-1] if ticket.through else ()
+    return [
+        *(schema.tag for schema in ticket.assumed),
+        *map(tag_digest, through),
+        *(tag_digest(table_tag(table)) for table in _taught(ticket.write)),
+    ]
 
 
 def _old_image(ticket: WriteTicket, answer: dict[str, Any]) -> Mapping[str, Any] | None:

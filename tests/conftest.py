@@ -14,6 +14,8 @@ from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.environment import Environment, build_wheel_once
+from tests.support.processes import TIMEOUT
+from tests.support.threads import workers
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +76,6 @@ def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         cache.close()
     _install._caches.clear()
     _install._stores.clear()
+    for worker in workers():  # one that has nothing left to do is about to go
+        worker.join(TIMEOUT)
+        assert not worker.is_alive(), "a cache was not closed"

@@ -6,19 +6,32 @@ read generations. Keys and tags are digests of 16 bytes. A store decides nothing
 coherence: it applies `next_held_until` where it evicts, and hands out what it holds.
 """
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
 from botocache._coherence import Eviction, Loaded
 from botocache._errors import ConfigError
+from botocache._urls import scheme_of
+from botocache._values import suggestion
 
 Random: TypeAlias = Callable[[int], bytes]
 """Returns that many random bytes; os.urandom, save in tests."""
 
 Clock: TypeAlias = Callable[[], float]
 """Returns seconds since a moment that stays the same for all users of the store."""
+
+
+class Fill(NamedTuple):
+    """What is put: the arguments of `fill`."""
+
+    key: bytes
+    entry: bytes
+    ttl: float
+    tags: Sequence[bytes] = ()
 
 
 @runtime_checkable
@@ -40,8 +53,32 @@ class Store(Protocol):
         tag that has no generation gets one here.
         """
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
-        """Put an entry. It may be dropped after `ttl` seconds, or earlier."""
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """Do what `load` does for each key and its tags; answer in the same order.
+
+        In as few round trips as there can be, and not as one: others may evict between
+        two of them.
+        """
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """Tell whether the tags have these generations at this moment.
+
+        Waits for nobody and raises nothing: False where that is not known. Says
+        nothing of hold-offs.
+        """
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
+        """Put an entry. It may be dropped after `ttl` seconds, or earlier.
+
+        tags: on which it depends; where generations expire, theirs live as long.
+        """
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """Do what `fill` does for each. When it raises, any of them may be put."""
 
     def evict(
         self,
@@ -79,43 +116,90 @@ def default_url() -> str:
     return "disk:" if BOOT_ID.exists() else "memory:"
 
 
-def open_store(
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a store is opened with.
+
+    url: with its scheme; "" where there is a client. namespace: keeps applications
+    that share a store apart. size_limit: bytes; None is the store's own default.
+    environ: where the default directory is looked up. timeout: seconds that a call may
+    be made to wait. settle: of hold-off after a write. longest_ttl: seconds that any
+    answer is kept at most. client: of redis-py, built by the user.
+    """
+
+    url: str = field(repr=False)
+    namespace: str
+    size_limit: int | None
+    environ: Mapping[str, str] = field(repr=False)
+    timeout: float
+    settle: float
+    longest_ttl: float
+    client: Any = field(default=None, repr=False)
+
+
+def open_store(  # noqa: PLR0913 - what a store is opened with
     url: str,
     *,
     namespace: str,
     size_limit: int | None,
     environ: Mapping[str, str],
+    timeout: float,
+    settle: float,
+    longest_ttl: float,
+    client: Any = None,
 ) -> Store:
     """Return the store that a URL names. Touches neither disk nor network yet.
 
-    namespace: keeps applications that share a store apart.
-    size_limit: bytes; None is the store's own default.
-    environ: where the default directory is looked up.
-    Raises ConfigError when the URL names no store.
+    See Opening; where there is a client the URL is not looked at. Raises ConfigError
+    when the URL names no store.
     """
-    scheme, separator, _ = url.partition(":")
-    opener = _OPENERS.get(scheme) if separator else None
+    opening = Opening(
+        "" if client is not None else url,
+        namespace,
+        size_limit,
+        environ,
+        timeout,
+        settle,
+        longest_ttl,
+        client,
+    )
+    if client is not None:
+        return _open_redis(opening)
+    scheme = scheme_of(url)
+    opener = _OPENERS.get(scheme or "")
     if opener is None:
+        named = "" if scheme is None else f" {scheme + ':'!r}..."
+        near = "" if scheme is None else suggestion(scheme, _OPENERS)
         raise ConfigError(
-            f"url {scheme + separator!r}... names no store of this version; expected "
-            "'memory:', 'disk:' or 'disk:///path'"
+            f"url{named} names no store of this version; expected 'memory:', 'disk:', "
+            f"'disk:///path' or 'redis://host:port/0'{near}"
         )
-    return opener(url, namespace, size_limit, environ)
+    return opener(opening)
 
 
-def _open_memory(
-    url: str, _namespace: str, size_limit: int | None, _environ: Mapping[str, str]
-) -> Store:
+def is_remote(url: str) -> bool:
+    """Tell whether a URL names a store across the network."""
+    return _OPENERS.get(scheme_of(url) or "") is _open_redis
+
+
+def is_client(candidate: object) -> bool:
+    """Tell whether an object is a client of redis-py, without importing that."""
+    redis = sys.modules.get("redis")
+    kinds = (getattr(redis, "Redis", None), getattr(redis, "RedisCluster", None))
+    return isinstance(candidate, tuple(kind for kind in kinds if kind is not None))
+
+
+def _open_memory(opening: Opening) -> Store:
     from botocache.stores import memory
 
-    if url not in ("memory:", "memory://"):
+    if opening.url not in ("memory:", "memory://"):
         raise ConfigError("url: nothing is expected after 'memory:'")
-    return memory.MemoryStore(size_limit=size_limit or memory.DEFAULT_SIZE_LIMIT)
+    return memory.MemoryStore(
+        size_limit=opening.size_limit or memory.DEFAULT_SIZE_LIMIT
+    )
 
 
-def _open_disk(
-    url: str, namespace: str, size_limit: int | None, environ: Mapping[str, str]
-) -> Store:
+def _open_disk(opening: Opening) -> Store:
     if not BOOT_ID.exists():
         raise ConfigError(
             f"url 'disk:' needs Linux: without {BOOT_ID} nobody knows whether what is "
@@ -123,19 +207,47 @@ def _open_disk(
         )
     from botocache.stores import disk
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(opening.url)
+    except ValueError as error:  # of a network's address
+        raise ConfigError(f"url 'disk:...': {error}") from None
     path = unquote(parts.path)
     if parts.netloc or parts.query or parts.fragment or (path and path[0] != "/"):
         raise ConfigError(
             "url 'disk:...' names no directory; expected 'disk:' or 'disk:///path' "
             "with an absolute path"
         )
-    root = Path(path) if path else disk.default_directory(environ)
+    root = Path(path) if path else disk.default_directory(opening.environ)
     return disk.DiskStore(
-        root, namespace=namespace, size_limit=size_limit or disk.DEFAULT_SIZE_LIMIT
+        root,
+        namespace=opening.namespace,
+        size_limit=opening.size_limit or disk.DEFAULT_SIZE_LIMIT,
     )
 
 
-_Opener: TypeAlias = Callable[[str, str, int | None, Mapping[str, str]], Store]
+def _open_redis(opening: Opening) -> Store:
+    try:
+        from botocache.stores import redis
+    except ImportError as error:
+        raise ConfigError(
+            f"url '{scheme_of(opening.url)}:' needs the package redis: pip install "
+            "'botocache-dynamodb[redis]'"
+        ) from error
+    return redis.open_redis(opening)
 
-_OPENERS: Mapping[str, _Opener] = {"memory": _open_memory, "disk": _open_disk}
+
+_Opener: TypeAlias = Callable[[Opening], Store]
+
+_SERVERS = ("redis", "rediss", "valkey", "valkeys")
+"""With an `s`: by TLS. Redis and Valkey speak one protocol."""
+
+_OPENERS: Mapping[str, _Opener] = {
+    "memory": _open_memory,
+    "disk": _open_disk,
+    "unix": _open_redis,
+    **{
+        server + setup: _open_redis
+        for server in _SERVERS
+        for setup in ("", "+cluster", "+sentinel")
+    },
+}

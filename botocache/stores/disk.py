@@ -20,9 +20,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from botocache._coherence import Eviction, Loaded
-from botocache._errors import StoreError, StoreLostError
+from botocache._errors import EntryError, StoreError, StoreLostError
 from botocache._forks import renew_after_fork
-from botocache.stores import Clock, Random
+from botocache.stores import Clock, Fill, Random
 from botocache.stores.entryfile import EntryFile, EntryFileError, can_be_opened
 from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
 
@@ -107,7 +107,29 @@ class DiskStore:
                 raise
         return Loaded(entry, snapshot, slots.held(tags, self.now()))
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many."""
+        # Each looks whether the table is in place, for a microsecond: what is mapped
+        # may be cut off during so many look-ups.
+        return [self.load(key, tags) for key, tags in lookups]
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current."""
+        table = self._slot_file
+        if table is None or not table.is_in_place():
+            return False
+        generations = table.slots.generations(tags)
+        return generations == tuple(snapshot) and 0 not in generations
+
+    def fill(
+        self,
+        key: bytes,
+        entry: bytes,
+        ttl: float,
+        tags: Sequence[bytes] = (),  # noqa: ARG002 - generations are never dropped
+    ) -> None:
         """See Store.fill."""
         self._table()
         entries = self._open_entries()
@@ -117,12 +139,17 @@ class DiskStore:
             self._entries = None
             entries = self._open_entries()
         if entries is None:
-            raise StoreError(f"entries are not open: {self._trouble}")
+            raise EntryError(f"entries are not open: {self._trouble}")
         try:
             entries.put(key, entry, ttl)
         except EntryFileError as error:
             self._give_up_if_used(entries, error)
             raise
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many."""
+        for fill in fills:
+            self.fill(*fill)
 
     def evict(
         self,
@@ -161,7 +188,7 @@ class DiskStore:
         self._table()
         entries = self._open_entries()
         if entries is None:
-            raise StoreError(f"entries are not open: {self._trouble}")
+            raise EntryError(f"entries are not open: {self._trouble}")
         try:
             entries.clear()
         except EntryFileError as error:
@@ -227,7 +254,7 @@ class DiskStore:
                     opener.start()
                 except RuntimeError as error:  # no thread can be started now
                     self._is_opening.clear()
-                    raise StoreError(f"cannot open entries: {error}") from error
+                    raise EntryError(f"cannot open entries: {error}") from error
                 opened.wait(OPEN_PATIENCE)
             return self._entries
 

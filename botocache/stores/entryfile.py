@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import diskcache
 
-from botocache._errors import StoreError
+from botocache._errors import EntryError, StoreError
 
 LOCK_PATIENCE = 0.05
 """Seconds that one statement waits for another process's transaction."""
@@ -80,7 +80,7 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
             raise
 
 
-class DamagedEntryError(StoreError):
+class DamagedEntryError(EntryError):
     """One row is not what was put there; the others may well be."""
 
 
@@ -194,7 +194,7 @@ class _store_errors:  # noqa: N801 - used like a function
         raise EntryFileError(f"cannot {self._verb} entries: {error!r}") from error
 
 
-class EntryFileError(StoreError):
+class EntryFileError(EntryError):
     """diskcache or SQLite could not do it."""
 
     @property

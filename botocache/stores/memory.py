@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 
 from botocache._coherence import Eviction, Loaded
 from botocache._forks import renew_after_fork
-from botocache.stores import Clock, Random
+from botocache.stores import Clock, Fill, Random
 from botocache.stores.slots import SLOT, WORD, Slots
 
 DEFAULT_SIZE_LIMIT = 256 * 1024**2
@@ -72,7 +72,23 @@ class MemoryStore:
                 self._entries.move_to_end(key)
         return Loaded(entry, snapshot, self._slots.held(tags, self.now()))
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:  # noqa: ARG002 - LRU drops what is no longer asked for
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many."""
+        return [self.load(key, tags) for key, tags in lookups]
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current."""
+        return self._slots.generations(tags) == tuple(snapshot)
+
+    def fill(
+        self,
+        key: bytes,
+        entry: bytes,
+        ttl: float,  # noqa: ARG002 - LRU drops what is no longer asked for
+        tags: Sequence[bytes] = (),  # noqa: ARG002 - generations are never dropped
+    ) -> None:
         """See Store.fill."""
         with self._lock:
             self._drop(key)
@@ -82,6 +98,11 @@ class MemoryStore:
             self._size += len(entry) + ENTRY_OVERHEAD
             while self._size > self._size_limit:
                 self._drop(next(iter(self._entries)))
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many."""
+        for fill in fills:
+            self.fill(*fill)
 
     def evict(
         self,

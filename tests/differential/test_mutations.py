@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 
-from botocache import _expressions, _images, _plan, _plan_reads, _plan_writes, _reads
+from botocache import (
+    _expressions,
+    _images,
+    _lookups,
+    _plan,
+    _plan_reads,
+    _plan_writes,
+    _reads,
+)
 from botocache._coherence import Loaded
 from botocache._keys import Tag, item_tag, writes_tag
-from botocache._reads import Reads
+from botocache._lookups import Lookups
 from botocache._tickets import Hit
 from tests.differential.machine import run_programs
 from tests.differential.pairs import DifferenceError
@@ -75,21 +83,21 @@ def _without(*parameters: str) -> Patch:
 
 # --- what is answered ----------------------------------------------------------------
 
-_hit = Reads._hit
+_hit = Lookups.hit
 
 
 def _shared_answers(patch: pytest.MonkeyPatch) -> None:
     """Give every caller the same object."""
     answers: dict[tuple[Any, ...], Any] = {}
 
-    def hit(reads: Reads, key: bytes, loaded: Loaded, now: float) -> Hit | None:
-        fresh = _hit(reads, key, loaded, now)
+    def hit(lookups: Lookups, key: bytes, loaded: Loaded, now: float) -> Hit | None:
+        fresh = _hit(lookups, key, loaded, now)
         if fresh is None:
             return None
         same = answers.setdefault((key, *loaded.snapshot), fresh.answer)
         return fresh._replace(answer=same)
 
-    patch.setattr(Reads, "_hit", hit)
+    patch.setattr(Lookups, "hit", hit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,7 @@ MUTATIONS = [
     ),
     Mutation(
         "entries served whatever happened",
-        _replace(_reads, "may_serve", lambda *_: True),
+        _replace(_lookups, "may_serve", lambda *_: True),
     ),
     Mutation("batch writes pass", _pass("BatchWriteItem")),
     Mutation("transactions pass", _pass("TransactWriteItems"), first=7),
@@ -147,7 +155,7 @@ MUTATIONS = [
     Mutation("a batch loses its hits", _replace(_reads, "merge", lambda *_: None)),
     Mutation(
         "a projection is the whole item",
-        _replace(_reads, "project", lambda item, _: dict(item)),
+        _replace(_lookups, "project", lambda item, _: dict(item)),
     ),
     Mutation(
         "every write is taken for a delete",

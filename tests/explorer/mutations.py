@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from botocache import _coherence, _evictions, _images, _plan_writes, _reads, _writes
+from botocache import (
+    _coherence,
+    _evictions,
+    _images,
+    _lookups,
+    _plan_writes,
+    _reads,
+    _writes,
+)
 from botocache._coherence import Eviction, Held, Mark, TagState
 from botocache._errors import StoreError
 from botocache._evictions import Evictions
@@ -473,13 +481,13 @@ MUTATIONS = [
     ),
     Mutation(
         "entries served whatever their snapshot",
-        _replace(_reads, "may_serve", lambda *_: True),
+        _replace(_lookups, "may_serve", lambda *_: True),
         QUIET,
     ),
     Mutation(
         "entries served without a look at the table's tag",
         _replace(
-            _reads,
+            _lookups,
             "may_serve",
             lambda snapshot, current, *_: snapshot[2:] == current[2:],
         ),
@@ -497,6 +505,22 @@ MUTATIONS = [
             f"{GET}: fill",
             "client 0 update: the server commits",
             "client 0 update: evict fails",
+        ),
+    ),
+    Mutation(
+        "no second eviction by who could not do the first, and has done it since",
+        _replace(Evictions, "must_wait", lambda *_: True),
+        Program(("get", "update", "get"), (0, 1, 0), moves=2),
+        schedule=(
+            f"{UPDATE}: evict fails",
+            "client 1 delivers what it has left to do",
+            "5.1 s pass",
+            f"{GET}: load",
+            f"{GET}: the server reads version 1",
+            f"{GET}: fill",
+            f"{UPDATE}: the server commits",
+            f"{GET}: load",
+            "60.1 s pass",
         ),
     ),
     Mutation(

@@ -284,7 +284,13 @@ class Surroundings:
         if all(operation.is_over for operation in self._operations):
             return []
         world = self._world
-        choices: list[Choice] = []
+        choices: list[Choice] = [
+            (
+                f"client {client} delivers what it has left to do",
+                lambda client=client: world.deliver(client),  # type: ignore[misc]  # a default
+            )
+            for client in world.debtors()
+        ]
         if world.moves:
             choices += [
                 (f"{seconds} s pass", lambda seconds=seconds: self._pass(seconds))  # type: ignore[misc]  # a default

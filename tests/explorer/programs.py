@@ -187,6 +187,8 @@ class Run:
         """Check what must hold at the end, whatever came before. Raises Violation."""
         world = self.world
         world.faults = 0
+        for client in world.debtors():
+            world.deliver(client)
         for client in range(len(world.caches)):
             for kind in kinds_of(world):  # served at once, if at all: still fresh?
                 self._read(client, kind)

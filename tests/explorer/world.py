@@ -19,10 +19,11 @@ from botocache._coherence import Eviction, Loaded
 from botocache._config import Settings
 from botocache._errors import StoreError, StoreLostError
 from botocache._schemas import Schema
-from botocache.stores import Store
+from botocache.stores import Fill, Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
+from tests.support.threads import no_thread
 
 SETTINGS = Settings(
     ttl=60.0,
@@ -282,12 +283,29 @@ class ClientStore:
         record(Moment(self.now()))
         return loaded
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many: others have their turn between any two."""
+        return [self.load(key, tags) for key, tags in lookups]
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current."""
+        return self._store.is_current(tags, snapshot)
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
         """See Store.fill."""
         way = self._turn("fill")
-        self._store.fill(key, entry, ttl)
+        self._store.fill(key, entry, ttl, tags)
         self._world.judge_fill(self._store, key, self._tags.get(key, ()), entry)
         self._fail_after(way, "fill")
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many: it may fail, and others come, between any two."""
+        for fill in fills:
+            self.fill(*fill)
 
     def evict(self, tags: Sequence[bytes], hold_off: float, **more: Any) -> Eviction:
         """See Store.evict."""
@@ -360,7 +378,7 @@ class World:
             ClientStore(self, client, backend.store_of(client))
             for client in range(clients)
         ]
-        self.caches = [Cache(store, self._settings) for store in self.stores]
+        self.caches = [self._new_cache(store) for store in self.stores]
         self.faults = 0
         self.moves = 0
         self.completed = 0
@@ -398,7 +416,7 @@ class World:
     def fail(self, verb: str) -> None:
         """Note that a verb of the store fails, as the schedule says."""
         self.faults -= 1
-        self.has_failed_eviction |= verb == "evict"
+        self.has_failed_eviction |= verb == "evict" or _is_before_a_write(verb)
 
     def restart(self, client: int) -> None:
         """Give a client's process, which was killed, a successor that knows nothing.
@@ -406,7 +424,25 @@ class World:
         Evictions that the process could not do, and remembered, are gone with it.
         """
         self.has_lost_evictions |= bool(self.caches[client].stats().undelivered)
-        self.caches[client] = Cache(self.stores[client], self._settings)
+        self.caches[client] = self._new_cache(self.stores[client])
+
+    def _new_cache(self, store: Store) -> Cache:
+        """Return a cache without a thread of its own: what it does, `deliver` does."""
+        cache = Cache(store, self._settings)
+        cache._parts.evictions.undelivered._worker._start = no_thread
+        return cache
+
+    def debtors(self) -> list[int]:
+        """Return the clients whose processes have evictions left to do."""
+        return [
+            client
+            for client, cache in enumerate(self.caches)
+            if cache._parts.evictions.undelivered
+        ]
+
+    def deliver(self, client: int) -> None:
+        """Have a client's process try what it has left to do, as it does by itself."""
+        self.caches[client]._parts.evictions.undelivered.attempt()
 
     def lose_generations(self) -> None:
         """Lose generations and hold-offs; who used the store notices at the next call.
@@ -543,6 +579,14 @@ class World:
             state.append("client")
             state += self.cache_state(client)
         return state
+
+
+def _is_before_a_write(verb: str) -> bool:
+    """Tell whether a verb is a write's that has not been sent: it evicts no more."""
+    actor = current_actor()
+    if actor is None or actor.fills != "own item" or verb != "load":
+        return False
+    return not (actor.version or actor.is_ending)
 
 
 def schemas_of(cache: Cache) -> dict[tuple[str, str], Schema]:

@@ -36,7 +36,8 @@ from tests.integration.app import (
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, DynamoDB
 from tests.support.flaky_store import VERBS, FlakyStore
-from tests.support.processes import forked
+from tests.support.processes import eventually, forked
+from tests.support.threads import workers
 
 TIMEOUT = 60
 
@@ -241,6 +242,7 @@ def test_what_does_not_depend_on_a_failed_eviction_is_served(
         get(client, table, pk=pk)
     with flaky.failing(StoreError("on purpose"), "evict"):
         set_n(client, table, 1, pk="a")
+        get(client, table, pk="b")  # may try to deliver, in vain, and ask no more
         with world.counting() as reached:
             get(client, table, pk="b")
         assert reached == {}
@@ -258,6 +260,71 @@ def test_others_see_a_failed_eviction_once_it_is_delivered(
     world.clock.advance(1.1)
     get(client, table, pk="b")  # any read of this process delivers
     assert get(other, table, pk="a") == {"pk": "a", "n": 2}
+
+
+def test_a_process_that_makes_no_calls_delivers_once_the_store_is_back(
+    world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
+) -> None:
+    other = world.cached_client(ttl=30)
+    put(world.outside, table, pk="a", n=1)
+    assert get(other, table, pk="a") == {"pk": "a", "n": 1}
+    with flaky.failing(StoreError("on purpose"), "evict"):
+        set_n(client, table, 2, pk="a")
+        assert cache.stats().undelivered > 0
+    eventually(lambda: cache.stats().undelivered == 0)
+    assert get(other, table, pk="a") == {"pk": "a", "n": 2}
+
+
+@one_store
+def test_what_waits_is_delivered_though_the_cache_is_uninstalled(
+    world: World, flaky: FlakyStore, client: Any, cache: Cache, session: Any
+) -> None:
+    table, other = world.table("pk:S"), world.cached_client(ttl=30)
+    put(world.outside, table, pk="a", n=1)
+    assert get(other, table, pk="a") == {"pk": "a", "n": 1}
+    with flaky.failing(StoreError("on purpose"), "evict"):
+        set_n(client, table, 2, pk="a")
+        botocache.uninstall(session)
+    eventually(lambda: cache.stats().undelivered == 0)
+    assert get(other, table, pk="a") == {"pk": "a", "n": 2}
+
+
+@one_store
+def test_a_cache_that_is_closed_has_no_thread_and_delivers_with_the_next_calls(
+    world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
+) -> None:
+    get(client, table, pk="b")
+    with flaky.failing(StoreError("on purpose"), "evict"):
+        set_n(client, table, 2, pk="a")
+        assert len(workers()) == 1
+        cache.close()
+        assert workers() == []
+        waiting = cache.stats().undelivered
+    assert waiting > 0
+    world.clock.advance(1.1)
+    get(client, table, pk="b")
+    assert cache.stats().undelivered == 0
+
+
+@one_store
+def test_a_child_delivers_what_its_parent_could_not(
+    world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
+) -> None:
+    other = world.cached_client(ttl=30)
+    put(world.outside, table, pk="a", n=1)
+    assert get(other, table, pk="a") == {"pk": "a", "n": 1}
+
+    def child(pipe: Any) -> None:
+        flaky._broken.clear()
+        eventually(lambda: cache.stats().undelivered == 0)
+        pipe.send("delivered")
+
+    with flaky.failing(StoreError("on purpose"), "evict"):
+        set_n(client, table, 2, pk="a")
+        with forked(child) as pipe:
+            assert pipe.poll(TIMEOUT)
+            assert pipe.recv() == "delivered"
+        assert get(other, table, pk="a") == {"pk": "a", "n": 2}
 
 
 def write_for_a_long_time(world: World, writer: Any, reader: Any, table: str) -> None:
@@ -482,11 +549,11 @@ def test_a_directory_that_cannot_be_made_never_disturbs_the_application(
 PLACES = (
     "botocache._cache.plan",
     "botocache._cache._decode_body",
-    "botocache._reads.tag_digest",
+    "botocache._lookups.tag_digest",
     "botocache._writes.tag_digest",
-    "botocache._reads.entry_key",
+    "botocache._lookups.entry_key",
     "botocache._writes.entry_key",
-    "botocache._reads.may_serve",
+    "botocache._lookups.may_serve",
     "botocache._reads.may_fill",
     "botocache._images.answer_after",
     "botocache._codec.encode",

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import boto3
 import botocore.session
 import pytest
+import redis
 
 import botocache
 from botocache import Cache, ConfigError
-from botocache.stores import Store
+from botocache.stores import Opening, Store
+from botocache.stores import redis as redis_store
 from botocache.stores.memory import MemoryStore
 from tests.integration.app import (
     KEY_ID,
@@ -187,6 +189,8 @@ OTHER_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "settle_reads": ({"settle_reads": "uncached"}, "uncached"),
     "scan_size_limit": ({"scan_size_limit": 7}, "7"),
     "old_images": ({"old_images": True}, "True"),
+    "timeout": ({"timeout": 7}, "7"),
+    "unevicted_writes": ({"unevicted_writes": "refuse"}, "refuse"),
     "url": ({"url": "redis://user:s3cret@host:1/0"}, ""),
 }
 
@@ -225,6 +229,101 @@ def test_a_url_that_is_no_stores_is_refused_without_its_password(
     with pytest.raises(ConfigError) as refused:
         botocache.install(session, url=url)
     assert "s3cret" not in str(refused.value)
+
+
+# --- a store that is an object -----------------------------------------------------
+
+
+def test_a_store_may_be_given_as_store_or_as_url(world: World, table: str) -> None:
+    one, other = world.session(), world.session()
+    cache = botocache.install(one, store=world.store)
+    botocache.install(other, url=world.store)
+    get(world.client(one), table, pk="a")
+    with world.counting() as reached:
+        get(world.client(other), table, pk="a")
+    assert reached == {}
+    assert botocache.install(one, store=world.store) is cache
+    assert botocache.install(one, url=world.store) is cache
+
+
+def test_another_store_is_another_installation(world: World, clock: FakeClock) -> None:
+    session = world.session()
+    botocache.install(session, store=world.store)
+    for other in (
+        {"store": MemoryStore(clock=clock)},
+        {"store": redis.Redis(password="s3cret")},
+        {"url": MemoryStore(clock=clock)},
+        {"url": "redis://:s3cret@host"},
+    ):
+        with pytest.raises(ConfigError, match="url='one store' there") as refused:
+            botocache.install(session, **other)
+        assert "s3cret" not in str(refused.value)
+
+
+@pytest.fixture
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
+    """What the store of Redis is opened with."""
+    made: list[Opening] = []
+
+    def open_redis(opening: Opening) -> Store:
+        made.append(opening)
+        return MemoryStore()
+
+    monkeypatch.setattr(redis_store, "open_redis", open_redis)
+    return made
+
+
+def test_a_client_of_redis_is_opened_as_the_settings_say(
+    world: World, openings: list[Opening]
+) -> None:
+    client = redis.Redis()
+    more = {"timeout": 0.5, "settle": 2, "tables": "a=300", "namespace": "mine"}
+    cache = botocache.install(world.session(), store=client, **more)
+    assert botocache.install(world.session(), store=client, **more) is cache
+    (opening,) = openings
+    assert opening.client is client
+    assert (opening.timeout, opening.settle) == (0.5, 2.0)
+    assert (opening.namespace, opening.longest_ttl) == ("mine", 300.0)
+
+
+@pytest.mark.parametrize(
+    ("other", "count"),
+    [
+        ({"scope": "another"}, 1),
+        ({"ttl": 59}, 2),
+        ({"timeout": 7}, 2),
+        ({"settle": 7}, 2),
+        ({"size_limit": "7MiB"}, 2),
+        ({"namespace": "another"}, 2),
+        ({"unevicted_writes": "refuse"}, 1),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("by_client", [False, True])
+def test_a_server_is_opened_anew_for_settings_that_matter_to_it(
+    other: dict[str, Any],
+    count: int,
+    by_client: bool,
+    world: World,
+    openings: list[Opening],
+) -> None:
+    place = {"store": redis.Redis()} if by_client else {"url": "redis://host"}
+    one = botocache.install(world.session(), **place)
+    two = botocache.install(world.session(), **place, **other)
+    assert one is not two
+    assert len(openings) == count
+
+
+def test_a_store_of_this_machine_is_one_whatever_else_is_set(
+    world: World, table: str
+) -> None:
+    one, other = world.session(), world.session()
+    botocache.install(one, url="memory:", timeout=1, settle=1, ttl=60)
+    botocache.install(other, url="memory:", timeout=2, settle=2, ttl=50)
+    get(world.client(one), table, pk="a")
+    with world.counting() as reached:
+        get(world.client(other), table, pk="a")
+    assert reached == {}
 
 
 # --- sessions and clients, earlier and later ---------------------------------------
@@ -536,7 +635,7 @@ class UntouchableStore:
     def now(self) -> float:
         raise AssertionError("now was used")
 
-    load = fill = evict = clear = now
+    load = load_many = is_current = fill = fill_many = evict = clear = now
 
     def close(self) -> None:
         """Be closed when the test ends."""

@@ -260,4 +260,4 @@ def test_the_settings_can_be_read(world: World) -> None:
     cache = botocache.install(world.session(), url=world.store, ttl="7", scope="team")
     assert cache.settings.ttl == 7.0
     assert cache.settings.scope == "team"
-    assert cache.settings.url is world.store
+    assert cache.settings.store is world.store

@@ -22,7 +22,7 @@ from botocache._coherence import (
     may_serve,
 )
 from botocache._errors import StoreError
-from botocache.stores import Store
+from botocache.stores import Fill, Store
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.processes import in_threads
@@ -36,6 +36,8 @@ SETTLE = 1.0
 TTL = 60.0
 MOMENT = 0.125
 """Seconds, as are all durations here, that binary fractions and Redis can hold."""
+
+W, S, F = Held.WRITING, Held.SETTLING, Held.FREE
 
 KEY, OTHER_KEY = key("an entry"), key("another entry")
 A, B, C = tag("a"), tag("b"), tag("c")
@@ -184,6 +186,139 @@ def test_closing_does_not_bring_an_evicted_generation_back(store: Store) -> None
     store.evict([A], WINDOW)
     store.close()
     assert generations(store, A) != before
+
+
+def test_an_entry_may_be_filled_with_the_tags_that_it_depends_on(store: Store) -> None:
+    before = generations(store, A, B)
+    store.fill(KEY, b"entry", TTL, [A, B])
+    assert entry(store) == b"entry"
+    assert generations(store, A, B) == before
+
+
+# --- many at once --------------------------------------------------------------------
+
+
+def test_many_entries_are_loaded_as_each_by_itself(
+    store: Store, clock: FakeClock
+) -> None:
+    store.fill(KEY, b"one", TTL)
+    store.fill(OTHER_KEY, b"other", TTL)
+    store.evict([A], WINDOW)
+    first = store.evict([C], WINDOW)
+    store.evict([C], SETTLE, since=first)
+    lookups: list[tuple[bytes, Sequence[bytes]]] = [
+        (KEY, [A, B]),
+        (key("missing"), [B]),
+        (OTHER_KEY, [B, C]),
+        (KEY, []),
+        (OTHER_KEY, [C, A]),
+        (OTHER_KEY, [B, C]),
+    ]
+    expected = [store.load(*lookup) for lookup in lookups]
+    assert store.load_many(lookups) == expected
+    assert [loaded.held for loaded in expected] == [W, F, S, F, W, S]
+
+
+def test_no_look_ups_have_no_answers(store: Store) -> None:
+    assert store.load_many([]) == []
+
+
+def test_generations_that_are_missing_are_made_by_the_load_of_many_and_stay(
+    store: Store,
+) -> None:
+    many = tags(300, "of many")
+    loaded = store.load_many([(each[::-1], [A, each]) for each in many])
+    made = [each.snapshot[1] for each in loaded]
+    assert all(0 < each < 1 << 64 for each in made)
+    assert {each.snapshot[0] for each in loaded} == {generation(store, A)}
+    assert generations(store, *many) == tuple(made)
+
+
+def test_many_fills_put_each_entry_under_its_key(store: Store) -> None:
+    keys = [key(f"{number} of many") for number in range(100)]
+    fills = [Fill(each, b"of " + each, TTL, [A, each]) for each in keys]
+    store.fill_many(fills)
+    loaded = store.load_many([(each, [A, each]) for each in keys])
+    assert [each.entry for each in loaded] == [fill.entry for fill in fills]
+
+
+def test_of_many_fills_of_one_key_the_last_one_stays(store: Store) -> None:
+    store.fill_many([Fill(KEY, b"first", TTL), Fill(KEY, b"last", TTL, [A])])
+    assert entry(store) == b"last"
+
+
+def test_no_fills_put_nothing(store: Store) -> None:
+    store.fill(KEY, b"entry", TTL)
+    store.fill_many([])
+    assert entry(store) == b"entry"
+
+
+def test_an_eviction_during_a_load_of_many_leaves_nothing_that_is_served(
+    store: Store, clock: InterruptedClock
+) -> None:
+    clock.interruption = lambda: store.evict([B], WINDOW)
+    before = store.load_many([(KEY, [A, B]), (OTHER_KEY, [A])])
+    assert clock.interruption is None
+    store.fill_many([Fill(KEY, b"old", TTL, [A, B]), Fill(OTHER_KEY, b"new", TTL, [A])])
+    after = store.load_many([(KEY, [A, B]), (OTHER_KEY, [A])])
+    assert [
+        may_serve(was.snapshot, now.snapshot, 1.0, 0.0)
+        for was, now in zip(before, after, strict=True)
+    ] == [False, True]
+
+
+# --- what is current -----------------------------------------------------------------
+
+
+def test_a_snapshot_from_before_an_eviction_is_not_current(store: Store) -> None:
+    before = generations(store, A, B)
+    store.evict([B], 0.0)
+    assert not store.is_current([A, B], before)
+
+
+def test_a_snapshot_is_not_current_once_a_write_has_begun_or_ended(
+    store: Store,
+) -> None:
+    before = generations(store, A)
+    first = store.evict([A], WINDOW)
+    between = generations(store, A)
+    assert not store.is_current([A], before)
+    store.evict([A], SETTLE, since=first)
+    assert not store.is_current([A], before)
+    assert not store.is_current([A], between)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda a, b: (b, a),
+        lambda a, _: (a,),
+        lambda a, b: (a, b, b),
+        lambda a, b: (a, b ^ 1),
+        lambda a, _: (a, 0),
+        lambda _a, _b: (),
+    ],
+    ids=["turned", "shorter", "longer", "another", "zero", "empty"],
+)
+def test_nothing_but_the_snapshot_of_the_tags_is_current(
+    store: Store, wrong: Callable[[int, int], tuple[int, ...]]
+) -> None:
+    store.evict([A, B], 0.0)  # tags that never were may share one
+    snapshot = generations(store, A, B)
+    assert not store.is_current([A, B], wrong(*snapshot))
+
+
+def test_a_store_that_was_never_asked_knows_of_no_snapshot(store: Store) -> None:
+    assert not store.is_current([A], (1,))
+
+
+def test_a_closed_store_does_not_say_that_an_old_snapshot_is_current(
+    store: Store,
+) -> None:
+    before = generations(store, A)
+    store.evict([A], 0.0)
+    store.close()
+    assert not store.is_current([A], before)
 
 
 # --- generations ---------------------------------------------------------------------
@@ -705,8 +840,6 @@ def test_an_old_entry_is_not_served_with_the_snapshot_of_a_later_read(
 
 
 # --- settling ------------------------------------------------------------------------
-
-W, S, F = Held.WRITING, Held.SETTLING, Held.FREE
 
 # What a load says after each step. A and B write the same tag: they begin (+), end
 # answered (-), or end without an answer (?).
@@ -1255,8 +1388,10 @@ def test_an_odd_key_or_tag_fails_with_nothing_but_store_error(
         before = store.load(odd, [odd]).snapshot
         store.fill(odd, odd, TTL)
         assert store.load(odd, [odd]) == Loaded(odd, before, Held.FREE)
+        assert store.load_many([(odd, [odd])]) == [Loaded(odd, before, Held.FREE)]
         store.evict([odd], WINDOW)
         assert store.load(odd, [odd]).snapshot != before
+        assert not store.is_current([odd], before)
 
 
 @pytest.mark.parametrize("ttl", [0.0, -1.0, 1e-9, 1e300, float("inf"), float("nan")])

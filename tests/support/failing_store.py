@@ -5,9 +5,18 @@ from collections.abc import Collection, Sequence
 
 from botocache._coherence import Eviction, Loaded
 from botocache._errors import StoreError
-from botocache.stores import Store
+from botocache.stores import Fill, Store
 
-VERBS = ("now", "load", "fill", "evict", "clear", "close")
+VERBS = (
+    "now",
+    "load",
+    "load_many",
+    "fill",
+    "fill_many",
+    "evict",
+    "clear",
+    "close",
+)
 
 
 class FailingStore:
@@ -37,10 +46,28 @@ class FailingStore:
         self._ask("load")
         return self.store.load(key, tags)
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many."""
+        self._ask("load_many")
+        return self.store.load_many(lookups)
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current."""
+        return self.store.is_current(tags, snapshot)
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
         """See Store.fill."""
         self._ask("fill")
-        self.store.fill(key, entry, ttl)
+        self.store.fill(key, entry, ttl, tags)
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many."""
+        self._ask("fill_many")
+        self.store.fill_many(fills)
 
     def evict(
         self,

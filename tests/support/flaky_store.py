@@ -4,9 +4,18 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from botocache._coherence import Eviction, Loaded
-from botocache.stores import Store
+from botocache.stores import Fill, Store
 
-VERBS = ("now", "load", "fill", "evict", "clear", "close")
+VERBS = (
+    "now",
+    "load",
+    "load_many",
+    "fill",
+    "fill_many",
+    "evict",
+    "clear",
+    "close",
+)
 
 
 class FlakyStore:
@@ -51,15 +60,30 @@ class FlakyStore:
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
         self._pass_or_raise("load")
-        loaded = self._inner.load(key, tags)
-        if self.damage is not None and loaded.entry is not None:
-            return loaded._replace(entry=self.damage(loaded.entry))
-        return loaded
+        return self._damaged(self._inner.load(key, tags))
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many."""
+        self._pass_or_raise("load_many")
+        return [self._damaged(loaded) for loaded in self._inner.load_many(lookups)]
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current."""
+        return self._inner.is_current(tags, snapshot)
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
         """See Store.fill."""
         self._pass_or_raise("fill")
-        self._inner.fill(key, entry, ttl)
+        self._inner.fill(key, entry, ttl, tags)
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many."""
+        self._pass_or_raise("fill_many")
+        self._inner.fill_many(fills)
 
     def evict(
         self,
@@ -83,6 +107,11 @@ class FlakyStore:
         """See Store.close."""
         self._pass_or_raise("close")
         self._inner.close()
+
+    def _damaged(self, loaded: Loaded) -> Loaded:
+        if self.damage is None or loaded.entry is None:
+            return loaded
+        return loaded._replace(entry=self.damage(loaded.entry))
 
     def _pass_or_raise(self, verb: str) -> None:
         self.calls[verb] += 1

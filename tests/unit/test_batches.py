@@ -66,7 +66,7 @@ class Batch:
         batch = batch_of(self.body)
         self.lookups: dict[str, tuple[Lookup, ...]] = {
             table: tuple(
-                ReadTicket(read, "", POLICY, b"", LOADED, 0.0) if s is ASKED else s
+                ReadTicket(read, "", POLICY, b"", LOADED, 0.0, ()) if s is ASKED else s
                 for s, read in zip(each, batch.reads[table], strict=True)
             )
             for table, each in said.items()

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import redis.asyncio
 
 from botocache import stores
-from botocache._config import _PARSERS, Settings, load_settings
+from botocache._config import _ARGUMENTS, _PARSERS, Settings, load_settings
 from botocache._errors import ConfigError
 from botocache._policies import OFF, READS, TableOptions, TablePolicy
 from botocache.stores.memory import MemoryStore
@@ -33,7 +34,13 @@ class _Row(NamedTuple):
 
 ROWS = {
     "url": _Row(
-        "disk:", '"disk:///a"', "disk:///a", "memory:", "memory:", STORE, STORE
+        "disk:",
+        '"disk:///a"',
+        "disk:///a",
+        "memory:",
+        "memory:",
+        "disk:///b",
+        "disk:///b",
     ),
     "ttl": _Row(60.0, "61", 61.0, "62.5", 62.5, 63, 63.0),
     "negative_ttl": _Row(5.0, "0", 0.0, "7", 7.0, 8, 8.0),
@@ -65,6 +72,10 @@ ROWS = {
     ),
     "scan_size_limit": _Row(64 * 1024, "0", 0, "32KiB", 32 * 1024, "1M", 1024**2),
     "old_images": _Row(False, "true", True, "off", False, 1, True),
+    "timeout": _Row(0.02, "0.5", 0.5, "0.001", 0.001, 10, 10.0),
+    "unevicted_writes": _Row(
+        "send", '"refuse"', "refuse", "send", "send", "Refuse", "refuse"
+    ),
 }
 
 
@@ -95,7 +106,9 @@ def _message(
 
 def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
     names = {field.name for field in fields(Settings)}
-    assert names == set(_PARSERS) == set(ROWS)
+    assert names == set(_PARSERS) | set(_ARGUMENTS)
+    assert set(ROWS) == set(_PARSERS)
+    assert set(_ARGUMENTS) == {"store"}
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
@@ -237,6 +250,8 @@ def test_a_switch_is_on_or_off_in_the_usual_words(name: str, position: bool) -> 
         ("namespace", "0.x_y-z"),
         ("scope", "any name, ü"),
         ("size_limit", 1024**2),
+        ("timeout", 10),
+        ("timeout", 0.0001),
     ],
 )
 def test_the_limits_themselves_are_good(name: str, value: Any) -> None:
@@ -254,6 +269,8 @@ SIZE = "expected bytes as 268435456 or '256MiB', at least 1 MiB"
 SCAN_SIZE = "expected bytes as 65536 or '64KiB'"
 SWITCH = "expected 'on' or 'off'"
 SETTLE_READS = "expected 'consistent' or 'uncached'"
+TIMEOUT = "expected a number of seconds from 0 to 10"
+UNEVICTED = "expected 'send' or 'refuse'"
 
 BAD_TEXTS = [
     *(
@@ -284,6 +301,10 @@ BAD_TEXTS = [
     ),
     *(("settle_reads", text, SETTLE_READS) for text in ("", "x", "on", "0")),
     ("settle_reads", "cached", "'cached'; did you mean 'uncached'?"),
+    *(("timeout", text, TIMEOUT) for text in ("", "x", "-1", "10.1", "nan", "20ms")),
+    *(("timeout", text, "expected more than 0 seconds") for text in ("0", "0.0")),
+    *(("unevicted_writes", text, UNEVICTED) for text in ("", "x", "on", "0")),
+    ("unevicted_writes", "refused", "did you mean 'refuse'?"),
 ]
 
 BAD_ARGUMENTS = [
@@ -309,6 +330,9 @@ BAD_ARGUMENTS = [
     ("write_through", 2, SWITCH),
     ("old_images", 1.0, SWITCH),
     ("settle_reads", False, SETTLE_READS),
+    ("timeout", 0, "expected more than 0 seconds"),
+    ("timeout", 10**400, TIMEOUT),
+    ("unevicted_writes", False, UNEVICTED),
 ]
 
 BAD_LITERALS = [
@@ -331,6 +355,8 @@ BAD_LITERALS = [
     ("write_through", "2", SWITCH),
     ("old_images", '"yes"', SWITCH),
     ("settle_reads", "false", SETTLE_READS),
+    ("timeout", "11", TIMEOUT),
+    ("unevicted_writes", "true", UNEVICTED),
 ]
 
 
@@ -393,6 +419,111 @@ def test_what_is_wrong_with_a_table_names_source_table_and_what_is_good(
     assert _message({"tables": text}) == f"tables: {sentence}"
     assert _message({}, {"BOTOCACHE_TABLES": text}) == f"BOTOCACHE_TABLES: {sentence}"
     assert _message({}, environ) == f"{in_file}: {sentence}"
+
+
+# --- a store that is an object ------------------------------------------------------
+
+
+def test_a_store_may_be_given_instead_of_a_url() -> None:
+    settings = _load({"store": STORE}, {"BOTOCACHE_URL": "redis://host"})
+    assert settings.store is STORE
+    assert settings.url == ""
+    assert settings == _load({"store": STORE})
+    assert settings != _load({"store": MemoryStore()})
+    assert hash(settings) == hash(_load({"store": STORE}))
+
+
+def test_a_store_may_be_given_as_url_and_is_the_same() -> None:
+    assert _load({"url": STORE}) == _load({"store": STORE})
+
+
+def test_no_store_is_none_given() -> None:
+    assert _load({"store": None}) == _load()
+    assert _load({"store": None, "url": "memory:"}).url == "memory:"
+
+
+@pytest.mark.parametrize("url", ["memory:", STORE])
+def test_a_store_and_a_url_are_one_too_many(url: Any) -> None:
+    message = _message({"store": STORE, "url": url})
+    assert message == "url and store are both given; expected one of them"
+
+
+def test_a_client_of_redis_is_a_store_whatever_its_class_of_theirs() -> None:
+    class Mine(redis.Redis):
+        pass
+
+    for client in (redis.Redis(), Mine(), redis.Redis.from_url("redis://:pw@host")):
+        assert _load({"store": client}).store is client
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "redis://user:s3cret@host",
+        b"x",
+        5,
+        True,
+        MemoryStore,
+        redis.Redis,
+        redis.asyncio.Redis(),
+        redis.ConnectionPool(password="s3cret"),
+    ],
+    ids=_short,
+)
+def test_nothing_else_is_a_store(bad: Any) -> None:
+    message = _message({"store": bad})
+    assert message.startswith("store: expected a store object or a client of redis-py")
+    assert type(bad).__name__ in message
+    assert "s3cret" not in message
+
+
+def test_a_client_of_redis_as_url_is_refused_without_its_password() -> None:
+    message = _message({"url": redis.Redis(password="s3cret")})
+    assert message.startswith("url: expected a URL or a store object")
+    assert "s3cret" not in message
+
+
+def test_no_variable_and_no_file_names_a_store(tmp_path: Path) -> None:
+    sentence = "an object, for install() alone; expected 'url'"
+    environ = {"BOTOCACHE_STORE": "redis://:s3cret@host"}
+    assert _message({}, environ) == f"BOTOCACHE_STORE: {sentence}"
+    environ = _file(tmp_path, "store = 'redis://:s3cret@host'")
+    where = f"store in {environ['BOTOCACHE_CONFIG']}"
+    assert _message({}, environ) == f"{where}: {sentence}"
+
+
+# --- what settings tell of themselves ------------------------------------------------
+
+
+def test_settings_show_all_but_passwords() -> None:
+    shown = repr(_load({"url": "redis://user:s3cret@host:1/0", "ttl": 7}))
+    assert "s3cret" not in shown
+    assert "user" not in shown
+    assert "url='redis://***@host:1/0'" in shown
+    assert "ttl=7.0" in shown
+    for name in ROWS:
+        assert f"{name}=" in shown
+    shown = repr(_load({"store": redis.Redis(password="s3cret")}))
+    assert "store='Redis'" in shown
+    assert "s3cret" not in shown
+    assert "store='MemoryStore'" in repr(_load({"url": STORE}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "longest"),
+    [
+        ({}, 60.0),
+        ({"ttl": 7}, 7.0),
+        ({"ttl": 7, "negative_ttl": 100}, 7.0),
+        ({"ttl": 7, "tables": "a=5,b=off"}, 7.0),
+        ({"ttl": 7, "tables": "a=5,b=300 negative_ttl:5,c*=8"}, 300.0),
+        ({"tables": {"a": {"scans": "ttl"}}}, 60.0),
+    ],
+)
+def test_the_longest_ttl_is_that_of_settings_or_tables(
+    arguments: dict[str, Any], longest: float
+) -> None:
+    assert _load(arguments).longest_ttl() == longest
 
 
 # --- unknown names -----------------------------------------------------------------

@@ -3,8 +3,10 @@
 import importlib
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -178,3 +180,55 @@ def test_a_command_that_does_not_exist_is_named(
 ) -> None:
     assert command_line.main(["run", "no-such-command"]) == 127
     assert "cannot run 'no-such-command'" in capsys.readouterr().err
+
+
+# --- passwords -----------------------------------------------------------------------
+
+SECRET_URLS = [
+    "nosql://user:s3cret@host:1/0",
+    "redi://user:s3cret@host",
+    "s3cret@host:6379",
+    "redis//user:s3cret@host",
+    "disk://user:s3cret@host/x",
+    "memory:s3cret",
+]
+"""Each is wrong, so something must be said."""
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_no_door_tells_the_password_of_a_url_that_is_wrong(
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("BOTOCACHE", "1")
+    monkeypatch.setenv("BOTOCACHE_URL", url)
+    plugin.start()
+    captured = capsys.readouterr()
+    assert captured.err.startswith("botocache: url")
+    assert "s3cret" not in captured.err + captured.out + caplog.text
+
+
+@pytest.mark.parametrize("url", [*SECRET_URLS, "redis://user:s3cret@host:1/0"])
+def test_what_is_explained_and_what_is_run_do_not_tell_it_either(
+    url: str, tmp_path: Path
+) -> None:
+    call = tmp_path / "call.json"
+    call.write_text('{"TableName": "t", "Key": {"pk": {"S": "a"}}}')
+    environ = {**os.environ, "BOTOCACHE_URL": url, "BOTOCACHE_TIMEOUT": "soon"}
+    for arguments in (
+        ["explain", "GetItem", str(call)],
+        ["run", "--", sys.executable, "-c", "import botocore.session"],
+        ["run", "no-such-command"],
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-m", "botocache", *arguments],
+            capture_output=True,
+            check=False,
+            cwd=Path(__file__).parents[2],
+            env=environ,
+            text=True,
+        )
+        assert ended.stderr.startswith("botocache: ")
+        assert "s3cret" not in ended.stderr + ended.stdout

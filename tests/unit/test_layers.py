@@ -22,6 +22,7 @@ ROOMS = [
     "botocache._coherence",
     "botocache._codec",
     "botocache._values",
+    "botocache._urls",
     "botocache._policies",
     "botocache._planned",
     "botocache._plan_reads",
@@ -35,9 +36,11 @@ ROOMS = [
     "botocache.stores.entryfile",
     "botocache.stores.memory",
     "botocache.stores.disk",
+    "botocache.stores.redis",
     "botocache._config",
     "botocache._stats",
     "botocache._failures",
+    "botocache._worker",
     "botocache._undelivered",
     "botocache._schemas",
     "botocache._evictions",
@@ -46,6 +49,7 @@ ROOMS = [
     "botocache._modes",
     "botocache._tickets",
     "botocache._batches",
+    "botocache._lookups",
     "botocache._reads",
     "botocache._writes",
     "botocache._cache",
@@ -62,6 +66,7 @@ ROOMS = [
 OPENED_WHEN_ASKED_FOR = {
     ("botocache.stores", "botocache.stores.memory"),
     ("botocache.stores", "botocache.stores.disk"),
+    ("botocache.stores", "botocache.stores.redis"),
 }
 """The only imports upwards: a store is loaded when a URL names it."""
 
@@ -73,6 +78,7 @@ PURE = [
     "botocache._coherence",
     "botocache._codec",
     "botocache._values",
+    "botocache._urls",
     "botocache._policies",
     "botocache._planned",
     "botocache._plan_reads",

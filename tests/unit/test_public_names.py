@@ -14,6 +14,7 @@ NAMES = {
     "BotocacheError": "botocache._errors",
     "Cache": "botocache._cache",
     "ConfigError": "botocache._errors",
+    "EvictionError": "botocache._errors",
     "Stats": "botocache._stats",
     "bypass": "botocache._modes",
     "install": "botocache._install",
@@ -80,6 +81,8 @@ def test_type_checkers_see_the_same_names_in_the_same_places() -> None:
 def test_the_errors_are_a_tree_of_one_root() -> None:
     assert issubclass(botocache.ConfigError, botocache.BotocacheError)
     assert issubclass(botocache.ConfigError, ValueError)
+    assert issubclass(botocache.EvictionError, botocache.BotocacheError)
+    assert issubclass(botocache.EvictionError, RuntimeError)
     assert issubclass(botocache.BotocacheError, Exception)
 
 

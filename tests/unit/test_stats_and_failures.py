@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
+from typing import Any
 
 import pytest
 
-from botocache import _forks
 from botocache._cache import Cache
 from botocache._config import Settings
 from botocache._failures import INTERVAL, Failures
@@ -16,6 +16,7 @@ from botocache._tickets import Hit, Request
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.failing_store import VERBS, FailingStore
+from tests.support.processes import TIMEOUT, forked
 
 COUNTED = [
     field.name
@@ -81,9 +82,14 @@ def test_no_count_is_lost_between_threads() -> None:
 def test_a_lock_that_was_held_at_a_fork_is_free_in_the_child() -> None:
     counters = Counters()
     counters.add("hits")
-    counters._lock.acquire()
-    _forks._after_fork()
-    assert not counters._lock.locked()
+
+    def child(pipe: Any) -> None:
+        counters.add("hits")
+        pipe.send(counters.read(undelivered=0).hits)
+
+    with counters._lock, forked(child) as pipe:
+        assert pipe.poll(TIMEOUT)
+        assert pipe.recv() == 2
     assert counters.read(undelivered=0) == Stats(hits=1)
 
 
@@ -194,8 +200,10 @@ class _Damaging(FailingStore):
 
     damage: bytes | None = None
 
-    def fill(self, key: bytes, entry: bytes, ttl: float) -> None:
-        super().fill(key, entry if self.damage is None else self.damage, ttl)
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
+        super().fill(key, entry if self.damage is None else self.damage, ttl, tags)
 
 
 def _ask(cache: Cache, operation: str) -> Hit | None:

@@ -1,0 +1,174 @@
+"""Look-ups: what the store has to say to a read, or to all reads of a batch at once.
+
+Whether an entry may be served is decided in _coherence.py; here is asked for it, as
+seldom as can be. May raise StoreError and CodecError where the caller turns whatever
+happens into a miss.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from botocache import _codec
+from botocache._coherence import Loaded, may_serve
+from botocache._errors import CodecError
+from botocache._keys import entry_key, tag_digest
+from botocache._modes import Mode, current_mode
+from botocache._parts import Parts
+from botocache._planned import Read
+from botocache._policies import TablePolicy, keeping_of
+from botocache._projections import Projection, project
+from botocache._tickets import Hit, Lookup, ReadTicket, Request
+
+
+class Asked(NamedTuple):
+    """What the reads of one call have in common."""
+
+    operation: str
+    origin: str
+    scope: bytes
+    mode: Mode
+    now: float
+
+
+class _Question(NamedTuple):
+    """What the store is asked for one read of a batch."""
+
+    read: Read
+    policy: TablePolicy
+    key: bytes
+    tags: tuple[bytes, ...]
+
+
+class Lookups:
+    """The look-ups of one cache."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._store: Final = parts.store
+        self._settings: Final = parts.settings
+        self._evictions: Final = parts.evictions
+        self._undelivered: Final = parts.evictions.undelivered
+        self._policies: Final[dict[str, TablePolicy]] = {}
+
+    def policy(self, table: str) -> TablePolicy:
+        """Return what is done for a table."""
+        policy = self._policies.get(table)
+        if policy is None:
+            policy = self._policies[table] = self._settings.policy(table)
+        return policy
+
+    def asked(self, request: Request) -> Asked | None:
+        """Return what a call's reads have in common; None when nobody may be served."""
+        scope = request.scope()
+        if scope is None:
+            return None
+        operation, now = request.operation, self._store.now()
+        return Asked(operation, request.origin, scope, current_mode(), now)
+
+    def ask(self, asked: Asked, read: Read) -> Lookup:
+        """Look one read up, if its table's policy and what waits let us."""
+        policy = self.policy(read.table)
+        tags = self._tags(asked, policy, read)
+        if tags is None or self._evictions.are_waiting(tags):
+            return None
+        key = entry_key(asked.scope, asked.origin, read.operation, read.question)
+        loaded = self._store.load(key, tags)
+        if asked.mode is Mode.NORMAL and not read.is_consistent:
+            hit = self.hit(key, loaded, asked.now)
+            if hit is not None:
+                return hit
+            if read.whole is not None and read.projection is not None:
+                key_of_all = _whole_key(asked, read.whole)
+                whole = self.hit(
+                    key_of_all, self._store.load(key_of_all, tags), asked.now
+                )
+                hit = _projected(whole, read.projection)
+                if hit is not None:
+                    return hit
+        return ReadTicket(read, asked.origin, policy, key, loaded, asked.now, tags)
+
+    def ask_many(self, asked: Asked, reads: Sequence[Read]) -> list[Lookup]:
+        """Do the same for all reads of a batch, with one question to the store.
+
+        With a second one where projections fall back to the whole items. Does not try
+        to deliver what waits: who did that in vain does not ask.
+        """
+        lookups: list[Lookup] = [None] * len(reads)
+        questions = self._questions(asked, reads)
+        fall_backs: dict[int, _Question] = {}
+        for at, question, loaded in self._answers(questions):
+            read, policy, key, tags = question
+            hit = None
+            if asked.mode is Mode.NORMAL and not read.is_consistent:
+                hit = self.hit(key, loaded, asked.now)
+                if hit is None and read.whole is not None:
+                    whole = _whole_key(asked, read.whole)
+                    fall_backs[at] = question._replace(key=whole)
+            lookups[at] = hit or ReadTicket(
+                read, asked.origin, policy, key, loaded, asked.now, tags
+            )
+        for at, (read, _, key, _), loaded in self._answers(fall_backs):
+            hit = self.hit(key, loaded, asked.now)
+            if read.projection is not None:
+                lookups[at] = _projected(hit, read.projection) or lookups[at]
+        return lookups
+
+    def hit(self, key: bytes, loaded: Loaded, now: float) -> Hit | None:
+        """Return the hit that an entry is, if it may be served."""
+        if loaded.entry is None:
+            return None
+        try:
+            entry = _codec.decode(loaded.entry)
+            if may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
+                return Hit(entry.body(), now - entry.stored_at, key)
+        except CodecError as error:
+            self._evictions.report("load_failed", "a miss, and filled anew", error)
+        return None
+
+    def _tags(
+        self, asked: Asked, policy: TablePolicy, read: Read
+    ) -> tuple[bytes, ...] | None:
+        """Return what a read depends on; None when it is not to be looked up."""
+        keeping = keeping_of(policy, asked.operation, read.kind.value)
+        if keeping == "off" or asked.mode is Mode.BYPASS:
+            return None
+        depends_on = read.depends_on(keeping, self._settings.old_images)
+        return tuple(map(tag_digest, depends_on))
+
+    def _questions(self, asked: Asked, reads: Sequence[Read]) -> dict[int, _Question]:
+        """Return what is asked for which of the reads."""
+        questions = {}
+        for at, read in enumerate(reads):
+            policy = self.policy(read.table)
+            tags = self._tags(asked, policy, read)
+            if tags is not None and not self._undelivered.concerns(tags):
+                key = entry_key(
+                    asked.scope, asked.origin, read.operation, read.question
+                )
+                questions[at] = _Question(read, policy, key, tags)
+        return questions
+
+    def _answers(
+        self, questions: Mapping[int, _Question]
+    ) -> Iterator[tuple[int, _Question, Loaded]]:
+        """Ask all questions at once, if there are any."""
+        if questions:
+            lookups = [(question.key, question.tags) for question in questions.values()]
+            loaded = self._store.load_many(lookups)
+            for (at, question), each in zip(questions.items(), loaded, strict=True):
+                yield at, question, each
+
+
+def _whole_key(asked: Asked, question: bytes) -> bytes:
+    """Return the key of the whole item's entry."""
+    return entry_key(asked.scope, asked.origin, "GetItem", question)
+
+
+def _projected(whole: Hit | None, projection: Projection) -> Hit | None:
+    """Answer a projection from the whole item, if that is there."""
+    if whole is None:
+        return None
+    if "Item" not in whole.answer:
+        # DynamoDB may refuse a path into an attribute, whatever the item.
+        return None if projection.nested else whole
+    item = project(whole.answer["Item"], projection)
+    return None if item is None else whole._replace(answer={"Item": item})

@@ -1,0 +1,134 @@
+"""`is_current` of the stores of one machine: they know, and wait for nobody."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botocache._errors import StoreLostError
+from botocache.stores import Store
+from botocache.stores.disk import DiskStore
+from botocache.stores.memory import MemoryStore
+from tests.support.clock import FakeClock
+from tests.support.digests import key, tag
+from tests.support.processes import TIMEOUT, forked
+
+KEY = key("an entry")
+A, B = tag("a"), tag("b")
+
+
+@pytest.fixture
+def disk(tmp_path: Path, clock: FakeClock) -> Iterator[DiskStore]:
+    made = DiskStore(tmp_path / "disk", clock=clock)
+    yield made
+    made.close()
+
+
+def generations(store: Store, *asked: bytes) -> tuple[int, ...]:
+    return store.load(KEY, asked).snapshot
+
+
+def test_what_was_loaded_is_current_until_a_tag_is_evicted(store: Store) -> None:
+    snapshot = generations(store, A, B)
+    assert store.is_current([A, B], snapshot)
+    assert store.is_current((A, B), list(snapshot))
+    store.evict([A], 0.0)
+    assert not store.is_current([A, B], snapshot)
+    assert store.is_current([B], snapshot[1:])
+
+
+def test_what_an_eviction_left_is_current(store: Store) -> None:
+    evicted = store.evict([A], 0.0, watch=[A, B])
+    assert store.is_current([A, B], evicted.watched)
+
+
+def test_no_generations_of_no_tags_are_current(store: Store) -> None:
+    generations(store)
+    assert store.is_current([], ())
+
+
+def test_a_spared_generation_is_current_again(store: Store) -> None:
+    before = generations(store, A)
+    first = store.evict([A], 5.0)
+    assert not store.is_current([A], before)
+    store.evict([A], 1.0, since=first, spare=[A])
+    assert store.is_current([A], before)
+
+
+def test_a_child_knows_what_its_parent_evicts(store: Store) -> None:
+    before = generations(store, A)
+
+    def child(pipe: Any) -> None:
+        generations(store, A)  # a store on disk opens anew
+        pipe.send(store.is_current([A], before))
+        assert pipe.recv() == "evicted"
+        pipe.send(store.is_current([A], before))
+
+    with forked(child) as pipe:
+        assert pipe.poll(TIMEOUT)
+        assert pipe.recv() is True
+        store.evict([A], 0.0)
+        pipe.send("evicted")
+        assert pipe.poll(TIMEOUT)
+        assert pipe.recv() is False
+    assert not store.is_current([A], before)
+
+
+def test_nothing_is_current_before_a_store_on_disk_is_open(disk: DiskStore) -> None:
+    assert not disk.is_current([], ())
+    assert not disk.directory.exists()
+
+
+def test_nothing_is_current_in_a_store_on_disk_that_is_closed(
+    disk: DiskStore,
+) -> None:
+    snapshot = generations(disk, A)
+    disk.close()
+    assert not disk.is_current([A], snapshot)
+    generations(disk, A)
+    assert disk.is_current([A], snapshot)
+
+
+def test_an_eviction_of_another_process_is_known_at_once(
+    disk: DiskStore, tmp_path: Path
+) -> None:
+    snapshot = generations(disk, A)
+    DiskStore(tmp_path / "disk").evict([A], 0.0)
+    assert not disk.is_current([A], snapshot)
+
+
+def test_nothing_is_current_once_the_directory_is_removed(disk: DiskStore) -> None:
+    snapshot = generations(disk, A)
+    shutil.rmtree(disk.directory)
+    assert not disk.is_current([A], snapshot)
+    with pytest.raises(StoreLostError):  # which it leaves to be told
+        generations(disk, A)
+    assert not disk.is_current([A], snapshot)
+
+
+def test_slots_that_were_wiped_are_not_current(disk: DiskStore) -> None:
+    generations(disk, A)
+    with (disk.directory / "slots").open("r+b") as slots:
+        slots.seek(64)
+        slots.write(bytes((disk.directory / "slots").stat().st_size - 64))
+    assert not disk.is_current([A], (0,))
+
+
+@pytest.mark.parametrize("lock", ["_opening", "_writing"])
+def test_whoever_opens_or_writes_is_not_waited_for(disk: DiskStore, lock: str) -> None:
+    snapshot = generations(disk, A)
+    held: threading.Lock = getattr(disk, lock)
+    with held:
+        assert disk.is_current([A], snapshot)
+
+
+def test_whoever_reads_and_writes_in_memory_is_not_waited_for(
+    clock: FakeClock,
+) -> None:
+    store = MemoryStore(clock=clock)
+    snapshot = generations(store, A)
+    with store._lock, store._writing:
+        assert store.is_current([A], snapshot)
