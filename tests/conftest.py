@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,14 @@ from botocache import _install
 from botocache.stores import Store
 from botocache.stores.disk import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.redis import RedisStore
+from botocache.stores.redisurl import connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.environment import Environment, build_wheel_once
 from tests.support.processes import TIMEOUT
 from tests.support.threads import workers
+from tests.support.valkey_server import ValkeyServer, running_valkey
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +50,23 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey server; one per test process, so tests use namespaces of their own."""
+    with running_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace of the test's own."""
+    return f"test-{next(_numbers)}"
+
+
+_numbers = count()
+
+
+@pytest.fixture(params=["memory", "disk", "redis"])
 def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
 ) -> Iterator[Store]:
@@ -54,6 +74,18 @@ def store(
     made: Store
     if request.param == "memory":
         made = MemoryStore(clock=clock)
+    elif request.param == "redis":
+        server: ValkeyServer = request.getfixturevalue("valkey")
+        name, make = connections_of_url(server.url, TIMEOUT)
+        namespace: str = request.getfixturevalue("namespace")
+        made = RedisStore(
+            make,
+            name=name,
+            namespace=namespace,
+            timeout=TIMEOUT,
+            settle=0.0,  # a database that is new would else be held for a while
+            clock=clock,
+        )
     else:
         made = DiskStore(tmp_path / "disk", clock=clock)
     yield made

@@ -23,6 +23,9 @@ class Breaker:
     probe: asks the server for all that is wanted of it; raises StoreError.
     """
 
+    _prober: threading.Thread | None
+    _trouble: str
+
     def __init__(
         self, probe: Callable[[], object], *, pauses: Sequence[float] = PAUSES
     ) -> None:
@@ -90,6 +93,6 @@ class Breaker:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._prober: threading.Thread | None = None
+        self._prober = None
         self._failures = 0
         self._trouble = ""

@@ -46,6 +46,9 @@ TIME_LASTS = 10.0
 _SLACK = 60.0
 """Seconds that a generation lives beyond what is known to need it: for a read."""
 
+_LONGEST_LIFE = 1e14
+"""Milliseconds; a server takes no more."""
+
 _EVERYTHING = tag_digest(EVERYTHING)
 _PROBED = tag_digest(EVERYTHING._replace(kind="probe"))
 
@@ -105,6 +108,8 @@ class RedisStore:
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
+        if not lookups:
+            return []
         tags = list(dict.fromkeys(tag for _, tags in lookups for tag in tags))
         packed = [bulk(self._keys.entry(key)) for key, _ in lookups]
         values = self._get([*packed, *map(self._keys.packed, tags)])
@@ -165,7 +170,9 @@ class RedisStore:
             states, *watched = self._ask(commands)
         except _FullError:
             return self._evict_in_want(each, tags, watch)
-        found = dict(zip(each, zip(states[1::2], states[2::2], strict=True), strict=True))
+        found = dict(
+            zip(each, zip(states[1::2], states[2::2], strict=True), strict=True)
+        )
         seen = watched[0][1:] if watched else []
         return Eviction(
             tuple([_mark(*found[tag], marks.get(tag)) for tag in tags]),
@@ -183,8 +190,10 @@ class RedisStore:
         while True:
             ((cursor, keys),) = self._ask(
                 [
-                    (b"SCAN", cursor)
-                    + (b"MATCH", self._keys.entries + b"*", b"COUNT", b"1000")
+                    (
+                        *(b"SCAN", cursor, b"COUNT", b"1000"),
+                        *(b"MATCH", self._keys.entries + b"*"),
+                    )
                 ]
             )
             if keys:
@@ -220,7 +229,7 @@ class RedisStore:
         now = self.now()
         held = Held.FREE
         for word in words:
-            if word and is_held(word / 2 / US, now):
+            if word and is_held((word >> 1) / US, now):
                 if not word & 1:
                     return Held.WRITING
                 held = Held.SETTLING
@@ -421,7 +430,7 @@ def _number(generation: bytes) -> int:
 
 
 def _milliseconds(seconds: float) -> bytes:
-    return b"%d" % max(1, round(seconds * 1000))
+    return b"%d" % min(max(1.0, seconds * 1000), _LONGEST_LIFE)
 
 
 def _run_id(info: bytes) -> bytes:

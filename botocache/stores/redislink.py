@@ -5,6 +5,7 @@ its business. A command goes past its client's pool, retries and telemetry, whic
 as long as the server does; a connection that is idle lies in a stack of our own.
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ class Link:
         self._make = make
         self._greet = greet
         self._patience = patience
-        self._reset()
+        self._idle: deque[Connection] = deque()
         renew_after_fork(self, Link._reset)
 
     def __repr__(self) -> str:
@@ -114,15 +115,13 @@ class Link:
 
     def _drop_idle(self) -> None:
         idle = self._idle
-        while idle:
-            try:
+        with contextlib.suppress(IndexError):  # another thread took the last one
+            while idle:
                 idle.pop().disconnect()
-            except IndexError:  # another thread took it
-                return
 
     def _reset(self) -> None:
         """Start as if nothing had been connected, as a child of a fork has to."""
-        self._idle: deque[Connection] = deque()
+        self._idle = deque()
 
 
 class _Attempt:
@@ -172,10 +171,10 @@ def exchange(connection: Connection, packed: bytes, count: int) -> list[Any]:
     replies: list[Any] = []
     try:
         connection.send_packed_command((packed,), check_health=False)
-        for _ in range(count):
+        while len(replies) < count:
             try:
                 replies.append(connection.read_response(disable_decoding=True))
-            except ResponseError as error:
+            except ResponseError as error:  # noqa: PERF203 - it is one of the replies
                 replies.append(error)
     except BaseException:
         connection.disconnect()

@@ -11,18 +11,19 @@ microsecond until which the tag is held, plus one when it is settling. So no rea
 sees one without the other.
 
 A server may lose any key: it is full and evicts, or a key's time is over. A lost
-generation harms nobody, but its hold-off goes with it. Hence hold-offs are kept a second
-time, in one sorted set for each shard of the tags (256 of them, by the first byte; keys of
-a shard share a slot of a cluster). A tag without a generation is looked up there; and if
-the set itself is gone, for it or with it, everything in the shard counts as settling
-until `doubt` has passed, for whatever was lost may have been a write that just ended.
+generation harms nobody, but its hold-off goes with it. Hence hold-offs are kept a
+second time, in one sorted set for each shard of the tags (256 of them, by the first
+byte; keys of a shard share a slot of a cluster). A tag without a generation is looked
+up there; and if the set itself is gone, for it or with it, everything in the shard
+counts as settling until `doubt` has passed, for whatever was lost may have been a
+write that just ended.
 
-The scripts carry out what _coherence.py states; a test holds the two against each other.
-Each of their writes to a key is a whole step, so one that is stopped in between leaves
-nothing that is wrong.
+The scripts carry out what _coherence.py states; a test holds the two against each
+other. Each of their writes to a key is a whole step, so one that is stopped in between
+leaves nothing that is wrong.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003 - as cheap as the rest
 from functools import lru_cache
 from hashlib import sha1
 from struct import Struct
@@ -228,8 +229,8 @@ return {exactly(now)}
 ARRIVE = _script("""
 -- A connection was made to the run ARGV[3] of a server. If nobody has met it before,
 -- it may be a replica that became the primary, or have restarted from a file, and have
--- lost the last evictions: evict what KEYS[1] stands for, which is everything, in favour
--- of the generation ARGV[4]; hold-offs may be lost, too. KEYS[3]: all runs.
+-- lost the last evictions: evict what KEYS[1] stands for, which is everything, in
+-- favour of the generation ARGV[4]; hold-offs may be lost, too. KEYS[3]: all runs.
 redis.call('PEXPIRE', KEYS[3], 2592000000)
 local is_new = redis.pcall('SADD', KEYS[3], ARGV[3])
 if is_new ~= 0 then

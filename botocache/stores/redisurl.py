@@ -31,13 +31,11 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
             f"url '{scheme}:...': this version has no store in a cluster; expected a "
             "single server, 'redis://host:port/0', or 'redis+sentinel://...'"
         )
-    is_encrypted = server.endswith("s")
+    is_encrypted = server in ("rediss", "valkeys")
     common: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
         "retry": Retry(NoBackoff(), 0),
-        "lib_name": None,
-        "lib_version": None,
     }
     if setup == "sentinel":
         return _by_sentinel(scheme, rest, common, is_encrypted=is_encrypted)
@@ -84,7 +82,7 @@ def _by_sentinel(
         }
         if given or not service or not all(host for host, _ in sentinels):
             raise _wrong(scheme)
-        manager = Sentinel(
+        manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
             sentinels,
             sentinel_kwargs={**common, **of_sentinels},
             **common,
@@ -93,7 +91,7 @@ def _by_sentinel(
             username=unquote(user) or None,
             password=unquote(password) or None,
         )
-        pool = manager.master_for(service).connection_pool
+        pool = manager.master_for(service).connection_pool  # type: ignore[no-untyped-call]  # as above
         _maker(pool)()
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
