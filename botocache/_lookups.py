@@ -66,7 +66,8 @@ class Lookups:
 
     def ask(self, asked: Asked, read: Read) -> Lookup:
         """Look one read up, if its table's policy and what waits let us."""
-        policy = self.policy(read.table)
+        # One call less, on the path of every hit.
+        policy = self._policies.get(read.table) or self.policy(read.table)
         tags = self._tags(asked, policy, read)
         if tags is None or self._evictions.are_waiting(tags):
             return None
