@@ -14,12 +14,20 @@ from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.environment import Environment, build_wheel_once
+from tests.support.valkey_server import ValkeyServer, running_valkey
 
 
 @pytest.fixture(scope="session")
 def dynamodb() -> Iterator[DynamoDB]:
     """A DynamoDB server; one per test process, so tests use tables of their own."""
     with running_dynamodb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey server; one per test process, so tests use namespaces of their own."""
+    with running_valkey(enable_debug_command="local") as server:
         yield server
 
 
