@@ -61,10 +61,11 @@ class Keys:
 
     def held(self, tag: bytes) -> bytes:
         """Return where the hold-offs of the tag's shard are."""
-        return b"%bh:{%02x}" % (self.prefix, tag[0])
+        return b"%bh:{%b}" % (self.prefix, tag[:1].hex().encode())
 
     def _generation(self, tag: bytes) -> bytes:
-        return b"%b{%02x}%b" % (self.generations, tag[0], tag[1:].hex().encode())
+        name = tag.hex().encode()
+        return b"%b{%b}%b" % (self.generations, name[:2], name[2:])
 
     def _packed(self, tag: bytes) -> bytes:
         return bulk(self._generation(tag))
