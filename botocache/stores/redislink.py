@@ -183,5 +183,6 @@ def exchange(connection: Connection, packed: bytes, count: int) -> list[Any]:
 
 
 def _disconnect(idle: deque[Connection]) -> None:
-    for connection in idle:
-        connection.disconnect()
+    with contextlib.suppress(IndexError):  # an exchange may still give one back
+        while idle:
+            idle.pop().disconnect()

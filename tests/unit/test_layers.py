@@ -127,7 +127,11 @@ HOMES = {
         "botocache.__main__",
     },
     "diskcache": {"botocache.stores.entryfile"},
-    "redis": {"botocache.stores.redis"},
+    "redis": {
+        "botocache.stores.redis",
+        "botocache.stores.redislink",
+        "botocache.stores.redisurl",
+    },
     "pickle": set[str](),
     "marshal": set[str](),
 }
