@@ -20,6 +20,19 @@ KEY = key("an entry")
 A, B = tag("a"), tag("b")
 
 
+@pytest.fixture(params=["memory", "disk"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
+) -> Iterator[Store]:
+    made = (
+        MemoryStore(clock=clock)
+        if request.param == "memory"
+        else DiskStore(tmp_path / "disk", clock=clock)
+    )
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def disk(tmp_path: Path, clock: FakeClock) -> Iterator[DiskStore]:
     made = DiskStore(tmp_path / "disk", clock=clock)
