@@ -52,10 +52,14 @@ class Link:
     def __repr__(self) -> str:
         return f"<Link {len(self._idle)} idle connections>"
 
-    def ask(self, packed: bytes, count: int) -> list[Any]:
+    def ask(
+        self, packed: bytes, count: int, again: Callable[[], bytes] | None = None
+    ) -> list[Any]:
         """Send commands and return their `count` replies, in one round trip.
 
-        A reply may be a ResponseError. Raises StoreError when there is none.
+        again: returns what to send where it must be sent a second time and may have
+        been carried out already; unless given, the same. A reply may be a
+        ResponseError. Raises StoreError when there is none.
         """
         idle = self._idle
         connection = None
@@ -68,6 +72,7 @@ class Link:
                 except (LostError, IndexError):
                     # It was idle for too long, or the server restarted: so did all.
                     self._drop_idle()
+                    packed = again() if again else packed
                 else:
                     return replies
             connection = self._connect_patiently()

@@ -114,13 +114,18 @@ local function word(moment, settling)
   return moment * 2 + (settling and 1 or 0)
 end
 
--- Returns until when a tag without a generation is held, and whether it is settling.
-local function remembered(key, shard)
+-- Makes a shard that is gone; whatever was in it is in doubt.
+local function make(shard)
   local count = redis.pcall('ZCARD', shard)
   if type(count) ~= 'number' or count == 0 then
     redis.call('DEL', shard)
     redis.call('ZADD', shard, '+inf', 'kept', exactly(word(now + doubt, true)), 'all')
   end
+end
+
+-- Returns until when a tag without a generation is held, and whether it is settling.
+local function remembered(key, shard)
+  make(shard)
   local latest, settling = 0, true
   for _, member in ipairs({{key, 'all'}}) do
     local score = tonumber(redis.call('ZSCORE', shard, member) or 0)
@@ -149,6 +154,7 @@ end
 
 local function remember(key, shard, moment, settling)
   if is_held(moment) then
+    make(shard)  -- else it would not be doubted that others of it are not held
     redis.call('ZADD', shard, exactly(word(moment, settling)), key)
   end
   redis.call('ZREMRANGEBYSCORE', shard, 0, exactly(now * 2))

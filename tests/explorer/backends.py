@@ -7,7 +7,7 @@ Disk: a DiskStore for each client on one directory, as processes have it.
 
 import shutil
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
@@ -91,11 +91,30 @@ class Backend(Protocol):
     def store_of(self, client: int) -> Store:
         """Return the store as a client has it."""
 
+    is_remote: bool
+    """Whether it is across a network; then it takes several look-ups at once."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has no room for anything."""
+
+    def snapshot(self, client: int, key: bytes, tags: Sequence[bytes]) -> Sequence[int]:
+        """Return the generations of tags as they are now."""
+
     def lose_entries(self) -> None:
         """Lose all entries, as a restart or the lack of space does."""
 
     def lose_generations(self) -> bool:
         """Lose all generations and hold-offs; whether the store itself will tell."""
+
+    def misfortunes(self) -> list[str]:
+        """Return what else may befall it now; in place of a loss of generations."""
+
+    def befall(self, what: str) -> bool:
+        """Let it happen; tell whether hold-offs may be lost with it."""
+
+    def heal(self) -> None:
+        """Let what befell it be over."""
 
     def state(self, eyes: Eyes) -> list[Any]:
         """Return everything that is in it, flat. TypeError where that cannot be."""
@@ -147,7 +166,25 @@ def small_store(clock: FakeClock, random: Random, count: int) -> MemoryStore:
     return store
 
 
-class MemoryBackend:
+class Embedded:
+    """What backends have in common that no network can harm."""
+
+    is_remote = False
+    is_full = False
+
+    def misfortunes(self) -> list[str]:
+        """See Backend."""
+        return []
+
+    def befall(self, what: str) -> bool:
+        """See Backend."""
+        raise NotImplementedError(what)
+
+    def heal(self) -> None:
+        """See Backend."""
+
+
+class MemoryBackend(Embedded):
     """One MemoryStore, shared by all clients. slots: few, and tags share them."""
 
     def __init__(
@@ -175,6 +212,10 @@ class MemoryBackend:
     def store_of(self, _client: int) -> Store:
         """See Backend."""
         return self.store
+
+    def snapshot(self, client: int, key: bytes, tags: Sequence[bytes]) -> Sequence[int]:
+        """See Backend."""
+        return self.store.load(key, tags).snapshot
 
     def lose_entries(self) -> None:
         """See Backend."""
@@ -204,7 +245,7 @@ class MemoryBackend:
         return state
 
 
-class DiskBackend:
+class DiskBackend(Embedded):
     """A DiskStore for each client, on one directory that many worlds use in turn."""
 
     def __init__(self, clock: FakeClock, directory: Path, clients: int) -> None:
@@ -214,6 +255,10 @@ class DiskBackend:
     def store_of(self, client: int) -> Store:
         """See Backend."""
         return self._stores[client]
+
+    def snapshot(self, client: int, key: bytes, tags: Sequence[bytes]) -> Sequence[int]:
+        """See Backend."""
+        return self._stores[client].load(key, tags).snapshot
 
     def lose_entries(self) -> None:
         """See Backend."""

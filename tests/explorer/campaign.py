@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -16,7 +17,7 @@ from typing import Any
 
 from tests.explorer.explore import Explored, explore
 from tests.explorer.programs import IMAGES, THROUGH, Program, programs
-from tests.explorer.samples import sample_in_memory
+from tests.explorer.samples import sample_in_memory, sample_on_redis
 from tests.explorer.world import Violation
 
 _ON_ONE_ITEM = ("get", "update", "refused update", "unanswered update")
@@ -31,12 +32,16 @@ _SPARING_OR_NOT = ("move", "put elsewhere", "move in old form", "unanswered move
 BATCH = 500
 """Random schedules in one piece of work."""
 
+_SELDOM = 10
+"""One in so many is run on a server, too, which takes ten times as long."""
+
 
 def tiers() -> Iterator[tuple[str, list[Program]]]:
     """Yield what is explored, the small first."""
     yield "two operations, a fault, warm", list(programs(2, moves=0))
     yield "two operations, time moves, warm", list(programs(2, faults=0))
     yield "two operations, cold", list(programs(2, faults=0, moves=0, warm=False))
+    yield from _on_redis()
     for name, profile in (("writes that fill", THROUGH), ("images", IMAGES)):
         yield (
             f"two operations, {name}, a fault, two clients",
@@ -77,6 +82,24 @@ def tiers() -> Iterator[tuple[str, list[Program]]]:
         )
 
 
+def _on_redis() -> Iterator[tuple[str, list[Program]]]:
+    """Yield what a server is asked, and what befalls it."""
+    pairs = [
+        operations
+        for operations in combinations_with_replacement(_ON_ONE_ITEM, 2)
+        if operations[-1] != "get"
+    ]
+    for what, faults, moves, warm in (
+        ("cold", 0, 0, False),
+        ("time moves", 0, 1, True),
+        ("a fault", 1, 0, True),
+    ):
+        yield (
+            f"on Redis, two on one item, {what}, two clients",
+            [Program(o, (0, 1), faults, moves, warm, shards=1) for o in pairs],
+        )
+
+
 def _three_writers() -> Iterator[tuple[str, list[Program]]]:
     """Yield what needs a third operation: writers that are nested in one another."""
     for name, writes, profile in (
@@ -113,9 +136,11 @@ def sample_some(seed: int) -> Explored | str:
     try:
         for number in range(BATCH):
             sample_in_memory(seed + number)
+            if number % _SELDOM == 0:
+                sample_on_redis(seed + number)
     except Violation as violation:
         return f"{type(violation).__name__}: {violation}"
-    return Explored(schedules=BATCH)
+    return Explored(schedules=BATCH + BATCH // _SELDOM)
 
 
 def run(
@@ -160,15 +185,19 @@ def run(
 def processes() -> Iterator[ProcessPoolExecutor]:
     """Yield as many processes as there are processors; they end with the context."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(mp_context=context, initializer=_be_quiet)
-    try:
-        yield pool
-    finally:
-        started = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in started:  # they may be in the midst of a large program
-            process.kill()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        pool = ProcessPoolExecutor(
+            mp_context=context, initializer=_begin, initargs=(place,)
+        )
+        try:
+            yield pool
+        finally:
+            started = list((pool._processes or {}).values())
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in started:  # they may be in the midst of a large program
+                process.kill()
 
 
-def _be_quiet() -> None:
+def _begin(place: str) -> None:
+    tempfile.tempdir = place  # for their servers: who is killed tidies nothing up
     logging.disable(logging.CRITICAL)  # failures are meant

@@ -87,10 +87,13 @@ class Operation:
         self._item = Item(str(_FIRST_PUT + number), self._kind.group)
         self._is_asked_consistently = self._is_item_asked = False
         self._request = _SentWrite()
+        self._is_uncovered = False
         verb = "evict" if self._kind.is_write else "load"
         work = self._write if self._kind.is_write else self._read
         self._actor = Actor(
-            work, lambda: world.ways(verb), lambda: world.cache_state(client)
+            work,
+            lambda: world.ways_of(client, verb),
+            lambda: world.cache_state(client),
         )
         self._actor.fills = "own item" if self._kind.is_write else self._kind.request
 
@@ -123,10 +126,18 @@ class Operation:
             return
         if not request.version:
             request.is_late = True
-        elif world.newcomers or world.clock() + SETTINGS.settle > self._deadline():
+        elif self._has_no_cover() or world.clock() + SETTINGS.settle > self._deadline():
             world.has_uncovered_commit = True
         else:
             world.complete(self.client, request.version)
+
+    def lose_cover(self) -> None:
+        """Lose the hold-off that covers its process's death, or a late commit."""
+        self._is_uncovered |= self.is_under_way or self._request.is_late
+
+    def _has_no_cover(self) -> bool:
+        world = self._world
+        return self._is_uncovered or world.has_been_full or bool(world.newcomers)
 
     def state(self) -> list[Any]:
         """Return all that what comes depends on, flat."""
@@ -135,7 +146,10 @@ class Operation:
         else:
             is_old = self._actor.ended_before < self._world.ended
             state = ["under way", is_old, *self._actor.history]
-        return state + self._request.state(self._world.eyes())
+        eyes, evicted_at = self._world.eyes(), self._actor.evicted_at
+        state.append(self._is_uncovered)
+        state.append(evicted_at and eyes.since(evicted_at))
+        return state + self._request.state(eyes)
 
     # --- the code that runs in turns -------------------------------------------------
 
@@ -187,7 +201,9 @@ class Operation:
         except Refused:
             pass
         except NoAnswer:
-            self._request.sent_at = world.clock()  # its window begins anew
+            began = self._actor.evicted_at  # for the second time, if it could
+            self._request.sent_at = began or world.clock()  # its window begins anew
+            self._is_uncovered = False
         world.note_eviction()  # unless it could be done
         if self._request.version:
             world.complete(self.client, self._request.version)
@@ -230,13 +246,14 @@ class Operation:
     def _deadline(self) -> float:
         """Return until when a write whose sender is gone is covered."""
         assert self._request.sent_at is not None
-        return self._request.sent_at + SETTINGS.write_window
+        since = max(self._request.sent_at, self._actor.evicted_at or 0.0)
+        return since + SETTINGS.write_window
 
     def _may_still_land(self) -> bool:
-        if self.is_under_way:
+        if self.is_under_way and self._actor.evicted_at is None:
             return True
         is_in_time = self._world.clock() + SETTINGS.settle < self._deadline()
-        return is_in_time and not self._world.newcomers
+        return is_in_time and not self._has_no_cover()
 
     def _land(self) -> None:
         self._request.is_late = False
@@ -291,6 +308,8 @@ class Surroundings:
             )
             for client in world.debtors()
         ]
+        if world.backend.is_full:
+            choices.append(("the server has room again", world.backend.heal))
         if world.moves:
             choices += [
                 (f"{seconds} s pass", lambda seconds=seconds: self._pass(seconds))  # type: ignore[misc]  # a default
@@ -304,11 +323,24 @@ class Surroundings:
                 )
                 for client in self._clients_under_way()
             ]
-            choices += [
-                ("all entries are lost", self._lose_entries),
-                ("all generations are lost", self._lose_generations),
-            ]
+            choices.append(("all entries are lost", self._lose_entries))
+            choices += self._misfortunes()
         return choices
+
+    def _misfortunes(self) -> list[Choice]:
+        backend = self._world.backend
+        if not backend.is_remote:
+            return [("all generations are lost", self._lose_generations)]
+        return [
+            (what, lambda what=what: self._befall(what))  # type: ignore[misc]  # a default
+            for what in backend.misfortunes()
+        ]
+
+    def _befall(self, what: str) -> None:
+        self._world.faults -= 1
+        if self._world.befall(what):
+            for operation in self._operations:
+                operation.lose_cover()
 
     def _clients_under_way(self) -> list[int]:
         return sorted({o.client for o in self._operations if o.is_under_way})

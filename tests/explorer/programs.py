@@ -14,9 +14,14 @@ from typing import Any
 from botocache.stores.memory import SLOT_COUNT
 from tests.explorer.backends import OPAQUE, Backend, MemoryBackend, Moment
 from tests.explorer.callers import Caller, Direct
+from tests.explorer.database import Dump
 from tests.explorer.operations import ALL_KINDS, KINDS, Choice, Operation, Surroundings
+from tests.explorer.remote import RedisBackend
 from tests.explorer.world import SETTINGS, TABLE, Useless, World, schemas_of
 from tests.support.clock import FakeClock
+
+_DOUBT = SETTINGS.settle + 0.1
+"""Seconds after which a database that is new is trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class Program:
     """Operations, begun in any order, and the client that makes each.
 
     faults: how many misfortunes may happen. moves: how often time may pass. features:
-    see FEATURES in world.py. slots: of the generation table; tags share a few.
+    see FEATURES in world.py. slots: of the generation table; tags share a few. shards:
+    of the hold-offs on Redis, on which it runs if there are any; else in memory.
     """
 
     operations: tuple[str, ...]
@@ -34,6 +40,7 @@ class Program:
     warm: bool = True
     features: tuple[str, ...] = ()
     slots: int = SLOT_COUNT
+    shards: int = 0
 
     def __str__(self) -> str:
         calls = ", ".join(
@@ -44,18 +51,33 @@ class Program:
         more = "".join(f", {feature}" for feature in self.features)
         if self.slots != SLOT_COUNT:
             more += f", {self.slots} slots"
+        if self.shards:
+            more += f", on Redis with {self.shards} shards"
         return (
             f"{calls}; {start}, {self.faults} faults, time moves {self.moves} times"
             f"{more}"
         )
 
     def start(self, *, by_word: bool = False) -> "Run":
-        """Return a run of it on a store in memory."""
+        """Return a run of it on a store in memory, or on Redis."""
         clock = FakeClock()
+        if self.shards:
+            return self._start_on_redis(clock)
         backend = MemoryBackend(clock, by_word=by_word, slots=self.slots)
         world = self._world(clock, backend, TABLE)
         if self.warm:
             _make_warm(world, backend, self.slots)
+        return Run(self, world, Direct())
+
+    def _start_on_redis(self, clock: FakeClock) -> "Run":
+        backend = RedisBackend(clock, max(self.clients) + 1, shards=self.shards)
+        world = self._world(clock, backend, TABLE)
+        if self.warm:
+            warm, dump = _remote_template(
+                self.features, self.shards, keeps_hits=world.keeps_hits
+            )
+            backend.copy_from(dump)
+            _make_known(world, warm)
         return Run(self, world, Direct())
 
     def start_on(
@@ -123,9 +145,27 @@ def _template(
     return world, backend
 
 
+@cache
+def _remote_template(
+    features: tuple[str, ...], shards: int, *, keeps_hits: bool
+) -> tuple[World, Dump]:
+    clock = FakeClock()
+    clock.advance(-_DOUBT)
+    backend = RedisBackend(clock, 1, shards=shards, first=OPAQUE + OPAQUE // 2)
+    world = World(clock, backend, 1, features=features, keeps_hits=keeps_hits)
+    warm_up(world, Direct())
+    clock.advance(_DOUBT)  # of a database that is new
+    warm_up(world, Direct())
+    return world, backend.dump()
+
+
 def _make_warm(world: World, backend: MemoryBackend, slots: int) -> None:
     warm, warm_backend = _template(world.features, slots, keeps_hits=world.keeps_hits)
     backend.copy_from(warm_backend)
+    _make_known(world, warm)
+
+
+def _make_known(world: World, warm: World) -> None:
     known = schemas_of(warm.caches[0])
     for other in world.caches:
         schemas_of(other).update(known)
@@ -187,6 +227,7 @@ class Run:
         """Check what must hold at the end, whatever came before. Raises Violation."""
         world = self.world
         world.faults = 0
+        world.backend.heal()
         for client in world.debtors():
             world.deliver(client)
         for client in range(len(world.caches)):

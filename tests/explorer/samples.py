@@ -4,6 +4,7 @@ A seed says everything: the program, and what happens in it.
 """
 
 import random
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def sample_in_memory(seed: int) -> None:
     """Run the schedule that a seed says, on the store in memory."""
     choose = random.Random(seed)
     program = random_program(choose)
+    with_seed(seed, program, lambda: sample(program.start(), choose))
+
+
+def sample_on_redis(seed: int) -> None:
+    """Run the schedule that a seed says on the store on Redis."""
+    choose = random.Random(seed)
+    program = replace(random_program(choose), shards=choose.choice((1, 2, 256)))
     with_seed(seed, program, lambda: sample(program.start(), choose))
 
 

@@ -26,14 +26,19 @@ class Actor(greenlet):
 
     opening: what it may be told at its first pause; it runs up to there, and on from
     there, in one turn. observe: returns what else its code can see, for the history.
-    ended_before, is_ending, version, fills: where its code is, what it has written,
-    and what it may fill, for the judge (world.py).
+    ended_before, is_ending, evicted_at, version, fills: where its code is, when it
+    evicted for the second time, what it has written, and what it may fill, for the
+    judge (world.py). verb, commands: what it asks of its store, and how many commands
+    that took so far (remote.py).
     """
 
     ended_before = 0
     is_ending = False
+    evicted_at: float | None = None
     version = 0
     fills = ""
+    verb = ""
+    commands = 0
 
     def __init__(
         self,

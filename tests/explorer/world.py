@@ -21,6 +21,7 @@ from botocache._errors import StoreError, StoreLostError
 from botocache._schemas import Schema
 from botocache.stores import Fill, Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
+from tests.explorer.remote import RedisBackend
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
 from tests.support.threads import no_thread
@@ -257,6 +258,10 @@ def _images_in(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [answer["Item"]] if "Item" in answer else []
 
 
+CUTS = ("is cut off", "is done, but cut off")
+"""How a connection may be lost, upon which its command is sent again."""
+
+
 class ClientStore:
     """The store as one client has it: each verb is a turn, and may be made to fail."""
 
@@ -272,7 +277,9 @@ class ClientStore:
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
         self._turn("load")
-        loaded = self._store.load(key, tags)
+        return self._note(key, tags, self._store.load(key, tags))
+
+    def _note(self, key: bytes, tags: Sequence[bytes], loaded: Loaded) -> Loaded:
         self._tags[key] = tags
         record(*loaded.snapshot, loaded.held)
         # Of a schema, and of a batch, whose hits wait for the rest, the entry counts
@@ -286,8 +293,18 @@ class ClientStore:
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
-        """See Store.load_many: others have their turn between any two."""
-        return [self.load(key, tags) for key, tags in lookups]
+        """See Store.load_many: others have their turn between any two.
+
+        As far as the store lets them, where it is across a network.
+        """
+        if not self._world.backend.is_remote:
+            return [self.load(key, tags) for key, tags in lookups]
+        self._turn("load")
+        loaded = self._store.load_many(lookups)
+        return [
+            self._note(*lookup, each)
+            for lookup, each in zip(lookups, loaded, strict=True)
+        ]
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current."""
@@ -297,15 +314,23 @@ class ClientStore:
         self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
     ) -> None:
         """See Store.fill."""
-        way = self._turn("fill")
-        self._store.fill(key, entry, ttl, tags)
-        self._world.judge_fill(self._store, key, self._tags.get(key, ()), entry)
-        self._fail_after(way, "fill")
+        self._fill([Fill(key, entry, ttl, tags)])
 
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many: it may fail, and others come, between any two."""
-        for fill in fills:
-            self.fill(*fill)
+        at_once = len(fills) if self._world.backend.is_remote else 1
+        for at in range(0, len(fills), at_once or 1):
+            self._fill(fills[at : at + at_once])
+
+    def _fill(self, fills: Sequence[Fill]) -> None:
+        way = self._turn("fill")
+        try:
+            self._store.fill_many(fills)
+        finally:
+            for key, entry, _, _ in fills:
+                tags = self._tags.get(key, ())
+                self._world.judge_fill(self._client, key, tags, entry)
+        self._fail_after(way, "fill")
 
     def evict(self, tags: Sequence[bytes], hold_off: float, **more: Any) -> Eviction:
         """See Store.evict."""
@@ -329,8 +354,15 @@ class ClientStore:
         """See Store.close."""
 
     def _turn(self, verb: str) -> str:
-        way: str = pause(lambda: self._world.ways(verb))
+        way: str = pause(lambda: self._world.ways_of(self._client, verb))
         self.has_begun = True
+        actor = current_actor()
+        if actor is not None:
+            actor.verb, actor.commands = verb, 0
+        if way in CUTS:
+            self._world.faults -= 1
+            self._world.backend.cuts[self._client] = way  # type: ignore[attr-defined]  # it is remote
+            return "works"
         if self.has_lost:
             self.has_lost = False
             raise StoreLostError("generations were lost")
@@ -372,6 +404,9 @@ class World:
         self._settings = settings_of(features)
         self.clock = clock
         self.backend = backend
+        if isinstance(backend, RedisBackend):
+            backend.ways, backend.fail = self.ways, self.fail
+            backend.note_eviction = self.note_eviction
         self.table = table
         self.server = Server()
         self.stores = [
@@ -387,6 +422,7 @@ class World:
         self.ended = 0
         self.ended_version = 0
         self.has_uncovered_commit = False
+        self.has_been_full = False
         self.has_lost_evictions = False
         self.has_failed_eviction = False
         self.trace: list[str] = []
@@ -404,14 +440,25 @@ class World:
 
     # --- what may go wrong -----------------------------------------------------------
 
-    def ways(self, verb: str) -> list[Offer]:
-        """Return how a verb of the store may go."""
+    def ways(self, name: str, verb: str) -> list[Offer]:
+        """Return how a verb of the store may go, or a part of it, which has a name."""
         if not self.faults:
-            return [(verb, "works")]
-        offers = [(verb, "works"), (f"{verb} fails", "fails")]
+            return [(name, "works")]
+        offers = [(name, "works"), (f"{name} fails", "fails")]
         if verb != "load":
-            offers.append((f"{verb} is done, but fails", "is done, but fails"))
+            offers.append((f"{name} is done, but fails", "is done, but fails"))
         return offers
+
+    def ways_of(self, client: int, verb: str) -> list[Offer]:
+        """Return how a verb of a client's store may go."""
+        offers = self.ways(verb, verb)
+        if self.faults and self._may_be_cut(client):
+            offers += [(f"{verb} {way}", way) for way in CUTS]
+        return offers
+
+    def _may_be_cut(self, client: int) -> bool:
+        backend = self.backend
+        return isinstance(backend, RedisBackend) and backend.may_be_cut(client)
 
     def fail(self, verb: str) -> None:
         """Note that a verb of the store fails, as the schedule says."""
@@ -454,6 +501,15 @@ class World:
         if not self.backend.lose_generations():
             for store in self.stores:
                 store.has_lost = store.has_begun
+
+    def befall(self, what: str) -> bool:
+        """Let something befall the store; tell whether hold-offs may be lost with it.
+
+        What is evicted without any room is not held.
+        """
+        may_be_lost = self.backend.befall(what)
+        self.has_been_full |= self.backend.is_full
+        return may_be_lost
 
     def is_exempt(self, client: int) -> bool:
         """Tell whether another process has or had evictions that it could not do."""
@@ -501,11 +557,12 @@ class World:
         actor = current_actor()
         if actor is not None and actor.is_ending:
             actor.is_ending = False
+            actor.evicted_at = self.clock()
             self.ended += 1
             self.ended_version = max(self.ended_version, actor.version)
 
     def judge_fill(
-        self, store: Store, key: bytes, tags: Sequence[bytes], entry: bytes
+        self, client: int, key: bytes, tags: Sequence[bytes], entry: bytes
     ) -> None:
         """Note an entry that can be served although it may be too old."""
         actor = current_actor()
@@ -514,7 +571,8 @@ class World:
         if self.has_lost_evictions or self.has_failed_eviction:
             return
         decoded = _codec.decode(entry)
-        if decoded.snapshot == store.load(key, tags).snapshot and not self._late_fill:
+        current = self.backend.snapshot(client, key, tags)
+        if decoded.snapshot == current and not self._late_fill:
             self._late_fill = self._wrong_with(actor, decoded.body())
 
     def _wrong_with(self, actor: Actor, answer: Mapping[str, Any]) -> str:
@@ -575,6 +633,7 @@ class World:
         state += (*self.own, *self.newcomers)
         state += (self.has_uncovered_commit, self.ended_version)
         state += (self.has_lost_evictions, self.has_failed_eviction)
+        state.append(self.has_been_full)
         for client in range(len(self.caches)):
             state.append("client")
             state += self.cache_state(client)

@@ -1,0 +1,352 @@
+"""The store on Redis in a world: a RedisStore for each client, on one real server.
+
+The store, its link, the server and its scripts are the real ones. Between them stands
+a connection that takes what is sent apart into commands: between any two of them
+others have their turn, for a pipeline is no transaction. A command may time out, before
+it was carried out or after it; and a connection may be cut, upon which the link sends
+again.
+
+What may befall the server besides: it restarts empty, it is flushed, it loses a key, a
+replica takes over that lacks the last evictions, it has no room for anything.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from redis.exceptions import ConnectionError as LostError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as LateError
+
+from botocache._keys import (
+    EVERYTHING,
+    blind_tag,
+    item_tag,
+    partition_tag,
+    table_tag,
+    tag_digest,
+)
+from botocache.stores import Store, redis
+from botocache.stores.redis import RedisStore
+from botocache.stores.redislink import Link
+from botocache.stores.redisscripts import STATE, US, Keys
+from tests.explorer.backends import OPAQUE, Eyes, Moment, contents, opaque_numbers
+from tests.explorer.database import Dump, the_database
+from tests.explorer.turns import Offer, current_actor, pause, record
+from tests.support.clock import FakeClock
+
+MOST_LACKED = 2
+"""Evictions that a replica may lack when it takes over."""
+
+_SCRIPTS = ("EVICT", "LOOK", "PROLONG", "ARRIVE")
+_ITEM = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+
+LOSABLE = {
+    "everything": tag_digest(EVERYTHING),
+    "the table": tag_digest(table_tag("t")),
+    "the item": tag_digest(item_tag("t", _ITEM)),
+    "the partition": tag_digest(partition_tag("t", "pk", _ITEM["pk"])),
+    "the group": tag_digest(partition_tag("t", "g", {"S": "1"})),
+    "what is blind": tag_digest(blind_tag("t")),
+}
+"""The tags whose generations a server may lose; the others would be as these."""
+
+
+class FewShards(Keys):
+    """Keys whose tags share some shards."""
+
+    def __init__(self, shards: int) -> None:
+        super().__init__("w")
+        self._shards = shards
+
+    def held(self, tag: bytes) -> bytes:
+        """See Keys."""
+        return b"%bh:{%02x}" % (self.prefix, tag[0] % self._shards)
+
+
+class Wire:
+    """A connection of redis-py's, as far as a Link knows: commands go one by one."""
+
+    def __init__(self, backend: "RedisBackend", client: int) -> None:
+        self._backend = backend
+        self._client = client
+        self._waiting: deque[bytes] = deque()
+        self._unrecorded: Any = None
+        self.run = -1
+
+    def connect(self) -> None:
+        """Connect to the server as it is now."""
+        self.run = self._backend.run
+
+    def disconnect(self) -> None:
+        """Be of no use any more."""
+        self._waiting.clear()
+        self.run = -1
+
+    def send_packed_command(self, packed: Sequence[bytes], **_: object) -> None:
+        """Take commands apart."""
+        self._waiting.extend(commands_in(b"".join(packed)))
+
+    def read_response(self, **_: object) -> Any:
+        """Carry one out, when its turn comes; return its reply."""
+        packed = self._waiting.popleft()
+        way = self._way_of(packed)
+        if self.run != self._backend.run:
+            raise LostError("the server that it was connected to is no more")
+        if way == "is cut off":
+            raise LostError("cut before it was carried out")
+        if way == "fails":
+            raise LateError("not carried out")
+        self._unrecorded = reply = self._backend.carry_out(packed)
+        if name_of(packed) == "evict" and not isinstance(reply, ResponseError):
+            self._backend.note_eviction()
+        if way == "is done, but cut off":
+            raise LostError("cut after it was carried out")
+        if way == "is done, but fails":
+            raise LateError("carried out")
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    def _way_of(self, packed: bytes) -> str:
+        """Let others have their turn, unless it is the first command of a verb."""
+        actor = current_actor()
+        if actor is None or b"\r\nINFO\r\n" in packed:
+            return "works"
+        actor.commands += 1
+        if actor.commands == 1:
+            return self._backend.cuts.pop(self._client, "works")
+        record(self._backend.run, *flat(self._unrecorded))
+        verb = actor.verb
+        label = f"{verb}, {name_of(packed)}"
+        way: str = pause(lambda: self._backend.ways(label, verb))
+        if way != "works":
+            self._backend.fail(verb)
+        return way
+
+
+class TurnLink(Link):
+    """A Link that connects where it is: a schedule has one thread."""
+
+    def _connect_patiently(self) -> Any:
+        return self._connect()
+
+
+class RedisBackend:
+    """A RedisStore for each client, on the one server of this process.
+
+    shards: of hold-offs, among which tags are spread. ways, fail, note_eviction: the
+    world's, for what happens between two commands of a verb. cuts: clients whose next
+    command is cut off, and how.
+    """
+
+    is_remote = True
+
+    def __init__(
+        self, clock: FakeClock, clients: int, *, shards: int = 1, first: int = OPAQUE
+    ) -> None:
+        self.ways: Callable[[str, str], list[Offer]] = lambda name, _: [(name, "works")]
+        self.fail: Callable[[str], None] = lambda _: None
+        self.note_eviction: Callable[[], None] = lambda: None
+        self.run = 0
+        self.cuts: dict[int, str] = {}
+        self.has_lost_generations = self.has_lost_hold_offs = False
+        self._copies: list[Dump] = []
+        self._database = the_database()
+        self._database.replace([])
+        self._shards = shards
+        self._keys = FewShards(shards)
+        self.stores = [
+            self._new_store(clock, client, first) for client in range(clients)
+        ]
+        for store in self.stores:  # each has one connection, as after some calls
+            store._link._idle.append(store._link._connect())
+
+    def _new_store(self, clock: FakeClock, client: int, first: int) -> RedisStore:
+        store = RedisStore(
+            lambda: None,
+            settle=1.0,
+            clock=clock,
+            random=opaque_numbers(first + (client << 40)),
+        )
+        store._keys = self._keys
+        store._link = TurnLink(lambda: Wire(self, client), store._greet, 0.0)
+        store._breaker._ended.set()  # faults are too few for it; no thread in any case
+        return store
+
+    def copy_from(self, dump: Dump) -> None:
+        """Hold what another one held, whose generations must be others than ours."""
+        self._database.replace(dump)
+
+    def dump(self) -> Dump:
+        """Return all that is kept."""
+        return self._database.everything()
+
+    def carry_out(self, packed: bytes) -> Any:
+        """Return the server's reply; an error is one."""
+        if b"\r\nINFO\r\n" in packed:
+            return b"run_id:%d\r\n" % self.run
+        if self._may_be_lacked(packed):
+            self._copies = [self.dump(), *self._copies[: MOST_LACKED - 1]]
+        return self._database.carry_out(packed)
+
+    def store_of(self, client: int) -> Store:
+        """See Backend."""
+        return self.stores[client]
+
+    def snapshot(self, client: int, key: bytes, tags: Sequence[bytes]) -> Sequence[int]:
+        """See Backend; without making any that are missing."""
+        held = {key: value for key, kind, value in self.dump() if kind == b"string"}
+        found = [held.get(self._keys.generation(tag)) for tag in tags]
+        return tuple([STATE.unpack(state)[0] if state else 0 for state in found])
+
+    # --- what may befall it ----------------------------------------------------------
+
+    def may_be_cut(self, client: int) -> bool:
+        """Tell whether a client's next command goes by a connection that it has."""
+        return bool(self.stores[client]._link._idle)
+
+    def lose_entries(self) -> None:
+        """See Backend."""
+        for key, *_ in self.dump():
+            if key.startswith(self._keys.entries):
+                self._database.lose(key)
+
+    def lose_generations(self) -> bool:
+        """See Backend."""
+        self._database.replace([])
+        return True
+
+    def misfortunes(self) -> list[str]:
+        """See Backend."""
+        there = {key for key, *_ in self.dump()}
+        found = ["the server restarts", "the server is flushed"]
+        found += [
+            f"the generation of {name} is lost"
+            for name, tag in LOSABLE.items()
+            if self._keys.generation(tag) in there
+        ]
+        found += [
+            f"the hold-offs {key.decode()[-3:-1]} are lost"
+            for key in sorted(there)
+            if key.startswith(self._keys.prefix + b"h:")
+        ]
+        found += [
+            f"a replica takes over that lacks {number} evictions"
+            for number in range(1, len(self._copies) + 1)
+        ]
+        return found + ["the server is full"] * (not self._database.is_full)
+
+    def befall(self, what: str) -> bool:
+        """See Backend."""
+        words = what.split()
+        if what == "the server is full":
+            self._database.fill_up(is_full=True)
+            return True
+        if "generation" in words:
+            lost = what.removeprefix("the generation of ").removesuffix(" is lost")
+            self._database.lose(self._keys.generation(LOSABLE[lost]))
+            self.has_lost_generations = True
+            return self.has_lost_hold_offs
+        if "hold-offs" in words:
+            self._database.lose(self._keys.prefix + b"h:{%b}" % words[2].encode())
+            self.has_lost_hold_offs = True
+            return self.has_lost_generations
+        copy: Dump = self._copies[int(words[-2]) - 1] if "replica" in words else []
+        self._database.replace(copy)
+        self.has_lost_generations = self.has_lost_hold_offs = True
+        if "flushed" not in words:
+            self.run += 1
+        return True
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has no room for anything."""
+        return self._database.is_full
+
+    def heal(self) -> None:
+        """See Backend."""
+        self._database.fill_up(is_full=False)
+
+    def state(self, eyes: Eyes) -> list[Any]:
+        """See Backend."""
+        state: list[Any] = [self.run, self._database.is_full]
+        state += (self.has_lost_generations, self.has_lost_hold_offs)
+        state += self._look(self.dump(), eyes)
+        for store in self.stores:
+            state += ("idle", *(wire.run for wire in store._link._idle))
+        if self.ways("", "load")[1:]:  # else no replica will ever take over
+            for copy in self._copies:
+                state += ("copy", *self._look(copy, eyes))
+        return state
+
+    def _look(self, dump: Dump, eyes: Eyes) -> Iterator[Any]:
+        current = {0}
+        for _, kind, value in dump:
+            if kind == b"string" and len(value) == STATE.size:
+                current.add(STATE.unpack(value)[0])
+        for key, kind, value in dump:
+            if kind == b"set":
+                yield from (key, *sorted(value))
+            elif kind == b"zset":
+                yield from (key, *_shard(value, eyes))
+            elif not key.startswith(self._keys.entries):
+                generation, word = STATE.unpack(value)
+                yield from (key, generation, _hold(word, eyes))
+            else:
+                snapshot, stored_at, expires_at, body = contents(value)
+                # What cannot be served any more is as good as nothing.
+                if expires_at > eyes.now and current.issuperset(snapshot):
+                    yield from (key, *snapshot, eyes.since(stored_at), body)
+
+    def _may_be_lacked(self, packed: bytes) -> bool:
+        return bool(self.ways("", "load")[1:]) and name_of(packed) == "evict"
+
+
+def commands_in(packed: bytes) -> list[bytes]:
+    """Return each of some commands as it is on the wire."""
+    commands, at = [], 0
+    while at < len(packed):
+        begin = at
+        end = packed.index(b"\r\n", at)
+        count, at = int(packed[at + 1 : end]), end + 2
+        for _ in range(count):
+            end = packed.index(b"\r\n", at)
+            at = end + 2 + int(packed[at + 1 : end]) + 2
+        commands.append(packed[begin:at])
+    return commands
+
+
+def name_of(packed: bytes) -> str:
+    """Return what a command is called in a schedule."""
+    for name in _SCRIPTS:
+        script = getattr(redis, name)  # a mutation's, perhaps
+        if script.sha in packed or script.source in packed:
+            return name.lower()
+    return packed.split(b"\r\n", 3)[2].decode().lower()
+
+
+def flat(reply: Any) -> list[Any]:
+    """Return all that a reply says, for a history."""
+    if isinstance(reply, list):
+        return [part for each in reply for part in flat(each)]
+    if isinstance(reply, bytes) and len(reply) == STATE.size:
+        generation, word = STATE.unpack(reply)
+        return [generation, Moment((word >> 1) / US), word & 1]
+    if isinstance(reply, bytes) and len(reply) > 2 * STATE.size:
+        snapshot, stored_at, _, body = contents(reply)
+        return [*snapshot, Moment(stored_at), body]
+    return [str(reply) if isinstance(reply, Exception) else None]
+
+
+def _hold(word: int, eyes: Eyes) -> int:
+    remaining = eyes.until((word >> 1) / US)
+    return remaining * 2 + (word & 1) if remaining else 0
+
+
+def _shard(members: Sequence[bytes], eyes: Eyes) -> Iterator[Any]:
+    for member, score in zip(members[::2], members[1::2], strict=True):
+        if score == b"inf":
+            yield member
+        elif hold := _hold(int(float(score)), eyes):
+            yield from (member, hold)

@@ -1,0 +1,287 @@
+"""Stores on Redis with a fault in them, as in mutations.py: what each rule is for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha1
+from typing import Any
+
+import pytest
+
+from botocache._coherence import Loaded, Mark
+from botocache.stores import redis
+from botocache.stores.redis import RedisStore
+from botocache.stores.redislink import Link
+from botocache.stores.redisscripts import Script
+from tests.explorer.database import the_database
+from tests.explorer.mutations import GET, UPDATE, Mutation, Patch
+from tests.explorer.programs import Program
+
+
+def _script(old: str, new: str, *names: str) -> Patch:
+    """Change one line of scripts."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        sources = dict(redis._SOURCES)
+        for name in names:
+            source = getattr(redis, name).source
+            assert source.count(old.encode()) == 1, (name, old)
+            source = source.replace(old.encode(), new.encode())
+            sha = sha1(source, usedforsecurity=False).hexdigest().encode()
+            monkeypatch.setattr(redis, name, Script(source, sha))
+            sources[sha] = source
+            the_database().load_scripts([Script(source, sha)])
+        monkeypatch.setattr(redis, "_SOURCES", sources)
+
+    return patch
+
+
+def _method(owner: Any, name: str, by: Any) -> Patch:
+    return lambda patch: patch.setattr(owner, name, by)
+
+
+def _hold_offs_first(store: RedisStore, key: bytes, tags: Sequence[bytes]) -> Loaded:
+    """Look at the hold-offs, and then at the generations."""
+    held = _load(store, key, tags).held
+    return _load(store, key, tags)._replace(held=held)
+
+
+_load = RedisStore.load
+
+
+def _backwards(store: RedisStore, lookups: Sequence[Any]) -> list[Loaded]:
+    """Take the entries for those of the keys from the last to the first."""
+    found = _load_many(store, lookups)
+    entries = [loaded.entry for loaded in reversed(found)]
+    return [
+        loaded._replace(entry=entry)
+        for loaded, entry in zip(found, entries, strict=True)
+    ]
+
+
+_load_many = RedisStore.load_many
+
+
+def _always_alone(found: bytes, left: bytes, before: Mark | None) -> Mark:
+    return _mark(found, left, before)._replace(was_alone=before is not None)
+
+
+_mark = redis._mark
+
+
+def _in_want_in_two_steps(
+    store: RedisStore, each: Sequence[bytes], *rest: Any, hold_offs: bool = True
+) -> Any:
+    """Remove generations and then hold-offs."""
+    keys = store._keys
+    removed = [keys.generation(tag) for tag in each]
+    if hold_offs:
+        removed += dict.fromkeys(keys.held(tag) for tag in each)
+    store._ask(lambda: [(b"UNLINK", key) for key in removed])
+    return _evict_in_want(store, (), *rest)
+
+
+_evict_in_want = RedisStore._evict_in_want
+
+
+def _in_want_of_generations(store: RedisStore, *arguments: Any) -> Any:
+    """Remove generations only."""
+    return _in_want_in_two_steps(store, *arguments, hold_offs=False)
+
+
+def _ask_again(link: Link, packed: bytes, count: int, _again: Any = None) -> Any:
+    """Send the very same a second time."""
+    return _link_ask(link, packed, count)
+
+
+_link_ask = Link.ask
+
+
+# --- schedules ---------------------------------------------------------------------
+
+COMMITTED = (
+    f"{UPDATE}: evict",
+    f"{UPDATE}: the server commits",
+    f"{UPDATE}: evict",
+    f"{UPDATE}: evict, look",
+)
+"""An update from its beginning to its end."""
+
+UNLINKED = (f"{UPDATE}: evict", *[f"{UPDATE}: evict, unlink"] * 5)
+"""One of its evictions, on a full server: its five tags."""
+
+UNLINKED_AT_THE_END = (UNLINKED[0], f"{UPDATE}: evict, look", *UNLINKED[1:])
+
+READ_OLD = (f"{GET}: load", f"{GET}: the server reads version 1", f"{GET}: fill")
+MISSED_OLD = (READ_OLD[0], f"{GET}: load, look", *READ_OLD[1:])
+
+QUIET = Program(("get", "update"), (0, 1), faults=0, moves=0, shards=1)
+HARMED = Program(("get", "update"), (0, 1), moves=0, shards=1)
+SENT_AGAIN = f"{UPDATE}: evict is done, but cut off"
+TAKEOVER = "a replica takes over that lacks 2 evictions"
+
+MUTATIONS = [
+    Mutation(
+        "an eviction that holds nothing off",
+        _script("math.max(others, now + tonumber(ARGV[3]))", "others", "EVICT"),
+        QUIET,
+    ),
+    Mutation(
+        "a missing generation that is not kept",
+        _script("if is_new then", "if false then", "LOOK"),
+        Program(("get", "put"), (0, 1), 0, 0, warm=False, shards=1),
+    ),
+    Mutation(
+        "entries of a batch in another order than their keys",
+        _method(RedisStore, "load_many", _backwards),
+        Program(("batch", "update"), (0, 1), 0, 0, shards=1),
+    ),
+    Mutation(
+        "hold-offs looked at before the generations",
+        _method(RedisStore, "load", _hold_offs_first),
+        QUIET,
+    ),
+    Mutation(
+        "a write that fills though it was not alone",
+        _method(redis, "_mark", _always_alone),
+        Program(("put", "put"), (0, 1), 0, 0, features=("through",), shards=1),
+    ),
+    Mutation(
+        "a spared tag put back though another writer came",
+        _script("if is_alone and ARGV[at", "if ARGV[at", "EVICT"),
+        Program(
+            ("move in old form", "put elsewhere"),
+            (0, 1),
+            0,
+            0,
+            features=("images",),
+            shards=1,
+        ),
+    ),
+    Mutation(
+        "a hold-off that is lost with its generation",
+        _script("if is_held(moment) then\n    make(", "if false then make(", "EVICT"),
+        HARMED,
+        schedule=(*COMMITTED, "the generation of the item is lost", *MISSED_OLD),
+    ),
+    Mutation(
+        "a hold-off that nobody looks up",
+        _script("false, remembered(key, shard)", "false, 0, true", "LOOK", "EVICT"),
+        HARMED,
+        schedule=(*COMMITTED, "the generation of the item is lost", *MISSED_OLD),
+    ),
+    Mutation(
+        "lost hold-offs that are not in doubt",
+        _script("exactly(word(now + doubt, true))", "'0'", "LOOK", "EVICT"),
+        HARMED,
+        schedule=(
+            *COMMITTED,
+            "the server is flushed",
+            *MISSED_OLD[:-1],
+            f"{GET}: load",  # of the table's key attributes, which are gone as well
+            *(f"{GET}: fill", f"{GET}: fill, prolong") * 2,
+        ),
+    ),
+    Mutation(
+        "lost hold-offs of which a new one takes the doubt",
+        _script("    make(shard)  -- else", "    -- else", "EVICT"),
+        Program(
+            ("move", "put elsewhere", "index 1"),
+            (0, 0, 1),
+            2,
+            0,
+            features=("images",),
+            shards=1,
+        ),
+        schedule=(
+            "client 0 move: evict",
+            "client 0 move: the server commits",
+            "client 0 move: evict",
+            "client 0 move: evict, look",
+            "the hold-offs 00 are lost",
+            "client 0 put elsewhere: evict",
+            "client 0 put elsewhere: evict, look",
+            "client 0 put elsewhere: the server commits",
+            "client 0 put elsewhere: evict",
+            "client 0 put elsewhere: evict, look",
+            "the generation of the group is lost",
+            "client 1 index 1: load",
+            "client 1 index 1: load, look",
+            "client 1 index 1: the server reads version 1",
+            "client 1 index 1: fill",
+        ),
+    ),
+    Mutation(
+        "a primary that was a replica, and whom everybody trusts",
+        _method(RedisStore, "_greet", lambda *_: None),
+        HARMED,
+        schedule=(*COMMITTED, TAKEOVER, f"{GET}: load"),
+    ),
+    Mutation(
+        "a primary that was a replica, whose lost hold-offs are not in doubt",
+        _script("moment or 0, now + doubt)", "moment or 0, 0)", "ARRIVE"),
+        HARMED,
+        schedule=(
+            *COMMITTED,
+            TAKEOVER,
+            f"{GET}: load",
+            f"{GET}: load, arrive",
+            f"{GET}: load, mget",
+            *READ_OLD[1:],
+        ),
+    ),
+    Mutation(
+        "a full server that goes on to say what is held",
+        _method(RedisStore, "_evict_in_want", _in_want_of_generations),
+        HARMED,
+        schedule=(
+            "the server is full",
+            *UNLINKED,
+            f"{UPDATE}: the server commits",
+            *UNLINKED_AT_THE_END,
+            "the server has room again",
+            *MISSED_OLD,
+        ),
+    ),
+    Mutation(
+        "a full server that loses generations first, and then hold-offs",
+        _method(RedisStore, "_evict_in_want", _in_want_in_two_steps),
+        replace(HARMED, moves=1),
+        schedule=(
+            f"{UPDATE}: evict",
+            "5.1 s pass",
+            f"{UPDATE}: the server commits",
+            "the server is full",
+            *UNLINKED_AT_THE_END,
+            "the server has room again",
+            *MISSED_OLD,
+            f"{GET}: fill, prolong",
+            f"{UPDATE}: evict, unlink",
+        ),
+    ),
+    Mutation(
+        "an eviction that is sent again with the generation that it had",
+        _method(Link, "ask", _ask_again),
+        Program(
+            ("get", "update", "update"),
+            (0, 1, 2),
+            moves=0,
+            features=("consistent",),
+            shards=1,
+        ),
+        schedule=(
+            f"{UPDATE}: evict",
+            f"{UPDATE}: the server commits",
+            SENT_AGAIN,
+            f"{GET}: load",
+            f"{GET}: the server reads version 2",
+            f"{GET}: fill",
+            "client 2 update: evict",
+            "client 2 update: the server commits",
+            "client 2 update: evict",
+            "client 2 update: evict, look",
+            f"{UPDATE}: evict, arrive",
+            f"{UPDATE}: evict, evict",
+            f"{UPDATE}: evict, look",
+        ),
+    ),
+]
