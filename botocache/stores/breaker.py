@@ -20,7 +20,7 @@ PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 class Breaker:
     """Counts failures and successes of one server.
 
-    probe: asks the server for all that is wanted of it; raises StoreError.
+    probe: asks the server for all that is wanted of it; raises where it fails.
     """
 
     _prober: threading.Thread | None
@@ -58,7 +58,7 @@ class Breaker:
             self._failures += 1
             if self._failures < FAILURES or self._trouble or self._ended.is_set():
                 return
-            self._trouble = str(error) or type(error).__name__
+            self._trouble = _reason(error)
             prober = threading.Thread(
                 target=self._probe_until_back, name="botocache-probe", daemon=True
             )
@@ -83,8 +83,8 @@ class Breaker:
             attempt += 1
             try:
                 self._probe()
-            except StoreError as error:
-                self._trouble = str(error)
+            except Exception as error:  # noqa: BLE001 - or nobody would ask any more
+                self._trouble = _reason(error)
             else:
                 self._failures = 0
                 self._trouble = ""
@@ -96,3 +96,7 @@ class Breaker:
         self._prober = None
         self._failures = 0
         self._trouble = ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

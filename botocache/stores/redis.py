@@ -100,7 +100,7 @@ class RedisStore:
         """See Store.load."""
         packed = (bulk(self._keys.entry(key)), *map(self._keys.packed, tags))
         entry, *states = self._get(packed)
-        if None in states:
+        if not _are_whole(states):
             states = self._complete(tags, states)
         return self._loaded(entry, states)
 
@@ -114,7 +114,7 @@ class RedisStore:
         packed = [bulk(self._keys.entry(key)) for key, _ in lookups]
         values = self._get([*packed, *map(self._keys.packed, tags)])
         states = values[len(lookups) :]
-        if None in states:
+        if not _are_whole(states):
             states = self._complete(tags, states)
         state_of = dict(zip(tags, states, strict=True))
         return [
@@ -157,29 +157,24 @@ class RedisStore:
         """See Store.evict."""
         marks = dict(zip(tags, since.marks, strict=False)) if since else {}
         each = sorted(dict.fromkeys(tags), key=lambda tag: tag in spare)
-        life = _milliseconds(hold_off + _SLACK)
-        head = (b"%d" % round(hold_off * US), life)
+        evidence = [_evidence(marks.get(tag), is_spared=tag in spare) for tag in each]
 
         def commands() -> list[Command]:
-            arguments: list[bytes] = []
-            for tag in each:
-                arguments += self._fresh(2)
-                arguments += _evidence(marks.get(tag), is_spared=tag in spare)
-            eviction = self._call(EVICT, each, head, arguments)
+            eviction = self._eviction(each, hold_off, evidence)
             return [eviction, self._look(watch)] if watch else [eviction]
 
+        def last() -> list[Command]:
+            return [self._eviction(each, hold_off, evidence, is_full=True)]
+
         try:
-            states, *watched = self._ask(commands)
+            states, *looked = self._ask(commands)
         except _FullError:
-            return self._evict_in_want(each, tags, watch)
-        found = dict(
-            zip(each, zip(states[1::2], states[2::2], strict=True), strict=True)
-        )
-        seen = watched[0][1:] if watched else []
+            (states,), looked = self._ask(last), []
+        pairs = zip(states[1::2], states[2::2], strict=True)
+        found = dict(zip(each, pairs, strict=True))
         return Eviction(
             tuple([_mark(*found[tag], marks.get(tag)) for tag in tags]),
-            tuple([STATE.unpack(state)[0] for state in seen]),
-            self._held([STATE.unpack(state)[1] for state in seen]),
+            *self._watched(watch, looked),
         )
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:  # noqa: ARG002 - see Store
@@ -210,14 +205,13 @@ class RedisStore:
     def _complete(
         self, tags: Sequence[bytes], states: Sequence[bytes | None]
     ) -> list[bytes]:
-        """Return the states of tags, of which some have no generation yet."""
-        lacking = [t for t, s in zip(tags, states, strict=True) if s is None]
+        """Return the states of tags, some of which are missing or damaged."""
+        is_whole = [_are_whole((state,)) for state in states]
+        lacking = [tag for tag, is_ in zip(tags, is_whole, strict=True) if not is_]
         (made,) = self._ask(lambda: [self._look(lacking)])
         made_of = dict(zip(lacking, made[1:], strict=True))
-        return [
-            made_of[tag] if state is None else state
-            for tag, state in zip(tags, states, strict=True)
-        ]
+        found = dict(zip(tags, states, strict=True)) | made_of
+        return [found[tag] for tag in tags]
 
     def _loaded(self, entry: bytes | None, states: Sequence[bytes]) -> Loaded:
         words = unpack(f"<{2 * len(states)}Q", b"".join(states))
@@ -234,26 +228,36 @@ class RedisStore:
                 held = Held.SETTLING
         return held
 
-    def _evict_in_want(
-        self, each: Sequence[bytes], tags: Sequence[bytes], watch: Sequence[bytes]
-    ) -> Eviction:
-        """Evict on a server that has no room for anything: by removing generations.
+    def _eviction(
+        self,
+        tags: Sequence[bytes],
+        hold_off: float,
+        evidence: Sequence[Sequence[bytes]],
+        *,
+        is_full: bool = False,
+    ) -> Command:
+        arguments: list[bytes] = []
+        for of_tag in evidence:
+            arguments += (*self._fresh(2), *of_tag)
+        life = b"" if is_full else _milliseconds(hold_off + _SLACK)
+        head = (b"%d" % round(hold_off * US), life)
+        return self._call(EVICT, tags, head, arguments)
 
-        With the hold-offs of their shards, so that what cannot be held now is in doubt
-        once there is room. Both in one command: who came in between, and found room,
-        would take a tag for one that nobody holds. Nothing is known of what was found.
-        """
-        keys = self._keys
-        commands = [(b"UNLINK", keys.held(tag), keys.generation(tag)) for tag in each]
-        self._ask(lambda: commands)
-        marks = [Mark(_number(fresh), 0.0) for fresh in self._fresh(len(tags))]
-        watched = [_number(fresh) for fresh in self._fresh(len(watch))]
-        return Eviction(tuple(marks), tuple(watched), Held.WRITING)
+    def _watched(
+        self, watch: Sequence[bytes], looked: Sequence[Sequence[bytes]]
+    ) -> tuple[tuple[int, ...], Held]:
+        """Return what LOOK told; a server that is full was not asked."""
+        if watch and not looked:
+            unknown = [_number(fresh) for fresh in self._fresh(len(watch))]
+            return tuple(unknown), Held.WRITING
+        states = [STATE.unpack(state) for told in looked for state in told[1:]]
+        generations = tuple([generation for generation, _ in states])
+        return generations, self._held([word for _, word in states])
 
     # --- commands ------------------------------------------------------------------
 
     def _get(self, packed: Sequence[bytes]) -> list[Any]:
-        """Return the values of keys; what is no state of a tag's length is damage."""
+        """Return the values of keys."""
         command = b"*%d\r\n$4\r\nMGET\r\n%b" % (len(packed) + 1, b"".join(packed))
         if self._clock or time.monotonic() - self._told_at < TIME_LASTS:
             (values,) = self._exchange(command, 1)
@@ -366,13 +370,15 @@ class RedisStore:
             *(self._keys.runs, self._time_to_use(), self._doubt),
             *(_run_id(info), *self._fresh(1), _milliseconds(self._life)),
         )
-        _require_answers(exchange(connection, pack(command), 1))
+        (reply,) = exchange(connection, pack(command), 1)
+        _require_answers([reply])
+        self._told_at = -TIME_LASTS  # whatever another server has told
+        self._tell_time(int(reply[0]))
 
     def _probe(self) -> None:
         """Ask for all that is wanted of a server: that it can evict."""
-        head = (b"0", _milliseconds(_SLACK))
-        arguments = [*self._fresh(2), *_evidence(None, is_spared=False)]
-        command = self._call(EVICT, [_PROBED], head, arguments)
+        evidence = _evidence(None, is_spared=False)
+        command = self._eviction([_PROBED], 0.0, [evidence])
         _require_answers(self._link.try_out(pack(_with_source(command)), 1))
 
 
@@ -444,6 +450,14 @@ def _mark(found: bytes, left: bytes, before: Mark | None) -> Mark:
         generation,
         was_alone=before is not None and before.generation == generation,
     )
+
+
+def _are_whole(states: Sequence[bytes | None]) -> bool:
+    """Tell whether each tag has a state, and that is one by its length."""
+    try:
+        return [*map(len, states)].count(STATE.size) == len(states)  # type: ignore[arg-type]  # None has none
+    except TypeError:
+        return False
 
 
 def _number(generation: bytes) -> int:

@@ -114,8 +114,8 @@ local function word(moment, settling)
   return moment * 2 + (settling and 1 or 0)
 end
 
--- Makes a shard that is gone; whatever was in it is in doubt.
-local function make(shard)
+-- Makes the hold-offs of a shard anew if they are lost, and then doubts all its tags.
+local function require_shard(shard)
   local count = redis.pcall('ZCARD', shard)
   if type(count) ~= 'number' or count == 0 then
     redis.call('DEL', shard)
@@ -125,7 +125,7 @@ end
 
 -- Returns until when a tag without a generation is held, and whether it is settling.
 local function remembered(key, shard)
-  make(shard)
+  require_shard(shard)
   local latest, settling = 0, true
   for _, member in ipairs({{key, 'all'}}) do
     local score = tonumber(redis.call('ZSCORE', shard, member) or 0)
@@ -153,8 +153,8 @@ local function state(generation, moment, settling)
 end
 
 local function remember(key, shard, moment, settling)
+  require_shard(shard)
   if is_held(moment) then
-    make(shard)  -- else it would not be doubted that others of it are not held
     redis.call('ZADD', shard, exactly(word(moment, settling)), key)
   end
   redis.call('ZREMRANGEBYSCORE', shard, 0, exactly(now * 2))
@@ -186,13 +186,20 @@ EVICT = _script("""
 -- lives at the least. Then for each tag: a fresh generation; one for "there was none";
 -- and of the mark of this write's first eviction, or empty, the generation, the word
 -- that it found, the generation that it replaced; and whether the tag is spared.
+--
+-- Without ARGV[4] it is for a server that is full, and generations are only removed.
+-- Hold-offs are remembered all the same, some hundred bytes for each tag until it is
+-- over: a full server lets a script write that has begun with what frees memory.
 local states = {exactly(now)}
+local is_full = ARGV[4] == ''
 for i = 1, #KEYS, 2 do
   local key, shard, at = KEYS[i], KEYS[i + 1], 5 + (i - 1) * 3
   local fresh, none, mine = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local generation, moment, settling = find(key, shard)
   local life = ARGV[4]
-  if generation then
+  if is_full then
+    redis.call('DEL', key)
+  elseif generation then
     life = math.max(life, redis.call('PTTL', key))
   end
   local others, others_settle = moment, settling
@@ -202,7 +209,7 @@ for i = 1, #KEYS, 2 do
     others, others_settle = math.floor(before / 2), before % 2 == 1
   end
   local left
-  if is_alone and ARGV[at + 5] ~= '' then
+  if is_alone and ARGV[at + 5] ~= '' and not is_full then
     left = state(ARGV[at + 4], others, others_settle)
     remember(key, shard, others, others_settle)
   else
@@ -214,7 +221,9 @@ for i = 1, #KEYS, 2 do
     left = state(fresh, held, is_settling)
     remember(key, shard, held, is_settling)
   end
-  redis.call('SET', key, left, 'PX', life)
+  if not is_full then
+    redis.call('SET', key, left, 'PX', life)
+  end
   states[#states + 1] = state(generation or none, moment, settling)
   states[#states + 1] = left
 end
@@ -238,6 +247,7 @@ ARRIVE = _script("""
 -- it may be a replica that became the primary, or have restarted from a file, and have
 -- lost the last evictions: evict what KEYS[1] stands for, which is everything, in
 -- favour of the generation ARGV[4]; hold-offs may be lost, too. KEYS[3]: all runs.
+-- What frees memory comes first, so that a server that is full lets the rest be done.
 redis.call('PEXPIRE', KEYS[3], 2592000000)
 local is_new = redis.pcall('SADD', KEYS[3], ARGV[3])
 if is_new ~= 0 then
@@ -245,11 +255,12 @@ if is_new ~= 0 then
     redis.call('DEL', KEYS[3])
     redis.call('SADD', KEYS[3], ARGV[3])
   end
-  if redis.call('EXISTS', KEYS[1]) == 1 then
-    local _, moment, settling = find(KEYS[1], KEYS[2])
-    settling = settling or not is_held(moment)
-    moment = math.max(is_held(moment) and moment or 0, now + doubt)
-    remember(KEYS[1], KEYS[2], moment, settling)
+  redis.call('PEXPIRE', KEYS[3], 2592000000)
+  local generation, moment, settling = find(KEYS[1], KEYS[2])
+  settling = settling or not is_held(moment)
+  moment = math.max(is_held(moment) and moment or 0, now + doubt)
+  remember(KEYS[1], KEYS[2], moment, settling)
+  if generation then
     local life = math.max(ARGV[5], redis.call('PTTL', KEYS[1]))
     redis.call('SET', KEYS[1], state(ARGV[4], moment, settling), 'PX', life)
   end

@@ -1,7 +1,6 @@
 """Stores on Redis with a fault in them, as in mutations.py: what each rule is for."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import sha1
 from typing import Any
 
@@ -68,26 +67,6 @@ def _always_alone(found: bytes, left: bytes, before: Mark | None) -> Mark:
 _mark = redis._mark
 
 
-def _in_want_in_two_steps(
-    store: RedisStore, each: Sequence[bytes], *rest: Any, hold_offs: bool = True
-) -> Any:
-    """Remove generations and then hold-offs."""
-    keys = store._keys
-    removed = [keys.generation(tag) for tag in each]
-    if hold_offs:
-        removed += dict.fromkeys(keys.held(tag) for tag in each)
-    store._ask(lambda: [(b"UNLINK", key) for key in removed])
-    return _evict_in_want(store, (), *rest)
-
-
-_evict_in_want = RedisStore._evict_in_want
-
-
-def _in_want_of_generations(store: RedisStore, *arguments: Any) -> Any:
-    """Remove generations only."""
-    return _in_want_in_two_steps(store, *arguments, hold_offs=False)
-
-
 def _ask_again(link: Link, packed: bytes, count: int, _again: Any = None) -> Any:
     """Send the very same a second time."""
     return _link_ask(link, packed, count)
@@ -106,10 +85,10 @@ COMMITTED = (
 )
 """An update from its beginning to its end."""
 
-UNLINKED = (f"{UPDATE}: evict", *[f"{UPDATE}: evict, unlink"] * 5)
-"""One of its evictions, on a full server: its five tags."""
+REFUSED = (f"{UPDATE}: evict", f"{UPDATE}: evict, evict")
+"""One of its evictions, on a full server: the second one is let through."""
 
-UNLINKED_AT_THE_END = (UNLINKED[0], f"{UPDATE}: evict, look", *UNLINKED[1:])
+REFUSED_AT_THE_END = (REFUSED[0], f"{UPDATE}: evict, look", REFUSED[1])
 
 READ_OLD = (f"{GET}: load", f"{GET}: the server reads version 1", f"{GET}: fill")
 MISSED_OLD = (READ_OLD[0], f"{GET}: load, look", *READ_OLD[1:])
@@ -159,7 +138,11 @@ MUTATIONS = [
     ),
     Mutation(
         "a hold-off that is lost with its generation",
-        _script("if is_held(moment) then\n    make(", "if false then make(", "EVICT"),
+        _script(
+            "if is_held(moment) then\n    redis.call('ZADD'",
+            "if false then redis.call('ZADD'",
+            "EVICT",
+        ),
         HARMED,
         schedule=(*COMMITTED, "the generation of the item is lost", *MISSED_OLD),
     ),
@@ -183,7 +166,7 @@ MUTATIONS = [
     ),
     Mutation(
         "lost hold-offs of which a new one takes the doubt",
-        _script("    make(shard)  -- else", "    -- else", "EVICT"),
+        _script("require_shard(shard)\n  if is_held", "if is_held", "EVICT"),
         Program(
             ("move", "put elsewhere", "index 1"),
             (0, 0, 1),
@@ -231,31 +214,19 @@ MUTATIONS = [
     ),
     Mutation(
         "a full server that goes on to say what is held",
-        _method(RedisStore, "_evict_in_want", _in_want_of_generations),
+        _script(
+            "remember(key, shard, held, is_settling)",
+            "if not is_full then remember(key, shard, held, is_settling) end",
+            "EVICT",
+        ),
         HARMED,
         schedule=(
             "the server is full",
-            *UNLINKED,
+            *REFUSED,
             f"{UPDATE}: the server commits",
-            *UNLINKED_AT_THE_END,
+            *REFUSED_AT_THE_END,
             "the server has room again",
             *MISSED_OLD,
-        ),
-    ),
-    Mutation(
-        "a full server that loses generations first, and then hold-offs",
-        _method(RedisStore, "_evict_in_want", _in_want_in_two_steps),
-        replace(HARMED, moves=1),
-        schedule=(
-            f"{UPDATE}: evict",
-            "5.1 s pass",
-            f"{UPDATE}: the server commits",
-            "the server is full",
-            *UNLINKED_AT_THE_END,
-            "the server has room again",
-            *MISSED_OLD,
-            f"{GET}: fill, prolong",
-            f"{UPDATE}: evict, unlink",
         ),
     ),
     Mutation(
