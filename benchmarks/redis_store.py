@@ -123,15 +123,17 @@ def compare_hits(
     server: ValkeyServer, verbs: Verbs, rounds: int, calls: int, /
 ) -> None:
     """Report what a hit through the hooks adds to the handler, in MGETs."""
-    getting(made := cached(server))()
     contenders = {
         "MGET": verbs.mget,
+        "load": verbs.hit,
         HANDLER: getting(floor_client()),
-        "hit": getting(made),
+        "hit, memory": getting(client(url="memory:", ttl=TTL)),
+        "hit": getting(cached(server)),
     }
     times = time_rounds(contenders, rounds=rounds, calls=calls)
-    pairs = zip(times["hit"], times[HANDLER], strict=True)
-    times["hit less the handler"] = [hit - floor for hit, floor in pairs]
+    for name in ("hit, memory", "hit"):
+        pairs = zip(times[name], times[HANDLER], strict=True)
+        times[f"{name}, less the handler"] = [hit - floor for hit, floor in pairs]
     figures = [figure_of(name, own, times["MGET"]) for name, own in times.items()]
     report("Redis hooks: GetItem of six attributes", "redis-py, MGET", figures)
 
