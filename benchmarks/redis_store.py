@@ -151,7 +151,7 @@ def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    rounds, calls = (7, 200) if parser.parse_args().quick else (31, 1000)
+    rounds, calls = (7, 200) if parser.parse_args().quick else (31, 300)
     with running_valkey() as server, redis.Redis.from_url(server.url) as bare:
         store = opened(server.url)
         try:
