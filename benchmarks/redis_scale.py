@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import redis
 
@@ -28,19 +29,25 @@ ROOT = Path(__file__).resolve().parent.parent
 PROCESSES = (1, 2, 4, 8)
 BATCH = 1000
 
+Worker: TypeAlias = "subprocess.Popen[str]"
+
 
 # --- more processes ----------------------------------------------------------------
 
 
-def work(url: str, kind: str) -> None:
-    """Be one of the processes: for each line that says for how long, count calls."""
+def work(url: str) -> None:
+    """Be one of the processes: for each line, a kind and seconds, count calls."""
     with redis.Redis.from_url(url) as bare:
         store = opened(url)
         verbs = Verbs(store, bare)
-        call = verbs.hit if kind == "load" else verbs.mget
+        kinds: dict[str, Callable[[], object]] = {
+            "load": verbs.hit,
+            "MGET": verbs.mget,
+        }
         print("ready", flush=True)
         for line in sys.stdin:
-            print(_calls_in(float(line), call), flush=True)
+            kind, seconds = line.split()
+            print(_calls_in(float(seconds), kinds[kind]), flush=True)
         store.close()
 
 
@@ -53,37 +60,35 @@ def _calls_in(seconds: float, call: Callable[[], object]) -> int:
 
 
 @contextmanager
-def workers(count: int, url: str, kind: str) -> Iterator["list[subprocess.Popen[str]]"]:
+def workers(count: int, url: str) -> Iterator[list[Worker]]:
     """Run some processes for as long as the context lasts."""
-    command = [sys.executable, "-m", "benchmarks.redis_scale", "--work", url, kind]
+    command = [sys.executable, "-m", "benchmarks.redis_scale", "--work", url]
     with ExitStack() as stack:
-        made = [
-            stack.enter_context(
-                subprocess.Popen(
-                    command,
-                    cwd=ROOT,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
+        team = []
+        for _ in range(count):
+            worker = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
-            for _ in range(count)
-        ]
-        for each in made:
+            team.append(stack.enter_context(worker))
+        for each in team:
             _answer(each)
-        yield made
+        yield team
 
 
-def _answer(worker: "subprocess.Popen[str]") -> str:
+def _answer(worker: Worker) -> str:
     assert worker.stdout is not None
     return worker.stdout.readline()
 
 
-def throughput(team: "list[subprocess.Popen[str]]", seconds: float) -> float:
+def throughput(team: list[Worker], kind: str, seconds: float) -> float:
     """Return the calls per second of all of them together."""
     for each in team:
         assert each.stdin is not None
-        each.stdin.write(f"{seconds}\n")
+        each.stdin.write(f"{kind} {seconds}\n")
         each.stdin.flush()
     return sum(int(_answer(each)) for each in team) / seconds
 
@@ -91,18 +96,17 @@ def throughput(team: "list[subprocess.Popen[str]]", seconds: float) -> float:
 def compare_processes(rounds: int, seconds: float) -> None:
     """Report how much less time a look-up takes when more processes share a server."""
     base = "1 process, MGET"
-    with running_valkey() as server, ExitStack() as stack:
-        teams = {
-            f"{count} process{'es' if count > 1 else ''}, {kind}": stack.enter_context(
-                workers(count, server.url, kind)
-            )
-            for count in PROCESSES
-            for kind in ("MGET", "load")
-        }
-        times: dict[str, list[float]] = {name: [] for name in teams}
+    contenders = {
+        f"{count} process{'es' if count > 1 else ''}, {kind}": (count, kind)
+        for count in PROCESSES
+        for kind in ("MGET", "load")
+    }
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    with running_valkey() as server, workers(max(PROCESSES), server.url) as team:
         for _ in range(rounds):
-            for name, team in teams.items():
-                times[name].append(1e6 / throughput(team, seconds))
+            for name, (count, kind) in contenders.items():
+                calls = throughput(team[:count], kind, seconds)
+                times[name].append(1e6 / calls)
     figures = [figure_of(name, own, times[base]) for name, own in times.items()]
     report("Redis processes: time per look-up, of all together", base, figures)
     for name, own in times.items():
@@ -142,13 +146,13 @@ def main() -> None:
     """Compare, or be one of the processes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and entries")
-    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(*arguments.work)
+        work(arguments.work)
     elif arguments.quick:
         compare_processes(3, 0.1)
-        compare_entries((1_000, 10_000, 100_000), 7, 100)
+        compare_entries((1_000, 50_000), 7, 100)
     else:
         compare_processes(7, 1.0)
         compare_entries((1_000, 100_000, 1_000_000), 31, 300)
