@@ -46,7 +46,7 @@ ENTRY_LIMIT = 1024**2
 """Bytes; an entry that is larger is not kept."""
 
 TIME_LASTS = 10.0
-"""Seconds after which the server's clock is asked for again."""
+"""Seconds after which a server is asked again how late it is, and whether it leads."""
 
 _SLACK = 60.0
 """Seconds that a generation lives beyond what is known to need it: for a read."""
@@ -58,6 +58,9 @@ _EVERYTHING = tag_digest(EVERYTHING)
 _PROBED = tag_digest(EVERYTHING._replace(kind="probe"))
 
 _TIME = pack((b"TIME",))
+
+_RUNS_LAST = b"2592000000"
+"""Milliseconds; as ARRIVE has it."""
 
 _WHO = pack((b"INFO", b"server")) + pack((b"INFO", b"replication"))
 
@@ -84,6 +87,8 @@ class RedisStore:
         self._name = name
         self._namespace = namespace
         self._keys = Keys(namespace)
+        # Who only reads is not told that a primary was demoted: it has to try to write.
+        self._check = pack((b"PEXPIRE", self._keys.runs, _RUNS_LAST)) + _TIME
         self._clock = clock
         self._random = random
         self._doubt = b"%d" % round(settle * US)
@@ -265,7 +270,7 @@ class RedisStore:
         if self._clock or time.monotonic() - self._told_at < TIME_LASTS:
             (values,) = self._exchange(command, 1)
         else:
-            values, now = self._exchange(command + _TIME, 2)
+            values, _, now = self._exchange(command + self._check, 3)
             self._tell_time(int(now[0]) * US + int(now[1]))
         found: list[Any] = values
         return found

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from botocache._coherence import Held
 from botocache._errors import StoreError
 from botocache._keys import EVERYTHING, tag_digest
-from botocache.stores.redis import RedisStore
+from botocache.stores.redis import TIME_LASTS, RedisStore
 from botocache.stores.redisurl import connections_of_url
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.valkey_server import ValkeyServer, running_valkey, valkey_binary
@@ -56,6 +57,13 @@ def lead(server: ValkeyServer) -> None:
     server.command("REPLICAOF", "NO", "ONE")
 
 
+def exchange_roles(primary: ValkeyServer, replica: ValkeyServer) -> None:
+    """Fail over, as an operator does it: nothing is lost, no connection ends."""
+    follow(replica, primary)
+    lead(replica)
+    follow(primary, replica)
+
+
 def test_a_primary_that_became_a_replica_serves_nothing_after_the_first_write(
     servers: tuple[ValkeyServer, ValkeyServer],
     stores: tuple[RedisStore, RedisStore],
@@ -63,14 +71,29 @@ def test_a_primary_that_became_a_replica_serves_nothing_after_the_first_write(
     store, _ = stores
     store.load(KEY, TAGS)
     store.fill(KEY, b"entry", 60.0, TAGS)
-    follow(servers[1], servers[0])
-    lead(servers[1])
-    follow(servers[0], servers[1])
+    exchange_roles(*servers)
     assert store.load(KEY, TAGS).entry == b"entry"
     with pytest.raises(StoreError, match="read only replica"):
         store.evict([TAG], 1.0)
     with pytest.raises(StoreError, match="read only replica"):
         store.load(KEY, TAGS)
+
+
+def test_a_process_that_only_reads_notices_when_it_next_asks_for_the_time(
+    servers: tuple[ValkeyServer, ValkeyServer],
+    stores: tuple[RedisStore, RedisStore],
+) -> None:
+    store, _ = stores
+    before = store.load(KEY, TAGS).snapshot
+    store.fill(KEY, b"entry", 60.0, TAGS)
+    exchange_roles(*servers)
+    assert store.load(KEY, TAGS) == (b"entry", before, Held.FREE)
+    store._told_at -= TIME_LASTS
+    for _ in range(2):
+        with pytest.raises(StoreError, match="read only replica"):
+            store.load(KEY, TAGS)
+    lead(servers[0])
+    assert store.load(KEY, TAGS).snapshot[1] != before[1]
 
 
 def test_a_primary_that_was_a_replica_in_between_evicts_everything(
@@ -80,9 +103,7 @@ def test_a_primary_that_was_a_replica_in_between_evicts_everything(
     one, other = servers
     on_one, on_other = stores
     on_one.load(KEY, TAGS)  # so this run of it is known
-    follow(other, one)
-    lead(other)
-    follow(one, other)
+    exchange_roles(one, other)
     filled_under = on_other.load(KEY, TAGS).snapshot
     on_other.fill(KEY, b"entry", 60.0, TAGS)
     assert other.command("WAIT", "1", "0") == b":1\r\n"
