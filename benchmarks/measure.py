@@ -43,6 +43,14 @@ def compare(
     calls: int,
 ) -> list[Figure]:
     """Run every contender `calls` times in each of `rounds` rounds."""
+    times = time_rounds(contenders, rounds=rounds, calls=calls)
+    return [figure_of(name, times[name], times[base]) for name in contenders]
+
+
+def time_rounds(
+    contenders: Mapping[str, Callable[[], object]], *, rounds: int, calls: int
+) -> dict[str, list[float]]:
+    """Return the microseconds per call of every contender, round by round."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     shuffle = random.Random(1).shuffle
@@ -57,10 +65,11 @@ def compare(
             for _ in range(calls):
                 call()
             times[name].append((time.perf_counter() - begin) / calls * 1e6)
-    return [_figure(name, times[name], times[base]) for name in contenders]
+    return times
 
 
-def _figure(name: str, own: list[float], base: list[float]) -> Figure:
+def figure_of(name: str, own: list[float], base: list[float]) -> Figure:
+    """Return a contender's result, by its times and the base's, round by round."""
     ratios = [mine / its for mine, its in zip(own, base, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     return Figure(name, statistics.median(own), middle, low, high)
@@ -87,7 +96,7 @@ def report(title: str, base: str, figures: list[Figure]) -> None:
 
 def machine() -> dict[str, str]:
     """Return what the figures were measured on, and with."""
-    packages = ("boto3", "botocore", "diskcache", "msgspec", "moto")
+    packages = ("boto3", "botocore", "diskcache", "msgspec", "moto", "redis")
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),

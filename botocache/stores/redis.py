@@ -15,7 +15,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from struct import unpack
 from typing import Any
 
-from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError
+from redis.exceptions import (
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
 
 from botocache._coherence import Eviction, Held, Loaded, Mark, is_held
 from botocache._errors import ConfigError, StoreError
@@ -41,7 +46,7 @@ ENTRY_LIMIT = 1024**2
 """Bytes; an entry that is larger is not kept."""
 
 TIME_LASTS = 10.0
-"""Seconds after which the server's clock is asked for again."""
+"""Seconds after which a server is asked again how late it is, and whether it leads."""
 
 _SLACK = 60.0
 """Seconds that a generation lives beyond what is known to need it: for a read."""
@@ -53,6 +58,11 @@ _EVERYTHING = tag_digest(EVERYTHING)
 _PROBED = tag_digest(EVERYTHING._replace(kind="probe"))
 
 _TIME = pack((b"TIME",))
+
+_RUNS_LAST = b"2592000000"
+"""Milliseconds; as ARRIVE has it."""
+
+_WHO = pack((b"INFO", b"server")) + pack((b"INFO", b"replication"))
 
 
 class RedisStore:
@@ -77,6 +87,8 @@ class RedisStore:
         self._name = name
         self._namespace = namespace
         self._keys = Keys(namespace)
+        # Who only reads is not told that a primary was demoted: it has to try to write.
+        self._check = pack((b"PEXPIRE", self._keys.runs, _RUNS_LAST)) + _TIME
         self._clock = clock
         self._random = random
         self._doubt = b"%d" % round(settle * US)
@@ -262,7 +274,7 @@ class RedisStore:
         if self._clock or time.monotonic() - self._told_at < TIME_LASTS:
             (values,) = self._exchange(command, 1)
         else:
-            values, now = self._exchange(command + _TIME, 2)
+            values, _, now = self._exchange(command + self._check, 3)
             self._tell_time(int(now[0]) * US + int(now[1]))
         found: list[Any] = values
         return found
@@ -330,6 +342,8 @@ class RedisStore:
         except _FullError:
             raise
         except StoreError as error:
+            if isinstance(error, _ReplicaError):
+                self._link.drop()
             breaker.failed(error)
             raise
         breaker.succeeded()
@@ -360,15 +374,15 @@ class RedisStore:
 
         Whoever may not ask for INFO cannot tell a primary that lost its last writes.
         """
-        (info,) = exchange(connection, pack((b"INFO", b"server")), 1)
-        if isinstance(info, NoPermissionError):
+        infos = exchange(connection, _WHO, 2)
+        if any(isinstance(info, NoPermissionError) for info in infos):
             return
-        _require_answers([info])
+        _require_answers(infos)
         command = (
             *(b"EVAL", ARRIVE.source, b"3"),
             *(self._keys.generation(_EVERYTHING), self._keys.held(_EVERYTHING)),
             *(self._keys.runs, self._time_to_use(), self._doubt),
-            *(_run_id(info), *self._fresh(1), _milliseconds(self._life)),
+            *(_run_id(*infos), *self._fresh(1), _milliseconds(self._life)),
         )
         (reply,) = exchange(connection, pack(command), 1)
         _require_answers([reply])
@@ -407,11 +421,17 @@ class _FullError(StoreError):
     """The server has no room, and may not make any."""
 
 
+class _ReplicaError(StoreError):
+    """The server was the primary, and is a replica now."""
+
+
 def _require_answers(replies: Sequence[Any]) -> None:
     """Raise StoreError if one of the replies is an error, but for a lacking script."""
     for reply in replies:
         if isinstance(reply, OutOfMemoryError):
             raise _FullError(str(reply))
+        if isinstance(reply, ReadOnlyError):
+            raise _ReplicaError(str(reply))
         if isinstance(reply, Exception) and not isinstance(reply, NoScriptError):
             raise StoreError(f"{type(reply).__name__}: {reply}")
 
@@ -468,9 +488,22 @@ def _milliseconds(seconds: float) -> bytes:
     return b"%d" % min(max(1.0, seconds * 1000), _LONGEST_LIFE)
 
 
-def _run_id(info: bytes) -> bytes:
+def _run_id(server: bytes, replication: bytes) -> bytes:
+    """Return what tells a run of a server from any other, by what INFO says.
+
+    With the name of its history, which changes when a replica becomes the primary: it
+    may have been the primary before, and be known by its run.
+    """
+    run = _field(server, b"run_id")
+    if not run:
+        raise StoreError("INFO names no run_id")
+    return b"%b:%b" % (run, _field(replication, b"master_replid"))
+
+
+def _field(info: bytes, wanted: bytes) -> bytes:
+    """Return what INFO says of a field; nothing where it does not name it."""
     for line in info.splitlines():
         name, _, value = line.partition(b":")
-        if name == b"run_id":
+        if name == wanted:
             return value
-    raise StoreError("INFO names no run_id")
+    return b""

@@ -71,7 +71,7 @@ class Link:
                     idle.append(connection)
                 except (LostError, IndexError):
                     # It was idle for too long, or the server restarted: so did all.
-                    self._drop_idle()
+                    self.drop()
                     packed = again() if again else packed
                 else:
                     return replies
@@ -99,6 +99,13 @@ class Link:
         self._idle, idle = deque(), self._idle
         _disconnect(idle)
 
+    def drop(self) -> None:
+        """Disconnect what is idle: it leads nowhere, or to a server of the past."""
+        idle = self._idle
+        with contextlib.suppress(IndexError):  # another thread took the last one
+            while idle:
+                idle.pop().disconnect()
+
     def _connect_patiently(self) -> Connection:
         # In a thread, because nothing bounds how long a name is looked up.
         attempt = _Attempt(self._connect, self._idle)
@@ -117,12 +124,6 @@ class Link:
             connection.disconnect()
             raise
         return connection
-
-    def _drop_idle(self) -> None:
-        idle = self._idle
-        with contextlib.suppress(IndexError):  # another thread took the last one
-            while idle:
-                idle.pop().disconnect()
 
     def _reset(self) -> None:
         """Start as if nothing had been connected, as a child of a fork has to."""

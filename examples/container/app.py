@@ -32,4 +32,7 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     address = os.environ.get("ADDRESS", "127.0.0.1")
-    ThreadingHTTPServer((address, 8080), Handler).serve_forever()
+    port = int(os.environ.get("PORT", "8080"))
+    server = ThreadingHTTPServer((address, port), Handler)
+    print(f"http://{address}:{server.server_port}", flush=True)
+    server.serve_forever()

@@ -38,10 +38,3 @@ def test_the_crawl_is_cheaper_with_the_cache_and_serves_nothing_revoked(
     assert int(answered[-1]) * 3 < int(answered[-2])
     assert ["served", "after", "that", "0", "0"] in rows
     assert (tmp_path / "read-capacity.png").stat().st_size > 10_000
-
-
-def test_the_container_example_switches_the_cache_on_by_its_environment_only() -> None:
-    container = EXAMPLES / "container"
-    assert "botocache" not in (container / "app.py").read_text()
-    compose = (container / "compose.yaml").read_text()
-    assert 'BOTOCACHE: "1"' in compose

@@ -1,0 +1,73 @@
+"""docs/deployment.md: what it tells to set can be set."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botocache._config import load_settings
+from botocache.stores import is_remote
+from botocache.stores.redisurl import connections_of_url
+
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "deployment.md").read_text(encoding="utf-8")
+ENVIRONMENTS = [
+    dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    if "BOTOCACHE" in block
+]
+URLS = sorted(
+    {
+        url
+        for name in ("deployment.md", "configuration.md")
+        for url in re.findall(
+            r"`((?:redis|valkey|unix)[a-z+]*://[^`]+)`",
+            (DOCS / name).read_text(encoding="utf-8"),
+        )
+        if "..." not in url
+    }
+)
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert len(ENVIRONMENTS) == 3
+    assert len(URLS) >= 6
+
+
+@pytest.mark.parametrize("variables", ENVIRONMENTS, ids=str)
+def test_each_environment_is_one_that_can_be_set(variables: dict[str, str]) -> None:
+    switch = variables.pop("BOTOCACHE")
+    assert switch == "1"
+    settings = load_settings({}, variables, "disk:")
+    if is_remote(settings.url):
+        connections_of_url(settings.url, settings.timeout)
+
+
+@pytest.mark.parametrize("words", re.findall(r"`(BOTOCACHE_\w+=[^`]+)`", TEXT))
+def test_each_variable_with_its_value_is_good(words: str) -> None:
+    name, _, value = words.partition("=")
+    load_settings({}, {name: value}, "disk:")
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_each_url_of_a_server_can_be_read(url: str) -> None:
+    name, make = connections_of_url(url, 0.02)
+    assert "password" not in name
+    assert "token" not in name
+    assert make()
+
+
+def test_the_credential_provider_signs_a_request_to_connect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIADEPLOY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    code = re.findall(r"  ```python\n(.*?)```", TEXT, re.DOTALL)[0]
+    names: dict[str, Any] = {}
+    exec(re.sub("^  ", "", code, flags=re.MULTILINE), names)
+    user, token = names["Iam"]("app", "shop", "us-east-1").get_credentials()
+    assert user == "app"
+    assert token.startswith("shop/?Action=connect&User=app&X-Amz-Algorithm=")
+    assert "X-Amz-Expires=900" in token
+    assert "X-Amz-Credential=AKIADEPLOY" in token
