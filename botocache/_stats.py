@@ -14,6 +14,7 @@ class Stats:
     Of a BatchGetItem each key counts.
 
     hits: reads answered from the cache.
+    near_hits: those of them that this process answered without asking the store.
     misses: reads that the cache was asked for and DynamoDB answered.
     bypassed: reads that the cache was not asked for (`bypass()`, a table that is
         off, evictions that wait for delivery).
@@ -26,6 +27,7 @@ class Stats:
     """
 
     hits: int = 0
+    near_hits: int = 0
     misses: int = 0
     bypassed: int = 0
     held: int = 0
@@ -59,6 +61,12 @@ class Counters:
         """Count `amount` more of an outcome, named as in Stats."""
         with self._lock:
             self._counts[name] += amount
+
+    def add_near_hit(self) -> None:
+        """Count a hit that the store was not asked for."""
+        with self._lock:
+            self._counts["hits"] += 1
+            self._counts["near_hits"] += 1
 
     def add_failure(self, kind: str) -> None:
         """Count one failure more of a kind."""
