@@ -17,7 +17,6 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-from botocache._cache import Cache
 from botocache._modes import Mode, current_mode
 from botocache._neardelivery import Asking, Delivered, Delivery, delivered, told
 from botocache._nearkeys import ArgumentsKey, arguments_key, cost_of
@@ -93,46 +92,48 @@ class _Front:
 
         None: it is of no interest what becomes of the call.
         """
+        view = self._view
         try:
-            return self._find(client, operation, arguments)
+            signer = client._request_signer  # noqa: SLF001 - as the hooks do
+            if not _is_as_seen(view, self._emitter, signer._credentials):  # noqa: SLF001 - as the hooks do
+                view = self._view = view_of(client, self._emitter)
+            answers = view.answers
+            if (
+                answers is None
+                or operation not in view.operations
+                or current_mode() is not _NORMAL
+                or not _is_ahead(view.is_untraced)
+            ):
+                return None
+            key = arguments_key(view, operation, arguments, view.kinds)
+            if key is None:
+                return None
+            known = answers.find(key)
+            served = None if known is None else answers.serve(known)
+            if served is not None and operation not in view.emitting:
+                return served
+            call = _Pending(Recording(signer, operation), view, key)
+            if known is None:
+                return call
+            return _known(Asking(client, view, operation, known), call, served)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            cache = self._view.cache
-            if cache is not None:
-                cache.report_near(error)
+            view.report(error)
             return None
 
-    def _find(
-        self, client: Any, operation: str, arguments: Any
-    ) -> "Delivered | Delivery | _Pending | None":
-        view = self._view
-        signer = client._request_signer  # noqa: SLF001 - as the hooks do
-        if not _is_as_seen(view, self._emitter, signer._credentials):  # noqa: SLF001 - as the hooks do
-            view = self._view = view_of(client, self._emitter)
-        cache = view.cache
-        if (
-            cache is None
-            or cache.near is None
-            or operation not in view.operations
-            or current_mode() is not _NORMAL
-            or not _is_ahead(cache.settings.near)
-        ):
-            return None
-        key = arguments_key(view, operation, arguments, view.kinds)
-        if key is None:
-            return None
-        answers = cache.near
-        known = answers.find(key)
-        call = Recording(signer, operation)
-        if known is not None:
-            served = answers.serve(known)
-            if served is not None:
-                if operation in view.emitting:
-                    return told(Asking(client, view, operation, known), served)
-                return served
-            found = answers.ask_again(key, known, call)
-            if found is not None:
-                return delivered(Asking(client, view, operation, known), found)
-        return _Pending(call, cache, key)
+
+def _known(
+    asking: Asking, call: "_Pending", served: Delivered | None
+) -> "Delivered | Delivery | _Pending":
+    """Say what becomes of a call whose plan is known.
+
+    served: the answer that memory has, if any.
+    """
+    if served is not None:
+        return told(asking, served)
+    if asking.view.answers is None:
+        return call
+    found = asking.view.answers.ask_again(call.key, asking.known, call.recording)
+    return call if found is None else delivered(asking, found)
 
 
 def _is_as_seen(view: View, emitter: Any, credentials: Any) -> bool:
@@ -170,7 +171,7 @@ def _front_of(client: Any) -> _Front | _NoFront:
 _METHODS = vars(BaseClient)  # as it is at any moment
 
 
-def _is_ahead(setting: str) -> bool:
+def _is_ahead(is_untraced: bool) -> bool:  # noqa: FBT001 - positional: it is on the path of every hit
     """Tell whether hits may be answered before botocore's method of now.
 
     Somebody may have put his own in its place, to make the call in another way or to
@@ -180,7 +181,7 @@ def _is_ahead(setting: str) -> bool:
     method = _METHODS["_make_api_call"]
     if method is _OWN or _is_botocores(method):
         return True
-    return setting == "untraced" and _is_botocores(inspect.unwrap(method))
+    return is_untraced and _is_botocores(inspect.unwrap(method))
 
 
 def _is_botocores(method: Any) -> bool:
@@ -205,7 +206,7 @@ class _Pending:
     """A call that takes the ordinary way, and is listened to."""
 
     recording: Recording
-    cache: Cache
+    view: View
     key: ArgumentsKey
 
     def call(self, pipeline: Callable[[str, Any], Any], arguments: Any) -> Any:
@@ -214,10 +215,13 @@ class _Pending:
             answer = pipeline(self.recording.operation, arguments)
         finally:
             recording.reset(token)
-        plan, answers = self.recording.plan, self.cache.near
-        if plan is not None and answers is not None:
-            try:
-                answers.keep_plan(self.key, plan, cost_of(self.key))
-            except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-                self.cache.report_near(error)
+        try:
+            self._keep()
+        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
+            self.view.report(error)
         return answer
+
+    def _keep(self) -> None:
+        plan, answers = self.recording.plan, self.view.answers
+        if plan is not None and answers is not None:
+            answers.keep_plan(self.key, plan, cost_of(self.key))

@@ -5,7 +5,8 @@ not expired, and the store says, after the call began, that its tags still have 
 generations of its snapshot. A store that cannot say so by itself is asked, by the plan.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -15,7 +16,8 @@ from botocache._nearmemory import NearMemory
 from botocache._parts import Parts
 from botocache._plans import Plan, Question, Recording
 from botocache._reads import Reads
-from botocache._tickets import Hit, response_metadata
+from botocache._tickets import Hit, request_id
+from botocache.stores import StillCurrent, Store, Watching
 
 _PLAN_SIZE = 1500
 """Bytes that a plan takes, measured, beside its question and its key."""
@@ -24,19 +26,19 @@ _PLAN_SIZE = 1500
 class Answer(NamedTuple):
     """An answer, and under which conditions it may be served.
 
-    key, snapshot, stored_at, expires_at: of the entry; the last one is earlier where
-    the plan is not good for so long. make: returns it, a fresh object each time,
-    without ResponseMetadata. size: bytes that it takes. places: of the entries that the
-    store would be asked for in its stead.
+    request_id: of its hits. stored_at, expires_at: of the entry; the latter is earlier
+    where the plan is not good for so long. is_current: whether the entry's snapshot is.
+    make: returns it, a fresh object each time, without ResponseMetadata. size: bytes
+    that it takes. places: of the entries that the store would be asked for instead.
     """
 
-    key: str
-    snapshot: tuple[int, ...]
+    request_id: str
     stored_at: float
     expires_at: float
-    make: Callable[[], dict[str, Any]] = dict
-    size: int = 0
-    places: "tuple[Place, ...]" = ()
+    is_current: StillCurrent
+    make: Callable[[], dict[str, Any]]
+    size: int
+    places: "tuple[Place, ...]"
 
 
 class Place:
@@ -71,10 +73,11 @@ class NearAnswers:
     def __init__(self, parts: Parts, reads: Reads) -> None:
         self._reads: Final = reads
         reads.when_filled = self.filled
-        self._counters: Final = parts.counters
-        self._undelivered: Final = parts.evictions.undelivered
+        self._count: Final = parts.counters.add_near_hit
         self._now: Final = parts.store.now
         self._is_current: Final = parts.store.is_current
+        self._watch: Final = _watch_of(parts.store)
+        self._waiting: Final = parts.evictions.undelivered.waiting
         self._fresh_for: Final = parts.settings.ttl
         self._memory: Final[NearMemory[Known]] = NearMemory(
             parts.settings.near_size_limit
@@ -91,19 +94,24 @@ class NearAnswers:
         answer = known.answer
         # What waits is looked at first: it may be delivered in between, and then the
         # generations say what it no longer does.
-        if answer is None or self._undelivered:
+        if answer is None or self._waiting:
             return None
-        for place in answer.places:
+        key, stored_at, expires_at, is_current, make, _, places = answer
+        for place in places:
             if not place.is_as_it_was:
                 return None
         now = self._now()
-        if now >= answer.expires_at or not self._is_current(
-            known.tags, answer.snapshot
-        ):
+        if now >= expires_at or not is_current():
             return None
-        made = answer.make()
-        made["ResponseMetadata"] = response_metadata(answer.key, now - answer.stored_at)
-        self._counters.add_near_hit()
+        made = make()
+        # As response_metadata does, which would be one call more.
+        made["ResponseMetadata"] = {
+            "RequestId": key,
+            "HTTPStatusCode": 200,
+            "HTTPHeaders": {"x-botocache": "hit", "age": str(int(now - stored_at))},
+            "RetryAttempts": 0,
+        }
+        self._count()
         return made
 
     def ask_again(
@@ -127,8 +135,14 @@ class NearAnswers:
             return Found(lookup, None)  # the store does not know it by itself
 
         def keep(make: Callable[[], dict[str, Any]], size: int) -> None:
-            answer = self._answer(known.plan, lookup, entry)._replace(
-                make=make, size=size, places=places
+            answer = Answer(
+                request_id(lookup.key.hex()),
+                entry.stored_at,
+                self._expiry(known.plan, entry),
+                self._watch(known.tags, entry.snapshot),
+                make,
+                size,
+                places,
             )
             mere = known.size - (known.answer.size if known.answer else 0)
             kept = known._replace(size=mere + size, answer=answer)
@@ -156,11 +170,18 @@ class NearAnswers:
                     place = self._places.setdefault(key, Place())
                 yield place
 
-    def _answer(self, plan: Plan, hit: Hit, entry: Entry) -> Answer:
-        expires_at = entry.expires_at
-        if plan.schema is not None:
-            expires_at = min(expires_at, plan.schema.confirmed_at + self._fresh_for)
-        return Answer(hit.key.hex(), entry.snapshot, entry.stored_at, expires_at)
+    def _expiry(self, plan: Plan, entry: Entry) -> float:
+        if plan.schema is None:
+            return entry.expires_at
+        return min(entry.expires_at, plan.schema.confirmed_at + self._fresh_for)
+
+
+def _watch_of(
+    store: Store,
+) -> Callable[[Sequence[bytes], Sequence[int]], StillCurrent]:
+    if isinstance(store, Watching):
+        return store.watch
+    return lambda tags, snapshot: partial(store.is_current, tags, snapshot)
 
 
 Keep: TypeAlias = Callable[[Callable[[], dict[str, Any]], int], None]

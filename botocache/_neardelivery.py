@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from botocache._cache import Cache
 from botocache._hooks import http_response
 from botocache._nearanswers import Found, Keep, Known, packed
 from botocache._nearviews import View
@@ -43,7 +42,7 @@ class Delivery:
 
     answer: Delivered
     event: dict[str, Any]
-    cache: Cache | None
+    view: View
     keep: Callable[[Delivered], Delivered] | None = None
 
     def deliver(self, events: Any) -> Delivered:
@@ -54,14 +53,13 @@ class Delivery:
         try:
             return self.keep(self.answer)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            if self.cache is not None:
-                self.cache.report_near(error)
+            self.view.report(error)
             return self.answer
 
 
 def told(asking: Asking, answer: Delivered) -> Delivery:
     """Return an answer out of memory, of which others are to be told."""
-    return Delivery(answer, _event(asking, answer), asking.view.cache)
+    return Delivery(answer, _event(asking, answer), asking.view)
 
 
 def delivered(asking: Asking, found: Found) -> Delivered | Delivery:
@@ -76,7 +74,7 @@ def delivered(asking: Asking, found: Found) -> Delivered | Delivery:
     if view.is_plain and not is_told:
         return answer
     template = None if keep is None else partial(_kept_template, view.kinds, keep)
-    return Delivery(answer, _event(asking, answer), view.cache, template)
+    return Delivery(answer, _event(asking, answer), view, template)
 
 
 def _kept_template(kinds: frozenset[type], keep: Keep, answer: Delivered) -> Delivered:

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 Tokens: TypeAlias = list[Any]
 
+Kinds: TypeAlias = Collection[type]
+
 ArgumentsKey: TypeAlias = tuple[Any, ...]
 
 
@@ -24,7 +26,7 @@ class UnknownTypeError(TypeError):
 
 
 def arguments_key(
-    token: object, operation: str, arguments: Any, kinds: Collection[type]
+    token: object, operation: str, arguments: Any, kinds: Kinds
 ) -> ArgumentsKey | None:
     """Return the key of a call; None when it is to take the ordinary way.
 
@@ -53,26 +55,29 @@ def cost_of(key: ArgumentsKey) -> int:
 # it can be taken for nothing else, because a value that is a number has its type first.
 
 
-def _add_dict(
-    tokens: Tokens, value: Mapping[Any, Any], kinds: Collection[type]
-) -> None:
+def _add_dict(tokens: Tokens, value: Mapping[Any, Any], kinds: Kinds) -> None:
     add = tokens.append
     add(len(value))
     for name, member in value.items():
         if type(name) is not str:
             raise UnknownTypeError(type(name))
         add(name)
-        # The two that nearly all members are, without a call; on the path of every hit.
+        # Strings, and an attribute's value as the wire has it, without a call: these
+        # are nearly all there are, and it is on the path of every hit.
         kind = type(member)
         if kind is str:
             add(member)
-        elif kind is dict:
-            _add_dict(tokens, member, kinds)
+        elif kind is dict and len(member) == 1:
+            for tag, text in member.items():
+                if type(tag) is str is type(text):
+                    tokens += (1, tag, text)
+                else:
+                    _add_dict(tokens, member, kinds)
         else:
             _add(tokens, member, kinds)
 
 
-def _add(tokens: Tokens, value: Any, kinds: Collection[type]) -> None:
+def _add(tokens: Tokens, value: Any, kinds: Kinds) -> None:
     kind = type(value)
     if kind is str:
         tokens.append(value)
@@ -88,25 +93,25 @@ def _add(tokens: Tokens, value: Any, kinds: Collection[type]) -> None:
         raise UnknownTypeError(kind)
 
 
-def _add_members(tokens: Tokens, value: Any, kinds: Collection[type]) -> None:
+def _add_members(tokens: Tokens, value: Any, kinds: Kinds) -> None:
     tokens.append(len(value))
     for member in value:
         _add(tokens, member, kinds)
 
 
-def _add_itself(tokens: Tokens, value: Any, _kinds: Collection[type]) -> None:
+def _add_itself(tokens: Tokens, value: Any, _kinds: Kinds) -> None:
     tokens.append(value)
 
 
-def _add_copy(tokens: Tokens, value: bytearray, _kinds: Collection[type]) -> None:
+def _add_copy(tokens: Tokens, value: bytearray, _kinds: Kinds) -> None:
     tokens.append(bytes(value))
 
 
-def _add_text(tokens: Tokens, value: Any, _kinds: Collection[type]) -> None:
+def _add_text(tokens: Tokens, value: Any, _kinds: Kinds) -> None:
     tokens.append(str(value))
 
 
-_ADDERS: dict[type, Callable[[Tokens, Any, Collection[type]], None]] = {
+_ADDERS: dict[type, Callable[[Tokens, Any, Kinds], None]] = {
     type(None): _add_itself,
     bool: _add_itself,
     int: _add_itself,

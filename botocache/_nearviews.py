@@ -19,6 +19,7 @@ from botocore.hooks import EventAliaser, HierarchicalEmitter
 
 from botocache._cache import Cache
 from botocache._hooks import Hooks, installed_on
+from botocache._nearanswers import NearAnswers
 
 OPERATIONS = frozenset({"GetItem", "Query", "Scan"})
 """What the near cache answers. A batch is answered key by key, by the hooks."""
@@ -69,8 +70,11 @@ class View:
     registered, credentials, access_key, hooks, cache: what it was seen by. The third is
     None where the second tells the principal by itself. operations: those that may be
     answered. emitting: those of them after which somebody else is to be told. is_plain:
-    answers are as the wire has them. kinds: of boto3, see `arguments_key`. A view is
-    itself the token of its keys: nothing that was seen differently is found by it.
+    answers are as the wire has them. kinds: of boto3, see `arguments_key`. answers:
+    what the cache remembers. is_untraced: hits are not to be traced.
+
+    A view is itself the token of its keys: nothing that was seen differently is found
+    by it.
     """
 
     registered: object
@@ -82,6 +86,13 @@ class View:
     emitting: frozenset[str] = frozenset()
     is_plain: bool = True
     kinds: frozenset[type] = frozenset()
+    answers: NearAnswers | None = None
+    is_untraced: bool = False
+
+    def report(self, error: Exception) -> None:
+        """Say that the near cache failed; the call takes the ordinary way."""
+        if self.cache is not None:
+            self.cache.report_near(error)
 
 
 def emitter_of(client: Any) -> Any:
@@ -138,6 +149,8 @@ def view_of(client: Any, emitter: Any) -> View:
         ),
         is_plain=is_plain,
         kinds=frozenset() if is_plain else boto3_kinds(),
+        answers=cache.near,
+        is_untraced=cache.settings.near == "untraced",
     )
 
 

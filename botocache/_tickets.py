@@ -42,10 +42,15 @@ class Hit(NamedTuple):
     entry: Entry | None = None
 
 
+def request_id(key: str) -> str:
+    """Return the RequestId of a hit: nobody takes it for one of DynamoDB's."""
+    return f"botocache-{key}"
+
+
 def response_metadata(key: str, age: float) -> dict[str, Any]:
     """Return the ResponseMetadata of a hit. key: of the entry, in hexadecimal."""
     return {
-        "RequestId": f"botocache-{key}",
+        "RequestId": request_id(key),
         "HTTPStatusCode": 200,
         "HTTPHeaders": {"x-botocache": "hit", "age": str(int(age))},
         "RetryAttempts": 0,

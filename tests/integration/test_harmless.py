@@ -570,7 +570,7 @@ NEAR_PLACES = (
     "botocache._near.delivered",
     "botocache._neardelivery.packed",
     "botocache._neardelivery.response_metadata",
-    "botocache._nearanswers.response_metadata",
+    "botocache._nearanswers.request_id",
 )
 
 
