@@ -56,8 +56,8 @@ class NearClient:
 def with_near(client: Any) -> None:
     """Give a client that exists already the base class, if it lacks it.
 
-    Its class is replaced by one of its own that is a subclass of it; so a copy of the
-    client has it too, and calls its own pipeline.
+    Its class is replaced by a subclass of it, and not its method by another: what is in
+    a client's dict is its own, and nobody who looks there shall find ours.
     """
     kind = type(client)
     if not issubclass(kind, NearClient):
