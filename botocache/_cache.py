@@ -18,10 +18,12 @@ from botocache._errors import EvictionError, assert_never
 from botocache._evictions import EVERYTHING_DIGEST
 from botocache._keys import table_name, table_tag, tag_digest, wire_key
 from botocache._learning import Recalls
+from botocache._nearanswers import NearAnswers
 from botocache._parts import assemble
 from botocache._plan import may_write, plan
 from botocache._plan_writes import item_tags
 from botocache._planned import BatchRead, Bypass, Describe, Read, Write
+from botocache._plans import Recording
 from botocache._reads import Reads
 from botocache._stats import Stats
 from botocache._tickets import (
@@ -40,13 +42,17 @@ from botocache.stores import Store
 class Cache:
     """The cache of one installation. Made by `botocache.install`; safe for threads.
 
-    store: where entries and generations live, shared with whoever uses the same.
+    store: where entries and generations live, shared with whoever uses the same. near:
+    what is remembered in front of it, if anything is to be.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._parts: Final = assemble(store, settings)
         self._reads: Final = Reads(self._parts)
         self._writes: Final = Writes(self._parts, self._reads)
+        self.near: Final = (
+            None if settings.near == "off" else NearAnswers(self._parts, self._reads)
+        )
 
     def __repr__(self) -> str:
         return f"<Cache {self._parts.store!r}, {self.stats()!r}>"
@@ -80,6 +86,7 @@ class Cache:
 
     def clear(self) -> None:
         """Evict everything, in all processes that share the store, and drop it."""
+        self.forget()
         if not self._parts.evictions.evict_now((EVERYTHING_DIGEST,)):
             return  # and do not wait for it again: entries age out
         try:
@@ -96,6 +103,7 @@ class Cache:
         caching, use `botocache.uninstall`.
         """
         self._parts.evictions.undelivered.stop()
+        self.forget()
         try:
             self._parts.store.close()
         except Exception as error:  # noqa: BLE001 - as ever
@@ -103,17 +111,30 @@ class Cache:
                 "close_failed", "left to the process's end", error
             )
 
+    def forget(self) -> None:
+        """Drop what this process remembers by itself; the store is left alone."""
+        if self.near is not None:
+            self.near.clear()
+
     # --- for the hooks -------------------------------------------------------------
 
-    def begin(self, request: Request) -> Hit | Ticket | None:
+    def report_near(self, error: Exception) -> None:
+        """Say that the near cache failed; the call takes the ordinary way."""
+        self._parts.evictions.report("near_failed", "the hooks answer instead", error)
+
+    def begin(
+        self, request: Request, recording: Recording | None = None
+    ) -> Hit | Ticket | None:
         """Say what is to be done before a call is sent.
+
+        recording: is told, if the call is a read, how it can be asked again.
 
         Returns a hit, which is the answer; or a ticket for `finish` or `fail` after
         the call; or None, when the call is none of the cache's business. Raises
         EvictionError when the call is a write that is to be refused, and nothing else.
         """
         try:
-            return self._begin(request)
+            return self._begin(request, recording)
         except EvictionError:
             raise
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
@@ -165,14 +186,20 @@ class Cache:
 
     # --- planning ------------------------------------------------------------------
 
-    def _begin(self, request: Request) -> Hit | Ticket | None:
+    def _begin(
+        self, request: Request, recording: Recording | None
+    ) -> Hit | Ticket | None:
+        if recording is not None and recording.failure is not None:
+            raise recording.failure
         parameters = _decode_body(request.body)
         is_read = not may_write(request.operation)
         recalls = Recalls(self._parts.learning, request.origin, is_read=is_read)
         planned = plan(request.operation, parameters, recalls.keys_of)
         match planned:
             case Read():
-                return self._reads.begin(request, parameters, planned, recalls)
+                return self._reads.begin(
+                    request, parameters, planned, recalls, recording
+                )
             case BatchRead():
                 return self._reads.begin_batch(request, parameters, planned)
             case Write():

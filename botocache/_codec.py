@@ -8,6 +8,8 @@ the fastest of the safe ones (benchmarks/codec.py).
 """
 
 import struct
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -44,6 +46,16 @@ class Entry(NamedTuple):
             return _decoder.decode(memoryview(self.raw)[self.body_at :])
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise CodecError(f"entry body cannot be decoded: {error}") from error
+
+    def maker(self) -> Callable[[], dict[str, Any]]:
+        """Return what decodes the body, once it was seen that it can be."""
+        return partial(_decoder.decode, memoryview(self.raw)[self.body_at :])
+
+
+def maker_of(body: dict[str, Any]) -> tuple[Callable[[], dict[str, Any]], int]:
+    """Return what makes equals of a body that came out of an entry, and its bytes."""
+    encoded = _encoder.encode(body)
+    return partial(_decoder.decode, encoded), len(encoded)
 
 
 def encode(

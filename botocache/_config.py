@@ -55,7 +55,9 @@ class Settings:
     it was asked for before within the TTL. old_images: ask DynamoDB for the old item
     of a write, so that index queries are evicted precisely. timeout: seconds that a
     store across the network may make a call wait. unevicted_writes: what becomes of a
-    write when what it changes cannot be evicted: `send` or `refuse`.
+    write when what it changes cannot be evicted: `send` or `refuse`. near: `on`, `off`,
+    or `untraced`; whether hits are answered before botocore's pipeline, and whether
+    even where somebody wraps botocore's method. near_size_limit: bytes for that.
     """
 
     url: str = ""
@@ -73,6 +75,8 @@ class Settings:
     old_images: bool = False
     timeout: float = 0.02
     unevicted_writes: str = "send"
+    near: str = "on"
+    near_size_limit: int = 64 * 1024**2
     store: Any = None
 
     def __repr__(self) -> str:
@@ -222,6 +226,15 @@ def _hold_off(value: Any) -> float:
     return seconds
 
 
+def _near(value: Any) -> str:
+    if isinstance(value, str) and value.lower() == "untraced":
+        return "untraced"
+    try:
+        return "on" if _values.switch(value) else "off"
+    except ValueError:
+        raise ValueError(f"expected 'on', 'off' or 'untraced', not {value!r}") from None
+
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -258,6 +271,8 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "old_images": _values.switch,
     "timeout": _timeout,
     "unevicted_writes": _values.choice("send", "refuse"),
+    "near": _near,
+    "near_size_limit": _values.size(0, "expected bytes as 67108864 or '64MiB'"),
 }
 """Every setting that is text too; a test holds it against the fields of Settings."""
 

@@ -2,6 +2,7 @@
 
 Why these events, and at these places in their order:
 
+- `creating-client-class.dynamodb`: a client gets the base class of the near cache.
 - `before-call`, last: everybody who changes the request, or answers it himself
   (Stubber), has done so: botocore calls handlers of more special names first. The body
   is JSON, the same for clients and resources.
@@ -11,7 +12,8 @@ Why these events, and at these places in their order:
 - `needs-retry.dynamodb`, first: IAM may forbid, or a throttled table refuse, what we
   asked for beside what the application did; then the request is sent again as it was.
 
-The first two are called for the other services of a session as well, and leave at once.
+`before-call` and `after-call` are called for the other services of a session as well,
+and leave at once.
 
 botocore hands one dict, `context`, to all events of a call; the ticket travels in it.
 With Stubber `after-call` comes without `before-call`; when another plugin raises, no
@@ -40,7 +42,15 @@ from botocache._keys import (
     principal_scope,
     role_scope,
 )
-from botocache._tickets import Hit, ReadTicket, Request, Ticket, WriteTicket
+from botocache._plans import Recording, recording
+from botocache._tickets import (
+    Hit,
+    ReadTicket,
+    Request,
+    Ticket,
+    WriteTicket,
+    response_metadata,
+)
 
 _TICKET = "botocache_ticket"
 """Where the ticket is in a call's context, with its cache: a write that is under way
@@ -68,13 +78,16 @@ class Hooks:
     """The handlers of one installation. They do nothing while `cache` is None.
 
     That is what makes an installation end everywhere at once: botocore copies handlers
-    to each client that it makes, and nobody can reach all the copies.
+    to each client that it makes, and nobody can reach all the copies. base: the base
+    class that clients get for the near cache.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, base: type | None = None) -> None:
         self.cache: Cache | None = None
+        self._base = base
         self._rewritten: set[int] = set()
         self._handlers = (
+            ("creating-client-class.dynamodb", self._creating_class, REGISTER_LAST),
             ("before-call", self._before_call, REGISTER_LAST),
             ("after-call.*.*", self._after_call, REGISTER_FIRST),
             ("after-call-error.dynamodb", self._after_call_error, REGISTER_FIRST),
@@ -115,6 +128,11 @@ class Hooks:
 
     # --- events --------------------------------------------------------------------
 
+    def _creating_class(self, *, base_classes: list[type], **_: Any) -> None:
+        wants_base = self.cache is not None and self.cache.near is not None
+        if wants_base and self._base is not None and self._base not in base_classes:
+            base_classes.insert(0, self._base)
+
     def _installed(self, **_: Any) -> "Hooks":
         return self
 
@@ -138,7 +156,8 @@ class Hooks:
                     params["body"],
                     origin(url, context["client_region"]),
                     partial(_scope, request_signer, context, cache.settings.scope),
-                )
+                ),
+                _recording_of(request_signer, model.name),
             )
             if isinstance(outcome, Hit):
                 return _response(url, outcome)
@@ -222,6 +241,19 @@ def _is_refused_for_our_sake(
     return False
 
 
+def _recording_of(request_signer: Any, operation: str) -> Recording | None:
+    """Return what the near cache wants to know of a call, once."""
+    current = recording.get()
+    if (
+        current is None
+        or current.signer is not request_signer
+        or current.operation != operation
+    ):
+        return None
+    recording.set(None)  # a call that is made within this one is another
+    return current
+
+
 def installed_on(events: Any) -> list[Hooks]:
     """Return the hooks that are registered on an emitter, active or not."""
     return [response for _, response in events.emit(_PROBE)]
@@ -237,16 +269,15 @@ class _NoBody:
         return ()
 
 
+def http_response(url: str, headers: Mapping[str, str]) -> AWSResponse:
+    """Return the response that a hit would have been."""
+    return AWSResponse(url, 200, dict(headers), _NoBody())  # type: ignore[arg-type]  # it takes any mapping
+
+
 def _response(url: str, hit: Hit) -> tuple[AWSResponse, dict[str, Any]]:
-    headers = {"x-botocache": "hit", "age": str(int(hit.age))}
-    hit.answer["ResponseMetadata"] = {
-        "RequestId": f"botocache-{hit.key.hex()}",
-        "HTTPStatusCode": 200,
-        "HTTPHeaders": headers,
-        "RetryAttempts": 0,
-    }
-    http = AWSResponse(url, 200, dict(headers), _NoBody())  # type: ignore[arg-type]  # it takes any mapping
-    return http, hit.answer
+    metadata = response_metadata(hit.key.hex(), hit.age)
+    hit.answer["ResponseMetadata"] = metadata
+    return http_response(url, metadata["HTTPHeaders"]), hit.answer
 
 
 # --- scope -------------------------------------------------------------------------

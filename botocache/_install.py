@@ -35,9 +35,9 @@ def install(target: Any = None, **settings: Any) -> Cache:
     a resource or a Table.
     settings: url or store, ttl, negative_ttl, tables, namespace, scope, settle,
     write_window, size_limit, write_through, settle_reads, scan_size_limit, old_images,
-    timeout, unevicted_writes; see the documentation of configuration. What is not given
-    comes from `BOTOCACHE_*` variables, the TOML file that `BOTOCACHE_CONFIG` names, or
-    defaults.
+    timeout, unevicted_writes, near, near_size_limit; see the documentation of
+    configuration. What is not given comes from `BOTOCACHE_*` variables, the TOML file
+    that `BOTOCACHE_CONFIG` names, or defaults.
 
     Installing twice is one installation. Never issues a network call, and opens the
     store on first use only. Raises ConfigError when a setting or the target is wrong,
@@ -81,20 +81,23 @@ def _install_on_process(wanted: Settings, *, existing: bool) -> Cache:
     from botocore.handlers import BUILTIN_HANDLERS
 
     from botocache._hooks import Hooks
+    from botocache._near import NearClient, with_near
 
     if _process is not None and _process.cache is not None:
         return _same(_process.cache, wanted)
-    emitters = list(_existing_emitters()) if existing else []
-    for events in emitters:
+    found = list(_existing_emitters()) if existing else []
+    for events, _ in found:
         _active_on(events, wanted)
     cache = _cache_for(wanted)
     if _process is None:
-        _process = Hooks()
+        _process = Hooks(NearClient)
     _process.cache = cache
     _process.register_builtin(BUILTIN_HANDLERS)
-    for events in emitters:
+    for events, client in found:
         if _active_on(events, wanted) is None:
             _process.register(events)
+        if client is not None and cache.near is not None:
+            with_near(client)
     return cache
 
 
@@ -103,14 +106,21 @@ def _uninstall_from_process() -> None:
         return
     from botocore.handlers import BUILTIN_HANDLERS
 
+    from botocache._near import without_near
+
     _process.unregister_builtin(BUILTIN_HANDLERS)
+    _process.cache.forget()
     _process.cache = None
-    for events in _existing_emitters():
+    for events, client in _existing_emitters():
         _process.unregister(events)
+        if client is not None and not _has_cache(events):
+            without_near(client)
 
 
-def _existing_emitters() -> Iterator[Any]:
+def _existing_emitters() -> Iterator[tuple[Any, Any]]:
     """Yield the emitter of every session and DynamoDB client that can be found.
+
+    With the client whose it is, or None.
 
     Not found are objects that the garbage collector does not list: those frozen by
     gc.freeze(). By type and not by isinstance, which would run code of proxies.
@@ -123,9 +133,9 @@ def _existing_emitters() -> Iterator[Any]:
         kind = type(candidate)
         try:
             if issubclass(kind, Session):
-                yield candidate.get_component("event_emitter")
+                yield candidate.get_component("event_emitter"), None
             elif issubclass(kind, BaseClient) and _is_dynamodb(candidate):
-                yield candidate.meta.events
+                yield candidate.meta.events, candidate
         except (AttributeError, ValueError):
             continue  # another thread is making it just now
 
@@ -135,32 +145,42 @@ def _existing_emitters() -> Iterator[Any]:
 
 def _install_on_target(target: Any, wanted: Settings) -> Cache:
     from botocache._hooks import Hooks
+    from botocache._near import NearClient, with_near
 
-    events = _emitter_of(target)
+    events, client = _emitter_of(target)
     active = _active_on(events, wanted)
-    if active is not None:
-        return active
-    hooks = Hooks()
-    hooks.cache = _cache_for(wanted)
-    hooks.register(events)
-    _installed[events] = hooks
-    return hooks.cache
+    if active is None:
+        hooks = Hooks(NearClient)
+        active = hooks.cache = _cache_for(wanted)
+        hooks.register(events)
+        _installed[events] = hooks
+    if client is not None and active.near is not None:
+        with_near(client)
+    return active
 
 
 def _uninstall_from_target(target: Any) -> None:
-    events = _emitter_of(target)
+    from botocache._near import without_near
+
+    events, client = _emitter_of(target)
     hooks = _installed.pop(events, None)
     if hooks is not None:
+        hooks.cache.forget()
         hooks.cache = None
         hooks.unregister(events)
-        return
-    from botocache._hooks import installed_on
-
-    if any(hooks.cache is not None for hooks in installed_on(events)):
+        if client is not None:
+            without_near(client)
+    elif _has_cache(events):
         wider = "install()" if _is_process_wide(events) else "install() on its session"
         raise ConfigError(
             f"{type(target).__name__} has the cache from {wider}; undo that one"
         )
+
+
+def _has_cache(events: Any) -> bool:
+    from botocache._hooks import installed_on
+
+    return any(hooks.cache is not None for hooks in installed_on(events))
 
 
 def _is_process_wide(events: Any) -> bool:
@@ -185,20 +205,21 @@ def _active_on(events: Any, wanted: Settings) -> Cache | None:
     return active
 
 
-def _emitter_of(target: Any) -> Any:
+def _emitter_of(target: Any) -> tuple[Any, Any]:
+    """Return the emitter of a target, and its client, or None. Raises ConfigError."""
     from botocore.client import BaseClient
     from botocore.session import Session
 
     session = getattr(target, "_session", target)  # a boto3 Session has one of botocore
     if isinstance(session, Session):
-        return session.get_component("event_emitter")
+        return session.get_component("event_emitter"), None
     meta = getattr(target, "meta", None)
     client = getattr(meta, "client", target)  # a resource has a client
     if isinstance(client, BaseClient):
         if not _is_dynamodb(client):
             service = client.meta.service_model.service_name
             raise ConfigError(f"expected a client of dynamodb, not of {service}")
-        return client.meta.events
+        return client.meta.events, client
     raise ConfigError(
         "expected a boto3 or botocore Session, a DynamoDB client, resource or Table, "
         f"not {type(target).__name__}"

@@ -6,7 +6,7 @@ happens into a miss.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from botocache import _codec
 from botocache._coherence import Loaded, may_serve
@@ -15,28 +15,13 @@ from botocache._keys import entry_key, tag_digest
 from botocache._modes import Mode, current_mode
 from botocache._parts import Parts
 from botocache._planned import Read
+from botocache._plans import Asked, Plan, Question, Recording
 from botocache._policies import TablePolicy, keeping_of
 from botocache._projections import Projection, project
 from botocache._tickets import Hit, Lookup, ReadTicket, Request
 
-
-class Asked(NamedTuple):
-    """What the reads of one call have in common."""
-
-    operation: str
-    origin: str
-    scope: bytes
-    mode: Mode
-    now: float
-
-
-class _Question(NamedTuple):
-    """What the store is asked for one read of a batch."""
-
-    read: Read
-    policy: TablePolicy
-    key: bytes
-    tags: tuple[bytes, ...]
+TABLE_TAG = 1
+"""Index of the table's tag among a Read's tags."""
 
 
 class Lookups:
@@ -64,28 +49,54 @@ class Lookups:
         operation, now = request.operation, self._store.now()
         return Asked(operation, request.origin, scope, current_mode(), now)
 
-    def ask(self, asked: Asked, read: Read) -> Lookup:
-        """Look one read up, if its table's policy and what waits let us."""
+    def ask(
+        self, asked: Asked, read: Read, recording: Recording | None = None
+    ) -> Lookup:
+        """Look one read up, if its table's policy and what waits let us.
+
+        recording: is told what was asked; and may know the answer, if that is no hit.
+        """
         # One call less, on the path of every hit.
         policy = self._policies.get(read.table) or self.policy(read.table)
         tags = self._tags(asked, policy, read)
         if tags is None or self._evictions.are_waiting(tags):
             return None
         key = entry_key(asked.scope, asked.origin, read.operation, read.question)
+        whole = None
+        if read.whole is not None and read.projection is not None:
+            whole = _whole_key(asked, read.whole)
+        question = Question(read, policy, key, tags, whole)
+        if recording is not None and _is_served(asked, read):
+            recording.plan = Plan(asked, question, None)
+            ticket = recording.ticket
+            if ticket is not None and (ticket.key, ticket.tags) == (key, tags):
+                return ticket
+        return self.ask_store(asked, question)
+
+    def ask_store(self, asked: Asked, question: Question) -> Hit | ReadTicket:
+        """Look up what a question names."""
+        read, policy, key, tags, whole = question
         loaded = self._store.load(key, tags)
-        if asked.mode is Mode.NORMAL and not read.is_consistent:
+        if _is_served(asked, read):
             hit = self.hit(key, loaded, asked.now)
             if hit is not None:
                 return hit
-            if read.whole is not None and read.projection is not None:
-                key_of_all = _whole_key(asked, read.whole)
-                whole = self.hit(
-                    key_of_all, self._store.load(key_of_all, tags), asked.now
-                )
-                hit = _projected(whole, read.projection)
+            if whole is not None and read.projection is not None:
+                entire = self.hit(whole, self._store.load(whole, tags), asked.now)
+                hit = _projected(entire, read.projection)
                 if hit is not None:
                     return hit
         return ReadTicket(read, asked.origin, policy, key, loaded, asked.now, tags)
+
+    def ask_again(self, plan: Plan) -> Lookup:
+        """Look a read up whose plan is known; None where it has to be planned anew."""
+        now = self._store.now()
+        if self._undelivered or not _is_good(plan, now, self._settings.ttl):
+            return None
+        lookup = self.ask_store(plan.asked._replace(now=now), plan.question)
+        if isinstance(lookup, Hit) and not _rests_on(plan, lookup):
+            return None
+        return lookup
 
     def ask_many(self, asked: Asked, reads: Sequence[Read]) -> list[Lookup]:
         """Do the same for all reads of a batch, with one question to the store.
@@ -95,9 +106,9 @@ class Lookups:
         """
         lookups: list[Lookup] = [None] * len(reads)
         questions = self._questions(asked, reads)
-        fall_backs: dict[int, _Question] = {}
+        fall_backs: dict[int, Question] = {}
         for at, question, loaded in self._answers(questions):
-            read, policy, key, tags = question
+            read, policy, key, tags, _ = question
             hit = None
             if asked.mode is Mode.NORMAL and not read.is_consistent:
                 hit = self.hit(key, loaded, asked.now)
@@ -107,7 +118,7 @@ class Lookups:
             lookups[at] = hit or ReadTicket(
                 read, asked.origin, policy, key, loaded, asked.now, tags
             )
-        for at, (read, _, key, _), loaded in self._answers(fall_backs):
+        for at, (read, _, key, _, _), loaded in self._answers(fall_backs):
             hit = self.hit(key, loaded, asked.now)
             if read.projection is not None:
                 lookups[at] = _projected(hit, read.projection) or lookups[at]
@@ -120,7 +131,7 @@ class Lookups:
         try:
             entry = _codec.decode(loaded.entry)
             if may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
-                return Hit(entry.body(), now - entry.stored_at, key)
+                return Hit(entry.body(), now - entry.stored_at, key, entry)
         except CodecError as error:
             self._evictions.report("load_failed", "a miss, and filled anew", error)
         return None
@@ -135,7 +146,7 @@ class Lookups:
         depends_on = read.depends_on(keeping, self._settings.old_images)
         return tuple(map(tag_digest, depends_on))
 
-    def _questions(self, asked: Asked, reads: Sequence[Read]) -> dict[int, _Question]:
+    def _questions(self, asked: Asked, reads: Sequence[Read]) -> dict[int, Question]:
         """Return what is asked for which of the reads."""
         questions = {}
         for at, read in enumerate(reads):
@@ -145,18 +156,35 @@ class Lookups:
                 key = entry_key(
                     asked.scope, asked.origin, read.operation, read.question
                 )
-                questions[at] = _Question(read, policy, key, tags)
+                questions[at] = Question(read, policy, key, tags)
         return questions
 
     def _answers(
-        self, questions: Mapping[int, _Question]
-    ) -> Iterator[tuple[int, _Question, Loaded]]:
+        self, questions: Mapping[int, Question]
+    ) -> Iterator[tuple[int, Question, Loaded]]:
         """Ask all questions at once, if there are any."""
         if questions:
             lookups = [(question.key, question.tags) for question in questions.values()]
             loaded = self._store.load_many(lookups)
             for (at, question), each in zip(questions.items(), loaded, strict=True):
                 yield at, question, each
+
+
+def _is_served(asked: Asked, read: Read) -> bool:
+    """Tell whether the cache may answer the read, if it can."""
+    return asked.mode is Mode.NORMAL and not read.is_consistent
+
+
+def _is_good(plan: Plan, now: float, fresh_for: float) -> bool:
+    """Tell whether a plan may still be gone by: see Schemas.is_fresh."""
+    return plan.schema is None or now - plan.schema.confirmed_at < fresh_for
+
+
+def _rests_on(plan: Plan, hit: Hit) -> bool:
+    """Tell whether a hit is of the table that the plan's tags were made for."""
+    if plan.schema is None or hit.entry is None:
+        return plan.schema is None
+    return hit.entry.snapshot[TABLE_TAG] == plan.schema.generation
 
 
 def _whole_key(asked: Asked, question: bytes) -> bytes:

@@ -3,7 +3,7 @@
 May raise StoreError and CodecError where the caller turns whatever happens into a miss.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -20,14 +20,12 @@ from botocache._batches import (
 from botocache._coherence import Held, may_fill
 from botocache._keys import digest
 from botocache._learning import Lesson, Recalls
-from botocache._lookups import Lookups
+from botocache._lookups import TABLE_TAG, Lookups
 from botocache._parts import Parts
 from botocache._planned import BatchRead, Kind, Read, last_key_attributes
+from botocache._plans import Plan, Recording
 from botocache._tickets import BatchTicket, Hit, Lookup, ReadTicket, Request
 from botocache.stores import Fill
-
-_TABLE_TAG = 1
-"""Index of the table's tag among a Read's tags."""
 
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
@@ -45,6 +43,7 @@ class Reads:
         self._learning: Final = parts.learning
         self._lookups: Final = Lookups(parts)
         self.policy: Final = self._lookups.policy
+        self.when_filled: Callable[[bytes], None] = _nobody_cares
 
     # --- before the call -----------------------------------------------------------
 
@@ -54,30 +53,48 @@ class Reads:
         parameters: dict[str, Any],
         read: Read,
         recalls: Recalls,
+        recording: Recording | None = None,
     ) -> Hit | ReadTicket | None:
         """Return the hit, or the ticket to fill with, or None."""
         asked = self._lookups.asked(request)
         if asked is None:
             return None
-        lookup = None if recalls.failure else self._lookups.ask(asked, read)
+        lookup = None if recalls.failure else self._lookups.ask(asked, read, recording)
+        if recording is not None and recording.plan is not None:
+            schema = recalls.schemas.get(read.table)
+            recording.plan = recording.plan._replace(schema=schema)
         if lookup is None:
             self._counters.add("bypassed")
             return None
         if isinstance(lookup, Hit):
-            if read.capacity != "NONE":
-                capacity = no_capacity(read.table_parameter, read.capacity)
-                lookup.answer["ConsumedCapacity"] = capacity
-            self._counters.add("hits")
-            return lookup
+            return self._served(lookup, read)
         self._counters.add("misses")
         assumed = recalls.schemas.get(read.table)
         if assumed is not None:
-            if assumed.generation != lookup.loaded.snapshot[_TABLE_TAG]:
+            if assumed.generation != lookup.loaded.snapshot[TABLE_TAG]:
                 self._learning.forget(assumed)
                 return None
         elif lookup.loaded.held is Held.SETTLING:
             return self._settling(lookup, parameters)
         return lookup
+
+    def ask_again(self, plan: Plan) -> Hit | ReadTicket | None:
+        """Return the hit, or what the store said instead; None: plan it anew.
+
+        Counts hits only: the rest goes on to `begin`.
+        """
+        lookup = self._lookups.ask_again(plan)
+        if isinstance(lookup, Hit):
+            return self._served(lookup, plan.question.read)
+        return lookup
+
+    def _served(self, hit: Hit, read: Read) -> Hit:
+        """Count a hit, and say of it what was asked besides."""
+        if read.capacity != "NONE":
+            capacity = no_capacity(read.table_parameter, read.capacity)
+            hit.answer["ConsumedCapacity"] = capacity
+        self._counters.add("hits")
+        return hit
 
     def begin_batch(
         self, request: Request, parameters: dict[str, Any], batch: BatchRead
@@ -185,6 +202,8 @@ class Reads:
             self._evictions.report("fill_failed", "an answer is not kept", error)
         else:
             self._counters.add("fills", len(fills))
+        for fill in fills:
+            self.when_filled(fill.key)  # when it failed, too: nobody knows
 
     def _is_asked_again(self, key: bytes, ttl: float) -> bool:
         """Tell whether a page was asked for before within the TTL, by anybody.
@@ -199,7 +218,7 @@ class Reads:
 
     def _learn(self, ticket: ReadTicket, answer: dict[str, Any]) -> Lesson:
         """Learn the table's key attributes."""
-        read, generation = ticket.read, ticket.loaded.snapshot[_TABLE_TAG]
+        read, generation = ticket.read, ticket.loaded.snapshot[TABLE_TAG]
         named, is_complete = read.named, read.names_all
         last = last_key_attributes(read, answer)
         if last is not None:
@@ -207,6 +226,10 @@ class Reads:
         return self._learning.learn(
             ticket.origin, read.table, named, generation, is_complete=is_complete
         )
+
+
+def _nobody_cares(_key: bytes) -> None:
+    """Be told that an entry was filled."""
 
 
 def _misses(

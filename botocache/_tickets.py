@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from botocache._codec import Entry
 from botocache._coherence import Eviction, Loaded
 from botocache._planned import BatchRead, Read, Write
 from botocache._policies import TablePolicy
@@ -31,12 +32,29 @@ class Request(NamedTuple):
 class Hit(NamedTuple):
     """An answer from the cache. answer: a fresh object, without ResponseMetadata.
 
-    age: seconds since it was filled. key: of the entry.
+    age: seconds since it was filled. key: of the entry. entry: it, or the one that the
+    answer was made of; None for that of a batch.
     """
 
     answer: dict[str, Any]
     age: float
     key: bytes
+    entry: Entry | None = None
+
+
+def request_id(key: str) -> str:
+    """Return the RequestId of a hit: nobody takes it for one of DynamoDB's."""
+    return f"botocache-{key}"
+
+
+def response_metadata(key: str, age: float) -> dict[str, Any]:
+    """Return the ResponseMetadata of a hit. key: of the entry, in hexadecimal."""
+    return {
+        "RequestId": request_id(key),
+        "HTTPStatusCode": 200,
+        "HTTPHeaders": {"x-botocache": "hit", "age": str(int(age))},
+        "RetryAttempts": 0,
+    }
 
 
 class ReadTicket(NamedTuple):

@@ -7,7 +7,8 @@ themselves, in case there can be no thread.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from botocache._forks import renew_after_fork
 from botocache._keys import EVERYTHING, tag_digest
@@ -32,6 +33,7 @@ _EVERYTHING = tag_digest(EVERYTHING)
 class Undelivered:
     """Tags that wait for their eviction. Its truth is whether there are any.
 
+    waiting: they, as they are at any moment; for whoever has no time for a call.
     hold_off: seconds for which a delivered tag is held; a write window, because
     nobody knows whether the write is over. report: is told why the thread could not
     deliver. interval, start: of the thread; see Worker.
@@ -50,6 +52,7 @@ class Undelivered:
         self._hold_off = hold_off
         self._report = report
         self._tags: dict[bytes, object] = {}
+        self.waiting: Final[Mapping[bytes, object]] = self._tags
         self._next_attempt = 0.0
         self._lock = threading.Lock()
         self._worker = Worker(self.attempt, interval, start)

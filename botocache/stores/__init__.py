@@ -24,6 +24,9 @@ Random: TypeAlias = Callable[[int], bytes]
 Clock: TypeAlias = Callable[[], float]
 """Returns seconds since a moment that stays the same for all users of the store."""
 
+StillCurrent: TypeAlias = Callable[[], bool]
+"""Tells whether some tags have some generations at this moment."""
+
 
 class Fill(NamedTuple):
     """What is put: the arguments of `fill`."""
@@ -105,6 +108,18 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give back what is held open; the next verb opens it again."""
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A store that can answer `is_current` for the same tags in a hurry."""
+
+    def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
+        """Return what says, whenever it is called, what `is_current` would.
+
+        It may say False for ever when these generations are not those of now, or when
+        what it looks at was closed.
+        """
 
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

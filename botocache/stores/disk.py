@@ -22,7 +22,7 @@ from pathlib import Path
 from botocache._coherence import Eviction, Loaded
 from botocache._errors import EntryError, StoreError, StoreLostError
 from botocache._forks import renew_after_fork
-from botocache.stores import Clock, Fill, Random
+from botocache.stores import Clock, Fill, Random, StillCurrent
 from botocache.stores.entryfile import EntryFile, EntryFileError, can_be_opened
 from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
 
@@ -122,6 +122,15 @@ class DiskStore:
             return False
         generations = table.slots.generations(tags)
         return generations == tuple(snapshot) and 0 not in generations
+
+    def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
+        """See Watching.watch."""
+        table = self._slot_file
+        if table is None or 0 in snapshot or not self.is_current(tags, snapshot):
+            return lambda: False
+        are_current, is_in_place = table.slots.watch(tags, snapshot), table.is_in_place
+        # Looked whether it is in place first: to touch one that was cut kills.
+        return lambda: self._slot_file is table and is_in_place() and are_current()
 
     def fill(
         self,

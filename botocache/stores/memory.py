@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 
 from botocache._coherence import Eviction, Loaded
 from botocache._forks import renew_after_fork
-from botocache.stores import Clock, Fill, Random
+from botocache.stores import Clock, Fill, Random, StillCurrent
 from botocache.stores.slots import SLOT, WORD, Slots
 
 DEFAULT_SIZE_LIMIT = 256 * 1024**2
@@ -81,6 +81,10 @@ class MemoryStore:
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current."""
         return self._slots.generations(tags) == tuple(snapshot)
+
+    def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
+        """See Watching.watch."""
+        return self._slots.watch(tags, snapshot)
 
     def fill(
         self,

@@ -564,12 +564,31 @@ PLACES = (
 )
 
 
-@pytest.mark.parametrize("place", PLACES)
+NEAR_PLACES = (
+    "botocache._near.arguments_key",
+    "botocache._near.cost_of",
+    "botocache._near.delivered",
+    "botocache._neardelivery.packed",
+    "botocache._neardelivery.response_metadata",
+    "botocache._nearanswers.request_id",
+)
+
+
+@pytest.mark.parametrize(
+    ("near", "place"),
+    [
+        *(("off", place) for place in PLACES),
+        *(("on", place) for place in (*PLACES[:-1], *NEAR_PLACES)),
+    ],
+)
 @one_store
 def test_a_bug_in_a_handler_never_disturbs_the_application(
-    place: str, world: World, client: Any, cache: Cache
+    near: str, place: str, world: World
 ) -> None:
     table = world.table("pk:S")
+    session = world.session()
+    cache = botocache.install(session, url=world.store, near=near)
+    client = world.client(session)
     tell_story(world, client, table)
 
     def bug(*_: Any, **__: Any) -> Any:

@@ -328,11 +328,11 @@ def test_lambda_functions_of_two_accounts_do_not_share(
 def test_two_lambda_functions_do_not_share(
     world: World, principals: Principals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each has its own process in Lambda; here the second call finds the other name.
-    (client,) = lambda_clients(world, monkeypatch, key_id("ASIA", 111122223333, 1))
+    # Each has its own process in Lambda, and so its own client.
     counts = []
     for name in ("crawl", "graph"):
         monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", name)
+        (client,) = lambda_clients(world, monkeypatch, key_id("ASIA", 111122223333, 1))
         with world.counting() as reached:
             get(client, principals.table, pk="a")
         counts.append(reached["GetItem"])

@@ -76,6 +76,10 @@ ROWS = {
     "unevicted_writes": _Row(
         "send", '"refuse"', "refuse", "send", "send", "Refuse", "refuse"
     ),
+    "near": _Row("on", "false", "off", "Untraced", "untraced", True, "on"),
+    "near_size_limit": _Row(
+        64 * 1024**2, "0", 0, "1MiB", 1024**2, "32 MB", 32 * 1024**2
+    ),
 }
 
 
@@ -271,6 +275,7 @@ SWITCH = "expected 'on' or 'off'"
 SETTLE_READS = "expected 'consistent' or 'uncached'"
 TIMEOUT = "expected a number of seconds from 0 to 10"
 UNEVICTED = "expected 'send' or 'refuse'"
+NEAR = "expected 'on', 'off' or 'untraced'"
 
 BAD_TEXTS = [
     *(
@@ -299,6 +304,8 @@ BAD_TEXTS = [
         for name in SWITCHED
         for text in ("", "x", "2", "1.0", "-1", "yes", "on off")
     ),
+    *(("near", text, NEAR) for text in ("", "x", "2", "traced")),
+    *(("near_size_limit", text, "expected bytes") for text in ("", "x", "-1")),
     *(("settle_reads", text, SETTLE_READS) for text in ("", "x", "on", "0")),
     ("settle_reads", "cached", "'cached'; did you mean 'uncached'?"),
     *(("timeout", text, TIMEOUT) for text in ("", "x", "-1", "10.1", "nan", "20ms")),
@@ -309,7 +316,7 @@ BAD_TEXTS = [
 
 BAD_ARGUMENTS = [
     *((name, None, "expected") for name in ROWS if name != "size_limit"),
-    *((name, True, "expected") for name in ROWS if name not in SWITCHED),
+    *((name, True, "expected") for name in ROWS if name not in (*SWITCHED, "near")),
     *((name, [], "expected") for name in ROWS),
     *((name, 10**400, SECONDS) for name in ("negative_ttl", "settle", "write_window")),
     ("ttl", 10**400, TTL),
@@ -337,7 +344,8 @@ BAD_ARGUMENTS = [
 
 BAD_LITERALS = [
     *((name, "[]", "expected") for name in ROWS),
-    *((name, "true", "expected") for name in ROWS if name not in SWITCHED),
+    *((name, "true", "expected") for name in ROWS if name not in (*SWITCHED, "near")),
+    ("near", '"yes"', NEAR),
     *((name, "2024-01-01", "expected") for name in ROWS),
     ("ttl", "0", TTL),
     ("ttl", "1" + "0" * 400, TTL),

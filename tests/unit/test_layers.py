@@ -52,12 +52,20 @@ ROOMS = [
     "botocache._parts",
     "botocache._modes",
     "botocache._tickets",
+    "botocache._plans",
     "botocache._batches",
     "botocache._lookups",
     "botocache._reads",
     "botocache._writes",
+    "botocache._nearmemory",
+    "botocache._nearanswers",
     "botocache._cache",
     "botocache._hooks",
+    "botocache._nearkeys",
+    "botocache._templates",
+    "botocache._nearviews",
+    "botocache._neardelivery",
+    "botocache._near",
     "botocache._install",
     "botocache",
     "botocache.plugin",
@@ -90,6 +98,8 @@ PURE = [
     "botocache._plan",
     "botocache._updates",
     "botocache._images",
+    "botocache._nearkeys",
+    "botocache._templates",
 ]
 
 IMPURE_MODULES = {
@@ -121,6 +131,7 @@ HOMES = {
     "boto3": set[str](),
     "botocore": {
         "botocache._near",
+        "botocache._nearviews",
         "botocache._hooks",
         "botocache._install",
         "botocache.plugin",

@@ -1,0 +1,227 @@
+"""The near cache: a hit before botocore's pipeline.
+
+A base class of DynamoDB clients, whose `_make_api_call` comes before botocore's own. It
+answers what a hit through the hooks would answer, by the same laws, and does the rest
+of what one does: `after-call` is emitted where there is somebody to hear it. Whatever
+it does not know for sure takes the ordinary way, and on that way it listens: to what a
+call asked the store, so that the same call can ask at once the next time.
+
+Reads alone: a write goes through the pipeline always.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+from botocore.client import BaseClient
+
+from botocache._modes import Mode, current_mode
+from botocache._neardelivery import Asking, Delivered, Delivery, delivered, told
+from botocache._nearkeys import ArgumentsKey, arguments_key, cost_of
+from botocache._nearviews import OPERATIONS, View, emitter_of, view_of
+from botocache._plans import Recording, recording
+
+_FRONT = "_botocache_front"
+_REPLACED = "_botocache_replaced"
+
+_NORMAL = Mode.NORMAL
+
+
+class NearClient:
+    """A base class of a client that has the cache, before botocore's own."""
+
+    def _make_api_call(self, operation_name: str, api_params: Any) -> Any:
+        pending: _Pending | None = None
+        if operation_name in OPERATIONS:
+            # By its dict: a client's __getattr__ emits an event.
+            front = self.__dict__.get(_FRONT) or _front_of(self)
+            found = front.find(self, operation_name, api_params)
+            if isinstance(found, dict):
+                return found
+            if isinstance(found, Delivery):
+                events: Any = self.meta.events  # type: ignore[attr-defined]  # botocore's
+                return found.deliver(events)
+            pending = found
+        try:
+            pipeline = super()._make_api_call  # type: ignore[misc]  # botocore's
+        except TypeError:  # just taken off by another thread, see `without_near`
+            pipeline = self._make_api_call
+        if pending is None:
+            return pipeline(operation_name, api_params)
+        return pending.call(pipeline, api_params)
+
+
+def with_near(client: Any) -> None:
+    """Give a client that exists already the base class, if it lacks it.
+
+    Its class is replaced by a subclass of it, and not its method by another: what is in
+    a client's dict is its own, and nobody who looks there shall find ours.
+    """
+    kind = type(client)
+    if not issubclass(kind, NearClient):
+        namespace = {"__module__": kind.__module__, _REPLACED: kind}
+        client.__class__ = type(kind.__name__, (NearClient, kind), namespace)
+
+
+def without_near(client: Any) -> None:
+    """Undo `with_near`."""
+    kind = vars(type(client)).get(_REPLACED)
+    if kind is not None:
+        client.__class__ = kind
+        vars(client).pop(_FRONT, None)
+
+
+# --- one client --------------------------------------------------------------------
+
+
+class _Front:
+    """The near cache of one client."""
+
+    __slots__ = ("_emitter", "_view")
+
+    def __init__(self, client: Any, emitter: Any) -> None:
+        self._emitter = emitter
+        self._view = view_of(client, emitter)
+
+    def find(
+        self, client: Any, operation: str, arguments: Any
+    ) -> "Delivered | Delivery | _Pending | None":
+        """Return the answer; or one that others must be told of; or the call's way.
+
+        None: it is of no interest what becomes of the call.
+        """
+        view = self._view
+        try:
+            signer = client._request_signer  # noqa: SLF001 - as the hooks do
+            if not _is_as_seen(view, self._emitter, signer._credentials):  # noqa: SLF001 - as the hooks do
+                view = self._view = view_of(client, self._emitter)
+            answers = view.answers
+            if (
+                answers is None
+                or operation not in view.operations
+                or current_mode() is not _NORMAL
+                or not _is_ahead(view.is_untraced)
+            ):
+                return None
+            key = arguments_key(view, operation, arguments, view.kinds)
+            if key is None:
+                return None
+            known = answers.find(key)
+            served = None if known is None else answers.serve(known)
+            if served is not None and operation not in view.emitting:
+                return served
+            call = _Pending(Recording(signer, operation), view, key)
+            if known is None:
+                return call
+            return _known(Asking(client, view, operation, known), call, served)
+        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
+            view.report(error)
+            return None
+
+
+def _known(
+    asking: Asking, call: "_Pending", served: Delivered | None
+) -> "Delivered | Delivery | _Pending":
+    """Say what becomes of a call whose plan is known.
+
+    served: the answer that memory has, if any.
+    """
+    if served is not None:
+        return told(asking, served)
+    if asking.view.answers is None:
+        return call
+    found = asking.view.answers.ask_again(call.key, asking.known, call.recording)
+    return call if found is None else delivered(asking, found)
+
+
+def _is_as_seen(view: View, emitter: Any, credentials: Any) -> bool:
+    return (
+        emitter._lookup_cache is view.registered  # noqa: SLF001 - see _nearviews.py
+        and credentials is view.credentials
+        and (view.access_key is None or credentials.access_key == view.access_key)
+        and (view.hooks is None or view.hooks.cache is view.cache)
+    )
+
+
+class _NoFront:
+    """The near cache of a client that is not as clients are known to be."""
+
+    def find(self, *_: Any) -> None:
+        return None
+
+
+_NO_FRONT = _NoFront()
+
+
+def _front_of(client: Any) -> _Front | _NoFront:
+    """Return a client's near cache; make it, at its first call."""
+    try:
+        emitter = emitter_of(client)
+        front = _NO_FRONT if emitter is None else _Front(client, emitter)
+    except Exception:  # noqa: BLE001 - not as it is known
+        front = _NO_FRONT
+    vars(client)[_FRONT] = front
+    return front
+
+
+# --- who else makes the call -------------------------------------------------------
+
+_METHODS = vars(BaseClient)  # as it is at any moment
+
+
+def _is_ahead(is_untraced: bool) -> bool:  # noqa: FBT001 - positional: it is on the path of every hit
+    """Tell whether hits may be answered before botocore's method of now.
+
+    Somebody may have put his own in its place, to make the call in another way or to
+    watch it. Then he is asked. One that wraps botocore's, as tracers do, is not where
+    the user wants his hits untraced.
+    """
+    method = _METHODS["_make_api_call"]
+    if method is _OWN or _is_botocores(method):
+        return True
+    return is_untraced and _is_botocores(inspect.unwrap(method))
+
+
+def _is_botocores(method: Any) -> bool:
+    """Tell whether a function is botocore's own; its own decorators are, too.
+
+    By where it was defined, which functools.wraps does not copy.
+    """
+    if type(method) is not FunctionType:
+        return False
+    module: str = method.__globals__.get("__name__", "")
+    return module.startswith("botocore.")
+
+
+_OWN = _METHODS["_make_api_call"] if _is_botocores(_METHODS["_make_api_call"]) else None
+
+
+# --- what becomes of a call --------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A call that takes the ordinary way, and is listened to."""
+
+    recording: Recording
+    view: View
+    key: ArgumentsKey
+
+    def call(self, pipeline: Callable[[str, Any], Any], arguments: Any) -> Any:
+        token = recording.set(self.recording)
+        try:
+            answer = pipeline(self.recording.operation, arguments)
+        finally:
+            recording.reset(token)
+        try:
+            self._keep()
+        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
+            self.view.report(error)
+        return answer
+
+    def _keep(self) -> None:
+        plan, answers = self.recording.plan, self.view.answers
+        if plan is not None and answers is not None:
+            answers.keep_plan(self.key, plan, cost_of(self.key))

@@ -1,0 +1,93 @@
+"""Tracers wrap botocore's method: they see hits, unless the user wants them not to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from opentelemetry.instrumentation.botocore import BotocoreInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from tests.integration.app import World, get, one_store, put, set_n
+
+pytestmark = one_store
+
+
+@contextmanager
+def tracing() -> Iterator[InMemorySpanExporter]:
+    """Trace with OpenTelemetry's instrumentation of botocore."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor: Any = BotocoreInstrumentor()  # type: ignore[no-untyped-call]
+    instrumentor.instrument(tracer_provider=provider)
+    yield exporter
+    instrumentor.uninstrument()
+    provider.shutdown()
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """What has been traced."""
+    with tracing() as exporter:
+        yield exporter
+
+
+def names(spans: InMemorySpanExporter) -> list[str]:
+    """Return the names of the spans since it was last asked."""
+    found = [span.name for span in spans.get_finished_spans()]
+    spans.clear()
+    return found
+
+
+def read(client: Any, table: str, times: int) -> None:
+    """Read an item, again and again."""
+    for _ in range(times):
+        assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+
+
+@pytest.fixture
+def full_table(world: World) -> str:
+    """A table with an item."""
+    table = world.table("pk:S")
+    put(world.outside, table, pk="a", n=1)
+    return table
+
+
+def test_each_hit_is_a_span_as_through_the_hooks(
+    spans: InMemorySpanExporter, world: World, full_table: str
+) -> None:
+    for near in ("on", "off"):
+        client = world.cached_client(near=near)
+        names(spans)
+        read(client, full_table, 4)
+        assert names(spans) == ["DynamoDB.GetItem"] * 4
+
+
+def test_untraced_hits_are_no_spans_while_misses_and_writes_are(
+    spans: InMemorySpanExporter, world: World, full_table: str
+) -> None:
+    client = world.cached_client(near="untraced")
+    read(client, full_table, 1)
+    set_n(client, full_table, 1, pk="a")
+    names(spans)
+    with world.counting() as reached:
+        read(client, full_table, 4)
+    assert reached["GetItem"] == 1
+    assert names(spans) == ["DynamoDB.GetItem"]
+    set_n(client, full_table, 1, pk="a")
+    assert names(spans) == ["DynamoDB.UpdateItem"]
+
+
+def test_tracing_may_begin_and_end_while_a_client_is_in_use(
+    world: World, full_table: str
+) -> None:
+    client = world.cached_client()
+    read(client, full_table, 3)
+    with tracing() as exporter:
+        read(client, full_table, 2)
+    assert names(exporter) == ["DynamoDB.GetItem"] * 2
+    read(client, full_table, 2)
+    assert names(exporter) == []
