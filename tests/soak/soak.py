@@ -101,7 +101,8 @@ def soak(  # noqa: PLR0913 - all but two have defaults
 ) -> Report:
     """Let workers work for some seconds, counted from when all of them do.
 
-    store: one of STORES. disturbances: what is done to them meanwhile; chosen by the seed unless given.
+    store: one of STORES. disturbances: what is done to them meanwhile; chosen by the
+    seed unless given.
     ends_early: it ends once a violation has been found.
     """
     if disturbances is None:
