@@ -1,4 +1,7 @@
-"""The soak: real processes on one store on disk, over HTTP, killed, stopped, cleared.
+"""The soak: real processes on one store, over HTTP, killed and stopped.
+
+On disk, where the directory is removed under them; or on Redis, whose server is killed,
+stopped, paused, emptied, crowded and full.
 
 Each worker (worker.py) makes random calls (reads.py, writes.py) and writes down what
 it did (journal.py). Afterwards a checker (checker.py) proves the promise on what all

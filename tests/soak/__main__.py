@@ -5,7 +5,7 @@ import random
 import sys
 
 from tests.soak.mutants import MUTANTS
-from tests.soak.soak import soak
+from tests.soak.soak import STORES, soak
 
 _MOST_SHOWN = 20
 
@@ -16,10 +16,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--settle", type=float, default=0.02)
+    parser.add_argument("--store", choices=STORES, default="disk")
     parser.add_argument("--mutant", choices=MUTANTS, default="")
     asked = parser.parse_args()
     print(f"seed: {asked.seed}", flush=True)
-    report = soak(asked.seconds, asked.seed, mutant=asked.mutant, settle=asked.settle)
+    report = soak(
+        asked.seconds,
+        asked.seed,
+        store=asked.store,
+        mutant=asked.mutant,
+        settle=asked.settle,
+    )
     print(report)
     problems = report.problems()
     for problem in problems[:_MOST_SHOWN]:

@@ -13,6 +13,10 @@ A read of an item is wrong when
 
 Deletes explain that an item is not there, and so does the beginning.
 
+Where the store can be away, a write may be left with evictions that its process could
+not deliver. What other processes serve meanwhile is bounded: for so long such a write
+does not count for their reads. It does for those of its own process.
+
 Each item is checked on its own, whatever operation it was read by.
 """
 
@@ -44,15 +48,19 @@ class Violation:
         )
 
 
-def violations(history: History) -> list[Violation]:
-    """Return all that is wrong with the reads of a history."""
+def violations(history: History, bound: float = 0.0) -> list[Violation]:
+    """Return all that is wrong with the reads of a history.
+
+    bound: seconds for which other processes may not know of a write that was left with
+    evictions.
+    """
     written: defaultdict[str, list[Write]] = defaultdict(list)
     for write in history.writes:
         for item in write.wrote:
             written[item].append(write)
-    items = {item: _Item(item, writes) for item, writes in written.items()}
+    items = {item: _Item(item, writes, bound) for item, writes in written.items()}
     found = (
-        items.get(item, _Item(item, ())).check(read)
+        items.get(item, _Item(item, (), bound)).check(read)
         for read in history.reads
         for item in read.saw
     )
@@ -60,12 +68,14 @@ def violations(history: History) -> list[Violation]:
 
 
 class _Item:
-    """All writes of one item."""
+    """All writes of one item. bound: see `violations`."""
 
-    def __init__(self, name: str, writes: Sequence[Write]) -> None:
+    def __init__(self, name: str, writes: Sequence[Write], bound: float) -> None:
         self._name = name
+        self._bound = round(bound * 1e9)
         self._writers = {write.wrote[name]: write for write in writes}
         completed = [w for w in writes if w.outcome is Outcome.APPLIED]
+        self._completed = completed
         self._over_values = _Latest(completed)
         self._over_absence = _Latest(w for w in completed if name not in w.if_there)
         deletes = [
@@ -98,7 +108,33 @@ class _Item:
         """explained: the last moment at which what was seen can have been written."""
         if newer is None or explained >= newer.started:
             return None
+        if read.is_hit and self._may_not_know(read, newer):
+            newer = self._known(read, explained)
+        if newer is None:
+            return None
         return Violation(read, self._name, f"older than {newer.name}", newer)
+
+    def _known(self, read: Read, explained: float) -> Write | None:
+        """Return a write over what a read saw, of which its process has to know."""
+        ignores = read.saw[self._name] is None
+        for write in self._completed:
+            if ignores and self._name in write.if_there:
+                continue
+            is_newer = write.started > explained and not self._may_not_know(read, write)
+            if is_newer and write.ended is not None and write.ended < read.started:
+                return write
+        return None
+
+    def _may_not_know(self, read: Read, write: Write) -> bool:
+        if not write.undelivered or write.ended is None:
+            return False
+        is_late = read.started - write.ended > self._bound
+        return not is_late and process_of(read) != process_of(write)
+
+
+def process_of(call: Read | Write) -> str:
+    """Return the worker that made a call."""
+    return call.name.partition("/")[0]
 
 
 def _over_at(write: Write) -> float:

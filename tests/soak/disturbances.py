@@ -1,7 +1,7 @@
 """What is done to workers while they work, and when. The workers are not asked.
 
 Kills come all the time; what is stopped goes on after a while; the store's directory
-is removed while it is in use.
+is removed while it is in use. What is done to a server: server_harms.py.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -29,6 +29,16 @@ class Kind(Enum):
     STOP = "stops"
     CONTINUE = "continues"
     CLEAR = "clears"
+    RESTART = "restarts of the server"
+    FREEZE = "stops of the server"
+    THAW = "continues of the server"
+    PAUSE = "pauses"
+    SLEEP = "sleeps"
+    CUT = "cuts of all connections"
+    FLUSH = "flushes"
+    CROWD = "crowded servers"
+    FILL_UP = "full servers"
+    MAKE_ROOM = "ends of that"
 
 
 class Disturbance(NamedTuple):
@@ -39,7 +49,9 @@ class Disturbance(NamedTuple):
     slot: int = 0
 
 
-def plan_disturbances(seconds: float, slots: int, random: Random) -> list[Disturbance]:
+def plan_disturbances(
+    seconds: float, slots: int, random: Random, *, clears: bool = True
+) -> list[Disturbance]:
     """Choose what is done when: kills, and a stop and a clear for every 20 seconds."""
     planned: list[Disturbance] = []
     at = 0.0
@@ -53,16 +65,22 @@ def plan_disturbances(seconds: float, slots: int, random: Random) -> list[Distur
         planned += [
             Disturbance(stop, Kind.STOP, slot),
             Disturbance(stop + random.uniform(0.1, 2.0), Kind.CONTINUE, slot),
-            Disturbance(clear, Kind.CLEAR),
         ]
+        planned += [Disturbance(clear, Kind.CLEAR)] * clears
     return sorted(planned, key=lambda planned: planned.at)
 
 
 class Crew:
-    """Workers, in slots: when one is killed another one takes its place."""
+    """Workers, in slots: when one is killed another one takes its place.
 
-    def __init__(self, assignment: Assignment, slots: int) -> None:
+    harm: does what is done to somebody else.
+    """
+
+    def __init__(
+        self, assignment: Assignment, slots: int, harm: Callable[[Kind], object]
+    ) -> None:
         self._assignment = assignment
+        self._harm = harm
         self._count = 0
         self._workers = [self._start() for _ in range(slots)]
 
@@ -96,8 +114,8 @@ class Crew:
                 os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
             case Kind.CONTINUE:
                 worker.send_signal(signal.SIGCONT)
-            case Kind.CLEAR:
-                clear(Path(self._assignment.directory))
+            case kind:
+                self._harm(kind)
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._count += 1
@@ -111,9 +129,11 @@ class Crew:
 
 
 @contextlib.contextmanager
-def running_crew(assignment: Assignment, slots: int) -> Iterator[Crew]:
+def running_crew(
+    assignment: Assignment, slots: int, harm: Callable[[Kind], object]
+) -> Iterator[Crew]:
     """Let workers work for as long as the context lasts. None outlives it."""
-    crew = Crew(assignment, slots)
+    crew = Crew(assignment, slots, harm)
     try:
         yield crew
     finally:

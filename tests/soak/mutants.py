@@ -9,6 +9,7 @@ from botocache._reads import Reads
 from botocache._tickets import ReadTicket
 from botocache._writes import Writes
 from botocache.stores.disk import DiskStore
+from botocache.stores.redis import RedisStore
 from botocache.stores.slotfile import SlotFile
 
 
@@ -26,19 +27,37 @@ def _evict_nothing() -> None:
         marks = tuple(Mark(generation, 0.0) for generation in slots.generations(tags))
         return Eviction(marks, slots.generations(watch))
 
+    def evict_on_redis(
+        self: RedisStore,
+        tags: Sequence[bytes],
+        *_: Any,
+        watch: Sequence[bytes] = (),
+        **__: Any,
+    ) -> Eviction:
+        found = self.load(bytes(16), [*tags, *watch]).snapshot
+        marks = tuple(Mark(generation, 0.0) for generation in found[: len(tags)])
+        return Eviction(marks, found[len(tags) :])
+
     DiskStore.evict = evict  # type: ignore[method-assign]  # on purpose
+    RedisStore.evict = evict_on_redis  # type: ignore[method-assign]  # on purpose
 
 
 def _evict_before_only() -> None:
     """A write evicts before it is sent, not after it, and holds nothing off."""
-    evict = DiskStore.evict
+    for store in (DiskStore, RedisStore):
+        evict: Any = store.evict
 
-    def evict_once(
-        self: DiskStore, tags: Sequence[bytes], hold_off: float, **options: Any
-    ) -> Eviction:
-        return evict(self, tags, 0.0, **options)
+        def evict_once(
+            self: Any,
+            tags: Sequence[bytes],
+            hold_off: float,
+            *,
+            evict: Any = evict,
+            **options: Any,
+        ) -> Any:
+            return evict(self, tags, 0.0, **options)
 
-    DiskStore.evict = evict_once  # type: ignore[method-assign]  # on purpose
+        store.evict = evict_once  # type: ignore[method-assign]  # on purpose
     Writes.finish = lambda *_, **__: None  # type: ignore[method-assign]  # on purpose
 
 

@@ -1,24 +1,42 @@
 """A soak from its beginning to its end, and what it showed."""
 
+import contextlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TypeAlias
 
 from tests.soak.calls import create_tables
 from tests.soak.checker import Violation, violations
-from tests.soak.disturbances import Disturbance, Kind, plan_disturbances, running_crew
+from tests.soak.disturbances import (
+    Disturbance,
+    Kind,
+    clear,
+    plan_disturbances,
+    running_crew,
+)
 from tests.soak.journal import History, read_history
+from tests.soak.server_harms import harm, plan_harms
 from tests.soak.worker import Assignment
 from tests.support.dynamodb import running_dynamodb
 from tests.support.processes import eventually
+from tests.support.valkey_server import running_valkey
 
 WORKERS = 4
 
 _SERVER = "tests.soak.server"
+
+STORES = ("disk", "redis")
+
+_TTLS = {"disk": 60.0, "redis": 2.0}
+"""Seconds. On Redis they bound what a server that is away keeps from being evicted."""
+
+_SLOW = 2.0
+"""Seconds that a read may take until it fills, of one whose process is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,7 @@ _EXPECTED_ERRORS = {
     "StoreLostError",  # the directory was removed
     "StoreError",  # it was, while somebody opened it; or SQLite takes long to open
     "EntryFileError",  # SQLite was busy, or its files were removed
+    "_FullError",  # the server is full
 }
 
 
@@ -74,6 +93,7 @@ def soak(  # noqa: PLR0913 - all but two have defaults
     seconds: float,
     seed: int,
     *,
+    store: str = "disk",
     mutant: str = "",
     settle: float = 0.02,
     disturbances: Sequence[Disturbance] | None = None,
@@ -81,43 +101,78 @@ def soak(  # noqa: PLR0913 - all but two have defaults
 ) -> Report:
     """Let workers work for some seconds, counted from when all of them do.
 
-    disturbances: what is done to them meanwhile; chosen by the seed unless given.
+    store: one of STORES. disturbances: what is done to them meanwhile; chosen by the
+    seed unless given.
     ends_early: it ends once a violation has been found.
     """
     if disturbances is None:
-        disturbances = plan_disturbances(seconds, WORKERS, Random(seed))
-    with tempfile.TemporaryDirectory() as place, running_dynamodb(_SERVER) as server:
-        store, journals = Path(place, "store"), Path(place, "journals")
-        store.mkdir(mode=0o700)
+        disturbances = _plan(store, seconds, Random(seed))
+    bound = _TTLS[store] + _SLOW if store == "redis" else 0.0
+    with (
+        tempfile.TemporaryDirectory() as place,
+        running_dynamodb(_SERVER) as server,
+        _RUNNING[store](Path(place)) as (url, do_harm),
+    ):
+        journals = Path(place, "journals")
         journals.mkdir()
         assignment = Assignment(
             name="",
             seed=seed,
             url=server.url,
             tables=list(create_tables(server)),
-            directory=str(store),
+            store=url,
             journals=str(journals),
             settle=settle,
             write_window=0.5,
+            ttl=_TTLS[store],
             mutant=mutant,
         )
 
         def is_over() -> bool:
-            return ends_early and bool(violations(read_history(journals)))
+            return ends_early and bool(violations(read_history(journals), bound))
 
-        _run(assignment, seconds, disturbances, is_over)
+        _run(assignment, seconds, disturbances, do_harm, is_over)
         history = read_history(journals)
     done = Counter(disturbance.kind for disturbance in disturbances)
-    return Report(history, done, violations(history))
+    return Report(history, done, violations(history, bound))
+
+
+def _plan(store: str, seconds: float, random: Random) -> list[Disturbance]:
+    if store == "disk":
+        return plan_disturbances(seconds, WORKERS, random)
+    workers = plan_disturbances(seconds, WORKERS, random, clears=False)
+    both = [*workers, *plan_harms(seconds, random)]
+    return sorted(both, key=lambda planned: planned.at)
+
+
+_Running: TypeAlias = "tuple[str, Callable[[Kind], object]]"
+"""A store's URL, and what does harm to it."""
+
+
+@contextlib.contextmanager
+def _on_disk(place: Path) -> Iterator[_Running]:
+    directory = place / "store"
+    directory.mkdir(mode=0o700)
+    yield f"disk://{directory}", lambda _: clear(directory)
+
+
+@contextlib.contextmanager
+def _on_redis(_: Path) -> Iterator[_Running]:
+    with running_valkey(enable_debug_command="local") as server:
+        yield server.url, lambda kind: harm(server, kind)
+
+
+_RUNNING = {"disk": _on_disk, "redis": _on_redis}
 
 
 def _run(
     assignment: Assignment,
     seconds: float,
     disturbances: Sequence[Disturbance],
+    do_harm: Callable[[Kind], object],
     is_over: Callable[[], bool],
 ) -> None:
-    with running_crew(assignment, WORKERS) as crew:
+    with running_crew(assignment, WORKERS, do_harm) as crew:
         eventually(crew.is_at_work)
         began = time.monotonic()
         for disturbance in disturbances:

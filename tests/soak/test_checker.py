@@ -118,6 +118,41 @@ def test_a_read_may_not_see(writes: list[Write], read: Read) -> None:
     assert "saw" in str(violation)
 
 
+LEFT = replace(TWO, name="writer/2", undelivered=True)
+"""A write whose process was left with evictions."""
+
+
+def elsewhere(start: int) -> Read:
+    """Return a read, by another process, of what was there before."""
+    return replace(saw("1", 0, 0), name="other/1", started=start, ended=start + 1)
+
+
+BOUND = 2.0
+"""Seconds for which other processes may not know of it."""
+
+
+def test_what_could_not_be_evicted_may_be_served_elsewhere_for_a_while() -> None:
+    history = History(writes=[ONE, LEFT], reads=[elsewhere(40 + round(BOUND * 1e9))])
+    assert violations(history, BOUND) == []
+
+
+@pytest.mark.parametrize(
+    ("read", "more"),
+    [
+        (elsewhere(41 + round(BOUND * 1e9)), []),
+        (replace(elsewhere(50), name="writer/3"), []),
+        (replace(elsewhere(50), is_hit=False), []),
+        (elsewhere(70), [wrote("0", 22, 29)]),
+    ],
+    ids=["later", "by its own process", "a miss", "after another write"],
+)
+def test_what_could_not_be_evicted_may_not_be_served(
+    read: Read, more: list[Write]
+) -> None:
+    history = History(writes=[ONE, *more, LEFT], reads=[read])
+    assert len(violations(history, BOUND)) == 1
+
+
 def test_each_item_that_a_query_saw_is_checked() -> None:
     query = Read("r", "Query", 50, 60, {"x": "2", "y": None})
     other = Write("w", "PutItem", 30, {"y": "9"}, 40, Outcome.APPLIED)

