@@ -66,6 +66,7 @@ bench: $(VENV)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks.redis_scale
 	$(BIN)/python -m benchmarks.hot_item
 	$(BIN)/python -m benchmarks.codec
+	$(BIN)/python -m benchmarks.compression
 	$(BIN)/python -m benchmarks.startup
 
 bench-quick: $(VENV)/.ready  ## the same in under a minute
@@ -74,6 +75,7 @@ bench-quick: $(VENV)/.ready  ## the same in under a minute
 	$(BIN)/python -m benchmarks.redis_store --quick
 	$(BIN)/python -m benchmarks.redis_scale --quick
 	$(BIN)/python -m benchmarks.codec --quick
+	$(BIN)/python -m benchmarks.compression --quick
 	$(BIN)/python -m benchmarks.startup --quick
 
 docs: $(VENV)/.ready   ## docs/operations.md, from the table of operations

@@ -27,6 +27,9 @@ from botocache._errors import ConfigError, StoreError
 from botocache._keys import EVERYTHING, tag_digest
 from botocache.stores import Clock, Fill, Opening, Random
 from botocache.stores.breaker import Breaker
+from botocache.stores.compression import UNPACKED_LIMIT
+from botocache.stores.compression import pack as pack_entry
+from botocache.stores.compression import unpack as unpack_entry
 from botocache.stores.redislink import Command, Connection, Link, exchange, pack
 from botocache.stores.redisscripts import (
     ARRIVE,
@@ -43,7 +46,7 @@ from botocache.stores.redisscripts import (
 from botocache.stores.redisurl import connections_of_client, connections_of_url
 
 ENTRY_LIMIT = 1024**2
-"""Bytes; an entry that is larger is not kept."""
+"""Bytes; an entry that is larger, as it is sent, is not kept."""
 
 TIME_LASTS = 10.0
 """Seconds after which a server is asked again how late it is, and whether it leads."""
@@ -142,7 +145,7 @@ class RedisStore:
 
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
-        kept = [fill for fill in fills if len(fill.entry) <= ENTRY_LIMIT]
+        kept = [fill for fill in map(_packed, fills) if fill is not None]
         if not kept:
             return
         commands: list[Command] = [
@@ -227,6 +230,8 @@ class RedisStore:
 
     def _loaded(self, entry: bytes | None, states: Sequence[bytes]) -> Loaded:
         words = unpack(f"<{2 * len(states)}Q", b"".join(states))
+        if entry is not None:
+            entry = unpack_entry(entry)
         return Loaded(entry, words[::2], self._held(words[1::2]))
 
     def _held(self, words: Iterable[int]) -> Held:
@@ -446,6 +451,14 @@ def _with_source(command: Command) -> Command:
 _SOURCES: Mapping[bytes, bytes] = {
     script.sha: script.source for script in (LOOK, EVICT, PROLONG)
 }
+
+
+def _packed(fill: Fill) -> Fill | None:
+    """Return what is to be sent; None where that is too large."""
+    if len(fill.entry) > UNPACKED_LIMIT:
+        return None
+    entry = pack_entry(fill.entry)
+    return fill._replace(entry=entry) if len(entry) <= ENTRY_LIMIT else None
 
 
 def _evidence(mark: Mark | None, *, is_spared: bool) -> tuple[bytes, ...]:

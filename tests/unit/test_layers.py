@@ -37,6 +37,7 @@ ROOMS = [
     "botocache.stores.memory",
     "botocache.stores.disk",
     "botocache.stores.breaker",
+    "botocache.stores.compression",
     "botocache.stores.redisscripts",
     "botocache.stores.redislink",
     "botocache.stores.redisurl",
@@ -143,6 +144,7 @@ HOMES = {
         "botocache.stores.redislink",
         "botocache.stores.redisurl",
     },
+    "zstandard": {"botocache.stores.compression"},
     "pickle": set[str](),
     "marshal": set[str](),
 }
