@@ -22,6 +22,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "no settling": {"settle": 0.0},
     "as DynamoDB goes": {"settle_reads": "uncached", "write_through": False},
     "old images": {"old_images": True},
+    "through the hooks": {"near": "off"},
     "large scans": {"scan_size_limit": 0},
     "short-lived": {"ttl": 4.0, "negative_ttl": 1.0, "size_limit": "1MiB"},
 }
@@ -63,6 +64,7 @@ RUNS = [
     Run("ministack", "memory", "defaults"),
     Run("ministack", "disk", "defaults"),
     Run("ministack", "memory", "old images"),
+    Run("ministack", "memory", "through the hooks"),
     Run("ministack", "memory", "no settling"),
     Run("ministack", "disk", "short-lived"),
     Run("ministack", "disk", "as DynamoDB goes"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.differential.machine import run_programs
-from tests.differential.runs import RUNS, Run, pair_for, running
+from tests.differential.runs import RUNS, SETTINGS, Run, pair_for, running
 
 PROGRAMS = 28
 """Of each run: about a hundred calls each."""
@@ -45,7 +45,11 @@ def test_no_program_can_tell_whether_the_cache_is_on(
     with running(run.server) as server, pair_for(run, server, tmp_path) as pair:
         first = SEED + number * PROGRAMS
         run_programs(pair, range(first, first + PROGRAMS))
-    print(f"{run}: {pair.calls} calls, {pair.hits} hits")
+    print(f"{run}: {pair.calls} calls, {pair.hits} hits, {pair.near_hits} of them near")
+    if SETTINGS[run.settings].get("near") == "off":
+        assert pair.near_hits == 0
+    else:
+        assert pair.near_hits > pair.hits / 5
     assert pair.calls >= CALLS
     assert pair.hits > pair.direct.reads / 8
     assert pair.cached.reads < pair.direct.reads * 0.9

@@ -11,15 +11,18 @@ from botocache import (
     _expressions,
     _images,
     _lookups,
+    _nearkeys,
     _plan,
     _plan_reads,
     _plan_writes,
     _reads,
 )
+from botocache._codec import Entry
 from botocache._coherence import Loaded
 from botocache._keys import Tag, item_tag, writes_tag
 from botocache._lookups import Lookups
 from botocache._tickets import Hit
+from botocache.stores.slots import Slots
 from tests.differential.machine import run_programs
 from tests.differential.pairs import DifferenceError
 from tests.differential.runs import Run, pair_for, running
@@ -100,6 +103,31 @@ def _shared_answers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lookups, "hit", hit)
 
 
+# --- what the near cache answers -----------------------------------------------------
+
+_maker = Entry.maker
+
+
+def _never_evicted(patch: pytest.MonkeyPatch) -> None:
+    """Serve whatever is remembered until its TTL, whatever was written."""
+    patch.setattr(Slots, "watch", lambda *_: lambda: True)
+
+
+def _shared_near_answers(patch: pytest.MonkeyPatch) -> None:
+    """Give every caller the same object out of memory."""
+
+    def maker(entry: Entry) -> Callable[[], Any]:
+        same = _maker(entry)()
+        return lambda: same
+
+    patch.setattr(Entry, "maker", maker)
+
+
+def _by_its_text(tokens: list[Any], value: Any, _kinds: Any) -> None:
+    """Take values for equal that are written alike."""
+    tokens.append(str(value))
+
+
 @dataclass(frozen=True, slots=True)
 class Mutation:
     """What is changed, by which patch, and the first of the programs that are tried.
@@ -156,6 +184,12 @@ MUTATIONS = [
     Mutation(
         "a projection is the whole item",
         _replace(_lookups, "project", lambda item, _: dict(item)),
+    ),
+    Mutation("a near answer is served whatever happened", _never_evicted),
+    Mutation("a near answer is shared", _shared_near_answers),
+    Mutation(
+        "numbers and strings have one near key",
+        _replace(_nearkeys, "_add", _by_its_text),
     ),
     Mutation(
         "every write is taken for a delete",

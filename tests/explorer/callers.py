@@ -1,4 +1,4 @@
-"""How a call gets to its cache: as the hooks do it, or by the hooks themselves.
+"""How a call gets to its cache: as the hooks do it, or the near cache, or by them.
 
 A Caller takes a call from its beginning to its end. In between, where DynamoDB would
 answer, it asks `serve` with the request as it was sent, which returns the answer or
@@ -17,6 +17,11 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from greenlet import getcurrent, greenlet
 
 from botocache._hooks import Hooks
+from botocache._near import NearClient, with_near
+from botocache._nearanswers import packed
+from botocache._nearkeys import arguments_key
+from botocache._nearviews import OPERATIONS
+from botocache._plans import Recording
 from botocache._tickets import Hit, Request
 from tests.explorer.world import World, wire
 
@@ -50,10 +55,21 @@ class Direct:
         self, world: World, client: int, kind: str, serve: Serve, **more: Any
     ) -> tuple[dict[str, Any], bool]:
         """See Caller."""
+        return self.listened_to(world, client, world.request(kind, **more), serve)
+
+    def listened_to(
+        self,
+        world: World,
+        client: int,
+        asked: tuple[str, dict[str, Any]],
+        serve: Serve,
+        recording: Recording | None = None,
+    ) -> tuple[dict[str, Any], bool]:
+        """Make a call of an operation with parameters; see Cache.begin."""
         cache = world.caches[client]
-        operation, parameters = world.request(kind, **more)
+        operation, parameters = asked
         request = Request(operation, wire(parameters), "origin", lambda: b"scope")
-        outcome = cache.begin(request)
+        outcome = cache.begin(request, recording)
         if isinstance(outcome, Hit):
             return outcome.answer, True
         try:
@@ -70,6 +86,36 @@ class Direct:
         if outcome is not None:
             cache.finish(outcome, answer, succeeded=True, certain=True)
         return answer, False
+
+
+class Near:
+    """Asks the near cache first, as its base class of clients does."""
+
+    def call(
+        self, world: World, client: int, kind: str, serve: Serve, **more: Any
+    ) -> tuple[dict[str, Any], bool]:
+        """See Caller."""
+        operation, parameters = asked = world.request(kind, **more)
+        answers = world.caches[client].near
+        if operation not in OPERATIONS or answers is None:
+            return Direct().listened_to(world, client, asked, serve)
+        key = arguments_key(client, operation, parameters, ())
+        assert key is not None
+        recording = Recording(None, operation)
+        known = answers.find(key)
+        if known is not None:
+            served = answers.serve(known)
+            if served is not None:
+                return served, True
+            found = answers.ask_again(key, known, recording)
+            if found is not None:
+                if found.keep is not None:
+                    found.keep(*packed(known, found.hit))
+                return found.hit.answer, True
+        outcome = Direct().listened_to(world, client, asked, serve, recording)
+        if recording.plan is not None:
+            answers.keep_plan(key, recording.plan, 0)
+        return outcome
 
 
 class ThroughBotocore:
@@ -106,7 +152,7 @@ class _Client:
     """A client, its hooks, and what answers it instead of a network."""
 
     def __init__(self, session: boto3.Session) -> None:
-        self.hooks = Hooks()
+        self.hooks = Hooks(NearClient)
         self._serving: dict[greenlet, Serve] = {}
         self._client = session.client(
             "dynamodb",
@@ -115,6 +161,7 @@ class _Client:
             config=Config(retries={"total_max_attempts": 1}),
         )
         self.hooks.register(self._client.meta.events)
+        with_near(self._client)
         self._client.meta.events.register("before-send.dynamodb.*", self._send)
 
     def call(

@@ -78,9 +78,15 @@ def _stay_in_removed_directory() -> None:
     SlotFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
 
 
+def _remember_for_good() -> None:
+    """The near cache serves what it remembers, whatever was written."""
+    DiskStore.watch = lambda *_: lambda: True  # type: ignore[method-assign]  # on purpose
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "evicts nothing": _evict_nothing,
     "evicts before a write only": _evict_before_only,
     "fills with the snapshot of afterwards": _snapshot_afterwards,
     "stays in a removed directory": _stay_in_removed_directory,
+    "remembers for good": _remember_for_good,
 }

@@ -26,6 +26,9 @@ _PAUSE = 0.003
 """Seconds, at most, between two calls of a thread."""
 
 
+NEAR = 0.7
+"""The share of workers that have the near cache."""
+
 _PR_SET_PDEATHSIG = 1
 """Of Linux's prctl.h."""
 
@@ -64,6 +67,7 @@ class Assignment:
             settle=self.settle,
             write_window=self.write_window,
             old_images=Random(self.name).random() < 0.5,  # both kinds share a store
+            near="on" if Random(f"{self.name} near").random() < NEAR else "off",
         )
 
 
