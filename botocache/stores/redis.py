@@ -212,10 +212,8 @@ class RedisStore:
         lacking = [tag for tag, is_ in zip(tags, is_whole, strict=True) if not is_]
         (made,) = self._ask([self._look(lacking)])
         made_of = dict(zip(lacking, made[1:], strict=True))
-        return [
-            made_of[tag] if state is None else state
-            for tag, state in zip(tags, states, strict=True)
-        ]
+        found = dict(zip(tags, states, strict=True)) | made_of
+        return [found[tag] for tag in tags]
 
     def _loaded(self, entry: bytes | None, states: Sequence[bytes]) -> Loaded:
         words = unpack(f"<{2 * len(states)}Q", b"".join(states))
@@ -375,7 +373,7 @@ def open_redis(opening: Opening) -> RedisStore:
             "Redis and Valkey size_limit cannot be set"
         )
     if opening.client is not None:
-        name, make = connections_of_client(opening.client)
+        name, make = connections_of_client(opening.client, opening.timeout)
     else:
         name, make = connections_of_url(opening.url, opening.timeout)
     return RedisStore(
