@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import redis as redis_py
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from botocache._coherence import Eviction, Held
@@ -317,6 +317,7 @@ def test_what_is_lost_whole_is_in_doubt_until_the_time_has_passed(
 
 SHARED = tag("one")
 SIBLING = SHARED[:1] + tag("two")[1:]
+LOAD_2 = ("load", "2")
 _STEPS = st.one_of(
     st.tuples(st.sampled_from(["write", "load", "lose"]), st.sampled_from("12")),
     st.just(("lose", "shard")),
@@ -330,6 +331,8 @@ _STEPS = st.one_of(
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@example([("write", "2"), ("lose", "shard"), ("write", "1"), ("lose", "2"), LOAD_2])
+@example([("write", "2"), ("lose", "2"), ("lose", "shard"), LOAD_2])
 def test_whatever_is_lost_no_tag_is_free_while_its_last_write_settles(
     stores: Stores, client: Client, clock: FakeClock, steps: Sequence[tuple[str, Any]]
 ) -> None:
