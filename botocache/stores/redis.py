@@ -409,7 +409,7 @@ def open_redis(opening: Opening) -> RedisStore:
             "Redis and Valkey size_limit cannot be set"
         )
     if opening.client is not None:
-        name, make = connections_of_client(opening.client)
+        name, make = connections_of_client(opening.client, opening.timeout)
     else:
         name, make = connections_of_url(opening.url, opening.timeout)
     return RedisStore(

@@ -120,9 +120,12 @@ class Link:
         try:
             connection.connect()
             self._greet(self, connection)
-        except BaseException:
+        except (RedisError, OSError, StoreError):
             connection.disconnect()
             raise
+        except Exception as error:  # of what the user gave a client: credentials
+            connection.disconnect()
+            raise StoreError(f"cannot connect: {type(error).__name__}") from error
         return connection
 
     def _reset(self) -> None:

@@ -50,13 +50,20 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     return f"{server}://{made.host}:{made.port}/{made.db}", _maker(pool)
 
 
-def connections_of_client(client: Any) -> tuple[str, _Maker]:
-    """Return the same for a client that the user built. Its settings are its own."""
+def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
+    """Return the same for a client that the user built.
+
+    Its settings are its own, but for how long an answer is waited for: what suits
+    other uses of it, or redis-py's default of seconds or for ever, is too long here.
+    """
     if isinstance(client, redis.RedisCluster):
         raise ConfigError(
             "store: this version has no store in a cluster; expected a redis.Redis"
         )
-    return "of a client", _maker(client.connection_pool)
+    pool = client.connection_pool
+    return "of a client", lambda: pool.connection_class(
+        **{**pool.connection_kwargs, "socket_timeout": timeout}
+    )
 
 
 def _maker(pool: ConnectionPool) -> _Maker:
