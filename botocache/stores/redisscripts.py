@@ -114,8 +114,8 @@ local function word(moment, settling)
   return moment * 2 + (settling and 1 or 0)
 end
 
--- Makes a shard that is gone; whatever was in it is in doubt.
-local function make(shard)
+-- Makes the hold-offs of a shard anew if they are lost, and then doubts all its tags.
+local function require_shard(shard)
   local count = redis.pcall('ZCARD', shard)
   if type(count) ~= 'number' or count == 0 then
     redis.call('DEL', shard)
@@ -125,7 +125,7 @@ end
 
 -- Returns until when a tag without a generation is held, and whether it is settling.
 local function remembered(key, shard)
-  make(shard)
+  require_shard(shard)
   local latest, settling = 0, true
   for _, member in ipairs({{key, 'all'}}) do
     local score = tonumber(redis.call('ZSCORE', shard, member) or 0)
@@ -153,8 +153,8 @@ local function state(generation, moment, settling)
 end
 
 local function remember(key, shard, moment, settling)
+  require_shard(shard)
   if is_held(moment) then
-    make(shard)  -- else it would not be doubted that others of it are not held
     redis.call('ZADD', shard, exactly(word(moment, settling)), key)
   end
   redis.call('ZREMRANGEBYSCORE', shard, 0, exactly(now * 2))

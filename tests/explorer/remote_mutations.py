@@ -159,7 +159,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a hold-off that is lost with its generation",
-        _script("if is_held(moment) then\n    make(", "if false then make(", "EVICT"),
+        _script("moment, settling)), key)", "0, true)), key)", "EVICT"),
         HARMED,
         schedule=(*COMMITTED, "the generation of the item is lost", *MISSED_OLD),
     ),
@@ -183,7 +183,9 @@ MUTATIONS = [
     ),
     Mutation(
         "lost hold-offs of which a new one takes the doubt",
-        _script("    make(shard)  -- else", "    -- else", "EVICT"),
+        _script(
+            "moment, settling)\n  require_shard(shard)", "moment, settling)", "EVICT"
+        ),
         Program(
             ("move", "put elsewhere", "index 1"),
             (0, 0, 1),
