@@ -38,6 +38,9 @@ from tests.support.clock import FakeClock
 MOST_LACKED = 2
 """Evictions that a replica may lack when it takes over."""
 
+_EVICTING = ("evict", "unlink")
+"""Commands; a read that begins after the first of a write's begins after its end."""
+
 _SCRIPTS = ("EVICT", "LOOK", "PROLONG", "ARRIVE")
 _ITEM = {"pk": {"S": "a"}, "sk": {"S": "b"}}
 
@@ -98,7 +101,7 @@ class Wire:
         if way == "fails":
             raise LateError("not carried out")
         self._unrecorded = reply = self._backend.carry_out(packed)
-        if name_of(packed) == "evict" and not isinstance(reply, ResponseError):
+        if name_of(packed) in _EVICTING and not isinstance(reply, ResponseError):
             self._backend.note_eviction()
         if way == "is done, but cut off":
             raise LostError("cut after it was carried out")

@@ -138,11 +138,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a hold-off that is lost with its generation",
-        _script(
-            "if is_held(moment) then\n    redis.call('ZADD'",
-            "if false then redis.call('ZADD'",
-            "EVICT",
-        ),
+        _script("moment, settling)), key)", "0, true)), key)", "EVICT"),
         HARMED,
         schedule=(*COMMITTED, "the generation of the item is lost", *MISSED_OLD),
     ),
@@ -166,7 +162,9 @@ MUTATIONS = [
     ),
     Mutation(
         "lost hold-offs of which a new one takes the doubt",
-        _script("require_shard(shard)\n  if is_held", "if is_held", "EVICT"),
+        _script(
+            "moment, settling)\n  require_shard(shard)", "moment, settling)", "EVICT"
+        ),
         Program(
             ("move", "put elsewhere", "index 1"),
             (0, 0, 1),
