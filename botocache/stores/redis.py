@@ -335,15 +335,14 @@ class RedisStore:
 
         Whoever may not ask for INFO cannot tell a primary that lost its last writes.
         """
-        (info,) = exchange(connection, pack((b"INFO", b"server")), 1)
-        if isinstance(info, NoPermissionError):
+        run = run_of(connection)
+        if run is None:
             return
-        _require_answers([info])
         command = (
             *(b"EVAL", ARRIVE.source, b"3"),
             *(self._keys.generation(_EVERYTHING), self._keys.held(_EVERYTHING)),
             *(self._keys.runs, self._time_to_use(), self._doubt),
-            *(_run_id(info), *self._fresh(1), _milliseconds(self._life)),
+            *(run, *self._fresh(1), _milliseconds(self._life)),
         )
         _require_answers(exchange(connection, pack(command), 1))
 
@@ -433,9 +432,22 @@ def _milliseconds(seconds: float) -> bytes:
     return b"%d" % min(max(1.0, seconds * 1000), _LONGEST_LIFE)
 
 
-def _run_id(info: bytes) -> bytes:
-    for line in info.splitlines():
-        name, _, value = line.partition(b":")
-        if name == b"run_id":
-            return value
-    raise StoreError("INFO names no run_id")
+def run_of(connection: Connection) -> bytes | None:
+    """Return what names a server for as long as it is the primary without a break.
+
+    None where it may not be asked. A replica that becomes the primary takes a new
+    replication id; one that starts anew, also from a file, has a new run id.
+    """
+    sections = (b"server", b"replication")
+    packed = b"".join(pack((b"INFO", section)) for section in sections)
+    infos = exchange(connection, packed, len(sections))
+    if any(isinstance(info, NoPermissionError) for info in infos):
+        return None
+    _require_answers(infos)
+    told = dict(line.split(b":", 1) for line in b"".join(infos).split() if b":" in line)
+    if told.get(b"role") != b"master":
+        raise StoreError("it is a replica, or does not say what it is")
+    try:
+        return told[b"run_id"] + b":" + told[b"master_replid"]
+    except KeyError as error:
+        raise StoreError(f"INFO names no {error}") from None
