@@ -22,8 +22,9 @@ most; and a connection that lay idle while its server was a replica for a while,
 the primary again, is not seen to be another one's.
 
 While a slot is on its way to another server, scripts cannot be carried out there on
-what is divided between the two. Loads then fail, which is a miss; evictions remove the
-generations instead.
+what is divided between the two. Loads then fail, which is a miss. Evictions remove the
+generations instead, with the hold-offs of their shards: what is made in their place is
+held for `settle`, and not for `write_window`.
 """
 
 import os
@@ -155,6 +156,10 @@ class ClusterStore(RedisStore):
             tuple([generation for generation, _ in states]),
             self._held([word for _, word in states]),
         )
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:  # noqa: ARG002 - see Store
+        """See Store.is_current. Nobody tells it of changes, so it never knows."""
+        return False
 
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the cluster, a thousand at a time."""
@@ -316,7 +321,7 @@ def open_cluster(opening: Opening) -> ClusterStore:
             "Redis and Valkey size_limit cannot be set"
         )
     if opening.client is not None:
-        name, places = places_of_client(opening.client)
+        name, places = places_of_client(opening.client, opening.timeout)
     else:
         name, places = places_of_url(opening.url, opening.timeout)
     return ClusterStore(

@@ -52,13 +52,19 @@ def places_of_url(url: str, timeout: float) -> tuple[str, Places]:
     return f"{scheme}://{hosts}", places
 
 
-def places_of_client(client: Any) -> tuple[str, Places]:
-    """Return the same for a client that the user built. Its settings are its own."""
+def places_of_client(client: Any, timeout: float) -> tuple[str, Places]:
+    """Return the same for a client that the user built. Its settings are its own.
+
+    Where it would wait without end, it is for `timeout` seconds.
+    """
     manager = client.nodes_manager
     seeds = tuple([(node.host, node.port) for node in client.get_nodes()])
     node = client.get_redis_connection(client.get_default_node())
     # Its own would let connections read from replicas, if the client does.
     own = {"redis_connect_func": client.user_on_connect_func}
+    settings = node.connection_pool.connection_kwargs
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        own[name] = settings.get(name) or timeout
     seen = getattr(manager, "address_remap", None)
     return "of a client", _places(seeds, node.connection_pool, own, seen)
 

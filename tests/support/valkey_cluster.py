@@ -6,7 +6,7 @@ would do is sent by hand.
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from tests.support.processes import eventually
@@ -67,9 +67,9 @@ class ValkeyCluster:
         """Return when a node is a primary, and all that live know."""
         eventually(lambda: _says(node, "ROLE", b"master"))
         eventually(lambda: all(_sees_primary(other, node) for other in self._living()))
-        eventually(self._is_well)
+        eventually(self.is_well)
 
-    def migrate(self, slot: int, target: ValkeyServer) -> Iterator[None]:
+    def migrate(self, slot: int, target: ValkeyServer) -> Generator[None, None, None]:
         """Move a slot, key by key as it is done while in use.
 
         It stops twice: when the slot is open at both ends, and when all keys are moved.
@@ -78,21 +78,14 @@ class ValkeyCluster:
         number = str(slot)
         target.command("CLUSTER", "SETSLOT", number, "IMPORTING", identity(source))
         source.command("CLUSTER", "SETSLOT", number, "MIGRATING", identity(target))
-        yield
-        self.move_keys(slot, source, target)
-        yield
-        for node in (target, source, *self.primaries):
-            node.command("CLUSTER", "SETSLOT", number, "NODE", identity(target))
-
-    def move_keys(
-        self, slot: int, source: ValkeyServer, target: ValkeyServer, count: int = 1000
-    ) -> None:
-        """Move some keys of a slot that is being migrated."""
-        reply = source.command("CLUSTER", "GETKEYSINSLOT", str(slot), str(count))
-        keys = [line.decode() for line in reply.split(b"\r\n")[2::2]]
-        if keys:
-            where = ("127.0.0.1", str(target.port), "", "0", "5000", "KEYS")
-            assert source.command("MIGRATE", *where, *keys) == b"+OK\r\n"
+        try:
+            yield
+            move_keys(source, target, *keys_in(source, slot))
+            yield
+        finally:
+            move_keys(source, target, *keys_in(source, slot))
+            for node in (target, source, *self.primaries):
+                node.command("CLUSTER", "SETSLOT", number, "NODE", identity(target))
 
     def close(self) -> None:
         """End it."""
@@ -122,7 +115,7 @@ class ValkeyCluster:
             if node is not first:
                 where = ("127.0.0.1", str(node.port), str(self._bus[node]))
                 first.command("CLUSTER", "MEET", *where)
-        eventually(self._is_well)
+        eventually(self.is_well)
 
     def _replicate(self) -> None:
         for primary, replica in zip(
@@ -132,18 +125,31 @@ class ValkeyCluster:
             eventually(lambda r=replica, c=command: r.command(*c) == b"+OK\r\n")  # type: ignore[misc]  # bound at once
         for replica in self.nodes[PRIMARIES:]:
             eventually(lambda r=replica: _is_following(r))  # type: ignore[misc]  # as above
-        eventually(self._is_well)
+        eventually(self.is_well)
 
     def _living(self) -> list[ValkeyServer]:
         return [node for node in self.nodes if _says(node, "PING", b"PONG")]
 
-    def _is_well(self) -> bool:
+    def is_well(self) -> bool:
         """Tell whether all that live agree that the cluster works, and on who it is."""
         living = self._living()
         maps = {slot_map(node) for node in living}
         return len(maps) == 1 and all(
             _says(node, "CLUSTER", b"cluster_state:ok", "INFO") for node in living
         )
+
+
+def keys_in(node: ValkeyServer, slot: int) -> list[str]:
+    """Return the keys of a slot that a node has."""
+    reply = node.command("CLUSTER", "GETKEYSINSLOT", str(slot), "10000")
+    return [line.decode() for line in reply.split(b"\r\n")[2::2]]
+
+
+def move_keys(source: ValkeyServer, target: ValkeyServer, *keys: str) -> None:
+    """Move keys of a slot that is on its way."""
+    if keys:
+        where = ("127.0.0.1", str(target.port), "", "0", "5000", "KEYS")
+        assert source.command("MIGRATE", *where, *keys) == b"+OK\r\n"
 
 
 def identity(node: ValkeyServer) -> str:
