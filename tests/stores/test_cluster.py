@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
+from os import urandom
 from signal import SIGCONT, SIGSTOP
 from threading import Thread
 from typing import Any
@@ -35,15 +36,16 @@ TTL = 60.0
 
 
 @pytest.fixture
-def opened(cluster: ValkeyCluster, namespace: str) -> Iterator[Callable[..., Any]]:
+def opened(
+    cluster: ValkeyCluster, namespace: str
+) -> Iterator[Callable[..., ClusterStore]]:
     """Opens stores on the cluster, each as another process does."""
     made: list[ClusterStore] = []
 
-    def open_one(timeout: float = TIMEOUT) -> ClusterStore:
+    def open_one(timeout: float = TIMEOUT, **settings: Any) -> ClusterStore:
         name, places = places_of_url(cluster.url, timeout)
-        store = ClusterStore(
-            places, name=name, namespace=namespace, timeout=timeout, settle=0.0
-        )
+        settings = {"name": name, "timeout": timeout, "settle": 0.0, **settings}
+        store = ClusterStore(places, namespace=namespace, **settings)
         made.append(store)
         return store
 
@@ -346,6 +348,44 @@ def test_a_script_that_is_forgotten_is_brought_again(
         node.command("SCRIPT", "FLUSH")
     evicted = store.evict(many, WINDOW, watch=many)
     assert evicted.watched == tuple([mark.generation for mark in evicted.marks])
+
+
+def test_what_is_sent_again_is_made_anew(
+    opened: Callable[..., ClusterStore], cluster: ValkeyCluster
+) -> None:
+    # It may have been carried out already, and others may have evicted since.
+    drawn = []
+
+    def random(count: int) -> bytes:
+        drawn.append(urandom(count))
+        return drawn[-1]
+
+    store = opened(random=random)
+    store.evict([A], WINDOW)
+    for node in cluster.nodes:
+        node.command("SCRIPT", "FLUSH")
+    drawn.clear()
+    left = store.evict([A], WINDOW).marks[0].generation
+    first, second = (int.from_bytes(each[:8], "little") for each in drawn)
+    assert left == second != first
+
+
+def test_what_is_spared_is_put_back_when_all_else_is_evicted(
+    opened: Callable[..., ClusterStore], cluster: ValkeyCluster, namespace: str
+) -> None:
+    by_node = {cluster.owner(slot_of_tag(each, namespace)): each for each in tags(60)}
+    (slow, evicted), (_, spared), *_ = by_node.items()
+    store = opened(timeout=0.5)
+    eventually(lambda: is_usable(store, [evicted, spared]))
+    before = store.load(KEY, [spared]).snapshot
+    first = store.evict([evicted, spared], WINDOW)
+    with stopped(slow), pytest.raises(StoreError):
+        store.evict([evicted, spared], 0.0, since=first, spare=[spared])
+    assert store.load(KEY, [spared]).snapshot != before
+    first = store.evict([evicted, spared], WINDOW)
+    store.evict([evicted, spared], 0.0, since=first, spare=[spared])
+    again = (first.marks[1].replaced,)
+    assert store.load(KEY, [spared]).snapshot == again
 
 
 def test_connections_that_were_closed_meanwhile_are_made_anew(

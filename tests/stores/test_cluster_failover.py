@@ -29,9 +29,9 @@ TTL = 60.0
 def cluster() -> Iterator[ValkeyCluster]:
     """A cluster with a replica for each primary; roles are as the last test left them.
 
-    Who does not answer for a second is given up.
+    Who does not answer for two seconds is given up.
     """
-    with running_cluster(has_replicas=True, cluster_node_timeout="1000") as servers:
+    with running_cluster(has_replicas=True, cluster_node_timeout="2000") as servers:
         yield servers
 
 
