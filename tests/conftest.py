@@ -13,12 +13,15 @@ from botocache.stores import Store
 from botocache.stores.disk import DiskStore
 from botocache.stores.memory import MemoryStore
 from botocache.stores.redis import RedisStore
+from botocache.stores.rediscluster import ClusterStore
+from botocache.stores.redisseeds import places_of_url
 from botocache.stores.redisurl import connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.environment import Environment, build_wheel_once
 from tests.support.processes import TIMEOUT
 from tests.support.threads import workers
+from tests.support.valkey_cluster import ValkeyCluster, running_cluster
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
 
@@ -57,6 +60,13 @@ def valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ValkeyCluster]:
+    """A cluster of three primaries; one per test process, as the server."""
+    with running_cluster() as servers:
+        yield servers
+
+
 @pytest.fixture
 def namespace() -> str:
     """A namespace of the test's own."""
@@ -66,7 +76,7 @@ def namespace() -> str:
 _numbers = count()
 
 
-@pytest.fixture(params=["memory", "disk", "redis"])
+@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
 def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
 ) -> Iterator[Store]:
@@ -84,6 +94,17 @@ def store(
             namespace=namespace,
             timeout=TIMEOUT,
             settle=0.0,  # a database that is new would else be held for a while
+            clock=clock,
+        )
+    elif request.param == "cluster":
+        servers: ValkeyCluster = request.getfixturevalue("cluster")
+        name, places = places_of_url(servers.url, TIMEOUT)
+        made = ClusterStore(
+            places,
+            name=name,
+            namespace=request.getfixturevalue("namespace"),
+            timeout=TIMEOUT,
+            settle=0.0,  # as above
             clock=clock,
         )
     else:

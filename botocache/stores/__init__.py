@@ -242,12 +242,14 @@ def _open_disk(opening: Opening) -> Store:
 
 def _open_redis(opening: Opening) -> Store:
     try:
-        from botocache.stores import redis
+        from botocache.stores import redis, rediscluster, redisseeds
     except ImportError as error:
         raise ConfigError(
             f"url '{scheme_of(opening.url)}:' needs the package redis: pip install "
             "'botocache-dynamodb[redis]'"
         ) from error
+    if redisseeds.names_cluster(opening.url, opening.client):
+        return rediscluster.open_cluster(opening)
     return redis.open_redis(opening)
 
 

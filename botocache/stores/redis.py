@@ -65,8 +65,6 @@ _TIME = pack((b"TIME",))
 _RUNS_LAST = b"2592000000"
 """Milliseconds; as ARRIVE has it."""
 
-_WHO = pack((b"INFO", b"server")) + pack((b"INFO", b"replication"))
-
 
 class RedisStore:
     """Entries and generations on a server. See the Store protocol.
@@ -379,15 +377,14 @@ class RedisStore:
 
         Whoever may not ask for INFO cannot tell a primary that lost its last writes.
         """
-        infos = exchange(connection, _WHO, 2)
-        if any(isinstance(info, NoPermissionError) for info in infos):
+        run = run_of(connection)
+        if run is None:
             return
-        _require_answers(infos)
         command = (
             *(b"EVAL", ARRIVE.source, b"3"),
             *(self._keys.generation(_EVERYTHING), self._keys.held(_EVERYTHING)),
             *(self._keys.runs, self._time_to_use(), self._doubt),
-            *(_run_id(*infos), *self._fresh(1), _milliseconds(self._life)),
+            *(run, *self._fresh(1), _milliseconds(self._life)),
         )
         (reply,) = exchange(connection, pack(command), 1)
         _require_answers([reply])
@@ -501,22 +498,22 @@ def _milliseconds(seconds: float) -> bytes:
     return b"%d" % min(max(1.0, seconds * 1000), _LONGEST_LIFE)
 
 
-def _run_id(server: bytes, replication: bytes) -> bytes:
-    """Return what tells a run of a server from any other, by what INFO says.
+def run_of(connection: Connection) -> bytes | None:
+    """Return what names a server for as long as it is the primary without a break.
 
-    With the name of its history, which changes when a replica becomes the primary: it
-    may have been the primary before, and be known by its run.
+    None where it may not be asked. A replica that becomes the primary takes a new
+    replication id; one that starts anew, also from a file, has a new run id.
     """
-    run = _field(server, b"run_id")
-    if not run:
-        raise StoreError("INFO names no run_id")
-    return b"%b:%b" % (run, _field(replication, b"master_replid"))
-
-
-def _field(info: bytes, wanted: bytes) -> bytes:
-    """Return what INFO says of a field; nothing where it does not name it."""
-    for line in info.splitlines():
-        name, _, value = line.partition(b":")
-        if name == wanted:
-            return value
-    return b""
+    sections = (b"server", b"replication")
+    packed = b"".join(pack((b"INFO", section)) for section in sections)
+    infos = exchange(connection, packed, len(sections))
+    if any(isinstance(info, NoPermissionError) for info in infos):
+        return None
+    _require_answers(infos)
+    told = dict(line.split(b":", 1) for line in b"".join(infos).split() if b":" in line)
+    if told.get(b"role") != b"master":
+        raise StoreError("it is a replica, or does not say what it is")
+    try:
+        return told[b"run_id"] + b":" + told[b"master_replid"]
+    except KeyError as error:
+        raise StoreError(f"INFO names no {error}") from None

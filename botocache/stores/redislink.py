@@ -32,15 +32,15 @@ def pack(command: Command) -> bytes:
 class Link:
     """Connections to one server, as many as are used at a time.
 
-    make: returns a connection that is not connected yet. greet: is called with each
-    that is, before anybody uses it. patience: seconds that a call waits for a new one;
-    connecting goes on behind it, and who comes later finds it.
+    make: returns a connection that is not connected yet. greet: is called with the
+    link and each that is, before anybody uses it. patience: seconds that a call waits
+    for a new one; connecting goes on behind it, and who comes later finds it.
     """
 
     def __init__(
         self,
         make: Callable[[], Connection],
-        greet: Callable[["Link", Connection], object],
+        greet: Callable[[Any, Connection], object],
         patience: float,
     ) -> None:
         self._make = make
@@ -107,13 +107,16 @@ class Link:
                 idle.pop().disconnect()
 
     def _connect_patiently(self) -> Connection:
+        return self._begin_to_connect().result(self._patience)
+
+    def _begin_to_connect(self) -> "Attempt":
         # In a thread, because nothing bounds how long a name is looked up.
-        attempt = _Attempt(self._connect, self._idle)
+        attempt = Attempt(self._connect, self._idle)
         try:
             threading.Thread(target=attempt.run, daemon=True).start()
         except RuntimeError as error:  # no thread can be started now
             raise StoreError(f"cannot connect: {error}") from error
-        return attempt.result(self._patience)
+        return attempt
 
     def _connect(self) -> Connection:
         connection = self._make()
@@ -133,7 +136,7 @@ class Link:
         self._idle = deque()
 
 
-class _Attempt:
+class Attempt:
     """A connection that is being made. Whoever comes too late for it leaves it idle."""
 
     def __init__(
@@ -148,6 +151,7 @@ class _Attempt:
         self._error: Exception | None = None
 
     def run(self) -> None:
+        """Make it. For a thread."""
         try:
             connection = self._connect()
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
@@ -161,6 +165,7 @@ class _Attempt:
         self._done.set()
 
     def result(self, patience: float) -> Connection:
+        """Return it; raise what it failed with, or StoreError if it takes too long."""
         if not self._done.wait(patience):
             with self._lock:
                 self._is_left = self._connection is None

@@ -3,7 +3,8 @@
     botocache:<namespace>:1:e:<32 hex digits>          an entry
     botocache:<namespace>:1:g:{<2 digits>}<30 digits>  a tag's generation and hold-off
     botocache:<namespace>:1:h:{<2 digits>}             hold-offs of the tags with them
-    botocache:<namespace>:1:runs                       servers that were met
+    botocache:<namespace>:1:runs                       primaries that were met
+    botocache:<namespace>:1:runs:{<2 digits>}          the same in a cluster
 
 Nothing else in the database is ever touched. A generation and its hold-off are one
 value of 16 bytes, little endian: the generation, and a word that is twice the

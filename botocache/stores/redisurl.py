@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import redis
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.retry import Retry
@@ -26,11 +25,6 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     """
     scheme, _, rest = url.partition(":")
     server, _, setup = scheme.partition("+")
-    if setup == "cluster":
-        raise ConfigError(
-            f"url '{scheme}:...': this version has no store in a cluster; expected a "
-            "single server, 'redis://host:port/0', or 'redis+sentinel://...'"
-        )
     is_encrypted = server in ("rediss", "valkeys")
     common: dict[str, Any] = {
         "socket_timeout": timeout,
@@ -44,7 +38,7 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
         pool = ConnectionPool.from_url(f"{plain}:{rest}", **common)
         made = _maker(pool)()
     except (TypeError, ValueError):
-        raise _wrong(scheme) from None
+        raise wrong_url(scheme) from None
     if plain == "unix":
         return f"unix://{made.path}", _maker(pool)
     return f"{server}://{made.host}:{made.port}/{made.db}", _maker(pool)
@@ -56,10 +50,6 @@ def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
     Its settings are its own, but for how long an answer is waited for: what suits
     other uses of it, or redis-py's default of seconds or for ever, is too long here.
     """
-    if isinstance(client, redis.RedisCluster):
-        raise ConfigError(
-            "store: this version has no store in a cluster; expected a redis.Redis"
-        )
     pool = client.connection_pool
     return "of a client", lambda: pool.connection_class(
         **{**pool.connection_kwargs, "socket_timeout": timeout}
@@ -88,7 +78,7 @@ def _by_sentinel(
             if name in given
         }
         if given or not service or not all(host for host, _ in sentinels):
-            raise _wrong(scheme)
+            raise wrong_url(scheme)
         manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
             sentinels,
             sentinel_kwargs={**common, **of_sentinels},
@@ -103,7 +93,7 @@ def _by_sentinel(
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise _wrong(scheme) from None
+        raise wrong_url(scheme) from None
     return f"{scheme}://{hosts}/{service}", _maker(pool)
 
 
@@ -112,10 +102,12 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _wrong(scheme: str) -> ConfigError:
+def wrong_url(scheme: str) -> ConfigError:
+    """Return what is said of a URL that cannot be read."""
     expected = {
         "unix": "unix:///path/of/socket?db=0",
         "sentinel": f"{scheme}://host:26379,host:26379/service/0",
+        "cluster": f"{scheme}://user:password@host:6379,host:6379",
     }
     kind = "unix" if scheme == "unix" else scheme.partition("+")[2]
     form = expected.get(kind, f"{scheme}://user:password@host:6379/0")

@@ -10,7 +10,14 @@ import redis as redis_py
 
 from botocache import stores
 from botocache._errors import ConfigError
-from botocache.stores import Opening, Store, is_client, is_remote, open_store
+from botocache.stores import (
+    Opening,
+    Store,
+    is_client,
+    is_remote,
+    open_store,
+    rediscluster,
+)
 from botocache.stores import redis as redis_store
 from botocache.stores.disk import DiskStore
 from botocache.stores.memory import MemoryStore
@@ -53,6 +60,7 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
         return MemoryStore()
 
     monkeypatch.setattr(redis_store, "open_redis", open_redis)
+    monkeypatch.setattr(rediscluster, "open_cluster", open_redis)
     return made
 
 
@@ -151,7 +159,8 @@ def test_without_redis_py_its_stores_say_what_to_install(
     monkeypatch.setitem(sys.modules, "redis", None)
     for module in [m for m in sys.modules if m.startswith("botocache.stores.redis")]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delattr(stores, "redis", raising=False)
+    for name in [name for name in vars(stores) if name.startswith("redis")]:
+        monkeypatch.delattr(stores, name)
     assert message(f"{scheme}://:s3cret@host") == (
         f"url '{scheme}:' needs the package redis: "
         "pip install 'botocache-dynamodb[redis]'"

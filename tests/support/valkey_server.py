@@ -53,7 +53,7 @@ class ValkeyServer:
 
     def start(self) -> None:
         """Start it; again on the same port."""
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -118,7 +118,8 @@ def running_valkey(binary: Path | None = None, **config: str) -> Iterator[Valkey
             server.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody uses now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -40,8 +40,14 @@ ROOMS = [
     "botocache.stores.compression",
     "botocache.stores.redisscripts",
     "botocache.stores.redislink",
+    "botocache.stores.redistopology",
+    "botocache.stores.redisnode",
+    "botocache.stores.redisround",
+    "botocache.stores.redisnodes",
     "botocache.stores.redisurl",
+    "botocache.stores.redisseeds",
     "botocache.stores.redis",
+    "botocache.stores.rediscluster",
     "botocache._config",
     "botocache._stats",
     "botocache._failures",
@@ -80,6 +86,8 @@ OPENED_WHEN_ASKED_FOR = {
     ("botocache.stores", "botocache.stores.memory"),
     ("botocache.stores", "botocache.stores.disk"),
     ("botocache.stores", "botocache.stores.redis"),
+    ("botocache.stores", "botocache.stores.rediscluster"),
+    ("botocache.stores", "botocache.stores.redisseeds"),
 }
 """The only imports upwards: a store is loaded when a URL names it."""
 
@@ -141,7 +149,12 @@ HOMES = {
     "diskcache": {"botocache.stores.entryfile"},
     "redis": {
         "botocache.stores.redis",
+        "botocache.stores.rediscluster",
         "botocache.stores.redislink",
+        "botocache.stores.redisnodes",
+        "botocache.stores.redisround",
+        "botocache.stores.redisseeds",
+        "botocache.stores.redistopology",
         "botocache.stores.redisurl",
     },
     "zstandard": {"botocache.stores.compression"},
