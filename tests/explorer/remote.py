@@ -188,7 +188,8 @@ class RedisBackend:
     def carry_out(self, packed: bytes) -> Any:
         """Return the server's reply; an error is one."""
         if b"\r\nINFO\r\n" in packed:
-            return b"run_id:%d\r\n" % self.run
+            told = b"role:master run_id:%d master_replid:0".replace(b" ", b"\r\n")
+            return told % self.run + b"\r\n"
         if self._may_be_lacked(packed):
             self._copies = [self.dump(), *self._copies[: MOST_LACKED - 1]]
         return self._database.carry_out(packed)
