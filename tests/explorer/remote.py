@@ -337,6 +337,8 @@ def flat(reply: Any) -> list[Any]:
     if isinstance(reply, bytes) and len(reply) == STATE.size:
         generation, word = STATE.unpack(reply)
         return [generation, Moment((word >> 1) / US), word & 1]
+    if isinstance(reply, bytes) and reply.startswith(b"role:"):
+        return [reply]  # what INFO says
     if isinstance(reply, bytes) and len(reply) > 2 * STATE.size:
         snapshot, stored_at, _, body = contents(reply)
         return [*snapshot, Moment(stored_at), body]

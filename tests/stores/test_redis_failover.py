@@ -73,9 +73,9 @@ def test_a_primary_that_became_a_replica_serves_nothing_after_the_first_write(
     store.fill(KEY, b"entry", 60.0, TAGS)
     exchange_roles(*servers)
     assert store.load(KEY, TAGS).entry == b"entry"
-    with pytest.raises(StoreError, match="a replica|read only replica"):
+    with pytest.raises(StoreError, match=r"a replica|read only replica"):
         store.evict([TAG], 1.0)
-    with pytest.raises(StoreError, match="a replica|read only replica"):
+    with pytest.raises(StoreError, match=r"a replica|read only replica"):
         store.load(KEY, TAGS)
 
 
@@ -90,7 +90,7 @@ def test_a_process_that_only_reads_notices_when_it_next_asks_for_the_time(
     assert store.load(KEY, TAGS) == (b"entry", before, Held.FREE)
     store._told_at -= TIME_LASTS
     for _ in range(2):
-        with pytest.raises(StoreError, match="a replica|read only replica"):
+        with pytest.raises(StoreError, match=r"a replica|read only replica"):
             store.load(KEY, TAGS)
     lead(servers[0])
     assert store.load(KEY, TAGS).snapshot[1] != before[1]
