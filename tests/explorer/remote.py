@@ -100,7 +100,8 @@ class Wire:
             raise LostError("cut before it was carried out")
         if way == "fails":
             raise LateError("not carried out")
-        self._unrecorded = reply = self._backend.carry_out(packed)
+        reply = self._backend.carry_out(packed)
+        self._unrecorded = None if _asks_who_it_is(packed) else reply
         if name_of(packed) in _EVICTING and not isinstance(reply, ResponseError):
             self._backend.note_eviction()
         if way == "is done, but cut off":
@@ -114,7 +115,7 @@ class Wire:
     def _way_of(self, packed: bytes) -> str:
         """Let others have their turn, unless it is the first command of a verb."""
         actor = current_actor()
-        if actor is None or b"\r\nINFO\r\n" in packed:
+        if actor is None or _asks_who_it_is(packed):
             return "works"
         actor.commands += 1
         if actor.commands == 1:
@@ -187,8 +188,9 @@ class RedisBackend:
 
     def carry_out(self, packed: bytes) -> Any:
         """Return the server's reply; an error is one."""
-        if b"\r\nINFO\r\n" in packed:
-            return b"run_id:%d\r\n" % self.run
+        if _asks_who_it_is(packed):
+            told = b"role:master run_id:%d master_replid:0".replace(b" ", b"\r\n")
+            return told % self.run + b"\r\n"
         if self._may_be_lacked(packed):
             self._copies = [self.dump(), *self._copies[: MOST_LACKED - 1]]
         return self._database.carry_out(packed)
@@ -318,6 +320,10 @@ def commands_in(packed: bytes) -> list[bytes]:
             at = end + 2 + int(packed[at + 1 : end]) + 2
         commands.append(packed[begin:at])
     return commands
+
+
+def _asks_who_it_is(packed: bytes) -> bool:
+    return b"\r\nINFO\r\n" in packed
 
 
 def name_of(packed: bytes) -> str:
