@@ -21,26 +21,24 @@ TABLE = "batch"
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
     """Compare with the same calls uncached."""
+    clients = {names.AT_ONCE: client(Transport(_answer))}
+    for name, settings in places.stores().items():
+        clients[name] = client(Transport(_answer), **settings)
     for percent in (0, 50, 100):
-        cached = KEYS * percent // 100
-        contenders: dict[str, Callable[[], object]] = {
-            names.AT_ONCE: _asking(client(Transport(_answer)), cached)
-        }
-        for name, settings in places.stores().items():
-            made = client(Transport(_answer), **settings)
-            contenders[name] = _asking(made, cached)
+        contenders = {name: _asking(made, percent) for name, made in clients.items()}
         times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
         title = f"Batch: BatchGetItem of {KEYS} keys, {percent} % cached, client"
         yield Group(f"batch-{percent}", title, names.AT_ONCE, times)
 
 
-def _asking(made: Any, cached: int) -> Callable[[], object]:
-    """Return a read of that many keys that are always the same, and of new ones."""
+def _asking(made: Any, percent: int) -> Callable[[], object]:
+    """Return a read of keys of which so many are always the same."""
+    cached = KEYS * percent // 100
     numbers = count()
     same = [_key(f"same-{number}") for number in range(cached)]
 
     def ask() -> object:
-        new = [_key(f"new-{next(numbers)}") for _ in range(KEYS - cached)]
+        new = [_key(f"{percent}-{next(numbers)}") for _ in range(KEYS - cached)]
         return made.batch_get_item(RequestItems={TABLE: {"Keys": same + new}})
 
     return ask

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 import boto3
 import botocore.session
@@ -25,16 +25,21 @@ ENDPOINT = "http://127.0.0.1:1"
 _READS = ("GetItem'", "Query'")  # of a header in bytes
 
 
+_Answer: TypeAlias = Mapping[str, Any] | Callable[[bytes], Mapping[str, Any]]
+
+
 class Transport:
     """Answers every request at once. sent: how many there were.
 
     answer: what it answers to a read, or what makes that of the request's body.
     """
 
-    def __init__(
-        self, answer: Mapping[str, Any] | Callable[[bytes], Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, answer: _Answer = GET.answer) -> None:
         self.sent = 0
+        self.answer(answer)
+
+    def answer(self, answer: "_Answer") -> None:
+        """Answer this from now on."""
         self._make = answer if callable(answer) else None
         self._body = b"" if callable(answer) else json.dumps(answer).encode()
 
@@ -85,16 +90,16 @@ def client(transport: Transport | None = None, **settings: Any) -> Any:
     if settings:
         botocache.install(made, **settings)
     result = made.client("dynamodb", endpoint_url=ENDPOINT)
-    (transport or Transport(GET.answer)).attach(result)
+    (transport or Transport()).attach(result)
     return result
 
 
-def table(name: str, transport: Transport, **settings: Any) -> Any:
-    """Return a resource's Table, as `client`."""
+def resource(transport: Transport, **settings: Any) -> Any:
+    """Return a resource, as `client`."""
     made = session()
     if settings:
         botocache.install(made, **settings)
-    result = made.resource("dynamodb", endpoint_url=ENDPOINT).Table(name)
+    result = made.resource("dynamodb", endpoint_url=ENDPOINT)
     transport.attach(result.meta.client)
     return result
 

@@ -5,23 +5,22 @@ hands out one object. That each of ours is a hit is seen by its transport.
 """
 
 import copy
-import json
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import cachetools
-import msgspec
 
 from benchmarks import names
+from benchmarks.byhand import by_hand
 from benchmarks.clients import (
     Transport,
     answer_in_handler,
     asking,
     asking_plainly,
     client,
+    resource,
     session,
-    table,
 )
 from benchmarks.measure import Contender, Group, time_rounds, timed
 from benchmarks.places import TTL, Places
@@ -32,51 +31,45 @@ from tests.support.processes import eventually
 
 CLIENT = (GET, GET_LARGE, QUERY_20, QUERY_200)
 RESOURCE = (GET, QUERY_20)
-_MOST = 25
+MOST_PUTS = 25
 """Items that DynamoDB takes in one batch."""
+
+Contenders: TypeAlias = dict[str, Callable[[], object] | Contender]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A client or resource, and its transport."""
+
+    it: Any
+    transport: Transport
 
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
-    """Compare hits with hits, for each read."""
+    """Compare hits with hits, for each read; then with calls to a server."""
+    clients = _all(places, client)
     for work in CLIENT:
-        yield _group(scale, work, "client", _by_client(places, work))
+        contenders = _by_client(places, clients, work)
+        times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
+        title = f"Hit: {work.title}, client"
+        yield Group(f"hit-{work.name}-client", title, names.HANDLER, times)
+    for work in CLIENT:
+        yield _beside_server(scale, places, clients, work)
+    resources = _all(places, resource)
     for work in RESOURCE:
-        yield _group(scale, work, "resource", _by_resource(places, work))
+        contenders = _by_resource(places, resources, work)
+        times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
+        title = f"Hit: {work.title}, resource"
+        yield Group(f"hit-{work.name}-resource", title, names.HANDLER, times)
 
 
-def _group(
-    scale: Scale,
-    work: Work,
-    kind: str,
-    contenders: dict[str, Callable[[], object] | Contender],
-) -> Group:
-    times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
-    title = f"Hit: {work.title}, {kind}"
-    return Group(f"hit-{work.name}-{kind}", title, names.HANDLER, times)
-
-
-# --- a client ----------------------------------------------------------------------
-
-
-def _by_client(
-    places: Places, work: Work
-) -> dict[str, Callable[[], object] | Contender]:
-    floor = client(Transport(work.answer))
-    answer_in_handler(floor, work.answer)
-    contenders: dict[str, Callable[[], object] | Contender] = {
-        names.HANDLER: asking(floor, work)
-    }
+def _all(places: Places, make: Callable[..., Any]) -> dict[str, Made]:
+    """Return what is made with each way to have a cache."""
+    made = {}
     for name, settings in places.variants().items():
-        transport = Transport(work.answer)
-        contenders[name] = always_hit(
-            asking(client(transport, **settings), work), transport
-        )
-    contenders[names.RIVAL] = places.rival.contender("client", work)
-    contenders |= by_hand(places, work)
-    contenders[names.MOTO] = asking(
-        places.moto.client(session()), work, stored_on(places.moto, work)
-    )
-    return contenders
+        transport = Transport()
+        made[name] = Made(make(transport, **settings), transport)
+    return made
 
 
 def always_hit(call: Callable[[], object], transport: Transport) -> Contender:
@@ -99,32 +92,45 @@ def always_hit(call: Callable[[], object], transport: Transport) -> Contender:
     return Contender(run)
 
 
-def by_hand(places: Places, work: Work) -> dict[str, Callable[[], object] | Contender]:
-    """Return the ways to do it by hand, and the physical limit."""
-    key = f"by-hand:{work.name}"
-    bare, text = places.bare, json.dumps(work.answer)
-    bare.set(key, text)
-    packed = msgspec.msgpack.encode(work.answer)
-    mget = [f"mget:{work.name}:{number}" for number in range(4)]
-    bare.mset(dict(zip(mget, (packed, *[b"0123456789abcdef"] * 3), strict=True)))
-    cache: Any = cachetools.TTLCache(maxsize=100_000, ttl=TTL)
-    cache[key] = work.answer
-    entries, decode = {key: packed}, msgspec.msgpack.Decoder(dict[str, Any]).decode
+# --- a client ----------------------------------------------------------------------
+
+
+def _by_client(places: Places, clients: Mapping[str, Made], work: Work) -> Contenders:
+    floor = client(Transport())
+    answer_in_handler(floor, work.answer)
     return {
-        names.BY_HAND_REDIS: lambda: json.loads(bare.get(key)),
-        names.BY_HAND_TTL: lambda: copy.deepcopy(cache[key]),
-        names.LIMIT: lambda: decode(entries[key]),
-        names.MGET: partial(bare.mget, mget),
+        names.HANDLER: asking(floor, work),
+        **_hits(clients, work),
+        names.RIVAL: places.rival.contender("client", work),
+        **by_hand(places.bare, work),
     }
+
+
+def _hits(clients: Mapping[str, Made], work: Work) -> Contenders:
+    contenders: Contenders = {}
+    for name, made in clients.items():
+        made.transport.answer(work.answer)
+        contenders[name] = always_hit(asking(made.it, work), made.transport)
+    return contenders
+
+
+def _beside_server(
+    scale: Scale, places: Places, clients: Mapping[str, Made], work: Work
+) -> Group:
+    asked = asking(places.moto.client(session()), work, stored_on(places.moto, work))
+    contenders = {names.MOTO: asked, **_hits(clients, work)}
+    times = time_rounds(contenders, rounds=scale.server_rounds, seconds=scale.seconds)
+    title = f"Server: {work.title}, client"
+    return Group(f"server-{work.name}", title, names.MOTO, times)
 
 
 def stored_on(moto: DynamoDB, work: Work) -> str:
     """Put what is asked for on a server; return the table's name."""
-    name = moto.create_table("pk:S", "sk:S")
+    name = moto.create_table("pk:S", "sk:S", client=moto.client(session()))
     made = moto.client(session())
     items = [work.answer["Item"]] if "Item" in work.answer else work.answer["Items"]
-    for at in range(0, len(items), _MOST):
-        puts = [{"PutRequest": {"Item": item}} for item in items[at : at + _MOST]]
+    for at in range(0, len(items), MOST_PUTS):
+        puts = [{"PutRequest": {"Item": item}} for item in items[at : at + MOST_PUTS]]
         made.batch_write_item(RequestItems={name: puts})
     return name
 
@@ -133,21 +139,17 @@ def stored_on(moto: DynamoDB, work: Work) -> str:
 
 
 def _by_resource(
-    places: Places, work: Work
-) -> dict[str, Callable[[], object] | Contender]:
-    floor = table(work.name, Transport(work.answer))
+    places: Places, resources: Mapping[str, Made], work: Work
+) -> Contenders:
+    floor = resource(Transport()).Table(work.name)
     answer_in_handler(floor.meta.client, work.answer)
-    contenders: dict[str, Callable[[], object] | Contender] = {
-        names.HANDLER: asking_plainly(floor, work)
-    }
-    for name, settings in places.variants().items():
-        transport = Transport(work.answer)
-        made = table(work.name, transport, **settings)
-        contenders[name] = always_hit(asking_plainly(made, work), transport)
+    contenders: Contenders = {names.HANDLER: asking_plainly(floor, work)}
+    for name, made in resources.items():
+        made.transport.answer(work.answer)
+        call = asking_plainly(made.it.Table(work.name), work)
+        contenders[name] = always_hit(call, made.transport)
     contenders[names.RIVAL] = places.rival.contender("resource", work)
     cache: Any = cachetools.TTLCache(maxsize=100_000, ttl=TTL)
     cache[work.name] = asking_plainly(floor, work)()
     contenders[names.BY_HAND_TTL] = lambda: copy.deepcopy(cache[work.name])
-    stored = places.moto.resource(session()).Table(stored_on(places.moto, work))
-    contenders[names.MOTO] = asking_plainly(stored, work)
     return contenders

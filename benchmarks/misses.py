@@ -4,7 +4,7 @@ Compared with an uncached call over a transport that answers at once; what is ad
 to be small beside a call through a `before-call` handler that does nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from benchmarks import names
 from benchmarks.clients import (
@@ -27,14 +27,12 @@ DOING = {
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
     """Compare misses with uncached reads, writes with uncached writes."""
+    clients = {
+        names.AT_ONCE: client(),
+        **{store: client(**more) for store, more in places.stores().items()},
+        names.HANDLER: floor_client(),
+    }
     for name, (title, doing) in DOING.items():
-        contenders: dict[str, Callable[[], object]] = {
-            names.AT_ONCE: doing(client()),
-            **{
-                store: doing(client(**settings))
-                for store, settings in places.stores().items()
-            },
-            names.HANDLER: doing(floor_client()),
-        }
+        contenders = {name: doing(made) for name, made in clients.items()}
         times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
         yield Group(name, title, names.AT_ONCE, times)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Scale:
     """How much is measured.
 
-    rounds: of every group. seconds: that a contender runs in each round, about.
+    rounds: of every group, and of those that ask a server. seconds: that a contender
+    runs in each round, about: less than what a scheduler gives at once.
     starts: rounds of starting interpreters. few, many: entries whose hits are compared.
     kept: entries whose memory is measured. keys: of the mix; calls: of each contender
     of the mix, once before it is measured and once measured. processes: of a crowd.
@@ -18,6 +19,7 @@ class Scale:
 
     name: str
     rounds: int
+    server_rounds: int
     seconds: float
     starts: int
     few: int
@@ -33,8 +35,9 @@ SCALES = {
     for scale in (
         Scale(
             name="full",
-            rounds=31,
-            seconds=0.03,
+            rounds=101,
+            server_rounds=21,
+            seconds=0.006,
             starts=101,
             few=1_000,
             many=1_000_000,
@@ -45,19 +48,21 @@ SCALES = {
         ),
         Scale(
             name="quick",
-            rounds=7,
-            seconds=0.005,
+            rounds=15,
+            server_rounds=3,
+            seconds=0.002,
             starts=9,
             few=1_000,
             many=20_000,
             kept=20_000,
-            keys=5_000,
-            calls=1_200,
+            keys=2_000,
+            calls=600,
             processes=(1, 4),
         ),
         Scale(
             name="tiny",
             rounds=2,
+            server_rounds=2,
             seconds=0.0,
             starts=2,
             few=5,

@@ -44,13 +44,26 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
             settings = {**places.stores()[store], **more}
             of_server[name] = client_of(places.moto, **settings)
             at_once[name] = client(**settings)
-        for name, title, clients, doing in (
-            ("put", "PutItem to moto's server", of_server, putting),
-            ("update", "UpdateItem of 100 KB on moto's", of_server, updating_large),
-            ("at-once", "PutItem, transport answers at once", at_once, putting),
+        few, all_of_them = scale.server_rounds, scale.rounds
+        for name, title, clients, doing, rounds in (
+            ("put", "PutItem to moto's server", of_server, putting, few),
+            (
+                "update",
+                "UpdateItem of 100 KB on moto's",
+                of_server,
+                updating_large,
+                few,
+            ),
+            (
+                "at-once",
+                "PutItem, transport answers at once",
+                at_once,
+                putting,
+                all_of_them,
+            ),
         ):
             contenders = {n: doing(made, table) for n, made in clients.items()}
-            times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
+            times = time_rounds(contenders, rounds=rounds, seconds=scale.seconds)
             what = f"Writes: {title}, {store}"
             yield Group(f"writes-{name}-{store}", what, UNCACHED, times)
 
