@@ -8,6 +8,7 @@ DEMO   := .venv-demo
 OLDEST := .venv-oldest
 WHEEL  := .venv-wheel
 MINISTACK := .venv-ministack
+RIVAL  := .venv-rival
 
 # The oldest boto3 that is supported; pyproject.toml says the same of botocore.
 OLDEST_BOTO3 := 1.35.68
@@ -16,7 +17,7 @@ OLDEST_BOTO3 := 1.35.68
 TRACELESS := tests/explorer tests/differential
 
 .PHONY: help demo test lint types wheel-test oldest-test explore soak fuzz
-.PHONY: bench bench-quick docs format clean
+.PHONY: bench bench-quick performance docs format clean
 
 help:           ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -24,7 +25,7 @@ help:           ## this list
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
 
-test: $(VENV)/.ready $(MINISTACK)/.ready  ## all tests, with coverage
+test: $(VENV)/.ready $(MINISTACK)/.ready $(RIVAL)/.ready  ## all tests, with coverage
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(foreach d,$(TRACELESS),--ignore $(d)) \
 		--cov --cov-report=term-missing:skip-covered $(ARGS)
@@ -59,24 +60,18 @@ soak: $(VENV)/.ready  ## real processes that are killed and stopped; STORE=redis
 fuzz: $(VENV)/.ready $(MINISTACK)/.ready  ## random programs, cached and not; FOR=300 SEED=...
 	$(BIN)/python -m tests.differential --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED))
 
-bench: $(VENV)/.ready  ## benchmarks, minutes; figures are ratios
-	$(BIN)/python -m benchmarks.hooks
-	$(BIN)/python -m benchmarks.writes
+bench: $(VENV)/.ready $(RIVAL)/.ready  ## benchmarks, minutes; figures are ratios
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.hot_item
 	$(BIN)/python -m benchmarks.redis_store
 	$(BIN)/python -m benchmarks.redis_scale
-	$(BIN)/python -m benchmarks.hot_item
-	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.compression
-	$(BIN)/python -m benchmarks.startup
 
-bench-quick: $(VENV)/.ready  ## the same in under a minute
-	$(BIN)/python -m benchmarks.hooks --quick
-	$(BIN)/python -m benchmarks.writes --quick
-	$(BIN)/python -m benchmarks.redis_store --quick
-	$(BIN)/python -m benchmarks.redis_scale --quick
-	$(BIN)/python -m benchmarks.codec --quick
-	$(BIN)/python -m benchmarks.compression --quick
-	$(BIN)/python -m benchmarks.startup --quick
+bench-quick: $(VENV)/.ready $(RIVAL)/.ready  ## the same in under a minute
+	$(BIN)/python -m benchmarks --scale quick
+
+performance: $(VENV)/.ready  ## docs/performance.md, from what `make bench` measured
+	$(BIN)/python -m benchmarks.page
 
 docs: $(VENV)/.ready   ## docs/operations.md, from the table of operations
 	$(BIN)/python docs/make_operations.py
@@ -86,7 +81,7 @@ format: $(VENV)/.ready  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 clean:          ## remove what the targets above made
-	rm -rf $(VENV) $(DEMO) $(OLDEST) $(WHEEL) $(MINISTACK) build dist demo-out *.egg-info
+	rm -rf $(VENV) $(DEMO) $(OLDEST) $(WHEEL) $(MINISTACK) $(RIVAL) build dist demo-out bench-out *.egg-info
 	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.ready: pyproject.toml setup.cfg
@@ -115,4 +110,12 @@ $(MINISTACK)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(MINISTACK)
 	$(MINISTACK)/bin/python -m pip install --quiet --upgrade pip
 	$(MINISTACK)/bin/python -m pip install --quiet --group ministack
+	touch $@
+
+# What the benchmarks compare with and cannot import beside ours: it has the same name.
+$(RIVAL)/.ready: $(VENV)/.ready
+	$(PYTHON) -m venv $(RIVAL)
+	$(RIVAL)/bin/python -m pip install --quiet --upgrade pip
+	$(RIVAL)/bin/python -m pip install --quiet "botocache==0.0.6" \
+		"boto3==$$($(BIN)/python -c 'import boto3; print(boto3.__version__)')"
 	touch $@

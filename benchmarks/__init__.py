@@ -1,1 +1,1 @@
-"""Programs that measure; each says of itself what, and how it is run."""
+"""The benchmarks: one suite, in which no time stands alone. See __main__.py."""

@@ -16,7 +16,8 @@ from typing import Any
 from botocore.awsrequest import AWSResponse
 
 import botocache
-from benchmarks.hooks import ITEM, KEY, session
+from benchmarks.clients import session
+from benchmarks.work import KEY, SMALL
 from botocache.stores.memory import MemoryStore
 
 READS_PER_SECOND = (0.5, 10, 200)
@@ -45,7 +46,7 @@ class Simulation:
         answer: dict[str, Any] = {}
         if "Item" not in asked and "UpdateExpression" not in asked:
             self.units += 1.0 if asked.get("ConsistentRead") else 0.5
-            answer = {"Item": ITEM}
+            answer = {"Item": SMALL}
         return AWSResponse(request.url, 200, {}, _Body(json.dumps(answer)))  # type: ignore[arg-type]  # it takes any mapping
 
     def run(self, reads: float, write: Callable[[Any], object], every: float) -> float:

@@ -3,29 +3,32 @@
 Machines are shared and noisy, so no time stands alone. Every contender runs once in
 every round, in an order that changes, and what is reported is each round's time
 divided by the base's time in the same round: the median of those, and the quartiles
-as its spread.
+as its spread. The rounds themselves are kept, so that anybody can divide otherwise.
 """
 
 import json
-import platform
 import random
 import statistics
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeAlias
 
-RESULTS = Path(__file__).with_name("results")
+from benchmarks.machine import machine, versions
+
+RESULTS = Path(__file__).parents[1] / "bench-out"
+
+Times: TypeAlias = Mapping[str, Sequence[float]]
+"""What was measured of each contender, round by round."""
 
 
 @dataclass(frozen=True)
 class Figure:
     """One contender's result.
 
-    micros: median microseconds per call. ratio: to the base of its group, median of
-    the rounds; low and high: its quartiles.
+    micros: median per call, in microseconds unless its group says otherwise. ratio: to
+    the base of its group, median of the rounds; low and high: its quartiles.
     """
 
     name: str
@@ -35,8 +38,60 @@ class Figure:
     high: float
 
 
+@dataclass(frozen=True)
+class Contender:
+    """One that tells its time by itself. run: calls so often, returns the seconds."""
+
+    run: Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Group:
+    """What was measured side by side.
+
+    name: for programs; title: for people. base: the contender that the others are
+    divided by. unit: of what was measured. note: what else is to be known of it.
+    """
+
+    name: str
+    title: str
+    base: str
+    times: Times
+    unit: str = "µs"
+    note: str = ""
+
+    def figures(self) -> list[Figure]:
+        """Return each contender's result."""
+        base = self.times[self.base]
+        return [figure_of(name, own, base) for name, own in self.times.items()]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data, the rounds included."""
+        return {
+            **{key: value for key, value in asdict(self).items() if key != "times"},
+            "figures": [
+                {**asdict(figure), "rounds": [_rounded(t) for t in times]}
+                for figure, times in zip(
+                    self.figures(), self.times.values(), strict=True
+                )
+            ],
+        }
+
+
+def timed(call: Callable[[], object]) -> Contender:
+    """Return the contender that makes a call again and again."""
+
+    def run(calls: int) -> float:
+        begin = time.perf_counter()
+        for _ in range(calls):
+            call()
+        return time.perf_counter() - begin
+
+    return Contender(run)
+
+
 def compare(
-    contenders: Mapping[str, Callable[[], object]],
+    contenders: Mapping[str, Callable[[], object] | Contender],
     *,
     base: str,
     rounds: int,
@@ -48,57 +103,87 @@ def compare(
 
 
 def time_rounds(
-    contenders: Mapping[str, Callable[[], object]], *, rounds: int, calls: int
+    contenders: Mapping[str, Callable[[], object] | Contender],
+    *,
+    rounds: int,
+    calls: int = 0,
+    seconds: float = 0.0,
 ) -> dict[str, list[float]]:
-    """Return the microseconds per call of every contender, round by round."""
+    """Return the microseconds per call of every contender, round by round.
+
+    calls: of each in a round; or else as many as take `seconds`, about.
+    """
+    runs = {
+        name: each.run if isinstance(each, Contender) else timed(each).run
+        for name, each in contenders.items()
+    }
+    counts = {name: calls or _calls_in(seconds, run) for name, run in runs.items()}
+    for name, run in runs.items():  # warm up
+        run(max(counts[name] // 10, 5) if calls else 1)
     times: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     shuffle = random.Random(1).shuffle
-    for name in order:  # warm up
-        for _ in range(max(calls // 10, 5)):
-            contenders[name]()
     for _ in range(rounds):
         shuffle(order)
         for name in order:
-            call = contenders[name]
-            begin = time.perf_counter()
-            for _ in range(calls):
-                call()
-            times[name].append((time.perf_counter() - begin) / calls * 1e6)
+            times[name].append(runs[name](counts[name]) / counts[name] * 1e6)
     return times
 
 
-def figure_of(name: str, own: list[float], base: list[float]) -> Figure:
+def _calls_in(seconds: float, run: Callable[[int], float]) -> int:
+    """Return how many calls take so long, at least one; has made some."""
+    run(1)  # what is done once
+    calls, took = 1, run(1)
+    while took < seconds / 4:
+        calls *= 4
+        took = run(calls)
+    return max(round(calls * seconds / took), 1)
+
+
+def figure_of(name: str, own: Sequence[float], base: Sequence[float]) -> Figure:
     """Return a contender's result, by its times and the base's, round by round."""
-    ratios = [mine / its for mine, its in zip(own, base, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
+    low, middle, high = quartiles(ratios(own, base))
     return Figure(name, statistics.median(own), middle, low, high)
+
+
+def ratios(own: Sequence[float], base: Sequence[float]) -> list[float]:
+    """Return how many times the base it was in each round."""
+    return [mine / its for mine, its in zip(own, base, strict=True)]
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the lower quartile, the median and the upper one, of one value too."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4)
+    return low, middle, high
 
 
 def report(title: str, base: str, figures: list[Figure]) -> None:
     """Print a group's table, and keep it as JSON beside the others."""
-    print(f"\n{title}\n(ratio to: {base}; median of the rounds, and quartiles)\n")
-    for figure in figures:
-        print(
-            f"  {figure.name:44} {figure.micros:10.2f} us  "
-            f"{figure.ratio:7.2f}  [{figure.low:.2f} .. {figure.high:.2f}]"
-        )
-    RESULTS.mkdir(exist_ok=True)
+    print_table(title, base, figures)
     name = title.partition(":")[0].lower().replace(" ", "-")
     content = {
         "title": title,
         "base": base,
         "figures": [asdict(figure) for figure in figures],
-        "machine": machine(),
+        "machine": {**machine(), **versions()},
     }
+    RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
-def machine() -> dict[str, str]:
-    """Return what the figures were measured on, and with."""
-    packages = ("boto3", "botocore", "diskcache", "msgspec", "moto", "redis")
-    return {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        **{package: version(package) for package in packages},
-    }
+def print_table(
+    title: str, base: str, figures: Sequence[Figure], unit: str = "µs"
+) -> None:
+    """Print a group's table."""
+    print(f"\n{title}\n(ratio to: {base}; median of the rounds, and quartiles)\n")
+    for figure in figures:
+        print(
+            f"  {figure.name:44} {figure.micros:12,.2f} {unit:5} "
+            f"{figure.ratio:7.2f}  [{figure.low:.2f} .. {figure.high:.2f}]"
+        )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")

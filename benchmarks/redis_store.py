@@ -16,7 +16,14 @@ from typing import Any
 
 import redis
 
-from benchmarks.hooks import ITEM, client, floor_client, getting, getting_new, updating
+from benchmarks.clients import (
+    ITEM,
+    client,
+    floor_client,
+    getting,
+    getting_new,
+    updating,
+)
 from benchmarks.measure import compare, figure_of, report, time_rounds
 from botocache import _codec
 from botocache.stores import Store, open_store

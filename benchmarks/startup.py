@@ -1,33 +1,66 @@
-"""What an interpreter's start costs with the start-up file installed.
-
-    python -m benchmarks.startup [--quick]
+"""What an interpreter's start costs with the start-up file installed, and an import.
 
 Three environments side by side, started in turns: one without botocache; the same
 with the wheel and the toggle unset; and with the toggle set. The first is measured
 twice: how far it is from itself is the noise that the others must be seen against.
 """
 
-import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measure import compare, report
+from benchmarks import names
+from benchmarks.measure import Contender, Group, time_rounds, timed
+from benchmarks.places import Places
+from benchmarks.scale import Scale
+from tests.support.environment import build_wheel_once
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = (
-    "botocache",
-    "startup",
-    "LICENSE",
-    "README.md",
-    "pyproject.toml",
-    "setup.cfg",
-)
+_TIME_IMPORT = """
+import time
+begin = time.perf_counter()
+import {}
+print(time.perf_counter() - begin)
+"""
+
+
+def measure(scale: Scale, places: Places) -> Iterator[Group]:
+    """Compare starts with starts, imports with imports."""
+    with tempfile.TemporaryDirectory() as name:
+        yield _starts(scale, places, Path(name))
+    yield _imports(scale)
+
+
+def _starts(scale: Scale, places: Places, directory: Path) -> Group:
+    without = environment(directory / "without")
+    with_it = environment(directory / "with")
+    wheel = str(places.wheel or build_wheel_once(directory / "wheel"))
+    pip = [sys.executable, "-m", "pip", "-q", "--python", with_it, "install"]
+    subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True)
+    contenders = {
+        names.WITHOUT: starting(without),
+        names.WITHOUT_AGAIN: starting(without),
+        names.TOGGLE_UNSET: starting(with_it),
+        names.TOGGLE_SET: starting(with_it, BOTOCACHE="1"),
+    }
+    times = time_rounds(contenders, rounds=scale.starts, calls=1)
+    title = "Start: an interpreter that does nothing"
+    return Group("start", title, names.WITHOUT, times)
+
+
+def _imports(scale: Scale) -> Group:
+    contenders = {
+        names.IMPORT_BOTO3: importing("boto3"),
+        names.IMPORT_OURS: importing("botocache"),
+    }
+    times = time_rounds(contenders, rounds=scale.starts // 2 + 1, calls=1)
+    title = "Import: in a new interpreter"
+    note = "By itself; what it needs of botocore is imported when it is installed."
+    return Group("import", title, names.IMPORT_BOTO3, times, note=note)
 
 
 def environment(directory: Path) -> str:
@@ -36,51 +69,29 @@ def environment(directory: Path) -> str:
     return str(directory / "bin" / "python")
 
 
-def build_wheel(directory: Path) -> str:
-    """Build the wheel from a copy of the sources; return its path."""
-    sources = directory / "sources"
-    sources.mkdir()
-    for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, sources / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir"]
-    subprocess.run([*command, directory, sources], check=True, capture_output=True)
-    return str(next(directory.glob("*.whl")))
-
-
-def starting(python: str, **variables: str) -> Callable[[], object]:
+def starting(python: str, **variables: str) -> Contender:
     """Return what starts an interpreter that does nothing."""
-    env = {**os.environ, **variables}
-    return lambda: subprocess.run([python, "-c", ""], env=env, check=True)
+    env = {**_environ(), **variables}
+    return timed(lambda: subprocess.run([python, "-c", ""], env=env, check=True))
 
 
-def main() -> None:
-    """Compare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    rounds = 15 if parser.parse_args().quick else 101
-    os.environ.pop("BOTOCACHE", None)
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        without = environment(directory / "without")
-        with_it = environment(directory / "with")
-        wheel = build_wheel(directory)
-        pip = [sys.executable, "-m", "pip", "-q", "--python", with_it, "install"]
-        subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True)
-        base = "without botocache"
-        figures = compare(
-            {
-                base: starting(without),
-                "without botocache, again": starting(without),
-                "with it, toggle unset": starting(with_it),
-                "with it, BOTOCACHE=1": starting(with_it, BOTOCACHE="1"),
-            },
-            base=base,
-            rounds=rounds,
-            calls=2,
+def importing(module: str) -> Contender:
+    """Return what times the import of a module, in an interpreter of its own."""
+    command = [sys.executable, "-c", _TIME_IMPORT.format(module)]
+
+    def run(calls: int) -> float:
+        return sum(
+            float(subprocess.check_output(command, cwd=ROOT, env=_environ()))
+            for _ in range(calls)
         )
-        report("Start: an interpreter that does nothing", base, figures)
+
+    return Contender(run)
 
 
-if __name__ == "__main__":
-    main()
+def _environ() -> dict[str, str]:
+    """Return this process's environment, without settings of ours."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("BOTOCACHE")
+    }

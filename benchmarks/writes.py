@@ -1,6 +1,4 @@
-"""What write-through and asking for old images add to a put.
-
-    python -m benchmarks.writes [--quick]
+"""What write-through and asking for old images add to a write.
 
 Over moto's server in another process, which is what a write to DynamoDB is like at the
 least, and over a transport that answers at once, where what is added shows. The item is
@@ -8,15 +6,17 @@ there already, so that its old image is returned; and so is a large one, of whic
 update changes one attribute.
 """
 
-import argparse
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import botocache
-from benchmarks.hooks import ITEM, KEY, client, session
-from benchmarks.measure import compare, report
-from tests.support.dynamodb import DynamoDB, running_dynamodb
+from benchmarks import names
+from benchmarks.clients import client, session
+from benchmarks.measure import Group, time_rounds
+from benchmarks.places import Places
+from benchmarks.scale import Scale
+from benchmarks.work import KEY, SMALL
+from tests.support.dynamodb import DynamoDB
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "evictions alone": {"write_through": False, "old_images": False},
@@ -24,19 +24,54 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "old images": {"write_through": False, "old_images": True},
     "both": {"write_through": True, "old_images": True},
 }
+UNCACHED = "uncached"
 
-
-LARGE = {
-    **ITEM,
+LARGE: dict[str, Any] = {
+    **SMALL,
     "sk": {"S": "large"},
     "text": {"L": [{"S": "x" * 100} for _ in range(1_000)]},
 }
 
 
+def measure(scale: Scale, places: Places) -> Iterator[Group]:
+    """Compare puts with puts, and updates with updates."""
+    table = places.moto.create_table("pk:S", "sk:S")
+    client_of(places.moto).put_item(TableName=table, Item=LARGE)
+    for store in (names.MEMORY, names.DISK):
+        of_server = {UNCACHED: client_of(places.moto)}
+        at_once = {UNCACHED: client()}
+        for name, more in SETTINGS.items():
+            settings = {**places.stores()[store], **more}
+            of_server[name] = client_of(places.moto, **settings)
+            at_once[name] = client(**settings)
+        few, all_of_them = scale.server_rounds, scale.rounds
+        for name, title, clients, doing, rounds in (
+            ("put", "PutItem to moto's server", of_server, putting, few),
+            (
+                "update",
+                "UpdateItem of 100 KB on moto's",
+                of_server,
+                updating_large,
+                few,
+            ),
+            (
+                "at-once",
+                "PutItem, transport answers at once",
+                at_once,
+                putting,
+                all_of_them,
+            ),
+        ):
+            contenders = {n: doing(made, table) for n, made in clients.items()}
+            times = time_rounds(contenders, rounds=rounds, seconds=scale.seconds)
+            what = f"Writes: {title}, {store}"
+            yield Group(f"writes-{name}-{store}", what, UNCACHED, times)
+
+
 def putting(made: Any, table: str) -> Callable[[], object]:
     """Return a put of the same item, by a process that knows the table's keys."""
     made.get_item(TableName=table, Key=KEY)
-    return lambda: made.put_item(TableName=table, Item=ITEM)
+    return lambda: made.put_item(TableName=table, Item=SMALL)
 
 
 def updating_large(made: Any, table: str) -> Callable[[], object]:
@@ -55,44 +90,3 @@ def client_of(server: DynamoDB, **settings: Any) -> Any:
     if settings:
         botocache.install(made, **settings)
     return server.client(made)
-
-
-def main() -> None:
-    """Compare puts with puts."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    quick = parser.parse_args().quick
-    rounds = 7 if quick else 31
-    base = "uncached"
-    with tempfile.TemporaryDirectory() as directory, running_dynamodb() as server:
-        table = server.create_table("pk:S", "sk:S")
-        server.client().put_item(TableName=table, Item=LARGE)
-        for store in ("memory", "disk"):
-            urls = {
-                name: "memory:" if store == "memory" else f"disk://{directory}/{at}"
-                for at, name in enumerate(SETTINGS)
-            }
-            of_server = {base: client_of(server)} | {
-                name: client_of(server, url=urls[name], **settings)
-                for name, settings in SETTINGS.items()
-            }
-            at_once = {base: client()} | {
-                name: client(url=urls[name], **settings)
-                for name, settings in SETTINGS.items()
-            }
-            for title, clients, doing, calls in (
-                ("Put to moto's server", of_server, putting, 20),
-                ("Update of 100 KB on moto's server", of_server, updating_large, 5),
-                ("Put, transport answers at once", at_once, putting, 100),
-            ):
-                figures = compare(
-                    {name: doing(made, table) for name, made in clients.items()},
-                    base=base,
-                    rounds=rounds,
-                    calls=calls,
-                )
-                report(f"{title}, {store}", base, figures)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,180 @@
+"""Clients to measure: their transport answers at once, and counts what reaches it.
+
+A miss and a write are compared with uncached calls over such a transport: over a real
+server the difference would drown in its own time. That a hit is one is seen by the
+count.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any, TypeAlias
+
+import boto3
+import botocore.session
+from botocore.awsrequest import AWSResponse
+
+import botocache
+from benchmarks.work import GET, KEY, SMALL, Work
+
+ITEM = SMALL
+ACCESS_KEY = "AKIABENCH"
+REGION = "us-east-1"
+ENDPOINT = "http://127.0.0.1:1"
+_READS = ("GetItem'", "Query'")  # of a header in bytes
+
+
+_Answer: TypeAlias = Mapping[str, Any] | Callable[[bytes], Mapping[str, Any]]
+
+
+class Transport:
+    """Answers every request at once. sent: how many there were.
+
+    answer: what it answers to a read, or what makes that of the request's body.
+    """
+
+    def __init__(self, answer: _Answer = GET.answer) -> None:
+        self.sent = 0
+        self.answer(answer)
+
+    def answer(self, answer: "_Answer") -> None:
+        """Answer this from now on."""
+        self._make = answer if callable(answer) else None
+        self._body = b"" if callable(answer) else json.dumps(answer).encode()
+
+    def attach(self, client: Any) -> None:
+        """Be the transport of a client."""
+        client.meta.events.register("before-send.dynamodb", self._answer)
+
+    def _answer(self, request: Any, **_: Any) -> AWSResponse:
+        self.sent += 1
+        body = self._body
+        if not str(request.headers["X-Amz-Target"]).endswith(_READS):
+            body = b"{}"
+        elif self._make:
+            body = json.dumps(self._make(request.body)).encode()
+        return AWSResponse(request.url, 200, {}, _Raw(body))  # type: ignore[arg-type]  # it takes any mapping
+
+
+class _Raw:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, **_: Any) -> list[bytes]:
+        return [self._body]
+
+
+_session_of_all = botocore.session.Session()
+
+
+def session() -> Any:
+    """Return a session of its own, with credentials.
+
+    What botocore reads of files is shared: that takes longer than all else.
+    """
+    made = botocore.session.Session()
+    loader = _session_of_all.get_component("data_loader")
+    made.register_component("data_loader", loader)
+    return boto3.Session(
+        botocore_session=made,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key="secret",
+        region_name=REGION,
+    )
+
+
+def client(transport: Transport | None = None, **settings: Any) -> Any:
+    """Return a client whose transport answers at once; cached if there are settings."""
+    made = session()
+    if settings:
+        botocache.install(made, **settings)
+    result = made.client("dynamodb", endpoint_url=ENDPOINT)
+    (transport or Transport()).attach(result)
+    return result
+
+
+def resource(transport: Transport, **settings: Any) -> Any:
+    """Return a resource, as `client`."""
+    made = session()
+    if settings:
+        botocache.install(made, **settings)
+    result = made.resource("dynamodb", endpoint_url=ENDPOINT)
+    transport.attach(result.meta.client)
+    return result
+
+
+def answer_in_handler(client: Any, answer: Mapping[str, Any]) -> None:
+    """Give a client a `before-call` handler that does nothing but answer.
+
+    With as much of the answer made anew as boto3's resources rewrite in place.
+    """
+    metadata: dict[str, Any] = {}
+
+    def fresh() -> dict[str, Any]:
+        if "Item" in answer:
+            return {"Item": dict(answer["Item"]), "ResponseMetadata": metadata}
+        items = [dict(item) for item in answer["Items"]]
+        return {**answer, "Items": items, "ResponseMetadata": metadata}
+
+    def answer_it(params: Any, **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        return AWSResponse(params["url"], 200, {}, None), fresh()  # type: ignore[arg-type]
+
+    client.meta.events.register("before-call.dynamodb", answer_it)
+
+
+def floor_client() -> Any:
+    """Return a client whose `before-call` handler does nothing but answer."""
+    result = client()
+    answer_in_handler(result, GET.answer)
+    return result
+
+
+# --- calls -------------------------------------------------------------------------
+
+
+def asking(made: Any, work: Work, name: str = "") -> Callable[[], object]:
+    """Return the same read by a client, again and again. name: of the table."""
+    method = getattr(made, work.method)
+    arguments = {"TableName": name or work.name, **work.asked}
+    return lambda: method(**arguments)
+
+
+def asking_plainly(made: Any, work: Work) -> Callable[[], object]:
+    """Return the same read by a Table, again and again."""
+    method, arguments = getattr(made, work.method), work.plain
+    return lambda: method(**arguments)
+
+
+def getting(made: Any, table: str = "t") -> Callable[[], object]:
+    """Return the same read of one item, again and again."""
+    return lambda: made.get_item(TableName=table, Key=KEY)
+
+
+def getting_new(made: Any) -> Callable[[], object]:
+    """Return a read of another item each time."""
+    numbers = count()
+    return lambda: made.get_item(
+        TableName="t",
+        Key={"pk": {"S": f"{os.getpid()}-{next(numbers)}"}, "sk": ITEM["sk"]},
+    )
+
+
+def updating(made: Any) -> Callable[[], object]:
+    """Return an update of another item each time."""
+    numbers = count()
+    return lambda: made.update_item(
+        TableName="t",
+        Key={"pk": {"S": f"written-{next(numbers)}"}, "sk": ITEM["sk"]},
+        UpdateExpression="SET age = :a",
+        ExpressionAttributeValues={":a": {"N": "43"}},
+    )
+
+
+def putting_new(made: Any) -> Callable[[], object]:
+    """Return a put of another item each time, by who knows the table's keys."""
+    numbers = count()
+    getting(made)()
+    return lambda: made.put_item(
+        TableName="t", Item={**ITEM, "pk": {"S": f"put-{next(numbers)}"}}
+    )

@@ -1,0 +1,98 @@
+"""Entries put into a store directly, as the cache would put them: to have many, soon.
+
+The names of entries and tags are made by the cache's own functions; that a client finds
+them is seen by whoever measures it, because it would else be no hit.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from benchmarks.clients import ACCESS_KEY, ENDPOINT, REGION
+from benchmarks.places import TTL
+from benchmarks.work import SMALL
+from botocache import _codec
+from botocache._errors import StoreError
+from botocache._keys import entry_key, origin, principal_scope, tag_digest
+from botocache._plan import plan
+from botocache._planned import Read
+from botocache.stores import Fill, Store, open_store
+from tests.support.processes import eventually
+
+TABLE = "many"
+_AT_ONCE = 500
+
+
+def opened(settings: dict[str, Any]) -> Store:
+    """Return the store of a cache's settings."""
+    return open_store(
+        settings["url"],
+        namespace=settings["namespace"],
+        size_limit=settings.get("size_limit"),
+        environ={},
+        timeout=1.0,
+        settle=0.0,
+        longest_ttl=TTL,
+    )
+
+
+def key_of(number: int) -> dict[str, Any]:
+    """Return the key of the item of a number."""
+    return {"pk": {"S": f"user#{number}"}, "sk": SMALL["sk"]}
+
+
+def answer_of(number: int) -> dict[str, Any]:
+    """Return the answer that has the item of a number."""
+    return {"Item": {**SMALL, **key_of(number)}}
+
+
+def put_entries(store: Store, count: int) -> None:
+    """Put the answers to as many GetItem of TABLE."""
+    numbers = iter(range(count))
+    while some := list(islice(numbers, _AT_ONCE)):
+        lookups = [_lookup(number) for number in some]
+        loaded = store.load_many(lookups)
+        now = store.now()
+        fills = [
+            Fill(key, _entry(number, each.snapshot, now), TTL, tags)
+            for number, (key, tags), each in zip(some, lookups, loaded, strict=True)
+        ]
+        eventually(partial(_are_put, store, fills))
+
+
+def _are_put(store: Store, fills: Sequence[Fill]) -> bool:
+    """Put them, and tell whether they were: SQLite may take its time to open."""
+    try:
+        store.fill_many(fills)
+    except StoreError:
+        return False
+    return True
+
+
+def _entry(number: int, snapshot: tuple[int, ...], now: float) -> bytes:
+    return _codec.encode(answer_of(number), snapshot, now, now + TTL)
+
+
+def _lookup(number: int) -> tuple[bytes, list[bytes]]:
+    """Return an entry's key and tags."""
+    read = plan("GetItem", {"TableName": TABLE, "Key": key_of(number)}, _unknown)
+    assert isinstance(read, Read)
+    where = origin(f"{ENDPOINT}/", REGION)
+    key = entry_key(principal_scope(ACCESS_KEY), where, "GetItem", read.question)
+    return key, [tag_digest(tag) for tag in read.depends_on("coherent", False)]  # noqa: FBT003 - a setting
+
+
+def _unknown(_table: str) -> None:
+    return None
+
+
+def in_turn(count: int, step: int) -> Iterator[int]:
+    """Yield all numbers below `count`, in an order without neighbours, for ever.
+
+    step: a prime that does not divide `count`.
+    """
+    number = 0
+    while True:
+        yield number
+        number = (number + step) % count

@@ -1,0 +1,125 @@
+"""Makes docs/performance.md from what the suite measured; nothing in it is typed.
+
+python -m benchmarks.page [JSON] [PAGE]
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import RESULTS
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+
+HEAD = """\
+# Performance
+
+This page is made by `make performance` from what `make bench` measured; no figure in
+it is typed. The command that was run: `{command}`.
+
+Machines are shared and noisy, so no time stands alone. All contenders of a table ran
+in one run, in turns: each once in every round, in an order that changed. A ratio is a
+contender's time divided by the base's in the same round: the median of the rounds, and
+in brackets its quartiles. Times are medians. Compare ratios, and times only within a
+table.
+
+That a hit was one is checked: its client's transport must not have been asked. A hit
+through us is a fresh object each time; `botocache` 0.0.6 of PyPI hands out one shared
+object to all callers, and evicts nothing. It runs in an environment and a process of
+its own, with the same boto3, between our rounds.
+"""
+
+TARGETS = """
+## Where it must get to
+
+What this project set itself. A target that is missed is written as missed.
+
+| | at most | measured | |
+| --- | --- | --- | --- |
+"""
+
+_TABLE = "\n| | {unit} | ratio | |\n| --- | ---: | ---: | --- |\n"
+
+
+def text(content: Mapping[str, Any]) -> str:
+    """Return the whole page. content: of the JSON."""
+    return "".join(
+        (
+            HEAD.format(command=content["command"]),
+            *_described("Measured on", content["machine"]),
+            *_described("With", content["versions"]),
+            *_described("In the environment of botocache 0.0.6", content["rival"]),
+            TARGETS,
+            *map(_target, content["targets"]),
+            *_sections(content["groups"]),
+        )
+    )
+
+
+def _described(what: str, values: Mapping[str, str]) -> Iterator[str]:
+    yield f"\n{what}: "
+    yield ", ".join(f"{name} {value}" for name, value in values.items())
+    yield ".\n"
+
+
+def _target(target: Mapping[str, Any]) -> str:
+    measured = ""
+    if target["measured"] is not None:
+        spread = _spread(target["low"], target["high"])
+        measured = f"{_number(target['measured'])} {spread}"
+    limit = f"{target['limit']} ({_number(target['at_most'])})"
+    verdict = target["verdict"]
+    marked = f"**{verdict}**" if verdict == "missed" else verdict
+    return f"| {target['what']} | {limit} | {measured} | {marked} |\n"
+
+
+def _sections(groups: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the tables, those that measure the same thing under one heading."""
+    for section, some in groupby(groups, key=lambda group: _parts(group)[0]):
+        yield f"\n## {section}\n"
+        for group in some:
+            yield from _group(group)
+
+
+def _parts(group: Mapping[str, Any]) -> tuple[str, str]:
+    section, _, rest = group["title"].partition(": ")
+    return section, rest
+
+
+def _group(group: Mapping[str, Any]) -> Iterator[str]:
+    rest = _parts(group)[1]
+    yield f"\n**{rest[0].upper()}{rest[1:]}.** Ratio to: {group['base']}.\n"
+    if group["note"]:
+        yield f"{group['note']}\n"
+    yield _TABLE.format(unit=group["unit"])
+    for figure in group["figures"]:
+        spread = _spread(figure["low"], figure["high"])
+        micros, ratio = _number(figure["micros"]), _number(figure["ratio"])
+        yield f"| {figure['name']} | {micros} | {ratio} | {spread} |\n"
+
+
+def _spread(low: float, high: float) -> str:
+    return "" if low == high else f"[{_number(low)} .. {_number(high)}]"
+
+
+def _number(value: float) -> str:
+    """Return three digits of it, or all before the point."""
+    for least, form in ((100, ",.0f"), (10, ",.1f"), (1, ",.2f")):
+        if abs(value) >= least:
+            return format(value, form)
+    return format(value, ".3f")
+
+
+def main() -> None:
+    """Write the page."""
+    source = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS / "suite.json"
+    page = Path(sys.argv[2]) if len(sys.argv) > 2 else PAGE  # noqa: PLR2004 - two
+    content = json.loads(source.read_text(encoding="utf-8"))
+    page.write_text(text(content), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""A program: moto's DynamoDB, as the tests have it, that can be filled quickly.
+
+`GET /_fill?table=...&keys=...` puts items with the keys `key#0`, `key#1`, ... without a
+request for each. See tests/support/moto_server.py for the rest.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
+
+from benchmarks.work import SMALL
+from tests.support.moto_server import Counting, new_app, serve
+
+REGION = "us-east-1"
+
+
+class Filling:
+    """Fills, and passes all other requests on."""
+
+    def __init__(self, app: Counting) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        """Answer one request."""
+        if environ["PATH_INFO"] != "/_fill":
+            return self._app(environ, start)
+        asked = parse_qs(environ["QUERY_STRING"])
+        backend = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION]
+        for number in range(int(asked["keys"][0])):
+            item = {**SMALL, "pk": {"S": f"key#{number}"}}
+            backend.put_item(asked["table"][0], item)
+        start("200 OK", [])
+        return []
+
+
+if __name__ == "__main__":
+    serve(Filling(new_app()))

@@ -1,0 +1,118 @@
+"""Targets are judged by the rounds, and nothing is made to pass."""
+
+import pytest
+
+from benchmarks import names
+from benchmarks.measure import Contender, Group, compare, figure_of, time_rounds
+from benchmarks.targets import TARGETS, Verdict, judge
+
+
+def judged(group: str, what: str, **times: list[float]) -> Verdict:
+    """Return the verdict on the one target of `group` that has `what` in it."""
+    named = {getattr(names, name): rounds for name, rounds in times.items()}
+    verdicts = judge([Group(group, "title", next(iter(named)), named)])
+    (verdict,) = (v for v in verdicts if v.group == group and what in v.what + v.limit)
+    return verdict
+
+
+def test_a_ratio_is_the_median_of_the_rounds_and_not_that_of_medians() -> None:
+    verdict = judged(
+        "hit-get-client", "0.0.6", MEMORY=[1.0, 9.0, 4.0], RIVAL=[2.0, 10.0, 2.0]
+    )
+    assert verdict.measured == 0.9
+    assert verdict.verdict == "missed"
+
+
+def test_a_target_is_met_when_it_is_just_reached() -> None:
+    verdict = judged("import", "import", IMPORT_OURS=[1.0], IMPORT_BOTO3=[10.0])
+    assert (verdict.measured, verdict.verdict) == (0.1, "met")
+
+
+def test_what_is_added_is_counted_in_calls_of_the_handler() -> None:
+    times = {"MEMORY": [130.0], "AT_ONCE": [100.0], "HANDLER": [50.0]}
+    verdict = judged("miss", "memory", **times)
+    assert (verdict.measured, verdict.verdict) == (0.6, "missed")
+
+
+def test_a_hit_on_redis_has_fifteen_microseconds_beside_its_round_trip() -> None:
+    verdict = judged("hit-get-client", "MGET", REDIS=[65.0], MGET=[40.0])
+    assert (verdict.measured, verdict.verdict) == (1.25, "met")
+
+
+@pytest.mark.parametrize(
+    ("toggle_unset", "expected"), [(10.4, "met"), (12.0, "missed")]
+)
+def test_a_start_is_held_against_the_noise(toggle_unset: float, expected: str) -> None:
+    verdict = judged(
+        "start",
+        "toggle unset",
+        WITHOUT=[10.0] * 5,
+        WITHOUT_AGAIN=[9.0, 9.5, 10.0, 10.5, 11.0],
+        TOGGLE_UNSET=[toggle_unset] * 5,
+    )
+    assert verdict.verdict == expected
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
+    assert {verdict.verdict for verdict in judge([])} == {"not measured"}
+    verdict = judged("hit-get-client", "followed", MEMORY=[1.0])
+    assert (verdict.measured, verdict.verdict) == (None, "not measured")
+
+
+def test_every_line_of_the_table_has_its_targets() -> None:
+    assert len({(target.what, target.limit) for target in TARGETS}) == len(TARGETS)
+    assert {target.at_most for target in TARGETS} == {
+        *(0.75, 1 / 25, 1.0, 1.3, 1.25, 2.0, 0.5, 0.1)
+    }
+
+
+# --- measuring ---------------------------------------------------------------------
+
+
+def test_rounds_are_interleaved_and_their_order_changes() -> None:
+    ran: list[str] = []
+
+    def contender(name: str) -> Contender:
+        def run(_calls: int) -> float:
+            ran.append(name)
+            return 1.0
+
+        return Contender(run)
+
+    time_rounds({name: contender(name) for name in "abc"}, rounds=20, calls=7)
+    rounds = ["".join(ran[at : at + 3]) for at in range(3, len(ran), 3)]
+    assert len(rounds) == 20
+    assert all(sorted(each) == ["a", "b", "c"] for each in rounds)
+    assert len(set(rounds)) > 1
+
+
+def test_a_contender_that_is_timed_by_seconds_is_called_as_often_as_fits() -> None:
+    counts: list[int] = []
+
+    def run(calls: int) -> float:
+        counts.append(calls)
+        return calls * 1e-6
+
+    times = time_rounds({"it": Contender(run)}, rounds=2, seconds=0.01)
+    assert counts[-2:] == [10_000, 10_000]
+    assert times["it"] == [pytest.approx(1.0), pytest.approx(1.0)]
+
+
+def test_a_figure_has_the_quartiles_of_its_ratios() -> None:
+    figure = figure_of("it", [1.0, 2.0, 3.0], [1.0, 1.0, 1.0])
+    assert (figure.micros, figure.low, figure.ratio, figure.high) == (2, 1, 2, 3)
+    assert figure_of("once", [6.0], [3.0]).high == 2.0
+
+
+def test_the_base_is_one_of_itself() -> None:
+    calls = [0, 0]
+
+    def base() -> None:
+        calls[0] += 1
+
+    def other() -> None:
+        calls[1] += 1
+
+    figures = compare({"base": base, "other": other}, base="base", rounds=3, calls=2)
+    assert figures[0].ratio == 1.0
+    assert calls[0] == calls[1] > 0
