@@ -55,7 +55,8 @@ class Settings:
     it was asked for before within the TTL. old_images: ask DynamoDB for the old item
     of a write, so that index queries are evicted precisely. timeout: seconds that a
     store across the network may make a call wait. unevicted_writes: what becomes of a
-    write when what it changes cannot be evicted: `send` or `refuse`.
+    write when what it changes cannot be evicted: `send` or `refuse`. follow: hear from
+    a store across the network what other processes write, rather than ask it.
     """
 
     url: str = ""
@@ -73,6 +74,7 @@ class Settings:
     old_images: bool = False
     timeout: float = 0.02
     unevicted_writes: str = "send"
+    follow: bool = False
     store: Any = None
 
     def __repr__(self) -> str:
@@ -258,6 +260,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "old_images": _values.switch,
     "timeout": _timeout,
     "unevicted_writes": _values.choice("send", "refuse"),
+    "follow": _values.switch,
 }
 """Every setting that is text too; a test holds it against the fields of Settings."""
 

@@ -22,6 +22,7 @@ from botocache._errors import ConfigError, StoreError
 from botocache._keys import EVERYTHING, tag_digest
 from botocache.stores import Clock, Fill, Opening, Random
 from botocache.stores.breaker import Breaker
+from botocache.stores.following import Following, forget
 from botocache.stores.redislink import Command, Connection, Link, exchange, pack
 from botocache.stores.redisscripts import (
     ARRIVE,
@@ -59,7 +60,8 @@ class RedisStore:
     """Entries and generations on a server. See the Store protocol.
 
     make: returns a connection of redis-py, not connected. settle: seconds for which
-    what may be lost is taken for settling. longest_ttl: seconds, of any entry.
+    what may be lost is taken for settling. longest_ttl: seconds, of any entry. follow:
+    hear of changes, so as to know what is current.
     """
 
     def __init__(  # noqa: PLR0913 - what it was opened with
@@ -71,6 +73,7 @@ class RedisStore:
         timeout: float = 0.02,
         settle: float = 1.0,
         longest_ttl: float = 60.0,
+        follow: bool = False,
         clock: Clock | None = None,
         random: Random = os.urandom,
     ) -> None:
@@ -83,13 +86,16 @@ class RedisStore:
         self._life = longest_ttl * 2 + _SLACK
         self._link = Link(make, self._greet, timeout)
         self._breaker = Breaker(self._probe)
+        self._following: Following | None = None
+        if follow:
+            self._following = Following(make, self._keys, self._who, self._link.close)
         self._ahead = time.time() - time.monotonic()  # until the server tells
         self._told_at = -TIME_LASTS
 
     def __repr__(self) -> str:
         return (
             f"<RedisStore {self._name} namespace {self._namespace!r}, "
-            f"{self._breaker!r}>"
+            f"{self._breaker!r}{f', {self._following!r}' if self._following else ''}>"
         )
 
     def now(self) -> float:
@@ -98,11 +104,15 @@ class RedisStore:
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
+        mark = self._begin()
         packed = (bulk(self._keys.entry(key)), *map(self._keys.packed, tags))
         entry, *states = self._get(packed)
         if None in states:
             states = self._complete(tags, states)
-        return self._loaded(entry, states)
+        loaded = self._loaded(entry, states)
+        if self._following is not None:
+            self._following.learn(mark, tags, loaded.snapshot)
+        return loaded
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
@@ -110,12 +120,15 @@ class RedisStore:
         """See Store.load_many."""
         if not lookups:
             return []
+        mark = self._begin()
         tags = list(dict.fromkeys(tag for _, tags in lookups for tag in tags))
         packed = [bulk(self._keys.entry(key)) for key, _ in lookups]
         values = self._get([*packed, *map(self._keys.packed, tags)])
         states = values[len(lookups) :]
         if None in states:
             states = self._complete(tags, states)
+        if self._following is not None:
+            self._following.learn(mark, tags, self._loaded(None, states).snapshot)
         state_of = dict(zip(tags, states, strict=True))
         return [
             self._loaded(entry, [state_of[tag] for tag in tags])
@@ -170,6 +183,8 @@ class RedisStore:
             states, *watched = self._ask(commands)
         except _FullError:
             return self._evict_in_want(each, tags, watch)
+        finally:  # also where nobody knows whether it was done
+            forget(self._keys, tags)
         found = dict(
             zip(each, zip(states[1::2], states[2::2], strict=True), strict=True)
         )
@@ -180,9 +195,10 @@ class RedisStore:
             self._held([STATE.unpack(state)[1] for state in seen]),
         )
 
-    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:  # noqa: ARG002 - see Store
-        """See Store.is_current. Nobody tells it of changes, so it never knows."""
-        return False
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current. Unless it follows it never knows."""
+        following = self._following
+        return following is not None and following.is_current(tags, snapshot)
 
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the database, a thousand at a time."""
@@ -203,10 +219,16 @@ class RedisStore:
 
     def close(self) -> None:
         """See Store.close."""
+        if self._following is not None:
+            self._following.close()
         self._breaker.close()
         self._link.close()
 
     # --- states --------------------------------------------------------------------
+
+    def _begin(self) -> int:
+        """Return the mark of a look-up, for those who follow."""
+        return self._following.begin() if self._following is not None else 0
 
     def _complete(
         self, tags: Sequence[bytes], states: Sequence[bytes | None]
@@ -335,17 +357,26 @@ class RedisStore:
 
         Whoever may not ask for INFO cannot tell a primary that lost its last writes.
         """
-        (info,) = exchange(connection, pack((b"INFO", b"server")), 1)
-        if isinstance(info, NoPermissionError):
+        run = self._who(connection)
+        if self._following is not None:
+            self._following.meet(run)
+        if not run:
             return
-        _require_answers([info])
         command = (
             *(b"EVAL", ARRIVE.source, b"3"),
             *(self._keys.generation(_EVERYTHING), self._keys.held(_EVERYTHING)),
             *(self._keys.runs, self._time_to_use(), self._doubt),
-            *(_run_id(info), *self._fresh(1), _milliseconds(self._life)),
+            *(run, *self._fresh(1), _milliseconds(self._life)),
         )
         _require_answers(exchange(connection, pack(command), 1))
+
+    def _who(self, connection: Connection) -> bytes:
+        """Return the name of the server's run; empty where it may not be asked."""
+        (info,) = exchange(connection, pack((b"INFO", b"server")), 1)
+        if isinstance(info, NoPermissionError):
+            return b""
+        _require_answers([info])
+        return _run_id(info)
 
     def _probe(self) -> None:
         """Ask for all that is wanted of a server: that it can evict."""
@@ -373,6 +404,7 @@ def open_redis(opening: Opening) -> RedisStore:
         timeout=opening.timeout,
         settle=opening.settle,
         longest_ttl=opening.longest_ttl,
+        follow=opening.follow,
     )
 
 
