@@ -62,6 +62,7 @@ fuzz: $(VENV)/.ready $(MINISTACK)/.ready  ## random programs, cached and not; FO
 bench: $(VENV)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks.hooks
 	$(BIN)/python -m benchmarks.writes
+	$(BIN)/python -m benchmarks.following
 	$(BIN)/python -m benchmarks.hot_item
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.startup
@@ -69,6 +70,7 @@ bench: $(VENV)/.ready  ## benchmarks, minutes; figures are ratios
 bench-quick: $(VENV)/.ready  ## the same in under a minute
 	$(BIN)/python -m benchmarks.hooks --quick
 	$(BIN)/python -m benchmarks.writes --quick
+	$(BIN)/python -m benchmarks.following --quick
 	$(BIN)/python -m benchmarks.codec --quick
 	$(BIN)/python -m benchmarks.startup --quick
 

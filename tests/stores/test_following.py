@@ -266,7 +266,12 @@ def test_the_users_own_client_may_speak_either_protocol(
     with client:
         name, make = connections_of_client(client)
         store = RedisStore(
-            make, name=name, namespace=namespace, settle=0.0, follow=True
+            make,
+            name=name,
+            namespace=namespace,
+            timeout=TIMEOUT,
+            settle=0.0,
+            follow=True,
         )
         with contextlib.closing(store):
             snapshot = fresh(store, A, B)
