@@ -55,9 +55,11 @@ class Settings:
     it was asked for before within the TTL. old_images: ask DynamoDB for the old item
     of a write, so that index queries are evicted precisely. timeout: seconds that a
     store across the network may make a call wait. unevicted_writes: what becomes of a
-    write when what it changes cannot be evicted: `send` or `refuse`. near: `on`, `off`,
-    or `untraced`; whether hits are answered before botocore's pipeline, and whether
-    even where somebody wraps botocore's method. near_size_limit: bytes for that.
+    write when what it changes cannot be evicted: `send` or `refuse`. follow: hear from
+    a store across the network what other processes write, rather than ask it. near:
+    `on`, `off`, or `untraced`; whether hits are answered before botocore's pipeline,
+    and whether even where somebody wraps botocore's method. near_size_limit: bytes for
+    that.
     """
 
     url: str = ""
@@ -75,6 +77,7 @@ class Settings:
     old_images: bool = False
     timeout: float = 0.02
     unevicted_writes: str = "send"
+    follow: bool = False
     near: str = "on"
     near_size_limit: int = 64 * 1024**2
     store: Any = None
@@ -271,6 +274,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "old_images": _values.switch,
     "timeout": _timeout,
     "unevicted_writes": _values.choice("send", "refuse"),
+    "follow": _values.switch,
     "near": _near,
     "near_size_limit": _values.size(0, "expected bytes as 67108864 or '64MiB'"),
 }

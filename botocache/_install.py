@@ -279,6 +279,7 @@ def _store_for(wanted: Settings, environ: Mapping[str, str]) -> Store:
             settle=wanted.settle,
             longest_ttl=wanted.longest_ttl(),
             client=wanted.store,
+            follow=wanted.follow,
         )
         _stores[place] = (store, wanted.size_limit)
     store, size_limit = _stores[place]
@@ -299,5 +300,5 @@ def _place(wanted: Settings) -> tuple[Any, ...]:
     place = (wanted.url, wanted.store, wanted.namespace)
     if wanted.store is None and not is_remote(wanted.url):
         return place
-    size_limit, settle = wanted.size_limit, wanted.settle
-    return (*place, size_limit, settle, wanted.timeout, wanted.longest_ttl())
+    size_limit, settle, follow = wanted.size_limit, wanted.settle, wanted.follow
+    return (*place, size_limit, settle, wanted.timeout, wanted.longest_ttl(), follow)

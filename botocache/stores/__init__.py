@@ -139,7 +139,8 @@ class Opening:
     that share a store apart. size_limit: bytes; None is the store's own default.
     environ: where the default directory is looked up. timeout: seconds that a call may
     be made to wait. settle: of hold-off after a write. longest_ttl: seconds that any
-    answer is kept at most. client: of redis-py, built by the user.
+    answer is kept at most. client: of redis-py, built by the user. follow: whether a
+    store across the network hears of changes, so that it need not be asked.
     """
 
     url: str = field(repr=False)
@@ -150,6 +151,7 @@ class Opening:
     settle: float
     longest_ttl: float
     client: Any = field(default=None, repr=False)
+    follow: bool = False
 
 
 def open_store(  # noqa: PLR0913 - what a store is opened with
@@ -162,6 +164,7 @@ def open_store(  # noqa: PLR0913 - what a store is opened with
     settle: float,
     longest_ttl: float,
     client: Any = None,
+    follow: bool = False,
 ) -> Store:
     """Return the store that a URL names. Touches neither disk nor network yet.
 
@@ -177,6 +180,7 @@ def open_store(  # noqa: PLR0913 - what a store is opened with
         settle,
         longest_ttl,
         client,
+        follow,
     )
     if client is not None:
         return _open_redis(opening)

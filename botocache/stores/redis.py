@@ -30,6 +30,7 @@ from botocache.stores.breaker import Breaker
 from botocache.stores.compression import UNPACKED_LIMIT
 from botocache.stores.compression import pack as pack_entry
 from botocache.stores.compression import unpack as unpack_entry
+from botocache.stores.following import Following, forget
 from botocache.stores.redislink import Command, Connection, Link, exchange, pack
 from botocache.stores.redisscripts import (
     ARRIVE,
@@ -70,7 +71,8 @@ class RedisStore:
     """Entries and generations on a server. See the Store protocol.
 
     make: returns a connection of redis-py, not connected. settle: seconds for which
-    what may be lost is taken for settling. longest_ttl: seconds, of any entry.
+    what may be lost is taken for settling. longest_ttl: seconds, of any entry. follow:
+    hear of changes, so as to know what is current.
     """
 
     def __init__(  # noqa: PLR0913 - what it was opened with
@@ -82,6 +84,7 @@ class RedisStore:
         timeout: float = 0.02,
         settle: float = 1.0,
         longest_ttl: float = 60.0,
+        follow: bool = False,
         clock: Clock | None = None,
         random: Random = os.urandom,
     ) -> None:
@@ -96,13 +99,16 @@ class RedisStore:
         self._life = longest_ttl * 2 + _SLACK
         self._link = Link(make, self._greet, timeout)
         self._breaker = Breaker(self._probe)
+        self._following: Following | None = None
+        if follow:
+            self._following = Following(make, self._keys, self._who, self._link.close)
         self._ahead = time.time() - time.monotonic()  # until the server tells
         self._told_at = -TIME_LASTS
 
     def __repr__(self) -> str:
         return (
             f"<RedisStore {self._name} namespace {self._namespace!r}, "
-            f"{self._breaker!r}>"
+            f"{self._breaker!r}{f', {self._following!r}' if self._following else ''}>"
         )
 
     def now(self) -> float:
@@ -111,11 +117,15 @@ class RedisStore:
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
+        mark = self._begin()
         packed = (bulk(self._keys.entry(key)), *map(self._keys.packed, tags))
         entry, *states = self._get(packed)
         if not _are_whole(states):
             states = self._complete(tags, states)
-        return self._loaded(entry, states)
+        loaded = self._loaded(entry, states)
+        if self._following is not None:
+            self._following.learn(mark, tags, loaded.snapshot)
+        return loaded
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
@@ -123,12 +133,15 @@ class RedisStore:
         """See Store.load_many."""
         if not lookups:
             return []
+        mark = self._begin()
         tags = list(dict.fromkeys(tag for _, tags in lookups for tag in tags))
         packed = [bulk(self._keys.entry(key)) for key, _ in lookups]
         values = self._get([*packed, *map(self._keys.packed, tags)])
         states = values[len(lookups) :]
         if not _are_whole(states):
             states = self._complete(tags, states)
+        if self._following is not None:
+            self._following.learn(mark, tags, self._loaded(None, states).snapshot)
         state_of = dict(zip(tags, states, strict=True))
         return [
             self._loaded(entry, [state_of[tag] for tag in tags])
@@ -183,6 +196,8 @@ class RedisStore:
             states, *looked = self._ask(commands)
         except _FullError:
             (states,), looked = self._ask(last), []
+        finally:  # also where nobody knows whether it was done
+            forget(self._keys, tags)
         pairs = zip(states[1::2], states[2::2], strict=True)
         found = dict(zip(each, pairs, strict=True))
         return Eviction(
@@ -190,9 +205,10 @@ class RedisStore:
             *self._watched(watch, looked),
         )
 
-    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:  # noqa: ARG002 - see Store
-        """See Store.is_current. Nobody tells it of changes, so it never knows."""
-        return False
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current. Unless it follows it never knows."""
+        following = self._following
+        return following is not None and following.is_current(tags, snapshot)
 
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the database, a thousand at a time."""
@@ -210,10 +226,16 @@ class RedisStore:
 
     def close(self) -> None:
         """See Store.close."""
+        if self._following is not None:
+            self._following.close()
         self._breaker.close()
         self._link.close()
 
     # --- states --------------------------------------------------------------------
+
+    def _begin(self) -> int:
+        """Return the mark of a look-up, for those who follow."""
+        return self._following.begin() if self._following is not None else 0
 
     def _complete(
         self, tags: Sequence[bytes], states: Sequence[bytes | None]
@@ -377,8 +399,10 @@ class RedisStore:
 
         Whoever may not ask for INFO cannot tell a primary that lost its last writes.
         """
-        run = run_of(connection)
-        if run is None:
+        run = self._who(connection)
+        if self._following is not None:
+            self._following.meet(run)
+        if not run:
             return
         command = (
             *(b"EVAL", ARRIVE.source, b"3"),
@@ -390,6 +414,10 @@ class RedisStore:
         _require_answers([reply])
         self._told_at = -TIME_LASTS  # whatever another server has told
         self._tell_time(int(reply[0]))
+
+    def _who(self, connection: Connection) -> bytes:
+        """Return the name of the server's run; empty where it may not be asked."""
+        return run_of(connection) or b""
 
     def _probe(self) -> None:
         """Ask for all that is wanted of a server: that it can evict."""
@@ -416,6 +444,7 @@ def open_redis(opening: Opening) -> RedisStore:
         timeout=opening.timeout,
         settle=opening.settle,
         longest_ttl=opening.longest_ttl,
+        follow=opening.follow,
     )
 
 

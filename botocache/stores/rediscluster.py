@@ -27,6 +27,7 @@ generations instead, with the hold-offs of their shards: what is made in their p
 held for `settle`, and not for `write_window`.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -59,6 +60,8 @@ from botocache.stores.redisnodes import Nodes
 from botocache.stores.redisscripts import ARRIVE, EVICT, PROLONG, STATE
 from botocache.stores.redisseeds import places_of_client, places_of_url
 from botocache.stores.redistopology import Places, slot_of
+
+log = logging.getLogger("botocache")
 
 _T = TypeVar("_T")
 _States = dict[bytes, tuple[bytes, bytes]]
@@ -318,6 +321,11 @@ def open_cluster(opening: Opening) -> ClusterStore:
         raise ConfigError(
             "size_limit: the server's own 'maxmemory' says how much it keeps; with "
             "Redis and Valkey size_limit cannot be set"
+        )
+    if opening.follow:
+        log.warning(
+            "follow_refused: changes cannot be followed in a cluster, so every hit "
+            "asks its servers"
         )
     if opening.client is not None:
         name, places = places_of_client(opening.client, opening.timeout)

@@ -86,12 +86,13 @@ class Link:
 
     def try_out(self, packed: bytes, count: int) -> list[Any]:
         """Do the same with a new connection, however long it takes to make."""
+        idle = self._idle  # whoever closes meanwhile wants none that was made before
         try:
             connection = self._connect()
             replies = exchange(connection, packed, count)
         except (RedisError, OSError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
-        self._idle.append(connection)
+        idle.append(connection)
         return replies
 
     def close(self) -> None:

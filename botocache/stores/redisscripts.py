@@ -71,6 +71,14 @@ class Keys:
     def _packed(self, tag: bytes) -> bytes:
         return bulk(self._generation(tag))
 
+    def tag(self, generation: bytes) -> bytes:
+        """Return the tag whose generation is there; nobody's, for a key of no tag's."""
+        try:
+            name = generation[len(self.generations) :].decode()
+            return bytes.fromhex(name.replace("{", "").replace("}", ""))
+        except ValueError:
+            return b"no tag"
+
 
 def bulk(text: bytes) -> bytes:
     """Return an argument as it is on the wire."""

@@ -293,6 +293,7 @@ def test_a_client_of_redis_is_opened_as_the_settings_say(
         ({"ttl": 59}, 2),
         ({"timeout": 7}, 2),
         ({"settle": 7}, 2),
+        ({"follow": "on"}, 2),
         ({"size_limit": "7MiB"}, 2),
         ({"namespace": "another"}, 2),
         ({"unevicted_writes": "refuse"}, 1),

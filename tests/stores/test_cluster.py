@@ -487,3 +487,24 @@ def test_where_servers_are_seen_is_as_the_client_says(
         store.load(KEY, [A])
         assert {port for _, port in seen} == {node.port for node in cluster.nodes}
         store.close()
+
+
+def test_that_a_cluster_cannot_be_followed_is_said_and_all_else_works(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = open_store(
+        "redis+cluster://127.0.0.1:1",
+        namespace="default",
+        size_limit=None,
+        environ={},
+        timeout=TIMEOUT,
+        settle=0.0,
+        longest_ttl=60.0,
+        follow=True,
+    )
+    assert isinstance(store, ClusterStore)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "follow_refused"
+    ]
+    assert not store.is_current([], ())
+    store.close()

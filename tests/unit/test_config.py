@@ -76,6 +76,7 @@ ROWS = {
     "unevicted_writes": _Row(
         "send", '"refuse"', "refuse", "send", "send", "Refuse", "refuse"
     ),
+    "follow": _Row(False, "true", True, "off", False, "On", True),
     "near": _Row("on", "false", "off", "Untraced", "untraced", True, "on"),
     "near_size_limit": _Row(
         64 * 1024**2, "0", 0, "1MiB", 1024**2, "32 MB", 32 * 1024**2
@@ -228,7 +229,7 @@ def test_a_scans_size_is_bytes_or_has_a_unit_and_may_be_nothing(
     assert _load({"scan_size_limit": text}).scan_size_limit == size
 
 
-SWITCHED = ("write_through", "old_images")
+SWITCHED = ("write_through", "old_images", "follow")
 SWITCHES = {
     True: ["on", "ON", "1", "true", "True", 1, True],
     False: ["off", "Off", "0", "false", "False", 0, False],
@@ -336,6 +337,7 @@ BAD_ARGUMENTS = [
     ("scan_size_limit", 1.0, SCAN_SIZE),
     ("write_through", 2, SWITCH),
     ("old_images", 1.0, SWITCH),
+    ("follow", None, SWITCH),
     ("settle_reads", False, SETTLE_READS),
     ("timeout", 0, "expected more than 0 seconds"),
     ("timeout", 10**400, TIMEOUT),
@@ -362,6 +364,7 @@ BAD_LITERALS = [
     ("scan_size_limit", "-1", SCAN_SIZE),
     ("write_through", "2", SWITCH),
     ("old_images", '"yes"', SWITCH),
+    ("follow", '"no"', SWITCH),
     ("settle_reads", "false", SETTLE_READS),
     ("timeout", "11", TIMEOUT),
     ("unevicted_writes", "true", UNEVICTED),
