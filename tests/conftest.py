@@ -10,16 +10,11 @@ import pytest
 import botocache
 from botocache import _install
 from botocache.stores import Store
-from botocache.stores.disk import DiskStore
-from botocache.stores.memory import MemoryStore
-from botocache.stores.redis import RedisStore
-from botocache.stores.rediscluster import ClusterStore
-from botocache.stores.redisseeds import places_of_url
-from botocache.stores.redisurl import connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.environment import Environment, build_wheel_once
 from tests.support.processes import TIMEOUT
+from tests.support.stores import opened_store
 from tests.support.threads import workers
 from tests.support.valkey_cluster import ValkeyCluster, running_cluster
 from tests.support.valkey_server import ValkeyServer, running_valkey
@@ -76,41 +71,13 @@ def namespace() -> str:
 _numbers = count()
 
 
-@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+@pytest.fixture(params=["memory", "disk", "redis"])
 def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
 ) -> Iterator[Store]:
     """Each store in turn, on the test's clock."""
-    made: Store
-    if request.param == "memory":
-        made = MemoryStore(clock=clock)
-    elif request.param == "redis":
-        server: ValkeyServer = request.getfixturevalue("valkey")
-        name, make = connections_of_url(server.url, TIMEOUT)
-        namespace: str = request.getfixturevalue("namespace")
-        made = RedisStore(
-            make,
-            name=name,
-            namespace=namespace,
-            timeout=TIMEOUT,
-            settle=0.0,  # a database that is new would else be held for a while
-            clock=clock,
-        )
-    elif request.param == "cluster":
-        servers: ValkeyCluster = request.getfixturevalue("cluster")
-        name, places = places_of_url(servers.url, TIMEOUT)
-        made = ClusterStore(
-            places,
-            name=name,
-            namespace=request.getfixturevalue("namespace"),
-            timeout=TIMEOUT,
-            settle=0.0,  # as above
-            clock=clock,
-        )
-    else:
-        made = DiskStore(tmp_path / "disk", clock=clock)
-    yield made
-    made.close()
+    with opened_store(request.param, request) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

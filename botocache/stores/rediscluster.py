@@ -8,9 +8,9 @@ What is read in one round is not read at one moment. That is no harm: a write ev
 each of its tags before it begins and after it ended, so whoever began to read after it
 sees each of them evicted, at whatever moment.
 
-The clock of all users is that of the server which is furthest behind, as far as a
-process knows them. Each server sets hold-offs by its own clock, so none seems shorter
-than it is. Where they are more than an hour apart the store is not used.
+The clock of all users is that of the server which is furthest behind. Each server
+sets hold-offs by its own clock, so none seems shorter than it is. Where they are more
+than an hour apart the store is not used.
 
 A primary that was never met may have lost the last evictions, for replication is
 asynchronous. Whoever connects to one first evicts everything, where that is held, and

@@ -57,6 +57,7 @@ class Nodes:
         self._patience = patience
         self._with_source = with_source
         self._trouble = ""
+        self._strangers: list[Node] = []
         self._of_address: dict[Address, Node] = {}
         self._of_slot: list[Node | None] = [None] * SLOTS
         self._told_by = list(places.seeds)  # whom to ask for a map, in this order
@@ -130,6 +131,11 @@ class Nodes:
                 self._of_address[address] = node
         return node
 
+    def strangers(self) -> list[Node]:
+        """Return primaries that nobody was told of yet. Each is returned once."""
+        self._strangers, strangers = [], self._strangers
+        return strangers
+
     def renew(self) -> None:
         """Ask who holds what, until somebody tells; StoreError if nobody does."""
         trouble = ""
@@ -194,6 +200,10 @@ class Nodes:
             of_slot[slots.start : slots.stop] = [self.node(address)] * len(slots)
         primaries = {address for address, _ in held}
         with self._lock:
+            known = {*self._of_slot}
+            self._strangers += [
+                n for n in dict.fromkeys(of_slot) if n and n not in known
+            ]
             self._of_slot = of_slot
             gone = [a for a in self._of_address if a not in primaries]
             retired = [self._of_address.pop(address) for address in gone]

@@ -39,6 +39,9 @@ class Directory(Protocol):
     def node(self, address: Address) -> Node:
         """Return the server at an address."""
 
+    def strangers(self) -> list[Node]:
+        """Return primaries that nobody was told of yet. Each is returned once."""
+
 
 class Errand:
     """Commands, their replies, and what was heard of those that have none.
@@ -121,7 +124,13 @@ class Round:
         self._errand.reopen(self._failed)
 
     def _divide(self) -> None:
-        """Find out which commands each server gets."""
+        """Find out which commands each server gets.
+
+        Whoever is new gets none at least: he is met, and tells the time. Else all would
+        be evicted once more for each of them, whenever he is needed first.
+        """
+        for node in self._directory.strangers():
+            self._parts[node] = []
         for at in self._errand.still:
             try:
                 node = self._goal(at)

@@ -19,6 +19,7 @@ from redis.cluster import LoadBalancingStrategy
 
 from botocache._coherence import LONGEST_HOLD_OFF, Held
 from botocache._errors import StoreError
+from botocache._keys import EVERYTHING, tag_digest
 from botocache.stores import Fill, open_store
 from botocache.stores.rediscluster import ClusterStore
 from botocache.stores.redisscripts import Keys
@@ -26,7 +27,7 @@ from botocache.stores.redisseeds import places_of_url
 from botocache.stores.redistopology import slot_of
 from tests.support.digests import key, tag, tags
 from tests.support.processes import TIMEOUT, eventually
-from tests.support.valkey_cluster import ValkeyCluster, move_keys
+from tests.support.valkey_cluster import ValkeyCluster, move_keys, slots_of
 from tests.support.valkey_server import ValkeyServer
 
 KEY = key("an entry")
@@ -192,6 +193,33 @@ def test_where_clocks_are_too_far_apart_nothing_is_kept(store: ClusterStore) -> 
     slow.ahead -= LONGEST_HOLD_OFF + 60.0
     with pytest.raises(StoreError, match="too far apart"):
         store._nodes._compare_clocks()
+
+
+def test_what_a_new_store_meets_late_evicts_nothing(
+    store: ClusterStore, cluster: ValkeyCluster, namespace: str
+) -> None:
+    # All are met at once, and tell the time, when who holds what is learnt.
+    everything = tag_digest(EVERYTHING)
+    before = store.load(KEY, [everything]).snapshot
+    assert all(node.has_told for node in store._nodes.primaries())
+    store.load(KEY, tags(60))
+    assert store.load(KEY, [everything]).snapshot == before
+
+
+def test_a_server_that_hangs_and_is_not_needed_stops_nobody_for_long(
+    opened: Callable[..., ClusterStore], cluster: ValkeyCluster, namespace: str
+) -> None:
+    keys = Keys(namespace)
+    needed = cluster.owner(slot_of_tag(tag_digest(EVERYTHING), namespace))
+    held = {*slots_of(needed)}
+    near = next(t for t in tags(60) if slot_of((b"GET", keys.generation(t))) in held)
+    entry = next(k for k in tags(60) if slot_of((b"GET", keys.entry(k))) in held)
+    store = opened(timeout=0.5)
+    with stopped(next(node for node in cluster.nodes if node is not needed)):
+        with suppress(StoreError):  # it may wait, and then others have no time
+            store.load(entry, [near])
+        store.fill(entry, b"entry", TTL, [near])
+        assert store.load(entry, [near]).entry == b"entry"
 
 
 # --- slots on their way --------------------------------------------------------------

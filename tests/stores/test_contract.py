@@ -1,13 +1,14 @@
 """What every store promises, asked through the Store protocol and an injected clock.
 
 Nothing here knows which store it is given: another store is one more parameter of the
-`store` fixture.
+`store` fixture. Tests of the application above have fewer of them.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import combinations, count
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,6 +27,7 @@ from botocache.stores import Fill, Store
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.processes import in_threads
+from tests.support.stores import opened_store
 
 WINDOW = 5.0
 """Seconds of hold-off that a write's first eviction asks for."""
@@ -58,6 +60,14 @@ class InterruptedClock(FakeClock):
 @pytest.fixture
 def clock() -> InterruptedClock:
     return InterruptedClock()
+
+
+@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: InterruptedClock
+) -> Iterator[Store]:
+    with opened_store(request.param, request) as made:
+        yield made
 
 
 def generations(store: Store, *asked: bytes) -> tuple[int, ...]:

@@ -146,11 +146,11 @@ class Crossing:
         self.after: Callable[[], object] = lambda: None
         monkeypatch.setattr(store._link, "ask", self)
 
-    def __call__(self, packed: bytes, count: int) -> list[Any]:
+    def __call__(self, packed: bytes, count: int, again: Any = None) -> list[Any]:
         before, self.before = self.before, lambda: None
         after, self.after = self.after, lambda: None
         before()
-        replies = self._ask(packed, count)
+        replies = self._ask(packed, count, again)
         after()
         return replies
 

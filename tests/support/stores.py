@@ -1,0 +1,67 @@
+"""A store of each kind, on the clock of the test that asks for it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from botocache.stores import Store
+from botocache.stores.disk import DiskStore
+from botocache.stores.memory import MemoryStore
+from botocache.stores.redis import RedisStore
+from botocache.stores.rediscluster import ClusterStore
+from botocache.stores.redisseeds import places_of_url
+from botocache.stores.redisurl import connections_of_url
+from tests.support.processes import TIMEOUT
+
+
+@contextmanager
+def opened_store(kind: str, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """Open a store for as long as the context lasts: "memory", "disk", "redis" ...
+
+    Its clock, directory, server and namespace are fixtures.
+    """
+    made = _STORES[kind](request.getfixturevalue)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+_Fixture = Callable[[str], Any]
+
+
+def _memory(fixture: _Fixture) -> Store:
+    return MemoryStore(clock=fixture("clock"))
+
+
+def _disk(fixture: _Fixture) -> Store:
+    return DiskStore(fixture("tmp_path") / "disk", clock=fixture("clock"))
+
+
+def _redis(fixture: _Fixture) -> Store:
+    name, make = connections_of_url(fixture("valkey").url, TIMEOUT)
+    return RedisStore(make, name=name, **_shared(fixture))
+
+
+def _cluster(fixture: _Fixture) -> Store:
+    name, places = places_of_url(fixture("cluster").url, TIMEOUT)
+    return ClusterStore(places, name=name, **_shared(fixture))
+
+
+def _shared(fixture: _Fixture) -> dict[str, Any]:
+    return {
+        "namespace": fixture("namespace"),
+        "timeout": TIMEOUT,
+        "settle": 0.0,  # a database that is new would else be held for a while
+        "clock": fixture("clock"),
+    }
+
+
+_STORES: Mapping[str, Callable[[_Fixture], Store]] = {
+    "memory": _memory,
+    "disk": _disk,
+    "redis": _redis,
+    "cluster": _cluster,
+}
