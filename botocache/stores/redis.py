@@ -107,7 +107,7 @@ class RedisStore:
 
     def __repr__(self) -> str:
         return (
-            f"<{type(self).__name__} {self._name} namespace {self._namespace!r}, "
+            f"<RedisStore {self._name} namespace {self._namespace!r}, "
             f"{self._breaker!r}{f', {self._following!r}' if self._following else ''}>"
         )
 

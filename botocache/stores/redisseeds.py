@@ -53,18 +53,17 @@ def places_of_url(url: str, timeout: float) -> tuple[str, Places]:
 
 
 def places_of_client(client: Any, timeout: float) -> tuple[str, Places]:
-    """Return the same for a client that the user built. Its settings are its own.
+    """Return the same for a client that the user built.
 
-    Where it would wait without end, it is for `timeout` seconds.
+    Its settings are its own, but for how long an answer is waited for: what suits other
+    uses of it is too long here.
     """
     manager = client.nodes_manager
     seeds = tuple([(node.host, node.port) for node in client.get_nodes()])
     node = client.get_redis_connection(client.get_default_node())
     # Its own would let connections read from replicas, if the client does.
     own = {"redis_connect_func": client.user_on_connect_func}
-    settings = node.connection_pool.connection_kwargs
-    for name in ("socket_timeout", "socket_connect_timeout"):
-        own[name] = settings.get(name) or timeout
+    own["socket_timeout"] = own["socket_connect_timeout"] = timeout
     seen = getattr(manager, "address_remap", None)
     return "of a client", _places(seeds, node.connection_pool, own, seen)
 

@@ -1,0 +1,48 @@
+"""An application whose cache is in a cluster, by its URL and by a client."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+
+import botocache
+from botocache import Cache
+from tests.integration.app import World, get, one_store, put
+from tests.support.processes import eventually
+from tests.support.valkey_cluster import ValkeyCluster
+
+pytestmark = one_store
+
+
+@pytest.fixture(params=["url", "client"])
+def place(
+    request: pytest.FixtureRequest, cluster: ValkeyCluster
+) -> Iterator[dict[str, Any]]:
+    if request.param == "url":
+        yield {"url": cluster.url}
+        return
+    with redis.RedisCluster("127.0.0.1", cluster.nodes[0].port) as client:
+        yield {"store": client}
+
+
+def is_hit(cache: Cache, client: Any, table: str, expected: dict[str, Any]) -> bool:
+    """Read what is expected, from wherever, and tell from where."""
+    before = cache.stats().hits
+    assert get(client, table, pk="a") == expected
+    return cache.stats().hits > before
+
+
+def test_an_application_reads_from_a_cluster_and_sees_its_writes(
+    world: World, table: str, namespace: str, place: dict[str, Any]
+) -> None:
+    session = world.session()
+    settings = {"namespace": namespace, "timeout": 10, "settle": 0.1, **place}
+    cache = botocache.install(session, **settings)
+    client = world.client(session)
+    for number in range(3):
+        item = {"pk": "a", "n": number}
+        put(client, table, **item)
+        eventually(partial(is_hit, cache, client, table, item))
+    assert cache.stats().failures == {}
