@@ -11,7 +11,7 @@ from botocache import (
     _expressions,
     _images,
     _lookups,
-    _nearkeys,
+    _near,
     _plan,
     _plan_reads,
     _plan_writes,
@@ -123,9 +123,9 @@ def _shared_near_answers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Entry, "maker", maker)
 
 
-def _by_its_text(tokens: list[Any], value: Any, _kinds: Any) -> None:
-    """Take values for equal that are written alike."""
-    tokens.append(str(value))
+def _by_names(token: Any, operation: str, arguments: Any, _kinds: Any) -> Any:
+    """Take calls for equal that have the same parameters, whatever their values."""
+    return (token, operation, *arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +188,7 @@ MUTATIONS = [
     Mutation("a near answer is served whatever happened", _never_evicted),
     Mutation("a near answer is shared", _shared_near_answers),
     Mutation(
-        "numbers and strings have one near key",
-        _replace(_nearkeys, "_add", _by_its_text),
+        "values are no part of a near key", _replace(_near, "arguments_key", _by_names)
     ),
     Mutation(
         "every write is taken for a delete",
