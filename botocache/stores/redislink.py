@@ -7,6 +7,7 @@ as long as the server does; a connection that is idle lies in a stack of our own
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -22,6 +23,8 @@ Command: TypeAlias = Sequence[bytes]
 
 Connection: TypeAlias = Any
 """One of redis-py's, of which there are several kinds."""
+
+_LATE = "connecting takes longer than a call may wait"
 
 
 def pack(command: Command) -> bytes:
@@ -59,6 +62,7 @@ class Link:
         """
         idle = self._idle
         connection = None
+        deadline = time.monotonic() + self._patience
         try:
             if idle:
                 try:
@@ -70,8 +74,7 @@ class Link:
                     self._drop_idle()
                 else:
                     return replies
-            connection = self._connect_patiently()
-            replies = exchange(connection, packed, count)
+            connection, replies = self._ask_anew(packed, count, deadline)
         except RedisError as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
         except OSError as error:
@@ -94,22 +97,38 @@ class Link:
         self._idle, idle = deque(), self._idle
         _disconnect(idle)
 
-    def _connect_patiently(self) -> Connection:
+    def _ask_anew(
+        self, packed: bytes, count: int, deadline: float
+    ) -> tuple[Connection, list[Any]]:
+        """Ask by a new connection. Making it and the answer are waited for as one."""
+        replies: list[Any] = []
+
+        def connect() -> Connection:
+            connection = self._connect()
+            if time.monotonic() < deadline:  # else nobody waits any more
+                replies.extend(exchange(connection, packed, count))
+            return connection
+
         # In a thread, because nothing bounds how long a name is looked up.
-        attempt = _Attempt(self._connect, self._idle)
+        attempt = _Attempt(connect, self._idle)
         try:
             threading.Thread(target=attempt.run, daemon=True).start()
         except RuntimeError as error:  # no thread can be started now
             raise StoreError(f"cannot connect: {error}") from error
-        return attempt.result(self._patience)
+        connection = attempt.result(max(0.0, deadline - time.monotonic()))
+        if not replies:
+            self._idle.append(connection)
+            raise StoreError(_LATE)
+        return connection, replies
 
     def _connect(self) -> Connection:
         connection = self._make()
         try:
             connection.connect()
             self._greet(self, connection)
-        except BaseException:
+        except BaseException as error:
             connection.disconnect()
+            _require_known(error)
             raise
         return connection
 
@@ -152,13 +171,15 @@ class _Attempt:
         self._done.set()
 
     def result(self, patience: float) -> Connection:
-        if not self._done.wait(patience):
+        try:
+            self._done.wait(patience)
+        finally:  # also when the caller is interrupted
             with self._lock:
                 self._is_left = self._connection is None
-            if self._is_left:
-                raise StoreError(f"connecting takes more than {patience:g} seconds")
         if self._error is not None:
             raise self._error
+        if self._is_left:
+            raise StoreError(_LATE)
         return self._connection
 
 
@@ -176,10 +197,21 @@ def exchange(connection: Connection, packed: bytes, count: int) -> list[Any]:
                 replies.append(connection.read_response(disable_decoding=True))
             except ResponseError as error:  # noqa: PERF203 - it is one of the replies
                 replies.append(error)
-    except BaseException:
+    except BaseException as error:
         connection.disconnect()
+        _require_known(error)
         raise
     return replies
+
+
+def _require_known(error: BaseException) -> None:
+    """Raise StoreError for what parsers raise, beside their own, on what is no reply.
+
+    And for what a user's own credential provider does. An interruption stays one.
+    """
+    known = (RedisError, OSError, StoreError)
+    if isinstance(error, Exception) and not isinstance(error, known):
+        raise StoreError(f"not understood: {type(error).__name__}") from error
 
 
 def _disconnect(idle: deque[Connection]) -> None:
