@@ -23,6 +23,7 @@ from botocache._keys import EVERYTHING, tag_digest
 from botocache.stores import Clock, Fill, Opening, Random
 from botocache.stores.breaker import Breaker
 from botocache.stores.redislink import Command, Connection, Link, exchange, pack
+from botocache.stores.redisreplicas import exchange_with
 from botocache.stores.redisscripts import (
     ARRIVE,
     EVICT,
@@ -35,7 +36,11 @@ from botocache.stores.redisscripts import (
     Script,
     bulk,
 )
-from botocache.stores.redisurl import connections_of_client, connections_of_url
+from botocache.stores.redisurl import (
+    connections_of_client,
+    connections_of_url,
+    without_replicas,
+)
 
 ENTRY_LIMIT = 1024**2
 """Bytes; an entry that is larger is not kept."""
@@ -60,6 +65,7 @@ class RedisStore:
 
     make: returns a connection of redis-py, not connected. settle: seconds for which
     what may be lost is taken for settling. longest_ttl: seconds, of any entry.
+    replicas: how many must have an eviction before it is done.
     """
 
     def __init__(  # noqa: PLR0913 - what it was opened with
@@ -71,6 +77,7 @@ class RedisStore:
         timeout: float = 0.02,
         settle: float = 1.0,
         longest_ttl: float = 60.0,
+        replicas: int = 0,
         clock: Clock | None = None,
         random: Random = os.urandom,
     ) -> None:
@@ -81,7 +88,8 @@ class RedisStore:
         self._random = random
         self._doubt = b"%d" % round(settle * US)
         self._life = longest_ttl * 2 + _SLACK
-        self._link = Link(make, self._greet, timeout)
+        exchanging = exchange_with(replicas, timeout) if replicas else None
+        self._link = Link(make, self._greet, timeout, exchanging)
         self._breaker = Breaker(self._probe)
         self._ahead = time.time() - time.monotonic()  # until the server tells
         self._told_at = -TIME_LASTS
@@ -362,10 +370,12 @@ def open_redis(opening: Opening) -> RedisStore:
             "size_limit: the server's own 'maxmemory' says how much it keeps; with "
             "Redis and Valkey size_limit cannot be set"
         )
+    replicas = 0
     if opening.client is not None:
         name, make = connections_of_client(opening.client)
     else:
-        name, make = connections_of_url(opening.url, opening.timeout)
+        url, replicas = without_replicas(opening.url)
+        name, make = connections_of_url(url, opening.timeout)
     return RedisStore(
         make,
         name=name,
@@ -373,6 +383,7 @@ def open_redis(opening: Opening) -> RedisStore:
         timeout=opening.timeout,
         settle=opening.settle,
         longest_ttl=opening.longest_ttl,
+        replicas=replicas,
     )
 
 

@@ -18,11 +18,15 @@ from redis.exceptions import RedisError, ResponseError
 from botocache._errors import StoreError
 from botocache._forks import renew_after_fork
 from botocache.stores.redisscripts import bulk
+from botocache.stores.redissentinel import Lease
 
 Command: TypeAlias = Sequence[bytes]
 
 Connection: TypeAlias = Any
 """One of redis-py's, of which there are several kinds."""
+
+Exchange: TypeAlias = Callable[[Connection, bytes, int], list[Any]]
+"""Sends commands on a connection and returns that many replies; see `exchange`."""
 
 _LATE = "connecting takes longer than a call may wait"
 
@@ -37,7 +41,8 @@ class Link:
 
     make: returns a connection that is not connected yet. greet: is called with each
     that is, before anybody uses it. patience: seconds that a call waits for a new one;
-    connecting goes on behind it, and who comes later finds it.
+    connecting goes on behind it, and who comes later finds it. exchanging:
+    `exchange`, or what does more.
     """
 
     def __init__(
@@ -45,11 +50,14 @@ class Link:
         make: Callable[[], Connection],
         greet: Callable[["Link", Connection], object],
         patience: float,
+        exchanging: Exchange | None = None,
     ) -> None:
         self._make = make
         self._greet = greet
         self._patience = patience
+        self._exchange = exchanging or exchange
         self._idle: deque[Connection] = deque()
+        self._lease = Lease(self.close)
         renew_after_fork(self, Link._reset)
 
     def __repr__(self) -> str:
@@ -60,14 +68,16 @@ class Link:
 
         A reply may be a ResponseError. Raises StoreError when there is none.
         """
+        deadline = time.monotonic() + self._patience
+        if not self._lease.lasts(deadline):
+            self.close()
         idle = self._idle
         connection = None
-        deadline = time.monotonic() + self._patience
         try:
             if idle:
                 try:
                     connection = idle.pop()
-                    replies = exchange(connection, packed, count)
+                    replies = self._exchange(connection, packed, count)
                     idle.append(connection)
                 except (LostError, IndexError):
                     # It was idle for too long, or the server restarted: so did all.
@@ -86,7 +96,7 @@ class Link:
         """Do the same with a new connection, however long it takes to make."""
         try:
             connection = self._connect()
-            replies = exchange(connection, packed, count)
+            replies = self._exchange(connection, packed, count)
         except (RedisError, OSError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
         self._idle.append(connection)
@@ -106,7 +116,7 @@ class Link:
         def connect() -> Connection:
             connection = self._connect()
             if time.monotonic() < deadline:  # else nobody waits any more
-                replies.extend(exchange(connection, packed, count))
+                replies.extend(self._exchange(connection, packed, count))
             return connection
 
         # In a thread, because nothing bounds how long a name is looked up.
@@ -122,9 +132,10 @@ class Link:
         return connection, replies
 
     def _connect(self) -> Connection:
-        connection = self._make()
+        connection, asked_at = self._make(), time.monotonic()
         try:
             connection.connect()
+            self._lease.met(connection, asked_at)
             self._greet(self, connection)
         except BaseException as error:
             connection.disconnect()

@@ -155,28 +155,24 @@ class TcpProxy:
             self._replies_pass = asyncio.Event()
             self._replies_pass.set()
             self._listener: socket.socket | None = None
-            self._accepting: asyncio.Task[None] | None = None
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
             self._listener.setblocking(False)
             self.port = self._listener.getsockname()[1]
-        if self._accepting is None:
-            self._accepting = self._loop.create_task(self._accept(self._listener))
+        self._loop.add_reader(self._listener, self._accept, self._listener)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        while True:
-            client, _ = await self._loop.sock_accept(listener)
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the client has gone already
+            client, _ = listener.accept()
+            client.setblocking(False)
             self.accepted += 1
             pair = _Pair(self, client)
             self._pairs.add(pair)
             pair.task = self._loop.create_task(pair.serve())
 
     async def _stop_accepting(self) -> None:
-        if self._accepting is not None:
-            self._accepting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._accepting
-            self._accepting = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
 
     async def _close_listener(self) -> None:
         await self._stop_accepting()
@@ -242,6 +238,7 @@ class _Pair:
                 )
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+        self._close()  # it may not have begun
 
     def half_close(self) -> None:
         self._writers[0].write_eof()

@@ -38,7 +38,9 @@ ROOMS = [
     "botocache.stores.disk",
     "botocache.stores.breaker",
     "botocache.stores.redisscripts",
+    "botocache.stores.redissentinel",
     "botocache.stores.redislink",
+    "botocache.stores.redisreplicas",
     "botocache.stores.redisurl",
     "botocache.stores.redis",
     "botocache._config",
@@ -130,6 +132,8 @@ HOMES = {
     "redis": {
         "botocache.stores.redis",
         "botocache.stores.redislink",
+        "botocache.stores.redisreplicas",
+        "botocache.stores.redissentinel",
         "botocache.stores.redisurl",
     },
     "pickle": set[str](),
