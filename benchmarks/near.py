@@ -10,7 +10,8 @@ import argparse
 import tempfile
 from collections.abc import Callable
 
-from benchmarks.hooks import ITEM, KEY, client, floor_client, getting
+from benchmarks.clients import ITEM, client, floor_client, getting
+from benchmarks.following import KEY
 from benchmarks.measure import compare, report
 from botocache._nearkeys import arguments_key
 from botocache.stores.memory import MemoryStore

@@ -32,6 +32,7 @@ from botocache.stores.compression import pack as pack_entry
 from botocache.stores.compression import unpack as unpack_entry
 from botocache.stores.following import Following, forget
 from botocache.stores.redislink import Command, Connection, Link, exchange, pack
+from botocache.stores.redisreplicas import exchange_with
 from botocache.stores.redisscripts import (
     ARRIVE,
     EVICT,
@@ -44,7 +45,11 @@ from botocache.stores.redisscripts import (
     Script,
     bulk,
 )
-from botocache.stores.redisurl import connections_of_client, connections_of_url
+from botocache.stores.redisurl import (
+    connections_of_client,
+    connections_of_url,
+    without_replicas,
+)
 
 ENTRY_LIMIT = 1024**2
 """Bytes; an entry that is larger, as it is sent, is not kept."""
@@ -72,7 +77,8 @@ class RedisStore:
 
     make: returns a connection of redis-py, not connected. settle: seconds for which
     what may be lost is taken for settling. longest_ttl: seconds, of any entry. follow:
-    hear of changes, so as to know what is current.
+    hear of changes, so as to know what is current. replicas: how many must have an
+    eviction before it is done.
     """
 
     def __init__(  # noqa: PLR0913 - what it was opened with
@@ -85,6 +91,7 @@ class RedisStore:
         settle: float = 1.0,
         longest_ttl: float = 60.0,
         follow: bool = False,
+        replicas: int = 0,
         clock: Clock | None = None,
         random: Random = os.urandom,
     ) -> None:
@@ -97,7 +104,8 @@ class RedisStore:
         self._random = random
         self._doubt = b"%d" % round(settle * US)
         self._life = longest_ttl * 2 + _SLACK
-        self._link = Link(make, self._greet, timeout)
+        exchanging = exchange_with(replicas, timeout) if replicas else None
+        self._link = Link(make, self._greet, timeout, exchanging)
         self._breaker = Breaker(self._probe)
         self._following: Following | None = None
         if follow:
@@ -433,10 +441,12 @@ def open_redis(opening: Opening) -> RedisStore:
             "size_limit: the server's own 'maxmemory' says how much it keeps; with "
             "Redis and Valkey size_limit cannot be set"
         )
+    replicas = 0
     if opening.client is not None:
         name, make = connections_of_client(opening.client, opening.timeout)
     else:
-        name, make = connections_of_url(opening.url, opening.timeout)
+        url, replicas = without_replicas(opening.url)
+        name, make = connections_of_url(url, opening.timeout)
     return RedisStore(
         make,
         name=name,
@@ -445,6 +455,7 @@ def open_redis(opening: Opening) -> RedisStore:
         settle=opening.settle,
         longest_ttl=opening.longest_ttl,
         follow=opening.follow,
+        replicas=replicas,
     )
 
 

@@ -7,6 +7,7 @@ as long as the server does; a connection that is idle lies in a stack of our own
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -17,11 +18,17 @@ from redis.exceptions import RedisError, ResponseError
 from botocache._errors import StoreError
 from botocache._forks import renew_after_fork
 from botocache.stores.redisscripts import bulk
+from botocache.stores.redissentinel import Lease
 
 Command: TypeAlias = Sequence[bytes]
 
 Connection: TypeAlias = Any
 """One of redis-py's, of which there are several kinds."""
+
+Exchange: TypeAlias = Callable[[Connection, bytes, int], list[Any]]
+"""Sends commands on a connection and returns that many replies; see `exchange`."""
+
+_LATE = "connecting takes longer than a call may wait"
 
 
 def pack(command: Command) -> bytes:
@@ -35,6 +42,7 @@ class Link:
     make: returns a connection that is not connected yet. greet: is called with the
     link and each that is, before anybody uses it. patience: seconds that a call waits
     for a new one; connecting goes on behind it, and who comes later finds it.
+    exchanging: `exchange`, or what does more.
     """
 
     def __init__(
@@ -42,11 +50,14 @@ class Link:
         make: Callable[[], Connection],
         greet: Callable[[Any, Connection], object],
         patience: float,
+        exchanging: Exchange | None = None,
     ) -> None:
         self._make = make
         self._greet = greet
         self._patience = patience
+        self._exchange = exchanging or exchange
         self._idle: deque[Connection] = deque()
+        self._lease = Lease(self.close)
         renew_after_fork(self, Link._reset)
 
     def __repr__(self) -> str:
@@ -61,13 +72,16 @@ class Link:
         been carried out already; unless given, the same. A reply may be a
         ResponseError. Raises StoreError when there is none.
         """
+        deadline = time.monotonic() + self._patience
+        if not self._lease.lasts(deadline):
+            self.close()
         idle = self._idle
         connection = None
         try:
             if idle:
                 try:
                     connection = idle.pop()
-                    replies = exchange(connection, packed, count)
+                    replies = self._exchange(connection, packed, count)
                     idle.append(connection)
                 except (LostError, IndexError):
                     # It was idle for too long, or the server restarted: so did all.
@@ -75,8 +89,7 @@ class Link:
                     packed = again() if again else packed
                 else:
                     return replies
-            connection = self._connect_patiently()
-            replies = exchange(connection, packed, count)
+            connection, replies = self._ask_anew(packed, count, deadline)
         except RedisError as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
         except OSError as error:
@@ -89,7 +102,7 @@ class Link:
         idle = self._idle  # whoever closes meanwhile wants none that was made before
         try:
             connection = self._connect()
-            replies = exchange(connection, packed, count)
+            replies = self._exchange(connection, packed, count)
         except (RedisError, OSError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
         idle.append(connection)
@@ -107,12 +120,31 @@ class Link:
             while idle:
                 idle.pop().disconnect()
 
-    def _connect_patiently(self) -> Connection:
-        return self._begin_to_connect().result(self._patience)
+    def _ask_anew(
+        self, packed: bytes, count: int, deadline: float
+    ) -> tuple[Connection, list[Any]]:
+        """Ask by a new connection. Making it and the answer are waited for as one."""
+        replies: list[Any] = []
+
+        def connect() -> Connection:
+            connection = self._connect()
+            if time.monotonic() < deadline:  # else nobody waits any more
+                replies.extend(self._exchange(connection, packed, count))
+            return connection
+
+        attempt = self._begin(connect)
+        connection = attempt.result(max(0.0, deadline - time.monotonic()))
+        if not replies:
+            self._idle.append(connection)
+            raise StoreError(_LATE)
+        return connection, replies
 
     def _begin_to_connect(self) -> "Attempt":
+        return self._begin(self._connect)
+
+    def _begin(self, connect: Callable[[], Connection]) -> "Attempt":
         # In a thread, because nothing bounds how long a name is looked up.
-        attempt = Attempt(self._connect, self._idle)
+        attempt = Attempt(connect, self._idle)
         try:
             threading.Thread(target=attempt.run, daemon=True).start()
         except RuntimeError as error:  # no thread can be started now
@@ -120,16 +152,15 @@ class Link:
         return attempt
 
     def _connect(self) -> Connection:
-        connection = self._make()
+        connection, asked_at = self._make(), time.monotonic()
         try:
             connection.connect()
+            self._lease.met(connection, asked_at)
             self._greet(self, connection)
-        except (RedisError, OSError, StoreError):
+        except BaseException as error:
             connection.disconnect()
+            _require_known(error)
             raise
-        except Exception as error:  # of what the user gave a client: credentials
-            connection.disconnect()
-            raise StoreError(f"cannot connect: {type(error).__name__}") from error
         return connection
 
     def _reset(self) -> None:
@@ -167,13 +198,15 @@ class Attempt:
 
     def result(self, patience: float) -> Connection:
         """Return it; raise what it failed with, or StoreError if it takes too long."""
-        if not self._done.wait(patience):
+        try:
+            self._done.wait(patience)
+        finally:  # also when the caller is interrupted
             with self._lock:
                 self._is_left = self._connection is None
-            if self._is_left:
-                raise StoreError(f"connecting takes more than {patience:g} seconds")
         if self._error is not None:
             raise self._error
+        if self._is_left:
+            raise StoreError(_LATE)
         return self._connection
 
 
@@ -191,10 +224,21 @@ def exchange(connection: Connection, packed: bytes, count: int) -> list[Any]:
                 replies.append(connection.read_response(disable_decoding=True))
             except ResponseError as error:  # noqa: PERF203 - it is one of the replies
                 replies.append(error)
-    except BaseException:
+    except BaseException as error:
         connection.disconnect()
+        _require_known(error)
         raise
     return replies
+
+
+def _require_known(error: BaseException) -> None:
+    """Raise StoreError for what parsers raise, beside their own, on what is no reply.
+
+    And for what a user's own credential provider does. An interruption stays one.
+    """
+    known = (RedisError, OSError, StoreError)
+    if isinstance(error, Exception) and not isinstance(error, known):
+        raise StoreError(f"not understood: {type(error).__name__}") from error
 
 
 def _disconnect(idle: deque[Connection]) -> None:

@@ -3,12 +3,14 @@
 Nothing is connected here. A password gets into no name and no message.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
+from redis.exceptions import RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -17,6 +19,11 @@ from botocache.stores.redislink import Connection
 
 _Maker = Callable[[], Connection]
 
+_REPLICAS = "wait_replicas"
+
+_UNREADABLE = (TypeError, ValueError, RedisError)
+"""What is raised for a URL, or an option of it, that makes no sense."""
+
 
 def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     """Return a server's name, and what makes connections to it. Raises ConfigError.
@@ -24,6 +31,7 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     timeout: seconds for connecting, and for each answer.
     """
     scheme, _, rest = url.partition(":")
+    scheme = scheme.lower()
     server, _, setup = scheme.partition("+")
     is_encrypted = server in ("rediss", "valkeys")
     common: dict[str, Any] = {
@@ -35,13 +43,39 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
         return _by_sentinel(scheme, rest, common, is_encrypted=is_encrypted)
     plain = {"unix": "unix"}.get(server, "rediss" if is_encrypted else "redis")
     try:
+        if plain != "unix":
+            int(urlsplit(rest).path.strip("/") or 0)  # redis-py passes over a bad one
         pool = ConnectionPool.from_url(f"{plain}:{rest}", **common)
         made = _maker(pool)()
-    except (TypeError, ValueError):
+    except _UNREADABLE:
         raise wrong_url(scheme) from None
     if plain == "unix":
+        if not made.path:
+            raise wrong_url(scheme)
         return f"unix://{made.path}", _maker(pool)
     return f"{server}://{made.host}:{made.port}/{made.db}", _maker(pool)
+
+
+def without_replicas(url: str) -> tuple[str, int]:
+    """Return a URL without its option `wait_replicas`, and what that says; 0: nothing.
+
+    Raises ConfigError when it says no number.
+    """
+    scheme = url.partition(":")[0].lower()
+    rest, mark, query = url.partition("?")
+    options = query.split("&")
+    ours = [option for option in options if option.partition("=")[0] == _REPLICAS]
+    if not ours:
+        return url, 0
+    number = ours[0].partition("=")[2]
+    if ours[1:] or not re.fullmatch("[1-9][0-9]{0,2}", number) or "cluster" in scheme:
+        where = "; a cluster has no such option" if "cluster" in scheme else ""
+        raise ConfigError(
+            f"url '{scheme}:...': expected {_REPLICAS}=1, or another number of "
+            f"replicas, once{where}"
+        )
+    others = "&".join(option for option in options if option not in ours)
+    return f"{rest}{mark}{others}" if others else rest, int(number)
 
 
 def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
@@ -77,29 +111,37 @@ def _by_sentinel(
             for name in ("sentinel_username", "sentinel_password")
             if name in given
         }
+        of_tls = _options_of_tls(given) if is_encrypted else {}
         if given or not service or not all(host for host, _ in sentinels):
             raise wrong_url(scheme)
         manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
             sentinels,
             sentinel_kwargs={**common, **of_sentinels},
             **common,
-            **({"ssl": True} if is_encrypted else {}),
+            **({"ssl": True, **of_tls} if is_encrypted else {}),
             db=int(db or 0),
             username=unquote(user) or None,
             password=unquote(password) or None,
         )
         pool = manager.master_for(service).connection_pool  # type: ignore[no-untyped-call]  # as above
         _maker(pool)()
-    except (TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         if isinstance(error, ConfigError):
             raise
         raise wrong_url(scheme) from None
     return f"{scheme}://{hosts}/{service}", _maker(pool)
 
 
+def _options_of_tls(given: dict[str, str]) -> dict[str, Any]:
+    """Take the options of TLS out of those of a URL, as what they mean."""
+    ours = {name: given.pop(name) for name in list(given) if name.startswith("ssl_")}
+    read = ConnectionPool.from_url(f"rediss://host?{urlencode(ours)}").connection_kwargs
+    return {name: read[name] for name in ours}
+
+
 def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":") if ":" in text else (text, "", "26379")
-    return host, int(port)
+    parts = urlsplit(f"//{text}")
+    return parts.hostname or "", 26379 if parts.port is None else parts.port
 
 
 def wrong_url(scheme: str) -> ConfigError:

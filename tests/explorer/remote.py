@@ -28,7 +28,7 @@ from botocache._keys import (
 )
 from botocache.stores import Store, redis
 from botocache.stores.redis import RedisStore
-from botocache.stores.redislink import Link
+from botocache.stores.redislink import Link, exchange
 from botocache.stores.redisscripts import STATE, US, Keys
 from tests.explorer.backends import OPAQUE, Eyes, Moment, contents, opaque_numbers
 from tests.explorer.database import Dump, the_database
@@ -131,8 +131,9 @@ class Wire:
 class TurnLink(Link):
     """A Link that connects where it is: a schedule has one thread."""
 
-    def _connect_patiently(self) -> Any:
-        return self._connect()
+    def _ask_anew(self, packed: bytes, count: int, _: float) -> tuple[Any, list[Any]]:
+        connection = self._connect()
+        return connection, exchange(connection, packed, count)
 
 
 class RedisBackend:

@@ -54,20 +54,8 @@ class ValkeyServer:
     def start(self) -> None:
         """Start it; again on the same port."""
         self.port = self.port or free_port()
-        options = {
-            "bind": "127.0.0.1",
-            "port": str(self.port),
-            "unixsocket": str(self.socket_path),
-            "dir": str(self._directory),
-            "save": "",
-            "appendonly": "no",
-            **{name.replace("_", "-"): value for name, value in self._config.items()},
-        }
-        arguments = [
-            word for key, value in options.items() for word in (f"--{key}", value)
-        ]
         self._shell = subprocess.Popen(
-            ["sh", "-c", _WITH_ME, "sh", str(self._binary), *arguments],
+            ["sh", "-c", _WITH_ME, "sh", str(self._binary), *self._arguments()],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
         )
@@ -75,9 +63,12 @@ class ValkeyServer:
 
     def command(self, *words: str) -> bytes:
         """Return the reply to a command, as it is on the wire."""
-        parts = [b"$%d\r\n%b\r\n" % (len(w.encode()), w.encode()) for w in words]
+        password = self._config.get("requirepass")
         with socket.create_connection(("127.0.0.1", self.port), TIMEOUT) as connection:
-            connection.sendall(b"*%d\r\n%b" % (len(parts), b"".join(parts)))
+            if password:
+                connection.sendall(_packed("AUTH", password))
+                connection.recv(len(b"+OK\r\n"))
+            connection.sendall(_packed(*words))
             return connection.recv(1 << 20)
 
     def signal(self, number: int) -> None:
@@ -94,6 +85,18 @@ class ValkeyServer:
         assert self._shell.stdin is not None
         self._shell.stdin.close()
         self._shell.wait(TIMEOUT)
+
+    def _arguments(self) -> list[str]:
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "unixsocket": str(self.socket_path),
+            "dir": str(self._directory),
+            "save": "",
+            "appendonly": "no",
+            **{name.replace("_", "-"): value for name, value in self._config.items()},
+        }
+        return [word for key, value in options.items() for word in (f"--{key}", value)]
 
     def _answers(self) -> bool:
         try:
@@ -116,6 +119,11 @@ def running_valkey(binary: Path | None = None, **config: str) -> Iterator[Valkey
             yield server
         finally:
             server.close()
+
+
+def _packed(*words: str) -> bytes:
+    parts = [b"$%d\r\n%b\r\n" % (len(w.encode()), w.encode()) for w in words]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
 
 
 def free_port() -> int:
