@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Callable
 
 from benchmarks.clients import ITEM, client, floor_client, getting
-from benchmarks.following import KEY
 from benchmarks.measure import compare, report
+from benchmarks.work import KEY
 from botocache._nearkeys import arguments_key
 from botocache.stores.memory import MemoryStore
 
