@@ -115,7 +115,7 @@ class RedisStore:
 
     def __repr__(self) -> str:
         return (
-            f"<RedisStore {self._name} namespace {self._namespace!r}, "
+            f"<{type(self).__name__} {self._name} namespace {self._namespace!r}, "
             f"{self._breaker!r}{f', {self._following!r}' if self._following else ''}>"
         )
 

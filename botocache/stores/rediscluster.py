@@ -97,12 +97,6 @@ class ClusterStore(RedisStore):
         self._nodes = Nodes(places, self._meet, timeout, _with_source)
         self._met: set[bytes] = set()
 
-    def __repr__(self) -> str:
-        return (
-            f"<ClusterStore {self._name} namespace {self._namespace!r}, "
-            f"{self._breaker!r}>"
-        )
-
     def now(self) -> float:
         """See Store.now. By what the servers said last; asks nobody."""
         return self._clock() if self._clock else time.monotonic() + self._nodes.ahead
