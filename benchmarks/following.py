@@ -8,7 +8,7 @@ is when the last question was begun that was still answered by yes: how long aft
 eviction had returned, or not at all. In between PINGs are timed on a connection of
 their own. So it is done where the process waits for something between its questions, as
 one that makes calls over a network does, and where it never does: there the thread that
-listens has to wait for the interpreter, whose threads take turns of 5 ms.
+listens seldom has a turn, and all rests on looking whether something has arrived.
 
 Besides, what the question costs, beside the memory store's and asking the server.
 """
@@ -127,7 +127,7 @@ def show(writes: int, rows: dict[str, dict[str, float]]) -> None:
     print(" " * 40 + "".join(f"{name:>10}" for name in SHARES) + "   late at all")
     for name, row in rows.items():
         figures = "".join(f"{row[share]:10.0f}" for share in SHARES)
-        share = "" if name == "PING" else f"{row['late']:14.1%}"
+        share = "" if name == "PING" else f"{row['late']:14.2%}"
         print(f"  {name:38}{figures}{share}")
     RESULTS.mkdir(exist_ok=True)
     content = {"title": title, "figures": rows, "machine": machine()}

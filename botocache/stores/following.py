@@ -7,6 +7,9 @@ it works from Redis 6.2 and Valkey 7.2 on, whatever protocol the store's own con
 speak.
 
 What is heard is late by the way that it takes; docs/coherence.md says what that means.
+It is not late by the turns that threads take: who asks what is current looks whether
+something has arrived, and then nothing is, until that was heard.
+
 The same connection answers the PINGs of lease.py, so a network that swallows all, or a
 server or thread that is stopped, makes nothing stale for longer than a lease.
 
@@ -92,11 +95,9 @@ class Following:
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """Tell whether the tags are known to have these generations."""
         session = self._session
-        return (
-            session is not None
-            and session.lease.until > self._clock()
-            and self._known.are(tags, snapshot)
-        )
+        if session is None or session.lease.until <= self._clock():
+            return False
+        return not session.has_unheard() and self._known.are(tags, snapshot)
 
     def begin(self) -> int:
         """Return the mark of a look-up that begins now. The first one begins it all."""
@@ -183,6 +184,7 @@ class Following:
         lease.asks(self._clock())
         _track(connection, self._keys.generations)
         listener = Listener(connection)
+        session.has_unheard = listener.has_unheard
         listener.send(_SUBSCRIBE)  # until that is answered, nothing is said
         while not session.ended.is_set():
             for heard in listener.hear(HEARTBEAT):
@@ -246,6 +248,7 @@ def forget(keys: Keys, tags: Sequence[bytes]) -> None:
 class _Session:
     """One thread, and what it knows.
 
+    has_unheard: tells whether something has arrived that it does not know yet.
     attempts: to connect that came to nothing, so far. server: the name of the one that
     is followed, if any is. trouble: what was lost last.
     """
@@ -256,6 +259,7 @@ class _Session:
         self.attempts = attempts
         self.ended = threading.Event()
         self.lease = Lease()
+        self.has_unheard: Callable[[], bool] = lambda: True
         self.server: bytes | None = None
         self.trouble = ""
 

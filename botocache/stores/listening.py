@@ -4,10 +4,16 @@ It is connected, encrypted and authenticated by redis-py, and read here, because
 parsers are made for answers: what comes in between is handled in another way by each
 version, the one for RESP3 cannot read RESP2's null, which FLUSHALL sends, and a message
 that is half there is an error to all.
+
+One thread listens. Any other can ask whether there is something that was not heard yet:
+it need not wait until the listening thread has its turn, only what is still on its way
+is unknown to it.
 """
 
 import contextlib
-from collections.abc import Iterator
+import select
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from redis.exceptions import ConnectionError as LostError
@@ -28,7 +34,9 @@ class Listener:
 
     def __init__(self, connection: Connection) -> None:
         self._socket = connection._sock  # noqa: SLF001 - redis-py has no name for it
+        self._wait = _waiting_for(self._socket.fileno())
         self._heard = b""
+        self._is_hearing = False
 
     def send(self, packed: bytes) -> None:
         """Send a command. The reply is heard like everything else."""
@@ -37,19 +45,57 @@ class Listener:
     def hear(self, timeout: float) -> Iterator[Any]:
         """Wait for what the server says; yield all of it that is there.
 
-        Nothing after `timeout` seconds. Raises LostError and OSError.
+        Nothing after `timeout` seconds. What was yielded counts as heard when the next
+        is asked for. Raises LostError and OSError.
         """
-        self._socket.settimeout(timeout)
-        with contextlib.suppress(TimeoutError):
-            chunk = self._socket.recv(_AT_A_TIME)
-            if not chunk:
-                raise LostError("the server has closed the connection")
-            self._heard += chunk
+        if not self._wait(timeout):
+            return
+        self._is_hearing = True  # before it is taken out of the socket
+        self._receive(timeout)
         with contextlib.suppress(_UnfinishedError):
             while self._heard:
                 reply, end = _parsed(self._heard, 0)
                 self._heard = self._heard[end:]
                 yield reply
+        self._is_hearing = bool(self._heard)
+
+    def has_unheard(self) -> bool:
+        """Tell whether the server has said something that was not heard yet.
+
+        Whoever then looks at what was heard knows all that had arrived here. In this
+        order: what is no longer in the socket is being heard, or was.
+        """
+        return bool(self._wait(0)) or self._is_hearing
+
+    def _receive(self, timeout: float) -> None:
+        self._socket.settimeout(timeout)
+        with contextlib.suppress(TimeoutError):  # encrypted, and half there
+            chunk = self._socket.recv(_AT_A_TIME)
+            if not chunk:
+                raise LostError("the server has closed the connection")
+            self._heard += chunk
+
+
+def _waiting_for(fd: int) -> Callable[[float], object]:
+    """Return what waits for some seconds, and tells whether there is something to read.
+
+    Any number of threads may call it. With epoll it takes half a microsecond.
+    """
+    if hasattr(select, "epoll"):
+        epoll = select.epoll()
+        epoll.register(fd, select.EPOLLIN)
+        return partial(_epoll, epoll.poll)
+    return partial(_poll, fd)
+
+
+def _epoll(poll: Callable[[float, int], object], timeout: float) -> object:
+    return poll(timeout, 1)
+
+
+def _poll(fd: int, timeout: float) -> object:
+    poll = select.poll()  # one for each call: no two threads may share it
+    poll.register(fd, select.POLLIN)
+    return poll.poll(timeout * 1000)
 
 
 class _UnfinishedError(Exception):

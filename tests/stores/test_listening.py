@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import select
 import socket
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -96,6 +97,54 @@ def test_what_was_heard_of_two_is_not_lost_with_who_stops_at_one(ends: Ends) -> 
     ends.server.sendall(b"+a\r\n+b\r\n")
     assert next(ends.listener.hear(TIMEOUT)) == b"a"
     assert ends.said(b"+c\r\n") == [b"b", b"c"]
+
+
+def test_what_has_arrived_is_unheard_until_it_was_heard(ends: Ends) -> None:
+    assert not ends.listener.has_unheard()
+    ends.server.sendall(b"+a\r\n")
+    assert ends.listener.has_unheard()
+    hearing = ends.listener.hear(TIMEOUT)
+    assert next(hearing) == b"a"
+    assert ends.listener.has_unheard()  # whoever hears it has not done with it
+    assert list(hearing) == []
+    assert not ends.listener.has_unheard()
+
+
+def test_half_a_message_is_unheard(ends: Ends) -> None:
+    assert ends.said(b"$4\r\nab") == []
+    assert ends.listener.has_unheard()
+    assert ends.said(b"cd\r\n") == [b"abcd"]
+    assert not ends.listener.has_unheard()
+
+
+def test_an_end_is_unheard(ends: Ends) -> None:
+    ends.server.close()
+    assert ends.listener.has_unheard()
+
+
+def test_it_does_without_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "epoll", raising=False)
+    with contextlib.closing(Ends()) as ends:
+        assert not ends.listener.has_unheard()
+        assert list(ends.listener.hear(0.001)) == []
+        assert ends.said(b"+a\r\n") == [b"a"]
+        ends.server.sendall(b"+b\r\n")
+        assert ends.listener.has_unheard()
+
+
+def test_what_is_encrypted_and_half_there_is_waited_for(ends: Ends) -> None:
+    class Encrypted:
+        """A socket that can be read, and has nothing that could be decrypted yet."""
+
+        def __init__(self, real: socket.socket) -> None:
+            self.fileno, self.settimeout = real.fileno, real.settimeout
+
+        def recv(self, _: int) -> bytes:
+            raise TimeoutError
+
+    listener = Listener(SimpleNamespace(_sock=Encrypted(ends.listener._socket)))
+    ends.server.sendall(b"+a")
+    assert list(listener.hear(TIMEOUT)) == []
 
 
 def test_commands_are_sent(ends: Ends) -> None:

@@ -96,6 +96,14 @@ def test_a_server_is_opened_by_the_store_of_redis(
     assert is_remote(f"{scheme.upper()}://host")
 
 
+def test_whether_it_follows_is_told_to_the_store_of_redis(
+    openings: list[Opening],
+) -> None:
+    opened("redis://host")
+    opened("redis://host", follow=True)
+    assert [opening.follow for opening in openings] == [False, True]
+
+
 def test_a_client_is_opened_by_the_store_of_redis_and_no_url_is_looked_at(
     openings: list[Opening],
 ) -> None:
