@@ -11,9 +11,11 @@ little longer than it is, never shorter.
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import wraps
+from struct import error as UnpackError  # noqa: N812 - it is a class
 from struct import unpack
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError
 
@@ -58,6 +60,25 @@ _EVERYTHING = tag_digest(EVERYTHING)
 _PROBED = tag_digest(EVERYTHING._replace(kind="probe"))
 
 _TIME = pack((b"TIME",))
+
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+
+
+def _understood(verb: _Verb) -> _Verb:
+    """Raise StoreError where a verb finds that what it was told is no answer.
+
+    Then nobody knows whose it was, and no connection is used any more.
+    """
+
+    @wraps(verb)
+    def guarded(self: "RedisStore", *args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(self, *args, **kwargs)
+        except (TypeError, ValueError, LookupError, UnpackError) as error:
+            self._link.close()
+            raise StoreError(f"no answer: {type(error).__name__}") from error
+
+    return cast("_Verb", guarded)
 
 
 class RedisStore:
@@ -104,6 +125,7 @@ class RedisStore:
         """See Store.now. By what the server said last; asks nobody."""
         return self._clock() if self._clock else time.monotonic() + self._ahead
 
+    @_understood
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
         packed = (bulk(self._keys.entry(key)), *map(self._keys.packed, tags))
@@ -112,6 +134,7 @@ class RedisStore:
             states = self._complete(tags, states)
         return self._loaded(entry, states)
 
+    @_understood
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
@@ -136,6 +159,7 @@ class RedisStore:
         """See Store.fill."""
         self.fill_many((Fill(key, entry, ttl, tags),))
 
+    @_understood
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
         kept = [fill for fill in fills if len(fill.entry) <= ENTRY_LIMIT]
@@ -153,6 +177,7 @@ class RedisStore:
             commands.append(self._call(PROLONG, tags, head, ()))
         self._ask(commands)
 
+    @_understood
     def evict(
         self,
         tags: Sequence[bytes],
@@ -192,6 +217,7 @@ class RedisStore:
         """See Store.is_current. Nobody tells it of changes, so it never knows."""
         return False
 
+    @_understood
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the database, a thousand at a time."""
         cursor = b"0"
@@ -268,6 +294,8 @@ class RedisStore:
         else:
             values, now = self._exchange(command + _TIME, 2)
             self._tell_time(int(now[0]) * US + int(now[1]))
+        if len(values) != len(packed):
+            raise ValueError("as many values as keys")
         found: list[Any] = values
         return found
 
