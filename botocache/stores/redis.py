@@ -12,8 +12,10 @@ little longer than it is, never shorter.
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import wraps
+from struct import error as UnpackError  # noqa: N812 - it is a class
 from struct import unpack
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from redis.exceptions import (
     NoPermissionError,
@@ -71,6 +73,25 @@ _TIME = pack((b"TIME",))
 _RUNS_LAST = b"2592000000"
 """Milliseconds; as ARRIVE has it."""
 
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+
+
+def _understood(verb: _Verb) -> _Verb:
+    """Raise StoreError where a verb finds that what it was told is no answer.
+
+    Then nobody knows whose it was, and no connection is used any more.
+    """
+
+    @wraps(verb)
+    def guarded(self: "RedisStore", *args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(self, *args, **kwargs)
+        except (TypeError, ValueError, LookupError, UnpackError) as error:
+            self._link.close()
+            raise StoreError(f"no answer: {type(error).__name__}") from error
+
+    return cast("_Verb", guarded)
+
 
 class RedisStore:
     """Entries and generations on a server. See the Store protocol.
@@ -123,6 +144,7 @@ class RedisStore:
         """See Store.now. By what the server said last; asks nobody."""
         return self._clock() if self._clock else time.monotonic() + self._ahead
 
+    @_understood
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
         mark = self._begin()
@@ -135,6 +157,7 @@ class RedisStore:
             self._following.learn(mark, tags, loaded.snapshot)
         return loaded
 
+    @_understood
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
@@ -162,6 +185,7 @@ class RedisStore:
         """See Store.fill."""
         self.fill_many((Fill(key, entry, ttl, tags),))
 
+    @_understood
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
         kept = [fill for fill in map(_packed, fills) if fill is not None]
@@ -179,6 +203,7 @@ class RedisStore:
             commands.append(self._call(PROLONG, tags, head, ()))
         self._ask(lambda: commands)
 
+    @_understood
     def evict(
         self,
         tags: Sequence[bytes],
@@ -218,6 +243,7 @@ class RedisStore:
         following = self._following
         return following is not None and following.is_current(tags, snapshot)
 
+    @_understood
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the database, a thousand at a time."""
         cursor = b"0"
@@ -309,6 +335,8 @@ class RedisStore:
         else:
             values, _, now = self._exchange(command + self._check, 3)
             self._tell_time(int(now[0]) * US + int(now[1]))
+        if len(values) != len(packed):
+            raise ValueError("as many values as keys")
         found: list[Any] = values
         return found
 

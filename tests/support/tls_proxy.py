@@ -91,7 +91,12 @@ _USAGES = (
 
 
 @contextlib.contextmanager
-def running_tls_proxy(target: int, authority: Authority) -> Iterator[TcpProxy]:
-    """Run a proxy that speaks TLS with clients, and not with the server."""
-    with running_proxy(target, authority.context()) as proxy:
+def running_tls_proxy(
+    target: int, authority: Authority, host: str = "127.0.0.1"
+) -> Iterator[TcpProxy]:
+    """Run a proxy that speaks TLS with clients, and not with the server.
+
+    host: for which its certificate is.
+    """
+    with running_proxy(target, authority.context(host)) as proxy:
         yield proxy
