@@ -119,7 +119,7 @@ def time_rounds(
     }
     counts = {name: calls or _calls_in(seconds, run) for name, run in runs.items()}
     for name, run in runs.items():  # warm up
-        run(max(counts[name] // 10, 5) if calls else 1)
+        run(max(counts[name] // 10, min(counts[name], 5)))
     times: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     shuffle = random.Random(1).shuffle
@@ -131,7 +131,9 @@ def time_rounds(
 
 
 def _calls_in(seconds: float, run: Callable[[int], float]) -> int:
-    """Return how many calls take so long, at least one; has made some."""
+    """Return how many calls take so long, at least one; may have made some."""
+    if not seconds:
+        return 1
     run(1)  # what is done once
     calls, took = 1, run(1)
     while took < seconds / 4:

@@ -96,8 +96,8 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
     services = _services(scale, places)
     each = max(scale.calls // ROUNDS, 1)
     order, shuffle = list(services), random.Random(1).shuffle
-    for service in services.values():
-        service.run(scale.calls)
+    for name, service in services.items():
+        service.run(each if name == names.MOTO else scale.calls)
         service.forget()
     for _ in range(ROUNDS):
         shuffle(order)

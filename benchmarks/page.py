@@ -17,8 +17,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 HEAD = """\
 # Performance
 
-This page is made by `make performance` from what `make bench` measured; no figure in
-it is typed. The command that was run: `{command}`.
+This page is made by `make performance` from what `make bench` or `make bench-quick`
+measured; no figure in it is typed. The command that was run: `{command}`.
 
 Machines are shared and noisy, so no time stands alone. All contenders of a table ran
 in one run, in turns: each once in every round, in an order that changed. A ratio is a
@@ -30,6 +30,12 @@ That a hit was one is checked: its client's transport must not have been asked. 
 through us is a fresh object each time; `botocache` 0.0.6 of PyPI hands out one shared
 object to all callers, and evicts nothing. It runs in an environment and a process of
 its own, with the same boto3, between our rounds.
+"""
+
+BUSY = """
+The machine was busy with other things: its load was {load} for {cores} cores before
+anything was measured. Spreads are wide, and whatever waits for another process looks
+worse than it is.
 """
 
 TARGETS = """
@@ -50,6 +56,7 @@ def text(content: Mapping[str, Any]) -> str:
         (
             HEAD.format(command=content["command"]),
             *_described("Measured on", content["machine"]),
+            _busy(content["machine"]),
             *_described("With", content["versions"]),
             *_described("In the environment of botocache 0.0.6", content["rival"]),
             TARGETS,
@@ -63,6 +70,14 @@ def _described(what: str, values: Mapping[str, str]) -> Iterator[str]:
     yield f"\n{what}: "
     yield ", ".join(f"{name} {value}" for name, value in values.items())
     yield ".\n"
+
+
+def _busy(machine: Mapping[str, str]) -> str:
+    """Return a warning, where figures need one."""
+    load, cores = machine["load at the start"], machine["cores"]
+    if float(load) < int(cores) / 2:
+        return ""
+    return BUSY.format(load=load, cores=cores)
 
 
 def _target(target: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ class Scale:
     runs in each round, about: less than what a scheduler gives at once.
     starts: rounds of starting interpreters. few, many: entries whose hits are compared.
     kept: entries whose memory is measured. keys: of the mix; calls: of each contender
-    of the mix, once before it is measured and once measured. processes: of a crowd.
+    of the mix; as many before it is measured, if it is cached. processes: of a crowd.
     """
 
     name: str
@@ -43,7 +43,7 @@ SCALES = {
             many=1_000_000,
             kept=100_000,
             keys=100_000,
-            calls=12_000,
+            calls=6_000,
             processes=(1, 2, 4, 8),
         ),
         Scale(
@@ -53,16 +53,16 @@ SCALES = {
             seconds=0.002,
             starts=9,
             few=1_000,
-            many=20_000,
-            kept=20_000,
-            keys=2_000,
-            calls=600,
+            many=10_000,
+            kept=5_000,
+            keys=1_000,
+            calls=200,
             processes=(1, 4),
         ),
         Scale(
             name="tiny",
             rounds=2,
-            server_rounds=2,
+            server_rounds=1,
             seconds=0.0,
             starts=2,
             few=5,

@@ -44,23 +44,11 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
             settings = {**places.stores()[store], **more}
             of_server[name] = client_of(places.moto, **settings)
             at_once[name] = client(**settings)
-        few, all_of_them = scale.server_rounds, scale.rounds
+        few, many = scale.server_rounds, scale.rounds
         for name, title, clients, doing, rounds in (
             ("put", "PutItem to moto's server", of_server, putting, few),
-            (
-                "update",
-                "UpdateItem of 100 KB on moto's",
-                of_server,
-                updating_large,
-                few,
-            ),
-            (
-                "at-once",
-                "PutItem, transport answers at once",
-                at_once,
-                putting,
-                all_of_them,
-            ),
+            ("update", "UpdateItem of 100 KB, moto's", of_server, updating_large, few),
+            ("at-once", "PutItem, answered at once", at_once, putting, many),
         ):
             contenders = {n: doing(made, table) for n, made in clients.items()}
             times = time_rounds(contenders, rounds=rounds, seconds=scale.seconds)

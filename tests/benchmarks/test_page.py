@@ -1,0 +1,71 @@
+"""docs/performance.md is made, and says what it has to say of what was measured."""
+
+from typing import Any
+
+import pytest
+
+from benchmarks import page
+from benchmarks.targets import TARGETS
+
+FIGURE = {"micros": 2.5, "ratio": 0.5, "low": 0.4, "high": 0.6, "rounds": [2.5]}
+TARGET = {"what": "a hit", "limit": "half", "at_most": 0.5, "group": "hit"}
+
+
+def content(load: str = "0.1", **target: Any) -> dict[str, Any]:
+    """Return what a run may have written."""
+    measured = {"measured": 0.61, "low": 0.6, "high": 0.62, "verdict": "missed"}
+    machine = {"processor": "a fast one", "cores": "2", "load at the start": load}
+    return {
+        "command": "python -m benchmarks",
+        "machine": machine,
+        "versions": {"python": "3.14.0"},
+        "rival": {"botocache": "0.0.6"},
+        "targets": [{**TARGET, **measured, **target}],
+        "groups": [
+            {
+                "name": "hit",
+                "title": "Hit: a read",
+                "base": "base",
+                "unit": "µs",
+                "note": "Noted.",
+                "figures": [{"name": "memory", **FIGURE}],
+            }
+        ],
+    }
+
+
+def test_what_is_missed_is_written_as_missed() -> None:
+    row = "| a hit | half (0.500) | 0.610 [0.600 .. 0.620] | **missed** |\n"
+    assert row in page.text(content())
+
+
+def test_what_was_not_measured_has_no_figure() -> None:
+    made = page.text(
+        content(measured=None, low=None, high=None, verdict="not measured")
+    )
+    assert "| a hit | half (0.500) |  | not measured |\n" in made
+
+
+def test_a_table_has_its_base_its_note_and_each_figure() -> None:
+    made = page.text(content())
+    assert "## Hit\n" in made
+    assert "**A read.** Ratio to: base.\nNoted.\n" in made
+    assert "| memory | 2.50 | 0.500 | [0.400 .. 0.600] |\n" in made
+
+
+def test_it_names_machine_versions_and_command() -> None:
+    made = page.text(content())
+    assert "processor a fast one, cores 2" in made
+    assert "python 3.14.0" in made
+    assert "`python -m benchmarks`" in made
+
+
+@pytest.mark.parametrize(("load", "expected"), [("0.9", False), ("1.0", True)])
+def test_a_busy_machine_is_confessed(load: str, expected: bool) -> None:
+    assert ("busy with other things" in page.text(content(load))) is expected
+
+
+def test_the_page_in_the_repository_names_every_target() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    for target in TARGETS:
+        assert f"| {target.what} | {target.limit} (" in text
