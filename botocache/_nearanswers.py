@@ -7,7 +7,7 @@ generations of its snapshot. A store that cannot say so by itself is asked, by t
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from botocache import _codec
@@ -179,8 +179,8 @@ class NearAnswers:
 def _watch_of(
     store: Store,
 ) -> Callable[[Sequence[bytes], Sequence[int]], StillCurrent]:
-    if isinstance(store, Watching):
-        return store.watch
+    if issubclass(type(store), Watching):  # not of the object: it is not used yet
+        return cast("Watching", store).watch
     return lambda tags, snapshot: partial(store.is_current, tags, snapshot)
 
 

@@ -60,6 +60,7 @@ from botocache.stores.redisnodes import Nodes
 from botocache.stores.redisscripts import ARRIVE, EVICT, PROLONG, STATE
 from botocache.stores.redisseeds import places_of_client, places_of_url
 from botocache.stores.redistopology import Places, slot_of
+from botocache.stores.redisurl import without_replicas
 
 log = logging.getLogger("botocache")
 
@@ -330,6 +331,7 @@ def open_cluster(opening: Opening) -> ClusterStore:
     if opening.client is not None:
         name, places = places_of_client(opening.client, opening.timeout)
     else:
+        without_replicas(opening.url)  # raises where it says to wait for some
         name, places = places_of_url(opening.url, opening.timeout)
     return ClusterStore(
         places,

@@ -112,7 +112,8 @@ def _by_sentinel(
             if name in given
         }
         of_tls = _options_of_tls(given) if is_encrypted else {}
-        is_named = service and "@" not in parts.path  # else it is of a password
+        # A password with a "/" or "#" in it would be taken for what is shown.
+        is_named = service and "@" not in parts.path and not parts.fragment
         if given or not is_named or not all(host for host, _ in sentinels):
             raise wrong_url(scheme)
         manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
