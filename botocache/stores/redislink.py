@@ -155,8 +155,8 @@ class Link:
         connection, asked_at = self._make(), time.monotonic()
         try:
             connection.connect()
-            self._lease.met(connection, asked_at)
             self._greet(self, connection)
+            self._lease.met(connection, asked_at)
         except BaseException as error:
             connection.disconnect()
             _require_known(error)

@@ -62,13 +62,16 @@ class Lease:
             return
         pool = connection.connection_pool
         manager, service = pool.sentinel_manager, pool.service_name
-        self._discover = lambda: manager.discover_master(service)
-        self._confirm((connection.host, connection.port), asked_at)
-
-    def _confirm(self, address: _Address, asked_at: float) -> None:
+        address = connection.host, connection.port
         if self._address not in (None, address):
             self._lost()
-        self._address = address
+        self._discover, self._address = (
+            lambda: manager.discover_master(service),
+            address,
+        )
+        self._extend(asked_at)
+
+    def _extend(self, asked_at: float) -> None:
         self._until, self._due = asked_at + LASTS, asked_at + LASTS / 2
 
     def _renew_behind(self) -> threading.Event:
@@ -86,8 +89,11 @@ class Lease:
     def _renew(self, renewed: threading.Event) -> None:
         discover, asked_at = self._discover, time.monotonic()
         try:
-            if discover is not None:
-                self._confirm(discover(), asked_at)
+            if discover is None or discover() == self._address:
+                self._extend(asked_at)
+            else:  # until one is met that it leads to
+                self._until = self._due = 0.0
+                self._lost()
         except (RedisError, OSError):  # then it ends
             pass
         finally:

@@ -277,6 +277,31 @@ def test_another_primary_ends_what_leads_to_the_one_before(
     assert str(service.primary.port) in repr(link._lease)
 
 
+def test_another_primary_is_believed_in_once_it_was_met_and_greeted(
+    link: Link, service: Service
+) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    link._lease._address = ("127.0.0.1", 1)
+    believe(link, for_long=False, until_due=False)
+    for _ in range(2):
+        assert not link._lease.lasts(deadline)
+        assert not link._idle
+    when_greeted: list[bool] = []
+    link._greet = lambda *_: when_greeted.append(link._lease.lasts(deadline))
+    assert link.ask(PING, 1) == [b"PONG"]
+    assert when_greeted == [False]
+    assert link._lease.lasts(deadline)
+
+
+def test_a_connection_to_another_primary_ends_those_that_were_made_before(
+    link: Link,
+) -> None:
+    (connection,) = link._idle
+    link._lease._address = ("127.0.0.1", 1)
+    assert link.try_out(PING, 1) == [b"PONG"]
+    assert not connection.is_connected
+
+
 def test_without_threads_nobody_is_confirmed(
     link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
