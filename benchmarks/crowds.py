@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import names
 from benchmarks.clients import Transport, asking, client, floor_client
 from benchmarks.hits import always_hit
-from benchmarks.measure import Contender, Group, time_rounds, timed
+from benchmarks.measure import SLICES, Contender, Group, Times, time_rounds, timed
 from benchmarks.places import Places
 from benchmarks.scale import Scale
 from benchmarks.work import GET
@@ -29,6 +29,13 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
     yield _processes(scale, places)
 
 
+def _rounds(scale: Scale, contenders: dict[str, Contender]) -> Times:
+    """Run them uncut: a crowd takes a while to be one."""
+    seconds = scale.seconds * SLICES
+    rounds = max(scale.rounds // 2, 2)
+    return time_rounds(contenders, rounds=rounds, seconds=seconds, slices=1)
+
+
 # --- threads -----------------------------------------------------------------------
 
 
@@ -41,7 +48,7 @@ def _threads(scale: Scale, places: Places) -> Group:
         )
         for name, settings in places.stores().items():
             contenders[f"{name}, {crowd}"] = in_threads(_hit(settings), count)
-    times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
+    times = _rounds(scale, contenders)
     return Group(
         "threads",
         "Threads: GetItem hit, client, by the clock on the wall",
@@ -101,7 +108,7 @@ def _processes(scale: Scale, places: Places) -> Group:
             crowd = f"{count} process{'es' * (count > 1)}"
             for name in stores:
                 contenders[f"{name}, {crowd}"] = in_processes(name, peers[:count])
-        times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
+        times = _rounds(scale, contenders)
     return Group(
         "processes",
         "Processes: GetItem hit, client, all of one store",

@@ -1,9 +1,11 @@
 """Measures callables side by side: interleaved rounds, medians, ratios, a table.
 
 Machines are shared and noisy, so no time stands alone. Every contender runs once in
-every round, in an order that changes, and what is reported is each round's time
-divided by the base's time in the same round: the median of those, and the quartiles
-as its spread. The rounds themselves are kept, so that anybody can divide otherwise.
+every round, in an order that changes, in short slices of which the median counts: what
+interrupts one of them is no property of a contender. What is reported is each round's
+time divided by the base's time in the same round: the median of those, and the
+quartiles as its spread. The rounds themselves are kept, so that anybody can divide
+otherwise.
 """
 
 import json
@@ -18,6 +20,12 @@ from typing import Any, TypeAlias
 from benchmarks.machine import machine, versions
 
 RESULTS = Path(__file__).parents[1] / "bench-out"
+
+SLICES = 5
+"""In which a contender runs in each round."""
+
+_TRIES = 3
+"""By which is found how often a call fits into a time; the quickest tells."""
 
 Times: TypeAlias = Mapping[str, Sequence[float]]
 """What was measured of each contender, round by round."""
@@ -108,10 +116,13 @@ def time_rounds(
     rounds: int,
     calls: int = 0,
     seconds: float = 0.0,
+    slices: int = SLICES,
 ) -> dict[str, list[float]]:
     """Return the microseconds per call of every contender, round by round.
 
-    calls: of each in a round; or else as many as take `seconds`, about.
+    calls: of each in a round; or else as many as take `seconds`, about, cut into
+    `slices` of which the median counts: an interruption by something else on the
+    machine is no property of a contender.
     """
     runs = {
         name: each.run if isinstance(each, Contender) else timed(each).run
@@ -126,8 +137,15 @@ def time_rounds(
     for _ in range(rounds):
         shuffle(order)
         for name in order:
-            times[name].append(runs[name](counts[name]) / counts[name] * 1e6)
+            cuts = 1 if calls else min(slices, counts[name])
+            times[name].append(_micros(runs[name], counts[name] // cuts, cuts))
     return times
+
+
+def _micros(run: Callable[[int], float], calls: int, slices: int) -> float:
+    """Return the microseconds of a call: the median of that many slices."""
+    taken = [run(calls) for _ in range(slices)]
+    return statistics.median(taken) / calls * 1e6
 
 
 def _calls_in(seconds: float, run: Callable[[int], float]) -> int:
@@ -135,11 +153,12 @@ def _calls_in(seconds: float, run: Callable[[int], float]) -> int:
     if not seconds:
         return 1
     run(1)  # what is done once
-    calls, took = 1, run(1)
-    while took < seconds / 4:
+    calls, took = 1, 0.0
+    while True:
+        took = min(run(calls) for _ in range(_TRIES))
+        if took >= seconds / 4:
+            return max(round(calls * seconds / took), 1)
         calls *= 4
-        took = run(calls)
-    return max(round(calls * seconds / took), 1)
 
 
 def figure_of(name: str, own: Sequence[float], base: Sequence[float]) -> Figure:

@@ -29,3 +29,4 @@ TOGGLE_SET = "with it, BOTOCACHE=1"
 
 IMPORT_BOTO3 = "import boto3"
 IMPORT_OURS = "import botocache"
+INSTALL = "import boto3, and botocache.install()"

@@ -23,8 +23,8 @@ measured; no figure in it is typed. The command that was run: `{command}`.
 Machines are shared and noisy, so no time stands alone. All contenders of a table ran
 in one run, in turns: each once in every round, in an order that changed. A ratio is a
 contender's time divided by the base's in the same round: the median of the rounds, and
-in brackets its quartiles. Times are medians. Compare ratios, and times only within a
-table.
+in brackets its quartiles. In a round a contender runs in five short slices, of which
+the median counts. Times are medians. Compare ratios, and times only within a table.
 
 That a hit was one is checked: its client's transport must not have been asked. A hit
 through us is a fresh object each time; `botocache` 0.0.6 of PyPI hands out one shared

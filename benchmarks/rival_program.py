@@ -76,6 +76,8 @@ class Program:
     def run(self, *, name: str, calls: int) -> dict[str, float]:
         """Call so often; return how long it took, and how often it was no hit."""
         call, sent = self._calls[name], self._sent
+        for _ in range(3):  # it has just been woken; nobody else is
+            call()
         begin = time.perf_counter()
         for _ in range(calls):
             call()

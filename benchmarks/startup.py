@@ -20,10 +20,10 @@ from benchmarks.scale import Scale
 from tests.support.environment import build_wheel_once
 
 ROOT = Path(__file__).resolve().parent.parent
-_TIME_IMPORT = """
+_TIME = """
 import time
 begin = time.perf_counter()
-import {}
+{}
 print(time.perf_counter() - begin)
 """
 
@@ -54,12 +54,13 @@ def _starts(scale: Scale, places: Places, directory: Path) -> Group:
 
 def _imports(scale: Scale) -> Group:
     contenders = {
-        names.IMPORT_BOTO3: importing("boto3"),
-        names.IMPORT_OURS: importing("botocache"),
+        names.IMPORT_BOTO3: running("import boto3"),
+        names.IMPORT_OURS: running("import botocache"),
+        names.INSTALL: running("import boto3, botocache; botocache.install()"),
     }
     times = time_rounds(contenders, rounds=scale.starts // 2 + 1, calls=1)
     title = "Import: in a new interpreter"
-    note = "By itself; what it needs of botocore is imported when it is installed."
+    note = "By itself, and with what is imported when it is installed."
     return Group("import", title, names.IMPORT_BOTO3, times, note=note)
 
 
@@ -75,9 +76,9 @@ def starting(python: str, **variables: str) -> Contender:
     return timed(lambda: subprocess.run([python, "-c", ""], env=env, check=True))
 
 
-def importing(module: str) -> Contender:
-    """Return what times the import of a module, in an interpreter of its own."""
-    command = [sys.executable, "-c", _TIME_IMPORT.format(module)]
+def running(statement: str) -> Contender:
+    """Return what times a statement, in an interpreter of its own."""
+    command = [sys.executable, "-c", _TIME.format(statement)]
 
     def run(calls: int) -> float:
         return sum(

@@ -3,7 +3,9 @@
 As small as can be: the figures mean nothing here.
 """
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +22,24 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> dict[str, Any]:
-    """What a run of everything wrote."""
-    out = tmp_path_factory.mktemp("bench") / "suite.json"
+    """What a run of everything wrote: one for all test processes."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # then each worker has a folder in it
+        base = base.parent
+    out = base / "benchmarks.json"
+    with (base / "benchmarks.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not out.exists():
+            run_everything(out, wheel)
+    loaded: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return loaded
+
+
+def run_everything(out: Path, wheel: Path) -> None:
+    """Run the suite."""
+    command = [sys.executable, "-m", "benchmarks", "--scale", "tiny"]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks", "--scale", "tiny"),
-            *("--out", str(out), "--wheel", str(wheel)),
-        ],
+        [*command, "--out", str(out), "--wheel", str(wheel)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -34,8 +47,6 @@ def content(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> dict[str, 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    loaded: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    return loaded
 
 
 def test_every_module_measures_something(content: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Targets are judged by the rounds, and nothing is made to pass."""
 
+from itertools import count
+
 import pytest
 
 from benchmarks import names
@@ -94,8 +96,19 @@ def test_a_contender_that_is_timed_by_seconds_is_called_as_often_as_fits() -> No
         return calls * 1e-6
 
     times = time_rounds({"it": Contender(run)}, rounds=2, seconds=0.01)
-    assert counts[-2:] == [10_000, 10_000]
+    assert counts[-10:] == [2_000] * 10  # two rounds of five slices
     assert times["it"] == [pytest.approx(1.0), pytest.approx(1.0)]
+
+
+def test_what_interrupts_a_slice_does_not_count() -> None:
+    runs = count()
+
+    def run(calls: int) -> float:
+        is_interrupted = next(runs) % 5 in (1, 4)
+        return calls * 1e-6 + is_interrupted
+
+    times = time_rounds({"it": Contender(run)}, rounds=4, seconds=0.01)
+    assert times["it"] == [pytest.approx(1.0)] * 4
 
 
 def test_a_figure_has_the_quartiles_of_its_ratios() -> None:
