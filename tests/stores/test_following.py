@@ -134,6 +134,22 @@ def kill_followers(server: ValkeyServer) -> None:
     server.command("CLIENT", "KILL", "TYPE", "pubsub")
 
 
+def lose_it(server: ValkeyServer, store: RedisStore) -> None:
+    """Kill the connection; return when there is another one."""
+    it, begun = followed(store), threading.Event()
+    restart = it._restart
+
+    def noted() -> None:
+        restart()
+        begun.set()
+
+    it._restart = noted
+    kill_followers(server)
+    assert begun.wait(TIMEOUT)
+    it._restart = restart
+    eventually(lambda: is_at_work(store))
+
+
 def followers(server: ValkeyServer) -> int:
     return server.command("CLIENT", "LIST", "TYPE", "pubsub").count(b"sub=1")
 
@@ -341,7 +357,7 @@ def test_a_load_that_an_invalidation_crosses_does_not_bring_the_old_back(
 
     def evicted_meanwhile() -> None:
         other.call(evict_in_peer, [A])
-        eventually(lambda: not store.is_current([A], old[:1]))
+        eventually(lambda: not remembers(store, A, snapshot=old[:1]))
 
     crossing.after = evicted_meanwhile
     assert store.load(KEY, [A, B]).snapshot == old  # for it was asked before
@@ -358,7 +374,7 @@ def test_a_batch_that_an_invalidation_crosses_does_not_bring_the_old_back(
 
     def evicted_meanwhile() -> None:
         other.call(evict_in_peer, [A])
-        eventually(lambda: not store.is_current([A], old))
+        eventually(lambda: not remembers(store, A, snapshot=old))
 
     crossing.after = evicted_meanwhile
     assert store.load_many([(KEY, [A])])[0].snapshot == old
@@ -423,13 +439,7 @@ def test_a_load_that_a_loss_crosses_brings_nothing(
 ) -> None:
     old = fresh(store, A)
     crossing = Crossing(store, monkeypatch)
-
-    def lost_meanwhile() -> None:
-        kill_followers(server)
-        eventually(lambda: not is_at_work(store))
-        eventually(lambda: is_at_work(store))
-
-    crossing.after = lost_meanwhile
+    crossing.after = lambda: lose_it(server, store)
     assert store.load(KEY, [A]).snapshot == old
     assert not remembers(store, A, snapshot=old)
 
@@ -685,8 +695,7 @@ def test_connections_from_before_it_follows_are_not_used_after(
     fresh(store, A)
     idle = list(store._link._idle)
     assert idle
-    kill_followers(server)
-    eventually(lambda: not is_at_work(store))
+    lose_it(server, store)
     fresh(store, A)
     assert not set(map(id, idle)) & set(map(id, store._link._idle))
 
