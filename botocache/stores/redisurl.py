@@ -115,7 +115,8 @@ def _by_sentinel(
             if name in given
         }
         of_tls = _options_of_tls(given) if is_encrypted else {}
-        if given or not service or not all(host for host, _ in sentinels):
+        is_named = service and "@" not in parts.path  # else it is of a password
+        if given or not is_named or not all(host for host, _ in sentinels):
             raise _wrong(scheme)
         manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
             sentinels,
