@@ -335,6 +335,15 @@ def test_one_question_serves_all_who_ask_at_once(
     assert questions(sentinel) <= asked + len(threads) - 1
 
 
+def test_a_connection_whose_reply_is_late_is_ended_at_once(link: Link) -> None:
+    """redis-py leaves those open that Sentinels led to."""
+    (connection,) = link._idle
+    connection._sock.settimeout(0.05)
+    with pytest.raises(StoreError, match="Timeout"):
+        link.ask(pack((b"BLPOP", b"nothing", b"0")), 1)
+    assert not connection.is_connected
+
+
 def test_a_primary_without_sentinels_is_the_primary_for_ever(
     service: Service,
 ) -> None:
