@@ -241,7 +241,11 @@ class RedisStore:
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current. Unless it follows it never knows."""
         following = self._following
-        return following is not None and following.is_current(tags, snapshot)
+        return (
+            following is not None
+            and self._link.is_confirmed()
+            and following.is_current(tags, snapshot)
+        )
 
     @_understood
     def clear(self) -> None:

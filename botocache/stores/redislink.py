@@ -97,6 +97,10 @@ class Link:
         idle.append(connection)
         return replies
 
+    def is_confirmed(self) -> bool:
+        """Tell whether it is known to lead to the primary. Waits for nobody."""
+        return self._lease.lasts(0.0)
+
     def try_out(self, packed: bytes, count: int) -> list[Any]:
         """Do the same with a new connection, however long it takes to make."""
         idle = self._idle  # whoever closes meanwhile wants none that was made before
