@@ -1,5 +1,6 @@
 """What all tests share: a server, a clock, the stores, and a clean process."""
 
+import gc
 import os
 from collections.abc import Iterator
 from itertools import count
@@ -18,6 +19,16 @@ from tests.support.stores import opened_store
 from tests.support.threads import workers
 from tests.support.valkey_cluster import ValkeyCluster, running_cluster
 from tests.support.valkey_server import ValkeyServer, running_valkey
+
+
+def pytest_collection_finish() -> None:
+    """Keep what there is by now, the tests themselves, from being looked through.
+
+    `install()` looks for clients among all that the garbage collector lists. Those of
+    tests are made later.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

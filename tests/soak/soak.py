@@ -84,6 +84,7 @@ class Report:
 _EXPECTED_ERRORS = {
     "StoreLostError",  # the directory was removed
     "StoreError",  # it was, while somebody opened it; or SQLite takes long to open
+    "EntryError",  # the same, of entries alone
     "EntryFileError",  # SQLite was busy, or its files were removed
     "_FullError",  # the server is full
 }

@@ -111,7 +111,8 @@ def test_the_toggle_can_say_off(
         (
             {"BOTOCACHE": "1", "BOTOCACHE_URL": "memcached://host"},
             "botocache: url 'memcached:'... names no store of this version; "
-            "expected 'memory:', 'disk:' or 'disk:///path'; running uncached",
+            "expected 'memory:', 'disk:', "
+            "'disk:///path' or 'redis://host:port/0'; running uncached",
         ),
     ],
 )
