@@ -143,5 +143,5 @@ def open_hit(name: str, settings: dict[str, Any]) -> None:
 
 def run_hit(name: str, begin: float, calls: int) -> float:
     """Call so often, from a moment on; return the seconds it took."""
-    time.sleep(max(begin - time.monotonic(), 0.0))
+    time.sleep(max(begin - time.monotonic(), 0.0))  # real: all begin together
     return _hits[name].run(calls)

@@ -58,7 +58,7 @@ def snapshot_of(store: RedisStore) -> Sequence[int]:
         snapshot = store.load(KEY, TAGS).snapshot
         if store.is_current(TAGS, snapshot):
             return snapshot
-        time.sleep(0.001)
+        time.sleep(0.001)  # real: a thread begins to follow
 
 
 def lateness(
@@ -99,7 +99,7 @@ def quantiles(times: list[float]) -> dict[str, float]:
 def measure(writes: int) -> dict[str, dict[str, float]]:
     """Measure both kinds of processes, and PINGs in between."""
     rests: dict[str, Callable[[], object]] = {
-        "asks, and waits 20 us": lambda: time.sleep(20e-6),
+        "asks, and waits 20 us": lambda: time.sleep(20e-6),  # real: others work
         "asks on and on": lambda: None,
     }
     late: dict[str, list[float]] = {name: [] for name in rests}

@@ -178,7 +178,7 @@ class Embedded:
 
     def befall(self, what: str) -> bool:
         """See Backend."""
-        raise NotImplementedError(what)
+        raise ValueError(what)  # it is offered none
 
     def heal(self) -> None:
         """See Backend."""

@@ -34,12 +34,14 @@ A, B = tag("a"), tag("b")
 _peers_store: list[RedisStore] = []
 
 
-@pytest.fixture(scope="module", params=["valkey", "redis"])
+SERVERS = ["valkey", *(["redis"] if redis_binary() else [])]
+"""Redis' own as well, where there is one on the PATH."""
+
+
+@pytest.fixture(scope="module", params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Iterator[ValkeyServer]:
     """A server of this file's own: its clients are killed, and it is stopped."""
     binary = redis_binary() if request.param == "redis" else None
-    if request.param == "redis" and binary is None:
-        pytest.skip("no redis-server on the PATH")
     with running_valkey(binary) as made:
         yield made
 
