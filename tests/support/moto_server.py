@@ -12,10 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    create_backend_app,
-)
+from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 
@@ -40,8 +37,11 @@ class Counting:
 
 
 def new_app() -> Counting:
-    """Return moto, with nothing in it."""
-    return Counting(DomainDispatcherApplication(create_backend_app))
+    """Return moto's DynamoDB, with nothing in it.
+
+    Itself, and not behind moto's choice of a service, a quarter of a call's time.
+    """
+    return Counting(create_backend_app("dynamodb"))
 
 
 def serve(app: Callable[..., Iterable[bytes]]) -> None:

@@ -1419,5 +1419,17 @@ _questions = st.dictionaries(
 def test_two_requests_ask_the_same_exactly_when_they_are_equal(
     a: dict[str, Any], b: dict[str, Any]
 ) -> None:
-    same = json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
-    assert (_get(**a).question == _get(**b).question) == same
+    ask_the_same = _get(**a).question == _get(**b).question
+    if _text(a) == _text(b):
+        assert ask_the_same
+    if ask_the_same:
+        assert _text(_without_nulls(a)) == _text(_without_nulls(b))
+
+
+def _text(body: dict[str, Any]) -> str:
+    return json.dumps(body, sort_keys=True)  # 1 and True are equal, their texts are not
+
+
+def _without_nulls(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a request as its server reads it. botocore sends no nulls."""
+    return {name: value for name, value in body.items() if value is not None}
