@@ -29,13 +29,19 @@ def _end_installations() -> None:
     _install._installed.clear()
 
 
-@pytest.fixture
-def world(dynamodb: DynamoDB, store: Store, clock: FakeClock) -> World:
-    """A DynamoDB, a store, its clock, and sessions without a cache."""
+@pytest.fixture(scope="session")
+def outside(dynamodb: DynamoDB) -> Any:
+    """A client that goes around every cache; one per test process."""
     session = dynamodb.session(
         "AKIAOUTSIDE000000000", botocore_session=new_botocore_session()
     )
-    return World(dynamodb, store, clock, outside=dynamodb.client(session))
+    return dynamodb.client(session)
+
+
+@pytest.fixture
+def world(dynamodb: DynamoDB, store: Store, clock: FakeClock, outside: Any) -> World:
+    """A DynamoDB, a store, its clock, and sessions without a cache."""
+    return World(dynamodb, store, clock, outside)
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ class _Item:
         """explained: the last moment at which what was seen can have been written."""
         if newer is None or explained >= newer.started:
             return None
-        if read.is_hit and self._may_not_know(read, newer):
+        if _may_be_cached(read) and self._may_not_know(read, newer):
             newer = self._known(read, explained)
         if newer is None:
             return None
@@ -130,6 +130,11 @@ class _Item:
             return False
         is_late = read.started - write.ended > self._bound
         return not is_late and process_of(read) != process_of(write)
+
+
+def _may_be_cached(read: Read) -> bool:
+    """Tell whether a read may have been answered from the cache, or in part."""
+    return read.is_hit or read.kind == "BatchGetItem"  # which asks for what it lacks
 
 
 def process_of(call: Read | Write) -> str:

@@ -136,6 +136,11 @@ def test_what_could_not_be_evicted_may_be_served_elsewhere_for_a_while() -> None
     assert violations(history, BOUND) == []
 
 
+def test_so_may_it_as_a_part_of_a_batch_that_is_no_hit() -> None:
+    batch = replace(elsewhere(50), kind="BatchGetItem", is_hit=False)
+    assert violations(History(writes=[ONE, LEFT], reads=[batch]), BOUND) == []
+
+
 @pytest.mark.parametrize(
     ("read", "more"),
     [
