@@ -13,10 +13,18 @@ RIVAL  := .venv-rival
 # The oldest boto3 that is supported; pyproject.toml says the same of botocore.
 OLDEST_BOTO3 := 1.35.68
 
-# Tests that run our code millions of times, without the cost of measuring coverage.
-TRACELESS := tests/explorer tests/differential
+# What coverage is measured on. All of the tests are not: it makes botocore twice as slow.
+COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
+	batches.py install.py invalidate.py modes.py near.py scope.py tracing.py)
 
-.PHONY: help demo test lint types wheel-test oldest-test explore soak fuzz
+# What meets boto3's and botocore's insides.
+OLDEST_TESTS := tests/unit/test_plan.py $(addprefix tests/integration/test_, \
+	batches.py install.py modes.py near.py reads.py refusal.py scope.py)
+
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+PIP := python -m pip --disable-pip-version-check install --quiet --no-compile
+
+.PHONY: help demo environments test lint types wheel-test oldest-test explore soak fuzz
 .PHONY: bench bench-quick performance docs format clean
 
 help:           ## this list
@@ -25,11 +33,12 @@ help:           ## this list
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
 
+environments: $(VENV)/.ready $(MINISTACK)/.ready $(OLDEST)/.ready $(RIVAL)/.ready
+
 test: $(VENV)/.ready $(MINISTACK)/.ready $(RIVAL)/.ready  ## all tests, with coverage
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(foreach d,$(TRACELESS),--ignore $(d)) \
-		--cov --cov-report=term-missing:skip-covered $(ARGS)
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(TRACELESS) $(ARGS)
+	$(PYTEST) $(COVERED) --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
 
 lint: $(VENV)/.ready  ## ruff, and vermin for the oldest Python
 	$(BIN)/ruff check .
@@ -42,14 +51,13 @@ types: $(VENV)/.ready  ## mypy --strict
 wheel-test:     ## the built wheel and the quickstart, in an environment of their own
 	rm -rf $(WHEEL) build dist
 	$(PYTHON) -m venv $(WHEEL)
-	$(WHEEL)/bin/python -m pip install --quiet --upgrade pip build
+	$(WHEEL)/bin/$(PIP) --upgrade pip build
 	$(WHEEL)/bin/python -m build --wheel --outdir dist .
-	$(WHEEL)/bin/python -m pip install --quiet dist/*.whl boto3 "moto[dynamodb,server]"
+	$(WHEEL)/bin/$(PIP) dist/*.whl boto3 "moto[dynamodb,server]"
 	cd $(WHEEL) && bin/python ../examples/quickstart.py
 
 oldest-test: $(OLDEST)/.ready  ## what meets boto3, against the oldest one
-	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -q tests/unit/test_plan.py tests/integration \
-		--ignore tests/integration/test_attacks.py -k "not disk and not redis"
+	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -q -k "not disk and not redis" $(OLDEST_TESTS)
 
 explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=20 SEED=...
 	$(BIN)/python -m tests.explorer --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
@@ -87,36 +95,36 @@ clean:          ## remove what the targets above made
 
 $(VENV)/.ready: pyproject.toml setup.cfg
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/$(PIP) --upgrade pip
+	$(BIN)/$(PIP) --editable . --group dev
 	touch $@
 
 # As a user has it: the wheel, with its start-up file.
 $(DEMO)/.ready: pyproject.toml setup.cfg $(shell find botocache startup -name '*.p*')
 	$(PYTHON) -m venv $(DEMO)
-	$(DEMO)/bin/python -m pip install --quiet --upgrade pip
-	$(DEMO)/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	$(DEMO)/bin/python -m pip install --quiet ".[demo]"
+	$(DEMO)/bin/$(PIP) --upgrade pip
+	$(DEMO)/bin/$(PIP) --force-reinstall --no-deps .
+	$(DEMO)/bin/$(PIP) ".[demo]"
 	touch $@
 
 $(OLDEST)/.ready: pyproject.toml setup.cfg
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
-	$(OLDEST)/bin/python -m pip install --quiet --editable . --group dev \
+	$(OLDEST)/bin/$(PIP) --upgrade pip
+	$(OLDEST)/bin/$(PIP) --editable . --group dev \
 		"boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)"
 	touch $@
 
 # A DynamoDB to test against, beside moto's.
 $(MINISTACK)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(MINISTACK)
-	$(MINISTACK)/bin/python -m pip install --quiet --upgrade pip
-	$(MINISTACK)/bin/python -m pip install --quiet --group ministack
+	$(MINISTACK)/bin/$(PIP) --upgrade pip
+	$(MINISTACK)/bin/$(PIP) --group ministack
 	touch $@
 
 # What the benchmarks compare with and cannot import beside ours: it has the same name.
 $(RIVAL)/.ready: $(VENV)/.ready
 	$(PYTHON) -m venv $(RIVAL)
-	$(RIVAL)/bin/python -m pip install --quiet --upgrade pip
-	$(RIVAL)/bin/python -m pip install --quiet "botocache==0.0.6" \
+	$(RIVAL)/bin/$(PIP) --upgrade pip
+	$(RIVAL)/bin/$(PIP) "botocache==0.0.6" \
 		"boto3==$$($(BIN)/python -c 'import boto3; print(boto3.__version__)')"
 	touch $@

@@ -453,10 +453,10 @@ QUESTIONS = [
     *[_query] * 10,
     *[_scan] * 3,
     *[_batch_get_item] * 3,
-    _transact_get_items,
+    *[_transact_get_items] * 2,
     _select,
     _select_in_batch,
-    _describe_table,
+    *[_describe_table] * 2,
 ]
 
 

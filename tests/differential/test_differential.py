@@ -7,15 +7,15 @@ import pytest
 from tests.differential.machine import run_programs
 from tests.differential.runs import RUNS, SETTINGS, Run, pair_for, running
 
-PROGRAMS = 28
-"""Of each run: about a hundred calls each."""
+PROGRAMS = 15
+"""Of each run: about 150 calls each. `make fuzz` runs more."""
 
-CALLS = 2_900
-"""That are made and compared in each run at least: 20,000 in all."""
+CALLS = 1_900
+"""That are made and compared in each run at least: 15,000 in all."""
 
-assert CALLS * len(RUNS) > 20_000
+assert CALLS * len(RUNS) > 15_000
 
-SEED = 20_261_125
+SEED = 20_261_126
 
 OPERATIONS = {
     "BatchExecuteStatement",
@@ -54,5 +54,5 @@ def test_no_program_can_tell_whether_the_cache_is_on(
     assert pair.hits > pair.direct.reads / 8
     assert pair.cached.reads < pair.direct.reads * 0.9
     assert set(pair.answered) >= OPERATIONS
-    assert sum(pair.refused.values()) > pair.calls / 20
+    assert pair.refused.total() > pair.answered.total() / 20
     assert not pair.failures

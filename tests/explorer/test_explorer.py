@@ -23,6 +23,9 @@ from tests.explorer.world import Violation
 
 SEED = 20_261_125
 
+SHARE = 3
+"""One program of so many of those that `make explore` runs all of."""
+
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
@@ -36,19 +39,19 @@ def _quiet() -> Iterator[None]:
 
 def test_no_schedule_of_two_operations_and_a_fault_breaks_a_promise() -> None:
     total = Explored()
-    for program in programs(2, moves=0):
-        if program.clients == (0, 1):  # the others are for `make explore`
-            total.add(explore(program))
+    of_two = [program for program in programs(2, moves=0) if program.clients == (0, 1)]
+    for program in of_two[::SHARE]:
+        total.add(explore(program))
     print(total)
-    assert total.schedules > 20_000
+    assert total.schedules > 5_000
 
 
 def test_no_schedule_of_two_operations_while_time_moves_breaks_a_promise() -> None:
     total = Explored()
-    for program in programs(2, faults=0):
+    for program in [*programs(2, faults=0)][::SHARE]:
         total.add(explore(program))
     print(total)
-    assert total.schedules > 30_000
+    assert total.schedules > 8_000
 
 
 def test_no_schedule_of_two_operations_on_an_empty_store_breaks_a_promise() -> None:
@@ -60,9 +63,7 @@ def test_no_schedule_of_two_operations_on_an_empty_store_breaks_a_promise() -> N
 
 
 LARGER = [
-    Program(("get", "update"), (0, 1)),
     Program(("query by range", "unanswered update"), (0, 1)),
-    Program(("get", "query", "update"), (0, 1, 1), moves=0),
     Program(("get", "update", "unanswered update", "query"), (0, 1, 2, 0), 0, 0),
 ]
 
@@ -164,7 +165,7 @@ def test_no_order_of_words_in_memory_breaks_a_promise(
 
 
 def test_no_sampled_schedule_of_a_larger_program_breaks_a_promise() -> None:
-    for seed in range(SEED, SEED + 3_000):
+    for seed in range(SEED, SEED + 1_500):
         sample_in_memory(seed)
 
 
@@ -172,8 +173,8 @@ def test_no_sampled_schedule_of_a_larger_program_breaks_a_promise() -> None:
 def test_no_sampled_schedule_on_disk_breaks_a_promise(
     tmp_path: Path, *, through_botocore: bool
 ) -> None:
-    number = sample_on_disk(SEED, 300, tmp_path, through_botocore=through_botocore)
-    assert number == 300
+    number = sample_on_disk(SEED, 150, tmp_path, through_botocore=through_botocore)
+    assert number == 150
 
 
 # --- that it would be seen -----------------------------------------------------------

@@ -5,6 +5,7 @@ Keys and items are written as plain values: `get(client, table, pk="a")`.
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ import boto3
 import botocore.session
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 
 import botocache
@@ -31,8 +34,10 @@ TTL = 60.1
 NEGATIVE_TTL = 5.1
 """Seconds after which no entry for a missing item lives."""
 
-one_store = pytest.mark.parametrize("store", ["memory"], indirect=True)
-"""Runs a test with one store only: what it claims depends on none."""
+every_store = pytest.mark.parametrize(
+    "store", ["memory", "disk", "redis"], indirect=True
+)
+"""Runs a test with each store: what it claims may depend on it. Others have one."""
 
 KEY_ID = "AKIAAPPLICATION00000"
 
@@ -44,10 +49,23 @@ _deserialize = TypeDeserializer().deserialize
 
 
 def new_botocore_session() -> botocore.session.Session:
-    """Return a session that knows neither region nor credentials."""
-    session = botocore.session.Session()
+    """Return a session that knows neither region nor credentials.
+
+    Registering its handlers is most of the cost of a session, so it gets a copy of
+    what others have: as each of its own clients does.
+    """
+    if _handlers.get("registered") != BUILTIN_HANDLERS:  # a cache came or went there
+        emitter = HierarchicalEmitter()
+        botocore.session.Session(event_hooks=emitter)
+        _handlers.update(registered=list(BUILTIN_HANDLERS), emitter=emitter)
+    session = botocore.session.Session(
+        event_hooks=copy(_handlers["emitter"]), include_builtin_handlers=False
+    )
     session.register_component("data_loader", _loader)
     return session
+
+
+_handlers: dict[str, Any] = {}
 
 
 def wire(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An application with the cache on, against DynamoDB, in each store."""
+"""An application with the cache on, against DynamoDB."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +12,7 @@ from botocache.stores import Store
 from tests.integration.app import World, new_botocore_session
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
+from tests.support.stores import opened_store
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,13 @@ def _end_installations() -> None:
         hooks.cache = None
         hooks.unregister(events)
     _install._installed.clear()
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """The store in memory, or the one that the test asks for, on the test's clock."""
+    with opened_store(getattr(request, "param", "memory"), request) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

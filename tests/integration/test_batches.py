@@ -16,8 +16,8 @@ from tests.integration.app import (
     World,
     answer_of,
     delete,
+    every_store,
     get,
-    one_store,
     plain,
     put,
     set_n,
@@ -60,6 +60,7 @@ class Sent:
         )
 
 
+@every_store
 def test_of_ten_keys_with_seven_cached_three_are_asked_for(
     world: World, client: Any, cache: Cache, table: str
 ) -> None:
@@ -77,6 +78,7 @@ def test_of_ten_keys_with_seven_cached_three_are_asked_for(
     assert reached == {}
 
 
+@every_store
 def test_get_and_batch_share_their_entries(
     world: World, client: Any, table: str
 ) -> None:
@@ -158,6 +160,7 @@ def test_several_tables_are_asked_each_for_what_is_missing(
     assert again["ResponseMetadata"]["HTTPHeaders"]["x-botocache"] == "hit"
 
 
+@every_store
 def test_a_write_evicts_its_key_of_a_batch_alone(world: World, table: str) -> None:
     client = world.cached_client(write_through=False)
     fill(world, table, "a", "b", "c")
@@ -235,7 +238,6 @@ class _Body:
         return (self._content,)
 
 
-@one_store
 def test_unprocessed_keys_are_passed_on_and_never_kept(
     world: World, client: Any, table: str
 ) -> None:
@@ -254,7 +256,6 @@ def test_unprocessed_keys_are_passed_on_and_never_kept(
     assert reached == {}
 
 
-@one_store
 def test_a_loop_until_all_is_processed_ends_with_every_item(
     world: World, client: Any, table: str
 ) -> None:
@@ -293,7 +294,6 @@ def outcome(client: Any, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("part", REFUSED.values(), ids=REFUSED)
-@one_store
 def test_what_dynamodb_refuses_is_refused_although_a_key_is_cached(
     part: dict[str, Any], world: World, client: Any, table: str
 ) -> None:
@@ -304,7 +304,6 @@ def test_what_dynamodb_refuses_is_refused_although_a_key_is_cached(
     assert outcome(client, asked) == outcome(world.outside, asked)
 
 
-@one_store
 def test_an_error_of_the_rest_is_the_error_of_the_call(
     world: World, client: Any, table: str
 ) -> None:
@@ -388,7 +387,6 @@ def test_a_table_that_is_off_is_asked_and_the_other_one_is_cached(world: World) 
     assert len(answer["Responses"][one]) == len(answer["Responses"][other]) == 1
 
 
-@one_store
 def test_a_batch_that_is_under_way_when_the_cache_is_uninstalled_has_its_hits(
     world: World, table: str
 ) -> None:

@@ -9,11 +9,9 @@ import redis
 
 import botocache
 from botocache import Cache
-from tests.integration.app import World, get, one_store, put
+from tests.integration.app import World, get, put
 from tests.support.processes import eventually
 from tests.support.valkey_cluster import ValkeyCluster
-
-pytestmark = one_store
 
 
 @pytest.fixture(params=["url", "client"])

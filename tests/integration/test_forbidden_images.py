@@ -19,14 +19,11 @@ from tests.integration.app import (
     World,
     delete,
     get,
-    one_store,
     put,
     query_index,
     set_n,
     wire,
 )
-
-pytestmark = one_store
 
 MODES = ["legacy", "standard", "adaptive"]
 MESSAGE = "User is not authorized to perform this with an explicit deny"

@@ -26,8 +26,8 @@ from tests.integration.app import (
     WINDOW,
     World,
     delete,
+    every_store,
     get,
-    one_store,
     put,
     query,
     set_n,
@@ -112,7 +112,6 @@ def assert_is_cached(world: World, client: Any, table: str) -> None:
 
 @errors
 @pytest.mark.parametrize("verb", VERBS)
-@one_store
 def test_a_verb_that_fails_never_disturbs_the_application(
     error: Exception, verb: str, world: World, flaky: FlakyStore, client: Any
 ) -> None:
@@ -123,6 +122,7 @@ def test_a_verb_that_fails_never_disturbs_the_application(
     assert_is_cached(world, client, table)
 
 
+@every_store
 @errors
 def test_a_store_that_fails_altogether_never_disturbs_the_application(
     error: Exception, world: World, flaky: FlakyStore, client: Any, cache: Cache
@@ -142,7 +142,6 @@ def test_a_store_that_fails_altogether_never_disturbs_the_application(
 @errors
 @pytest.mark.parametrize("call", [1, 2, 3])
 @pytest.mark.parametrize("verb", ["now", "load", "fill", "evict"])
-@one_store
 def test_a_single_failure_at_any_moment_leaves_nothing_old(
     error: Exception, call: int, verb: str, world: World, client: Any
 ) -> None:
@@ -163,7 +162,6 @@ def test_a_single_failure_at_any_moment_leaves_nothing_old(
 
 
 @errors
-@one_store
 def test_a_failed_load_is_a_miss_that_is_not_filled(
     error: Exception, world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
@@ -175,7 +173,6 @@ def test_a_failed_load_is_a_miss_that_is_not_filled(
 
 
 @errors
-@one_store
 def test_a_failed_fill_is_dropped(
     error: Exception, world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
@@ -194,6 +191,7 @@ FIRST, SECOND = 1, 2
 evictions = pytest.mark.parametrize("eviction", [FIRST, SECOND])
 
 
+@every_store
 @errors
 @evictions
 def test_a_write_whose_eviction_fails_is_sent_and_nothing_old_is_served(
@@ -214,7 +212,6 @@ def test_a_write_whose_eviction_fails_is_sent_and_nothing_old_is_served(
 
 
 @errors
-@one_store
 def test_until_an_eviction_is_delivered_nothing_that_depends_on_it_is_served(
     error: Exception, world: World, flaky: FlakyStore, client: Any, cache: Cache
 ) -> None:
@@ -234,7 +231,6 @@ def test_until_an_eviction_is_delivered_nothing_that_depends_on_it_is_served(
     assert cache.stats().undelivered == 0
 
 
-@one_store
 def test_what_does_not_depend_on_a_failed_eviction_is_served(
     world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
@@ -248,7 +244,6 @@ def test_what_does_not_depend_on_a_failed_eviction_is_served(
         assert reached == {}
 
 
-@one_store
 def test_others_see_a_failed_eviction_once_it_is_delivered(
     world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
@@ -262,6 +257,7 @@ def test_others_see_a_failed_eviction_once_it_is_delivered(
     assert get(other, table, pk="a") == {"pk": "a", "n": 2}
 
 
+@every_store
 def test_a_process_that_makes_no_calls_delivers_once_the_store_is_back(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
@@ -275,7 +271,6 @@ def test_a_process_that_makes_no_calls_delivers_once_the_store_is_back(
     assert get(other, table, pk="a") == {"pk": "a", "n": 2}
 
 
-@one_store
 def test_what_waits_is_delivered_though_the_cache_is_uninstalled(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, session: Any
 ) -> None:
@@ -289,7 +284,6 @@ def test_what_waits_is_delivered_though_the_cache_is_uninstalled(
     assert get(other, table, pk="a") == {"pk": "a", "n": 2}
 
 
-@one_store
 def test_a_cache_that_is_closed_has_no_thread_and_delivers_with_the_next_calls(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
@@ -306,7 +300,6 @@ def test_a_cache_that_is_closed_has_no_thread_and_delivers_with_the_next_calls(
     assert cache.stats().undelivered == 0
 
 
-@one_store
 def test_a_child_delivers_what_its_parent_could_not(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
@@ -340,7 +333,6 @@ def write_for_a_long_time(world: World, writer: Any, reader: Any, table: str) ->
 
 
 @errors
-@one_store
 def test_a_long_write_whose_first_eviction_failed_evicts_at_its_end(
     error: Exception, world: World, flaky: FlakyStore, client: Any, session: Any
 ) -> None:
@@ -352,7 +344,6 @@ def test_a_long_write_whose_first_eviction_failed_evicts_at_its_end(
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
 
-@one_store
 def test_a_long_write_that_could_not_be_planned_evicts_at_its_end(
     world: World, client: Any, session: Any, table: str
 ) -> None:
@@ -378,7 +369,6 @@ def test_a_long_write_that_could_not_be_planned_evicts_at_its_end(
     ("verb", "kind"),
     [("load", "begin_failed"), ("fill", "fill_failed"), ("evict", "evict_failed")],
 )
-@one_store
 def test_a_failure_is_counted_and_logged_once_a_minute(
     verb: str,
     kind: str,
@@ -422,7 +412,6 @@ def test_a_failure_is_counted_and_logged_once_a_minute(
     assert all(record.levelno == logging.WARNING for record in caplog.records)
 
 
-@one_store
 def test_what_is_logged_tells_nothing_of_items_and_keys(
     world: World,
     flaky: FlakyStore,
@@ -439,6 +428,7 @@ def test_what_is_logged_tells_nothing_of_items_and_keys(
     assert "s3cret" not in caplog.text
 
 
+@every_store
 def test_a_cache_that_works_logs_nothing(
     world: World, client: Any, table: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -447,6 +437,7 @@ def test_a_cache_that_works_logs_nothing(
     assert [r for r in caplog.records if r.name.startswith("botocache")] == []
 
 
+@every_store
 def test_an_eviction_that_fails_again_after_a_loss_is_remembered(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
@@ -462,6 +453,7 @@ def test_an_eviction_that_fails_again_after_a_loss_is_remembered(
     assert not cache.stats().undelivered
 
 
+@every_store
 def test_key_attributes_that_cannot_be_shared_are_learned_and_evict_nothing_more(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
@@ -494,7 +486,6 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-@one_store
 def test_a_damaged_entry_is_a_miss(
     damage: Callable[[bytes], bytes],
     world: World,
@@ -520,6 +511,7 @@ def test_a_damaged_entry_is_a_miss(
     assert_is_cached(world, client, table)
 
 
+@every_store
 def test_a_directory_that_is_removed_under_way_is_made_again(
     world: World, client: Any, table: str
 ) -> None:
@@ -532,7 +524,6 @@ def test_a_directory_that_is_removed_under_way_is_made_again(
     assert_is_cached(world, client, table)
 
 
-@one_store
 def test_a_directory_that_cannot_be_made_never_disturbs_the_application(
     world: World, tmp_path: Path, table: str
 ) -> None:
@@ -581,7 +572,6 @@ NEAR_PLACES = (
         *(("on", place) for place in (*PLACES[:-1], *NEAR_PLACES)),
     ],
 )
-@one_store
 def test_a_bug_in_a_handler_never_disturbs_the_application(
     near: str, place: str, world: World
 ) -> None:
@@ -602,7 +592,6 @@ def test_a_bug_in_a_handler_never_disturbs_the_application(
     assert_is_cached(world, client, table)
 
 
-@one_store
 def test_a_write_that_could_not_be_planned_evicts_everything_before_the_next_read(
     world: World, client: Any, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -639,7 +628,6 @@ def raise_trouble(**_: Any) -> None:
 
 
 @before_call
-@one_store
 def test_a_plugin_that_raises_before_a_call_is_the_only_one_to_fail(
     event: str, world: World, client: Any
 ) -> None:
@@ -663,7 +651,6 @@ def test_a_plugin_that_raises_before_a_call_is_the_only_one_to_fail(
     "event",
     ["before-send", "response-received", "after-call", "after-call.*.*"],
 )
-@one_store
 def test_a_plugin_that_raises_later_leaves_nothing_old(
     event: str, world: World, client: Any
 ) -> None:
@@ -697,7 +684,6 @@ class Invented:
 
 
 @before_call
-@one_store
 def test_what_another_plugin_answers_is_not_cached(
     event: str, world: World, client: Any
 ) -> None:
@@ -714,6 +700,7 @@ def test_what_another_plugin_answers_is_not_cached(
 # --- the application's own tests ---------------------------------------------------
 
 
+@every_store
 def test_stubbed_answers_are_given_in_their_order_and_none_is_cached(
     world: World, client: Any, table: str
 ) -> None:
@@ -740,7 +727,6 @@ def test_stubbed_answers_are_given_in_their_order_and_none_is_cached(
     assert reached == {"GetItem": 1, "Query": 1}
 
 
-@one_store
 def test_a_stubbed_answer_comes_before_a_cached_one(
     world: World, client: Any, table: str
 ) -> None:
@@ -780,6 +766,7 @@ def a_test_of_the_application(clock: FakeClock, n: int) -> None:
     get(client, "users", pk="a")
 
 
+@every_store
 def test_tests_that_mock_aws_work_one_after_the_other(
     store: Store, clock: FakeClock
 ) -> None:
@@ -791,6 +778,7 @@ def test_tests_that_mock_aws_work_one_after_the_other(
     assert cache.stats().failures == {}
 
 
+@every_store
 def test_a_mocked_test_function_works(store: Store, clock: FakeClock) -> None:
     botocache.install(url=store)
 
@@ -802,6 +790,7 @@ def test_a_mocked_test_function_works(store: Store, clock: FakeClock) -> None:
     test_function()
 
 
+@every_store
 def test_mocked_clients_made_before_the_mock_work(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -821,6 +810,7 @@ def test_mocked_clients_made_before_the_mock_work(
 # --- forks and threads -------------------------------------------------------------
 
 
+@every_store
 def test_parent_and_child_go_on_after_a_fork_and_see_each_others_writes(
     world: World, client: Any, session: Any, table: str
 ) -> None:

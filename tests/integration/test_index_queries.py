@@ -15,8 +15,8 @@ import botocache
 from tests.integration.app import (
     World,
     delete,
+    every_store,
     get,
-    one_store,
     put,
     query_index,
     wire,
@@ -129,6 +129,7 @@ def indexed(world: World, client: Any) -> str:
     return table
 
 
+@every_store
 @pytest.mark.parametrize(("write", "expected"), PRECISE.values(), ids=PRECISE.keys())
 def test_a_write_evicts_the_partitions_of_its_item_alone(
     write: Write, expected: int, world: World, client: Any, indexed: str
@@ -140,6 +141,7 @@ def test_a_write_evicts_the_partitions_of_its_item_alone(
     assert reached.get("Query", 0) == expected
 
 
+@every_store
 @pytest.mark.parametrize("write", COARSE.values(), ids=COARSE.keys())
 def test_a_write_whose_images_are_not_known_evicts_all_index_queries(
     write: Write, world: World, client: Any, indexed: str
@@ -160,6 +162,7 @@ def test_a_writer_that_asks_for_no_images_evicts_all_index_queries(
     assert reached["Query"] == 6
 
 
+@every_store
 def test_a_write_that_another_overlaps_evicts_all_index_queries(
     world: World, client: Any, indexed: str
 ) -> None:
@@ -208,7 +211,6 @@ def test_who_asks_for_the_old_item_gets_it(
     assert answer["Attributes"] == wire({"pk": "k0", "g": "one", "n": 0})
 
 
-@one_store
 def test_a_refused_write_evicts_as_ever(
     world: World, client: Any, indexed: str
 ) -> None:
@@ -223,7 +225,6 @@ def test_a_refused_write_evicts_as_ever(
     assert reached == {"Query": 3}
 
 
-@one_store
 def test_an_uninstallation_during_the_write_leaves_nothing_in_the_answer(
     world: World,
 ) -> None:

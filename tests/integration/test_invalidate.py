@@ -8,7 +8,7 @@ from boto3.dynamodb.types import Binary
 
 import botocache
 from botocache import Cache
-from tests.integration.app import World, get, put, query, set_n, wire
+from tests.integration.app import World, every_store, get, put, query, set_n, wire
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def read_all(client: Any, table: str) -> list[int]:
     return found
 
 
+@every_store
 def test_what_changed_around_us_is_served_until_it_is_invalidated(
     client: Any, ranged: str, cache: Cache
 ) -> None:
@@ -59,6 +60,7 @@ KEYS: dict[str, dict[str, Any]] = {
 }
 
 
+@every_store
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
 def test_one_item_is_invalidated_with_its_partition_and_nothing_else_is(
     key: dict[str, Any], client: Any, ranged: str, cache: Cache, world: World
@@ -124,6 +126,7 @@ def test_an_empty_key_is_refused(ranged: str, cache: Cache) -> None:
         cache.invalidate(ranged, {})
 
 
+@every_store
 def test_invalidating_reaches_everybody_who_shares_the_store(
     world: World, ranged: str, cache: Cache
 ) -> None:
@@ -135,6 +138,7 @@ def test_invalidating_reaches_everybody_who_shares_the_store(
     assert read_all(other, ranged) == [3, 3, 3, 3]
 
 
+@every_store
 def test_nothing_is_filled_right_after_an_invalidation(
     world: World, client: Any, ranged: str, cache: Cache
 ) -> None:
@@ -159,6 +163,7 @@ def test_invalidating_what_nobody_knows_does_nothing(
     assert cache.stats().failures == {}
 
 
+@every_store
 def test_clearing_drops_every_answer_of_everybody(
     world: World, client: Any, ranged: str, cache: Cache
 ) -> None:
@@ -176,6 +181,7 @@ def test_clearing_drops_every_answer_of_everybody(
     assert reached == {"GetItem": 2, "Query": 2}
 
 
+@every_store
 def test_a_closed_cache_goes_on_with_the_next_call(
     world: World, client: Any, ranged: str, cache: Cache
 ) -> None:
@@ -194,6 +200,7 @@ def test_a_closed_cache_goes_on_with_the_next_call(
     assert cache.stats().failures == {}
 
 
+@every_store
 def test_a_write_under_way_when_the_cache_is_closed_evicts(
     world: World, client: Any, ranged: str, cache: Cache
 ) -> None:

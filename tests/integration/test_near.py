@@ -30,8 +30,8 @@ from tests.integration.app import (
     World,
     answer_of,
     delete,
+    every_store,
     get,
-    one_store,
     put,
     query,
     query_index,
@@ -109,6 +109,7 @@ def item_table(world: World) -> str:
 # --- a hit -------------------------------------------------------------------------
 
 
+@every_store
 def test_the_third_read_does_not_reach_the_pipeline(
     world: World, client: Any, item_table: str
 ) -> None:
@@ -132,6 +133,7 @@ def test_where_generations_are_known_the_store_is_not_asked(
     assert after.failures == {}
 
 
+@every_store
 def test_where_they_are_not_the_store_is_asked_once(
     world: World, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +243,7 @@ def test_a_scan_is_a_near_hit(client: Any, item_table: str) -> None:
         assert client.scan(TableName=item_table)["Items"] == [wire(ITEM)]
 
 
+@every_store
 def test_a_miss_asks_the_store_once(world: World, item_table: str) -> None:
     store = FailingStore(world.store)
     session = world.session()
@@ -336,7 +339,6 @@ def test_keys_that_look_alike_are_asked_for_each_by_itself(
 
 
 @pytest.mark.parametrize("place", ["maker_of", "cost_of"])
-@one_store
 def test_a_bug_while_an_answer_of_a_resource_is_kept_is_a_failure_that_nobody_notices(
     place: str,
     resource: Any,
@@ -353,7 +355,6 @@ def test_a_bug_while_an_answer_of_a_resource_is_kept_is_a_failure_that_nobody_no
     assert cache.stats().failures == {"near_failed": 2}
 
 
-@one_store
 def test_numbers_of_a_type_of_the_users_own_are_made_anew_each_time(
     resource: Any, cache: Cache, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,6 +385,7 @@ def test_a_client_and_a_resource_get_each_its_own_form(
 # --- coherence ---------------------------------------------------------------------
 
 
+@every_store
 def test_a_write_evicts_what_another_client_remembers(
     world: World, client: Any, table: str
 ) -> None:
@@ -423,6 +425,7 @@ def test_a_forked_child_evicts_what_its_parent_remembers_and_the_reverse(
         assert get(client, table, pk="a") == {"pk": "a", "n": 3}
 
 
+@every_store
 def test_an_answer_lives_no_longer_than_its_entry(
     world: World, client: Any, item_table: str
 ) -> None:
@@ -438,6 +441,7 @@ def test_an_answer_lives_no_longer_than_its_entry(
     assert (get(client, item_table, pk="a") or {})["n"] == 7
 
 
+@every_store
 @pytest.mark.parametrize("what", ["invalidate", "invalidate an item", "clear", "close"])
 def test_what_the_cache_is_told_to_drop_is_not_remembered(
     what: str, world: World, client: Any, cache: Cache, item_table: str
@@ -458,6 +462,7 @@ def test_what_the_cache_is_told_to_drop_is_not_remembered(
         assert (get(client, item_table, pk="a") or {})["n"] == Decimal("1.5")
 
 
+@every_store
 @pytest.mark.parametrize("how", ["refresh", "consistent", "another client"])
 def test_what_this_process_fills_anew_is_served_from_then_on(
     how: str, world: World, client: Any, session: boto3.Session, item_table: str
@@ -510,6 +515,7 @@ def test_bypass_and_consistent_reads_are_answered_by_dynamodb(
     assert reached["GetItem"] == 3
 
 
+@every_store
 def test_an_index_query_outlives_no_table_that_is_made_anew_with_other_keys(
     world: World, client: Any
 ) -> None:
@@ -543,7 +549,6 @@ def test_an_index_query_outlives_no_table_that_is_made_anew_with_other_keys(
         world.settle()
 
 
-@one_store
 def test_a_thread_never_reads_less_than_was_written_before(
     client: Any, resource: Any, table: str
 ) -> None:
@@ -581,7 +586,6 @@ def of(session: boto3.Session) -> Any:
     return session._session.get_credentials()
 
 
-@one_store
 def test_a_client_whose_key_changed_is_not_served_from_before(
     world: World, session: boto3.Session, client: Any, item_table: str
 ) -> None:
@@ -593,7 +597,6 @@ def test_a_client_whose_key_changed_is_not_served_from_before(
         assert reached["GetItem"] == (1 if key == "AKIAOTHER" else 0)
 
 
-@one_store
 def test_a_client_that_was_given_other_credentials_is_not_served_from_before(
     world: World, client: Any, item_table: str
 ) -> None:
@@ -604,7 +607,6 @@ def test_a_client_that_was_given_other_credentials_is_not_served_from_before(
     assert reached["GetItem"] == 1
 
 
-@one_store
 def test_a_client_that_lost_its_credentials_is_refused(
     client: Any, item_table: str
 ) -> None:
@@ -614,7 +616,6 @@ def test_a_client_that_lost_its_credentials_is_refused(
         get(client, item_table, pk="a")
 
 
-@one_store
 def test_credentials_of_a_class_of_somebody_elses_take_the_ordinary_way(
     client: Any, item_table: str
 ) -> None:
@@ -639,7 +640,6 @@ SAY = [
 
 
 @pytest.mark.parametrize("event", SAY)
-@one_store
 def test_a_handler_that_may_change_a_request_is_called_for_each(
     event: str, client: Any, item_table: str
 ) -> None:
@@ -660,7 +660,6 @@ def test_a_handler_that_may_change_a_request_is_called_for_each(
     assert len(calls) == 3
 
 
-@one_store
 def test_what_such_a_handler_changes_is_what_is_asked(
     world: World, client: Any, item_table: str
 ) -> None:
@@ -675,7 +674,6 @@ def test_what_such_a_handler_changes_is_what_is_asked(
         assert get(client, item_table, pk="a") == {"pk": "b", "n": 2}
 
 
-@one_store
 def test_a_handler_of_one_operation_does_not_slow_another(
     client: Any, item_table: str
 ) -> None:
@@ -713,7 +711,6 @@ def test_handlers_of_after_call_are_called_and_may_change_the_answer(
     assert seen == [(200, "GetItem", "us-east-1")] * 4
 
 
-@one_store
 def test_what_a_handler_of_after_call_raises_reaches_the_application(
     client: Any, cache: Cache, item_table: str
 ) -> None:
@@ -729,7 +726,6 @@ def test_what_a_handler_of_after_call_raises_reaches_the_application(
     assert cache.stats().failures == {}
 
 
-@one_store
 def test_a_stubber_answers_in_the_place_of_what_is_remembered(
     client: Any, item_table: str
 ) -> None:
@@ -742,7 +738,6 @@ def test_a_stubber_answers_in_the_place_of_what_is_remembered(
     assert (get(client, item_table, pk="a") or {})["n"] == Decimal("1.5")
 
 
-@one_store
 def test_arguments_that_botocore_refuses_are_refused_each_time(
     client: Any, item_table: str
 ) -> None:
@@ -756,7 +751,6 @@ def test_arguments_that_botocore_refuses_are_refused_each_time(
             client.get_item(item_table)
 
 
-@one_store
 def test_a_method_that_was_put_in_botocores_place_is_asked(
     client: Any, item_table: str
 ) -> None:
@@ -770,7 +764,6 @@ def test_a_method_that_was_put_in_botocores_place_is_asked(
         get(client, item_table, pk="a")
 
 
-@one_store
 def test_a_class_between_the_near_cache_and_botocore_is_asked(
     world: World, session: boto3.Session, cache: Cache, item_table: str
 ) -> None:
@@ -806,6 +799,7 @@ def test_all_handlers_of_botocore_and_boto3_themselves_are_known(
 # --- what goes wrong ---------------------------------------------------------------
 
 
+@every_store
 def test_a_store_that_fails_is_asked_once_per_call(
     world: World, item_table: str
 ) -> None:
@@ -823,6 +817,7 @@ def test_a_store_that_fails_is_asked_once_per_call(
     assert cache.stats().failures == {"begin_failed": 1}
 
 
+@every_store
 def test_while_an_eviction_waits_nothing_is_served_from_memory(
     world: World, item_table: str
 ) -> None:
@@ -839,7 +834,6 @@ def test_while_an_eviction_waits_nothing_is_served_from_memory(
     store.failing = set()
 
 
-@one_store
 def test_a_client_that_is_not_as_botocores_are_takes_the_ordinary_way(
     world: World, session: boto3.Session, cache: Cache, item_table: str
 ) -> None:
@@ -860,7 +854,6 @@ def test_a_client_that_is_not_as_botocores_are_takes_the_ordinary_way(
     assert cache.stats().failures == {}
 
 
-@one_store
 def test_a_view_that_cannot_be_had_is_a_failure_that_nobody_notices(
     client: Any, cache: Cache, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -901,7 +894,6 @@ def test_a_client_that_exists_already_gets_it_and_loses_it(
     assert reached["GetItem"] == 1
 
 
-@one_store
 def test_clients_of_the_process_get_it_and_lose_it(
     world: World, item_table: str
 ) -> None:
@@ -926,7 +918,6 @@ def test_clients_of_the_process_get_it_and_lose_it(
             get(client, item_table, pk="a")
 
 
-@one_store
 def test_a_call_that_is_under_way_while_it_is_taken_off_is_made(
     world: World, item_table: str
 ) -> None:
@@ -939,7 +930,6 @@ def test_a_call_that_is_under_way_while_it_is_taken_off_is_made(
 
 
 @pytest.mark.parametrize("how", ["argument", "variable"])
-@one_store
 def test_it_can_be_switched_off(
     how: str, world: World, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -959,7 +949,6 @@ def test_it_can_be_switched_off(
     cache.clear()
 
 
-@one_store
 def test_without_room_every_hit_takes_the_ordinary_way(
     world: World, item_table: str
 ) -> None:

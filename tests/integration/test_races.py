@@ -24,6 +24,7 @@ from tests.integration.app import (
     WINDOW,
     World,
     delete,
+    every_store,
     get,
     new_botocore_session,
     put,
@@ -125,6 +126,7 @@ def pair(world: World) -> Pair:
 # --- a read and a write ------------------------------------------------------------
 
 
+@every_store
 @moments
 @readers
 def test_a_write_during_a_read_keeps_its_answer_out(
@@ -145,6 +147,7 @@ def test_a_write_during_a_read_keeps_its_answer_out(
     assert reached == {operation: 1}
 
 
+@every_store
 @moments
 @readers
 def test_a_read_during_a_write_is_not_kept_beyond_its_end(
@@ -165,6 +168,7 @@ def test_a_read_during_a_write_is_not_kept_beyond_its_end(
     assert reached == {operation: 1}
 
 
+@every_store
 @moments
 def test_a_read_that_began_during_a_write_and_ended_after_it_is_kept_out(
     moment: str, world: World, table: str, pair: Pair
@@ -197,6 +201,7 @@ def test_a_read_that_began_during_a_write_and_ended_after_it_is_kept_out(
     assert reached == {"GetItem": 1}
 
 
+@every_store
 def test_a_hit_is_not_served_once_a_write_has_begun(
     world: World, table: str, pair: Pair
 ) -> None:
@@ -216,6 +221,7 @@ def test_a_hit_is_not_served_once_a_write_has_begun(
     assert reached == {"GetItem": 1, "UpdateItem": 1}
 
 
+@every_store
 def test_a_read_that_lags_behind_a_write_does_not_pin_the_old_value(
     world: World, table: str, client: Any
 ) -> None:
@@ -230,6 +236,7 @@ def test_a_read_that_lags_behind_a_write_does_not_pin_the_old_value(
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
 
+@every_store
 def test_a_read_that_began_on_hold_off_and_ended_after_it_is_not_filled(
     world: World, table: str, client: Any
 ) -> None:
@@ -244,6 +251,7 @@ def test_a_read_that_began_on_hold_off_and_ended_after_it_is_not_filled(
 # --- writes that overlap -----------------------------------------------------------
 
 
+@every_store
 def test_a_write_within_a_write_leaves_the_first_ones_window_standing(
     world: World, table: str, client: Any, session: boto3.Session
 ) -> None:
@@ -264,6 +272,7 @@ def test_a_write_within_a_write_leaves_the_first_ones_window_standing(
     assert_filled_once_the_window_is_over(world, client, table)
 
 
+@every_store
 def test_a_write_that_ends_before_another_leaves_its_window_standing(
     world: World, table: str, client: Any, session: boto3.Session
 ) -> None:
@@ -304,6 +313,7 @@ def assert_filled_once_the_window_is_over(
     assert reached == {"GetItem": 1}
 
 
+@every_store
 @moments
 def test_a_write_that_is_interrupted_evicts_and_holds_for_the_window(
     moment: str, world: World, table: str, client: Any
@@ -433,6 +443,7 @@ def ranged(world: World) -> str:
     return world.table("pk:S", "sk:S")
 
 
+@every_store
 def test_a_put_before_anything_is_known_evicts_the_table(
     world: World, ranged: str, client: Any
 ) -> None:
@@ -469,6 +480,7 @@ TEACHERS: dict[str, Callable[[Any, str], Any]] = {
 teachers = pytest.mark.parametrize("teach", TEACHERS.values(), ids=TEACHERS.keys())
 
 
+@every_store
 @teachers
 def test_the_key_attributes_are_learned_from_traffic(
     teach: Callable[[Any, str], Any], world: World, client: Any
@@ -481,6 +493,7 @@ def test_the_key_attributes_are_learned_from_traffic(
     assert put_spares_other_partitions(world, client, table)
 
 
+@every_store
 def test_the_key_attributes_are_learned_when_a_table_is_created(
     world: World, client: Any
 ) -> None:
@@ -489,6 +502,7 @@ def test_the_key_attributes_are_learned_when_a_table_is_created(
     assert put_spares_other_partitions(world, client, table)
 
 
+@every_store
 def test_a_query_alone_does_not_tell_all_key_attributes(
     world: World, ranged: str, client: Any
 ) -> None:
@@ -496,6 +510,7 @@ def test_a_query_alone_does_not_tell_all_key_attributes(
     assert not put_spares_other_partitions(world, client, ranged)
 
 
+@every_store
 def test_a_page_of_an_index_does_not_tell_the_tables_key_attributes(
     world: World, client: Any
 ) -> None:
@@ -524,6 +539,7 @@ def test_a_page_of_an_index_does_not_tell_the_tables_key_attributes(
     assert item in query_index(client, table, "by_color", color="red")
 
 
+@every_store
 def test_what_is_learned_is_shared_through_the_store(
     world: World, ranged: str, client: Any
 ) -> None:
@@ -532,6 +548,7 @@ def test_what_is_learned_is_shared_through_the_store(
     assert put_spares_other_partitions(world, other, ranged)
 
 
+@every_store
 def test_what_another_cache_makes_untrue_is_not_trusted(
     world: World, ranged: str, client: Any
 ) -> None:
@@ -551,6 +568,7 @@ def test_what_another_cache_makes_untrue_is_not_trusted(
         assert get(each, ranged, id="1") == {"id": "1", "pk": "a", "sk": "1", "n": 2}
 
 
+@every_store
 def test_deleting_a_table_forgets_what_was_learned(
     world: World, ranged: str, client: Any
 ) -> None:
@@ -578,6 +596,7 @@ def recreate_with_an_index_of_what_was_the_key(world: World, table: str) -> None
     put(world.outside, table, id="1", pk="a")
 
 
+@every_store
 def test_an_index_query_is_fresh_after_the_table_came_back_with_another_key(
     world: World, client: Any
 ) -> None:
@@ -592,6 +611,7 @@ def test_an_index_query_is_fresh_after_the_table_came_back_with_another_key(
     assert query_index(client, table, "by_pk", pk="b") == [{"id": "1", "pk": "b"}]
 
 
+@every_store
 def test_a_table_that_came_back_around_us_with_another_key_is_bounded_by_the_ttl(
     world: World, client: Any
 ) -> None:
@@ -613,6 +633,7 @@ WRONG_KEYS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
+@every_store
 @pytest.mark.parametrize("ask", WRONG_KEYS.values(), ids=WRONG_KEYS.keys())
 def test_a_wrong_key_in_a_request_that_fails_teaches_nothing(
     ask: Callable[[Any, str], Any], world: World, client: Any
@@ -624,6 +645,7 @@ def test_a_wrong_key_in_a_request_that_fails_teaches_nothing(
     assert not put_spares_other_partitions(world, client, table)
 
 
+@every_store
 @pytest.mark.parametrize("ask", WRONG_KEYS.values(), ids=WRONG_KEYS.keys())
 def test_a_wrong_key_in_a_request_that_fails_makes_nothing_stale(
     ask: Callable[[Any, str], Any], world: World, client: Any
@@ -645,6 +667,7 @@ OTHER_KEYS = {
 }
 
 
+@every_store
 @pytest.mark.parametrize("keys", OTHER_KEYS.values(), ids=OTHER_KEYS.keys())
 def test_a_table_that_came_back_around_us_with_another_key_is_noticed(
     keys: tuple[str, ...], world: World, client: Any, cache: Cache
@@ -672,6 +695,7 @@ def test_a_table_that_came_back_around_us_with_another_key_is_noticed(
     assert cache.stats().failures == {}
 
 
+@every_store
 def test_a_table_that_came_back_with_fewer_key_attributes_is_noticed(
     world: World, ranged: str, client: Any
 ) -> None:

@@ -19,8 +19,8 @@ from tests.integration.app import (
     TTL,
     World,
     answer_of,
+    every_store,
     get,
-    one_store,
     put,
     query,
     query_index,
@@ -98,6 +98,7 @@ EVERY_TYPE = {
 # --- hits --------------------------------------------------------------------------
 
 
+@every_store
 @readers
 def test_a_repeated_read_is_equal_and_does_not_reach_dynamodb(
     operation: str, read: Reader, world: World, client: Any, resource: Any
@@ -139,6 +140,7 @@ def test_a_client_gets_bytes_and_a_resource_gets_its_own_types(
     assert type(high["numbers"]) is set
 
 
+@every_store
 def test_low_level_and_high_level_callers_share_the_entry_of_an_item(
     world: World, table: str, client: Any, resource: Any
 ) -> None:
@@ -200,7 +202,6 @@ DIFFERENT_QUESTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize(
     "options", DIFFERENT_QUESTIONS.values(), ids=DIFFERENT_QUESTIONS.keys()
 )
-@one_store
 def test_two_different_questions_do_not_share_an_entry(
     options: tuple[dict[str, Any], dict[str, Any]], world: World, resource: Any
 ) -> None:
@@ -326,7 +327,6 @@ CAPACITIES: dict[str, tuple[dict[str, Any], Callable[[str], Any]]] = {
 @pytest.mark.parametrize(
     ("asked", "expected"), CAPACITIES.values(), ids=CAPACITIES.keys()
 )
-@one_store
 def test_a_hit_consumed_no_capacity_and_says_so_where_asked(
     filled_with: str,
     asked: dict[str, Any],
@@ -346,6 +346,7 @@ def test_a_hit_consumed_no_capacity_and_says_so_where_asked(
 # --- time to live ------------------------------------------------------------------
 
 
+@every_store
 @readers
 def test_an_entry_lives_for_its_ttl_and_no_longer(
     operation: str, read: Reader, world: World, client: Any, resource: Any
@@ -377,6 +378,7 @@ def test_the_ttl_runs_from_the_read_and_not_from_the_last_hit(
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
 
+@every_store
 def test_a_missing_item_is_kept_for_the_negative_ttl(
     world: World, table: str, client: Any
 ) -> None:
@@ -403,7 +405,6 @@ def test_a_negative_ttl_of_zero_keeps_no_missing_item(world: World, table: str) 
 
 
 @readers
-@one_store
 def test_a_consistent_read_is_never_served_but_fills(
     operation: str, read: Reader, world: World, client: Any, resource: Any
 ) -> None:
@@ -460,7 +461,6 @@ ERRORS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
 
 
 @pytest.mark.parametrize(("code", "read"), ERRORS.values(), ids=ERRORS.keys())
-@one_store
 def test_an_error_is_never_cached(
     code: str,
     read: Callable[[Any, str], Any],
@@ -506,7 +506,6 @@ PASSED_THROUGH: dict[str, Callable[[Any, str], Any]] = {
 
 
 @pytest.mark.parametrize("operation", PASSED_THROUGH)
-@one_store
 def test_other_reads_pass_through_and_evict_nothing(
     operation: str, world: World, table: str, client: Any
 ) -> None:
@@ -619,7 +618,6 @@ AFTER_CALL = (
 
 
 @pytest.mark.parametrize("event", AFTER_CALL)
-@one_store
 def test_a_handler_that_reads_the_http_response_can_do_so_on_a_hit(
     event: str, world: World, client: Any
 ) -> None:
@@ -641,7 +639,6 @@ def test_a_handler_that_reads_the_http_response_can_do_so_on_a_hit(
 
 
 @pytest.mark.parametrize("event", AFTER_CALL)
-@one_store
 def test_a_handler_that_rewrites_an_answer_does_so_once(
     event: str, world: World, client: Any
 ) -> None:
@@ -667,7 +664,6 @@ def test_a_handler_that_rewrites_an_answer_does_so_once(
         "before-call.dynamodb.GetItem",
     ],
 )
-@one_store
 def test_a_handler_that_changes_a_request_is_honoured(
     event: str, world: World, client: Any
 ) -> None:
@@ -688,6 +684,7 @@ def test_a_handler_that_changes_a_request_is_honoured(
 # --- sizes -------------------------------------------------------------------------
 
 
+@every_store
 def test_an_answer_too_large_to_keep_is_right_and_costs_nobody_else_his_entry(
     world: World, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -712,6 +709,7 @@ def test_an_answer_too_large_to_keep_is_right_and_costs_nobody_else_his_entry(
     assert cache.stats().failures == {}
 
 
+@every_store
 def test_a_large_page_is_a_hit(world: World, client: Any) -> None:
     table = world.table("pk:S", "sk:N")
     for n in range(3):
@@ -723,7 +721,6 @@ def test_a_large_page_is_a_hit(world: World, client: Any) -> None:
     assert len(first) == 3
 
 
-@one_store
 def test_every_hit_and_miss_is_counted(table: str, client: Any, cache: Cache) -> None:
     for pk in "aabba":
         get(client, table, pk=pk)

@@ -10,8 +10,8 @@ from tests.integration.app import (
     TTL,
     World,
     answer_of,
+    every_store,
     get,
-    one_store,
     put,
     set_n,
 )
@@ -44,6 +44,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 
+@every_store
 @pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=PARAMETERS)
 def test_a_scan_is_answered_from_the_cache_until_any_item_is_written(
     parameters: dict[str, Any], world: World, client: Any, table: str
@@ -87,6 +88,7 @@ def test_counting_is_another_question_than_reading(
     assert answer_of(counted) == {"Count": 4, "ScannedCount": 4}
 
 
+@every_store
 def test_a_large_page_is_kept_only_when_it_was_asked_for_before(
     world: World, client: Any, table: str
 ) -> None:
@@ -109,6 +111,7 @@ def test_it_counts_who_asked_within_the_ttl_alone(
         assert reached.total() == expected
 
 
+@every_store
 def test_a_damaged_note_that_a_page_was_asked_for_is_written_anew(
     world: World, client: Any, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +134,6 @@ def test_the_limit_is_a_setting(world: World, table: str) -> None:
     assert reached == {}
 
 
-@one_store
 def test_one_pass_over_a_large_table_leaves_the_other_entries_alone(
     world: World, table: str
 ) -> None:

@@ -10,9 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.integration.app import World, get, one_store, put, set_n
-
-pytestmark = one_store
+from tests.integration.app import World, get, put, set_n
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from botocache._images import image_after, partitions_of
-from tests.integration.app import World, one_store
+from tests.integration.app import World
 
 KEY = {"pk": {"S": "k"}}
 
@@ -107,7 +107,6 @@ def server(world: World) -> Any:
 ONCE: Any = {"total_max_attempts": 1}
 
 
-@one_store
 @given(_olds, expressions())
 @settings(
     deadline=None,

@@ -14,8 +14,8 @@ from tests.integration.app import (
     NEGATIVE_TTL,
     World,
     delete,
+    every_store,
     get,
-    one_store,
     put,
     query,
     set_n,
@@ -56,6 +56,7 @@ filling = pytest.mark.parametrize(
 )
 
 
+@every_store
 @filling
 def test_the_next_get_is_a_hit_with_what_the_write_left(
     write: Write, left: Any, world: World, client: Any, table: str
@@ -117,7 +118,6 @@ UNCERTAIN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("value", UNCERTAIN.values(), ids=UNCERTAIN)
-@one_store
 def test_what_dynamodb_has_a_form_of_its_own_for_is_asked_for(
     value: dict[str, Any], world: World, client: Any, table: str
 ) -> None:
@@ -155,7 +155,6 @@ NOT_FILLING: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("write", NOT_FILLING.values(), ids=NOT_FILLING)
-@one_store
 def test_a_write_that_does_not_say_what_it_left_only_evicts(
     write: Write, world: World, client: Any, table: str
 ) -> None:
@@ -168,7 +167,6 @@ def test_a_write_that_does_not_say_what_it_left_only_evicts(
     assert reached == {"GetItem": 1}
 
 
-@one_store
 def test_a_write_that_is_refused_fills_nothing(
     world: World, client: Any, table: str
 ) -> None:
@@ -183,6 +181,7 @@ def test_a_write_that_is_refused_fills_nothing(
     assert get(client, table, pk="a") == {"pk": "a", "n": 1}
 
 
+@every_store
 def test_a_write_by_another_between_its_evictions_keeps_it_out(
     world: World, client: Any, table: str
 ) -> None:
@@ -197,6 +196,7 @@ def test_a_write_by_another_between_its_evictions_keeps_it_out(
     assert get(client, table, pk="a") == {"pk": "a", "n": 3}
 
 
+@every_store
 def test_a_write_of_the_whole_table_between_its_evictions_keeps_it_out(
     world: World, client: Any, table: str
 ) -> None:
@@ -214,6 +214,7 @@ def test_a_write_of_the_whole_table_between_its_evictions_keeps_it_out(
     assert get(client, table, pk="a") == {"pk": "a", "n": 3}
 
 
+@every_store
 def test_a_later_write_evicts_it(world: World, client: Any, table: str) -> None:
     _learn_keys(client, table)
     put(client, table, pk="a", n=1)
@@ -221,6 +222,7 @@ def test_a_later_write_evicts_it(world: World, client: Any, table: str) -> None:
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
 
+@every_store
 def test_what_a_delete_left_lives_as_long_as_any_absence(
     world: World, client: Any, table: str
 ) -> None:
@@ -240,7 +242,6 @@ def test_what_a_delete_left_lives_as_long_as_any_absence(
     ],
     ids=str,
 )
-@one_store
 def test_it_can_be_switched_off(
     settings: dict[str, Any], world: World, table: str
 ) -> None:
@@ -352,7 +353,6 @@ def _impatient(world: World, table: str, mode: str) -> Any:
 
 @pytest.mark.parametrize(("code", "status"), REFUSALS)
 @pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
-@one_store
 def test_what_refuses_strong_consistency_alone_fails_no_read(
     mode: str, code: str, status: int, world: World, table: str
 ) -> None:
@@ -363,7 +363,6 @@ def test_what_refuses_strong_consistency_alone_fails_no_read(
     assert capacity.sent == [True, False] * 2
 
 
-@one_store
 def test_a_read_that_is_refused_as_the_application_made_it_fails(
     world: World, table: str
 ) -> None:
@@ -375,7 +374,6 @@ def test_a_read_that_is_refused_as_the_application_made_it_fails(
     assert capacity.sent == [True, False]
 
 
-@one_store
 def test_an_error_that_has_other_reasons_is_asked_for_once(
     world: World, table: str
 ) -> None:

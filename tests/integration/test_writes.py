@@ -19,8 +19,8 @@ from tests.integration.app import (
     WINDOW,
     World,
     delete,
+    every_store,
     get,
-    one_store,
     put,
     query,
     query_index,
@@ -369,6 +369,22 @@ def run_write(
 def test_the_next_read_after_a_write_is_fresh_and_nothing_else_is_evicted(
     write: WriteCase, world: World, client: Any, resource: Any
 ) -> None:
+    check_reads_around_a_write(write, world, client, resource)
+
+
+@every_store
+@pytest.mark.parametrize("name", ["PutItem", "BatchWriteItem, a put", "UpdateTable"])
+def test_so_it_is_whatever_the_store(
+    name: str, world: World, client: Any, resource: Any
+) -> None:
+    """As the one before, of one write for each way of evicting."""
+    check_reads_around_a_write(WRITES[name], world, client, resource)
+
+
+def check_reads_around_a_write(
+    write: WriteCase, world: World, client: Any, resource: Any
+) -> None:
+    """Require that what a write changed is read anew, and nothing else is."""
     table, other = make_table(world), world.table("pk:S")
     seed(world, table, n=write.before)
     get(client, other, pk="a")
@@ -391,6 +407,7 @@ def test_the_next_read_after_a_write_is_fresh_and_nothing_else_is_evicted(
         assert reached == sent
 
 
+@every_store
 def test_nothing_that_was_written_is_filled_before_settle_has_passed(
     world: World, client: Any
 ) -> None:
@@ -408,6 +425,7 @@ def test_nothing_that_was_written_is_filled_before_settle_has_passed(
     assert reached == {"GetItem": 1}
 
 
+@every_store
 def test_one_call_that_writes_to_many_items_evicts_each(
     world: World, client: Any
 ) -> None:
@@ -481,7 +499,6 @@ ONE = ("1", "1.0", "01", "1e0", "10E-1", "+1", "0.1e1")
 
 
 @pytest.mark.parametrize("written", ONE)
-@one_store
 def test_a_number_evicts_however_it_is_spelt(
     written: str, world: World, client: Any
 ) -> None:
@@ -511,7 +528,6 @@ def test_a_number_evicts_however_it_is_spelt(
 
 
 @pytest.mark.parametrize("read", ONE)
-@one_store
 def test_a_number_is_evicted_however_it_is_spelt(
     read: str, world: World, client: Any, resource: Any
 ) -> None:
@@ -567,7 +583,6 @@ ONE_OF_EACH_KIND = (
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
-@one_store
 def test_a_write_by_another_session_with_other_credentials_evicts(
     name: str, world: World, client: Any
 ) -> None:
@@ -585,6 +600,7 @@ def test_a_write_by_another_session_with_other_credentials_evicts(
 # --- whole tables ------------------------------------------------------------------
 
 
+@every_store
 def test_a_deleted_table_is_gone_and_comes_back_empty(
     world: World, client: Any
 ) -> None:
@@ -646,6 +662,7 @@ def _silent() -> Iterator[str]:
 ENDPOINTS = {"refused": contextmanager(_refused), "silent": contextmanager(_silent)}
 
 
+@every_store
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS.keys())
 def test_a_write_without_an_answer_evicts_and_is_held_for_the_whole_window(
     endpoint: Any, world: World, client: Any, session: Any
@@ -729,6 +746,7 @@ def _server_error(**_: Any) -> AWSResponse:
     return AWSResponse("http://nowhere", 500, {}, Raw())  # type: ignore[arg-type]  # all that botocore uses
 
 
+@every_store
 def test_a_server_error_holds_for_the_whole_window(
     world: World, client: Any, session: Any
 ) -> None:
@@ -776,7 +794,6 @@ REFUSED: dict[str, Callable[[Any, str], Any]] = {
 
 
 @pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED.keys())
-@one_store
 def test_a_write_that_dynamodb_refuses_fails_as_without_a_cache(
     refused: Callable[[Any, str], Any], world: World, client: Any, session: Any
 ) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import cache, cached_property, partial
-from itertools import count
+from itertools import count, cycle
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -478,7 +478,12 @@ SCENARIOS: tuple[Scenario, ...] = (
 
 
 @pytest.mark.parametrize(
-    "scenario", SCENARIOS, ids=[scenario.__name__ for scenario in SCENARIOS]
+    ("scenario", "settings"),
+    [
+        pytest.param(scenario, store, id=f"{scenario.__name__}-{store}")
+        for scenario, store in zip(SCENARIOS, cycle(("memory", "disk")), strict=False)
+    ],
+    indirect=["settings"],
 )
 def test_models_see_the_same_with_the_cache_and_ask_dynamodb_less(
     scenario: Scenario, dynamodb: DynamoDB, settings: dict[str, Any]

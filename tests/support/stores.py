@@ -44,7 +44,7 @@ def _disk(fixture: _Fixture) -> Store:
     while True:  # its patience with its own opening is short, and this machine busy
         try:
             store.clear()
-        except EntryError:
+        except EntryError:  # noqa: PERF203
             assert time.monotonic() < deadline, "entries are not opened"
         else:
             return store
