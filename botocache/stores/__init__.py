@@ -117,8 +117,8 @@ class Watching(Protocol):
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
         """Return what says, whenever it is called, what `is_current` would.
 
-        It may say False for ever when these generations are not those of now, or when
-        what it looks at was closed.
+        It may say False where that would say True: when these generations are not those
+        of now, were put back meanwhile, or when what it looks at was closed.
         """
 
 

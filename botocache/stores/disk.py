@@ -137,9 +137,15 @@ class DiskStore:
         key: bytes,
         entry: bytes,
         ttl: float,
-        tags: Sequence[bytes] = (),  # noqa: ARG002 - generations are never dropped
+        tags: Sequence[bytes] = (),
     ) -> None:
         """See Store.fill."""
+        self.fill_many([Fill(key, entry, ttl, tags)])
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many."""
+        if not fills:
+            return
         self._table()
         entries = self._open_entries()
         if entries is not None and not entries.is_in_place():
@@ -150,15 +156,10 @@ class DiskStore:
         if entries is None:
             raise EntryError(f"entries are not open: {self._trouble}")
         try:
-            entries.put(key, entry, ttl)
+            entries.put_many([(key, entry, ttl) for key, entry, ttl, _ in fills])
         except EntryFileError as error:
             self._give_up_if_used(entries, error)
             raise
-
-    def fill_many(self, fills: Sequence[Fill]) -> None:
-        """See Store.fill_many."""
-        for fill in fills:
-            self.fill(*fill)
 
     def evict(
         self,

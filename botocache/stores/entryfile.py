@@ -15,6 +15,7 @@ import sqlite3
 import stat
 import threading
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -138,17 +139,28 @@ class EntryFile:
 
     def put(self, key: bytes, entry: bytes, ttl: float) -> None:
         """Put an entry, if it is not too large."""
-        if len(entry) > LARGEST_ENTRY:
-            return
+        self.put_many([(key, entry, ttl)])
+
+    def put_many(self, entries: Sequence[tuple[bytes, bytes, float]]) -> None:
+        """Put entries, each with its key and TTL, in one transaction."""
         # SQLite's own waiting is not fair: among many threads some would time out.
         if not self._putting.acquire(timeout=LOCK_PATIENCE):
             return
         try:
             with _store_errors("put"):
                 self._mend_index()
-                self._cache.set(key, _checksum(key, entry) + entry, expire=ttl)
+                if len(entries) == 1:  # set() begins a transaction itself
+                    self._put(*entries[0])
+                    return
+                with self._cache.transact():
+                    for entry in entries:
+                        self._put(*entry)
         finally:
             self._putting.release()
+
+    def _put(self, key: bytes, entry: bytes, ttl: float) -> None:
+        if len(entry) <= LARGEST_ENTRY:
+            self._cache.set(key, _checksum(key, entry) + entry, expire=ttl)
 
     def clear(self) -> None:
         """Drop all entries."""

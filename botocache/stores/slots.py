@@ -79,6 +79,8 @@ class Slots:
         """
         words = self._words
         places = list(map(self._at, tags))
+        if not places:
+            return lambda: True
         read = itemgetter(*places, *places[:1])  # never of one alone
         found = read(words)
         known = tuple([word or self._origin_generation for word in found])

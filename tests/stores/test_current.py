@@ -145,3 +145,73 @@ def test_whoever_reads_and_writes_in_memory_is_not_waited_for(
     snapshot = generations(store, A)
     with store._lock, store._writing:
         assert store.is_current([A], snapshot)
+
+
+# --- in a hurry: what is watched -----------------------------------------------------
+
+
+@pytest.mark.parametrize("tags", [(A,), (A, B), (B, A, B)], ids=len)
+def test_what_is_watched_is_current_until_a_tag_is_evicted(
+    store: MemoryStore | DiskStore, tags: tuple[bytes, ...]
+) -> None:
+    is_current = store.watch(tags, generations(store, *tags))
+    assert is_current()
+    store.evict([tag("another")], 0.0)
+    assert is_current()
+    store.evict([A], 0.0)
+    assert not is_current()
+
+
+def test_what_was_evicted_before_it_is_watched_never_is_current(
+    store: MemoryStore | DiskStore,
+) -> None:
+    before = generations(store, A)
+    store.evict([A], 0.0)
+    assert not store.watch([A], before)()
+
+
+def test_what_is_watched_is_current_again_once_it_is_spared(
+    store: MemoryStore | DiskStore,
+) -> None:
+    store.evict([A], 0.0)  # a generation that was never written may be known no more
+    is_current = store.watch([A], generations(store, A))
+    first = store.evict([A], 5.0)
+    assert not is_current()
+    store.evict([A], 1.0, since=first, spare=[A])
+    assert is_current()
+
+
+def test_to_watch_no_tags_is_to_watch_nothing_that_could_be_evicted(
+    store: MemoryStore | DiskStore,
+) -> None:
+    is_current = store.watch([], generations(store))
+    store.evict([A], 0.0)
+    assert is_current()
+
+
+def test_who_watches_sees_what_another_process_evicts(
+    store: MemoryStore | DiskStore,
+) -> None:
+    is_current = store.watch([A], generations(store, A))
+
+    def child(pipe: Any) -> None:
+        store.evict([A], 0.0)
+        pipe.send("evicted")
+
+    with forked(child) as pipe:
+        assert pipe.poll(TIMEOUT)
+        assert pipe.recv() == "evicted"
+    assert not is_current()
+
+
+def test_nothing_that_is_watched_on_disk_is_current_once_that_is_gone(
+    disk: DiskStore,
+) -> None:
+    assert not disk.watch([A], (1,))()  # nothing is open yet
+    is_current = disk.watch([A], generations(disk, A))
+    disk.close()
+    assert not is_current()
+    is_current = disk.watch([A], generations(disk, A))
+    assert is_current()
+    shutil.rmtree(disk.directory)
+    assert not is_current()

@@ -93,6 +93,23 @@ def test_the_largest_entry_is_kept_and_a_larger_one_is_not(entries: EntryFile) -
     assert entries.get(OTHER_KEY) is None
 
 
+def test_of_many_entries_the_too_large_ones_are_left_out(entries: EntryFile) -> None:
+    entries.put_many([(KEY, b"small", TTL), (OTHER_KEY, bytes(LARGEST_ENTRY + 1), TTL)])
+    assert entries.get(KEY) == b"small"
+    assert entries.get(OTHER_KEY) is None
+
+
+def test_many_entries_are_put_at_once_or_not_at_all(
+    entries: EntryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries.put(OTHER_KEY, b"old", TTL)
+    refused: Any = object()  # no bytes
+    with pytest.raises(StoreError):
+        entries.put_many([(KEY, b"new", TTL), (OTHER_KEY, refused, TTL)])
+    assert entries.get(KEY) is None
+    assert entries.get(OTHER_KEY) == b"old"
+
+
 def test_entries_beyond_the_limit_go_in_the_order_in_which_they_came(
     directory: Path,
 ) -> None:
