@@ -11,7 +11,7 @@ little longer than it is, never shorter.
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
 from struct import error as UnpackError  # noqa: N812 - it is a class
 from struct import unpack
@@ -20,19 +20,29 @@ from typing import Any, TypeVar, cast
 from redis.exceptions import (
     NoPermissionError,
     NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
 )
 
-from botocache._coherence import Eviction, Held, Loaded, Mark, is_held
+from botocache._coherence import Eviction, Held, Loaded, is_held
 from botocache._errors import ConfigError, StoreError
-from botocache._keys import EVERYTHING, tag_digest
 from botocache.stores import Clock, Fill, Opening, Random
 from botocache.stores.breaker import Breaker
-from botocache.stores.compression import UNPACKED_LIMIT
-from botocache.stores.compression import pack as pack_entry
 from botocache.stores.compression import unpack as unpack_entry
 from botocache.stores.following import Following, forget
+from botocache.stores.rediscommands import (
+    EVERYTHING_DIGEST,
+    PROBED_DIGEST,
+    SLACK,
+    FullError,
+    ReplicaError,
+    are_whole,
+    evidence,
+    mark_of,
+    milliseconds,
+    number,
+    require_answers,
+    to_send,
+    with_source,
+)
 from botocache.stores.redislink import Command, Connection, Link, exchange, pack
 from botocache.stores.redisreplicas import exchange_with
 from botocache.stores.redisscripts import (
@@ -53,20 +63,8 @@ from botocache.stores.redisurl import (
     without_replicas,
 )
 
-ENTRY_LIMIT = 1024**2
-"""Bytes; an entry that is larger, as it is sent, is not kept."""
-
 TIME_LASTS = 10.0
 """Seconds after which a server is asked again how late it is, and whether it leads."""
-
-_SLACK = 60.0
-"""Seconds that a generation lives beyond what is known to need it: for a read."""
-
-_LONGEST_LIFE = 1e14
-"""Milliseconds; a server takes no more."""
-
-_EVERYTHING = tag_digest(EVERYTHING)
-_PROBED = tag_digest(EVERYTHING._replace(kind="probe"))
 
 _TIME = pack((b"TIME",))
 
@@ -76,7 +74,7 @@ _RUNS_LAST = b"2592000000"
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
 
-def _understood(verb: _Verb) -> _Verb:
+def understood(verb: _Verb) -> _Verb:
     """Raise StoreError where a verb finds that what it was told is no answer.
 
     Then nobody knows whose it was, and no connection is used any more.
@@ -87,7 +85,7 @@ def _understood(verb: _Verb) -> _Verb:
         try:
             return verb(self, *args, **kwargs)
         except (TypeError, ValueError, LookupError, UnpackError) as error:
-            self._link.close()
+            self._let_go()
             raise StoreError(f"no answer: {type(error).__name__}") from error
 
     return cast("_Verb", guarded)
@@ -124,7 +122,7 @@ class RedisStore:
         self._clock = clock
         self._random = random
         self._doubt = b"%d" % round(settle * US)
-        self._life = longest_ttl * 2 + _SLACK
+        self._life = longest_ttl * 2 + SLACK
         exchanging = exchange_with(replicas, timeout) if replicas else None
         self._link = Link(make, self._greet, timeout, exchanging)
         self._breaker = Breaker(self._probe)
@@ -144,20 +142,20 @@ class RedisStore:
         """See Store.now. By what the server said last; asks nobody."""
         return self._clock() if self._clock else time.monotonic() + self._ahead
 
-    @_understood
+    @understood
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
         mark = self._begin()
         packed = (bulk(self._keys.entry(key)), *map(self._keys.packed, tags))
         entry, *states = self._get(packed)
-        if not _are_whole(states):
+        if not are_whole(states):
             states = self._complete(tags, states)
         loaded = self._loaded(entry, states)
         if self._following is not None:
             self._following.learn(mark, tags, loaded.snapshot)
         return loaded
 
-    @_understood
+    @understood
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
@@ -169,7 +167,7 @@ class RedisStore:
         packed = [bulk(self._keys.entry(key)) for key, _ in lookups]
         values = self._get([*packed, *map(self._keys.packed, tags)])
         states = values[len(lookups) :]
-        if not _are_whole(states):
+        if not are_whole(states):
             states = self._complete(tags, states)
         if self._following is not None:
             self._following.learn(mark, tags, self._loaded(None, states).snapshot)
@@ -185,25 +183,26 @@ class RedisStore:
         """See Store.fill."""
         self.fill_many((Fill(key, entry, ttl, tags),))
 
-    @_understood
+    @understood
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
-        kept = [fill for fill in map(_packed, fills) if fill is not None]
+        kept = [fill for fill in map(to_send, fills) if fill is not None]
         if not kept:
             return
         commands: list[Command] = [
-            (b"SET", self._keys.entry(key), entry, b"PX", _milliseconds(ttl))
+            (b"SET", self._keys.entry(key), entry, b"PX", milliseconds(ttl))
             for key, entry, ttl, _ in kept
         ]
+        longest = max(fill.ttl for fill in kept)
+        life = max(self._life, longest * 2 + SLACK)
+        head = (milliseconds(longest), milliseconds(life))
         tags = dict.fromkeys(tag for fill in kept for tag in fill.tags)
-        if tags:
-            longest = max(fill.ttl for fill in kept)
-            life = max(self._life, longest * 2 + _SLACK)
-            head = (_milliseconds(longest), _milliseconds(life))
-            commands.append(self._call(PROLONG, tags, head, ()))
+        commands += [
+            self._call(PROLONG, some, head, ()) for some in self._together(tags)
+        ]
         self._ask(lambda: commands)
 
-    @_understood
+    @understood
     def evict(
         self,
         tags: Sequence[bytes],
@@ -216,25 +215,25 @@ class RedisStore:
         """See Store.evict."""
         marks = dict(zip(tags, since.marks, strict=False)) if since else {}
         each = sorted(dict.fromkeys(tags), key=lambda tag: tag in spare)
-        evidence = [_evidence(marks.get(tag), is_spared=tag in spare) for tag in each]
+        known = [evidence(marks.get(tag), is_spared=tag in spare) for tag in each]
 
         def commands() -> list[Command]:
-            eviction = self._eviction(each, hold_off, evidence)
+            eviction = self._eviction(each, hold_off, known)
             return [eviction, self._look(watch)] if watch else [eviction]
 
         def last() -> list[Command]:
-            return [self._eviction(each, hold_off, evidence, is_full=True)]
+            return [self._eviction(each, hold_off, known, is_full=True)]
 
         try:
             states, *looked = self._ask(commands)
-        except _FullError:
+        except FullError:
             (states,), looked = self._ask(last), []
         finally:  # also where nobody knows whether it was done
             forget(self._keys, tags)
         pairs = zip(states[1::2], states[2::2], strict=True)
         found = dict(zip(each, pairs, strict=True))
         return Eviction(
-            tuple([_mark(*found[tag], marks.get(tag)) for tag in tags]),
+            tuple([mark_of(*found[tag], marks.get(tag)) for tag in tags]),
             *self._watched(watch, looked),
         )
 
@@ -247,7 +246,7 @@ class RedisStore:
             and following.is_current(tags, snapshot)
         )
 
-    @_understood
+    @understood
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the database, a thousand at a time."""
         cursor = b"0"
@@ -269,6 +268,10 @@ class RedisStore:
         self._breaker.close()
         self._link.close()
 
+    def _let_go(self) -> None:
+        """Use no connection any more that there is."""
+        self._link.close()
+
     # --- states --------------------------------------------------------------------
 
     def _begin(self) -> int:
@@ -279,7 +282,7 @@ class RedisStore:
         self, tags: Sequence[bytes], states: Sequence[bytes | None]
     ) -> list[bytes]:
         """Return the states of tags, some of which are missing or damaged."""
-        is_whole = [_are_whole((state,)) for state in states]
+        is_whole = [are_whole((state,)) for state in states]
         lacking = [tag for tag, is_ in zip(tags, is_whole, strict=True) if not is_]
         (made,) = self._ask(lambda: [self._look(lacking)])
         made_of = dict(zip(lacking, made[1:], strict=True))
@@ -314,7 +317,7 @@ class RedisStore:
         arguments: list[bytes] = []
         for of_tag in evidence:
             arguments += (*self._fresh(2), *of_tag)
-        life = b"" if is_full else _milliseconds(hold_off + _SLACK)
+        life = b"" if is_full else milliseconds(hold_off + SLACK)
         head = (b"%d" % round(hold_off * US), life)
         return self._call(EVICT, tags, head, arguments)
 
@@ -323,7 +326,7 @@ class RedisStore:
     ) -> tuple[tuple[int, ...], Held]:
         """Return what LOOK told; a server that is full was not asked."""
         if watch and not looked:
-            unknown = [_number(fresh) for fresh in self._fresh(len(watch))]
+            unknown = [number(fresh) for fresh in self._fresh(len(watch))]
             return tuple(unknown), Held.WRITING
         states = [STATE.unpack(state) for told in looked for state in told[1:]]
         generations = tuple([generation for generation, _ in states])
@@ -344,8 +347,12 @@ class RedisStore:
         found: list[Any] = values
         return found
 
+    def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
+        """Return tags, divided into those that one script can be called for."""
+        return [tags] if tags else []
+
     def _look(self, tags: Sequence[bytes]) -> Command:
-        head = (_milliseconds(self._life),)
+        head = (milliseconds(self._life),)
         return self._call(LOOK, tags, head, self._fresh(len(tags)))
 
     def _call(
@@ -384,11 +391,11 @@ class RedisStore:
         ]
         if unknown:
 
-            def with_source() -> bytes:
+            def with_sources() -> bytes:
                 each = make()
-                return b"".join(pack(_with_source(each[at])) for at in unknown)
+                return b"".join(pack(with_source(each[at])) for at in unknown)
 
-            known = self._exchange(with_source(), len(unknown), again=with_source)
+            known = self._exchange(with_sources(), len(unknown), again=with_sources)
             for at, reply in zip(unknown, known, strict=True):
                 replies[at] = reply
         for command, reply in zip(commands, replies, strict=True):
@@ -403,11 +410,11 @@ class RedisStore:
         breaker.check()
         try:
             replies = self._link.ask(packed, count, again)
-            _require_answers(replies)
-        except _FullError:
+            require_answers(replies)
+        except FullError:
             raise
         except StoreError as error:
-            if isinstance(error, _ReplicaError):
+            if isinstance(error, ReplicaError):
                 self._link.drop()
             breaker.failed(error)
             raise
@@ -446,12 +453,15 @@ class RedisStore:
             return
         command = (
             *(b"EVAL", ARRIVE.source, b"3"),
-            *(self._keys.generation(_EVERYTHING), self._keys.held(_EVERYTHING)),
+            *(
+                self._keys.generation(EVERYTHING_DIGEST),
+                self._keys.held(EVERYTHING_DIGEST),
+            ),
             *(self._keys.runs, self._time_to_use(), self._doubt),
-            *(run, *self._fresh(1), _milliseconds(self._life)),
+            *(run, *self._fresh(1), milliseconds(self._life)),
         )
         (reply,) = exchange(connection, pack(command), 1)
-        _require_answers([reply])
+        require_answers([reply])
         self._told_at = -TIME_LASTS  # whatever another server has told
         self._tell_time(int(reply[0]))
 
@@ -461,9 +471,9 @@ class RedisStore:
 
     def _probe(self) -> None:
         """Ask for all that is wanted of a server: that it can evict."""
-        evidence = _evidence(None, is_spared=False)
-        command = self._eviction([_PROBED], 0.0, [evidence])
-        _require_answers(self._link.try_out(pack(_with_source(command)), 1))
+        nothing = evidence(None, is_spared=False)
+        command = self._eviction([PROBED_DIGEST], 0.0, [nothing])
+        require_answers(self._link.try_out(pack(with_source(command)), 1))
 
 
 def open_redis(opening: Opening) -> RedisStore:
@@ -491,85 +501,6 @@ def open_redis(opening: Opening) -> RedisStore:
     )
 
 
-class _FullError(StoreError):
-    """The server has no room, and may not make any."""
-
-
-class _ReplicaError(StoreError):
-    """The server was the primary, and is a replica now."""
-
-
-def _require_answers(replies: Sequence[Any]) -> None:
-    """Raise StoreError if one of the replies is an error, but for a lacking script."""
-    for reply in replies:
-        if isinstance(reply, OutOfMemoryError):
-            raise _FullError(str(reply))
-        if isinstance(reply, ReadOnlyError):
-            raise _ReplicaError(str(reply))
-        if isinstance(reply, Exception) and not isinstance(reply, NoScriptError):
-            raise StoreError(f"{type(reply).__name__}: {reply}")
-
-
-def _with_source(command: Command) -> Command:
-    """Return a call of a script that brings the script."""
-    if command[0] != b"EVALSHA":
-        return command
-    return (b"EVAL", _SOURCES[command[1]], *command[2:])
-
-
-_SOURCES: Mapping[bytes, bytes] = {
-    script.sha: script.source for script in (LOOK, EVICT, PROLONG)
-}
-
-
-def _packed(fill: Fill) -> Fill | None:
-    """Return what is to be sent; None where that is too large."""
-    if len(fill.entry) > UNPACKED_LIMIT:
-        return None
-    entry = pack_entry(fill.entry)
-    return fill._replace(entry=entry) if len(entry) <= ENTRY_LIMIT else None
-
-
-def _evidence(mark: Mark | None, *, is_spared: bool) -> tuple[bytes, ...]:
-    """Return what EVICT is told of a write's first eviction of a tag."""
-    if mark is None:
-        return b"", b"", b"", b""
-    word = 2 * round(mark.held_until * US) + mark.is_settling
-    return (
-        mark.generation.to_bytes(GENERATION, "little"),
-        b"%d" % word,
-        mark.replaced.to_bytes(GENERATION, "little"),
-        b"1" if is_spared else b"",
-    )
-
-
-def _mark(found: bytes, left: bytes, before: Mark | None) -> Mark:
-    generation, word = STATE.unpack(found)
-    return Mark(
-        STATE.unpack(left)[0],
-        (word >> 1) / US,
-        bool(word & 1),
-        generation,
-        was_alone=before is not None and before.generation == generation,
-    )
-
-
-def _are_whole(states: Sequence[bytes | None]) -> bool:
-    """Tell whether each tag has a state, and that is one by its length."""
-    try:
-        return [*map(len, states)].count(STATE.size) == len(states)  # type: ignore[arg-type]  # None has none
-    except TypeError:
-        return False
-
-
-def _number(generation: bytes) -> int:
-    return int.from_bytes(generation, "little")
-
-
-def _milliseconds(seconds: float) -> bytes:
-    return b"%d" % min(max(1.0, seconds * 1000), _LONGEST_LIFE)
-
-
 def run_of(connection: Connection) -> bytes | None:
     """Return what names a server for as long as it is the primary without a break.
 
@@ -581,7 +512,7 @@ def run_of(connection: Connection) -> bytes | None:
     infos = exchange(connection, packed, len(sections))
     if any(isinstance(info, NoPermissionError) for info in infos):
         return None
-    _require_answers(infos)
+    require_answers(infos)
     told = dict(line.split(b":", 1) for line in b"".join(infos).split() if b":" in line)
     if told.get(b"role") != b"master":
         raise StoreError("it is a replica, or does not say what it is")

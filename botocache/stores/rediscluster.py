@@ -38,26 +38,24 @@ from redis.exceptions import TryAgainError
 
 from botocache._coherence import Eviction, Held, Loaded, Mark
 from botocache._errors import ConfigError, StoreError
-from botocache.stores import Clock, Fill, Opening, Random
-from botocache.stores.redis import (
-    _EVERYTHING,
-    _PROBED,
-    _SLACK,
-    RedisStore,
-    _evidence,
-    _FullError,
-    _mark,
-    _milliseconds,
-    _number,
-    _packed,
-    _require_answers,
-    _with_source,
-    run_of,
+from botocache.stores import Clock, Opening, Random
+from botocache.stores.redis import RedisStore, run_of, understood
+from botocache.stores.rediscommands import (
+    EVERYTHING_DIGEST,
+    PROBED_DIGEST,
+    SLACK,
+    FullError,
+    evidence,
+    mark_of,
+    milliseconds,
+    number,
+    require_answers,
+    with_source,
 )
 from botocache.stores.redislink import Command, Connection, exchange, pack
 from botocache.stores.redisnode import Node
 from botocache.stores.redisnodes import Nodes
-from botocache.stores.redisscripts import ARRIVE, EVICT, PROLONG, STATE
+from botocache.stores.redisscripts import ARRIVE, EVICT, STATE
 from botocache.stores.redisseeds import places_of_client, places_of_url
 from botocache.stores.redistopology import Places, slot_of
 from botocache.stores.redisurl import without_replicas
@@ -93,9 +91,9 @@ class ClusterStore(RedisStore):
             clock=clock,
             random=random,
         )
-        shard = _EVERYTHING[:1].hex().encode()
+        shard = EVERYTHING_DIGEST[:1].hex().encode()
         self._keys.runs += b":{%b}" % shard  # where the generation of everything is
-        self._nodes = Nodes(places, self._meet, timeout, _with_source)
+        self._nodes = Nodes(places, self._meet, timeout, with_source)
         self._met: set[bytes] = set()
 
     def now(self) -> float:
@@ -114,22 +112,7 @@ class ClusterStore(RedisStore):
             lambda: super(ClusterStore, self).load_many(lookups)
         )
 
-    def fill_many(self, fills: Sequence[Fill]) -> None:
-        """See Store.fill_many."""
-        kept = [fill for fill in map(_packed, fills) if fill is not None]
-        if not kept:
-            return
-        commands: list[Command] = [
-            (b"SET", self._keys.entry(key), entry, b"PX", _milliseconds(ttl))
-            for key, entry, ttl, _ in kept
-        ]
-        longest = max(fill.ttl for fill in kept)
-        life = max(self._life, longest * 2 + _SLACK)
-        head = (_milliseconds(longest), _milliseconds(life))
-        shards = _shards(tag for fill in kept for tag in fill.tags)
-        commands += [self._call(PROLONG, shard, head, ()) for shard in shards]
-        self._order(lambda: commands)
-
+    @understood
     def evict(
         self,
         tags: Sequence[bytes],
@@ -154,12 +137,12 @@ class ClusterStore(RedisStore):
                 )
                 found |= more
             looked = [(b"", *[seen[tag] for tag in watch])]
-        except _FullError:
+        except FullError:
             found, _ = self._replace(tags, hold_off, marks, (), is_full=True)
         except _DividedError:
             return self._remove(tags, watch)
         return Eviction(
-            tuple([_mark(*found[tag], marks.get(tag)) for tag in tags]),
+            tuple([mark_of(*found[tag], marks.get(tag)) for tag in tags]),
             *self._watched(watch, looked),
         )
 
@@ -167,15 +150,19 @@ class ClusterStore(RedisStore):
         """See Store.is_current. Nobody tells it of changes, so it never knows."""
         return False
 
+    @understood
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the cluster, a thousand at a time."""
-        self._order(lambda: [(b"EXISTS", self._keys.runs)])  # so that all are known
+        self._ask(lambda: [(b"EXISTS", self._keys.runs)])  # so that all are known
         for node in self._nodes.primaries():
             self._clear(node)
 
     def close(self) -> None:
         """See Store.close."""
         super().close()
+        self._nodes.close()
+
+    def _let_go(self) -> None:
         self._nodes.close()
 
     # --- states --------------------------------------------------------------------
@@ -194,12 +181,10 @@ class ClusterStore(RedisStore):
         shards, watched = _shards(tags), _shards(watch)
 
         def eviction(shard: Sequence[bytes]) -> Command:
-            evidence = [_evidence(marks.get(tag), is_spared=is_spared) for tag in shard]
-            return self._eviction(shard, hold_off, evidence, is_full=is_full)
+            known = [evidence(marks.get(tag), is_spared=is_spared) for tag in shard]
+            return self._eviction(shard, hold_off, known, is_full=is_full)
 
-        replies = self._order(
-            lambda: [*map(eviction, shards), *map(self._look, watched)]
-        )
+        replies = self._ask(lambda: [*map(eviction, shards), *map(self._look, watched)])
         found: _States = {}
         for shard, (_, *states) in zip(shards, replies, strict=False):
             pairs = zip(states[::2], states[1::2], strict=True)
@@ -214,7 +199,7 @@ class ClusterStore(RedisStore):
         shards = _shards(
             tag for tag, s in state_of.items() if s is None or len(s) != STATE.size
         )
-        made = _told(shards, self._order(lambda: [*map(self._look, shards)]))
+        made = _told(shards, self._ask(lambda: [*map(self._look, shards)]))
         return [made.get(tag) or state_of[tag] or b"" for tag in tags]
 
     def _remove(self, tags: Sequence[bytes], watch: Sequence[bytes]) -> Eviction:
@@ -224,12 +209,12 @@ class ClusterStore(RedisStore):
         doubt as soon as it can. Nothing is known of what was found.
         """
         shards = _shards(tags)
-        self._order(lambda: [(b"UNLINK", self._keys.held(s[0])) for s in shards])
-        self._order(
+        self._ask(lambda: [(b"UNLINK", self._keys.held(s[0])) for s in shards])
+        self._ask(
             lambda: [(b"UNLINK", self._keys.generation(t)) for s in shards for t in s]
         )
-        marks = [Mark(_number(fresh), 0.0) for fresh in self._fresh(len(tags))]
-        watched = [_number(fresh) for fresh in self._fresh(len(watch))]
+        marks = [Mark(number(fresh), 0.0) for fresh in self._fresh(len(tags))]
+        watched = [number(fresh) for fresh in self._fresh(len(watch))]
         return Eviction(tuple(marks), tuple(watched), Held.WRITING)
 
     # --- commands ------------------------------------------------------------------
@@ -239,17 +224,20 @@ class ClusterStore(RedisStore):
         # Not GET, which takes a key of another type for a failure; and not one MGET for
         # all of a slot, which fails while the slot is on its way.
         commands = [(b"MGET", one[one.index(b"\n") + 1 : -2]) for one in packed]
-        return [value for (value,) in self._order(lambda: commands)]
+        return [value for (value,) in self._ask(lambda: commands)]
 
-    def _order(self, make: Callable[[], Sequence[Command]]) -> list[Any]:
+    def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
+        return _shards(tags)
+
+    def _ask(self, make: Callable[[], Sequence[Command]]) -> list[Any]:
         """Return the replies to commands. Raises StoreError when one is an error."""
         breaker = self._breaker
         breaker.check()
         try:
             replies = self._nodes.ask(make)
             _require_whole(replies)
-            _require_answers(replies)
-        except (_FullError, _DividedError):
+            require_answers(replies)
+        except (FullError, _DividedError):
             raise
         except StoreError as error:
             breaker.failed(error)
@@ -265,9 +253,9 @@ class ClusterStore(RedisStore):
                 *(b"MATCH", self._keys.entries + b"*"),
             )
             replies = node.ask(pack(scan), 1)
-            _require_answers(replies)
+            require_answers(replies)
             ((cursor, keys),) = replies
-            self._order(lambda keys=keys: [(b"UNLINK", key) for key in keys])  # type: ignore[misc]  # a default
+            self._ask(lambda keys=keys: [(b"UNLINK", key) for key in keys])  # type: ignore[misc]  # a default
             if cursor == b"0":
                 return
 
@@ -280,15 +268,18 @@ class ClusterStore(RedisStore):
             return
         command = (
             *(b"EVAL", ARRIVE.source, b"3"),
-            *(self._keys.generation(_EVERYTHING), self._keys.held(_EVERYTHING)),
+            *(
+                self._keys.generation(EVERYTHING_DIGEST),
+                self._keys.held(EVERYTHING_DIGEST),
+            ),
             *(self._keys.runs, self._time_to_use(), self._doubt),
-            *(run, *self._fresh(1), _milliseconds(self._life)),
+            *(run, *self._fresh(1), milliseconds(self._life)),
         )
         if self._nodes.holder(slot_of(command)) is node:
             (reply,) = exchange(connection, pack(command), 1)
         else:
             reply = self._nodes.ask_apart(command)
-        _require_answers([reply])
+        require_answers([reply])
         self._met.add(run)
 
     def _among_those_met(self, load: Callable[[], _T]) -> _T:
@@ -302,18 +293,18 @@ class ClusterStore(RedisStore):
 
     def _probe(self) -> None:
         """Ask for all that is wanted of servers: that each can evict."""
-        head = (b"0", _milliseconds(_SLACK))
+        head = (b"0", milliseconds(SLACK))
 
         def probes() -> list[Command]:
             of_node = {}
             for shard in range(256):
-                tag = bytes([shard]) + _PROBED[1:]
-                arguments = [*self._fresh(2), *_evidence(None, is_spared=False)]
+                tag = bytes([shard]) + PROBED_DIGEST[1:]
+                arguments = [*self._fresh(2), *evidence(None, is_spared=False)]
                 command = self._call(EVICT, [tag], head, arguments)
                 of_node[self._nodes.holder(slot_of(command))] = command
-            return [_with_source(command) for command in of_node.values()]
+            return [with_source(command) for command in of_node.values()]
 
-        _require_answers(self._nodes.try_out(probes))
+        require_answers(self._nodes.try_out(probes))
 
 
 def open_cluster(opening: Opening) -> ClusterStore:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from botocache._coherence import Loaded, Mark
-from botocache.stores import redis
+from botocache.stores import redis, rediscommands
 from botocache.stores.redis import RedisStore
 from botocache.stores.redislink import Link
 from botocache.stores.redisscripts import Script
@@ -20,7 +20,7 @@ def _script(old: str, new: str, *names: str) -> Patch:
     """Change one line of scripts."""
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-        sources = dict(redis._SOURCES)
+        sources = dict(rediscommands.SOURCES)
         for name in names:
             source = getattr(redis, name).source
             assert source.count(old.encode()) == 1, (name, old)
@@ -29,7 +29,7 @@ def _script(old: str, new: str, *names: str) -> Patch:
             monkeypatch.setattr(redis, name, Script(source, sha))
             sources[sha] = source
             the_database().load_scripts([Script(source, sha)])
-        monkeypatch.setattr(redis, "_SOURCES", sources)
+        monkeypatch.setattr(rediscommands, "SOURCES", sources)
 
     return patch
 
@@ -64,7 +64,7 @@ def _always_alone(found: bytes, left: bytes, before: Mark | None) -> Mark:
     return _mark(found, left, before)._replace(was_alone=before is not None)
 
 
-_mark = redis._mark
+_mark = rediscommands.mark_of
 
 
 def _ask_again(link: Link, packed: bytes, count: int, _again: Any = None) -> Any:
@@ -121,7 +121,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a write that fills though it was not alone",
-        _method(redis, "_mark", _always_alone),
+        _method(redis, "mark_of", _always_alone),
         Program(("put", "put"), (0, 1), 0, 0, features=("through",), shards=1),
     ),
     Mutation(

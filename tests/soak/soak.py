@@ -86,7 +86,7 @@ _EXPECTED_ERRORS = {
     "StoreError",  # it was, while somebody opened it; or SQLite takes long to open
     "EntryError",  # the same, of entries alone
     "EntryFileError",  # SQLite was busy, or its files were removed
-    "_FullError",  # the server is full
+    "FullError",  # the server is full
 }
 
 

@@ -22,6 +22,7 @@ from botocache._errors import StoreError
 from botocache._keys import EVERYTHING, tag_digest
 from botocache.stores import Fill, open_store
 from botocache.stores.rediscluster import ClusterStore
+from botocache.stores.redisnode import Node
 from botocache.stores.redisscripts import Keys
 from botocache.stores.redisseeds import places_of_url
 from botocache.stores.redistopology import slot_of
@@ -536,3 +537,26 @@ def test_that_a_cluster_cannot_be_followed_is_said_and_all_else_works(
     ]
     assert not store.is_current([], ())
     store.close()
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda store: store.load(KEY, [A]),
+        lambda store: store.evict([A], 5.0),
+        lambda store: store.clear(),
+    ],
+    ids=["load", "evict", "clear"],
+)
+def test_what_is_no_answer_is_a_storeerror(
+    verb: Callable[[ClusterStore], object],
+    store: ClusterStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store.load(KEY, [A])
+    with monkeypatch.context() as patch:
+        patch.setattr(store._nodes, "ask", lambda make: [7 for _ in make()])
+        patch.setattr(Node, "ask", lambda *_: [7])
+        with pytest.raises(StoreError, match="no answer"):
+            verb(store)
+    assert store.load(KEY, [A]).entry is None

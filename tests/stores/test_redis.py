@@ -15,7 +15,8 @@ from botocache._coherence import Eviction, Held
 from botocache._errors import ConfigError
 from botocache.stores import Fill, open_store
 from botocache.stores.compression import MARK, UNPACKED_LIMIT
-from botocache.stores.redis import ENTRY_LIMIT, RedisStore
+from botocache.stores.redis import RedisStore
+from botocache.stores.rediscommands import ENTRY_LIMIT
 from botocache.stores.redisscripts import STATE, Keys
 from botocache.stores.redisurl import connections_of_url
 from tests.support.clock import FakeClock

@@ -22,7 +22,8 @@ import redis as redis_py
 from botocache._coherence import Held, may_fill, may_serve
 from botocache._errors import StoreError
 from botocache.stores.breaker import FAILURES
-from botocache.stores.redis import RedisStore, _FullError
+from botocache.stores.redis import RedisStore
+from botocache.stores.rediscommands import FullError
 from botocache.stores.redisscripts import Keys
 from botocache.stores.redisurl import connections_of_url
 from tests.support.digests import key, tag
@@ -284,7 +285,7 @@ def test_a_full_server_is_no_reason_to_leave_it_alone(
     store.load(KEY, [A])
     fill_up(server)
     for number in range(FAILURES + 2):
-        with pytest.raises(_FullError):
+        with pytest.raises(FullError):
             store.fill(key(f"more {number}"), os.urandom(100_000), TTL)
     assert "closed" in repr(store)
     store.evict([A], WINDOW)
