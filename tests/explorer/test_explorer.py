@@ -1,6 +1,5 @@
 """No schedule breaks a promise, and the explorer can tell when one does."""
 
-import contextlib
 import logging
 import random
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from tests.explorer.explore import (
 from tests.explorer.mutations import MUTATIONS, Mutation
 from tests.explorer.programs import IMAGES, THROUGH, Program, programs
 from tests.explorer.samples import sample_in_memory, sample_on_disk
-from tests.explorer.world import Violation
+from tests.explorer.shown import require_caught
 
 SEED = 20_261_125
 
@@ -180,29 +179,11 @@ def test_no_sampled_schedule_on_disk_breaks_a_promise(
 # --- that it would be seen -----------------------------------------------------------
 
 
-def show(mutation: Mutation) -> None:
-    """Run what shows a mutation."""
-    if mutation.schedule:
-        run = mutation.program.start()
-        follow(run, mutation.schedule)
-        run.conclude()
-    elif mutation.is_killed:
-        killed_at_each_turn(mutation.program, client=1)
-    else:
-        explore(mutation.program, by_word=mutation.by_word)
-
-
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_protocol_with_a_fault_is_caught(
     mutation: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        mutation.patch(patch)
-        with pytest.raises(Violation) as caught:
-            show(mutation)
-    print(f"{mutation.name}: {type(caught.value).__name__}: {caught.value}")
-    with contextlib.suppress(ValueError):  # it goes another way
-        show(mutation)  # without it nothing is broken
+    require_caught(mutation, monkeypatch)
 
 
 # --- that nothing is left out --------------------------------------------------------

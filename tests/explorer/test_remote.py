@@ -4,20 +4,19 @@ The store on Redis, whose commands are what others come between; the server lose
 it holds, is replaced and is full, and commands and connections are lost.
 """
 
-import contextlib
 import logging
 from collections.abc import Iterator
 
 import pytest
 
 from botocache.stores.redislink import pack
-from tests.explorer.explore import endings, explore, follow
+from tests.explorer.explore import endings, explore
 from tests.explorer.mutations import Mutation
 from tests.explorer.programs import Program
 from tests.explorer.remote import commands_in
 from tests.explorer.remote_mutations import MUTATIONS
 from tests.explorer.samples import sample_on_redis
-from tests.explorer.world import Violation
+from tests.explorer.shown import require_caught
 
 SEED = 20_261_126
 
@@ -64,27 +63,11 @@ def test_no_sampled_schedule_on_a_server_that_is_harmed_breaks_a_promise() -> No
 # --- that it would be seen -----------------------------------------------------------
 
 
-def show(mutation: Mutation) -> None:
-    """Run what shows a mutation."""
-    if mutation.schedule:
-        run = mutation.program.start()
-        follow(run, mutation.schedule)
-        run.conclude()
-    else:
-        explore(mutation.program)
-
-
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_store_with_a_fault_is_caught(
     mutation: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        mutation.patch(patch)
-        with pytest.raises(Violation) as caught:
-            show(mutation)
-    print(f"{mutation.name}: {type(caught.value).__name__}: {caught.value}")
-    with contextlib.suppress(ValueError):  # it goes another way
-        show(mutation)  # without it nothing is broken
+    require_caught(mutation, monkeypatch)
 
 
 # --- that nothing is left out --------------------------------------------------------

@@ -35,7 +35,8 @@ from tests.integration.app import (
 )
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, DynamoDB
-from tests.support.flaky_store import VERBS, FlakyStore
+from tests.support.flaky_store import FlakyStore
+from tests.support.forwarding_store import VERBS
 from tests.support.processes import eventually, forked
 from tests.support.threads import workers
 

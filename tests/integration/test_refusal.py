@@ -294,14 +294,14 @@ def test_a_write_whose_eviction_was_done_though_it_failed_costs_misses_alone(
 ) -> None:
     put(world.outside, table, pk="a", n=1)
     get(client, table, pk="a")
-    evict = flaky._inner.evict
+    evict = flaky.store.evict
 
     def done_but_failed(*arguments: Any, **more: Any) -> Any:
         evict(*arguments, **more)
         raise FAILURE
 
     with monkeypatch.context() as patch:
-        patch.setattr(flaky._inner, "evict", done_but_failed)
+        patch.setattr(flaky.store, "evict", done_but_failed)
         with pytest.raises(EvictionError):
             set_n(client, table, 2, pk="a")
     for _ in range(2):

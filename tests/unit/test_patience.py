@@ -159,7 +159,7 @@ class SlowStore(FailingStore):
         finally:
             self._left = self._lost = None
 
-    def _ask(self, verb: str) -> None:
+    def _before(self, verb: str) -> None:
         self.asked[verb] += 1
         if verb in self.failing:
             raise self.error(f"{verb} fails")

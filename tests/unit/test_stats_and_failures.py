@@ -15,7 +15,8 @@ from botocache._stats import Counters, Stats
 from botocache._tickets import Hit, Request
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
-from tests.support.failing_store import VERBS, FailingStore
+from tests.support.failing_store import FailingStore
+from tests.support.forwarding_store import VERBS
 from tests.support.processes import TIMEOUT, forked
 
 COUNTED = [

@@ -401,8 +401,8 @@ def test_generations_that_are_found_lost_are_reported_and_do_not_make_it_spin(
     store: FailingStore,
 ) -> None:
     class Losing(FailingStore):
-        def _ask(self, verb: str) -> None:
-            super()._ask(verb)
+        def _before(self, verb: str) -> None:
+            super()._before(verb)
             if verb == "evict":
                 raise StoreLostError("lost, again and again")
 
