@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 import botocache
 from botocache import Cache
-from botocache.stores import Store, entryfile, redis
+from botocache.stores import Store, entryfile, rediscommands
 from botocache.stores.memory import MemoryStore
 from tests.integration.app import (
     NEGATIVE_TTL,
@@ -689,7 +689,7 @@ def test_an_answer_too_large_to_keep_is_right_and_costs_nobody_else_his_entry(
     world: World, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entryfile, "LARGEST_ENTRY", 20_000)
-    monkeypatch.setattr(redis, "UNPACKED_LIMIT", 20_000)
+    monkeypatch.setattr(rediscommands, "UNPACKED_LIMIT", 20_000)
     small_store: Store = world.store
     if isinstance(small_store, MemoryStore):
         small_store = MemoryStore(clock=world.clock, size_limit=20_000)
