@@ -15,7 +15,7 @@ import sqlite3
 import stat
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +28,9 @@ LOCK_PATIENCE = 0.05
 
 LARGEST_ENTRY = 4 * 1024**2
 """Bytes. A page of DynamoDB is at most 1 MB; what is larger is not kept."""
+
+_AT_ONCE = 256 * 1024
+"""Bytes of entries in one transaction: others wait for its end, and not for long."""
 
 _CHECKSUM_SIZE = 4
 
@@ -142,21 +145,22 @@ class EntryFile:
         self.put_many([(key, entry, ttl)])
 
     def put_many(self, entries: Sequence[tuple[bytes, bytes, float]]) -> None:
-        """Put entries, each with its key and TTL, in one transaction."""
-        # SQLite's own waiting is not fair: among many threads some would time out.
-        if not self._putting.acquire(timeout=LOCK_PATIENCE):
-            return
-        try:
-            with _store_errors("put"):
-                self._mend_index()
-                if len(entries) == 1:  # set() begins a transaction itself
-                    self._put(*entries[0])
-                    return
-                with self._cache.transact():
-                    for entry in entries:
-                        self._put(*entry)
-        finally:
-            self._putting.release()
+        """Put entries, each with its key and TTL, not too many in one transaction."""
+        for piece in _pieces(entries):
+            # SQLite's own waiting is not fair: among many threads some would time out.
+            if not self._putting.acquire(timeout=LOCK_PATIENCE):
+                return
+            try:
+                with _store_errors("put"):
+                    self._mend_index()
+                    if len(piece) == 1:  # set() begins a transaction itself
+                        self._put(*piece[0])
+                        continue
+                    with self._cache.transact():
+                        for entry in piece:
+                            self._put(*entry)
+            finally:
+                self._putting.release()
 
     def _put(self, key: bytes, entry: bytes, ttl: float) -> None:
         if len(entry) <= LARGEST_ENTRY:
@@ -189,6 +193,20 @@ class EntryFile:
                 self._index_size = size
         except (FileNotFoundError, NotADirectoryError):
             pass  # nobody uses it, or it was removed, and what is mapped lives on
+
+
+def _pieces(
+    entries: Sequence[tuple[bytes, bytes, float]],
+) -> Iterator[Sequence[tuple[bytes, bytes, float]]]:
+    """Yield entries, divided into those that are put in one transaction."""
+    begin = size = 0
+    for at, (_, entry, _) in enumerate(entries):
+        if at > begin and size + len(entry) > _AT_ONCE:
+            yield entries[begin:at]
+            begin, size = at, 0
+        size += len(entry)
+    if entries:
+        yield entries[begin:]
 
 
 class _store_errors:  # noqa: N801 - used like a function

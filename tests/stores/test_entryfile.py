@@ -99,11 +99,35 @@ def test_of_many_entries_the_too_large_ones_are_left_out(entries: EntryFile) -> 
     assert entries.get(OTHER_KEY) is None
 
 
-def test_many_entries_are_put_at_once_or_not_at_all(
+def test_no_transaction_is_large(
+    entries: EntryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever else puts waits for it, and for 50 ms at most."""
+    sizes = [100, 200_000, 200_000, 300_000, 10, 20]
+    keys = [key(str(number)) for number in range(len(sizes))]
+    transact, number = entries._cache.transact, 0
+
+    def counted() -> Any:
+        nonlocal number
+        number += 1
+        return transact()
+
+    monkeypatch.setattr(entries._cache, "transact", counted)
+    entries.put_many([(k, bytes(n), TTL) for k, n in zip(keys, sizes, strict=True)])
+    assert [entries.get(k) for k in keys] == [bytes(size) for size in sizes]
+    assert number == 2  # the first two, the last two; the large ones by themselves
+
+
+def test_no_entries_put_nothing(entries: EntryFile) -> None:
+    entries.put_many([])
+    assert entries.get(KEY) is None
+
+
+def test_a_few_entries_are_put_at_once_or_not_at_all(
     entries: EntryFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries.put(OTHER_KEY, b"old", TTL)
-    refused: Any = object()  # no bytes
+    refused: Any = "no bytes"
     with pytest.raises(StoreError):
         entries.put_many([(KEY, b"new", TTL), (OTHER_KEY, refused, TTL)])
     assert entries.get(KEY) is None
