@@ -19,7 +19,7 @@ from botocore.client import BaseClient
 
 from botocache._modes import Mode, current_mode
 from botocache._neardelivery import Asking, Delivered, Delivery, delivered, told
-from botocache._nearkeys import ArgumentsKey, arguments_key, cost_of
+from botocache._nearkeys import ArgumentsKey, arguments_key, cost_of, quick_key
 from botocache._nearviews import OPERATIONS, View, emitter_of, view_of
 from botocache._plans import Recording, recording
 
@@ -95,20 +95,36 @@ class _Front:
         view = self._view
         try:
             signer = client._request_signer  # noqa: SLF001 - as the hooks do
-            if not _is_as_seen(view, self._emitter, signer._credentials):  # noqa: SLF001 - as the hooks do
+            credentials = signer._credentials  # noqa: SLF001 - as the hooks do
+            # Written out, where a function would say it better: each hit is here.
+            if (
+                self._emitter._lookup_cache is not view.registered  # noqa: SLF001 - see _nearviews.py
+                or credentials is not view.credentials
+                or view.hooks.cache is not view.cache
+                or (
+                    view.access_key is not None
+                    and credentials.access_key != view.access_key
+                )
+            ):
                 view = self._view = view_of(client, self._emitter)
             answers = view.answers
             if (
                 answers is None
                 or operation not in view.operations
                 or current_mode() is not _NORMAL
-                or not _is_ahead(view.is_untraced)
+                or (
+                    _METHODS["_make_api_call"] is not _OWN
+                    and not _is_ahead(is_untraced=view.is_untraced)
+                )
             ):
                 return None
-            key = arguments_key(view, operation, arguments, view.kinds)
-            if key is None:
-                return None
+            key = quick_key(view, operation, arguments)
             known = answers.find(key)
+            if known is None or key is None:
+                key = arguments_key(view, operation, arguments, view.kinds)
+                if key is None:
+                    return None
+                known = answers.find(key)
             served = None if known is None else answers.serve(known)
             if served is not None and operation not in view.emitting:
                 return served
@@ -134,15 +150,6 @@ def _known(
         return call
     found = asking.view.answers.ask_again(call.key, asking.known, call.recording)
     return call if found is None else delivered(asking, found)
-
-
-def _is_as_seen(view: View, emitter: Any, credentials: Any) -> bool:
-    return (
-        emitter._lookup_cache is view.registered  # noqa: SLF001 - see _nearviews.py
-        and credentials is view.credentials
-        and (view.access_key is None or credentials.access_key == view.access_key)
-        and (view.hooks is None or view.hooks.cache is view.cache)
-    )
 
 
 class _NoFront:
@@ -171,7 +178,7 @@ def _front_of(client: Any) -> _Front | _NoFront:
 _METHODS = vars(BaseClient)  # as it is at any moment
 
 
-def _is_ahead(is_untraced: bool) -> bool:  # noqa: FBT001 - positional: it is on the path of every hit
+def _is_ahead(*, is_untraced: bool) -> bool:
     """Tell whether hits may be answered before botocore's method of now.
 
     Somebody may have put his own in its place, to make the call in another way or to
@@ -179,7 +186,7 @@ def _is_ahead(is_untraced: bool) -> bool:  # noqa: FBT001 - positional: it is on
     the user wants his hits untraced.
     """
     method = _METHODS["_make_api_call"]
-    if method is _OWN or _is_botocores(method):
+    if _is_botocores(method):
         return True
     return is_untraced and _is_botocores(inspect.unwrap(method))
 

@@ -63,6 +63,15 @@ KNOWN_AFTER = frozenset(
 """Handlers that have nothing to do where DynamoDB did not answer."""
 
 
+class _NoHooks:
+    """What a client has that has no cache of ours, nor had one."""
+
+    cache = None
+
+
+_NO_HOOKS = _NoHooks()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """A client as it was seen.
@@ -80,7 +89,7 @@ class View:
     registered: object
     credentials: Any
     access_key: str | None
-    hooks: Hooks | None
+    hooks: Hooks | _NoHooks
     cache: Cache | None
     operations: frozenset[str] = frozenset()
     emitting: frozenset[str] = frozenset()
@@ -123,8 +132,8 @@ def view_of(client: Any, emitter: Any) -> View:
     hooks = sorted(
         installed_on(client.meta.events), key=lambda each: each.cache is None
     )
-    first = hooks[0] if hooks else None
-    cache = None if first is None else first.cache
+    first = hooks[0] if hooks else _NO_HOOKS
+    cache = first.cache
     key = credentials.access_key if type(credentials) is Credentials else None
     is_one = sum(each.cache is not None for each in hooks) == 1
     is_known = key is not None or isinstance(credentials, RefreshableCredentials)

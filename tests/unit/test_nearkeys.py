@@ -1,6 +1,8 @@
 """Keys of the near cache: calls that have one key have one wire body."""
 
 import copy
+import sys
+from array import array
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import combinations
@@ -14,7 +16,7 @@ from botocore.exceptions import BotoCoreError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._nearkeys import arguments_key, cost_of
+from botocache._nearkeys import arguments_key, cost_of, quick_key
 from botocache._nearviews import boto3_kinds
 
 KINDS = boto3_kinds()
@@ -124,6 +126,10 @@ class _Text(str):
     __slots__ = ()
 
 
+class _Bytes(bytes):
+    pass
+
+
 class _Number(int):
     pass
 
@@ -179,6 +185,35 @@ def test_arguments_that_contain_themselves_have_none() -> None:
 
 def test_types_of_boto3_have_none_where_they_are_not_known() -> None:
     assert arguments_key("token", "Query", {"a": Binary(b"1")}, frozenset()) is None
+
+
+# --- the quick way -----------------------------------------------------------------
+
+_UNKNOWN: list[Any] = [memoryview(b"1"), array("B", b"1"), _Bytes(b"1"), 1.0, 1j]
+
+
+@pytest.mark.parametrize("place", [lambda v: {"a": v}, lambda v: {"a": [{"b": v}]}])
+def test_a_quick_key_is_the_key_or_that_of_no_call(
+    place: Callable[[Any], Any],
+) -> None:
+    keys = {key_of(place(value)): value for value in LOOKALIKES}
+    for value in (*LOOKALIKES, *_UNKNOWN):
+        quick = quick_key("token", "GetItem", place(value))
+        key = key_of(place(value))
+        assert quick is None or quick == key or quick not in keys
+
+
+@pytest.mark.parametrize("value", ["1", {"S": "1"}, [1, True, None], {"1"}, ()])
+def test_what_holds_no_buffer_has_its_key_quickly(value: Any) -> None:
+    quick = quick_key("token", "GetItem", {"a": value})
+    assert quick == key_of({"a": value}) is not None
+
+
+def test_how_often_a_text_is_referred_to_is_no_part_of_a_quick_key() -> None:
+    text, name = "".join(list("user")), sys.intern("user")
+    one = {"a": text, "b": [text, text]}
+    other = {"a": name, "b": [name, "".join(list("user"))]}
+    assert quick_key("token", "GetItem", one) == quick_key("token", "GetItem", other)
 
 
 # --- what a key holds --------------------------------------------------------------
