@@ -256,9 +256,9 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
 _write_through = Writes._write_through
 
 
-def _always_alone(*arguments: Any, was_alone: bool) -> Mark:
+def _always_alone(fields: Any) -> Mark:
     """Say of every second eviction that it found what the first one had left."""
-    return Mark(*arguments)._replace(was_alone=True)
+    return Mark(*fields)._replace(was_alone=True)
 
 
 def _whatever_the_table_was(
@@ -345,15 +345,15 @@ def _takes_no_answer_for_a_success(
     _finish_write(writes, ticket, answer, succeeded=True, certain=True)
 
 
-def _spared_first(slots: Slots, held: Any, marks: Any, some: Any) -> None:
+def _spared_first(slots: Slots, left: Any, some: Any) -> None:
     """Write what is spared before what is evicted."""
     waiting = slots.__dict__.pop("_waiting", None)
-    if waiting is None and len(some) < len(marks):
+    if waiting is None and len(some) < len(left):
         slots.__dict__["_waiting"] = some
         return
-    _store(slots, held, marks, some)
+    _store(slots, left, some)
     if waiting is not None:
-        _store(slots, held, marks, waiting)
+        _store(slots, left, waiting)
 
 
 _store = Slots._store
@@ -538,7 +538,7 @@ MUTATIONS = [
     # Those of writes that fill.
     Mutation(
         "a write that fills though it was not alone",
-        _replace(slots, "Mark", _always_alone),
+        _replace(slots, "_mark", _always_alone),
         Program(("put", "put"), (0, 1), 0, 0, features=("through",)),
     ),
     Mutation(
