@@ -143,7 +143,7 @@ def test_tags_that_share_slots_are_evicted_together_and_nothing_is_spared_amiss(
 def test_a_writer_that_is_killed_at_any_word_leaves_nothing_old(kind: str) -> None:
     features = ("through", "images")
     program = Program(("index 1", kind), (0, 1), moves=0, features=features)
-    assert killed_at_each_turn(program, client=1) > 50
+    assert killed_at_each_turn(program, client=1) > 40
 
 
 BY_WORD = [
