@@ -15,11 +15,11 @@ OLDEST_BOTO3 := 1.35.68
 
 # What coverage is measured on. All of the tests are not: it makes botocore twice as slow.
 COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
-	batches.py install.py invalidate.py modes.py near.py scope.py tracing.py)
+	ahead.py batches.py install.py invalidate.py modes.py near.py scope.py tracing.py)
 
 # What meets boto3's and botocore's insides.
 OLDEST_TESTS := tests/unit/test_plan.py $(addprefix tests/integration/test_, \
-	batches.py install.py modes.py near.py reads.py refusal.py scope.py)
+	ahead.py batches.py install.py modes.py near.py reads.py refusal.py scope.py)
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 PIP := python -m pip --disable-pip-version-check install --quiet --no-compile

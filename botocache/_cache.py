@@ -192,6 +192,18 @@ class Cache:
         if recording is not None and recording.failure is not None:
             raise recording.failure
         parameters = _decode_body(request.body)
+        if recording is not None and recording.parameters == parameters:
+            ticket = self._reads.go_on(request, parameters, recording)
+            if ticket is not None:
+                return ticket
+        return self._plan(request, parameters, recording)
+
+    def _plan(
+        self,
+        request: Request,
+        parameters: dict[str, Any],
+        recording: Recording | None,
+    ) -> Hit | Ticket | None:
         is_read = not may_write(request.operation)
         recalls = Recalls(self._parts.learning, request.origin, is_read=is_read)
         planned = plan(request.operation, parameters, recalls.keys_of)

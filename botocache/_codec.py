@@ -20,6 +20,9 @@ VERSION = 1
 """Of the layout below; an entry of any other version is not read."""
 
 _HEADER = struct.Struct("<BBdd")
+_VIEW_SIZE = 400
+"""Bytes that a memoryview takes, and what it looks through."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
@@ -49,6 +52,8 @@ class Entry(NamedTuple):
 
     def maker(self) -> Callable[[], dict[str, Any]]:
         """Return what decodes the body, once it was seen that it can be."""
+        if len(self.raw) < _VIEW_SIZE:
+            return partial(_decoder.decode, self.raw[self.body_at :])
         return partial(_decoder.decode, memoryview(self.raw)[self.body_at :])
 
 

@@ -49,12 +49,10 @@ class Lookups:
         operation, now = request.operation, self._store.now()
         return Asked(operation, request.origin, scope, current_mode(), now)
 
-    def ask(
-        self, asked: Asked, read: Read, recording: Recording | None = None
-    ) -> Lookup:
-        """Look one read up, if its table's policy and what waits let us.
+    def question(self, asked: Asked, read: Read) -> Question | None:
+        """Return what the store is asked for one read; None when it is not asked.
 
-        recording: is told what was asked; and may know the answer, if that is no hit.
+        Because of the table's policy, or of what waits to be evicted.
         """
         # One call less, on the path of every hit.
         policy = self._policies.get(read.table) or self.policy(read.table)
@@ -65,11 +63,24 @@ class Lookups:
         whole = None
         if read.whole is not None and read.projection is not None:
             whole = _whole_key(asked, read.whole)
-        question = Question(read, policy, key, tags, whole)
+        return Question(read, policy, key, tags, whole)
+
+    def ask(
+        self, asked: Asked, read: Read, recording: Recording | None = None
+    ) -> Lookup:
+        """Look one read up, if its table's policy and what waits let us.
+
+        recording: is told what was asked; and may know the answer, if that is no hit.
+        """
+        question = self.question(asked, read)
+        if question is None:
+            return None
         if recording is not None and _is_served(asked, read):
             recording.plan = Plan(asked, question, None)
             ticket = recording.ticket
-            if ticket is not None and (ticket.key, ticket.tags) == (key, tags):
+            if ticket is not None and (
+                (ticket.key, ticket.tags) == (question.key, question.tags)
+            ):
                 return ticket
         return self.ask_store(asked, question)
 
@@ -87,6 +98,16 @@ class Lookups:
                 if hit is not None:
                     return hit
         return ReadTicket(read, asked.origin, policy, key, loaded, asked.now, tags)
+
+    def plan_ahead(self, asked: Asked, read: Read) -> Plan | None:
+        """Return how the store is asked for a read that is not a call yet.
+
+        None where a call has more to do than to ask. asked: by another call like it.
+        """
+        if self._undelivered or not _is_served(asked, read):
+            return None
+        question = self.question(asked, read)
+        return None if question is None else Plan(asked, question, None)
 
     def ask_again(self, plan: Plan) -> Lookup:
         """Look a read up whose plan is known; None where it has to be planned anew."""

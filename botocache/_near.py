@@ -18,8 +18,9 @@ from typing import Any
 from botocore.client import BaseClient
 
 from botocache._modes import Mode, current_mode
+from botocache._nearanswers import Known
 from botocache._neardelivery import Asking, Delivered, Delivery, delivered, told
-from botocache._nearkeys import ArgumentsKey, arguments_key, cost_of, quick_key
+from botocache._nearkeys import ArgumentsKey, exact_key, quick_key, table_of
 from botocache._nearviews import OPERATIONS, View, emitter_of, view_of
 from botocache._plans import Recording, recording
 
@@ -94,8 +95,7 @@ class _Front:
         """
         view = self._view
         try:
-            signer = client._request_signer  # noqa: SLF001 - as the hooks do
-            credentials = signer._credentials  # noqa: SLF001 - as the hooks do
+            credentials = client._request_signer._credentials  # noqa: SLF001 - as the hooks do
             # Written out, where a function would say it better: each hit is here.
             if (
                 self._emitter._lookup_cache is not view.registered  # noqa: SLF001 - see _nearviews.py
@@ -118,38 +118,52 @@ class _Front:
                 )
             ):
                 return None
-            key = quick_key(view, operation, arguments)
-            known = answers.find(key)
-            if known is None or key is None:
-                key = arguments_key(view, operation, arguments, view.kinds)
-                if key is None:
-                    return None
-                known = answers.find(key)
-            served = None if known is None else answers.serve(known)
-            if served is not None and operation not in view.emitting:
-                return served
-            call = _Pending(Recording(signer, operation), view, key)
-            if known is None:
-                return call
-            return _known(Asking(client, view, operation, known), call, served)
+            known = answers.find(quick_key(view, operation, arguments))
+            if known is not None:
+                served = answers.serve(known)
+                if served is not None:
+                    if operation not in view.emitting:  # as _told says, sooner
+                        return served
+                    return _told(client, view, operation, known, served)
+            return _otherwise(client, view, operation, arguments)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
             view.report(error)
             return None
 
 
-def _known(
-    asking: Asking, call: "_Pending", served: Delivered | None
-) -> "Delivered | Delivery | _Pending":
-    """Say what becomes of a call whose plan is known.
+def _told(
+    client: Any, view: View, operation: str, known: Known, served: Delivered
+) -> Delivered | Delivery:
+    """Return an answer out of memory; as one that others are told of, if they are."""
+    if operation not in view.emitting:
+        return served
+    return told(Asking(client, view, operation, known.origin), served)
 
-    served: the answer that memory has, if any.
-    """
-    if served is not None:
-        return told(asking, served)
-    if asking.view.answers is None:
-        return call
-    found = asking.view.answers.ask_again(call.key, asking.known, call.recording)
-    return call if found is None else delivered(asking, found)
+
+def _otherwise(
+    client: Any, view: View, operation: str, arguments: Any
+) -> "Delivered | Delivery | _Pending | None":
+    """Say what becomes of a call that is not answered by its quick key."""
+    exact, answers = exact_key(view, operation, arguments, view.kinds), view.answers
+    if exact is None or answers is None:
+        return None
+    key, is_wire = exact
+    known = answers.find(key)
+    served = None if known is None else answers.serve(known)
+    if known is not None and served is not None:
+        return _told(client, view, operation, known, served)
+    recording = Recording(client._request_signer, operation)  # noqa: SLF001 - as the hooks do
+    plan = None if known is None else known.plan
+    if plan is None and is_wire:
+        asked = view.asked.get((operation, table_of(arguments)))
+        if asked is not None:
+            plan = answers.plan_ahead(key, asked, arguments, recording)
+    if plan is not None:
+        found = answers.ask_again(key, plan, recording)
+        if found is not None:
+            asking = Asking(client, view, operation, plan.asked.origin)
+            return delivered(asking, plan, found)
+    return _Pending(recording, view, key)
 
 
 class _NoFront:
@@ -223,12 +237,25 @@ class _Pending:
         finally:
             recording.reset(token)
         try:
-            self._keep()
+            self._keep(arguments)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
             self.view.report(error)
         return answer
 
-    def _keep(self) -> None:
-        plan, answers = self.recording.plan, self.view.answers
-        if plan is not None and answers is not None:
-            answers.keep_plan(self.key, plan, cost_of(self.key))
+    def _keep(self, arguments: Any) -> None:
+        view, (operation, plan) = (
+            self.view,
+            (self.recording.operation, self.recording.plan),
+        )
+        if (
+            plan is None
+            or view.answers is None
+            or self.recording.parameters is not None
+        ):
+            return  # it can be planned again, before the call
+        exact = exact_key(view, operation, arguments, view.kinds)
+        if exact is None or exact.key != self.key:
+            return  # changed during the call: nobody knows what was asked
+        view.answers.keep_plan(self.key, plan)
+        if view.is_plain:
+            view.learn(plan)

@@ -5,22 +5,33 @@ not expired, and the store says, after the call began, that its tags still have 
 generations of its snapshot. A store that cannot say so by itself is asked, by the plan.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from botocache import _codec
 from botocache._codec import Entry
+from botocache._nearkeys import ArgumentsKey, cost_of, quick_key
 from botocache._nearmemory import NearMemory
 from botocache._parts import Parts
-from botocache._plans import Plan, Question, Recording
+from botocache._plan import plan as plan_of
+from botocache._planned import Read
+from botocache._plans import Asked, Plan, Recording
 from botocache._reads import Reads
 from botocache._tickets import Hit, request_id
 from botocache.stores import StillCurrent, Store, Watching
 
+_encode_json = msgspec.json.encode
+_decode_json = msgspec.json.decode
+
 _PLAN_SIZE = 1500
 """Bytes that a plan takes, measured, beside its question and its key."""
+
+_ANSWER_SIZE = 1500
+"""Bytes that an answer takes, measured, beside its body and its key."""
 
 
 class Answer(NamedTuple):
@@ -28,8 +39,8 @@ class Answer(NamedTuple):
 
     request_id: of its hits. stored_at, expires_at: of the entry; the latter is earlier
     where the plan is not good for so long. is_current: whether the entry's snapshot is.
-    make: returns it, a fresh object each time, without ResponseMetadata. size: bytes
-    that it takes. places: of the entries that the store would be asked for instead.
+    make: returns it, a fresh object each time, without ResponseMetadata. places: of the
+    entries that the store would be asked for instead.
     """
 
     request_id: str
@@ -37,7 +48,6 @@ class Answer(NamedTuple):
     expires_at: float
     is_current: StillCurrent
     make: Callable[[], dict[str, Any]]
-    size: int
     places: "tuple[Place, ...]"
 
 
@@ -55,11 +65,15 @@ class Place:
 
 
 class Known(NamedTuple):
-    """What is remembered of a call."""
+    """What is remembered of a call.
 
-    plan: Plan
-    tags: tuple[bytes, ...]
+    origin: which DynamoDB it asks. size: bytes that this takes. plan: None where it can
+    be made again out of the call's arguments.
+    """
+
+    origin: str
     size: int
+    plan: Plan | None
     answer: Answer | None = None
 
 
@@ -96,7 +110,7 @@ class NearAnswers:
         # generations say what it no longer does.
         if answer is None or self._waiting:
             return None
-        key, stored_at, expires_at, is_current, make, _, places = answer
+        key, stored_at, expires_at, is_current, make, places = answer
         for place in places:
             if not place.is_as_it_was:
                 return None
@@ -114,16 +128,47 @@ class NearAnswers:
         self._count()
         return made
 
+    def plan_ahead(
+        self,
+        key: ArgumentsKey,
+        asked: Asked,
+        arguments: dict[str, Any],
+        recording: Recording,
+    ) -> Plan | None:
+        """Plan a call whose arguments are the body of its request.
+
+        key: of the call. asked: by another call of the operation for the table.
+        recording: is told, so that the call need not be planned again. None: it takes
+        the ordinary way.
+        """
+        if "IndexName" in arguments:
+            return None  # what it depends on is still to be learned, perhaps
+        # A copy, of which it was seen that the key is its: the caller may change his
+        # arguments at any time.
+        parameters = _decode_json(_encode_json(arguments))
+        if quick_key(key[0], asked.operation, parameters) != key:
+            return None
+        read = plan_of(asked.operation, parameters, _nobody_knows)
+        if not isinstance(read, Read):
+            return None
+        plan = self._reads.plan_ahead(asked, read)
+        if plan is not None:
+            recording.plan, recording.parameters = plan, parameters
+        return plan
+
     def ask_again(
-        self, key: Hashable, known: Known, recording: Recording
+        self, key: ArgumentsKey, plan: Plan, recording: Recording
     ) -> "Found | None":
         """Ask the store by the plan; return the hit.
 
         recording: what the store said that is no hit goes on with the call.
         """
-        places = tuple(self._places_of(known.plan.question))  # as they are before that
+        question = plan.question
+        places = [self._place(question.key)]  # as they are before that
+        if question.whole is not None:
+            places.append(self._place(question.whole))
         try:
-            lookup = self._reads.ask_again(known.plan)
+            lookup = self._reads.ask_again(plan)
         except Exception as error:  # noqa: BLE001 - reported by the call, which goes on without
             recording.failure = error
             return None
@@ -131,30 +176,30 @@ class NearAnswers:
             recording.ticket = lookup
             return None
         entry = lookup.entry
-        if entry is None or not self._is_current(known.tags, entry.snapshot):
+        if entry is None or not self._is_current(question.tags, entry.snapshot):
+            self.keep_plan(key, plan)
             return Found(lookup, None)  # the store does not know it by itself
+        # What can be planned again is not remembered: it is the larger part.
+        kept = plan if recording.parameters is None else None
 
         def keep(make: Callable[[], dict[str, Any]], size: int) -> None:
             answer = Answer(
                 request_id(lookup.key.hex()),
                 entry.stored_at,
-                self._expiry(known.plan, entry),
-                self._watch(known.tags, entry.snapshot),
+                self._expiry(plan, entry),
+                self._watch(question.tags, entry.snapshot),
                 make,
-                size,
-                places,
+                tuple(places),
             )
-            mere = known.size - (known.answer.size if known.answer else 0)
-            kept = known._replace(size=mere + size, answer=answer)
-            self._memory.put(key, kept)
+            cost = _size_of(key, kept) + _ANSWER_SIZE + size
+            self._memory.put(key, Known(plan.asked.origin, cost, kept, answer))
 
         return Found(lookup, keep)
 
-    def keep_plan(self, key: Hashable, plan: Plan, cost: int) -> None:
-        """Remember how a call is asked again. cost: of the key, in bytes."""
-        question = plan.question
-        size = _PLAN_SIZE + 2 * len(question.read.question) + cost
-        self._memory.put(key, Known(plan, question.tags, size))
+    def keep_plan(self, key: ArgumentsKey, plan: Plan) -> None:
+        """Remember how a call is asked again."""
+        known = Known(plan.asked.origin, _size_of(key, plan), plan)
+        self._memory.put(key, known)
 
     def filled(self, key: bytes) -> None:
         """Be told that this process has filled an entry."""
@@ -162,18 +207,27 @@ class NearAnswers:
         if place is not None:
             place.is_as_it_was = False
 
-    def _places_of(self, question: Question) -> Iterator[Place]:
-        for key in (question.key, question.whole):
-            if key is not None:
-                place = self._places.get(key)
-                if place is None:
-                    place = self._places.setdefault(key, Place())
-                yield place
+    def _place(self, key: bytes) -> Place:
+        place = self._places.get(key)
+        if place is None:
+            place = self._places.setdefault(key, Place())
+        return place
 
     def _expiry(self, plan: Plan, entry: Entry) -> float:
         if plan.schema is None:
             return entry.expires_at
         return min(entry.expires_at, plan.schema.confirmed_at + self._fresh_for)
+
+
+def _size_of(key: ArgumentsKey, plan: Plan | None) -> int:
+    """Return the bytes that a key takes, and a plan, if there is one."""
+    if plan is None:
+        return cost_of(key)
+    return cost_of(key) + _PLAN_SIZE + 2 * len(plan.question.read.question)
+
+
+def _nobody_knows(_table: str) -> None:
+    """Return a table's key attributes, for reads that do not rest on them."""
 
 
 def _watch_of(
@@ -195,14 +249,14 @@ class Found(NamedTuple):
     keep: Keep | None
 
 
-def packed(known: Known, hit: Hit) -> tuple[Callable[[], dict[str, Any]], int]:
+def packed(plan: Plan, hit: Hit) -> tuple[Callable[[], dict[str, Any]], int]:
     """Return what makes a hit's answer as the wire has it, and how large that is.
 
     Before anybody changed it. The entry's own bytes where they say it all: a store in
     memory has them anyway.
     """
-    entry, read = hit.entry, known.plan.question.read
-    is_itself = hit.key == known.plan.question.key and read.capacity == "NONE"
+    entry, read = hit.entry, plan.question.read
+    is_itself = hit.key == plan.question.key and read.capacity == "NONE"
     if entry is not None and is_itself:
         return entry.maker(), len(entry.raw)
     return _codec.maker_of(hit.answer)

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from botocache._hooks import http_response
-from botocache._nearanswers import Found, Keep, Known, packed
+from botocache._nearanswers import Found, Keep, packed
 from botocache._nearviews import View
+from botocache._plans import Plan
 from botocache._templates import NoTemplateError, cost_of, maker_of
 from botocache._tickets import response_metadata
 
@@ -24,12 +25,12 @@ Delivered: TypeAlias = dict[str, Any]
 
 
 class Asking(NamedTuple):
-    """A call, and what is known of it."""
+    """A call. origin: which DynamoDB it asks."""
 
     client: Any
     view: View
     operation: str
-    known: Known
+    origin: str
 
 
 @dataclass(slots=True)
@@ -62,12 +63,12 @@ def told(asking: Asking, answer: Delivered) -> Delivery:
     return Delivery(answer, _event(asking, answer), asking.view)
 
 
-def delivered(asking: Asking, found: Found) -> Delivered | Delivery:
-    """Return a hit of the store; keep it, if it may be."""
+def delivered(asking: Asking, plan: Plan, found: Found) -> Delivered | Delivery:
+    """Return a hit of the store, by the plan; keep it, if it may be."""
     view, hit, keep = asking.view, found.hit, found.keep
     is_told = asking.operation in view.emitting
     if keep is not None and (is_told or view.is_plain):
-        keep(*packed(asking.known, hit))
+        keep(*packed(plan, hit))
         keep = None
     answer = hit.answer
     answer[_METADATA] = response_metadata(hit.key.hex(), hit.age)
@@ -92,9 +93,9 @@ def _kept_template(kinds: frozenset[type], keep: Keep, answer: Delivered) -> Del
 
 def _event(asking: Asking, answer: Delivered) -> dict[str, Any]:
     """Return what `after-call` says of a hit."""
-    client, _, operation, known = asking
+    client, _, operation, origin = asking
     model = client.meta.service_model.operation_model(operation)
-    _, _, url = known.plan.asked.origin.partition(" ")
+    _, _, url = origin.partition(" ")
     return {
         "event_name": f"after-call.dynamodb.{operation}",
         "http_response": http_response(url, answer[_METADATA]["HTTPHeaders"]),

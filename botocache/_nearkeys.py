@@ -16,7 +16,7 @@ container is its size, then its members.
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from marshal import dumps
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Tokens: TypeAlias = list[Any]
 
@@ -35,7 +35,7 @@ class UnknownTypeError(TypeError):
 
 
 def quick_key(token: object, operation: str, arguments: Any) -> ArgumentsKey | None:
-    """Return what may be the key of a call, in less time than `arguments_key` takes.
+    """Return what may be the key of a call, in less time than `exact_key` takes.
 
     It is that of all calls which have this one as their key, and of no other call that
     has a key; of a call that has none it may be any that no call has.
@@ -46,15 +46,23 @@ def quick_key(token: object, operation: str, arguments: Any) -> ArgumentsKey | N
         return None
 
 
-def arguments_key(
+class ExactKey(NamedTuple):
+    """A call's key. is_wire: its arguments are the body of its request, as they are."""
+
+    key: ArgumentsKey
+    is_wire: bool
+
+
+def exact_key(
     token: object, operation: str, arguments: Any, kinds: Kinds
-) -> ArgumentsKey | None:
+) -> ExactKey | None:
     """Return the key of a call; None when it is to take the ordinary way.
 
     token: hashable; whatever distinguishes this call besides: whose it is. kinds:
     types whose instances are nothing but their attributes (boto3's Binary, and the
     conditions that Key and Attr make).
     """
+    quick = quick_key(token, operation, arguments)
     tokens: Tokens = [token, operation]
     try:
         if type(arguments) is not dict:
@@ -62,10 +70,15 @@ def arguments_key(
         _add_dict(tokens, arguments, kinds)
     except (UnknownTypeError, RecursionError, RuntimeError):  # changed meanwhile
         return None
-    quick = None
-    if bytes not in map(type, tokens):
-        quick = quick_key(token, operation, arguments)
-    return quick or tuple(tokens)
+    if quick is None or not _BUFFERS.isdisjoint(tokens):
+        return ExactKey(tuple(tokens), is_wire=False)
+    return ExactKey(quick, _NOT_OF_THE_WIRE.isdisjoint(tokens))
+
+
+def table_of(arguments: dict[str, Any]) -> str | None:
+    """Return the TableName that a call's arguments name."""
+    table = arguments.get("TableName")
+    return table if type(table) is str else None
 
 
 def cost_of(key: ArgumentsKey) -> int:
@@ -137,3 +150,8 @@ _ADDERS: dict[type, Callable[[Tokens, Any, Kinds], None]] = {
 }
 """How a value is told, after its type. Not float: `0.0 == -0.0`, and DynamoDB's clients
 take none where it could matter."""
+
+_BUFFERS = frozenset({bytes, bytearray})
+
+_NOT_OF_THE_WIRE = frozenset({type(None), tuple, set, frozenset, "B", "BS"})
+"""Types that JSON does not have, and the names of what botocore encodes."""

@@ -10,7 +10,7 @@ is no view, and every call takes the ordinary way.
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.client import BaseClient
@@ -20,6 +20,7 @@ from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocache._cache import Cache
 from botocache._hooks import Hooks, installed_on
 from botocache._nearanswers import NearAnswers
+from botocache._plans import Asked, Plan
 
 OPERATIONS = frozenset({"GetItem", "Query", "Scan"})
 """What the near cache answers. A batch is answered key by key, by the hooks."""
@@ -63,6 +64,10 @@ KNOWN_AFTER = frozenset(
 """Handlers that have nothing to do where DynamoDB did not answer."""
 
 
+_MOST_TABLES = 1000
+"""Names by which calls may ask for tables before some are forgotten."""
+
+
 class _NoHooks:
     """What a client has that has no cache of ours, nor had one."""
 
@@ -79,8 +84,9 @@ class View:
     registered, credentials, access_key, hooks, cache: what it was seen by. The third is
     None where the second tells the principal by itself. operations: those that may be
     answered. emitting: those of them after which somebody else is to be told. is_plain:
-    answers are as the wire has them. kinds: of boto3, see `arguments_key`. answers:
-    what the cache remembers. is_untraced: hits are not to be traced.
+    answers are as the wire has them. kinds: of boto3, see `exact_key`. answers:
+    what the cache remembers. is_untraced: hits are not to be traced. asked: what calls
+    have had in common, by operation and TableName.
 
     A view is itself the token of its keys: nothing that was seen differently is found
     by it.
@@ -97,6 +103,14 @@ class View:
     kinds: frozenset[type] = frozenset()
     answers: NearAnswers | None = None
     is_untraced: bool = False
+    asked: dict[tuple[str, str | None], Asked] = field(default_factory=dict)
+
+    def learn(self, plan: Plan) -> None:
+        """Learn from a call's plan what others like it will have in common with it."""
+        if len(self.asked) >= _MOST_TABLES:
+            self.asked.clear()
+        asked, read = plan.asked, plan.question.read
+        self.asked[asked.operation, read.table_parameter] = asked
 
     def report(self, error: Exception) -> None:
         """Say that the near cache failed; the call takes the ordinary way."""

@@ -23,7 +23,7 @@ from botocache._learning import Lesson, Recalls
 from botocache._lookups import TABLE_TAG, Lookups
 from botocache._parts import Parts
 from botocache._planned import BatchRead, Kind, Read, last_key_attributes
-from botocache._plans import Plan, Recording
+from botocache._plans import Asked, Plan, Recording
 from botocache._tickets import BatchTicket, Hit, Lookup, ReadTicket, Request
 from botocache.stores import Fill
 
@@ -68,15 +68,34 @@ class Reads:
             return None
         if isinstance(lookup, Hit):
             return self._served(lookup, read)
-        self._counters.add("misses")
         assumed = recalls.schemas.get(read.table)
-        if assumed is not None:
-            if assumed.generation != lookup.loaded.snapshot[TABLE_TAG]:
-                self._learning.forget(assumed)
-                return None
-        elif lookup.loaded.held is Held.SETTLING:
-            return self._settling(lookup, parameters)
+        if assumed is None:
+            return self._missed(lookup, parameters)
+        self._counters.add("misses")
+        if assumed.generation != lookup.loaded.snapshot[TABLE_TAG]:
+            self._learning.forget(assumed)
+            return None
         return lookup
+
+    def go_on(
+        self, request: Request, parameters: dict[str, Any], recording: Recording
+    ) -> ReadTicket | None:
+        """Return the ticket of a read that was planned and asked for before its call.
+
+        recording: of the very parameters. None when it is to be planned all the same:
+        who asks has changed, or what he is to get.
+        """
+        plan, ticket = recording.plan, recording.ticket
+        if plan is None or ticket is None or self._evictions.undelivered:
+            return None
+        asked = self._lookups.asked(request)
+        if asked is None or asked._replace(now=plan.asked.now) != plan.asked:
+            return None
+        return self._missed(ticket, parameters)
+
+    def plan_ahead(self, asked: Asked, read: Read) -> Plan | None:
+        """Return how a read is asked before its call; see Lookups.plan_ahead."""
+        return self._lookups.plan_ahead(asked, read)
 
     def ask_again(self, plan: Plan) -> Hit | ReadTicket | None:
         """Return the hit, or what the store said instead; None: plan it anew.
@@ -128,6 +147,13 @@ class Reads:
         ):
             if number:
                 self._counters.add(outcome, number)
+
+    def _missed(self, ticket: ReadTicket, parameters: dict[str, Any]) -> ReadTicket:
+        """Count a miss, and have it sent so that its answer can be kept."""
+        self._counters.add("misses")
+        if ticket.loaded.held is Held.SETTLING:
+            return self._settling(ticket, parameters)
+        return ticket
 
     def _settling(self, ticket: ReadTicket, parameters: dict[str, Any]) -> ReadTicket:
         """Have a read that follows a write see it, so that its answer can be kept."""

@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from operator import itemgetter
+from typing import TypeAlias
 
 from botocache._coherence import (
     Eviction,
@@ -38,6 +39,8 @@ WORD = 8
 
 SLOT = 2 * WORD
 """Bytes of a slot: its generation, and the nanosecond until which it is held."""
+
+_Reading: TypeAlias = Callable[[memoryview], tuple[int, ...]]
 
 _NS = 1_000_000_000
 _SETTLING = 1
@@ -82,12 +85,21 @@ class Slots:
         places = list(map(self._at, tags))
         if not places:
             return lambda: True
-        read = itemgetter(*places, *places[:1])  # never of one alone
+        read: _Reading = itemgetter(*places, *places[:1])  # never of one alone
         found = read(words)
         known = tuple([word or self._origin_generation for word in found])
         if known[: len(places)] != tuple(snapshot):
             return _never
-        return lambda: read(words) == found
+
+        # By defaults and not by cells: there are many of these at a time.
+        def is_current(
+            read: _Reading = read,
+            words: memoryview = words,
+            found: tuple[int, ...] = found,
+        ) -> bool:
+            return read(words) == found
+
+        return is_current
 
     def held(self, tags: Sequence[bytes], now: float) -> Held:
         """Tell whether one of the tags is on hold-off, and for what."""

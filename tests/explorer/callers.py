@@ -19,9 +19,9 @@ from greenlet import getcurrent, greenlet
 from botocache._hooks import Hooks
 from botocache._near import NearClient, with_near
 from botocache._nearanswers import packed
-from botocache._nearkeys import arguments_key
+from botocache._nearkeys import exact_key
 from botocache._nearviews import OPERATIONS
-from botocache._plans import Recording
+from botocache._plans import Asked, Recording
 from botocache._tickets import Hit, Request
 from tests.explorer.world import World, wire
 
@@ -91,6 +91,9 @@ class Direct:
 class Near:
     """Asks the near cache first, as its base class of clients does."""
 
+    def __init__(self) -> None:
+        self._asked: dict[tuple[int, str], Asked] = {}
+
     def call(
         self, world: World, client: int, kind: str, serve: Serve, **more: Any
     ) -> tuple[dict[str, Any], bool]:
@@ -99,22 +102,28 @@ class Near:
         answers = world.caches[client].near
         if operation not in OPERATIONS or answers is None:
             return Direct().listened_to(world, client, asked, serve)
-        key = arguments_key(client, operation, parameters, ())
-        assert key is not None
+        exact = exact_key(client, operation, parameters, ())
+        assert exact is not None
+        assert exact.is_wire
         recording = Recording(None, operation)
-        known = answers.find(key)
+        known, like_it = answers.find(exact.key), self._asked.get((client, operation))
         if known is not None:
             served = answers.serve(known)
             if served is not None:
                 return served, True
-            found = answers.ask_again(key, known, recording)
+        plan = None if known is None else known.plan
+        if plan is None and like_it is not None:
+            plan = answers.plan_ahead(exact.key, like_it, parameters, recording)
+        if plan is not None:
+            found = answers.ask_again(exact.key, plan, recording)
             if found is not None:
                 if found.keep is not None:
-                    found.keep(*packed(known, found.hit))
+                    found.keep(*packed(plan, found.hit))
                 return found.hit.answer, True
         outcome = Direct().listened_to(world, client, asked, serve, recording)
-        if recording.plan is not None:
-            answers.keep_plan(key, recording.plan, 0)
+        if recording.plan is not None and recording.parameters is None:
+            answers.keep_plan(exact.key, recording.plan)
+            self._asked[client, operation] = recording.plan.asked
         return outcome
 
 

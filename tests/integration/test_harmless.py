@@ -558,8 +558,8 @@ PLACES = (
 
 NEAR_PLACES = (
     "botocache._near.quick_key",
-    "botocache._near.arguments_key",
-    "botocache._near.cost_of",
+    "botocache._near.exact_key",
+    "botocache._nearanswers.cost_of",
     "botocache._near.delivered",
     "botocache._neardelivery.packed",
     "botocache._neardelivery.response_metadata",

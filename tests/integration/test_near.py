@@ -1,7 +1,5 @@
 """The near cache: what the hooks would answer, before botocore's pipeline."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 from unittest import mock
@@ -40,6 +38,7 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+from tests.integration.pipeline import past_the_pipeline, through_the_pipeline
 from tests.support.failing_store import FailingStore
 from tests.support.processes import forked, in_threads
 
@@ -58,37 +57,6 @@ ITEM: dict[str, Any] = {
 
 local = pytest.mark.parametrize("store", ["memory", "disk"], indirect=True)
 """Runs a test with the stores that know their generations by themselves."""
-
-
-class Pipeline:
-    """Counts the calls of a client that go through botocore's pipeline."""
-
-    def __init__(self, client: Any) -> None:
-        self.calls = 0
-        self._convert = client._convert_to_request_dict
-        client._convert_to_request_dict = self._count
-
-    def _count(self, *args: Any, **kwargs: Any) -> Any:
-        self.calls += 1
-        return self._convert(*args, **kwargs)
-
-
-@contextmanager
-def past_the_pipeline(client: Any) -> Iterator[None]:
-    """Require that what is called inside does not reach botocore's pipeline."""
-    pipeline = Pipeline(client)
-    yield
-    vars(client).pop("_convert_to_request_dict")
-    assert pipeline.calls == 0
-
-
-@contextmanager
-def through_the_pipeline(client: Any, calls: int = 1) -> Iterator[None]:
-    """Require that so many calls inside reach botocore's pipeline."""
-    pipeline = Pipeline(client)
-    yield
-    vars(client).pop("_convert_to_request_dict")
-    assert pipeline.calls == calls
 
 
 def warm(client: Any, table: str, **item: Any) -> dict[str, Any]:
@@ -952,13 +920,15 @@ def test_it_can_be_switched_off(
     cache.clear()
 
 
-def test_without_room_every_hit_takes_the_ordinary_way(
+def test_without_room_the_store_is_asked_for_every_hit(
     world: World, item_table: str
 ) -> None:
-    client = world.cached_client(near_size_limit=0)
+    session = world.session()
+    cache = botocache.install(session, url=world.store, near_size_limit=0)
+    client = world.client(session)
     warm(client, item_table, pk="a")
-    with through_the_pipeline(client):
-        get(client, item_table, pk="a")
+    get(client, item_table, pk="a")
+    assert (cache.stats().hits, cache.stats().near_hits) == (3, 0)
 
 
 def test_what_a_tables_policy_says_holds(world: World, item_table: str) -> None:

@@ -1,0 +1,333 @@
+"""Reads that are planned before botocore's pipeline, out of their arguments alone.
+
+What a client was told once of a table is enough to ask the store for any item of it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from botocore.credentials import Credentials
+from botocore.exceptions import ParamValidationError
+
+import botocache
+from botocache import Cache
+from tests.integration.app import (
+    World,
+    answer_of,
+    every_store,
+    get,
+    put,
+    query,
+    query_index,
+    set_n,
+    wire,
+)
+from tests.integration.pipeline import past_the_pipeline, through_the_pipeline
+from tests.support.failing_store import FailingStore
+
+OTHER_ID = "AKIAIOSFODNN7OTHERID"
+
+INDEX: dict[str, Any] = {
+    "AttributeDefinitions": [{"AttributeName": "color", "AttributeType": "S"}],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "by_color",
+            "KeySchema": [{"AttributeName": "color", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ],
+}
+
+
+@pytest.fixture
+def items(world: World) -> str:
+    """A table with the items a to d, of which another client has filled all."""
+    table = world.table("pk:S")
+    filler = world.cached_client()
+    for number, name in enumerate("abcd"):
+        put(world.outside, table, pk=name, n=number)
+        get(filler, table, pk=name)
+    return table
+
+
+@contextmanager
+def on_the_way(client: Any, do: Callable[[], None]) -> Iterator[None]:
+    """Do something when a call has passed the near cache, before it is serialised."""
+    convert = client._convert_to_request_dict
+
+    def convert_after(*args: Any, **kwargs: Any) -> Any:
+        do()
+        return convert(*args, **kwargs)
+
+    client._convert_to_request_dict = convert_after
+    yield
+    del vars(client)["_convert_to_request_dict"]
+
+
+# --- hits --------------------------------------------------------------------------
+
+
+@every_store
+def test_an_item_that_somebody_else_has_filled_is_a_hit_without_the_pipeline(
+    world: World, client: Any, cache: Cache, items: str
+) -> None:
+    get(client, items, pk="a")
+    with past_the_pipeline(client), world.counting() as reached:
+        assert get(client, items, pk="b") == {"pk": "b", "n": 1}
+        assert get(client, items, pk="c") == {"pk": "c", "n": 2}
+    assert reached == {}
+    assert (cache.stats().hits, cache.stats().near_hits) == (3, 0)
+
+
+@every_store
+def test_the_same_read_is_answered_out_of_memory_then_or_the_store_is_asked_again(
+    client: Any, cache: Cache, items: str
+) -> None:
+    for name in "abb":
+        get(client, items, pk=name)
+    with past_the_pipeline(client):
+        get(client, items, pk="b")
+    assert cache.stats().hits == 4
+    assert cache.stats().near_hits <= 2
+
+
+def test_the_answer_is_that_of_a_hit_through_the_hooks(
+    world: World, items: str
+) -> None:
+    near, far = world.cached_client(), world.cached_client(near="off")
+    get(near, items, pk="a")
+    world.clock.advance(3)
+    for parameters in (
+        {"TableName": items, "Key": wire({"pk": "b"})},
+        {"Key": wire({"pk": "c"}), "TableName": items},
+        {
+            "TableName": items,
+            "Key": wire({"pk": "d"}),
+            "ReturnConsumedCapacity": "TOTAL",
+            "ProjectionExpression": "#n, pk",
+            "ExpressionAttributeNames": {"#n": "n"},
+        },
+    ):
+        with past_the_pipeline(near):
+            answer = near.get_item(**parameters)
+        assert answer == far.get_item(**parameters)
+        assert list(answer) == list(far.get_item(**parameters))
+
+
+def test_queries_and_scans_are_planned_ahead_too(world: World) -> None:
+    table = world.table("pk:S", "sk:S")
+    for name in "ab":
+        put(world.outside, table, pk=name, sk="1")
+    filler, client = world.cached_client(), world.cached_client()
+    pages = [filler.scan(TableName=table, Limit=limit) for limit in (1, 2)]
+    for name in "ab":
+        query(filler, table, pk=name)
+    client.scan(TableName=table, Limit=1)
+    query(client, table, pk="a")
+    with past_the_pipeline(client):
+        assert query(client, table, pk="b") == [{"pk": "b", "sk": "1"}]
+        assert answer_of(client.scan(TableName=table, Limit=2)) == answer_of(pages[1])
+
+
+def test_a_query_of_an_index_is_not_planned_ahead(world: World) -> None:
+    table = world.table("pk:S", "sk:S", **INDEX)
+    for color in ("red", "blue"):
+        put(world.outside, table, pk="a", sk=color, color=color)
+    filler, client = world.cached_client(), world.cached_client()
+    for color in ("red", "blue"):
+        query_index(filler, table, "by_color", color=color)
+    query_index(client, table, "by_color", color="red")
+    query(client, table, pk="a")
+    with through_the_pipeline(client):
+        assert len(query_index(client, table, "by_color", color="blue")) == 1
+
+
+def test_a_write_is_seen_by_the_next_read_that_is_planned_ahead(
+    world: World, client: Any, items: str
+) -> None:
+    get(client, items, pk="a")
+    for n in range(3):
+        set_n(client, items, n, pk="b")
+        assert get(client, items, pk="b") == {"pk": "b", "n": n}
+        world.settle()
+
+
+def test_another_clients_calls_teach_a_client_nothing(
+    world: World, session: boto3.Session, items: str
+) -> None:
+    one, other = world.client(session), world.client(session)
+    get(one, items, pk="a")
+    with through_the_pipeline(other):
+        get(other, items, pk="b")
+
+
+# --- misses ------------------------------------------------------------------------
+
+
+@every_store
+def test_a_miss_asks_the_store_once_and_is_filled(world: World, items: str) -> None:
+    put(world.outside, items, pk="new", n=9)
+    store = FailingStore(world.store)
+    session = world.session()
+    cache = botocache.install(session, url=store)
+    client = world.client(session)
+    get(client, items, pk="none")  # a miss: the table's key attributes are learned
+    before = cache.stats()
+    store.asked.clear()
+    with world.counting() as reached:
+        assert get(client, items, pk="new") == {"pk": "new", "n": 9}
+    after = cache.stats()
+    assert reached == {"GetItem": 1}
+    assert store.asked["load"] == 1
+    assert (after.misses, after.fills) == (before.misses + 1, before.fills + 1)
+    with past_the_pipeline(client):
+        assert get(client, items, pk="new") == {"pk": "new", "n": 9}
+
+
+def test_a_miss_soon_after_a_write_is_sent_consistent_and_kept(
+    world: World, client: Any, cache: Cache, items: str
+) -> None:
+    get(client, items, pk="a")
+    set_n(client, items, 7, pk="b")
+    fills = cache.stats().fills
+    with world.counting() as reached:
+        assert get(client, items, pk="b") == {"pk": "b", "n": 7}
+        assert get(client, items, pk="b") == {"pk": "b", "n": 7}
+    assert reached == {"GetItem": 1}
+    assert cache.stats().fills == fills + 1
+
+
+def test_a_strongly_consistent_read_reaches_dynamodb_and_is_kept(
+    world: World, client: Any, items: str
+) -> None:
+    get(client, items, pk="a")
+    parameters = {"TableName": items, "Key": wire({"pk": "b"}), "ConsistentRead": True}
+    with world.counting() as reached:
+        for _ in range(2):
+            assert client.get_item(**parameters)["Item"] == wire({"pk": "b", "n": 1})
+    assert reached == {"GetItem": 2}
+
+
+def test_while_evictions_wait_nothing_is_planned_ahead(
+    world: World, items: str
+) -> None:
+    store = FailingStore(world.store)
+    session = world.session()
+    cache = botocache.install(session, url=store)
+    client = world.client(session)
+    get(client, items, pk="a")
+    store.failing = {"evict"}
+    set_n(client, items, 5, pk="b")
+    assert cache.stats().undelivered
+    with through_the_pipeline(client, 2):
+        assert get(client, items, pk="b") == {"pk": "b", "n": 5}
+        assert get(client, items, pk="c") == {"pk": "c", "n": 2}
+
+
+def test_a_store_that_fails_is_asked_once(world: World, items: str) -> None:
+    store = FailingStore(world.store)
+    session = world.session()
+    cache = botocache.install(session, url=store)
+    client = world.client(session)
+    get(client, items, pk="a")
+    store.failing = {"load"}
+    store.asked.clear()
+    assert get(client, items, pk="b") == {"pk": "b", "n": 1}
+    assert store.asked["load"] == 1
+    assert cache.stats().failures
+
+
+# --- what is not as it seems -------------------------------------------------------
+
+
+def test_the_text_of_a_binary_is_not_taken_for_its_base64(world: World) -> None:
+    table = world.table("pk:B")
+    put(world.outside, table, pk=b"abc", n=1)
+    client = world.cached_client()
+    for value in (b"xyz", b"abc", b"abc"):
+        client.get_item(TableName=table, Key={"pk": {"B": value}})
+    answer = client.get_item(TableName=table, Key={"pk": {"B": "YWJj"}})
+    assert "Item" not in answer
+    answer = client.get_item(TableName=table, Key={"pk": {"B": "abc"}})
+    assert answer["Item"]["n"] == {"N": "1"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Key": {"pk": {"S": 1}}},
+        {"Key": {"pk": "b"}},
+        {"Key": [{"S": "b"}]},
+        {"Key": None},
+        {"Key": {"pk": {"X": "b"}}},
+        {"ConsistentRead": "false"},
+        {"Unknown": "b"},
+        {"TableName": ""},
+        {"ProjectionExpression": ["pk"]},
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_told_as_without_a_cache(
+    wrong: dict[str, Any], world: World, client: Any, cache: Cache, items: str
+) -> None:
+    get(client, items, pk="a")
+    parameters = {"TableName": items, "Key": wire({"pk": "b"}), **wrong}
+    errors = []
+    for each in (client, world.outside):
+        with pytest.raises(ParamValidationError) as caught:
+            each.get_item(**parameters)
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+    assert cache.stats().failures == {}
+
+
+@pytest.mark.parametrize("known", ["nothing", "the table"])
+def test_arguments_that_change_during_the_call_are_not_remembered_as_what_they_were(
+    known: str, client: Any, items: str, world: World
+) -> None:
+    if known == "the table":
+        get(client, items, pk="c")
+        put(world.outside, items, pk="new", n=9)
+    asked = {"pk": {"S": "new"}}
+    with on_the_way(client, lambda: asked["pk"].update(S="b")):
+        client.get_item(TableName=items, Key=asked)
+    expected = {"pk": "new", "n": 9} if known == "the table" else None
+    for _ in range(3):
+        assert get(client, items, pk="new") == expected
+        assert get(client, items, pk="b") == {"pk": "b", "n": 1}
+
+
+def test_credentials_that_change_during_the_call_are_those_that_it_is_filled_for(
+    world: World, client: Any, items: str
+) -> None:
+    put(world.outside, items, pk="new", n=9)
+    get(client, items, pk="a")
+
+    def change() -> None:
+        client._request_signer._credentials = Credentials(OTHER_ID, "secret")
+
+    with on_the_way(client, change):
+        assert get(client, items, pk="new") == {"pk": "new", "n": 9}
+    with world.counting() as reached:
+        get(world.cached_client(), items, pk="new")
+    assert reached == {"GetItem": 1}, "it was filled for whom it was not asked"
+    with world.counting() as reached:
+        get(world.cached_client(OTHER_ID), items, pk="new")
+    assert reached == {}
+
+
+def test_uninstalling_during_the_call_harms_nobody(
+    world: World, session: boto3.Session, cache: Cache, items: str
+) -> None:
+    put(world.outside, items, pk="new", n=9)
+    client = world.client(session)
+    get(client, items, pk="a")
+    fills = cache.stats().fills
+    with on_the_way(client, lambda: botocache.uninstall(session)):
+        assert get(client, items, pk="new") == {"pk": "new", "n": 9}
+    assert cache.stats().fills == fills
+    with through_the_pipeline(client):
+        get(client, items, pk="b")
