@@ -20,7 +20,7 @@ from botocore.client import BaseClient
 from botocache._modes import Mode, current_mode
 from botocache._nearanswers import Known
 from botocache._neardelivery import Asking, Delivered, Delivery, delivered, told
-from botocache._nearkeys import ArgumentsKey, exact_key, quick_key, table_of
+from botocache._nearkeys import ArgumentsKey, arguments_key, quick_key, table_of
 from botocache._nearviews import OPERATIONS, View, emitter_of, view_of
 from botocache._plans import Recording, recording
 
@@ -144,20 +144,20 @@ def _otherwise(
     client: Any, view: View, operation: str, arguments: Any
 ) -> "Delivered | Delivery | _Pending | None":
     """Say what becomes of a call that is not answered by its quick key."""
-    exact, answers = exact_key(view, operation, arguments, view.kinds), view.answers
-    if exact is None or answers is None:
+    key = arguments_key(view, operation, arguments, view.kinds)
+    answers = view.answers
+    if key is None or answers is None:
         return None
-    key, is_wire = exact
     known = answers.find(key)
     served = None if known is None else answers.serve(known)
     if known is not None and served is not None:
         return _told(client, view, operation, known, served)
     recording = Recording(client._request_signer, operation)  # noqa: SLF001 - as the hooks do
     plan = None if known is None else known.plan
-    if plan is None and is_wire:
+    if plan is None and view.body_of is not None:
         asked = view.asked.get((operation, table_of(arguments)))
         if asked is not None:
-            plan = answers.plan_ahead(key, asked, arguments, recording)
+            plan = answers.plan_ahead(key, asked, view.body_of, arguments, recording)
     if plan is not None:
         found = answers.ask_again(key, plan, recording)
         if found is not None:
@@ -253,9 +253,7 @@ class _Pending:
             or self.recording.parameters is not None
         ):
             return  # it can be planned again, before the call
-        exact = exact_key(view, operation, arguments, view.kinds)
-        if exact is None or exact.key != self.key:
+        if arguments_key(view, operation, arguments, view.kinds) != self.key:
             return  # changed during the call: nobody knows what was asked
         view.answers.keep_plan(self.key, plan)
-        if view.is_plain:
-            view.learn(plan)
+        view.learn(plan)

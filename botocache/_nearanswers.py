@@ -10,10 +10,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 from weakref import WeakValueDictionary
 
-import msgspec
-
 from botocache import _codec
 from botocache._codec import Entry
+from botocache._nearbodies import NO_JSON, BodyOf, as_json, of_json
 from botocache._nearkeys import ArgumentsKey, cost_of, quick_key
 from botocache._nearmemory import NearMemory
 from botocache._parts import Parts
@@ -23,9 +22,6 @@ from botocache._plans import Asked, Plan, Recording
 from botocache._reads import Reads
 from botocache._tickets import Hit, request_id
 from botocache.stores import StillCurrent, Store, Watching
-
-_encode_json = msgspec.json.encode
-_decode_json = msgspec.json.decode
 
 _PLAN_SIZE = 1500
 """Bytes that a plan takes, measured, beside its question and its key."""
@@ -132,10 +128,11 @@ class NearAnswers:
         self,
         key: ArgumentsKey,
         asked: Asked,
-        arguments: dict[str, Any],
+        body_of: BodyOf,
+        arguments: Any,
         recording: Recording,
     ) -> Plan | None:
-        """Plan a call whose arguments are the body of its request.
+        """Plan a call out of its arguments.
 
         key: of the call. asked: by another call of the operation for the table.
         recording: is told, so that the call need not be planned again. None: it takes
@@ -143,10 +140,17 @@ class NearAnswers:
         """
         if "IndexName" in arguments:
             return None  # what it depends on is still to be learned, perhaps
-        # A copy, of which it was seen that the key is its: the caller may change his
+        # A copy, of which it is seen that the key is its: the caller may change his
         # arguments at any time.
-        parameters = _decode_json(_encode_json(arguments))
-        if quick_key(key[0], asked.operation, parameters) != key:
+        try:
+            encoded = as_json(arguments)
+            copy = of_json(encoded)
+        except NO_JSON:
+            return None
+        if quick_key(key[0], asked.operation, copy) != key:
+            return None
+        parameters = body_of(asked.operation, encoded, copy)
+        if parameters is None:
             return None
         read = plan_of(asked.operation, parameters, _nobody_knows)
         if not isinstance(read, Read):

@@ -16,7 +16,7 @@ container is its size, then its members.
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from marshal import dumps
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 Tokens: TypeAlias = list[Any]
 
@@ -35,7 +35,7 @@ class UnknownTypeError(TypeError):
 
 
 def quick_key(token: object, operation: str, arguments: Any) -> ArgumentsKey | None:
-    """Return what may be the key of a call, in less time than `exact_key` takes.
+    """Return what may be the key of a call, in less time than `arguments_key` takes.
 
     It is that of all calls which have this one as their key, and of no other call that
     has a key; of a call that has none it may be any that no call has.
@@ -46,16 +46,9 @@ def quick_key(token: object, operation: str, arguments: Any) -> ArgumentsKey | N
         return None
 
 
-class ExactKey(NamedTuple):
-    """A call's key. is_wire: its arguments are the body of its request, as they are."""
-
-    key: ArgumentsKey
-    is_wire: bool
-
-
-def exact_key(
+def arguments_key(
     token: object, operation: str, arguments: Any, kinds: Kinds
-) -> ExactKey | None:
+) -> ArgumentsKey | None:
     """Return the key of a call; None when it is to take the ordinary way.
 
     token: hashable; whatever distinguishes this call besides: whose it is. kinds:
@@ -71,8 +64,8 @@ def exact_key(
     except (UnknownTypeError, RecursionError, RuntimeError):  # changed meanwhile
         return None
     if quick is None or not _BUFFERS.isdisjoint(tokens):
-        return ExactKey(tuple(tokens), is_wire=False)
-    return ExactKey(quick, _NOT_OF_THE_WIRE.isdisjoint(tokens))
+        return tuple(tokens)
+    return quick
 
 
 def table_of(arguments: dict[str, Any]) -> str | None:
@@ -152,6 +145,3 @@ _ADDERS: dict[type, Callable[[Tokens, Any, Kinds], None]] = {
 take none where it could matter."""
 
 _BUFFERS = frozenset({bytes, bytearray})
-
-_NOT_OF_THE_WIRE = frozenset({type(None), tuple, set, frozenset, "B", "BS"})
-"""Types that JSON does not have, and the names of what botocore encodes."""

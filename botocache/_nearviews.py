@@ -20,14 +20,17 @@ from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocache._cache import Cache
 from botocache._hooks import Hooks, installed_on
 from botocache._nearanswers import NearAnswers
+from botocache._nearbodies import BodyOf, resource_body, wire_body
 from botocache._plans import Asked, Plan
 
 OPERATIONS = frozenset({"GetItem", "Query", "Scan"})
 """What the near cache answers. A batch is answered key by key, by the hooks."""
 
+_BUILD = "before-parameter-build.dynamodb.{}"
+
 _BEFORE = (
     "provide-client-params.dynamodb.{}",
-    "before-parameter-build.dynamodb.{}",
+    _BUILD,
     "before-endpoint-resolution.dynamodb",
     "before-call.dynamodb.{}",
 )
@@ -37,12 +40,13 @@ _AFTER = "after-call.dynamodb.{}"
 
 _RESOURCE = "boto3.dynamodb.transform:TransformationInjector."
 _TO_RESOURCE = f"{_RESOURCE}inject_attribute_value_output"
+_OF_RESOURCE = f"{_RESOURCE}inject_attribute_value_input"
 
 KNOWN_BEFORE = frozenset(
     {
         "boto3.dynamodb.transform:copy_dynamodb_params",
         f"{_RESOURCE}inject_condition_expressions",
-        f"{_RESOURCE}inject_attribute_value_input",
+        _OF_RESOURCE,
         "botocache._hooks:Hooks._before_call",
         "botocore.discovery:block_endpoint_discovery_required_operations",
         "botocore.handlers:_handle_request_validation_mode_member",
@@ -84,9 +88,10 @@ class View:
     registered, credentials, access_key, hooks, cache: what it was seen by. The third is
     None where the second tells the principal by itself. operations: those that may be
     answered. emitting: those of them after which somebody else is to be told. is_plain:
-    answers are as the wire has them. kinds: of boto3, see `exact_key`. answers:
-    what the cache remembers. is_untraced: hits are not to be traced. asked: what calls
-    have had in common, by operation and TableName.
+    answers are as the wire has them. kinds: of boto3, see `arguments_key`. answers:
+    what the cache remembers. is_untraced: hits are not to be traced. body_of: makes
+    the body of a request; None where somebody has a say in it. asked: what calls have
+    had in common, by operation and TableName.
 
     A view is itself the token of its keys: nothing that was seen differently is found
     by it.
@@ -103,6 +108,7 @@ class View:
     kinds: frozenset[type] = frozenset()
     answers: NearAnswers | None = None
     is_untraced: bool = False
+    body_of: BodyOf | None = None
     asked: dict[tuple[str, str | None], Asked] = field(default_factory=dict)
 
     def learn(self, plan: Plan) -> None:
@@ -158,6 +164,11 @@ def view_of(client: Any, emitter: Any) -> View:
         for operation in OPERATIONS
     }
     is_plain = not any(_TO_RESOURCE in names for names in after.values())
+    takes_plain = not any(
+        _OF_RESOURCE in _names(emitter, _BUILD.format(operation))
+        for operation in OPERATIONS
+    )
+    body_of = wire_body if is_plain else resource_body
     return View(
         registered,
         credentials,
@@ -174,6 +185,7 @@ def view_of(client: Any, emitter: Any) -> View:
         kinds=frozenset() if is_plain else boto3_kinds(),
         answers=cache.near,
         is_untraced=cache.settings.near == "untraced",
+        body_of=body_of if takes_plain is is_plain else None,
     )
 
 

@@ -21,7 +21,6 @@ from botocache._codec import Entry
 from botocache._coherence import Loaded
 from botocache._keys import Tag, item_tag, writes_tag
 from botocache._lookups import Lookups
-from botocache._nearkeys import ExactKey
 from botocache._tickets import Hit
 from botocache.stores.slots import Slots
 from tests.differential.machine import run_programs
@@ -131,7 +130,7 @@ def _by_names(patch: pytest.MonkeyPatch) -> None:
         return (token, operation, *arguments)
 
     patch.setattr(_near, "quick_key", key)
-    patch.setattr(_near, "exact_key", lambda *call: ExactKey(key(*call), is_wire=False))
+    patch.setattr(_near, "arguments_key", key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from greenlet import getcurrent, greenlet
 from botocache._hooks import Hooks
 from botocache._near import NearClient, with_near
 from botocache._nearanswers import packed
-from botocache._nearkeys import exact_key
+from botocache._nearbodies import wire_body
+from botocache._nearkeys import arguments_key
 from botocache._nearviews import OPERATIONS
 from botocache._plans import Asked, Recording
 from botocache._tickets import Hit, Request
@@ -102,27 +103,26 @@ class Near:
         answers = world.caches[client].near
         if operation not in OPERATIONS or answers is None:
             return Direct().listened_to(world, client, asked, serve)
-        exact = exact_key(client, operation, parameters, ())
-        assert exact is not None
-        assert exact.is_wire
+        key = arguments_key(client, operation, parameters, ())
+        assert key is not None
         recording = Recording(None, operation)
-        known, like_it = answers.find(exact.key), self._asked.get((client, operation))
+        known, like_it = answers.find(key), self._asked.get((client, operation))
         if known is not None:
             served = answers.serve(known)
             if served is not None:
                 return served, True
         plan = None if known is None else known.plan
         if plan is None and like_it is not None:
-            plan = answers.plan_ahead(exact.key, like_it, parameters, recording)
+            plan = answers.plan_ahead(key, like_it, wire_body, parameters, recording)
         if plan is not None:
-            found = answers.ask_again(exact.key, plan, recording)
+            found = answers.ask_again(key, plan, recording)
             if found is not None:
                 if found.keep is not None:
                     found.keep(*packed(plan, found.hit))
                 return found.hit.answer, True
         outcome = Direct().listened_to(world, client, asked, serve, recording)
         if recording.plan is not None and recording.parameters is None:
-            answers.keep_plan(exact.key, recording.plan)
+            answers.keep_plan(key, recording.plan)
             self._asked[client, operation] = recording.plan.asked
         return outcome
 

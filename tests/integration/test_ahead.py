@@ -5,12 +5,14 @@ What a client was told once of a table is enough to ask the store for any item o
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import boto3
 import pytest
+from boto3.dynamodb.transform import TransformationInjector
 from botocore.credentials import Credentials
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
 
 import botocache
 from botocache import Cache
@@ -162,6 +164,100 @@ def test_another_clients_calls_teach_a_client_nothing(
     get(one, items, pk="a")
     with through_the_pipeline(other):
         get(other, items, pk="b")
+
+
+# --- resources ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def numbered(world: World) -> str:
+    """A table with items named by a text and a number, all of them filled."""
+    table = world.table("pk:S", "sk:N")
+    filler = world.cached_client()
+    for name in "ab":
+        for number in (0, 1, -2, 10**14):
+            put(world.outside, table, pk=name, sk=number, n={"x": [number]})
+            get(filler, table, pk=name, sk=number)
+    return table
+
+
+@every_store
+def test_a_table_reads_what_somebody_else_has_filled_without_the_pipeline(
+    world: World, session: boto3.Session, cache: Cache, numbered: str
+) -> None:
+    table = world.resource(session).Table(numbered)
+    table.get_item(Key={"pk": "a", "sk": 0})
+    with past_the_pipeline(table.meta.client), world.counting() as reached:
+        for number in (1, -2, 10**14):
+            for name in "ab":
+                for _ in range(2):
+                    answer = table.get_item(Key={"pk": name, "sk": number})
+                    assert answer["Item"] == {
+                        "pk": name,
+                        "sk": Decimal(number),
+                        "n": {"x": [Decimal(number)]},
+                    }
+    assert reached == {}
+    assert cache.stats().failures == {}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"pk": "a", "sk": Decimal(1)},
+        {"sk": Decimal("1.0"), "pk": "a"},
+        {"pk": "a", "sk": 10**15},
+    ],
+    ids=str,
+)
+def test_other_numbers_of_a_resource_take_the_ordinary_way(
+    key: dict[str, Any], world: World, session: boto3.Session, numbered: str
+) -> None:
+    table = world.resource(session).Table(numbered)
+    table.get_item(Key={"pk": "a", "sk": 0})
+    with through_the_pipeline(table.meta.client):
+        table.get_item(Key=key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"pk": {"S": "a"}, "sk": {"N": "1"}},
+        {"pk": "a", "sk": True},
+        {"pk": "a", "sk": "1"},
+        {"pk": "a", "sk": None},
+        {"pk": ["a"], "sk": 1},
+        {"pk": "a", "sk": 1.0},
+        {"pk": "a", "sk": 10**60},
+    ],
+    ids=str,
+)
+def test_bad_keys_of_a_resource_are_told_as_without_a_cache(
+    key: dict[str, Any], world: World, session: boto3.Session, numbered: str
+) -> None:
+    def outcome(session: boto3.Session) -> tuple[type, Any]:
+        table = world.resource(session).Table(numbered)
+        table.get_item(Key={"pk": "a", "sk": 0})
+        try:
+            return dict, answer_of(table.get_item(Key=key))
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            return type(error), str(error)
+
+    assert outcome(session) == outcome(world.session())
+
+
+def test_a_client_with_half_of_what_a_resource_does_is_not_planned_for(
+    world: World, client: Any, items: str
+) -> None:
+    injector = TransformationInjector()
+    client.meta.events.register(
+        "before-parameter-build.dynamodb", injector.inject_attribute_value_input
+    )
+    for _ in range(2):
+        with through_the_pipeline(client):
+            client.get_item(TableName=items, Key={"pk": "a"})
+    with pytest.raises(ClientError):
+        client.get_item(TableName=items, Key={"pk": {"S": "b"}})
 
 
 # --- misses ------------------------------------------------------------------------

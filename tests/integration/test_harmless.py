@@ -558,7 +558,7 @@ PLACES = (
 
 NEAR_PLACES = (
     "botocache._near.quick_key",
-    "botocache._near.exact_key",
+    "botocache._near.arguments_key",
     "botocache._nearanswers.cost_of",
     "botocache._near.delivered",
     "botocache._neardelivery.packed",

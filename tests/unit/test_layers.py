@@ -71,6 +71,7 @@ ROOMS = [
     "botocache._lookups",
     "botocache._reads",
     "botocache._writes",
+    "botocache._nearbodies",
     "botocache._nearkeys",
     "botocache._nearmemory",
     "botocache._nearanswers",
@@ -114,6 +115,7 @@ PURE = [
     "botocache._plan",
     "botocache._updates",
     "botocache._images",
+    "botocache._nearbodies",
     "botocache._nearkeys",
     "botocache._templates",
 ]

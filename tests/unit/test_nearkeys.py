@@ -8,24 +8,22 @@ from decimal import Decimal
 from itertools import combinations
 from typing import Any
 
-import boto3
 import pytest
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from boto3.dynamodb.types import Binary
-from botocore.exceptions import BotoCoreError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._nearkeys import cost_of, exact_key, quick_key
+from botocache._nearkeys import arguments_key, cost_of, quick_key
 from botocache._nearviews import boto3_kinds
+from tests.support.bodies import CLIENT, OF_A_RESOURCE, sent_body
 
 KINDS = boto3_kinds()
 
 
 def key_of(arguments: Any) -> Any:
     """Return the key of a call's arguments."""
-    exact = exact_key("token", "GetItem", arguments, KINDS)
-    return None if exact is None else exact.key
+    return arguments_key("token", "GetItem", arguments, KINDS)
 
 
 # --- what has a key of its own -----------------------------------------------------
@@ -105,7 +103,7 @@ def test_an_equal_copy_has_the_same_key(value: Any) -> None:
 
 def test_operation_and_token_are_part_of_the_key() -> None:
     keys = {
-        exact_key(token, operation, {"a": "b"}, KINDS)
+        arguments_key(token, operation, {"a": "b"}, KINDS)
         for token in ("one", "other")
         for operation in ("GetItem", "Query")
     }
@@ -185,7 +183,7 @@ def test_arguments_that_contain_themselves_have_none() -> None:
 
 
 def test_types_of_boto3_have_none_where_they_are_not_known() -> None:
-    assert exact_key("token", "Query", {"a": Binary(b"1")}, frozenset()) is None
+    assert arguments_key("token", "Query", {"a": Binary(b"1")}, frozenset()) is None
 
 
 # --- the quick way -----------------------------------------------------------------
@@ -317,45 +315,12 @@ _OF_CLIENT = st.fixed_dictionaries(
     },
 )
 
-_SESSION = boto3.Session(
-    aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1"
-)
-
-
-class _BodyError(Exception):
-    """It was not sent; args[0]: what would have been."""
-
-
-def _stop(*, params: dict[str, Any], **_: Any) -> None:
-    raise _BodyError(params["body"])
-
-
-def _client(made: Any) -> Any:
-    made.meta.events.register("before-call.dynamodb", _stop)
-    return made
-
-
-_CLIENT = _client(_SESSION.client("dynamodb"))
-_OF_A_RESOURCE = _client(_SESSION.resource("dynamodb").meta.client)
-
-
-def _wire_of(client: Any, arguments: dict[str, Any]) -> Any:
-    """Return the body that a call would send; how it is refused, if it is."""
-    make = client.get_item if "Key" in arguments else client.scan
-    try:
-        make(**arguments)
-    except _BodyError as stopped:
-        return stopped.args[0]
-    except (BotoCoreError, TypeError, ValueError, ArithmeticError) as error:
-        return type(error)
-    raise AssertionError("it was sent")
-
 
 def _require(client: Any, one: dict[str, Any], other: dict[str, Any]) -> None:
     key = key_of(one)
     assert key is not None
     if key == key_of(other):
-        assert _wire_of(client, one) == _wire_of(client, other)
+        assert sent_body(client, one) == sent_body(client, other)
 
 
 @given(one=_OF_RESOURCE, other=_OF_RESOURCE)
@@ -363,8 +328,8 @@ def _require(client: Any, one: dict[str, Any], other: dict[str, Any]) -> None:
 def test_calls_of_a_resource_with_one_key_have_one_body(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    _require(_OF_A_RESOURCE, one, other)
-    _require(_OF_A_RESOURCE, one, copy.deepcopy(one))
+    _require(OF_A_RESOURCE, one, other)
+    _require(OF_A_RESOURCE, one, copy.deepcopy(one))
 
 
 @given(one=_OF_CLIENT, other=_OF_CLIENT)
@@ -372,8 +337,8 @@ def test_calls_of_a_resource_with_one_key_have_one_body(
 def test_calls_of_a_client_with_one_key_have_one_body(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    _require(_CLIENT, one, other)
-    _require(_CLIENT, one, copy.deepcopy(one))
+    _require(CLIENT, one, other)
+    _require(CLIENT, one, copy.deepcopy(one))
 
 
 @given(value=_VALUES, other=_VALUES)
@@ -384,4 +349,4 @@ def test_values_with_one_key_are_serialised_alike(value: Any, other: Any) -> Non
         {"TableName": "t", "Key": {"a": other}},
     )
     if key_of(one) == key_of(two):
-        assert _wire_of(_OF_A_RESOURCE, one) == _wire_of(_OF_A_RESOURCE, two)
+        assert sent_body(OF_A_RESOURCE, one) == sent_body(OF_A_RESOURCE, two)
