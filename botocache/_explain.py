@@ -12,6 +12,7 @@ from botocache._config import Settings
 from botocache._errors import BotocacheError, assert_never
 from botocache._keys import Tag
 from botocache._plan import OPERATIONS, UNKNOWN, plan
+from botocache._plan_reads import read_of
 from botocache._planned import BatchRead, Bypass, Describe, Kind, Plan, Read, Write
 from botocache._policies import TablePolicy, keeping_of
 
@@ -85,7 +86,7 @@ def _outcome(operation: str, planned: Plan, settings: Settings) -> _Lines:
             for tag in planned.tags:
                 yield "", spelled(tag)
             if planned.item is not None:
-                yield from _filled(operation, planned.item, settings)
+                yield from _filled(operation, read_of(planned.item), settings)
         case Describe():
             yield "treated as", "bypass; what its answer tells of the keys is learned"
         case Bypass():

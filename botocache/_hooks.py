@@ -23,7 +23,6 @@ closing event comes at all. Neither may matter here.
 import os
 import weakref
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -181,7 +180,7 @@ class Hooks:
             return ticket
         # Uninstalled just now: nobody may be there any more when the answer comes.
         self._rewritten.discard(id(context))
-        return replace(ticket, body=None) if isinstance(ticket, WriteTicket) else None
+        return ticket._replace(body=None) if isinstance(ticket, WriteTicket) else None
 
     def _after_call(
         self,

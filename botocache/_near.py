@@ -22,7 +22,8 @@ from botocache._nearanswers import Known
 from botocache._neardelivery import Asking, Delivered, Delivery, delivered, told
 from botocache._nearkeys import ArgumentsKey, arguments_key, quick_key, table_of
 from botocache._nearviews import OPERATIONS, View, emitter_of, view_of
-from botocache._plans import Recording, recording
+from botocache._plans import Plan, Recording
+from botocache._plans import recording as current_recording
 
 _FRONT = "_botocache_front"
 _REPLACED = "_botocache_replaced"
@@ -118,14 +119,21 @@ class _Front:
                 )
             ):
                 return None
-            known = answers.find(quick_key(view, operation, arguments))
+            key = quick_key(view, operation, arguments)
+            known = answers.find(key)
             if known is not None:
                 served = answers.serve(known)
                 if served is not None:
                     if operation not in view.emitting:  # as _told says, sooner
                         return served
                     return _told(client, view, operation, known, served)
-            return _otherwise(client, view, operation, arguments)
+            recording = Recording(client._request_signer, operation)  # noqa: SLF001 - as the hooks do
+            plan = None if known is None else known.plan
+            if plan is None:
+                plan = _plan_ahead(view, key, arguments, recording)
+            if plan is None or key is None:
+                return _otherwise(client, view, arguments, recording)
+            return _ask(client, view, key, plan, recording)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
             view.report(error)
             return None
@@ -141,29 +149,45 @@ def _told(
 
 
 def _otherwise(
-    client: Any, view: View, operation: str, arguments: Any
+    client: Any, view: View, arguments: Any, recording: Recording
 ) -> "Delivered | Delivery | _Pending | None":
-    """Say what becomes of a call that is not answered by its quick key."""
+    """Say what becomes of a call that is neither known nor planned by its quick key."""
+    operation, answers = recording.operation, view.answers
     key = arguments_key(view, operation, arguments, view.kinds)
-    answers = view.answers
     if key is None or answers is None:
         return None
     known = answers.find(key)
     served = None if known is None else answers.serve(known)
     if known is not None and served is not None:
         return _told(client, view, operation, known, served)
-    recording = Recording(client._request_signer, operation)  # noqa: SLF001 - as the hooks do
-    plan = None if known is None else known.plan
-    if plan is None and view.body_of is not None:
-        asked = view.asked.get((operation, table_of(arguments)))
-        if asked is not None:
-            plan = answers.plan_ahead(key, asked, view.body_of, arguments, recording)
-    if plan is not None:
-        found = answers.ask_again(key, plan, recording)
-        if found is not None:
-            asking = Asking(client, view, operation, plan.asked.origin)
-            return delivered(asking, plan, found)
-    return _Pending(recording, view, key)
+    if known is None or known.plan is None:
+        return _Pending(recording, view, key)
+    return _ask(client, view, key, known.plan, recording)
+
+
+def _plan_ahead(
+    view: View, key: ArgumentsKey | None, arguments: Any, recording: Recording
+) -> Plan | None:
+    """Return how the store is asked for a call, if its arguments tell."""
+    if key is None or view.answers is None or view.body_of is None:
+        return None
+    asked = view.asked.get((recording.operation, table_of(arguments)))
+    if asked is None:
+        return None
+    return view.answers.plan_ahead(key, asked, view.body_of, arguments, recording)
+
+
+def _ask(
+    client: Any, view: View, key: ArgumentsKey, plan: Plan, recording: Recording
+) -> "Delivered | Delivery | _Pending":
+    """Ask the store for a call by its plan; return the hit, or the call."""
+    found = None
+    if view.answers is not None:
+        found = view.answers.ask_again(key, plan, recording)
+    if found is None:
+        return _Pending(recording, view, key)
+    asking = Asking(client, view, recording.operation, plan.asked.origin)
+    return delivered(asking, plan, found)
 
 
 class _NoFront:
@@ -231,11 +255,11 @@ class _Pending:
     key: ArgumentsKey
 
     def call(self, pipeline: Callable[[str, Any], Any], arguments: Any) -> Any:
-        token = recording.set(self.recording)
+        token = current_recording.set(self.recording)
         try:
             answer = pipeline(self.recording.operation, arguments)
         finally:
-            recording.reset(token)
+            current_recording.reset(token)
         try:
             self._keep(arguments)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's

@@ -6,6 +6,7 @@ call takes the ordinary way. That botocore accepts the arguments is not looked a
 is no answer in the cache to a body that DynamoDB has not accepted.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -24,8 +25,8 @@ of_json = msgspec.json.decode
 NO_JSON = (TypeError, ValueError, OverflowError, RecursionError, msgspec.DecodeError)
 """What the two raise at what they do not take."""
 
-_CHANGED = (b'"B":', b'"BS":', b"null")
-"""What botocore does not send as it is given: binary, and nothing."""
+_CHANGED = re.compile(rb'"BS?":|null').search
+"""Finds what botocore does not send as it is given: binary, and nothing."""
 
 _LARGEST = 10**15
 """Numbers up to here boto3 writes as Python does."""
@@ -33,9 +34,7 @@ _LARGEST = 10**15
 
 def wire_body(_operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
     """Return the body of a client's call: its arguments, as they are."""
-    if any(changed in encoded for changed in _CHANGED):
-        return None
-    return arguments
+    return None if _CHANGED(encoded) else arguments
 
 
 def resource_body(operation: str, encoded: bytes, arguments: Arguments) -> Body | None:

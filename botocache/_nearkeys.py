@@ -68,9 +68,9 @@ def arguments_key(
     return quick
 
 
-def table_of(arguments: dict[str, Any]) -> str | None:
-    """Return the TableName that a call's arguments name."""
-    table = arguments.get("TableName")
+def table_of(arguments: Any) -> str | None:
+    """Return the TableName that a call's arguments name, if they do."""
+    table = arguments.get("TableName") if type(arguments) is dict else None
     return table if type(table) is str else None
 
 

@@ -30,6 +30,7 @@ from botocache._planned import (
     BYPASS,
     BatchRead,
     Body,
+    Item,
     KeyAttributes,
     KeysOf,
     Kind,
@@ -73,6 +74,11 @@ def item_read(body: Body, capacity: str) -> Read:
         whole=whole,
         projection=projection,
     )
+
+
+def read_of(item: Item) -> Read:
+    """Return the read of an item that a write names."""
+    return item_read({"TableName": item.table_parameter, "Key": item.key}, "NONE")
 
 
 _NO_OPTIONS = {"TableName", "Key", "ConsistentRead", "ReturnConsumedCapacity"}

@@ -19,11 +19,11 @@ from botocache._keys import (
     table_tag,
     writes_tag,
 )
-from botocache._plan_reads import item_read
 from botocache._planned import (
     BYPASS,
     Body,
     Describe,
+    Item,
     KeyAttributes,
     KeysOf,
     Plan,
@@ -46,12 +46,10 @@ def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> Plan:
     planned = _writes_of([(kind, body)], keys_of)
     if not isinstance(planned, Write) or len(planned.tags) == 1:
         return planned
-    key = body.get("Key")
+    key, table = body.get("Key"), table_name(body["TableName"])
     if key is None:
-        learned = keys_of(table_name(body["TableName"])) or ()
-        key = {attribute: body["Item"][attribute] for attribute in learned}
-    item = item_read({"TableName": body["TableName"], "Key": key}, "NONE")
-    return Write(planned.tags, planned.named, planned.assumed, item=item)
+        key = {attribute: body["Item"][attribute] for attribute in keys_of(table) or ()}
+    return planned._replace(item=Item(table, body["TableName"], key))
 
 
 def batch_write_item(body: Body, keys_of: KeysOf) -> Plan:

@@ -6,8 +6,7 @@
     Describe  passes through; its answer names the table's key attributes
     Bypass    passes through
 
-Read is a NamedTuple, as are the other values that every hit makes: a frozen dataclass
-takes four times as long to make.
+What every call makes are NamedTuples: a frozen dataclass takes four times as long.
 """
 
 from collections.abc import Callable, Mapping
@@ -82,21 +81,28 @@ class BatchRead(NamedTuple):
     capacity: str
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Item(NamedTuple):
+    """One item, as a request names it. key: of the wire, every key attribute."""
+
+    table: str
+    table_parameter: str
+    key: Mapping[str, Any]
+
+
+class Write(NamedTuple):
     """A call that may change data.
 
     tags: what it evicts. named: per table, the key attributes that the request names
     in full, in case DynamoDB accepts it. assumed: the tables whose learned key
     attributes the tags rest on. described: the table that the answer may describe.
-    item: the read of the one item that it writes, if it is a write of one item.
+    item: the one that it writes, if it is a write of one item.
     """
 
     tags: tuple[Tag, ...]
     named: tuple[tuple[str, KeyAttributes], ...] = ()
     assumed: tuple[str, ...] = ()
     described: str = ""
-    item: Read | None = None
+    item: Item | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,7 @@ class WriteThrough(NamedTuple):
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class WriteTicket:
+class WriteTicket(NamedTuple):
     """A write that was sent.
 
     tags: what it evicts, as digests. first: its first eviction; None when that failed.

@@ -12,7 +12,6 @@ eviction, what it had left in the first (see _coherence.py).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +24,8 @@ from botocache._keys import EVERYTHING, blind_tag, entry_key, table_tag, tag_dig
 from botocache._learning import Lesson, Recalls
 from botocache._modes import Mode, current_mode
 from botocache._parts import Parts
-from botocache._planned import Read, Write
+from botocache._plan_reads import read_of
+from botocache._planned import Item, Kind, Write
 from botocache._policies import keeping_of
 from botocache._reads import Reads
 from botocache._tickets import ReadTicket, Request, WriteThrough, WriteTicket
@@ -123,7 +123,7 @@ class Writes:
         raise EvictionError(_refusal(operation, write)) from failure
 
     def _through(
-        self, request: Request, parameters: Mapping[str, Any], item: Read | None
+        self, request: Request, parameters: Mapping[str, Any], item: Item | None
     ) -> WriteThrough | None:
         """Return the entry that a write may fill, if it says what the item will be."""
         if item is None or not self._settings.write_through:
@@ -133,15 +133,16 @@ class Writes:
         ):
             return None
         policy = self._reads.policy(item.table)
-        if keeping_of(policy, "GetItem", item.kind.value) == "off":
+        if keeping_of(policy, "GetItem", Kind.ITEM.value) == "off":
             return None
         if current_mode() is Mode.BYPASS:
             return None
         scope = request.scope()
         if scope is None:
             return None
-        key = entry_key(scope, request.origin, item.operation, item.question)
-        return WriteThrough(item, policy, key)
+        read = read_of(item)
+        key = entry_key(scope, request.origin, read.operation, read.question)
+        return WriteThrough(read, policy, key)
 
     def _asking_for_images(
         self, request: Request, parameters: dict[str, Any], write: Write
@@ -165,7 +166,7 @@ class Writes:
         """
         if ticket.write.item is not None:
             self._without_images.add((ticket.origin, ticket.write.item.table))
-        return replace(ticket, body=None)
+        return ticket._replace(body=None)
 
     # --- after the call ------------------------------------------------------------
 

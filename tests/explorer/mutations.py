@@ -6,7 +6,7 @@ whose schedules is one that breaks a promise under it; without it the program pa
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -268,7 +268,7 @@ def _whatever_the_table_was(
     assert ticket.first is not None
     watched = second.watched[: len(ticket.first.watched)]
     first = ticket.first._replace(watched=watched)
-    _write_through(writes, replace(ticket, first=first), second, answer)
+    _write_through(writes, ticket._replace(first=first), second, answer)
 
 
 def _under_later_generations(
