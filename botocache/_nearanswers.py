@@ -93,6 +93,7 @@ class NearAnswers:
             parts.settings.near_size_limit
         )
         self._places: Final[WeakValueDictionary[bytes, Place]] = WeakValueDictionary()
+        self._last_fill = object()
         self.find: Final = self._memory.get
         self.clear: Final = self._memory.clear
 
@@ -167,10 +168,7 @@ class NearAnswers:
 
         recording: what the store said that is no hit goes on with the call.
         """
-        question = plan.question
-        places = [self._place(question.key)]  # as they are before that
-        if question.whole is not None:
-            places.append(self._place(question.whole))
+        question, last_fill = plan.question, self._last_fill
         try:
             lookup = self._reads.ask_again(plan)
         except Exception as error:  # noqa: BLE001 - reported by the call, which goes on without
@@ -187,6 +185,13 @@ class NearAnswers:
         kept = plan if recording.parameters is None else None
 
         def keep(make: Callable[[], dict[str, Any]], size: int) -> None:
+            places = [self._place(question.key)]
+            if question.whole is not None:
+                places.append(self._place(question.whole))
+            # From here on the places tell of fills. One that came before, but after the
+            # store was asked, may have been of one of them.
+            if self._last_fill is not last_fill:
+                return
             answer = Answer(
                 request_id(lookup.key.hex()),
                 entry.stored_at,
@@ -207,6 +212,7 @@ class NearAnswers:
 
     def filled(self, key: bytes) -> None:
         """Be told that this process has filled an entry."""
+        self._last_fill = object()
         place = self._places.pop(key, None)
         if place is not None:
             place.is_as_it_was = False

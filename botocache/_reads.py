@@ -23,7 +23,7 @@ from botocache._learning import Lesson, Recalls
 from botocache._lookups import TABLE_TAG, Lookups
 from botocache._parts import Parts
 from botocache._planned import BatchRead, Kind, Read, last_key_attributes
-from botocache._plans import Asked, Plan, Recording
+from botocache._plans import Plan, Recording
 from botocache._tickets import BatchTicket, Hit, Lookup, ReadTicket, Request
 from botocache.stores import Fill
 
@@ -43,6 +43,7 @@ class Reads:
         self._learning: Final = parts.learning
         self._lookups: Final = Lookups(parts)
         self.policy: Final = self._lookups.policy
+        self.plan_ahead: Final = self._lookups.plan_ahead
         self.when_filled: Callable[[bytes], None] = _nobody_cares
 
     # --- before the call -----------------------------------------------------------
@@ -92,10 +93,6 @@ class Reads:
         if asked is None or asked._replace(now=plan.asked.now) != plan.asked:
             return None
         return self._missed(ticket, parameters)
-
-    def plan_ahead(self, asked: Asked, read: Read) -> Plan | None:
-        """Return how a read is asked before its call; see Lookups.plan_ahead."""
-        return self._lookups.plan_ahead(asked, read)
 
     def ask_again(self, plan: Plan) -> Hit | ReadTicket | None:
         """Return the hit, or what the store said instead; None: plan it anew.

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 import botocache
 from botocache import Cache
+from botocache._nearanswers import packed
 from tests.integration.app import (
     World,
     answer_of,
@@ -164,6 +165,25 @@ def test_another_clients_calls_teach_a_client_nothing(
     get(one, items, pk="a")
     with through_the_pipeline(other):
         get(other, items, pk="b")
+
+
+def test_what_is_filled_while_an_answer_is_on_its_way_into_memory_is_what_is_served(
+    world: World, client: Any, items: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = world.cached_client()
+    get(client, items, pk="a")
+
+    def packed_late(*hit: Any) -> Any:
+        monkeypatch.undo()
+        put(world.outside, items, pk="b", n=99)
+        with botocache.refresh():
+            get(other, items, pk="b")
+        return packed(*hit)
+
+    monkeypatch.setattr("botocache._neardelivery.packed", packed_late)
+    assert get(client, items, pk="b") == {"pk": "b", "n": 1}
+    for _ in range(3):
+        assert get(client, items, pk="b") == {"pk": "b", "n": 99}
 
 
 # --- resources ---------------------------------------------------------------------
