@@ -31,7 +31,7 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import ResponseError
 
 from botocache._forks import renew_after_fork
-from botocache.stores import Clock
+from botocache.stores import Clock, StillCurrent
 from botocache.stores.breaker import PAUSES
 from botocache.stores.known import LIMIT, Known
 from botocache.stores.lease import HEARTBEAT, NEVER, PATIENCE, Lease
@@ -98,6 +98,22 @@ class Following:
         if session is None or session.lease.until <= self._clock():
             return False
         return not session.has_unheard() and self._known.are(tags, snapshot)
+
+    def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
+        """Return what says, whenever it is called, what `is_current` would.
+
+        Until it is ended, or followed by another thread.
+        """
+        session, clock = self._session, self._clock
+        if session is None:
+            return _never
+        lease, are = session.lease, self._known.watch(tags, snapshot)
+        return lambda: (
+            self._session is session
+            and lease.until > clock()
+            and not session.has_unheard()
+            and are()
+        )
 
     def begin(self) -> int:
         """Return the mark of a look-up that begins now. The first one begins it all."""
@@ -228,6 +244,10 @@ class Following:
         self._lock = threading.Lock()
         self._session = None
         self._attempts = 0
+
+
+def _never() -> bool:
+    return False
 
 
 _all_of_us: "dict[int, weakref.ref[Following]]" = {}

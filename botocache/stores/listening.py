@@ -84,12 +84,8 @@ def _waiting_for(fd: int) -> Callable[[float], object]:
     if hasattr(select, "epoll"):
         epoll = select.epoll()
         epoll.register(fd, select.EPOLLIN)
-        return partial(_epoll, epoll.poll)
+        return partial(epoll.poll, maxevents=1)
     return partial(_poll, fd)
-
-
-def _epoll(poll: Callable[[float, int], object], timeout: float) -> object:
-    return poll(timeout, 1)
 
 
 def _poll(fd: int, timeout: float) -> object:

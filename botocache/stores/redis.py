@@ -12,7 +12,7 @@ little longer than it is, never shorter.
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from struct import error as UnpackError  # noqa: N812 - it is a class
 from struct import unpack
 from typing import Any, TypeVar, cast
@@ -24,7 +24,7 @@ from redis.exceptions import (
 
 from botocache._coherence import Eviction, Held, Loaded, is_held
 from botocache._errors import ConfigError, StoreError
-from botocache.stores import Clock, Fill, Opening, Random
+from botocache.stores import Clock, Fill, Opening, Random, StillCurrent
 from botocache.stores.breaker import Breaker
 from botocache.stores.compression import unpack as unpack_entry
 from botocache.stores.following import Following, forget
@@ -245,6 +245,14 @@ class RedisStore:
             and self._link.is_confirmed()
             and following.is_current(tags, snapshot)
         )
+
+    def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
+        """See Watching.watch."""
+        if self._following is None:
+            return partial(self.is_current, tags, snapshot)
+        is_confirmed = self._link.is_confirmed
+        is_current = self._following.watch(tags, snapshot)
+        return lambda: is_confirmed() and is_current()
 
     @understood
     def clear(self) -> None:

@@ -214,6 +214,57 @@ def test_what_was_loaded_is_current_until_a_tag_is_evicted(store: RedisStore) ->
     eventually(lambda: store.is_current([B], snapshot[1:]))
 
 
+def test_what_is_watched_is_current_for_as_long_as_it_is(
+    server: ValkeyServer, store: RedisStore, other: Peer
+) -> None:
+    snapshot = fresh(store, A, B)
+    both, one, old = (
+        store.watch([A, B], snapshot),
+        store.watch([B], snapshot[1:]),
+        store.watch([A], [snapshot[0] + 1]),
+    )
+    eventually(lambda: both() and one())
+    assert not old()
+    other.call(evict_in_peer, [A])
+    eventually(lambda: not both())
+    eventually(one)
+    store.evict([B], 0.0)
+    assert not one()
+
+
+def test_what_is_watched_is_not_current_while_nobody_follows(
+    server: ValkeyServer, store: RedisStore
+) -> None:
+    assert not store.watch([A], (1,))()
+    snapshot = fresh(store, A)
+    watched = store.watch([A], snapshot)
+    eventually(watched)
+    kill_followers(server)
+    eventually(lambda: not watched())
+    assert fresh(store, A) == snapshot
+    eventually(watched)
+
+    def child(pipe: Any) -> None:
+        pipe.send(watched())
+        fresh(store, A)
+        pipe.send(watched())
+
+    with forked(child) as pipe:
+        for _ in range(2):
+            assert pipe.poll(TIMEOUT)
+            assert pipe.recv() is False
+    store.close()
+    assert not watched()
+
+
+def test_a_store_that_does_not_follow_watches_nothing(
+    server: ValkeyServer, namespace: str
+) -> None:
+    with contextlib.closing(opened(server, namespace, follow=False)) as made:
+        snapshot = made.load(KEY, [A]).snapshot
+        assert not made.watch([A], snapshot)()
+
+
 def test_what_a_batch_loaded_is_current(store: RedisStore) -> None:
     fresh(store, A, B)
     loaded = store.load_many([(KEY, [A]), (key("another"), [B, A])])
