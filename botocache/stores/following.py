@@ -99,20 +99,32 @@ class Following:
             return False
         return not session.has_unheard() and self._known.are(tags, snapshot)
 
-    def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
+    def watch(
+        self,
+        tags: Sequence[bytes],
+        snapshot: Sequence[int],
+        is_confirmed: Callable[[], bool],
+    ) -> StillCurrent:
         """Return what says, whenever it is called, what `is_current` would.
 
-        Until it is ended, or followed by another thread.
+        Until it is ended, or followed by another thread. is_confirmed: is asked first.
         """
         session, clock = self._session, self._clock
         if session is None:
             return _never
-        lease, are = session.lease, self._known.watch(tags, snapshot)
+        lease, get, asked, wanted = (
+            session.lease,
+            self._known.get,
+            (*tags,),
+            [*snapshot],
+        )
+        # All in one: each call in here would be a twentieth of a hit.
         return lambda: (
-            self._session is session
+            is_confirmed()
+            and self._session is session
             and lease.until > clock()
             and not session.has_unheard()
-            and are()
+            and [*map(get, asked)] == wanted
         )
 
     def begin(self) -> int:

@@ -250,9 +250,7 @@ class RedisStore:
         """See Watching.watch."""
         if self._following is None:
             return partial(self.is_current, tags, snapshot)
-        is_confirmed = self._link.is_confirmed
-        is_current = self._following.watch(tags, snapshot)
-        return lambda: is_confirmed() and is_current()
+        return self._following.watch(tags, snapshot, self._link.is_confirmed)
 
     @understood
     def clear(self) -> None:

@@ -10,7 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import RedisError, ResponseError
@@ -42,7 +43,8 @@ class Link:
     make: returns a connection that is not connected yet. greet: is called with the
     link and each that is, before anybody uses it. patience: seconds that a call waits
     for a new one; connecting goes on behind it, and who comes later finds it.
-    exchanging: `exchange`, or what does more.
+    exchanging: `exchange`, or what does more. is_confirmed: tells whether it is known
+    to lead to the primary, and waits for nobody.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Link:
         self._exchange = exchanging or exchange
         self._idle: deque[Connection] = deque()
         self._lease = Lease(self.close)
+        self.is_confirmed: Final = partial(self._lease.lasts, 0.0)
         renew_after_fork(self, Link._reset)
 
     def __repr__(self) -> str:
@@ -96,10 +99,6 @@ class Link:
             raise StoreError(f"cannot be reached: {error}") from error
         idle.append(connection)
         return replies
-
-    def is_confirmed(self) -> bool:
-        """Tell whether it is known to lead to the primary. Waits for nobody."""
-        return self._lease.lasts(0.0)
 
     def try_out(self, packed: bytes, count: int) -> list[Any]:
         """Do the same with a new connection, however long it takes to make."""
