@@ -55,6 +55,7 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
         yield Group(f"hit-{work.name}-client", title, names.HANDLER, times)
     for work in CLIENT:
         yield _beside_server(scale, places, clients, work)
+    yield _asked_ahead(scale, places)
     resources = _all(places, resource)
     for work in RESOURCE:
         contenders = _by_resource(places, resources, work)
@@ -112,6 +113,22 @@ def _hits(clients: Mapping[str, Made], work: Work) -> Contenders:
         made.transport.answer(work.answer)
         contenders[name] = always_hit(asking(made.it, work), made.transport)
     return contenders
+
+
+def _asked_ahead(scale: Scale, places: Places) -> Group:
+    """Compare hits where nothing is remembered: as of another item each time."""
+    floor, variants = client(Transport()), places.variants()
+    answer_in_handler(floor, GET.answer)
+    contenders: Contenders = {names.HANDLER: asking(floor, GET)}
+    for name in (names.MEMORY, names.DISK, names.REDIS, names.NEAR_OFF):
+        transport = Transport(GET.answer)
+        made = client(transport, **{**variants[name], "near_size_limit": 0})
+        title = name if name == names.NEAR_OFF else names.AHEAD.format(name)
+        contenders[title] = always_hit(asking(made, GET), transport)
+    times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
+    title = f"Hit: {GET.title}, client, nothing remembered"
+    note = "As of an item that this process has not read before, and the store has."
+    return Group("hit-ahead-client", title, names.HANDLER, times, note=note)
 
 
 def _beside_server(

@@ -16,6 +16,7 @@ DISK = "disk"
 REDIS = "redis"
 FOLLOWED = "redis, invalidations followed"
 NEAR_OFF = "memory, near off"
+AHEAD = "{}, asked ahead"
 
 FEW = "few entries"
 MANY = "many entries, {}"

@@ -2,9 +2,10 @@
 
 A base class of DynamoDB clients, whose `_make_api_call` comes before botocore's own. It
 answers what a hit through the hooks would answer, by the same laws, and does the rest
-of what one does: `after-call` is emitted where there is somebody to hear it. Whatever
-it does not know for sure takes the ordinary way, and on that way it listens: to what a
-call asked the store, so that the same call can ask at once the next time.
+of what one does: `after-call` is emitted where there is somebody to hear it. What it
+does not remember it asks the store for, by a plan made out of the call's arguments. If
+they do not tell for sure the call takes the ordinary way, and on that way is listened
+to: to what it asks the store, so that the same call can ask at once the next time.
 
 Reads alone: a write goes through the pipeline always.
 """

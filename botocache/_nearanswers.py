@@ -1,8 +1,10 @@
-"""What a cache can answer before anything is planned: plans, and answers themselves.
+"""What a cache can answer before a call is one: out of memory, or by asking ahead.
 
-An answer is served out of this process's memory by the same law as any other: it has
-not expired, and the store says, after the call began, that its tags still have the
-generations of its snapshot. A store that cannot say so by itself is asked, by the plan.
+A call is planned out of its arguments where they are its request's body; the plans of
+others are remembered, and so are answers. An answer is served out of this process's
+memory by the same law as any other: it has not expired, and the store says, after the
+call began, that its tags still have the generations of its snapshot. A store that
+cannot say so by itself is asked, by the plan.
 """
 
 from collections.abc import Callable, Sequence
