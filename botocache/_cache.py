@@ -190,7 +190,8 @@ class Cache:
         self, request: Request, recording: Recording | None
     ) -> Hit | Ticket | None:
         if recording is not None and recording.failure is not None:
-            raise recording.failure
+            failure, recording.failure = recording.failure, None
+            raise failure
         parameters = _decode_body(request.body)
         if recording is not None and recording.parameters == parameters:
             ticket = self._reads.go_on(request, parameters, recording)

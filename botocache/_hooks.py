@@ -20,28 +20,19 @@ With Stubber `after-call` comes without `before-call`; when another plugin raise
 closing event comes at all. Neither may matter here.
 """
 
-import os
-import weakref
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
-from botocore.credentials import RefreshableCredentials
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 
 from botocache._cache import Cache  # noqa: TC001 - as cheap as the rest
 from botocache._errors import EvictionError
-from botocache._keys import (
-    ANONYMOUS_SCOPE,
-    account_bits,
-    named_scope,
-    origin,
-    principal_scope,
-    role_scope,
-)
+from botocache._keys import origin
 from botocache._plans import Recording, recording
+from botocache._scopes import scope_of
 from botocache._tickets import (
     Hit,
     ReadTicket,
@@ -279,18 +270,6 @@ def _response(url: str, hit: Hit) -> tuple[AWSResponse, dict[str, Any]]:
     return http_response(url, metadata["HTTPHeaders"]), hit.answer
 
 
-# --- scope -------------------------------------------------------------------------
-
-_OWN_ROLE_METHODS = frozenset({"container-role", "iam-role"})
-"""How botocore says that credentials are those of the process's own, only role."""
-
-_WEB_IDENTITY = "assume-role-with-web-identity"
-
-_scopes: "weakref.WeakKeyDictionary[Any, bytes]" = weakref.WeakKeyDictionary()
-"""Scopes of credentials that refresh themselves: the object stands for one principal
-through all of its rotations."""
-
-
 def _scope(
     request_signer: Any, context: Mapping[str, Any], setting: str
 ) -> bytes | None:
@@ -298,37 +277,4 @@ def _scope(
     credentials = request_signer._credentials  # noqa: SLF001 - no public way from an event
     if credentials is None and context["client_config"].signature_version != UNSIGNED:
         return None
-    if setting != "auto":
-        return named_scope(setting)
-    if credentials is None:
-        return ANONYMOUS_SCOPE
-    if isinstance(credentials, RefreshableCredentials):
-        scope = _scopes.get(credentials)
-        if scope is None:
-            scope = _scopes[credentials] = _refreshable_scope(credentials)
-        return scope
-    return _static_scope(credentials)
-
-
-def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
-    first_key = credentials.get_frozen_credentials().access_key or ""
-    account = getattr(credentials, "account_id", None) or account_bits(first_key)
-    method = credentials.method
-    if account and method in _OWN_ROLE_METHODS:
-        return role_scope(method, account, "")
-    fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
-    role = getattr(fetcher, "_role_arn", None)
-    if role and method == _WEB_IDENTITY:
-        return role_scope(method, "", role)
-    # Some other role, of which a process may have several: its first key names it.
-    return principal_scope(first_key)
-
-
-def _static_scope(credentials: Any) -> bytes:
-    key: str = credentials.access_key
-    if credentials.method == "env":  # asked first: os.environ costs a microsecond
-        function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-        account = account_bits(key) if function else ""
-        if function and account:  # its role's keys, new ones by and by
-            return role_scope("lambda", account, function)
-    return principal_scope(key)
+    return scope_of(credentials, setting)

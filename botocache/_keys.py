@@ -6,6 +6,7 @@ are compared as DynamoDB compares keys; where that is in doubt two spellings get
 names, which costs a hit and never a wrong answer.
 """
 
+import re
 from base64 import b32decode, b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
@@ -51,6 +52,21 @@ def canonical_number(text: str) -> str:
     stripped = significant.rstrip("0")
     exponent += len(significant) - len(stripped)
     return f"{'-' if sign else ''}{stripped}e{exponent}"
+
+
+def check_key(key: Mapping[str, Any]) -> None:
+    """Raise ValueError for an item's key that DynamoDB will refuse for its spelling.
+
+    `1_0` is a number to Python alone, and UTF-8 has no lone surrogates.
+    """
+    for value in key.values():
+        number = value.get("N")
+        if number is not None and not _NUMBER(number):
+            raise ValueError("not a number")
+        value.get("S", "").encode()
+
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 
 
 def canonical_value(value: Mapping[str, Any]) -> tuple[str, str | bytes]:

@@ -120,7 +120,7 @@ class _Front:
                 )
             ):
                 return None
-            key = quick_key(view, operation, arguments)
+            key = quick_key(view.token, operation, arguments)
             known = answers.find(key)
             if known is not None:
                 served = answers.serve(known)
@@ -154,7 +154,7 @@ def _otherwise(
 ) -> "Delivered | Delivery | _Pending | None":
     """Say what becomes of a call that is neither known nor planned by its quick key."""
     operation, answers = recording.operation, view.answers
-    key = arguments_key(view, operation, arguments, view.kinds)
+    key = arguments_key(view.token, operation, arguments, view.kinds)
     if key is None or answers is None:
         return None
     known = answers.find(key)
@@ -170,12 +170,12 @@ def _plan_ahead(
     view: View, key: ArgumentsKey | None, arguments: Any, recording: Recording
 ) -> Plan | None:
     """Return how the store is asked for a call, if its arguments tell."""
-    if key is None or view.answers is None or view.body_of is None:
+    operation = recording.operation
+    asked = view.asked.get((operation, table_of(arguments)))
+    body_of = view.bodies.get(operation)
+    if key is None or asked is None or body_of is None or view.answers is None:
         return None
-    asked = view.asked.get((recording.operation, table_of(arguments)))
-    if asked is None:
-        return None
-    return view.answers.plan_ahead(key, asked, view.body_of, arguments, recording)
+    return view.answers.plan_ahead(key, asked, body_of, arguments, recording)
 
 
 def _ask(
@@ -261,6 +261,9 @@ class _Pending:
             answer = pipeline(self.recording.operation, arguments)
         finally:
             current_recording.reset(token)
+            failure = self.recording.failure
+            if failure is not None:  # and the call did not get as far as to be told
+                self.view.report(failure)
         try:
             self._keep(arguments)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
@@ -278,7 +281,9 @@ class _Pending:
             or self.recording.parameters is not None
         ):
             return  # it can be planned again, before the call
-        if arguments_key(view, operation, arguments, view.kinds) != self.key:
+        if arguments_key(view.token, operation, arguments, view.kinds) != self.key:
             return  # changed during the call: nobody knows what was asked
+        if not view.is_whose(plan):
+            return
         view.answers.keep_plan(self.key, plan)
         view.learn(plan)

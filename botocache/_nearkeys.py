@@ -42,7 +42,7 @@ def quick_key(token: object, operation: str, arguments: Any) -> ArgumentsKey | N
     """
     try:
         return (token, operation, dumps(arguments, _BY_VALUE))
-    except ValueError:
+    except Exception:  # noqa: BLE001 - a type that it does not take; or an audit hook
         return None
 
 

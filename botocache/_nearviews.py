@@ -9,7 +9,7 @@ is no view, and every call takes the ordinary way.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from botocache._hooks import Hooks, installed_on
 from botocache._nearanswers import NearAnswers
 from botocache._nearbodies import BodyOf, resource_body, wire_body
 from botocache._plans import Asked, Plan
+from botocache._scopes import scope_of
 
 OPERATIONS = frozenset({"GetItem", "Query", "Scan"})
 """What the near cache answers. A batch is answered key by key, by the hooks."""
@@ -89,12 +90,11 @@ class View:
     None where the second tells the principal by itself. operations: those that may be
     answered. emitting: those of them after which somebody else is to be told. is_plain:
     answers are as the wire has them. kinds: of boto3, see `arguments_key`. answers:
-    what the cache remembers. is_untraced: hits are not to be traced. body_of: makes
-    the body of a request; None where somebody has a say in it. asked: what calls have
-    had in common, by operation and TableName.
-
-    A view is itself the token of its keys: nothing that was seen differently is found
-    by it.
+    what the cache remembers. is_untraced: hits are not to be traced. bodies: what
+    makes the body of a request, by operation; none where somebody has a say in it.
+    token: of its keys, so that nothing that was seen differently is found by them, and
+    small: it lives as long as the keys. asked: what calls have had in common, by
+    operation and TableName.
     """
 
     registered: object
@@ -108,8 +108,19 @@ class View:
     kinds: frozenset[type] = frozenset()
     answers: NearAnswers | None = None
     is_untraced: bool = False
-    body_of: BodyOf | None = None
+    bodies: Mapping[str, BodyOf] = field(default_factory=dict)
+    token: object = field(default_factory=object)
     asked: dict[tuple[str, str | None], Asked] = field(default_factory=dict)
+
+    def is_whose(self, plan: Plan) -> bool:
+        """Tell whether a call was made by whom the client was seen to be.
+
+        Its credentials may have been others for a moment.
+        """
+        if self.cache is None:
+            return False
+        setting = self.cache.settings.scope
+        return plan.asked.scope == scope_of(self.credentials, setting, self.access_key)
 
     def learn(self, plan: Plan) -> None:
         """Learn from a call's plan what others like it will have in common with it."""
@@ -164,11 +175,6 @@ def view_of(client: Any, emitter: Any) -> View:
         for operation in OPERATIONS
     }
     is_plain = not any(_TO_RESOURCE in names for names in after.values())
-    takes_plain = not any(
-        _OF_RESOURCE in _names(emitter, _BUILD.format(operation))
-        for operation in OPERATIONS
-    )
-    body_of = wire_body if is_plain else resource_body
     return View(
         registered,
         credentials,
@@ -185,8 +191,18 @@ def view_of(client: Any, emitter: Any) -> View:
         kinds=frozenset() if is_plain else boto3_kinds(),
         answers=cache.near,
         is_untraced=cache.settings.near == "untraced",
-        body_of=body_of if takes_plain is is_plain else None,
+        bodies=dict(_bodies_of(emitter, after)),
     )
+
+
+def _bodies_of(
+    emitter: Any, after: Mapping[str, Collection[str]]
+) -> Iterator[tuple[str, BodyOf]]:
+    """Yield what makes the bodies of each operation. after: names of its handlers."""
+    for operation, names in after.items():
+        of_resource = _OF_RESOURCE in _names(emitter, _BUILD.format(operation))
+        if of_resource == (_TO_RESOURCE in names):
+            yield operation, resource_body if of_resource else wire_body
 
 
 def _is_open_on(emitter: Any) -> Any:

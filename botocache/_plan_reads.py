@@ -20,6 +20,7 @@ from botocache._keys import (
     EVERYTHING,
     Tag,
     blind_tag,
+    check_key,
     item_tag,
     partition_tag,
     table_name,
@@ -51,6 +52,7 @@ def item_read(body: Body, capacity: str) -> Read:
     """Return the read of one item. body: of a GetItem."""
     table = table_name(body["TableName"])
     key = body["Key"]
+    check_key(key)
     narrow = item_tag(table, key)
     asked = {"TableName": body["TableName"], "Key": narrow.detail}
     options = {name: body[name] for name in body if name not in _NO_OPTIONS}

@@ -13,6 +13,7 @@ from botocache._keys import (
     EVERYTHING,
     Tag,
     blind_tag,
+    check_key,
     item_tag,
     partition_tag,
     table_name,
@@ -92,6 +93,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> Plan:
             named[table, attributes] = None
             if learned is not None and learned != attributes:
                 tags[table_tag(table)] = None
+        check_key(key)
         tags.update(dict.fromkeys(item_tags(table, key)))
     return Write(tuple(tags), tuple(named), tuple(assumed)) if tags else BYPASS
 

@@ -3,9 +3,12 @@
 What a client was told once of a table is enough to ask the store for any item of it.
 """
 
+import contextlib
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import boto3
@@ -25,6 +28,7 @@ from tests.integration.app import (
     put,
     query,
     query_index,
+    query_parameters,
     set_n,
     wire,
 )
@@ -32,6 +36,9 @@ from tests.integration.pipeline import past_the_pipeline, through_the_pipeline
 from tests.support.failing_store import FailingStore
 
 OTHER_ID = "AKIAIOSFODNN7OTHERID"
+
+FALSE: list[Any] = [0, 0.0, "", [], {}, (), None]
+"""What is false to Python, and no boolean to botocore."""
 
 INDEX: dict[str, Any] = {
     "AttributeDefinitions": [{"AttributeName": "color", "AttributeType": "S"}],
@@ -383,6 +390,11 @@ def test_the_text_of_a_binary_is_not_taken_for_its_base64(world: World) -> None:
         {"Unknown": "b"},
         {"TableName": ""},
         {"ProjectionExpression": ["pk"]},
+        {"ProjectionExpression": "n", "ConsistantRead": True},
+        {"ProjectionExpression": "n", "Limit": 1},
+        {"AttributesToGet": "n"},
+        {"ProjectionExpression": "#n", "ExpressionAttributeNames": {"#n": 1}},
+        *({"ConsistentRead": value} for value in FALSE),
     ],
     ids=str,
 )
@@ -397,6 +409,54 @@ def test_bad_arguments_are_told_as_without_a_cache(
             each.get_item(**parameters)
         errors.append(str(caught.value))
     assert errors[0] == errors[1]
+    assert cache.stats().failures == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"ConsistentRead": value} for value in FALSE),
+        {"ProjectionExpression": "n", "ConsistantRead": True},
+        {"ProjectionExpression": "n", "Limit": 1},
+    ],
+    ids=str,
+)
+def test_bad_arguments_of_a_resource_are_told_as_without_a_cache(
+    wrong: dict[str, Any], world: World, session: boto3.Session, items: str
+) -> None:
+    table = world.resource(session).Table(items)
+    table.get_item(Key={"pk": "a"})
+    table.get_item(Key={"pk": "a"}, ProjectionExpression="n")
+    with pytest.raises(ParamValidationError):
+        table.get_item(Key={"pk": "b"}, **wrong)
+
+
+@pytest.mark.parametrize("value", FALSE, ids=repr)
+def test_so_are_those_of_a_query_and_a_scan(
+    value: Any, client: Any, items: str
+) -> None:
+    pages = (
+        partial(client.scan, TableName=items),
+        partial(client.query, **query_parameters(items, None, pk="a")),
+    )
+    for page in pages:
+        page()
+        page(ConsistentRead=False)
+        with pytest.raises(ParamValidationError):
+            page(ConsistentRead=value)
+
+
+def test_a_number_that_is_one_to_python_alone_finds_nothing(
+    world: World, client: Any, cache: Cache
+) -> None:
+    table = world.table("pk:N")
+    put(world.outside, table, pk=10, n=1)
+    for _ in range(3):
+        client.get_item(TableName=table, Key={"pk": {"N": "10"}})
+    for number in ("1_0", " 10", "10 ", "\u0661\u0660", "Infinity", ""):
+        with world.counting() as reached, contextlib.suppress(ClientError):
+            client.get_item(TableName=table, Key={"pk": {"N": number}})
+        assert reached == {"GetItem": 1}, number
     assert cache.stats().failures == {}
 
 
@@ -433,6 +493,79 @@ def test_credentials_that_change_during_the_call_are_those_that_it_is_filled_for
     with world.counting() as reached:
         get(world.cached_client(OTHER_ID), items, pk="new")
     assert reached == {}
+
+
+@pytest.mark.parametrize("how", ["another object", "another key"])
+def test_credentials_that_are_others_during_one_call_teach_nothing(
+    how: str, world: World, client: Any, items: str
+) -> None:
+    put(world.outside, items, pk="secret", n=5)
+    for name in ("secret", "other"):
+        get(world.cached_client(OTHER_ID), items, pk=name)
+    signer = client._request_signer
+    mine, key = signer._credentials, signer._credentials.access_key
+
+    def change() -> None:
+        if how == "another key":
+            mine.access_key = OTHER_ID
+        else:
+            signer._credentials = Credentials(OTHER_ID, "secret")
+
+    with on_the_way(client, change):
+        get(client, items, pk="other")
+    signer._credentials, mine.access_key = mine, key
+    for name in ("secret", "other"):
+        with world.counting() as reached:
+            get(client, items, pk=name)
+        assert reached == {"GetItem": 1}, "served what somebody else has read"
+
+
+def test_a_store_that_fails_before_a_call_that_is_refused_is_reported(
+    world: World, items: str
+) -> None:
+    store = FailingStore(world.store)
+    session = world.session()
+    cache = botocache.install(session, url=store)
+    client = world.client(session)
+    get(client, items, pk="a")
+    convert, client._convert_to_request_dict = client._convert_to_request_dict, None
+    store.failing = {"load"}
+    with pytest.raises(TypeError):
+        client.get_item(TableName=items, Key=wire({"pk": "b"}))
+    client._convert_to_request_dict, store.failing = convert, set()
+    assert sum(cache.stats().failures.values()) == 1
+
+
+@pytest.mark.parametrize("store", ["disk"], indirect=True)
+def test_generations_that_are_found_lost_before_a_call_that_is_refused_are_made_good(
+    world: World, client: Any, cache: Cache, store: Any, items: str
+) -> None:
+    for name in "ab":
+        get(client, items, pk=name)
+    shutil.rmtree(store.directory)
+    convert, client._convert_to_request_dict = client._convert_to_request_dict, None
+    with pytest.raises(TypeError):
+        client.get_item(TableName=items, Key=wire({"pk": "c"}))
+    client._convert_to_request_dict = convert
+    assert cache.stats().failures
+    with world.counting() as reached:
+        get(client, items, pk="b")
+    assert reached == {"GetItem": 1}
+
+
+def test_a_client_on_which_one_operation_is_a_resources_is_asked_by_operation(
+    client: Any, items: str
+) -> None:
+    injector, events = TransformationInjector(), client.meta.events
+    events.register(
+        "before-parameter-build.dynamodb.Query", injector.inject_attribute_value_input
+    )
+    events.register("after-call.dynamodb.Query", injector.inject_attribute_value_output)
+    get(client, items, pk="a")
+    with pytest.raises(ParamValidationError):
+        client.get_item(TableName=items, Key={"pk": "b"})
+    with past_the_pipeline(client):
+        assert get(client, items, pk="b") == {"pk": "b", "n": 1}
 
 
 def test_uninstalling_during_the_call_harms_nobody(

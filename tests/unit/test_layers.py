@@ -76,6 +76,7 @@ ROOMS = [
     "botocache._nearmemory",
     "botocache._nearanswers",
     "botocache._cache",
+    "botocache._scopes",
     "botocache._hooks",
     "botocache._templates",
     "botocache._nearviews",
@@ -150,6 +151,7 @@ HOMES = {
     "botocore": {
         "botocache._near",
         "botocache._nearviews",
+        "botocache._scopes",
         "botocache._hooks",
         "botocache._install",
         "botocache.plugin",
