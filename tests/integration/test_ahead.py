@@ -63,6 +63,13 @@ def items(world: World) -> str:
     return table
 
 
+def client_of_a_failing_store(world: World) -> tuple[Any, Cache, FailingStore]:
+    """Return a client, its cache, and its store, which fails when it is told to."""
+    store, session = FailingStore(world.store), world.session()
+    cache = botocache.install(session, url=store)
+    return world.client(session), cache, store
+
+
 @contextmanager
 def on_the_way(client: Any, do: Callable[[], None]) -> Iterator[None]:
     """Do something when a call has passed the near cache, before it is serialised."""
@@ -293,10 +300,7 @@ def test_a_client_with_half_of_what_a_resource_does_is_not_planned_for(
 @every_store
 def test_a_miss_asks_the_store_once_and_is_filled(world: World, items: str) -> None:
     put(world.outside, items, pk="new", n=9)
-    store = FailingStore(world.store)
-    session = world.session()
-    cache = botocache.install(session, url=store)
-    client = world.client(session)
+    client, cache, store = client_of_a_failing_store(world)
     get(client, items, pk="none")  # a miss: the table's key attributes are learned
     before = cache.stats()
     store.asked.clear()
@@ -337,10 +341,7 @@ def test_a_strongly_consistent_read_reaches_dynamodb_and_is_kept(
 def test_while_evictions_wait_nothing_is_planned_ahead(
     world: World, items: str
 ) -> None:
-    store = FailingStore(world.store)
-    session = world.session()
-    cache = botocache.install(session, url=store)
-    client = world.client(session)
+    client, cache, store = client_of_a_failing_store(world)
     get(client, items, pk="a")
     store.failing = {"evict"}
     set_n(client, items, 5, pk="b")
@@ -351,10 +352,7 @@ def test_while_evictions_wait_nothing_is_planned_ahead(
 
 
 def test_a_store_that_fails_is_asked_once(world: World, items: str) -> None:
-    store = FailingStore(world.store)
-    session = world.session()
-    cache = botocache.install(session, url=store)
-    client = world.client(session)
+    client, cache, store = client_of_a_failing_store(world)
     get(client, items, pk="a")
     store.failing = {"load"}
     store.asked.clear()
@@ -523,10 +521,7 @@ def test_credentials_that_are_others_during_one_call_teach_nothing(
 def test_a_store_that_fails_before_a_call_that_is_refused_is_reported(
     world: World, items: str
 ) -> None:
-    store = FailingStore(world.store)
-    session = world.session()
-    cache = botocache.install(session, url=store)
-    client = world.client(session)
+    client, cache, store = client_of_a_failing_store(world)
     get(client, items, pk="a")
     convert, client._convert_to_request_dict = client._convert_to_request_dict, None
     store.failing = {"load"}
