@@ -116,7 +116,7 @@ class _Front:
                 or current_mode() is not _NORMAL
                 or (
                     _METHODS["_make_api_call"] is not _OWN
-                    and not _is_ahead(is_untraced=view.is_untraced)
+                    and not _comes_first(is_untraced=view.is_untraced)
                 )
             ):
                 return None
@@ -217,7 +217,7 @@ def _front_of(client: Any) -> _Front | _NoFront:
 _METHODS = vars(BaseClient)  # as it is at any moment
 
 
-def _is_ahead(*, is_untraced: bool) -> bool:
+def _comes_first(*, is_untraced: bool) -> bool:
     """Tell whether hits may be answered before botocore's method of now.
 
     Somebody may have put his own in its place, to make the call in another way or to
