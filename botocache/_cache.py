@@ -15,7 +15,7 @@ import msgspec
 
 from botocache._config import Settings
 from botocache._errors import EvictionError, assert_never
-from botocache._evictions import EVERYTHING_DIGEST
+from botocache._evictions import BEGIN_FAILED, EVERYTHING_DIGEST
 from botocache._keys import table_name, table_tag, tag_digest, wire_key
 from botocache._learning import Recalls
 from botocache._nearanswers import NearAnswers
@@ -147,7 +147,7 @@ class Cache:
         end too: hence the ticket. Raises EvictionError when it cannot, and the write is
         to be refused.
         """
-        self._parts.evictions.report("begin_failed", "the call goes on uncached", error)
+        self._parts.evictions.report(*BEGIN_FAILED, error)
         if not may_write(operation):
             return None
         return self._writes.begin_blindly(operation, error)
@@ -189,9 +189,8 @@ class Cache:
     def _begin(
         self, request: Request, recording: Recording | None
     ) -> Hit | Ticket | None:
-        if recording is not None and recording.failure is not None:
-            failure, recording.failure = recording.failure, None
-            raise failure
+        if recording is not None and recording.has_failed:
+            return None
         parameters = _decode_body(request.body)
         if recording is not None and recording.parameters == parameters:
             ticket = self._reads.go_on(request, parameters, recording)

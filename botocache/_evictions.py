@@ -17,6 +17,9 @@ from botocache._keys import EVERYTHING, tag_digest
 from botocache._undelivered import Undelivered
 from botocache.stores import Store
 
+BEGIN_FAILED = ("begin_failed", "the call goes on uncached")
+"""What is reported where the cache could not be asked before a call."""
+
 EVERYTHING_DIGEST = tag_digest(EVERYTHING)
 
 

@@ -21,7 +21,13 @@ from botocore.client import BaseClient
 from botocache._modes import Mode, current_mode
 from botocache._nearanswers import Known
 from botocache._neardelivery import Asking, Delivered, Delivery, delivered, told
-from botocache._nearkeys import ArgumentsKey, arguments_key, quick_key, table_of
+from botocache._nearkeys import (
+    ArgumentsKey,
+    arguments_key,
+    is_quick,
+    quick_key,
+    table_of,
+)
 from botocache._nearviews import OPERATIONS, View, emitter_of, view_of
 from botocache._plans import Plan, Recording
 from botocache._plans import recording as current_recording
@@ -261,9 +267,6 @@ class _Pending:
             answer = pipeline(self.recording.operation, arguments)
         finally:
             current_recording.reset(token)
-            failure = self.recording.failure
-            if failure is not None:  # and the call did not get as far as to be told
-                self.view.report(failure)
         try:
             self._keep(arguments)
         except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
@@ -286,4 +289,5 @@ class _Pending:
         if not view.is_whose(plan):
             return
         view.answers.keep_plan(self.key, plan)
-        view.learn(plan)
+        if is_quick(self.key):  # else nothing like it could be planned
+            view.learn(plan)

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from botocache import _codec
 from botocache._codec import Entry
+from botocache._evictions import BEGIN_FAILED
 from botocache._nearbodies import NO_JSON, BodyOf, as_json, of_json
 from botocache._nearkeys import ArgumentsKey, cost_of, quick_key
 from botocache._nearmemory import NearMemory
@@ -86,6 +87,7 @@ class NearAnswers:
         self._reads: Final = reads
         reads.when_filled = self.filled
         self._count: Final = parts.counters.add_near_hit
+        self._report: Final = parts.evictions.report
         self._now: Final = parts.store.now
         self._is_current: Final = parts.store.is_current
         self._watch: Final = _watch_of(parts.store)
@@ -141,8 +143,9 @@ class NearAnswers:
         recording: is told, so that the call need not be planned again. None: it takes
         the ordinary way.
         """
-        if "IndexName" in arguments:
-            return None  # what it depends on is still to be learned, perhaps
+        if "IndexName" in arguments or arguments.get("ConsistentRead"):
+            # What it depends on is still to be learned, perhaps; or it is not served.
+            return None
         # A copy, of which it is seen that the key is its: the caller may change his
         # arguments at any time.
         try:
@@ -173,8 +176,11 @@ class NearAnswers:
         question, last_fill = plan.question, self._last_fill
         try:
             lookup = self._reads.ask_again(plan)
-        except Exception as error:  # noqa: BLE001 - reported by the call, which goes on without
-            recording.failure = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call goes on without
+            # At once: nobody knows whether, and when, the call gets as far as to be
+            # told; and what was lost must not be served to others until then.
+            self._report(*BEGIN_FAILED, error)
+            recording.has_failed = True
             return None
         if not isinstance(lookup, Hit):
             recording.ticket = lookup

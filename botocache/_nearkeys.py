@@ -68,6 +68,11 @@ def arguments_key(
     return quick
 
 
+def is_quick(key: ArgumentsKey) -> bool:
+    """Tell whether a call's key is its quick one."""
+    return type(key[2]) is bytes
+
+
 def table_of(arguments: Any) -> str | None:
     """Return the TableName that a call's arguments name, if they do."""
     table = arguments.get("TableName") if type(arguments) is dict else None

@@ -57,15 +57,16 @@ class Recording:
 
     signer: of the client whose call it is; a call that another client makes meanwhile
     has another. ticket: what the store said already to this very read, which was no
-    hit. failure: why the store said nothing; it is not to be asked again. plan: what
-    the call asked, once that is known. parameters: from which the plan was made, if
-    that was before the call: the body that its request is expected to have.
+    hit. has_failed: the store did, which was reported; it is not to be asked again in
+    this call. plan: what the call asked, once that is known. parameters: from which the
+    plan was made, if that was before the call: the body that its request is expected
+    to have.
     """
 
     signer: Any
     operation: str
     ticket: ReadTicket | None = None
-    failure: Exception | None = None
+    has_failed: bool = False
     plan: Plan | None = None
     parameters: dict[str, Any] | None = None
 

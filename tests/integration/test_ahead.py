@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import boto3
 import pytest
@@ -20,6 +21,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 import botocache
 from botocache import Cache
 from botocache._nearanswers import packed
+from botocache._nearbodies import as_json
 from tests.integration.app import (
     World,
     answer_of,
@@ -364,6 +366,24 @@ def test_a_store_that_fails_is_asked_once(world: World, items: str) -> None:
 # --- what is not as it seems -------------------------------------------------------
 
 
+@pytest.mark.parametrize("mode", ["strongly consistent", "of an index", "binary"])
+def test_what_cannot_be_planned_ahead_is_not_planned_twice(
+    mode: str, world: World, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = world.table("pk:B" if mode == "binary" else "pk:S", **INDEX)
+    key = {"pk": {"B": b"a"}} if mode == "binary" else {"pk": {"S": "a"}}
+    more = {"ConsistentRead": True} if mode == "strongly consistent" else {}
+    client.get_item(TableName=table, Key=key)
+    query_index(client, table, "by_color", color="red")
+    planned = mock.Mock(wraps=as_json)
+    monkeypatch.setattr("botocache._nearanswers.as_json", planned)
+    if mode == "of an index":
+        query_index(client, table, "by_color", color="blue")
+    else:
+        client.get_item(TableName=table, Key=key, **more)
+    assert planned.call_count == 0
+
+
 def test_the_text_of_a_binary_is_not_taken_for_its_base64(world: World) -> None:
     table = world.table("pk:B")
     put(world.outside, table, pk=b"abc", n=1)
@@ -529,6 +549,20 @@ def test_a_store_that_fails_before_a_call_that_is_refused_is_reported(
         client.get_item(TableName=items, Key=wire({"pk": "b"}))
     client._convert_to_request_dict, store.failing = convert, set()
     assert sum(cache.stats().failures.values()) == 1
+
+
+def test_a_store_that_fails_is_reported_before_the_call_goes_on_and_once(
+    world: World, items: str
+) -> None:
+    """Others must not be served by what was lost while this call is under way."""
+    client, cache, store = client_of_a_failing_store(world)
+    get(client, items, pk="a")
+    store.failing = {"load"}
+    told: list[dict[str, int]] = []
+    with on_the_way(client, lambda: told.append(cache.stats().failures)):
+        assert get(client, items, pk="b") == {"pk": "b", "n": 1}
+    assert told == [{"begin_failed": 1}]
+    assert cache.stats().failures["begin_failed"] == 1
 
 
 @pytest.mark.parametrize("store", ["disk"], indirect=True)
