@@ -112,12 +112,8 @@ class Following:
         session, clock = self._session, self._clock
         if session is None:
             return _never
-        lease, get, asked, wanted = (
-            session.lease,
-            self._known.get,
-            (*tags,),
-            [*snapshot],
-        )
+        lease, get = session.lease, self._known.get
+        asked, wanted = tuple(tags), [*snapshot]
         # All in one: each call in here would be a twentieth of a hit.
         return lambda: (
             is_confirmed()
