@@ -22,9 +22,9 @@ from contextlib import closing
 from benchmarks.machine import machine
 from benchmarks.measure import RESULTS, compare, report
 from botocache.stores.memory import MemoryStore
-from botocache.stores.redis import RedisStore
-from botocache.stores.redislink import exchange, pack
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.redis.connections import exchange, pack
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tags
 from tests.support.processes import Peer, running_peer
 from tests.support.valkey_server import running_valkey

@@ -16,7 +16,7 @@ import redis
 
 from benchmarks import names
 from benchmarks.rival import Rival, running_rival
-from botocache._config import Settings
+from botocache._settings.load import Settings
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.valkey_server import ValkeyServer, running_valkey
 

@@ -8,13 +8,21 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from botocache._config import Settings
+from botocache._dynamodb.operations import OPERATIONS, UNKNOWN, plan
+from botocache._dynamodb.plans import (
+    BatchRead,
+    Bypass,
+    Describe,
+    Kind,
+    Plan,
+    Read,
+    Write,
+)
+from botocache._dynamodb.reads import read_of
+from botocache._dynamodb.tags import Tag
 from botocache._errors import BotocacheError, assert_never
-from botocache._keys import Tag
-from botocache._plan import OPERATIONS, UNKNOWN, plan
-from botocache._plan_reads import read_of
-from botocache._planned import BatchRead, Bypass, Describe, Kind, Plan, Read, Write
-from botocache._policies import TablePolicy, keeping_of
+from botocache._settings.load import Settings
+from botocache._settings.tables import TablePolicy, keeping_of
 
 
 class ExplainError(BotocacheError):

@@ -15,10 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from botocache._cache import Cache
-from botocache._config import Settings, load_settings
+from botocache._cache.cache import Cache
 from botocache._errors import ConfigError
-from botocache.stores import Store, default_url, is_remote, open_store
+from botocache._settings.load import Settings, load_settings
+from botocache.stores.opening import is_remote, open_store
+from botocache.stores.options import default_url
+from botocache.stores.protocol import Store
 
 _lock = threading.Lock()
 _caches: dict[Settings, Cache] = {}
@@ -80,8 +82,8 @@ def _install_on_process(wanted: Settings, *, existing: bool) -> Cache:
     global _process  # noqa: PLW0603 - one installation per process is what this is
     from botocore.handlers import BUILTIN_HANDLERS
 
-    from botocache._hooks import Hooks
-    from botocache._near import NearClient, with_near
+    from botocache._botocore.hooks import Hooks
+    from botocache._near.client import NearClient, with_near
 
     if _process is not None and _process.cache is not None:
         return _same(_process.cache, wanted)
@@ -106,7 +108,7 @@ def _uninstall_from_process() -> None:
         return
     from botocore.handlers import BUILTIN_HANDLERS
 
-    from botocache._near import without_near
+    from botocache._near.client import without_near
 
     _process.unregister_builtin(BUILTIN_HANDLERS)
     _process.cache.forget()
@@ -144,8 +146,8 @@ def _existing_emitters() -> Iterator[tuple[Any, Any]]:
 
 
 def _install_on_target(target: Any, wanted: Settings) -> Cache:
-    from botocache._hooks import Hooks
-    from botocache._near import NearClient, with_near
+    from botocache._botocore.hooks import Hooks
+    from botocache._near.client import NearClient, with_near
 
     events, client = _emitter_of(target)
     active = _active_on(events, wanted)
@@ -160,7 +162,7 @@ def _install_on_target(target: Any, wanted: Settings) -> Cache:
 
 
 def _uninstall_from_target(target: Any) -> None:
-    from botocache._near import without_near
+    from botocache._near.client import without_near
 
     events, client = _emitter_of(target)
     hooks = _installed.pop(events, None)
@@ -178,13 +180,13 @@ def _uninstall_from_target(target: Any) -> None:
 
 
 def _has_cache(events: Any) -> bool:
-    from botocache._hooks import installed_on
+    from botocache._botocore.hooks import installed_on
 
     return any(hooks.cache is not None for hooks in installed_on(events))
 
 
 def _is_process_wide(events: Any) -> bool:
-    from botocache._hooks import installed_on
+    from botocache._botocore.hooks import installed_on
 
     return any(hooks is _process for hooks in installed_on(events))
 
@@ -194,7 +196,7 @@ def _active_on(events: Any, wanted: Settings) -> Cache | None:
 
     Raises ConfigError when that cache has other settings.
     """
-    from botocache._hooks import installed_on
+    from botocache._botocore.hooks import installed_on
 
     active: Cache | None = None
     for hooks in installed_on(events):

@@ -7,7 +7,7 @@ A test holds the file against it.
 
 from pathlib import Path
 
-from botocache._plan import OPERATIONS, UNKNOWN, Rule
+from botocache._dynamodb.operations import OPERATIONS, UNKNOWN, Rule
 
 TARGET = Path(__file__).with_name("operations.md")
 

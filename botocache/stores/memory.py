@@ -17,8 +17,8 @@ from collections.abc import Collection, Sequence
 
 from botocache._coherence import Eviction, Loaded
 from botocache._forks import renew_after_fork
-from botocache.stores import Clock, Fill, Random, StillCurrent
-from botocache.stores.slots import SLOT, WORD, Slots
+from botocache.stores.generation_table import SLOT, WORD, Slots
+from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 
 DEFAULT_SIZE_LIMIT = 256 * 1024**2
 """Bytes of entries."""

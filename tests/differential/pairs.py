@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import botocache
 from botocache import Cache
-from botocache.stores import Store
+from botocache.stores.protocol import Store
 from tests.differential.calls import Call, Parameters, make
 from tests.differential.tables import NAME, Shape, Traits, table_name
 from tests.integration.app import new_botocore_session

@@ -11,26 +11,24 @@ from typing import Any
 
 import pytest
 
-from botocache import (
-    _coherence,
-    _evictions,
-    _images,
-    _lookups,
-    _plan_writes,
-    _reads,
-    _writes,
-)
+from botocache import _coherence
+from botocache._cache import evictions as cache_evictions
+from botocache._cache import lookups
+from botocache._cache import reads as cache_reads
+from botocache._cache import writes as cache_writes
+from botocache._cache.evictions import Evictions
+from botocache._cache.pending_evictions import Undelivered
+from botocache._cache.reads import Reads
+from botocache._cache.tickets import ReadTicket, WriteTicket
+from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, Held, Mark, TagState
+from botocache._dynamodb import items
+from botocache._dynamodb import writes as dynamodb_writes
+from botocache._dynamodb.tags import Tag, blind_tag, item_tag, tag_digest
 from botocache._errors import StoreError
-from botocache._evictions import Evictions
-from botocache._keys import Tag, blind_tag, item_tag, tag_digest
-from botocache._reads import Reads
-from botocache._tickets import ReadTicket, WriteTicket
-from botocache._undelivered import Undelivered
-from botocache._writes import Writes
-from botocache.stores import slots
+from botocache.stores import generation_table
+from botocache.stores.generation_table import Slots
 from botocache.stores.memory import MemoryStore
-from botocache.stores.slots import Slots
 from tests.explorer import backends
 from tests.explorer.backends import OPAQUE
 from tests.explorer.programs import Program
@@ -124,7 +122,7 @@ def _first_partition_only(table: str, key: Mapping[str, Any]) -> list[Tag]:
     return list(itertools.islice(_item_tags(table, key), 3))
 
 
-_item_tags = _plan_writes.item_tags
+_item_tags = dynamodb_writes.item_tags
 
 
 def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
@@ -313,7 +311,7 @@ def _without_the_old_image(
     tags, spare = _precisely(writes, ticket, old)
     assert ticket.write.item is not None
     table = ticket.write.item.table
-    gone = set(map(tag_digest, _images.partitions_of(table, old or {})))
+    gone = set(map(tag_digest, items.partitions_of(table, old or {})))
     return tuple(t for t in tags if t in ticket.tags or t not in gone), spare
 
 
@@ -392,7 +390,7 @@ MUTATIONS = [
     ),
     Mutation(
         "hold-offs ignored",
-        _replace(_reads, "may_fill", lambda *_, **__: True),
+        _replace(cache_reads, "may_fill", lambda *_, **__: True),
         QUIET,
     ),
     Mutation(
@@ -447,7 +445,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a loss of generations that nobody minds",
-        _replace(_evictions, "StoreLostError", ()),
+        _replace(cache_evictions, "StoreLostError", ()),
         Program(("query", "consistent get", "get", "update"), (0, 0, 0, 1), moves=0),
         schedule=(
             "client 0 query: load",
@@ -471,23 +469,23 @@ MUTATIONS = [
     ),
     Mutation(
         "evicting the partition of the hash key only",
-        _replace(_plan_writes, "item_tags", _first_partition_only),
+        _replace(dynamodb_writes, "item_tags", _first_partition_only),
         Program(("query by range", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(
         "evicting the item only",
-        _replace(_plan_writes, "item_tags", _item_without_queries),
+        _replace(dynamodb_writes, "item_tags", _item_without_queries),
         Program(("query", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(
         "entries served whatever their snapshot",
-        _replace(_lookups, "may_serve", lambda *_: True),
+        _replace(lookups, "may_serve", lambda *_: True),
         QUIET,
     ),
     Mutation(
         "entries served without a look at the table's tag",
         _replace(
-            _lookups,
+            lookups,
             "may_serve",
             lambda snapshot, current, *_: snapshot[2:] == current[2:],
         ),
@@ -538,7 +536,7 @@ MUTATIONS = [
     # Those of writes that fill.
     Mutation(
         "a write that fills though it was not alone",
-        _replace(slots, "_mark", _always_alone),
+        _replace(generation_table, "_mark", _always_alone),
         Program(("put", "put"), (0, 1), 0, 0, features=("through",)),
     ),
     Mutation(
@@ -548,19 +546,19 @@ MUTATIONS = [
     ),
     Mutation(
         "a write that fills while another one of the item is under way",
-        _replace(_writes, "is_held", lambda *_: False),
+        _replace(cache_writes, "is_held", lambda *_: False),
         Program(("put", "put"), (0, 1), moves=0, features=("through",)),
     ),
     Mutation(
         "a write that fills while one of the table is under way",
-        _replace(_writes, "Held", _NothingHeld),
+        _replace(cache_writes, "Held", _NothingHeld),
         Program(
             ("update all new", "statement"), (0, 1), moves=0, features=("through",)
         ),
     ),
     Mutation(
         "a write that looks for others when it ends",
-        _replace(_writes, "_finds_a_write", lambda *_: False),
+        _replace(cache_writes, "_finds_a_write", lambda *_: False),
         Program(("put", "unanswered put"), (0, 1), faults=0, features=("through",)),
         schedule=(
             "client 1 unanswered put: evict",
@@ -584,7 +582,7 @@ MUTATIONS = [
     Mutation(
         "a consistent answer filled while a write is under way",
         _replace(
-            _reads,
+            cache_reads,
             "may_fill",
             lambda held, *, is_consistent: is_consistent or held is Held.FREE,
         ),
@@ -613,7 +611,7 @@ MUTATIONS = [
     # Those of index queries by images.
     Mutation(
         "a spared tag put back though another writer came",
-        _replace(slots, "next_state", _spared_in_any_case),
+        _replace(generation_table, "next_state", _spared_in_any_case),
         Program(
             ("move in old form", "put elsewhere"), (0, 1), 0, 0, features=("images",)
         ),
@@ -625,7 +623,7 @@ MUTATIONS = [
     ),
     Mutation(
         "sparing without the partitions of the new image",
-        _replace(_images, "image_after", lambda *_: {}),
+        _replace(items, "image_after", lambda *_: {}),
         Program(("index 2", "put elsewhere"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from botocache import _codec
-from botocache._cache import Cache
+from botocache._cache.cache import Cache
+from botocache._cache.entries import decode_entry
+from botocache._cache.key_schemas import Schema
 from botocache._coherence import Eviction, Loaded
-from botocache._config import Settings
 from botocache._errors import StoreError, StoreLostError
-from botocache._schemas import Schema
-from botocache.stores import Fill, Store
+from botocache._settings.load import Settings
+from botocache.stores.protocol import Fill, Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.remote import RedisBackend
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
@@ -571,7 +571,7 @@ class World:
             return
         if self.has_lost_evictions or self.has_failed_eviction:
             return
-        decoded = _codec.decode(entry)
+        decoded = decode_entry(entry)
         current = self.backend.snapshot(client, key, tags)
         if decoded.snapshot == current and not self._late_fill:
             self._late_fill = self._wrong_with(actor, decoded.body())

@@ -13,9 +13,10 @@ import redis
 
 import botocache
 from botocache import Cache, ConfigError
-from botocache.stores import Opening, Store
-from botocache.stores import redis as redis_store
 from botocache.stores.memory import MemoryStore
+from botocache.stores.options import Opening
+from botocache.stores.protocol import Store
+from botocache.stores.redis import store as redis_store
 from tests.integration.app import (
     KEY_ID,
     WINDOW,

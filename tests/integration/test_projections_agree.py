@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from botocache._projections import project, read_projection
-from botocache._reserved import RESERVED_WORDS
+from botocache._dynamodb.projections import project, read_projection
+from botocache._dynamodb.reserved_words import RESERVED_WORDS
 from tests.support.documents import (
     SCALARS,
     Path,

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 import botocache
 from botocache import Cache
-from botocache.stores.disk import DiskStore, machine_clock
+from botocache.stores.disk.store import DiskStore, machine_clock
 from tests.integration import other_process
 from tests.integration.app import (
     TTL,

@@ -11,10 +11,10 @@ from botocore.compat import HTTPHeaders
 
 import botocache
 from botocache import Cache, EvictionError, _install
+from botocache._dynamodb.operations import may_write
 from botocache._errors import StoreError, StoreLostError
-from botocache._plan import may_write
-from botocache.stores import Store
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.integration.app import (
     WINDOW,
     World,
@@ -177,7 +177,7 @@ def test_a_write_of_which_nothing_can_be_found_out_is_refused_as_well(
         raise ZeroDivisionError("a bug")
 
     network = Network(client)
-    for place in ("botocache._cache.plan", "botocache._hooks.origin"):
+    for place in ("botocache._cache.cache.plan", "botocache._botocore.hooks.origin"):
         with monkeypatch.context() as patch:
             patch.setattr(place, bug)
             with flaky.failing(FAILURE, "evict"):
@@ -206,7 +206,7 @@ def test_what_does_not_write_is_never_refused(
     def bug(*_: Any) -> Any:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("botocache._cache.plan", bug)
+    monkeypatch.setattr("botocache._cache.cache.plan", bug)
     with flaky.failing(FAILURE, *verbs):
         call(client, operation, parameters_of(operation))
     assert network.sent == [operation] * 4

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from botocache._errors import StoreError
-from botocache.stores.breaker import FAILURES, PAUSES, Breaker
+from botocache.stores.redis.circuit_breaker import FAILURES, PAUSES, Breaker
 from tests.support.locks import all_locks, locked
 from tests.support.processes import TIMEOUT, eventually, forked, in_thread, in_threads
 from tests.support.threads import no_thread

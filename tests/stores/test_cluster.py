@@ -18,14 +18,15 @@ import redis as redis_py
 from redis.cluster import LoadBalancingStrategy
 
 from botocache._coherence import LONGEST_HOLD_OFF, Held
+from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache._keys import EVERYTHING, tag_digest
-from botocache.stores import Fill, open_store
-from botocache.stores.rediscluster import ClusterStore
-from botocache.stores.redisnode import Node
-from botocache.stores.redisscripts import Keys
-from botocache.stores.redisseeds import places_of_url
-from botocache.stores.redistopology import slot_of
+from botocache.stores.opening import open_store
+from botocache.stores.protocol import Fill
+from botocache.stores.redis.cluster.node import Node
+from botocache.stores.redis.cluster.store import ClusterStore
+from botocache.stores.redis.cluster.topology import slot_of
+from botocache.stores.redis.cluster.urls import places_of_url
+from botocache.stores.redis.scripts import Keys
 from tests.support.digests import key, tag, tags
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.valkey_cluster import ValkeyCluster, move_keys, slots_of

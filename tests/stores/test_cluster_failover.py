@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from botocache._coherence import Held, Loaded
+from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache._keys import EVERYTHING, tag_digest
-from botocache.stores.rediscluster import ClusterStore
-from botocache.stores.redisscripts import Keys
-from botocache.stores.redisseeds import places_of_url
-from botocache.stores.redistopology import slot_of
+from botocache.stores.redis.cluster.store import ClusterStore
+from botocache.stores.redis.cluster.topology import slot_of
+from botocache.stores.redis.cluster.urls import places_of_url
+from botocache.stores.redis.scripts import Keys
 from tests.support.digests import key, tags
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.valkey_cluster import ValkeyCluster, running_cluster

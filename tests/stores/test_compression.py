@@ -10,9 +10,15 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._codec import encode
-from botocache.stores import compression
-from botocache.stores.compression import MARK, UNPACKED_LIMIT, WORTH_IT, pack, unpack
+from botocache._cache.entries import encode_entry
+from botocache.stores.redis import compression
+from botocache.stores.redis.compression import (
+    MARK,
+    UNPACKED_LIMIT,
+    WORTH_IT,
+    pack,
+    unpack,
+)
 from tests.support.processes import in_threads
 
 ZSTD = MARK + b"\1"
@@ -39,7 +45,7 @@ def test_a_small_entry_is_sent_as_it_is() -> None:
 
 
 def test_no_entry_of_ours_begins_like_a_frame() -> None:
-    assert encode({"Item": {}}, (1,), 0.0, 1.0)[:1] != MARK
+    assert encode_entry({"Item": {}}, (1,), 0.0, 1.0)[:1] != MARK
 
 
 def test_a_large_entry_is_sent_packed() -> None:

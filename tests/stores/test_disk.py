@@ -18,15 +18,16 @@ import pytest
 
 from botocache._coherence import Held
 from botocache._errors import StoreError, StoreLostError
-from botocache.stores import disk, entryfile, slotfile
-from botocache.stores.disk import (
+from botocache.stores.disk import entry_database, generation_file
+from botocache.stores.disk import store as disk_store
+from botocache.stores.disk.entry_database import EntryFile, EntryFileError
+from botocache.stores.disk.store import (
     PAUSE,
     DiskStore,
     default_directory,
     machine_clock,
     make_private,
 )
-from botocache.stores.entryfile import EntryFile, EntryFileError
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.locks import all_locks, locked
@@ -198,7 +199,7 @@ def test_a_directory_that_cannot_be_made_is_an_error_of_the_store(
 def test_a_machine_without_a_boot_id_has_no_disk_store(
     store: DiskStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slotfile, "BOOT_ID", tmp_path / "missing")
+    monkeypatch.setattr(generation_file, "BOOT_ID", tmp_path / "missing")
     with pytest.raises(StoreError, match="boot id"):
         store.load(KEY, [A])
 
@@ -418,7 +419,7 @@ def test_a_writer_of_the_parent_at_a_fork_stops_the_child_no_longer_than_patienc
 def test_a_forked_child_does_not_free_its_parents_lock(
     store: DiskStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     use(store)
     table = store._slot_file
     assert table is not None
@@ -426,8 +427,8 @@ def test_a_forked_child_does_not_free_its_parents_lock(
     with table.exclusive():
         with forked(lambda _: use(store)):
             pass
-        assert not slotfile.lock_within(other, 0.0)
-    assert slotfile.lock_within(other, 0.0)
+        assert not generation_file.lock_within(other, 0.0)
+    assert generation_file.lock_within(other, 0.0)
     os.close(other)
 
 
@@ -435,11 +436,11 @@ def test_a_fork_while_entries_are_opened_leaves_both_able_to_open_them(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opening = SlowOpening(monkeypatch)
-    monkeypatch.setattr(disk, "OPEN_PATIENCE", 0.01)
+    monkeypatch.setattr(disk_store, "OPEN_PATIENCE", 0.01)
     assert store.load(KEY, []).entry is None
 
     def child(_: object) -> None:
-        disk.OPEN_PATIENCE = TIMEOUT
+        disk_store.OPEN_PATIENCE = TIMEOUT
         opening.go_on.set()
         use(store)
 
@@ -666,7 +667,7 @@ def test_a_writer_that_was_stopped_was_not_alone_and_undoes_no_eviction(
     use(store)
     before = generation_of(store, A)
     first = store.evict([A], 5.0)
-    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     with contextlib.closing(DiskStore(root, clock=store.now)) as other:
         table = store._table()
         monkeypatch.setattr(table.slots, "_barrier", Stopped(write))
@@ -683,7 +684,7 @@ def test_a_writer_that_was_stopped_as_it_began_puts_nothing_back_at_its_end(
 ) -> None:
     use(store)
     before = generation_of(store, A)
-    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     with contextlib.closing(DiskStore(root, clock=store.now)) as other:
 
         def write() -> None:
@@ -701,10 +702,10 @@ def test_a_writer_that_went_on_without_the_lock_spares_nothing(
     use(store)
     before = generation_of(store, A)
     first = store.evict([A], 5.0)
-    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     fd = os.open(store.directory / "slots", os.O_RDWR)
     try:
-        assert slotfile.lock_within(fd, 0.0)
+        assert generation_file.lock_within(fd, 0.0)
         store.evict([A], 1.0, since=first, spare=[A])
     finally:
         os.close(fd)
@@ -721,7 +722,7 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
     other = os.open(store.directory / "slots", os.O_RDWR)
     words = Watched(
         table.slots._words,
-        lambda: store._writing.locked() and not slotfile.lock_within(other, 0.0),
+        lambda: store._writing.locked() and not generation_file.lock_within(other, 0.0),
     )
     table.slots._words = words  # type: ignore[assignment]  # it is one to its users
     first = store.evict([A, B], 5.0)
@@ -812,7 +813,7 @@ def test_evictions_and_snapshots_go_on_without_entries(
     def fail(*_: object) -> None:
         raise EntryFileError("broken")
 
-    monkeypatch.setattr(disk, "EntryFile", fail)
+    monkeypatch.setattr(disk_store, "EntryFile", fail)
     for _ in range(3):
         evicted = store.evict([A], 5.0)
         loaded = store.load(KEY, [A])
@@ -830,7 +831,7 @@ def test_after_a_failure_entries_are_not_tried_before_the_pause_is_over(
         tried.append(clock())
         raise EntryFileError("broken")
 
-    monkeypatch.setattr(disk, "EntryFile", fail)
+    monkeypatch.setattr(disk_store, "EntryFile", fail)
     for _ in range(8):
         store.load(KEY, [A])
         clock.advance(PAUSE / 2)
@@ -876,7 +877,7 @@ def test_a_process_without_file_descriptors_leaves_the_others_their_entries(
         patch.setattr(sqlite3, "connect", no_descriptors)
         assert another.load(KEY, [A]).entry is None
     assert store.load(KEY, [A]).entry == b"entry"
-    clock.advance(disk.PAUSE)
+    clock.advance(disk_store.PAUSE)
     assert another.load(KEY, [A]).entry == b"entry"
     another.close()
 
@@ -889,7 +890,7 @@ def no_descriptors(*_: object, **__: object) -> None:
 def test_a_locked_database_costs_a_pause_and_no_entry(
     store: DiskStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entryfile, "LOCK_PATIENCE", 0.01)
+    monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
     store.fill(KEY, b"entry", TTL)
     with contextlib.closing(connected(store)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -904,7 +905,7 @@ def test_a_locked_database_costs_a_pause_and_no_entry(
 def test_clear_tells_that_entries_could_not_be_dropped(
     store: DiskStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entryfile, "LOCK_PATIENCE", 0.01)
+    monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
     use(store)
     with contextlib.closing(connected(store)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -1000,7 +1001,7 @@ class SlowOpening:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go_on = threading.Event()
         self.count = 0
-        monkeypatch.setattr(disk, "EntryFile", self._open)
+        monkeypatch.setattr(disk_store, "EntryFile", self._open)
 
     def _open(self, directory: Path, size_limit: int) -> EntryFile:
         self.count += 1
@@ -1012,7 +1013,7 @@ def test_opening_entries_blocks_no_longer_than_patience_and_goes_on_behind(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opening = SlowOpening(monkeypatch)
-    monkeypatch.setattr(disk, "OPEN_PATIENCE", 0.01)
+    monkeypatch.setattr(disk_store, "OPEN_PATIENCE", 0.01)
     for _ in range(3):
         evicted = in_thread(lambda: store.evict([A], 5.0), TIMEOUT / 2)
         loaded = in_thread(lambda: store.load(KEY, [A]), TIMEOUT / 2)

@@ -12,8 +12,8 @@ import pytest
 from diskcache.core import MODE_BINARY, MODE_PICKLE, MODE_RAW, MODE_TEXT
 
 from botocache._errors import StoreError
-from botocache.stores import entryfile
-from botocache.stores.entryfile import (
+from botocache.stores.disk import entry_database
+from botocache.stores.disk.entry_database import (
     LARGEST_ENTRY,
     DamagedEntryError,
     EntryFile,
@@ -330,7 +330,7 @@ def test_what_is_not_bytes_is_refused_before_it_is_put(entries: EntryFile) -> No
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entryfile, "LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.05)
 
 
 WRITES: dict[str, Callable[[EntryFile], object]] = {
@@ -415,7 +415,7 @@ def test_a_damaged_row_in_a_locked_database_is_refused_and_nobody_waits(
 def test_a_put_that_would_wait_long_for_another_thread_is_dropped(
     entries: EntryFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entryfile, "LOCK_PATIENCE", 0.01)
+    monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
     with locked(all_locks(entries)):
         entries.put(KEY, b"entry", TTL)
     assert entries.get(KEY) is None

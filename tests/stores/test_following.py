@@ -16,12 +16,13 @@ import pytest
 import redis as redis_py
 
 from botocache._errors import StoreError
-from botocache.stores import following, lease, open_store
-from botocache.stores.following import Following
-from botocache.stores.lease import HEARTBEAT, LEASE, PATIENCE, Lease
-from botocache.stores.redis import RedisStore
-from botocache.stores.redislink import Connection, exchange, pack
-from botocache.stores.redisurl import connections_of_client, connections_of_url
+from botocache.stores.opening import open_store
+from botocache.stores.redis.connections import Connection, exchange, pack
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.tracking import lease, tracker
+from botocache.stores.redis.tracking.lease import HEARTBEAT, LEASE, PATIENCE, Lease
+from botocache.stores.redis.tracking.tracker import Following
+from botocache.stores.redis.urls import connections_of_client, connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.processes import TIMEOUT, Peer, eventually, forked, running_peer
@@ -157,7 +158,7 @@ def followers(server: ValkeyServer) -> int:
 
 
 def threads() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == following.NAME]
+    return [each for each in threading.enumerate() if each.name == tracker.NAME]
 
 
 @contextlib.contextmanager
@@ -795,7 +796,7 @@ def test_where_no_thread_can_be_started_nothing_is_current_and_all_else_goes_on(
         monkeypatch.setattr(
             threading.Thread,
             "start",
-            lambda it: (no_thread if it.name == following.NAME else start)(it),
+            lambda it: (no_thread if it.name == tracker.NAME else start)(it),
         )
         snapshot = store.load(KEY, [A]).snapshot
         assert not store.is_current([A], snapshot)

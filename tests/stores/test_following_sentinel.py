@@ -2,8 +2,8 @@
 
 import contextlib
 
-from botocache.stores.redis import RedisStore
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.valkey_sentinel import running_service

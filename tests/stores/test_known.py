@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache.stores.known import Known
+from botocache.stores.redis.tracking.generations import Known
 from tests.support.digests import tag, tags
 from tests.support.processes import in_threads
 

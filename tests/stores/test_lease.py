@@ -2,7 +2,13 @@
 
 import pytest
 
-from botocache.stores.lease import HEARTBEAT, LEASE, NEVER, PATIENCE, Lease
+from botocache.stores.redis.tracking.lease import (
+    HEARTBEAT,
+    LEASE,
+    NEVER,
+    PATIENCE,
+    Lease,
+)
 
 NOW = 1000.0
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as LostError
 
-from botocache.stores.listening import Listener, Refusal
+from botocache.stores.redis.tracking.messages import Listener, Refusal
 from tests.support.processes import TIMEOUT
 
 SAID = {

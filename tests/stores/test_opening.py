@@ -8,19 +8,15 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from botocache import stores
 from botocache._errors import ConfigError
-from botocache.stores import (
-    Opening,
-    Store,
-    is_client,
-    is_remote,
-    open_store,
-    rediscluster,
-)
-from botocache.stores import redis as redis_store
-from botocache.stores.disk import DiskStore
+from botocache.stores import opening
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.opening import is_remote, open_store
+from botocache.stores.options import Opening, is_client
+from botocache.stores.protocol import Store
+from botocache.stores.redis import store as redis_store
+from botocache.stores.redis.cluster import store as cluster_store
 
 SCHEMES = [
     "unix",
@@ -60,7 +56,7 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
         return MemoryStore()
 
     monkeypatch.setattr(redis_store, "open_redis", open_redis)
-    monkeypatch.setattr(rediscluster, "open_cluster", open_redis)
+    monkeypatch.setattr(cluster_store, "open_cluster", open_redis)
     return made
 
 
@@ -156,7 +152,7 @@ def test_what_names_no_store_is_said_without_its_password(url: str) -> None:
 
 
 def test_disk_needs_to_know_of_boots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "BOOT_ID", Path("/nowhere"))
+    monkeypatch.setattr(opening, "BOOT_ID", Path("/nowhere"))
     assert "use 'memory:'" in message("disk:")
 
 
@@ -167,8 +163,6 @@ def test_without_redis_py_its_stores_say_what_to_install(
     monkeypatch.setitem(sys.modules, "redis", None)
     for module in [m for m in sys.modules if m.startswith("botocache.stores.redis")]:
         monkeypatch.delitem(sys.modules, module)
-    for name in [name for name in vars(stores) if name.startswith("redis")]:
-        monkeypatch.delattr(stores, name)
     assert message(f"{scheme}://:s3cret@host") == (
         f"url '{scheme}:' needs the package redis: "
         "pip install 'botocache-dynamodb[redis]'"
@@ -208,7 +202,7 @@ def test_a_client_of_a_cluster_is_recognised() -> None:
 
 def test_looking_for_a_client_does_not_import_redis_py() -> None:
     program = (
-        "import sys, botocache.stores as s\n"
+        "import sys, botocache.stores.options as s\n"
         "print(s.is_client(object()), 'redis' in sys.modules)"
     )
     ended = subprocess.run(

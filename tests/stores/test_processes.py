@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from botocache._coherence import Eviction, Held, Loaded
-from botocache.stores.disk import DiskStore
-from botocache.stores.slotfile import boot_id, lock_within, open_slot_file
+from botocache.stores.disk.generation_file import boot_id, lock_within, open_slot_file
+from botocache.stores.disk.store import DiskStore
 from tests.support.digests import key, tag, tags
 from tests.support.processes import Peer, eventually, running_peer, running_peers
 from tests.support.store_peer import (

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from botocache._coherence import Eviction, Held
 from botocache._errors import ConfigError
-from botocache.stores import Fill, open_store
-from botocache.stores.compression import MARK, UNPACKED_LIMIT
-from botocache.stores.redis import RedisStore
-from botocache.stores.rediscommands import ENTRY_LIMIT
-from botocache.stores.redisscripts import STATE, Keys
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.opening import open_store
+from botocache.stores.protocol import Fill
+from botocache.stores.redis.commands import ENTRY_LIMIT
+from botocache.stores.redis.compression import MARK, UNPACKED_LIMIT
+from botocache.stores.redis.scripts import STATE, Keys
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.processes import TIMEOUT

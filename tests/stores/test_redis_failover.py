@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from botocache._coherence import Held
+from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache._keys import EVERYTHING, tag_digest
-from botocache.stores.redis import TIME_LASTS, RedisStore
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.redis.store import TIME_LASTS, RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.valkey_server import ValkeyServer, running_valkey, valkey_binary
 

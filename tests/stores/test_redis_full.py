@@ -21,11 +21,11 @@ import redis as redis_py
 
 from botocache._coherence import Held, may_fill, may_serve
 from botocache._errors import StoreError
-from botocache.stores.breaker import FAILURES
-from botocache.stores.redis import RedisStore
-from botocache.stores.rediscommands import FullError
-from botocache.stores.redisscripts import Keys
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.redis.circuit_breaker import FAILURES
+from botocache.stores.redis.commands import FullError
+from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, eventually, in_threads
 from tests.support.valkey_server import ValkeyServer, running_valkey

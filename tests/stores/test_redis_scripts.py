@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from botocache._coherence import LONGEST_HOLD_OFF, Mark, TagState, is_held, next_state
-from botocache.stores.redisscripts import (
+from botocache.stores.redis.scripts import (
     ARRIVE,
     EVICT,
     LOOK,

@@ -13,12 +13,13 @@ import redis as redis_py
 from redis.credentials import CredentialProvider
 
 from botocache._coherence import Held, may_serve
+from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache._keys import EVERYTHING, tag_digest
-from botocache.stores import Store, open_store
-from botocache.stores.breaker import FAILURES
-from botocache.stores.redis import RedisStore
-from botocache.stores.redisscripts import US, Keys
+from botocache.stores.opening import open_store
+from botocache.stores.protocol import Store
+from botocache.stores.redis.circuit_breaker import FAILURES
+from botocache.stores.redis.scripts import US, Keys
+from botocache.stores.redis.store import RedisStore
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, eventually, forked, in_thread, in_threads
 from tests.support.valkey_server import ValkeyServer, running_valkey

@@ -8,8 +8,8 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
-from botocache.stores.redis import RedisStore
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import TIMEOUT
 from tests.support.valkey_server import (
     ValkeyServer,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from botocache._errors import StoreError
-from botocache.stores import Fill
-from botocache.stores.redis import RedisStore
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.protocol import Fill
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.tcp_proxy import TcpProxy, running_proxy

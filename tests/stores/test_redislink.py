@@ -11,8 +11,8 @@ import pytest
 from redis.connection import Connection, ConnectionPool
 
 from botocache._errors import StoreError
-from botocache.stores.redislink import Link, exchange, pack
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.redis.connections import Link, exchange, pack
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import (
     TIMEOUT,
     eventually,

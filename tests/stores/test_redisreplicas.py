@@ -6,11 +6,11 @@ import pytest
 from redis.exceptions import NoScriptError
 
 from botocache._errors import StoreError
-from botocache.stores import open_store
-from botocache.stores.redis import RedisStore
-from botocache.stores.redislink import pack
-from botocache.stores.redisreplicas import TooFewReplicasError, exchange_with
-from botocache.stores.redisscripts import EVICT, Keys
+from botocache.stores.opening import open_store
+from botocache.stores.redis.connections import pack
+from botocache.stores.redis.replicas import TooFewReplicasError, exchange_with
+from botocache.stores.redis.scripts import EVICT, Keys
+from botocache.stores.redis.store import RedisStore
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.tcp_proxy import TcpProxy, running_proxy

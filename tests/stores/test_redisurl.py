@@ -15,8 +15,8 @@ from redis.sentinel import (
 )
 
 from botocache._errors import ConfigError
-from botocache.stores import open_store
-from botocache.stores.redisurl import (
+from botocache.stores.opening import open_store
+from botocache.stores.redis.urls import (
     connections_of_client,
     connections_of_url,
     without_replicas,

@@ -9,12 +9,13 @@ import pytest
 from redis.sentinel import Sentinel as Manager
 
 from botocache._coherence import Loaded
+from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache._keys import EVERYTHING, tag_digest
-from botocache.stores import Store, open_store
-from botocache.stores.redislink import Link, pack
-from botocache.stores.redisscripts import Keys
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.opening import open_store
+from botocache.stores.protocol import Store
+from botocache.stores.redis.connections import Link, pack
+from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.tcp_proxy import TcpProxy, running_proxy

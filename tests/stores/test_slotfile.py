@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 
 from botocache._errors import StoreError, StoreLostError
-from botocache.stores import slotfile
-from botocache.stores.disk import DiskStore
-from botocache.stores.slotfile import SlotFile, boot_id, lock_within, open_slot_file
+from botocache.stores.disk import generation_file
+from botocache.stores.disk.generation_file import (
+    SlotFile,
+    boot_id,
+    lock_within,
+    open_slot_file,
+)
+from botocache.stores.disk.store import DiskStore
 from tests.support.digests import key, tag, tags
 from tests.support.privileges import as_nobody, can_mount
 from tests.support.processes import Peer, in_thread, running_peer, running_peers
@@ -28,7 +33,7 @@ from tests.support.store_peer import (
 
 KEY, A = key("an entry"), tag("a")
 BOOT = bytes(range(16))
-SIZE = slotfile._SIZE
+SIZE = generation_file._SIZE
 
 
 @pytest.fixture
@@ -139,12 +144,12 @@ def open_files(path: Path) -> list[str]:
 
 
 def header(
-    magic: bytes = slotfile._MAGIC,
+    magic: bytes = generation_file._MAGIC,
     boot: bytes = BOOT,
-    count: int = slotfile.SLOT_COUNT,
+    count: int = generation_file.SLOT_COUNT,
     origin: int = 99,
 ) -> bytes:
-    return slotfile._HEADER.pack(magic, boot, count, origin)
+    return generation_file._HEADER.pack(magic, boot, count, origin)
 
 
 def table_of(head: bytes, size: int = SIZE, rest: bytes = b"\0") -> bytes:
@@ -166,8 +171,8 @@ NOT_TO_BE_TRUSTED: dict[str, Callable[[], bytes]] = {
     "an earlier version": lambda: table_of(header(magic=b"botocache slots\x01")),
     "a later version": lambda: table_of(header(magic=b"botocache slots\x03")),
     "another boot": lambda: table_of(header(boot=BOOT[::-1])),
-    "fewer slots": lambda: table_of(header(count=slotfile.SLOT_COUNT // 2)),
-    "more slots": lambda: table_of(header(count=slotfile.SLOT_COUNT * 2)),
+    "fewer slots": lambda: table_of(header(count=generation_file.SLOT_COUNT // 2)),
+    "more slots": lambda: table_of(header(count=generation_file.SLOT_COUNT * 2)),
     "no origin": lambda: table_of(header(origin=0)),
 }
 
@@ -240,14 +245,14 @@ def test_a_file_that_shrinks_while_it_is_opened_is_an_error_of_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(path)
-    check = slotfile._checked
+    check = generation_file._checked
 
     def check_and_shrink(head: bytes, status: os.stat_result, boot: bytes) -> int:
         origin = check(head, status, boot)
         os.truncate(path, 0)
         return origin
 
-    monkeypatch.setattr(slotfile, "_checked", check_and_shrink)
+    monkeypatch.setattr(generation_file, "_checked", check_and_shrink)
     with contextlib.suppress(StoreError, OSError):
         opened(path)
 
@@ -291,7 +296,7 @@ def wipe(path: Path) -> None:
 
 
 def wipe_the_slots(path: Path) -> None:
-    overwrite(path, slotfile._HEADER_SIZE)
+    overwrite(path, generation_file._HEADER_SIZE)
 
 
 def overwrite(path: Path, at: int) -> None:
@@ -425,7 +430,7 @@ def test_a_failed_opening_holds_no_file_open(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_bytes(b"noise")
-    monkeypatch.setattr(slotfile, "_make", lambda *_: None)
+    monkeypatch.setattr(generation_file, "_make", lambda *_: None)
     with pytest.raises(StoreError):
         opened(path)
     gc.collect()
@@ -446,7 +451,7 @@ def test_a_machine_without_a_boot_id_has_no_table(
 ) -> None:
     if content is not None:
         path.write_text(content)
-    monkeypatch.setattr(slotfile, "BOOT_ID", path)
+    monkeypatch.setattr(generation_file, "BOOT_ID", path)
     with pytest.raises(StoreError, match="boot id"):
         boot_id()
 
@@ -486,7 +491,7 @@ def test_a_lock_is_free_when_its_holder_is_killed(tmp_path: Path, lock: int) -> 
 def test_the_writers_of_a_table_exclude_each_other(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     one, other = opened(path), opened(path)
     with one.exclusive():
         assert not lock_within(other._fd, 0.0)
@@ -504,7 +509,7 @@ def test_a_writer_that_fails_leaves_no_lock(path: Path) -> None:
 def test_a_writer_that_lost_patience_does_not_free_the_holders_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     holder, writer, third = opened(path), opened(path), opened(path)
     with holder.exclusive():
         evict_in(writer, [A])
@@ -528,7 +533,7 @@ def test_a_writer_goes_on_when_the_holder_of_the_lock_is_stopped(
 def test_a_table_is_made_even_when_another_maker_is_stopped(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.001)
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.001)
     path.with_name("lock").touch()
     with running_peer() as maker:
         maker.call(hold_lock, path.with_name("lock"))

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botocache._coherence import LONGEST_HOLD_OFF, Eviction, Held, Mark
-from botocache.stores.slotfile import boot_id, open_slot_file
-from botocache.stores.slots import SLOT, WORD, Slots
+from botocache.stores.disk.generation_file import boot_id, open_slot_file
+from botocache.stores.generation_table import SLOT, WORD, Slots
 from tests.support.digests import tag, tags
 from tests.support.processes import running_peers
 from tests.support.store_peer import open_table, words, write_words
@@ -322,7 +322,7 @@ def recorded_eviction(
 ) -> list[tuple[str, int]]:
     memory: Any = Memory(2 * 16)
     locks = SimpleNamespace(Lock=lambda: Recorder(memory, "barrier"))
-    monkeypatch.setattr("botocache.stores.slots.threading", locks)
+    monkeypatch.setattr("botocache.stores.generation_table.threading", locks)
     slots = Slots(memory, origin_generation=ORIGIN, random=os.urandom)
     slots.evict(evicted, 5.0, NOW, Recorder(memory, "exclusive"))
     done: list[tuple[str, int]] = memory.done

@@ -8,9 +8,10 @@ import pytest
 import redis
 
 from botocache._errors import StoreError
-from botocache.stores import Store, open_store
-from botocache.stores.redis import RedisStore
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.opening import open_store
+from botocache.stores.protocol import Store
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT
 from tests.support.tcp_proxy import TcpProxy

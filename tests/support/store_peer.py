@@ -10,10 +10,11 @@ from pathlib import Path
 
 from botocache._coherence import Eviction, Loaded
 from botocache._errors import StoreError
-from botocache.stores import disk, entryfile, slotfile
-from botocache.stores.disk import DiskStore
-from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
-from botocache.stores.slots import WORD
+from botocache.stores.disk import entry_database, generation_file
+from botocache.stores.disk import store as disk_store
+from botocache.stores.disk.generation_file import SlotFile, boot_id, open_slot_file
+from botocache.stores.disk.store import DiskStore
+from botocache.stores.generation_table import WORD
 from tests.support.processes import TIMEOUT
 
 Identity = tuple[int, int]
@@ -24,7 +25,7 @@ _held: list[int] = []
 
 @functools.cache
 def _store(root: Path) -> DiskStore:
-    disk.OPEN_PATIENCE = entryfile.LOCK_PATIENCE = TIMEOUT
+    disk_store.OPEN_PATIENCE = entry_database.LOCK_PATIENCE = TIMEOUT
     return DiskStore(root)
 
 
@@ -80,7 +81,7 @@ def words(word: int) -> Callable[[int], bytes]:
 
 def open_table(path: Path) -> Identity:
     """Open the table, or make it; tell which one it was."""
-    slotfile.LOCK_PATIENCE = TIMEOUT
+    generation_file.LOCK_PATIENCE = TIMEOUT
     return identity(open_slot_file(path, boot_id(), os.urandom))
 
 

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._batches import (
+from botocache._cache.batches import (
     answers_by_key,
     hit_of,
     merge,
     no_capacity,
     remaining_body,
 )
+from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded
-from botocache._config import Settings
-from botocache._plan import plan
-from botocache._planned import BatchRead
-from botocache._tickets import BatchTicket, Hit, Lookup, ReadTicket
+from botocache._dynamodb.operations import plan
+from botocache._dynamodb.plans import BatchRead
+from botocache._settings.load import Settings
 
 Answer = dict[str, Any]
 

@@ -5,10 +5,16 @@ from redis.connection import SSLConnection
 from redis.exceptions import AskError, MovedError
 
 from botocache._errors import ConfigError, StoreError
-from botocache.stores import Store, open_store
-from botocache.stores.rediscluster import ClusterStore
-from botocache.stores.redisseeds import places_of_url
-from botocache.stores.redistopology import Places, holders, redirection, slot_of
+from botocache.stores.opening import open_store
+from botocache.stores.protocol import Store
+from botocache.stores.redis.cluster.store import ClusterStore
+from botocache.stores.redis.cluster.topology import (
+    Places,
+    holders,
+    redirection,
+    slot_of,
+)
+from botocache.stores.redis.cluster.urls import places_of_url
 
 ASKED = ("asked", 1)
 PLACES = Places((), make=list)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._codec import VERSION, Entry, decode, encode
+from botocache._cache.entries import VERSION, Entry, decode_entry, encode_entry
 from botocache._errors import CodecError
 
 SNAPSHOT = (0, 1, 2**64 - 1)
@@ -74,14 +74,14 @@ def _objects(value: Any) -> set[int]:
 def test_an_answer_comes_back_with_all_types_as_they_were(
     answer: dict[str, Any],
 ) -> None:
-    body = decode(encode(answer, SNAPSHOT, 1.0, 2.0)).body()
+    body = decode_entry(encode_entry(answer, SNAPSHOT, 1.0, 2.0)).body()
     assert body == answer
     assert _typed(body) == _typed(answer)
 
 
 @given(_answers)
 def test_any_answer_comes_back_as_it_was(answer: dict[str, Any]) -> None:
-    body = decode(encode(answer, SNAPSHOT, 1.0, 2.0)).body()
+    body = decode_entry(encode_entry(answer, SNAPSHOT, 1.0, 2.0)).body()
     assert _typed(body) == _typed(answer)
 
 
@@ -89,21 +89,21 @@ def test_any_answer_comes_back_as_it_was(answer: dict[str, Any]) -> None:
 def test_the_header_comes_back_as_it_was(
     snapshot: tuple[int, ...], stored_at: float, expires_at: float
 ) -> None:
-    entry = decode(encode({}, snapshot, stored_at, expires_at))
+    entry = decode_entry(encode_entry({}, snapshot, stored_at, expires_at))
     assert entry.snapshot == snapshot
     assert (entry.stored_at, entry.expires_at) == (stored_at, expires_at)
 
 
 @given(_answers)
 def test_no_two_decoded_answers_share_an_object(answer: dict[str, Any]) -> None:
-    entry = decode(encode(answer, SNAPSHOT, 1.0, 2.0))
+    entry = decode_entry(encode_entry(answer, SNAPSHOT, 1.0, 2.0))
     one, other = entry.body(), entry.body()
     assert _objects(one).isdisjoint(_objects(other))
     assert _objects(one).isdisjoint(_objects(answer))
 
 
 def test_what_is_done_to_a_decoded_answer_does_not_reach_the_entry() -> None:
-    entry = decode(encode({"Item": {"l": [1]}}, SNAPSHOT, 1.0, 2.0))
+    entry = decode_entry(encode_entry({"Item": {"l": [1]}}, SNAPSHOT, 1.0, 2.0))
     body = entry.body()
     body["Item"]["l"].append(2)
     body["Item"]["more"] = 3
@@ -142,7 +142,7 @@ for _ in range(100_000):
 )
 def test_what_cannot_be_written_is_a_codec_error(value: Any) -> None:
     with pytest.raises(CodecError, match="answer cannot be encoded"):
-        encode({"Item": value}, SNAPSHOT, 1.0, 2.0)
+        encode_entry({"Item": value}, SNAPSHOT, 1.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -160,22 +160,24 @@ def test_what_cannot_be_written_is_a_codec_error(value: Any) -> None:
 )
 def test_what_would_come_back_as_another_type_is_a_codec_error(value: Any) -> None:
     with pytest.raises(CodecError, match="answer cannot be encoded"):
-        encode({"Item": [value]}, SNAPSHOT, 1.0, 2.0)
+        encode_entry({"Item": [value]}, SNAPSHOT, 1.0, 2.0)
 
 
 # --- what cannot be decoded --------------------------------------------------------
 
-RAW = encode({"Item": {"pk": {"S": "ü"}, "b": {"B": b"\xff"}}}, SNAPSHOT, 1.0, 2.0)
+RAW = encode_entry(
+    {"Item": {"pk": {"S": "ü"}, "b": {"B": b"\xff"}}}, SNAPSHOT, 1.0, 2.0
+)
 
 
 def _entry_of(packed: bytes) -> bytes:
-    return encode({}, SNAPSHOT, 1.0, 2.0)[:-1] + packed
+    return encode_entry({}, SNAPSHOT, 1.0, 2.0)[:-1] + packed
 
 
 def _read_all(raw: bytes) -> Entry | None:
     """Decode header and body; None when a CodecError says that it cannot be done."""
     try:
-        entry = decode(raw)
+        entry = decode_entry(raw)
         entry.body()
     except CodecError:
         return None
@@ -192,13 +194,13 @@ def test_an_entry_that_was_cut_off_cannot_be_read(length: int) -> None:
 )
 def test_bytes_that_are_no_entry_have_no_header(raw: bytes) -> None:
     with pytest.raises(CodecError):
-        decode(raw)
+        decode_entry(raw)
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, 255])
 def test_an_entry_of_another_version_is_not_read(version: int) -> None:
     with pytest.raises(CodecError, match=f"version {version}, not {VERSION}"):
-        decode(bytes([version]) + RAW[1:])
+        decode_entry(bytes([version]) + RAW[1:])
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_an_entry_of_another_version_is_not_read(version: int) -> None:
     ids=lambda packed: packed[:6].hex(),
 )
 def test_a_body_that_was_damaged_is_a_codec_error(packed: bytes) -> None:
-    entry = decode(_entry_of(packed))
+    entry = decode_entry(_entry_of(packed))
     with pytest.raises(CodecError, match="entry body cannot be decoded"):
         entry.body()
 
@@ -253,4 +255,4 @@ def test_a_flipped_byte_is_an_entry_or_a_codec_error(at: int, flip: int) -> None
 def test_a_header_that_promises_more_than_there_is_cannot_be_read() -> None:
     raw = struct.pack("<BBdd", VERSION, 255, 1.0, 2.0) + b"\x00" * 16
     with pytest.raises(CodecError, match="header cannot be read"):
-        decode(raw)
+        decode_entry(raw)

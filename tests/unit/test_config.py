@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 import redis.asyncio
 
-from botocache import stores
-from botocache._config import _ARGUMENTS, _PARSERS, Settings, load_settings
 from botocache._errors import ConfigError
-from botocache._policies import OFF, READS, TableOptions, TablePolicy
+from botocache._settings.load import _ARGUMENTS, _PARSERS, Settings, load_settings
+from botocache._settings.tables import OFF, READS, TableOptions, TablePolicy
+from botocache.stores import options
 from botocache.stores.memory import MemoryStore
 
 STORE = MemoryStore()
@@ -186,8 +186,8 @@ def test_the_default_store_is_on_disk_where_boots_can_be_told_apart(
     file: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "boot_id").touch()
-    monkeypatch.setattr(stores, "BOOT_ID", tmp_path / file)
-    assert stores.default_url() == url
+    monkeypatch.setattr(options, "BOOT_ID", tmp_path / file)
+    assert options.default_url() == url
 
 
 def test_the_default_store_is_the_one_that_the_caller_names() -> None:

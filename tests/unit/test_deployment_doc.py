@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from botocache._config import load_settings
-from botocache.stores import is_remote
-from botocache.stores.redisseeds import places_of_url
-from botocache.stores.redisurl import connections_of_url, without_replicas
+from botocache._settings.load import load_settings
+from botocache.stores.opening import is_remote
+from botocache.stores.redis.cluster.urls import places_of_url
+from botocache.stores.redis.urls import connections_of_url, without_replicas
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "deployment.md").read_text(encoding="utf-8")

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._expressions import (
+from botocache._dynamodb.expressions import (
     Conditions,
     canonical_expressions,
     read_key_condition,
     read_legacy_key_conditions,
 )
-from botocache._reserved import RESERVED_WORDS
+from botocache._dynamodb.reserved_words import RESERVED_WORDS
 
 NAMES = {"#p": "pk", "#s": "sk", "#odd": "a b.c", "#0": "zero"}
 P, S, LO, HI = {"S": "p"}, {"S": "s"}, {"N": "1"}, {"N": "9"}

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._images import (
+from botocache._dynamodb.items import (
     answer_after,
     can_be_told,
     image_after,
     partitions_of,
     stored_item,
 )
-from botocache._keys import partition_tag
+from botocache._dynamodb.tags import partition_tag
 
 KEY = {"pk": {"S": "k"}}
 OLD = {**KEY, "color": {"S": "red"}, "n": {"N": "1"}}

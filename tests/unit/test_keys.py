@@ -21,28 +21,31 @@ from boto3.dynamodb.types import Binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._keys import (
+from botocache._cache.entry_keys import (
     ANONYMOUS_SCOPE,
-    DIGEST_SIZE,
-    EVERYTHING,
-    Tag,
     account_bits,
-    canonical_number,
-    canonical_value,
-    digest,
     entry_key,
-    item_tag,
     named_scope,
     origin,
-    partition_tag,
     principal_scope,
     role_scope,
     schema_key,
-    table_name,
+)
+from botocache._digests import DIGEST_SIZE, digest
+from botocache._dynamodb.tags import (
+    EVERYTHING,
+    Tag,
+    item_tag,
+    partition_tag,
     table_tag,
     tag_digest,
-    wire_key,
     writes_tag,
+)
+from botocache._dynamodb.values import (
+    canonical_number,
+    canonical_value,
+    table_name,
+    wire_key,
 )
 
 # --- numbers -----------------------------------------------------------------------

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from botocache import Cache
-from botocache._config import Settings
-from botocache._keys import EVERYTHING, item_tag, table_tag, tag_digest
-from botocache._policies import parse_tables
-from botocache._tickets import BatchTicket, Hit, Request
-from botocache.stores import Fill
+from botocache._cache.tickets import BatchTicket, Hit, Request
+from botocache._dynamodb.tags import EVERYTHING, item_tag, table_tag, tag_digest
+from botocache._settings.load import Settings
+from botocache._settings.tables import parse_tables
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Fill
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
 

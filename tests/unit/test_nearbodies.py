@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._nearbodies import as_json, resource_body, wire_body
+from botocache._near.request_bodies import as_json, resource_body, wire_body
 from tests.support.bodies import CLIENT, OF_A_RESOURCE, sent_body
 
 TEXTS = st.text(max_size=8) | st.sampled_from(['"B":', "null", ":null", "B", "BS"])

@@ -14,8 +14,8 @@ from boto3.dynamodb.types import Binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._nearkeys import arguments_key, cost_of, quick_key
-from botocache._nearviews import boto3_kinds
+from botocache._near.call_keys import arguments_key, cost_of, quick_key
+from botocache._near.client_state import boto3_kinds
 from tests.support.bodies import CLIENT, OF_A_RESOURCE, sent_body
 
 KINDS = boto3_kinds()

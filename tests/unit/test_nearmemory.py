@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from botocache._nearmemory import NearMemory
+from botocache._near.lru import NearMemory
 
 
 class Value(NamedTuple):

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from botocache import Cache
-from botocache._config import Settings
+from botocache._cache.tickets import Hit, Request
 from botocache._errors import EntryError, StoreError, StoreLostError
-from botocache._tickets import Hit, Request
+from botocache._settings.load import Settings
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore

@@ -10,19 +10,8 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._keys import (
-    EVERYTHING,
-    Tag,
-    blind_tag,
-    item_tag,
-    partition_tag,
-    table_tag,
-    writes_tag,
-)
-from botocache._plan import OPERATIONS, may_write, plan
-from botocache._plan_reads import read_of
-from botocache._plan_writes import item_tags
-from botocache._planned import (
+from botocache._dynamodb.operations import OPERATIONS, may_write, plan
+from botocache._dynamodb.plans import (
     BatchRead,
     Body,
     Bypass,
@@ -36,6 +25,17 @@ from botocache._planned import (
     described_keys,
     last_key_attributes,
 )
+from botocache._dynamodb.reads import read_of
+from botocache._dynamodb.tags import (
+    EVERYTHING,
+    Tag,
+    blind_tag,
+    item_tag,
+    partition_tag,
+    table_tag,
+    writes_tag,
+)
+from botocache._dynamodb.writes import item_tags
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
 

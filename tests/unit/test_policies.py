@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from botocache._config import load_settings
-from botocache._policies import (
+from botocache._settings.load import load_settings
+from botocache._settings.tables import (
     _OPTIONS,
     OFF,
     READS,
@@ -20,7 +20,7 @@ from botocache._policies import (
     parse_tables,
     table_policy,
 )
-from botocache._values import LONGEST
+from botocache._settings.values import LONGEST
 
 ON = TableOptions()
 GETS = frozenset({"GetItem", "BatchGetItem"})

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._projections import (
+from botocache._dynamodb.projections import (
     Projection,
     canonical_projection,
     project,
     read_projection,
 )
-from botocache._reserved import RESERVED_WORDS
+from botocache._dynamodb.reserved_words import RESERVED_WORDS
 from tests.support.documents import (
     OTHERS,
     SCALARS,

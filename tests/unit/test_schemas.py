@@ -2,10 +2,11 @@
 
 import pytest
 
-from botocache import _codec
+from botocache._cache.entries import encode_entry
+from botocache._cache.entry_keys import schema_key
+from botocache._cache.key_schemas import TTL, Schema, Schemas
+from botocache._dynamodb.tags import table_tag, tag_digest
 from botocache._errors import StoreError
-from botocache._keys import schema_key, table_tag, tag_digest
-from botocache._schemas import TTL, Schema, Schemas
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
@@ -273,7 +274,7 @@ def test_an_entry_that_holds_no_names_teaches_nothing(
 ) -> None:
     generation = schemas.generation(HERE, TABLE)
     now = store.now()
-    entry = _codec.encode(body, (generation,), now, now + TTL)
+    entry = encode_entry(body, (generation,), now, now + TTL)
     store.fill(schema_key(HERE, TABLE), entry, TTL)
     assert schemas.recall(HERE, TABLE) is None
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from botocache._cache import Cache
-from botocache._config import Settings
-from botocache._failures import INTERVAL, Failures
-from botocache._stats import Counters, Stats
-from botocache._tickets import Hit, Request
+from botocache._cache.cache import Cache
+from botocache._cache.tickets import Hit, Request
+from botocache._settings.load import Settings
+from botocache._stats import INTERVAL, Counters, Failures, Stats
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore

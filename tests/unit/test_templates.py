@@ -9,7 +9,7 @@ from boto3.dynamodb.types import Binary, TypeDeserializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._templates import NoTemplateError, cost_of, maker_of
+from botocache._near.copies import NoTemplateError, cost_of, maker_of
 from tests.support.documents import items
 
 KINDS = frozenset({Binary})

@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
+from botocache._cache.pending_evictions import (
+    AT_ONCE,
+    MOST,
+    RETRY_INTERVAL,
+    Undelivered,
+)
 from botocache._coherence import Eviction
+from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError, StoreLostError
-from botocache._keys import EVERYTHING, tag_digest
-from botocache._undelivered import AT_ONCE, MOST, RETRY_INTERVAL, Undelivered
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._updates import Image, apply, read_update
+from botocache._dynamodb.updates import Image, apply, read_update
 
 KEY = {"pk": {"S": "k"}}
 OLD: Image = {

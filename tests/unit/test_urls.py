@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._urls import scheme_of, without_secrets
 from botocache.stores.memory import MemoryStore
+from botocache.stores.urls import scheme_of, without_secrets
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from botocache._worker import NAME, Worker
+from botocache._cache.worker import NAME, Worker
 from tests.support.processes import TIMEOUT, eventually, forked, in_threads
 from tests.support.threads import no_thread
 
@@ -84,7 +84,7 @@ def test_work_is_done_by_a_thread_that_keeps_no_process_from_ending(
 
 def test_a_process_ends_though_work_is_left() -> None:
     program = (
-        "from botocache._worker import Worker\n"
+        "from botocache._cache.worker import Worker\n"
         "worker = Worker(lambda: True, 1e6)\n"
         "worker.wake()\n"
         "print(worker)"
