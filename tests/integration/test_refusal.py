@@ -26,7 +26,7 @@ from tests.integration.app import (
 )
 from tests.support.clock import FakeClock
 from tests.support.flaky_store import FlakyStore
-from tests.unit.test_plan import ROWS
+from tests.unit.dynamodb.test_operations import ROWS
 
 
 @pytest.fixture

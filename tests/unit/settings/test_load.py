@@ -15,6 +15,7 @@ from botocache._settings.load import _ARGUMENTS, _PARSERS, Settings, load_settin
 from botocache._settings.tables import OFF, READS, TableOptions, TablePolicy
 from botocache.stores import options
 from botocache.stores.memory import MemoryStore
+from tests.support.places import DOCS
 
 STORE = MemoryStore()
 OFF_OPTIONS = TableOptions(enabled=False)
@@ -169,7 +170,7 @@ def test_tables_may_stand_in_a_section_of_the_file(tmp_path: Path) -> None:
 def test_the_documentation_says_the_same_of_tables_in_every_source(
     tmp_path: Path,
 ) -> None:
-    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    page = DOCS / "configuration.md"
     section = page.read_text(encoding="utf-8").partition("## Tables")[2]
     code = dict(re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL))
     (variable,) = re.findall(r'BOTOCACHE_TABLES="(.*)"', code["sh"])

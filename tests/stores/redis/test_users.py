@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -10,6 +9,7 @@ from redis.exceptions import NoPermissionError
 
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
+from tests.support.places import DOCS
 from tests.support.processes import TIMEOUT
 from tests.support.valkey_server import (
     ValkeyServer,
@@ -18,7 +18,7 @@ from tests.support.valkey_server import (
     valkey_binary,
 )
 
-DOC = Path(__file__).parents[2] / "docs" / "deployment.md"
+DOC = DOCS / "deployment.md"
 KEY = b"key".ljust(16)
 TAGS = (b"tag".ljust(16),)
 
