@@ -21,7 +21,7 @@ class ConfigError(BotocacheError, ValueError):
 class EvictionError(BotocacheError, RuntimeError):
     """A write was not sent, because what it would change could not be evicted.
 
-    Raised only with `unevicted_writes="refuse"`, and never for a read. Nothing was
+    Raised only with `on_eviction_failure="refuse"`, and never for a read. Nothing was
     written: the same call may be made again.
     """
 

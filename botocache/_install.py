@@ -36,8 +36,9 @@ def install(target: Any = None, **settings: Any) -> Cache:
     boto3 or botocore Session, for the clients made from it afterwards; or a client,
     a resource or a Table.
     settings: url or store, ttl, negative_ttl, tables, namespace, scope, settle,
-    write_window, size_limit, write_through, settle_reads, scan_size_limit, old_images,
-    timeout, unevicted_writes, near, near_size_limit; see the documentation of
+    write_hold_off, size_limit, write_through, reads_after_write, scan_size_limit,
+    precise_index_eviction, client_tracking,
+    timeout, on_eviction_failure, near, near_size_limit; see the documentation of
     configuration. What is not given comes from `BOTOCACHE_*` variables, the TOML file
     that `BOTOCACHE_CONFIG` names, or defaults.
 
@@ -281,7 +282,7 @@ def _store_for(wanted: Settings, environ: Mapping[str, str]) -> Store:
             settle=wanted.settle,
             longest_ttl=wanted.longest_ttl(),
             client=wanted.store,
-            follow=wanted.follow,
+            client_tracking=wanted.client_tracking,
         )
         _stores[place] = (store, wanted.size_limit)
     store, size_limit = _stores[place]
@@ -302,5 +303,9 @@ def _place(wanted: Settings) -> tuple[Any, ...]:
     place = (wanted.url, wanted.store, wanted.namespace)
     if wanted.store is None and not is_remote(wanted.url):
         return place
-    size_limit, settle, follow = wanted.size_limit, wanted.settle, wanted.follow
+    size_limit, settle, follow = (
+        wanted.size_limit,
+        wanted.settle,
+        wanted.client_tracking,
+    )
     return (*place, size_limit, settle, wanted.timeout, wanted.longest_ttl(), follow)

@@ -97,7 +97,7 @@ INTERVAL = 60.0
 """Seconds between two lines about the same kind of failure."""
 
 
-class Failures:
+class FailureLog:
     """Counts and logs failures by kind, an event name such as `load_failed`."""
 
     def __init__(self, counters: Counters, clock: Callable[[], float]) -> None:

@@ -68,9 +68,7 @@ class Cache:
 
     def stats(self) -> Stats:
         """Return the counts since it was installed, for this process alone."""
-        return self._parts.counters.read(
-            undelivered=len(self._parts.evictions.undelivered)
-        )
+        return self._parts.counters.read(undelivered=len(self._parts.evictions.pending))
 
     def invalidate(self, table: str, key: Mapping[str, Any] | None = None) -> None:
         """Evict a table, or one item of it, in all processes that share the store.
@@ -104,7 +102,7 @@ class Cache:
         Evictions that wait for the store to work again go on with that call. To stop
         caching, use `botocache.uninstall`.
         """
-        self._parts.evictions.undelivered.stop()
+        self._parts.evictions.pending.stop()
         self.forget()
         try:
             self._parts.store.close()

@@ -10,11 +10,11 @@ its time: no call asks it again once it has failed. Nothing here raises, save
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from botocache._cache.pending_evictions import Undelivered
+from botocache._cache.pending_evictions import PendingEvictions
 from botocache._coherence import Eviction
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreLostError
-from botocache._stats import Failures
+from botocache._stats import FailureLog
 from botocache.stores.protocol import Store
 
 BEGIN_FAILED = ("begin_failed", "the call goes on uncached")
@@ -24,15 +24,22 @@ EVERYTHING_DIGEST = tag_digest(EVERYTHING)
 
 
 class Evictions:
-    """What this process evicts. settle, write_window: seconds of hold-off."""
+    """What this process evicts. settle, write_hold_off: seconds of hold-off."""
 
     def __init__(
-        self, store: Store, failures: Failures, *, settle: float, write_window: float
+        self,
+        store: Store,
+        failures: FailureLog,
+        *,
+        settle: float,
+        write_hold_off: float,
     ) -> None:
         self._store: Final = store
         self._failures: Final = failures
         self._settle: Final = settle
-        self.undelivered: Final = Undelivered(store, write_window, self._undeliverable)
+        self.pending: Final = PendingEvictions(
+            store, write_hold_off, self._undeliverable
+        )
 
     def evict(
         self,
@@ -66,7 +73,7 @@ class Evictions:
             self.report("evict_failed", "everything is evicted instead", error)
         # A process that is new to the store may have filled it during this write, and
         # no other will evict there. The marks of what was lost mean nothing now.
-        self.undelivered.deliver(at_once=True)
+        self.pending.deliver(at_once=True)
         return self._store.evict(tags, hold_off, watch=watch)
 
     def evict_now(self, tags: tuple[bytes, ...]) -> bool:
@@ -78,14 +85,14 @@ class Evictions:
 
         False once all of it was delivered: the store works again.
         """
-        if not self.undelivered.concerns((*tags, EVERYTHING_DIGEST)):
+        if not self.pending.includes((*tags, EVERYTHING_DIGEST)):
             return False
-        self.undelivered.add(tags)
+        self.pending.add(tags)
         return True
 
     def remember(self, tags: tuple[bytes, ...], error: Exception) -> None:
         """Evict later, because of an error."""
-        self.undelivered.add(tags)
+        self.pending.add(tags)
         self.report(
             "evict_failed",
             "it is retried, and until then this process serves nothing that depends "
@@ -98,16 +105,16 @@ class Evictions:
 
         True as well when that failed just now: the store is not to be asked.
         """
-        if not self.undelivered:
+        if not self.pending:
             return False
-        return not self.deliver() or self.undelivered.concerns(tags)
+        return not self.deliver() or self.pending.includes(tags)
 
     def deliver(self) -> bool:
         """Try what waits, unless that was just done; False when it failed."""
-        if not self.undelivered:
+        if not self.pending:
             return True
         try:
-            self.undelivered.deliver()
+            self.pending.deliver()
         except Exception as error:  # noqa: BLE001 - as ever
             self._undeliverable(error)
             return False
@@ -116,7 +123,7 @@ class Evictions:
     def report(self, kind: str, consequence: str, error: Exception) -> None:
         """Count and log a failure. With generations, hold-offs are lost: evict all."""
         if isinstance(error, StoreLostError):
-            self.undelivered.add((EVERYTHING_DIGEST,))
+            self.pending.add((EVERYTHING_DIGEST,))
         self._failures.report(kind, consequence, error)
 
     def _undeliverable(self, error: Exception) -> None:

@@ -40,7 +40,7 @@ class Lookups:
         self._store: Final = parts.store
         self._settings: Final = parts.settings
         self._evictions: Final = parts.evictions
-        self._undelivered: Final = parts.evictions.undelivered
+        self._undelivered: Final = parts.evictions.pending
         self._policies: Final[dict[str, TablePolicy]] = {}
 
     def policy(self, table: str) -> TablePolicy:
@@ -173,7 +173,7 @@ class Lookups:
         keeping = keeping_of(policy, asked.operation, read.kind.value)
         if keeping == "off" or asked.mode is Mode.BYPASS:
             return None
-        depends_on = read.depends_on(keeping, self._settings.old_images)
+        depends_on = read.depends_on(keeping, self._settings.precise_index_eviction)
         return tuple(map(tag_digest, depends_on))
 
     def _questions(self, asked: Asked, reads: Sequence[Read]) -> dict[int, Question]:
@@ -182,7 +182,7 @@ class Lookups:
         for at, read in enumerate(reads):
             policy = self.policy(read.table)
             tags = self._tags(asked, policy, read)
-            if tags is not None and not self._undelivered.concerns(tags):
+            if tags is not None and not self._undelivered.includes(tags):
                 key = entry_key(
                     asked.scope, asked.origin, read.operation, read.question
                 )

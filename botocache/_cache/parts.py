@@ -6,7 +6,7 @@ from botocache._cache.evictions import Evictions
 from botocache._cache.key_schemas import Schemas
 from botocache._cache.schema_learning import Learning
 from botocache._settings.load import Settings
-from botocache._stats import Counters, Failures
+from botocache._stats import Counters, FailureLog
 from botocache.stores.protocol import Store
 
 
@@ -25,9 +25,9 @@ def assemble(store: Store, settings: Settings) -> Parts:
     counters = Counters()
     evictions = Evictions(
         store,
-        Failures(counters, store.now),
+        FailureLog(counters, store.now),
         settle=settings.settle,
-        write_window=settings.write_window,
+        write_hold_off=settings.write_hold_off,
     )
     learning = Learning(Schemas(store, settings.ttl), evictions)
     return Parts(store, settings, counters, evictions, learning)

@@ -30,7 +30,7 @@ _PATIENCE = 1.0
 _EVERYTHING = tag_digest(EVERYTHING)
 
 
-class Undelivered:
+class PendingEvictions:
     """Tags that wait for their eviction. Its truth is whether there are any.
 
     waiting: they, as they are at any moment; for whoever has no time for a call.
@@ -56,7 +56,7 @@ class Undelivered:
         self._next_attempt = 0.0
         self._lock = threading.Lock()
         self._worker = Worker(self.attempt, interval, start)
-        renew_after_fork(self, Undelivered._renew)
+        renew_after_fork(self, PendingEvictions._renew)
 
     def __len__(self) -> int:
         return len(self._tags)
@@ -72,7 +72,7 @@ class Undelivered:
         if tags:
             self._worker.wake()
 
-    def concerns(self, tags: Sequence[bytes]) -> bool:
+    def includes(self, tags: Sequence[bytes]) -> bool:
         """Tell whether one of the tags waits."""
         return bool(self._tags) and not self._tags.keys().isdisjoint(tags)
 

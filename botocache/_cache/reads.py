@@ -94,7 +94,7 @@ class Reads:
         who asks has changed, or what he is to get.
         """
         plan, ticket = recording.plan, recording.ticket
-        if plan is None or ticket is None or self._evictions.undelivered:
+        if plan is None or ticket is None or self._evictions.pending:
             return None
         asked = self._lookups.asked(request)
         if asked is None or asked._replace(now=plan.asked.now) != plan.asked:
@@ -163,7 +163,7 @@ class Reads:
         """Have a read that follows a write see it, so that its answer can be kept."""
         read = ticket.read
         if (
-            self._settings.settle_reads != "consistent"
+            self._settings.reads_after_write != "consistent"
             or read.is_consistent
             or read.kind not in (Kind.ITEM, Kind.QUERY)
         ):

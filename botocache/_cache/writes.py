@@ -27,7 +27,12 @@ from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
 from botocache._dynamodb.plans import Item, Kind, Write
 from botocache._dynamodb.reads import read_of
-from botocache._dynamodb.tags import EVERYTHING, blind_tag, table_tag, tag_digest
+from botocache._dynamodb.tags import (
+    EVERYTHING,
+    table_tag,
+    tag_digest,
+    unknown_image_tag,
+)
 from botocache._errors import EvictionError, StoreError, is_alive
 from botocache._settings.tables import keeping_of
 
@@ -109,8 +114,8 @@ class Writes:
         failure: of the store in this call, if any. It is not asked again then: that
         may take as long as before.
         """
-        window = self._settings.write_window
-        if self._settings.unevicted_writes == "send":
+        window = self._settings.write_hold_off
+        if self._settings.on_eviction_failure == "send":
             if failure is None:
                 return self._evictions.evict(tags, window, watch)
             self._evictions.remember(tags, failure)
@@ -149,7 +154,7 @@ class Writes:
         self, request: Request, parameters: dict[str, Any], write: Write
     ) -> bytes | None:
         """Return the request with the old item asked for, if that is of use."""
-        if write.item is None or not self._settings.old_images:
+        if write.item is None or not self._settings.precise_index_eviction:
             return None
         table = write.item.table
         if (
@@ -189,7 +194,7 @@ class Writes:
             tags, spare = self._precisely(ticket, old)
         second = self._evictions.evict(
             tags,
-            self._settings.settle if certain else self._settings.write_window,
+            self._settings.settle if certain else self._settings.write_hold_off,
             _watched_at_the_end(ticket),
             ticket.first if certain else None,
             spare,
@@ -245,7 +250,7 @@ class Writes:
         }
         more = [tag for tag in partitions if tag not in ticket.tags]
         self._counters.add("evicted", len(more))
-        return (*ticket.tags, *more), (tag_digest(blind_tag(item.table)),)
+        return (*ticket.tags, *more), (tag_digest(unknown_image_tag(item.table)),)
 
     def _write_through(
         self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
@@ -302,7 +307,7 @@ def _refusal(operation: str, write: Write) -> str:
     of = f"of {', '.join(map(repr, tables))} " if tables else ""
     return (
         f"{operation} was not sent: what is cached {of}could not be evicted; the "
-        "setting unevicted_writes is 'refuse' ('send' sends such writes)"
+        "setting on_eviction_failure is 'refuse' ('send' sends such writes)"
     )
 
 

@@ -1,6 +1,6 @@
 """The table of operations: what each call to DynamoDB reads or may change. Pure.
 
-`plan` turns an operation and the JSON body of its request into a Plan (plans.py).
+`plan` turns an operation and the JSON body of its request into a CallPlan (plans.py).
 OPERATIONS has a rule for every operation of the service, with what its user should
 know; one that it does not know evicts the tables that it names. Where in doubt a read
 passes through and a write evicts more. What a request says of a table's key attributes
@@ -15,7 +15,7 @@ from botocache._dynamodb.partiql import (
     execute_statement,
     execute_transaction,
 )
-from botocache._dynamodb.plans import BYPASS, Body, KeysOf, Plan, Planner, Write
+from botocache._dynamodb.plans import BYPASS, Body, CallPlan, KeysOf, Planner, Write
 from botocache._dynamodb.reads import batch_get_item, get_item, query, scan
 from botocache._dynamodb.tags import EVERYTHING, table_tag
 from botocache._dynamodb.writes import (
@@ -45,7 +45,7 @@ class Rule(NamedTuple):
     why: str = ""
 
 
-def plan(operation: str, body: Body, keys_of: KeysOf) -> Plan:
+def plan(operation: str, body: Body, keys_of: KeysOf) -> CallPlan:
     """Return what a request means for the cache. Never raises.
 
     operation: as the service model spells it, `GetItem`. body: of the wire.
@@ -61,7 +61,7 @@ def plan(operation: str, body: Body, keys_of: KeysOf) -> Plan:
         return Write(tables or (EVERYTHING,))
 
 
-def _pass(_body: Body, _keys_of: KeysOf) -> Plan:
+def _pass(_body: Body, _keys_of: KeysOf) -> CallPlan:
     return BYPASS
 
 
@@ -105,7 +105,7 @@ OPERATIONS: Mapping[str, Rule] = {
         depends_on=(
             "the partition, or the item when both key attributes are equal to a value; "
             "on an index whose key is none of the table's: any write to the table, or "
-            "with `old_images` the partition of the index"
+            "with `precise_index_eviction` the partition of the index"
         ),
         why="It depends on the partition of a key attribute that equals a value.",
     ),

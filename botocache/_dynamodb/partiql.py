@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from botocache._dynamodb.plans import (
     BYPASS,
     Body,
+    CallPlan,
     KeysOf,
-    Plan,
     Write,
 )
 from botocache._dynamodb.tags import (
@@ -28,19 +28,19 @@ _STATEMENT = re.compile(
 )
 
 
-def execute_statement(body: Body, _keys_of: KeysOf) -> Plan:
+def execute_statement(body: Body, _keys_of: KeysOf) -> CallPlan:
     return _statements([body["Statement"]])
 
 
-def batch_execute_statement(body: Body, _keys_of: KeysOf) -> Plan:
+def batch_execute_statement(body: Body, _keys_of: KeysOf) -> CallPlan:
     return _statements(entry["Statement"] for entry in body["Statements"])
 
 
-def execute_transaction(body: Body, _keys_of: KeysOf) -> Plan:
+def execute_transaction(body: Body, _keys_of: KeysOf) -> CallPlan:
     return _statements(entry["Statement"] for entry in body["TransactStatements"])
 
 
-def _statements(statements: Iterable[str]) -> Plan:
+def _statements(statements: Iterable[str]) -> CallPlan:
     tags: dict[Tag, None] = {}
     for statement in statements:
         match = _STATEMENT.match(statement)

@@ -65,11 +65,11 @@ class Read(NamedTuple):
     whole: bytes | None = None
     projection: Projection | None = None
 
-    def depends_on(self, keeping: str, old_images: bool) -> tuple[Tag, ...]:  # noqa: FBT001 - a setting
+    def depends_on(self, keeping: str, precise_index_eviction: bool) -> tuple[Tag, ...]:  # noqa: FBT001 - a setting
         """Return the tags of its entry, by its table's policy and the settings."""
         if keeping == "ttl":  # whatever is written, but for the whole table
             return self.tags[:-1]
-        if self.by_images and old_images:
+        if self.by_images and precise_index_eviction:
             return (*self.tags[:-1], *self.by_images)
         return self.tags
 
@@ -117,9 +117,9 @@ class Bypass:
     """A call that is none of the cache's business."""
 
 
-Plan: TypeAlias = Read | BatchRead | Write | Describe | Bypass
+CallPlan: TypeAlias = Read | BatchRead | Write | Describe | Bypass
 
-Planner: TypeAlias = Callable[[Body, KeysOf], Plan]
+Planner: TypeAlias = Callable[[Body, KeysOf], CallPlan]
 """Says what a request of one operation means."""
 
 BYPASS = Bypass()

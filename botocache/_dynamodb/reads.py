@@ -20,21 +20,21 @@ from botocache._dynamodb.plans import (
     BYPASS,
     BatchRead,
     Body,
+    CallPlan,
     Item,
     KeyAttributes,
     KeysOf,
     Kind,
-    Plan,
     Read,
 )
 from botocache._dynamodb.projections import Projection, read_projection
 from botocache._dynamodb.tags import (
     EVERYTHING,
     Tag,
-    blind_tag,
     item_tag,
     partition_tag,
     table_tag,
+    unknown_image_tag,
     writes_tag,
 )
 from botocache._dynamodb.values import check_key, table_name
@@ -43,7 +43,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 _CAPACITIES = {"NONE", "TOTAL", "INDEXES"}
 
 
-def get_item(body: Body, _keys_of: KeysOf) -> Plan:
+def get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
     return item_read(body, _capacity(body))
 
 
@@ -98,7 +98,7 @@ def _projected(options: bytes) -> tuple[Projection | None, Any]:
     return projection, projection.paths
 
 
-def batch_get_item(body: Body, _keys_of: KeysOf) -> Plan:
+def batch_get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
     """Plan each key as the GetItem that it is; what is refused is left alone."""
     capacity = _capacity(body)
     reads: dict[str, tuple[Read, ...]] = {}
@@ -130,7 +130,7 @@ MOST_KEYS = 100
 """Keys that one BatchGetItem may ask for."""
 
 
-def query(body: Body, keys_of: KeysOf) -> Plan:
+def query(body: Body, keys_of: KeysOf) -> CallPlan:
     table = table_name(body["TableName"])
     conditions = _key_conditions(body)
     if "IndexName" in body:
@@ -150,7 +150,7 @@ def query(body: Body, keys_of: KeysOf) -> Plan:
 
 def _index_query(
     body: Body, table: str, conditions: Conditions | None, keys: KeyAttributes
-) -> Plan:
+) -> CallPlan:
     equal = conditions.equal if conditions else {}
     for attribute in sorted(keys.intersection(equal)):
         narrow = partition_tag(table, attribute, equal[attribute])
@@ -159,7 +159,7 @@ def _index_query(
     for attribute in sorted(equal):
         # Whatever the index is, all of its items here have this value there.
         partition = partition_tag(table, attribute, equal[attribute])
-        return planned._replace(by_images=(blind_tag(table), partition))
+        return planned._replace(by_images=(unknown_image_tag(table), partition))
     return planned
 
 
@@ -173,7 +173,7 @@ def _key_conditions(body: Body) -> Conditions | None:
     return read_legacy_key_conditions(body.get("KeyConditions", {}))
 
 
-def scan(body: Body, _keys_of: KeysOf) -> Plan:
+def scan(body: Body, _keys_of: KeysOf) -> CallPlan:
     return _page_of("Scan", Kind.SCAN, body, writes_tag(table_name(body["TableName"])))
 
 

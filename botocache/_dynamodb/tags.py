@@ -40,7 +40,7 @@ def writes_tag(table: str) -> Tag:
     return Tag("writes", table)
 
 
-def blind_tag(table: str) -> Tag:
+def unknown_image_tag(table: str) -> Tag:
     """Return the tag that writes evict which do not say what the item was before."""
     return Tag("blind", table)
 

@@ -12,20 +12,20 @@ from typing import Any
 from botocache._dynamodb.plans import (
     BYPASS,
     Body,
+    CallPlan,
     Describe,
     Item,
     KeyAttributes,
     KeysOf,
-    Plan,
     Planner,
     Write,
 )
 from botocache._dynamodb.tags import (
     Tag,
-    blind_tag,
     item_tag,
     partition_tag,
     table_tag,
+    unknown_image_tag,
     writes_tag,
 )
 from botocache._dynamodb.values import check_key, table_name
@@ -33,15 +33,15 @@ from botocache._dynamodb.values import check_key, table_name
 # --- writes of items ---------------------------------------------------------------
 
 
-def put_item(body: Body, keys_of: KeysOf) -> Plan:
+def put_item(body: Body, keys_of: KeysOf) -> CallPlan:
     return _write_of_item("Put", body, keys_of)
 
 
-def update_or_delete_item(body: Body, keys_of: KeysOf) -> Plan:
+def update_or_delete_item(body: Body, keys_of: KeysOf) -> CallPlan:
     return _write_of_item("Update", body, keys_of)
 
 
-def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> Plan:
+def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> CallPlan:
     planned = _writes_of([(kind, body)], keys_of)
     if not isinstance(planned, Write) or len(planned.tags) == 1:
         return planned
@@ -51,7 +51,7 @@ def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> Plan:
     return planned._replace(item=Item(table, body["TableName"], key))
 
 
-def batch_write_item(body: Body, keys_of: KeysOf) -> Plan:
+def batch_write_item(body: Body, keys_of: KeysOf) -> CallPlan:
     return _writes_of(_batch_entries(body), keys_of)
 
 
@@ -62,13 +62,13 @@ def _batch_entries(body: Body) -> Iterator[tuple[str, Body]]:
                 yield kind.removesuffix("Request"), {**entry, "TableName": table}
 
 
-def transact_write_items(body: Body, keys_of: KeysOf) -> Plan:
+def transact_write_items(body: Body, keys_of: KeysOf) -> CallPlan:
     return _writes_of(
         (entry for part in body["TransactItems"] for entry in part.items()), keys_of
     )
 
 
-def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> Plan:
+def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan:
     """Return the plan of some item writes, each `(Put | Update | Delete, body)`."""
     tags: dict[Tag, None] = {}  # a set that keeps its order
     named: dict[tuple[str, KeyAttributes], None] = {}
@@ -99,7 +99,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> Plan:
 def item_tags(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
     """Yield what a write to one item evicts. key: of the wire, every key attribute."""
     yield writes_tag(table)
-    yield blind_tag(table)
+    yield unknown_image_tag(table)
     yield item_tag(table, key)
     for attribute in sorted(key):
         yield partition_tag(table, attribute, key[attribute])
@@ -111,7 +111,7 @@ def item_tags(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
 def changes_table(*path: str) -> Planner:
     """Return the rule of an operation that may change the table named at `path`."""
 
-    def rule(body: Body, _keys_of: KeysOf) -> Plan:
+    def rule(body: Body, _keys_of: KeysOf) -> CallPlan:
         name: Any = body
         for step in path:
             name = name[step]
@@ -121,19 +121,19 @@ def changes_table(*path: str) -> Planner:
     return rule
 
 
-def delete_table(body: Body, _keys_of: KeysOf) -> Plan:
+def delete_table(body: Body, _keys_of: KeysOf) -> CallPlan:
     # Its answer describes the table as well, but as it was.
     return Write((table_tag(table_name(body["TableName"])),))
 
 
-def describe_table(body: Body, _keys_of: KeysOf) -> Plan:
+def describe_table(body: Body, _keys_of: KeysOf) -> CallPlan:
     return Describe(table_name(body["TableName"]))
 
 
 _TABLE_PARAMETERS = re.compile(r"(?:Table(?:Name|Arn)|ResourceArn)$")
 
 
-def unknown(body: Body, _keys_of: KeysOf) -> Plan:
+def unknown(body: Body, _keys_of: KeysOf) -> CallPlan:
     """Plan an operation that is newer than this table: evict the tables it names."""
     tags = {table_tag(name): None for name in named_tables(body)}
     return Write(tuple(tags)) if tags else BYPASS

@@ -20,7 +20,7 @@ from botocache._cache.tickets import Asked, Hit, Plan, Recording, request_id
 from botocache._dynamodb.operations import plan as plan_of
 from botocache._dynamodb.plans import Read
 from botocache._near.call_keys import ArgumentsKey, cost_of, quick_key
-from botocache._near.lru import NearMemory
+from botocache._near.lru import LRUCache
 from botocache._near.request_bodies import NO_JSON, BodyOf, as_json, of_json
 from botocache.stores.protocol import StillCurrent, Store, Watching
 
@@ -89,11 +89,9 @@ class NearAnswers:
         self._now: Final = parts.store.now
         self._is_current: Final = parts.store.is_current
         self._watch: Final = _watch_of(parts.store)
-        self._waiting: Final = parts.evictions.undelivered.waiting
+        self._waiting: Final = parts.evictions.pending.waiting
         self._fresh_for: Final = parts.settings.ttl
-        self._memory: Final[NearMemory[Known]] = NearMemory(
-            parts.settings.near_size_limit
-        )
+        self._memory: Final[LRUCache[Known]] = LRUCache(parts.settings.near_size_limit)
         self._places: Final[WeakValueDictionary[bytes, Place]] = WeakValueDictionary()
         self._last_fill = object()
         self.find: Final = self._memory.get

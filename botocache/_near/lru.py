@@ -24,7 +24,7 @@ class Sized(Protocol):
 T = TypeVar("T", bound=Sized)
 
 
-class NearMemory(Generic[T]):
+class LRUCache(Generic[T]):
     """A mapping of at most about `size_limit` bytes. Safe for threads and a fork.
 
     What takes more than half of it is not kept.
@@ -36,10 +36,10 @@ class NearMemory(Generic[T]):
         self._old: dict[Hashable, T] = {}
         self._young_size = 0
         self._renew_lock()
-        renew_after_fork(self, NearMemory._renew_lock)
+        renew_after_fork(self, LRUCache._renew_lock)
 
     def __repr__(self) -> str:
-        return f"<NearMemory {len(self)} entries>"
+        return f"<LRUCache {len(self)} entries>"
 
     def __len__(self) -> int:
         return len(self._young.keys() | self._old.keys())

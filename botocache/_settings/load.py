@@ -42,25 +42,28 @@ _LONGEST_TIMEOUT = 10.0
 class Settings:
     """What an installation was configured with.
 
-    url: which store; "" where there is an object. store: a store object or a client of
-    redis-py. ttl: seconds that an entry lives.
-    negative_ttl: the same for "no such item"; 0 keeps none. tables: options per table
-    or pattern; see tables.py. namespace: keeps applications that share a store
-    apart. scope: `auto`, or a name under which answers are shared whoever asks.
-    settle, write_window: seconds of hold-off after a write's end and after its begin.
-    size_limit: bytes; None is the store's default. write_through: fill an item's entry
-    from a write that says exactly what the item is now. settle_reads: what becomes of
-    an eventually consistent read of a base table within `settle` of a write:
-    `consistent` sends it strongly consistent and keeps the answer at once, `uncached`
-    keeps none. scan_size_limit: bytes; a Scan page larger than this is kept only when
-    it was asked for before within the TTL. old_images: ask DynamoDB for the old item
-    of a write, so that index queries are evicted precisely. timeout: seconds that a
-    store across the network may make a call wait. unevicted_writes: what becomes of a
-    write when what it changes cannot be evicted: `send` or `refuse`. follow: hear from
-    a store across the network what other processes write, rather than ask it. near:
-    `on`, `off`, or `untraced`; whether hits are answered before botocore's pipeline,
-    and whether even where somebody wraps botocore's method. near_size_limit: bytes for
-    that.
+    url: which store; "" where there is an object.
+    ttl: seconds that an entry lives.
+    negative_ttl: seconds that "no such item" lives; 0 does not cache it.
+    tables: options per table or pattern; see tables.py.
+    namespace: keeps applications that share a store apart.
+    scope: `auto`, or a name under which all callers share answers.
+    settle: seconds of hold-off after the end of a write.
+    write_hold_off: seconds of hold-off after the beginning of a write.
+    size_limit: bytes; None is the default of the store.
+    write_through: fill an item's entry from a write that returns or names all of it.
+    reads_after_write: an eventually consistent read of a base table within `settle` of
+        a write is sent strongly consistent and filled (`consistent`), or not filled
+        (`uncached`).
+    scan_size_limit: bytes of the largest Scan page that is kept at its first read.
+    precise_index_eviction: ask DynamoDB for the old item of a write, and evict only the
+        index queries that the old or the new item belongs to.
+    timeout: seconds that a store across the network may delay a call.
+    on_eviction_failure: `send` or `refuse` a write whose evictions the store cannot do.
+    client_tracking: have the server announce writes of other processes.
+    near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
+    near_size_limit: bytes of the near cache.
+    store: a store object or a client of redis-py.
     """
 
     url: str = ""
@@ -70,15 +73,15 @@ class Settings:
     namespace: str = "default"
     scope: str = "auto"
     settle: float = 1.0
-    write_window: float = 5.0
+    write_hold_off: float = 5.0
     size_limit: int | None = None
     write_through: bool = True
-    settle_reads: str = "consistent"
+    reads_after_write: str = "consistent"
     scan_size_limit: int = 64 * 1024
-    old_images: bool = False
+    precise_index_eviction: bool = False
     timeout: float = 0.02
-    unevicted_writes: str = "send"
-    follow: bool = False
+    on_eviction_failure: str = "send"
+    client_tracking: bool = False
     near: str = "on"
     near_size_limit: int = 64 * 1024**2
     store: Any = None
@@ -265,17 +268,17 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "namespace": _namespace,
     "scope": _scope,
     "settle": _hold_off,
-    "write_window": _hold_off,
+    "write_hold_off": _hold_off,
     "size_limit": settings_values.size(
         1024**2, "expected bytes as 268435456 or '256MiB', at least 1 MiB"
     ),
     "write_through": settings_values.switch,
-    "settle_reads": settings_values.choice("consistent", "uncached"),
+    "reads_after_write": settings_values.choice("consistent", "uncached"),
     "scan_size_limit": settings_values.size(0, "expected bytes as 65536 or '64KiB'"),
-    "old_images": settings_values.switch,
+    "precise_index_eviction": settings_values.switch,
     "timeout": _timeout,
-    "unevicted_writes": settings_values.choice("send", "refuse"),
-    "follow": settings_values.switch,
+    "on_eviction_failure": settings_values.choice("send", "refuse"),
+    "client_tracking": settings_values.switch,
     "near": _near,
     "near_size_limit": settings_values.size(0, "expected bytes as 67108864 or '64MiB'"),
 }

@@ -46,7 +46,7 @@ _NS = 1_000_000_000
 _SETTLING = 1
 
 
-class Slots:
+class GenerationTable:
     """A view of as many slots as fit in some writable memory.
 
     origin_generation: random, and new whenever the memory is made anew. It is the
@@ -62,10 +62,10 @@ class Slots:
         self._origin_generation = origin_generation
         self._random = random
         self._renew_lock()
-        renew_after_fork(self, Slots._renew_lock)
+        renew_after_fork(self, GenerationTable._renew_lock)
 
     def __repr__(self) -> str:
-        return f"<Slots {self._count} of {SLOT} bytes>"
+        return f"<GenerationTable {self._count} of {SLOT} bytes>"
 
     def generations(self, tags: Sequence[bytes]) -> tuple[int, ...]:
         """Return the generations of the tags."""

@@ -1,4 +1,4 @@
-"""Opening stores: from options to the Store that their URL names.
+"""StoreOptions stores: from options to the Store that their URL names.
 
 A store and the package that it needs are imported when a URL names them.
 """
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from botocache._errors import ConfigError, suggestion
-from botocache.stores.options import BOOT_ID, Opening
+from botocache.stores.options import BOOT_ID, StoreOptions
 from botocache.stores.protocol import Store
 from botocache.stores.urls import scheme_of
 
@@ -24,14 +24,14 @@ def open_store(  # noqa: PLR0913 - what a store is opened with
     settle: float,
     longest_ttl: float,
     client: Any = None,
-    follow: bool = False,
+    client_tracking: bool = False,
 ) -> Store:
     """Return the store that a URL names. Touches neither disk nor network yet.
 
-    See Opening; where there is a client the URL is not looked at. Raises ConfigError
-    when the URL names no store.
+    See StoreOptions; with a client the URL is ignored. Raises ConfigError when the URL
+    names no store.
     """
-    opening = Opening(
+    opening = StoreOptions(
         "" if client is not None else url,
         namespace,
         size_limit,
@@ -40,7 +40,7 @@ def open_store(  # noqa: PLR0913 - what a store is opened with
         settle,
         longest_ttl,
         client,
-        follow,
+        client_tracking,
     )
     if client is not None:
         return _open_redis(opening)
@@ -61,7 +61,7 @@ def is_remote(url: str) -> bool:
     return _OPENERS.get(scheme_of(url) or "") is _open_redis
 
 
-def _open_memory(opening: Opening) -> Store:
+def _open_memory(opening: StoreOptions) -> Store:
     from botocache.stores import memory
 
     if opening.url not in ("memory:", "memory://"):
@@ -71,7 +71,7 @@ def _open_memory(opening: Opening) -> Store:
     )
 
 
-def _open_disk(opening: Opening) -> Store:
+def _open_disk(opening: StoreOptions) -> Store:
     if not BOOT_ID.exists():
         raise ConfigError(
             f"url 'disk:' needs Linux: without {BOOT_ID} nobody knows whether what is "
@@ -97,7 +97,7 @@ def _open_disk(opening: Opening) -> Store:
     )
 
 
-def _open_redis(opening: Opening) -> Store:
+def _open_redis(opening: StoreOptions) -> Store:
     try:
         from botocache.stores.redis.cluster.store import open_cluster
         from botocache.stores.redis.cluster.urls import names_cluster
@@ -112,7 +112,7 @@ def _open_redis(opening: Opening) -> Store:
     return open_redis(opening)
 
 
-_Opener: TypeAlias = Callable[[Opening], Store]
+_Opener: TypeAlias = Callable[[StoreOptions], Store]
 
 _SERVERS = ("redis", "rediss", "valkey", "valkeys")
 """With an `s`: by TLS. Redis and Valkey speak one protocol."""

@@ -16,15 +16,18 @@ def default_url() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class StoreOptions:
     """What a store is opened with.
 
-    url: with its scheme; "" where there is a client. namespace: keeps applications
-    that share a store apart. size_limit: bytes; None is the store's own default.
-    environ: where the default directory is looked up. timeout: seconds that a call may
-    be made to wait. settle: of hold-off after a write. longest_ttl: seconds that any
-    answer is kept at most. client: of redis-py, built by the user. follow: whether a
-    store across the network hears of changes, so that it need not be asked.
+    url: with its scheme; "" where there is a client.
+    namespace: keeps applications that share a store apart.
+    size_limit: bytes; None is the store's own default.
+    environ: where the default directory is looked up.
+    timeout: seconds that the store may delay a call.
+    settle: seconds of hold-off after a write.
+    longest_ttl: the longest time in seconds that any entry lives.
+    client: of redis-py, built by the user.
+    client_tracking: have the server announce which generations changed.
     """
 
     url: str = field(repr=False)
@@ -35,7 +38,7 @@ class Opening:
     settle: float
     longest_ttl: float
     client: Any = field(default=None, repr=False)
-    follow: bool = False
+    client_tracking: bool = False
 
 
 def is_client(candidate: object) -> bool:

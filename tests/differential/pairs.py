@@ -35,7 +35,7 @@ NEAR = {"GetItem", "Query", "Scan"}
 """Those that the near cache answers."""
 
 _NO_RETRIES = Config(retries={"max_attempts": 0, "mode": "standard"})
-_OWN_WRITE_WINDOW = {"write_window": 4.0}
+_OWN_WRITE_WINDOW = {"write_hold_off": 4.0}
 """What makes the other application's cache another object: see `botocache.install`."""
 
 

@@ -18,7 +18,7 @@ from botocache._dynamodb import operations as dynamodb_operations
 from botocache._dynamodb import reads as dynamodb_reads
 from botocache._dynamodb.tags import Tag, item_tag, writes_tag
 from botocache._near import client
-from botocache.stores.generation_table import Slots
+from botocache.stores.generation_table import GenerationTable
 from tests.differential.machine import run_programs
 from tests.differential.pairs import DifferenceError
 from tests.differential.runs import Run, pair_for, running
@@ -108,7 +108,7 @@ _maker = Entry.maker
 
 def _never_evicted(patch: pytest.MonkeyPatch) -> None:
     """Serve whatever is remembered until its TTL, whatever was written."""
-    patch.setattr(Slots, "watch", lambda *_: lambda: True)
+    patch.setattr(GenerationTable, "watch", lambda *_: lambda: True)
 
 
 def _shared_near_answers(patch: pytest.MonkeyPatch) -> None:

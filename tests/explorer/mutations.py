@@ -17,17 +17,17 @@ from botocache._cache import lookups
 from botocache._cache import reads as cache_reads
 from botocache._cache import writes as cache_writes
 from botocache._cache.evictions import Evictions
-from botocache._cache.pending_evictions import Undelivered
+from botocache._cache.pending_evictions import PendingEvictions
 from botocache._cache.reads import Reads
 from botocache._cache.tickets import ReadTicket, WriteTicket
 from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, Held, Mark, TagState
 from botocache._dynamodb import items
 from botocache._dynamodb import writes as dynamodb_writes
-from botocache._dynamodb.tags import Tag, blind_tag, item_tag, tag_digest
+from botocache._dynamodb.tags import Tag, item_tag, tag_digest, unknown_image_tag
 from botocache._errors import StoreError
 from botocache.stores import generation_table
-from botocache.stores.generation_table import Slots
+from botocache.stores.generation_table import GenerationTable
 from botocache.stores.memory import MemoryStore
 from tests.explorer import backends
 from tests.explorer.backends import OPAQUE
@@ -72,7 +72,7 @@ def _keeps_the_first(
     **more: Any,
 ) -> Any:
     """Do the first eviction of a write; answer the second as if it had been done."""
-    if hold_off == SETTINGS.write_window:
+    if hold_off == SETTINGS.write_hold_off:
         return _evict(evictions, tags, hold_off, *rest)
     return _evict(evictions, (), hold_off, *rest)
 
@@ -85,7 +85,7 @@ def _keeps_the_second(
     **more: Any,
 ) -> Any:
     """Do the second eviction alone."""
-    if hold_off == SETTINGS.write_window:
+    if hold_off == SETTINGS.write_hold_off:
         return None
     return _evict(evictions, tags, hold_off, *rest)
 
@@ -156,7 +156,7 @@ def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
 def _missing_generations(patch: pytest.MonkeyPatch) -> None:
     """Have the store say nothing of a tag that nobody evicted yet."""
     patch.setattr(
-        Slots,
+        GenerationTable,
         "generations",
         lambda slots, tags: tuple([slots._words[slots._at(tag)] for tag in tags]),
     )
@@ -220,7 +220,7 @@ _load = MemoryStore.load
 
 def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
     """Store each generation before its hold-off."""
-    evict = Slots.evict
+    evict = GenerationTable.evict
 
     class Swapped(dict[int, int]):
         """Keeps hold-offs back until the generations have been written."""
@@ -239,14 +239,14 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
             self._words[index] = word
             self._words[index + 1] = self.pop(index + 1)
 
-    def evict_swapped(slots: Slots, *arguments: Any, **more: Any) -> Any:
-        view = Slots.__new__(Slots)
+    def evict_swapped(slots: GenerationTable, *arguments: Any, **more: Any) -> Any:
+        view = GenerationTable.__new__(GenerationTable)
         view.__dict__.update(slots.__dict__)
         view._words = Swapped(slots._words)  # type: ignore[assignment]  # as good
         eviction = evict(view, *arguments, **more)
         return eviction._replace(watched=slots.generations(more.get("watch", ())))
 
-    patch.setattr(Slots, "evict", evict_swapped)
+    patch.setattr(GenerationTable, "evict", evict_swapped)
 
 
 # --- writes that fill --------------------------------------------------------------
@@ -319,7 +319,7 @@ def _blind_at_the_end_only(
     evictions: Evictions, tags: tuple[bytes, ...], hold_off: float, *rest: Any
 ) -> Any:
     """Leave the blind tag alone in the first half of a write."""
-    if hold_off != SETTINGS.write_window or _BLIND not in tags:
+    if hold_off != SETTINGS.write_hold_off or _BLIND not in tags:
         return _evict(evictions, tags, hold_off, *rest)
     at = tags.index(_BLIND)
     watch = rest[0] if rest else ()
@@ -333,7 +333,7 @@ def _blind_at_the_end_only(
     return Eviction((*eviction.marks[:at], mark, *eviction.marks[at:]), tuple(watched))
 
 
-_BLIND = tag_digest(blind_tag(TABLE))
+_BLIND = tag_digest(unknown_image_tag(TABLE))
 
 
 def _takes_no_answer_for_a_success(
@@ -343,7 +343,7 @@ def _takes_no_answer_for_a_success(
     _finish_write(writes, ticket, answer, succeeded=True, certain=True)
 
 
-def _spared_first(slots: Slots, left: Any, some: Any) -> None:
+def _spared_first(slots: GenerationTable, left: Any, some: Any) -> None:
     """Write what is spared before what is evicted."""
     waiting = slots.__dict__.pop("_waiting", None)
     if waiting is None and len(some) < len(left):
@@ -354,7 +354,7 @@ def _spared_first(slots: Slots, left: Any, some: Any) -> None:
         _store(slots, left, waiting)
 
 
-_store = Slots._store
+_store = GenerationTable._store
 
 
 GET, UPDATE = "client 0 get", "client 1 update"
@@ -493,7 +493,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an eviction that failed and is forgotten",
-        _replace(Undelivered, "add", lambda *_: None),
+        _replace(PendingEvictions, "add", lambda *_: None),
         Program(("get", "update"), (0, 0)),
         schedule=(
             "client 0 update: evict",
@@ -638,7 +638,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a spared tag written before what is evicted",
-        _replace(Slots, "_store", _spared_first),
+        _replace(GenerationTable, "_store", _spared_first),
         Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
         is_killed=True,
     ),

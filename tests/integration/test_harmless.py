@@ -918,7 +918,7 @@ def test_no_thread_reads_what_is_older_than_a_write_that_has_ended(
     table = dynamodb.create_table("pk:S", "sk:S")
     store = MemoryStore() if kind == "memory" else DiskStore(tmp_path / "disk")
     session = dynamodb.session()
-    cache = botocache.install(session, url=store, settle=0, write_window=0.05)
+    cache = botocache.install(session, url=store, settle=0, write_hold_off=0.05)
     client = dynamodb.client(session, config=Config(max_pool_connections=16))
     crowd = Crowd(client, table)
     crowd.run()

@@ -24,7 +24,7 @@ TIMEOUT = 30
 def cache(world: World, session: boto3.Session) -> Cache:
     """The cache: a read that follows a write is held off, and not made consistent."""
     return botocache.install(
-        session, url=world.store, settle_reads="uncached", write_through=False
+        session, url=world.store, reads_after_write="uncached", write_through=False
     )
 
 

@@ -360,7 +360,7 @@ def test_a_client_and_a_resource_get_each_its_own_form(
 def test_a_write_evicts_what_another_client_remembers(
     world: World, client: Any, table: str
 ) -> None:
-    other = world.cached_client(write_window=4.0)  # another cache, as elsewhere
+    other = world.cached_client(write_hold_off=4.0)  # another cache, as elsewhere
     for n in range(4):
         set_n(other, table, n, pk="a")
         for _ in range(3):

@@ -8,7 +8,7 @@ from botocache._cache.tickets import ReadTicket
 from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, Held, Mark
 from botocache._dynamodb.tags import tag_digest
-from botocache.stores.disk.generation_file import SlotFile
+from botocache.stores.disk.generation_file import GenerationFile
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.redis.store import RedisStore
 
@@ -75,7 +75,7 @@ def _snapshot_afterwards() -> None:
 
 def _stay_in_removed_directory() -> None:
     """Nobody notices that the directory was removed."""
-    SlotFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
+    GenerationFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
 
 
 def _remember_for_good() -> None:

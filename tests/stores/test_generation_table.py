@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botocache._coherence import LONGEST_HOLD_OFF, Eviction, Held, Mark
-from botocache.stores.disk.generation_file import boot_id, open_slot_file
-from botocache.stores.generation_table import SLOT, WORD, Slots
+from botocache.stores.disk.generation_file import boot_id, open_generation_file
+from botocache.stores.generation_table import SLOT, WORD, GenerationTable
 from tests.support.digests import tag, tags
 from tests.support.processes import running_peers
 from tests.support.store_peer import open_table, words, write_words
@@ -26,12 +26,12 @@ NOW = 1000.0
 ORIGIN = 0x0123_4567_89AB_CDEF
 
 
-def new_slots(count: int = 1024, origin: int = ORIGIN) -> Slots:
+def new_slots(count: int = 1024, origin: int = ORIGIN) -> GenerationTable:
     memory = memoryview(bytearray(count * SLOT))
-    return Slots(memory, origin_generation=origin, random=os.urandom)
+    return GenerationTable(memory, origin_generation=origin, random=os.urandom)
 
 
-def evict(slots: Slots, *evicted: bytes, hold_off: float = 5.0) -> Eviction:
+def evict(slots: GenerationTable, *evicted: bytes, hold_off: float = 5.0) -> Eviction:
     return slots.evict(evicted, hold_off, NOW, nullcontext())
 
 
@@ -98,7 +98,7 @@ def test_tags_spread_over_all_slots() -> None:
 
 def test_a_random_zero_does_not_bring_the_origin_back() -> None:
     memory = memoryview(bytearray(SLOT))
-    slots = Slots(memory, origin_generation=ORIGIN, random=bytes)
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=bytes)
     left = evict(slots, A).marks[0].generation
     assert slots.generations([A]) == (left,) != (ORIGIN,)
 
@@ -114,7 +114,7 @@ def test_a_hold_off_is_kept_to_the_microsecond(now: float, hold_off: float) -> N
 
 def test_noise_in_a_slot_holds_nothing_and_is_overwritten() -> None:
     memory = memoryview(bytearray(b"\xff" * SLOT))
-    slots = Slots(memory, origin_generation=ORIGIN, random=os.urandom)
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
     assert not slots.held([A], NOW)
     evict(slots, A)
     assert slots.held([A], NOW)
@@ -122,14 +122,17 @@ def test_noise_in_a_slot_holds_nothing_and_is_overwritten() -> None:
 
 
 def test_it_tells_how_many_slots_it_has() -> None:
-    assert repr(new_slots(8)) == "<Slots 8 of 16 bytes>"
+    assert repr(new_slots(8)) == "<GenerationTable 8 of 16 bytes>"
 
 
 # --- settling and sparing ------------------------------------------------------------
 
 
 def write(
-    slots: Slots, *written: bytes, spare: Collection[bytes] = (), more: bytes = b""
+    slots: GenerationTable,
+    *written: bytes,
+    spare: Collection[bytes] = (),
+    more: bytes = b"",
 ) -> Eviction:
     """Begin a write and end it. more: a tag that it evicts at its end only."""
     first = evict(slots, *written)
@@ -164,7 +167,7 @@ def test_a_hold_off_of_nothing_settles_for_no_time() -> None:
 
 def test_noise_in_a_slot_is_no_writer_under_way() -> None:
     memory = memoryview(bytearray(b"\xff" * SLOT))
-    slots = Slots(memory, origin_generation=ORIGIN, random=os.urandom)
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
     write(slots, A)
     assert slots.held([A], NOW) is Held.SETTLING
 
@@ -258,7 +261,7 @@ def test_marks_of_a_table_that_was_lost_are_no_evidence_in_the_next() -> None:
 
 def test_a_slot_whose_generation_was_wiped_is_not_spared() -> None:
     memory = memoryview(bytearray(SLOT))
-    slots = Slots(memory, origin_generation=ORIGIN, random=os.urandom)
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
     before = write(slots, A).marks[0].generation
     first = evict(slots, A)
     memory[:] = bytes(SLOT)
@@ -270,12 +273,12 @@ def test_a_slot_whose_generation_was_wiped_is_not_spared() -> None:
 # --- words and their order -----------------------------------------------------------
 
 
-def address(slots: Slots) -> int:
+def address(slots: GenerationTable) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(slots._words))
 
 
 def test_words_are_aligned_so_that_no_reader_sees_half_of_one(tmp_path: Path) -> None:
-    table = open_slot_file(tmp_path / "slots", boot_id(), os.urandom)
+    table = open_generation_file(tmp_path / "slots", boot_id(), os.urandom)
     assert (table.slots._words.format, table.slots._words.itemsize) == ("Q", WORD)
     assert address(table.slots) % SLOT == 0
 
@@ -323,7 +326,7 @@ def recorded_eviction(
     memory: Any = Memory(2 * 16)
     locks = SimpleNamespace(Lock=lambda: Recorder(memory, "barrier"))
     monkeypatch.setattr("botocache.stores.generation_table.threading", locks)
-    slots = Slots(memory, origin_generation=ORIGIN, random=os.urandom)
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
     slots.evict(evicted, 5.0, NOW, Recorder(memory, "exclusive"))
     done: list[tuple[str, int]] = memory.done
     return done
@@ -376,7 +379,7 @@ def test_no_reader_ever_sees_half_of_a_word_that_another_process_writes(
     tmp_path: Path,
 ) -> None:
     path, shared = tmp_path / "slots", tags(4)
-    slots = open_slot_file(path, boot_id(), words(HALVES[0])).slots
+    slots = open_generation_file(path, boot_id(), words(HALVES[0])).slots
     whole = {*HALVES, *slots.generations(shared)}
     seen: set[int] = set()
     with running_peers(2) as writers:

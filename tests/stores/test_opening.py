@@ -13,7 +13,7 @@ from botocache.stores import opening
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
 from botocache.stores.opening import is_remote, open_store
-from botocache.stores.options import Opening, is_client
+from botocache.stores.options import StoreOptions, is_client
 from botocache.stores.protocol import Store
 from botocache.stores.redis import store as redis_store
 from botocache.stores.redis.cluster import store as cluster_store
@@ -47,11 +47,11 @@ def message(url: str, **more: Any) -> str:
 
 
 @pytest.fixture
-def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[StoreOptions]:
     """What the store of Redis is opened with."""
-    made: list[Opening] = []
+    made: list[StoreOptions] = []
 
-    def open_redis(opening: Opening) -> Store:
+    def open_redis(opening: StoreOptions) -> Store:
         made.append(opening)
         return MemoryStore()
 
@@ -79,12 +79,12 @@ def test_disk_is_a_directory_that_is_not_made_yet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_server_is_opened_by_the_store_of_redis(
-    scheme: str, openings: list[Opening]
+    scheme: str, openings: list[StoreOptions]
 ) -> None:
     environ = {"HOME": "/nowhere"}
     opened(f"{scheme}://user:pw@host:1/2", environ=environ, size_limit=7)
     assert openings == [
-        Opening(
+        StoreOptions(
             f"{scheme}://user:pw@host:1/2", "mine", 7, environ, 0.5, 2.0, 300.0, None
         )
     ]
@@ -93,15 +93,15 @@ def test_a_server_is_opened_by_the_store_of_redis(
 
 
 def test_whether_it_follows_is_told_to_the_store_of_redis(
-    openings: list[Opening],
+    openings: list[StoreOptions],
 ) -> None:
     opened("redis://host")
-    opened("redis://host", follow=True)
-    assert [opening.follow for opening in openings] == [False, True]
+    opened("redis://host", client_tracking=True)
+    assert [opening.client_tracking for opening in openings] == [False, True]
 
 
 def test_a_client_is_opened_by_the_store_of_redis_and_no_url_is_looked_at(
-    openings: list[Opening],
+    openings: list[StoreOptions],
 ) -> None:
     client = redis_py.Redis()
     opened("nosql:", client=client)
@@ -172,7 +172,9 @@ def test_without_redis_py_its_stores_say_what_to_install(
 def test_an_opening_shows_neither_url_nor_environment_nor_client() -> None:
     client = redis_py.Redis(password="s3cret")
     shown = repr(
-        Opening("redis://:s3cret@h", "n", None, {"K": "s3cret"}, 1.0, 1.0, 1.0, client)
+        StoreOptions(
+            "redis://:s3cret@h", "n", None, {"K": "s3cret"}, 1.0, 1.0, 1.0, client
+        )
     )
     assert "s3cret" not in shown
     assert "namespace='n'" in shown

@@ -12,7 +12,11 @@ from botocache._coherence import Eviction, Loaded
 from botocache._errors import StoreError
 from botocache.stores.disk import entry_database, generation_file
 from botocache.stores.disk import store as disk_store
-from botocache.stores.disk.generation_file import SlotFile, boot_id, open_slot_file
+from botocache.stores.disk.generation_file import (
+    GenerationFile,
+    boot_id,
+    open_generation_file,
+)
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.generation_table import WORD
 from tests.support.processes import TIMEOUT
@@ -69,7 +73,7 @@ def write_on_and_on(root: Path, key: bytes, tags: Sequence[bytes]) -> None:
 
 def write_words(path: Path, word: int, tags: Sequence[bytes], rounds: int) -> None:
     """Give the slots of the tags one and the same word as generation, over and over."""
-    table = open_slot_file(path, boot_id(), words(word))
+    table = open_generation_file(path, boot_id(), words(word))
     for _ in range(rounds):
         table.slots.evict(tags, 0.0, 1.0, table.exclusive())
 
@@ -82,10 +86,10 @@ def words(word: int) -> Callable[[int], bytes]:
 def open_table(path: Path) -> Identity:
     """Open the table, or make it; tell which one it was."""
     generation_file.LOCK_PATIENCE = TIMEOUT
-    return identity(open_slot_file(path, boot_id(), os.urandom))
+    return identity(open_generation_file(path, boot_id(), os.urandom))
 
 
-def identity(table: SlotFile) -> Identity:
+def identity(table: GenerationFile) -> Identity:
     """Tell which file a table is."""
     (never_evicted,) = table.slots.generations([b"never evicted"])
     return os.fstat(table._fd).st_ino, never_evicted

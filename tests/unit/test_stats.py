@@ -11,7 +11,7 @@ import pytest
 from botocache._cache.cache import Cache
 from botocache._cache.tickets import Hit, Request
 from botocache._settings.load import Settings
-from botocache._stats import INTERVAL, Counters, Failures, Stats
+from botocache._stats import INTERVAL, Counters, FailureLog, Stats
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
@@ -114,12 +114,12 @@ def test_the_hit_ratio_is_of_the_reads_that_the_cache_was_asked_for(
 
 
 class _Reports:
-    """Failures on a clock that the test moves, with the lines that they logged."""
+    """FailureLog on a clock that the test moves, with the lines that they logged."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self.clock = FakeClock()
         self.counters = Counters()
-        self._failures = Failures(self.counters, self.clock)
+        self._failures = FailureLog(self.counters, self.clock)
         self._caplog = caplog
         caplog.set_level(logging.DEBUG, logger="botocache")
 
@@ -174,7 +174,7 @@ def test_each_kind_of_failure_is_logged_for_itself(reports: _Reports) -> None:
 def test_the_first_failure_is_logged_at_whatever_time_the_clock_begins(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    Failures(Counters(), FakeClock(0.0)).report("load_failed", "a miss", OSError())
+    FailureLog(Counters(), FakeClock(0.0)).report("load_failed", "a miss", OSError())
     assert len(caplog.records) == 1
 
 

@@ -88,8 +88,10 @@ class DamagedEntryError(EntryError):
     """One row is not what was put there; the others may well be."""
 
 
-class EntryFile:
-    """Entries under one directory. Raises StoreError; EntryFileError says what to do.
+class EntryDatabase:
+    """Entries under one directory.
+
+    Raises StoreError; EntryDatabaseError says what to do.
 
     size_limit: bytes of the database; beyond it the entries stored first go first.
     """
@@ -98,7 +100,9 @@ class EntryFile:
         with _store_errors("open"):
             if os.path.expandvars(directory) != str(directory):
                 # diskcache expands them, and would make another directory.
-                raise EntryFileError(f"{directory} has a variable of the environment")
+                raise EntryDatabaseError(
+                    f"{directory} has a variable of the environment"
+                )
             self._cache = _Cache(
                 str(directory),
                 timeout=LOCK_PATIENCE,
@@ -221,10 +225,10 @@ class _store_errors:  # noqa: N801 - used like a function
     def __exit__(self, _type: object, error: BaseException | None, _at: object) -> None:
         if isinstance(error, StoreError) or not isinstance(error, Exception):
             return
-        raise EntryFileError(f"cannot {self._verb} entries: {error!r}") from error
+        raise EntryDatabaseError(f"cannot {self._verb} entries: {error!r}") from error
 
 
-class EntryFileError(EntryError):
+class EntryDatabaseError(EntryError):
     """diskcache or SQLite could not do it."""
 
     @property

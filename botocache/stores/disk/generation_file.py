@@ -20,7 +20,7 @@ from pathlib import Path
 from uuid import UUID
 
 from botocache._errors import StoreError
-from botocache.stores.generation_table import SLOT, WORD, Slots
+from botocache.stores.generation_table import SLOT, WORD, GenerationTable
 from botocache.stores.options import BOOT_ID
 from botocache.stores.protocol import Random
 
@@ -38,7 +38,7 @@ _ORIGIN_WORD = 5
 _INTRUSIONS_WORD = 6  # the first after the header proper
 _TEMPORARY = "new-"
 _WRITTEN_AT_ONCE = 1 << 12
-"""Slots. 64 KiB a time: fast, and no 16 MiB of the process's own memory."""
+"""GenerationTable. 64 KiB a time: fast, and no 16 MiB of the process's own memory."""
 
 _SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
 
@@ -54,7 +54,7 @@ def boot_id() -> bytes:
         raise StoreError(f"this machine has no boot id: {error}") from error
 
 
-class SlotFile:
+class GenerationFile:
     """One mapped slot table.
 
     slots: the view; a generation of 0 was wiped. identity: tells this table from any
@@ -74,14 +74,14 @@ class SlotFile:
         except ValueError as error:  # it shrank meanwhile
             raise StoreError(f"cannot map the generation table: {error}") from error
         self._header = memoryview(mapped)[:_HEADER_SIZE].cast("Q")
-        self.slots = Slots(
+        self.slots = GenerationTable(
             memoryview(mapped)[_HEADER_SIZE:],
             origin_generation=0,  # never evicted is not zero here
             random=random,
         )
 
     def __repr__(self) -> str:
-        return f"<SlotFile {self._path}>"
+        return f"<GenerationFile {self._path}>"
 
     def __del__(self) -> None:
         # Whoever still reads the old table keeps it alive; the last one closes it.
@@ -159,7 +159,7 @@ def lock_within(fd: int, patience: float) -> bool:
             return True
 
 
-def open_slot_file(path: Path, boot: bytes, random: Random) -> SlotFile:
+def open_generation_file(path: Path, boot: bytes, random: Random) -> GenerationFile:
     """Open the table, or make it. Any number of processes may do so at once.
 
     Raises StoreError (also when the disk is full) or OSError.
@@ -180,9 +180,9 @@ def open_slot_file(path: Path, boot: bytes, random: Random) -> SlotFile:
         os.close(lock)
 
 
-def _open(path: Path, boot: bytes, random: Random) -> SlotFile:
+def _open(path: Path, boot: bytes, random: Random) -> GenerationFile:
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    return SlotFile(path, fd, boot, random)
+    return GenerationFile(path, fd, boot, random)
 
 
 def _make(path: Path, boot: bytes, random: Random) -> None:

@@ -23,11 +23,15 @@ from botocache._coherence import Eviction, Loaded
 from botocache._errors import EntryError, StoreError, StoreLostError
 from botocache._forks import renew_after_fork
 from botocache.stores.disk.entry_database import (
-    EntryFile,
-    EntryFileError,
+    EntryDatabase,
+    EntryDatabaseError,
     can_be_opened,
 )
-from botocache.stores.disk.generation_file import SlotFile, boot_id, open_slot_file
+from botocache.stores.disk.generation_file import (
+    GenerationFile,
+    boot_id,
+    open_generation_file,
+)
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 
 DEFAULT_SIZE_LIMIT = 1024**3
@@ -68,8 +72,8 @@ class DiskStore:
     before the first verb.
     """
 
-    _slot_file: SlotFile | None
-    _entries: EntryFile | None
+    _slot_file: GenerationFile | None
+    _entries: EntryDatabase | None
     _trouble: str
 
     def __init__(
@@ -106,7 +110,7 @@ class DiskStore:
         if entries is not None:
             try:
                 entry = entries.get(key)
-            except EntryFileError as error:
+            except EntryDatabaseError as error:
                 self._give_up_if_used(entries, error)
                 raise
         return Loaded(entry, snapshot, slots.held(tags, self.now()))
@@ -161,7 +165,7 @@ class DiskStore:
             raise EntryError(f"entries are not open: {self._trouble}")
         try:
             entries.put_many([(key, entry, ttl) for key, entry, ttl, _ in fills])
-        except EntryFileError as error:
+        except EntryDatabaseError as error:
             self._give_up_if_used(entries, error)
             raise
 
@@ -205,7 +209,7 @@ class DiskStore:
             raise EntryError(f"entries are not open: {self._trouble}")
         try:
             entries.clear()
-        except EntryFileError as error:
+        except EntryDatabaseError as error:
             self._give_up_if_used(entries, error)
             raise
 
@@ -218,7 +222,7 @@ class DiskStore:
 
     # --- the directory -------------------------------------------------------------
 
-    def _table(self) -> SlotFile:
+    def _table(self) -> GenerationFile:
         """Return the slot table that every process finds at the path now."""
         table = self._slot_file
         if table is not None and table.is_in_place():
@@ -231,7 +235,7 @@ class DiskStore:
             try:
                 make_private(self._root)
                 make_private(self.directory)
-                table = open_slot_file(
+                table = open_generation_file(
                     self.directory / "slots", boot_id(), self._random
                 )
             except OSError as error:
@@ -242,7 +246,7 @@ class DiskStore:
                 raise StoreLostError(f"{self.directory} was removed or replaced")
             return table
 
-    def _wiped(self, table: SlotFile) -> StoreLostError:
+    def _wiped(self, table: GenerationFile) -> StoreLostError:
         """Have a table that lost some of its generations replaced."""
         table.condemn()
         with contextlib.suppress(StoreError):
@@ -251,7 +255,7 @@ class DiskStore:
 
     # --- entries -------------------------------------------------------------------
 
-    def _open_entries(self) -> EntryFile | None:
+    def _open_entries(self) -> EntryDatabase | None:
         """Return the entries, or None while they are not to be had."""
         entries = self._entries
         if entries is not None or 0.0 < self._paused_until - self.now() <= PAUSE:
@@ -276,26 +280,30 @@ class DiskStore:
         # In a thread, because opening a database that somebody keeps locked makes
         # diskcache wait for a minute.
         try:
-            entries = EntryFile(self.directory / "entries", self._size_limit)
+            entries = EntryDatabase(self.directory / "entries", self._size_limit)
             entries.close()  # this thread's connection
             self._entries = entries
-        except EntryFileError as error:
+        except EntryDatabaseError as error:
             self._give_up(None, error)
         finally:
             self._is_opening.clear()
             opened.set()
 
-    def _give_up_if_used(self, entries: EntryFile, error: EntryFileError) -> None:
+    def _give_up_if_used(
+        self, entries: EntryDatabase, error: EntryDatabaseError
+    ) -> None:
         if self._entries is entries:  # else another thread gave them up already
             self._give_up(entries, error)
 
-    def _give_up(self, entries: EntryFile | None, error: EntryFileError) -> None:
+    def _give_up(
+        self, entries: EntryDatabase | None, error: EntryDatabaseError
+    ) -> None:
         """Do without entries for a moment; with new ones if these are broken."""
         self._paused_until = self.now() + PAUSE
         self._trouble = str(error)
         self._entries = None
         if entries is not None:
-            with contextlib.suppress(EntryFileError):
+            with contextlib.suppress(EntryDatabaseError):
                 entries.close()
         path = self.directory / "entries"
         if not (error.is_busy or (error.is_unopened and can_be_opened(path))):
@@ -344,4 +352,4 @@ def make_private(directory: Path) -> None:
         directory.chmod(stat.S_IRWXU)
 
 
-_left_to_parent: list[EntryFile | None] = []
+_left_to_parent: list[EntryDatabase | None] = []

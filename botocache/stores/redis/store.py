@@ -25,7 +25,7 @@ from redis.exceptions import (
 from botocache._coherence import Eviction, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import ConfigError, StoreError
-from botocache.stores.options import Opening
+from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 from botocache.stores.redis.circuit_breaker import Breaker
 from botocache.stores.redis.commands import (
@@ -110,7 +110,7 @@ class RedisStore:
         timeout: float = 0.02,
         settle: float = 1.0,
         longest_ttl: float = 60.0,
-        follow: bool = False,
+        client_tracking: bool = False,
         replicas: int = 0,
         clock: Clock | None = None,
         random: Random = os.urandom,
@@ -128,7 +128,7 @@ class RedisStore:
         self._link = Link(make, self._greet, timeout, exchanging)
         self._breaker = Breaker(self._probe)
         self._following: Following | None = None
-        if follow:
+        if client_tracking:
             self._following = Following(make, self._keys, self._who, self._link.close)
         self._ahead = time.time() - time.monotonic()  # until the server tells
         self._told_at = -TIME_LASTS
@@ -483,7 +483,7 @@ class RedisStore:
         require_answers(self._link.try_out(pack(with_source(command)), 1))
 
 
-def open_redis(opening: Opening) -> RedisStore:
+def open_redis(opening: StoreOptions) -> RedisStore:
     """Return the store that a URL or a client names. Raises ConfigError."""
     if opening.size_limit is not None:
         raise ConfigError(
@@ -503,7 +503,7 @@ def open_redis(opening: Opening) -> RedisStore:
         timeout=opening.timeout,
         settle=opening.settle,
         longest_ttl=opening.longest_ttl,
-        follow=opening.follow,
+        client_tracking=opening.client_tracking,
         replicas=replicas,
     )
 

@@ -16,8 +16,8 @@ from botocache.stores.disk import entry_database
 from botocache.stores.disk.entry_database import (
     LARGEST_ENTRY,
     DamagedEntryError,
-    EntryFile,
-    EntryFileError,
+    EntryDatabase,
+    EntryDatabaseError,
     can_be_opened,
 )
 from tests.support.digests import key
@@ -36,13 +36,13 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def entries(directory: Path) -> Iterator[EntryFile]:
-    with contextlib.closing(EntryFile(directory, LIMIT)) as opened:
+def entries(directory: Path) -> Iterator[EntryDatabase]:
+    with contextlib.closing(EntryDatabase(directory, LIMIT)) as opened:
         yield opened
 
 
 @pytest.fixture
-def database(entries: EntryFile, directory: Path) -> Iterator[sqlite3.Connection]:
+def database(entries: EntryDatabase, directory: Path) -> Iterator[sqlite3.Connection]:
     """A connection of somebody else."""
     with contextlib.closing(connected(directory)) as connection:
         yield connection
@@ -52,21 +52,21 @@ def connected(directory: Path) -> sqlite3.Connection:
     return sqlite3.connect(directory / "cache.db", isolation_level=None, timeout=0)
 
 
-def test_an_entry_comes_back_as_it_was_put(entries: EntryFile) -> None:
+def test_an_entry_comes_back_as_it_was_put(entries: EntryDatabase) -> None:
     entries.put(KEY, b"entry", TTL)
     assert entries.get(KEY) == b"entry"
     assert entries.get(OTHER_KEY) is None
 
 
-def test_an_entry_outlives_who_put_it(entries: EntryFile, directory: Path) -> None:
+def test_an_entry_outlives_who_put_it(entries: EntryDatabase, directory: Path) -> None:
     entries.put(KEY, b"entry", TTL)
     entries.close()
-    with contextlib.closing(EntryFile(directory, LIMIT)) as opened:
+    with contextlib.closing(EntryDatabase(directory, LIMIT)) as opened:
         assert opened.get(KEY) == b"entry"
 
 
 def test_no_entry_lies_in_a_file_of_its_own(
-    entries: EntryFile, directory: Path
+    entries: EntryDatabase, directory: Path
 ) -> None:
     entries.put(KEY, bytes(LARGEST_ENTRY), TTL)
     assert {each.name for each in directory.iterdir()} <= {
@@ -76,7 +76,7 @@ def test_no_entry_lies_in_a_file_of_its_own(
     }
 
 
-def test_clearing_drops_all_entries(entries: EntryFile) -> None:
+def test_clearing_drops_all_entries(entries: EntryDatabase) -> None:
     entries.put(KEY, b"one", TTL)
     entries.put(OTHER_KEY, b"other", TTL)
     entries.clear()
@@ -86,21 +86,25 @@ def test_clearing_drops_all_entries(entries: EntryFile) -> None:
 # --- size ----------------------------------------------------------------------------
 
 
-def test_the_largest_entry_is_kept_and_a_larger_one_is_not(entries: EntryFile) -> None:
+def test_the_largest_entry_is_kept_and_a_larger_one_is_not(
+    entries: EntryDatabase,
+) -> None:
     entries.put(KEY, bytes(LARGEST_ENTRY), TTL)
     entries.put(OTHER_KEY, bytes(LARGEST_ENTRY + 1), TTL)
     assert entries.get(KEY) == bytes(LARGEST_ENTRY)
     assert entries.get(OTHER_KEY) is None
 
 
-def test_of_many_entries_the_too_large_ones_are_left_out(entries: EntryFile) -> None:
+def test_of_many_entries_the_too_large_ones_are_left_out(
+    entries: EntryDatabase,
+) -> None:
     entries.put_many([(KEY, b"small", TTL), (OTHER_KEY, bytes(LARGEST_ENTRY + 1), TTL)])
     assert entries.get(KEY) == b"small"
     assert entries.get(OTHER_KEY) is None
 
 
 def test_no_transaction_is_large(
-    entries: EntryFile, monkeypatch: pytest.MonkeyPatch
+    entries: EntryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever else puts waits for it, and for 50 ms at most."""
     sizes = [100, 200_000, 200_000, 300_000, 10, 20]
@@ -118,13 +122,13 @@ def test_no_transaction_is_large(
     assert number == 2  # the first two, the last two; the large ones by themselves
 
 
-def test_no_entries_put_nothing(entries: EntryFile) -> None:
+def test_no_entries_put_nothing(entries: EntryDatabase) -> None:
     entries.put_many([])
     assert entries.get(KEY) is None
 
 
 def test_a_few_entries_are_put_at_once_or_not_at_all(
-    entries: EntryFile, monkeypatch: pytest.MonkeyPatch
+    entries: EntryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries.put(OTHER_KEY, b"old", TTL)
     refused: Any = "no bytes"
@@ -139,7 +143,7 @@ def test_entries_beyond_the_limit_go_in_the_order_in_which_they_came(
 ) -> None:
     limit, size = 4 * 1024**2, 100_000
     names = [key(str(number)) for number in range(200)]
-    with contextlib.closing(EntryFile(directory, limit)) as entries:
+    with contextlib.closing(EntryDatabase(directory, limit)) as entries:
         for name in names:
             entries.put(name, os.urandom(size), TTL)
         kept = [entries.get(name) is not None for name in names]
@@ -151,7 +155,7 @@ def test_entries_beyond_the_limit_go_in_the_order_in_which_they_came(
 def test_the_files_stay_near_the_limit(directory: Path) -> None:
     limit = 4 * 1024**2
     slack = 8 * 1024**2  # SQLite's log of what was written last, and one more round
-    with contextlib.closing(EntryFile(directory, limit)) as entries:
+    with contextlib.closing(EntryDatabase(directory, limit)) as entries:
         for number in range(400):
             entries.put(key(str(number)), os.urandom(100_000), TTL)
             assert sum(each.stat().st_size for each in directory.iterdir()) < (
@@ -162,7 +166,7 @@ def test_the_files_stay_near_the_limit(directory: Path) -> None:
 # --- damage --------------------------------------------------------------------------
 
 
-def assert_damaged_once(entries: EntryFile, name: bytes = KEY) -> None:
+def assert_damaged_once(entries: EntryDatabase, name: bytes = KEY) -> None:
     with pytest.raises(DamagedEntryError):
         entries.get(name)
     assert entries.get(name) is None
@@ -194,7 +198,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_a_row_that_changed_is_refused_once_and_gone(
-    entries: EntryFile,
+    entries: EntryDatabase,
     database: sqlite3.Connection,
     change: Callable[[bytes], bytes],
 ) -> None:
@@ -205,7 +209,7 @@ def test_a_row_that_changed_is_refused_once_and_gone(
 
 
 def test_the_bytes_of_one_key_are_refused_under_another(
-    entries: EntryFile, database: sqlite3.Connection
+    entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     entries.put(KEY, b"one", TTL)
     entries.put(OTHER_KEY, b"other", TTL)
@@ -217,7 +221,7 @@ def test_the_bytes_of_one_key_are_refused_under_another(
 
 
 def test_a_damaged_row_leaves_the_others(
-    entries: EntryFile, database: sqlite3.Connection
+    entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     entries.put(KEY, b"one", TTL)
     entries.put(OTHER_KEY, b"other", TTL)
@@ -264,7 +268,7 @@ VALUES: dict[str, Callable[[bytes], Row]] = {
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
 def test_a_row_that_is_not_bytes_is_refused_once_and_never_executed(
-    entries: EntryFile,
+    entries: EntryDatabase,
     database: sqlite3.Connection,
     directory: Path,
     tmp_path: Path,
@@ -281,7 +285,7 @@ def test_a_row_that_is_not_bytes_is_refused_once_and_never_executed(
 
 
 def test_a_pickled_key_is_never_executed(
-    entries: EntryFile, database: sqlite3.Connection, tmp_path: Path
+    entries: EntryDatabase, database: sqlite3.Connection, tmp_path: Path
 ) -> None:
     entries.put(KEY, b"entry", TTL)
     exploit = pickle.dumps(Exploit(tmp_path / "trace"))
@@ -291,7 +295,7 @@ def test_a_pickled_key_is_never_executed(
     assert not (tmp_path / "trace").exists()
 
 
-REMOVALS: dict[str, Callable[[EntryFile], object]] = {
+REMOVALS: dict[str, Callable[[EntryDatabase], object]] = {
     "refused": lambda entries: entries.get(KEY),
     "replaced": lambda entries: entries.put(KEY, b"new", TTL),
     "cleared": lambda entries: entries.clear(),
@@ -301,10 +305,10 @@ REMOVALS: dict[str, Callable[[EntryFile], object]] = {
 @pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS.keys())
 @pytest.mark.parametrize("is_absolute", [True, False], ids=["absolute", "relative"])
 def test_a_file_that_a_row_names_is_not_removed_with_it(
-    entries: EntryFile,
+    entries: EntryDatabase,
     database: sqlite3.Connection,
     tmp_path: Path,
-    remove: Callable[[EntryFile], object],
+    remove: Callable[[EntryDatabase], object],
     is_absolute: bool,
 ) -> None:
     precious = tmp_path / "precious" / "file"
@@ -318,7 +322,7 @@ def test_a_file_that_a_row_names_is_not_removed_with_it(
     assert precious.exists()
 
 
-def test_what_is_not_bytes_is_refused_before_it_is_put(entries: EntryFile) -> None:
+def test_what_is_not_bytes_is_refused_before_it_is_put(entries: EntryDatabase) -> None:
     value: Any = [1, 2, 3]
     with pytest.raises(StoreError):
         entries.put(KEY, value, TTL)
@@ -333,7 +337,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.05)
 
 
-WRITES: dict[str, Callable[[EntryFile], object]] = {
+WRITES: dict[str, Callable[[EntryDatabase], object]] = {
     "put": lambda entries: entries.put(OTHER_KEY, b"entry", TTL),
     "clear": lambda entries: entries.clear(),
 }
@@ -343,14 +347,14 @@ WRITES: dict[str, Callable[[EntryFile], object]] = {
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
 @pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
 def test_a_write_to_a_locked_database_fails_as_busy_and_does_not_wait_long(
-    entries: EntryFile,
+    entries: EntryDatabase,
     database: sqlite3.Connection,
     lock: str,
-    write: Callable[[EntryFile], object],
+    write: Callable[[EntryDatabase], object],
 ) -> None:
     entries.put(KEY, b"entry", TTL)
     database.execute(f"BEGIN {lock}")
-    with pytest.raises(EntryFileError) as caught:
+    with pytest.raises(EntryDatabaseError) as caught:
         in_another_thread(entries, write)
     assert caught.value.is_busy
     database.execute("ROLLBACK")
@@ -358,7 +362,9 @@ def test_a_write_to_a_locked_database_fails_as_busy_and_does_not_wait_long(
 
 
 def in_another_thread(
-    entries: EntryFile, use: Callable[[EntryFile], object], timeout: float = 10.0
+    entries: EntryDatabase,
+    use: Callable[[EntryDatabase], object],
+    timeout: float = 10.0,
 ) -> object:
     def run() -> object:
         try:
@@ -372,14 +378,14 @@ def in_another_thread(
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
 def test_a_locked_database_can_be_read(
-    entries: EntryFile, database: sqlite3.Connection, lock: str
+    entries: EntryDatabase, database: sqlite3.Connection, lock: str
 ) -> None:
     entries.put(KEY, b"entry", TTL)
     database.execute(f"BEGIN {lock}")
     assert in_another_thread(entries, lambda entries: entries.get(KEY)) == b"entry"
 
 
-USES: dict[str, Callable[[EntryFile], object]] = {
+USES: dict[str, Callable[[EntryDatabase], object]] = {
     "get": lambda entries: entries.get(KEY),
     **WRITES,
 }
@@ -388,14 +394,14 @@ USES: dict[str, Callable[[EntryFile], object]] = {
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
 def test_a_database_that_somebody_has_for_himself_fails_as_busy_and_does_not_wait_long(
-    directory: Path, use: Callable[[EntryFile], object]
+    directory: Path, use: Callable[[EntryDatabase], object]
 ) -> None:
-    with contextlib.closing(EntryFile(directory, LIMIT)) as entries:
+    with contextlib.closing(EntryDatabase(directory, LIMIT)) as entries:
         entries.close()
         with contextlib.closing(connected(directory)) as owner:
             owner.execute("PRAGMA locking_mode = EXCLUSIVE")
             owner.execute("BEGIN EXCLUSIVE")
-            with pytest.raises(EntryFileError) as caught:
+            with pytest.raises(EntryDatabaseError) as caught:
                 in_another_thread(entries, use)
             assert caught.value.is_busy
         in_another_thread(entries, use)
@@ -403,7 +409,7 @@ def test_a_database_that_somebody_has_for_himself_fails_as_busy_and_does_not_wai
 
 @pytest.mark.usefixtures("_impatient")
 def test_a_damaged_row_in_a_locked_database_is_refused_and_nobody_waits(
-    entries: EntryFile, database: sqlite3.Connection
+    entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     entries.put(KEY, b"entry", TTL)
     database.execute("UPDATE Cache SET value = x'00'")
@@ -413,7 +419,7 @@ def test_a_damaged_row_in_a_locked_database_is_refused_and_nobody_waits(
 
 
 def test_a_put_that_would_wait_long_for_another_thread_is_dropped(
-    entries: EntryFile, monkeypatch: pytest.MonkeyPatch
+    entries: EntryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
     with locked(all_locks(entries)):
@@ -431,17 +437,17 @@ def test_an_error_tells_that_a_database_is_broken_and_not_busy(
 ) -> None:
     directory.mkdir()
     (directory / "cache.db").write_bytes(b"noise" * 10_000)
-    with pytest.raises(EntryFileError, match="not a database") as caught:
-        EntryFile(directory, LIMIT)
+    with pytest.raises(EntryDatabaseError, match="not a database") as caught:
+        EntryDatabase(directory, LIMIT)
     assert not caught.value.is_busy
 
 
 def test_an_error_tells_that_a_table_is_missing_and_not_busy(
-    entries: EntryFile, database: sqlite3.Connection
+    entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     database.execute("DROP TABLE Cache")
     for use in USES.values():
-        with pytest.raises(EntryFileError) as caught:
+        with pytest.raises(EntryDatabaseError) as caught:
             use(entries)
         assert not caught.value.is_busy
 
@@ -449,15 +455,15 @@ def test_an_error_tells_that_a_table_is_missing_and_not_busy(
 def test_an_empty_database_is_a_new_one(directory: Path) -> None:
     directory.mkdir()
     (directory / "cache.db").touch()
-    with contextlib.closing(EntryFile(directory, LIMIT)) as entries:
+    with contextlib.closing(EntryDatabase(directory, LIMIT)) as entries:
         entries.put(KEY, b"entry", TTL)
         assert entries.get(KEY) == b"entry"
 
 
 def test_a_file_in_its_place_is_an_error(directory: Path) -> None:
     directory.touch()
-    with pytest.raises(EntryFileError) as caught:
-        EntryFile(directory, LIMIT)
+    with pytest.raises(EntryDatabaseError) as caught:
+        EntryDatabase(directory, LIMIT)
     assert not caught.value.is_busy
 
 
@@ -467,12 +473,12 @@ def test_a_directory_that_diskcache_would_take_for_another_is_refused(
 ) -> None:
     monkeypatch.setenv("SOME", "elsewhere")
     with pytest.raises(StoreError, match="variable of the environment"):
-        EntryFile(tmp_path / name, LIMIT)
+        EntryDatabase(tmp_path / name, LIMIT)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_directory_with_a_dollar_that_means_nothing_is_used(tmp_path: Path) -> None:
-    with contextlib.closing(EntryFile(tmp_path / "$", LIMIT)) as entries:
+    with contextlib.closing(EntryDatabase(tmp_path / "$", LIMIT)) as entries:
         entries.put(KEY, b"entry", TTL)
         assert entries.get(KEY) == b"entry"
 

@@ -13,10 +13,10 @@ import pytest
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.disk import generation_file
 from botocache.stores.disk.generation_file import (
-    SlotFile,
+    GenerationFile,
     boot_id,
     lock_within,
-    open_slot_file,
+    open_generation_file,
 )
 from botocache.stores.disk.store import DiskStore
 from tests.support.digests import key, tag, tags
@@ -41,11 +41,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "slots"
 
 
-def opened(path: Path, boot: bytes = BOOT) -> SlotFile:
-    return open_slot_file(path, boot, os.urandom)
+def opened(path: Path, boot: bytes = BOOT) -> GenerationFile:
+    return open_generation_file(path, boot, os.urandom)
 
 
-def evict_in(table: SlotFile, evicted: list[bytes]) -> tuple[int, ...]:
+def evict_in(table: GenerationFile, evicted: list[bytes]) -> tuple[int, ...]:
     table.slots.evict(evicted, 5.0, 1000.0, table.exclusive())
     return table.slots.generations(evicted)
 
@@ -122,7 +122,7 @@ def test_what_a_maker_that_was_killed_left_is_removed(path: Path) -> None:
 
 
 def test_it_tells_where_it_is(path: Path) -> None:
-    assert repr(opened(path)) == f"<SlotFile {path}>"
+    assert repr(opened(path)) == f"<GenerationFile {path}>"
 
 
 def test_a_table_that_nobody_uses_any_more_holds_no_file_open(path: Path) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from botocache._coherence import Eviction, Held, Loaded
-from botocache.stores.disk.generation_file import boot_id, lock_within, open_slot_file
+from botocache.stores.disk.generation_file import (
+    boot_id,
+    lock_within,
+    open_generation_file,
+)
 from botocache.stores.disk.store import DiskStore
 from tests.support.digests import key, tag, tags
 from tests.support.processes import Peer, eventually, running_peer, running_peers
@@ -133,7 +137,7 @@ def test_who_sees_a_new_generation_sees_the_hold_off_that_came_with_it(
 ) -> None:
     written = tags(5000, "written")
     before = store.load(KEY, written).snapshot
-    slots = open_slot_file(store.directory / "slots", boot_id(), os.urandom).slots
+    slots = open_generation_file(store.directory / "slots", boot_id(), os.urandom).slots
     peer.call(load, root, KEY, [A])
     peer.start(evict_one_by_one, root, written, LONG)
     for each, old in zip(written, before, strict=True):

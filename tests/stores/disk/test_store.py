@@ -20,7 +20,7 @@ from botocache._coherence import Held
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.disk import entry_database, generation_file
 from botocache.stores.disk import store as disk_store
-from botocache.stores.disk.entry_database import EntryFile, EntryFileError
+from botocache.stores.disk.entry_database import EntryDatabase, EntryDatabaseError
 from botocache.stores.disk.store import (
     PAUSE,
     DiskStore,
@@ -354,9 +354,9 @@ def test_a_forked_child_closes_no_connection_of_its_parent(
 ) -> None:
     use(store)
     parents = store._entries
-    closed: list[EntryFile] = []
+    closed: list[EntryDatabase] = []
 
-    def close(entries: EntryFile) -> None:
+    def close(entries: EntryDatabase) -> None:
         closed.append(entries)
 
     def child(_: object) -> None:
@@ -366,7 +366,7 @@ def test_a_forked_child_closes_no_connection_of_its_parent(
         assert parents not in closed
 
     with monkeypatch.context() as patch:
-        patch.setattr(EntryFile, "close", close)
+        patch.setattr(EntryDatabase, "close", close)
         with forked(child):
             pass
 
@@ -626,14 +626,14 @@ def test_an_eviction_is_seen_even_if_the_directory_is_removed_in_the_midst_of_it
 def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def get_and_evict(entries: EntryFile, asked: bytes) -> bytes | None:
+    def get_and_evict(entries: EntryDatabase, asked: bytes) -> bytes | None:
         store.evict([A], 5.0)
         return get(entries, asked)
 
     use(store)
     before = generations(store, A)
-    get = EntryFile.get
-    monkeypatch.setattr(EntryFile, "get", get_and_evict)
+    get = EntryDatabase.get
+    monkeypatch.setattr(EntryDatabase, "get", get_and_evict)
     assert store.load(KEY, [A]) == (b"entry", before, Held.WRITING)
 
 
@@ -811,9 +811,9 @@ def test_evictions_and_snapshots_go_on_without_entries(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise EntryFileError("broken")
+        raise EntryDatabaseError("broken")
 
-    monkeypatch.setattr(disk_store, "EntryFile", fail)
+    monkeypatch.setattr(disk_store, "EntryDatabase", fail)
     for _ in range(3):
         evicted = store.evict([A], 5.0)
         loaded = store.load(KEY, [A])
@@ -829,9 +829,9 @@ def test_after_a_failure_entries_are_not_tried_before_the_pause_is_over(
 
     def fail(*_: object) -> None:
         tried.append(clock())
-        raise EntryFileError("broken")
+        raise EntryDatabaseError("broken")
 
-    monkeypatch.setattr(disk_store, "EntryFile", fail)
+    monkeypatch.setattr(disk_store, "EntryDatabase", fail)
     for _ in range(8):
         store.load(KEY, [A])
         clock.advance(PAUSE / 2)
@@ -841,14 +841,14 @@ def test_after_a_failure_entries_are_not_tried_before_the_pause_is_over(
 def test_entries_that_another_thread_has_opened_anew_are_not_given_up(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: EntryFile, __: bytes) -> None:
+    def fail(_: EntryDatabase, __: bytes) -> None:
         store.close()
         store.fill(KEY, b"entry", TTL)
-        raise EntryFileError("of those before")
+        raise EntryDatabaseError("of those before")
 
     use(store)
     with monkeypatch.context() as patch:
-        patch.setattr(EntryFile, "get", fail)
+        patch.setattr(EntryDatabase, "get", fail)
         with pytest.raises(StoreError):
             store.load(KEY, [A])
     assert store.load(KEY, [A]).entry == b"entry"
@@ -1001,12 +1001,12 @@ class SlowOpening:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go_on = threading.Event()
         self.count = 0
-        monkeypatch.setattr(disk_store, "EntryFile", self._open)
+        monkeypatch.setattr(disk_store, "EntryDatabase", self._open)
 
-    def _open(self, directory: Path, size_limit: int) -> EntryFile:
+    def _open(self, directory: Path, size_limit: int) -> EntryDatabase:
         self.count += 1
         assert self.go_on.wait(TIMEOUT)
-        return EntryFile(directory, size_limit)
+        return EntryDatabase(directory, size_limit)
 
 
 def test_opening_entries_blocks_no_longer_than_patience_and_goes_on_behind(

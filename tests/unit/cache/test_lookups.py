@@ -176,9 +176,7 @@ def test_what_waits_to_be_evicted_of_a_batch_is_not_looked_up(
     learn(cache, store)
     ask(cache, batch_of("abc"), answer_of("abc"))
     store.failing.add("evict")
-    cache._parts.evictions.undelivered.add(
-        [tag_digest(item_tag("t", {"pk": {"S": "a"}}))]
-    )
+    cache._parts.evictions.pending.add([tag_digest(item_tag("t", {"pk": {"S": "a"}}))])
     ask(cache, batch_of("abc"), answer_of("abc"))  # tries to deliver, in vain
     answer = answer_of("a")
     ask(cache, batch_of("abc"), answer)

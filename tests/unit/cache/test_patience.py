@@ -211,8 +211,8 @@ def knowing_for_long(cache: Cache, clock: FakeClock) -> None:
 def owing(cache: Cache, clock: FakeClock) -> None:
     """Have an eviction wait that has to do with nothing, and no thread to do it."""
     knowing(cache, clock)
-    cache._parts.evictions.undelivered._worker._start = no_thread
-    cache._parts.evictions.undelivered.add((b"x" * 16,))
+    cache._parts.evictions.pending._worker._start = no_thread
+    cache._parts.evictions.pending.add((b"x" * 16,))
     clock.advance(10.0)
 
 
@@ -265,7 +265,7 @@ def test_a_read_waits_for_a_failing_store_at_most_once(
 
 @states
 @pytest.mark.parametrize("call", WRITES)
-@pytest.mark.parametrize("features", [{}, {"old_images": True}], ids=str)
+@pytest.mark.parametrize("features", [{}, {"precise_index_eviction": True}], ids=str)
 @pytest.mark.parametrize("lost", [None, 0, 1, 2])
 def test_a_write_waits_for_a_failing_store_at_most_once(
     call: str, state: Any, lost: int | None, features: Any, clock: FakeClock
@@ -303,7 +303,7 @@ def test_a_write_whose_eviction_waits_has_it_delivered_from_its_end_on(
     store: SlowStore, clock: FakeClock
 ) -> None:
     cache = cache_of(store, knowing, clock)
-    undelivered = cache._parts.evictions.undelivered
+    undelivered = cache._parts.evictions.pending
     with store.failing_after(0):
         ticket = cache.begin(request_of("update"))
         before = dict(undelivered._tags)
@@ -323,7 +323,7 @@ def test_a_write_whose_first_eviction_was_delivered_meanwhile_evicts_at_its_end(
     clock.advance(10.0)
     assert ticket is not None
     assert not isinstance(ticket, Hit)
-    cache._parts.evictions.undelivered.deliver(at_once=True)
+    cache._parts.evictions.pending.deliver(at_once=True)
     evictions = store.asked["evict"]
     cache.finish(ticket, {}, succeeded=True, certain=True)
     assert store.asked["evict"] == evictions + 1

@@ -9,7 +9,7 @@ from botocache._cache.pending_evictions import (
     AT_ONCE,
     MOST,
     RETRY_INTERVAL,
-    Undelivered,
+    PendingEvictions,
 )
 from botocache._coherence import Eviction
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
@@ -40,9 +40,9 @@ def reported() -> list[Exception]:
 
 
 @pytest.fixture
-def undelivered(store: FailingStore, reported: list[Exception]) -> Undelivered:
+def undelivered(store: FailingStore, reported: list[Exception]) -> PendingEvictions:
     """Where no thread can be started: calls deliver, or nobody."""
-    return Undelivered(store, HOLD_OFF, reported.append, start=no_thread)
+    return PendingEvictions(store, HOLD_OFF, reported.append, start=no_thread)
 
 
 def _generations(store: FailingStore, *tags: bytes) -> tuple[int, ...]:
@@ -56,9 +56,9 @@ def _tags(count: int) -> list[bytes]:
 # --- what waits --------------------------------------------------------------------
 
 
-def test_nothing_waits_at_first(undelivered: Undelivered) -> None:
+def test_nothing_waits_at_first(undelivered: PendingEvictions) -> None:
     assert not undelivered
-    assert not undelivered.concerns((A, B))
+    assert not undelivered.includes((A, B))
 
 
 @pytest.mark.parametrize(
@@ -73,21 +73,25 @@ def test_nothing_waits_at_first(undelivered: Undelivered) -> None:
     ],
 )
 def test_what_waits_concerns_whoever_depends_on_it(
-    undelivered: Undelivered,
+    undelivered: PendingEvictions,
     tags: tuple[bytes, ...],
     expected: bool,
 ) -> None:
     undelivered.add((A, B))
-    assert undelivered.concerns(tags) is expected
+    assert undelivered.includes(tags) is expected
 
 
-def test_a_tag_waits_once_however_often_it_is_added(undelivered: Undelivered) -> None:
+def test_a_tag_waits_once_however_often_it_is_added(
+    undelivered: PendingEvictions,
+) -> None:
     undelivered.add((A, A))
     undelivered.add((A, B))
     assert len(undelivered) == 2
 
 
-def test_nothing_that_is_added_makes_nothing_wait(undelivered: Undelivered) -> None:
+def test_nothing_that_is_added_makes_nothing_wait(
+    undelivered: PendingEvictions,
+) -> None:
     undelivered.add(())
     assert not undelivered
 
@@ -96,7 +100,7 @@ def test_nothing_that_is_added_makes_nothing_wait(undelivered: Undelivered) -> N
 
 
 def test_what_waits_is_evicted_and_waits_no_more(
-    undelivered: Undelivered, store: FailingStore
+    undelivered: PendingEvictions, store: FailingStore
 ) -> None:
     before = _generations(store, A, B, C)
     undelivered.add((A, B))
@@ -111,7 +115,7 @@ def test_what_waits_is_evicted_and_waits_no_more(
 
 
 def test_what_is_delivered_is_held_for_a_write_window(
-    undelivered: Undelivered, store: FailingStore, clock: FakeClock
+    undelivered: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
     undelivered.add((A,))
     undelivered.deliver()
@@ -122,27 +126,27 @@ def test_what_is_delivered_is_held_for_a_write_window(
 
 
 def test_what_cannot_be_delivered_goes_on_waiting(
-    undelivered: Undelivered, store: FailingStore
+    undelivered: PendingEvictions, store: FailingStore
 ) -> None:
     store.failing.add("evict")
     undelivered.add((A,))
     with pytest.raises(StoreError):
         undelivered.deliver()
-    assert undelivered.concerns((A,))
+    assert undelivered.includes((A,))
 
 
 def test_a_store_whose_clock_fails_delivers_nothing_and_loses_nothing(
-    undelivered: Undelivered, store: FailingStore
+    undelivered: PendingEvictions, store: FailingStore
 ) -> None:
     store.failing.add("now")
     undelivered.add((A,))
     with pytest.raises(StoreError):
         undelivered.deliver()
-    assert undelivered.concerns((A,))
+    assert undelivered.includes((A,))
 
 
 def test_a_store_that_fails_is_not_tried_again_at_once(
-    undelivered: Undelivered, store: FailingStore, clock: FakeClock
+    undelivered: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
     store.failing.add("evict")
     undelivered.add((A,))
@@ -151,11 +155,11 @@ def test_a_store_that_fails_is_not_tried_again_at_once(
     clock.advance(RETRY_INTERVAL / 2)
     undelivered.deliver()
     assert store.asked["evict"] == 1
-    assert undelivered.concerns((A,))
+    assert undelivered.includes((A,))
 
 
 def test_a_store_that_recovered_is_tried_again_after_a_while(
-    undelivered: Undelivered, store: FailingStore, clock: FakeClock
+    undelivered: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
     store.failing.add("evict")
     undelivered.add((A,))
@@ -169,7 +173,7 @@ def test_a_store_that_recovered_is_tried_again_after_a_while(
 
 
 def test_where_nothing_waits_the_store_is_not_asked_to_evict(
-    undelivered: Undelivered, store: FailingStore
+    undelivered: PendingEvictions, store: FailingStore
 ) -> None:
     undelivered.deliver()
     assert store.asked["evict"] == 0
@@ -178,7 +182,7 @@ def test_where_nothing_waits_the_store_is_not_asked_to_evict(
 class _AddsMeanwhile(FailingStore):
     """A store in which a write fails while what waits is being delivered."""
 
-    undelivered: Undelivered
+    undelivered: PendingEvictions
     meanwhile: tuple[bytes, ...] = ()
 
     def evict(
@@ -209,14 +213,14 @@ def test_what_is_added_during_a_delivery_must_be_delivered_again(
     meanwhile: tuple[bytes, ...], waiting: list[bytes], clock: FakeClock
 ) -> None:
     store = _AddsMeanwhile(MemoryStore(clock=clock))
-    store.undelivered = undelivered = Undelivered(
+    store.undelivered = undelivered = PendingEvictions(
         store, HOLD_OFF, print, start=no_thread
     )
     store.meanwhile = meanwhile
     undelivered.add((A, B))
     undelivered.deliver()
     candidates = (A, B, C, EVERYTHING_)
-    assert [tag for tag in candidates if undelivered.concerns((tag,))] == waiting
+    assert [tag for tag in candidates if undelivered.includes((tag,))] == waiting
     store.meanwhile = ()
     clock.advance(RETRY_INTERVAL)
     undelivered.deliver()
@@ -224,18 +228,18 @@ def test_what_is_added_during_a_delivery_must_be_delivered_again(
 
 
 def test_who_must_deliver_at_once_does_so_though_it_was_just_tried(
-    undelivered: Undelivered, store: FailingStore
+    undelivered: PendingEvictions, store: FailingStore
 ) -> None:
     undelivered.deliver()
     undelivered.add((A,))
     undelivered.deliver()
-    assert undelivered.concerns((A,))
+    assert undelivered.includes((A,))
     undelivered.deliver(at_once=True)
     assert not undelivered
 
 
 def test_an_attempt_raises_nothing_and_tells_whether_anything_waits(
-    undelivered: Undelivered, store: FailingStore, reported: list[Exception]
+    undelivered: PendingEvictions, store: FailingStore, reported: list[Exception]
 ) -> None:
     assert undelivered.attempt() is False
     undelivered.add((A,))
@@ -287,7 +291,7 @@ def test_many_tags_are_delivered_in_pieces(
     count: int, pieces: list[int], clock: FakeClock
 ) -> None:
     store = _CountingStore(clock)
-    undelivered = Undelivered(store, HOLD_OFF, print, start=no_thread)
+    undelivered = PendingEvictions(store, HOLD_OFF, print, start=no_thread)
     before = _generations(store, *_tags(count))
     undelivered.add(_tags(count))
     undelivered.deliver()
@@ -301,14 +305,14 @@ def test_what_was_delivered_waits_no_more_though_a_later_piece_failed(
     clock: FakeClock,
 ) -> None:
     store = _CountingStore(clock, works=1)
-    undelivered = Undelivered(store, HOLD_OFF, print, start=no_thread)
+    undelivered = PendingEvictions(store, HOLD_OFF, print, start=no_thread)
     tags = _tags(3 * AT_ONCE)
     undelivered.add(tags)
     with pytest.raises(StoreError):
         undelivered.deliver()
     assert store.pieces == [AT_ONCE, AT_ONCE]
-    assert not undelivered.concerns(tags[:AT_ONCE])
-    assert all(undelivered.concerns((tag,)) for tag in tags[AT_ONCE:])
+    assert not undelivered.includes(tags[:AT_ONCE])
+    assert all(undelivered.includes((tag,)) for tag in tags[AT_ONCE:])
 
 
 # --- by itself ---------------------------------------------------------------------
@@ -316,31 +320,33 @@ def test_what_was_delivered_waits_no_more_though_a_later_piece_failed(
 
 def _by_itself(
     store: FailingStore, reported: list[Exception], interval: float
-) -> Iterator[Undelivered]:
-    made = Undelivered(store, HOLD_OFF, reported.append, interval=interval)
+) -> Iterator[PendingEvictions]:
+    made = PendingEvictions(store, HOLD_OFF, reported.append, interval=interval)
     yield made
     made.stop()
     assert not made._worker.is_at_work
 
 
 @pytest.fixture
-def patient(store: FailingStore, reported: list[Exception]) -> Iterator[Undelivered]:
+def patient(
+    store: FailingStore, reported: list[Exception]
+) -> Iterator[PendingEvictions]:
     """Its thread tries only when it is woken."""
     yield from _by_itself(store, reported, NEVER)
 
 
 @pytest.fixture
-def eager(store: FailingStore, reported: list[Exception]) -> Iterator[Undelivered]:
+def eager(store: FailingStore, reported: list[Exception]) -> Iterator[PendingEvictions]:
     """Its thread tries again at once."""
     yield from _by_itself(store, reported, 0.001)
 
 
-def _has_no_thread(undelivered: Undelivered) -> bool:
+def _has_no_thread(undelivered: PendingEvictions) -> bool:
     return not undelivered._worker.is_at_work
 
 
 def test_what_is_added_is_delivered_without_any_call(
-    patient: Undelivered, store: FailingStore
+    patient: PendingEvictions, store: FailingStore
 ) -> None:
     before = _generations(store, A, B)
     patient.add((A, B))
@@ -349,25 +355,25 @@ def test_what_is_added_is_delivered_without_any_call(
     assert all(was != now for was, now in zip(before, after, strict=True))
 
 
-def test_nothing_that_is_added_starts_no_thread(patient: Undelivered) -> None:
+def test_nothing_that_is_added_starts_no_thread(patient: PendingEvictions) -> None:
     patient.add(())
     assert _has_no_thread(patient)
 
 
 def test_a_store_that_fails_is_tried_again_until_it_has_come_back(
-    eager: Undelivered, store: FailingStore, reported: list[Exception]
+    eager: PendingEvictions, store: FailingStore, reported: list[Exception]
 ) -> None:
     store.failing.add("evict")
     eager.add((A,))
     eventually(lambda: store.asked["evict"] >= 3)
-    assert eager.concerns((A,))
+    assert eager.includes((A,))
     store.failing.clear()
     eventually(lambda: not eager and _has_no_thread(eager))
     assert {type(error) for error in reported} == {StoreError}
 
 
 def test_a_clock_that_stands_still_does_not_make_the_thread_spin(
-    patient: Undelivered, store: FailingStore
+    patient: PendingEvictions, store: FailingStore
 ) -> None:
     store.failing.add("evict")
     patient.add((A,))
@@ -379,7 +385,7 @@ def test_a_clock_that_stands_still_does_not_make_the_thread_spin(
 
 
 def test_what_is_added_while_the_thread_waits_is_tried_at_once(
-    patient: Undelivered, store: FailingStore
+    patient: PendingEvictions, store: FailingStore
 ) -> None:
     store.failing.add("evict")
     patient.add((A,))
@@ -390,7 +396,7 @@ def test_what_is_added_while_the_thread_waits_is_tried_at_once(
 
 
 def test_what_the_thread_has_tried_a_read_does_not_try_again_at_once(
-    patient: Undelivered, store: FailingStore, clock: FakeClock
+    patient: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
     store.failing.add("evict")
     patient.add((A,))
@@ -415,9 +421,9 @@ def test_generations_that_are_found_lost_are_reported_and_do_not_make_it_spin(
         ours.add((EVERYTHING_,))
 
     losing = Losing(store.store)
-    ours = Undelivered(losing, HOLD_OFF, report, interval=NEVER)
+    ours = PendingEvictions(losing, HOLD_OFF, report, interval=NEVER)
     ours.add((A,))
-    eventually(lambda: ours.concerns((EVERYTHING_,)))
+    eventually(lambda: ours.includes((EVERYTHING_,)))
     thread = ours._worker._thread
     assert thread is not None
     thread.join(0.05)
@@ -426,7 +432,7 @@ def test_generations_that_are_found_lost_are_reported_and_do_not_make_it_spin(
 
 
 def test_threads_that_add_while_the_store_comes_and_goes_leave_nothing_behind(
-    eager: Undelivered, store: FailingStore
+    eager: PendingEvictions, store: FailingStore
 ) -> None:
     tags = _tags(400)
     before = _generations(store, *tags)
@@ -445,7 +451,7 @@ def test_threads_that_add_while_the_store_comes_and_goes_leave_nothing_behind(
 
 
 def test_a_thread_that_was_stopped_leaves_what_waits_and_comes_back_with_a_call(
-    patient: Undelivered, store: FailingStore, clock: FakeClock
+    patient: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
     store.failing.add("evict")
     patient.add((A,))
@@ -454,7 +460,7 @@ def test_a_thread_that_was_stopped_leaves_what_waits_and_comes_back_with_a_call(
     eventually(lambda: store.asked["evict"] == 1)
     patient.stop()
     assert not thread.is_alive()
-    assert patient.concerns((A,))
+    assert patient.includes((A,))
     clock.advance(RETRY_INTERVAL)
     with pytest.raises(StoreError):
         patient.deliver()
@@ -464,7 +470,7 @@ def test_a_thread_that_was_stopped_leaves_what_waits_and_comes_back_with_a_call(
 
 
 def test_a_child_delivers_by_itself_what_its_parent_could_not(
-    eager: Undelivered, store: FailingStore
+    eager: PendingEvictions, store: FailingStore
 ) -> None:
     before = _generations(store, A)
     store.failing.add("evict")
@@ -482,11 +488,11 @@ def test_a_child_delivers_by_itself_what_its_parent_could_not(
         assert pipe.poll(TIMEOUT)
         assert pipe.recv() is True
     assert _generations(store, A) != before
-    assert eager.concerns((A,))  # the parent cannot know
+    assert eager.includes((A,))  # the parent cannot know
 
 
 def test_a_child_to_which_nothing_is_left_starts_no_thread(
-    patient: Undelivered, store: FailingStore
+    patient: PendingEvictions, store: FailingStore
 ) -> None:
     patient.add((A,))
     eventually(lambda: not patient and _has_no_thread(patient))
@@ -505,27 +511,27 @@ def test_a_child_to_which_nothing_is_left_starts_no_thread(
 
 
 def test_as_many_tags_as_may_wait_wait_each_for_itself(
-    undelivered: Undelivered,
+    undelivered: PendingEvictions,
 ) -> None:
     undelivered.add(_tags(MOST))
     assert len(undelivered) == MOST
-    assert not undelivered.concerns((EVERYTHING_,))
+    assert not undelivered.includes((EVERYTHING_,))
 
 
 @pytest.mark.parametrize("added", [(MOST + 1, 0), (MOST, 1), (1, MOST)])
 def test_more_tags_than_may_wait_are_everything(
-    undelivered: Undelivered, added: tuple[int, int]
+    undelivered: PendingEvictions, added: tuple[int, int]
 ) -> None:
     first, second = added
     tags = _tags(first + second)
     undelivered.add(tags[:first])
     undelivered.add(tags[first:])
     assert len(undelivered) == 1
-    assert undelivered.concerns((EVERYTHING_,))
+    assert undelivered.includes((EVERYTHING_,))
 
 
 def test_once_everything_waits_more_may_wait_beside_it(
-    undelivered: Undelivered, store: FailingStore
+    undelivered: PendingEvictions, store: FailingStore
 ) -> None:
     before = _generations(store, EVERYTHING_, A)
     undelivered.add(_tags(MOST + 1))
@@ -537,13 +543,13 @@ def test_once_everything_waits_more_may_wait_beside_it(
 
 
 def test_a_lock_that_was_held_at_a_fork_is_free_in_the_child(
-    undelivered: Undelivered,
+    undelivered: PendingEvictions,
 ) -> None:
     undelivered.add((A,))
 
     def child(pipe: Any) -> None:
         undelivered.add((B,))
-        pipe.send(undelivered.concerns((A,)) and undelivered.concerns((B,)))
+        pipe.send(undelivered.includes((A,)) and undelivered.includes((B,)))
 
     with undelivered._lock, forked(child) as pipe:
         assert pipe.poll(TIMEOUT)

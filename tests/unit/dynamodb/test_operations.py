@@ -15,11 +15,11 @@ from botocache._dynamodb.plans import (
     BatchRead,
     Body,
     Bypass,
+    CallPlan,
     Describe,
     KeyAttributes,
     KeysOf,
     Kind,
-    Plan,
     Read,
     Write,
     described_keys,
@@ -29,10 +29,10 @@ from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import (
     EVERYTHING,
     Tag,
-    blind_tag,
     item_tag,
     partition_tag,
     table_tag,
+    unknown_image_tag,
     writes_tag,
 )
 from botocache._dynamodb.writes import item_tags
@@ -55,7 +55,7 @@ NOTHING = knowing()
 KNOWN = knowing(t="pk sk")
 
 
-def planned(operation: str, keys_of: KeysOf = NOTHING, **body: Any) -> Plan:
+def planned(operation: str, keys_of: KeysOf = NOTHING, **body: Any) -> CallPlan:
     return plan(operation, body, keys_of)
 
 
@@ -74,7 +74,12 @@ def read(operation: str, keys_of: KeysOf = NOTHING, **body: Any) -> Read:
 def tags_of_item(table: str, **key: Mapping[str, Any]) -> set[Tag]:
     """Return what a write to the item must evict, by the table of the design."""
     partitions = {partition_tag(table, name, value) for name, value in key.items()}
-    return {writes_tag(table), blind_tag(table), item_tag(table, key), *partitions}
+    return {
+        writes_tag(table),
+        unknown_image_tag(table),
+        item_tag(table, key),
+        *partitions,
+    }
 
 
 # --- the operations, one by one ----------------------------------------------------
@@ -83,7 +88,7 @@ def tags_of_item(table: str, **key: Mapping[str, Any]) -> set[Tag]:
 class Row(NamedTuple):
     """What an operation must be. body: a valid request. tables: that it may change."""
 
-    kind: type[Plan]
+    kind: type[CallPlan]
     body: dict[str, Any]
     tables: tuple[str, ...] = ()
 
@@ -575,7 +580,7 @@ STATEMENTS = {
     ],
 )
 def test_several_statements_evict_what_each_of_them_writes(
-    operation: str, parameter: str, statements: list[str], expected: Plan
+    operation: str, parameter: str, statements: list[str], expected: CallPlan
 ) -> None:
     body = {parameter: [{"Statement": statement} for statement in statements]}
     assert plan(operation, body, KNOWN) == expected
@@ -834,11 +839,11 @@ def _keys(*numbers: Any) -> list[dict[str, Any]]:
     return [{"pk": A, "sk": {"N": str(number)}} for number in numbers]
 
 
-def _batch(**items: Any) -> Plan:
+def _batch(**items: Any) -> CallPlan:
     return planned("BatchGetItem", RequestItems=items)
 
 
-def _reads(made: Plan, table: str = "t") -> tuple[Read, ...]:
+def _reads(made: CallPlan, table: str = "t") -> tuple[Read, ...]:
     assert isinstance(made, BatchRead)
     return made.reads[table]
 
@@ -987,7 +992,7 @@ def test_a_scan_depends_on_every_write_to_its_table(
 # --- index queries by images -------------------------------------------------------
 
 AGE = partition_tag("t", "age", ONE)
-BLIND = blind_tag("t")
+BLIND = unknown_image_tag("t")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from botocache._near.lru import NearMemory
+from botocache._near.lru import LRUCache
 
 
 class Value(NamedTuple):
@@ -12,9 +12,9 @@ class Value(NamedTuple):
     size: int
 
 
-def memory(limit: int = 100) -> NearMemory[Value]:
+def memory(limit: int = 100) -> LRUCache[Value]:
     """Return a memory of that many bytes."""
-    return NearMemory(limit)
+    return LRUCache(limit)
 
 
 def test_what_is_put_is_found() -> None:
@@ -86,4 +86,4 @@ def test_clear_forgets_all_and_gives_back_the_room() -> None:
 def test_its_repr_says_how_many_it_has() -> None:
     kept = memory()
     kept.put("a", Value("a", 1))
-    assert repr(kept) == "<NearMemory 1 entries>"
+    assert repr(kept) == "<LRUCache 1 entries>"

@@ -57,12 +57,12 @@ ROWS = {
     "namespace": _Row("default", '"one"', "one", "two", "two", "three", "three"),
     "scope": _Row("auto", '"one"', "one", "two", "two", "three", "three"),
     "settle": _Row(1.0, "2", 2.0, "0", 0.0, 3.5, 3.5),
-    "write_window": _Row(5.0, "6", 6.0, "7", 7.0, 3600, 3600.0),
+    "write_hold_off": _Row(5.0, "6", 6.0, "7", 7.0, 3600, 3600.0),
     "size_limit": _Row(
         None, '"2 MiB"', 2 * 1024**2, "3MB", 3 * 1024**2, 4194304, 4 * 1024**2
     ),
     "write_through": _Row(True, "false", False, "1", True, "off", False),
-    "settle_reads": _Row(
+    "reads_after_write": _Row(
         "consistent",
         '"uncached"',
         "uncached",
@@ -72,12 +72,12 @@ ROWS = {
         "uncached",
     ),
     "scan_size_limit": _Row(64 * 1024, "0", 0, "32KiB", 32 * 1024, "1M", 1024**2),
-    "old_images": _Row(False, "true", True, "off", False, 1, True),
+    "precise_index_eviction": _Row(False, "true", True, "off", False, 1, True),
     "timeout": _Row(0.02, "0.5", 0.5, "0.001", 0.001, 10, 10.0),
-    "unevicted_writes": _Row(
+    "on_eviction_failure": _Row(
         "send", '"refuse"', "refuse", "send", "send", "Refuse", "refuse"
     ),
-    "follow": _Row(False, "true", True, "off", False, "On", True),
+    "client_tracking": _Row(False, "true", True, "off", False, "On", True),
     "near": _Row("on", "false", "off", "Untraced", "untraced", True, "on"),
     "near_size_limit": _Row(
         64 * 1024**2, "0", 0, "1MiB", 1024**2, "32 MB", 32 * 1024**2
@@ -230,7 +230,7 @@ def test_a_scans_size_is_bytes_or_has_a_unit_and_may_be_nothing(
     assert _load({"scan_size_limit": text}).scan_size_limit == size
 
 
-SWITCHED = ("write_through", "old_images", "follow")
+SWITCHED = ("write_through", "precise_index_eviction", "client_tracking")
 SWITCHES = {
     True: ["on", "ON", "1", "true", "True", 1, True],
     False: ["off", "Off", "0", "false", "False", 0, False],
@@ -251,7 +251,7 @@ def test_a_switch_is_on_or_off_in_the_usual_words(name: str, position: bool) -> 
         ("ttl", 30 * 24 * 3600),
         ("negative_ttl", 0),
         ("settle", 3600),
-        ("write_window", 0),
+        ("write_hold_off", 0),
         ("namespace", "A" * 64),
         ("namespace", "0.x_y-z"),
         ("scope", "any name, ü"),
@@ -286,9 +286,9 @@ BAD_TEXTS = [
     ),
     *(("negative_ttl", text, SECONDS) for text in ("", "off", "-1", "nan", "1e9")),
     *(("settle", text, SECONDS) for text in ("", "x", "-0.1", "nan", "inf")),
-    *(("write_window", text, SECONDS) for text in ("", "x", "-0.1", "nan", "1e9")),
+    *(("write_hold_off", text, SECONDS) for text in ("", "x", "-0.1", "nan", "1e9")),
     ("settle", "3600.1", AT_MOST),
-    ("write_window", "3601", AT_MOST),
+    ("write_hold_off", "3601", AT_MOST),
     *(("tables", text, PAIRS) for text in ("users", "=60", "users=", "a=1,b")),
     *(("tables", text, TTL) for text in ("a=x", "a=0", "a=1;b", "a=nan")),
     *(
@@ -308,19 +308,22 @@ BAD_TEXTS = [
     ),
     *(("near", text, NEAR) for text in ("", "x", "2", "traced")),
     *(("near_size_limit", text, "expected bytes") for text in ("", "x", "-1")),
-    *(("settle_reads", text, SETTLE_READS) for text in ("", "x", "on", "0")),
-    ("settle_reads", "cached", "'cached'; did you mean 'uncached'?"),
+    *(("reads_after_write", text, SETTLE_READS) for text in ("", "x", "on", "0")),
+    ("reads_after_write", "cached", "'cached'; did you mean 'uncached'?"),
     *(("timeout", text, TIMEOUT) for text in ("", "x", "-1", "10.1", "nan", "20ms")),
     *(("timeout", text, "expected more than 0 seconds") for text in ("0", "0.0")),
-    *(("unevicted_writes", text, UNEVICTED) for text in ("", "x", "on", "0")),
-    ("unevicted_writes", "refused", "did you mean 'refuse'?"),
+    *(("on_eviction_failure", text, UNEVICTED) for text in ("", "x", "on", "0")),
+    ("on_eviction_failure", "refused", "did you mean 'refuse'?"),
 ]
 
 BAD_ARGUMENTS = [
     *((name, None, "expected") for name in ROWS if name != "size_limit"),
     *((name, True, "expected") for name in ROWS if name not in (*SWITCHED, "near")),
     *((name, [], "expected") for name in ROWS),
-    *((name, 10**400, SECONDS) for name in ("negative_ttl", "settle", "write_window")),
+    *(
+        (name, 10**400, SECONDS)
+        for name in ("negative_ttl", "settle", "write_hold_off")
+    ),
     ("ttl", 10**400, TTL),
     ("url", 5, "expected a URL or a store object"),
     ("url", object, "expected a URL or a store object"),
@@ -337,12 +340,12 @@ BAD_ARGUMENTS = [
     ("size_limit", 2.0 * 1024**2, SIZE),
     ("scan_size_limit", 1.0, SCAN_SIZE),
     ("write_through", 2, SWITCH),
-    ("old_images", 1.0, SWITCH),
-    ("follow", None, SWITCH),
-    ("settle_reads", False, SETTLE_READS),
+    ("precise_index_eviction", 1.0, SWITCH),
+    ("client_tracking", None, SWITCH),
+    ("reads_after_write", False, SETTLE_READS),
     ("timeout", 0, "expected more than 0 seconds"),
     ("timeout", 10**400, TIMEOUT),
-    ("unevicted_writes", False, UNEVICTED),
+    ("on_eviction_failure", False, UNEVICTED),
 ]
 
 BAD_LITERALS = [
@@ -364,11 +367,11 @@ BAD_LITERALS = [
     ("size_limit", "1000", SIZE),
     ("scan_size_limit", "-1", SCAN_SIZE),
     ("write_through", "2", SWITCH),
-    ("old_images", '"yes"', SWITCH),
-    ("follow", '"no"', SWITCH),
-    ("settle_reads", "false", SETTLE_READS),
+    ("precise_index_eviction", '"yes"', SWITCH),
+    ("client_tracking", '"no"', SWITCH),
+    ("reads_after_write", "false", SETTLE_READS),
     ("timeout", "11", TIMEOUT),
-    ("unevicted_writes", "true", UNEVICTED),
+    ("on_eviction_failure", "true", UNEVICTED),
 ]
 
 

@@ -24,7 +24,7 @@ the primary again, is not seen to be another one's.
 While a slot is on its way to another server, scripts cannot be carried out there on
 what is divided between the two. Loads then fail, which is a miss. Evictions remove the
 generations instead, with the hold-offs of their shards: what is made in their place is
-held for `settle`, and not for `write_window`.
+held for `settle`, and not for `write_hold_off`.
 """
 
 import logging
@@ -39,7 +39,7 @@ from redis.exceptions import TryAgainError
 from botocache._coherence import Eviction, Held, Loaded, Mark
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import ConfigError, StoreError
-from botocache.stores.options import Opening
+from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Random
 from botocache.stores.redis.cluster.node import Node
 from botocache.stores.redis.cluster.nodes import Nodes
@@ -308,14 +308,14 @@ class ClusterStore(RedisStore):
         require_answers(self._nodes.try_out(probes))
 
 
-def open_cluster(opening: Opening) -> ClusterStore:
+def open_cluster(opening: StoreOptions) -> ClusterStore:
     """Return the store that a URL or a client names. Raises ConfigError."""
     if opening.size_limit is not None:
         raise ConfigError(
             "size_limit: the server's own 'maxmemory' says how much it keeps; with "
             "Redis and Valkey size_limit cannot be set"
         )
-    if opening.follow:
+    if opening.client_tracking:
         log.warning(
             "follow_refused: changes cannot be followed in a cluster, so every hit "
             "asks its servers"

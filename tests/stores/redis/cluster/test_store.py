@@ -530,7 +530,7 @@ def test_that_a_cluster_cannot_be_followed_is_said_and_all_else_works(
         timeout=TIMEOUT,
         settle=0.0,
         longest_ttl=60.0,
-        follow=True,
+        client_tracking=True,
     )
     assert isinstance(store, ClusterStore)
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [

@@ -18,7 +18,7 @@ def test_what_the_old_primary_says_is_not_current_after_a_failover(
     with running_service() as service:
         _, make = connections_of_url(service.url(), TIMEOUT)
         store = RedisStore(
-            make, namespace=namespace, timeout=TIMEOUT, settle=0.0, follow=True
+            make, namespace=namespace, timeout=TIMEOUT, settle=0.0, client_tracking=True
         )
         with contextlib.closing(store):
             eventually(

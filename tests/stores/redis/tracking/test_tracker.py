@@ -58,7 +58,7 @@ def opened(
     server: ValkeyServer, namespace: str, timeout: float = TIMEOUT, **more: Any
 ) -> RedisStore:
     name, make = connections_of_url(server.url, timeout)
-    usual = {"name": name, "timeout": timeout, "settle": 0.0, "follow": True}
+    usual = {"name": name, "timeout": timeout, "settle": 0.0, "client_tracking": True}
     return RedisStore(make, namespace=namespace, **{**usual, **more})
 
 
@@ -261,7 +261,7 @@ def test_what_is_watched_is_not_current_while_nobody_follows(
 def test_a_store_that_does_not_follow_watches_nothing(
     server: ValkeyServer, namespace: str
 ) -> None:
-    with contextlib.closing(opened(server, namespace, follow=False)) as made:
+    with contextlib.closing(opened(server, namespace, client_tracking=False)) as made:
         snapshot = made.load(KEY, [A]).snapshot
         assert not made.watch([A], snapshot)()
 
@@ -294,7 +294,7 @@ def test_an_eviction_of_another_process_is_heard_of(
 def test_an_eviction_by_another_store_of_this_process_is_known_when_it_ends(
     server: ValkeyServer, store: RedisStore, namespace: str
 ) -> None:
-    second = opened(server, namespace, follow=False)
+    second = opened(server, namespace, client_tracking=False)
     with contextlib.closing(second):
         for _ in range(50):
             snapshot = fresh(store, A)
@@ -337,7 +337,7 @@ def test_a_key_that_is_no_tags_is_nobodys(
 def test_a_store_that_does_not_follow_knows_nothing(
     server: ValkeyServer, namespace: str
 ) -> None:
-    store = opened(server, namespace, follow=False)
+    store = opened(server, namespace, client_tracking=False)
     with contextlib.closing(store):
         assert not store.is_current([A], store.load(KEY, [A]).snapshot)
     assert "Following" not in repr(store)
@@ -371,7 +371,7 @@ def test_the_users_own_client_may_speak_either_protocol(
             namespace=namespace,
             timeout=TIMEOUT,
             settle=0.0,
-            follow=True,
+            client_tracking=True,
         )
         with contextlib.closing(store):
             snapshot = fresh(store, A, B)
@@ -393,7 +393,7 @@ def test_it_is_followed_where_the_url_and_the_setting_say_so(
         timeout=TIMEOUT,
         settle=0.0,
         longest_ttl=60.0,
-        follow=True,
+        client_tracking=True,
     )
     assert isinstance(store, RedisStore)
     with contextlib.closing(store):
@@ -727,7 +727,7 @@ def test_a_store_that_was_led_to_another_server_follows_that_one(
             namespace=namespace,
             timeout=TIMEOUT,
             settle=0.0,
-            follow=True,
+            client_tracking=True,
         )
         with contextlib.closing(store):
             old = fresh(store, A)
@@ -841,7 +841,7 @@ def test_a_process_that_was_stopped_trusts_nothing_when_it_goes_on(
         peer.call(follow_in_peer, server.url, namespace)
         snapshot = peer.call(fresh_in_peer, [A])
         peer.stop()
-        evicting = opened(server, namespace, follow=False)
+        evicting = opened(server, namespace, client_tracking=False)
         with contextlib.closing(evicting):
             evicting.evict([A], 0.0)
         time.sleep(2 * LEASE)  # real: the lease of another process ends
@@ -858,7 +858,7 @@ def follow_in_peer(url: str, namespace: str) -> None:
             namespace=namespace,
             timeout=TIMEOUT,
             settle=0.0,
-            follow=True,
+            client_tracking=True,
         )
     )
 
@@ -896,7 +896,7 @@ def test_a_server_that_forbids_it_is_asked_as_ever_and_one_line_says_so(
         namespace=namespace,
         timeout=TIMEOUT,
         settle=0.0,
-        follow=True,
+        client_tracking=True,
     )
     with contextlib.closing(store):
         for _ in range(3):
@@ -923,7 +923,7 @@ def test_whoever_may_not_ask_for_info_follows_all_the_same(
         namespace=namespace,
         timeout=TIMEOUT,
         settle=0.0,
-        follow=True,
+        client_tracking=True,
     )
     with contextlib.closing(store):
         assert fresh(store, A)
