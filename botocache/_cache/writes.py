@@ -29,9 +29,10 @@ from botocache._dynamodb.plans import Item, Kind, Write
 from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import (
     EVERYTHING,
+    precise_writes_tag,
     table_tag,
     tag_digest,
-    unknown_image_tag,
+    writes_tag,
 )
 from botocache._errors import EvictionError, StoreError, is_alive
 from botocache._settings.tables import keeping_of
@@ -66,7 +67,7 @@ class Writes:
         through = self._through(request, parameters, write.item)
         watch = dict.fromkeys(schema.tag for schema in assumed)
         if through is not None:
-            watch |= dict.fromkeys(map(tag_digest, through.read.tags[:-1]))
+            watch |= dict.fromkeys(map(tag_digest, through.read.broad_tags))
         began = self._store.now() if through is not None else 0.0
         first = self._first(
             request.operation, write, tags, tuple(watch), recalls.failure
@@ -250,7 +251,11 @@ class Writes:
         }
         more = [tag for tag in partitions if tag not in ticket.tags]
         self._counters.add("evicted", len(more))
-        return (*ticket.tags, *more), (tag_digest(unknown_image_tag(item.table)),)
+        # The precise writes tag, in place of the writes tag, says to scans and the like
+        # that there was a write. No first eviction of it is needed: until the end the
+        # writes tag, evicted as by every write, invalidates what depends on both.
+        more.append(tag_digest(precise_writes_tag(item.table)))
+        return (*ticket.tags, *more), (tag_digest(writes_tag(item.table)),)
 
     def _write_through(
         self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
@@ -262,9 +267,9 @@ class Writes:
         left = items.answer_after(ticket.operation, ticket.parameters, answer)
         if left is None or (left and not through.read.named <= left["Item"].keys()):
             return
-        tags = tuple(map(tag_digest, through.read.tags))
-        *broad, narrow = tags
-        own = second.evicted[narrow]
+        broad = tuple(map(tag_digest, through.read.broad_tags))
+        item_tag = tag_digest(through.read.item_tag)
+        own, tags = second.evicted[item_tag], (*broad, item_tag)
         around = [first.watched[tag] for tag in broad]
         # Another write of the item, or an eviction of its table or of everything, came
         # between the two: it may have been carried out after this write.
@@ -299,7 +304,7 @@ def _finds_a_write(first: Eviction, through: WriteThrough, now: float) -> bool:
     """
     if first.held is Held.WRITING:
         return True
-    item = first.evicted[tag_digest(through.read.tags[-1])]
+    item = first.evicted[tag_digest(through.read.item_tag)]
     return not item.is_settling and is_held(item.held_until, now)
 
 
@@ -325,7 +330,7 @@ def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
     if write.described:
         watch.append(tag_digest(table_tag(write.described)))
     if through is not None:
-        watch += map(tag_digest, through.read.tags[:-1])
+        watch += map(tag_digest, through.read.broad_tags)
     return list(dict.fromkeys(watch))
 
 
