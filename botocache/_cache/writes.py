@@ -1,14 +1,14 @@
-"""Writes: evict before, evict after, and fill what a write says exactly.
+"""Writes: evict before the call, evict after it, and fill what a write left.
 
-Two things are done here only by a write that was alone: that found, in its second
-eviction, what it had left in the first (see _coherence.py).
+Two things are done only by a write that was alone: its second eviction found what its
+first one had left (see _coherence.py).
 
-- *Write-through*: the item's entry is filled with what the write left, under the
-  generations that its own second eviction gave; and only if no other write was under
-  way, as far as anybody knew, when it began.
-- *Precise index queries*: DynamoDB is asked for the old item; with the old and the new
-  image, the index partitions that the write concerns are evicted, and the tag on which
-  index queries depend for want of such knowledge is restored.
+- *Write-through* fills the item's entry with what the write left, under the
+  generations of its own second eviction. Only if no other write of the item was under
+  way when this one began.
+- *Precise index eviction* asks DynamoDB for the old item. The second eviction then
+  evicts the index partitions of the old and the new image, and restores the tag on
+  which all index queries depend.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,6 +77,8 @@ class Writes:
                 through = None
             outdated = self._learning.outdated(assumed, first.watched)
             if outdated:
+                # The tags rest on the keys of a table that is another one by now.
+                # Found out by the eviction itself: a look before it could be too early.
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
                 first = self._first(request.operation, write, tags, tuple(watch))
@@ -95,9 +97,9 @@ class Writes:
         )
 
     def begin_blindly(self, operation: str, error: Exception) -> WriteTicket:
-        """Evict everything for the first time: nobody knows what is written.
+        """Evict everything before a write that could not be planned.
 
-        error: because of which that is so; perhaps the store's.
+        error: why the plan failed; it may be an error of the store.
         """
         has_waited = isinstance(error, StoreError) and not is_alive(error)
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
@@ -112,10 +114,10 @@ class Writes:
         watch: Sequence[bytes],
         failure: Exception | None = None,
     ) -> Eviction | None:
-        """Evict for the first time; or remember it, or refuse the write.
+        """Evict before the call. If that fails, remember it or refuse the write.
 
-        failure: of the store in this call, if any. It is not asked again then: that
-        may take as long as before.
+        failure: an earlier error of the store in this call. The store is not asked
+            again then, since that may take as long as before.
         """
         eviction = EvictionRequest(tags, self._settings.write_hold_off, watch)
         if self._settings.on_eviction_failure == "send":
@@ -134,7 +136,7 @@ class Writes:
     def _through(
         self, request: Request, parameters: Mapping[str, Any], item: Item | None
     ) -> WriteThrough | None:
-        """Return the entry that a write may fill, if it says what the item will be."""
+        """Return the entry that a write may fill; None if it will not know the item."""
         if item is None or not self._settings.write_through:
             return None
         if request.operation == "UpdateItem" and (
@@ -156,7 +158,7 @@ class Writes:
     def _asking_for_images(
         self, request: Request, parameters: dict[str, Any], write: Write
     ) -> bytes | None:
-        """Return the request with the old item asked for, if that is of use."""
+        """Return the request with ReturnValues=ALL_OLD; None if that is of no use."""
         if write.item is None or not self._settings.precise_index_eviction:
             return None
         table = write.item.table
@@ -169,9 +171,10 @@ class Writes:
         return _encode({**parameters, "ReturnValues": "ALL_OLD"})
 
     def without_images(self, ticket: WriteTicket) -> WriteTicket:
-        """Return the ticket of a write that is sent again without asking for images.
+        """Return the ticket of a write that is sent again as the application made it.
 
-        From now on this process does not ask for images of that table again.
+        DynamoDB has refused ReturnValues=ALL_OLD: the principal may not read the item.
+        From now on this process does not ask for old images of that table again.
         """
         if ticket.write.item is not None:
             self._without_images.add((ticket.origin, ticket.write.item.table))
@@ -187,8 +190,11 @@ class Writes:
         succeeded: bool,
         certain: bool,
     ) -> None:
-        """Evict for the second time, learn, and fill what is known."""
-        old = _old_image(ticket, answer)
+        """Evict after the call, learn key attributes, and fill what the write left.
+
+        certain: DynamoDB answered; a request that timed out may still be carried out.
+        """
+        old = _old_image(ticket, answer)  # in any case: the application must not see it
         if ticket.first is None and self._evictions.must_wait(ticket.tags):
             return
         tags = ticket.tags
@@ -206,6 +212,7 @@ class Writes:
         )
         if second is None:
             return
+        # The table may have been made anew between the two evictions.
         outdated = self._learning.outdated(ticket.assumed, second.watched)
         if outdated and not self._evictions.evict_now(outdated):
             return
@@ -220,7 +227,11 @@ class Writes:
     def _learn(
         self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
     ) -> bool:
-        """Learn what the write says of key attributes; tell whether it is as known."""
+        """Learn key attributes from a write; return False if they were others before.
+
+        Under the generations that the second eviction saw: a table that was made anew
+        after the write must not get the keys of its predecessor.
+        """
         write, origin = ticket.write, ticket.origin
         is_as_known = True
         for table, attributes in write.named:
@@ -237,8 +248,13 @@ class Writes:
     def _precisely(
         self, ticket: WriteTicket, old: Mapping[str, Any] | None
     ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """Return what a write evicts at its end, and which of these it restores."""
+        """Return the tags of a second eviction, and which of these it restores.
+
+        old: the item's old image; None if it is unknown, and then nothing is restored.
+        """
         item, parameters = ticket.write.item, ticket.parameters
+        if not self._settings.precise_index_eviction:
+            return ticket.tags, ()  # also if the application asked for the old image
         if old is None or item is None or parameters is None:
             return ticket.tags, ()
         new = items.image_after(ticket.operation, parameters, old)
@@ -260,7 +276,7 @@ class Writes:
     def _write_through(
         self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
     ) -> None:
-        """Fill the item's entry, if nobody else can have written it meanwhile."""
+        """Fill the item's entry, if no other write of it can have come between."""
         through, first = ticket.through, ticket.first
         if through is None or first is None or ticket.parameters is None:
             return
@@ -277,6 +293,8 @@ class Writes:
             return
         if self._evictions.are_waiting(tags):
             return
+        # Loaded for the current generations: another write may have begun since the
+        # second eviction. A hold-off does not matter: no replica's lag is in the item.
         loaded = self._store.load(through.key, tags)
         # Only under the generation that the second eviction left: a later one may be of
         # a write that came after it.
@@ -296,11 +314,11 @@ class Writes:
 
 
 def _finds_a_write(first: Eviction, through: WriteThrough, now: float) -> bool:
-    """Tell whether another write of the item may be under way, by a first eviction.
+    """Return whether another write of the item may be under way at a first eviction.
 
-    Whoever wrote it may be dead, or have had no answer: it may be carried out after
-    ours, and nobody evicts then. That its hold-off is over when ours ends proves
-    nothing.
+    Its writer may be dead, or without an answer. DynamoDB may then carry the other
+    write out after this one, and no eviction follows. It proves nothing that the other
+    hold-off is over when this write ends.
     """
     if first.held is Held.WRITING:
         return True
@@ -335,9 +353,9 @@ def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
 
 
 def _old_image(ticket: WriteTicket, answer: dict[str, Any]) -> Mapping[str, Any] | None:
-    """Take the old image, which the application did not ask for, out of an answer.
+    """Return the old image. Remove it from an answer if botocache alone asked for it.
 
-    None when it was not asked for by anybody.
+    None if neither the application nor botocache asked for it.
     """
     if ticket.body is not None:
         image: Mapping[str, Any] = answer.pop("Attributes", {})
