@@ -17,6 +17,7 @@ from typing import Any
 
 from botocache._cache.cache import Cache
 from botocache._errors import ConfigError
+from botocache._near.answers import NearAnswers
 from botocache._settings.load import Settings, load_settings
 from botocache.stores.opening import is_remote, open_store
 from botocache.stores.options import default_url
@@ -264,7 +265,9 @@ def _cache_for(wanted: Settings) -> Cache:
     """Return the cache of these settings; one store per place where it is."""
     cache = _caches.get(wanted)
     if cache is None:
-        cache = _caches[wanted] = Cache(_store_for(wanted, os.environ), wanted)
+        near = None if wanted.near == "off" else NearAnswers
+        store = _store_for(wanted, os.environ)
+        cache = _caches[wanted] = Cache(store, wanted, near)
     return cache
 
 

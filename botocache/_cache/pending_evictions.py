@@ -8,9 +8,10 @@ themselves, in case there can be no thread.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from botocache._cache.worker import Start, Worker
+from botocache._coherence import Eviction, EvictionRequest
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._forks import renew_after_fork
 from botocache.stores.protocol import Store
@@ -30,10 +31,17 @@ _PATIENCE = 1.0
 _EVERYTHING = tag_digest(EVERYTHING)
 
 
+class Evicts(Protocol):
+    """A store, or a store as one call uses it."""
+
+    def evict(self, request: EvictionRequest) -> Eviction:
+        """See Store.evict."""
+
+
 class PendingEvictions:
     """Tags that wait for their eviction. Its truth is whether there are any.
 
-    waiting: they, as they are at any moment; for whoever has no time for a call.
+    tags: they, as they are at any moment; for whoever has no time for a call.
     hold_off: seconds for which a delivered tag is held; a write window, because
     nobody knows whether the write is over. report: is told why the thread could not
     deliver. interval, start: of the thread; see Worker.
@@ -52,7 +60,7 @@ class PendingEvictions:
         self._hold_off = hold_off
         self._report = report
         self._tags: dict[bytes, object] = {}
-        self.waiting: Final[Mapping[bytes, object]] = self._tags
+        self.tags: Final[Mapping[bytes, object]] = self._tags
         self._next_attempt = 0.0
         self._lock = threading.Lock()
         self._worker = Worker(self.attempt, interval, start)
@@ -76,19 +84,23 @@ class PendingEvictions:
         """Tell whether one of the tags waits."""
         return bool(self._tags) and not self._tags.keys().isdisjoint(tags)
 
-    def deliver(self, *, at_once: bool = False) -> None:
-        """Try again; unless `at_once`, not if that was just done. Raises StoreError."""
+    def deliver(self, store: Evicts, *, at_once: bool = False) -> None:
+        """Try again, as a part of a call. Raises what the store raises.
+
+        store: as the call uses it.
+        at_once: also when another attempt was made just now.
+        """
         now = self._store.now()
         if now < self._next_attempt and not at_once:
             return
         if self._tags and not self._worker.is_at_work:
             self._worker.wake()  # it was stopped, or could not be started
-        self._send()
+        self._send(store)
 
     def attempt(self) -> bool:
         """Try again now, and tell whether something still waits. Raises nothing."""
         try:
-            self._send()
+            self._send(self._store)
         except Exception as error:  # noqa: BLE001 - there is nobody to raise it to
             self._report(error)
         return bool(self._tags)
@@ -97,17 +109,19 @@ class PendingEvictions:
         """End the thread. What waits goes on waiting for a call."""
         self._worker.stop(_PATIENCE)
 
-    def _send(self) -> None:
+    def _send(self, store: Evicts) -> None:
         """Evict what waits, piece by piece; what could be done waits no more."""
         self._next_attempt = self._store.now() + RETRY_INTERVAL
         with self._lock:
             waiting = list(self._tags.items())
         for at in range(0, len(waiting), AT_ONCE):
             piece = waiting[at : at + AT_ONCE]
-            self._store.evict(tuple([tag for tag, _ in piece]), self._hold_off)
+            tags = [tag for tag, _ in piece]
+            store.evict(EvictionRequest(tags, self._hold_off))
             with self._lock:
-                for tag, since in piece:
-                    if self._tags.get(tag) is since:
+                for tag, token in piece:
+                    # A tag that was added again meanwhile must be evicted again.
+                    if self._tags.get(tag) is token:
                         del self._tags[tag]
 
     def _renew(self) -> None:

@@ -8,24 +8,24 @@ eviction, what it had left in the first (see _coherence.py).
   way, as far as anybody knew, when it began.
 - *Precise index queries*: DynamoDB is asked for the old item; with the old and the new
   image, the index partitions that the write concerns are evicted, and the tag on which
-  index queries depend for want of such knowledge is spared.
+  index queries depend for want of such knowledge is restored.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
-from botocache._cache.entry_keys import entry_key
-from botocache._cache.modes import Mode, current_mode
-from botocache._cache.parts import Parts
-from botocache._cache.reads import Reads
-from botocache._cache.schema_learning import Lesson, Recalls
-from botocache._cache.tickets import ReadTicket, Request, WriteThrough, WriteTicket
-from botocache._coherence import Eviction, Held, is_held
+from botocache._cache.call_store import CallStore
+from botocache._cache.key_schemas import KeyRecall
+from botocache._cache.prepare import Call, PreparedRead
+from botocache._cache.reads import Reads, fills_of
+from botocache._cache.services import CacheServices
+from botocache._cache.tickets import ReadTicket, WriteTicket
+from botocache._coherence import Eviction, EvictionRequest, Held, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
-from botocache._dynamodb.plans import Item, Kind, Write
+from botocache._dynamodb.plans import Item, Write
 from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import (
     EVERYTHING,
@@ -33,8 +33,9 @@ from botocache._dynamodb.tags import (
     tag_digest,
     unknown_image_tag,
 )
-from botocache._errors import EvictionError, StoreError, is_alive
-from botocache._settings.tables import keeping_of
+from botocache._dynamodb.types import Answer, Body
+from botocache._dynamodb.types import Item as Image
+from botocache._errors import EvictionError
 
 _encode = msgspec.json.encode
 
@@ -42,12 +43,12 @@ _encode = msgspec.json.encode
 class Writes:
     """The writes of one cache."""
 
-    def __init__(self, parts: Parts, reads: Reads) -> None:
-        self._store: Final = parts.store
-        self._settings: Final = parts.settings
-        self._counters: Final = parts.counters
-        self._evictions: Final = parts.evictions
-        self._learning: Final = parts.learning
+    def __init__(self, services: CacheServices, reads: Reads) -> None:
+        self._store: Final = services.store
+        self._settings: Final = services.settings
+        self._counters: Final = services.counters
+        self._evictions: Final = services.evictions
+        self._key_schemas: Final = services.key_schemas
         self._reads: Final = reads
         self._without_images: Final[set[tuple[str, str]]] = set()
 
@@ -55,51 +56,50 @@ class Writes:
 
     def begin(
         self,
-        request: Request,
-        parameters: dict[str, Any],
+        call: Call,
+        parameters: Body,
         write: Write,
-        recalls: Recalls,
+        recall: KeyRecall,
+        store: CallStore,
     ) -> WriteTicket:
         """Evict for the first time."""
         tags = tuple(map(tag_digest, write.tags))
-        assumed = tuple(recalls.schemas[table] for table in write.assumed)
-        through = self._through(request, parameters, write.item)
-        watch = [schema.tag for schema in assumed]
+        assumed = tuple(recall.schemas[table] for table in write.assumed)
+        through = self._through(call, parameters, write.item)
+        watch = dict.fromkeys(schema.tag for schema in assumed)
         if through is not None:
-            watch += map(tag_digest, through.read.tags[:-1])
-        began = self._store.now() if through is not None else 0.0
-        first = self._first(request.operation, write, tags, watch, recalls.failure)
+            watch |= dict.fromkeys(through.tags[:-1])
+        # Before the eviction: a hold-off that it finds counts as of then.
+        began = store.now() if through is not None else 0.0
+        first = self._first(call.operation, write, tags, tuple(watch), store)
         if first is not None:
-            if through is not None and _finds_a_write(first, tags, through, began):
+            if through is not None and _finds_a_write(first, through, began):
                 through = None
-            outdated = self._learning.outdated(assumed, first.watched)
+            outdated = self._key_schemas.outdated(assumed, first.watched)
             if outdated:
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
-                first = self._first(request.operation, write, tags, watch)
+                first = self._first(call.operation, write, tags, tuple(watch), store)
         self._counters.add("writes")
         self._counters.add("evicted", len(write.tags))
         return WriteTicket(
             write,
-            request.origin,
+            call.origin,
+            store,
             tags,
             first,
             assumed,
-            request.operation,
+            call.operation,
             parameters,
             through,
-            self._asking_for_images(request, parameters, write),
+            self._asking_for_images(call, parameters, write),
         )
 
-    def begin_blindly(self, operation: str, error: Exception) -> WriteTicket:
-        """Evict everything for the first time: nobody knows what is written.
-
-        error: because of which that is so; perhaps the store's.
-        """
-        has_waited = isinstance(error, StoreError) and not is_alive(error)
+    def begin_unplanned(self, operation: str, store: CallStore) -> WriteTicket:
+        """Evict everything for the first time: what is written is not known."""
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
-        first = self._first(operation, write, tags, (), error if has_waited else None)
-        return WriteTicket(write, "", tags, first)
+        first = self._first(operation, write, tags, (), store)
+        return WriteTicket(write, "", store, tags, first)
 
     def _first(
         self,
@@ -107,51 +107,35 @@ class Writes:
         write: Write,
         tags: tuple[bytes, ...],
         watch: Sequence[bytes],
-        failure: Exception | None = None,
+        store: CallStore,
     ) -> Eviction | None:
-        """Evict for the first time; or remember it, or refuse the write.
-
-        failure: of the store in this call, if any. It is not asked again then: that
-        may take as long as before.
-        """
-        window = self._settings.write_hold_off
+        """Evict for the first time; or remember it, or refuse the write."""
+        request = EvictionRequest(tags, self._settings.write_hold_off, watch)
         if self._settings.on_eviction_failure == "send":
-            if failure is None:
-                return self._evictions.evict(tags, window, watch)
-            self._evictions.remember(tags, failure)
-            return None
-        if failure is None:
-            try:
-                return self._evictions.evict_at_once(tags, window, watch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is not evicted
-                failure = error
-        self._evictions.report("evict_failed", "the write is not sent", failure)
-        raise EvictionError(_refusal(operation, write)) from failure
+            return self._evictions.evict(request, store)
+        try:
+            return self._evictions.evict_at_once(request, store)
+        except Exception as error:
+            self._evictions.report(
+                "evict_failed", "the write is not sent", store.failure or error
+            )
+            raise EvictionError(_refusal(operation, write)) from error
 
     def _through(
-        self, request: Request, parameters: Mapping[str, Any], item: Item | None
-    ) -> WriteThrough | None:
-        """Return the entry that a write may fill, if it says what the item will be."""
-        if item is None or not self._settings.write_through:
-            return None
-        if request.operation == "UpdateItem" and (
-            parameters.get("ReturnValues") != "ALL_NEW"
+        self, call: Call, parameters: Body, item: Item | None
+    ) -> PreparedRead | None:
+        """Return the read of the item, if the write tells what the item will be."""
+        if item is None or (
+            call.operation == "UpdateItem"
+            and parameters.get("ReturnValues") != "ALL_NEW"
         ):
             return None
-        policy = self._reads.policy(item.table)
-        if keeping_of(policy, "GetItem", Kind.ITEM.value) == "off":
-            return None
-        if current_mode() is Mode.BYPASS:
-            return None
-        scope = request.scope()
-        if scope is None:
-            return None
         read = read_of(item)
-        key = entry_key(scope, request.origin, read.operation, read.question)
-        return WriteThrough(read, policy, key)
+        get_item = call._replace(operation=read.operation)
+        return self._reads.prepare(get_item, parameters, read)
 
     def _asking_for_images(
-        self, request: Request, parameters: dict[str, Any], write: Write
+        self, call: Call, parameters: Body, write: Write
     ) -> bytes | None:
         """Return the request with the old item asked for, if that is of use."""
         if write.item is None or not self._settings.precise_index_eviction:
@@ -159,8 +143,8 @@ class Writes:
         table = write.item.table
         if (
             parameters.get("ReturnValues", "NONE") != "NONE"
-            or (request.origin, table) in self._without_images
-            or not items.can_be_told(request.operation, parameters)
+            or (call.origin, table) in self._without_images
+            or not items.can_be_told(call.operation, parameters)
         ):
             return None
         return _encode({**parameters, "ReturnValues": "ALL_OLD"})
@@ -179,64 +163,68 @@ class Writes:
     def finish(
         self,
         ticket: WriteTicket,
-        answer: dict[str, Any],
+        answer: Answer,
         *,
         succeeded: bool,
         certain: bool,
     ) -> None:
         """Evict for the second time, learn, and fill what is known."""
         old = _old_image(ticket, answer)
-        if ticket.first is None and self._evictions.must_wait(ticket.tags):
-            return
-        tags = ticket.tags
-        spare: tuple[bytes, ...] = ()
+        store, tags = ticket.store, ticket.tags
+        if ticket.first is None:
+            if self._evictions.must_wait(tags):
+                return
+            # The first eviction was delivered meanwhile: the store works again.
+            store = CallStore(self._store)
+        restore: tuple[bytes, ...] = ()
         if succeeded and certain and ticket.first is not None:
-            tags, spare = self._precisely(ticket, old)
+            tags, restore = self._precisely(ticket, old)
         second = self._evictions.evict(
-            tags,
-            self._settings.settle if certain else self._settings.write_hold_off,
-            _watched_at_the_end(ticket),
-            ticket.first if certain else None,
-            spare,
+            EvictionRequest(
+                tags,
+                self._settings.settle if certain else self._settings.write_hold_off,
+                _watched_at_the_end(ticket),
+                ticket.first if certain else None,
+                restore,
+            ),
+            store,
         )
         if second is None:
             return
-        outdated = self._learning.outdated(ticket.assumed, second.watched)
-        if outdated and not self._evictions.evict_now(outdated):
+        outdated = self._key_schemas.outdated(ticket.assumed, second.watched)
+        if outdated and not self._evictions.evict_now(outdated, store):
             return
-        if not succeeded or not self._learn(ticket, second, answer):
+        if not succeeded or not self._learn(ticket, second, answer, store):
             return
         if certain and not outdated:
             try:
-                self._write_through(ticket, second, answer)
+                self._write_through(ticket, second, answer, store)
             except Exception as error:  # noqa: BLE001 - the write is evicted already
                 self._evictions.report("fill_failed", "an item is not kept", error)
 
     def _learn(
-        self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
+        self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> bool:
-        """Learn what the write says of key attributes; tell whether it is as known."""
+        """Learn key attributes from a write; return whether they are as known."""
         write, origin = ticket.write, ticket.origin
-        taught = _taught(write)
-        generations = second.watched[len(second.watched) - len(taught) :]
         is_as_known = True
-        for (table, attributes), generation in zip(
-            write.named, generations, strict=False
-        ):
-            lesson = self._learning.learn(origin, table, attributes, generation)
-            if lesson is Lesson.UNKNOWN:
-                return False
-            is_as_known &= lesson is Lesson.CONFIRMED
+        for table, attributes in write.named:
+            generation = second.watched[tag_digest(table_tag(table))]
+            is_as_known &= self._key_schemas.learn(
+                store, (origin, table), attributes, generation
+            )
         if write.described:
-            self._learning.learn_described(
-                origin, write.described, generations[-1], answer
+            table = write.described
+            generation = second.watched[tag_digest(table_tag(table))]
+            self._key_schemas.learn_described(
+                store, (origin, table), generation, answer
             )
         return is_as_known
 
     def _precisely(
-        self, ticket: WriteTicket, old: Mapping[str, Any] | None
+        self, ticket: WriteTicket, old: Image | None
     ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """Return what a write evicts at its end, and what of it is to be spared."""
+        """Return what a write evicts at its end, and which of these it restores."""
         item, parameters = ticket.write.item, ticket.parameters
         if old is None or item is None or parameters is None:
             return ticket.tags, ()
@@ -253,42 +241,34 @@ class Writes:
         return (*ticket.tags, *more), (tag_digest(unknown_image_tag(item.table)),)
 
     def _write_through(
-        self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
+        self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> None:
-        """Fill the item's entry, if nobody else can have written it meanwhile."""
+        """Fill the item's entry, if no other write can have changed it meanwhile."""
         through, first = ticket.through, ticket.first
         if through is None or first is None or ticket.parameters is None:
             return
         left = items.answer_after(ticket.operation, ticket.parameters, answer)
         if left is None or (left and not through.read.named <= left["Item"].keys()):
             return
-        tags = tuple(map(tag_digest, through.read.tags))
-        mark = second.marks[ticket.tags.index(tags[-1])]
-        at = len(ticket.assumed)
-        around = first.watched[at : at + len(tags) - 1]
-        if not mark.was_alone or second.watched[at : at + len(tags) - 1] != around:
+        *broad, narrow = through.tags
+        own = second.evicted[narrow]
+        around = [first.watched[tag] for tag in broad]
+        # Another write of the item, or an eviction of its table or of everything, came
+        # between the two: it may have been carried out after this write.
+        if not own.was_alone or [second.watched[tag] for tag in broad] != around:
             return
-        if self._evictions.are_waiting(tags):
+        if self._evictions.are_pending(through.tags, store):
             return
-        loaded = self._store.load(through.key, tags)
-        if loaded.snapshot == (*around, mark.generation):
-            self._reads.fill(
-                ReadTicket(
-                    through.read,
-                    ticket.origin,
-                    through.policy,
-                    through.key,
-                    loaded,
-                    self._store.now(),
-                    tags,
-                ),
-                left,
-            )
+        loaded = store.load(through.key, through.tags)
+        # Only under the generation that the second eviction left: a later one may be of
+        # a write that came after it.
+        if loaded.snapshot != (*around, own.generation):
+            return
+        read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
+        self._reads.fill(store, fills_of(read, left))
 
 
-def _finds_a_write(
-    first: Eviction, tags: tuple[bytes, ...], through: WriteThrough, now: float
-) -> bool:
+def _finds_a_write(first: Eviction, through: PreparedRead, now: float) -> bool:
     """Tell whether another write of the item may be under way, by a first eviction.
 
     Whoever wrote it may be dead, or have had no answer: it may be carried out after
@@ -297,8 +277,8 @@ def _finds_a_write(
     """
     if first.held is Held.WRITING:
         return True
-    mark = first.marks[tags.index(tag_digest(through.read.tags[-1]))]
-    return not mark.is_settling and is_held(mark.held_until, now)
+    item = first.evicted[through.tags[-1]]
+    return not item.is_settling and is_held(item.held_until, now)
 
 
 def _refusal(operation: str, write: Write) -> str:
@@ -311,31 +291,29 @@ def _refusal(operation: str, write: Write) -> str:
     )
 
 
-def _taught(write: Write) -> list[str]:
-    """Return the tables whose key attributes a write names, or its answer does."""
-    taught = [table for table, _ in write.named]
-    if write.described:
-        taught.append(write.described)
-    return taught
-
-
 def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
-    """Return the tags that a second eviction watches: assumed, around, taught."""
-    through = ticket.through.read.tags[:-1] if ticket.through else ()
-    return [
-        *(schema.tag for schema in ticket.assumed),
-        *map(tag_digest, through),
-        *(tag_digest(table_tag(table)) for table in _taught(ticket.write)),
-    ]
+    """Return the tags whose generations count after a second eviction.
+
+    Those of the tables whose key attributes the write rests on, or its answer confirms;
+    and what the item's entry depends on besides the item.
+    """
+    write, through = ticket.write, ticket.through
+    watch = [schema.tag for schema in ticket.assumed]
+    watch += [tag_digest(table_tag(table)) for table, _ in write.named]
+    if write.described:
+        watch.append(tag_digest(table_tag(write.described)))
+    if through is not None:
+        watch += through.tags[:-1]
+    return list(dict.fromkeys(watch))
 
 
-def _old_image(ticket: WriteTicket, answer: dict[str, Any]) -> Mapping[str, Any] | None:
+def _old_image(ticket: WriteTicket, answer: Answer) -> Image | None:
     """Take the old image, which the application did not ask for, out of an answer.
 
     None when it was not asked for by anybody.
     """
     if ticket.body is not None:
-        image: Mapping[str, Any] = answer.pop("Attributes", {})
+        image: Image = answer.pop("Attributes", {})
         return image
     asked = (ticket.parameters or {}).get("ReturnValues")
     return answer.get("Attributes", {}) if asked == "ALL_OLD" else None

@@ -40,14 +40,21 @@ class Read(NamedTuple):
     """A read that may be answered from the cache.
 
     operation: whose answer it is; GetItem for each key of a BatchGetItem.
-    tags: what its answer depends on; the last one is the narrow one. question: what
-    distinguishes it from other reads of the operation, as bytes. is_consistent: it
-    must see DynamoDB itself. capacity: the ReturnConsumedCapacity that it asks for, of
-    `table_parameter`. named: key attributes that the request names, in case DynamoDB
-    accepts it; all of the table's when `names_all`. is_on_index: the tags rest on the
-    learned ones. by_images: what it depends on in place of the narrow tag, if writes
-    say what items were before them. whole: the question of the whole item, out of
-    which `projection` can make the answer.
+    kind: what it asks for; a table's policy may treat each kind otherwise.
+    table: its name.
+    table_parameter: the request's TableName, which may be an ARN.
+    tags: what its answer depends on; the last one is the narrow one.
+    question: what distinguishes it from other reads of the operation.
+    is_consistent: it must see DynamoDB itself.
+    capacity: the ReturnConsumedCapacity that it asks for, of `table_parameter`.
+    named: key attributes that the request names, in case DynamoDB accepts it.
+    names_all: these are all key attributes of the table.
+    is_on_index: it is a Query of an index.
+    rests_on_schema: its tags rest on learned key attributes.
+    by_images: what it depends on in place of the narrow tag, if writes tell what items
+        were before them.
+    whole: the question of the whole item, of which `projection` can make the answer.
+    projection: the projection that it asks for.
     """
 
     operation: str
@@ -61,6 +68,7 @@ class Read(NamedTuple):
     named: KeyAttributes = frozenset()
     names_all: bool = False
     is_on_index: bool = False
+    rests_on_schema: bool = False
     by_images: tuple[Tag, ...] = ()
     whole: bytes | None = None
     projection: Projection | None = None

@@ -154,7 +154,8 @@ def _index_query(
     equal = conditions.equal if conditions else {}
     for attribute in sorted(keys.intersection(equal)):
         narrow = partition_tag(table, attribute, equal[attribute])
-        return _page_of("Query", Kind.INDEX_QUERY, body, narrow)
+        planned = _page_of("Query", Kind.INDEX_QUERY, body, narrow)
+        return planned._replace(rests_on_schema=True)
     planned = _page_of("Query", Kind.INDEX_QUERY, body, writes_tag(table))
     for attribute in sorted(equal):
         # Whatever the index is, all of its items here have this value there.

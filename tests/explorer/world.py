@@ -477,7 +477,7 @@ class World:
     def _new_cache(self, store: Store) -> Cache:
         """Return a cache without a thread of its own: what it does, `deliver` does."""
         cache = Cache(store, self._settings)
-        cache._parts.evictions.pending._worker._start = no_thread
+        cache._evictions.pending._worker._start = no_thread
         return cache
 
     def debtors(self) -> list[int]:
@@ -485,12 +485,12 @@ class World:
         return [
             client
             for client, cache in enumerate(self.caches)
-            if cache._parts.evictions.pending
+            if cache._evictions.pending
         ]
 
     def deliver(self, client: int) -> None:
         """Have a client's process try what it has left to do, as it does by itself."""
-        self.caches[client]._parts.evictions.pending.attempt()
+        self.caches[client]._evictions.pending.attempt()
 
     def lose_generations(self) -> None:
         """Lose generations and hold-offs; who used the store notices at the next call.
@@ -617,7 +617,7 @@ class World:
         for schema in schemas_of(cache).values():
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
-        undelivered = cache._parts.evictions.pending
+        undelivered = cache._evictions.pending
         if undelivered._tags:
             state.append(eyes.until(undelivered._next_attempt))
             for tag, token in undelivered._tags.items():
@@ -651,7 +651,7 @@ def _is_before_a_write(verb: str) -> bool:
 
 def schemas_of(cache: Cache) -> dict[tuple[str, str], Schema]:
     """Return what a cache's process has learned."""
-    return cache._parts.learning._schemas._known
+    return cache._services.key_schemas._known
 
 
 def wire(parameters: Mapping[str, Any]) -> bytes:
