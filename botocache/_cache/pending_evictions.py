@@ -84,10 +84,10 @@ class PendingEvictions:
         """Tell whether one of the tags waits."""
         return bool(self._tags) and not self._tags.keys().isdisjoint(tags)
 
-    def deliver(self, store: Evicts, *, at_once: bool = False) -> None:
-        """Try again, as a part of a call. Raises what the store raises.
+    def deliver(self, store: Evicts | None = None, *, at_once: bool = False) -> None:
+        """Try again. Raises what the store raises.
 
-        store: as the call uses it.
+        store: as the call uses it that this is a part of.
         at_once: also when another attempt was made just now.
         """
         now = self._store.now()
@@ -95,7 +95,7 @@ class PendingEvictions:
             return
         if self._tags and not self._worker.is_at_work:
             self._worker.wake()  # it was stopped, or could not be started
-        self._send(store)
+        self._send(store or self._store)
 
     def attempt(self) -> bool:
         """Try again now, and tell whether something still waits. Raises nothing."""

@@ -20,8 +20,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 import botocache
 from botocache import Cache
-from botocache._near.answers import packed
-from botocache._near.request_bodies import as_json
+from botocache._near.delivery import copier_of_hit
+from botocache._near.request_bodies import derive_body
 from tests.integration.app import (
     World,
     answer_of,
@@ -194,9 +194,9 @@ def test_what_is_filled_while_an_answer_is_on_its_way_into_memory_is_what_is_ser
         put(world.outside, items, pk="b", n=99)
         with botocache.refresh():
             get(other, items, pk="b")
-        return packed(*hit)
+        return copier_of_hit(*hit)
 
-    monkeypatch.setattr("botocache._near.delivery.packed", packed_late)
+    monkeypatch.setattr("botocache._near.delivery.copier_of_hit", packed_late)
     assert get(client, items, pk="b") == {"pk": "b", "n": 1}
     for _ in range(3):
         assert get(client, items, pk="b") == {"pk": "b", "n": 99}
@@ -375,8 +375,8 @@ def test_what_cannot_be_planned_ahead_is_not_planned_twice(
     more = {"ConsistentRead": True} if mode == "strongly consistent" else {}
     client.get_item(TableName=table, Key=key)
     query_index(client, table, "by_color", color="red")
-    planned = mock.Mock(wraps=as_json)
-    monkeypatch.setattr("botocache._near.answers.as_json", planned)
+    planned = mock.Mock(wraps=derive_body)
+    monkeypatch.setattr("botocache._near.client.derive_body", planned)
     if mode == "of an index":
         query_index(client, table, "by_color", color="blue")
     else:

@@ -21,7 +21,7 @@ from botocore.stub import Stubber
 import botocache
 from botocache import Cache
 from botocache._near.client import NearClient
-from botocache._near.client_state import OPERATIONS, emitter_of, view_of
+from botocache._near.client_state import OPERATIONS, emitter_of, state_of
 from tests.integration.app import (
     KEY_ID,
     NEGATIVE_TTL,
@@ -761,7 +761,7 @@ def test_all_handlers_of_botocore_and_boto3_themselves_are_known(
     kind: str, world: World, client: Any, resource: Any
 ) -> None:
     caller = client if kind == "client" else resource.meta.client
-    view = view_of(caller, emitter_of(caller))
+    view = state_of(caller, emitter_of(caller))
     assert view.operations == OPERATIONS
     assert view.emitting == frozenset()
     assert view.is_plain is (kind == "client")
@@ -830,7 +830,7 @@ def test_a_view_that_cannot_be_had_is_a_failure_that_nobody_notices(
 ) -> None:
     warm(client, item_table, pk="a")
     monkeypatch.setattr(
-        "botocache._near.client.view_of", mock.Mock(side_effect=KeyError)
+        "botocache._near.client.state_of", mock.Mock(side_effect=KeyError)
     )
     client.meta.events.register("nothing", lambda **_: None)
     assert (get(client, item_table, pk="a") or {})["n"] == Decimal("1.5")

@@ -324,7 +324,7 @@ def test_a_write_whose_first_eviction_was_delivered_meanwhile_evicts_at_its_end(
     clock.advance(10.0)
     assert ticket is not None
     assert not isinstance(ticket, Hit)
-    cache._evictions.pending.deliver(at_once=True)
+    cache._evictions.pending.deliver(store, at_once=True)
     evictions = store.asked["evict"]
     cache.finish(ticket, {}, succeeded=True, certain=True)
     assert store.asked["evict"] == evictions + 1
