@@ -305,7 +305,7 @@ def test_a_forked_child_and_its_parent_go_on_and_see_each_others_evictions(
         pipe.send(store.evict(EvictionRequest([A], 5.0)))
         evicted = pipe.recv()
         loaded = store.load(KEY, [B])
-        assert loaded.snapshot == (evicted.evicted[A].generation,)
+        assert loaded.snapshot == (evicted.evicted[B].generation,)
         assert loaded.held
 
     with forked(child) as pipe:
@@ -492,7 +492,7 @@ def test_processes_whose_directory_is_removed_go_on_and_agree_again(
     assert there.snapshot == (evicted.evicted[A].generation, generations(store, B)[0])
     assert not set(there.snapshot) & set(before)
     evicted = peer.call(evict, root, [B])
-    assert generations(store, B) == (evicted.evicted[A].generation,)
+    assert generations(store, B) == (evicted.evicted[B].generation,)
     peer.call(fill, root, KEY, b"from there")
     assert store.load(KEY, [A]).entry == b"from there"
     store.fill(KEY, b"from here", TTL)

@@ -289,7 +289,7 @@ def test_parent_and_child_each_have_answers_of_their_own(
             evicted = store.evict(EvictionRequest([own], 0.0))
             store.fill(key(name), b"%d" % turn, TTL)
             loaded = store.load(key(name), [own])
-            assert loaded.snapshot == (evicted.evicted[A].generation,)
+            assert loaded.snapshot == (evicted.evicted[own].generation,)
             assert loaded.entry == b"%d" % turn
 
     def child(pipe: Any) -> None:
