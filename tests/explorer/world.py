@@ -18,6 +18,7 @@ from botocache._cache.entries import decode_entry
 from botocache._cache.key_schemas import Schema
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreError, StoreLostError
+from botocache._near.answers import NearAnswers
 from botocache._settings.load import Settings
 from botocache.stores.protocol import Fill, Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
@@ -477,7 +478,7 @@ class World:
 
     def _new_cache(self, store: Store) -> Cache:
         """Return a cache without a thread of its own: what it does, `deliver` does."""
-        cache = Cache(store, self._settings)
+        cache = Cache(store, self._settings, NearAnswers)
         cache._evictions.pending._worker._start = no_thread
         return cache
 
