@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from botocache._cache.entry_keys import entry_key
 from botocache._cache.modes import Mode
-from botocache._dynamodb.plans import Read
+from botocache._dynamodb.plans import CachingMode, Read
 from botocache._dynamodb.tags import tag_digest
 from botocache._dynamodb.types import Body
-from botocache._settings.tables import TablePolicy, keeping_of
+from botocache._settings.tables import TablePolicy, caching_mode
 
 
 class Call(NamedTuple):
@@ -68,8 +68,8 @@ def prepare(
     precise: the setting `precise_index_eviction`.
     """
     scope = call.scope
-    keeping = keeping_of(policy, call.operation, read.kind.value)
-    if scope is None or keeping == "off" or call.mode is Mode.BYPASS:
+    caching = caching_mode(policy, call.operation, read.kind)
+    if scope is None or caching is CachingMode.OFF or call.mode is Mode.BYPASS:
         return None
     origin, operation = call.origin, read.operation
     whole = None
@@ -81,6 +81,6 @@ def prepare(
         read,
         policy,
         entry_key(scope, origin, operation, read.question),
-        tuple(map(tag_digest, read.depends_on(keeping, precise))),
+        tuple(map(tag_digest, read.depends_on(caching, precise))),
         whole,
     )

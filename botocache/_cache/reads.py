@@ -34,8 +34,6 @@ from botocache.stores.protocol import Fill
 
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
-SCAN_SIZE_LIMIT = 64 * 1024
-
 _encode = msgspec.json.encode
 
 
@@ -322,7 +320,7 @@ def fills_of(ticket: ReadTicket, answer: Mapping[str, Any]) -> list[Fill]:
         return []
     kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
     entry = encode_entry(kept, ticket.loaded.snapshot, began, began + ttl)
-    if read.kind is Kind.SCAN and len(entry) > SCAN_SIZE_LIMIT:
+    if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:
         # One pass over a large table must not cost all other entries their place.
         return []
     return [Fill(prepared.key, entry, ttl, prepared.tags)]

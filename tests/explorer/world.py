@@ -32,18 +32,17 @@ SETTINGS = Settings(
     negative_ttl=5.0,
     settle=1.0,
     write_hold_off=5.0,
-    write_through=False,
     reads_after_write="uncached",
     precise_index_eviction=False,
 )
 """Without any feature. All times are these, whatever else is set."""
 
 FEATURES: dict[str, dict[str, Any]] = {
-    "through": {"write_through": True},
+    "through": {},
     "consistent": {"reads_after_write": "consistent"},
     "images": {"precise_index_eviction": True},
 }
-"""What each feature of a program sets."""
+"""What each feature of a program sets; without `through` nothing writes through."""
 
 
 def settings_of(features: Sequence[str]) -> Settings:
