@@ -101,6 +101,7 @@ class _GetItem(_Read):
 
 
 class _Page(_Read):
+    index_name: str = ""
     limit: int = 0
     select: str = ""
     conditional_operator: str = ""
