@@ -34,7 +34,6 @@ from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
     Hit,
-    PipelineCall,
     ReadTicket,
     Ticket,
     WriteTicket,
@@ -235,29 +234,24 @@ def _begin(
     cache: Cache, call: Call, parameters: Body, request_signer: object
 ) -> Hit | Ticket | None:
     """Begin a call, unless the near cache has begun this very call already."""
-    passing = _pipeline_call_of(request_signer, call.operation)
-    if passing is None:
-        return cache.begin(call, parameters)
-    early = passing.early
-    if early is not None and early.call == call and early.parameters == parameters:
-        return early.ticket
-    outcome = cache.begin(call, parameters)
-    if isinstance(outcome, (Hit, ReadTicket)):
-        passing.prepared = outcome.prepared
-    return outcome
-
-
-def _pipeline_call_of(request_signer: object, operation: str) -> PipelineCall | None:
-    """Return the near client's call that this is, once."""
     passing = pipeline_call.get()
     if (
         passing is None
         or passing.signer is not request_signer
-        or passing.operation != operation
+        or passing.operation != call.operation
     ):
-        return None
+        return cache.begin(call, parameters)
     pipeline_call.set(None)  # a handler may make another call within this one
-    return passing
+    if passing.is_begun:
+        ticket = passing.ticket
+        if ticket is None or (
+            ticket.prepared.call == call and ticket.prepared.parameters == parameters
+        ):
+            return ticket
+    outcome = cache.begin(call, parameters)
+    if isinstance(outcome, (Hit, ReadTicket)):
+        passing.prepared = outcome.prepared
+    return outcome
 
 
 def installed_on(events: Any) -> list[Hooks]:

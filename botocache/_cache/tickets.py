@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import Entry
 from botocache._cache.key_schemas import Place, Schema
-from botocache._cache.prepare import Call, PreparedRead
+from botocache._cache.prepare import PreparedRead
 from botocache._coherence import Eviction, Loaded
 from botocache._dynamodb.plans import BatchRead, Write
 from botocache._dynamodb.types import Answer, Body
@@ -145,32 +145,24 @@ Ticket: TypeAlias = ReadTicket | BatchTicket | WriteTicket | DescribeTicket
 # --- a call of a near client -------------------------------------------------------
 
 
-class EarlyLookup(NamedTuple):
-    """What the cache said to a call before it went through botocore's pipeline.
-
-    call, parameters: what was asked; the ticket is good for this very call only.
-    ticket: None when the cache has nothing to do with the call.
-    """
-
-    call: Call
-    parameters: Body
-    ticket: ReadTicket | None
-
-
-@dataclass(slots=True)
 class PipelineCall:
     """A near client's call on its way through botocore's pipeline.
 
     signer: of the client; a call that another client makes meanwhile has another one.
     operation: as the service model spells it.
-    early: what the cache said already; None when it was not asked.
+    is_begun: the cache was asked already, and did not have the answer.
+    ticket: what it said, good for this very call only; None when the cache has nothing
+        to do with the call.
     prepared: set by the hooks: the read that this call turned out to be.
     """
 
+    __slots__ = ("is_begun", "operation", "prepared", "signer", "ticket")
+
     signer: object
     operation: str
-    early: EarlyLookup | None = None
-    prepared: PreparedRead | None = None
+    is_begun: bool
+    ticket: ReadTicket | None
+    prepared: PreparedRead | None
 
 
 pipeline_call: ContextVar[PipelineCall | None] = ContextVar(

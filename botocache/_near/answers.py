@@ -7,7 +7,7 @@ snapshot. A store that cannot say so without a round trip is asked by the prepar
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from botocache._cache.prepare import PreparedRead
@@ -72,17 +72,12 @@ class NearEntry(NamedTuple):
     markers: tuple[RefillMarker, ...] = ()
 
 
-class NearPlace(NamedTuple):
-    """Where the answer of a call goes if it is remembered.
+class CallToRemember(Protocol):
+    """A call whose answer is remembered. See NearCall."""
 
-    key: of the call.
-    last_fill: of the NearAnswers, from before the store was asked.
-    prepared: the call's read; None where the call's arguments tell it.
-    """
-
-    key: CallKey
+    key: CallKey | None
     last_fill: object
-    prepared: PreparedRead | None = None
+    remembered: PreparedRead | None
 
 
 class NearAnswers:
@@ -147,28 +142,28 @@ class NearAnswers:
             and self._is_current(prepared.tags, entry.snapshot)
         )
 
-    def remember(self, place: NearPlace, hit: Hit, copy: Copier, size: int) -> None:
+    def remember(self, call: CallToRemember, hit: Hit, copy: Copier, size: int) -> None:
         """Remember the answer of a hit that `may_remember` accepted.
 
         copy: makes the answer.
         size: bytes that the answer takes.
         """
         prepared, entry = hit.prepared, hit.entry
-        if prepared is None or entry is None:
+        if prepared is None or entry is None or call.key is None:
             return
         markers = [self._marker(prepared.key)]
         if prepared.whole_item_key is not None:
             markers.append(self._marker(prepared.whole_item_key))
         # From here on the markers tell of fills. One that came before, but after the
         # store was asked, may have been of this entry.
-        if self.last_fill is not place.last_fill:
+        if self.last_fill is not call.last_fill:
             return
         self._memory.put(
-            place.key,
+            call.key,
             NearEntry(
                 prepared.call.origin,
-                _size_of(place.key, place.prepared) + _ANSWER_SIZE + size,
-                place.prepared,
+                _size_of(call.key, call.remembered) + _ANSWER_SIZE + size,
+                call.remembered,
                 copy,
                 request_id(hit.key.hex()),
                 entry.stored_at,

@@ -92,6 +92,7 @@ _NO_HOOKS = _NoHooks()
 class ClientState:
     """What was found out about a client, and the objects that it was derived from.
 
+    emitter: of the client's events.
     registered: the emitter's cache of look-ups, a new object after every change.
     credentials: of the client.
     access_key: of static credentials; None for refreshable ones, whose object
@@ -110,6 +111,7 @@ class ClientState:
     calls: what earlier calls told of origin and scope, by operation and TableName.
     """
 
+    emitter: Any
     registered: object
     credentials: Any
     access_key: str | None
@@ -198,13 +200,14 @@ def state_of(client: Any, emitter: Any) -> ClientState:
         or not is_one
         or not is_known
     ):
-        return ClientState(registered, credentials, key, first, cache)
+        return ClientState(emitter, registered, credentials, key, first, cache)
     after = {
         operation: set(_names(emitter, _AFTER.format(operation)))
         for operation in OPERATIONS
     }
     is_plain = not any(_TO_RESOURCE in names for names in after.values())
     return ClientState(
+        emitter,
         registered,
         credentials,
         key,

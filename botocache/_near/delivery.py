@@ -9,13 +9,14 @@ time; else as the resource layer has made it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from botocache._botocore.hooks import http_response
 from botocache._cache.entries import copier_of
 from botocache._cache.tickets import Hit, response_metadata
 from botocache._dynamodb.types import Answer
-from botocache._near.answers import Copier, NearAnswers, NearPlace
+from botocache._near.answers import Copier
+from botocache._near.calls import NearCall
 from botocache._near.client_state import ClientState
 from botocache._near.copies import NoTemplateError, copier_for, cost_of
 
@@ -53,23 +54,8 @@ class Delivery:
             return self.answer
 
 
-class ClientCall(NamedTuple):
-    """A call of a client that the near cache may answer.
-
-    client: which one.
-    state: what was found out about the client.
-    answers: what its cache remembers.
-    operation: as the service model spells it.
-    """
-
-    client: Any
-    state: ClientState
-    answers: NearAnswers
-    operation: str
-
-
 def deliver_from_memory(
-    call: ClientCall, origin: str, answer: Answer
+    call: NearCall, origin: str, answer: Answer
 ) -> Answer | Delivery:
     """Return an answer from memory. origin: which DynamoDB the call asks."""
     if call.operation not in call.state.emitting:
@@ -77,15 +63,13 @@ def deliver_from_memory(
     return Delivery(answer, _event(call, origin, answer), call.state)
 
 
-def deliver_from_store(
-    call: ClientCall, place: NearPlace, hit: Hit
-) -> Answer | Delivery:
+def deliver_from_store(call: NearCall, hit: Hit) -> Answer | Delivery:
     """Return a hit of the store, and remember it if that may be."""
     state, answer = call.state, hit.answer
     is_emitted = call.operation in state.emitting
     remember: Remember | None = None
     if call.answers.may_remember(hit):
-        remember = partial(call.answers.remember, place, hit)
+        remember = partial(call.answers.remember, call, hit)
         if is_emitted or state.is_plain:
             # Now: the application, or its handlers, may change the answer.
             remember(*copier_of_hit(hit))
@@ -126,7 +110,7 @@ def copier_of_hit(hit: Hit) -> tuple[Copier, int]:
     return copier_of(hit.answer)
 
 
-def _event(call: ClientCall, origin: str, answer: Answer) -> dict[str, Any]:
+def _event(call: NearCall, origin: str, answer: Answer) -> dict[str, Any]:
     """Return the arguments of `after-call` for a hit."""
     client, operation = call.client, call.operation
     model = client.meta.service_model.operation_model(operation)

@@ -7,6 +7,7 @@ raises Refused or NoAnswer.
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import boto3
@@ -18,10 +19,11 @@ from greenlet import getcurrent, greenlet
 
 from botocache import Cache
 from botocache._botocore.hooks import Hooks
+from botocache._cache.prepare import PreparedRead
 from botocache._cache.tickets import Hit, ReadTicket, Ticket
 from botocache._dynamodb.types import Body
-from botocache._near.answers import NearAnswers, NearPlace
-from botocache._near.call_keys import exact_key
+from botocache._near.answers import NearAnswers
+from botocache._near.call_keys import CallKey, exact_key
 from botocache._near.client import NearClient, with_near
 from botocache._near.client_state import OPERATIONS
 from botocache._near.delivery import copier_of_hit
@@ -90,6 +92,15 @@ class Direct:
         return answer, False
 
 
+@dataclass
+class _Place:
+    """Where an answer is remembered, as of a NearCall."""
+
+    key: CallKey | None
+    last_fill: object
+    remembered: PreparedRead | None = None
+
+
 class Near:
     """Asks the near cache first, as its base class of clients does."""
 
@@ -110,7 +121,7 @@ class Near:
         answer = None if entry is None else answers.serve(entry)
         if answer is not None:
             return answer, True
-        place = NearPlace(key, answers.last_fill)
+        place = _Place(key, answers.last_fill)
         body: Body | None = None
         if (client, operation) in self._known:
             body = derive_body(operation, key, parameters, wire_body)
@@ -122,7 +133,7 @@ class Near:
             body = entry.prepared.parameters
             outcome = cache.load(entry.prepared)
             if isinstance(outcome, Hit) and answers.may_remember(outcome):
-                place = place._replace(prepared=entry.prepared)
+                place.remembered = entry.prepared
                 answers.remember(place, outcome, *copier_of_hit(outcome))
         else:
             body = json.loads(wire(parameters))
