@@ -82,7 +82,7 @@ def _answers(
         return {index: {"Item": item} for index in asked for item in items} or {
             index: {} for index in asked
         }
-    index_of = {read.tags[-1].detail: index for index, read in asked.items()}
+    index_of = {read.item_tag.detail: index for index, read in asked.items()}
     names = next((read.named for read in asked.values()), frozenset[str]())
     answers: dict[int, dict[str, Any]] = {index: {} for index in asked}
     try:

@@ -54,6 +54,16 @@ class PreparedRead(NamedTuple):
         """Whether an entry may answer it: DynamoDB itself is not asked for."""
         return self.call.mode is Mode.NORMAL and not self.read.is_consistent
 
+    @property
+    def broad_tags(self) -> tuple[bytes, ...]:
+        """Digests of the tags of everything and of the table."""
+        return self.tags[:2]
+
+    @property
+    def item_tag(self) -> bytes:
+        """The digest of the tag of its item, if this is the read of one item."""
+        return self.tags[2]
+
 
 def prepare(
     call: Call,

@@ -74,7 +74,7 @@ class ReadTicket(NamedTuple):
     @property
     def table_generation(self) -> int:
         """The generation that the table's tag had before the read was sent."""
-        return self.loaded.snapshot[1]  # tags begin with everything, then the table
+        return self.prepared.read.table_generation(self.loaded.snapshot)
 
 
 Lookup: TypeAlias = Hit | ReadTicket | None

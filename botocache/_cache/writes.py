@@ -29,9 +29,10 @@ from botocache._dynamodb.plans import Item, Write
 from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import (
     EVERYTHING,
+    precise_writes_tag,
     table_tag,
     tag_digest,
-    unknown_image_tag,
+    writes_tag,
 )
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.types import Item as Image
@@ -68,7 +69,7 @@ class Writes:
         through = self._through(call, parameters, write.item)
         watch = dict.fromkeys(schema.tag for schema in assumed)
         if through is not None:
-            watch |= dict.fromkeys(through.tags[:-1])
+            watch |= dict.fromkeys(through.broad_tags)
         # Before the eviction: a hold-off that it finds counts as of then.
         began = store.now() if through is not None else 0.0
         first = self._first(call.operation, write, tags, tuple(watch), store)
@@ -238,7 +239,11 @@ class Writes:
         }
         more = [tag for tag in partitions if tag not in ticket.tags]
         self._counters.add("evicted", len(more))
-        return (*ticket.tags, *more), (tag_digest(unknown_image_tag(item.table)),)
+        # The precise writes tag, in place of the writes tag, says to scans and the like
+        # that there was a write. No first eviction of it is needed: until the end the
+        # writes tag, evicted as by every write, invalidates what depends on both.
+        more.append(tag_digest(precise_writes_tag(item.table)))
+        return (*ticket.tags, *more), (tag_digest(writes_tag(item.table)),)
 
     def _write_through(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
@@ -250,8 +255,7 @@ class Writes:
         left = items.answer_after(ticket.operation, ticket.parameters, answer)
         if left is None or (left and not through.read.named <= left["Item"].keys()):
             return
-        *broad, narrow = through.tags
-        own = second.evicted[narrow]
+        own, broad = second.evicted[through.item_tag], through.broad_tags
         around = [first.watched[tag] for tag in broad]
         # Another write of the item, or an eviction of its table or of everything, came
         # between the two: it may have been carried out after this write.
@@ -277,7 +281,7 @@ def _finds_a_write(first: Eviction, through: PreparedRead, now: float) -> bool:
     """
     if first.held is Held.WRITING:
         return True
-    item = first.evicted[through.tags[-1]]
+    item = first.evicted[through.item_tag]
     return not item.is_settling and is_held(item.held_until, now)
 
 
@@ -303,7 +307,7 @@ def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
     if write.described:
         watch.append(tag_digest(table_tag(write.described)))
     if through is not None:
-        watch += through.tags[:-1]
+        watch += through.broad_tags
     return list(dict.fromkeys(watch))
 
 

@@ -9,7 +9,7 @@
 What every call makes are NamedTuples: a frozen dataclass takes four times as long.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
@@ -56,18 +56,18 @@ class Read(NamedTuple):
     kind: what it asks for; a table's policy may treat each kind otherwise.
     table: its name.
     table_parameter: the request's TableName, which may be an ARN.
-    tags: what its answer depends on; the last one is the narrow one.
-    question: what distinguishes it from other reads of the operation.
+    tags: what its answer depends on: everything, its table, and the narrow tags.
+    question: what distinguishes it from other reads of the operation, as bytes.
     is_consistent: it must see DynamoDB itself.
     capacity: the ReturnConsumedCapacity that it asks for, of `table_parameter`.
     named: key attributes that the request names, in case DynamoDB accepts it.
-    names_all: these are all key attributes of the table.
-    is_on_index: it is a Query of an index.
-    rests_on_schema: its tags rest on learned key attributes.
-    by_images: what it depends on in place of the narrow tag, if writes tell what items
-        were before them.
-    whole: the question of the whole item, of which `projection` can make the answer.
-    projection: the projection that it asks for.
+    names_all: `named` are all key attributes of the table.
+    is_on_index: it is a Query or Scan of an index.
+    rests_on_schema: the narrow tags rest on learned key attributes.
+    precise_tags: of an index query whose key has one value; what it depends on in place
+        of the narrow tags with the setting precise_index_eviction.
+    whole: the question of the whole item.
+    projection: makes the answer out of the whole item.
     """
 
     operation: str
@@ -82,7 +82,7 @@ class Read(NamedTuple):
     names_all: bool = False
     is_on_index: bool = False
     rests_on_schema: bool = False
-    by_images: tuple[Tag, ...] = ()
+    precise_tags: tuple[Tag, ...] = ()
     whole: bytes | None = None
     projection: Projection | None = None
 
@@ -93,10 +93,28 @@ class Read(NamedTuple):
     ) -> tuple[Tag, ...]:
         """Return the tags of its entry, by its table's policy and the settings."""
         if mode is CachingMode.TTL_ONLY:
-            return self.tags[:-1]
-        if self.by_images and precise_index_eviction:
-            return (*self.tags[:-1], *self.by_images)
+            return self.broad_tags
+        if self.precise_tags and precise_index_eviction:
+            return (*self.broad_tags, *self.precise_tags)
         return self.tags
+
+    # Only these three know where a tag stands in `tags`, and its generation in a
+    # snapshot of them.
+
+    @property
+    def broad_tags(self) -> tuple[Tag, ...]:
+        """The tags of everything and of the table."""
+        return self.tags[:2]
+
+    @property
+    def item_tag(self) -> Tag:
+        """The tag of its item, if this is the read of one item."""
+        return self.tags[2]
+
+    @staticmethod
+    def table_generation(snapshot: Sequence[int]) -> int:
+        """Return the generation of the table's tag in a snapshot of a read's tags."""
+        return snapshot[1]
 
 
 class BatchRead(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from botocache._cache.prepare import PreparedRead
+from botocache._cache.prepare import PreparedRead  # noqa: TC001 - loaded anyway
 from botocache._cache.tickets import Hit, PipelineCall, ReadTicket, Ticket
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey

@@ -23,8 +23,15 @@ from botocache._cache.tickets import ReadTicket, WriteTicket
 from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction, TagState
 from botocache._dynamodb import items
+from botocache._dynamodb import reads as dynamodb_reads
 from botocache._dynamodb import writes as dynamodb_writes
-from botocache._dynamodb.tags import Tag, item_tag, tag_digest, unknown_image_tag
+from botocache._dynamodb.tags import (
+    Tag,
+    item_tag,
+    precise_writes_tag,
+    tag_digest,
+    writes_tag,
+)
 from botocache._errors import StoreError
 from botocache.stores import generation_table
 from botocache.stores.generation_table import GenerationTable
@@ -319,23 +326,32 @@ def _without_the_old_image(
     return tuple(t for t in tags if t in ticket.tags or t not in gone), restore
 
 
-def _blind_at_the_end_only(
+def _writes_at_the_end_only(
     evictions: Evictions, request: EvictionRequest, store: CallStore
 ) -> Any:
-    """Leave the blind tag alone in the first half of a write."""
-    if request.hold_off != SETTINGS.write_hold_off or _BLIND not in request.tags:
+    """Leave the writes tag alone in the first half of a write."""
+    if request.hold_off != SETTINGS.write_hold_off or _WRITES not in request.tags:
         return _evict(evictions, request, store)
-    others = [tag for tag in request.tags if tag != _BLIND]
-    watch = (*request.watch, _BLIND)
+    others = [tag for tag in request.tags if tag != _WRITES]
+    watch = (*request.watch, _WRITES)
     eviction = _evict(evictions, request._replace(tags=others, watch=watch), store)
     if eviction is None:
         return None
-    now = eviction.watched[_BLIND]
+    now = eviction.watched[_WRITES]
     untouched = TagEviction(now, 0.0, previous_generation=now)
-    return eviction._replace(evicted={**eviction.evicted, _BLIND: untouched})
+    return eviction._replace(evicted={**eviction.evicted, _WRITES: untouched})
 
 
-_BLIND = tag_digest(unknown_image_tag(TABLE))
+_WRITES = tag_digest(writes_tag(TABLE))
+
+
+def _restored_without_a_trace(
+    writes: Writes, ticket: WriteTicket, old: Any
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Restore the writes tag, and evict no precise writes in its place."""
+    tags, restore = _precisely(writes, ticket, old)
+    instead = tag_digest(precise_writes_tag(TABLE))
+    return tuple(tag for tag in tags if tag != instead), restore
 
 
 def _takes_no_answer_for_a_success(
@@ -635,9 +651,24 @@ MUTATIONS = [
         Program(("index 2", "put elsewhere"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(
-        "the blind tag not evicted in the first half",
-        _replace(Evictions, "evict", _blind_at_the_end_only),
+        "the writes tag not evicted in the first half",
+        _replace(Evictions, "evict", _writes_at_the_end_only),
         Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
+    ),
+    Mutation(
+        "the writes tag restored and no precise writes evicted",
+        _replace(Writes, "_precisely", _restored_without_a_trace),
+        Program(("scan", "move"), (0, 1), 0, 0, features=("images",)),
+    ),
+    Mutation(
+        "the writes tag restored while scans do not depend on precise writes",
+        _replace(dynamodb_reads, "any_write_tags", lambda table: (writes_tag(table),)),
+        Program(("scan", "move"), (0, 1), 0, 0, features=("images of the odd",)),
+    ),
+    Mutation(
+        "precise reads that do not depend on the writes of other processes",
+        _replace(dynamodb_reads, "writes_tag", precise_writes_tag),
+        Program(("index 2", "move"), (0, 1), 0, 0, features=("images of the even",)),
     ),
     Mutation(
         "restoring after an uncertain end",

@@ -41,15 +41,21 @@ FEATURES: dict[str, dict[str, Any]] = {
     "through": {},
     "consistent": {"reads_after_write": "consistent"},
     "images": {"precise_index_eviction": True},
+    "images of the odd": {"precise_index_eviction": True},
+    "images of the even": {"precise_index_eviction": True},
 }
-"""What each feature of a program sets; without `through` nothing writes through."""
+"""What each feature of a program sets; two of them for some of the clients.
+
+Without `through` nothing writes through."""
 
 
-def settings_of(features: Sequence[str]) -> Settings:
-    """Return the settings with some features."""
+def settings_of(features: Sequence[str], client: int) -> Settings:
+    """Return the settings of a client in a program with some features."""
     settings = SETTINGS
     for feature in features:
-        settings = replace(settings, **FEATURES[feature])
+        is_of = {"odd": client % 2 == 1, "even": client % 2 == 0}
+        if is_of.get(feature.split()[-1], True):
+            settings = replace(settings, **FEATURES[feature])
     return settings
 
 
@@ -403,7 +409,6 @@ class World:
     ) -> None:
         self.features = features
         self.keeps_hits = keeps_hits
-        self._settings = settings_of(features)
         self.clock = clock
         self.backend = backend
         if isinstance(backend, RedisBackend):
@@ -415,7 +420,7 @@ class World:
             ClientStore(self, client, backend.store_of(client))
             for client in range(clients)
         ]
-        self.caches = [self._new_cache(store) for store in self.stores]
+        self.caches = list(map(self._new_cache, range(clients)))
         self.faults = 0
         self.moves = 0
         self.completed = 0
@@ -473,11 +478,13 @@ class World:
         Evictions that the process could not do, and remembered, are gone with it.
         """
         self.has_lost_evictions |= bool(self.caches[client].stats().undelivered)
-        self.caches[client] = self._new_cache(self.stores[client])
+        self.caches[client] = self._new_cache(client)
 
-    def _new_cache(self, store: Store) -> Cache:
+    def _new_cache(self, client: int) -> Cache:
         """Return a cache without a thread of its own: what it does, `deliver` does."""
-        cache = Cache(store, self._settings, NearAnswers)
+        cache = Cache(
+            self.stores[client], settings_of(self.features, client), NearAnswers
+        )
         cache._evictions.pending._worker._start = no_thread
         return cache
 
