@@ -666,7 +666,7 @@ def test_sessions_with_other_settings_that_share_a_store_evict_for_each_other(
 def test_an_installation_that_is_gone_with_its_session_disturbs_no_other(
     world: World, table: str
 ) -> None:
-    botocache.install(world.session(), url=world.store, ttl=7)  # nobody holds it
+    botocache.install(world.session(), url=world.store, ttl=7)  # garbage at once
     botocache.install(url=world.store)
     assert reaching(world, _process(world), table) == 1
 
@@ -709,7 +709,7 @@ def test_a_wrong_target_is_refused_in_one_clear_sentence(
 
 
 class UntouchableStore:
-    """A store that nobody may use yet."""
+    """A store whose use fails the test."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name} was used")
