@@ -18,7 +18,7 @@ COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
 	ahead.py batches.py install.py invalidate.py modes.py near.py scope.py tracing.py)
 
 # What meets boto3's and botocore's insides.
-OLDEST_TESTS := tests/unit/test_plan.py $(addprefix tests/integration/test_, \
+OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
 	ahead.py batches.py install.py modes.py near.py reads.py refusal.py scope.py)
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal

@@ -12,12 +12,14 @@ from typing import Any
 from benchmarks.clients import ACCESS_KEY, ENDPOINT, REGION
 from benchmarks.places import TTL
 from benchmarks.work import SMALL
-from botocache import _codec
+from botocache._cache.entries import encode_entry
+from botocache._cache.entry_keys import entry_key, origin, principal_scope
+from botocache._dynamodb.operations import plan
+from botocache._dynamodb.plans import Read
+from botocache._dynamodb.tags import tag_digest
 from botocache._errors import StoreError
-from botocache._keys import entry_key, origin, principal_scope, tag_digest
-from botocache._plan import plan
-from botocache._planned import Read
-from botocache.stores import Fill, Store, open_store
+from botocache.stores.opening import open_store
+from botocache.stores.protocol import Fill, Store
 from tests.support.processes import eventually
 
 TABLE = "many"
@@ -71,7 +73,7 @@ def _are_put(store: Store, fills: Sequence[Fill]) -> bool:
 
 
 def _entry(number: int, snapshot: tuple[int, ...], now: float) -> bytes:
-    return _codec.encode(answer_of(number), snapshot, now, now + TTL)
+    return encode_entry(answer_of(number), snapshot, now, now + TTL)
 
 
 def _lookup(number: int) -> tuple[bytes, list[bytes]]:

@@ -16,7 +16,7 @@ import redis
 
 from benchmarks import names
 from benchmarks.rival import Rival, running_rival
-from botocache._config import Settings
+from botocache._settings.load import Settings
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
@@ -59,8 +59,8 @@ class Places:
     def variants(self) -> dict[str, dict[str, Any]]:
         """Return the settings of the stores, and of what else a hit may take."""
         stores = self.stores()
-        if "follow" in _SETTINGS:
-            followed = {**stores[names.REDIS], "follow": True}
+        if "client_tracking" in _SETTINGS:
+            followed = {**stores[names.REDIS], "client_tracking": True}
             stores[names.FOLLOWED] = followed
         if "near" in _SETTINGS:
             stores[names.NEAR_OFF] = {**stores[names.MEMORY], "near": "off"}

@@ -25,9 +25,10 @@ from benchmarks.clients import (
     updating,
 )
 from benchmarks.measure import compare, figure_of, report, time_rounds
-from botocache import _codec
-from botocache.stores import Store, open_store
-from botocache.stores.redisscripts import Keys
+from botocache._cache.entries import encode_entry
+from botocache.stores.opening import open_store
+from botocache.stores.protocol import Store
+from botocache.stores.redis.scripts import Keys
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
 TTL = 3600.0
@@ -68,7 +69,7 @@ class Verbs:
         self._tags = [os.urandom(16) for _ in range(TAGS_OF_GET)]
         self._written = [os.urandom(16) for _ in range(TAGS_OF_WRITE)]
         snapshot = store.load(self._key, self._tags).snapshot
-        self._entry = _codec.encode({"Item": ITEM}, snapshot, 0.0, TTL)
+        self._entry = encode_entry({"Item": ITEM}, snapshot, 0.0, TTL)
         store.fill(self._key, self._entry, TTL, self._tags)
         keys = Keys(NAMESPACE)
         self._names = [keys.entry(self._key), *map(keys.generation, self._tags)]

@@ -19,10 +19,10 @@ from benchmarks.work import KEY, SMALL
 from tests.support.dynamodb import DynamoDB
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "evictions alone": {"write_through": False, "old_images": False},
-    "write-through": {"write_through": True, "old_images": False},
-    "old images": {"write_through": False, "old_images": True},
-    "both": {"write_through": True, "old_images": True},
+    "evictions alone": {"write_through": False, "precise_index_eviction": False},
+    "write-through": {"write_through": True, "precise_index_eviction": False},
+    "old images": {"write_through": False, "precise_index_eviction": True},
+    "both": {"write_through": True, "precise_index_eviction": True},
 }
 UNCACHED = "uncached"
 

@@ -9,10 +9,10 @@ TYPE_CHECKING = False  # type checkers know it; importing typing takes milliseco
 if TYPE_CHECKING:
     from typing import Any
 
-    from botocache._cache import Cache
+    from botocache._cache.cache import Cache
+    from botocache._cache.modes import bypass, refresh
     from botocache._errors import BotocacheError, ConfigError, EvictionError
     from botocache._install import install, uninstall
-    from botocache._modes import bypass, refresh
     from botocache._stats import Stats
 
 __version__ = "0.1.0"
@@ -31,13 +31,13 @@ __all__ = [
 
 _HOMES = {
     "BotocacheError": "_errors",
-    "Cache": "_cache",
+    "Cache": "_cache.cache",
     "ConfigError": "_errors",
     "EvictionError": "_errors",
     "Stats": "_stats",
-    "bypass": "_modes",
+    "bypass": "_cache.modes",
     "install": "_install",
-    "refresh": "_modes",
+    "refresh": "_cache.modes",
     "uninstall": "_install",
 }
 

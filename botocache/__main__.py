@@ -64,10 +64,10 @@ def _run(command: list[str]) -> int:
 
 
 def _explain(arguments: list[str]) -> int:
-    from botocache._config import load_settings
     from botocache._errors import BotocacheError
     from botocache._explain import explain
-    from botocache.stores import default_url
+    from botocache._settings.load import load_settings
+    from botocache.stores.options import default_url
 
     parser = argparse.ArgumentParser(prog="python -m botocache explain")
     parser.add_argument("operation", help="as the service model spells it: GetItem")

@@ -25,7 +25,7 @@ Hold-off covers the two cases in which replacing generations is not enough:
   write may still see the old item, with a snapshot that stays current. So nothing
   that depends on a tag is filled until `settle` seconds after the write's end.
 - A writer may die between DynamoDB's commit and its second eviction. So nothing is
-  filled until `write_window` seconds after the write's begin.
+  filled until `write_hold_off` seconds after the write's begin.
 
 A hold-off that lies further ahead than any can have been set is damage, and ignored.
 
@@ -42,7 +42,7 @@ one found. That is the one case in which a generation comes again, and no harm: 
 that it stands for was written meanwhile, by nobody. If the writer dies before, the tag
 stays evicted.
 
-The second eviction shortens the hold-off from `write_window` to `settle` only when it
+The second eviction shortens the hold-off from `write_hold_off` to `settle` only when it
 finds the very generation that the first one left: then nobody else has begun or ended
 a write since. It never goes below what it found before the first one, because that
 may belong to a writer that began earlier and is still under way. And it does so only

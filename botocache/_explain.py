@@ -8,13 +8,21 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from botocache._config import Settings
+from botocache._dynamodb.operations import OPERATIONS, UNKNOWN, plan
+from botocache._dynamodb.plans import (
+    BatchRead,
+    Bypass,
+    CallPlan,
+    Describe,
+    Kind,
+    Read,
+    Write,
+)
+from botocache._dynamodb.reads import read_of
+from botocache._dynamodb.tags import Tag
 from botocache._errors import BotocacheError, assert_never
-from botocache._keys import Tag
-from botocache._plan import OPERATIONS, UNKNOWN, plan
-from botocache._plan_reads import read_of
-from botocache._planned import BatchRead, Bypass, Describe, Kind, Plan, Read, Write
-from botocache._policies import TablePolicy, keeping_of
+from botocache._settings.load import Settings
+from botocache._settings.tables import TablePolicy, keeping_of
 
 
 class ExplainError(BotocacheError):
@@ -71,7 +79,7 @@ def _parameters(text: str) -> Mapping[str, Any]:
 _Lines = Iterator[tuple[str, str]]
 
 
-def _outcome(operation: str, planned: Plan, settings: Settings) -> _Lines:
+def _outcome(operation: str, planned: CallPlan, settings: Settings) -> _Lines:
     match planned:
         case Read():
             yield from _read(operation, planned, settings)
@@ -116,7 +124,12 @@ def _entry(operation: str, read: Read, settings: Settings) -> _Lines:
         yield "served", "never: it is strongly consistent; its answer is kept"
     elif read.whole is not None:
         yield "served", "from its own entry, or from that of the whole item"
-    yield "tags", ", ".join(map(spelled, read.depends_on(keeping, settings.old_images)))
+    yield (
+        "tags",
+        ", ".join(
+            map(spelled, read.depends_on(keeping, settings.precise_index_eviction))
+        ),
+    )
     yield "ttl", _ttl(read, policy, keeping)
 
 

@@ -15,10 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from botocache._cache import Cache
-from botocache._config import Settings, load_settings
+from botocache._cache.cache import Cache
 from botocache._errors import ConfigError
-from botocache.stores import Store, default_url, is_remote, open_store
+from botocache._settings.load import Settings, load_settings
+from botocache.stores.opening import is_remote, open_store
+from botocache.stores.options import default_url
+from botocache.stores.protocol import Store
 
 _lock = threading.Lock()
 _caches: dict[Settings, Cache] = {}
@@ -34,8 +36,9 @@ def install(target: Any = None, **settings: Any) -> Cache:
     boto3 or botocore Session, for the clients made from it afterwards; or a client,
     a resource or a Table.
     settings: url or store, ttl, negative_ttl, tables, namespace, scope, settle,
-    write_window, size_limit, write_through, settle_reads, scan_size_limit, old_images,
-    timeout, unevicted_writes, near, near_size_limit; see the documentation of
+    write_hold_off, size_limit, write_through, reads_after_write, scan_size_limit,
+    precise_index_eviction, client_tracking,
+    timeout, on_eviction_failure, near, near_size_limit; see the documentation of
     configuration. What is not given comes from `BOTOCACHE_*` variables, the TOML file
     that `BOTOCACHE_CONFIG` names, or defaults.
 
@@ -80,8 +83,8 @@ def _install_on_process(wanted: Settings, *, existing: bool) -> Cache:
     global _process  # noqa: PLW0603 - one installation per process is what this is
     from botocore.handlers import BUILTIN_HANDLERS
 
-    from botocache._hooks import Hooks
-    from botocache._near import NearClient, with_near
+    from botocache._botocore.hooks import Hooks
+    from botocache._near.client import NearClient, with_near
 
     if _process is not None and _process.cache is not None:
         return _same(_process.cache, wanted)
@@ -106,7 +109,7 @@ def _uninstall_from_process() -> None:
         return
     from botocore.handlers import BUILTIN_HANDLERS
 
-    from botocache._near import without_near
+    from botocache._near.client import without_near
 
     _process.unregister_builtin(BUILTIN_HANDLERS)
     _process.cache.forget()
@@ -144,8 +147,8 @@ def _existing_emitters() -> Iterator[tuple[Any, Any]]:
 
 
 def _install_on_target(target: Any, wanted: Settings) -> Cache:
-    from botocache._hooks import Hooks
-    from botocache._near import NearClient, with_near
+    from botocache._botocore.hooks import Hooks
+    from botocache._near.client import NearClient, with_near
 
     events, client = _emitter_of(target)
     active = _active_on(events, wanted)
@@ -160,7 +163,7 @@ def _install_on_target(target: Any, wanted: Settings) -> Cache:
 
 
 def _uninstall_from_target(target: Any) -> None:
-    from botocache._near import without_near
+    from botocache._near.client import without_near
 
     events, client = _emitter_of(target)
     hooks = _installed.pop(events, None)
@@ -178,13 +181,13 @@ def _uninstall_from_target(target: Any) -> None:
 
 
 def _has_cache(events: Any) -> bool:
-    from botocache._hooks import installed_on
+    from botocache._botocore.hooks import installed_on
 
     return any(hooks.cache is not None for hooks in installed_on(events))
 
 
 def _is_process_wide(events: Any) -> bool:
-    from botocache._hooks import installed_on
+    from botocache._botocore.hooks import installed_on
 
     return any(hooks is _process for hooks in installed_on(events))
 
@@ -194,7 +197,7 @@ def _active_on(events: Any, wanted: Settings) -> Cache | None:
 
     Raises ConfigError when that cache has other settings.
     """
-    from botocache._hooks import installed_on
+    from botocache._botocore.hooks import installed_on
 
     active: Cache | None = None
     for hooks in installed_on(events):
@@ -279,7 +282,7 @@ def _store_for(wanted: Settings, environ: Mapping[str, str]) -> Store:
             settle=wanted.settle,
             longest_ttl=wanted.longest_ttl(),
             client=wanted.store,
-            follow=wanted.follow,
+            client_tracking=wanted.client_tracking,
         )
         _stores[place] = (store, wanted.size_limit)
     store, size_limit = _stores[place]
@@ -300,5 +303,9 @@ def _place(wanted: Settings) -> tuple[Any, ...]:
     place = (wanted.url, wanted.store, wanted.namespace)
     if wanted.store is None and not is_remote(wanted.url):
         return place
-    size_limit, settle, follow = wanted.size_limit, wanted.settle, wanted.follow
+    size_limit, settle, follow = (
+        wanted.size_limit,
+        wanted.settle,
+        wanted.client_tracking,
+    )
     return (*place, size_limit, settle, wanted.timeout, wanted.longest_ttl(), follow)

@@ -7,7 +7,7 @@ A test compares the file with the table.
 
 from pathlib import Path
 
-from botocache._plan import OPERATIONS, UNKNOWN, Rule
+from botocache._dynamodb.operations import OPERATIONS, UNKNOWN, Rule
 
 TARGET = Path(__file__).parent / "reference" / "operations.md"
 

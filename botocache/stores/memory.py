@@ -17,8 +17,8 @@ from collections.abc import Collection, Sequence
 
 from botocache._coherence import Eviction, Loaded
 from botocache._forks import renew_after_fork
-from botocache.stores import Clock, Fill, Random, StillCurrent
-from botocache.stores.slots import SLOT, WORD, Slots
+from botocache.stores.generation_table import SLOT, WORD, GenerationTable
+from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 
 DEFAULT_SIZE_LIMIT = 256 * 1024**2
 """Bytes of entries."""
@@ -49,7 +49,7 @@ class MemoryStore:
         self._entries: OrderedDict[bytes, bytes] = OrderedDict()
         shared = memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT + WORD))
         self._has_forked = shared[-WORD:].cast("Q")  # whoever of us did
-        self._slots = Slots(
+        self._slots = GenerationTable(
             shared[:-WORD],
             origin_generation=int.from_bytes(random(WORD), "little"),
             random=random,

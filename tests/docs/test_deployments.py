@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from botocache._config import load_settings
-from botocache.stores import is_remote
-from botocache.stores.redisseeds import places_of_url
-from botocache.stores.redisurl import connections_of_url
+from botocache._settings.load import load_settings
+from botocache.stores.opening import is_remote
+from botocache.stores.redis.cluster.urls import places_of_url
+from botocache.stores.redis.urls import connections_of_url
 from tests.docs.pages import DOCS, PAGES, blocks_in, text_of
 
 ENVIRONMENTS = [

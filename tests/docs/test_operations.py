@@ -4,8 +4,8 @@ import re
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from botocache._plan import OPERATIONS
-from tests.unit.test_plan import MODEL
+from botocache._dynamodb.operations import OPERATIONS
+from tests.unit.dynamodb.test_operations import MODEL
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference" / "operations.md"

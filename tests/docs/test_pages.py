@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from botocache._config import load_settings
+from botocache._settings.load import load_settings
 from tests.docs.pages import (
     DOCS,
     PAGES,

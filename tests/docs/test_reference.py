@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import botocache
-from botocache._config import Settings, load_settings
+from botocache._settings.load import Settings, load_settings
 from tests.docs.pages import DOCS, ROOT, Block, blocks_of, table_after, text_of
 
 REFERENCE = DOCS / "reference"

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from botocache import _codec
+from botocache._cache.entries import decode_entry
 from botocache._errors import StoreError
-from botocache.stores import Random, Store, memory
-from botocache.stores.disk import DiskStore
+from botocache.stores import memory
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Random, Store
 from tests.explorer.turns import pause, record
 from tests.support.clock import FakeClock
 
@@ -39,7 +40,7 @@ def opaque_numbers(first: int = OPAQUE) -> Random:
 @lru_cache(maxsize=100_000)
 def contents(entry: bytes) -> tuple[tuple[int, ...], float, float, bytes]:
     """Return snapshot, times and body of an entry."""
-    header = _codec.decode(entry)
+    header = decode_entry(entry)
     body = msgspec.json.encode(header.body())
     return header.snapshot, header.stored_at, header.expires_at, body
 

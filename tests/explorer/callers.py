@@ -16,14 +16,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from greenlet import getcurrent, greenlet
 
-from botocache._hooks import Hooks
-from botocache._near import NearClient, with_near
-from botocache._nearanswers import packed
-from botocache._nearbodies import wire_body
-from botocache._nearkeys import arguments_key
-from botocache._nearviews import OPERATIONS
-from botocache._plans import Asked, Recording
-from botocache._tickets import Hit, Request
+from botocache._botocore.hooks import Hooks
+from botocache._cache.tickets import Asked, Hit, Recording, Request
+from botocache._near.answers import packed
+from botocache._near.call_keys import arguments_key
+from botocache._near.client import NearClient, with_near
+from botocache._near.client_state import OPERATIONS
+from botocache._near.request_bodies import wire_body
 from tests.explorer.world import World, wire
 
 Serve = Callable[[dict[str, Any]], dict[str, Any]]

@@ -11,26 +11,24 @@ from typing import Any
 
 import pytest
 
-from botocache import (
-    _coherence,
-    _evictions,
-    _images,
-    _lookups,
-    _plan_writes,
-    _reads,
-    _writes,
-)
+from botocache import _coherence
+from botocache._cache import evictions as cache_evictions
+from botocache._cache import lookups
+from botocache._cache import reads as cache_reads
+from botocache._cache import writes as cache_writes
+from botocache._cache.evictions import Evictions
+from botocache._cache.pending_evictions import PendingEvictions
+from botocache._cache.reads import Reads
+from botocache._cache.tickets import ReadTicket, WriteTicket
+from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, Held, Mark, TagState
+from botocache._dynamodb import items
+from botocache._dynamodb import writes as dynamodb_writes
+from botocache._dynamodb.tags import Tag, item_tag, tag_digest, unknown_image_tag
 from botocache._errors import StoreError
-from botocache._evictions import Evictions
-from botocache._keys import Tag, blind_tag, item_tag, tag_digest
-from botocache._reads import Reads
-from botocache._tickets import ReadTicket, WriteTicket
-from botocache._undelivered import Undelivered
-from botocache._writes import Writes
-from botocache.stores import slots
+from botocache.stores import generation_table
+from botocache.stores.generation_table import GenerationTable
 from botocache.stores.memory import MemoryStore
-from botocache.stores.slots import Slots
 from tests.explorer import backends
 from tests.explorer.backends import OPAQUE
 from tests.explorer.programs import Program
@@ -74,7 +72,7 @@ def _keeps_the_first(
     **more: Any,
 ) -> Any:
     """Do the first eviction of a write; answer the second as if it had been done."""
-    if hold_off == SETTINGS.write_window:
+    if hold_off == SETTINGS.write_hold_off:
         return _evict(evictions, tags, hold_off, *rest)
     return _evict(evictions, (), hold_off, *rest)
 
@@ -87,7 +85,7 @@ def _keeps_the_second(
     **more: Any,
 ) -> Any:
     """Do the second eviction alone."""
-    if hold_off == SETTINGS.write_window:
+    if hold_off == SETTINGS.write_hold_off:
         return None
     return _evict(evictions, tags, hold_off, *rest)
 
@@ -124,7 +122,7 @@ def _first_partition_only(table: str, key: Mapping[str, Any]) -> list[Tag]:
     return list(itertools.islice(_item_tags(table, key), 3))
 
 
-_item_tags = _plan_writes.item_tags
+_item_tags = dynamodb_writes.item_tags
 
 
 def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
@@ -158,7 +156,7 @@ def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
 def _missing_generations(patch: pytest.MonkeyPatch) -> None:
     """Have the store say nothing of a tag that nobody evicted yet."""
     patch.setattr(
-        Slots,
+        GenerationTable,
         "generations",
         lambda slots, tags: tuple([slots._words[slots._at(tag)] for tag in tags]),
     )
@@ -222,7 +220,7 @@ _load = MemoryStore.load
 
 def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
     """Store each generation before its hold-off."""
-    evict = Slots.evict
+    evict = GenerationTable.evict
 
     class Swapped(dict[int, int]):
         """Keeps hold-offs back until the generations have been written."""
@@ -241,14 +239,14 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
             self._words[index] = word
             self._words[index + 1] = self.pop(index + 1)
 
-    def evict_swapped(slots: Slots, *arguments: Any, **more: Any) -> Any:
-        view = Slots.__new__(Slots)
+    def evict_swapped(slots: GenerationTable, *arguments: Any, **more: Any) -> Any:
+        view = GenerationTable.__new__(GenerationTable)
         view.__dict__.update(slots.__dict__)
         view._words = Swapped(slots._words)  # type: ignore[assignment]  # as good
         eviction = evict(view, *arguments, **more)
         return eviction._replace(watched=slots.generations(more.get("watch", ())))
 
-    patch.setattr(Slots, "evict", evict_swapped)
+    patch.setattr(GenerationTable, "evict", evict_swapped)
 
 
 # --- writes that fill --------------------------------------------------------------
@@ -313,7 +311,7 @@ def _without_the_old_image(
     tags, spare = _precisely(writes, ticket, old)
     assert ticket.write.item is not None
     table = ticket.write.item.table
-    gone = set(map(tag_digest, _images.partitions_of(table, old or {})))
+    gone = set(map(tag_digest, items.partitions_of(table, old or {})))
     return tuple(t for t in tags if t in ticket.tags or t not in gone), spare
 
 
@@ -321,7 +319,7 @@ def _blind_at_the_end_only(
     evictions: Evictions, tags: tuple[bytes, ...], hold_off: float, *rest: Any
 ) -> Any:
     """Leave the blind tag alone in the first half of a write."""
-    if hold_off != SETTINGS.write_window or _BLIND not in tags:
+    if hold_off != SETTINGS.write_hold_off or _BLIND not in tags:
         return _evict(evictions, tags, hold_off, *rest)
     at = tags.index(_BLIND)
     watch = rest[0] if rest else ()
@@ -335,7 +333,7 @@ def _blind_at_the_end_only(
     return Eviction((*eviction.marks[:at], mark, *eviction.marks[at:]), tuple(watched))
 
 
-_BLIND = tag_digest(blind_tag(TABLE))
+_BLIND = tag_digest(unknown_image_tag(TABLE))
 
 
 def _takes_no_answer_for_a_success(
@@ -345,7 +343,7 @@ def _takes_no_answer_for_a_success(
     _finish_write(writes, ticket, answer, succeeded=True, certain=True)
 
 
-def _spared_first(slots: Slots, left: Any, some: Any) -> None:
+def _spared_first(slots: GenerationTable, left: Any, some: Any) -> None:
     """Write what is spared before what is evicted."""
     waiting = slots.__dict__.pop("_waiting", None)
     if waiting is None and len(some) < len(left):
@@ -356,7 +354,7 @@ def _spared_first(slots: Slots, left: Any, some: Any) -> None:
         _store(slots, left, waiting)
 
 
-_store = Slots._store
+_store = GenerationTable._store
 
 
 GET, UPDATE = "client 0 get", "client 1 update"
@@ -392,7 +390,7 @@ MUTATIONS = [
     ),
     Mutation(
         "hold-offs ignored",
-        _replace(_reads, "may_fill", lambda *_, **__: True),
+        _replace(cache_reads, "may_fill", lambda *_, **__: True),
         QUIET,
     ),
     Mutation(
@@ -447,7 +445,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a loss of generations that nobody minds",
-        _replace(_evictions, "StoreLostError", ()),
+        _replace(cache_evictions, "StoreLostError", ()),
         Program(("query", "consistent get", "get", "update"), (0, 0, 0, 1), moves=0),
         schedule=(
             "client 0 query: load",
@@ -471,23 +469,23 @@ MUTATIONS = [
     ),
     Mutation(
         "evicting the partition of the hash key only",
-        _replace(_plan_writes, "item_tags", _first_partition_only),
+        _replace(dynamodb_writes, "item_tags", _first_partition_only),
         Program(("query by range", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(
         "evicting the item only",
-        _replace(_plan_writes, "item_tags", _item_without_queries),
+        _replace(dynamodb_writes, "item_tags", _item_without_queries),
         Program(("query", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(
         "entries served whatever their snapshot",
-        _replace(_lookups, "may_serve", lambda *_: True),
+        _replace(lookups, "may_serve", lambda *_: True),
         QUIET,
     ),
     Mutation(
         "entries served without a look at the table's tag",
         _replace(
-            _lookups,
+            lookups,
             "may_serve",
             lambda snapshot, current, *_: snapshot[2:] == current[2:],
         ),
@@ -495,7 +493,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an eviction that failed and is forgotten",
-        _replace(Undelivered, "add", lambda *_: None),
+        _replace(PendingEvictions, "add", lambda *_: None),
         Program(("get", "update"), (0, 0)),
         schedule=(
             "client 0 update: evict",
@@ -538,7 +536,7 @@ MUTATIONS = [
     # Those of writes that fill.
     Mutation(
         "a write that fills though it was not alone",
-        _replace(slots, "_mark", _always_alone),
+        _replace(generation_table, "_mark", _always_alone),
         Program(("put", "put"), (0, 1), 0, 0, features=("through",)),
     ),
     Mutation(
@@ -548,19 +546,19 @@ MUTATIONS = [
     ),
     Mutation(
         "a write that fills while another one of the item is under way",
-        _replace(_writes, "is_held", lambda *_: False),
+        _replace(cache_writes, "is_held", lambda *_: False),
         Program(("put", "put"), (0, 1), moves=0, features=("through",)),
     ),
     Mutation(
         "a write that fills while one of the table is under way",
-        _replace(_writes, "Held", _NothingHeld),
+        _replace(cache_writes, "Held", _NothingHeld),
         Program(
             ("update all new", "statement"), (0, 1), moves=0, features=("through",)
         ),
     ),
     Mutation(
         "a write that looks for others when it ends",
-        _replace(_writes, "_finds_a_write", lambda *_: False),
+        _replace(cache_writes, "_finds_a_write", lambda *_: False),
         Program(("put", "unanswered put"), (0, 1), faults=0, features=("through",)),
         schedule=(
             "client 1 unanswered put: evict",
@@ -584,7 +582,7 @@ MUTATIONS = [
     Mutation(
         "a consistent answer filled while a write is under way",
         _replace(
-            _reads,
+            cache_reads,
             "may_fill",
             lambda held, *, is_consistent: is_consistent or held is Held.FREE,
         ),
@@ -613,7 +611,7 @@ MUTATIONS = [
     # Those of index queries by images.
     Mutation(
         "a spared tag put back though another writer came",
-        _replace(slots, "next_state", _spared_in_any_case),
+        _replace(generation_table, "next_state", _spared_in_any_case),
         Program(
             ("move in old form", "put elsewhere"), (0, 1), 0, 0, features=("images",)
         ),
@@ -625,7 +623,7 @@ MUTATIONS = [
     ),
     Mutation(
         "sparing without the partitions of the new image",
-        _replace(_images, "image_after", lambda *_: {}),
+        _replace(items, "image_after", lambda *_: {}),
         Program(("index 2", "put elsewhere"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(
@@ -640,7 +638,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a spared tag written before what is evicted",
-        _replace(Slots, "_store", _spared_first),
+        _replace(GenerationTable, "_store", _spared_first),
         Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
         is_killed=True,
     ),

@@ -236,7 +236,7 @@ class Run:
         kinds = kinds_of(world) if world.features or world.keeps_hits else ("get",)
         last = len(world.caches) - 1
         for _ in range(2):  # a retry of an eviction holds it for a window again
-            world.clock.advance(SETTINGS.write_window + 0.1)
+            world.clock.advance(SETTINGS.write_hold_off + 0.1)
             for client in range(len(world.caches)):
                 for kind in kinds:
                     self._read(client, kind)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from botocache import _nearanswers
-from botocache._nearanswers import Known, NearAnswers
+from botocache._near import answers as near_answers
+from botocache._near.answers import Known, NearAnswers
 from tests.explorer.backends import MemoryBackend
 from tests.explorer.callers import Near
 from tests.explorer.explore import each, sample
@@ -83,7 +83,7 @@ _serve = NearAnswers.serve
 
 
 def _whatever_the_generations_are(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_nearanswers, "_watch_of", lambda _: lambda *_: lambda: True)
+    patch.setattr(near_answers, "_watch_of", lambda _: lambda *_: lambda: True)
 
 
 def _whatever_waits(patch: pytest.MonkeyPatch) -> None:

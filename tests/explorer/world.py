@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from botocache import _codec
-from botocache._cache import Cache
+from botocache._cache.cache import Cache
+from botocache._cache.entries import decode_entry
+from botocache._cache.key_schemas import Schema
 from botocache._coherence import Eviction, Loaded
-from botocache._config import Settings
 from botocache._errors import StoreError, StoreLostError
-from botocache._schemas import Schema
-from botocache.stores import Fill, Store
+from botocache._settings.load import Settings
+from botocache.stores.protocol import Fill, Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.remote import RedisBackend
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
@@ -30,17 +30,17 @@ SETTINGS = Settings(
     ttl=60.0,
     negative_ttl=5.0,
     settle=1.0,
-    write_window=5.0,
+    write_hold_off=5.0,
     write_through=False,
-    settle_reads="uncached",
-    old_images=False,
+    reads_after_write="uncached",
+    precise_index_eviction=False,
 )
 """Without any feature. All times are these, whatever else is set."""
 
 FEATURES: dict[str, dict[str, Any]] = {
     "through": {"write_through": True},
-    "consistent": {"settle_reads": "consistent"},
-    "images": {"old_images": True},
+    "consistent": {"reads_after_write": "consistent"},
+    "images": {"precise_index_eviction": True},
 }
 """What each feature of a program sets."""
 
@@ -477,7 +477,7 @@ class World:
     def _new_cache(self, store: Store) -> Cache:
         """Return a cache without a thread of its own: what it does, `deliver` does."""
         cache = Cache(store, self._settings)
-        cache._parts.evictions.undelivered._worker._start = no_thread
+        cache._parts.evictions.pending._worker._start = no_thread
         return cache
 
     def debtors(self) -> list[int]:
@@ -485,12 +485,12 @@ class World:
         return [
             client
             for client, cache in enumerate(self.caches)
-            if cache._parts.evictions.undelivered
+            if cache._parts.evictions.pending
         ]
 
     def deliver(self, client: int) -> None:
         """Have a client's process try what it has left to do, as it does by itself."""
-        self.caches[client]._parts.evictions.undelivered.attempt()
+        self.caches[client]._parts.evictions.pending.attempt()
 
     def lose_generations(self) -> None:
         """Lose generations and hold-offs; who used the store notices at the next call.
@@ -572,7 +572,7 @@ class World:
             return
         if self.has_lost_evictions or self.has_failed_eviction:
             return
-        decoded = _codec.decode(entry)
+        decoded = decode_entry(entry)
         current = self.backend.snapshot(client, key, tags)
         if decoded.snapshot == current and not self._late_fill:
             self._late_fill = self._wrong_with(actor, decoded.body())
@@ -618,7 +618,7 @@ class World:
         for schema in schemas_of(cache).values():
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
-        undelivered = cache._parts.evictions.undelivered
+        undelivered = cache._parts.evictions.pending
         if undelivered._tags:
             state.append(eyes.until(undelivered._next_attempt))
             for tag, token in undelivered._tags.items():

@@ -18,7 +18,7 @@ from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 
 import botocache
-from botocache.stores import Store
+from botocache.stores.protocol import Store
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
 

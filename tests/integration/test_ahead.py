@@ -20,8 +20,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 import botocache
 from botocache import Cache
-from botocache._nearanswers import packed
-from botocache._nearbodies import as_json
+from botocache._near.answers import packed
+from botocache._near.request_bodies import as_json
 from tests.integration.app import (
     World,
     answer_of,
@@ -196,7 +196,7 @@ def test_what_is_filled_while_an_answer_is_on_its_way_into_memory_is_what_is_ser
             get(other, items, pk="b")
         return packed(*hit)
 
-    monkeypatch.setattr("botocache._neardelivery.packed", packed_late)
+    monkeypatch.setattr("botocache._near.delivery.packed", packed_late)
     assert get(client, items, pk="b") == {"pk": "b", "n": 1}
     for _ in range(3):
         assert get(client, items, pk="b") == {"pk": "b", "n": 99}
@@ -376,7 +376,7 @@ def test_what_cannot_be_planned_ahead_is_not_planned_twice(
     client.get_item(TableName=table, Key=key)
     query_index(client, table, "by_color", color="red")
     planned = mock.Mock(wraps=as_json)
-    monkeypatch.setattr("botocache._nearanswers.as_json", planned)
+    monkeypatch.setattr("botocache._near.answers.as_json", planned)
     if mode == "of an index":
         query_index(client, table, "by_color", color="blue")
     else:

@@ -13,9 +13,10 @@ import redis
 
 import botocache
 from botocache import Cache, ConfigError
-from botocache.stores import Opening, Store
-from botocache.stores import redis as redis_store
 from botocache.stores.memory import MemoryStore
+from botocache.stores.options import StoreOptions
+from botocache.stores.protocol import Store
+from botocache.stores.redis import store as redis_store
 from tests.integration.app import (
     KEY_ID,
     WINDOW,
@@ -183,14 +184,14 @@ OTHER_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "namespace": ({"namespace": "mine"}, "mine"),
     "scope": ({"scope": "team"}, "team"),
     "settle": ({"settle": 7}, "7"),
-    "write_window": ({"write_window": 7}, "7"),
+    "write_hold_off": ({"write_hold_off": 7}, "7"),
     "size_limit": ({"size_limit": "7MiB"}, "7340032"),
     "write_through": ({"write_through": False}, "False"),
-    "settle_reads": ({"settle_reads": "uncached"}, "uncached"),
+    "reads_after_write": ({"reads_after_write": "uncached"}, "uncached"),
     "scan_size_limit": ({"scan_size_limit": 7}, "7"),
-    "old_images": ({"old_images": True}, "True"),
+    "precise_index_eviction": ({"precise_index_eviction": True}, "True"),
     "timeout": ({"timeout": 7}, "7"),
-    "unevicted_writes": ({"unevicted_writes": "refuse"}, "refuse"),
+    "on_eviction_failure": ({"on_eviction_failure": "refuse"}, "refuse"),
     "url": ({"url": "redis://user:s3cret@host:1/0"}, ""),
 }
 
@@ -261,11 +262,11 @@ def test_another_store_is_another_installation(world: World, clock: FakeClock) -
 
 
 @pytest.fixture
-def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[StoreOptions]:
     """What the store of Redis is opened with."""
-    made: list[Opening] = []
+    made: list[StoreOptions] = []
 
-    def open_redis(opening: Opening) -> Store:
+    def open_redis(opening: StoreOptions) -> Store:
         made.append(opening)
         return MemoryStore()
 
@@ -274,7 +275,7 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
 
 
 def test_a_client_of_redis_is_opened_as_the_settings_say(
-    world: World, openings: list[Opening]
+    world: World, openings: list[StoreOptions]
 ) -> None:
     client = redis.Redis()
     more = {"timeout": 0.5, "settle": 2, "tables": "a=300", "namespace": "mine"}
@@ -293,10 +294,10 @@ def test_a_client_of_redis_is_opened_as_the_settings_say(
         ({"ttl": 59}, 2),
         ({"timeout": 7}, 2),
         ({"settle": 7}, 2),
-        ({"follow": "on"}, 2),
+        ({"client_tracking": "on"}, 2),
         ({"size_limit": "7MiB"}, 2),
         ({"namespace": "another"}, 2),
-        ({"unevicted_writes": "refuse"}, 1),
+        ({"on_eviction_failure": "refuse"}, 1),
     ],
     ids=str,
 )
@@ -306,7 +307,7 @@ def test_a_server_is_opened_anew_for_settings_that_matter_to_it(
     count: int,
     by_client: bool,
     world: World,
-    openings: list[Opening],
+    openings: list[StoreOptions],
 ) -> None:
     place = {"store": redis.Redis()} if by_client else {"url": "redis://host"}
     one = botocache.install(world.session(), **place)

@@ -241,7 +241,7 @@ def test_an_answer_that_may_not_be_kept_is_counted_as_held(
     world: World, table: str
 ) -> None:
     session = world.session()
-    cache = botocache.install(session, url=world.store, settle_reads="uncached")
+    cache = botocache.install(session, url=world.store, reads_after_write="uncached")
     client = world.client(session)
     set_n(client, table, 1, pk="a")
     get(client, table, pk="a")

@@ -12,8 +12,8 @@ import pytest
 
 import botocache
 from botocache import Cache
-from botocache.stores import Store
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.integration.app import World, get, put, query, set_n
 from tests.support.clock import FakeClock
 
@@ -24,7 +24,7 @@ TIMEOUT = 30
 def cache(world: World, session: boto3.Session) -> Cache:
     """The cache: a read that follows a write is held off, and not made consistent."""
     return botocache.install(
-        session, url=world.store, settle_reads="uncached", write_through=False
+        session, url=world.store, reads_after_write="uncached", write_through=False
     )
 
 

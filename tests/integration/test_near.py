@@ -20,8 +20,8 @@ from botocore.stub import Stubber
 
 import botocache
 from botocache import Cache
-from botocache._near import NearClient
-from botocache._nearviews import OPERATIONS, emitter_of, view_of
+from botocache._near.client import NearClient
+from botocache._near.client_state import OPERATIONS, emitter_of, view_of
 from tests.integration.app import (
     KEY_ID,
     NEGATIVE_TTL,
@@ -318,7 +318,7 @@ def test_a_bug_while_an_answer_of_a_resource_is_kept_is_a_failure_that_nobody_no
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        f"botocache._neardelivery.{place}", mock.Mock(side_effect=KeyError)
+        f"botocache._near.delivery.{place}", mock.Mock(side_effect=KeyError)
     )
     table = resource.Table(item_table)
     for _ in range(3):
@@ -360,7 +360,7 @@ def test_a_client_and_a_resource_get_each_its_own_form(
 def test_a_write_evicts_what_another_client_remembers(
     world: World, client: Any, table: str
 ) -> None:
-    other = world.cached_client(write_window=4.0)  # another cache, as elsewhere
+    other = world.cached_client(write_hold_off=4.0)  # another cache, as elsewhere
     for n in range(4):
         set_n(other, table, n, pk="a")
         for _ in range(3):
@@ -829,7 +829,9 @@ def test_a_view_that_cannot_be_had_is_a_failure_that_nobody_notices(
     client: Any, cache: Cache, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warm(client, item_table, pk="a")
-    monkeypatch.setattr("botocache._near.view_of", mock.Mock(side_effect=KeyError))
+    monkeypatch.setattr(
+        "botocache._near.client.view_of", mock.Mock(side_effect=KeyError)
+    )
     client.meta.events.register("nothing", lambda **_: None)
     assert (get(client, item_table, pk="a") or {})["n"] == Decimal("1.5")
     assert cache.stats().failures == {"near_failed": 1}

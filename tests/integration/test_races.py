@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 import botocache
 from botocache import Cache
-from botocache.stores.disk import DiskStore, machine_clock
+from botocache.stores.disk.store import DiskStore, machine_clock
 from tests.integration import other_process
 from tests.integration.app import (
     TTL,
@@ -61,7 +61,7 @@ readers = pytest.mark.parametrize(
 def cache(world: World, session: boto3.Session) -> Cache:
     """The cache: hold-offs are looked at here."""
     return botocache.install(
-        session, url=world.store, settle_reads="uncached", write_through=False
+        session, url=world.store, reads_after_write="uncached", write_through=False
     )
 
 
@@ -113,7 +113,7 @@ class Pair:
 
     def __init__(self, world: World) -> None:
         session = world.session()
-        botocache.install(session, url=world.store, settle=0, write_window=0)
+        botocache.install(session, url=world.store, settle=0, write_hold_off=0)
         self.reader, self.writer = world.client(session), world.client(session)
 
 
@@ -363,7 +363,7 @@ def test_a_writer_that_is_killed_before_its_write_ends_leaves_nothing_old(
     put(outside, table, pk="a", n=1)
     clock = OffsetClock()
     session = dynamodb.session()
-    botocache.install(session, url=DiskStore(tmp_path, clock=clock), write_window=60)
+    botocache.install(session, url=DiskStore(tmp_path, clock=clock), write_hold_off=60)
     client = dynamodb.client(session)
     assert [get(client, table, pk="a") for _ in range(2)] == [{"pk": "a", "n": 1}] * 2
     with running_peer() as peer:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import botocache
-from botocache import _codec
+from botocache._cache import entries
 from tests.integration.app import (
     TTL,
     World,
@@ -117,7 +117,7 @@ def test_a_damaged_note_that_a_page_was_asked_for_is_written_anew(
 ) -> None:
     fill(world, table, text=LARGE)
     with monkeypatch.context() as patch:
-        patch.setattr(_codec, "VERSION", 99)
+        patch.setattr(entries, "VERSION", 99)
         scan_all(client, table)
     for expected in (1, 1, 0):
         with world.counting() as reached:

@@ -271,7 +271,7 @@ def _sent(client: Any, operation: str) -> list[bool]:
 def test_a_read_that_follows_a_write_is_consistent_and_kept_at_once(
     operation: str, world: World, table: str
 ) -> None:
-    client = world.cached_client(settle_reads="consistent", write_through=False)
+    client = world.cached_client(reads_after_write="consistent", write_through=False)
     set_n(client, table, 1, pk="a")
     sent = _sent(client, operation)
     for _ in range(3):
@@ -285,8 +285,8 @@ def test_a_read_that_follows_a_write_is_consistent_and_kept_at_once(
 
 
 def test_a_read_during_a_write_is_not_made_consistent(world: World, table: str) -> None:
-    client = world.cached_client(settle_reads="consistent", write_through=False)
-    other = world.cached_client(settle_reads="consistent", write_through=False)
+    client = world.cached_client(reads_after_write="consistent", write_through=False)
+    other = world.cached_client(reads_after_write="consistent", write_through=False)
     sent = _sent(other, "GetItem")
     client.meta.events.register(
         "before-send.dynamodb.UpdateItem",
@@ -298,7 +298,7 @@ def test_a_read_during_a_write_is_not_made_consistent(world: World, table: str) 
 
 
 def test_uncached_means_that_a_read_is_sent_as_it_is(world: World, table: str) -> None:
-    client = world.cached_client(settle_reads="uncached", write_through=False)
+    client = world.cached_client(reads_after_write="uncached", write_through=False)
     set_n(client, table, 1, pk="a")
     sent = _sent(client, "GetItem")
     for _ in range(2):

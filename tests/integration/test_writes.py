@@ -33,7 +33,7 @@ from tests.integration.app import (
 def cache(world: World, session: boto3.Session) -> botocache.Cache:
     """The cache, of which evictions and hold-offs alone are looked at here."""
     return botocache.install(
-        session, url=world.store, settle_reads="uncached", write_through=False
+        session, url=world.store, reads_after_write="uncached", write_through=False
     )
 
 

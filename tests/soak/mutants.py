@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from botocache._cache.reads import Reads
+from botocache._cache.tickets import ReadTicket
+from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, Held, Mark
-from botocache._keys import tag_digest
-from botocache._reads import Reads
-from botocache._tickets import ReadTicket
-from botocache._writes import Writes
-from botocache.stores.disk import DiskStore
-from botocache.stores.redis import RedisStore
-from botocache.stores.slotfile import SlotFile
+from botocache._dynamodb.tags import tag_digest
+from botocache.stores.disk.generation_file import GenerationFile
+from botocache.stores.disk.store import DiskStore
+from botocache.stores.redis.store import RedisStore
 
 
 def _evict_nothing() -> None:
@@ -75,7 +75,7 @@ def _snapshot_afterwards() -> None:
 
 def _stay_in_removed_directory() -> None:
     """Nobody notices that the directory was removed."""
-    SlotFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
+    GenerationFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
 
 
 def _remember_for_good() -> None:

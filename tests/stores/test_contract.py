@@ -23,7 +23,7 @@ from botocache._coherence import (
     may_serve,
 )
 from botocache._errors import StoreError
-from botocache.stores import Fill, Store
+from botocache.stores.protocol import Fill, Store
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.processes import in_threads

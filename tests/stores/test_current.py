@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from botocache._errors import StoreLostError
-from botocache.stores import Store
-from botocache.stores.disk import DiskStore
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, forked

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botocache._coherence import Eviction, Held
+from botocache.stores.generation_table import SLOT
 from botocache.stores.memory import ENTRY_OVERHEAD, SLOT_COUNT, MemoryStore
-from botocache.stores.slots import SLOT
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.locks import all_locks, locked

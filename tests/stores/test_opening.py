@@ -8,19 +8,15 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from botocache import stores
 from botocache._errors import ConfigError
-from botocache.stores import (
-    Opening,
-    Store,
-    is_client,
-    is_remote,
-    open_store,
-    rediscluster,
-)
-from botocache.stores import redis as redis_store
-from botocache.stores.disk import DiskStore
+from botocache.stores import opening
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.opening import is_remote, open_store
+from botocache.stores.options import StoreOptions, is_client
+from botocache.stores.protocol import Store
+from botocache.stores.redis import store as redis_store
+from botocache.stores.redis.cluster import store as cluster_store
 
 SCHEMES = [
     "unix",
@@ -51,16 +47,16 @@ def message(url: str, **more: Any) -> str:
 
 
 @pytest.fixture
-def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[StoreOptions]:
     """What the store of Redis is opened with."""
-    made: list[Opening] = []
+    made: list[StoreOptions] = []
 
-    def open_redis(opening: Opening) -> Store:
+    def open_redis(opening: StoreOptions) -> Store:
         made.append(opening)
         return MemoryStore()
 
     monkeypatch.setattr(redis_store, "open_redis", open_redis)
-    monkeypatch.setattr(rediscluster, "open_cluster", open_redis)
+    monkeypatch.setattr(cluster_store, "open_cluster", open_redis)
     return made
 
 
@@ -83,12 +79,12 @@ def test_disk_is_a_directory_that_is_not_made_yet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_server_is_opened_by_the_store_of_redis(
-    scheme: str, openings: list[Opening]
+    scheme: str, openings: list[StoreOptions]
 ) -> None:
     environ = {"HOME": "/nowhere"}
     opened(f"{scheme}://user:pw@host:1/2", environ=environ, size_limit=7)
     assert openings == [
-        Opening(
+        StoreOptions(
             f"{scheme}://user:pw@host:1/2", "mine", 7, environ, 0.5, 2.0, 300.0, None
         )
     ]
@@ -97,15 +93,15 @@ def test_a_server_is_opened_by_the_store_of_redis(
 
 
 def test_whether_it_follows_is_told_to_the_store_of_redis(
-    openings: list[Opening],
+    openings: list[StoreOptions],
 ) -> None:
     opened("redis://host")
-    opened("redis://host", follow=True)
-    assert [opening.follow for opening in openings] == [False, True]
+    opened("redis://host", client_tracking=True)
+    assert [opening.client_tracking for opening in openings] == [False, True]
 
 
 def test_a_client_is_opened_by_the_store_of_redis_and_no_url_is_looked_at(
-    openings: list[Opening],
+    openings: list[StoreOptions],
 ) -> None:
     client = redis_py.Redis()
     opened("nosql:", client=client)
@@ -156,7 +152,7 @@ def test_what_names_no_store_is_said_without_its_password(url: str) -> None:
 
 
 def test_disk_needs_to_know_of_boots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "BOOT_ID", Path("/nowhere"))
+    monkeypatch.setattr(opening, "BOOT_ID", Path("/nowhere"))
     assert "use 'memory:'" in message("disk:")
 
 
@@ -167,8 +163,6 @@ def test_without_redis_py_its_stores_say_what_to_install(
     monkeypatch.setitem(sys.modules, "redis", None)
     for module in [m for m in sys.modules if m.startswith("botocache.stores.redis")]:
         monkeypatch.delitem(sys.modules, module)
-    for name in [name for name in vars(stores) if name.startswith("redis")]:
-        monkeypatch.delattr(stores, name)
     assert message(f"{scheme}://:s3cret@host") == (
         f"url '{scheme}:' needs the package redis: "
         "pip install 'botocache-dynamodb[redis]'"
@@ -178,7 +172,9 @@ def test_without_redis_py_its_stores_say_what_to_install(
 def test_an_opening_shows_neither_url_nor_environment_nor_client() -> None:
     client = redis_py.Redis(password="s3cret")
     shown = repr(
-        Opening("redis://:s3cret@h", "n", None, {"K": "s3cret"}, 1.0, 1.0, 1.0, client)
+        StoreOptions(
+            "redis://:s3cret@h", "n", None, {"K": "s3cret"}, 1.0, 1.0, 1.0, client
+        )
     )
     assert "s3cret" not in shown
     assert "namespace='n'" in shown
@@ -208,7 +204,7 @@ def test_a_client_of_a_cluster_is_recognised() -> None:
 
 def test_looking_for_a_client_does_not_import_redis_py() -> None:
     program = (
-        "import sys, botocache.stores as s\n"
+        "import sys, botocache.stores.options as s\n"
         "print(s.is_client(object()), 'redis' in sys.modules)"
     )
     ended = subprocess.run(

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 
 from botocache._coherence import Eviction, Loaded
-from botocache.stores import Fill, Store
+from botocache.stores.protocol import Fill, Store
 
 VERBS = (
     "now",

@@ -10,10 +10,15 @@ from pathlib import Path
 
 from botocache._coherence import Eviction, Loaded
 from botocache._errors import StoreError
-from botocache.stores import disk, entryfile, slotfile
-from botocache.stores.disk import DiskStore
-from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
-from botocache.stores.slots import WORD
+from botocache.stores.disk import entry_database, generation_file
+from botocache.stores.disk import store as disk_store
+from botocache.stores.disk.generation_file import (
+    GenerationFile,
+    boot_id,
+    open_generation_file,
+)
+from botocache.stores.disk.store import DiskStore
+from botocache.stores.generation_table import WORD
 from tests.support.processes import TIMEOUT
 
 Identity = tuple[int, int]
@@ -24,7 +29,7 @@ _held: list[int] = []
 
 @functools.cache
 def _store(root: Path) -> DiskStore:
-    disk.OPEN_PATIENCE = entryfile.LOCK_PATIENCE = TIMEOUT
+    disk_store.OPEN_PATIENCE = entry_database.LOCK_PATIENCE = TIMEOUT
     return DiskStore(root)
 
 
@@ -68,7 +73,7 @@ def write_on_and_on(root: Path, key: bytes, tags: Sequence[bytes]) -> None:
 
 def write_words(path: Path, word: int, tags: Sequence[bytes], rounds: int) -> None:
     """Give the slots of the tags one and the same word as generation, over and over."""
-    table = open_slot_file(path, boot_id(), words(word))
+    table = open_generation_file(path, boot_id(), words(word))
     for _ in range(rounds):
         table.slots.evict(tags, 0.0, 1.0, table.exclusive())
 
@@ -80,11 +85,11 @@ def words(word: int) -> Callable[[int], bytes]:
 
 def open_table(path: Path) -> Identity:
     """Open the table, or make it; tell which one it was."""
-    slotfile.LOCK_PATIENCE = TIMEOUT
-    return identity(open_slot_file(path, boot_id(), os.urandom))
+    generation_file.LOCK_PATIENCE = TIMEOUT
+    return identity(open_generation_file(path, boot_id(), os.urandom))
 
 
-def identity(table: SlotFile) -> Identity:
+def identity(table: GenerationFile) -> Identity:
     """Tell which file a table is."""
     (never_evicted,) = table.slots.generations([b"never evicted"])
     return os.fstat(table._fd).st_ino, never_evicted

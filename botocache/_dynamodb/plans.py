@@ -1,0 +1,146 @@
+"""What a request may mean for the cache. Pure.
+
+    Read      may be answered from the cache and may fill it; depends on `tags`
+    BatchRead one Read for each of its keys
+    Write     may change data; evicts `tags` before it is sent and after it
+    Describe  passes through; its answer names the table's key attributes
+    Bypass    passes through
+
+What every call makes are NamedTuples: a frozen dataclass takes four times as long.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple, TypeAlias
+
+from botocache._dynamodb.projections import Projection
+from botocache._dynamodb.tags import Tag
+
+Body: TypeAlias = Mapping[str, Any]
+"""The JSON body of a request, decoded."""
+
+KeyAttributes: TypeAlias = frozenset[str]
+"""The names of a table's key attributes: one or two."""
+
+KeysOf: TypeAlias = Callable[[str], KeyAttributes | None]
+"""The key attributes of a table by name, as learned; None when not known."""
+
+
+class Kind(Enum):
+    """What a read asks for; a table's policy may treat each otherwise."""
+
+    ITEM = "item"
+    QUERY = "query"
+    INDEX_QUERY = "index query"
+    SCAN = "scan"
+
+
+class Read(NamedTuple):
+    """A read that may be answered from the cache.
+
+    operation: whose answer it is; GetItem for each key of a BatchGetItem.
+    tags: what its answer depends on; the last one is the narrow one. question: what
+    distinguishes it from other reads of the operation, as bytes. is_consistent: it
+    must see DynamoDB itself. capacity: the ReturnConsumedCapacity that it asks for, of
+    `table_parameter`. named: key attributes that the request names, in case DynamoDB
+    accepts it; all of the table's when `names_all`. is_on_index: the tags rest on the
+    learned ones. by_images: what it depends on in place of the narrow tag, if writes
+    say what items were before them. whole: the question of the whole item, out of
+    which `projection` can make the answer.
+    """
+
+    operation: str
+    kind: Kind
+    table: str
+    table_parameter: str
+    tags: tuple[Tag, ...]
+    question: bytes
+    is_consistent: bool
+    capacity: str
+    named: KeyAttributes = frozenset()
+    names_all: bool = False
+    is_on_index: bool = False
+    by_images: tuple[Tag, ...] = ()
+    whole: bytes | None = None
+    projection: Projection | None = None
+
+    def depends_on(self, keeping: str, precise_index_eviction: bool) -> tuple[Tag, ...]:  # noqa: FBT001 - a setting
+        """Return the tags of its entry, by its table's policy and the settings."""
+        if keeping == "ttl":  # whatever is written, but for the whole table
+            return self.tags[:-1]
+        if self.by_images and precise_index_eviction:
+            return (*self.tags[:-1], *self.by_images)
+        return self.tags
+
+
+class BatchRead(NamedTuple):
+    """A BatchGetItem. reads: one for each key, by TableName, in the request's order."""
+
+    reads: Mapping[str, tuple[Read, ...]]
+    capacity: str
+
+
+class Item(NamedTuple):
+    """One item, as a request names it. key: of the wire, every key attribute."""
+
+    table: str
+    table_parameter: str
+    key: Mapping[str, Any]
+
+
+class Write(NamedTuple):
+    """A call that may change data.
+
+    tags: what it evicts. named: per table, the key attributes that the request names
+    in full, in case DynamoDB accepts it. assumed: the tables whose learned key
+    attributes the tags rest on. described: the table that the answer may describe.
+    item: the one that it writes, if it is a write of one item.
+    """
+
+    tags: tuple[Tag, ...]
+    named: tuple[tuple[str, KeyAttributes], ...] = ()
+    assumed: tuple[str, ...] = ()
+    described: str = ""
+    item: Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """A call whose answer names the key attributes of a table."""
+
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """A call that is none of the cache's business."""
+
+
+CallPlan: TypeAlias = Read | BatchRead | Write | Describe | Bypass
+
+Planner: TypeAlias = Callable[[Body, KeysOf], CallPlan]
+"""Says what a request of one operation means."""
+
+BYPASS = Bypass()
+
+
+# --- what answers tell -------------------------------------------------------------
+
+
+def last_key_attributes(read: Read, answer: Mapping[str, Any]) -> KeyAttributes | None:
+    """Return a table's key attributes from a page's LastEvaluatedKey, if it has one."""
+    last = answer.get("LastEvaluatedKey")
+    if read.is_on_index or not last:
+        return None
+    return frozenset(last)
+
+
+def described_keys(answer: Mapping[str, Any]) -> tuple[str, KeyAttributes] | None:
+    """Return table and key attributes from an answer that describes a table."""
+    table = answer.get("Table") or answer.get("TableDescription") or {}
+    elements = table.get("KeySchema")
+    if not elements or "TableName" not in table:
+        return None
+    names = frozenset(element["AttributeName"] for element in elements)
+    return table["TableName"], names
