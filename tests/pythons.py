@@ -3,9 +3,9 @@
     python -m tests.pythons            unit, integration and store tests
     python -m tests.pythons FILE...    these instead
 
-It looks for the Pythons on the PATH (`python3.13`) and among the versions of pyenv, makes
-an environment for each, `.venv-3.13`, and says at the end which it did not find.
-`--others` leaves out the Python that runs it: `make test` has run all tests on that one.
+It looks for the Pythons on the PATH (`python3.13`) and among the versions of pyenv,
+makes an environment for each, `.venv-3.13`, and says at the end which it did not find.
+`--others` leaves out the Python that runs it: `make test` has run all tests there.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def run(version: str, python: Path, tests: list[str]) -> bool:
     """Run the tests on one Python, and tell whether they passed."""
     began = time.monotonic()
     print(f"\n== Python {version}, {python}", flush=True)
-    pytest = [environment(version, python), "-m", "pytest", "-q"]
+    pytest = [str(environment(version, python)), "-m", "pytest", "-q"]
     passed = not subprocess.call(
         [*pytest, "-n", "2", "--dist", "worksteal", *tests], cwd=ROOT
     )

@@ -504,7 +504,8 @@ class World:
         """Lose generations and hold-offs; who used the store notices at the next call.
 
         A process that is new to it does not. That no replica lags for it, and nothing
-        lands for which a hold-off was needed, is the hole that docs/coherence.md tells.
+        lands for which a hold-off was needed, is the hole that
+        docs/explanation/coherence.md tells.
         """
         self.newcomers = {c for c, s in enumerate(self.stores) if not s.has_begun}
         if not self.backend.lose_generations():
