@@ -21,6 +21,7 @@ from contextlib import closing
 
 from benchmarks.machine import machine
 from benchmarks.measure import RESULTS, compare, report
+from botocache._coherence import EvictionRequest
 from botocache.stores.memory import MemoryStore
 from botocache.stores.redis.connections import exchange, pack
 from botocache.stores.redis.store import RedisStore
@@ -50,7 +51,7 @@ def evict(url: str) -> float:
     """Evict, and return when that returned. In the other process."""
     if url not in _stores:
         _stores[url] = opened(url, client_tracking=False)
-    _stores[url].evict(TAGS[:1], 0.0)
+    _stores[url].evict(EvictionRequest(TAGS[:1], 0.0))
     return time.monotonic()
 
 

@@ -26,6 +26,7 @@ from benchmarks.clients import (
 )
 from benchmarks.measure import compare, figure_of, report, time_rounds
 from botocache._cache.entries import encode_entry
+from botocache._coherence import EvictionRequest
 from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
 from botocache.stores.redis.scripts import Keys
@@ -87,8 +88,8 @@ class Verbs:
 
     def write(self) -> None:
         """Evict as a write does, before and after it."""
-        first = self._store.evict(self._written, 5.0)
-        self._store.evict(self._written, 1.0, since=first)
+        first = self._store.evict(EvictionRequest(self._written, 5.0))
+        self._store.evict(EvictionRequest(self._written, 1.0, first_eviction=first))
 
     def mget(self) -> object:
         """Get the same keys by hand."""

@@ -7,11 +7,11 @@ its time: no call asks it again once it has failed. Nothing here raises, save
 `evict_at_once`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from botocache._cache.pending_evictions import PendingEvictions
-from botocache._coherence import Eviction
+from botocache._coherence import Eviction, EvictionRequest
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreLostError
 from botocache._stats import FailureLog
@@ -41,44 +41,29 @@ class Evictions:
             store, write_hold_off, self._undeliverable
         )
 
-    def evict(
-        self,
-        tags: tuple[bytes, ...],
-        hold_off: float,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction | None:
-        """Evict, or remember that it is to be done; see Store.evict."""
+    def evict(self, request: EvictionRequest) -> Eviction | None:
+        """Evict; return None if that failed and is remembered as pending."""
         try:
-            return self.evict_at_once(tags, hold_off, watch, since, spare)
+            return self.evict_at_once(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the tags must be remembered
-            self.remember(tags, error)
+            self.remember(request.tags, error)
             return None
 
-    def evict_at_once(
-        self,
-        tags: tuple[bytes, ...],
-        hold_off: float,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction:
+    def evict_at_once(self, request: EvictionRequest) -> Eviction:
         """Evict, or raise what the store raised; then nothing is remembered."""
         try:
-            return self._store.evict(
-                tags, hold_off, watch=watch, since=since, spare=spare
-            )
+            return self._store.evict(request)
         except StoreLostError as error:
             self.report("evict_failed", "everything is evicted instead", error)
         # A process that is new to the store may have filled it during this write, and
-        # no other will evict there. The marks of what was lost mean nothing now.
+        # no other process will evict there. What the first eviction found was lost, so
+        # it proves nothing now.
         self.pending.deliver(at_once=True)
-        return self._store.evict(tags, hold_off, watch=watch)
+        return self._store.evict(request.as_first())
 
-    def evict_now(self, tags: tuple[bytes, ...]) -> bool:
-        """Evict what was found to be outdated; False when that has to wait."""
-        return self.evict(tags, self._settle) is not None
+    def evict_now(self, tags: Sequence[bytes]) -> bool:
+        """Evict outdated tags; return False if that failed and is pending."""
+        return self.evict(EvictionRequest(tags, self._settle)) is not None
 
     def must_wait(self, tags: tuple[bytes, ...]) -> bool:
         """Tell whether a write's first eviction still waits; then its second does, too.
@@ -90,7 +75,7 @@ class Evictions:
         self.pending.add(tags)
         return True
 
-    def remember(self, tags: tuple[bytes, ...], error: Exception) -> None:
+    def remember(self, tags: Sequence[bytes], error: Exception) -> None:
         """Evict later, because of an error."""
         self.pending.add(tags)
         self.report(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from botocache._cache.worker import Start, Worker
+from botocache._coherence import EvictionRequest
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._forks import renew_after_fork
 from botocache.stores.protocol import Store
@@ -104,10 +105,12 @@ class PendingEvictions:
             waiting = list(self._tags.items())
         for at in range(0, len(waiting), AT_ONCE):
             piece = waiting[at : at + AT_ONCE]
-            self._store.evict(tuple([tag for tag, _ in piece]), self._hold_off)
+            tags = [tag for tag, _ in piece]
+            self._store.evict(EvictionRequest(tags, self._hold_off))
             with self._lock:
-                for tag, since in piece:
-                    if self._tags.get(tag) is since:
+                for tag, token in piece:
+                    # A tag that was added again meanwhile must be evicted again.
+                    if self._tags.get(tag) is token:
                         del self._tags[tag]
 
     def _renew(self) -> None:

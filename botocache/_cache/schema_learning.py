@@ -62,16 +62,14 @@ class Learning:
         self._schemas.forget(schema)
 
     def outdated(
-        self, assumed: tuple[Schema, ...], generations: tuple[int, ...]
+        self, assumed: tuple[Schema, ...], generations: Mapping[bytes, int]
     ) -> tuple[bytes, ...]:
         """Forget the schemas that no longer hold; return their tables' tags.
 
-        generations: of their tags now, first of all that were watched.
+        generations: of the tables' tags now, among others.
         """
         outdated = [
-            schema
-            for schema, generation in zip(assumed, generations, strict=False)
-            if schema.generation != generation
+            schema for schema in assumed if schema.generation != generations[schema.tag]
         ]
         for schema in outdated:
             self._schemas.forget(schema)

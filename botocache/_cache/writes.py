@@ -8,7 +8,7 @@ eviction, what it had left in the first (see _coherence.py).
   way, as far as anybody knew, when it began.
 - *Precise index queries*: DynamoDB is asked for the old item; with the old and the new
   image, the index partitions that the write concerns are evicted, and the tag on which
-  index queries depend for want of such knowledge is spared.
+  index queries depend for want of such knowledge is restored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from botocache._cache.parts import Parts
 from botocache._cache.reads import Reads
 from botocache._cache.schema_learning import Lesson, Recalls
 from botocache._cache.tickets import ReadTicket, Request, WriteThrough, WriteTicket
-from botocache._coherence import Eviction, Held, is_held
+from botocache._coherence import Eviction, EvictionRequest, Held, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
 from botocache._dynamodb.plans import Item, Kind, Write
@@ -64,19 +64,21 @@ class Writes:
         tags = tuple(map(tag_digest, write.tags))
         assumed = tuple(recalls.schemas[table] for table in write.assumed)
         through = self._through(request, parameters, write.item)
-        watch = [schema.tag for schema in assumed]
+        watch = dict.fromkeys(schema.tag for schema in assumed)
         if through is not None:
-            watch += map(tag_digest, through.read.tags[:-1])
+            watch |= dict.fromkeys(map(tag_digest, through.read.tags[:-1]))
         began = self._store.now() if through is not None else 0.0
-        first = self._first(request.operation, write, tags, watch, recalls.failure)
+        first = self._first(
+            request.operation, write, tags, tuple(watch), recalls.failure
+        )
         if first is not None:
-            if through is not None and _finds_a_write(first, tags, through, began):
+            if through is not None and _finds_a_write(first, through, began):
                 through = None
             outdated = self._learning.outdated(assumed, first.watched)
             if outdated:
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
-                first = self._first(request.operation, write, tags, watch)
+                first = self._first(request.operation, write, tags, tuple(watch))
         self._counters.add("writes")
         self._counters.add("evicted", len(write.tags))
         return WriteTicket(
@@ -114,15 +116,15 @@ class Writes:
         failure: of the store in this call, if any. It is not asked again then: that
         may take as long as before.
         """
-        window = self._settings.write_hold_off
+        eviction = EvictionRequest(tags, self._settings.write_hold_off, watch)
         if self._settings.on_eviction_failure == "send":
             if failure is None:
-                return self._evictions.evict(tags, window, watch)
+                return self._evictions.evict(eviction)
             self._evictions.remember(tags, failure)
             return None
         if failure is None:
             try:
-                return self._evictions.evict_at_once(tags, window, watch)
+                return self._evictions.evict_at_once(eviction)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not evicted
                 failure = error
         self._evictions.report("evict_failed", "the write is not sent", failure)
@@ -189,15 +191,17 @@ class Writes:
         if ticket.first is None and self._evictions.must_wait(ticket.tags):
             return
         tags = ticket.tags
-        spare: tuple[bytes, ...] = ()
+        restore: tuple[bytes, ...] = ()
         if succeeded and certain and ticket.first is not None:
-            tags, spare = self._precisely(ticket, old)
+            tags, restore = self._precisely(ticket, old)
         second = self._evictions.evict(
-            tags,
-            self._settings.settle if certain else self._settings.write_hold_off,
-            _watched_at_the_end(ticket),
-            ticket.first if certain else None,
-            spare,
+            EvictionRequest(
+                tags,
+                self._settings.settle if certain else self._settings.write_hold_off,
+                _watched_at_the_end(ticket),
+                ticket.first if certain else None,
+                restore,
+            )
         )
         if second is None:
             return
@@ -217,26 +221,22 @@ class Writes:
     ) -> bool:
         """Learn what the write says of key attributes; tell whether it is as known."""
         write, origin = ticket.write, ticket.origin
-        taught = _taught(write)
-        generations = second.watched[len(second.watched) - len(taught) :]
         is_as_known = True
-        for (table, attributes), generation in zip(
-            write.named, generations, strict=False
-        ):
+        for table, attributes in write.named:
+            generation = second.watched[tag_digest(table_tag(table))]
             lesson = self._learning.learn(origin, table, attributes, generation)
             if lesson is Lesson.UNKNOWN:
                 return False
             is_as_known &= lesson is Lesson.CONFIRMED
         if write.described:
-            self._learning.learn_described(
-                origin, write.described, generations[-1], answer
-            )
+            generation = second.watched[tag_digest(table_tag(write.described))]
+            self._learning.learn_described(origin, write.described, generation, answer)
         return is_as_known
 
     def _precisely(
         self, ticket: WriteTicket, old: Mapping[str, Any] | None
     ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """Return what a write evicts at its end, and what of it is to be spared."""
+        """Return what a write evicts at its end, and which of these it restores."""
         item, parameters = ticket.write.item, ticket.parameters
         if old is None or item is None or parameters is None:
             return ticket.tags, ()
@@ -263,15 +263,19 @@ class Writes:
         if left is None or (left and not through.read.named <= left["Item"].keys()):
             return
         tags = tuple(map(tag_digest, through.read.tags))
-        mark = second.marks[ticket.tags.index(tags[-1])]
-        at = len(ticket.assumed)
-        around = first.watched[at : at + len(tags) - 1]
-        if not mark.was_alone or second.watched[at : at + len(tags) - 1] != around:
+        *broad, narrow = tags
+        own = second.evicted[narrow]
+        around = [first.watched[tag] for tag in broad]
+        # Another write of the item, or an eviction of its table or of everything, came
+        # between the two: it may have been carried out after this write.
+        if not own.was_alone or [second.watched[tag] for tag in broad] != around:
             return
         if self._evictions.are_waiting(tags):
             return
         loaded = self._store.load(through.key, tags)
-        if loaded.snapshot == (*around, mark.generation):
+        # Only under the generation that the second eviction left: a later one may be of
+        # a write that came after it.
+        if loaded.snapshot == (*around, own.generation):
             self._reads.fill(
                 ReadTicket(
                     through.read,
@@ -286,9 +290,7 @@ class Writes:
             )
 
 
-def _finds_a_write(
-    first: Eviction, tags: tuple[bytes, ...], through: WriteThrough, now: float
-) -> bool:
+def _finds_a_write(first: Eviction, through: WriteThrough, now: float) -> bool:
     """Tell whether another write of the item may be under way, by a first eviction.
 
     Whoever wrote it may be dead, or have had no answer: it may be carried out after
@@ -297,8 +299,8 @@ def _finds_a_write(
     """
     if first.held is Held.WRITING:
         return True
-    mark = first.marks[tags.index(tag_digest(through.read.tags[-1]))]
-    return not mark.is_settling and is_held(mark.held_until, now)
+    item = first.evicted[tag_digest(through.read.tags[-1])]
+    return not item.is_settling and is_held(item.held_until, now)
 
 
 def _refusal(operation: str, write: Write) -> str:
@@ -311,22 +313,20 @@ def _refusal(operation: str, write: Write) -> str:
     )
 
 
-def _taught(write: Write) -> list[str]:
-    """Return the tables whose key attributes a write names, or its answer does."""
-    taught = [table for table, _ in write.named]
-    if write.described:
-        taught.append(write.described)
-    return taught
-
-
 def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
-    """Return the tags that a second eviction watches: assumed, around, taught."""
-    through = ticket.through.read.tags[:-1] if ticket.through else ()
-    return [
-        *(schema.tag for schema in ticket.assumed),
-        *map(tag_digest, through),
-        *(tag_digest(table_tag(table)) for table in _taught(ticket.write)),
-    ]
+    """Return the tags whose generations count after a second eviction.
+
+    Those of the tables whose key attributes the write rests on, or its answer confirms;
+    and what the item's entry depends on besides the item.
+    """
+    write, through = ticket.write, ticket.through
+    watch = [schema.tag for schema in ticket.assumed]
+    watch += [tag_digest(table_tag(table)) for table, _ in write.named]
+    if write.described:
+        watch.append(tag_digest(table_tag(write.described)))
+    if through is not None:
+        watch += map(tag_digest, through.read.tags[:-1])
+    return list(dict.fromkeys(watch))
 
 
 def _old_image(ticket: WriteTicket, answer: dict[str, Any]) -> Mapping[str, Any] | None:

@@ -12,12 +12,12 @@ The lowest bit of the second word says that the hold-off is a settling one.
 
 This file decides nothing; `next_state` in _coherence.py does. It owns the order:
 hold-off before generation in the writer, generation before hold-off in the reader;
-and what is spared after all that is evicted.
+and slots that are restored after all that are evicted.
 """
 
 import struct
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from operator import itemgetter
@@ -25,11 +25,13 @@ from typing import TypeAlias
 
 from botocache._coherence import (
     Eviction,
+    EvictionRequest,
     Held,
-    Mark,
+    TagEviction,
     TagState,
     is_held,
     next_state,
+    restored_state,
 )
 from botocache._forks import renew_after_fork
 from botocache.stores.protocol import Random, StillCurrent
@@ -113,84 +115,144 @@ class GenerationTable:
                 held = Held.SETTLING
         return held
 
-    def evict(  # noqa: PLR0913 - Store.evict, with what its owner knows
+    def evict(
         self,
-        tags: Sequence[bytes],
-        hold_off: float,
+        request: EvictionRequest,
         now: float,
         exclusive: AbstractContextManager[object],
-        *,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
     ) -> Eviction:
         """Do what Store.evict says, while `exclusive` keeps other writers out."""
-        words, origin = self._words, self._origin_generation
-        count = self._count
+        if request.restore:  # the rest knows nothing of restoring
+            return self._evict_and_restore(request, now, exclusive)
+        tags, count = request.tags, self._count
         # _at, written out: it is on the path of every write.
         places = [int.from_bytes(tag, "little") % count * 2 for tag in tags]
-        slots = dict.fromkeys(places)  # two tags may share one
-        before: Mapping[int, Mark] = {}
-        if since is not None:
-            before = dict(zip(places, since.marks, strict=False))
-        spared: set[int] = set()
-        if spare:
-            spared = slots.keys() & set(map(self._at, spare))
-            spared -= {self._at(tag) for tag in tags if tag not in spare}
-        fresh = struct.unpack(f"={len(slots)}Q", self._random(WORD * len(slots)))
-        marks: dict[int, Mark] = {}
-        left: dict[int, tuple[int, int]] = {}
-        # By what was found, which is mostly the same of all tags: nobody held them.
-        hold_offs: dict[tuple[float, bool, bool], int] = {}
+        first = self._by_slot(request.first_eviction)
+        fresh = self._fresh(places)
         with exclusive:
-            for slot, number in zip(slots, fresh, strict=True):
-                generation, word = number or 1, words[slot + 1]
-                found = words[slot] or origin
-                until, is_settling = word / _NS, (word & _SETTLING) == _SETTLING
-                mark = before.get(slot)
-                was_alone = mark is not None and mark.generation == found
-                if slot in spared:
-                    state = TagState(found, until, is_settling)
-                    state = next_state(
-                        state, generation, now, hold_off, mark, is_spared=True
-                    )
-                    generation, held = state.generation, _held_word(state)
-                else:
-                    if mark is not None and was_alone:
-                        others = (mark.held_until, mark.is_settling, True)
-                    else:
-                        others = (until, is_settling, mark is not None)
-                    seen = hold_offs.get(others)
-                    if seen is None:
-                        state = TagState(found, until, is_settling)
-                        state = next_state(
-                            state, generation, now, hold_off, mark, is_spared=False
-                        )
-                        seen = hold_offs[others] = _held_word(state)
-                    held = seen
-                left[slot] = (generation, held)
-                marks[slot] = _mark((generation, until, is_settling, found, was_alone))
-            self._store(left, [slot for slot in slots if slot not in spared])
-            if spared:
-                # Last: it may be all that keeps an entry from being served that one
-                # of the others evicts, and whoever writes may be killed in between.
-                self._store(left, spared)
-        evicted = tuple([marks[place] for place in places])
-        if not watch:
-            return Eviction(evicted, ())
-        return Eviction(evicted, self.generations(watch), self.held(watch, now))
+            done = self._replace(fresh, first, now, request.hold_off)
+        return self._eviction(request, places, done, now)
 
-    def _store(
-        self, left: Mapping[int, tuple[int, int]], slots: Collection[int]
-    ) -> None:
+    def _evict_and_restore(
+        self,
+        request: EvictionRequest,
+        now: float,
+        exclusive: AbstractContextManager[object],
+    ) -> Eviction:
+        """Evict, and restore those slots of `request.restore` that are this write's.
+
+        A slot is evicted all the same if a tag that is not restored shares it.
+        """
+        tags, restore = request.tags, request.restore
+        places = list(map(self._at, tags))
+        first = self._by_slot(request.first_eviction)
+        fresh = self._fresh(places)
+        candidates = set(map(self._at, restore)).intersection(places)
+        candidates -= {self._at(tag) for tag in tags if tag not in restore}
+        restored: dict[int, TagState] = {}
+        done: dict[int, TagEviction] = {}
+        with exclusive:
+            for slot in candidates:
+                found = self._state(slot)
+                state = restored_state(found, first.get(slot))
+                if state is None:
+                    continue  # another write has evicted it: so does this one
+                del fresh[slot]
+                restored[slot] = state
+                done[slot] = TagEviction(
+                    state.generation,
+                    found.held_until,
+                    found.is_settling,
+                    found.generation,
+                    was_alone=True,
+                )
+            done |= self._replace(fresh, first, now, request.hold_off)
+            # Restored last: the replaced generation may be all that invalidates an
+            # entry which another tag of this write is to evict, and the writer may be
+            # killed in between.
+            self._store(
+                {s: (each.generation, _held_word(each)) for s, each in restored.items()}
+            )
+        return self._eviction(request, places, done, now)
+
+    def _replace(
+        self,
+        fresh: Mapping[int, int],
+        first: Mapping[int, TagEviction],
+        now: float,
+        hold_off: float,
+    ) -> dict[int, TagEviction]:
+        """Evict slots. fresh: a generation for each; first: what was done to them."""
+        words, origin = self._words, self._origin_generation
+        done: dict[int, TagEviction] = {}
+        left: dict[int, tuple[int, int]] = {}
+        # By what was found, which mostly is the same for all tags: no hold-off.
+        hold_offs: dict[tuple[float, bool, bool], int] = {}
+        for slot, generation in fresh.items():
+            word, found = words[slot + 1], words[slot] or origin
+            until, is_settling = word / _NS, (word & _SETTLING) == _SETTLING
+            before = first.get(slot)
+            was_alone = before is not None and before.generation == found
+            if before is not None and was_alone:
+                others = (before.held_until, before.is_settling, True)
+            else:
+                others = (until, is_settling, before is not None)
+            held = hold_offs.get(others)
+            if held is None:
+                state = TagState(found, until, is_settling)
+                state = next_state(state, generation, now, hold_off, before)
+                held = hold_offs[others] = _held_word(state)
+            left[slot] = (generation, held)
+            done[slot] = _tag_eviction(
+                (generation, until, is_settling, found, was_alone)
+            )
+        self._store(left)
+        return done
+
+    def _store(self, left: Mapping[int, tuple[int, int]]) -> None:
         """Write slots: all hold-offs, then all generations."""
         words = self._words
-        for slot in slots:
-            words[slot + 1] = left[slot][1]
+        for slot, (_, held) in left.items():
+            words[slot + 1] = held
         with self._barrier:
             pass
-        for slot in slots:
-            words[slot] = left[slot][0]
+        for slot, (generation, _) in left.items():
+            words[slot] = generation
+
+    def _fresh(self, places: Sequence[int]) -> dict[int, int]:
+        """Return a generation that was never used for each of the slots."""
+        slots = dict.fromkeys(places)  # two tags may share one
+        words = struct.unpack(f"={len(slots)}Q", self._random(WORD * len(slots)))
+        # Zero stands for a slot that was never written.
+        return {slot: word or 1 for slot, word in zip(slots, words, strict=True)}
+
+    def _by_slot(self, eviction: Eviction | None) -> Mapping[int, TagEviction]:
+        """Return what an eviction did to each slot."""
+        if eviction is None:
+            return _NOTHING
+        return {self._at(tag): done for tag, done in eviction.evicted.items()}
+
+    def _eviction(
+        self,
+        request: EvictionRequest,
+        places: Sequence[int],
+        done: Mapping[int, TagEviction],
+        now: float,
+    ) -> Eviction:
+        """Return the answer to a request. places: of its tags; done: to each slot."""
+        evicted = {
+            tag: done[slot] for tag, slot in zip(request.tags, places, strict=True)
+        }
+        watch = request.watch
+        if not watch:
+            return Eviction(evicted, {})
+        watched = dict(zip(watch, self.generations(watch), strict=True))
+        return Eviction(evicted, watched, self.held(watch, now))
+
+    def _state(self, slot: int) -> TagState:
+        word = self._words[slot + 1]
+        generation = self._words[slot] or self._origin_generation
+        return TagState(generation, word / _NS, (word & _SETTLING) == _SETTLING)
 
     def _renew_lock(self) -> None:
         # Release and acquire of a lock is a full barrier on every processor; plain
@@ -202,10 +264,12 @@ class GenerationTable:
         return int.from_bytes(tag, "little") % self._count * 2
 
 
-_mark: Callable[[tuple[int, float, bool, int, bool]], Mark] = partial(
-    tuple.__new__, Mark
+_NOTHING: Mapping[int, TagEviction] = {}
+
+_tag_eviction: Callable[[tuple[int, float, bool, int, bool]], TagEviction] = partial(
+    tuple.__new__, TagEviction
 )
-"""Makes a Mark of its fields, in a third of the time that its class takes."""
+"""Makes a TagEviction of its fields, in a third of the time that its class takes."""
 
 
 def _never() -> bool:

@@ -6,10 +6,10 @@ having read generations. Keys and tags are digests of 16 bytes. A store decides 
 about coherence: it applies `next_state` when it evicts, and returns what it holds.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from botocache._coherence import Eviction, Loaded
+from botocache._coherence import Eviction, EvictionRequest, Loaded
 
 Random: TypeAlias = Callable[[int], bytes]
 """Returns that many random bytes; os.urandom, save in tests."""
@@ -76,24 +76,13 @@ class Store(Protocol):
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """Do what `fill` does for each. When it raises, any of them may be put."""
 
-    def evict(
-        self,
-        tags: Sequence[bytes],
-        hold_off: float,
-        *,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction:
-        """Give every tag a new generation and a hold-off of `hold_off` seconds.
+    def evict(self, request: EvictionRequest) -> Eviction:
+        """Give every tag of the request a new generation and a hold-off.
 
-        watch: tags whose generations and hold-off are returned, as they are after the
-            eviction.
-        since: what the first eviction of the same write returned; its tags are the
-            first of these. spare: those to be put back as they were before it, if
-            nobody else touched them since.
         Atomic per tag against other evictions; a reader sees a tag's hold-off no
-        later than its generation.
+        later than its generation. Tags that are restored are written after all others:
+        a writer that is killed in between must not have made an entry valid again
+        which one of the others is to invalidate.
         """
 
     def clear(self) -> None:

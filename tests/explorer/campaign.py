@@ -27,7 +27,7 @@ _ALONE_OR_NOT = ("put", "update all new", "delete", "statement", "unanswered put
 """Writes among which one that fills may not be alone."""
 
 _SPARING_OR_NOT = ("move", "put elsewhere", "move in old form", "unanswered move")
-"""Writes with which a tag may be spared, or not."""
+"""Writes with which a tag may be restored, or not."""
 
 BATCH = 500
 """Random schedules in one piece of work."""

@@ -21,7 +21,7 @@ from botocache._cache.pending_evictions import PendingEvictions
 from botocache._cache.reads import Reads
 from botocache._cache.tickets import ReadTicket, WriteTicket
 from botocache._cache.writes import Writes
-from botocache._coherence import Eviction, Held, Mark, TagState
+from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction, TagState
 from botocache._dynamodb import items
 from botocache._dynamodb import writes as dynamodb_writes
 from botocache._dynamodb.tags import Tag, item_tag, tag_digest, unknown_image_tag
@@ -64,41 +64,29 @@ _evict = Evictions.evict
 _finish_write = Writes.finish
 
 
-def _keeps_the_first(
-    evictions: Evictions,
-    tags: tuple[bytes, ...],
-    hold_off: float,
-    *rest: Any,
-    **more: Any,
-) -> Any:
+def _keeps_the_first(evictions: Evictions, request: EvictionRequest) -> Any:
     """Do the first eviction of a write; answer the second as if it had been done."""
-    if hold_off == SETTINGS.write_hold_off:
-        return _evict(evictions, tags, hold_off, *rest)
-    return _evict(evictions, (), hold_off, *rest)
+    if request.hold_off != SETTINGS.write_hold_off:
+        # At least what a write watches is looked at.
+        request = EvictionRequest((), request.hold_off, request.watch)
+    return _evict(evictions, request)
 
 
-def _keeps_the_second(
-    evictions: Evictions,
-    tags: tuple[bytes, ...],
-    hold_off: float,
-    *rest: Any,
-    **more: Any,
-) -> Any:
+def _keeps_the_second(evictions: Evictions, request: EvictionRequest) -> Any:
     """Do the second eviction alone."""
-    if hold_off == SETTINGS.write_hold_off:
+    if request.hold_off == SETTINGS.write_hold_off:
         return None
-    return _evict(evictions, tags, hold_off, *rest)
+    return _evict(evictions, request)
 
 
 def _remembers_after_a_loss(
-    evictions: Evictions, tags: tuple[bytes, ...], hold_off: float, *rest: Any
+    evictions: Evictions, request: EvictionRequest
 ) -> Eviction | None:
     """Leave an eviction for later that found that generations were lost."""
-    more = dict(zip(("watch", "since", "spare"), rest, strict=False))
     try:
-        return evictions._store.evict(tags, hold_off, **more)
+        return evictions._store.evict(request)
     except StoreError as error:
-        evictions.remember(tags, error)
+        evictions.remember(request.tags, error)
         return None
 
 
@@ -170,28 +158,28 @@ _next_held_until = _coherence.next_held_until
 
 
 def _always_shortened(
-    found: TagState, now: float, hold_off: float, since: Mark | None
+    found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> float:
     """Shorten the hold-off although another writer came."""
-    others = found.held_until if since is None else since.held_until
+    others = found.held_until if first is None else first.held_until
     return max(others, now + hold_off)
 
 
 def _below_what_was_found(
-    found: TagState, now: float, hold_off: float, since: Mark | None
+    found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> float:
     """Shorten it below what the write's first eviction found."""
-    if since is not None and since.generation == found.generation:
+    if first is not None and first.generation == found.generation:
         return now + hold_off
-    return _next_held_until(found, now, hold_off, since)
+    return _next_held_until(found, now, hold_off, first)
 
 
 def _no_settling(
-    found: TagState, now: float, hold_off: float, since: Mark | None
+    found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> float:
     """Wait for no replica: settle is zero."""
     hold_off = 0.0 if hold_off == SETTINGS.settle else hold_off
-    return _next_held_until(found, now, hold_off, since)
+    return _next_held_until(found, now, hold_off, first)
 
 
 # --- generations -------------------------------------------------------------------
@@ -200,7 +188,7 @@ def _no_settling(
 def _starts_counting_again(backend: backends.MemoryBackend) -> bool:
     """Lose generations, tell nobody, and hand out the same ones once more."""
     backend.words.clear()
-    slots = backend.store._slots
+    slots = backend.store._table
     slots._origin_generation = OPAQUE + OPAQUE // 2  # of the template, as at first
     slots._random = backends.opaque_numbers(OPAQUE + OPAQUE // 2 + 1)
     return True
@@ -210,7 +198,7 @@ def _starts_counting_again(backend: backends.MemoryBackend) -> bool:
 
 
 def _hold_off_first_in_the_reader(store: MemoryStore, key: bytes, tags: Any) -> Any:
-    held = store._slots.held(tags, store.now())
+    held = store._table.held(tags, store.now())
     loaded = _load(store, key, tags)
     return loaded._replace(held=held)
 
@@ -239,12 +227,17 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
             self._words[index] = word
             self._words[index + 1] = self.pop(index + 1)
 
-    def evict_swapped(slots: GenerationTable, *arguments: Any, **more: Any) -> Any:
+    def evict_swapped(
+        slots: GenerationTable, request: EvictionRequest, *arguments: Any
+    ) -> Any:
         view = GenerationTable.__new__(GenerationTable)
         view.__dict__.update(slots.__dict__)
         view._words = Swapped(slots._words)  # type: ignore[assignment]  # as good
-        eviction = evict(view, *arguments, **more)
-        return eviction._replace(watched=slots.generations(more.get("watch", ())))
+        eviction = evict(view, request, *arguments)
+        watched = dict(
+            zip(request.watch, slots.generations(request.watch), strict=True)
+        )
+        return eviction._replace(watched=watched)
 
     patch.setattr(GenerationTable, "evict", evict_swapped)
 
@@ -254,9 +247,9 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
 _write_through = Writes._write_through
 
 
-def _always_alone(fields: Any) -> Mark:
+def _always_alone(fields: Any) -> TagEviction:
     """Say of every second eviction that it found what the first one had left."""
-    return Mark(*fields)._replace(was_alone=True)
+    return TagEviction(*fields)._replace(was_alone=True)
 
 
 def _whatever_the_table_was(
@@ -264,8 +257,7 @@ def _whatever_the_table_was(
 ) -> None:
     """Do not compare the generations of everything and of the table."""
     assert ticket.first is not None
-    watched = second.watched[: len(ticket.first.watched)]
-    first = ticket.first._replace(watched=watched)
+    first = ticket.first._replace(watched=second.watched)
     _write_through(writes, ticket._replace(first=first), second, answer)
 
 
@@ -276,10 +268,9 @@ def _under_later_generations(
     assert ticket.through is not None
     tags = tuple(map(tag_digest, ticket.through.read.tags))
     found = writes._store.load(ticket.through.key, tags).snapshot[-1]
-    at = ticket.tags.index(tags[-1])
-    marks = list(second.marks)
-    marks[at] = marks[at]._replace(generation=found)
-    _write_through(writes, ticket, second._replace(marks=tuple(marks)), answer)
+    own = second.evicted[tags[-1]]._replace(generation=found)
+    second = second._replace(evicted={**second.evicted, tags[-1]: own})
+    _write_through(writes, ticket, second, answer)
 
 
 class _NothingHeld:
@@ -288,49 +279,46 @@ class _NothingHeld:
     WRITING = object()
 
 
-# --- what is spared ----------------------------------------------------------------
+# --- what is restored ----------------------------------------------------------------
 
 _precisely = Writes._precisely
 
 
-def _spared_in_any_case(found: TagState, *rest: Any, is_spared: bool) -> TagState:
-    """Put a tag back though somebody else has touched it."""
-    *_, since = rest
-    if is_spared and since is not None:
-        return TagState(since.replaced, since.held_until, since.is_settling)
-    return _next_state(found, *rest, is_spared=is_spared)
+def _restored_in_any_case(
+    found: TagState, first: TagEviction | None
+) -> TagState | None:
+    """Restore a tag though another write has evicted it."""
+    if first is not None:
+        found = found._replace(generation=first.generation)
+    return _restored_state(found, first)
 
 
-_next_state = _coherence.next_state
+_restored_state = _coherence.restored_state
 
 
 def _without_the_old_image(
     writes: Writes, ticket: WriteTicket, old: Any
 ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """Leave out the partitions that the item was in before."""
-    tags, spare = _precisely(writes, ticket, old)
+    tags, restore = _precisely(writes, ticket, old)
     assert ticket.write.item is not None
     table = ticket.write.item.table
     gone = set(map(tag_digest, items.partitions_of(table, old or {})))
-    return tuple(t for t in tags if t in ticket.tags or t not in gone), spare
+    return tuple(t for t in tags if t in ticket.tags or t not in gone), restore
 
 
-def _blind_at_the_end_only(
-    evictions: Evictions, tags: tuple[bytes, ...], hold_off: float, *rest: Any
-) -> Any:
+def _blind_at_the_end_only(evictions: Evictions, request: EvictionRequest) -> Any:
     """Leave the blind tag alone in the first half of a write."""
-    if hold_off != SETTINGS.write_hold_off or _BLIND not in tags:
-        return _evict(evictions, tags, hold_off, *rest)
-    at = tags.index(_BLIND)
-    watch = rest[0] if rest else ()
-    eviction = _evict(
-        evictions, (*tags[:at], *tags[at + 1 :]), hold_off, (*watch, _BLIND)
-    )
+    if request.hold_off != SETTINGS.write_hold_off or _BLIND not in request.tags:
+        return _evict(evictions, request)
+    others = [tag for tag in request.tags if tag != _BLIND]
+    watch = (*request.watch, _BLIND)
+    eviction = _evict(evictions, request._replace(tags=others, watch=watch))
     if eviction is None:
         return None
-    *watched, now = eviction.watched
-    mark = Mark(now, 0.0, replaced=now)
-    return Eviction((*eviction.marks[:at], mark, *eviction.marks[at:]), tuple(watched))
+    now = eviction.watched[_BLIND]
+    untouched = TagEviction(now, 0.0, previous_generation=now)
+    return eviction._replace(evicted={**eviction.evicted, _BLIND: untouched})
 
 
 _BLIND = tag_digest(unknown_image_tag(TABLE))
@@ -343,17 +331,23 @@ def _takes_no_answer_for_a_success(
     _finish_write(writes, ticket, answer, succeeded=True, certain=True)
 
 
-def _spared_first(slots: GenerationTable, left: Any, some: Any) -> None:
-    """Write what is spared before what is evicted."""
-    waiting = slots.__dict__.pop("_waiting", None)
-    if waiting is None and len(some) < len(left):
-        slots.__dict__["_waiting"] = some
-        return
-    _store(slots, left, some)
-    if waiting is not None:
-        _store(slots, left, waiting)
+def _restored_first(slots: GenerationTable, *arguments: Any) -> Eviction:
+    """Write what is restored before what is evicted."""
+    held_back: list[Any] = []
+
+    def store(left: Any) -> None:
+        if not held_back:
+            held_back.append(left)
+            return
+        _store(slots, left)
+        _store(slots, held_back[0])
+
+    view = GenerationTable.__new__(GenerationTable)
+    view.__dict__.update(slots.__dict__, _store=store)
+    return _evict_and_restore(view, *arguments)
 
 
+_evict_and_restore = GenerationTable._evict_and_restore
 _store = GenerationTable._store
 
 
@@ -536,7 +530,7 @@ MUTATIONS = [
     # Those of writes that fill.
     Mutation(
         "a write that fills though it was not alone",
-        _replace(generation_table, "_mark", _always_alone),
+        _replace(generation_table, "_tag_eviction", _always_alone),
         Program(("put", "put"), (0, 1), 0, 0, features=("through",)),
     ),
     Mutation(
@@ -593,7 +587,7 @@ MUTATIONS = [
     Mutation(
         "a hold-off that settles though another write is under way",
         _replace(
-            _coherence, "next_is_settling", lambda _, __, since: since is not None
+            _coherence, "next_is_settling", lambda _, __, first: first is not None
         ),
         Program(
             ("get", "update", "update"), (0, 1, 2), moves=0, features=("consistent",)
@@ -610,19 +604,19 @@ MUTATIONS = [
     ),
     # Those of index queries by images.
     Mutation(
-        "a spared tag put back though another writer came",
-        _replace(generation_table, "next_state", _spared_in_any_case),
+        "a restored tag put back though another writer came",
+        _replace(generation_table, "restored_state", _restored_in_any_case),
         Program(
             ("move in old form", "put elsewhere"), (0, 1), 0, 0, features=("images",)
         ),
     ),
     Mutation(
-        "sparing without the partitions of the old image",
+        "restoring without the partitions of the old image",
         _replace(Writes, "_precisely", _without_the_old_image),
         Program(("index 1", "move"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(
-        "sparing without the partitions of the new image",
+        "restoring without the partitions of the new image",
         _replace(items, "image_after", lambda *_: {}),
         Program(("index 2", "put elsewhere"), (0, 1), 0, 0, features=("images",)),
     ),
@@ -632,13 +626,13 @@ MUTATIONS = [
         Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
     ),
     Mutation(
-        "sparing after an uncertain end",
+        "restoring after an uncertain end",
         _replace(Writes, "finish", _takes_no_answer_for_a_success),
         Program(("index 1", "unanswered move"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(
-        "a spared tag written before what is evicted",
-        _replace(GenerationTable, "_store", _spared_first),
+        "a restored tag written before what is evicted",
+        _replace(GenerationTable, "_evict_and_restore", _restored_first),
         Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
         is_killed=True,
     ),

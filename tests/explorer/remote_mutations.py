@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from botocache._coherence import Loaded, Mark
+from botocache._coherence import Loaded, TagEviction
 from botocache.stores.redis import commands
 from botocache.stores.redis import store as redis_store
 from botocache.stores.redis.connections import Link
@@ -61,11 +61,11 @@ def _backwards(store: RedisStore, lookups: Sequence[Any]) -> list[Loaded]:
 _load_many = RedisStore.load_many
 
 
-def _always_alone(found: bytes, left: bytes, before: Mark | None) -> Mark:
-    return _mark(found, left, before)._replace(was_alone=before is not None)
+def _always_alone(found: bytes, left: bytes, first: TagEviction | None) -> TagEviction:
+    return _decode_eviction(found, left, first)._replace(was_alone=first is not None)
 
 
-_mark = commands.mark_of
+_decode_eviction = commands.decode_eviction
 
 
 def _ask_again(link: Link, packed: bytes, count: int, _again: Any = None) -> Any:
@@ -122,11 +122,11 @@ MUTATIONS = [
     ),
     Mutation(
         "a write that fills though it was not alone",
-        _method(redis_store, "mark_of", _always_alone),
+        _method(redis_store, "decode_eviction", _always_alone),
         Program(("put", "put"), (0, 1), 0, 0, features=("through",), shards=1),
     ),
     Mutation(
-        "a spared tag put back though another writer came",
+        "a restored tag put back though another writer came",
         _script("if is_alone and ARGV[at", "if ARGV[at", "EVICT"),
         Program(
             ("move in old form", "put elsewhere"),

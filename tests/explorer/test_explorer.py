@@ -127,7 +127,7 @@ def test_no_schedule_of_a_put_and_another_write_while_time_moves_breaks_a_promis
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 5])
-def test_tags_that_share_slots_are_evicted_together_and_nothing_is_spared_amiss(
+def test_tags_that_share_slots_are_evicted_together_and_nothing_is_restored_amiss(
     slots: int,
 ) -> None:
     for features, operations in (

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from botocache._cache.cache import Cache
 from botocache._cache.entries import decode_entry
 from botocache._cache.key_schemas import Schema
-from botocache._coherence import Eviction, Loaded
+from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreError, StoreLostError
 from botocache._settings.load import Settings
 from botocache.stores.protocol import Fill, Store
@@ -333,16 +333,17 @@ class ClientStore:
                 self._world.judge_fill(self._client, key, tags, entry)
         self._fail_after(way, "fill")
 
-    def evict(self, tags: Sequence[bytes], hold_off: float, **more: Any) -> Eviction:
+    def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         way = self._turn("evict")
-        eviction = self._store.evict(tags, hold_off, **more)
-        for mark in eviction.marks:
-            record(mark.generation, Moment(max(mark.held_until, self.now())))
+        eviction = self._store.evict(request)
+        for done in eviction.evicted.values():
+            record(done.generation, Moment(max(done.held_until, self.now())))
             if self._world.features:
-                is_held = mark.held_until > self.now()
-                record(mark.is_settling and is_held, mark.replaced, mark.was_alone)
-        record(*eviction.watched)
+                is_held = done.held_until > self.now()
+                record(done.is_settling and is_held, done.previous_generation)
+                record(done.was_alone)
+        record(*eviction.watched.values())
         self._world.note_eviction()
         self._fail_after(way, "evict")
         return eviction

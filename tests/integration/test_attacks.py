@@ -555,7 +555,7 @@ def test_processes_that_make_everything_at_once_share_it_a_hundred_times(
             assert len(found) == 1
             one.call(store_peer.fill, root, entry, b"by one")
             assert other.call(store_peer.load, root, entry, []).entry == b"by one"
-            (mark,) = other.call(store_peer.evict, root, [evicted]).marks
+            (mark,) = other.call(store_peer.evict, root, [evicted]).evicted.values()
             loaded = one.call(store_peer.load, root, entry, [evicted])
             assert loaded.snapshot == (mark.generation,)
             for peer in peers:

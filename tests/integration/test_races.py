@@ -428,7 +428,7 @@ def test_a_write_in_one_process_is_seen_by_the_next_read_in_another(
 # whole table. Which one it was shows in whether an entry of another partition lives.
 
 
-def put_spares_other_partitions(world: World, client: Any, table: str) -> bool:
+def put_restores_other_partitions(world: World, client: Any, table: str) -> bool:
     """Tell whether the key attributes of a table are known when an item is put."""
     query(client, table, pk="b")
     put(client, table, pk="a", sk="1")
@@ -490,7 +490,7 @@ def test_the_key_attributes_are_learned_from_traffic(
         put(world.outside, table, pk="page", sk=sk)
     teach(client, table)
     world.settle()
-    assert put_spares_other_partitions(world, client, table)
+    assert put_restores_other_partitions(world, client, table)
 
 
 @every_store
@@ -499,7 +499,7 @@ def test_the_key_attributes_are_learned_when_a_table_is_created(
 ) -> None:
     table = world.dynamodb.create_table("pk:S", "sk:S", client=client)
     world.settle()
-    assert put_spares_other_partitions(world, client, table)
+    assert put_restores_other_partitions(world, client, table)
 
 
 @every_store
@@ -507,7 +507,7 @@ def test_a_query_alone_does_not_tell_all_key_attributes(
     world: World, ranged: str, client: Any
 ) -> None:
     query(client, ranged, pk="a")
-    assert not put_spares_other_partitions(world, client, ranged)
+    assert not put_restores_other_partitions(world, client, ranged)
 
 
 @every_store
@@ -545,7 +545,7 @@ def test_what_is_learned_is_shared_through_the_store(
 ) -> None:
     get(client, ranged, pk="a", sk="1")
     other = world.cached_client(ttl=30)  # another Cache, as in another process
-    assert put_spares_other_partitions(world, other, ranged)
+    assert put_restores_other_partitions(world, other, ranged)
 
 
 @every_store
@@ -576,7 +576,7 @@ def test_deleting_a_table_forgets_what_was_learned(
     client.delete_table(TableName=ranged)
     world.table("pk:S", "sk:S", name=ranged)  # by somebody else
     world.settle()
-    assert not put_spares_other_partitions(world, client, ranged)
+    assert not put_restores_other_partitions(world, client, ranged)
 
 
 def recreate_with_an_index_of_what_was_the_key(world: World, table: str) -> None:
@@ -642,7 +642,7 @@ def test_a_wrong_key_in_a_request_that_fails_teaches_nothing(
     with pytest.raises(ClientError):
         ask(client, table)
     world.settle()
-    assert not put_spares_other_partitions(world, client, table)
+    assert not put_restores_other_partitions(world, client, table)
 
 
 @every_store

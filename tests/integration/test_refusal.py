@@ -11,6 +11,7 @@ from botocore.compat import HTTPHeaders
 
 import botocache
 from botocache import Cache, EvictionError, _install
+from botocache._coherence import EvictionRequest
 from botocache._dynamodb.operations import may_write
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.memory import MemoryStore
@@ -299,8 +300,8 @@ def test_a_write_whose_eviction_was_done_though_it_failed_costs_misses_alone(
     get(client, table, pk="a")
     evict = flaky.store.evict
 
-    def done_but_failed(*arguments: Any, **more: Any) -> Any:
-        evict(*arguments, **more)
+    def done_but_failed(request: EvictionRequest) -> Any:
+        evict(request)
         raise FAILURE
 
     with monkeypatch.context() as patch:

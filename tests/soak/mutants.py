@@ -6,7 +6,7 @@ from typing import Any
 from botocache._cache.reads import Reads
 from botocache._cache.tickets import ReadTicket
 from botocache._cache.writes import Writes
-from botocache._coherence import Eviction, Held, Mark
+from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction
 from botocache._dynamodb.tags import tag_digest
 from botocache.stores.disk.generation_file import GenerationFile
 from botocache.stores.disk.store import DiskStore
@@ -16,30 +16,31 @@ from botocache.stores.redis.store import RedisStore
 def _evict_nothing() -> None:
     """No write evicts."""
 
-    def evict(
-        self: DiskStore,
-        tags: Sequence[bytes],
-        *_: Any,
-        watch: Sequence[bytes] = (),
-        **__: Any,
-    ) -> Eviction:
-        slots = self._table().slots
-        marks = tuple(Mark(generation, 0.0) for generation in slots.generations(tags))
-        return Eviction(marks, slots.generations(watch))
+    def evict(self: DiskStore, request: EvictionRequest) -> Eviction:
+        def look(tags: Sequence[bytes]) -> dict[bytes, int]:
+            found = self._table().slots.generations(tags)
+            return dict(zip(tags, found, strict=True))
 
-    def evict_on_redis(
-        self: RedisStore,
-        tags: Sequence[bytes],
-        *_: Any,
-        watch: Sequence[bytes] = (),
-        **__: Any,
-    ) -> Eviction:
-        found = self.load(bytes(16), [*tags, *watch]).snapshot
-        marks = tuple(Mark(generation, 0.0) for generation in found[: len(tags)])
-        return Eviction(marks, found[len(tags) :])
+        return _nothing_done(request, look)
+
+    def evict_on_redis(self: RedisStore, request: EvictionRequest) -> Eviction:
+        def look(tags: Sequence[bytes]) -> dict[bytes, int]:
+            found = self.load(bytes(16), tags).snapshot
+            return dict(zip(tags, found, strict=True))
+
+        return _nothing_done(request, look)
 
     DiskStore.evict = evict  # type: ignore[method-assign]  # on purpose
     RedisStore.evict = evict_on_redis  # type: ignore[method-assign]  # on purpose
+
+
+def _nothing_done(
+    request: EvictionRequest, look: Callable[[Sequence[bytes]], dict[bytes, int]]
+) -> Eviction:
+    """Return the answer to an eviction that was not carried out."""
+    found = look(request.tags)
+    evicted = {tag: TagEviction(found[tag], 0.0) for tag in request.tags}
+    return Eviction(evicted, look(request.watch))
 
 
 def _evict_before_only() -> None:
@@ -48,14 +49,9 @@ def _evict_before_only() -> None:
         evict: Any = store.evict
 
         def evict_once(
-            self: Any,
-            tags: Sequence[bytes],
-            hold_off: float,
-            *,
-            evict: Any = evict,
-            **options: Any,
+            self: Any, request: EvictionRequest, *, evict: Any = evict
         ) -> Any:
-            return evict(self, tags, 0.0, **options)
+            return evict(self, request._replace(hold_off=0.0))
 
         store.evict = evict_once  # type: ignore[method-assign]  # on purpose
     Writes.finish = lambda *_, **__: None  # type: ignore[method-assign]  # on purpose

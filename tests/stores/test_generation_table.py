@@ -14,7 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._coherence import LONGEST_HOLD_OFF, Eviction, Held, Mark
+from botocache._coherence import (
+    LONGEST_HOLD_OFF,
+    Eviction,
+    EvictionRequest,
+    Held,
+    TagEviction,
+)
 from botocache.stores.disk.generation_file import boot_id, open_generation_file
 from botocache.stores.generation_table import SLOT, WORD, GenerationTable
 from tests.support.digests import tag, tags
@@ -32,7 +38,7 @@ def new_slots(count: int = 1024, origin: int = ORIGIN) -> GenerationTable:
 
 
 def evict(slots: GenerationTable, *evicted: bytes, hold_off: float = 5.0) -> Eviction:
-    return slots.evict(evicted, hold_off, NOW, nullcontext())
+    return slots.evict(EvictionRequest(evicted, hold_off), NOW, nullcontext())
 
 
 def slot(number: int, rest: bytes = bytes(8)) -> bytes:
@@ -61,7 +67,7 @@ def test_tags_of_one_slot_are_evicted_together() -> None:
     slots = new_slots()
     one, other = slot(7, b"one     "), slot(7, b"other   ")
     evicted = evict(slots, one)
-    assert slots.generations([one, other]) == (evicted.marks[0].generation,) * 2
+    assert slots.generations([one, other]) == (evicted.evicted[one].generation,) * 2
     assert slots.held([other], NOW)
 
 
@@ -69,16 +75,18 @@ def test_tags_of_one_slot_have_one_mark_when_they_are_evicted_in_one_call() -> N
     slots = new_slots()
     one, other = slot(7, b"one     "), slot(7, b"other   ")
     first = evict(slots, one, other)
-    left = Mark(slots.generations([one])[0], 0.0, replaced=ORIGIN)
-    assert first.marks == (left, left)
-    slots.evict([one, other], 1.0, NOW, nullcontext(), since=first)
+    left = TagEviction(slots.generations([one])[0], 0.0, previous_generation=ORIGIN)
+    assert first.evicted == {one: left, other: left}
+    slots.evict(
+        EvictionRequest([one, other], 1.0, first_eviction=first), NOW, nullcontext()
+    )
     assert not slots.held([one], NOW + 1.0)
 
 
 def test_a_number_beyond_the_count_of_slots_wraps_around() -> None:
     slots = new_slots(count=8)
     evicted = evict(slots, slot(3))
-    assert slots.generations([slot(3 + 8)]) == (evicted.marks[0].generation,)
+    assert slots.generations([slot(3 + 8)]) == (evicted.evicted[slot(3)].generation,)
     assert slots.generations([slot(n) for n in range(8) if n != 3]) == (ORIGIN,) * 7
 
 
@@ -87,7 +95,7 @@ def test_the_first_and_the_last_slot_are_slots_like_any(count: int) -> None:
     slots = new_slots(count)
     for number in (0, count - 1):
         evicted = evict(slots, slot(number))
-        assert slots.generations([slot(number)]) == (evicted.marks[0].generation,)
+        assert slots.generations([slot(number)]) == (evicted.evicted[slot(number)].generation,)
 
 
 def test_tags_spread_over_all_slots() -> None:
@@ -99,7 +107,7 @@ def test_tags_spread_over_all_slots() -> None:
 def test_a_random_zero_does_not_bring_the_origin_back() -> None:
     memory = memoryview(bytearray(SLOT))
     slots = GenerationTable(memory, origin_generation=ORIGIN, random=bytes)
-    left = evict(slots, A).marks[0].generation
+    left = evict(slots, A).evicted[A].generation
     assert slots.generations([A]) == (left,) != (ORIGIN,)
 
 
@@ -107,8 +115,10 @@ def test_a_random_zero_does_not_bring_the_origin_back() -> None:
 @pytest.mark.parametrize("now", [0.0, 0.3, 1e6 + 0.1, 1e9 + 0.7])
 def test_a_hold_off_is_kept_to_the_microsecond(now: float, hold_off: float) -> None:
     slots = new_slots()
-    slots.evict([A], hold_off, now, nullcontext())
-    found = slots.evict([A], 0.0, now, nullcontext()).marks[0].held_until
+    slots.evict(EvictionRequest([A], hold_off), now, nullcontext())
+    found = (
+        slots.evict(EvictionRequest([A], 0.0), now, nullcontext()).evicted[A].held_until
+    )
     assert found == pytest.approx(now + hold_off, abs=1e-6, rel=0)
 
 
@@ -125,19 +135,23 @@ def test_it_tells_how_many_slots_it_has() -> None:
     assert repr(new_slots(8)) == "<GenerationTable 8 of 16 bytes>"
 
 
-# --- settling and sparing ------------------------------------------------------------
+# --- settling and restoring ----------------------------------------------------------
 
 
 def write(
     slots: GenerationTable,
     *written: bytes,
-    spare: Collection[bytes] = (),
+    restore: Collection[bytes] = (),
     more: bytes = b"",
 ) -> Eviction:
     """Begin a write and end it. more: a tag that it evicts at its end only."""
     first = evict(slots, *written)
     tags = (*written, more) if more else written
-    return slots.evict(tags, 1.0, NOW, nullcontext(), since=first, spare=spare)
+    return slots.evict(
+        EvictionRequest(tags, 1.0, first_eviction=first, restore=restore),
+        NOW,
+        nullcontext(),
+    )
 
 
 @pytest.mark.parametrize("now", [0.125, 1.0, 1e6 + 0.375, 5e6 + 0.625])
@@ -146,10 +160,12 @@ def test_that_a_hold_off_settles_costs_it_a_nanosecond_at_most(
     now: float, milliseconds: int
 ) -> None:
     slots, hold_off = new_slots(), milliseconds / 1000
-    first = slots.evict([A], 0.0, now, nullcontext())
-    slots.evict([A], hold_off, now, nullcontext(), since=first)
+    first = slots.evict(EvictionRequest([A], 0.0), now, nullcontext())
+    slots.evict(
+        EvictionRequest([A], hold_off, first_eviction=first), now, nullcontext()
+    )
     assert slots.held([A], now) is Held.SETTLING
-    settling = slots.evict([A], 0.0, now, nullcontext()).marks[0]
+    settling = slots.evict(EvictionRequest([A], 0.0), now, nullcontext()).evicted[A]
     assert settling.is_settling
     # Floats of so many seconds are a nanosecond apart.
     assert -3e-9 <= settling.held_until - (now + hold_off) <= 1e-9
@@ -157,11 +173,11 @@ def test_that_a_hold_off_settles_costs_it_a_nanosecond_at_most(
 
 def test_a_hold_off_of_nothing_settles_for_no_time() -> None:
     slots = new_slots()
-    first = slots.evict([A], 0.0, NOW, nullcontext())
-    slots.evict([A], 0.0, NOW, nullcontext(), since=first)
+    first = slots.evict(EvictionRequest([A], 0.0), NOW, nullcontext())
+    slots.evict(EvictionRequest([A], 0.0, first_eviction=first), NOW, nullcontext())
     assert slots.held([A], NOW) is Held.FREE
-    first = slots.evict([B], 0.0, 0.0, nullcontext())
-    slots.evict([B], 0.0, 0.0, nullcontext(), since=first)
+    first = slots.evict(EvictionRequest([B], 0.0), 0.0, nullcontext())
+    slots.evict(EvictionRequest([B], 0.0, first_eviction=first), 0.0, nullcontext())
     assert slots.held([B], 1e-6) is Held.FREE
 
 
@@ -175,73 +191,79 @@ def test_noise_in_a_slot_is_no_writer_under_way() -> None:
 ONE, OTHER = slot(7, b"one     "), slot(7, b"other   ")
 
 
-def test_a_tag_that_shares_its_slot_with_none_of_its_call_is_spared() -> None:
+def test_a_tag_that_shares_its_slot_with_none_of_its_call_is_restored() -> None:
     slots = new_slots()
     before = slots.generations([ONE, A])
-    write(slots, ONE, A, spare=[ONE])
+    write(slots, ONE, A, restore=[ONE])
     after = slots.generations([ONE, A])
     assert after[0] == before[0]
     assert after[1] != before[1]
 
 
 @pytest.mark.parametrize("written", [(ONE, OTHER), (OTHER, ONE), (ONE, A, OTHER)])
-def test_a_tag_that_shares_its_slot_with_one_that_is_evicted_is_not_spared(
+def test_a_tag_that_shares_its_slot_with_one_that_is_evicted_is_not_restored(
     written: tuple[bytes, ...],
 ) -> None:
     slots = new_slots()
-    write(slots, *written, spare=[ONE])
+    write(slots, *written, restore=[ONE])
     assert slots.generations([ONE]) != (ORIGIN,)
     assert slots.held([ONE], NOW) is Held.SETTLING
 
 
-def test_a_tag_that_shares_its_slot_with_one_that_came_later_is_not_spared() -> None:
+def test_a_tag_that_shares_its_slot_with_one_that_came_later_is_not_restored() -> None:
     slots = new_slots()
-    write(slots, ONE, spare=[ONE], more=OTHER)
+    write(slots, ONE, restore=[ONE], more=OTHER)
     assert slots.generations([ONE]) != (ORIGIN,)
     assert slots.held([ONE], NOW) is Held.SETTLING
 
 
-def test_a_slot_is_spared_when_all_of_its_tags_are() -> None:
+def test_a_slot_is_restored_when_all_of_its_tags_are() -> None:
     slots = new_slots()
-    write(slots, ONE, OTHER, spare=[OTHER, ONE])
+    write(slots, ONE, OTHER, restore=[OTHER, ONE])
     assert slots.generations([ONE]) == (ORIGIN,)
     assert slots.held([ONE], NOW) is Held.FREE
 
 
-def test_a_tag_that_is_not_of_the_call_spares_none_that_shares_its_slot() -> None:
+def test_a_tag_that_is_not_of_the_call_restores_none_that_shares_its_slot() -> None:
     slots = new_slots()
-    write(slots, ONE, spare=[OTHER])
+    write(slots, ONE, restore=[OTHER])
     assert slots.generations([ONE]) != (ORIGIN,)
 
 
-def test_a_tag_is_not_spared_when_another_write_evicted_one_that_shares_its_slot() -> (
-    None
-):
+def test_a_tag_is_not_restored_after_another_write_evicted_one_of_its_slot() -> None:
     slots = new_slots()
     first = evict(slots, ONE)
     write(slots, OTHER)
-    second = slots.evict([ONE], 1.0, NOW, nullcontext(), since=first, spare=[ONE])
+    second = slots.evict(
+        EvictionRequest([ONE], 1.0, first_eviction=first, restore=[ONE]),
+        NOW,
+        nullcontext(),
+    )
     assert slots.generations([ONE]) != (ORIGIN,)
-    assert not second.marks[0].was_alone
+    assert not second.evicted[ONE].was_alone
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @given(st.data())
-def test_whatever_share_a_slot_only_a_slot_that_is_spared_whole_is_spared(
+def test_whatever_share_a_slot_only_a_slot_that_is_restored_whole_is_restored(
     count: int, data: st.DataObject
 ) -> None:
     slots = new_slots(count)
     some = st.lists(st.sampled_from(tags(8, "few")), unique=True, max_size=6)
-    written, more, spare = data.draw(some), data.draw(some), data.draw(some)
+    written, more, restore = data.draw(some), data.draw(some), data.draw(some)
     ended = [*written, *(each for each in more if each not in written)]
     first = evict(slots, *written)
-    slots.evict(ended, 1.0, NOW, nullcontext(), since=first, spare=spare)
+    slots.evict(
+        EvictionRequest(ended, 1.0, first_eviction=first, restore=restore),
+        NOW,
+        nullcontext(),
+    )
     for each in ended:
         sharing = [o for o in ended if slots._at(o) == slots._at(each)]
         began = any(other in written for other in sharing)
-        is_spared = began and set(sharing) <= set(spare)
-        assert (slots.generations([each]) == (ORIGIN,)) is is_spared
-        assert (slots.held([each], NOW) is Held.FREE) is is_spared
+        is_restored = began and set(sharing) <= set(restore)
+        assert (slots.generations([each]) == (ORIGIN,)) is is_restored
+        assert (slots.held([each], NOW) is Held.FREE) is is_restored
 
 
 def test_marks_of_a_table_that_was_lost_are_no_evidence_in_the_next() -> None:
@@ -249,24 +271,30 @@ def test_marks_of_a_table_that_was_lost_are_no_evidence_in_the_next() -> None:
     write(lost, A, B)
     first = evict(lost, A, B)
     before = slots.generations([A, B])
-    second = slots.evict([A, B], 1.0, NOW, nullcontext(), since=first, spare=[A])
-    assert [mark.was_alone for mark in second.marks] == [False, False]
+    second = slots.evict(
+        EvictionRequest([A, B], 1.0, first_eviction=first, restore=[A]),
+        NOW,
+        nullcontext(),
+    )
+    assert [mark.was_alone for mark in second.evicted.values()] == [False, False]
     assert not set(slots.generations([A, B])) & {
         *before,
-        *(mark.generation for mark in first.marks),
-        *(mark.replaced for mark in first.marks),
+        *(mark.generation for mark in first.evicted.values()),
+        *(mark.previous_generation for mark in first.evicted.values()),
     }
     assert slots.held([A], NOW) is not Held.FREE
 
 
-def test_a_slot_whose_generation_was_wiped_is_not_spared() -> None:
+def test_a_slot_whose_generation_was_wiped_is_not_restored() -> None:
     memory = memoryview(bytearray(SLOT))
     slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
-    before = write(slots, A).marks[0].generation
+    before = write(slots, A).evicted[A].generation
     first = evict(slots, A)
     memory[:] = bytes(SLOT)
-    second = slots.evict([A], 1.0, NOW, nullcontext(), since=first, spare=[A])
-    assert not second.marks[0].was_alone
+    second = slots.evict(
+        EvictionRequest([A], 1.0, first_eviction=first, restore=[A]), NOW, nullcontext()
+    )
+    assert not second.evicted[A].was_alone
     assert slots.generations([A]) not in [(before,), (ORIGIN,)]
 
 
@@ -327,7 +355,7 @@ def recorded_eviction(
     locks = SimpleNamespace(Lock=lambda: Recorder(memory, "barrier"))
     monkeypatch.setattr("botocache.stores.generation_table.threading", locks)
     slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
-    slots.evict(evicted, 5.0, NOW, Recorder(memory, "exclusive"))
+    slots.evict(EvictionRequest(evicted, 5.0), NOW, Recorder(memory, "exclusive"))
     done: list[tuple[str, int]] = memory.done
     return done
 
@@ -369,7 +397,9 @@ def test_a_reader_waits_for_no_writer() -> None:
     with lock:
         assert slots.generations([A]) == (ORIGIN,)
         assert not slots.held([A], NOW)
-        assert slots.evict([], 5.0, NOW, nullcontext(), watch=[A]).watched == (ORIGIN,)
+        assert slots.evict(
+            EvictionRequest([], 5.0, watch=[A]), NOW, nullcontext()
+        ).watched == {A: ORIGIN}
 
 
 HALVES = (0xAAAAAAAA_AAAAAAAA, 0x55555555_55555555)

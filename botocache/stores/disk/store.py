@@ -16,10 +16,10 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from botocache._coherence import Eviction, Loaded
+from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import EntryError, StoreError, StoreLostError
 from botocache._forks import renew_after_fork
 from botocache.stores.disk.entry_database import (
@@ -169,32 +169,17 @@ class DiskStore:
             self._give_up_if_used(entries, error)
             raise
 
-    def evict(
-        self,
-        tags: Sequence[bytes],
-        hold_off: float,
-        *,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction:
+    def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         table = self._table()
         with self._writing:  # a file lock excludes processes, not threads
             intrusions = table.intrusions()
-            eviction = table.slots.evict(
-                tags,
-                hold_off,
-                self.now(),
-                table.exclusive(),
-                watch=watch,
-                since=since,
-                spare=spare,
-            )
+            eviction = table.slots.evict(request, self.now(), table.exclusive())
             if table.intrusions() != intrusions:
-                # It was not alone after all, and may have undone somebody's eviction.
+                # Another writer went on without the lock. This one may have taken
+                # itself for alone and undone that writer's eviction: evict again.
                 eviction = table.slots.evict(
-                    tags, hold_off, self.now(), table.exclusive(), watch=watch
+                    request.as_first(), self.now(), table.exclusive()
                 )
         if self._table().identity != table.identity:
             # It was removed meanwhile, and nobody saw what was done there.

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError
 
-from botocache._coherence import Mark
+from botocache._coherence import TagEviction
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.protocol import Fill
@@ -66,28 +66,34 @@ def to_send(fill: Fill) -> Fill | None:
     return fill._replace(entry=entry) if len(entry) <= ENTRY_LIMIT else None
 
 
-def evidence(mark: Mark | None, *, is_spared: bool) -> tuple[bytes, ...]:
-    """Return what EVICT is told of a write's first eviction of a tag."""
-    if mark is None:
+def encode_first(first: TagEviction | None, *, is_restored: bool) -> tuple[bytes, ...]:
+    """Return the arguments of EVICT that say what a first eviction did to a tag."""
+    if first is None:
         return b"", b"", b"", b""
-    word = 2 * round(mark.held_until * US) + mark.is_settling
+    word = 2 * round(first.held_until * US) + first.is_settling
     return (
-        mark.generation.to_bytes(GENERATION, "little"),
+        first.generation.to_bytes(GENERATION, "little"),
         b"%d" % word,
-        mark.replaced.to_bytes(GENERATION, "little"),
-        b"1" if is_spared else b"",
+        first.previous_generation.to_bytes(GENERATION, "little"),
+        b"1" if is_restored else b"",
     )
 
 
-def mark_of(found: bytes, left: bytes, before: Mark | None) -> Mark:
-    """Return what an eviction says of a tag. before: of the write's first eviction."""
+def decode_eviction(
+    found: bytes, left: bytes, first: TagEviction | None
+) -> TagEviction:
+    """Return what an eviction did to a tag.
+
+    found, left: the tag's states before and after it.
+    first: what the first eviction of the same write did to the tag.
+    """
     generation, word = STATE.unpack(found)
-    return Mark(
+    return TagEviction(
         STATE.unpack(left)[0],
         (word >> 1) / US,
         bool(word & 1),
         generation,
-        was_alone=before is not None and before.generation == generation,
+        was_alone=first is not None and first.generation == generation,
     )
 
 

@@ -193,8 +193,8 @@ EVICT = _script("""
 -- next_state() of _coherence.py, for each tag. Returns what it found and what it left.
 -- ARGV[3]: the hold-off, in microseconds. ARGV[4]: milliseconds that a generation
 -- lives at the least. Then for each tag: a fresh generation; one for "there was none";
--- and of the mark of this write's first eviction, or empty, the generation, the word
--- that it found, the generation that it replaced; and whether the tag is spared.
+-- and of this write's first eviction, or empty: the generation that it left, the word
+-- and the generation that it found; and whether the tag is restored.
 --
 -- Without ARGV[4] it is for a server that is full, and generations are only removed.
 -- Hold-offs are remembered all the same, some hundred bytes for each tag until it is

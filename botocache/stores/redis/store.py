@@ -22,7 +22,7 @@ from redis.exceptions import (
     NoScriptError,
 )
 
-from botocache._coherence import Eviction, Held, Loaded, is_held
+from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import ConfigError, StoreError
 from botocache.stores.options import StoreOptions
@@ -34,8 +34,8 @@ from botocache.stores.redis.commands import (
     FullError,
     ReplicaError,
     are_whole,
-    evidence,
-    mark_of,
+    decode_eviction,
+    encode_first,
     milliseconds,
     number,
     require_answers,
@@ -204,19 +204,13 @@ class RedisStore:
         self._ask(lambda: commands)
 
     @understood
-    def evict(
-        self,
-        tags: Sequence[bytes],
-        hold_off: float,
-        *,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction:
+    def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
-        marks = dict(zip(tags, since.marks, strict=False)) if since else {}
-        each = sorted(dict.fromkeys(tags), key=lambda tag: tag in spare)
-        known = [evidence(marks.get(tag), is_spared=tag in spare) for tag in each]
+        tags, hold_off, watch, first_eviction, restore = request
+        first = first_eviction.evicted if first_eviction else {}
+        # Restored last: the script may be stopped between two tags.
+        each = sorted(dict.fromkeys(tags), key=lambda tag: tag in restore)
+        known = [encode_first(first.get(t), is_restored=t in restore) for t in each]
 
         def commands() -> list[Command]:
             eviction = self._eviction(each, hold_off, known)
@@ -234,7 +228,7 @@ class RedisStore:
         pairs = zip(states[1::2], states[2::2], strict=True)
         found = dict(zip(each, pairs, strict=True))
         return Eviction(
-            tuple([mark_of(*found[tag], marks.get(tag)) for tag in tags]),
+            {tag: decode_eviction(*found[tag], first.get(tag)) for tag in tags},
             *self._watched(watch, looked),
         )
 
@@ -317,12 +311,12 @@ class RedisStore:
         self,
         tags: Sequence[bytes],
         hold_off: float,
-        evidence: Sequence[Sequence[bytes]],
+        known: Sequence[Sequence[bytes]],
         *,
         is_full: bool = False,
     ) -> Command:
         arguments: list[bytes] = []
-        for of_tag in evidence:
+        for of_tag in known:
             arguments += (*self._fresh(2), *of_tag)
         life = b"" if is_full else milliseconds(hold_off + SLACK)
         head = (b"%d" % round(hold_off * US), life)
@@ -330,14 +324,16 @@ class RedisStore:
 
     def _watched(
         self, watch: Sequence[bytes], looked: Sequence[Sequence[bytes]]
-    ) -> tuple[tuple[int, ...], Held]:
+    ) -> tuple[dict[bytes, int], Held]:
         """Return what LOOK told; a server that is full was not asked."""
         if watch and not looked:
-            unknown = [number(fresh) for fresh in self._fresh(len(watch))]
-            return tuple(unknown), Held.WRITING
+            unknown = map(number, self._fresh(len(watch)))
+            return dict(zip(watch, unknown, strict=True)), Held.WRITING
         states = [STATE.unpack(state) for told in looked for state in told[1:]]
-        generations = tuple([generation for generation, _ in states])
-        return generations, self._held([word for _, word in states])
+        watched = {
+            tag: generation for tag, (generation, _) in zip(watch, states, strict=True)
+        }
+        return watched, self._held([word for _, word in states])
 
     # --- commands ------------------------------------------------------------------
 
@@ -478,7 +474,7 @@ class RedisStore:
 
     def _probe(self) -> None:
         """Ask for all that is wanted of a server: that it can evict."""
-        nothing = evidence(None, is_spared=False)
+        nothing = encode_first(None, is_restored=False)
         command = self._eviction([PROBED_DIGEST], 0.0, [nothing])
         require_answers(self._link.try_out(pack(with_source(command)), 1))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.disk import generation_file
 from botocache.stores.disk.generation_file import (
@@ -46,7 +47,7 @@ def opened(path: Path, boot: bytes = BOOT) -> GenerationFile:
 
 
 def evict_in(table: GenerationFile, evicted: list[bytes]) -> tuple[int, ...]:
-    table.slots.evict(evicted, 5.0, 1000.0, table.exclusive())
+    table.slots.evict(EvictionRequest(evicted, 5.0), 1000.0, table.exclusive())
     return table.slots.generations(evicted)
 
 
@@ -320,10 +321,10 @@ def test_a_process_whose_table_is_harmed_goes_on_with_a_new_one(
     assert not set(before) & set(after)
     evicted = user.call(evict, tmp_path, [A])
     with contextlib.closing(DiskStore(tmp_path)) as store:
-        assert store.load(KEY, [A]).snapshot == (evicted.marks[0].generation,)
-        evicted = store.evict([A], 0.0)
+        assert store.load(KEY, [A]).snapshot == (evicted.evicted[A].generation,)
+        evicted = store.evict(EvictionRequest([A], 0.0))
     found = user.call(load, tmp_path, KEY, [A]).snapshot
-    assert found == (evicted.marks[0].generation,)
+    assert found == (evicted.evicted[A].generation,)
 
 
 @pytest.mark.parametrize("harm", [*HARMS, replace_by_a_copy])
@@ -335,7 +336,7 @@ def test_a_process_whose_table_is_harmed_may_evict_next(
         user.call(evict, tmp_path, [A])
     evicted = user.call(evict, tmp_path, [A])
     found = user.call(load, tmp_path, KEY, [A]).snapshot
-    assert found == (evicted.marks[0].generation,)
+    assert found == (evicted.evicted[A].generation,)
 
 
 # --- where it cannot be made ---------------------------------------------------------
@@ -525,7 +526,7 @@ def test_a_writer_goes_on_when_the_holder_of_the_lock_is_stopped(
         for _ in range(3):
             evicted = user.call(evict, tmp_path, [A], 5.0)
             loaded = reader.load(KEY, [A])
-            assert loaded.snapshot == (evicted.marks[0].generation,)
+            assert loaded.snapshot == (evicted.evicted[A].generation,)
             assert loaded.held
         holder.kill()
 

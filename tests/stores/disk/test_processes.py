@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from botocache._coherence import Eviction, Held, Loaded
+from botocache._coherence import Eviction, EvictionRequest, Held, Loaded
 from botocache.stores.disk.generation_file import (
     boot_id,
     lock_within,
@@ -54,9 +54,9 @@ def test_an_eviction_is_seen_by_the_very_next_load_of_another_process(
 ) -> None:
     seen = {store.load(KEY, [A]).snapshot}
     for _ in range(2000):
-        here = store.evict([A], 0.0).marks[0].generation
+        here = store.evict(EvictionRequest([A], 0.0)).evicted[A].generation
         assert peer.call(load, root, KEY, [A]).snapshot == (here,)
-        there = peer.call(evict, root, [A]).marks[0].generation
+        there = peer.call(evict, root, [A]).evicted[A].generation
         assert store.load(KEY, [A]).snapshot == (there,)
         seen |= {(here,), (there,)}
     assert len(seen) == 4001
@@ -79,7 +79,7 @@ def test_an_entry_that_another_process_fills_after_an_eviction_is_not_valid(
 ) -> None:
     for _ in range(200):
         loaded = peer.call(load, root, KEY, [A])
-        store.evict([A], 0.0)
+        store.evict(EvictionRequest([A], 0.0))
         peer.call(fill, root, KEY, b"late")
         assert store.load(KEY, [A]).snapshot != loaded.snapshot
 
@@ -87,13 +87,13 @@ def test_an_entry_that_another_process_fills_after_an_eviction_is_not_valid(
 def test_a_hold_off_counts_in_another_process_until_its_writer_is_done(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
-    first = store.evict([A], LONG)
+    first = store.evict(EvictionRequest([A], LONG))
     assert peer.call(load, root, KEY, [A]).held is Held.WRITING
-    store.evict([A], 0.0, since=first)
+    store.evict(EvictionRequest([A], 0.0, first_eviction=first))
     assert peer.call(load, root, KEY, [A]).held is Held.FREE
-    first = store.evict([A], 0.0)
+    first = store.evict(EvictionRequest([A], 0.0))
     peer.call(evict, root, [A], LONG)
-    store.evict([A], 0.0, since=first)
+    store.evict(EvictionRequest([A], 0.0, first_eviction=first))
     assert store.load(KEY, [A]).held is Held.WRITING
 
 
@@ -102,34 +102,44 @@ def test_that_a_write_settles_is_seen_in_another_process(
 ) -> None:
     first = peer.call(evict, root, [A, B], LONG)
     assert store.load(KEY, [A]).held is Held.WRITING
-    second = peer.call(evict, root, [A], LONG, since=first)
-    assert second.marks[0].was_alone
-    assert store.load(KEY, [A]) == (None, (second.marks[0].generation,), Held.SETTLING)
+    second = peer.call(evict, root, [A], LONG, first_eviction=first)
+    assert second.evicted[A].was_alone
+    assert store.load(KEY, [A]) == (
+        None,
+        (second.evicted[A].generation,),
+        Held.SETTLING,
+    )
     assert store.load(KEY, [A, B]).held is Held.WRITING
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     assert peer.call(load, root, KEY, [A]).held is Held.WRITING
 
 
-def test_a_tag_that_one_process_spares_is_as_it_was_in_the_other(
+def test_a_tag_that_one_process_restores_is_as_it_was_in_the_other(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
-    store.evict([A], LONG, since=store.evict([A], 0.0))
+    store.evict(
+        EvictionRequest(
+            [A], LONG, first_eviction=store.evict(EvictionRequest([A], 0.0))
+        )
+    )
     before = store.load(KEY, [A])
     first = peer.call(evict, root, [A], LONG)
     assert store.load(KEY, [A]).snapshot != before.snapshot
-    peer.call(evict, root, [A], LONG, since=first, spare=[A])
+    peer.call(evict, root, [A], LONG, first_eviction=first, restore=[A])
     assert store.load(KEY, [A]) == before == (None, before.snapshot, Held.SETTLING)
 
 
-def test_a_tag_that_another_process_touched_meanwhile_is_not_spared(
+def test_a_tag_that_another_process_touched_meanwhile_is_not_restored(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
     before = store.load(KEY, [A]).snapshot
     first = peer.call(evict, root, [A], LONG)
-    store.evict([A], 0.0, since=store.evict([A], 0.0))
-    second = peer.call(evict, root, [A], 0.0, since=first, spare=[A])
-    assert not second.marks[0].was_alone
-    assert store.load(KEY, [A]).snapshot not in [before, (first.marks[0].generation,)]
+    store.evict(
+        EvictionRequest([A], 0.0, first_eviction=store.evict(EvictionRequest([A], 0.0)))
+    )
+    second = peer.call(evict, root, [A], 0.0, first_eviction=first, restore=[A])
+    assert not second.evicted[A].was_alone
+    assert store.load(KEY, [A]).snapshot not in [before, (first.evicted[A].generation,)]
 
 
 def test_who_sees_a_new_generation_sees_the_hold_off_that_came_with_it(
@@ -157,11 +167,11 @@ def test_evictions_of_several_processes_at_once_are_all_seen(
             peer.start(evict_one_by_one, root, shared * 300, LONG)
         for _ in range(300):
             before = store.load(KEY, shared)
-            evicted = store.evict(shared, LONG)
+            evicted = store.evict(EvictionRequest(shared, LONG))
             after = store.load(KEY, shared)
             assert not set(before.snapshot) & set(after.snapshot)
             assert after.held
-            store.evict(shared, 0.0, since=evicted)
+            store.evict(EvictionRequest(shared, 0.0, first_eviction=evicted))
         for peer in peers:
             peer.result()
         last = store.load(KEY, shared)
@@ -188,7 +198,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_a_store_that_others_use
         victim.kill()
     assert is_unlocked(store.directory / "slots")
     for _ in range(2):
-        evicted = store.evict(shared, LONG)
+        evicted = store.evict(EvictionRequest(shared, LONG))
         assert_seen(evicted, peer.call(load, root, KEY, shared))
         evicted = peer.call(evict, root, shared, LONG)
         assert_seen(evicted, store.load(KEY, shared))
@@ -199,7 +209,9 @@ def test_a_process_that_is_killed_while_it_writes_leaves_a_store_that_others_use
 
 
 def assert_seen(evicted: Eviction, loaded: Loaded) -> None:
-    assert loaded.snapshot == tuple(mark.generation for mark in evicted.marks)
+    assert loaded.snapshot == tuple(
+        mark.generation for mark in evicted.evicted.values()
+    )
     assert loaded.held
 
 

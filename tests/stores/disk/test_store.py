@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from botocache._coherence import Held
+from botocache._coherence import EvictionRequest, Held
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.disk import entry_database, generation_file
 from botocache.stores.disk import store as disk_store
@@ -77,8 +77,8 @@ def generation_of(store: DiskStore, asked: bytes) -> int:
 
 def use(store: DiskStore, entry: bytes = b"entry") -> None:
     """Use every verb that matters, and check what it says."""
-    evicted = store.evict([A], 0.0)
-    assert generations(store, A) == (evicted.marks[0].generation,)
+    evicted = store.evict(EvictionRequest([A], 0.0))
+    assert generations(store, A) == (evicted.evicted[A].generation,)
     store.fill(KEY, entry, TTL)
     assert store.load(KEY, [A]).entry == entry
 
@@ -101,7 +101,7 @@ def test_nothing_is_made_before_the_first_verb(root: Path, clock: FakeClock) -> 
 FIRST_VERBS: dict[str, Callable[[DiskStore], object]] = {
     "load": lambda store: store.load(KEY, [A]),
     "fill": lambda store: store.fill(KEY, b"entry", TTL),
-    "evict": lambda store: store.evict([A], 0.0),
+    "evict": lambda store: store.evict(EvictionRequest([A], 0.0)),
     "clear": lambda store: store.clear(),
 }
 
@@ -302,18 +302,18 @@ def test_a_forked_child_and_its_parent_go_on_and_see_each_others_evictions(
 
     def child(pipe: Any) -> None:
         assert generations(store, A, B) == before
-        pipe.send(store.evict([A], 5.0))
+        pipe.send(store.evict(EvictionRequest([A], 5.0)))
         evicted = pipe.recv()
         loaded = store.load(KEY, [B])
-        assert loaded.snapshot == (evicted.marks[0].generation,)
+        assert loaded.snapshot == (evicted.evicted[B].generation,)
         assert loaded.held
 
     with forked(child) as pipe:
         evicted = pipe.recv()
         loaded = store.load(KEY, [A])
-        assert loaded.snapshot == (evicted.marks[0].generation,)
+        assert loaded.snapshot == (evicted.evicted[A].generation,)
         assert loaded.held
-        pipe.send(store.evict([B], 5.0))
+        pipe.send(store.evict(EvictionRequest([B], 5.0)))
     use(store)
 
 
@@ -484,15 +484,15 @@ def test_processes_whose_directory_is_removed_go_on_and_agree_again(
     before = generations(store, A, B)
     harm(store)
     notice(store)
-    evicted = store.evict([A], 0.0)
+    evicted = store.evict(EvictionRequest([A], 0.0))
     with pytest.raises(StoreLostError):
         peer.call(load, root, KEY, [A, B])
     there = peer.call(load, root, KEY, [A, B])
     assert there.entry is None
-    assert there.snapshot == (evicted.marks[0].generation, generations(store, B)[0])
+    assert there.snapshot == (evicted.evicted[A].generation, generations(store, B)[0])
     assert not set(there.snapshot) & set(before)
     evicted = peer.call(evict, root, [B])
-    assert generations(store, B) == (evicted.marks[0].generation,)
+    assert generations(store, B) == (evicted.evicted[B].generation,)
     peer.call(fill, root, KEY, b"from there")
     assert store.load(KEY, [A]).entry == b"from there"
     store.fill(KEY, b"from here", TTL)
@@ -566,18 +566,20 @@ def test_a_fork_alone_loses_nothing(store: DiskStore) -> None:
     use(store)
 
 
-def test_marks_of_a_directory_that_was_removed_spare_nothing_in_the_next(
+def test_marks_of_a_directory_that_was_removed_restore_nothing_in_the_next(
     store: DiskStore,
 ) -> None:
     use(store)
     before = generations(store, A, B)
-    first = store.evict([A, B], 5.0)
+    first = store.evict(EvictionRequest([A, B], 5.0))
     harm_directory(store)
     with pytest.raises(StoreLostError):
-        store.evict([A, B], 1.0, since=first, spare=[A])
-    second = store.evict([A, B], 1.0, since=first, spare=[A])
-    assert [mark.was_alone for mark in second.marks] == [False, False]
-    left = {mark.generation for mark in first.marks} | {*before}
+        store.evict(EvictionRequest([A, B], 1.0, first_eviction=first, restore=[A]))
+    second = store.evict(
+        EvictionRequest([A, B], 1.0, first_eviction=first, restore=[A])
+    )
+    assert [mark.was_alone for mark in second.evicted.values()] == [False, False]
+    left = {mark.generation for mark in first.evicted.values()} | {*before}
     assert not left & {*generations(store, A, B)}
     assert store.load(KEY, [A]).held is not Held.FREE
 
@@ -615,7 +617,7 @@ def test_an_eviction_is_seen_even_if_the_directory_is_removed_in_the_midst_of_it
         use(writer)
         is_armed.set()
         with contextlib.suppress(StoreError):  # and then it is tried again
-            writer.evict([A], 0.0)
+            writer.evict(EvictionRequest([A], 0.0))
             assert generations(reader, A) != read[0]
     assert read
 
@@ -627,7 +629,7 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def get_and_evict(entries: EntryDatabase, asked: bytes) -> bytes | None:
-        store.evict([A], 5.0)
+        store.evict(EvictionRequest([A], 5.0))
         return get(entries, asked)
 
     use(store)
@@ -651,32 +653,38 @@ class Stopped:
         pass
 
 
-@pytest.mark.parametrize("is_spared", [False, True])
+@pytest.mark.parametrize("is_restored", [False, True])
 @pytest.mark.parametrize("writes", [1, 2])
 def test_a_writer_that_was_stopped_was_not_alone_and_undoes_no_eviction(
     store: DiskStore,
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
     writes: int,
-    is_spared: bool,
+    is_restored: bool,
 ) -> None:
     def write() -> None:
         for _ in range(writes):
-            other.evict([A], 1.0, since=other.evict([A], 5.0))
+            other.evict(
+                EvictionRequest(
+                    [A], 1.0, first_eviction=other.evict(EvictionRequest([A], 5.0))
+                )
+            )
 
     use(store)
     before = generation_of(store, A)
-    first = store.evict([A], 5.0)
+    first = store.evict(EvictionRequest([A], 5.0))
     monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     with contextlib.closing(DiskStore(root, clock=store.now)) as other:
         table = store._table()
         monkeypatch.setattr(table.slots, "_barrier", Stopped(write))
-        spare = [A] if is_spared else []
-        second = store.evict([A], 1.0, since=first, spare=spare)
+        restore = [A] if is_restored else []
+        second = store.evict(
+            EvictionRequest([A], 1.0, first_eviction=first, restore=restore)
+        )
         found = generation_of(other, A)
-    assert found == second.marks[0].generation
-    assert found not in (before, first.marks[0].generation)
-    assert not second.marks[0].was_alone
+    assert found == second.evicted[A].generation
+    assert found not in (before, first.evicted[A].generation)
+    assert not second.evicted[A].was_alone
 
 
 def test_a_writer_that_was_stopped_as_it_began_puts_nothing_back_at_its_end(
@@ -688,25 +696,29 @@ def test_a_writer_that_was_stopped_as_it_began_puts_nothing_back_at_its_end(
     with contextlib.closing(DiskStore(root, clock=store.now)) as other:
 
         def write() -> None:
-            other.evict([A], 1.0, since=other.evict([A], 5.0))
+            other.evict(
+                EvictionRequest(
+                    [A], 1.0, first_eviction=other.evict(EvictionRequest([A], 5.0))
+                )
+            )
 
         monkeypatch.setattr(store._table().slots, "_barrier", Stopped(write))
-        first = store.evict([A], 5.0)
-        store.evict([A], 1.0, since=first, spare=[A])
+        first = store.evict(EvictionRequest([A], 5.0))
+        store.evict(EvictionRequest([A], 1.0, first_eviction=first, restore=[A]))
         assert generation_of(other, A) != before
 
 
-def test_a_writer_that_went_on_without_the_lock_spares_nothing(
+def test_a_writer_that_went_on_without_the_lock_restores_nothing(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(store)
     before = generation_of(store, A)
-    first = store.evict([A], 5.0)
+    first = store.evict(EvictionRequest([A], 5.0))
     monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     fd = os.open(store.directory / "slots", os.O_RDWR)
     try:
         assert generation_file.lock_within(fd, 0.0)
-        store.evict([A], 1.0, since=first, spare=[A])
+        store.evict(EvictionRequest([A], 1.0, first_eviction=first, restore=[A]))
     finally:
         os.close(fd)
     assert generation_of(store, A) != before
@@ -725,8 +737,8 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
         lambda: store._writing.locked() and not generation_file.lock_within(other, 0.0),
     )
     table.slots._words = words  # type: ignore[assignment]  # it is one to its users
-    first = store.evict([A, B], 5.0)
-    store.evict([A, B], 1.0, since=first)
+    first = store.evict(EvictionRequest([A, B], 5.0))
+    store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))
     os.close(other)
     assert words.seen == {True}
 
@@ -815,9 +827,9 @@ def test_evictions_and_snapshots_go_on_without_entries(
 
     monkeypatch.setattr(disk_store, "EntryDatabase", fail)
     for _ in range(3):
-        evicted = store.evict([A], 5.0)
+        evicted = store.evict(EvictionRequest([A], 5.0))
         loaded = store.load(KEY, [A])
-        assert loaded == (None, (evicted.marks[0].generation,), Held.WRITING)
+        assert loaded == (None, (evicted.evicted[A].generation,), Held.WRITING)
         with pytest.raises(StoreError):
             store.fill(KEY, b"entry", TTL)
 
@@ -872,7 +884,7 @@ def test_a_process_without_file_descriptors_leaves_the_others_their_entries(
 ) -> None:
     store.fill(KEY, b"entry", TTL)
     another = DiskStore(store.directory.parents[1], clock=clock)
-    another.evict([A], 0.0)
+    another.evict(EvictionRequest([A], 0.0))
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", no_descriptors)
         assert another.load(KEY, [A]).entry is None
@@ -897,7 +909,7 @@ def test_a_locked_database_costs_a_pause_and_no_entry(
         with pytest.raises(StoreError):
             store.fill(OTHER_KEY, b"lost", TTL)
         assert store.load(KEY, [A]).entry is None
-        store.evict([A], 0.0)
+        store.evict(EvictionRequest([A], 0.0))
     clock.advance(PAUSE)
     assert store.load(KEY, [A]).entry == b"entry"
 
@@ -1015,9 +1027,9 @@ def test_opening_entries_blocks_no_longer_than_patience_and_goes_on_behind(
     opening = SlowOpening(monkeypatch)
     monkeypatch.setattr(disk_store, "OPEN_PATIENCE", 0.01)
     for _ in range(3):
-        evicted = in_thread(lambda: store.evict([A], 5.0), TIMEOUT / 2)
+        evicted = in_thread(lambda: store.evict(EvictionRequest([A], 5.0)), TIMEOUT / 2)
         loaded = in_thread(lambda: store.load(KEY, [A]), TIMEOUT / 2)
-        assert loaded == (None, (evicted.marks[0].generation,), Held.WRITING)
+        assert loaded == (None, (evicted.evicted[A].generation,), Held.WRITING)
         with pytest.raises(StoreError, match="not open"):
             in_thread(lambda: store.fill(KEY, b"entry", TTL), TIMEOUT / 2)
     opening.go_on.set()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from botocache._coherence import Held
+from botocache._coherence import EvictionRequest, Held
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.redis.store import TIME_LASTS, RedisStore
@@ -74,7 +74,7 @@ def test_a_primary_that_became_a_replica_serves_nothing_after_the_first_write(
     exchange_roles(*servers)
     assert store.load(KEY, TAGS).entry == b"entry"
     with pytest.raises(StoreError, match=r"a replica|read only replica"):
-        store.evict([TAG], 1.0)
+        store.evict(EvictionRequest([TAG], 1.0))
     with pytest.raises(StoreError, match=r"a replica|read only replica"):
         store.load(KEY, TAGS)
 
@@ -108,7 +108,7 @@ def test_a_primary_that_was_a_replica_in_between_evicts_everything(
     on_other.fill(KEY, b"entry", 60.0, TAGS)
     assert other.command("WAIT", "1", "0") == b":1\r\n"
     lead(one)
-    on_other.evict([TAG], 1.0)  # too late for the new primary
+    on_other.evict(EvictionRequest([TAG], 1.0))  # too late for the new primary
     on_one.close()  # as the failover does to its connections
     loaded = on_one.load(KEY, TAGS)
     assert loaded.entry == b"entry"

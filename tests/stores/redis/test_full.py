@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from botocache._coherence import Held, may_fill, may_serve
+from botocache._coherence import EvictionRequest, Held, may_fill, may_serve
 from botocache._errors import StoreError
 from botocache.stores.redis.circuit_breaker import FAILURES
 from botocache.stores.redis.commands import FullError
@@ -77,11 +77,18 @@ class Table:
 
     def write(self, item: int) -> None:
         with self._locks[item]:
-            first = self._store.evict([tag(f"item {item}"), SHARED], WINDOW)
+            first = self._store.evict(
+                EvictionRequest([tag(f"item {item}"), SHARED], WINDOW)
+            )
             number = self._completed[item] + 1
             self._written[item].append((time.monotonic(), number))
             self._store.evict(
-                [tag(f"item {item}"), SHARED], SETTLE, since=first, spare=[SHARED]
+                EvictionRequest(
+                    [tag(f"item {item}"), SHARED],
+                    SETTLE,
+                    first_eviction=first,
+                    restore=[SHARED],
+                )
             )
             self._completed[item] = number
             self.seen["written"] += 1
@@ -209,15 +216,17 @@ def test_a_full_server_evicts(
     before = store.load(KEY, [A, B]).snapshot
     store.load(KEY, [C])
     fill_up(server)
-    first = store.evict([A, B], WINDOW, watch=watch)
-    assert len(first.marks) == 2
+    first = store.evict(EvictionRequest([A, B], WINDOW, watch=watch))
+    assert len(first.evicted) == 2
     assert len(first.watched) == len(watch)
     assert (first.held is Held.WRITING) == bool(watch)
     assert_evicted(store, before)
-    second = store.evict([A, B], SETTLE, since=first, watch=watch, spare=[B])
-    assert [mark.was_alone for mark in second.marks] == [False, False]
+    second = store.evict(
+        EvictionRequest([A, B], SETTLE, first_eviction=first, watch=watch, restore=[B])
+    )
+    assert [mark.was_alone for mark in second.evicted.values()] == [False, False]
     assert_evicted(store, before)
-    assert not set(second.watched) & {*before, *first.watched}
+    assert not set(second.watched) & {*before, *first.watched.values()}
 
 
 def assert_evicted(store: RedisStore, before: tuple[int, ...]) -> None:
@@ -236,13 +245,15 @@ def test_hold_offs_that_were_set_on_a_full_server_count_when_there_is_room(
 ) -> None:
     store.load(KEY, [A, B])
     fill_up(server)
-    first = store.evict([A], WINDOW)
-    store.evict([B], 0.0, since=store.evict([B], 0.0))
+    first = store.evict(EvictionRequest([A], WINDOW))
+    store.evict(
+        EvictionRequest([B], 0.0, first_eviction=store.evict(EvictionRequest([B], 0.0)))
+    )
     make_room(server)
     assert store.load(KEY, [A]).held is Held.WRITING
     assert store.load(KEY, [B]).held is Held.FREE
-    second = store.evict([A], 0.0, since=first)
-    assert not second.marks[0].was_alone
+    second = store.evict(EvictionRequest([A], 0.0, first_eviction=first))
+    assert not second.evicted[A].was_alone
     assert store.load(KEY, [A]).held is Held.WRITING  # until the window ends
 
 
@@ -255,10 +266,10 @@ def test_a_write_that_began_before_the_server_was_full_ends_after(
     store: RedisStore, server: ValkeyServer
 ) -> None:
     store.load(KEY, [A, B])
-    first = store.evict([A, B], WINDOW)
-    left = tuple(mark.generation for mark in first.marks)
+    first = store.evict(EvictionRequest([A, B], WINDOW))
+    left = tuple(mark.generation for mark in first.evicted.values())
     fill_up(server)
-    store.evict([A, B], 0.0, since=first)
+    store.evict(EvictionRequest([A, B], 0.0, first_eviction=first))
     make_room(server)
     loaded = store.load(KEY, [A, B])
     assert not set(loaded.snapshot) & set(left)
@@ -273,7 +284,13 @@ def test_evictions_do_not_make_a_full_server_fuller(
         fill_up(server)
         before: Any = client.dbsize()
         for each in many:
-            store.evict([each], 0.0, since=store.evict([each], WINDOW))
+            store.evict(
+                EvictionRequest(
+                    [each],
+                    0.0,
+                    first_eviction=store.evict(EvictionRequest([each], WINDOW)),
+                )
+            )
         generations = client.keys(Keys("default").generations.decode() + "*")
         assert client.dbsize() <= before
         assert generations == []
@@ -288,7 +305,7 @@ def test_a_full_server_is_no_reason_to_leave_it_alone(
         with pytest.raises(FullError):
             store.fill(key(f"more {number}"), os.urandom(100_000), TTL)
     assert "closed" in repr(store)
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
 
 
 def test_a_server_that_comes_back_full_is_used_again(
@@ -301,7 +318,7 @@ def test_a_server_that_comes_back_full_is_used_again(
     assert "open" in repr(store)
     eventually(lambda: "closed" in repr(store))
     store.close()  # a connection to a full server can be made, too
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
 
 
 @pytest.mark.parametrize("verb", ["load", "load_many", "clear"])
@@ -317,7 +334,7 @@ def test_no_verb_of_a_full_server_fails_but_by_store_error(
     }
     with contextlib.suppress(StoreError):
         verbs[verb]()
-    store.evict([new], WINDOW)
+    store.evict(EvictionRequest([new], WINDOW))
     make_room(server)
     store.fill(KEY, b"entry", TTL)
     assert store.load(KEY, [new]).entry == b"entry"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis.exceptions import NoScriptError
 
+from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
 from botocache.stores.opening import open_store
 from botocache.stores.redis.connections import pack
@@ -79,16 +80,18 @@ def test_an_eviction_that_is_done_is_on_the_replica(
     store: RedisStore, primary: ValkeyServer, replica: ValkeyServer, namespace: str
 ) -> None:
     for _ in range(20):
-        mark = store.evict([TAG], 0.0).marks[0]
+        mark = store.evict(EvictionRequest([TAG], 0.0)).evicted[TAG]
         assert mark.generation.to_bytes(8, "little") in state(replica, namespace)
 
 
 def test_it_takes_no_round_trip_of_its_own(
     store: RedisStore, proxy: TcpProxy, replica: ValkeyServer
 ) -> None:
-    store.evict([TAG], 0.0, watch=[tag("b")])  # the scripts are known from now on
+    store.evict(
+        EvictionRequest([TAG], 0.0, watch=[tag("b")])
+    )  # the scripts are known from now on
     before = len(proxy.commands)
-    first = store.evict([TAG], 5.0, watch=[tag("b")])
+    first = store.evict(EvictionRequest([TAG], 5.0, watch=[tag("b")]))
     assert proxy.commands[before:] == [b"EVALSHA", b"EVALSHA", b"WAIT"]
     assert len(first.watched) == 1
     store.load(KEY, [TAG])
@@ -99,12 +102,12 @@ def test_it_takes_no_round_trip_of_its_own(
 def test_without_the_replica_it_fails_though_the_primary_has_evicted(
     store: RedisStore, primary: ValkeyServer, replica: ValkeyServer, namespace: str
 ) -> None:
-    store.evict([TAG], 0.0)
+    store.evict(EvictionRequest([TAG], 0.0))
     before = state(primary, namespace)
     replica.kill()
     impatient(store)
     with pytest.raises(StoreError, match="TooFewReplicasError: 0 of 1 replicas"):
-        store.evict([TAG], 0.0)
+        store.evict(EvictionRequest([TAG], 0.0))
     assert state(primary, namespace) != before
     assert store.load(KEY, [TAG]).snapshot  # reads go on
     assert len(store._link._idle) == 1  # by the same connection
@@ -113,17 +116,17 @@ def test_without_the_replica_it_fails_though_the_primary_has_evicted(
 def test_more_replicas_than_there_are_are_too_few(
     store: RedisStore, replica: ValkeyServer
 ) -> None:
-    store.evict([TAG], 0.0)
+    store.evict(EvictionRequest([TAG], 0.0))
     impatient(store, replicas=2)
     with pytest.raises(StoreError, match="1 of 2 replicas"):
-        store.evict([TAG], 0.0)
+        store.evict(EvictionRequest([TAG], 0.0))
 
 
 def test_without_the_option_nobody_waits(
     proxy: TcpProxy, primary: ValkeyServer, namespace: str
 ) -> None:
     store = opened(proxy.url(), namespace)
-    store.evict([TAG], 0.0)
+    store.evict(EvictionRequest([TAG], 0.0))
     assert b"WAIT" not in proxy.commands
     store.close()
 
@@ -131,26 +134,26 @@ def test_without_the_option_nobody_waits(
 def test_a_server_that_cannot_wait_fails_evictions(
     store: RedisStore, proxy: TcpProxy, replica: ValkeyServer
 ) -> None:
-    store.evict([TAG], 0.0)
-    store.evict([TAG], 0.0)
+    store.evict(EvictionRequest([TAG], 0.0))
+    store.evict(EvictionRequest([TAG], 0.0))
     proxy.answer(
         b"*3\r\n$1\r\n1\r\n$16\r\n0123456789abcdef\r\n$16\r\n0123456789abcdef\r\n"
         b"-NOPERM this user has no permissions to run the 'wait' command\r\n",
         is_whole=True,
     )
     with pytest.raises(StoreError, match="NoPermissionError"):
-        store.evict([TAG], 0.0)
+        store.evict(EvictionRequest([TAG], 0.0))
 
 
 def test_what_is_back_is_found_to_be_so_with_its_replicas_only(
     store: RedisStore, replica: ValkeyServer
 ) -> None:
-    store.evict([TAG], 0.0)
+    store.evict(EvictionRequest([TAG], 0.0))
     impatient(store)
     replica.kill()
     for _ in range(3):
         with pytest.raises(StoreError):
-            store.evict([TAG], 0.0)
+            store.evict(EvictionRequest([TAG], 0.0))
     with pytest.raises(StoreError, match="0 of 1"):
         store._probe()
 

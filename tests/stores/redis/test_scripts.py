@@ -14,7 +14,14 @@ import redis as redis_py
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from botocache._coherence import LONGEST_HOLD_OFF, Mark, TagState, is_held, next_state
+from botocache._coherence import (
+    LONGEST_HOLD_OFF,
+    TagEviction,
+    TagState,
+    is_held,
+    next_state,
+    restored_state,
+)
 from botocache.stores.redis.scripts import (
     ARRIVE,
     EVICT,
@@ -112,9 +119,9 @@ class Tags:
     def evict(  # noqa: PLR0913 - as many as there are
         self,
         hold_off: float,
-        mark: Mark | None = None,
+        mark: TagEviction | None = None,
         *,
-        spare: bool = False,
+        restore: bool = False,
         life: int | str = 60_000,
         now: float = NOW,
         doubt: float = DOUBT,
@@ -124,8 +131,8 @@ class Tags:
             evidence = (
                 mark.generation.to_bytes(8, "little"),
                 word(mark.held_until, mark.is_settling),
-                mark.replaced.to_bytes(8, "little"),
-                "1" if spare else "",
+                mark.previous_generation.to_bytes(8, "little"),
+                "1" if restore else "",
             )
         head = (round(hold_off * US), life)
         found, left = self.run(
@@ -175,16 +182,16 @@ states = st.builds(TagState, st.just(number(FOUND)), moments, st.booleans())
 
 @dataclass(frozen=True)
 class Second:
-    """A mark, of this write's first eviction, and whether the tag is spared."""
+    """A mark, of this write's first eviction, and whether the tag is restored."""
 
-    mark: Mark
-    spare: bool
+    mark: TagEviction
+    restore: bool
 
 
 seconds = st.builds(
     Second,
     st.builds(
-        Mark,
+        TagEviction,
         st.sampled_from([number(FOUND), number(MINE)]),
         moments,
         st.booleans(),
@@ -198,15 +205,16 @@ def expected(
     found: TagState, hold_off: float, second: Second | None, now: float = NOW
 ) -> TagState:
     mark = second.mark if second else None
-    spare = bool(second and second.spare)
-    return next_state(found, number(FRESH), now, hold_off, mark, is_spared=spare)
+    restore = bool(second and second.restore)
+    restored = restored_state(found, mark) if restore else None
+    return restored or next_state(found, number(FRESH), now, hold_off, mark)
 
 
 def evicted(
     tags: Tags, hold_off: float, second: Second | None, **more: Any
 ) -> tuple[TagState, TagState]:
-    mark, spare = (second.mark, second.spare) if second else (None, False)
-    return tags.evict(hold_off, mark, spare=spare, **more)
+    mark, restore = (second.mark, second.restore) if second else (None, False)
+    return tags.evict(hold_off, mark, restore=restore, **more)
 
 
 @given(states, hold_offs, st.none() | seconds)
@@ -277,7 +285,7 @@ def test_a_value_of_another_length_is_no_state_and_is_replaced(
     st.none() | seconds,
     st.integers(0, (1 << 64) - 1),
 )
-@example((1 << 64) - 1, 1.0, Second(Mark(number(FOUND), 1e13), spare=True), 7)
+@example((1 << 64) - 1, 1.0, Second(TagEviction(number(FOUND), 1e13), restore=True), 7)
 @settings(deadline=None, max_examples=100)
 def test_a_hold_off_that_can_only_be_damage_holds_nothing(
     server: Server, damage: int, hold_off: float, second: Second | None, before: int
@@ -296,10 +304,12 @@ def test_a_hold_off_that_can_only_be_damage_holds_nothing(
     assert is_held(left.held_until, NOW) == is_held(wanted.held_until, NOW)
 
 
-def test_what_is_spared_over_a_damaged_hold_off_holds_nothing(tags: Tags) -> None:
+def test_what_is_restored_over_a_damaged_hold_off_holds_nothing(tags: Tags) -> None:
     tags.put(state(FOUND, NOW + 5))
-    mark = Mark(number(FOUND), (1 << 63) / US, replaced=number(REPLACED))
-    _, left = tags.evict(1.0, mark, spare=True)
+    mark = TagEviction(
+        number(FOUND), (1 << 63) / US, previous_generation=number(REPLACED)
+    )
+    _, left = tags.evict(1.0, mark, restore=True)
     assert left.generation == number(REPLACED)
     assert not is_held(left.held_until, NOW)
 
@@ -415,8 +425,8 @@ def test_on_a_full_server_an_eviction_leaves_the_hold_off_without_the_generation
     told, left = evicted(tags, hold_off, second, life="")
     was = found or TagState(number(NONE), 0.0, is_settling=True)
     assert told == was
-    unspared = Second(second.mark, spare=False) if second else None
-    assert left == expected(was, hold_off, unspared)
+    unrestored = Second(second.mark, restore=False) if second else None
+    assert left == expected(was, hold_off, unrestored)
     assert tags.now_there() is None
     (seen,) = tags.look()
     if is_held(left.held_until, NOW):
@@ -430,8 +440,8 @@ def test_what_was_evicted_on_a_full_server_is_held_at_the_end_of_the_write(
 ) -> None:
     tags.look()
     _, first = tags.evict(5.0, life="")
-    mark = Mark(first.generation, 0.0, replaced=number(FOUND))
-    found, left = tags.evict(1.0, mark, spare=True, life="", now=NOW + 2)
+    mark = TagEviction(first.generation, 0.0, previous_generation=number(FOUND))
+    found, left = tags.evict(1.0, mark, restore=True, life="", now=NOW + 2)
     assert (found.generation, found.held_until) == (number(NONE), NOW + 5)
     assert (left.held_until, left.is_settling) == (NOW + 5, False)
 

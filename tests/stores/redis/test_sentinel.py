@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.sentinel import Sentinel as Manager
 
-from botocache._coherence import Loaded
+from botocache._coherence import EvictionRequest, Loaded
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.opening import open_store
@@ -59,7 +59,7 @@ def fill(store: Store) -> Loaded:
 
 def assert_works(store: Store) -> None:
     snapshot = fill(store).snapshot
-    store.evict([TAG], 0.0)
+    store.evict(EvictionRequest([TAG], 0.0))
     after = store.load(KEY, TAGS)
     assert after.snapshot != snapshot
     store.close()
@@ -119,12 +119,16 @@ def follow(service: Service, store: Store, namespace: str, before: Loaded) -> No
 
     def has_come() -> bool:
         try:
-            store.evict([TAG], 0.0)
+            store.evict(EvictionRequest([TAG], 0.0))
         except StoreError:
             return False
         name = Keys(namespace).generation(TAG).decode()
         state = service.primary.command("GET", name)
-        marked = store.evict([TAG], 0.0).marks[0].replaced.to_bytes(8, "little")
+        marked = (
+            store.evict(EvictionRequest([TAG], 0.0))
+            .evicted[TAG]
+            .previous_generation.to_bytes(8, "little")
+        )
         return marked in state
 
     eventually(has_come)

@@ -12,7 +12,7 @@ import pytest
 import redis as redis_py
 from redis.credentials import CredentialProvider
 
-from botocache._coherence import Held, may_serve
+from botocache._coherence import EvictionRequest, Held, may_serve
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.opening import open_store
@@ -65,12 +65,12 @@ def opened(namespace: str) -> Iterator[Callable[..., Store]]:
 
 def assert_it_works(store: Store) -> None:
     """Assert that a store does what is wanted of it, also if others were there."""
-    first = store.evict([A, B], LONG)
+    first = store.evict(EvictionRequest([A, B], LONG))
     assert store.load(KEY, [A]).held is Held.WRITING
-    second = store.evict([A, B], 0.0, since=first)
-    assert [mark.was_alone for mark in second.marks] == [True, True]
+    second = store.evict(EvictionRequest([A, B], 0.0, first_eviction=first))
+    assert [mark.was_alone for mark in second.evicted.values()] == [True, True]
     snapshot = store.load(KEY, [A, B]).snapshot
-    assert snapshot == tuple(mark.generation for mark in second.marks)
+    assert snapshot == tuple(mark.generation for mark in second.evicted.values())
     for entry in (b"small", b"large" * 5000):
         store.fill(KEY, entry, TTL, [A, B])
         assert store.load(KEY, [A, B]) == (entry, snapshot, Held.FREE)
@@ -230,7 +230,7 @@ def test_a_user_who_may_not_write_gets_store_errors_and_nothing_worse(
     opened: Callable[..., Store], allow: Callable[..., str], rights: tuple[str, ...]
 ) -> None:
     store = opened(allow(*rights))
-    assert fails(lambda: store.evict([A], LONG))
+    assert fails(lambda: store.evict(EvictionRequest([A], LONG)))
     assert fails(lambda: store.load(KEY, [A]))
     fails(lambda: store.fill(KEY, b"entry", TTL, [A]))
     assert not store.is_current([A], (1,))
@@ -241,9 +241,9 @@ def test_a_user_who_gets_its_rights_later_is_served_then(
 ) -> None:
     store = opened(allow("~*", "+@read", "+@connection", "+info"))
     for _ in range(FAILURES):
-        assert fails(lambda: store.evict([A], LONG))
+        assert fails(lambda: store.evict(EvictionRequest([A], LONG)))
     allow("+@all")
-    eventually(lambda: not fails(lambda: store.evict([A], 0.0)))
+    eventually(lambda: not fails(lambda: store.evict(EvictionRequest([A], 0.0))))
     assert_it_works(store)
 
 
@@ -286,10 +286,10 @@ def test_parent_and_child_each_have_answers_of_their_own(
     def use(name: str) -> None:
         own = tag(name)
         for turn in range(200):
-            evicted = store.evict([own], 0.0)
+            evicted = store.evict(EvictionRequest([own], 0.0))
             store.fill(key(name), b"%d" % turn, TTL)
             loaded = store.load(key(name), [own])
-            assert loaded.snapshot == (evicted.marks[0].generation,)
+            assert loaded.snapshot == (evicted.evicted[own].generation,)
             assert loaded.entry == b"%d" % turn
 
     def child(pipe: Any) -> None:
@@ -303,7 +303,7 @@ def test_parent_and_child_each_have_answers_of_their_own(
         use("parent")
         assert pipe.poll(TIMEOUT)
         before = pipe.recv()
-        (mark,) = store.evict([A], 0.0).marks
+        (mark,) = store.evict(EvictionRequest([A], 0.0)).evicted.values()
         pipe.send("evicted")
         assert pipe.poll(TIMEOUT)
         assert pipe.recv() == (mark.generation,) != before
@@ -374,7 +374,7 @@ def test_a_restart_from_a_file_brings_no_entry_back_that_was_evicted_since(
     snapshot = store.load(KEY, tags).snapshot
     store.fill(KEY, b"old", TTL, tags)
     assert server.command("SAVE") == b"+OK\r\n"
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     server.kill()
     server.start()
     loaded = store.load(KEY, tags)
@@ -422,7 +422,7 @@ def test_a_server_that_is_gone_is_a_store_error_in_every_verb(
         "load": lambda: store.load(KEY, [A]),
         "load_many": lambda: store.load_many([(KEY, [A])]),
         "fill": lambda: store.fill(KEY, b"entry", TTL, [A]),
-        "evict": lambda: store.evict([A], LONG),
+        "evict": lambda: store.evict(EvictionRequest([A], LONG)),
         "clear": store.clear,
     }
     for _ in range(FAILURES + 1):
@@ -483,7 +483,7 @@ def test_the_time_is_the_servers_whatever_it_is_here(
         seconds, micros = client.time()
         assert now <= seconds + micros / US  # never later than it is there
         assert now > before - TIMEOUT
-        store.evict([A], LONG)
+        store.evict(EvictionRequest([A], LONG))
         assert store.load(KEY, [A]).held is Held.WRITING
 
 
@@ -507,8 +507,11 @@ def test_a_hold_off_ends_by_the_servers_time(
     valkey: ValkeyServer, opened: Callable[..., Store]
 ) -> None:
     store = opened(valkey.url)
-    store.evict([A], 0.2)
-    assert store.evict([], 0.0, watch=[A]).held in (Held.WRITING, Held.FREE)
+    store.evict(EvictionRequest([A], 0.2))
+    assert store.evict(EvictionRequest([], 0.0, watch=[A])).held in (
+        Held.WRITING,
+        Held.FREE,
+    )
     eventually(lambda: store.load(KEY, [A]).held is Held.FREE)
-    store.evict([A], LONG)
+    store.evict(EvictionRequest([A], LONG))
     assert store.load(KEY, [A]).held is Held.WRITING

@@ -11,7 +11,7 @@ import redis as redis_py
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from botocache._coherence import Eviction, Held
+from botocache._coherence import Eviction, EvictionRequest, Held
 from botocache._errors import ConfigError
 from botocache.stores.opening import open_store
 from botocache.stores.protocol import Fill
@@ -22,6 +22,7 @@ from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
+from tests.support.evictions import left_by
 from tests.support.processes import TIMEOUT
 from tests.support.valkey_server import ValkeyServer
 
@@ -92,8 +93,8 @@ def use(store: RedisStore) -> None:
     store.fill(KEY, b"entry", TTL, [A, B])
     store.fill_many([Fill(OTHER_KEY, b"large" * 5000, TTL, [A])])
     store.load_many([(KEY, [A]), (OTHER_KEY, [A, tag("c")])])
-    first = store.evict([A, B], WINDOW, watch=[tag("d")])
-    store.evict([A, B], SETTLE, since=first, spare=[B])
+    first = store.evict(EvictionRequest([A, B], WINDOW, watch=[tag("d")]))
+    store.evict(EvictionRequest([A, B], SETTLE, first_eviction=first, restore=[B]))
     store._probe()
 
 
@@ -194,7 +195,7 @@ def test_namespaces_share_nothing(
     assert other.load(KEY, [A]).entry is None
     assert generations(other, A) != generations(store, A)
     before = generations(other, A, B)
-    store.evict([A, B], WINDOW)
+    store.evict(EvictionRequest([A, B], WINDOW))
     assert (generations(other, A, B), held(other, A)) == (before, Held.FREE)
     other.fill(KEY, b"other's", TTL)
     store.clear()
@@ -250,12 +251,12 @@ def test_two_states_that_are_as_long_as_two_whole_ones_are_damage_still(
 
 
 def assert_it_works(store: RedisStore) -> None:
-    first = store.evict([A, B], WINDOW)
+    first = store.evict(EvictionRequest([A, B], WINDOW))
     assert held(store, A) is Held.WRITING
-    second = store.evict([A, B], 0.0, since=first)
-    assert [mark.was_alone for mark in second.marks] == [True, True]
+    second = store.evict(EvictionRequest([A, B], 0.0, first_eviction=first))
+    assert [mark.was_alone for mark in second.evicted.values()] == [True, True]
     loaded = store.load(KEY, [A, B])
-    assert loaded.snapshot == tuple(mark.generation for mark in second.marks)
+    assert loaded.snapshot == tuple(mark.generation for mark in second.evicted.values())
     assert loaded.held is Held.FREE
     store.fill(KEY, b"as new", TTL, [A, B])
     assert store.load(KEY, [A, B]) == (b"as new", loaded.snapshot, Held.FREE)
@@ -282,8 +283,8 @@ def test_scripts_that_the_server_forgot_are_brought_again(
         before = generations(store, *tags(3, f"new {os.urandom(4)!r}"))
         assert len(set(before)) == 3
         client.script_flush()
-        evicted = store.evict([A, B], WINDOW, watch=[A, B])
-        assert evicted.watched == tuple(mark.generation for mark in evicted.marks)
+        evicted = store.evict(EvictionRequest([A, B], WINDOW, watch=[A, B]))
+        assert evicted.watched == left_by(evicted)
         client.script_flush()
         store.fill(KEY, b"entry", TTL, [A, B])
         assert store.load(KEY, [A, B]).entry == b"entry"
@@ -294,12 +295,12 @@ def test_scripts_that_the_server_forgot_are_brought_again(
 def test_a_hold_off_outlives_what_is_lost_of_it(
     store: RedisStore, client: Client, clock: FakeClock, lost: str
 ) -> None:
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     client.delete(PLACES[lost])
     assert held(store, A) is Held.WRITING
     clock.advance(WINDOW)
     assert held(store, A) is Held.FREE
-    assert (generations(store, A) != (first.marks[0].generation,)) == (
+    assert (generations(store, A) != (first.evicted[A].generation,)) == (
         lost == "generation"
     )
 
@@ -308,7 +309,11 @@ def test_what_is_lost_whole_is_in_doubt_until_the_time_has_passed(
     stores: Stores, client: Client, clock: FakeClock
 ) -> None:
     store = stores.open("mine", settle=SETTLE)
-    store.evict([A], SETTLE, since=store.evict([A], WINDOW))
+    store.evict(
+        EvictionRequest(
+            [A], SETTLE, first_eviction=store.evict(EvictionRequest([A], WINDOW))
+        )
+    )
     clock.advance(SETTLE)
     assert held(store, A) is Held.FREE
     client.delete(PLACES["generation"], PLACES["hold-offs"])
@@ -346,9 +351,9 @@ def test_whatever_is_lost_no_tag_is_free_while_its_last_write_settles(
     for verb, what in steps:
         if verb == "write":
             spent.add(generations(store, named[what]))
-            first = store.evict([named[what]], WINDOW)
-            spent.add(tuple(mark.generation for mark in first.marks))
-            store.evict([named[what]], SETTLE, since=first)
+            first = store.evict(EvictionRequest([named[what]], WINDOW))
+            spent.add(tuple(mark.generation for mark in first.evicted.values()))
+            store.evict(EvictionRequest([named[what]], SETTLE, first_eviction=first))
             written[what] = clock()
         elif verb == "load":
             generations(store, named[what])
@@ -387,7 +392,7 @@ def test_no_generation_ends_before_the_entries_that_depend_on_it(
     store: RedisStore, client: Client, made_by: str, ttl: float
 ) -> None:
     if made_by == "evict":
-        store.evict([A, B], 0.0)
+        store.evict(EvictionRequest([A, B], 0.0))
     generations(store, A, B)
     store.fill(KEY, b"entry", ttl, [A, B])
     entry = life(client, HARMED.entry(KEY))
@@ -398,7 +403,7 @@ def test_no_generation_ends_before_the_entries_that_depend_on_it(
 def test_a_generation_lives_beyond_its_hold_off(
     store: RedisStore, client: Client
 ) -> None:
-    store.evict([A], 3000.0)
+    store.evict(EvictionRequest([A], 3000.0))
     assert life(client, HARMED.generation(A)) > 3000.0
     assert life(client, HARMED.held(A)) > 3000.0
 
@@ -464,9 +469,11 @@ def test_it_tells_where_it_is_and_how_it_is(store: RedisStore, namespace: str) -
 
 def test_an_eviction_of_many_tags_is_one_of_each(store: RedisStore) -> None:
     many = tags(500, "many")
-    first: Eviction = store.evict(many, WINDOW)
-    second = store.evict(many, SETTLE, since=first, spare=many[:250])
-    assert all(mark.was_alone for mark in second.marks)
+    first: Eviction = store.evict(EvictionRequest(many, WINDOW))
+    second = store.evict(
+        EvictionRequest(many, SETTLE, first_eviction=first, restore=many[:250])
+    )
+    assert all(mark.was_alone for mark in second.evicted.values())
     assert [held(store, each) for each in (many[0], many[-1])] == [
         Held.FREE,
         Held.SETTLING,

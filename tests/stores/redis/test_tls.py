@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import redis
 
+from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
 from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
@@ -56,7 +57,7 @@ def assert_works(store: Store) -> None:
     found = store.load(KEY, [TAG])
     assert found.entry == b"entry" * 100_000
     assert found.snapshot == snapshot
-    store.evict([TAG], 0.0)
+    store.evict(EvictionRequest([TAG], 0.0))
     assert store.load(KEY, [TAG]).snapshot != snapshot
 
 
@@ -118,7 +119,7 @@ def test_a_server_that_nobody_trusted_has_signed_for_is_refused(
             store.load(KEY, [TAG])
     assert store._breaker.is_open
     with pytest.raises(StoreError, match="left alone"):
-        store.evict([TAG], 0.0)
+        store.evict(EvictionRequest([TAG], 0.0))
     assert proxy.commands == []  # nothing was said to it, no password least of all
     store.close()
 

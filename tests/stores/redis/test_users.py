@@ -7,6 +7,7 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
+from botocache._coherence import EvictionRequest
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.places import DOCS
@@ -49,8 +50,8 @@ def test_the_user_may_do_all_that_the_store_does(server: ValkeyServer) -> None:
     try:
         before = store.load(KEY, TAGS).snapshot
         store.fill(KEY, b"entry", 60.0, TAGS)
-        first = store.evict(TAGS, 5.0)
-        store.evict(TAGS, 0.0, since=first)
+        first = store.evict(EvictionRequest(TAGS, 5.0))
+        store.evict(EvictionRequest(TAGS, 0.0, first_eviction=first))
         loaded = store.load(KEY, TAGS)
         assert loaded.entry == b"entry"
         assert loaded.snapshot != before

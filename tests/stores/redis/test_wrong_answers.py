@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
 from botocache.stores.protocol import Fill
 from botocache.stores.redis.store import RedisStore
@@ -54,9 +55,14 @@ VERBS: dict[str, Callable[[RedisStore], object]] = {
     "load_many": lambda store: store.load_many([(KEY, [A]), (KEY, [B])]),
     "fill": lambda store: store.fill(KEY, b"entry", 60.0, [A]),
     "fill_many": lambda store: store.fill_many([Fill(KEY, b"entry", 60.0)] * 2),
-    "evict": lambda store: store.evict([A], 0.0, watch=[B]),
+    "evict": lambda store: store.evict(EvictionRequest([A], 0.0, watch=[B])),
     "evict again": lambda store: store.evict(
-        [A, B], 0.0, since=store.evict([A, B], 5.0), spare=[B]
+        EvictionRequest(
+            [A, B],
+            0.0,
+            first_eviction=store.evict(EvictionRequest([A, B], 5.0)),
+            restore=[B],
+        )
     ),
     "clear": lambda store: store.clear(),
 }
@@ -104,7 +110,7 @@ def assert_works(store: RedisStore) -> None:
     snapshot = store.load(KEY, [A, B]).snapshot
     store.fill(KEY, b"right", 60.0, [A, B])
     assert store.load(KEY, [A, B]).entry == b"right"
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     after = store.load(KEY, [A, B]).snapshot
     assert after[0] != snapshot[0]
     assert after[1] == snapshot[1]

@@ -5,6 +5,7 @@ import pytest
 from botocache._cache.entries import encode_entry
 from botocache._cache.entry_keys import schema_key
 from botocache._cache.key_schemas import TTL, Schema, Schemas
+from botocache._coherence import EvictionRequest
 from botocache._dynamodb.tags import table_tag, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.memory import MemoryStore
@@ -59,7 +60,7 @@ def test_the_generation_is_that_of_the_table_now(
 ) -> None:
     before = schemas.generation(HERE, TABLE)
     assert schemas.generation(HERE, TABLE) == before
-    store.evict((TAG,), 0.0)
+    store.evict(EvictionRequest((TAG,), 0.0))
     assert schemas.generation(HERE, TABLE) != before
 
 
@@ -154,7 +155,7 @@ def test_what_was_learned_before_the_table_was_evicted_is_shared_no_more(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK)
-    store.evict((TAG,), 0.0)
+    store.evict(EvictionRequest((TAG,), 0.0))
     assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None
 
 
@@ -162,7 +163,7 @@ def test_who_recalls_an_outdated_schema_can_see_it_by_the_generation(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK)
-    store.evict((TAG,), 0.0)
+    store.evict(EvictionRequest((TAG,), 0.0))
     schema = schemas.recall(HERE, TABLE)
     assert schema is None or schema.generation != schemas.generation(HERE, TABLE)
 
@@ -171,7 +172,7 @@ def test_after_an_eviction_other_key_attributes_may_be_learned(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK)
-    store.evict((TAG,), 0.0)
+    store.evict(EvictionRequest((TAG,), 0.0))
     assert _learn(schemas, OTHER)
     assert (
         _attributes(schemas)
@@ -184,7 +185,7 @@ def test_what_was_confirmed_under_an_old_generation_is_not_shared_as_current(
     schemas: Schemas, store: FailingStore
 ) -> None:
     old = schemas.generation(HERE, TABLE)
-    store.evict((TAG,), 0.0)
+    store.evict(EvictionRequest((TAG,), 0.0))
     assert schemas.learn(HERE, TABLE, PK, old)
     assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None
 
@@ -193,7 +194,7 @@ def test_a_schema_that_no_longer_holds_can_be_let_go(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK)
-    store.evict((TAG,), 0.0)
+    store.evict(EvictionRequest((TAG,), 0.0))
     outdated = schemas.recall(HERE, TABLE)
     assert outdated is not None
     schemas.forget(outdated)
@@ -206,7 +207,7 @@ def test_letting_go_of_an_old_schema_keeps_the_new_one(
     _learn(schemas, PK)
     outdated = schemas.recall(HERE, TABLE)
     assert outdated is not None
-    store.evict((TAG,), 0.0)
+    store.evict(EvictionRequest((TAG,), 0.0))
     _learn(schemas, OTHER)
     schemas.forget(outdated)
     store.failing.add("load")  # so that it is not looked up

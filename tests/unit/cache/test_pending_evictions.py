@@ -1,6 +1,6 @@
 """Evictions that failed are kept, and tried again, until they were delivered."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from botocache._cache.pending_evictions import (
     RETRY_INTERVAL,
     PendingEvictions,
 )
-from botocache._coherence import Eviction
+from botocache._coherence import Eviction, EvictionRequest
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.memory import MemoryStore
@@ -185,16 +185,8 @@ class _AddsMeanwhile(FailingStore):
     undelivered: PendingEvictions
     meanwhile: tuple[bytes, ...] = ()
 
-    def evict(
-        self,
-        tags: Sequence[bytes],
-        hold_off: float,
-        *,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction:
-        eviction = super().evict(tags, hold_off, watch=watch, since=since, spare=spare)
+    def evict(self, request: EvictionRequest) -> Eviction:
+        eviction = super().evict(request)
         self.undelivered.add(self.meanwhile)
         return eviction
 
@@ -263,19 +255,11 @@ class _CountingStore(FailingStore):
         self.pieces: list[int] = []
         self.works = works
 
-    def evict(
-        self,
-        tags: Sequence[bytes],
-        hold_off: float,
-        *,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction:
-        self.pieces.append(len(tags))
+    def evict(self, request: EvictionRequest) -> Eviction:
+        self.pieces.append(len(request.tags))
         if len(self.pieces) > self.works:
             raise StoreError("enough")
-        return super().evict(tags, hold_off, watch=watch, since=since, spare=spare)
+        return super().evict(request)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 The keys of an entry share no slot. A tag and its shard's hold-offs do, so a script is
 called for each shard. A load is one round trip's latency still, and so is a fill, and
-each half of a write; one that spares tags takes two, because these come last.
+each half of a write; one that restores tags takes two, because these come last.
 
 What is read in one round is not read at one moment. That is no harm: a write evicts
 each of its tags before it begins and after it ended, so whoever began to read after it
@@ -30,13 +30,19 @@ held for `settle`, and not for `write_hold_off`.
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
 from redis.exceptions import TryAgainError
 
-from botocache._coherence import Eviction, Held, Loaded, Mark
+from botocache._coherence import (
+    Eviction,
+    EvictionRequest,
+    Held,
+    Loaded,
+    TagEviction,
+)
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import ConfigError, StoreError
 from botocache.stores.options import StoreOptions
@@ -52,8 +58,8 @@ from botocache.stores.redis.commands import (
     PROBED_DIGEST,
     SLACK,
     FullError,
-    evidence,
-    mark_of,
+    decode_eviction,
+    encode_first,
     milliseconds,
     number,
     require_answers,
@@ -124,36 +130,30 @@ class ClusterStore(RedisStore):
         )
 
     @understood
-    def evict(
-        self,
-        tags: Sequence[bytes],
-        hold_off: float,
-        *,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction:
+    def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
-        marks = dict(zip(tags, since.marks, strict=False)) if since else {}
-        spared = [tag for tag in tags if tag in spare]
-        others = [tag for tag in tags if tag not in spare]
+        tags, hold_off, watch, first_eviction, restore = request
+        first = first_eviction.evicted if first_eviction else {}
+        restored = [tag for tag in tags if tag in restore]
+        others = [tag for tag in tags if tag not in restore]
         looked: list[Sequence[bytes]] = []
         try:
             found, seen = self._replace(
-                others, hold_off, marks, () if spared else watch
+                others, hold_off, first, () if restored else watch
             )
-            if spared:
+            if restored:
+                # In a round of its own: restored after all others are evicted.
                 more, seen = self._replace(
-                    spared, hold_off, marks, watch, is_spared=True
+                    restored, hold_off, first, watch, is_restored=True
                 )
                 found |= more
             looked = [(b"", *[seen[tag] for tag in watch])]
         except FullError:
-            found, _ = self._replace(tags, hold_off, marks, (), is_full=True)
+            found, _ = self._replace(tags, hold_off, first, (), is_full=True)
         except _DividedError:
             return self._remove(tags, watch)
         return Eviction(
-            tuple([mark_of(*found[tag], marks.get(tag)) for tag in tags]),
+            {tag: decode_eviction(*found[tag], first.get(tag)) for tag in tags},
             *self._watched(watch, looked),
         )
 
@@ -182,17 +182,19 @@ class ClusterStore(RedisStore):
         self,
         tags: Sequence[bytes],
         hold_off: float,
-        marks: dict[bytes, Mark],
+        first: Mapping[bytes, TagEviction],
         watch: Sequence[bytes],
         *,
-        is_spared: bool = False,
+        is_restored: bool = False,
         is_full: bool = False,
     ) -> tuple[_States, dict[bytes, bytes]]:
         """Evict tags and look at others; return what was found and left, and seen."""
         shards, watched = _shards(tags), _shards(watch)
 
         def eviction(shard: Sequence[bytes]) -> Command:
-            known = [evidence(marks.get(tag), is_spared=is_spared) for tag in shard]
+            known = [
+                encode_first(first.get(tag), is_restored=is_restored) for tag in shard
+            ]
             return self._eviction(shard, hold_off, known, is_full=is_full)
 
         replies = self._ask(lambda: [*map(eviction, shards), *map(self._look, watched)])
@@ -224,9 +226,9 @@ class ClusterStore(RedisStore):
         self._ask(
             lambda: [(b"UNLINK", self._keys.generation(t)) for s in shards for t in s]
         )
-        marks = [Mark(number(fresh), 0.0) for fresh in self._fresh(len(tags))]
-        watched = [number(fresh) for fresh in self._fresh(len(watch))]
-        return Eviction(tuple(marks), tuple(watched), Held.WRITING)
+        fresh = iter(map(number, self._fresh(len(tags) + len(watch))))
+        evicted = {tag: TagEviction(next(fresh), 0.0) for tag in tags}
+        return Eviction(evicted, {tag: next(fresh) for tag in watch}, Held.WRITING)
 
     # --- commands ------------------------------------------------------------------
 
@@ -308,7 +310,7 @@ class ClusterStore(RedisStore):
             of_node = {}
             for shard in range(256):
                 tag = bytes([shard]) + PROBED_DIGEST[1:]
-                arguments = [*self._fresh(2), *evidence(None, is_spared=False)]
+                arguments = [*self._fresh(2), *encode_first(None, is_restored=False)]
                 command = self._call(EVICT, [tag], head, arguments)
                 of_node[self._cluster.holder(slot_of(command))] = with_source(command)
             return of_node

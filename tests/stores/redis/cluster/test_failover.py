@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from botocache._coherence import Held, Loaded
+from botocache._coherence import EvictionRequest, Held, Loaded
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.redis.cluster.batch import slot_of
@@ -105,7 +105,7 @@ def test_an_eviction_that_is_lost_with_its_primary_evicts_everything(
     writer, reader, primary = opened(), opened(), owner(cluster, tag)
     before = writer.load(KEY, [ALL, tag]).snapshot
     reader.fill(KEY, b"entry", TTL, [ALL, tag])
-    lose(cluster, primary, lambda: writer.evict([tag], WINDOW))
+    lose(cluster, primary, lambda: writer.evict(EvictionRequest([tag], WINDOW)))
     after = loaded(reader, ALL, tag).snapshot
     assert after[1] == before[1]  # it was lost indeed
     assert after[0] != before[0]
@@ -120,7 +120,7 @@ def test_the_loss_of_an_eviction_of_everything_is_made_good(
     writer, reader, primary = opened(), opened(), owner(cluster, ALL)
     before = writer.load(KEY, [ALL]).snapshot
     assert reader.load(KEY, [ALL]).snapshot == before
-    lose(cluster, primary, lambda: writer.evict([ALL], WINDOW))
+    lose(cluster, primary, lambda: writer.evict(EvictionRequest([ALL], WINDOW)))
     assert loaded(reader, ALL).snapshot != before
     assert loaded(writer, ALL).snapshot == loaded(reader, ALL).snapshot
     bring_back(cluster, primary)
@@ -132,7 +132,7 @@ def test_a_hold_off_that_may_be_lost_is_in_doubt(
     store = opened(settle=3600.0, clock=lambda: 1000.0)
     primary = owner(cluster, tag)
     store.load(KEY, [ALL, tag])
-    lose(cluster, primary, lambda: store.evict([tag], WINDOW))
+    lose(cluster, primary, lambda: store.evict(EvictionRequest([tag], WINDOW)))
     assert loaded(store, ALL).held is Held.SETTLING
     bring_back(cluster, primary)
 
@@ -155,12 +155,14 @@ def test_an_eviction_follows_its_server(
     opened: Callable[[], ClusterStore], cluster: ValkeyCluster, tag: bytes
 ) -> None:
     writer, reader = opened(), opened()
-    first = writer.evict([tag, ALL], WINDOW, watch=[tag])
+    first = writer.evict(EvictionRequest([tag, ALL], WINDOW, watch=[tag]))
     assert reader.load(KEY, [tag]).held is Held.WRITING
     cluster.failover(cluster.replica_of(owner(cluster, tag)))
-    second = writer.evict([tag, ALL], 0.0, watch=[tag], since=first)
-    assert second.watched == (second.marks[0].generation,)
-    assert loaded(reader, tag).snapshot == second.watched
+    second = writer.evict(
+        EvictionRequest([tag, ALL], 0.0, watch=[tag], first_eviction=first)
+    )
+    assert second.watched == {tag: second.evicted[tag].generation}
+    assert loaded(reader, tag).snapshot == (second.watched[tag],)
 
 
 def test_a_primary_that_began_anew_evicts_everything(

@@ -17,7 +17,7 @@ import pytest
 import redis as redis_py
 from redis.cluster import LoadBalancingStrategy
 
-from botocache._coherence import LONGEST_HOLD_OFF, Held
+from botocache._coherence import LONGEST_HOLD_OFF, EvictionRequest, Held
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.opening import open_store
@@ -27,6 +27,7 @@ from botocache.stores.redis.cluster.store import ClusterStore
 from botocache.stores.redis.cluster.urls import endpoints_of_url
 from botocache.stores.redis.scripts import Keys
 from tests.support.digests import key, tag, tags
+from tests.support.evictions import left_by
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.valkey_cluster import ValkeyCluster, move_keys, slots_of
 from tests.support.valkey_server import ValkeyServer
@@ -100,7 +101,7 @@ def test_what_an_entry_depends_on_is_spread_and_a_tag_is_with_its_shard(
 ) -> None:
     many = tags(60)
     store.fill_many([Fill(each, b"entry", TTL, [each]) for each in many])
-    store.evict(many, WINDOW)
+    store.evict(EvictionRequest(many, WINDOW))
     kept = [keys_at(node, namespace) for node in cluster.nodes]
     assert all(any(":e:" in name for name in names) for names in kept)
     for names in kept:
@@ -115,7 +116,7 @@ def test_two_processes_see_one_store(opened: Callable[[], ClusterStore]) -> None
     before = other.load(KEY, [A]).snapshot
     one.fill(KEY, b"entry", TTL, [A])
     assert other.load(KEY, [A]) == (b"entry", before, Held.FREE)
-    one.evict([A], WINDOW)
+    one.evict(EvictionRequest([A], WINDOW))
     after = other.load(KEY, [A])
     assert after.snapshot != before
     assert after.held is Held.WRITING
@@ -189,7 +190,7 @@ def test_of_clocks_that_differ_the_one_that_is_behind_counts(
     store.load(KEY, many)
     set_back(store, 100.0)
     assert store.now() <= time.time() - 100.0
-    store.evict(many, 1.0)
+    store.evict(EvictionRequest(many, 1.0))
     assert store.load(KEY, many).held is Held.WRITING
 
 
@@ -239,11 +240,11 @@ def test_a_slot_may_move_while_it_is_used(
     store.load(KEY, [A])
 
     def use() -> None:
-        first = store.evict([A], WINDOW, watch=[A])
-        assert first.watched == (first.marks[0].generation,)
-        second = store.evict([A], 0.0, since=first)
-        assert second.marks[0].was_alone
-        assert store.load(KEY, [A]).snapshot == (second.marks[0].generation,)
+        first = store.evict(EvictionRequest([A], WINDOW, watch=[A]))
+        assert first.watched == {A: first.evicted[A].generation}
+        second = store.evict(EvictionRequest([A], 0.0, first_eviction=first))
+        assert second.evicted[A].was_alone
+        assert store.load(KEY, [A]).snapshot == (second.evicted[A].generation,)
 
     use()
     with closing(cluster.migrate(slot, target)) as moving:
@@ -277,13 +278,15 @@ def test_what_is_divided_between_two_servers_can_be_evicted(
     slot = slot_of_tag(A, namespace)
     source = cluster.owner(slot)
     target = next(n for n in cluster.nodes if n is not source)
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     before = other.load(KEY, [A]).snapshot
     with closing(cluster.migrate(slot, target)) as moving:
         next(moving)
         move_keys(source, target, getattr(Keys(namespace), moved)(A).decode())
-        second = store.evict([A], 0.0, watch=[A], since=first, spare=[A])
-        assert not second.marks[0].was_alone
+        second = store.evict(
+            EvictionRequest([A], 0.0, watch=[A], first_eviction=first, restore=[A])
+        )
+        assert not second.evicted[A].was_alone
         assert second.held is Held.WRITING
         with pytest.raises(StoreError, match="on its way"):
             other.load(KEY, [A])
@@ -327,7 +330,7 @@ def test_a_server_that_does_not_answer_is_left_alone_until_it_does(
                 store.load(KEY, many)
         assert "open" in repr(store)
         with pytest.raises(StoreError, match="left alone"):
-            store.evict([A], WINDOW)
+            store.evict(EvictionRequest([A], WINDOW))
     eventually(lambda: "closed" in repr(store))
     assert store.load(KEY, many).snapshot == before
 
@@ -339,7 +342,7 @@ def test_where_nobody_answers_it_is_a_store_error(namespace: str) -> None:
         partial(store.load, KEY, [A]),
         partial(store.load_many, [(KEY, [A])]),
         partial(store.fill, KEY, b"entry", TTL, [A]),
-        partial(store.evict, [A], WINDOW, watch=[A]),
+        partial(store.evict, EvictionRequest([A], WINDOW, watch=[A])),
         store.clear,
     ):
         with pytest.raises(StoreError):
@@ -381,28 +384,28 @@ def test_servers_that_are_full_evict_by_removing_generations(
     for node in cluster.nodes:
         node.command("CONFIG", "SET", "maxmemory", "1")
     try:
-        evicted = store.evict(many, WINDOW, watch=[A])
+        evicted = store.evict(EvictionRequest(many, WINDOW, watch=[A]))
     finally:
         for node in cluster.nodes:
             node.command("CONFIG", "SET", "maxmemory", "0")
     after = store.load(KEY, many).snapshot
     assert not set(before) & set(after)
     assert evicted.held is Held.WRITING
-    assert not any(mark.was_alone for mark in evicted.marks)
+    assert not any(mark.was_alone for mark in evicted.evicted.values())
 
 
 def test_a_script_that_is_forgotten_is_brought_again(
     store: ClusterStore, cluster: ValkeyCluster
 ) -> None:
     many = tags(60)
-    store.evict(many, WINDOW, watch=[A])
+    store.evict(EvictionRequest(many, WINDOW, watch=[A]))
     for node in cluster.nodes:
         node.command("SCRIPT", "FLUSH")
     store.load(
         KEY, tags(60, "new")
     )  # by a script that looks, and not by one that evicts
-    evicted = store.evict(many, WINDOW, watch=many)
-    assert evicted.watched == tuple([mark.generation for mark in evicted.marks])
+    evicted = store.evict(EvictionRequest(many, WINDOW, watch=many))
+    assert evicted.watched == left_by(evicted)
 
 
 def test_what_is_sent_again_is_made_anew(
@@ -416,31 +419,39 @@ def test_what_is_sent_again_is_made_anew(
         return drawn[-1]
 
     store = opened(random=random)
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
     for node in cluster.nodes:
         node.command("SCRIPT", "FLUSH")
     drawn.clear()
-    left = store.evict([A], WINDOW).marks[0].generation
+    left = store.evict(EvictionRequest([A], WINDOW)).evicted[A].generation
     first, second = (int.from_bytes(each[:8], "little") for each in drawn)
     assert left == second != first
 
 
-def test_what_is_spared_is_put_back_when_all_else_is_evicted(
+def test_what_is_restored_is_put_back_when_all_else_is_evicted(
     opened: Callable[..., ClusterStore], cluster: ValkeyCluster, namespace: str
 ) -> None:
     by_node = {cluster.owner(slot_of_tag(each, namespace)): each for each in tags(60)}
-    (slow, evicted), (_, spared), *_ = by_node.items()
+    (slow, evicted), (_, restored), *_ = by_node.items()
     store = opened(timeout=0.5)
-    eventually(lambda: is_usable(store, [evicted, spared]))
-    before = store.load(KEY, [spared]).snapshot
-    first = store.evict([evicted, spared], WINDOW)
+    eventually(lambda: is_usable(store, [evicted, restored]))
+    before = store.load(KEY, [restored]).snapshot
+    first = store.evict(EvictionRequest([evicted, restored], WINDOW))
     with stopped(slow), pytest.raises(StoreError):
-        store.evict([evicted, spared], 0.0, since=first, spare=[spared])
-    assert store.load(KEY, [spared]).snapshot != before
-    first = store.evict([evicted, spared], WINDOW)
-    store.evict([evicted, spared], 0.0, since=first, spare=[spared])
-    again = (first.marks[1].replaced,)
-    assert store.load(KEY, [spared]).snapshot == again
+        store.evict(
+            EvictionRequest(
+                [evicted, restored], 0.0, first_eviction=first, restore=[restored]
+            )
+        )
+    assert store.load(KEY, [restored]).snapshot != before
+    first = store.evict(EvictionRequest([evicted, restored], WINDOW))
+    store.evict(
+        EvictionRequest(
+            [evicted, restored], 0.0, first_eviction=first, restore=[restored]
+        )
+    )
+    again = (first.evicted[restored].previous_generation,)
+    assert store.load(KEY, [restored]).snapshot == again
 
 
 def test_connections_that_were_closed_meanwhile_are_made_anew(
@@ -548,7 +559,7 @@ def test_that_a_cluster_cannot_be_followed_is_said_and_all_else_works(
     "verb",
     [
         lambda store: store.load(KEY, [A]),
-        lambda store: store.evict([A], 5.0),
+        lambda store: store.evict(EvictionRequest([A], 5.0)),
         lambda store: store.clear(),
     ],
     ids=["load", "evict", "clear"],

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 
+from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
 from botocache.stores.opening import open_store
 from botocache.stores.redis.connections import Connection, exchange, pack
@@ -90,7 +91,7 @@ def open_in_peer(url: str, namespace: str) -> None:
 
 
 def evict_in_peer(asked: Sequence[bytes]) -> None:
-    _peers_store[-1].evict(asked, 0.0)
+    _peers_store[-1].evict(EvictionRequest(asked, 0.0))
 
 
 def fresh(store: RedisStore, *asked: bytes) -> tuple[int, ...]:
@@ -209,7 +210,7 @@ class Crossing:
 def test_what_was_loaded_is_current_until_a_tag_is_evicted(store: RedisStore) -> None:
     snapshot = fresh(store, A, B)
     eventually(lambda: store.is_current((A, B), list(snapshot)))
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     assert not store.is_current([A, B], snapshot)
     assert not remembers(store, A, snapshot=snapshot[:1])
     eventually(lambda: store.is_current([B], snapshot[1:]))
@@ -229,7 +230,7 @@ def test_what_is_watched_is_current_for_as_long_as_it_is(
     other.call(evict_in_peer, [A])
     eventually(lambda: not both())
     eventually(one)
-    store.evict([B], 0.0)
+    store.evict(EvictionRequest([B], 0.0))
     assert not one()
 
 
@@ -273,11 +274,11 @@ def test_what_a_batch_loaded_is_current(store: RedisStore) -> None:
     eventually(lambda: store.is_current([B, A], loaded[1].snapshot))
 
 
-def test_a_spared_generation_is_current_again(store: RedisStore) -> None:
+def test_a_restored_generation_is_current_again(store: RedisStore) -> None:
     before = fresh(store, A)
-    first = store.evict([A], 5.0)
+    first = store.evict(EvictionRequest([A], 5.0))
     assert not store.is_current([A], before)
-    store.evict([A], 1.0, since=first, spare=[A])
+    store.evict(EvictionRequest([A], 1.0, first_eviction=first, restore=[A]))
     assert fresh(store, A) == before
 
 
@@ -298,7 +299,7 @@ def test_an_eviction_by_another_store_of_this_process_is_known_when_it_ends(
     with contextlib.closing(second):
         for _ in range(50):
             snapshot = fresh(store, A)
-            second.evict([A], 0.0)
+            second.evict(EvictionRequest([A], 0.0))
             assert not remembers(store, A, snapshot=snapshot)
 
 
@@ -308,7 +309,7 @@ def test_an_eviction_in_another_namespace_changes_nothing(
     snapshot = fresh(store, A)
     another = opened(server, namespace + "x")
     with contextlib.closing(another):
-        another.evict([A], 0.0)
+        another.evict(EvictionRequest([A], 0.0))
         fresh(another, A)  # so the server has told of all that was before
     eventually(lambda: store.is_current([A], snapshot))
 
@@ -440,7 +441,7 @@ def test_a_load_that_an_eviction_of_this_process_crosses_does_not_bring_the_old_
 ) -> None:
     old = fresh(store, A)
     crossing = Crossing(store, monkeypatch)
-    crossing.after = lambda: store.evict([A], 0.0)
+    crossing.after = lambda: store.evict(EvictionRequest([A], 0.0))
     assert store.load(KEY, [A]).snapshot == old
     assert not remembers(store, A, snapshot=old)
 
@@ -532,7 +533,7 @@ def test_an_eviction_of_which_nobody_knows_whether_it_was_done_is_taken_for_done
 
     Crossing(store, monkeypatch).before = fail
     with pytest.raises(StoreError):
-        store.evict([A], 0.0)
+        store.evict(EvictionRequest([A], 0.0))
     assert not remembers(store, A, snapshot=snapshot)
     assert fresh(store, A) == snapshot
 
@@ -551,7 +552,7 @@ def test_own_writes_are_never_late_whatever_other_threads_load(
     late = 0
     for _ in range(300):
         snapshot = store.load(KEY, [A]).snapshot
-        store.evict([A], 0.0)
+        store.evict(EvictionRequest([A], 0.0))
         late += remembers(store, A, snapshot=snapshot)
     is_over.set()
     loader.join(TIMEOUT)
@@ -843,7 +844,7 @@ def test_a_process_that_was_stopped_trusts_nothing_when_it_goes_on(
         peer.stop()
         evicting = opened(server, namespace, client_tracking=False)
         with contextlib.closing(evicting):
-            evicting.evict([A], 0.0)
+            evicting.evict(EvictionRequest([A], 0.0))
         time.sleep(2 * LEASE)  # real: the lease of another process ends
         os.kill(pid, signal.SIGCONT)
         assert peer.call(is_current_in_peer, [A], snapshot) is False
