@@ -49,19 +49,6 @@ def start() -> None:
         sys.meta_path.insert(0, _AfterImport(_BOTOCORE, _install))
 
 
-def initialize_client_plugin(client: Any) -> None:
-    """Install on a client, for `BOTOCORE_EXPERIMENTAL__PLUGINS=x=botocache.plugin`.
-
-    botocore calls it for every client of every service, with settings from the
-    environment. Its plugins are private and experimental.
-    """
-    if client.meta.service_model.service_name != "dynamodb":
-        return
-    from botocache import install
-
-    _never_raise(lambda: install(client))
-
-
 def _install() -> None:
     from botocache._install import install_before_first_session
 

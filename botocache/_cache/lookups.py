@@ -23,11 +23,11 @@ from botocache._cache.tickets import (
     Request,
 )
 from botocache._coherence import Loaded, may_serve
-from botocache._dynamodb.plans import Read
+from botocache._dynamodb.plans import CachingMode, Read
 from botocache._dynamodb.projections import Projection, project
 from botocache._dynamodb.tags import tag_digest
 from botocache._errors import CodecError
-from botocache._settings.tables import TablePolicy, keeping_of
+from botocache._settings.tables import TablePolicy, caching_mode
 
 TABLE_TAG = 1
 """Index of the table's tag among a Read's tags."""
@@ -170,10 +170,10 @@ class Lookups:
         self, asked: Asked, policy: TablePolicy, read: Read
     ) -> tuple[bytes, ...] | None:
         """Return what a read depends on; None when it is not to be looked up."""
-        keeping = keeping_of(policy, asked.operation, read.kind.value)
-        if keeping == "off" or asked.mode is Mode.BYPASS:
+        caching = caching_mode(policy, asked.operation, read.kind)
+        if caching is CachingMode.OFF or asked.mode is Mode.BYPASS:
             return None
-        depends_on = read.depends_on(keeping, self._settings.precise_index_eviction)
+        depends_on = read.depends_on(caching, self._settings.precise_index_eviction)
         return tuple(map(tag_digest, depends_on))
 
     def _questions(self, asked: Asked, reads: Sequence[Read]) -> dict[int, Question]:

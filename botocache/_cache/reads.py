@@ -30,7 +30,6 @@ from botocache._cache.tickets import (
     Request,
 )
 from botocache._coherence import Held, may_fill
-from botocache._digests import digest
 from botocache._dynamodb.plans import BatchRead, Kind, Read, last_key_attributes
 from botocache.stores.protocol import Fill
 
@@ -214,12 +213,8 @@ class Reads:
     def fill(self, ticket: ReadTicket, answer: dict[str, Any]) -> None:
         """Put an answer."""
         for fill in _fill_of(ticket, answer):
-            is_large = len(fill.entry) > self._settings.scan_size_limit
-            if (
-                ticket.read.kind is not Kind.SCAN
-                or not is_large
-                or self._is_asked_again(fill.key, fill.ttl)
-            ):
+            is_large = len(fill.entry) > ticket.policy.scan_size_limit
+            if ticket.read.kind is not Kind.SCAN or not is_large:
                 self._put([fill])
 
     def _put(self, fills: list[Fill]) -> None:
@@ -234,17 +229,6 @@ class Reads:
             self._counters.add("fills", len(fills))
         for fill in fills:
             self.when_filled(fill.key)  # when it failed, too: nobody knows
-
-    def _is_asked_again(self, key: bytes, ttl: float) -> bool:
-        """Tell whether a page was asked for before within the TTL, by anybody.
-
-        One pass over a large table must not cost all other entries their place.
-        """
-        note, now = digest("asked", key), self._store.now()
-        if self._lookups.hit(note, self._store.load(note, ()), now) is not None:
-            return True
-        self._store.fill(note, encode_entry({}, (), now, now + ttl), ttl)
-        return False
 
     def _learn(self, ticket: ReadTicket, answer: dict[str, Any]) -> Lesson:
         """Learn the table's key attributes."""

@@ -25,7 +25,7 @@ from botocache._cache.tickets import ReadTicket, Request, WriteThrough, WriteTic
 from botocache._coherence import Eviction, EvictionRequest, Held, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
-from botocache._dynamodb.plans import Item, Kind, Write
+from botocache._dynamodb.plans import CachingMode, Item, Kind, Write
 from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import (
     EVERYTHING,
@@ -34,7 +34,7 @@ from botocache._dynamodb.tags import (
     unknown_image_tag,
 )
 from botocache._errors import EvictionError, StoreError, is_alive
-from botocache._settings.tables import keeping_of
+from botocache._settings.tables import caching_mode
 
 _encode = msgspec.json.encode
 
@@ -134,14 +134,14 @@ class Writes:
         self, request: Request, parameters: Mapping[str, Any], item: Item | None
     ) -> WriteThrough | None:
         """Return the entry that a write may fill, if it says what the item will be."""
-        if item is None or not self._settings.write_through:
+        if item is None:
             return None
         if request.operation == "UpdateItem" and (
             parameters.get("ReturnValues") != "ALL_NEW"
         ):
             return None
         policy = self._reads.policy(item.table)
-        if keeping_of(policy, "GetItem", Kind.ITEM.value) == "off":
+        if caching_mode(policy, "GetItem", Kind.ITEM) is CachingMode.OFF:
             return None
         if current_mode() is Mode.BYPASS:
             return None

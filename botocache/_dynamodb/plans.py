@@ -36,6 +36,19 @@ class Kind(Enum):
     SCAN = "scan"
 
 
+class CachingMode(Enum):
+    """How long the answers to a kind of read are served, by a table's policy."""
+
+    COHERENT = "coherent"
+    """Until a write may have changed them, or the TTL ends."""
+
+    TTL_ONLY = "ttl_only"
+    """Until the TTL ends; of all writes, those of the whole table alone evict them."""
+
+    OFF = "off"
+    """Not at all."""
+
+
 class Read(NamedTuple):
     """A read that may be answered from the cache.
 
@@ -65,9 +78,13 @@ class Read(NamedTuple):
     whole: bytes | None = None
     projection: Projection | None = None
 
-    def depends_on(self, keeping: str, precise_index_eviction: bool) -> tuple[Tag, ...]:  # noqa: FBT001 - a setting
+    def depends_on(
+        self,
+        mode: CachingMode,
+        precise_index_eviction: bool,  # noqa: FBT001 - a setting
+    ) -> tuple[Tag, ...]:
         """Return the tags of its entry, by its table's policy and the settings."""
-        if keeping == "ttl":  # whatever is written, but for the whole table
+        if mode is CachingMode.TTL_ONLY:
             return self.tags[:-1]
         if self.by_images and precise_index_eviction:
             return (*self.tags[:-1], *self.by_images)

@@ -27,6 +27,9 @@ from botocache.stores.protocol import StillCurrent, Store, Watching
 _PLAN_SIZE = 1500
 """Bytes that a plan takes, measured, beside its question and its key."""
 
+SIZE_LIMIT = 64 * 1024**2
+"""Bytes of the near cache."""
+
 _ANSWER_SIZE = 1500
 """Bytes that an answer takes, measured, beside its body and its key."""
 
@@ -91,7 +94,7 @@ class NearAnswers:
         self._watch: Final = _watch_of(parts.store)
         self._waiting: Final = parts.evictions.pending.waiting
         self._fresh_for: Final = parts.settings.ttl
-        self._memory: Final[LRUCache[Known]] = LRUCache(parts.settings.near_size_limit)
+        self._memory: Final[LRUCache[Known]] = LRUCache(SIZE_LIMIT)
         self._places: Final[WeakValueDictionary[bytes, Place]] = WeakValueDictionary()
         self._last_fill = object()
         self.find: Final = self._memory.get

@@ -25,24 +25,24 @@ from tests.explorer.remote import RedisBackend
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
 from tests.support.threads import no_thread
+from tests.support.write_through import without_write_through
 
 SETTINGS = Settings(
     ttl=60.0,
     negative_ttl=5.0,
     settle=1.0,
     write_hold_off=5.0,
-    write_through=False,
     reads_after_write="uncached",
     precise_index_eviction=False,
 )
 """Without any feature. All times are these, whatever else is set."""
 
 FEATURES: dict[str, dict[str, Any]] = {
-    "through": {"write_through": True},
+    "through": {},
     "consistent": {"reads_after_write": "consistent"},
     "images": {"precise_index_eviction": True},
 }
-"""What each feature of a program sets."""
+"""What each feature of a program sets; without `through` nothing writes through."""
 
 
 def settings_of(features: Sequence[str]) -> Settings:
@@ -478,6 +478,8 @@ class World:
     def _new_cache(self, store: Store) -> Cache:
         """Return a cache without a thread of its own: what it does, `deliver` does."""
         cache = Cache(store, self._settings)
+        if "through" not in self.features:
+            without_write_through(cache)
         cache._parts.evictions.pending._worker._start = no_thread
         return cache
 

@@ -577,7 +577,7 @@ NEAR_PLACES = (
     ],
 )
 def test_a_bug_in_a_handler_never_disturbs_the_application(
-    near: str, place: str, world: World
+    near: Any, place: str, world: World
 ) -> None:
     table = world.table("pk:S")
     session = world.session()

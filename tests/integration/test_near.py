@@ -20,8 +20,10 @@ from botocore.stub import Stubber
 
 import botocache
 from botocache import Cache
+from botocache._near import answers
 from botocache._near.client import NearClient
 from botocache._near.client_state import OPERATIONS, emitter_of, view_of
+from botocache._settings.tables import TableOptionsArgument
 from tests.integration.app import (
     KEY_ID,
     NEGATIVE_TTL,
@@ -909,8 +911,8 @@ def test_it_can_be_switched_off(
     if how == "variable":
         monkeypatch.setenv("BOTOCACHE_NEAR", "off")
     session = world.session()
-    near = {"near": False} if how == "argument" else {}
-    cache = botocache.install(session, url=world.store, **near)
+    near = False if how == "argument" else None
+    cache = botocache.install(session, url=world.store, near=near)
     client = world.client(session)
     assert not isinstance(client, NearClient)
     warm(client, item_table, pk="a")
@@ -923,10 +925,11 @@ def test_it_can_be_switched_off(
 
 
 def test_without_room_the_store_is_asked_for_every_hit(
-    world: World, item_table: str
+    world: World, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(answers, "SIZE_LIMIT", 0)
     session = world.session()
-    cache = botocache.install(session, url=world.store, near_size_limit=0)
+    cache = botocache.install(session, url=world.store)
     client = world.client(session)
     warm(client, item_table, pk="a")
     get(client, item_table, pk="a")
@@ -935,8 +938,8 @@ def test_without_room_the_store_is_asked_for_every_hit(
 
 def test_what_a_tables_policy_says_holds(world: World, item_table: str) -> None:
     session = world.session()
-    tables = {item_table: {"operations": ["GetItem"], "ttl": 10}}
-    botocache.install(session, url=world.store, tables=tables)
+    policy: TableOptionsArgument = {"operations": ["GetItem"], "ttl": 10}
+    botocache.install(session, url=world.store, tables={item_table: policy})
     client = world.client(session)
     warm(client, item_table, pk="a")
     with world.counting() as reached:

@@ -95,7 +95,9 @@ def test_the_first_and_the_last_slot_are_slots_like_any(count: int) -> None:
     slots = new_slots(count)
     for number in (0, count - 1):
         evicted = evict(slots, slot(number))
-        assert slots.generations([slot(number)]) == (evicted.evicted[slot(number)].generation,)
+        assert slots.generations([slot(number)]) == (
+            evicted.evicted[slot(number)].generation,
+        )
 
 
 def test_tags_spread_over_all_slots() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from botocache._settings.load import load_settings
-from botocache.stores.opening import is_remote
 from botocache.stores.redis.cluster.urls import endpoints_of_url, pool_at
 from botocache.stores.redis.urls import connections_of_url, without_replicas
+from botocache.stores.urls import local_place
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "deployment.md").read_text(encoding="utf-8")
@@ -41,7 +41,8 @@ def test_each_environment_is_one_that_can_be_set(variables: dict[str, str]) -> N
     switch = variables.pop("BOTOCACHE")
     assert switch == "1"
     settings = load_settings({}, variables, "disk:")
-    if is_remote(settings.url):
+    assert isinstance(settings.url, str)
+    if local_place(settings.url) is None:
         connections_of_url(settings.url, settings.timeout)
 
 

@@ -44,7 +44,7 @@ from botocache._coherence import (
     TagEviction,
 )
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import ConfigError, StoreError
+from botocache._errors import StoreError
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Random
 from botocache.stores.redis.cluster.batch import slot_of
@@ -320,11 +320,6 @@ class ClusterStore(RedisStore):
 
 def open_cluster(opening: StoreOptions) -> ClusterStore:
     """Return the store that a URL or a client names. Raises ConfigError."""
-    if opening.size_limit is not None:
-        raise ConfigError(
-            "size_limit: the server's own 'maxmemory' says how much it keeps; with "
-            "Redis and Valkey size_limit cannot be set"
-        )
     if opening.client_tracking:
         log.warning(
             "follow_refused: changes cannot be followed in a cluster, so every hit "

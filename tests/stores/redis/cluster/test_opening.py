@@ -9,7 +9,6 @@ from redis.connection import Connection, SSLConnection
 from redis.exceptions import AskError, MovedError
 
 from botocache._errors import ConfigError, StoreError
-from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
 from botocache.stores.redis.cluster.batch import slot_of
 from botocache.stores.redis.cluster.client import ClusterClient, server_at
@@ -20,20 +19,13 @@ from botocache.stores.redis.cluster.urls import (
     pool_at,
 )
 from botocache.stores.redis.commands import with_source
+from tests.support.opening import open_store_at
 
 ENDPOINTS = ClusterEndpoints((("seed", 6379),), Connection, {})
 
 
-def opened(url: str, size_limit: int | None = None) -> Store:
-    return open_store(
-        url,
-        namespace="mine",
-        size_limit=size_limit,
-        environ={},
-        timeout=0.5,
-        settle=1.0,
-        longest_ttl=60.0,
-    )
+def opened(url: str) -> Store:
+    return open_store_at(url, namespace="mine", timeout=0.5)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +85,7 @@ def test_opening_asks_nobody_and_closing_needs_no_use() -> None:
 
 def test_a_cluster_takes_no_size_limit() -> None:
     with pytest.raises(ConfigError, match="maxmemory"):
-        opened("redis+cluster://h", size_limit=1)
+        opened("redis+cluster://h?size_limit=1GiB")
 
 
 @pytest.mark.parametrize(

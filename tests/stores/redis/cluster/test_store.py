@@ -20,7 +20,6 @@ from redis.cluster import LoadBalancingStrategy
 from botocache._coherence import LONGEST_HOLD_OFF, EvictionRequest, Held
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache.stores.opening import open_store
 from botocache.stores.protocol import Fill
 from botocache.stores.redis.cluster.batch import slot_of
 from botocache.stores.redis.cluster.store import ClusterStore
@@ -28,6 +27,7 @@ from botocache.stores.redis.cluster.urls import endpoints_of_url
 from botocache.stores.redis.scripts import Keys
 from tests.support.digests import key, tag, tags
 from tests.support.evictions import left_by
+from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.valkey_cluster import ValkeyCluster, move_keys, slots_of
 from tests.support.valkey_server import ValkeyServer
@@ -482,11 +482,9 @@ def test_a_client_that_the_user_built_is_enough(
     with redis_py.RedisCluster(
         "127.0.0.1", cluster.nodes[0].port, **settings
     ) as client:
-        store = open_store(
+        store = open_store_at(
             "",
             namespace=namespace,
-            size_limit=None,
-            environ={},
             timeout=TIMEOUT,
             settle=0.0,
             longest_ttl=TTL,
@@ -518,11 +516,9 @@ def test_where_servers_are_seen_is_as_the_client_says(
     with redis_py.RedisCluster(
         "127.0.0.1", cluster.nodes[0].port, address_remap=remap
     ) as client:
-        store = open_store(
+        store = open_store_at(
             "",
             namespace=namespace,
-            size_limit=None,
-            environ={},
             timeout=TIMEOUT,
             settle=0.0,
             longest_ttl=TTL,
@@ -537,11 +533,9 @@ def test_where_servers_are_seen_is_as_the_client_says(
 def test_that_a_cluster_cannot_be_followed_is_said_and_all_else_works(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    store = open_store(
+    store = open_store_at(
         "redis+cluster://127.0.0.1:1",
         namespace="default",
-        size_limit=None,
-        environ={},
         timeout=TIMEOUT,
         settle=0.0,
         longest_ttl=60.0,
