@@ -90,8 +90,9 @@ def environment(version: str, python: Path) -> Path:
     if not ready.exists() or any(
         each.stat().st_mtime > ready.stat().st_mtime for each in inputs
     ):
-        needs = ("--constraint", CONSTRAINTS, "--editable", ".", "--group", "test")
-        command = [ROOT / ".ci" / "environment", directory, python, *needs]
+        needs = ("--constraint", str(CONSTRAINTS), "--editable", ".", "--group", "test")
+        maker = str(ROOT / ".ci" / "environment")
+        command = [maker, str(directory), str(python), *needs]
         subprocess.run(command, cwd=ROOT, check=True)
         ready.touch()
     return directory / "bin" / "python"

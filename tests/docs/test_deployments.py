@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from botocache._settings.load import load_settings
-from botocache.stores.redis.cluster.urls import places_of_url
+from botocache.stores.redis.cluster.urls import endpoints_of_url, pool_at
 from botocache.stores.redis.urls import connections_of_url
 from botocache.stores.urls import local_place
 from tests.docs.pages import DOCS, PAGES, blocks_in, text_of
@@ -61,8 +61,8 @@ def test_each_variable_with_its_value_is_good(words: str) -> None:
 @pytest.mark.parametrize("url", URLS)
 def test_each_url_of_a_server_can_be_read(url: str) -> None:
     if "+cluster:" in url:
-        name, places = places_of_url(url, 0.02)
-        assert places.make(places.seeds[0])
+        name, endpoints = endpoints_of_url(url, 0.02)
+        assert pool_at(endpoints, *endpoints.seeds[0]).make_connection()
     else:
         name, make = connections_of_url(url, 0.02)
         assert make()
