@@ -84,7 +84,7 @@ def main() -> None:
     """Print read units per second, one line for each rhythm."""
     columns = [
         *((f"update, {name}", _update, more) for name, more in SETTINGS.items()),
-        ("put, write-through", _put, {"write_through": True}),
+        ("put, write-through", _put, {}),
     ]
     print(__doc__)
     names = "".join(f"{name:>22}" for name, _, _ in columns)

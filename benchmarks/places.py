@@ -47,12 +47,8 @@ class Places:
         # Patient: on a busy machine nothing here is to be a failure.
         redis = {**common, "url": self.valkey.url, "timeout": 1.0, "settle": 0.0}
         return {
-            names.MEMORY: {**common, "url": "memory:", "size_limit": 4 * 1024**3},
-            names.DISK: {
-                **common,
-                "url": f"disk://{self.directory}",
-                "size_limit": 4 * 1024**3,
-            },
+            names.MEMORY: {**common, "url": "memory:?size_limit=4GiB"},
+            names.DISK: {**common, "url": f"disk://{self.directory}?size_limit=4GiB"},
             names.REDIS: redis,
         }
 

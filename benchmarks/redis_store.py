@@ -27,9 +27,9 @@ from benchmarks.clients import (
 from benchmarks.measure import compare, figure_of, report, time_rounds
 from botocache._cache.entries import encode_entry
 from botocache._coherence import EvictionRequest
-from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
 from botocache.stores.redis.scripts import Keys
+from tests.support.opening import open_store_at
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
 TTL = 3600.0
@@ -44,11 +44,9 @@ key attributes evicts the item, two partitions and the table's scans."""
 
 def opened(url: str) -> Store:
     """Return a store that is patient: a busy machine is no failure here."""
-    return open_store(
+    return open_store_at(
         url,
         namespace=NAMESPACE,
-        size_limit=None,
-        environ={},
         timeout=1.0,
         settle=0.0,
         longest_ttl=TTL,

@@ -7,10 +7,10 @@ them too. Calls also retry, in case no thread could be started.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from botocache._cache.worker import Start, Worker
-from botocache._coherence import EvictionRequest
+from botocache._coherence import Eviction, EvictionRequest
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._forks import renew_after_fork
 from botocache.stores.protocol import Store
@@ -30,10 +30,17 @@ _PATIENCE = 1.0
 _EVERYTHING = tag_digest(EVERYTHING)
 
 
+class Evicts(Protocol):
+    """A store, or a store as one call uses it."""
+
+    def evict(self, request: EvictionRequest) -> Eviction:
+        """See Store.evict."""
+
+
 class PendingEvictions:
     """Tags that are still to be evicted. True in a condition if there are any.
 
-    waiting: a live view of the tags, for callers that cannot afford a method call.
+    tags: a live view of the tags, for callers that cannot afford a method call.
     hold_off: seconds for which a delivered tag is held. The writer's whole
         `write_hold_off`, because the write may still be under way.
     report: called with the error if the thread could not deliver.
@@ -53,7 +60,7 @@ class PendingEvictions:
         self._hold_off = hold_off
         self._report = report
         self._tags: dict[bytes, object] = {}
-        self.waiting: Final[Mapping[bytes, object]] = self._tags
+        self.tags: Final[Mapping[bytes, object]] = self._tags
         self._next_attempt = 0.0
         self._lock = threading.Lock()
         self._worker = Worker(self.attempt, interval, start)
@@ -78,19 +85,23 @@ class PendingEvictions:
         """Return whether one of the tags is pending."""
         return bool(self._tags) and not self._tags.keys().isdisjoint(tags)
 
-    def deliver(self, *, at_once: bool = False) -> None:
-        """Retry. Without `at_once`, not within RETRY_INTERVAL. Raises StoreError."""
+    def deliver(self, store: Evicts | None = None, *, at_once: bool = False) -> None:
+        """Retry. Raises what the store raises.
+
+        store: the one that the present call uses.
+        at_once: also if another attempt was made within RETRY_INTERVAL.
+        """
         now = self._store.now()
         if now < self._next_attempt and not at_once:
             return
         if self._tags and not self._worker.is_at_work:
             self._worker.wake()  # it was stopped, or could not be started
-        self._send()
+        self._send(store or self._store)
 
     def attempt(self) -> bool:
         """Retry now, and return whether something is still pending. Raises nothing."""
         try:
-            self._send()
+            self._send(self._store)
         except Exception as error:  # noqa: BLE001 - the thread has no caller
             self._report(error)
         return bool(self._tags)
@@ -99,7 +110,7 @@ class PendingEvictions:
         """End the thread. What is pending is left to calls."""
         self._worker.stop(_PATIENCE)
 
-    def _send(self) -> None:
+    def _send(self, store: Evicts) -> None:
         """Evict what is pending, in pieces; drop what was delivered."""
         # Set first: other calls must not try the same while this one waits.
         self._next_attempt = self._store.now() + RETRY_INTERVAL
@@ -108,7 +119,7 @@ class PendingEvictions:
         for at in range(0, len(waiting), AT_ONCE):
             piece = waiting[at : at + AT_ONCE]
             tags = [tag for tag, _ in piece]
-            self._store.evict(EvictionRequest(tags, self._hold_off))
+            store.evict(EvictionRequest(tags, self._hold_off))
             with self._lock:
                 for tag, token in piece:
                     # A write may have added the tag again during the eviction, with a

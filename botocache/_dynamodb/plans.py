@@ -36,17 +36,34 @@ class Kind(Enum):
     SCAN = "scan"
 
 
+class CachingMode(Enum):
+    """How long the answers to a kind of read are served, by a table's policy."""
+
+    COHERENT = "coherent"
+    """Until a write may have changed them, or the TTL ends."""
+
+    TTL_ONLY = "ttl_only"
+    """Until the TTL ends; of all writes, those of the whole table alone evict them."""
+
+    OFF = "off"
+    """Not at all."""
+
+
 class Read(NamedTuple):
     """A read that may be answered from the cache.
 
     operation: whose answer it is; GetItem for each key of a BatchGetItem.
+    kind: what it asks for; a table's policy may treat each kind otherwise.
+    table: its name.
+    table_parameter: the request's TableName, which may be an ARN.
     tags: what its answer depends on: everything, its table, and the narrow tags.
     question: what distinguishes it from other reads of the operation, as bytes.
     is_consistent: it must see DynamoDB itself.
     capacity: the ReturnConsumedCapacity that it asks for, of `table_parameter`.
     named: key attributes that the request names, in case DynamoDB accepts it.
     names_all: `named` are all key attributes of the table.
-    is_on_index: the narrow tags rest on learned key attributes.
+    is_on_index: it is a Query or Scan of an index.
+    rests_on_schema: the narrow tags rest on learned key attributes.
     precise_tags: of an index query whose key has one value; what it depends on in place
         of the narrow tags with the setting precise_index_eviction.
     whole: the question of the whole item.
@@ -64,13 +81,18 @@ class Read(NamedTuple):
     named: KeyAttributes = frozenset()
     names_all: bool = False
     is_on_index: bool = False
+    rests_on_schema: bool = False
     precise_tags: tuple[Tag, ...] = ()
     whole: bytes | None = None
     projection: Projection | None = None
 
-    def depends_on(self, keeping: str, precise_index_eviction: bool) -> tuple[Tag, ...]:  # noqa: FBT001 - a setting
+    def depends_on(
+        self,
+        mode: CachingMode,
+        precise_index_eviction: bool,  # noqa: FBT001 - a setting
+    ) -> tuple[Tag, ...]:
         """Return the tags of its entry, by its table's policy and the settings."""
-        if keeping == "ttl":  # whatever is written, but for the whole table
+        if mode is CachingMode.TTL_ONLY:
             return self.broad_tags
         if self.precise_tags and precise_index_eviction:
             return (*self.broad_tags, *self.precise_tags)

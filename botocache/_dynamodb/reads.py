@@ -154,7 +154,8 @@ def _index_query(
     equal = conditions.equal if conditions else {}
     for attribute in sorted(keys.intersection(equal)):
         partition = partition_tag(table, attribute, equal[attribute])
-        return _page_of("Query", Kind.INDEX_QUERY, body, (partition,))
+        planned = _page_of("Query", Kind.INDEX_QUERY, body, (partition,))
+        return planned._replace(rests_on_schema=True)
     planned = _page_of("Query", Kind.INDEX_QUERY, body, any_write_tags(table))
     for attribute in sorted(equal):
         # Whatever the index is, all items of this answer have this value: a precise

@@ -1,90 +1,100 @@
-"""Table policies: what is done for each table, from the setting `tables`. Pure.
+"""Table policies: how each table is cached, from the setting `tables`. Pure.
 
-A policy is stated for a name or a pattern, by options. What it does not state comes
-from the general settings, never from another policy. Every source is parsed into the
-same form, so that settings which mean the same are equal.
+A name or a pattern has options. What its options leave out comes from the general
+settings, never from another name or pattern. All sources are parsed into one form.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
+from botocache._dynamodb.plans import CachingMode, Kind
 from botocache._dynamodb.values import table_name
 from botocache._errors import hint, suggestion
 from botocache._settings import values
+from botocache.stores.urls import parse_size
 
 _READS = ("GetItem", "BatchGetItem", "Query", "Scan")
 READS = frozenset(_READS)
 """The operations that can be cached."""
 
-KEEPING = ("coherent", "ttl", "off")
-"""How long answers are kept: until a write may have changed them, until the TTL
-whatever is written (a whole-table eviction still evicts), not at all."""
+SCAN_SIZE_LIMIT = 64 * 1024
+"""Bytes. One pass over a large table must not push all other entries out."""
 
 
 class TablePolicy(NamedTuple):
-    """What is done for one table.
+    """How one table is cached.
 
-    ttl, negative_ttl: seconds; a negative_ttl of 0 keeps none; it is never above ttl.
-    operations: those of READS that are cached. index_queries, scans: one of KEEPING.
-    scans is `off` if and only if operations lack Scan; index_queries is `off` if they
-    lack Query. A Scan of an index is a scan.
+    ttl: seconds that an entry lives.
+    negative_ttl: seconds that "no such item" lives, at most `ttl`; 0 does not cache it.
+    operations: those of READS that are cached; the other ones go to DynamoDB.
+    index_queries: the mode of a Query of an index.
+    scans: the mode of a Scan, also of an index.
+    scan_size_limit: bytes; a larger page of a Scan is not filled.
     """
 
-    enabled: bool
     ttl: float
     negative_ttl: float
     operations: frozenset[str]
-    index_queries: str
-    scans: str
+    index_queries: CachingMode
+    scans: CachingMode
+    scan_size_limit: int
 
 
-OFF = TablePolicy(
-    enabled=False,
-    ttl=0.0,
-    negative_ttl=0.0,
-    operations=frozenset(),
-    index_queries="off",
-    scans="off",
-)
-"""The policy of a table that is not cached."""
-
-
-def keeping_of(policy: TablePolicy, operation: str, kind: str) -> str:
-    """Return how long answers are kept: one of KEEPING.
-
-    operation: one of READS. kind: "item", "query", "index query" or "scan".
-    """
-    if not policy.enabled or operation not in policy.operations:
-        return "off"
-    if kind == "scan":
+def caching_mode(policy: TablePolicy, operation: str, kind: Kind) -> CachingMode:
+    """Return how a read of a table is cached. operation: one of READS."""
+    if operation not in policy.operations:
+        return CachingMode.OFF
+    if kind is Kind.SCAN:
         return policy.scans
-    return policy.index_queries if kind == "index query" else "coherent"
+    return policy.index_queries if kind is Kind.INDEX_QUERY else CachingMode.COHERENT
 
 
 class TableOptions(NamedTuple):
-    """What is stated for a name. ttl, negative_ttl: None leaves them to the settings.
+    """The options of one name, as in TablePolicy; None: as in the general settings."""
 
-    Its str() is the text that states it.
-    """
-
-    enabled: bool = True
     ttl: float | None = None
     negative_ttl: float | None = None
     operations: frozenset[str] = READS
-    index_queries: str = "coherent"
-    scans: str = "coherent"
-
-    def __str__(self) -> str:
-        return " ".join(_spelled(self))
+    index_queries: CachingMode = CachingMode.COHERENT
+    scans: CachingMode = CachingMode.COHERENT
+    scan_size_limit: int = SCAN_SIZE_LIMIT
 
     def __repr__(self) -> str:
-        return f"TableOptions({str(self)!r})"
+        options = (
+            f"{name}={value!r}"
+            for name, value in self._asdict().items()
+            if value != self._field_defaults[name]
+        )
+        return f"TableOptions({', '.join(options)})"
 
+
+OFF = TableOptions(operations=frozenset())
+"""The options of a table that is not cached."""
 
 Tables: TypeAlias = tuple[tuple[str, TableOptions], ...]
-"""Options per name or pattern, sorted by it; no name is there twice."""
+"""Options per name or pattern, sorted by the name; each name stands there once."""
+
+
+_ModeName: TypeAlias = Literal["coherent", "ttl_only", "off"]
+
+
+class TableOptionsArgument(TypedDict, total=False):
+    """The options of one name, as install() takes them and TOML states them."""
+
+    ttl: float
+    negative_ttl: float
+    operations: Collection[Literal["GetItem", "BatchGetItem", "Query", "Scan"]]
+    index_queries: _ModeName
+    scans: _ModeName
+    scan_size_limit: int | str
+
+
+TablesArgument: TypeAlias = (
+    str | Mapping[str, float | Literal["off"] | TableOptionsArgument]
+)
+"""The setting `tables`, as install() takes it and TOML states it."""
 
 
 # --- which policy a table has ------------------------------------------------------
@@ -93,25 +103,27 @@ Tables: TypeAlias = tuple[tuple[str, TableOptions], ...]
 def table_policy(
     tables: Tables, table: str, *, ttl: float, negative_ttl: float
 ) -> TablePolicy:
-    """Return a table's policy. ttl, negative_ttl: what options that state none get."""
+    """Return a table's policy.
+
+    ttl: seconds, for options that have none.
+    negative_ttl: seconds, for options that have none.
+    """
     options = _options_for(tables, table)
-    if not options.enabled:
-        return OFF
     ttl = ttl if options.ttl is None else options.ttl
     if options.negative_ttl is not None:
         negative_ttl = options.negative_ttl
     return TablePolicy(
-        enabled=True,
         ttl=ttl,
         negative_ttl=min(ttl, negative_ttl),
         operations=options.operations,
         index_queries=options.index_queries,
         scans=options.scans,
+        scan_size_limit=options.scan_size_limit,
     )
 
 
 def longest_ttl(tables: Tables, ttl: float) -> float:
-    """Return the longest TTL that any table has. ttl: where none is stated."""
+    """Return the longest TTL of all tables, in seconds. ttl: of all other tables."""
     return max([ttl, *(options.ttl or 0.0 for _, options in tables)])
 
 
@@ -123,7 +135,11 @@ def _options_for(tables: Tables, table: str) -> TableOptions:
 
 
 def _rank(name: str) -> tuple[bool, int, bool, str]:
-    """Return what sorts the names that match a table; the first one has the say."""
+    """Return a sort key for the names that match a table: the closest one is least.
+
+    A name without wildcards is closest. Among patterns the one with the most other
+    characters is; `*` alone comes last.
+    """
     wildcards = name.count("*") + name.count("?")
     return wildcards > 0, wildcards - len(name), name == "*", name
 
@@ -134,21 +150,21 @@ _EXPECTED_TABLES = "expected 'name=seconds,other=off,*=60'"
 _NAME = re.compile(r"[A-Za-z0-9_.*?-]+")
 
 
-def parse_tables(value: Any) -> Tables:
-    """Return the options per name that text or a mapping states. Raises ValueError."""
+def parse_tables(value: object) -> Tables:
+    """Return the options per name, from text or a mapping. Raises ValueError."""
     tables: dict[str, TableOptions] = {}
-    for given, policy in _pairs(value):
+    for given, options in _pairs(value):
         name = _name(given)
         if name in tables:
             raise ValueError(f"table {name!r} is named twice")
         try:
-            tables[name] = parse_options(policy)
+            tables[name] = parse_options(options)
         except ValueError as error:
             raise ValueError(f"table {name!r}: {error}") from None
     return tuple(sorted(tables.items()))
 
 
-def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
+def _pairs(value: object) -> Iterable[tuple[object, object]]:
     if isinstance(value, str):
         return _pairs_of_text(value)
     if isinstance(value, Mapping):
@@ -158,13 +174,13 @@ def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
 
 def _pairs_of_text(text: str) -> Iterator[tuple[str, str]]:
     for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, policy = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and policy):
+        name, equals, options = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and options):
             raise ValueError(f"{_EXPECTED_TABLES}, not {part!r}")
-        yield name, policy
+        yield name, options
 
 
-def _name(given: Any) -> str:
+def _name(given: object) -> str:
     name = table_name(given) if isinstance(given, str) else ""
     if not _NAME.fullmatch(name):
         raise ValueError(
@@ -174,123 +190,72 @@ def _name(given: Any) -> str:
     return name
 
 
-# --- one policy --------------------------------------------------------------------
-
-_EXPECTED_OPTIONS = f"{values.EXPECTED_TTL}, 'on', 'off' or options"
+# --- the options of one name -------------------------------------------------------
 
 
-def parse_options(value: Any) -> TableOptions:
-    """Return the options that a policy states in any form. Raises ValueError.
+def parse_options(value: object) -> TableOptions:
+    """Return the options of one name: seconds, `off` or a mapping. Raises ValueError.
 
-    value: seconds, a truth value, text of one or more words, or a mapping of options.
+    Text as in `name=seconds` has room for seconds or `off`, so only TOML and install()
+    can give a mapping.
     """
+    if isinstance(value, Mapping):
+        return _options_of_mapping(value)
+    if isinstance(value, str) and value.lower() == "off":
+        return OFF
+    try:
+        return TableOptions(ttl=values.ttl(value))
+    except ValueError as error:
+        expected = str(error).partition(", not ")[0]
+        raise ValueError(
+            f"{expected}, 'off', or options as a table of TOML or a mapping, "
+            f"not {value!r}{suggestion(value, ['off'])}"
+        ) from None
+
+
+def _options_of_mapping(mapping: Mapping[Any, object]) -> TableOptions:
     options: dict[str, Any] = {}
-    for option, given in _stated(value):
+    for option, given in mapping.items():
         if option not in _OPTIONS:
             raise ValueError(f"unknown option {option!r}{hint(option, _OPTIONS)}")
-        if option in options:
-            raise ValueError(f"{option} is stated twice")
         try:
             options[option] = _OPTIONS[option](given)
         except ValueError as error:
             raise ValueError(f"{option}: {error}") from None
-    _refuse_contradictions(options)
-    return _completed(TableOptions(**options))
+    made = TableOptions(**options)
+    for option, operation in (("index_queries", "Query"), ("scans", "Scan")):
+        mode = options.get(option, CachingMode.OFF)
+        if mode is not CachingMode.OFF and operation not in made.operations:
+            raise ValueError(
+                f"{option} is {mode.value!r}, but operations lack {operation!r}; add "
+                f"it, or leave {option} out"
+            )
+    return made
 
 
-def _stated(value: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(value, Mapping):
-        return value.items()
-    if isinstance(value, str):
-        return map(_word, value.split() or [value])
-    return [_bare(value)]
-
-
-def _word(word: str) -> tuple[str, Any]:
-    option, colon, value = word.partition(":")
-    return (option, value) if colon else _bare(word)
-
-
-_ALONE = ("on", "off", "true", "false")
-
-
-def _bare(value: Any) -> tuple[str, Any]:
-    """Return the option that is stated by its value alone, and the value."""
-    if isinstance(value, (bool, str)) and str(value).lower() in _ALONE:
-        return "enabled", value
-    try:
-        return "ttl", values.ttl(value)
-    except ValueError:
-        near = suggestion(value, (*_ALONE, *_OPTIONS))
-        raise ValueError(f"{_EXPECTED_OPTIONS}, not {value!r}{near}") from None
-
-
-def _operations(value: Any) -> frozenset[str]:
-    names = value.split("+") if isinstance(value, str) else value
-    expected = f"expected some of {', '.join(_READS)}, once each"
-    if not isinstance(names, (list, tuple, set, frozenset)) or not names:
+def _operations(value: object) -> frozenset[str]:
+    expected = f"expected a list of some of {', '.join(_READS)}"
+    if not isinstance(value, (list, tuple, set, frozenset)) or not value:
         raise ValueError(f"{expected}, not {value!r}")
-    for name in names:
+    for name in value:
         if name not in _READS:
             raise ValueError(f"{expected}, not {name!r}{suggestion(name, _READS)}")
-    if len(set(names)) < len(names):
-        raise ValueError(f"{expected}, not {value!r}")
-    return frozenset(names)
+    return frozenset(value)
 
 
-_OPTIONS: Mapping[str, Callable[[Any], Any]] = {
-    "enabled": values.switch,
+_mode_name = values.choice(*(mode.value for mode in CachingMode))
+
+
+def _mode(value: object) -> CachingMode:
+    return CachingMode(_mode_name(value))
+
+
+_OPTIONS: Mapping[str, Callable[[object], object]] = {
     "ttl": values.ttl,
     "negative_ttl": values.negative_ttl,
     "operations": _operations,
-    "index_queries": values.choice(*KEEPING),
-    "scans": values.choice(*KEEPING),
+    "index_queries": _mode,
+    "scans": _mode,
+    "scan_size_limit": parse_size,
 }
-"""Every option; a test holds it against the fields of TablePolicy and TableOptions."""
-
-
-def _refuse_contradictions(options: Mapping[str, Any]) -> None:
-    others = [option for option in options if option != "enabled"]
-    if not options.get("enabled", True) and others:
-        raise ValueError(f"it is off, but states {', '.join(others)}")
-    if "operations" not in options:
-        return
-    for option, operation in (("index_queries", "Query"), ("scans", "Scan")):
-        is_kept = options.get(option, "off") != "off"
-        if is_kept and operation not in options["operations"]:
-            raise ValueError(f"it states {option}, but operations lack {operation}")
-    if options.get("scans") == "off" and "Scan" in options["operations"]:
-        raise ValueError("scans are off, but operations have Scan")
-
-
-def _completed(options: TableOptions) -> TableOptions:
-    """Return options of which operations, index_queries and scans say the same."""
-    operations = options.operations
-    if options.scans == "off":
-        operations -= {"Scan"}
-    return options._replace(
-        operations=operations,
-        index_queries=options.index_queries if "Query" in operations else "off",
-        scans=options.scans if "Scan" in operations else "off",
-    )
-
-
-def _spelled(options: TableOptions) -> Iterator[str]:
-    """Yield the words that state the options: no more than it takes."""
-    if not options.enabled:
-        yield "off"
-        return
-    yield "on" if options.ttl is None else _number(options.ttl)
-    if options.negative_ttl is not None:
-        yield f"negative_ttl:{_number(options.negative_ttl)}"
-    if options.operations != READS:
-        kept = (operation for operation in _READS if operation in options.operations)
-        yield f"operations:{'+'.join(kept)}"
-    if options.index_queries != "coherent" and "Query" in options.operations:
-        yield f"index_queries:{options.index_queries}"
-    if options.scans != "coherent" and "Scan" in options.operations:
-        yield f"scans:{options.scans}"
-
-
-def _number(seconds: float) -> str:
-    return repr(seconds).removesuffix(".0")
+"""Each option; a test holds it against the fields of TablePolicy and TableOptions."""

@@ -1,64 +1,38 @@
-"""Values of settings: what a source has -> the one form that it means. Pure.
+"""Parsers of values: from what a source has to the one form that it means. Pure.
 
-A parser takes text, as the environment has it, or what TOML and Python make of it, and
-raises ValueError that says what was expected and what was there. Where it was is for
-the caller to say. Names of settings and options are not known here.
+A parser takes text, as the environment has it, or an object, as TOML and Python have
+it. It raises a ValueError that says what was expected and what was there instead; the
+caller adds where. No name of a setting or of an option stands here.
 """
 
-import re
 from collections.abc import Callable
-from typing import Any
 
 from botocache._errors import suggestion
 
-LONGEST = 30 * 24 * 3600.0
-"""Seconds: more than this is taken for a mistake in units."""
+_LONGEST_TTL = 30 * 24 * 3600.0
+"""Seconds. A greater number is taken for a mistake in units."""
 
 
-def _expected_seconds(least: float, most: float = LONGEST) -> str:
-    return f"expected a number of seconds from {least:g} to {most:.0f}"
+def seconds(least: float, most: float) -> Callable[[object], float]:
+    """Return a parser of a number of seconds from `least` to `most`."""
+    expected = f"expected a number of seconds from {least:g} to {most:.0f}"
 
-
-def seconds(least: float, most: float = LONGEST) -> Callable[[Any], float]:
-    """Return the parser of a number of seconds, from `least` to `most`."""
-
-    def parse(value: Any) -> float:
-        expected = _expected_seconds(least, most)
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"{expected}, not {value!r}") from None
-        if isinstance(value, bool) or not least <= number <= most:
-            raise ValueError(f"{expected}, not {value!r}")
-        return number
+    def parse(value: object) -> float:
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except (ValueError, OverflowError):
+                pass
+            else:
+                if least <= number <= most:  # false for NaN
+                    return number
+        raise ValueError(f"{expected}, not {value!r}")
 
     return parse
 
 
-_LEAST_TTL = 0.001
-EXPECTED_TTL = _expected_seconds(_LEAST_TTL)
-
-ttl = seconds(least=_LEAST_TTL)
-negative_ttl = seconds(least=0.0)
-
-_SIZE = re.compile(r"([0-9]+)\s*(|K|M|G)(?:i?B)?", re.IGNORECASE | re.ASCII)
-_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
-
-
-def size(least: int, expected: str) -> Callable[[Any], int]:
-    """Return the parser of a number of bytes, which may have a unit."""
-
-    def parse(value: Any) -> int:
-        match = _SIZE.fullmatch(str(value).strip())
-        if match is None or isinstance(value, bool):
-            raise ValueError(f"{expected}, not {value!r}")
-        number = int(match[1]) * _UNITS[match[2].upper()]
-        if number < least:
-            raise ValueError(f"{expected}, not {value!r}")
-        return number
-
-    return parse
-
+ttl = seconds(0.001, _LONGEST_TTL)
+negative_ttl = seconds(0.0, _LONGEST_TTL)
 
 _SWITCHES = {
     **dict.fromkeys(("on", "true", "1"), True),
@@ -66,20 +40,20 @@ _SWITCHES = {
 }
 
 
-def switch(value: Any) -> bool:
+def switch(value: object) -> bool:
     """Return whether a value says on or off. Raises ValueError."""
-    position = None
+    is_on = None
     if isinstance(value, (bool, int, str)):
-        position = _SWITCHES.get(str(value).lower())
-    if position is None:
+        is_on = _SWITCHES.get(str(value).lower())
+    if is_on is None:
         raise ValueError(f"expected 'on' or 'off', not {value!r}")
-    return position
+    return is_on
 
 
-def choice(*names: str) -> Callable[[Any], str]:
-    """Return the parser of one of several words, in whatever case."""
+def choice(*names: str) -> Callable[[object], str]:
+    """Return a parser of one of several words, in any case."""
 
-    def parse(value: Any) -> str:
+    def parse(value: object) -> str:
         if isinstance(value, str) and value.lower() in names:
             return value.lower()
         listed = " or ".join(map(repr, names))

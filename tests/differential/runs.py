@@ -20,11 +20,11 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
     "no negative entries": {"negative_ttl": 0.0},
     "no settling": {"settle": 0.0},
-    "as DynamoDB goes": {"reads_after_write": "uncached", "write_through": False},
+    "as DynamoDB goes": {"reads_after_write": "uncached"},
     "old images": {"precise_index_eviction": True},
     "through the hooks": {"near": "off"},
-    "large scans": {"scan_size_limit": 0},
-    "short-lived": {"ttl": 4.0, "negative_ttl": 1.0, "size_limit": "1MiB"},
+    "large scans": {"tables": {"*": {"scan_size_limit": "1KiB"}}},
+    "short-lived": {"ttl": 4.0, "negative_ttl": 1.0},
 }
 """Keyword arguments of `botocache.install`, by what they are for."""
 

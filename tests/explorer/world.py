@@ -18,6 +18,7 @@ from botocache._cache.entries import decode_entry
 from botocache._cache.key_schemas import Schema
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreError, StoreLostError
+from botocache._near.answers import NearAnswers
 from botocache._settings.load import Settings
 from botocache.stores.protocol import Fill, Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
@@ -31,20 +32,21 @@ SETTINGS = Settings(
     negative_ttl=5.0,
     settle=1.0,
     write_hold_off=5.0,
-    write_through=False,
     reads_after_write="uncached",
     precise_index_eviction=False,
 )
 """Without any feature. All times are these, whatever else is set."""
 
 FEATURES: dict[str, dict[str, Any]] = {
-    "through": {"write_through": True},
+    "through": {},
     "consistent": {"reads_after_write": "consistent"},
     "images": {"precise_index_eviction": True},
     "images of the odd": {"precise_index_eviction": True},
     "images of the even": {"precise_index_eviction": True},
 }
-"""What each feature of a program sets; two of them for some of the clients."""
+"""What each feature of a program sets; two of them for some of the clients.
+
+Without `through` nothing writes through."""
 
 
 def settings_of(features: Sequence[str], client: int) -> Settings:
@@ -480,8 +482,10 @@ class World:
 
     def _new_cache(self, client: int) -> Cache:
         """Return a cache without a thread of its own: what it does, `deliver` does."""
-        cache = Cache(self.stores[client], settings_of(self.features, client))
-        cache._parts.evictions.pending._worker._start = no_thread
+        cache = Cache(
+            self.stores[client], settings_of(self.features, client), NearAnswers
+        )
+        cache._evictions.pending._worker._start = no_thread
         return cache
 
     def debtors(self) -> list[int]:
@@ -489,18 +493,19 @@ class World:
         return [
             client
             for client, cache in enumerate(self.caches)
-            if cache._parts.evictions.pending
+            if cache._evictions.pending
         ]
 
     def deliver(self, client: int) -> None:
         """Have a client's process try what it has left to do, as it does by itself."""
-        self.caches[client]._parts.evictions.pending.attempt()
+        self.caches[client]._evictions.pending.attempt()
 
     def lose_generations(self) -> None:
         """Lose generations and hold-offs; who used the store notices at the next call.
 
         A process that is new to it does not. That no replica lags for it, and nothing
-        lands for which a hold-off was needed, is the hole that docs/coherence.md tells.
+        lands for which a hold-off was needed, is the hole that
+        docs/explanation/coherence.md tells.
         """
         self.newcomers = {c for c, s in enumerate(self.stores) if not s.has_begun}
         if not self.backend.lose_generations():
@@ -621,7 +626,7 @@ class World:
         for schema in schemas_of(cache).values():
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
-        undelivered = cache._parts.evictions.pending
+        undelivered = cache._evictions.pending
         if undelivered._tags:
             state.append(eyes.until(undelivered._next_attempt))
             for tag, token in undelivered._tags.items():
@@ -655,7 +660,7 @@ def _is_before_a_write(verb: str) -> bool:
 
 def schemas_of(cache: Cache) -> dict[tuple[str, str], Schema]:
     """Return what a cache's process has learned."""
-    return cache._parts.learning._schemas._known
+    return cache._services.key_schemas._known
 
 
 def wire(parameters: Mapping[str, Any]) -> bytes:

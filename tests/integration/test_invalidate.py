@@ -270,7 +270,7 @@ def test_repr_tells_the_state_and_no_contents(
 
 
 def test_the_settings_can_be_read(world: World) -> None:
-    cache = botocache.install(world.session(), url=world.store, ttl="7", scope="team")
+    cache = botocache.install(world.session(), url=world.store, ttl=7, scope="team")
     assert cache.settings.ttl == 7.0
     assert cache.settings.scope == "team"
-    assert cache.settings.store is world.store
+    assert cache.settings.url is world.store

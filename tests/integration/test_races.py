@@ -36,6 +36,7 @@ from tests.integration.app import (
 )
 from tests.support.dynamodb import DynamoDB
 from tests.support.processes import running_peer
+from tests.support.write_through import without_write_through
 
 TIMEOUT = 30
 """Seconds after which a test that waits for a thread fails."""
@@ -60,8 +61,8 @@ readers = pytest.mark.parametrize(
 @pytest.fixture
 def cache(world: World, session: boto3.Session) -> Cache:
     """The cache: hold-offs are looked at here."""
-    return botocache.install(
-        session, url=world.store, reads_after_write="uncached", write_through=False
+    return without_write_through(
+        botocache.install(session, url=world.store, reads_after_write="uncached")
     )
 
 

@@ -1,4 +1,4 @@
-"""Wherever somebody has put a password into a URL, it is not shown."""
+"""Wherever a URL holds a password, the password is not shown."""
 
 from typing import Any
 
@@ -18,6 +18,12 @@ from botocache.stores.urls import scheme_of, without_secrets
         ("disk:", "disk:"),
         ("disk:///a/b@c?d", "disk:///a/b@c?d"),
         ("memory://", "memory://"),
+        ("memory:?size_limit=64MiB", "memory:?size_limit=64MiB"),
+        ("disk:?size_limit=1GiB", "disk:?size_limit=1GiB"),
+        ("disk://?size_limit=1GiB", "disk://?size_limit=1GiB"),
+        ("memory:?password=s3cret", "memory:?***"),
+        ("disk:?size_limit=1&password=s3cret", "disk:?***"),
+        ("disk://:s3cret@host/x?size_limit=1GiB", "disk://***@host/x?***"),
         ("memory://:s3cret@host", "memory://***@host"),
         ("disk://user:s3cret@host/x", "disk://***@host/x"),
         ("redis://host", "redis://host"),

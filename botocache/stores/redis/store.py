@@ -24,7 +24,7 @@ from redis.exceptions import (
 
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import ConfigError, StoreError
+from botocache._errors import StoreError
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 from botocache.stores.redis.circuit_breaker import Breaker
@@ -481,11 +481,6 @@ class RedisStore:
 
 def open_redis(opening: StoreOptions) -> RedisStore:
     """Return the store that a URL or a client names. Raises ConfigError."""
-    if opening.size_limit is not None:
-        raise ConfigError(
-            "size_limit: the server's own 'maxmemory' says how much it keeps; with "
-            "Redis and Valkey size_limit cannot be set"
-        )
     replicas = 0
     if opening.client is not None:
         name, make = connections_of_client(opening.client, opening.timeout)

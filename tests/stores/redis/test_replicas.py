@@ -7,12 +7,12 @@ from redis.exceptions import NoScriptError
 
 from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
-from botocache.stores.opening import open_store
 from botocache.stores.redis.connections import pack
 from botocache.stores.redis.replicas import TooFewReplicasError, exchange_with
 from botocache.stores.redis.scripts import EVICT, Keys
 from botocache.stores.redis.store import RedisStore
 from tests.support.digests import key, tag
+from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.tcp_proxy import TcpProxy, running_proxy
 from tests.support.valkey_server import ValkeyServer, running_valkey
@@ -53,11 +53,9 @@ def store(proxy: TcpProxy, namespace: str) -> Iterator[RedisStore]:
 
 
 def opened(url: str, namespace: str) -> RedisStore:
-    store = open_store(
+    store = open_store_at(
         url,
         namespace=namespace,
-        size_limit=None,
-        environ={},
         timeout=TIMEOUT,
         settle=0.0,
         longest_ttl=60.0,

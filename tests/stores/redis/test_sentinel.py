@@ -11,12 +11,12 @@ from redis.sentinel import Sentinel as Manager
 from botocache._coherence import EvictionRequest, Loaded
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
 from botocache.stores.redis.connections import Link, pack
 from botocache.stores.redis.scripts import Keys
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
+from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.tcp_proxy import TcpProxy, running_proxy
 from tests.support.threads import no_thread
@@ -35,11 +35,9 @@ def service() -> Iterator[Service]:
 
 
 def opened(url: str, namespace: str, client: Any = None) -> Store:
-    return open_store(
+    return open_store_at(
         url,
         namespace=namespace,
-        size_limit=None,
-        environ={},
         timeout=TIMEOUT,
         settle=0.0,
         longest_ttl=60.0,

@@ -15,12 +15,12 @@ from redis.credentials import CredentialProvider
 from botocache._coherence import EvictionRequest, Held, may_serve
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
 from botocache.stores.redis.circuit_breaker import FAILURES
 from botocache.stores.redis.scripts import US, Keys
 from botocache.stores.redis.store import RedisStore
 from tests.support.digests import key, tag
+from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, eventually, forked, in_thread, in_threads
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
@@ -51,13 +51,11 @@ def opened(namespace: str) -> Iterator[Callable[..., Store]]:
         def opened(url: str = "", **more: Any) -> Store:
             usual: dict[str, Any] = {
                 "namespace": namespace,
-                "size_limit": None,
-                "environ": {},
                 "timeout": TIMEOUT,
                 "settle": 0.0,
                 "longest_ttl": TTL,
             }
-            made = open_store(url, **{**usual, **more})
+            made = open_store_at(url, **{**usual, **more})
             return stack.enter_context(contextlib.closing(made))
 
         yield opened

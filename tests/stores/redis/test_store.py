@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from botocache._coherence import Eviction, EvictionRequest, Held
 from botocache._errors import ConfigError
-from botocache.stores.opening import open_store
 from botocache.stores.protocol import Fill
 from botocache.stores.redis.commands import ENTRY_LIMIT
 from botocache.stores.redis.compression import MARK, UNPACKED_LIMIT
@@ -23,6 +22,7 @@ from botocache.stores.redis.urls import connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.evictions import left_by
+from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT
 from tests.support.valkey_server import ValkeyServer
 
@@ -449,15 +449,7 @@ def test_of_many_fills_those_that_are_too_large_are_left_out(
 
 def test_a_size_limit_is_the_servers_own_business(valkey: ValkeyServer) -> None:
     with pytest.raises(ConfigError, match="maxmemory"):
-        open_store(
-            valkey.url,
-            namespace="mine",
-            size_limit=1,
-            environ={},
-            timeout=1.0,
-            settle=1.0,
-            longest_ttl=1.0,
-        )
+        open_store_at(f"{valkey.url}?size_limit=1GiB")
 
 
 def test_it_tells_where_it_is_and_how_it_is(store: RedisStore, namespace: str) -> None:

@@ -9,11 +9,11 @@ import redis
 
 from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
-from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
+from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.tls_proxy import Authority, running_tls_proxy
@@ -37,11 +37,9 @@ def proxy(valkey: ValkeyServer, authority: Authority) -> Iterator[TcpProxy]:
 
 
 def opened(url: str, namespace: str, client: Any = None) -> RedisStore:
-    store = open_store(
+    store = open_store_at(
         url,
         namespace=namespace,
-        size_limit=None,
-        environ={},
         timeout=TIMEOUT,
         settle=0.0,
         longest_ttl=60.0,

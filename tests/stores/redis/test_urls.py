@@ -15,12 +15,12 @@ from redis.sentinel import (
 )
 
 from botocache._errors import ConfigError
-from botocache.stores.opening import open_store
 from botocache.stores.redis.urls import (
     connections_of_client,
     connections_of_url,
     without_replicas,
 )
+from tests.support.opening import open_store_at
 
 TIMEOUT = 0.5
 
@@ -37,11 +37,9 @@ def login(connection: Any) -> tuple[Any, ...]:
 def said(url: str) -> str:
     """Return what is said of a URL that names no server."""
     with pytest.raises(ConfigError) as raised:
-        open_store(
+        open_store_at(
             url,
             namespace="mine",
-            size_limit=None,
-            environ={},
             timeout=TIMEOUT,
             settle=1.0,
             longest_ttl=60.0,
@@ -219,11 +217,9 @@ def test_no_password_is_shown_whatever_is_in_it(
 
 def test_no_store_shows_its_password() -> None:
     for url in ("redis://u:s3cret@h", "redis+sentinel://u:s3cret@h/shop"):
-        store = open_store(
+        store = open_store_at(
             f"{url}?wait_replicas=2",
             namespace="mine",
-            size_limit=None,
-            environ={},
             timeout=TIMEOUT,
             settle=1.0,
             longest_ttl=60.0,

@@ -15,6 +15,7 @@ from botocache._dynamodb.plans import (
     BatchRead,
     Body,
     Bypass,
+    CachingMode,
     CallPlan,
     Describe,
     KeyAttributes,
@@ -1026,16 +1027,16 @@ def test_an_index_query_can_rest_on_what_writes_say_of_their_images(
 def test_a_query_of_a_table_rests_on_no_images() -> None:
     made = _query("pk = :a")
     assert made.precise_tags == ()
-    assert made.depends_on("coherent", True) == made.tags
+    assert made.depends_on(CachingMode.COHERENT, True) == made.tags
 
 
 def test_what_an_index_query_depends_on_is_said_by_its_policy_and_the_writes() -> None:
     made = _query("age = :1", index="index")
     everything = (EVERYTHING, table_tag("t"))
-    assert made.depends_on("coherent", False) == (*everything, *ANY_WRITE)
-    assert made.depends_on("coherent", True) == (*everything, WRITES_TAG, AGE)
-    assert made.depends_on("ttl", False) == everything
-    assert made.depends_on("ttl", True) == everything
+    assert made.depends_on(CachingMode.COHERENT, False) == (*everything, *ANY_WRITE)
+    assert made.depends_on(CachingMode.COHERENT, True) == (*everything, WRITES_TAG, AGE)
+    assert made.depends_on(CachingMode.TTL_ONLY, False) == everything
+    assert made.depends_on(CachingMode.TTL_ONLY, True) == everything
 
 
 @pytest.mark.parametrize("operation", ["PutItem", "UpdateItem", "DeleteItem"])
@@ -1045,7 +1046,7 @@ def test_every_write_of_an_item_evicts_what_rests_on_images(
 ) -> None:
     query = _query("age = :1", keys_of, index="index")
     made = write(operation, keys_of, **ROWS[operation].body)
-    depends_on = query.depends_on("coherent", True)
+    depends_on = query.depends_on(CachingMode.COHERENT, True)
     assert not {*made.tags}.isdisjoint(depends_on)
 
 

@@ -44,13 +44,16 @@ from botocache._coherence import (
     TagEviction,
 )
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import ConfigError, StoreError
+from botocache._errors import StoreError
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Random
-from botocache.stores.redis.cluster.node import Node
-from botocache.stores.redis.cluster.nodes import Nodes
-from botocache.stores.redis.cluster.topology import Places, slot_of
-from botocache.stores.redis.cluster.urls import places_of_client, places_of_url
+from botocache.stores.redis.cluster.batch import slot_of
+from botocache.stores.redis.cluster.client import ClusterClient
+from botocache.stores.redis.cluster.urls import (
+    ClusterEndpoints,
+    endpoints_of_client,
+    endpoints_of_url,
+)
 from botocache.stores.redis.commands import (
     PROBED_DIGEST,
     SLACK,
@@ -62,9 +65,10 @@ from botocache.stores.redis.commands import (
     require_answers,
     with_source,
 )
-from botocache.stores.redis.connections import Command, Connection, exchange, pack
+from botocache.stores.redis.connections import exchange, pack
 from botocache.stores.redis.scripts import ARRIVE, EVICT, STATE
 from botocache.stores.redis.store import RedisStore, run_of, understood
+from botocache.stores.redis.types import ClusterServer, Command, Connection
 from botocache.stores.redis.urls import without_replicas
 
 log = logging.getLogger("botocache")
@@ -78,7 +82,7 @@ class ClusterStore(RedisStore):
 
     def __init__(  # noqa: PLR0913 - as RedisStore
         self,
-        places: Places,
+        endpoints: ClusterEndpoints,
         *,
         name: str = "",
         namespace: str = "default",
@@ -100,12 +104,18 @@ class ClusterStore(RedisStore):
         )
         shard = EVERYTHING_DIGEST[:1].hex().encode()
         self._keys.runs += b":{%b}" % shard  # where the generation of everything is
-        self._nodes = Nodes(places, self._meet, timeout, with_source)
+        self._cluster = ClusterClient(
+            endpoints, self._verify_primary, timeout, with_source
+        )
         self._met: set[bytes] = set()
 
     def now(self) -> float:
         """See Store.now. By what the servers said last; asks nobody."""
-        return self._clock() if self._clock else time.monotonic() + self._nodes.ahead
+        return (
+            self._clock()
+            if self._clock
+            else time.monotonic() + self._cluster.clocks.offset
+        )
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
@@ -155,16 +165,16 @@ class ClusterStore(RedisStore):
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the cluster, a thousand at a time."""
         self._ask(lambda: [(b"EXISTS", self._keys.runs)])  # so that all are known
-        for node in self._nodes.primaries():
+        for node in self._cluster.primaries:
             self._clear(node)
 
     def close(self) -> None:
         """See Store.close."""
         super().close()
-        self._nodes.close()
+        self._cluster.close()
 
     def _let_go(self) -> None:
-        self._nodes.close()
+        self._cluster.close()
 
     # --- states --------------------------------------------------------------------
 
@@ -237,7 +247,7 @@ class ClusterStore(RedisStore):
         breaker = self._breaker
         breaker.check()
         try:
-            replies = self._nodes.ask(make)
+            replies = self._cluster.ask(make)
             _require_whole(replies)
             require_answers(replies)
         except (FullError, _DividedError):
@@ -248,24 +258,22 @@ class ClusterStore(RedisStore):
         breaker.succeeded()
         return replies
 
-    def _clear(self, node: Node) -> None:
-        cursor = b"0"
+    def _clear(self, node: ClusterServer) -> None:
+        cursor = 0
         while True:
             scan = (
-                *(b"SCAN", cursor, b"COUNT", b"1000"),
+                *(b"SCAN", b"%d" % cursor, b"COUNT", b"1000"),
                 *(b"MATCH", self._keys.entries + b"*"),
             )
-            replies = node.ask(pack(scan), 1)
-            require_answers(replies)
-            ((cursor, keys),) = replies
+            cursor, keys = self._cluster.ask_server(node, scan)
             self._ask(lambda keys=keys: [(b"UNLINK", key) for key in keys])  # type: ignore[misc]  # a default
-            if cursor == b"0":
+            if not cursor:
                 return
 
     # --- the servers ---------------------------------------------------------------
 
-    def _meet(self, node: Node, connection: Connection) -> None:
-        """Find out whether this primary was met before; see RedisStore._greet."""
+    def _verify_primary(self, connection: Connection) -> None:
+        """Evict everything if this primary is a new one; see RedisStore._greet."""
         run = run_of(connection)
         if run is None or run in self._met:
             return
@@ -278,11 +286,11 @@ class ClusterStore(RedisStore):
             *(self._keys.runs, self._time_to_use(), self._doubt),
             *(run, *self._fresh(1), milliseconds(self._life)),
         )
-        if self._nodes.holder(slot_of(command)) is node:
-            (reply,) = exchange(connection, pack(command), 1)
+        holder = self._cluster.holder(slot_of(command))
+        if (holder.host, holder.port) == (connection.host, connection.port):
+            require_answers(exchange(connection, pack(command), 1))
         else:
-            reply = self._nodes.ask_apart(command)
-        require_answers([reply])
+            self._cluster.ask_directly(holder, command)
         self._met.add(run)
 
     def _among_those_met(self, load: Callable[[], _T]) -> _T:
@@ -298,37 +306,32 @@ class ClusterStore(RedisStore):
         """Ask for all that is wanted of servers: that each can evict."""
         head = (b"0", milliseconds(SLACK))
 
-        def probes() -> list[Command]:
+        def probes() -> dict[ClusterServer, Command]:
             of_node = {}
             for shard in range(256):
                 tag = bytes([shard]) + PROBED_DIGEST[1:]
                 arguments = [*self._fresh(2), *encode_first(None, is_restored=False)]
                 command = self._call(EVICT, [tag], head, arguments)
-                of_node[self._nodes.holder(slot_of(command))] = command
-            return [with_source(command) for command in of_node.values()]
+                of_node[self._cluster.holder(slot_of(command))] = with_source(command)
+            return of_node
 
-        require_answers(self._nodes.try_out(probes))
+        self._cluster.probe(probes)
 
 
 def open_cluster(opening: StoreOptions) -> ClusterStore:
     """Return the store that a URL or a client names. Raises ConfigError."""
-    if opening.size_limit is not None:
-        raise ConfigError(
-            "size_limit: the server's own 'maxmemory' says how much it keeps; with "
-            "Redis and Valkey size_limit cannot be set"
-        )
     if opening.client_tracking:
         log.warning(
             "follow_refused: changes cannot be followed in a cluster, so every hit "
             "asks its servers"
         )
     if opening.client is not None:
-        name, places = places_of_client(opening.client, opening.timeout)
+        name, endpoints = endpoints_of_client(opening.client, opening.timeout)
     else:
         without_replicas(opening.url)  # raises where it says to wait for some
-        name, places = places_of_url(opening.url, opening.timeout)
+        name, endpoints = endpoints_of_url(opening.url, opening.timeout)
     return ClusterStore(
-        places,
+        endpoints,
         name=name,
         namespace=opening.namespace,
         timeout=opening.timeout,

@@ -3,7 +3,8 @@
 Nothing is connected here. A password gets into no name and no message.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,11 +13,52 @@ from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.retry import Retry
 
-from botocache.stores.redis.cluster.topology import Address, Places
-from botocache.stores.redis.connections import Connection
+from botocache.stores.redis.types import Address
 from botocache.stores.redis.urls import wrong_url
 
+try:
+    from redis.maint_notifications import MaintNotificationsConfig
+except ImportError:  # before redis-py 7
+    _QUIET: Mapping[str, Any] = {}
+else:
+    # They would keep a pool from noticing that a server has closed a connection.
+    _QUIET = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+
 _PORT = 6379
+
+_NO_LIMIT = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEndpoints:
+    """How a cluster is found and connected to, as its user said.
+
+    seeds: addresses of some of its servers.
+    connection_class: the class of redis-py's connections.
+    settings: arguments of each connection, but for host and port.
+    remap: returns where a server is for us that announces an address; behind a proxy it
+        is elsewhere.
+    """
+
+    seeds: tuple[Address, ...]
+    connection_class: type
+    settings: Mapping[str, Any] = field(repr=False)
+    remap: Callable[[Address], Address] | None = None
+
+    @property
+    def cluster_settings(self) -> Mapping[str, Any]:
+        """Arguments of redis-py's cluster client, beside those of connections."""
+        return _QUIET
+
+    def seen(self, address: tuple[str | None, int]) -> Address:
+        """Return where a server is that announces an address.
+
+        One that is configured to announce no host is reached as the first seed is.
+        """
+        host, port = address
+        if not host or host == "?":
+            return self.seeds[0][0], port
+        return self.remap((host, port)) if self.remap else (host, port)
 
 
 def names_cluster(url: str, client: Any) -> bool:
@@ -26,10 +68,12 @@ def names_cluster(url: str, client: Any) -> bool:
     return url.partition(":")[0].lower().endswith("+cluster")
 
 
-def places_of_url(url: str, timeout: float) -> tuple[str, Places]:
+def endpoints_of_url(url: str, timeout: float) -> tuple[str, ClusterEndpoints]:
     """Read `redis+cluster://user:password@host:port,host:port?...`.
 
-    timeout: seconds for connecting, and for each answer. Raises ConfigError.
+    timeout: seconds for connecting, and for each answer.
+
+    Raises ConfigError.
     """
     scheme, _, rest = url.partition(":")
     plain = "rediss" if scheme.lower() in ("rediss+cluster", "valkeys+cluster") else ""
@@ -43,16 +87,16 @@ def places_of_url(url: str, timeout: float) -> tuple[str, Places]:
             f"{plain or 'redis'}://{login}{at}host?{parts.query}",
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
         )
-        places = _places(seeds, pool, {})
-        places.make(seeds[0])
+        endpoints = _endpoints(seeds, pool, {})
+        host, port = seeds[0]
+        pool_at(endpoints, host, port).make_connection()
     except (TypeError, ValueError):
         raise wrong_url(scheme) from None
-    return f"{scheme}://{hosts}", places
+    return f"{scheme}://{hosts}", endpoints
 
 
-def places_of_client(client: Any, timeout: float) -> tuple[str, Places]:
+def endpoints_of_client(client: Any, timeout: float) -> tuple[str, ClusterEndpoints]:
     """Return the same for a client that the user built.
 
     Its settings are its own, but for how long an answer is waited for: what suits other
@@ -64,23 +108,35 @@ def places_of_client(client: Any, timeout: float) -> tuple[str, Places]:
     # Its own would let connections read from replicas, if the client does.
     own = {"redis_connect_func": client.user_on_connect_func}
     own["socket_timeout"] = own["socket_connect_timeout"] = timeout
-    seen = getattr(manager, "address_remap", None)
-    return "of a client", _places(seeds, node.connection_pool, own, seen)
+    remap = getattr(manager, "address_remap", None)
+    return "of a client", _endpoints(seeds, node.connection_pool, own, remap)
 
 
-def _places(
+def pool_at(
+    endpoints: ClusterEndpoints, host: str, port: int, **more: Any
+) -> ConnectionPool:
+    """Return a pool of connections to one server.
+
+    more: arguments that take the place of the endpoints'.
+    """
+    settings = {**endpoints.settings, "connection_class": endpoints.connection_class}
+    settings |= {"max_connections": _NO_LIMIT, "host": host, "port": port}
+    return ConnectionPool(**{**settings, **more})
+
+
+def _endpoints(
     seeds: tuple[Address, ...],
     pool: ConnectionPool,
     own: Mapping[str, Any],
-    seen: Any = None,
-) -> Places:
-    settings = {**pool.connection_kwargs, **own}
-
-    def make(address: Address) -> Connection:
-        host, port = address
-        return pool.connection_class(**{**settings, "host": host, "port": port})
-
-    return Places(seeds, make, seen) if seen else Places(seeds, make)
+    remap: Callable[[Address], Address] | None = None,
+) -> ClusterEndpoints:
+    settings = {
+        name: value
+        for name, value in {**pool.connection_kwargs, **own}.items()
+        if not name.startswith(("maint_", "oss_", "orig_"))  # of notifications
+    }
+    settings |= {"retry": Retry(NoBackoff(), 0), "decode_responses": False, **_QUIET}
+    return ClusterEndpoints(seeds, pool.connection_class, settings, remap)
 
 
 def _address(text: str) -> Address:

@@ -10,9 +10,10 @@ import pytest
 from botocache._coherence import EvictionRequest, Held, Loaded
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
+from botocache.stores.redis.cluster.batch import slot_of
+from botocache.stores.redis.cluster.client import server_at
 from botocache.stores.redis.cluster.store import ClusterStore
-from botocache.stores.redis.cluster.topology import slot_of
-from botocache.stores.redis.cluster.urls import places_of_url
+from botocache.stores.redis.cluster.urls import endpoints_of_url
 from botocache.stores.redis.scripts import Keys
 from tests.support.digests import key, tags
 from tests.support.processes import TIMEOUT, eventually
@@ -43,9 +44,9 @@ def opened(
     made: list[ClusterStore] = []
 
     def open_one(url: str = cluster.url, **settings: Any) -> ClusterStore:
-        _, places = places_of_url(url, TIMEOUT)
+        _, endpoints = endpoints_of_url(url, TIMEOUT)
         settings = {"timeout": TIMEOUT, "settle": 0.0, **settings}
-        made.append(ClusterStore(places, namespace=namespace, **settings))
+        made.append(ClusterStore(endpoints, namespace=namespace, **settings))
         return made[-1]
 
     yield open_one
@@ -102,7 +103,7 @@ def test_an_eviction_that_is_lost_with_its_primary_evicts_everything(
     opened: Callable[[], ClusterStore], cluster: ValkeyCluster, tag: bytes
 ) -> None:
     writer, reader, primary = opened(), opened(), owner(cluster, tag)
-    before = reader.load(KEY, [ALL, tag]).snapshot
+    before = writer.load(KEY, [ALL, tag]).snapshot
     reader.fill(KEY, b"entry", TTL, [ALL, tag])
     lose(cluster, primary, lambda: writer.evict(EvictionRequest([tag], WINDOW)))
     after = loaded(reader, ALL, tag).snapshot
@@ -117,7 +118,8 @@ def test_the_loss_of_an_eviction_of_everything_is_made_good(
     opened: Callable[[], ClusterStore], cluster: ValkeyCluster
 ) -> None:
     writer, reader, primary = opened(), opened(), owner(cluster, ALL)
-    before = reader.load(KEY, [ALL]).snapshot
+    before = writer.load(KEY, [ALL]).snapshot
+    assert reader.load(KEY, [ALL]).snapshot == before
     lose(cluster, primary, lambda: writer.evict(EvictionRequest([ALL], WINDOW)))
     assert loaded(reader, ALL).snapshot != before
     assert loaded(writer, ALL).snapshot == loaded(reader, ALL).snapshot
@@ -182,10 +184,10 @@ def test_replicas_are_never_asked(
     store.fill(KEY, b"entry", TTL, [tag])
     store.load(KEY, [ALL, tag])
     primaries = {("127.0.0.1", node.port) for node in cluster.primaries}
-    assert {node.address for node in store._nodes.primaries()} == primaries
+    assert {(node.host, node.port) for node in store._cluster.primaries} == primaries
     replica = cluster.replica_of(owner(cluster, tag))
     with pytest.raises(StoreError, match="replica"):
-        store._nodes.node(("127.0.0.1", replica.port)).try_out(b"", 0)
+        store._cluster.ask_server(server_at("127.0.0.1", replica.port), (b"PING",))
 
 
 def test_a_replica_is_enough_to_find_the_others(

@@ -1,35 +1,31 @@
 """What is read of a cluster's URL, and of what its servers say."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from redis.connection import SSLConnection
+import redis
+from redis.connection import Connection, SSLConnection
 from redis.exceptions import AskError, MovedError
 
 from botocache._errors import ConfigError, StoreError
-from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
+from botocache.stores.redis.cluster.batch import slot_of
+from botocache.stores.redis.cluster.client import ClusterClient, server_at
 from botocache.stores.redis.cluster.store import ClusterStore
-from botocache.stores.redis.cluster.topology import (
-    Places,
-    holders,
-    redirection,
-    slot_of,
+from botocache.stores.redis.cluster.urls import (
+    ClusterEndpoints,
+    endpoints_of_url,
+    pool_at,
 )
-from botocache.stores.redis.cluster.urls import places_of_url
+from botocache.stores.redis.commands import with_source
+from tests.support.opening import open_store_at
 
-ASKED = ("asked", 1)
-PLACES = Places((), make=list)
+ENDPOINTS = ClusterEndpoints((("seed", 6379),), Connection, {})
 
 
-def opened(url: str, size_limit: int | None = None) -> Store:
-    return open_store(
-        url,
-        namespace="mine",
-        size_limit=size_limit,
-        environ={},
-        timeout=0.5,
-        settle=1.0,
-        longest_ttl=60.0,
-    )
+def opened(url: str) -> Store:
+    return open_store_at(url, namespace="mine", timeout=0.5)
 
 
 @pytest.mark.parametrize(
@@ -47,15 +43,15 @@ def opened(url: str, size_limit: int | None = None) -> Store:
 def test_a_url_names_servers_to_begin_with(
     hosts: str, seeds: list[tuple[str, int]]
 ) -> None:
-    _, places = places_of_url(f"redis+cluster://{hosts}", 0.5)
-    assert list(places.seeds) == seeds
+    _, endpoints = endpoints_of_url(f"redis+cluster://{hosts}", 0.5)
+    assert list(endpoints.seeds) == seeds
 
 
 @pytest.mark.parametrize("server", ["redis", "rediss", "valkey", "valkeys"])
 def test_a_url_says_how_to_connect(server: str) -> None:
     url = f"{server}+cluster://user:p%40ss@h:1,k:2?client_name=me"
-    _, places = places_of_url(url, 0.5)
-    made = places.make(("elsewhere", 7))
+    _, endpoints = endpoints_of_url(url, 0.5)
+    made: Any = pool_at(endpoints, "elsewhere", 7).make_connection()
     assert (made.host, made.port) == ("elsewhere", 7)
     assert (made.username, made.password, made.client_name) == ("user", "p@ss", "me")
     assert (made.socket_timeout, made.socket_connect_timeout) == (0.5, 0.5)
@@ -83,13 +79,13 @@ def test_opening_asks_nobody_and_closing_needs_no_use() -> None:
     store = opened("redis+cluster://h.invalid:1")
     assert isinstance(store, ClusterStore)
     assert not store.is_current([b"tag"], [1])
-    assert repr(store._nodes) == "<Nodes []>"
+    assert repr(store._cluster) == "<ClusterClient []>"
     store.close()
 
 
 def test_a_cluster_takes_no_size_limit() -> None:
     with pytest.raises(ConfigError, match="maxmemory"):
-        opened("redis+cluster://h", size_limit=1)
+        opened("redis+cluster://h?size_limit=1GiB")
 
 
 @pytest.mark.parametrize(
@@ -109,24 +105,30 @@ def test_a_command_goes_where_its_first_key_is(
 
 @pytest.mark.parametrize(
     ("host", "expected"),
-    [(b"h", ("h", 7)), (b"", ("asked", 7)), (None, ("asked", 7)), (b"?", ("asked", 7))],
+    [("h", ("h", 7)), ("", ("seed", 7)), (None, ("seed", 7)), ("?", ("seed", 7))],
 )
-def test_who_holds_slots_is_read_without_its_replicas(
-    host: bytes | None, expected: tuple[str, int]
+def test_a_server_that_announces_no_host_is_where_the_first_seed_is(
+    host: str | None, expected: tuple[str, int]
 ) -> None:
-    primary: list[object] = [host, 7, b"id", []]
-    replica: list[object] = [b"replica", 8, b"id", []]
-    reply = [[0, 9, primary, replica], [10, 10, [b"k", 9]]]
-    assert [*holders(reply, ASKED, PLACES)] == [
-        (expected, range(10)),
-        (("k", 9), range(10, 11)),
-    ]
+    assert ENDPOINTS.seen((host, 7)) == expected
 
 
-@pytest.mark.parametrize("reply", [[[0, 9]], [[0]], [7], [[b"a", b"b", [b"h", 7]]]])
-def test_a_map_that_cannot_be_read_is_a_store_error(reply: list[object]) -> None:
-    with pytest.raises(StoreError, match="cannot be read"):
-        list(holders(reply, ASKED, PLACES))
+def test_a_server_is_where_the_user_sees_it() -> None:
+    endpoints = replace(ENDPOINTS, remap=lambda address: (f"near-{address[0]}", 5))
+    assert endpoints.seen(("h", 7)) == ("near-h", 5)
+
+
+@pytest.mark.parametrize(
+    "reply", [[[0, 9]], [[0]], [7], [[b"a", b"b", [b"h", 7]]], b"x", [], None]
+)
+def test_a_map_that_cannot_be_read_is_a_store_error(
+    reply: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis.Redis, "execute_command", lambda *_, **__: reply)
+    store = opened("redis+cluster://127.0.0.1:1")
+    with pytest.raises(StoreError, match="no server returned the map"):
+        store.load(b"key", [b"tag"])
+    store.close()
 
 
 @pytest.mark.parametrize(
@@ -138,10 +140,5 @@ def test_a_map_that_cannot_be_read_is_a_store_error(reply: list[object]) -> None
     ],
 )
 def test_a_redirection_says_where(error: AskError, expected: tuple[str, int]) -> None:
-    assert redirection(error, ASKED, PLACES) == expected
-
-
-def test_a_server_is_where_the_user_sees_it() -> None:
-    places = Places((), make=list, seen=lambda address: (f"near-{address[0]}", 5))
-    assert redirection(MovedError("7 h:1"), ASKED, places) == ("near-h", 5)
-    assert [*holders([[0, 1, [b"h", 7]]], ASKED, places)] == [(("near-h", 5), range(2))]
+    client = ClusterClient(ENDPOINTS, print, 0.5, with_source)
+    assert client._address(error, server_at("asked", 9)) == expected

@@ -20,15 +20,14 @@ from redis.cluster import LoadBalancingStrategy
 from botocache._coherence import LONGEST_HOLD_OFF, EvictionRequest, Held
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache.stores.opening import open_store
 from botocache.stores.protocol import Fill
-from botocache.stores.redis.cluster.node import Node
+from botocache.stores.redis.cluster.batch import slot_of
 from botocache.stores.redis.cluster.store import ClusterStore
-from botocache.stores.redis.cluster.topology import slot_of
-from botocache.stores.redis.cluster.urls import places_of_url
+from botocache.stores.redis.cluster.urls import endpoints_of_url
 from botocache.stores.redis.scripts import Keys
 from tests.support.digests import key, tag, tags
 from tests.support.evictions import left_by
+from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.valkey_cluster import ValkeyCluster, move_keys, slots_of
 from tests.support.valkey_server import ValkeyServer
@@ -49,9 +48,9 @@ def opened(
     def open_one(
         timeout: float = TIMEOUT, url: str = cluster.url, **settings: Any
     ) -> ClusterStore:
-        name, places = places_of_url(url, timeout)
+        name, endpoints = endpoints_of_url(url, timeout)
         settings = {"name": name, "timeout": timeout, "settle": 0.0, **settings}
-        store = ClusterStore(places, namespace=namespace, **settings)
+        store = ClusterStore(endpoints, namespace=namespace, **settings)
         made.append(store)
         return store
 
@@ -177,14 +176,19 @@ def test_its_clock_is_that_of_the_servers(store: ClusterStore) -> None:
     assert store.now() == pytest.approx(time.time(), abs=TIMEOUT)
 
 
+def set_back(store: ClusterStore, seconds: float) -> None:
+    """Set one server's clock back; no server of this machine has a clock of its own."""
+    slow, *_ = store._cluster.primaries
+    clocks = store._cluster.clocks
+    clocks.set_offset(slow.name, clocks.offset - seconds)
+
+
 def test_of_clocks_that_differ_the_one_that_is_behind_counts(
     store: ClusterStore,
 ) -> None:
     many = tags(60)
     store.load(KEY, many)
-    slow, *_ = store._nodes.primaries()
-    slow.ahead -= 100.0  # no server of this machine has a clock of its own
-    store._nodes._compare_clocks()
+    set_back(store, 100.0)
     assert store.now() <= time.time() - 100.0
     store.evict(EvictionRequest(many, 1.0))
     assert store.load(KEY, many).held is Held.WRITING
@@ -192,10 +196,9 @@ def test_of_clocks_that_differ_the_one_that_is_behind_counts(
 
 def test_where_clocks_are_too_far_apart_nothing_is_kept(store: ClusterStore) -> None:
     store.load(KEY, tags(60))
-    slow, *_ = store._nodes.primaries()
-    slow.ahead -= LONGEST_HOLD_OFF + 60.0
+    set_back(store, LONGEST_HOLD_OFF + 60.0)
     with pytest.raises(StoreError, match="too far apart"):
-        store._nodes._compare_clocks()
+        store.load(KEY, tags(60))
 
 
 def test_what_a_new_store_meets_late_evicts_nothing(
@@ -204,7 +207,8 @@ def test_what_a_new_store_meets_late_evicts_nothing(
     # All are met at once, and tell the time, when who holds what is learnt.
     everything = tag_digest(EVERYTHING)
     before = store.load(KEY, [everything]).snapshot
-    assert all(node.has_told for node in store._nodes.primaries())
+    client = store._cluster
+    assert not any(client.clocks.is_due(node.name) for node in client.primaries)
     store.load(KEY, tags(60))
     assert store.load(KEY, [everything]).snapshot == before
 
@@ -332,8 +336,8 @@ def test_a_server_that_does_not_answer_is_left_alone_until_it_does(
 
 
 def test_where_nobody_answers_it_is_a_store_error(namespace: str) -> None:
-    _, places = places_of_url("redis+cluster://127.0.0.1:1,127.0.0.1:2", TIMEOUT)
-    store = ClusterStore(places, namespace=namespace, timeout=TIMEOUT)
+    _, endpoints = endpoints_of_url("redis+cluster://127.0.0.1:1,127.0.0.1:2", TIMEOUT)
+    store = ClusterStore(endpoints, namespace=namespace, timeout=TIMEOUT)
     for use in (
         partial(store.load, KEY, [A]),
         partial(store.load_many, [(KEY, [A])]),
@@ -349,9 +353,9 @@ def test_where_nobody_answers_it_is_a_store_error(namespace: str) -> None:
 def test_a_server_of_no_cluster_is_a_store_error(
     valkey: ValkeyServer, namespace: str
 ) -> None:
-    _, places = places_of_url(f"redis+cluster://127.0.0.1:{valkey.port}", TIMEOUT)
-    store = ClusterStore(places, namespace=namespace, timeout=TIMEOUT)
-    with pytest.raises(StoreError, match="nobody tells who holds what"):
+    _, endpoints = endpoints_of_url(f"redis+cluster://127.0.0.1:{valkey.port}", TIMEOUT)
+    store = ClusterStore(endpoints, namespace=namespace, timeout=TIMEOUT)
+    with pytest.raises(StoreError, match="no server returned the map"):
         store.load(KEY, [A])
     store.close()
 
@@ -478,11 +482,9 @@ def test_a_client_that_the_user_built_is_enough(
     with redis_py.RedisCluster(
         "127.0.0.1", cluster.nodes[0].port, **settings
     ) as client:
-        store = open_store(
+        store = open_store_at(
             "",
             namespace=namespace,
-            size_limit=None,
-            environ={},
             timeout=TIMEOUT,
             settle=0.0,
             longest_ttl=TTL,
@@ -514,11 +516,9 @@ def test_where_servers_are_seen_is_as_the_client_says(
     with redis_py.RedisCluster(
         "127.0.0.1", cluster.nodes[0].port, address_remap=remap
     ) as client:
-        store = open_store(
+        store = open_store_at(
             "",
             namespace=namespace,
-            size_limit=None,
-            environ={},
             timeout=TIMEOUT,
             settle=0.0,
             longest_ttl=TTL,
@@ -533,11 +533,9 @@ def test_where_servers_are_seen_is_as_the_client_says(
 def test_that_a_cluster_cannot_be_followed_is_said_and_all_else_works(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    store = open_store(
+    store = open_store_at(
         "redis+cluster://127.0.0.1:1",
         namespace="default",
-        size_limit=None,
-        environ={},
         timeout=TIMEOUT,
         settle=0.0,
         longest_ttl=60.0,
@@ -567,8 +565,8 @@ def test_what_is_no_answer_is_a_storeerror(
 ) -> None:
     store.load(KEY, [A])
     with monkeypatch.context() as patch:
-        patch.setattr(store._nodes, "ask", lambda make: [7 for _ in make()])
-        patch.setattr(Node, "ask", lambda *_: [7])
+        patch.setattr(store._cluster, "ask", lambda make: [7 for _ in make()])
+        patch.setattr(store._cluster, "ask_server", lambda *_: 7)
         with pytest.raises(StoreError, match="no answer"):
             verb(store)
     assert store.load(KEY, [A]).entry is None

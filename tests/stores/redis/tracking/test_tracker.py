@@ -17,7 +17,6 @@ import redis as redis_py
 
 from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
-from botocache.stores.opening import open_store
 from botocache.stores.redis.connections import Connection, exchange, pack
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.tracking import lease, tracker
@@ -26,6 +25,7 @@ from botocache.stores.redis.tracking.tracker import Following
 from botocache.stores.redis.urls import connections_of_client, connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
+from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, Peer, eventually, forked, running_peer
 from tests.support.threads import no_thread
 from tests.support.valkey_server import ValkeyServer, redis_binary, running_valkey
@@ -386,11 +386,9 @@ def test_it_is_followed_where_the_url_and_the_setting_say_so(
     server: ValkeyServer, namespace: str, scheme: str
 ) -> None:
     place = server.socket_path if scheme == "unix" else f"127.0.0.1:{server.port}"
-    store = open_store(
+    store = open_store_at(
         f"{scheme}://{place}",
         namespace=namespace,
-        size_limit=None,
-        environ={},
         timeout=TIMEOUT,
         settle=0.0,
         longest_ttl=60.0,
