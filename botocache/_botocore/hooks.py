@@ -29,7 +29,6 @@ from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 
 from botocache._botocore.credentials import scope_of
 from botocache._cache.cache import Cache, decode_body
-from botocache._cache.entry_keys import origin
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
@@ -252,6 +251,14 @@ def _begin(
     if isinstance(outcome, (Hit, ReadTicket)):
         passing.prepared = outcome.prepared
     return outcome
+
+
+def origin(url: str, region: str) -> str:
+    """Return which DynamoDB a request goes to: endpoint and region.
+
+    Both, because an emulator keeps the tables of several regions behind one endpoint.
+    """
+    return f"{region} {url}"
 
 
 def installed_on(events: Any) -> list[Hooks]:

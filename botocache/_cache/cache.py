@@ -54,6 +54,7 @@ class Cache:
         settings: Settings,
         near: Callable[[CacheServices], NearTier] | None = None,
     ) -> None:
+        self.settings: Final = settings
         self._services: Final = services_of(store, settings)
         self._store: Final = store
         self._evictions: Final = self._services.evictions
@@ -67,11 +68,6 @@ class Cache:
         return f"<Cache {self._store!r}, {self.stats()!r}>"
 
     # --- for the application -------------------------------------------------------
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that it was installed with."""
-        return self._services.settings
 
     def stats(self) -> Stats:
         """Return the counts since it was installed, for this process alone."""
@@ -170,7 +166,26 @@ class Cache:
         certain: no earlier attempt of the same call may still land.
         """
         try:
-            self._finish(ticket, answer, succeeded=succeeded, certain=certain)
+            match ticket:
+                case ReadTicket():
+                    self._services.counters.add("misses")
+                    if succeeded:
+                        self._reads.finish(ticket, answer)
+                case BatchTicket():
+                    self._reads.count_misses(ticket)
+                    if "Error" not in answer:
+                        self._reads.complete(ticket, answer, is_kept=succeeded)
+                case WriteTicket():
+                    self._writes.finish(
+                        ticket, answer, succeeded=succeeded, certain=certain
+                    )
+                case DescribeTicket():
+                    if succeeded:
+                        self._services.key_schemas.learn_described(
+                            ticket.store, ticket.place, ticket.generation, answer
+                        )
+                case _:
+                    assert_never(ticket)
         except Exception as error:  # noqa: BLE001 - caching never fails a call
             if isinstance(ticket, WriteTicket):
                 self._evictions.remember((EVERYTHING_DIGEST,), error)
@@ -194,9 +209,8 @@ class Cache:
     def _begin(
         self, call: Call, parameters: Body, store: CallStore
     ) -> Hit | Ticket | None:
-        is_read = not may_write(call.operation)
         key_schemas = self._services.key_schemas
-        recall = KeyRecall(key_schemas, store, call.origin, is_read=is_read)
+        recall = KeyRecall(key_schemas, store, call)
         planned = plan(call.operation, parameters, recall.keys_of)
         match planned:
             case Read():
@@ -224,30 +238,6 @@ class Cache:
         if not may_write(operation):
             return None
         return self._writes.begin_unplanned(operation, store)
-
-    def _finish(
-        self, ticket: Ticket, answer: Answer, *, succeeded: bool, certain: bool
-    ) -> None:
-        match ticket:
-            case ReadTicket():
-                self._services.counters.add("misses")
-                if succeeded:
-                    self._reads.finish(ticket, answer)
-            case BatchTicket():
-                self._reads.count_misses(ticket)
-                if "Error" not in answer:
-                    self._reads.complete(ticket, answer, is_kept=succeeded)
-            case WriteTicket():
-                self._writes.finish(
-                    ticket, answer, succeeded=succeeded, certain=certain
-                )
-            case DescribeTicket():
-                if succeeded:
-                    self._services.key_schemas.learn_described(
-                        ticket.store, ticket.place, ticket.generation, answer
-                    )
-            case _:
-                assert_never(ticket)
 
 
 def decode_body(body: bytes) -> Body:

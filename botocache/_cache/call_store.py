@@ -34,7 +34,8 @@ class CallStore:
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
-        self._check()
+        if self._failure is not None:
+            raise self._skipped()
         try:
             return self._store.load(key, tags)
         except Exception as error:
@@ -45,7 +46,8 @@ class CallStore:
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
-        self._check()
+        if self._failure is not None:
+            raise self._skipped()
         try:
             return self._store.load_many(lookups)
         except Exception as error:
@@ -54,7 +56,8 @@ class CallStore:
 
     def fill(self, fills: Sequence[Fill]) -> None:
         """Do what Store.fill or fill_many does, by how many there are."""
-        self._check()
+        if self._failure is not None:
+            raise self._skipped()
         try:
             if len(fills) == 1:
                 self._store.fill(*fills[0])
@@ -66,18 +69,18 @@ class CallStore:
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
-        self._check()
+        if self._failure is not None:
+            raise self._skipped()
         try:
             return self._store.evict(request)
         except Exception as error:
             self._note(error)
             raise
 
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise StoreSkippedError("the store failed earlier in this call") from (
-                self._failure
-            )
+    def _skipped(self) -> StoreSkippedError:
+        error = StoreSkippedError("the store failed earlier in this call")
+        error.__cause__ = self._failure
+        return error
 
     def _note(self, error: Exception) -> None:
         if not is_alive(error):

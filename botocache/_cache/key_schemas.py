@@ -13,9 +13,11 @@ from typing import Final, TypeAlias
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import decode_entry, encode_entry
-from botocache._cache.entry_keys import schema_key
 from botocache._cache.evictions import Evictions
+from botocache._cache.prepare import Call
 from botocache._coherence import may_serve
+from botocache._digests import digest
+from botocache._dynamodb.operations import may_write
 from botocache._dynamodb.plans import KeyAttributes, described_keys
 from botocache._dynamodb.tags import table_tag, tag_digest
 from botocache._dynamodb.types import Answer
@@ -125,6 +127,14 @@ class KeySchemas:
         attributes: all key attributes of the table if `is_complete`, else some of them.
         generation: of the table's tag before the call was sent.
         """
+        known = self._known.get(place)
+        if (
+            known is not None
+            and known.generation == generation
+            and known.attributes == attributes
+            and store.now() - known.confirmed_at < self._fresh_for / 2
+        ):
+            return True  # nothing new: the path of every miss
         try:
             is_as_known = self._learn(
                 store, place, attributes, generation, is_complete=is_complete
@@ -209,27 +219,31 @@ class KeySchemas:
         return schema
 
 
+def schema_key(origin: str, table: str) -> bytes:
+    """Return the key under which a table's learned key attributes are shared."""
+    return digest("schema", origin, table)
+
+
 class KeyRecall:
     """The schemas that one call asks for while it is planned.
 
     schemas: by table; what the plan rests on.
     """
 
-    __slots__ = ("_is_read", "_key_schemas", "_origin", "_store", "schemas")
+    __slots__ = ("_call", "_key_schemas", "_store", "schemas")
 
-    def __init__(
-        self, key_schemas: KeySchemas, store: CallStore, origin: str, *, is_read: bool
-    ) -> None:
+    def __init__(self, key_schemas: KeySchemas, store: CallStore, call: Call) -> None:
         self._key_schemas = key_schemas
         self._store = store
-        self._origin = origin
-        self._is_read = is_read
+        self._call = call
         self.schemas: dict[str, Schema] = {}
 
     def keys_of(self, table: str) -> KeyAttributes | None:
         """Return a table's key attributes, as far as they are known."""
         schema = self._key_schemas.recall(
-            self._store, (self._origin, table), is_read=self._is_read
+            self._store,
+            (self._call.origin, table),
+            is_read=not may_write(self._call.operation),
         )
         if schema is None:
             return None

@@ -21,15 +21,21 @@ from botocache._cache.batches import (
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import decode_entry, encode_entry
 from botocache._cache.key_schemas import Schema
-from botocache._cache.prepare import Call, PreparedRead, prepare
+from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
-from botocache._dynamodb.plans import BatchRead, Kind, Read, last_key_attributes
+from botocache._dynamodb.plans import (
+    TABLE_TAG,
+    BatchRead,
+    Kind,
+    Read,
+    last_key_attributes,
+)
 from botocache._dynamodb.projections import Projection, project
 from botocache._dynamodb.types import Answer, Body
 from botocache._errors import CodecError
-from botocache._settings.tables import TablePolicy
+from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
@@ -48,27 +54,25 @@ class Reads:
         self._counters: Final = services.counters
         self._evictions: Final = services.evictions
         self._key_schemas: Final = services.key_schemas
-        self._policies: Final[dict[str, TablePolicy]] = {}
+        self._pending: Final = services.evictions.pending
+        self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
         self.on_fill: Callable[[bytes], None] = _ignore
 
     # --- before the call -----------------------------------------------------------
 
-    def policy(self, table: str) -> TablePolicy:
-        """Return what the settings say of a table."""
-        policy = self._policies.get(table)
-        if policy is None:
-            policy = self._policies[table] = self._settings.policy(table)
-        return policy
-
     def prepare(self, call: Call, parameters: Body, read: Read) -> PreparedRead | None:
         """Return what the store is asked for a read; None when it is not asked."""
-        return prepare(
-            call,
-            parameters,
-            read,
-            self.policy(read.table),
-            precise=self._settings.precise_index_eviction,
-        )
+        # Policies are patterns of names, so each one is found once.
+        place = (read.table, call.operation, read.kind)
+        caching = self._caching.get(place)
+        if caching is None:
+            policy = self._settings.policy(read.table)
+            caching = self._caching[place] = TableCaching(
+                policy,
+                caching_mode(policy, call.operation, read.kind),
+                self._settings.precise_index_eviction,
+            )
+        return prepare(call, parameters, read, caching)
 
     def begin(
         self,
@@ -98,13 +102,15 @@ class Reads:
 
     def load(self, prepared: PreparedRead, store: CallStore) -> Lookup:
         """Return the hit, or the ticket; None while an eviction of it is pending."""
-        if self._evictions.are_pending(prepared.tags, store):
+        if self._pending.tags and self._evictions.are_pending(prepared.tags, store):
             self._counters.add("bypassed")
             return None
         # Before the look-up: an entry that expires meanwhile was good when asked for.
         now = store.now()
         loaded = store.load(prepared.key, prepared.tags)
-        hit = self._hit(prepared, prepared.key, loaded, now)
+        hit = None
+        if loaded.entry is not None:
+            hit = self._hit(prepared, prepared.key, loaded, now)
         if hit is None and prepared.whole_item_key is not None and prepared.may_hit:
             whole = store.load(prepared.whole_item_key, prepared.tags)
             hit = self._projected(prepared, whole, now)
@@ -125,7 +131,6 @@ class Reads:
         With a second one for projections whose own entries are no hits. Reads that are
         None stay None.
         """
-        pending = self._evictions.pending
         lookups: list[Lookup] = [None] * len(reads)
         if not self._evictions.deliver(store):
             self._counters.add("bypassed", len(reads))
@@ -133,7 +138,7 @@ class Reads:
         asked = {
             at: read
             for at, read in enumerate(reads)
-            if read is not None and not pending.includes(read.tags)
+            if read is not None and not self._pending.includes(read.tags)
         }
         now = store.now()
         wholes: dict[int, PreparedRead] = {}
@@ -227,8 +232,12 @@ class Reads:
 
     def finish(self, ticket: ReadTicket, answer: Answer) -> None:
         """Fill the answer of a read, if it may be."""
-        if self._learn(ticket, answer) and self._may_fill(ticket):
+        if not self._learn(ticket, answer):
+            return
+        if may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
             self.fill(ticket.store, fills_of(ticket, answer))
+        else:
+            self._counters.add("held")
 
     def count_misses(self, ticket: BatchTicket) -> None:
         """Count the keys of a batch that DynamoDB was asked for."""
@@ -245,8 +254,12 @@ class Reads:
             return
         fills: list[Fill] = []
         for lookup, each in _misses(ticket, answers):
-            if self._learn(lookup, each) and self._may_fill(lookup):
+            if not self._learn(lookup, each):
+                continue
+            if may_fill(lookup.loaded.held, is_consistent=lookup.is_consistent):
                 fills += fills_of(lookup, each)
+            else:
+                self._counters.add("held")
         self.fill(ticket.store, fills)
 
     def fill(self, store: CallStore, fills: Sequence[Fill]) -> None:
@@ -263,25 +276,19 @@ class Reads:
         for fill in fills:
             self.on_fill(fill.key)
 
-    def _may_fill(self, ticket: ReadTicket) -> bool:
-        """Return whether an answer may be filled; count it when it may not."""
-        if may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
-            return True
-        self._counters.add("held")
-        return False
-
     def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
         """Learn the table's key attributes; return whether the answer may be kept."""
         read = ticket.prepared.read
         named, is_complete = read.named, read.names_all
-        last = last_key_attributes(read, answer)
-        if last is not None:
-            named, is_complete = last, True
+        if read.kind is not Kind.ITEM:
+            last = last_key_attributes(read, answer)
+            if last is not None:
+                named, is_complete = last, True
         return self._key_schemas.learn(
             ticket.store,
             (ticket.prepared.call.origin, read.table),
             named,
-            ticket.table_generation,
+            ticket.loaded.snapshot[TABLE_TAG],
             is_complete=is_complete,
         )
 

@@ -15,7 +15,7 @@ from botocache._cache.entries import Entry
 from botocache._cache.key_schemas import Place, Schema
 from botocache._cache.prepare import PreparedRead
 from botocache._coherence import Eviction, Loaded
-from botocache._dynamodb.plans import BatchRead, Write
+from botocache._dynamodb.plans import TABLE_TAG, BatchRead, Write
 from botocache._dynamodb.types import Answer, Body
 
 # --- outcomes ----------------------------------------------------------------------
@@ -74,7 +74,7 @@ class ReadTicket(NamedTuple):
     @property
     def table_generation(self) -> int:
         """The generation that the table's tag had before the read was sent."""
-        return self.prepared.read.table_generation(self.loaded.snapshot)
+        return self.loaded.snapshot[TABLE_TAG]
 
 
 Lookup: TypeAlias = Hit | ReadTicket | None

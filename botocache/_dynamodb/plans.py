@@ -9,7 +9,7 @@
 What every call makes are NamedTuples: a frozen dataclass takes four times as long.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
@@ -47,6 +47,11 @@ class CachingMode(Enum):
 
     OFF = "off"
     """Not at all."""
+
+
+TABLE_TAG, ITEM_TAG = 1, 2
+"""Where the table's tag, and that of a single item, stand in a Read's tags, and their
+generations in a snapshot of them. The tag of everything comes first."""
 
 
 class Read(NamedTuple):
@@ -98,23 +103,15 @@ class Read(NamedTuple):
             return (*self.broad_tags, *self.precise_tags)
         return self.tags
 
-    # Only these three know where a tag stands in `tags`, and its generation in a
-    # snapshot of them.
-
     @property
     def broad_tags(self) -> tuple[Tag, ...]:
         """The tags of everything and of the table."""
-        return self.tags[:2]
+        return self.tags[: TABLE_TAG + 1]
 
     @property
     def item_tag(self) -> Tag:
         """The tag of its item, if this is the read of one item."""
-        return self.tags[2]
-
-    @staticmethod
-    def table_generation(snapshot: Sequence[int]) -> int:
-        """Return the generation of the table's tag in a snapshot of a read's tags."""
-        return snapshot[1]
+        return self.tags[ITEM_TAG]
 
 
 class BatchRead(NamedTuple):

@@ -44,7 +44,8 @@ _CAPACITIES = {"NONE", "TOTAL", "INDEXES"}
 
 
 def get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
-    return item_read(body, _capacity(body))
+    has_capacity = "ReturnConsumedCapacity" in body
+    return item_read(body, _capacity(body) if has_capacity else "NONE")
 
 
 def item_read(body: Body, capacity: str) -> Read:

@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 
 from botocore.client import BaseClient
 
-from botocache._cache.modes import Mode, current_mode
+from botocache._cache.modes import current_mode
+from botocache._cache.prepare import Mode
 from botocache._cache.tickets import Hit, pipeline_call
 from botocache._near.answers import NearEntry
 from botocache._near.call_keys import exact_key, quick_key, table_of

@@ -48,6 +48,10 @@ def derive_body(
         return None
     if quick_key(key[0], operation, copy) != key:
         return None
+    try:
+        _FORMS[operation].decode(encoded)
+    except msgspec.ValidationError:
+        return None  # botocore would refuse it
     return body_of(operation, encoded, copy)
 
 
@@ -58,18 +62,14 @@ _LARGEST = 10**15
 """Numbers up to here boto3 writes as Python does."""
 
 
-def wire_body(operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
+def wire_body(_operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
     """Return the body of a client's call: its arguments, as they are."""
-    if _CHANGED(encoded) or not _is_form(operation, encoded):
-        return None
-    return arguments
+    return None if _CHANGED(encoded) else arguments
 
 
 def resource_body(operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
     """Return the body of a resource's call: of a GetItem by strings and integers."""
     if operation != "GetItem" or b"null" in encoded:
-        return None
-    if not _is_form(operation, encoded):
         return None
     wire = {}
     for name, value in arguments["Key"].items():
@@ -128,11 +128,3 @@ _FORMS: dict[str, msgspec.json.Decoder[Any]] = {
     "Query": msgspec.json.Decoder(_Query),
     "Scan": msgspec.json.Decoder(_Scan),
 }
-
-
-def _is_form(operation: str, encoded: bytes) -> bool:
-    try:
-        _FORMS[operation].decode(encoded)
-    except msgspec.ValidationError:
-        return False
-    return True

@@ -96,7 +96,8 @@ class MemoryStore:
     ) -> None:
         """See Store.fill."""
         with self._lock:
-            self._drop(key)
+            if key in self._entries:
+                self._drop(key)
             if len(entry) + ENTRY_OVERHEAD > self._size_limit:
                 return  # it would cost all others their place, and have none itself
             self._entries[key] = entry

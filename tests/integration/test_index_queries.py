@@ -291,7 +291,7 @@ def test_an_uninstallation_during_the_write_leaves_nothing_in_the_answer(
 
 POLICIES: dict[str, tuple[dict[str, Any], int, list[str]]] = {
     "coherent": ({}, 3, ["k0", "k1"]),
-    "ttl": ({"index_queries": "ttl"}, 0, ["k0"]),
+    "ttl": ({"index_queries": "ttl_only"}, 0, ["k0"]),
     "off": ({"index_queries": "off"}, 3, ["k0", "k1"]),
 }
 

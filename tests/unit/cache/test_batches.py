@@ -16,11 +16,11 @@ from botocache._cache.batches import (
     remaining_body,
 )
 from botocache._cache.call_store import CallStore
-from botocache._cache.prepare import prepare
+from botocache._cache.prepare import TableCaching, prepare
 from botocache._cache.tickets import Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded
 from botocache._dynamodb.operations import plan
-from botocache._dynamodb.plans import BatchRead, Read
+from botocache._dynamodb.plans import BatchRead, CachingMode, Read
 from botocache._settings.load import Settings
 from botocache.stores.memory import MemoryStore
 from tests.support.calls import call_of
@@ -97,13 +97,13 @@ class Batch:
 
 def _ticket(body: Mapping[str, Any], read: Read) -> ReadTicket:
     call = call_of("BatchGetItem")
-    prepared = prepare(call, body, read, POLICY, precise=False)
+    prepared = prepare(call, body, read, CACHING)
     assert prepared is not None
     return ReadTicket(prepared, LOADED, 0.0, CallStore(STORE), is_consistent=False)
 
 
 STORE = MemoryStore()
-POLICY = Settings().policy("t")
+CACHING = TableCaching(Settings().policy("t"), CachingMode.COHERENT, is_precise=False)
 LOADED = Loaded(None, (1, 2, 3), Held.FREE)
 
 # --- what is left to ask for -------------------------------------------------------

@@ -4,9 +4,8 @@ import pytest
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import encode_entry
-from botocache._cache.entry_keys import schema_key
 from botocache._cache.evictions import Evictions
-from botocache._cache.key_schemas import TTL, KeySchemas, Schema
+from botocache._cache.key_schemas import TTL, KeySchemas, Schema, schema_key
 from botocache._coherence import EvictionRequest
 from botocache._dynamodb.tags import table_tag, tag_digest
 from botocache._stats import Counters, FailureLog

@@ -21,16 +21,16 @@ from boto3.dynamodb.types import Binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._cache.entry_keys import (
+from botocache._botocore.credentials import (
     ANONYMOUS_SCOPE,
     account_bits,
-    entry_key,
     named_scope,
-    origin,
     principal_scope,
     role_scope,
-    schema_key,
 )
+from botocache._botocore.hooks import origin
+from botocache._cache.key_schemas import schema_key
+from botocache._cache.prepare import entry_key
 from botocache._digests import DIGEST_SIZE, digest
 from botocache._dynamodb.tags import (
     EVERYTHING,
