@@ -3,9 +3,9 @@
     python -m tests.pythons            unit, integration and store tests
     python -m tests.pythons FILE...    these instead
 
-It looks for the Pythons on the PATH (`python3.13`) and among the versions of pyenv, makes
-an environment for each, `.venv-3.13`, and says at the end which it did not find.
-`--others` leaves out the Python that runs it: `make test` has run all tests on that one.
+It looks for the Pythons on the PATH (`python3.13`) and among the versions of pyenv. It
+makes an environment for each, such as `.venv-3.13`, and says at the end which Pythons it
+did not find. `--others` leaves out the one that runs this program, as `make test` does.
 """
 
 import argparse
