@@ -41,16 +41,20 @@ def dynamodb() -> Iterator[DynamoDB]:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built wheel, one for all test processes."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # then each worker has a folder in it
-        base = base.parent
-    return build_wheel_once(base / "wheel")
+    return build_wheel_once(_shared(tmp_path_factory) / "wheel")
 
 
 @pytest.fixture(scope="session")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An environment with the wheel installed."""
-    return Environment(tmp_path_factory.mktemp("environment") / "venv", wheel)
+    """An environment with the wheel installed, one for all test processes."""
+    return Environment(_shared(tmp_path_factory) / "environment", wheel)
+
+
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    """Return a directory that all test processes of this run have."""
+    base = factory.getbasetemp()
+    # Each process of xdist has a directory of its own in the shared one.
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture
