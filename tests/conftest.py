@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import botocache
 from botocache import _install
@@ -19,6 +20,12 @@ from tests.support.stores import opened_store
 from tests.support.threads import workers
 from tests.support.valkey_cluster import ValkeyCluster, running_cluster
 from tests.support.valkey_server import ValkeyServer, running_valkey
+
+# `make test` tries the same examples each time, so that a change fails for what it
+# changed. `make test-long` tries new ones.
+settings.register_profile("repeatable", derandomize=True)
+if os.environ.get("EXAMPLES") != "new":
+    settings.load_profile("repeatable")
 
 
 def pytest_collection_finish() -> None:
