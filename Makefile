@@ -9,6 +9,7 @@ OLDEST := .venv-oldest
 WHEEL  := .venv-wheel
 MINISTACK := .venv-ministack
 RIVAL  := .venv-rival
+DOCS   := .venv-docs
 
 ENVIRONMENT := .ci/environment
 CONSTRAINTS := constraints.txt
@@ -21,12 +22,12 @@ COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
 	ahead.py batches.py install.py invalidate.py modes.py near.py scope.py tracing.py)
 
 # What meets boto3's and botocore's insides.
-OLDEST_TESTS := tests/unit/test_plan.py $(addprefix tests/integration/test_, \
+OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
 	ahead.py batches.py install.py modes.py near.py reads.py refusal.py scope.py)
 
 # A minute of tests for each Python that is supported.
-QUICK := tests/unit/test_config.py tests/unit/test_doors.py tests/stores/test_disk.py \
-	tests/stores/test_entryfile.py tests/stores/test_memory.py \
+QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/stores/disk/test_store.py \
+	tests/stores/disk/test_entry_database.py tests/stores/test_memory.py \
 	$(addprefix tests/integration/test_, install.py near.py)
 
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
@@ -35,7 +36,7 @@ PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo environments test test-long test-pythons test-pythons-quick lint types
-.PHONY: wheel-test oldest-test explore soak fuzz bench bench-quick performance docs
+.PHONY: wheel-test oldest-test explore soak fuzz bench bench-quick performance docs docs-serve
 .PHONY: constraints format clean
 
 help:           ## this list
@@ -44,7 +45,7 @@ help:           ## this list
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
 
-environments: $(VENV)/.ready $(MINISTACK)/.ready $(OLDEST)/.ready  ## what .ci/run needs
+environments: $(VENV)/.ready $(MINISTACK)/.ready $(OLDEST)/.ready $(DOCS)/.ready  ## what .ci/run needs
 
 test: $(VENV)/.ready $(MINISTACK)/.ready  ## all tests but the long ones, with coverage
 	rm -f .coverage .coverage.*
@@ -102,8 +103,12 @@ bench-quick: $(VENV)/.ready $(RIVAL)/.ready  ## the same in under a minute
 performance: $(VENV)/.ready  ## docs/performance.md, from what `make bench` measured
 	$(BIN)/python -m benchmarks.page
 
-docs: $(VENV)/.ready   ## docs/operations.md, from the table of operations
+docs: $(VENV)/.ready $(DOCS)/.ready  ## the documentation site, with warnings as errors, into site/
 	$(BIN)/python docs/make_operations.py
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+docs-serve: $(DOCS)/.ready  ## the same at http://127.0.0.1:8000, built anew at each change
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve --strict
 
 format: $(VENV)/.ready  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
@@ -116,7 +121,7 @@ constraints: .venv-uv/.ready  ## constraints.txt: the newest of everything but b
 		pyproject.toml --output-file $(CONSTRAINTS)
 
 clean:          ## remove what the targets above made
-	rm -rf .venv .venv-* build dist demo-out bench-out *.egg-info
+	rm -rf .venv .venv-* build dist site demo-out bench-out *.egg-info
 	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv makes environments sooner than pip. Without it pip makes them.
@@ -151,4 +156,9 @@ $(MINISTACK)/.ready: pyproject.toml | $(UV)
 $(RIVAL)/.ready: $(VENV)/.ready | $(UV)
 	$(ENVIRONMENT) $(RIVAL) $(PYTHON) "botocache==0.0.6" \
 		"boto3==$$($(BIN)/python -c 'import boto3; print(boto3.__version__)')"
+	touch $@
+
+# What makes the documentation site.
+$(DOCS)/.ready: pyproject.toml | $(UV)
+	$(ENVIRONMENT) $(DOCS) $(PYTHON) --group docs
 	touch $@

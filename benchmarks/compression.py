@@ -20,8 +20,8 @@ import lz4.frame
 import zstandard
 
 from benchmarks.measure import Figure, compare, report
-from botocache import _codec
-from botocache.stores import compression
+from botocache._cache.entries import decode_entry, encode_entry
+from botocache.stores.redis import compression
 
 SIZES = (200, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 64_000, 400_000)
 
@@ -103,7 +103,7 @@ def entry(kind: str, size: int) -> tuple[dict[str, Any], bytes]:
 
 
 def _entry(answer: dict[str, Any]) -> bytes:
-    return _codec.encode(answer, (1, 2, 3), 0.0, 60.0)
+    return encode_entry(answer, (1, 2, 3), 0.0, 60.0)
 
 
 def main() -> None:
@@ -122,7 +122,7 @@ def compare_codecs(kind: str, size: int, rounds: int) -> None:
     calls = max(3, min(200, 400_000 // len(raw)))
     packed = {name: codec.pack(raw) for name, codec in CODECS.items()}
     unpackers: dict[str, Callable[[], object]] = {
-        "decode": lambda: _codec.decode(raw).body(),
+        "decode": lambda: decode_entry(raw).body(),
         **{name: partial(CODECS[name].unpack, packed[name]) for name in CODECS},
     }
     packers: dict[str, Callable[[], object]] = {

@@ -12,12 +12,16 @@ from typing import Any
 from benchmarks.clients import ACCESS_KEY, ENDPOINT, REGION
 from benchmarks.places import TTL
 from benchmarks.work import SMALL
-from botocache import _codec
+from botocache._botocore.credentials import principal_scope
+from botocache._botocore.hooks import origin
+from botocache._cache.entries import encode_entry
+from botocache._cache.prepare import entry_key
+from botocache._dynamodb.operations import plan
+from botocache._dynamodb.plans import CachingMode, Read
+from botocache._dynamodb.tags import tag_digest
 from botocache._errors import StoreError
-from botocache._keys import entry_key, origin, principal_scope, tag_digest
-from botocache._plan import plan
-from botocache._planned import Read
-from botocache.stores import Fill, Store, open_store
+from botocache.stores.protocol import Fill, Store
+from tests.support.opening import open_store_at
 from tests.support.processes import eventually
 
 TABLE = "many"
@@ -26,11 +30,9 @@ _AT_ONCE = 500
 
 def opened(settings: dict[str, Any]) -> Store:
     """Return the store of a cache's settings."""
-    return open_store(
+    return open_store_at(
         settings["url"],
         namespace=settings["namespace"],
-        size_limit=settings.get("size_limit"),
-        environ={},
         timeout=1.0,
         settle=0.0,
         longest_ttl=TTL,
@@ -71,7 +73,7 @@ def _are_put(store: Store, fills: Sequence[Fill]) -> bool:
 
 
 def _entry(number: int, snapshot: tuple[int, ...], now: float) -> bytes:
-    return _codec.encode(answer_of(number), snapshot, now, now + TTL)
+    return encode_entry(answer_of(number), snapshot, now, now + TTL)
 
 
 def _lookup(number: int) -> tuple[bytes, list[bytes]]:
@@ -80,7 +82,8 @@ def _lookup(number: int) -> tuple[bytes, list[bytes]]:
     assert isinstance(read, Read)
     where = origin(f"{ENDPOINT}/", REGION)
     key = entry_key(principal_scope(ACCESS_KEY), where, "GetItem", read.question)
-    return key, [tag_digest(tag) for tag in read.depends_on("coherent", False)]  # noqa: FBT003 - a setting
+    tags = read.depends_on(CachingMode.COHERENT, False)  # noqa: FBT003 - a setting
+    return key, [tag_digest(tag) for tag in tags]
 
 
 def _unknown(_table: str) -> None:

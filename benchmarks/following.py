@@ -21,10 +21,11 @@ from contextlib import closing
 
 from benchmarks.machine import machine
 from benchmarks.measure import RESULTS, compare, report
+from botocache._coherence import EvictionRequest
 from botocache.stores.memory import MemoryStore
-from botocache.stores.redis import RedisStore
-from botocache.stores.redislink import exchange, pack
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.redis.connections import exchange, pack
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tags
 from tests.support.processes import Peer, running_peer
 from tests.support.valkey_server import running_valkey
@@ -38,17 +39,19 @@ SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 _stores: dict[str, RedisStore] = {}
 
 
-def opened(url: str, *, follow: bool) -> RedisStore:
+def opened(url: str, *, client_tracking: bool) -> RedisStore:
     """Return a store that takes its time: it is not what is measured."""
     name, make = connections_of_url(url, 1.0)
-    return RedisStore(make, name=name, timeout=1.0, settle=0.0, follow=follow)
+    return RedisStore(
+        make, name=name, timeout=1.0, settle=0.0, client_tracking=client_tracking
+    )
 
 
 def evict(url: str) -> float:
     """Evict, and return when that returned. In the other process."""
     if url not in _stores:
-        _stores[url] = opened(url, follow=False)
-    _stores[url].evict(TAGS[:1], 0.0)
+        _stores[url] = opened(url, client_tracking=False)
+    _stores[url].evict(EvictionRequest(TAGS[:1], 0.0))
     return time.monotonic()
 
 
@@ -107,7 +110,7 @@ def measure(writes: int) -> dict[str, dict[str, float]]:
     with (
         running_valkey() as server,
         running_peer() as writer,
-        closing(opened(server.url, follow=True)) as store,
+        closing(opened(server.url, client_tracking=True)) as store,
     ):
         connection = connections_of_url(server.url, 1.0)[1]()
         connection.connect()
@@ -140,7 +143,7 @@ def measure_questions(rounds: int) -> None:
     in_memory = memory.load(KEY, TAGS).snapshot
     with (
         running_valkey() as server,
-        closing(opened(server.url, follow=True)) as store,
+        closing(opened(server.url, client_tracking=True)) as store,
     ):
         snapshot = snapshot_of(store)
         figures = compare(

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 import cachetools
 
@@ -26,6 +27,7 @@ from benchmarks.measure import Contender, Group, time_rounds, timed
 from benchmarks.places import TTL, Places
 from benchmarks.scale import Scale
 from benchmarks.work import GET, GET_LARGE, QUERY_20, QUERY_200, Work
+from botocache._near import answers
 from tests.support.dynamodb import DynamoDB
 from tests.support.processes import eventually
 
@@ -122,7 +124,8 @@ def _asked_ahead(scale: Scale, places: Places) -> Group:
     contenders: Contenders = {names.HANDLER: asking(floor, GET)}
     for name in (names.MEMORY, names.DISK, names.REDIS, names.NEAR_OFF):
         transport = Transport(GET.answer)
-        made = client(transport, **{**variants[name], "near_size_limit": 0})
+        with patch.object(answers, "SIZE_LIMIT", 0):
+            made = client(transport, **variants[name])
         title = name if name == names.NEAR_OFF else names.AHEAD.format(name)
         contenders[title] = always_hit(asking(made, GET), transport)
     times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)

@@ -1,4 +1,4 @@
-"""What a hot item that is often written costs, by `settle_reads` and write-through.
+"""What a hot item that is often written costs, by reads_after_write and write-through.
 
     python -m benchmarks.hot_item
 
@@ -25,8 +25,8 @@ SECONDS_BETWEEN_WRITES = (0.2, 1, 5, 30)
 SECONDS = 60
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "uncached": {"settle_reads": "uncached"},
-    "consistent": {"settle_reads": "consistent"},
+    "uncached": {"reads_after_write": "uncached"},
+    "consistent": {"reads_after_write": "consistent"},
 }
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     """Print read units per second, one line for each rhythm."""
     columns = [
         *((f"update, {name}", _update, more) for name, more in SETTINGS.items()),
-        ("put, write-through", _put, {"write_through": True}),
+        ("put, write-through", _put, {}),
     ]
     print(__doc__)
     names = "".join(f"{name:>22}" for name, _, _ in columns)

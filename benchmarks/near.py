@@ -13,7 +13,7 @@ from collections.abc import Callable
 from benchmarks.clients import ITEM, client, floor_client, getting
 from benchmarks.measure import compare, report
 from benchmarks.work import KEY
-from botocache._nearkeys import quick_key
+from botocache._near.call_keys import quick_key
 from botocache.stores.memory import MemoryStore
 
 BASE = "do-nothing before-call handler"

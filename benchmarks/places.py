@@ -16,7 +16,7 @@ import redis
 
 from benchmarks import names
 from benchmarks.rival import Rival, running_rival
-from botocache._config import Settings
+from botocache._settings.load import Settings
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
@@ -47,20 +47,16 @@ class Places:
         # Patient: on a busy machine nothing here is to be a failure.
         redis = {**common, "url": self.valkey.url, "timeout": 1.0, "settle": 0.0}
         return {
-            names.MEMORY: {**common, "url": "memory:", "size_limit": 4 * 1024**3},
-            names.DISK: {
-                **common,
-                "url": f"disk://{self.directory}",
-                "size_limit": 4 * 1024**3,
-            },
+            names.MEMORY: {**common, "url": "memory:?size_limit=4GiB"},
+            names.DISK: {**common, "url": f"disk://{self.directory}?size_limit=4GiB"},
             names.REDIS: redis,
         }
 
     def variants(self) -> dict[str, dict[str, Any]]:
         """Return the settings of the stores, and of what else a hit may take."""
         stores = self.stores()
-        if "follow" in _SETTINGS:
-            followed = {**stores[names.REDIS], "follow": True}
+        if "client_tracking" in _SETTINGS:
+            followed = {**stores[names.REDIS], "client_tracking": True}
             stores[names.FOLLOWED] = followed
         if "near" in _SETTINGS:
             stores[names.NEAR_OFF] = {**stores[names.MEMORY], "near": "off"}

@@ -22,7 +22,7 @@ import redis
 
 from benchmarks.measure import compare, figure_of, report
 from benchmarks.redis_store import TTL, Verbs, opened
-from botocache.stores import Fill, Store
+from botocache.stores.protocol import Fill, Store
 from tests.support.valkey_server import running_valkey
 
 ROOT = Path(__file__).resolve().parent.parent

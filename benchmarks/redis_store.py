@@ -25,9 +25,11 @@ from benchmarks.clients import (
     updating,
 )
 from benchmarks.measure import compare, figure_of, report, time_rounds
-from botocache import _codec
-from botocache.stores import Store, open_store
-from botocache.stores.redisscripts import Keys
+from botocache._cache.entries import encode_entry
+from botocache._coherence import EvictionRequest
+from botocache.stores.protocol import Store
+from botocache.stores.redis.scripts import Keys
+from tests.support.opening import open_store_at
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
 TTL = 3600.0
@@ -42,11 +44,9 @@ key attributes evicts the item, two partitions and the table's scans."""
 
 def opened(url: str) -> Store:
     """Return a store that is patient: a busy machine is no failure here."""
-    return open_store(
+    return open_store_at(
         url,
         namespace=NAMESPACE,
-        size_limit=None,
-        environ={},
         timeout=1.0,
         settle=0.0,
         longest_ttl=TTL,
@@ -68,7 +68,7 @@ class Verbs:
         self._tags = [os.urandom(16) for _ in range(TAGS_OF_GET)]
         self._written = [os.urandom(16) for _ in range(TAGS_OF_WRITE)]
         snapshot = store.load(self._key, self._tags).snapshot
-        self._entry = _codec.encode({"Item": ITEM}, snapshot, 0.0, TTL)
+        self._entry = encode_entry({"Item": ITEM}, snapshot, 0.0, TTL)
         store.fill(self._key, self._entry, TTL, self._tags)
         keys = Keys(NAMESPACE)
         self._names = [keys.entry(self._key), *map(keys.generation, self._tags)]
@@ -86,8 +86,8 @@ class Verbs:
 
     def write(self) -> None:
         """Evict as a write does, before and after it."""
-        first = self._store.evict(self._written, 5.0)
-        self._store.evict(self._written, 1.0, since=first)
+        first = self._store.evict(EvictionRequest(self._written, 5.0))
+        self._store.evict(EvictionRequest(self._written, 1.0, first_eviction=first))
 
     def mget(self) -> object:
         """Get the same keys by hand."""

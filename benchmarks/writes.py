@@ -1,4 +1,4 @@
-"""What write-through and asking for old images add to a write.
+"""What the cache, and asking for old images, add to a write.
 
 Over moto's server in another process, which is what a write to DynamoDB is like at the
 least, and over a transport that answers at once, where what is added shows. The item is
@@ -19,10 +19,8 @@ from benchmarks.work import KEY, SMALL
 from tests.support.dynamodb import DynamoDB
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "evictions alone": {"write_through": False, "old_images": False},
-    "write-through": {"write_through": True, "old_images": False},
-    "old images": {"write_through": False, "old_images": True},
-    "both": {"write_through": True, "old_images": True},
+    "cached": {"precise_index_eviction": False},
+    "cached, old images": {"precise_index_eviction": True},
 }
 UNCACHED = "uncached"
 

@@ -25,7 +25,7 @@ Hold-off covers the two cases in which replacing generations is not enough:
   write may still see the old item, with a snapshot that stays current. So nothing
   that depends on a tag is filled until `settle` seconds after the write's end.
 - A writer may die between DynamoDB's commit and its second eviction. So nothing is
-  filled until `write_window` seconds after the write's begin.
+  filled until `write_hold_off` seconds after the write's begin.
 
 A hold-off that lies further ahead than any can have been set is damage, and ignored.
 
@@ -37,12 +37,12 @@ at its first eviction, and that nobody else has begun or ended one between its t
 two writers may end in another order than that in which DynamoDB carried them out.
 
 A write that was alone and learns from DynamoDB's answer that it did not change what one
-of its tags stands for may *spare* the tag: its second eviction puts back what the first
+of its tags stands for may *restore* it: its second eviction puts back what the first
 one found. That is the one case in which a generation comes again, and no harm: nothing
 that it stands for was written meanwhile, by nobody. If the writer dies before, the tag
 stays evicted.
 
-The second eviction shortens the hold-off from `write_window` to `settle` only when it
+The second eviction shortens the hold-off from `write_hold_off` to `settle` only when it
 finds the very generation that the first one left: then nobody else has begun or ended
 a write since. It never goes below what it found before the first one, because that
 may belong to a writer that began earlier and is still under way. And it does so only
@@ -54,7 +54,7 @@ hold-off second. So a reader that got the new generation also sees the hold-off 
 came with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -86,18 +86,19 @@ class TagState(NamedTuple):
     is_settling: bool = False
 
 
-class Mark(NamedTuple):
-    """What an eviction did to one tag: the first one's is evidence for the second.
+class TagEviction(NamedTuple):
+    """What an eviction did to one tag. The second eviction of a write compares with it.
 
-    generation: the one it left there. held_until, is_settling, replaced: the hold-off
-    and the generation that it found there. was_alone: of a second eviction, that it
-    found what the first one had left.
+    generation: the one that the eviction left.
+    held_until, is_settling: the hold-off that the eviction found.
+    previous_generation: the generation that the eviction found.
+    was_alone: true in a second eviction that found what the first one had left.
     """
 
     generation: int
     held_until: float
     is_settling: bool = False
-    replaced: int = 0
+    previous_generation: int = 0
     was_alone: bool = False
 
 
@@ -116,70 +117,98 @@ class Loaded(NamedTuple):
 
 
 class Eviction(NamedTuple):
-    """The answer to a store's `evict`: a mark per tag, and what was only watched.
+    """The answer to a store's `evict`.
 
-    watched: the generations of the tags that were watched, in order, after it. held:
-    whether any of these was on hold-off then, and for what.
+    evicted: what was done to each tag of the request.
+    watched: the generation that each watched tag has after the eviction.
+    held: whether any watched tag is on hold-off after the eviction, and for what.
     """
 
-    marks: tuple[Mark, ...]
-    watched: tuple[int, ...]
+    evicted: Mapping[bytes, TagEviction]
+    watched: Mapping[bytes, int]
     held: Held = Held.FREE
 
 
-def next_state(  # noqa: PLR0913 - what decides it
-    found: TagState,
-    fresh: int,
-    now: float,
-    hold_off: float,
-    since: Mark | None,
-    *,
-    is_spared: bool,
+class EvictionRequest(NamedTuple):
+    """What a store's `evict` is asked for.
+
+    tags: digests of what gets a new generation.
+    hold_off: seconds from now during which nothing that depends on them is filled.
+    watch: digests of tags whose generations and hold-off are returned.
+    first_eviction: of the same write, if this is its second and DynamoDB answered.
+    restore: those of `tags` that go back to what the first eviction found, if no other
+        write has evicted them since.
+    """
+
+    # A NamedTuple: each write makes two; a frozen dataclass takes 2.5 times as long.
+
+    tags: Sequence[bytes]
+    hold_off: float
+    watch: Sequence[bytes] = ()
+    first_eviction: Eviction | None = None
+    restore: Collection[bytes] = ()
+
+    def as_first(self) -> "EvictionRequest":
+        """Return the request of a write whose first eviction counts for nothing."""
+        return self._replace(first_eviction=None, restore=())
+
+
+def next_state(
+    found: TagState, fresh: int, now: float, hold_off: float, first: TagEviction | None
 ) -> TagState:
     """Return what an eviction at `now` leaves of a tag.
 
-    fresh: a generation that was never used. hold_off: seconds from now that this
-    eviction asks for. since: the mark of the same write's first eviction, when this
-    is its second and DynamoDB answered; else None. is_spared: the write turned out
-    not to concern the tag.
+    fresh: a generation that was never used.
+    hold_off: seconds from now that this eviction asks for.
+    first: what the first eviction of the same write did to the tag, if this is its
+        second and DynamoDB answered; else None.
     """
-    if is_spared and since is not None and since.generation == found.generation:
-        return TagState(since.replaced, since.held_until, since.is_settling)
     return TagState(
         fresh,
-        next_held_until(found, now, hold_off, since),
-        next_is_settling(found, now, since),
+        next_held_until(found, now, hold_off, first),
+        next_is_settling(found, now, first),
     )
 
 
+def restored_state(found: TagState, first: TagEviction | None) -> TagState | None:
+    """Return what a tag was before its write's first eviction.
+
+    None if another write has evicted the tag since: its eviction must not be undone.
+    """
+    if first is None or first.generation != found.generation:
+        return None
+    return TagState(first.previous_generation, first.held_until, first.is_settling)
+
+
 def next_held_until(
-    found: TagState, now: float, hold_off: float, since: Mark | None
+    found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> float:
     """Return until when a tag is held after an eviction at `now`.
 
     hold_off: seconds from now that this eviction asks for.
-    since: the mark of the same write's first eviction, when this is its second and
-        DynamoDB answered; else None.
+    first: as for `next_state`.
     """
     others = found.held_until
-    if since is not None and since.generation == found.generation:
-        others = since.held_until
+    if first is not None and first.generation == found.generation:
+        # What is found is our own hold-off, which may be shortened; but not below what
+        # the first eviction found: that writer may still be under way.
+        others = first.held_until
     if others - now > _DAMAGE:
         others = 0.0
     return max(others, now + hold_off)
 
 
-def next_is_settling(found: TagState, now: float, since: Mark | None) -> bool:
-    """Tell whether no write is under way after an eviction at `now`.
+def next_is_settling(found: TagState, now: float, first: TagEviction | None) -> bool:
+    """Return whether no write is under way after an eviction at `now`.
 
-    Said only by the end of a write that DynamoDB answered, and only if whoever held
-    the tag before it has ended too, or had its time.
+    True only at the end of a write that DynamoDB answered, and only if the hold-off
+    of every other writer is settling, or over.
     """
-    if since is None:
+    if first is None:
         return False
-    others: TagState | Mark = found
-    if since.generation == found.generation:
-        others = since
+    others: TagState | TagEviction = found
+    if first.generation == found.generation:
+        others = first
     return others.is_settling or not is_held(others.held_until, now)
 
 

@@ -2,10 +2,12 @@
 
 Two of them reach an application. ConfigError: configuration fails at the start.
 EvictionError: the one way in which caching fails a call, for whoever asked for it. The
-others travel inside, from a store or the codec to the failure policy in _cache.py.
+others travel inside, from a store or the codec to the failure policy in cache.py.
 """
 
-from typing import ClassVar, NoReturn
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, ClassVar, NoReturn
 
 
 class BotocacheError(Exception):
@@ -19,7 +21,7 @@ class ConfigError(BotocacheError, ValueError):
 class EvictionError(BotocacheError, RuntimeError):
     """A write was not sent, because what it would change could not be evicted.
 
-    Raised only with `unevicted_writes="refuse"`, and never for a read. Nothing was
+    Raised only with `on_eviction_failure="refuse"`, and never for a read. Nothing was
     written: the same call may be made again.
     """
 
@@ -38,6 +40,13 @@ class EntryError(StoreError):
     """A store has no entries just now, but generations: it can still evict."""
 
     is_alive = True
+
+
+class StoreSkippedError(StoreError):
+    """A store was not asked, because it failed earlier in the same call.
+
+    That failure is its cause, and was reported when it happened.
+    """
 
 
 class StoreLostError(StoreError):
@@ -62,3 +71,15 @@ def assert_never(value: NoReturn) -> NoReturn:
 def is_alive(error: Exception) -> bool:
     """Tell whether a store that raised this may be asked again in the same call."""
     return isinstance(error, StoreError) and error.is_alive
+
+
+def suggestion(name: Any, known: Iterable[str]) -> str:
+    """Return the end of an error about a bad word: the nearest good one, or ""."""
+    spellings = {other.lower(): other for other in known}
+    near = get_close_matches(str(name).lower(), spellings, n=1)
+    return f"; did you mean {spellings[near[0]]!r}?" if near else ""
+
+
+def hint(name: Any, known: Iterable[str]) -> str:
+    """Return the end of an error about an unknown name: the nearest one, or all."""
+    return suggestion(name, known) or f"; known: {', '.join(known)}"

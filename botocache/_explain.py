@@ -1,24 +1,33 @@
 """`python -m botocache explain`: what would happen to a call, and why. Pure.
 
-It plans as the cache does, with the settings of the environment. What only a running
-cache knows comes in as an argument: a table's key attributes, and nobody's entries.
+It plans a call as the cache does, with the settings of the environment. A running cache
+learns the key attributes of tables; here they come in as an argument.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from botocache._config import Settings
+from botocache._dynamodb.operations import OPERATIONS, UNKNOWN, plan
+from botocache._dynamodb.plans import (
+    BatchRead,
+    Bypass,
+    CachingMode,
+    CallPlan,
+    Describe,
+    Kind,
+    Read,
+    Write,
+)
+from botocache._dynamodb.reads import read_of
+from botocache._dynamodb.tags import Tag
 from botocache._errors import BotocacheError, assert_never
-from botocache._keys import Tag
-from botocache._plan import OPERATIONS, UNKNOWN, plan
-from botocache._plan_reads import read_of
-from botocache._planned import BatchRead, Bypass, Describe, Kind, Plan, Read, Write
-from botocache._policies import TablePolicy, keeping_of
+from botocache._settings.load import Settings
+from botocache._settings.tables import TablePolicy, caching_mode
 
 
 class ExplainError(BotocacheError):
-    """What is to be explained is not a call."""
+    """The operation or its parameters are not a call that can be explained."""
 
 
 def explain(
@@ -26,8 +35,10 @@ def explain(
 ) -> str:
     """Return lines that say what happens to a call. Raises ExplainError.
 
-    operation: `GetItem`. text: its parameters, in JSON as on the wire, where binary is
-    in base64. keys: the key attributes of its tables; None when not known.
+    operation: as the service model spells it, such as `GetItem`.
+    text: the parameters as JSON, as on the wire: binary values in base64.
+    settings: of the cache that the call would go through.
+    keys: the key attributes of its tables; None if they are not known.
     """
     meant = _SPELLINGS.get(operation.lower().replace("_", "").replace("-", ""))
     if operation not in OPERATIONS and meant is not None:
@@ -43,12 +54,12 @@ def explain(
     rule = OPERATIONS.get(operation, UNKNOWN)
     lines = [("operation", operation), *_outcome(operation, planned, settings)]
     if isinstance(planned, Bypass) and (rule.cached != "no" or rule.evicts):
-        lines.append(("why", "DynamoDB will refuse it, or it cannot be understood."))
+        lines.append(("why", "DynamoDB will refuse it, or botocache cannot parse it."))
     else:
         lines.append(("why", rule.why))
     if wanted and keys is None:
         lines.append(
-            ("note", f"as if the keys of {wanted[0]!r} were not known; say --keys")
+            ("note", f"the key attributes of {wanted[0]!r} are not given; pass --keys")
         )
     return "\n".join(f"{name:<11}{value}".rstrip() for name, value in lines)
 
@@ -71,7 +82,7 @@ def _parameters(text: str) -> Mapping[str, Any]:
 _Lines = Iterator[tuple[str, str]]
 
 
-def _outcome(operation: str, planned: Plan, settings: Settings) -> _Lines:
+def _outcome(operation: str, planned: CallPlan, settings: Settings) -> _Lines:
     match planned:
         case Read():
             yield from _read(operation, planned, settings)
@@ -82,13 +93,13 @@ def _outcome(operation: str, planned: Plan, settings: Settings) -> _Lines:
                     yield from _entry(operation, read, settings)
         case Write():
             yield "treated as", "write"
-            yield "evicts", "before it is sent and after it, whatever came of it:"
+            yield "evicts", "before the request, and again after its response or error:"
             for tag in planned.tags:
                 yield "", spelled(tag)
             if planned.item is not None:
                 yield from _filled(operation, read_of(planned.item), settings)
         case Describe():
-            yield "treated as", "bypass; what its answer tells of the keys is learned"
+            yield "treated as", "bypass; the key attributes in its answer are learned"
         case Bypass():
             yield "treated as", "bypass: neither read from the cache nor evicting"
         case _:
@@ -96,7 +107,8 @@ def _outcome(operation: str, planned: Plan, settings: Settings) -> _Lines:
 
 
 def _read(operation: str, read: Read, settings: Settings) -> _Lines:
-    if keeping_of(settings.policy(read.table), operation, read.kind.value) == "off":
+    mode = caching_mode(settings.policy(read.table), operation, read.kind)
+    if mode is CachingMode.OFF:
         yield "treated as", "bypass"
         yield "policy", f"{operation} of {read.table!r} ({read.kind.value}) is off"
         return
@@ -106,35 +118,39 @@ def _read(operation: str, read: Read, settings: Settings) -> _Lines:
 
 def _entry(operation: str, read: Read, settings: Settings) -> _Lines:
     policy = settings.policy(read.table)
-    keeping = keeping_of(policy, operation, read.kind.value)
+    mode = caching_mode(policy, operation, read.kind)
     question = read.question.decode()
-    yield "key", f"{read.operation} {question}, with its caller's scope and DynamoDB"
-    if keeping == "off":
+    yield "key", f"{read.operation} {question}, with its caller's scope and endpoint"
+    if mode is CachingMode.OFF:
         yield "policy", f"{operation} of {read.table!r} is off"
         return
     if read.is_consistent:
-        yield "served", "never: it is strongly consistent; its answer is kept"
+        yield "served", "never: it is strongly consistent; its answer is filled"
     elif read.whole is not None:
         yield "served", "from its own entry, or from that of the whole item"
-    yield "tags", ", ".join(map(spelled, read.depends_on(keeping, settings.old_images)))
-    yield "ttl", _ttl(read, policy, keeping)
+    yield (
+        "tags",
+        ", ".join(map(spelled, read.depends_on(mode, settings.precise_index_eviction))),
+    )
+    yield "ttl", _ttl(read, policy, mode)
 
 
-def _ttl(read: Read, policy: TablePolicy, keeping: str) -> str:
+def _ttl(read: Read, policy: TablePolicy, mode: CachingMode) -> str:
     text = f"{policy.ttl:g} s"
     if read.kind is Kind.ITEM:
         text += f"; {policy.negative_ttl:g} s for 'no such item'"
-    if keeping == "ttl":
-        text += "; until then it is kept whatever is written"
+    if mode is CachingMode.TTL_ONLY:
+        text += "; writes do not evict it"
     return text
 
 
 def _filled(operation: str, item: Read, settings: Settings) -> _Lines:
     policy = settings.policy(item.table)
-    is_off = keeping_of(policy, "GetItem", item.kind.value) == "off"
+    if caching_mode(policy, "GetItem", item.kind) is CachingMode.OFF:
+        return
     if operation == "UpdateItem":
         yield "fills", "the item's entry, if it asks for ReturnValues=ALL_NEW"
-    elif not is_off and settings.write_through:
+    else:
         yield "fills", "the item's entry, if no other write is under way"
 
 

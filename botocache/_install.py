@@ -1,52 +1,112 @@
-"""install and uninstall: on a process, a session, a client. The only global state.
+"""install and uninstall: on a process, a session or a client. The only global state.
 
-Sessions hand their handlers to each client that they make, as a copy. So an
-installation on a session reaches the clients made afterwards; one on the process
-reaches every session made afterwards by botocore's own list of built-in handlers, and
-what exists already by asking the garbage collector for it, because botocore keeps no
-list of sessions or clients.
+A session copies its handlers into each client that it makes. So an installation on a
+session reaches the clients that the session makes afterwards. An installation on the
+process reaches later sessions through botocore's list of built-in handlers. It finds
+existing sessions and clients through the garbage collector, because botocore keeps no
+list of them.
 """
 
 import gc
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
-from botocache._cache import Cache
-from botocache._config import Settings, load_settings
+from botocache._cache.cache import Cache
 from botocache._errors import ConfigError
-from botocache.stores import Store, default_url, is_remote, open_store
+from botocache._near.answers import NearAnswers
+from botocache._settings.load import Settings, StoreLocation, load_settings
+from botocache._settings.tables import TablesArgument
+from botocache.stores.opening import open_store
+from botocache.stores.options import StoreIdentity, default_url, identity_of
+from botocache.stores.protocol import Store
+from botocache.stores.urls import without_secrets
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from botocore.hooks import BaseEventHooks
+
+    from botocache._botocore.hooks import Hooks
 
 _lock = threading.Lock()
 _caches: dict[Settings, Cache] = {}
-_stores: dict[tuple[Any, ...], tuple[Store, int | None]] = {}
-_process: Any = None
-_installed: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+_stores: dict[StoreIdentity, Store] = {}
+_process: "Hooks | None" = None
+_installed: "weakref.WeakKeyDictionary[BaseEventHooks, Hooks]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def install(target: Any = None, **settings: Any) -> Cache:
+def install(  # noqa: PLR0913 - each setting is a keyword that an editor completes
+    target: object = None,
+    *,
+    url: StoreLocation | None = None,
+    ttl: float | None = None,
+    negative_ttl: float | None = None,
+    tables: TablesArgument | None = None,
+    scope: str | None = None,
+    timeout: float | None = None,
+    namespace: str | None = None,
+    settle: float | None = None,
+    write_hold_off: float | None = None,
+    reads_after_write: Literal["consistent", "uncached"] | None = None,
+    on_eviction_failure: Literal["send", "refuse"] | None = None,
+    client_tracking: bool | None = None,
+    precise_index_eviction: bool | None = None,
+    near: Literal["on", "off", "untraced"] | bool | None = None,
+) -> Cache:
     """Answer DynamoDB reads from a cache, and evict what writes change.
 
-    target: None for every session of the process, those made already included; or a
-    boto3 or botocore Session, for the clients made from it afterwards; or a client,
-    a resource or a Table.
-    settings: url or store, ttl, negative_ttl, tables, namespace, scope, settle,
-    write_window, size_limit, write_through, settle_reads, scan_size_limit, old_images,
-    timeout, unevicted_writes, near, near_size_limit; see the documentation of
-    configuration. What is not given comes from `BOTOCACHE_*` variables, the TOML file
-    that `BOTOCACHE_CONFIG` names, or defaults.
+    A setting that is not given, or None, comes from its `BOTOCACHE_*` variable, from
+    the TOML file that `BOTOCACHE_CONFIG` names, or from its default.
 
-    Installing twice is one installation. Never issues a network call, and opens the
-    store on first use only. Raises ConfigError when a setting or the target is wrong,
-    or when the target has the cache already with other settings.
+    target: None, for all sessions and clients of the process; a boto3 or botocore
+        Session, for the clients that it makes from now on; or a DynamoDB client,
+        resource or Table.
+    url: the store: a URL, a store object, or a redis-py client.
+    ttl: seconds that an entry lives.
+    negative_ttl: seconds that "no such item" lives; 0 does not cache it.
+    tables: seconds, "off" or options per table or pattern.
+    scope: "auto", or a name: then all callers with that name share entries.
+    timeout: seconds that a store across the network may delay a call.
+    namespace: keeps applications that share a store apart.
+    settle: seconds after the end of a write in which eventually consistent answers are
+        not cached.
+    write_hold_off: seconds after the beginning of a write in which the same holds.
+    reads_after_write: send a read within `settle` seconds of a write strongly
+        consistent ("consistent"), or do not cache it ("uncached").
+    on_eviction_failure: "send" or "refuse" a write whose eviction failed.
+    client_tracking: a Redis server announces the writes of other processes.
+    precise_index_eviction: ask DynamoDB for old items, to evict fewer index queries.
+    near: serve hits before botocore's pipeline: "on", "off", or "untraced".
+
+    Installing twice with the same settings is one installation. Makes no network call,
+    and opens the store on first use. Raises ConfigError if a setting or the target is
+    wrong, or if the target has the cache already with other settings.
     """
-    wanted = load_settings(settings, os.environ, default_url())
+    arguments = {
+        "url": url,
+        "ttl": ttl,
+        "negative_ttl": negative_ttl,
+        "tables": tables,
+        "scope": scope,
+        "timeout": timeout,
+        "namespace": namespace,
+        "settle": settle,
+        "write_hold_off": write_hold_off,
+        "reads_after_write": reads_after_write,
+        "on_eviction_failure": on_eviction_failure,
+        "client_tracking": client_tracking,
+        "precise_index_eviction": precise_index_eviction,
+        "near": near,
+    }
+    wanted = load_settings(arguments, os.environ, default_url())
     with _lock:
         if target is None:
-            return _install_on_process(wanted, existing=True)
+            return _install_on_process(wanted, _all_objects)
         return _install_on_target(target, wanted)
 
 
@@ -57,14 +117,16 @@ def install_before_first_session() -> None:
     """
     wanted = load_settings({}, os.environ, default_url())
     with _lock:
-        _install_on_process(wanted, existing=False)
+        _install_on_process(wanted, tuple)
 
 
-def uninstall(target: Any = None) -> None:
-    """Undo `install(target)`, for everything that it reached. Once undone, nothing.
+def uninstall(target: object = None) -> None:
+    """Undo `install(target)` for all that it reached. Does nothing if it was undone.
 
-    Raises ConfigError when the target has the cache from a wider installation, which
-    is the one to undo.
+    target: as for `install`.
+
+    Raises ConfigError if the target has the cache from a wider installation; undo that
+    one.
     """
     with _lock:
         if target is None:
@@ -75,18 +137,24 @@ def uninstall(target: Any = None) -> None:
 
 # --- a process ---------------------------------------------------------------------
 
+_Emitter = tuple["BaseEventHooks", "BaseClient | None"]
+"""The emitter of a session or client, and the client."""
 
-def _install_on_process(wanted: Settings, *, existing: bool) -> Cache:
-    global _process  # noqa: PLW0603 - one installation per process is what this is
+
+def _install_on_process(
+    wanted: Settings, objects: Callable[[], Iterable[object]]
+) -> Cache:
+    """Install on later sessions, and on those among the objects that exist."""
+    global _process  # noqa: PLW0603 - a process has one process-wide installation
     from botocore.handlers import BUILTIN_HANDLERS
 
-    from botocache._hooks import Hooks
-    from botocache._near import NearClient, with_near
+    from botocache._botocore.hooks import Hooks
+    from botocache._near.client import NearClient, with_near
 
     if _process is not None and _process.cache is not None:
         return _same(_process.cache, wanted)
-    found = list(_existing_emitters()) if existing else []
-    for events, _ in found:
+    found = list(_existing_emitters(objects()))
+    for events, _ in found:  # all, before anything is changed: this may raise
         _active_on(events, wanted)
     cache = _cache_for(wanted)
     if _process is None:
@@ -106,46 +174,51 @@ def _uninstall_from_process() -> None:
         return
     from botocore.handlers import BUILTIN_HANDLERS
 
-    from botocache._near import without_near
+    from botocache._near.client import without_near
 
     _process.unregister_builtin(BUILTIN_HANDLERS)
     _process.cache.forget()
     _process.cache = None
-    for events, client in _existing_emitters():
+    for events, client in _existing_emitters(_all_objects()):
         _process.unregister(events)
         if client is not None and not _has_cache(events):
             without_near(client)
 
 
-def _existing_emitters() -> Iterator[tuple[Any, Any]]:
-    """Yield the emitter of every session and DynamoDB client that can be found.
+def _all_objects() -> Iterable[object]:
+    """Return the objects of the process.
 
-    With the client whose it is, or None.
-
-    Not found are objects that the garbage collector does not list: those frozen by
-    gc.freeze(). By type and not by isinstance, which would run code of proxies.
+    The garbage collector does not list objects that were frozen by gc.freeze(), so
+    sessions and clients from before a freeze are not found.
     """
+    gc.collect()  # else an installation would reach sessions that are garbage
+    return gc.get_objects()
+
+
+def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
+    """Yield the emitters of the sessions and DynamoDB clients among some objects."""
     from botocore.client import BaseClient
     from botocore.session import Session
 
-    gc.collect()  # what nobody holds any more is no session
-    for candidate in gc.get_objects():
+    for candidate in candidates:
+        # By type: isinstance() would ask an object's `__class__`, and proxies of other
+        # libraries run code there.
         kind = type(candidate)
         try:
             if issubclass(kind, Session):
-                yield candidate.get_component("event_emitter"), None
+                yield candidate.get_component("event_emitter"), None  # type: ignore[attr-defined]  # see kind
             elif issubclass(kind, BaseClient) and _is_dynamodb(candidate):
-                yield candidate.meta.events, candidate
+                yield candidate.meta.events, candidate  # type: ignore[attr-defined, misc]  # see kind
         except (AttributeError, ValueError):
-            continue  # another thread is making it just now
+            continue  # another thread is making it at this moment
 
 
 # --- a target ----------------------------------------------------------------------
 
 
-def _install_on_target(target: Any, wanted: Settings) -> Cache:
-    from botocache._hooks import Hooks
-    from botocache._near import NearClient, with_near
+def _install_on_target(target: object, wanted: Settings) -> Cache:
+    from botocache._botocore.hooks import Hooks
+    from botocache._near.client import NearClient, with_near
 
     events, client = _emitter_of(target)
     active = _active_on(events, wanted)
@@ -159,12 +232,12 @@ def _install_on_target(target: Any, wanted: Settings) -> Cache:
     return active
 
 
-def _uninstall_from_target(target: Any) -> None:
-    from botocache._near import without_near
+def _uninstall_from_target(target: object) -> None:
+    from botocache._near.client import without_near
 
     events, client = _emitter_of(target)
     hooks = _installed.pop(events, None)
-    if hooks is not None:
+    if hooks is not None and hooks.cache is not None:
         hooks.cache.forget()
         hooks.cache = None
         hooks.unregister(events)
@@ -173,28 +246,29 @@ def _uninstall_from_target(target: Any) -> None:
     elif _has_cache(events):
         wider = "install()" if _is_process_wide(events) else "install() on its session"
         raise ConfigError(
-            f"{type(target).__name__} has the cache from {wider}; undo that one"
+            f"{type(target).__name__} has the cache from {wider}; nothing was undone: "
+            "call uninstall() with the target of that installation"
         )
 
 
-def _has_cache(events: Any) -> bool:
-    from botocache._hooks import installed_on
+def _has_cache(events: "BaseEventHooks") -> bool:
+    from botocache._botocore.hooks import installed_on
 
     return any(hooks.cache is not None for hooks in installed_on(events))
 
 
-def _is_process_wide(events: Any) -> bool:
-    from botocache._hooks import installed_on
+def _is_process_wide(events: "BaseEventHooks") -> bool:
+    from botocache._botocore.hooks import installed_on
 
     return any(hooks is _process for hooks in installed_on(events))
 
 
-def _active_on(events: Any, wanted: Settings) -> Cache | None:
+def _active_on(events: "BaseEventHooks", wanted: Settings) -> Cache | None:
     """Return the cache that an emitter has; take off the hooks of ended installations.
 
-    Raises ConfigError when that cache has other settings.
+    Raises ConfigError if that cache has other settings.
     """
-    from botocache._hooks import installed_on
+    from botocache._botocore.hooks import installed_on
 
     active: Cache | None = None
     for hooks in installed_on(events):
@@ -205,12 +279,12 @@ def _active_on(events: Any, wanted: Settings) -> Cache | None:
     return active
 
 
-def _emitter_of(target: Any) -> tuple[Any, Any]:
-    """Return the emitter of a target, and its client, or None. Raises ConfigError."""
+def _emitter_of(target: object) -> _Emitter:
+    """Return the emitter of a target. Raises ConfigError."""
     from botocore.client import BaseClient
     from botocore.session import Session
 
-    session = getattr(target, "_session", target)  # a boto3 Session has one of botocore
+    session = getattr(target, "_session", target)  # boto3's Session wraps botocore's
     if isinstance(session, Session):
         return session.get_component("event_emitter"), None
     meta = getattr(target, "meta", None)
@@ -226,8 +300,8 @@ def _emitter_of(target: Any) -> tuple[Any, Any]:
     )
 
 
-def _is_dynamodb(client: Any) -> bool:
-    # By its dict: in one that is only half made, a client's __getattr__ never ends.
+def _is_dynamodb(client: object) -> bool:
+    # From its dict: the __getattr__ of a client that is half made never returns.
     meta = vars(client).get("meta")
     return meta is not None and meta.service_model.service_name == "dynamodb"
 
@@ -239,66 +313,45 @@ def _same(cache: Cache, wanted: Settings) -> Cache:
     """Return the cache if it has the wanted settings. Raises ConfigError."""
     if cache.settings == wanted:
         return cache
-    differences = ", ".join(
-        f"{name}={there!r} there and {here!r} here"
-        for name, there, here in _differences(cache.settings, wanted)
-    )
+    differences = ", ".join(_differences(cache.settings, wanted))
     raise ConfigError(
-        f"already installed with other settings ({differences}); uninstall first"
+        f"already installed with other settings ({differences}), which stay in force; "
+        "call uninstall() first to change them"
     )
 
 
-def _differences(a: Settings, b: Settings) -> Iterator[tuple[str, Any, Any]]:
-    if (a.url, a.store) != (b.url, b.store):
-        yield "url", "one store", "another"  # it may hold a password
+def _differences(a: Settings, b: Settings) -> Iterator[str]:
     for field in fields(Settings):
         there, here = getattr(a, field.name), getattr(b, field.name)
-        if there != here and field.name not in ("url", "store"):
-            yield field.name, there, here
+        if there == here:
+            continue
+        if field.name == "url":
+            there, here = without_secrets(there), without_secrets(here)
+            if there == here:  # two logins, or two objects of one class
+                here = f"another {here}"
+        yield f"{field.name}={there!r} there and {here!r} here"
 
 
 def _cache_for(wanted: Settings) -> Cache:
-    """Return the cache of these settings; one store per place where it is."""
+    """Return the cache of some settings: one per process."""
     cache = _caches.get(wanted)
     if cache is None:
-        cache = _caches[wanted] = Cache(_store_for(wanted, os.environ), wanted)
+        near = None if wanted.near == "off" else NearAnswers
+        cache = _caches[wanted] = Cache(_store_for(wanted), wanted, near)
     return cache
 
 
-def _store_for(wanted: Settings, environ: Mapping[str, str]) -> Store:
-    if isinstance(wanted.store, Store):
-        return wanted.store
-    place = _place(wanted)
-    if place not in _stores:
-        store = open_store(
-            wanted.url,
-            namespace=wanted.namespace,
-            size_limit=wanted.size_limit,
-            environ=environ,
-            timeout=wanted.timeout,
-            settle=wanted.settle,
-            longest_ttl=wanted.longest_ttl(),
-            client=wanted.store,
-            follow=wanted.follow,
-        )
-        _stores[place] = (store, wanted.size_limit)
-    store, size_limit = _stores[place]
-    if size_limit != wanted.size_limit:
-        raise ConfigError(
-            f"size_limit: this store is in use with {size_limit!r}, "
-            f"not {wanted.size_limit!r}"
-        )
-    return store
-
-
-def _place(wanted: Settings) -> tuple[Any, ...]:
-    """Return what tells whether two installations use one store object.
-
-    In memory they have to, or they share nothing. Of a server each may have one of its
-    own, if they differ in what matters to it.
-    """
-    place = (wanted.url, wanted.store, wanted.namespace)
-    if wanted.store is None and not is_remote(wanted.url):
-        return place
-    size_limit, settle, follow = wanted.size_limit, wanted.settle, wanted.follow
-    return (*place, size_limit, settle, wanted.timeout, wanted.longest_ttl(), follow)
+def _store_for(wanted: Settings) -> Store:
+    """Return the store of some settings. Raises ConfigError."""
+    if isinstance(wanted.url, Store):
+        return wanted.url
+    options = wanted.store_options(os.environ)
+    identity = identity_of(options)
+    if identity not in _stores:
+        if any(map(identity.differs_in_size_limit, _stores)):
+            raise ConfigError(
+                f"url {without_secrets(wanted.url)!r}: this process uses the same "
+                "place already with another size_limit; give both the same one"
+            )
+        _stores[identity] = open_store(options)
+    return _stores[identity]

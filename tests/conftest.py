@@ -11,7 +11,7 @@ from hypothesis import settings
 
 import botocache
 from botocache import _install
-from botocache.stores import Store
+from botocache.stores.protocol import Store
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.environment import Environment, build_wheel_once

@@ -3,9 +3,9 @@
     python -m tests.pythons            unit, integration and store tests
     python -m tests.pythons FILE...    these instead
 
-It looks for the Pythons on the PATH (`python3.13`) and among the versions of pyenv. It
-makes an environment for each, such as `.venv-3.13`, and says at the end which Pythons
-it did not find. `--others` leaves out the Python that runs this program.
+It looks for the Pythons on the PATH (`python3.13`) and among the versions of pyenv,
+makes an environment for each, `.venv-3.13`, and says at the end which it did not find.
+`--others` leaves out the Python that runs it: `make test` has run all tests there.
 """
 
 import argparse
@@ -90,9 +90,10 @@ def environment(version: str, python: Path) -> Path:
     if not ready.exists() or any(
         each.stat().st_mtime > ready.stat().st_mtime for each in inputs
     ):
-        command: list[str | Path] = [ROOT / ".ci" / "environment", directory, python]
-        needs = ("--constraint", CONSTRAINTS, "--editable", ".", "--group", "test")
-        subprocess.run([*command, *needs], cwd=ROOT, check=True)
+        needs = ("--constraint", str(CONSTRAINTS), "--editable", ".", "--group", "test")
+        maker = str(ROOT / ".ci" / "environment")
+        command = [maker, str(directory), str(python), *needs]
+        subprocess.run(command, cwd=ROOT, check=True)
         ready.touch()
     return directory / "bin" / "python"
 
@@ -101,9 +102,10 @@ def run(version: str, python: Path, tests: list[str]) -> bool:
     """Run the tests on one Python, and tell whether they passed."""
     began = time.monotonic()
     print(f"\n== Python {version}, {python}", flush=True)
-    pytest = ("-m", "pytest", "-q", "-n", "2", "--dist", "worksteal")
-    command: list[str | Path] = [environment(version, python), *pytest, *tests]
-    passed = not subprocess.call(command, cwd=ROOT)
+    pytest = [str(environment(version, python)), "-m", "pytest", "-q"]
+    passed = not subprocess.call(
+        [*pytest, "-n", "2", "--dist", "worksteal", *tests], cwd=ROOT
+    )
     word = "passed" if passed else "FAILED"
     print(f"Python {version}: {word} in {time.monotonic() - began:.0f} s", flush=True)
     return passed

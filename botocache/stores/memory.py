@@ -13,12 +13,12 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from botocache._coherence import Eviction, Loaded
+from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._forks import renew_after_fork
-from botocache.stores import Clock, Fill, Random, StillCurrent
-from botocache.stores.slots import SLOT, WORD, Slots
+from botocache.stores.generation_table import SLOT, WORD, GenerationTable
+from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 
 DEFAULT_SIZE_LIMIT = 256 * 1024**2
 """Bytes of entries."""
@@ -49,7 +49,7 @@ class MemoryStore:
         self._entries: OrderedDict[bytes, bytes] = OrderedDict()
         shared = memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT + WORD))
         self._has_forked = shared[-WORD:].cast("Q")  # whoever of us did
-        self._slots = Slots(
+        self._table = GenerationTable(
             shared[:-WORD],
             origin_generation=int.from_bytes(random(WORD), "little"),
             random=random,
@@ -65,12 +65,12 @@ class MemoryStore:
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
-        snapshot = self._slots.generations(tags)
+        snapshot = self._table.generations(tags)
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
                 self._entries.move_to_end(key)
-        return Loaded(entry, snapshot, self._slots.held(tags, self.now()))
+        return Loaded(entry, snapshot, self._table.held(tags, self.now()))
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
@@ -80,11 +80,11 @@ class MemoryStore:
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current."""
-        return self._slots.generations(tags) == tuple(snapshot)
+        return self._table.generations(tags) == tuple(snapshot)
 
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
         """See Watching.watch."""
-        return self._slots.watch(tags, snapshot)
+        return self._table.watch(tags, snapshot)
 
     def fill(
         self,
@@ -95,7 +95,8 @@ class MemoryStore:
     ) -> None:
         """See Store.fill."""
         with self._lock:
-            self._drop(key)
+            if key in self._entries:
+                self._drop(key)
             if len(entry) + ENTRY_OVERHEAD > self._size_limit:
                 return  # it would cost all others their place, and have none itself
             self._entries[key] = entry
@@ -108,27 +109,13 @@ class MemoryStore:
         for fill in fills:
             self.fill(*fill)
 
-    def evict(
-        self,
-        tags: Sequence[bytes],
-        hold_off: float,
-        *,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction:
+    def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         if self._has_forked[0]:
-            since, spare = None, ()
-        return self._slots.evict(
-            tags,
-            hold_off,
-            self.now(),
-            self._writing,
-            watch=watch,
-            since=since,
-            spare=spare,
-        )
+            # `_writing` does not exclude the other processes, so a write that takes
+            # itself for alone may be wrong.
+            request = request.as_first()
+        return self._table.evict(request, self.now(), self._writing)
 
     def clear(self) -> None:
         """See Store.clear."""

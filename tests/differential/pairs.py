@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import botocache
 from botocache import Cache
-from botocache.stores import Store
+from botocache.stores.protocol import Store
 from tests.differential.calls import Call, Parameters, make
 from tests.differential.tables import NAME, Shape, Traits, table_name
 from tests.integration.app import new_botocore_session
@@ -35,7 +35,7 @@ NEAR = {"GetItem", "Query", "Scan"}
 """Those that the near cache answers."""
 
 _NO_RETRIES = Config(retries={"max_attempts": 0, "mode": "standard"})
-_OWN_WRITE_WINDOW = {"write_window": 4.0}
+_OWN_WRITE_WINDOW = {"write_hold_off": 4.0}
 """What makes the other application's cache another object: see `botocache.install`."""
 
 

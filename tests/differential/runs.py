@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botocache.stores import Store
-from botocache.stores.disk import DiskStore
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.differential.pairs import Pair, pair_of
 from tests.differential.tables import Traits
 from tests.support.clock import FakeClock
@@ -20,11 +20,11 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
     "no negative entries": {"negative_ttl": 0.0},
     "no settling": {"settle": 0.0},
-    "as DynamoDB goes": {"settle_reads": "uncached", "write_through": False},
-    "old images": {"old_images": True},
+    "as DynamoDB goes": {"reads_after_write": "uncached"},
+    "old images": {"precise_index_eviction": True},
     "through the hooks": {"near": "off"},
-    "large scans": {"scan_size_limit": 0},
-    "short-lived": {"ttl": 4.0, "negative_ttl": 1.0, "size_limit": "1MiB"},
+    "large scans": {"tables": {"*": {"scan_size_limit": "1KiB"}}},
+    "short-lived": {"ttl": 4.0, "negative_ttl": 1.0},
 }
 """Keyword arguments of `botocache.install`, by what they are for."""
 

@@ -7,22 +7,18 @@ from typing import Any
 
 import pytest
 
-from botocache import (
-    _expressions,
-    _images,
-    _lookups,
-    _near,
-    _plan,
-    _plan_reads,
-    _plan_writes,
-    _reads,
-)
-from botocache._codec import Entry
+from botocache._cache import reads as cache_reads
+from botocache._cache.entries import Entry
+from botocache._cache.prepare import PreparedRead
+from botocache._cache.reads import Reads
+from botocache._cache.tickets import Hit
 from botocache._coherence import Loaded
-from botocache._keys import Tag, item_tag, writes_tag
-from botocache._lookups import Lookups
-from botocache._tickets import Hit
-from botocache.stores.slots import Slots
+from botocache._dynamodb import expressions, items, writes
+from botocache._dynamodb import operations as dynamodb_operations
+from botocache._dynamodb import reads as dynamodb_reads
+from botocache._dynamodb.tags import Tag, item_tag, writes_tag
+from botocache._near import client
+from botocache.stores.generation_table import GenerationTable
 from tests.differential.machine import run_programs
 from tests.differential.pairs import DifferenceError
 from tests.differential.runs import Run, pair_for, running
@@ -40,14 +36,16 @@ def _replace(owner: Any, name: str, by: Any) -> Patch:
 def _pass(*operations: str) -> Patch:
     def apply(patch: pytest.MonkeyPatch) -> None:
         for operation in operations:
-            patch.setitem(_plan.OPERATIONS, operation, _plan._PASSES)
+            patch.setitem(
+                dynamodb_operations.OPERATIONS, operation, dynamodb_operations._PASSES
+            )
 
     return apply
 
 
 # --- what a write evicts -------------------------------------------------------------
 
-_item_tags = _plan_writes.item_tags
+_item_tags = writes.item_tags
 
 
 def _item_alone(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
@@ -71,7 +69,7 @@ def _no_index_queries(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
 
 # --- what is asked -------------------------------------------------------------------
 
-_canonical_expressions = _expressions.canonical_expressions
+_canonical_expressions = expressions.canonical_expressions
 
 
 def _without(*parameters: str) -> Patch:
@@ -81,46 +79,48 @@ def _without(*parameters: str) -> Patch:
         question = _canonical_expressions(body)
         return {name: v for name, v in question.items() if name not in parameters}
 
-    return _replace(_plan_reads, "canonical_expressions", canonical)
+    return _replace(dynamodb_reads, "canonical_expressions", canonical)
 
 
 # --- what is answered ----------------------------------------------------------------
 
-_hit = Lookups.hit
+_hit = Reads._hit
 
 
 def _shared_answers(patch: pytest.MonkeyPatch) -> None:
     """Give every caller the same object."""
     answers: dict[tuple[Any, ...], Any] = {}
 
-    def hit(lookups: Lookups, key: bytes, loaded: Loaded, now: float) -> Hit | None:
-        fresh = _hit(lookups, key, loaded, now)
+    def hit(
+        reads: Reads, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
+    ) -> Hit | None:
+        fresh = _hit(reads, prepared, key, loaded, now)
         if fresh is None:
             return None
         same = answers.setdefault((key, *loaded.snapshot), fresh.answer)
         return fresh._replace(answer=same)
 
-    patch.setattr(Lookups, "hit", hit)
+    patch.setattr(Reads, "_hit", hit)
 
 
 # --- what the near cache answers -----------------------------------------------------
 
-_maker = Entry.maker
+_copier = Entry.copier
 
 
 def _never_evicted(patch: pytest.MonkeyPatch) -> None:
     """Serve whatever is remembered until its TTL, whatever was written."""
-    patch.setattr(Slots, "watch", lambda *_: lambda: True)
+    patch.setattr(GenerationTable, "watch", lambda *_: lambda: True)
 
 
 def _shared_near_answers(patch: pytest.MonkeyPatch) -> None:
     """Give every caller the same object out of memory."""
 
-    def maker(entry: Entry) -> Callable[[], Any]:
-        same = _maker(entry)()
+    def copier(entry: Entry) -> Callable[[], Any]:
+        same = _copier(entry)()
         return lambda: same
 
-    patch.setattr(Entry, "maker", maker)
+    patch.setattr(Entry, "copier", copier)
 
 
 def _by_names(patch: pytest.MonkeyPatch) -> None:
@@ -129,8 +129,8 @@ def _by_names(patch: pytest.MonkeyPatch) -> None:
     def key(token: Any, operation: str, arguments: Any, *_: Any) -> Any:
         return (token, operation, *arguments)
 
-    patch.setattr(_near, "quick_key", key)
-    patch.setattr(_near, "arguments_key", key)
+    patch.setattr(client, "quick_key", key)
+    patch.setattr(client, "exact_key", key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,26 +151,26 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "evicting the item only",
-        _replace(_plan_writes, "item_tags", _item_alone),
+        _replace(writes, "item_tags", _item_alone),
         first=5,
     ),
     Mutation(
         "evicting all but the item",
-        _replace(_plan_writes, "item_tags", _all_but_the_items),
+        _replace(writes, "item_tags", _all_but_the_items),
     ),
     Mutation(
         "evicting one partition",
-        _replace(_plan_writes, "item_tags", _one_partition),
+        _replace(writes, "item_tags", _one_partition),
         first=36,
     ),
     Mutation(
         "evicting no index queries",
-        _replace(_plan_writes, "item_tags", _no_index_queries),
+        _replace(writes, "item_tags", _no_index_queries),
         first=19,
     ),
     Mutation(
         "entries served whatever happened",
-        _replace(_lookups, "may_serve", lambda *_: True),
+        _replace(cache_reads, "may_serve", lambda *_: True),
     ),
     Mutation("batch writes pass", _pass("BatchWriteItem")),
     Mutation("transactions pass", _pass("TransactWriteItems"), first=7),
@@ -181,21 +181,21 @@ MUTATIONS = [
     Mutation("both directions are one", _without("ScanIndexForward"), first=2),
     Mutation(
         "all projections are one",
-        _replace(_plan_reads, "_projected", lambda _: (None, ())),
+        _replace(dynamodb_reads, "_projected", lambda _: (None, ())),
     ),
     Mutation("all pages are one", _without("ExclusiveStartKey")),
     Mutation("an answer is shared", _shared_answers),
-    Mutation("a batch loses its hits", _replace(_reads, "merge", lambda *_: None)),
+    Mutation("a batch loses its hits", _replace(cache_reads, "merge", lambda *_: None)),
     Mutation(
         "a projection is the whole item",
-        _replace(_lookups, "project", lambda item, _: dict(item)),
+        _replace(cache_reads, "project", lambda item, _: dict(item)),
     ),
     Mutation("a near answer is served whatever happened", _never_evicted),
     Mutation("a near answer is shared", _shared_near_answers),
     Mutation("values are no part of a near key", _by_names),
     Mutation(
         "every write is taken for a delete",
-        _replace(_images, "answer_after", lambda *_: {}),
+        _replace(items, "answer_after", lambda *_: {}),
     ),
 ]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from botocache._config import load_settings
+from botocache._settings.load import load_settings
 from tests.support.dynamodb import DynamoDB
 from tests.support.environment import Environment
 from tests.support.processes import TIMEOUT

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from botocache import _codec
+from botocache._cache.entries import decode_entry
 from botocache._errors import StoreError
-from botocache.stores import Random, Store, memory
-from botocache.stores.disk import DiskStore
+from botocache.stores import memory
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Random, Store
 from tests.explorer.turns import pause, record
 from tests.support.clock import FakeClock
 
@@ -39,7 +40,7 @@ def opaque_numbers(first: int = OPAQUE) -> Random:
 @lru_cache(maxsize=100_000)
 def contents(entry: bytes) -> tuple[tuple[int, ...], float, float, bytes]:
     """Return snapshot, times and body of an entry."""
-    header = _codec.decode(entry)
+    header = decode_entry(entry)
     body = msgspec.json.encode(header.body())
     return header.snapshot, header.stored_at, header.expires_at, body
 
@@ -162,7 +163,7 @@ def small_store(clock: FakeClock, random: Random, count: int) -> MemoryStore:
         store = MemoryStore(clock=clock, random=random)
     finally:
         memory.SLOT_COUNT = usual
-    store._slots._count = count
+    store._table._count = count
     return store
 
 
@@ -198,14 +199,14 @@ class MemoryBackend(Embedded):
         self.store = small_store(clock, opaque_numbers(first), slots)
         self.by_word = by_word
         self.words = PausingWords() if by_word else Words()
-        self.store._slots._words = self.words  # type: ignore[assignment]  # as good
+        self.store._table._words = self.words  # type: ignore[assignment]  # as good
         if by_word:
             self.store._writing = PausingLock()  # type: ignore[assignment]  # as good
 
     def copy_from(self, other: "MemoryBackend") -> None:
         """Hold what the other one holds, whose generations must be others than ours."""
         self.words.update(other.words)
-        self.store._slots._origin_generation = other.store._slots._origin_generation
+        self.store._table._origin_generation = other.store._table._origin_generation
         self.store._entries.update(other.store._entries)
         self.store._size = other.store._size
 
@@ -224,17 +225,17 @@ class MemoryBackend(Embedded):
     def lose_generations(self) -> bool:
         """See Backend."""
         self.words.clear()
-        slots = self.store._slots
+        slots = self.store._table
         slots._origin_generation = int.from_bytes(slots._random(8), "little")
         return False
 
     def state(self, eyes: Eyes) -> list[Any]:
         """See Backend."""
-        state: list[Any] = [self.store._slots._origin_generation]
+        state: list[Any] = [self.store._table._origin_generation]
         for index in sorted(self.words):
             word = self.words.get(index, 0)
             state += (index, eyes.hold(word) if index % 2 else word)
-        current = {*self.words.values(), self.store._slots._origin_generation}
+        current = {*self.words.values(), self.store._table._origin_generation}
         for key in sorted(self.store._entries):
             snapshot, stored_at, expires_at, body = contents(self.store._entries[key])
             # What cannot be served any more is as good as nothing.

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 
 from redis.exceptions import ResponseError
 
-from botocache.stores.redislink import Command, exchange, pack
-from botocache.stores.redisscripts import EVICT, LOOK, PROLONG, Script
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.redis.connections import Command, exchange, pack
+from botocache.stores.redis.scripts import EVICT, LOOK, PROLONG, Script
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import TIMEOUT
 from tests.support.valkey_server import running_valkey
 

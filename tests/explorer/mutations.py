@@ -11,26 +11,31 @@ from typing import Any
 
 import pytest
 
-from botocache import (
-    _coherence,
-    _evictions,
-    _images,
-    _lookups,
-    _plan_writes,
-    _reads,
-    _writes,
+from botocache import _coherence
+from botocache._cache import evictions as cache_evictions
+from botocache._cache import reads as cache_reads
+from botocache._cache import writes as cache_writes
+from botocache._cache.call_store import CallStore
+from botocache._cache.evictions import Evictions
+from botocache._cache.pending_evictions import PendingEvictions
+from botocache._cache.reads import Reads
+from botocache._cache.tickets import ReadTicket, WriteTicket
+from botocache._cache.writes import Writes
+from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction, TagState
+from botocache._dynamodb import items
+from botocache._dynamodb import reads as dynamodb_reads
+from botocache._dynamodb import writes as dynamodb_writes
+from botocache._dynamodb.tags import (
+    Tag,
+    item_tag,
+    precise_writes_tag,
+    tag_digest,
+    writes_tag,
 )
-from botocache._coherence import Eviction, Held, Mark, TagState
 from botocache._errors import StoreError
-from botocache._evictions import Evictions
-from botocache._keys import Tag, blind_tag, item_tag, tag_digest
-from botocache._reads import Reads
-from botocache._tickets import ReadTicket, WriteTicket
-from botocache._undelivered import Undelivered
-from botocache._writes import Writes
-from botocache.stores import slots
+from botocache.stores import generation_table
+from botocache.stores.generation_table import GenerationTable
 from botocache.stores.memory import MemoryStore
-from botocache.stores.slots import Slots
 from tests.explorer import backends
 from tests.explorer.backends import OPAQUE
 from tests.explorer.programs import Program
@@ -67,40 +72,32 @@ _finish_write = Writes.finish
 
 
 def _keeps_the_first(
-    evictions: Evictions,
-    tags: tuple[bytes, ...],
-    hold_off: float,
-    *rest: Any,
-    **more: Any,
+    evictions: Evictions, request: EvictionRequest, store: CallStore
 ) -> Any:
     """Do the first eviction of a write; answer the second as if it had been done."""
-    if hold_off == SETTINGS.write_window:
-        return _evict(evictions, tags, hold_off, *rest)
-    return _evict(evictions, (), hold_off, *rest)
+    if request.hold_off != SETTINGS.write_hold_off:
+        # At least what a write watches is looked at.
+        request = EvictionRequest((), request.hold_off, request.watch)
+    return _evict(evictions, request, store)
 
 
 def _keeps_the_second(
-    evictions: Evictions,
-    tags: tuple[bytes, ...],
-    hold_off: float,
-    *rest: Any,
-    **more: Any,
+    evictions: Evictions, request: EvictionRequest, store: CallStore
 ) -> Any:
     """Do the second eviction alone."""
-    if hold_off == SETTINGS.write_window:
+    if request.hold_off == SETTINGS.write_hold_off:
         return None
-    return _evict(evictions, tags, hold_off, *rest)
+    return _evict(evictions, request, store)
 
 
 def _remembers_after_a_loss(
-    evictions: Evictions, tags: tuple[bytes, ...], hold_off: float, *rest: Any
+    evictions: Evictions, request: EvictionRequest, store: CallStore
 ) -> Eviction | None:
     """Leave an eviction for later that found that generations were lost."""
-    more = dict(zip(("watch", "since", "spare"), rest, strict=False))
     try:
-        return evictions._store.evict(tags, hold_off, **more)
+        return store.evict(request)
     except StoreError as error:
-        evictions.remember(tags, error)
+        evictions.remember(request.tags, error)
         return None
 
 
@@ -124,7 +121,7 @@ def _first_partition_only(table: str, key: Mapping[str, Any]) -> list[Tag]:
     return list(itertools.islice(_item_tags(table, key), 3))
 
 
-_item_tags = _plan_writes.item_tags
+_item_tags = dynamodb_writes.item_tags
 
 
 def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
@@ -139,15 +136,15 @@ _finish_read = Reads.finish
 
 def _snapshot_afterwards(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
     """Take the snapshot when the answer is there."""
-    tags = tuple(map(tag_digest, ticket.read.tags))
-    loaded = reads._store.load(ticket.key, tags)
+    prepared = ticket.prepared
+    loaded = ticket.store.load(prepared.key, prepared.tags)
     _finish_read(reads, ticket._replace(loaded=loaded), answer)
 
 
 def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
     """Take for a missing generation the one that there is at the fill."""
-    tags = tuple(map(tag_digest, ticket.read.tags))
-    now = reads._store.load(ticket.key, tags).snapshot
+    prepared = ticket.prepared
+    now = ticket.store.load(prepared.key, prepared.tags).snapshot
     snapshot = tuple(
         [seen or found for seen, found in zip(ticket.loaded.snapshot, now, strict=True)]
     )
@@ -158,7 +155,7 @@ def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
 def _missing_generations(patch: pytest.MonkeyPatch) -> None:
     """Have the store say nothing of a tag that nobody evicted yet."""
     patch.setattr(
-        Slots,
+        GenerationTable,
         "generations",
         lambda slots, tags: tuple([slots._words[slots._at(tag)] for tag in tags]),
     )
@@ -172,28 +169,28 @@ _next_held_until = _coherence.next_held_until
 
 
 def _always_shortened(
-    found: TagState, now: float, hold_off: float, since: Mark | None
+    found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> float:
     """Shorten the hold-off although another writer came."""
-    others = found.held_until if since is None else since.held_until
+    others = found.held_until if first is None else first.held_until
     return max(others, now + hold_off)
 
 
 def _below_what_was_found(
-    found: TagState, now: float, hold_off: float, since: Mark | None
+    found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> float:
     """Shorten it below what the write's first eviction found."""
-    if since is not None and since.generation == found.generation:
+    if first is not None and first.generation == found.generation:
         return now + hold_off
-    return _next_held_until(found, now, hold_off, since)
+    return _next_held_until(found, now, hold_off, first)
 
 
 def _no_settling(
-    found: TagState, now: float, hold_off: float, since: Mark | None
+    found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> float:
     """Wait for no replica: settle is zero."""
     hold_off = 0.0 if hold_off == SETTINGS.settle else hold_off
-    return _next_held_until(found, now, hold_off, since)
+    return _next_held_until(found, now, hold_off, first)
 
 
 # --- generations -------------------------------------------------------------------
@@ -202,7 +199,7 @@ def _no_settling(
 def _starts_counting_again(backend: backends.MemoryBackend) -> bool:
     """Lose generations, tell nobody, and hand out the same ones once more."""
     backend.words.clear()
-    slots = backend.store._slots
+    slots = backend.store._table
     slots._origin_generation = OPAQUE + OPAQUE // 2  # of the template, as at first
     slots._random = backends.opaque_numbers(OPAQUE + OPAQUE // 2 + 1)
     return True
@@ -212,7 +209,7 @@ def _starts_counting_again(backend: backends.MemoryBackend) -> bool:
 
 
 def _hold_off_first_in_the_reader(store: MemoryStore, key: bytes, tags: Any) -> Any:
-    held = store._slots.held(tags, store.now())
+    held = store._table.held(tags, store.now())
     loaded = _load(store, key, tags)
     return loaded._replace(held=held)
 
@@ -222,7 +219,7 @@ _load = MemoryStore.load
 
 def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
     """Store each generation before its hold-off."""
-    evict = Slots.evict
+    evict = GenerationTable.evict
 
     class Swapped(dict[int, int]):
         """Keeps hold-offs back until the generations have been written."""
@@ -241,14 +238,19 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
             self._words[index] = word
             self._words[index + 1] = self.pop(index + 1)
 
-    def evict_swapped(slots: Slots, *arguments: Any, **more: Any) -> Any:
-        view = Slots.__new__(Slots)
+    def evict_swapped(
+        slots: GenerationTable, request: EvictionRequest, *arguments: Any
+    ) -> Any:
+        view = GenerationTable.__new__(GenerationTable)
         view.__dict__.update(slots.__dict__)
         view._words = Swapped(slots._words)  # type: ignore[assignment]  # as good
-        eviction = evict(view, *arguments, **more)
-        return eviction._replace(watched=slots.generations(more.get("watch", ())))
+        eviction = evict(view, request, *arguments)
+        watched = dict(
+            zip(request.watch, slots.generations(request.watch), strict=True)
+        )
+        return eviction._replace(watched=watched)
 
-    patch.setattr(Slots, "evict", evict_swapped)
+    patch.setattr(GenerationTable, "evict", evict_swapped)
 
 
 # --- writes that fill --------------------------------------------------------------
@@ -256,32 +258,38 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
 _write_through = Writes._write_through
 
 
-def _always_alone(fields: Any) -> Mark:
+def _always_alone(fields: Any) -> TagEviction:
     """Say of every second eviction that it found what the first one had left."""
-    return Mark(*fields)._replace(was_alone=True)
+    return TagEviction(*fields)._replace(was_alone=True)
 
 
 def _whatever_the_table_was(
-    writes: Writes, ticket: WriteTicket, second: Eviction, answer: Any
+    writes: Writes,
+    ticket: WriteTicket,
+    second: Eviction,
+    answer: Any,
+    store: CallStore,
 ) -> None:
     """Do not compare the generations of everything and of the table."""
     assert ticket.first is not None
-    watched = second.watched[: len(ticket.first.watched)]
-    first = ticket.first._replace(watched=watched)
-    _write_through(writes, ticket._replace(first=first), second, answer)
+    first = ticket.first._replace(watched=second.watched)
+    _write_through(writes, ticket._replace(first=first), second, answer, store)
 
 
 def _under_later_generations(
-    writes: Writes, ticket: WriteTicket, second: Eviction, answer: Any
+    writes: Writes,
+    ticket: WriteTicket,
+    second: Eviction,
+    answer: Any,
+    store: CallStore,
 ) -> None:
     """Fill under the generations that are found, not those of the second eviction."""
     assert ticket.through is not None
-    tags = tuple(map(tag_digest, ticket.through.read.tags))
-    found = writes._store.load(ticket.through.key, tags).snapshot[-1]
-    at = ticket.tags.index(tags[-1])
-    marks = list(second.marks)
-    marks[at] = marks[at]._replace(generation=found)
-    _write_through(writes, ticket, second._replace(marks=tuple(marks)), answer)
+    tags = ticket.through.tags
+    found = store.load(ticket.through.key, tags).snapshot[-1]
+    own = second.evicted[tags[-1]]._replace(generation=found)
+    second = second._replace(evicted={**second.evicted, tags[-1]: own})
+    _write_through(writes, ticket, second, answer, store)
 
 
 class _NothingHeld:
@@ -290,52 +298,60 @@ class _NothingHeld:
     WRITING = object()
 
 
-# --- what is spared ----------------------------------------------------------------
+# --- what is restored ----------------------------------------------------------------
 
 _precisely = Writes._precisely
 
 
-def _spared_in_any_case(found: TagState, *rest: Any, is_spared: bool) -> TagState:
-    """Put a tag back though somebody else has touched it."""
-    *_, since = rest
-    if is_spared and since is not None:
-        return TagState(since.replaced, since.held_until, since.is_settling)
-    return _next_state(found, *rest, is_spared=is_spared)
+def _restored_in_any_case(
+    found: TagState, first: TagEviction | None
+) -> TagState | None:
+    """Restore a tag though another write has evicted it."""
+    if first is not None:
+        found = found._replace(generation=first.generation)
+    return _restored_state(found, first)
 
 
-_next_state = _coherence.next_state
+_restored_state = _coherence.restored_state
 
 
 def _without_the_old_image(
     writes: Writes, ticket: WriteTicket, old: Any
 ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """Leave out the partitions that the item was in before."""
-    tags, spare = _precisely(writes, ticket, old)
+    tags, restore = _precisely(writes, ticket, old)
     assert ticket.write.item is not None
     table = ticket.write.item.table
-    gone = set(map(tag_digest, _images.partitions_of(table, old or {})))
-    return tuple(t for t in tags if t in ticket.tags or t not in gone), spare
+    gone = set(map(tag_digest, items.partitions_of(table, old or {})))
+    return tuple(t for t in tags if t in ticket.tags or t not in gone), restore
 
 
-def _blind_at_the_end_only(
-    evictions: Evictions, tags: tuple[bytes, ...], hold_off: float, *rest: Any
+def _writes_at_the_end_only(
+    evictions: Evictions, request: EvictionRequest, store: CallStore
 ) -> Any:
-    """Leave the blind tag alone in the first half of a write."""
-    if hold_off != SETTINGS.write_window or _BLIND not in tags:
-        return _evict(evictions, tags, hold_off, *rest)
-    at = tags.index(_BLIND)
-    watch = rest[0] if rest else ()
-    eviction = _evict(
-        evictions, (*tags[:at], *tags[at + 1 :]), hold_off, (*watch, _BLIND)
-    )
+    """Leave the writes tag alone in the first half of a write."""
+    if request.hold_off != SETTINGS.write_hold_off or _WRITES not in request.tags:
+        return _evict(evictions, request, store)
+    others = [tag for tag in request.tags if tag != _WRITES]
+    watch = (*request.watch, _WRITES)
+    eviction = _evict(evictions, request._replace(tags=others, watch=watch), store)
     if eviction is None:
         return None
-    *watched, now = eviction.watched
-    mark = Mark(now, 0.0, replaced=now)
-    return Eviction((*eviction.marks[:at], mark, *eviction.marks[at:]), tuple(watched))
+    now = eviction.watched[_WRITES]
+    untouched = TagEviction(now, 0.0, previous_generation=now)
+    return eviction._replace(evicted={**eviction.evicted, _WRITES: untouched})
 
 
-_BLIND = tag_digest(blind_tag(TABLE))
+_WRITES = tag_digest(writes_tag(TABLE))
+
+
+def _restored_without_a_trace(
+    writes: Writes, ticket: WriteTicket, old: Any
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Restore the writes tag, and evict no precise writes in its place."""
+    tags, restore = _precisely(writes, ticket, old)
+    instead = tag_digest(precise_writes_tag(TABLE))
+    return tuple(tag for tag in tags if tag != instead), restore
 
 
 def _takes_no_answer_for_a_success(
@@ -345,18 +361,24 @@ def _takes_no_answer_for_a_success(
     _finish_write(writes, ticket, answer, succeeded=True, certain=True)
 
 
-def _spared_first(slots: Slots, left: Any, some: Any) -> None:
-    """Write what is spared before what is evicted."""
-    waiting = slots.__dict__.pop("_waiting", None)
-    if waiting is None and len(some) < len(left):
-        slots.__dict__["_waiting"] = some
-        return
-    _store(slots, left, some)
-    if waiting is not None:
-        _store(slots, left, waiting)
+def _restored_first(slots: GenerationTable, *arguments: Any) -> Eviction:
+    """Write what is restored before what is evicted."""
+    held_back: list[Any] = []
+
+    def store(left: Any) -> None:
+        if not held_back:
+            held_back.append(left)
+            return
+        _store(slots, left)
+        _store(slots, held_back[0])
+
+    view = GenerationTable.__new__(GenerationTable)
+    view.__dict__.update(slots.__dict__, _store=store)
+    return _evict_and_restore(view, *arguments)
 
 
-_store = Slots._store
+_evict_and_restore = GenerationTable._evict_and_restore
+_store = GenerationTable._store
 
 
 GET, UPDATE = "client 0 get", "client 1 update"
@@ -406,7 +428,7 @@ MUTATIONS = [
     ),
     Mutation(
         "hold-offs ignored",
-        _replace(_reads, "may_fill", lambda *_, **__: True),
+        _replace(cache_reads, "may_fill", lambda *_, **__: True),
         QUIET,
     ),
     Mutation(
@@ -461,7 +483,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a loss of generations that nobody minds",
-        _replace(_evictions, "StoreLostError", ()),
+        _replace(cache_evictions, "StoreLostError", ()),
         Program(("query", "consistent get", "get", "update"), (0, 0, 0, 1), moves=0),
         schedule=(
             "client 0 query: load",
@@ -485,23 +507,23 @@ MUTATIONS = [
     ),
     Mutation(
         "evicting the partition of the hash key only",
-        _replace(_plan_writes, "item_tags", _first_partition_only),
+        _replace(dynamodb_writes, "item_tags", _first_partition_only),
         Program(("query by range", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(
         "evicting the item only",
-        _replace(_plan_writes, "item_tags", _item_without_queries),
+        _replace(dynamodb_writes, "item_tags", _item_without_queries),
         Program(("query", "update"), (0, 1), faults=0, moves=0),
     ),
     Mutation(
         "entries served whatever their snapshot",
-        _replace(_lookups, "may_serve", lambda *_: True),
+        _replace(cache_reads, "may_serve", lambda *_: True),
         QUIET,
     ),
     Mutation(
         "entries served without a look at the table's tag",
         _replace(
-            _lookups,
+            cache_reads,
             "may_serve",
             lambda snapshot, current, *_: snapshot[2:] == current[2:],
         ),
@@ -509,7 +531,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an eviction that failed and is forgotten",
-        _replace(Undelivered, "add", lambda *_: None),
+        _replace(PendingEvictions, "add", lambda *_: None),
         Program(("get", "update"), (0, 0)),
         schedule=(
             "client 0 update: evict",
@@ -552,7 +574,7 @@ MUTATIONS = [
     # Those of writes that fill.
     Mutation(
         "a write that fills though it was not alone",
-        _replace(slots, "_mark", _always_alone),
+        _replace(generation_table, "_tag_eviction", _always_alone),
         Program(("put", "put"), (0, 1), 0, 0, features=("through",)),
     ),
     Mutation(
@@ -562,7 +584,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a write that fills while another one of the item is under way",
-        _replace(_writes, "is_held", lambda *_: False),
+        _replace(cache_writes, "is_held", lambda *_: False),
         Program(("put", "put"), (0, 1), moves=0, features=("through",)),
         schedule=(
             "client 0 put: evict",
@@ -577,7 +599,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a write that fills while one of the table is under way",
-        _replace(_writes, "Held", _NothingHeld),
+        _replace(cache_writes, "Held", _NothingHeld),
         Program(
             ("update all new", "statement"), (0, 1), moves=0, features=("through",)
         ),
@@ -596,7 +618,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a write that looks for others when it ends",
-        _replace(_writes, "_finds_a_write", lambda *_: False),
+        _replace(cache_writes, "_finds_a_write", lambda *_: False),
         Program(("put", "unanswered put"), (0, 1), faults=0, features=("through",)),
         schedule=(
             "client 1 unanswered put: evict",
@@ -620,7 +642,7 @@ MUTATIONS = [
     Mutation(
         "a consistent answer filled while a write is under way",
         _replace(
-            _reads,
+            cache_reads,
             "may_fill",
             lambda held, *, is_consistent: is_consistent or held is Held.FREE,
         ),
@@ -631,7 +653,7 @@ MUTATIONS = [
     Mutation(
         "a hold-off that settles though another write is under way",
         _replace(
-            _coherence, "next_is_settling", lambda _, __, since: since is not None
+            _coherence, "next_is_settling", lambda _, __, first: first is not None
         ),
         Program(
             ("get", "update", "update"), (0, 1, 2), moves=0, features=("consistent",)
@@ -648,35 +670,50 @@ MUTATIONS = [
     ),
     # Those of index queries by images.
     Mutation(
-        "a spared tag put back though another writer came",
-        _replace(slots, "next_state", _spared_in_any_case),
+        "a restored tag put back though another writer came",
+        _replace(generation_table, "restored_state", _restored_in_any_case),
         Program(
             ("move in old form", "put elsewhere"), (0, 1), 0, 0, features=("images",)
         ),
     ),
     Mutation(
-        "sparing without the partitions of the old image",
+        "restoring without the partitions of the old image",
         _replace(Writes, "_precisely", _without_the_old_image),
         Program(("index 1", "move"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(
-        "sparing without the partitions of the new image",
-        _replace(_images, "image_after", lambda *_: {}),
+        "restoring without the partitions of the new image",
+        _replace(items, "image_after", lambda *_: {}),
         Program(("index 2", "put elsewhere"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(
-        "the blind tag not evicted in the first half",
-        _replace(Evictions, "evict", _blind_at_the_end_only),
+        "the writes tag not evicted in the first half",
+        _replace(Evictions, "evict", _writes_at_the_end_only),
         Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
     ),
     Mutation(
-        "sparing after an uncertain end",
+        "the writes tag restored and no precise writes evicted",
+        _replace(Writes, "_precisely", _restored_without_a_trace),
+        Program(("scan", "move"), (0, 1), 0, 0, features=("images",)),
+    ),
+    Mutation(
+        "the writes tag restored while scans do not depend on precise writes",
+        _replace(dynamodb_reads, "any_write_tags", lambda table: (writes_tag(table),)),
+        Program(("scan", "move"), (0, 1), 0, 0, features=("images of the odd",)),
+    ),
+    Mutation(
+        "precise reads that do not depend on the writes of other processes",
+        _replace(dynamodb_reads, "writes_tag", precise_writes_tag),
+        Program(("index 2", "move"), (0, 1), 0, 0, features=("images of the even",)),
+    ),
+    Mutation(
+        "restoring after an uncertain end",
         _replace(Writes, "finish", _takes_no_answer_for_a_success),
         Program(("index 1", "unanswered move"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(
-        "a spared tag written before what is evicted",
-        _replace(Slots, "_store", _spared_first),
+        "a restored tag written before what is evicted",
+        _replace(GenerationTable, "_evict_and_restore", _restored_first),
         Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
         is_killed=True,
     ),

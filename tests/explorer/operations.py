@@ -247,7 +247,7 @@ class Operation:
         """Return until when a write whose sender is gone is covered."""
         assert self._request.sent_at is not None
         since = max(self._request.sent_at, self._actor.evicted_at or 0.0)
-        return since + SETTINGS.write_window
+        return since + SETTINGS.write_hold_off
 
     def _may_still_land(self) -> bool:
         if self.is_under_way and self._actor.evicted_at is None:

@@ -18,18 +18,19 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as LateError
 
-from botocache._keys import (
+from botocache._dynamodb.tags import (
     EVERYTHING,
-    blind_tag,
     item_tag,
     partition_tag,
     table_tag,
     tag_digest,
+    writes_tag,
 )
-from botocache.stores import Store, redis
-from botocache.stores.redis import RedisStore
-from botocache.stores.redislink import Link, exchange
-from botocache.stores.redisscripts import STATE, US, Keys
+from botocache.stores.protocol import Store
+from botocache.stores.redis import store as redis_store
+from botocache.stores.redis.connections import Link, exchange
+from botocache.stores.redis.scripts import STATE, US, Keys
+from botocache.stores.redis.store import RedisStore
 from tests.explorer.backends import OPAQUE, Eyes, Moment, contents, opaque_numbers
 from tests.explorer.database import Dump, the_database
 from tests.explorer.turns import Offer, current_actor, pause, record
@@ -50,7 +51,7 @@ LOSABLE = {
     "the item": tag_digest(item_tag("t", _ITEM)),
     "the partition": tag_digest(partition_tag("t", "pk", _ITEM["pk"])),
     "the group": tag_digest(partition_tag("t", "g", {"S": "1"})),
-    "what is blind": tag_digest(blind_tag("t")),
+    "the writes": tag_digest(writes_tag("t")),
 }
 """The tags whose generations a server may lose; the others would be as these."""
 
@@ -325,7 +326,7 @@ def commands_in(packed: bytes) -> list[bytes]:
 def name_of(packed: bytes) -> str:
     """Return what a command is called in a schedule."""
     for name in _SCRIPTS:
-        script = getattr(redis, name)  # a mutation's, perhaps
+        script = getattr(redis_store, name)  # a mutation's, perhaps
         if script.sha in packed or script.source in packed:
             return name.lower()
     return packed.split(b"\r\n", 3)[2].decode().lower()

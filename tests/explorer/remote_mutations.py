@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from botocache._coherence import Loaded, Mark
-from botocache.stores import redis, rediscommands
-from botocache.stores.redis import RedisStore
-from botocache.stores.redislink import Link
-from botocache.stores.redisscripts import Script
+from botocache._coherence import Loaded, TagEviction
+from botocache.stores.redis import commands
+from botocache.stores.redis import store as redis_store
+from botocache.stores.redis.connections import Link
+from botocache.stores.redis.scripts import Script
+from botocache.stores.redis.store import RedisStore
 from tests.explorer.database import the_database
 from tests.explorer.mutations import GET, UPDATE, Mutation, Patch
 from tests.explorer.programs import Program
@@ -20,16 +21,16 @@ def _script(old: str, new: str, *names: str) -> Patch:
     """Change one line of scripts."""
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-        sources = dict(rediscommands.SOURCES)
+        sources = dict(commands.SOURCES)
         for name in names:
-            source = getattr(redis, name).source
+            source = getattr(redis_store, name).source
             assert source.count(old.encode()) == 1, (name, old)
             source = source.replace(old.encode(), new.encode())
             sha = sha1(source, usedforsecurity=False).hexdigest().encode()
-            monkeypatch.setattr(redis, name, Script(source, sha))
+            monkeypatch.setattr(redis_store, name, Script(source, sha))
             sources[sha] = source
             the_database().load_scripts([Script(source, sha)])
-        monkeypatch.setattr(rediscommands, "SOURCES", sources)
+        monkeypatch.setattr(commands, "SOURCES", sources)
 
     return patch
 
@@ -60,11 +61,11 @@ def _backwards(store: RedisStore, lookups: Sequence[Any]) -> list[Loaded]:
 _load_many = RedisStore.load_many
 
 
-def _always_alone(found: bytes, left: bytes, before: Mark | None) -> Mark:
-    return _mark(found, left, before)._replace(was_alone=before is not None)
+def _always_alone(found: bytes, left: bytes, first: TagEviction | None) -> TagEviction:
+    return _decode_eviction(found, left, first)._replace(was_alone=first is not None)
 
 
-_mark = rediscommands.mark_of
+_decode_eviction = commands.decode_eviction
 
 
 def _ask_again(link: Link, packed: bytes, count: int, _again: Any = None) -> Any:
@@ -121,11 +122,11 @@ MUTATIONS = [
     ),
     Mutation(
         "a write that fills though it was not alone",
-        _method(redis, "mark_of", _always_alone),
+        _method(redis_store, "decode_eviction", _always_alone),
         Program(("put", "put"), (0, 1), 0, 0, features=("through",), shards=1),
     ),
     Mutation(
-        "a spared tag put back though another writer came",
+        "a restored tag put back though another writer came",
         _script("if is_alone and ARGV[at", "if ARGV[at", "EVICT"),
         Program(
             ("move in old form", "put elsewhere"),

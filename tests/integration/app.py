@@ -18,9 +18,10 @@ from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 
 import botocache
-from botocache.stores import Store
+from botocache.stores.protocol import Store
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
+from tests.support.write_through import without_write_through
 
 SETTLE = 1.1
 """Seconds after which the hold-off of a write that ended is over."""
@@ -162,10 +163,14 @@ class World:
         """Return a resource of the server."""
         return self.dynamodb.resource(session, **options)
 
-    def cached_client(self, key: str = KEY_ID, **settings: Any) -> Any:
+    def cached_client(
+        self, key: str = KEY_ID, *, writes_through: bool = True, **settings: Any
+    ) -> Any:
         """Return a client of a new session with the cache."""
         session = self.session(key)
-        botocache.install(session, url=self.store, **settings)
+        cache = botocache.install(session, url=self.store, **settings)
+        if not writes_through:
+            without_write_through(cache)
         return self.client(session)
 
     def table(self, *keys: str, **parameters: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import botocache
-from botocache.stores.disk import DiskStore
+from botocache.stores.disk.store import DiskStore
 from tests.integration.app import delete, get, new_botocore_session, put, query, set_n
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB

@@ -8,7 +8,7 @@ import pytest
 
 import botocache
 from botocache import Cache, _install
-from botocache.stores import Store
+from botocache.stores.protocol import Store
 from tests.integration.app import World, new_botocore_session
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import botocache
-from botocache.stores.disk import DiskStore
+from botocache.stores.disk.store import DiskStore
 from tests.integration.app import get, new_botocore_session, set_n
 from tests.support.dynamodb import DynamoDB
 

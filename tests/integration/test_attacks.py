@@ -20,8 +20,8 @@ import diskcache
 import pytest
 
 from botocache._coherence import LONGEST_HOLD_OFF
-from botocache.stores import slotfile
-from botocache.stores.disk import PAUSE
+from botocache.stores.disk import generation_file
+from botocache.stores.disk.store import PAUSE
 from tests.integration.app import SETTLE, WINDOW, put
 from tests.integration.attacked import SECRET, Application
 from tests.support import harms, store_peer
@@ -369,7 +369,7 @@ def test_a_database_that_another_process_has_locked_costs_no_entry(
 def test_a_process_that_is_stopped_with_a_lock_stops_no_other(
     name: str, applications: Applications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slotfile, "LOCK_PATIENCE", 0.001)
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.001)
     with running_peer() as holder:
         holder.call(store_peer.hold_lock, applications.directory / name)
         holder.stop()
@@ -519,7 +519,7 @@ def test_after_a_boot_nothing_of_before_is_served(
     local.do("end")
     local.write_outside(2)
     (tmp_path / "boot_id").write_text(f"{uuid4()}\n")
-    monkeypatch.setattr(slotfile, "BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr(generation_file, "BOOT_ID", tmp_path / "boot_id")
     after = [
         Placed(each.application._replace(name=f"after {n}", since_boot=20.0))
         for n, each in enumerate((local.one, local.other))
@@ -555,7 +555,7 @@ def test_processes_that_make_everything_at_once_share_it_a_hundred_times(
             assert len(found) == 1
             one.call(store_peer.fill, root, entry, b"by one")
             assert other.call(store_peer.load, root, entry, []).entry == b"by one"
-            (mark,) = other.call(store_peer.evict, root, [evicted]).marks
+            (mark,) = other.call(store_peer.evict, root, [evicted]).evicted.values()
             loaded = one.call(store_peer.load, root, entry, [evicted])
             assert loaded.snapshot == (mark.generation,)
             for peer in peers:

@@ -162,7 +162,7 @@ def test_several_tables_are_asked_each_for_what_is_missing(
 
 @every_store
 def test_a_write_evicts_its_key_of_a_batch_alone(world: World, table: str) -> None:
-    client = world.cached_client(write_through=False)
+    client = world.cached_client(writes_through=False)
     fill(world, table, "a", "b", "c")
     batch(client, table, "a", "b", "c")
     set_n(client, table, 7, pk="b")

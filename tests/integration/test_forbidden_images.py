@@ -79,7 +79,7 @@ def client_under(
 ) -> Any:
     """Return a client whose writes say what items were before, if IAM lets them."""
     session = world.session()
-    botocache.install(session, url=world.store, old_images=True)
+    botocache.install(session, url=world.store, precise_index_eviction=True)
     retries: Any = {"mode": mode, **more}
     client = world.client(session, config=Config(retries=retries))
     client.meta.events.register("before-send.dynamodb", policy)
@@ -189,7 +189,7 @@ def test_clients_of_one_installation_learn_it_from_each_other(
 ) -> None:
     policy = Policy(old_values_are_denied)
     session = world.session()
-    botocache.install(session, url=world.store, old_images=True)
+    botocache.install(session, url=world.store, precise_index_eviction=True)
     for n, client in enumerate((world.client(session), world.client(session))):
         client.meta.events.register("before-send.dynamodb", policy)
         set_n(client, indexed, n, pk="a")
@@ -264,7 +264,7 @@ def test_an_error_of_the_application_is_no_reason_to_send_it_again(
 def test_a_resource_is_helped_as_well(world: World, indexed: str) -> None:
     policy = Policy(old_values_are_denied)
     session = world.session()
-    botocache.install(session, url=world.store, old_images=True)
+    botocache.install(session, url=world.store, precise_index_eviction=True)
     table = world.resource(session).Table(indexed)
     table.meta.client.meta.events.register("before-send.dynamodb", policy)
     table.put_item(Item={"pk": "b", "n": 1})  # whose table's key nobody knows

@@ -17,11 +17,13 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 import botocache
-from botocache import Cache, _cache, _plan
+from botocache import Cache
+from botocache._cache import cache as cache_cache
+from botocache._dynamodb import operations
 from botocache._errors import StoreError, StoreLostError
-from botocache.stores import Store
-from botocache.stores.disk import DiskStore
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.integration.app import (
     WINDOW,
     World,
@@ -350,7 +352,7 @@ def test_a_long_write_that_could_not_be_planned_evicts_at_its_end(
 ) -> None:
     put(world.outside, table, pk="a", n=1)
     get(client, table, pk="a")
-    plan = _plan.plan
+    plan = operations.plan
 
     def buggy_plan(operation: str, *rest: Any) -> Any:
         if operation == "UpdateItem":
@@ -358,7 +360,7 @@ def test_a_long_write_that_could_not_be_planned_evicts_at_its_end(
         return plan(operation, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_cache, "plan", buggy_plan)
+        patch.setattr(cache_cache, "plan", buggy_plan)
         write_for_a_long_time(world, world.client(session), client, table)
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
@@ -539,31 +541,30 @@ def test_a_directory_that_cannot_be_made_never_disturbs_the_application(
 # --- bugs of our own ---------------------------------------------------------------
 
 PLACES = (
-    "botocache._cache.plan",
-    "botocache._cache._decode_body",
-    "botocache._lookups.tag_digest",
-    "botocache._writes.tag_digest",
-    "botocache._lookups.entry_key",
-    "botocache._writes.entry_key",
-    "botocache._lookups.may_serve",
-    "botocache._reads.may_fill",
-    "botocache._images.answer_after",
-    "botocache._codec.encode",
-    "botocache._codec.decode",
-    "botocache._hooks.origin",
-    "botocache._hooks._scope",
-    "botocache._hooks._response",
+    "botocache._cache.cache.plan",
+    "botocache._botocore.hooks.decode_body",
+    "botocache._cache.prepare.tag_digest",
+    "botocache._cache.writes.tag_digest",
+    "botocache._cache.prepare.entry_key",
+    "botocache._cache.reads.may_serve",
+    "botocache._cache.reads.may_fill",
+    "botocache._dynamodb.items.answer_after",
+    "botocache._cache.reads.encode_entry",
+    "botocache._cache.reads.decode_entry",
+    "botocache._botocore.hooks.origin",
+    "botocache._botocore.hooks._scope",
+    "botocache._botocore.hooks._response",
 )
 
 
 NEAR_PLACES = (
-    "botocache._near.quick_key",
-    "botocache._near.arguments_key",
-    "botocache._nearanswers.cost_of",
-    "botocache._near.delivered",
-    "botocache._neardelivery.packed",
-    "botocache._neardelivery.response_metadata",
-    "botocache._nearanswers.request_id",
+    "botocache._near.client.quick_key",
+    "botocache._near.client.derive_body",
+    "botocache._near.answers.cost_of",
+    "botocache._near.client.deliver_from_store",
+    "botocache._near.delivery.copier_of_hit",
+    "botocache._near.delivery.response_metadata",
+    "botocache._near.answers.request_id",
 )
 
 
@@ -575,7 +576,7 @@ NEAR_PLACES = (
     ],
 )
 def test_a_bug_in_a_handler_never_disturbs_the_application(
-    near: str, place: str, world: World
+    near: Any, place: str, world: World
 ) -> None:
     table = world.table("pk:S")
     session = world.session()
@@ -606,7 +607,7 @@ def test_a_write_that_could_not_be_planned_evicts_everything_before_the_next_rea
         raise ZeroDivisionError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr("botocache._cache.plan", bug)
+        patch.setattr("botocache._cache.cache.plan", bug)
         set_n(client, table, 2, pk="a")
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
@@ -916,7 +917,7 @@ def test_no_thread_reads_what_is_older_than_a_write_that_has_ended(
     table = dynamodb.create_table("pk:S", "sk:S")
     store = MemoryStore() if kind == "memory" else DiskStore(tmp_path / "disk")
     session = dynamodb.session()
-    cache = botocache.install(session, url=store, settle=0, write_window=0.05)
+    cache = botocache.install(session, url=store, settle=0, write_hold_off=0.05)
     client = dynamodb.client(session, config=Config(max_pool_connections=16))
     crowd = Crowd(client, table)
     crowd.run()

@@ -1,7 +1,7 @@
 """Index queries by images: a write evicts those that its item was or is in, no others.
 
-For `old_images`; without it every write evicts all index queries of its table, which
-test_writes.py holds.
+For `precise_index_eviction`; without it every write evicts all index queries of its
+table, which test_writes.py holds.
 """
 
 import json
@@ -116,7 +116,7 @@ COARSE: dict[str, Write] = {
 @pytest.fixture
 def client(world: World) -> Any:
     """A client whose writes say what items were before."""
-    return world.cached_client(old_images=True)
+    return world.cached_client(precise_index_eviction=True)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_write_whose_images_are_not_known_evicts_all_index_queries(
 def test_a_writer_that_asks_for_no_images_evicts_all_index_queries(
     world: World, client: Any, indexed: str
 ) -> None:
-    put(world.cached_client(old_images=False), indexed, pk="k0", g="two")
+    put(world.cached_client(precise_index_eviction=False), indexed, pk="k0", g="two")
     with world.counting() as reached:
         assert ask(client, indexed) == ask(world.outside, indexed)
     assert reached["Query"] == 6
@@ -166,7 +166,7 @@ def test_a_writer_that_asks_for_no_images_evicts_all_index_queries(
 def test_a_write_that_another_overlaps_evicts_all_index_queries(
     world: World, client: Any, indexed: str
 ) -> None:
-    other = world.cached_client(old_images=True)
+    other = world.cached_client(precise_index_eviction=True)
 
     def meanwhile(**_: Any) -> None:
         client.meta.events.unregister("before-send.dynamodb.DeleteItem", meanwhile)
@@ -230,7 +230,7 @@ def test_an_uninstallation_during_the_write_leaves_nothing_in_the_answer(
 ) -> None:
     table = make_table(world)
     client = world.client(world.session())
-    botocache.install(client, url=world.store, old_images=True)
+    botocache.install(client, url=world.store, precise_index_eviction=True)
     get(client, table, pk="k0")
     client.meta.events.register(
         "before-send.dynamodb.DeleteItem", lambda **_: botocache.uninstall(client)

@@ -1,8 +1,10 @@
 """What an installation reaches, and how it ends."""
 
+import inspect
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +14,12 @@ import pytest
 import redis
 
 import botocache
-from botocache import Cache, ConfigError
-from botocache.stores import Opening, Store
-from botocache.stores import redis as redis_store
+from botocache import Cache, ConfigError, _install
+from botocache._settings.load import Settings, load_settings
 from botocache.stores.memory import MemoryStore
+from botocache.stores.options import StoreOptions, default_url
+from botocache.stores.protocol import Store
+from botocache.stores.redis import store as redis_store
 from tests.integration.app import (
     KEY_ID,
     WINDOW,
@@ -27,13 +31,33 @@ from tests.integration.app import (
     set_n,
 )
 from tests.support.clock import FakeClock
-from tests.support.dynamodb import REGION, DynamoDB
+from tests.support.dynamodb import MADE, REGION, DynamoDB
 
 
 @pytest.fixture
 def store(clock: FakeClock) -> Store:
     """One store is enough: nothing here depends on which."""
     return MemoryStore(clock=clock)
+
+
+_ALL_OBJECTS = _install._all_objects
+
+
+@pytest.fixture(autouse=True)
+def _objects_of_the_tests(
+    monkeypatch: pytest.MonkeyPatch, dynamodb: DynamoDB, outside: Any
+) -> None:
+    """Hand to a process-wide installation what the tests have made.
+
+    Looking through all objects of this process takes longer than most tests here.
+    """
+    monkeypatch.setattr(_install, "_all_objects", lambda: [*MADE])
+
+
+@pytest.fixture
+def all_objects(monkeypatch: pytest.MonkeyPatch, _objects_of_the_tests: None) -> None:
+    """Look through all objects of the process, as an application does."""
+    monkeypatch.setattr(_install, "_all_objects", _ALL_OBJECTS)
 
 
 # --- targets -----------------------------------------------------------------------
@@ -176,39 +200,88 @@ def test_other_settings_are_refused_and_leave_the_first_ones(
     assert (cache.stats().misses, cache.stats().hits) == (1, 1)
 
 
-OTHER_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
-    "ttl": ({"ttl": 7}, "7"),
-    "negative_ttl": ({"negative_ttl": 7}, "7"),
-    "tables": ({"tables": "users=7 scans:off"}, "'users', TableOptions("),
-    "namespace": ({"namespace": "mine"}, "mine"),
-    "scope": ({"scope": "team"}, "team"),
-    "settle": ({"settle": 7}, "7"),
-    "write_window": ({"write_window": 7}, "7"),
-    "size_limit": ({"size_limit": "7MiB"}, "7340032"),
-    "write_through": ({"write_through": False}, "False"),
-    "settle_reads": ({"settle_reads": "uncached"}, "uncached"),
-    "scan_size_limit": ({"scan_size_limit": 7}, "7"),
-    "old_images": ({"old_images": True}, "True"),
-    "timeout": ({"timeout": 7}, "7"),
-    "unevicted_writes": ({"unevicted_writes": "refuse"}, "refuse"),
-    "url": ({"url": "redis://user:s3cret@host:1/0"}, ""),
+OTHER_SETTINGS: dict[str, tuple[Any, str]] = {
+    "url": ("redis://user:s3cret@host:1/0", "'redis://***@host:1/0' here"),
+    "ttl": (7, "7"),
+    "negative_ttl": (7, "7"),
+    "tables": ({"users": {"ttl": 7}}, "'users', TableOptions(ttl=7.0)"),
+    "scope": ("team", "team"),
+    "timeout": (7, "7"),
+    "namespace": ("mine", "mine"),
+    "settle": (7, "7"),
+    "write_hold_off": (7, "7"),
+    "reads_after_write": ("uncached", "uncached"),
+    "on_eviction_failure": ("refuse", "refuse"),
+    "client_tracking": (True, "True"),
+    "precise_index_eviction": (True, "True"),
+    "near": ("off", "off"),
 }
+"""A value of each setting that is not the default, and what shows it."""
+
+SETTINGS = [field.name for field in fields(Settings)]
 
 
-@pytest.mark.parametrize("name", OTHER_SETTINGS)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_the_refusal_names_the_difference_and_no_password(
     name: str, world: World
 ) -> None:
     session = world.session()
     botocache.install(session, url=world.store)
-    settings, value = OTHER_SETTINGS[name]
+    value, shown = OTHER_SETTINGS[name]
+    more: dict[str, Any] = {"url": world.store, name: value}
     with pytest.raises(ConfigError) as refused:
-        botocache.install(session, **{"url": world.store, **settings})
+        botocache.install(session, **more)
     message = str(refused.value)
-    assert name in message
-    assert value in message
+    assert message.startswith(f"already installed with other settings ({name}=")
+    assert shown in message
     assert "s3cret" not in message
-    assert set(re.findall(r"(\w+)=", message)) == {name}
+    assert message.count(" there and ") == 1
+
+
+def test_two_logins_of_one_server_are_two_settings(world: World) -> None:
+    session = world.session()
+    botocache.install(session, url="redis://:s3cret@host")
+    with pytest.raises(ConfigError, match=r"'another redis://\*\*\*@host' here"):
+        botocache.install(session, url="redis://:other@host")
+
+
+# --- the settings of install() -----------------------------------------------------
+
+
+def test_install_has_a_keyword_for_each_setting_and_each_is_not_given() -> None:
+    target, *keywords = inspect.signature(botocache.install).parameters.values()
+    assert (target.name, target.default) == ("target", None)
+    assert [keyword.name for keyword in keywords] == SETTINGS
+    for keyword in keywords:
+        assert keyword.kind is inspect.Parameter.KEYWORD_ONLY
+        assert keyword.default is None
+
+
+def test_install_describes_each_setting() -> None:
+    described = re.findall(
+        r"^(\w+): ", inspect.getdoc(botocache.install) or "", re.MULTILINE
+    )
+    assert described == ["target", *SETTINGS]
+    assert (
+        re.findall(r"^(\w+): ", inspect.getdoc(Settings) or "", re.MULTILINE)
+        == SETTINGS
+    )
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_install_hands_each_setting_on(name: str, world: World) -> None:
+    value = OTHER_SETTINGS[name][0]
+    keywords: dict[str, Any] = {"url": world.store, name: value}
+    cache = botocache.install(world.session(), **keywords)
+    expected = load_settings(keywords, {}, default_url())
+    assert cache.settings == expected
+    assert getattr(expected, name) != getattr(Settings(), name)
+
+
+def test_an_unknown_setting_is_no_keyword(session: boto3.Session) -> None:
+    install: Any = botocache.install
+    with pytest.raises(TypeError, match="'tll'"):
+        install(session, tll=5)
 
 
 @pytest.mark.parametrize(
@@ -231,41 +304,46 @@ def test_a_url_that_is_no_stores_is_refused_without_its_password(
     assert "s3cret" not in str(refused.value)
 
 
-# --- a store that is an object -----------------------------------------------------
-
-
-def test_a_store_may_be_given_as_store_or_as_url(world: World, table: str) -> None:
-    one, other = world.session(), world.session()
-    cache = botocache.install(one, store=world.store)
-    botocache.install(other, url=world.store)
-    get(world.client(one), table, pk="a")
-    with world.counting() as reached:
-        get(world.client(other), table, pk="a")
-    assert reached == {}
-    assert botocache.install(one, store=world.store) is cache
-    assert botocache.install(one, url=world.store) is cache
+# --- which store -------------------------------------------------------------------
 
 
 def test_another_store_is_another_installation(world: World, clock: FakeClock) -> None:
     session = world.session()
-    botocache.install(session, store=world.store)
-    for other in (
-        {"store": MemoryStore(clock=clock)},
-        {"store": redis.Redis(password="s3cret")},
-        {"url": MemoryStore(clock=clock)},
-        {"url": "redis://:s3cret@host"},
+    botocache.install(session, url=world.store)
+    for other, shown in (
+        (MemoryStore(clock=clock), "another MemoryStore"),
+        (redis.Redis(password="s3cret"), "Redis"),
+        ("redis://:s3cret@host", "redis://***@host"),
     ):
-        with pytest.raises(ConfigError, match="url='one store' there") as refused:
-            botocache.install(session, **other)
+        expected = f"url='MemoryStore' there and {shown!r} here"
+        with pytest.raises(ConfigError, match=re.escape(expected)) as refused:
+            botocache.install(session, url=other)
         assert "s3cret" not in str(refused.value)
 
 
-@pytest.fixture
-def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
-    """What the store of Redis is opened with."""
-    made: list[Opening] = []
+@pytest.mark.parametrize("url", ["memory:", "disk:"])
+def test_one_place_has_one_size_limit(url: str, world: World) -> None:
+    sessions = [world.session() for _ in range(3)]
+    large, small = f"{url}?size_limit=2MiB", f"{url}?size_limit=1MiB"
+    first = botocache.install(sessions[0], url=large)
+    with pytest.raises(ConfigError) as refused:
+        botocache.install(sessions[1], url=small)
+    assert str(refused.value) == (
+        f"url {small!r}: this process uses the same place already with another "
+        "size_limit; give both the same one"
+    )
+    second = botocache.install(sessions[1], url=f"{url}?size_limit=2048KiB")
+    assert second is not first
+    assert len(_install._stores) == 1
+    botocache.install(sessions[2], url=small, namespace="another")
 
-    def open_redis(opening: Opening) -> Store:
+
+@pytest.fixture
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[StoreOptions]:
+    """What the store of Redis is opened with."""
+    made: list[StoreOptions] = []
+
+    def open_redis(opening: StoreOptions) -> Store:
         made.append(opening)
         return MemoryStore()
 
@@ -274,16 +352,16 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
 
 
 def test_a_client_of_redis_is_opened_as_the_settings_say(
-    world: World, openings: list[Opening]
+    world: World, openings: list[StoreOptions]
 ) -> None:
     client = redis.Redis()
-    more = {"timeout": 0.5, "settle": 2, "tables": "a=300", "namespace": "mine"}
-    cache = botocache.install(world.session(), store=client, **more)
-    assert botocache.install(world.session(), store=client, **more) is cache
+    more: dict[str, Any] = {"timeout": 0.5, "settle": 2, "tables": "a=300"}
+    cache = botocache.install(world.session(), url=client, **more)
+    assert botocache.install(world.session(), url=client, **more) is cache
     (opening,) = openings
     assert opening.client is client
     assert (opening.timeout, opening.settle) == (0.5, 2.0)
-    assert (opening.namespace, opening.longest_ttl) == ("mine", 300.0)
+    assert (opening.namespace, opening.longest_ttl) == ("default", 300.0)
 
 
 @pytest.mark.parametrize(
@@ -293,10 +371,9 @@ def test_a_client_of_redis_is_opened_as_the_settings_say(
         ({"ttl": 59}, 2),
         ({"timeout": 7}, 2),
         ({"settle": 7}, 2),
-        ({"follow": "on"}, 2),
-        ({"size_limit": "7MiB"}, 2),
+        ({"client_tracking": True}, 2),
         ({"namespace": "another"}, 2),
-        ({"unevicted_writes": "refuse"}, 1),
+        ({"on_eviction_failure": "refuse"}, 1),
     ],
     ids=str,
 )
@@ -306,11 +383,11 @@ def test_a_server_is_opened_anew_for_settings_that_matter_to_it(
     count: int,
     by_client: bool,
     world: World,
-    openings: list[Opening],
+    openings: list[StoreOptions],
 ) -> None:
-    place = {"store": redis.Redis()} if by_client else {"url": "redis://host"}
-    one = botocache.install(world.session(), **place)
-    two = botocache.install(world.session(), **place, **other)
+    url = redis.Redis() if by_client else "redis://host"
+    one = botocache.install(world.session(), url=url)
+    two = botocache.install(world.session(), url=url, **other)
     assert one is not two
     assert len(openings) == count
 
@@ -330,6 +407,7 @@ def test_a_store_of_this_machine_is_one_whatever_else_is_set(
 # --- sessions and clients, earlier and later ---------------------------------------
 
 
+@pytest.mark.usefixtures("all_objects")
 def test_a_process_wide_installation_reaches_what_exists_and_what_comes(
     world: World, table: str
 ) -> None:
@@ -395,6 +473,7 @@ def test_an_installation_on_a_client_reaches_no_other_client(
     assert reached == {"GetItem": 4}
 
 
+@pytest.mark.usefixtures("all_objects")
 def test_the_default_session_of_boto3_is_reached(
     world: World, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,6 +507,7 @@ def test_a_later_session_without_botocores_own_handlers_is_not_reached(
     assert reached == {"GetItem": 2}
 
 
+@pytest.mark.usefixtures("all_objects")
 @pytest.mark.parametrize("kind", ["session", "client"])
 def test_an_object_that_is_being_made_meanwhile_disturbs_no_installation(
     kind: str, world: World, table: str
@@ -582,10 +662,11 @@ def test_sessions_with_other_settings_that_share_a_store_evict_for_each_other(
             assert query(reader, table, pk="a") == [{"pk": "a", "n": n}]
 
 
+@pytest.mark.usefixtures("all_objects")
 def test_an_installation_that_is_gone_with_its_session_disturbs_no_other(
     world: World, table: str
 ) -> None:
-    botocache.install(world.session(), url=world.store, ttl=7)  # nobody holds it
+    botocache.install(world.session(), url=world.store, ttl=7)  # garbage at once
     botocache.install(url=world.store)
     assert reaching(world, _process(world), table) == 1
 
@@ -628,7 +709,7 @@ def test_a_wrong_target_is_refused_in_one_clear_sentence(
 
 
 class UntouchableStore:
-    """A store that nobody may use yet."""
+    """A store whose use fails the test."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name} was used")
@@ -686,84 +767,3 @@ def test_clients_of_other_services_are_left_alone(
     stats = cache.stats()
     assert (stats.misses, stats.bypassed, stats.writes) == (0, 0, 0)
     assert stats.failures == {}
-
-
-# --- botocore's own plugins --------------------------------------------------------
-
-
-@pytest.fixture
-def plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of a process that uses botocore's plugins."""
-    pytest.importorskip("botocore.plugin", reason="this botocore has no plugins yet")
-    monkeypatch.setenv("BOTOCORE_EXPERIMENTAL__PLUGINS", "botocache=botocache.plugin")
-    monkeypatch.setenv("BOTOCACHE_URL", "memory:")
-    monkeypatch.setenv("BOTOCACHE_SETTLE", "0")
-
-
-def reached_by(dynamodb: DynamoDB, client: Any, table: str) -> int:
-    """Return how many of two equal reads reach DynamoDB."""
-    with dynamodb.counting() as reached:
-        get(client, table, pk="a")
-        get(client, table, pk="a")
-    return reached["GetItem"]
-
-
-def test_botocores_plugins_install_it_on_every_client(
-    dynamodb: DynamoDB, plugged_in: None
-) -> None:
-    table = dynamodb.create_table("pk:S")
-    session = dynamodb.session()
-    first, second = dynamodb.client(session), dynamodb.client(session)
-    assert reached_by(dynamodb, first, table) == 1
-    assert reached_by(dynamodb, second, table) == 0
-    assert session.client("s3", endpoint_url=dynamodb.url).list_buckets()
-
-
-def test_botocores_plugins_and_an_installation_are_one(
-    dynamodb: DynamoDB, plugged_in: None
-) -> None:
-    table = dynamodb.create_table("pk:S")
-    cache = botocache.install()
-    client = dynamodb.client()
-    assert reached_by(dynamodb, client, table) == 1
-    assert cache.stats().misses == 1
-
-
-@pytest.mark.parametrize(
-    "variable",
-    [
-        "BOTOCACHE_TTL=soon",
-        "BOTOCACHE_URL=nosql://user:s3cret@host",
-        "BOTOCACHE_TLL=60",
-        "BOTOCACHE_CONFIG=/no/such/file",
-    ],
-)
-def test_a_wrong_setting_becomes_one_line_and_the_application_runs_uncached(
-    variable: str,
-    dynamodb: DynamoDB,
-    plugged_in: None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    table = dynamodb.create_table("pk:S")
-    capsys.readouterr()
-    monkeypatch.setenv(*variable.split("="))
-    client = dynamodb.client()
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("botocache: ")
-    assert line.endswith("; running uncached")
-    assert "s3cret" not in line
-    assert reached_by(dynamodb, client, table) == 2
-
-
-def test_a_plugin_that_conflicts_with_an_installation_leaves_it_in_force(
-    dynamodb: DynamoDB,
-    plugged_in: None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    table = dynamodb.create_table("pk:S")
-    botocache.install(ttl=7)
-    client = dynamodb.client()
-    assert "ttl=7" in capsys.readouterr().err
-    assert reached_by(dynamodb, client, table) == 1

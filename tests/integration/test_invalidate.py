@@ -241,7 +241,7 @@ def test_an_answer_that_may_not_be_kept_is_counted_as_held(
     world: World, table: str
 ) -> None:
     session = world.session()
-    cache = botocache.install(session, url=world.store, settle_reads="uncached")
+    cache = botocache.install(session, url=world.store, reads_after_write="uncached")
     client = world.client(session)
     set_n(client, table, 1, pk="a")
     get(client, table, pk="a")
@@ -270,7 +270,7 @@ def test_repr_tells_the_state_and_no_contents(
 
 
 def test_the_settings_can_be_read(world: World) -> None:
-    cache = botocache.install(world.session(), url=world.store, ttl="7", scope="team")
+    cache = botocache.install(world.session(), url=world.store, ttl=7, scope="team")
     assert cache.settings.ttl == 7.0
     assert cache.settings.scope == "team"
-    assert cache.settings.store is world.store
+    assert cache.settings.url is world.store

@@ -12,10 +12,11 @@ import pytest
 
 import botocache
 from botocache import Cache
-from botocache.stores import Store
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.integration.app import World, get, put, query, set_n
 from tests.support.clock import FakeClock
+from tests.support.write_through import without_write_through
 
 TIMEOUT = 30
 
@@ -23,8 +24,8 @@ TIMEOUT = 30
 @pytest.fixture
 def cache(world: World, session: boto3.Session) -> Cache:
     """The cache: a read that follows a write is held off, and not made consistent."""
-    return botocache.install(
-        session, url=world.store, settle_reads="uncached", write_through=False
+    return without_write_through(
+        botocache.install(session, url=world.store, reads_after_write="uncached")
     )
 
 

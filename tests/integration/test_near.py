@@ -20,8 +20,10 @@ from botocore.stub import Stubber
 
 import botocache
 from botocache import Cache
-from botocache._near import NearClient
-from botocache._nearviews import OPERATIONS, emitter_of, view_of
+from botocache._near import answers
+from botocache._near.client import NearClient
+from botocache._near.client_state import OPERATIONS, emitter_of, state_of
+from botocache._settings.tables import TableOptionsArgument
 from tests.integration.app import (
     KEY_ID,
     NEGATIVE_TTL,
@@ -309,7 +311,7 @@ def test_keys_that_look_alike_are_asked_for_each_by_itself(
         assert outcome(cached, key) == outcome(direct, key)
 
 
-@pytest.mark.parametrize("place", ["maker_of", "cost_of"])
+@pytest.mark.parametrize("place", ["copier_for", "cost_of"])
 def test_a_bug_while_an_answer_of_a_resource_is_kept_is_a_failure_that_nobody_notices(
     place: str,
     resource: Any,
@@ -318,7 +320,7 @@ def test_a_bug_while_an_answer_of_a_resource_is_kept_is_a_failure_that_nobody_no
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        f"botocache._neardelivery.{place}", mock.Mock(side_effect=KeyError)
+        f"botocache._near.delivery.{place}", mock.Mock(side_effect=KeyError)
     )
     table = resource.Table(item_table)
     for _ in range(3):
@@ -360,7 +362,7 @@ def test_a_client_and_a_resource_get_each_its_own_form(
 def test_a_write_evicts_what_another_client_remembers(
     world: World, client: Any, table: str
 ) -> None:
-    other = world.cached_client(write_window=4.0)  # another cache, as elsewhere
+    other = world.cached_client(write_hold_off=4.0)  # another cache, as elsewhere
     for n in range(4):
         set_n(other, table, n, pk="a")
         for _ in range(3):
@@ -761,7 +763,7 @@ def test_all_handlers_of_botocore_and_boto3_themselves_are_known(
     kind: str, world: World, client: Any, resource: Any
 ) -> None:
     caller = client if kind == "client" else resource.meta.client
-    view = view_of(caller, emitter_of(caller))
+    view = state_of(caller, emitter_of(caller))
     assert view.operations == OPERATIONS
     assert view.emitting == frozenset()
     assert view.is_plain is (kind == "client")
@@ -829,7 +831,9 @@ def test_a_view_that_cannot_be_had_is_a_failure_that_nobody_notices(
     client: Any, cache: Cache, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warm(client, item_table, pk="a")
-    monkeypatch.setattr("botocache._near.view_of", mock.Mock(side_effect=KeyError))
+    monkeypatch.setattr(
+        "botocache._near.client.state_of", mock.Mock(side_effect=KeyError)
+    )
     client.meta.events.register("nothing", lambda **_: None)
     assert (get(client, item_table, pk="a") or {})["n"] == Decimal("1.5")
     assert cache.stats().failures == {"near_failed": 1}
@@ -907,8 +911,8 @@ def test_it_can_be_switched_off(
     if how == "variable":
         monkeypatch.setenv("BOTOCACHE_NEAR", "off")
     session = world.session()
-    near = {"near": False} if how == "argument" else {}
-    cache = botocache.install(session, url=world.store, **near)
+    near = False if how == "argument" else None
+    cache = botocache.install(session, url=world.store, near=near)
     client = world.client(session)
     assert not isinstance(client, NearClient)
     warm(client, item_table, pk="a")
@@ -921,10 +925,11 @@ def test_it_can_be_switched_off(
 
 
 def test_without_room_the_store_is_asked_for_every_hit(
-    world: World, item_table: str
+    world: World, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(answers, "SIZE_LIMIT", 0)
     session = world.session()
-    cache = botocache.install(session, url=world.store, near_size_limit=0)
+    cache = botocache.install(session, url=world.store)
     client = world.client(session)
     warm(client, item_table, pk="a")
     get(client, item_table, pk="a")
@@ -933,8 +938,8 @@ def test_without_room_the_store_is_asked_for_every_hit(
 
 def test_what_a_tables_policy_says_holds(world: World, item_table: str) -> None:
     session = world.session()
-    tables = {item_table: {"operations": ["GetItem"], "ttl": 10}}
-    botocache.install(session, url=world.store, tables=tables)
+    policy: TableOptionsArgument = {"operations": ["GetItem"], "ttl": 10}
+    botocache.install(session, url=world.store, tables={item_table: policy})
     client = world.client(session)
     warm(client, item_table, pk="a")
     with world.counting() as reached:

@@ -3,7 +3,7 @@
 Asked only where moto does as DynamoDB does. It does not know names with brackets, a
 placeholder before an index, a second index, more than one step after an index, two
 elements of one list, and paths into what is neither map nor list; it loses NULL beside
-a map. What DynamoDB does with these stands in tests/unit/test_projections.py.
+a map. What DynamoDB does with these stands in tests/unit/dynamodb/test_projections.py.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from botocache._projections import project, read_projection
-from botocache._reserved import RESERVED_WORDS
+from botocache._dynamodb.projections import project, read_projection
+from botocache._dynamodb.reserved_words import RESERVED_WORDS
 from tests.support.documents import (
     SCALARS,
     Path,

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 import botocache
 from botocache import Cache
-from botocache.stores.disk import DiskStore, machine_clock
+from botocache.stores.disk.store import DiskStore, machine_clock
 from tests.integration import other_process
 from tests.integration.app import (
     TTL,
@@ -36,6 +36,7 @@ from tests.integration.app import (
 )
 from tests.support.dynamodb import DynamoDB
 from tests.support.processes import running_peer
+from tests.support.write_through import without_write_through
 
 TIMEOUT = 30
 """Seconds after which a test that waits for a thread fails."""
@@ -60,8 +61,8 @@ readers = pytest.mark.parametrize(
 @pytest.fixture
 def cache(world: World, session: boto3.Session) -> Cache:
     """The cache: hold-offs are looked at here."""
-    return botocache.install(
-        session, url=world.store, settle_reads="uncached", write_through=False
+    return without_write_through(
+        botocache.install(session, url=world.store, reads_after_write="uncached")
     )
 
 
@@ -113,7 +114,7 @@ class Pair:
 
     def __init__(self, world: World) -> None:
         session = world.session()
-        botocache.install(session, url=world.store, settle=0, write_window=0)
+        botocache.install(session, url=world.store, settle=0, write_hold_off=0)
         self.reader, self.writer = world.client(session), world.client(session)
 
 
@@ -363,7 +364,7 @@ def test_a_writer_that_is_killed_before_its_write_ends_leaves_nothing_old(
     put(outside, table, pk="a", n=1)
     clock = OffsetClock()
     session = dynamodb.session()
-    botocache.install(session, url=DiskStore(tmp_path, clock=clock), write_window=60)
+    botocache.install(session, url=DiskStore(tmp_path, clock=clock), write_hold_off=60)
     client = dynamodb.client(session)
     assert [get(client, table, pk="a") for _ in range(2)] == [{"pk": "a", "n": 1}] * 2
     with running_peer() as peer:
@@ -428,7 +429,7 @@ def test_a_write_in_one_process_is_seen_by_the_next_read_in_another(
 # whole table. Which one it was shows in whether an entry of another partition lives.
 
 
-def put_spares_other_partitions(world: World, client: Any, table: str) -> bool:
+def put_restores_other_partitions(world: World, client: Any, table: str) -> bool:
     """Tell whether the key attributes of a table are known when an item is put."""
     query(client, table, pk="b")
     put(client, table, pk="a", sk="1")
@@ -490,7 +491,7 @@ def test_the_key_attributes_are_learned_from_traffic(
         put(world.outside, table, pk="page", sk=sk)
     teach(client, table)
     world.settle()
-    assert put_spares_other_partitions(world, client, table)
+    assert put_restores_other_partitions(world, client, table)
 
 
 @every_store
@@ -499,7 +500,7 @@ def test_the_key_attributes_are_learned_when_a_table_is_created(
 ) -> None:
     table = world.dynamodb.create_table("pk:S", "sk:S", client=client)
     world.settle()
-    assert put_spares_other_partitions(world, client, table)
+    assert put_restores_other_partitions(world, client, table)
 
 
 @every_store
@@ -507,7 +508,7 @@ def test_a_query_alone_does_not_tell_all_key_attributes(
     world: World, ranged: str, client: Any
 ) -> None:
     query(client, ranged, pk="a")
-    assert not put_spares_other_partitions(world, client, ranged)
+    assert not put_restores_other_partitions(world, client, ranged)
 
 
 @every_store
@@ -545,7 +546,7 @@ def test_what_is_learned_is_shared_through_the_store(
 ) -> None:
     get(client, ranged, pk="a", sk="1")
     other = world.cached_client(ttl=30)  # another Cache, as in another process
-    assert put_spares_other_partitions(world, other, ranged)
+    assert put_restores_other_partitions(world, other, ranged)
 
 
 @every_store
@@ -576,7 +577,7 @@ def test_deleting_a_table_forgets_what_was_learned(
     client.delete_table(TableName=ranged)
     world.table("pk:S", "sk:S", name=ranged)  # by somebody else
     world.settle()
-    assert not put_spares_other_partitions(world, client, ranged)
+    assert not put_restores_other_partitions(world, client, ranged)
 
 
 def recreate_with_an_index_of_what_was_the_key(world: World, table: str) -> None:
@@ -642,7 +643,7 @@ def test_a_wrong_key_in_a_request_that_fails_teaches_nothing(
     with pytest.raises(ClientError):
         ask(client, table)
     world.settle()
-    assert not put_spares_other_partitions(world, client, table)
+    assert not put_restores_other_partitions(world, client, table)
 
 
 @every_store

@@ -12,8 +12,10 @@ from botocore.exceptions import ClientError
 
 import botocache
 from botocache import Cache
-from botocache.stores import Store, entryfile, rediscommands
+from botocache.stores.disk import entry_database
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
+from botocache.stores.redis import commands
 from tests.integration.app import (
     NEGATIVE_TTL,
     TTL,
@@ -688,8 +690,8 @@ def test_a_handler_that_changes_a_request_is_honoured(
 def test_an_answer_too_large_to_keep_is_right_and_costs_nobody_else_his_entry(
     world: World, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entryfile, "LARGEST_ENTRY", 20_000)
-    monkeypatch.setattr(rediscommands, "UNPACKED_LIMIT", 20_000)
+    monkeypatch.setattr(entry_database, "LARGEST_ENTRY", 20_000)
+    monkeypatch.setattr(commands, "UNPACKED_LIMIT", 20_000)
     small_store: Store = world.store
     if isinstance(small_store, MemoryStore):
         small_store = MemoryStore(clock=world.clock, size_limit=20_000)

@@ -110,7 +110,7 @@ def application(
         namespace=namespace,
         timeout=TIMEOUT,
         settle=0.001,
-        write_window=0.05,
+        write_hold_off=0.05,
     )
     plain = dynamodb.client(outside)
     table = dynamodb.create_table("pk:S", "sk:S", client=plain)

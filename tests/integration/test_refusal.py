@@ -1,4 +1,4 @@
-"""With `unevicted_writes="refuse"` a write that cannot be evicted is not sent."""
+"""With `on_eviction_failure="refuse"` a write that cannot be evicted is not sent."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,10 +11,11 @@ from botocore.compat import HTTPHeaders
 
 import botocache
 from botocache import Cache, EvictionError, _install
+from botocache._coherence import EvictionRequest
+from botocache._dynamodb.operations import may_write
 from botocache._errors import StoreError, StoreLostError
-from botocache._plan import may_write
-from botocache.stores import Store
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.integration.app import (
     WINDOW,
     World,
@@ -26,7 +27,7 @@ from tests.integration.app import (
 )
 from tests.support.clock import FakeClock
 from tests.support.flaky_store import FlakyStore
-from tests.unit.test_plan import ROWS
+from tests.unit.dynamodb.test_operations import ROWS
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def flaky(world: World) -> FlakyStore:
 @pytest.fixture
 def cache(world: World, flaky: FlakyStore, session: Any) -> Cache:
     """The cache, which refuses writes that it cannot evict."""
-    return botocache.install(session, url=world.store, unevicted_writes="refuse")
+    return botocache.install(session, url=world.store, on_eviction_failure="refuse")
 
 
 def left_of(network: Network) -> list[str]:
@@ -135,13 +136,16 @@ def test_the_operations_that_write_are_many_and_known() -> None:
 
 
 @pytest.mark.parametrize("operation", WRITES)
-@pytest.mark.parametrize("old_images", [False, True])
+@pytest.mark.parametrize("precise_index_eviction", [False, True])
 def test_a_write_whose_eviction_fails_is_not_sent_and_says_why(
-    operation: str, old_images: bool, world: World, flaky: FlakyStore
+    operation: str, precise_index_eviction: bool, world: World, flaky: FlakyStore
 ) -> None:
     session = world.session()
     cache = botocache.install(
-        session, url=flaky, unevicted_writes="refuse", old_images=old_images
+        session,
+        url=flaky,
+        on_eviction_failure="refuse",
+        precise_index_eviction=precise_index_eviction,
     )
     client = world.client(session)
     network = Network(client)
@@ -151,7 +155,7 @@ def test_a_write_whose_eviction_fails_is_not_sent_and_says_why(
     assert refused.value.__cause__ is FAILURE
     message = str(refused.value)
     assert message.startswith(f"{operation} was not sent: ")
-    assert "unevicted_writes is 'refuse'" in message
+    assert "on_eviction_failure is 'refuse'" in message
     assert "s3cret" not in message
     assert network.sent == []
     assert len(network.contexts) == 1
@@ -177,7 +181,7 @@ def test_a_write_of_which_nothing_can_be_found_out_is_refused_as_well(
         raise ZeroDivisionError("a bug")
 
     network = Network(client)
-    for place in ("botocache._cache.plan", "botocache._hooks.origin"):
+    for place in ("botocache._cache.cache.plan", "botocache._botocore.hooks.origin"):
         with monkeypatch.context() as patch:
             patch.setattr(place, bug)
             with flaky.failing(FAILURE, "evict"):
@@ -206,7 +210,7 @@ def test_what_does_not_write_is_never_refused(
     def bug(*_: Any) -> Any:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("botocache._cache.plan", bug)
+    monkeypatch.setattr("botocache._cache.cache.plan", bug)
     with flaky.failing(FAILURE, *verbs):
         call(client, operation, parameters_of(operation))
     assert network.sent == [operation] * 4
@@ -296,8 +300,8 @@ def test_a_write_whose_eviction_was_done_though_it_failed_costs_misses_alone(
     get(client, table, pk="a")
     evict = flaky.store.evict
 
-    def done_but_failed(*arguments: Any, **more: Any) -> Any:
-        evict(*arguments, **more)
+    def done_but_failed(request: EvictionRequest) -> Any:
+        evict(request)
         raise FAILURE
 
     with monkeypatch.context() as patch:
@@ -371,7 +375,7 @@ def test_the_variable_says_the_same(
     table: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("BOTOCACHE_UNEVICTED_WRITES", "refuse")
+    monkeypatch.setenv("BOTOCACHE_ON_EVICTION_FAILURE", "refuse")
     client = world.cached_client()
     with flaky.failing(FAILURE, "evict"), pytest.raises(EvictionError):
         put(client, table, pk="a")

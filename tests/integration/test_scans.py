@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 import botocache
-from botocache import _codec
 from tests.integration.app import (
-    TTL,
     World,
     answer_of,
     every_store,
@@ -89,49 +87,26 @@ def test_counting_is_another_question_than_reading(
 
 
 @every_store
-def test_a_large_page_is_kept_only_when_it_was_asked_for_before(
+def test_a_page_over_the_size_limit_is_never_kept(
     world: World, client: Any, table: str
 ) -> None:
     fill(world, table, text=LARGE)
-    for expected in (1, 1, 0):
+    for _ in range(3):
         with world.counting() as reached:
             scan_all(client, table)
-        assert reached.total() == expected
+        assert reached.total() == 1
 
 
-def test_it_counts_who_asked_within_the_ttl_alone(
-    world: World, client: Any, table: str
+@pytest.mark.parametrize(("limit", "sent"), [("1MiB", 0), (80_000, 1), (90_000, 0)])
+def test_each_table_has_its_own_size_limit(
+    limit: Any, sent: int, world: World, table: str
 ) -> None:
-    fill(world, table, text=LARGE)
-    scan_all(client, table)
-    world.clock.advance(TTL)
-    for expected in (1, 1, 0):
-        with world.counting() as reached:
-            scan_all(client, table)
-        assert reached.total() == expected
-
-
-@every_store
-def test_a_damaged_note_that_a_page_was_asked_for_is_written_anew(
-    world: World, client: Any, table: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(world, table, text=LARGE)
-    with monkeypatch.context() as patch:
-        patch.setattr(_codec, "VERSION", 99)
-        scan_all(client, table)
-    for expected in (1, 1, 0):
-        with world.counting() as reached:
-            scan_all(client, table)
-        assert reached.total() == expected
-
-
-def test_the_limit_is_a_setting(world: World, table: str) -> None:
-    client = world.cached_client(scan_size_limit="1MiB")
-    fill(world, table, text=LARGE)
+    client = world.cached_client(tables={table: {"scan_size_limit": limit}})
+    fill(world, table, text=LARGE)  # four items: 80 KB of text
     scan_all(client, table)
     with world.counting() as reached:
         scan_all(client, table)
-    assert reached == {}
+    assert reached.total() == sent
 
 
 def test_one_pass_over_a_large_table_leaves_the_other_entries_alone(

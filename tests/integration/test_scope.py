@@ -20,9 +20,9 @@ from botocore.credentials import (
 from botocore.exceptions import ClientError, NoCredentialsError
 
 import botocache
-from botocache.stores import Store
-from botocache.stores.disk import DiskStore
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.integration.app import (
     World,
     get,

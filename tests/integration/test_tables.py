@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 
 import botocache
 from botocache import Cache
-from botocache.stores import Store
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.integration.app import World, get, put, query, set_n
 from tests.support.clock import FakeClock
 

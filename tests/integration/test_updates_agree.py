@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from botocache._images import image_after, partitions_of
+from botocache._dynamodb.items import image_after, partitions_of
 from tests.integration.app import World
 
 KEY = {"pk": {"S": "k"}}

@@ -21,6 +21,7 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+from tests.support.write_through import without_write_through
 
 Write = Callable[[Any, str], Any]
 
@@ -236,13 +237,12 @@ def test_what_a_delete_left_lives_as_long_as_any_absence(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"write_through": False},
         {"tables": "*=off"},
-        {"tables": "*=60 operations:Query"},
+        {"tables": {"*": {"operations": ["Query"]}}},
     ],
     ids=str,
 )
-def test_it_can_be_switched_off(
+def test_it_fills_nothing_for_a_table_whose_items_are_not_cached(
     settings: dict[str, Any], world: World, table: str
 ) -> None:
     client = world.cached_client(**settings)
@@ -271,7 +271,7 @@ def _sent(client: Any, operation: str) -> list[bool]:
 def test_a_read_that_follows_a_write_is_consistent_and_kept_at_once(
     operation: str, world: World, table: str
 ) -> None:
-    client = world.cached_client(settle_reads="consistent", write_through=False)
+    client = world.cached_client(reads_after_write="consistent", writes_through=False)
     set_n(client, table, 1, pk="a")
     sent = _sent(client, operation)
     for _ in range(3):
@@ -285,8 +285,8 @@ def test_a_read_that_follows_a_write_is_consistent_and_kept_at_once(
 
 
 def test_a_read_during_a_write_is_not_made_consistent(world: World, table: str) -> None:
-    client = world.cached_client(settle_reads="consistent", write_through=False)
-    other = world.cached_client(settle_reads="consistent", write_through=False)
+    client = world.cached_client(reads_after_write="consistent", writes_through=False)
+    other = world.cached_client(reads_after_write="consistent", writes_through=False)
     sent = _sent(other, "GetItem")
     client.meta.events.register(
         "before-send.dynamodb.UpdateItem",
@@ -298,7 +298,7 @@ def test_a_read_during_a_write_is_not_made_consistent(world: World, table: str) 
 
 
 def test_uncached_means_that_a_read_is_sent_as_it_is(world: World, table: str) -> None:
-    client = world.cached_client(settle_reads="uncached", write_through=False)
+    client = world.cached_client(reads_after_write="uncached", writes_through=False)
     set_n(client, table, 1, pk="a")
     sent = _sent(client, "GetItem")
     for _ in range(2):
@@ -344,7 +344,7 @@ REFUSALS = [
 def _impatient(world: World, table: str, mode: str) -> Any:
     """Return a client without retries, which has just written."""
     session = world.session()
-    botocache.install(session, url=world.store, write_through=False)
+    without_write_through(botocache.install(session, url=world.store))
     retries: Any = {"total_max_attempts": 1, "mode": mode}
     client = world.client(session, config=Config(retries=retries))
     set_n(client, table, 1, pk="a")

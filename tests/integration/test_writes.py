@@ -27,13 +27,14 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+from tests.support.write_through import without_write_through
 
 
 @pytest.fixture
 def cache(world: World, session: boto3.Session) -> botocache.Cache:
     """The cache, of which evictions and hold-offs alone are looked at here."""
-    return botocache.install(
-        session, url=world.store, settle_reads="uncached", write_through=False
+    return without_write_through(
+        botocache.install(session, url=world.store, reads_after_write="uncached")
     )
 
 

@@ -3,43 +3,43 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from botocache._coherence import Eviction, Held, Mark
-from botocache._keys import tag_digest
-from botocache._reads import Reads
-from botocache._tickets import ReadTicket
-from botocache._writes import Writes
-from botocache.stores.disk import DiskStore
-from botocache.stores.redis import RedisStore
-from botocache.stores.slotfile import SlotFile
+from botocache._cache.reads import Reads
+from botocache._cache.tickets import ReadTicket
+from botocache._cache.writes import Writes
+from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction
+from botocache.stores.disk.generation_file import GenerationFile
+from botocache.stores.disk.store import DiskStore
+from botocache.stores.redis.store import RedisStore
 
 
 def _evict_nothing() -> None:
     """No write evicts."""
 
-    def evict(
-        self: DiskStore,
-        tags: Sequence[bytes],
-        *_: Any,
-        watch: Sequence[bytes] = (),
-        **__: Any,
-    ) -> Eviction:
-        slots = self._table().slots
-        marks = tuple(Mark(generation, 0.0) for generation in slots.generations(tags))
-        return Eviction(marks, slots.generations(watch))
+    def evict(self: DiskStore, request: EvictionRequest) -> Eviction:
+        def look(tags: Sequence[bytes]) -> dict[bytes, int]:
+            found = self._table().slots.generations(tags)
+            return dict(zip(tags, found, strict=True))
 
-    def evict_on_redis(
-        self: RedisStore,
-        tags: Sequence[bytes],
-        *_: Any,
-        watch: Sequence[bytes] = (),
-        **__: Any,
-    ) -> Eviction:
-        found = self.load(bytes(16), [*tags, *watch]).snapshot
-        marks = tuple(Mark(generation, 0.0) for generation in found[: len(tags)])
-        return Eviction(marks, found[len(tags) :])
+        return _nothing_done(request, look)
+
+    def evict_on_redis(self: RedisStore, request: EvictionRequest) -> Eviction:
+        def look(tags: Sequence[bytes]) -> dict[bytes, int]:
+            found = self.load(bytes(16), tags).snapshot
+            return dict(zip(tags, found, strict=True))
+
+        return _nothing_done(request, look)
 
     DiskStore.evict = evict  # type: ignore[method-assign]  # on purpose
     RedisStore.evict = evict_on_redis  # type: ignore[method-assign]  # on purpose
+
+
+def _nothing_done(
+    request: EvictionRequest, look: Callable[[Sequence[bytes]], dict[bytes, int]]
+) -> Eviction:
+    """Return the answer to an eviction that was not carried out."""
+    found = look(request.tags)
+    evicted = {tag: TagEviction(found[tag], 0.0) for tag in request.tags}
+    return Eviction(evicted, look(request.watch))
 
 
 def _evict_before_only() -> None:
@@ -48,14 +48,9 @@ def _evict_before_only() -> None:
         evict: Any = store.evict
 
         def evict_once(
-            self: Any,
-            tags: Sequence[bytes],
-            hold_off: float,
-            *,
-            evict: Any = evict,
-            **options: Any,
+            self: Any, request: EvictionRequest, *, evict: Any = evict
         ) -> Any:
-            return evict(self, tags, 0.0, **options)
+            return evict(self, request._replace(hold_off=0.0))
 
         store.evict = evict_once  # type: ignore[method-assign]  # on purpose
     Writes.finish = lambda *_, **__: None  # type: ignore[method-assign]  # on purpose
@@ -66,8 +61,9 @@ def _snapshot_afterwards() -> None:
     finish_read = Reads.finish
 
     def finish(self: Reads, ticket: ReadTicket, answer: dict[str, Any]) -> None:
-        tags = [tag_digest(tag) for tag in ticket.read.tags]
-        loaded = self._store.load(ticket.key, tags)._replace(held=Held.FREE)
+        prepared = ticket.prepared
+        loaded = ticket.store.load(prepared.key, prepared.tags)
+        loaded = loaded._replace(held=Held.FREE)
         finish_read(self, ticket._replace(loaded=loaded), answer)
 
     Reads.finish = finish  # type: ignore[method-assign]  # on purpose
@@ -75,7 +71,7 @@ def _snapshot_afterwards() -> None:
 
 def _stay_in_removed_directory() -> None:
     """Nobody notices that the directory was removed."""
-    SlotFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
+    GenerationFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
 
 
 def _remember_for_good() -> None:

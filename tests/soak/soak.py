@@ -85,7 +85,7 @@ _EXPECTED_ERRORS = {
     "StoreLostError",  # the directory was removed
     "StoreError",  # it was, while somebody opened it; or SQLite takes long to open
     "EntryError",  # the same, of entries alone
-    "EntryFileError",  # SQLite was busy, or its files were removed
+    "EntryDatabaseError",  # SQLite was busy, or its files were removed
     "FullError",  # the server is full
 }
 
@@ -124,7 +124,7 @@ def soak(  # noqa: PLR0913 - all but two have defaults
             store=url,
             journals=str(journals),
             settle=settle,
-            write_window=0.5,
+            write_hold_off=0.5,
             ttl=_TTLS[store],
             mutant=mutant,
         )

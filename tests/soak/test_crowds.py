@@ -43,7 +43,7 @@ class Crowd:
         self._tables = create_tables(server)
         self._journal = Journal(place / "crowd.journal")
         self.cache = botocache.install(
-            url=f"disk://{place / 'store'}", settle=0.02, write_window=0.5
+            url=f"disk://{place / 'store'}", settle=0.02, write_hold_off=0.5
         )
 
     def client(self) -> Any:

@@ -48,7 +48,7 @@ class Assignment:
     store: str
     journals: str
     settle: float
-    write_window: float
+    write_hold_off: float
     ttl: float
     mutant: str = ""
     threads: int = 3
@@ -65,8 +65,9 @@ class Assignment:
             ttl=self.ttl,
             negative_ttl=min(self.ttl, 5.0),
             settle=self.settle,
-            write_window=self.write_window,
-            old_images=Random(self.name).random() < 0.5,  # both kinds share a store
+            write_hold_off=self.write_hold_off,
+            precise_index_eviction=Random(self.name).random()
+            < 0.5,  # both kinds share a store
             near="on" if Random(f"{self.name} near").random() < NEAR else "off",
         )
 

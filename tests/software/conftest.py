@@ -44,7 +44,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch, _clean_process: None) -> None:
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Each store in turn, for a test that installs the cache itself."""
     url = "memory:" if request.param == "memory" else f"disk://{tmp_path}/store"
-    eager = {"settle": 0, "write_window": 0}
+    eager = {"settle": 0, "write_hold_off": 0}
     return {"url": url, **eager, "ttl": NEVER, "negative_ttl": NEVER}
 
 

@@ -17,15 +17,17 @@ from hypothesis import strategies as st
 from botocache._coherence import (
     LONGEST_HOLD_OFF,
     Eviction,
+    EvictionRequest,
     Held,
     Loaded,
     may_fill,
     may_serve,
 )
 from botocache._errors import StoreError
-from botocache.stores import Fill, Store
+from botocache.stores.protocol import Fill, Store
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
+from tests.support.evictions import left_by
 from tests.support.processes import in_threads
 from tests.support.stores import opened_store
 
@@ -145,7 +147,7 @@ def test_an_entry_does_not_depend_on_the_tags_that_it_is_loaded_with(
 
 def test_an_entry_stays_when_its_tags_are_evicted(store: Store) -> None:
     store.fill(KEY, b"entry", TTL)
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
     assert entry(store) == b"entry"
 
 
@@ -167,7 +169,7 @@ def test_clear_drops_all_entries(store: Store) -> None:
 
 
 def test_clear_keeps_generations_and_hold_offs(store: Store) -> None:
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
     before = generations(store, A, B)
     store.clear()
     assert generations(store, A, B) == before
@@ -187,13 +189,13 @@ def test_a_store_can_be_used_again_after_it_was_closed(store: Store) -> None:
     store.load(KEY, [A])
     store.fill(KEY, b"after", TTL)
     assert entry(store) == b"after"
-    evicted = store.evict([A], WINDOW)
-    assert generations(store, A) == (evicted.marks[0].generation,)
+    evicted = store.evict(EvictionRequest([A], WINDOW))
+    assert generations(store, A) == (evicted.evicted[A].generation,)
 
 
 def test_closing_does_not_bring_an_evicted_generation_back(store: Store) -> None:
     before = generations(store, A)
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
     store.close()
     assert generations(store, A) != before
 
@@ -213,9 +215,9 @@ def test_many_entries_are_loaded_as_each_by_itself(
 ) -> None:
     store.fill(KEY, b"one", TTL)
     store.fill(OTHER_KEY, b"other", TTL)
-    store.evict([A], WINDOW)
-    first = store.evict([C], WINDOW)
-    store.evict([C], SETTLE, since=first)
+    store.evict(EvictionRequest([A], WINDOW))
+    first = store.evict(EvictionRequest([C], WINDOW))
+    store.evict(EvictionRequest([C], SETTLE, first_eviction=first))
     lookups: list[tuple[bytes, Sequence[bytes]]] = [
         (KEY, [A, B]),
         (key("missing"), [B]),
@@ -266,7 +268,7 @@ def test_no_fills_put_nothing(store: Store) -> None:
 def test_an_eviction_during_a_load_of_many_leaves_nothing_that_is_served(
     store: Store, clock: InterruptedClock
 ) -> None:
-    clock.interruption = lambda: store.evict([B], WINDOW)
+    clock.interruption = lambda: store.evict(EvictionRequest([B], WINDOW))
     before = store.load_many([(KEY, [A, B]), (OTHER_KEY, [A])])
     assert clock.interruption is None
     store.fill_many([Fill(KEY, b"old", TTL, [A, B]), Fill(OTHER_KEY, b"new", TTL, [A])])
@@ -282,7 +284,7 @@ def test_an_eviction_during_a_load_of_many_leaves_nothing_that_is_served(
 
 def test_a_snapshot_from_before_an_eviction_is_not_current(store: Store) -> None:
     before = generations(store, A, B)
-    store.evict([B], 0.0)
+    store.evict(EvictionRequest([B], 0.0))
     assert not store.is_current([A, B], before)
 
 
@@ -290,10 +292,10 @@ def test_a_snapshot_is_not_current_once_a_write_has_begun_or_ended(
     store: Store,
 ) -> None:
     before = generations(store, A)
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     between = generations(store, A)
     assert not store.is_current([A], before)
-    store.evict([A], SETTLE, since=first)
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=first))
     assert not store.is_current([A], before)
     assert not store.is_current([A], between)
 
@@ -313,7 +315,7 @@ def test_a_snapshot_is_not_current_once_a_write_has_begun_or_ended(
 def test_nothing_but_the_snapshot_of_the_tags_is_current(
     store: Store, wrong: Callable[[int, int], tuple[int, ...]]
 ) -> None:
-    store.evict([A, B], 0.0)  # tags that never were may share one
+    store.evict(EvictionRequest([A, B], 0.0))  # tags that never were may share one
     snapshot = generations(store, A, B)
     assert not store.is_current([A, B], wrong(*snapshot))
 
@@ -326,7 +328,7 @@ def test_a_closed_store_does_not_say_that_an_old_snapshot_is_current(
     store: Store,
 ) -> None:
     before = generations(store, A)
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     store.close()
     assert not store.is_current([A], before)
 
@@ -344,7 +346,7 @@ def test_a_snapshot_stays_while_nothing_is_evicted(
 
 
 def test_a_snapshot_has_the_order_that_was_asked_for(store: Store) -> None:
-    store.evict([A, B, C], 0.0)
+    store.evict(EvictionRequest([A, B, C], 0.0))
     a, b, c = generations(store, A, B, C)
     assert len({a, b, c}) == 3
     assert generations(store, C, A, B) == (c, a, b)
@@ -352,7 +354,7 @@ def test_a_snapshot_has_the_order_that_was_asked_for(store: Store) -> None:
 
 
 def test_a_snapshot_of_no_tags_is_empty_and_not_held(store: Store) -> None:
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
     loaded = store.load(KEY, [])
     assert (loaded.snapshot, loaded.held) == ((), Held.FREE)
 
@@ -363,7 +365,7 @@ def test_a_snapshot_does_not_depend_on_the_key(store: Store) -> None:
 
 def test_a_generation_fits_into_64_bits_and_is_not_zero(store: Store) -> None:
     asked = tags(50)
-    store.evict(asked[:25], 0.0)
+    store.evict(EvictionRequest(asked[:25], 0.0))
     assert all(0 < number < 1 << 64 for number in generations(store, *asked))
 
 
@@ -377,7 +379,7 @@ def test_a_generation_that_is_missing_is_made_by_the_load_and_stays(
 def test_an_eviction_replaces_the_generation_of_each_of_its_tags(store: Store) -> None:
     asked = tags(50)
     before = generations(store, *asked)
-    store.evict(asked, 0.0)
+    store.evict(EvictionRequest(asked, 0.0))
     after = generations(store, *asked)
     assert not set(before) & set(after)
     assert len(set(after)) == 50
@@ -387,58 +389,65 @@ def test_an_eviction_replaces_no_other_generation(store: Store) -> None:
     # Tags may share a slot, but not these: see tests/support/digests.py.
     evicted, others = tags(20, "evicted"), tags(500, "other")
     before = generations(store, *others)
-    store.evict(evicted, WINDOW)
+    store.evict(EvictionRequest(evicted, WINDOW))
     assert generations(store, *others) == before
     assert not is_held(store, *others)
 
 
 def test_an_eviction_tells_the_generations_that_it_left(store: Store) -> None:
-    left = store.evict([A, B], 0.0).marks
+    left = store.evict(EvictionRequest([A, B], 0.0)).evicted.values()
     assert tuple(mark.generation for mark in left) == generations(store, A, B)
 
 
 def test_generations_never_repeat(store: Store) -> None:
     seen = [generation(store, A)]
     for _ in range(1000):
-        seen.extend(mark.generation for mark in store.evict([A, B], 0.0).marks)
+        seen.extend(
+            mark.generation
+            for mark in store.evict(EvictionRequest([A, B], 0.0)).evicted.values()
+        )
     assert len(set(seen)) == len(seen)
 
 
 def test_an_eviction_of_no_tags_changes_nothing(store: Store) -> None:
     before = generations(store, A, B)
-    assert store.evict([], WINDOW) == Eviction((), ())
+    assert store.evict(EvictionRequest([], WINDOW)) == Eviction({}, {})
     assert generations(store, A, B) == before
     assert not is_held(store, A, B)
 
 
 def test_a_tag_may_be_evicted_twice_in_one_call(store: Store) -> None:
     before = generation(store, A)
-    first = store.evict([A, B, A], WINDOW)
-    assert first.marks[0] == first.marks[2]
-    assert generation(store, A) == first.marks[0].generation != before
-    store.evict([A, B, A], SETTLE, since=first)
-    assert generation(store, A) != first.marks[0].generation
+    first = store.evict(EvictionRequest([A, B, A], WINDOW))
+    assert first.evicted.keys() == {A, B}
+    assert generation(store, A) == first.evicted[A].generation != before
+    store.evict(EvictionRequest([A, B, A], SETTLE, first_eviction=first))
+    assert generation(store, A) != first.evicted[A].generation
 
 
 def test_a_tag_that_was_evicted_twice_in_one_call_is_held_as_if_once(
     store: Store, clock: FakeClock
 ) -> None:
-    first = store.evict([A, A], WINDOW)
-    store.evict([A, A], SETTLE, since=first)
+    first = store.evict(EvictionRequest([A, A], WINDOW))
+    store.evict(EvictionRequest([A, A], SETTLE, first_eviction=first))
     assert_held_until(store, clock, clock() + SETTLE)
 
 
 def test_watching_tells_generations_and_does_not_change_them(store: Store) -> None:
     before = generations(store, B, C)
-    assert store.evict([A], WINDOW, watch=[B, C]).watched == before
-    assert store.evict([], WINDOW, watch=[C, B]).watched == before[::-1]
+    expected = dict(zip([B, C], before, strict=True))
+    assert store.evict(EvictionRequest([A], WINDOW, watch=[B, C])).watched == expected
+    assert store.evict(EvictionRequest([], WINDOW, watch=[C, B])).watched == expected
     assert generations(store, B, C) == before
     assert not is_held(store, B, C)
 
 
 def test_what_is_watched_is_seen_as_it_is_after_the_eviction(store: Store) -> None:
-    evicted = store.evict([A], WINDOW, watch=[A, B])
-    assert evicted.watched == (evicted.marks[0].generation, generation(store, B))
+    evicted = store.evict(EvictionRequest([A], WINDOW, watch=[A, B]))
+    assert evicted.watched == {
+        A: evicted.evicted[A].generation,
+        B: generation(store, B),
+    }
 
 
 # --- hold-off ------------------------------------------------------------------------
@@ -460,26 +469,26 @@ def test_a_tag_that_was_never_evicted_is_not_held(store: Store) -> None:
 def test_a_tag_is_held_from_its_eviction_to_exactly_the_end(
     store: Store, clock: FakeClock
 ) -> None:
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
     assert is_held(store, A)
     assert_held_until(store, clock, clock() + WINDOW)
 
 
 def test_an_eviction_without_hold_off_holds_nothing(store: Store) -> None:
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     assert not is_held(store, A)
 
 
 def test_each_tag_has_a_hold_off_of_its_own(store: Store, clock: FakeClock) -> None:
-    store.evict([A], WINDOW)
-    store.evict([B], 2 * WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
+    store.evict(EvictionRequest([B], 2 * WINDOW))
     assert (is_held(store, A), is_held(store, B), is_held(store, C)) == (1, 1, 0)
     clock.advance(WINDOW)
     assert (is_held(store, A), is_held(store, B), is_held(store, C)) == (0, 1, 0)
 
 
 def test_tags_are_held_if_one_of_them_is(store: Store) -> None:
-    store.evict([B], WINDOW)
+    store.evict(EvictionRequest([B], WINDOW))
     assert is_held(store, A, B, C)
     assert not is_held(store, A, C)
 
@@ -490,12 +499,12 @@ def test_of_two_hold_offs_the_later_one_stands(
 ) -> None:
     began = clock()
     for hold_off in hold_offs:
-        store.evict([A], hold_off)
+        store.evict(EvictionRequest([A], hold_off))
     assert_held_until(store, clock, began + WINDOW)
 
 
 def test_the_longest_hold_off_is_kept(store: Store, clock: FakeClock) -> None:
-    store.evict([A], LONGEST_HOLD_OFF)
+    store.evict(EvictionRequest([A], LONGEST_HOLD_OFF))
     assert_held_until(store, clock, clock() + LONGEST_HOLD_OFF)
 
 
@@ -503,10 +512,10 @@ def test_a_hold_off_beyond_the_longest_is_damage_and_holds_nothing(
     store: Store, clock: FakeClock
 ) -> None:
     clock.advance(10 * LONGEST_HOLD_OFF)
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
     clock.advance(-5 * LONGEST_HOLD_OFF)
     assert not is_held(store, A)
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
     assert_held_until(store, clock, clock() + WINDOW)
 
 
@@ -514,7 +523,10 @@ def test_a_mark_tells_the_hold_off_that_was_found(
     store: Store, clock: FakeClock
 ) -> None:
     began = clock()
-    found = [store.evict([A], WINDOW).marks[0].held_until for _ in range(2)]
+    found = [
+        store.evict(EvictionRequest([A], WINDOW)).evicted[A].held_until
+        for _ in range(2)
+    ]
     assert found == [0.0, began + WINDOW]
 
 
@@ -583,15 +595,15 @@ class Writers:
         self._written = [written]
 
     def begin(self, writer: str) -> None:
-        self.begun[writer] = self._store.evict(self._written, WINDOW)
+        self.begun[writer] = self._store.evict(EvictionRequest(self._written, WINDOW))
 
     def end(self, writer: str) -> None:
-        since = self.begun.pop(writer)
-        self._store.evict(self._written, SETTLE, since=since)
+        first = self.begun.pop(writer)
+        self._store.evict(EvictionRequest(self._written, SETTLE, first_eviction=first))
 
     def lose(self, writer: str) -> None:
         del self.begun[writer]
-        self._store.evict(self._written, WINDOW)
+        self._store.evict(EvictionRequest(self._written, WINDOW))
 
 
 @pytest.mark.parametrize(("script", "end"), SCENARIOS.values(), ids=SCENARIOS)
@@ -611,9 +623,9 @@ def test_a_hold_off_ends_when_the_law_says(
 
 def test_the_law_holds_for_each_tag_by_itself(store: Store, clock: FakeClock) -> None:
     start = clock()
-    first = store.evict([A, B], WINDOW)
-    store.evict([B], 2 * WINDOW)  # somebody else
-    store.evict([A, B], SETTLE, since=first)
+    first = store.evict(EvictionRequest([A, B], WINDOW))
+    store.evict(EvictionRequest([B], 2 * WINDOW))  # somebody else
+    store.evict(EvictionRequest([A, B], SETTLE, first_eviction=first))
     assert_held_until(store, clock, start + SETTLE, A)
     assert_held_until(store, clock, start + 2 * WINDOW, B)
 
@@ -622,11 +634,11 @@ def test_a_read_between_two_evictions_does_not_touch_the_tag(
     store: Store, clock: FakeClock
 ) -> None:
     start = clock()
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     store.load(KEY, [A])
     store.fill(KEY, b"entry", TTL)
-    store.evict([B], WINDOW, watch=[A])
-    store.evict([A], SETTLE, since=first)
+    store.evict(EvictionRequest([B], WINDOW, watch=[A]))
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=first))
     assert_held_until(store, clock, start + SETTLE)
 
 
@@ -814,7 +826,7 @@ def test_an_entry_is_not_served_after_an_eviction_of_either_of_its_tags(
         reader.load()
         reader.fill()
         assert reader.is_served()
-        store.evict([evicted], 0.0)
+        store.evict(EvictionRequest([evicted], 0.0))
         assert not reader.is_served()
 
 
@@ -822,7 +834,7 @@ def test_an_entry_is_served_after_an_eviction_of_another_tag(store: Store) -> No
     reader = Reader(store)
     reader.load()
     reader.fill()
-    store.evict([C], WINDOW)
+    store.evict(EvictionRequest([C], WINDOW))
     assert reader.is_served()
 
 
@@ -830,7 +842,7 @@ def test_a_read_that_an_eviction_interrupts_fills_nothing_that_is_served(
     store: Store, clock: InterruptedClock
 ) -> None:
     reader = Reader(store)
-    clock.interruption = lambda: store.evict([B], WINDOW)
+    clock.interruption = lambda: store.evict(EvictionRequest([B], WINDOW))
     reader.load()
     assert clock.interruption is None
     reader.fill()
@@ -842,7 +854,7 @@ def test_an_old_entry_is_not_served_with_the_snapshot_of_a_later_read(
 ) -> None:
     slow, quick = Reader(store), Reader(store)
     slow.load()
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     quick.load()
     quick.fill()
     slow.fill()  # overwrites the newer entry
@@ -948,7 +960,13 @@ def test_settling_never_lengthens_a_hold_off(store: Store, clock: FakeClock) -> 
     for eighths in range(1, 100):
         hold_off = eighths * MOMENT
         each = tag(f"held for {hold_off}")
-        store.evict([each], hold_off, since=store.evict([each], 0.0))
+        store.evict(
+            EvictionRequest(
+                [each],
+                hold_off,
+                first_eviction=store.evict(EvictionRequest([each], 0.0)),
+            )
+        )
         assert held(store, each) is S
         clock.advance(hold_off)
         assert held(store, each) is F
@@ -972,9 +990,9 @@ def test_of_several_tags_the_one_that_is_written_counts_most(
 ) -> None:
     for each, state in zip((A, B), states, strict=True):
         if state is not F:
-            first = store.evict([each], WINDOW)
+            first = store.evict(EvictionRequest([each], WINDOW))
         if state is S:
-            store.evict([each], SETTLE, since=first)
+            store.evict(EvictionRequest([each], SETTLE, first_eviction=first))
     assert held(store, A, B) is together
     assert held(store, A, C, B) is together
 
@@ -1023,42 +1041,50 @@ def test_nothing_settles_while_a_write_may_be_under_way(
 
 
 def was_alone(eviction: Eviction) -> tuple[bool, ...]:
-    return tuple(mark.was_alone for mark in eviction.marks)
+    return tuple(mark.was_alone for mark in eviction.evicted.values())
 
 
 def test_a_first_eviction_is_no_evidence_of_having_been_alone(store: Store) -> None:
-    assert was_alone(store.evict([A, B], WINDOW)) == (False, False)
-    assert was_alone(store.evict([A, B], WINDOW)) == (False, False)
+    assert was_alone(store.evict(EvictionRequest([A, B], WINDOW))) == (False, False)
+    assert was_alone(store.evict(EvictionRequest([A, B], WINDOW))) == (False, False)
 
 
 def test_a_write_was_alone_with_each_tag_that_nobody_else_touched(
     store: Store,
 ) -> None:
-    first = store.evict([A, B, C], WINDOW)
-    store.evict([B], 0.0)
-    assert was_alone(store.evict([A, B, C], SETTLE, since=first)) == (True, False, True)
+    first = store.evict(EvictionRequest([A, B, C], WINDOW))
+    store.evict(EvictionRequest([B], 0.0))
+    assert was_alone(
+        store.evict(EvictionRequest([A, B, C], SETTLE, first_eviction=first))
+    ) == (True, False, True)
 
 
 @pytest.mark.parametrize("touch", ["begins", "begins and ends", "is invalidated"])
 def test_a_write_was_not_alone_if_another_came_though_it_went(
     store: Store, clock: FakeClock, touch: str
 ) -> None:
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     hold_off = 0.0 if touch == "is invalidated" else WINDOW
-    others = store.evict([A], hold_off)
+    others = store.evict(EvictionRequest([A], hold_off))
     if touch == "begins and ends":
-        assert was_alone(store.evict([A], SETTLE, since=others)) == (True,)
+        assert was_alone(
+            store.evict(EvictionRequest([A], SETTLE, first_eviction=others))
+        ) == (True,)
     clock.advance(2 * WINDOW)
-    assert was_alone(store.evict([A], SETTLE, since=first)) == (False,)
+    assert was_alone(
+        store.evict(EvictionRequest([A], SETTLE, first_eviction=first))
+    ) == (False,)
 
 
 def test_a_write_was_alone_whoever_read_and_watched(store: Store) -> None:
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     store.load(KEY, [A])
     store.fill(KEY, b"entry", TTL)
-    store.evict([B], WINDOW, watch=[A])
+    store.evict(EvictionRequest([B], WINDOW, watch=[A]))
     store.clear()
-    assert was_alone(store.evict([A], SETTLE, since=first)) == (True,)
+    assert was_alone(
+        store.evict(EvictionRequest([A], SETTLE, first_eviction=first))
+    ) == (True,)
 
 
 def test_new_tags_come_after_those_of_the_first_eviction(
@@ -1066,157 +1092,163 @@ def test_new_tags_come_after_those_of_the_first_eviction(
 ) -> None:
     start = clock()
     before = generations(store, B, C)
-    first = store.evict([A], WINDOW)
-    second = store.evict([A, B, C], SETTLE, since=first)
+    first = store.evict(EvictionRequest([A], WINDOW))
+    second = store.evict(EvictionRequest([A, B, C], SETTLE, first_eviction=first))
     assert was_alone(second) == (True, False, False)
     assert not {*before} & {*generations(store, B, C)}
-    assert tuple(m.generation for m in second.marks) == generations(store, A, B, C)
+    assert tuple(m.generation for m in second.evicted.values()) == generations(
+        store, A, B, C
+    )
     assert (held(store, A), held(store, B), held(store, C)) == (S, W, W)
     assert_held_until(store, clock, start + SETTLE, B)
 
 
-# --- sparing -------------------------------------------------------------------------
+# --- restoring -----------------------------------------------------------------------
 
 
-def test_a_tag_is_spared_by_a_write_that_was_alone(
+def test_a_tag_is_restored_by_a_write_that_was_alone(
     store: Store, clock: FakeClock
 ) -> None:
     before = generations(store, A, B)
-    first = store.evict([A, B], WINDOW)
-    second = store.evict([A, B], SETTLE, since=first, spare=[A])
-    assert generation(store, A) == before[0] == second.marks[0].generation
-    assert generation(store, B) == second.marks[1].generation
-    assert generation(store, B) not in (before[1], first.marks[1].generation)
+    first = store.evict(EvictionRequest([A, B], WINDOW))
+    second = store.evict(
+        EvictionRequest([A, B], SETTLE, first_eviction=first, restore=[A])
+    )
+    assert generation(store, A) == before[0] == second.evicted[A].generation
+    assert generation(store, B) == second.evicted[B].generation
+    assert generation(store, B) not in (before[1], first.evicted[B].generation)
     assert (held(store, A), held(store, B)) == (F, S)
     assert was_alone(second) == (True, True)
     clock.advance(SETTLE)
     assert held(store, A, B) is F
 
 
-def test_what_depends_on_a_spared_tag_is_served_again(store: Store) -> None:
+def test_what_depends_on_a_restored_tag_is_served_again(store: Store) -> None:
     reader = Reader(store)
     reader.load()
     reader.fill()
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     assert not reader.is_served()
-    store.evict([A], SETTLE, since=first, spare=[A])
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=first, restore=[A]))
     assert reader.is_served()
 
 
 @pytest.mark.parametrize("is_consistent", [False, True])
-def test_what_was_read_during_a_write_that_spares_its_tag_is_not_served(
+def test_what_was_read_during_a_write_that_restores_its_tag_is_not_served(
     store: Store, is_consistent: bool
 ) -> None:
     reader = Reader(store, is_consistent=is_consistent)
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     reader.load()
-    store.evict([A], SETTLE, since=first, spare=[A])
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=first, restore=[A]))
     reader.fill()
     assert not reader.is_served()
 
 
-def test_a_write_that_dies_spares_nothing(store: Store, clock: FakeClock) -> None:
+def test_a_write_that_dies_restores_nothing(store: Store, clock: FakeClock) -> None:
     before = generation(store, A)
-    store.evict([A], WINDOW)
+    store.evict(EvictionRequest([A], WINDOW))
     assert generation(store, A) != before
     assert_held_until(store, clock, clock() + WINDOW)
     assert generation(store, A) != before
 
 
-def test_a_write_that_was_not_answered_spares_nothing(
+def test_a_write_that_was_not_answered_restores_nothing(
     store: Store, clock: FakeClock
 ) -> None:
     before = generation(store, A)
-    store.evict([A], WINDOW)
-    store.evict([A], WINDOW, spare=[A])
+    store.evict(EvictionRequest([A], WINDOW))
+    store.evict(EvictionRequest([A], WINDOW, restore=[A]))
     assert generation(store, A) != before
     assert_held_until(store, clock, clock() + WINDOW)
 
 
-def test_a_first_eviction_spares_nothing(store: Store) -> None:
+def test_a_first_eviction_restores_nothing(store: Store) -> None:
     before = generation(store, A)
-    store.evict([A], WINDOW, spare=[A])
+    store.evict(EvictionRequest([A], WINDOW, restore=[A]))
     assert generation(store, A) != before
     assert held(store, A) is W
 
 
-def test_a_tag_that_is_not_evicted_cannot_be_spared(store: Store) -> None:
-    first = store.evict([A], WINDOW)
-    store.evict([B], WINDOW)
+def test_a_tag_that_is_not_evicted_cannot_be_restored(store: Store) -> None:
+    first = store.evict(EvictionRequest([A], WINDOW))
+    store.evict(EvictionRequest([B], WINDOW))
     before = generation(store, B)
-    store.evict([A], SETTLE, since=first, spare=[B, C])
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=first, restore=[B, C]))
     assert (generation(store, B), held(store, B)) == (before, W)
     assert held(store, C) is F
 
 
-# What is between the two evictions of a write that spares its tag: another one, or
+# What is between the two evictions of a write that restores its tag: another one, or
 # the end of one that was under way before.
 DISTURBANCES = ["B+", "B+ B-", "B+ B?", "B+ B- C+ C-", "B+ C+ C- B-"]
 
 
 @pytest.mark.parametrize("pause", [0.0, WINDOW])
 @pytest.mark.parametrize("script", DISTURBANCES)
-def test_a_tag_that_another_write_touched_is_evicted_and_not_spared(
+def test_a_tag_that_another_write_touched_is_evicted_and_not_restored(
     store: Store, clock: FakeClock, script: str, pause: float
 ) -> None:
     before = generation(store, A)
     others = Writers(store)
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     for step in script.split():
         take(others, step)
     clock.advance(pause)
-    seen = {before, first.marks[0].generation, generation(store, A)}
-    second = store.evict([A], SETTLE, since=first, spare=[A])
+    seen = {before, first.evicted[A].generation, generation(store, A)}
+    second = store.evict(
+        EvictionRequest([A], SETTLE, first_eviction=first, restore=[A])
+    )
     assert was_alone(second) == (False,)
-    assert generation(store, A) == second.marks[0].generation
+    assert generation(store, A) == second.evicted[A].generation
     assert generation(store, A) not in seen
     assert held(store, A) is not F
 
 
 @pytest.mark.parametrize("end", ["B-", "B?"])
-def test_a_tag_is_not_spared_when_a_write_from_before_ended_meanwhile(
+def test_a_tag_is_not_restored_when_a_write_from_before_ended_meanwhile(
     store: Store, end: str
 ) -> None:
     others = Writers(store)
     others.begin("B")
     before = generation(store, A)
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     take(others, end)
-    store.evict([A], SETTLE, since=first, spare=[A])
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=first, restore=[A]))
     assert generation(store, A) != before
     assert held(store, A) is W
 
 
-def test_of_two_writes_that_overlap_neither_spares_the_tag(store: Store) -> None:
+def test_of_two_writes_that_overlap_neither_restores_the_tag(store: Store) -> None:
     before = generation(store, A)
-    one = store.evict([A], WINDOW)
-    other = store.evict([A], WINDOW)
-    store.evict([A], SETTLE, since=one, spare=[A])
-    store.evict([A], SETTLE, since=other, spare=[A])
+    one = store.evict(EvictionRequest([A], WINDOW))
+    other = store.evict(EvictionRequest([A], WINDOW))
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=one, restore=[A]))
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=other, restore=[A]))
     assert generation(store, A) != before
     assert held(store, A) is W
 
 
-def test_of_two_writes_one_within_the_other_both_spare_the_tag(store: Store) -> None:
+def test_of_two_writes_one_within_the_other_both_restore_the_tag(store: Store) -> None:
     # To the outer one it is as if the inner one had not been: it did not concern it.
     before = generation(store, A)
-    outer = store.evict([A], WINDOW)
-    inner = store.evict([A], WINDOW)
-    store.evict([A], SETTLE, since=inner, spare=[A])
-    assert generation(store, A) == outer.marks[0].generation
+    outer = store.evict(EvictionRequest([A], WINDOW))
+    inner = store.evict(EvictionRequest([A], WINDOW))
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=inner, restore=[A]))
+    assert generation(store, A) == outer.evicted[A].generation
     assert held(store, A) is W
-    store.evict([A], SETTLE, since=outer, spare=[A])
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=outer, restore=[A]))
     assert (generation(store, A), held(store, A)) == (before, F)
 
 
-def test_a_write_within_one_that_spares_the_tag_evicts_it_for_both(
+def test_a_write_within_one_that_restores_the_tag_evicts_it_for_both(
     store: Store,
 ) -> None:
     before = generation(store, A)
-    outer = store.evict([A], WINDOW)
-    inner = store.evict([A], WINDOW)
-    store.evict([A], SETTLE, since=inner)
-    store.evict([A], SETTLE, since=outer, spare=[A])
+    outer = store.evict(EvictionRequest([A], WINDOW))
+    inner = store.evict(EvictionRequest([A], WINDOW))
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=inner))
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=outer, restore=[A]))
     assert generation(store, A) != before
 
 
@@ -1230,7 +1262,7 @@ def test_a_write_within_one_that_spares_the_tag_evicts_it_for_both(
         ("B+ C+ B- C-", W, WINDOW),
     ],
 )
-def test_the_hold_off_of_a_spared_tag_is_put_back(
+def test_the_hold_off_of_a_restored_tag_is_put_back(
     store: Store, clock: FakeClock, script: str, found: Held, end: float
 ) -> None:
     start = clock()
@@ -1240,9 +1272,9 @@ def test_the_hold_off_of_a_spared_tag_is_put_back(
     before = generation(store, A)
     assert held(store, A) is found
     clock.advance(MOMENT)
-    first = store.evict([A], 2 * WINDOW)
+    first = store.evict(EvictionRequest([A], 2 * WINDOW))
     clock.advance(MOMENT)
-    store.evict([A], 2 * WINDOW, since=first, spare=[A])
+    store.evict(EvictionRequest([A], 2 * WINDOW, first_eviction=first, restore=[A]))
     assert (generation(store, A), held(store, A)) == (before, found)
     if end:
         assert_held_until(store, clock, start + end)
@@ -1253,50 +1285,58 @@ def test_the_writer_whose_hold_off_was_put_back_ends_as_if_nobody_had_come(
 ) -> None:
     others = Writers(store)
     others.begin("B")
-    first = store.evict([A], WINDOW)
-    store.evict([A], SETTLE, since=first, spare=[A])
+    first = store.evict(EvictionRequest([A], WINDOW))
+    store.evict(EvictionRequest([A], SETTLE, first_eviction=first, restore=[A]))
     others.end("B")
     assert held(store, A) is S
     assert_held_until(store, clock, clock() + SETTLE)
 
 
-def test_sparing_a_tag_a_thousand_times_does_not_lengthen_its_hold_off(
+def test_restoring_a_tag_a_thousand_times_does_not_lengthen_its_hold_off(
     store: Store, clock: FakeClock
 ) -> None:
     start = clock()
-    store.evict([A], SETTLE, since=store.evict([A], WINDOW))
+    store.evict(
+        EvictionRequest(
+            [A], SETTLE, first_eviction=store.evict(EvictionRequest([A], WINDOW))
+        )
+    )
     before = generation(store, A)
     for _ in range(1000):
-        first = store.evict([A], WINDOW)
-        store.evict([A], WINDOW, since=first, spare=[A])
+        first = store.evict(EvictionRequest([A], WINDOW))
+        store.evict(EvictionRequest([A], WINDOW, first_eviction=first, restore=[A]))
     assert generation(store, A) == before
     assert held(store, A) is S
     assert_held_until(store, clock, start + SETTLE)
 
 
-def test_a_tag_that_was_never_evicted_is_spared_like_any(store: Store) -> None:
+def test_a_tag_that_was_never_evicted_is_restored_like_any(store: Store) -> None:
     # Whoever has loaded it before has its generation, though no eviction gave it.
-    before = generations(store, *tags(20, "spared"))
-    for each in tags(20, "spared"):
-        first = store.evict([each], WINDOW)
-        store.evict([each], SETTLE, since=first, spare={each})
-    assert generations(store, *tags(20, "spared")) == before
-    assert held(store, *tags(20, "spared")) is F
+    before = generations(store, *tags(20, "restored"))
+    for each in tags(20, "restored"):
+        first = store.evict(EvictionRequest([each], WINDOW))
+        store.evict(
+            EvictionRequest([each], SETTLE, first_eviction=first, restore={each})
+        )
+    assert generations(store, *tags(20, "restored")) == before
+    assert held(store, *tags(20, "restored")) is F
 
 
-def test_a_closed_store_spares_what_was_evicted_before(store: Store) -> None:
+def test_a_closed_store_restores_what_was_evicted_before(store: Store) -> None:
     before = generation(store, A)
-    first = store.evict([A], WINDOW)
+    first = store.evict(EvictionRequest([A], WINDOW))
     store.close()
     store.load(KEY, [])
-    second = store.evict([A], SETTLE, since=first, spare=[A])
-    assert second.marks[0].generation == generation(store, A)
+    second = store.evict(
+        EvictionRequest([A], SETTLE, first_eviction=first, restore=[A])
+    )
+    assert second.evicted[A].generation == generation(store, A)
     assert (generation(store, A) == before) is was_alone(second)[0]
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from("ABC"), st.sampled_from(["end", "lose", "spare"])),
+        st.tuples(st.sampled_from("ABC"), st.sampled_from(["end", "lose", "restore"])),
         max_size=14,
     )
 )
@@ -1305,22 +1345,22 @@ def test_a_closed_store_spares_what_was_evicted_before(store: Store) -> None:
     max_examples=50,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_a_generation_comes_again_only_if_every_write_since_has_spared_it(
+def test_a_generation_comes_again_only_if_every_write_since_has_restored_it(
     store: Store, steps: list[tuple[str, str]]
 ) -> None:
-    written = tag(f"spared {next(_numbers)}")
+    written = tag(f"restored {next(_numbers)}")
     begun: dict[str, Eviction] = {}
-    # Of each generation: whether a write has ended since that did not spare the tag.
+    # Of each generation: whether a write has ended since that did not restore the tag.
     is_spent = {generation(store, written): False}
     for writer, verb in steps:
         if writer not in begun:
-            begun[writer] = store.evict([written], WINDOW)
+            begun[writer] = store.evict(EvictionRequest([written], WINDOW))
         else:
-            first = begun.pop(writer)
-            since = None if verb == "lose" else first
-            spare = [written] if verb == "spare" else []
-            store.evict([written], SETTLE, since=since, spare=spare)
-            if verb != "spare":
+            began = begun.pop(writer)
+            first = None if verb == "lose" else began
+            restore = [written] if verb == "restore" else []
+            store.evict(EvictionRequest([written], SETTLE, (), first, restore))
+            if verb != "restore":
                 is_spent = dict.fromkeys(is_spent, True)
         now = generation(store, written)
         assert not is_spent.get(now, False)
@@ -1339,13 +1379,13 @@ def test_threads_that_evict_see_their_own_new_generations(store: Store) -> None:
             before = store.load(own, shared)
             store.fill(own, b"%d of %d" % (turn, number), TTL)
             store.fill(KEY, b"%d of %d" % (turn, number), TTL)
-            first = store.evict(shared, WINDOW, watch=shared)
+            first = store.evict(EvictionRequest(shared, WINDOW, watch=shared))
             after = store.load(own, shared)
-            second = store.evict(shared, SETTLE, since=first)
+            second = store.evict(EvictionRequest(shared, SETTLE, first_eviction=first))
             last = store.load(KEY, shared)
-            assert not set(before.snapshot) & {*after.snapshot, *first.watched}
+            assert not set(before.snapshot) & {*after.snapshot, *first.watched.values()}
             assert not set(after.snapshot) & set(last.snapshot)
-            assert len({*first.marks, *second.marks}) == 6
+            assert len({*first.evicted.values(), *second.evicted.values()}) == 6
             assert (before.entry is None) == (turn == 0)
             assert after.entry == b"%d of %d" % (turn, number)
 
@@ -1370,7 +1410,7 @@ def test_threads_may_close_and_clear_while_others_read_and_write(store: Store) -
             with contextlib.suppress(StoreError):  # it was closed meanwhile
                 store.load(KEY, [A])
                 store.fill(KEY, b"entry", TTL)
-            evicted = store.evict([A], 0.0).marks[0].generation
+            evicted = store.evict(EvictionRequest([A], 0.0)).evicted[A].generation
             assert evicted
 
     def disturb() -> None:
@@ -1399,7 +1439,7 @@ def test_an_odd_key_or_tag_fails_with_nothing_but_store_error(
         store.fill(odd, odd, TTL)
         assert store.load(odd, [odd]) == Loaded(odd, before, Held.FREE)
         assert store.load_many([(odd, [odd])]) == [Loaded(odd, before, Held.FREE)]
-        store.evict([odd], WINDOW)
+        store.evict(EvictionRequest([odd], WINDOW))
         assert store.load(odd, [odd]).snapshot != before
         assert not store.is_current([odd], before)
 
@@ -1420,13 +1460,13 @@ def test_an_odd_hold_off_fails_with_nothing_but_store_error(
     store: Store, hold_off: float
 ) -> None:
     with contextlib.suppress(StoreError):
-        store.evict([A], hold_off)
-    store.evict([A], WINDOW)
+        store.evict(EvictionRequest([A], hold_off))
+    store.evict(EvictionRequest([A], WINDOW))
     assert is_held(store, A)
 
 
 def test_many_tags_are_evicted_in_one_call(store: Store) -> None:
     many = tags(2000, "many")
-    evicted = store.evict(many, WINDOW, watch=many)
-    assert evicted.watched == tuple(mark.generation for mark in evicted.marks)
-    assert generations(store, *many) == evicted.watched
+    evicted = store.evict(EvictionRequest(many, WINDOW, watch=many))
+    assert evicted.watched == left_by(evicted)
+    assert generations(store, *many) == tuple(evicted.watched.values())

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from botocache._coherence import EvictionRequest
 from botocache._errors import StoreLostError
-from botocache.stores import Store
-from botocache.stores.disk import DiskStore
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, forked
@@ -48,14 +49,14 @@ def test_what_was_loaded_is_current_until_a_tag_is_evicted(store: Store) -> None
     snapshot = generations(store, A, B)
     assert store.is_current([A, B], snapshot)
     assert store.is_current((A, B), list(snapshot))
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     assert not store.is_current([A, B], snapshot)
     assert store.is_current([B], snapshot[1:])
 
 
 def test_what_an_eviction_left_is_current(store: Store) -> None:
-    evicted = store.evict([A], 0.0, watch=[A, B])
-    assert store.is_current([A, B], evicted.watched)
+    evicted = store.evict(EvictionRequest([A], 0.0, watch=[A, B]))
+    assert store.is_current([A, B], [evicted.watched[A], evicted.watched[B]])
 
 
 def test_no_generations_of_no_tags_are_current(store: Store) -> None:
@@ -63,11 +64,11 @@ def test_no_generations_of_no_tags_are_current(store: Store) -> None:
     assert store.is_current([], ())
 
 
-def test_a_spared_generation_is_current_again(store: Store) -> None:
+def test_a_restored_generation_is_current_again(store: Store) -> None:
     before = generations(store, A)
-    first = store.evict([A], 5.0)
+    first = store.evict(EvictionRequest([A], 5.0))
     assert not store.is_current([A], before)
-    store.evict([A], 1.0, since=first, spare=[A])
+    store.evict(EvictionRequest([A], 1.0, first_eviction=first, restore=[A]))
     assert store.is_current([A], before)
 
 
@@ -83,7 +84,7 @@ def test_a_child_knows_what_its_parent_evicts(store: Store) -> None:
     with forked(child) as pipe:
         assert pipe.poll(TIMEOUT)
         assert pipe.recv() is True
-        store.evict([A], 0.0)
+        store.evict(EvictionRequest([A], 0.0))
         pipe.send("evicted")
         assert pipe.poll(TIMEOUT)
         assert pipe.recv() is False
@@ -109,7 +110,7 @@ def test_an_eviction_of_another_process_is_known_at_once(
     disk: DiskStore, tmp_path: Path
 ) -> None:
     snapshot = generations(disk, A)
-    DiskStore(tmp_path / "disk").evict([A], 0.0)
+    DiskStore(tmp_path / "disk").evict(EvictionRequest([A], 0.0))
     assert not disk.is_current([A], snapshot)
 
 
@@ -156,9 +157,9 @@ def test_what_is_watched_is_current_until_a_tag_is_evicted(
 ) -> None:
     is_current = store.watch(tags, generations(store, *tags))
     assert is_current()
-    store.evict([tag("another")], 0.0)
+    store.evict(EvictionRequest([tag("another")], 0.0))
     assert is_current()
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     assert not is_current()
 
 
@@ -166,18 +167,20 @@ def test_what_was_evicted_before_it_is_watched_never_is_current(
     store: MemoryStore | DiskStore,
 ) -> None:
     before = generations(store, A)
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     assert not store.watch([A], before)()
 
 
-def test_what_is_watched_is_current_again_once_it_is_spared(
+def test_what_is_watched_is_current_again_once_it_is_restored(
     store: MemoryStore | DiskStore,
 ) -> None:
-    store.evict([A], 0.0)  # a generation that was never written may be known no more
+    store.evict(
+        EvictionRequest([A], 0.0)
+    )  # a generation that was never written may be known no more
     is_current = store.watch([A], generations(store, A))
-    first = store.evict([A], 5.0)
+    first = store.evict(EvictionRequest([A], 5.0))
     assert not is_current()
-    store.evict([A], 1.0, since=first, spare=[A])
+    store.evict(EvictionRequest([A], 1.0, first_eviction=first, restore=[A]))
     assert is_current()
 
 
@@ -185,7 +188,7 @@ def test_to_watch_no_tags_is_to_watch_nothing_that_could_be_evicted(
     store: MemoryStore | DiskStore,
 ) -> None:
     is_current = store.watch([], generations(store))
-    store.evict([A], 0.0)
+    store.evict(EvictionRequest([A], 0.0))
     assert is_current()
 
 
@@ -195,7 +198,7 @@ def test_who_watches_sees_what_another_process_evicts(
     is_current = store.watch([A], generations(store, A))
 
     def child(pipe: Any) -> None:
-        store.evict([A], 0.0)
+        store.evict(EvictionRequest([A], 0.0))
         pipe.send("evicted")
 
     with forked(child) as pipe:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._coherence import Eviction, Held
+from botocache._coherence import Eviction, EvictionRequest, Held
+from botocache.stores.generation_table import SLOT
 from botocache.stores.memory import ENTRY_OVERHEAD, SLOT_COUNT, MemoryStore
-from botocache.stores.slots import SLOT
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.locks import all_locks, locked
@@ -91,7 +91,7 @@ def test_an_eviction_of_tags_changes_no_order() -> None:
     store = room_for(2, 10)
     for name in "ab":
         fill(store, name)
-    store.evict([A], 1.0)
+    store.evict(EvictionRequest([A], 1.0))
     fill(store, "c")
     assert kept(store, "abc") == "bc"
 
@@ -210,7 +210,7 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
 ) -> None:
     class Interrupted(OrderedDict[bytes, bytes]):
         def get(self, asked: bytes, default: object = None) -> Any:
-            evicted.append(store.evict([A], 5.0))
+            evicted.append(store.evict(EvictionRequest([A], 5.0)))
             return super().get(asked)
 
     evicted: list[Eviction] = []
@@ -223,10 +223,10 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
 def test_a_writer_touches_slots_only_while_other_threads_are_excluded(
     store: MemoryStore,
 ) -> None:
-    words = Watched(store._slots._words, store._writing.locked)
-    store._slots._words = words  # type: ignore[assignment]  # it is one to its users
-    first = store.evict([A, B], 5.0)
-    store.evict([A, B], 1.0, since=first)
+    words = Watched(store._table._words, store._writing.locked)
+    store._table._words = words  # type: ignore[assignment]  # it is one to its users
+    first = store.evict(EvictionRequest([A, B], 5.0))
+    store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))
     assert words.seen == {True}
 
 
@@ -267,43 +267,51 @@ def resident_bytes() -> int:
 def test_a_forked_child_sees_what_its_parent_evicts(store: MemoryStore) -> None:
     before = store.load(KEY, [A, B]).snapshot
     with forked(lambda pipe: pipe.send((pipe.recv(), store.load(KEY, [A, B])))) as pipe:
-        evicted = store.evict([A], 5.0)
+        evicted = store.evict(EvictionRequest([A], 5.0))
         pipe.send("evicted")
         _, seen = pipe.recv()
-    assert seen.snapshot == (evicted.marks[0].generation, before[1])
+    assert seen.snapshot == (evicted.evicted[A].generation, before[1])
     assert seen.held
 
 
 def test_a_parent_sees_what_its_forked_child_evicts(store: MemoryStore) -> None:
     before = store.load(KEY, [A, B]).snapshot
-    with forked(lambda pipe: pipe.send(store.evict([A], 5.0))) as pipe:
+    with forked(lambda pipe: pipe.send(store.evict(EvictionRequest([A], 5.0)))) as pipe:
         evicted = pipe.recv()
     seen = store.load(KEY, [A, B])
-    assert seen.snapshot == (evicted.marks[0].generation, before[1])
+    assert seen.snapshot == (evicted.evicted[A].generation, before[1])
     assert seen.held
 
 
 def test_forked_children_see_each_others_evictions(store: MemoryStore) -> None:
     with (
         forked(lambda pipe: pipe.send((pipe.recv(), store.load(KEY, [A])))) as reader,
-        forked(lambda pipe: pipe.send(store.evict([A], 5.0))) as writer,
+        forked(
+            lambda pipe: pipe.send(store.evict(EvictionRequest([A], 5.0)))
+        ) as writer,
     ):
         evicted = writer.recv()
         reader.send("evicted")
         _, seen = reader.recv()
-    assert seen.snapshot == (evicted.marks[0].generation,)
+    assert seen.snapshot == (evicted.evicted[A].generation,)
 
 
 def test_after_a_fork_no_write_takes_itself_for_alone(store: MemoryStore) -> None:
     """Writers of other processes are not kept out while one is in the table."""
-    before = store.evict([A, B], 5.0)
-    assert store.evict([A, B], 1.0, since=before).marks[0].was_alone
+    before = store.evict(EvictionRequest([A, B], 5.0))
+    assert (
+        store.evict(EvictionRequest([A, B], 1.0, first_eviction=before))
+        .evicted[A]
+        .was_alone
+    )
     with forked(lambda pipe: pipe.send(None)) as pipe:
         pipe.recv()
-        first = store.evict([A, B], 5.0)
-        second = store.evict([A, B], 1.0, since=first, spare=[B])
-    assert not second.marks[0].was_alone
-    assert second.marks[1].generation != before.marks[1].generation
+        first = store.evict(EvictionRequest([A, B], 5.0))
+        second = store.evict(
+            EvictionRequest([A, B], 1.0, first_eviction=first, restore=[B])
+        )
+    assert not second.evicted[A].was_alone
+    assert second.evicted[B].generation != before.evicted[B].generation
     assert store.load(KEY, [A]).held is Held.WRITING
 
 
@@ -325,8 +333,8 @@ def test_the_entries_of_a_forked_child_are_its_own(store: MemoryStore) -> None:
 def use_every_verb(store: MemoryStore) -> None:
     store.fill(KEY, b"entry", TTL)
     assert store.load(KEY, [A]).entry == b"entry"
-    evicted = store.evict([A], 5.0)
-    assert store.load(KEY, [A]).snapshot == (evicted.marks[0].generation,)
+    evicted = store.evict(EvictionRequest([A], 5.0))
+    assert store.load(KEY, [A]).snapshot == (evicted.evicted[A].generation,)
     store.clear()
     store.close()
 

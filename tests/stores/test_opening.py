@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from botocache import stores
 from botocache._errors import ConfigError
-from botocache.stores import (
-    Opening,
-    Store,
-    is_client,
-    is_remote,
-    open_store,
-    rediscluster,
-)
-from botocache.stores import redis as redis_store
-from botocache.stores.disk import DiskStore
+from botocache.stores import opening
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.options import (
+    StoreIdentity,
+    StoreOptions,
+    identity_of,
+    is_client,
+)
+from botocache.stores.protocol import Store
+from botocache.stores.redis import store as redis_store
+from botocache.stores.redis.cluster import store as cluster_store
 
 SCHEMES = [
     "unix",
@@ -32,16 +32,19 @@ SCHEMES = [
 ]
 
 
-def opened(url: str, **more: Any) -> Store:
+def options_of(url: str, **more: Any) -> StoreOptions:
     usual: dict[str, Any] = {
         "namespace": "mine",
-        "size_limit": None,
         "environ": {},
         "timeout": 0.5,
         "settle": 2.0,
         "longest_ttl": 300.0,
     }
-    return open_store(url, **{**usual, **more})
+    return StoreOptions(url, **{**usual, **more})
+
+
+def opened(url: str, **more: Any) -> Store:
+    return opening.open_store(options_of(url, **more))
 
 
 def message(url: str, **more: Any) -> str:
@@ -51,24 +54,35 @@ def message(url: str, **more: Any) -> str:
 
 
 @pytest.fixture
-def openings(monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[StoreOptions]:
     """What the store of Redis is opened with."""
-    made: list[Opening] = []
+    made: list[StoreOptions] = []
 
-    def open_redis(opening: Opening) -> Store:
+    def open_redis(opening: StoreOptions) -> Store:
         made.append(opening)
         return MemoryStore()
 
     monkeypatch.setattr(redis_store, "open_redis", open_redis)
-    monkeypatch.setattr(rediscluster, "open_cluster", open_redis)
+    monkeypatch.setattr(cluster_store, "open_cluster", open_redis)
     return made
 
 
 @pytest.mark.parametrize("url", ["memory:", "memory://"])
 def test_memory_is_this_process(url: str) -> None:
-    store = opened(url, size_limit=5 * 1024**2)
+    store = opened(f"{url}?size_limit=5MiB")
     assert isinstance(store, MemoryStore)
     assert repr(store).endswith("0 of 5242880 bytes>")
+    assert repr(opened(url)).endswith("0 of 268435456 bytes>")
+
+
+def test_the_size_limit_of_disk_is_that_of_its_entries(tmp_path: Path) -> None:
+    for url in ("disk:?size_limit=7MiB", f"disk://{tmp_path}?size_limit=7340032"):
+        store = opened(url)
+        assert isinstance(store, DiskStore)
+        assert store._size_limit == 7 * 1024**2
+    store = opened("disk:")
+    assert isinstance(store, DiskStore)
+    assert store._size_limit == 1024**3
 
 
 def test_disk_is_a_directory_that_is_not_made_yet(tmp_path: Path) -> None:
@@ -83,39 +97,39 @@ def test_disk_is_a_directory_that_is_not_made_yet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_server_is_opened_by_the_store_of_redis(
-    scheme: str, openings: list[Opening]
+    scheme: str, openings: list[StoreOptions]
 ) -> None:
-    environ = {"HOME": "/nowhere"}
-    opened(f"{scheme}://user:pw@host:1/2", environ=environ, size_limit=7)
+    opened(f"{scheme}://user:pw@host:1/2")
+    opened(f"{scheme.upper()}://host")
     assert openings == [
-        Opening(
-            f"{scheme}://user:pw@host:1/2", "mine", 7, environ, 0.5, 2.0, 300.0, None
-        )
+        options_of(f"{scheme}://user:pw@host:1/2"),
+        options_of(f"{scheme.upper()}://host"),
     ]
-    assert is_remote(f"{scheme}://host")
-    assert is_remote(f"{scheme.upper()}://host")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_server_has_its_own_size_limit(scheme: str) -> None:
+    for query in ("?size_limit=1GiB", "?db=1&size_limit=1GiB"):
+        said = message(f"{scheme}://:s3cret@host{query}")
+        assert said.startswith(f"url '{scheme}:...': size_limit is an option of ")
+        assert "maxmemory" in said
+        assert "s3cret" not in said
 
 
 def test_whether_it_follows_is_told_to_the_store_of_redis(
-    openings: list[Opening],
+    openings: list[StoreOptions],
 ) -> None:
     opened("redis://host")
-    opened("redis://host", follow=True)
-    assert [opening.follow for opening in openings] == [False, True]
+    opened("redis://host", client_tracking=True)
+    assert [opening.client_tracking for opening in openings] == [False, True]
 
 
 def test_a_client_is_opened_by_the_store_of_redis_and_no_url_is_looked_at(
-    openings: list[Opening],
+    openings: list[StoreOptions],
 ) -> None:
     client = redis_py.Redis()
     opened("nosql:", client=client)
     assert [opening.client for opening in openings] == [client]
-    assert [opening.url for opening in openings] == [""]
-
-
-@pytest.mark.parametrize("url", ["memory:", "disk:", "nosql:", "", "memory"])
-def test_what_is_on_this_machine_is_not_remote(url: str) -> None:
-    assert not is_remote(url)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +142,18 @@ def test_what_is_on_this_machine_is_not_remote(url: str) -> None:
         ("", "url names no store of this version"),
         ("localhost", "url names no store of this version"),
         ("memory", "expected 'memory:'"),
-        ("memory://x", "nothing is expected after 'memory:'"),
+        ("memory://x", "url 'memory:...' cannot be read; expected 'memory:', opt"),
+        ("memory:x", "url 'memory:...' cannot be read; expected 'memory:', opt"),
+        ("memory:///x", "url 'memory:...' cannot be read; expected 'memory:', opt"),
         ("disk://x/y", "expected 'disk:' or 'disk:///path'"),
         ("disk:x", "expected 'disk:' or 'disk:///path'"),
         ("disk://[/y", "url 'disk:...'"),
+        ("disk:///y#z", "expected 'disk:' or 'disk:///path'"),
+        ("disk:?size=1GiB", "optionally with '?size_limit=1GiB'"),
+        ("disk:?size_limit=1GiB&size_limit=1GiB", "url 'disk:...' cannot be read"),
+        ("disk:?size_limit=1GiB&x=1", "url 'disk:...' cannot be read"),
+        ("memory:?size_limit=", "size_limit: expected bytes as 65536 or '64KiB', at l"),
+        ("disk:?size_limit=1023KiB", "at least 1048576, not '1023KiB'"),
     ],
 )
 def test_what_names_no_store_is_said_with_what_would(url: str, said: str) -> None:
@@ -156,7 +178,7 @@ def test_what_names_no_store_is_said_without_its_password(url: str) -> None:
 
 
 def test_disk_needs_to_know_of_boots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "BOOT_ID", Path("/nowhere"))
+    monkeypatch.setattr(opening, "BOOT_ID", Path("/nowhere"))
     assert "use 'memory:'" in message("disk:")
 
 
@@ -167,8 +189,6 @@ def test_without_redis_py_its_stores_say_what_to_install(
     monkeypatch.setitem(sys.modules, "redis", None)
     for module in [m for m in sys.modules if m.startswith("botocache.stores.redis")]:
         monkeypatch.delitem(sys.modules, module)
-    for name in [name for name in vars(stores) if name.startswith("redis")]:
-        monkeypatch.delattr(stores, name)
     assert message(f"{scheme}://:s3cret@host") == (
         f"url '{scheme}:' needs the package redis: "
         "pip install 'botocache-dynamodb[redis]'"
@@ -178,10 +198,61 @@ def test_without_redis_py_its_stores_say_what_to_install(
 def test_an_opening_shows_neither_url_nor_environment_nor_client() -> None:
     client = redis_py.Redis(password="s3cret")
     shown = repr(
-        Opening("redis://:s3cret@h", "n", None, {"K": "s3cret"}, 1.0, 1.0, 1.0, client)
+        StoreOptions("redis://:s3cret@h", "n", {"K": "s3cret"}, 1.0, 1.0, 1.0, client)
     )
     assert "s3cret" not in shown
     assert "namespace='n'" in shown
+
+
+# --- which installations share a store ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "other"),
+    [
+        ("memory:", "memory://"),
+        ("memory:", "MEMORY:"),
+        ("memory:?size_limit=1MiB", "memory:?size_limit=1024K"),
+        ("disk:///a%20b", "disk:///a b"),
+    ],
+)
+def test_urls_that_name_one_place_are_one_store(url: str, other: str) -> None:
+    one = identity_of(options_of(url))
+    assert one == identity_of(options_of(other, timeout=1.0, settle=1.0))
+    assert not one.differs_in_size_limit(one)
+
+
+OTHER_OPTIONS: dict[str, Any] = {
+    "timeout": 1.0,
+    "settle": 1.0,
+    "longest_ttl": 1.0,
+    "client_tracking": True,
+    "namespace": "another",
+    "client": redis_py.Redis(),
+}
+
+
+@pytest.mark.parametrize("option", OTHER_OPTIONS)
+def test_a_servers_store_is_another_one_for_other_options(option: str) -> None:
+    one = identity_of(options_of("redis://h"))
+    other = identity_of(options_of("redis://h", **{option: OTHER_OPTIONS[option]}))
+    assert one == identity_of(options_of("redis://h", environ={"HOME": "/"}))
+    assert one != other
+    assert not one.differs_in_size_limit(other)
+
+
+@pytest.mark.parametrize("url", ["memory:", "disk:", "disk:///a"])
+def test_one_place_with_two_size_limits_is_seen(url: str) -> None:
+    def identity(url: str, **more: Any) -> StoreIdentity:
+        return identity_of(options_of(url, **more))
+
+    one, other = identity(f"{url}?size_limit=1MiB"), identity(f"{url}?size_limit=2MiB")
+    assert one.differs_in_size_limit(other)
+    assert one.differs_in_size_limit(identity(url))
+    assert not one.differs_in_size_limit(identity("disk:///b?size_limit=2MiB"))
+    assert not one.differs_in_size_limit(
+        identity(f"{url}?size_limit=2MiB", namespace="another")
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,7 +279,7 @@ def test_a_client_of_a_cluster_is_recognised() -> None:
 
 def test_looking_for_a_client_does_not_import_redis_py() -> None:
     program = (
-        "import sys, botocache.stores as s\n"
+        "import sys, botocache.stores.options as s\n"
         "print(s.is_client(object()), 'redis' in sys.modules)"
     )
     ended = subprocess.run(

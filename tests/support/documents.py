@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from botocache._reserved import RESERVED_WORDS
+from botocache._dynamodb.reserved_words import RESERVED_WORDS
 
 Path: TypeAlias = tuple[str | int, ...]
 

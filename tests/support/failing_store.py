@@ -3,7 +3,7 @@
 from collections import Counter
 
 from botocache._errors import StoreError
-from botocache.stores import Store
+from botocache.stores.protocol import Store
 from tests.support.forwarding_store import ForwardingStore
 
 

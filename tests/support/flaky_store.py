@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from botocache._coherence import Loaded
-from botocache.stores import Store
+from botocache.stores.protocol import Store
 from tests.support.forwarding_store import VERBS, ForwardingStore
 
 

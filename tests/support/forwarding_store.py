@@ -1,10 +1,10 @@
 """A store that passes every verb on to another one, and may do something before it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from botocache._coherence import Eviction, Loaded
-from botocache.stores import Fill, Store
+from botocache._coherence import Eviction, EvictionRequest, Loaded
+from botocache.stores.protocol import Fill, Store
 
 VERBS = (
     "now",
@@ -62,18 +62,10 @@ class ForwardingStore(ABC):
         self._before("fill_many")
         self.store.fill_many(fills)
 
-    def evict(
-        self,
-        tags: Sequence[bytes],
-        hold_off: float,
-        *,
-        watch: Sequence[bytes] = (),
-        since: Eviction | None = None,
-        spare: Collection[bytes] = (),
-    ) -> Eviction:
+    def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         self._before("evict")
-        return self.store.evict(tags, hold_off, watch=watch, since=since, spare=spare)
+        return self.store.evict(request)
 
     def clear(self) -> None:
         """See Store.clear."""

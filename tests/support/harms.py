@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 
 import diskcache
 
-from botocache.stores import slotfile
-from botocache.stores.entryfile import _checksum
+from botocache.stores.disk import generation_file
+from botocache.stores.disk.entry_database import _checksum
 from tests.support.processes import TIMEOUT
 
 Harm: TypeAlias = Callable[[Path], object]
 
-HEADER = slotfile._HEADER_SIZE
+HEADER = generation_file._HEADER_SIZE
 """Where the slots begin in their file."""
 
 EXECUTED = "executed"
@@ -34,8 +34,8 @@ def noise(size: int) -> bytes:
 
 def other_version(_: int) -> bytes:
     """Return the header of a table that a later version made."""
-    return slotfile._HEADER.pack(
-        b"botocache slots\x63", slotfile.boot_id(), slotfile.SLOT_COUNT, 7
+    return generation_file._HEADER.pack(
+        b"botocache slots\x63", generation_file.boot_id(), generation_file.SLOT_COUNT, 7
     )
 
 

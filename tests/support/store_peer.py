@@ -8,12 +8,17 @@ import subprocess
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from botocache._coherence import Eviction, Loaded
+from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreError
-from botocache.stores import disk, entryfile, slotfile
-from botocache.stores.disk import DiskStore
-from botocache.stores.slotfile import SlotFile, boot_id, open_slot_file
-from botocache.stores.slots import WORD
+from botocache.stores.disk import entry_database, generation_file
+from botocache.stores.disk import store as disk_store
+from botocache.stores.disk.generation_file import (
+    GenerationFile,
+    boot_id,
+    open_generation_file,
+)
+from botocache.stores.disk.store import DiskStore
+from botocache.stores.generation_table import WORD
 from tests.support.processes import TIMEOUT
 
 Identity = tuple[int, int]
@@ -24,7 +29,7 @@ _held: list[int] = []
 
 @functools.cache
 def _store(root: Path) -> DiskStore:
-    disk.OPEN_PATIENCE = entryfile.LOCK_PATIENCE = TIMEOUT
+    disk_store.OPEN_PATIENCE = entry_database.LOCK_PATIENCE = TIMEOUT
     return DiskStore(root)
 
 
@@ -40,10 +45,12 @@ def evict(
     root: Path,
     tags: Sequence[bytes],
     hold_off: float = 0.0,
-    since: Eviction | None = None,
-    spare: Collection[bytes] = (),
+    first_eviction: Eviction | None = None,
+    restore: Collection[bytes] = (),
 ) -> Eviction:
-    return _store(root).evict(tags, hold_off, since=since, spare=spare)
+    return _store(root).evict(
+        EvictionRequest(tags, hold_off, first_eviction=first_eviction, restore=restore)
+    )
 
 
 def close(root: Path) -> None:
@@ -53,14 +60,18 @@ def close(root: Path) -> None:
 def evict_one_by_one(root: Path, tags: Sequence[bytes], hold_off: float) -> None:
     """Evict each of the tags once, in order."""
     for tag in tags:
-        _store(root).evict([tag], hold_off)
+        _store(root).evict(EvictionRequest([tag], hold_off))
 
 
 def write_on_and_on(root: Path, key: bytes, tags: Sequence[bytes]) -> None:
     """Do nothing but evict and fill; to be killed meanwhile. Ends at last."""
     store = _store(root)
     for number in range(200_000):
-        store.evict(tags, 5.0, since=store.evict(tags, 1.0))
+        store.evict(
+            EvictionRequest(
+                tags, 5.0, first_eviction=store.evict(EvictionRequest(tags, 1.0))
+            )
+        )
         if number % 10 == 0:
             store.load(key, tags)
             store.fill(key, b"%d" % number * 1000, 60.0)
@@ -68,9 +79,9 @@ def write_on_and_on(root: Path, key: bytes, tags: Sequence[bytes]) -> None:
 
 def write_words(path: Path, word: int, tags: Sequence[bytes], rounds: int) -> None:
     """Give the slots of the tags one and the same word as generation, over and over."""
-    table = open_slot_file(path, boot_id(), words(word))
+    table = open_generation_file(path, boot_id(), words(word))
     for _ in range(rounds):
-        table.slots.evict(tags, 0.0, 1.0, table.exclusive())
+        table.slots.evict(EvictionRequest(tags, 0.0), 1.0, table.exclusive())
 
 
 def words(word: int) -> Callable[[int], bytes]:
@@ -80,11 +91,11 @@ def words(word: int) -> Callable[[int], bytes]:
 
 def open_table(path: Path) -> Identity:
     """Open the table, or make it; tell which one it was."""
-    slotfile.LOCK_PATIENCE = TIMEOUT
-    return identity(open_slot_file(path, boot_id(), os.urandom))
+    generation_file.LOCK_PATIENCE = TIMEOUT
+    return identity(open_generation_file(path, boot_id(), os.urandom))
 
 
-def identity(table: SlotFile) -> Identity:
+def identity(table: GenerationFile) -> Identity:
     """Tell which file a table is."""
     (never_evicted,) = table.slots.generations([b"never evicted"])
     return os.fstat(table._fd).st_ino, never_evicted
@@ -116,10 +127,10 @@ def fill_until_full(root: Path, tags: Sequence[bytes]) -> tuple[int, int]:
     store = _store(root)
     filled = failed = 0
     for tag in tags:
-        marks = store.evict([tag], 0.0).marks
+        evicted = store.evict(EvictionRequest([tag], 0.0)).evicted
         try:
             snapshot = store.load(tag, [tag]).snapshot
-            assert snapshot == (marks[0].generation,)
+            assert snapshot == (evicted[tag].generation,)
             store.fill(tag, os.urandom(100_000), 60.0)
             filled += 1
         except StoreError:

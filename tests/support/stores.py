@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from botocache._errors import EntryError
-from botocache.stores import Store
-from botocache.stores.disk import DiskStore
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
-from botocache.stores.redis import RedisStore
-from botocache.stores.rediscluster import ClusterStore
-from botocache.stores.redisseeds import places_of_url
-from botocache.stores.redisurl import connections_of_url
+from botocache.stores.protocol import Store
+from botocache.stores.redis.cluster.store import ClusterStore
+from botocache.stores.redis.cluster.urls import endpoints_of_url
+from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import TIMEOUT
 
 
@@ -56,8 +56,8 @@ def _redis(fixture: _Fixture) -> Store:
 
 
 def _cluster(fixture: _Fixture) -> Store:
-    name, places = places_of_url(fixture("cluster").url, TIMEOUT)
-    return ClusterStore(places, name=name, **_shared(fixture))
+    name, endpoints = endpoints_of_url(fixture("cluster").url, TIMEOUT)
+    return ClusterStore(endpoints, name=name, **_shared(fixture))
 
 
 def _shared(fixture: _Fixture) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import threading
 
-from botocache._worker import NAME
+from botocache._cache.worker import NAME
 
 
 def no_thread(_thread: threading.Thread) -> None:

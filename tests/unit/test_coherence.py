@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from botocache._coherence import (
     LONGEST_HOLD_OFF,
     Held,
-    Mark,
+    TagEviction,
     TagState,
     is_held,
     may_fill,
@@ -17,6 +17,7 @@ from botocache._coherence import (
     next_held_until,
     next_is_settling,
     next_state,
+    restored_state,
 )
 
 NOW = 1000.0
@@ -95,8 +96,8 @@ SECOND_EVICTIONS = {
 def test_the_second_eviction_shortens_the_hold_off_of_its_own_write_alone(
     before: float, found: tuple[int, float], expected: float
 ) -> None:
-    since = Mark(OURS, before)
-    assert next_held_until(TagState(*found), NOW, 1.0, since) == expected
+    first = TagEviction(OURS, before)
+    assert next_held_until(TagState(*found), NOW, 1.0, first) == expected
 
 
 def test_a_second_eviction_without_an_answer_shortens_nothing() -> None:
@@ -109,14 +110,14 @@ _clocks = st.floats(0.0, 1e10)
 _hold_offs = st.floats(0.001, LONGEST_HOLD_OFF)
 _moments = st.floats(0.0, 1e11)
 _generations = st.sampled_from([OURS, OTHERS])
-_marks = st.none() | st.builds(Mark, _generations, _moments)
+_marks = st.none() | st.builds(TagEviction, _generations, _moments)
 
 
 @given(st.builds(TagState, _generations, _moments), _clocks, _hold_offs, _marks)
 def test_an_eviction_holds_the_tag_for_what_it_asks_at_least(
-    found: TagState, now: float, hold_off: float, since: Mark | None
+    found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> None:
-    assert next_held_until(found, now, hold_off, since) >= now + hold_off
+    assert next_held_until(found, now, hold_off, first) >= now + hold_off
 
 
 @given(_clocks, _hold_offs)
@@ -132,10 +133,14 @@ def test_a_tag_is_held_at_once_by_every_hold_off_that_may_be_set(
     st.builds(TagState, _generations, _moments), _clocks, _hold_offs, _hold_offs, _marks
 )
 def test_an_eviction_never_ends_the_hold_off_of_an_unknown_writer(
-    found: TagState, now: float, hold_off: float, others: float, since: Mark | None
+    found: TagState,
+    now: float,
+    hold_off: float,
+    others: float,
+    first: TagEviction | None,
 ) -> None:
     found = TagState(OTHERS + 1, min(found.held_until, now + others))
-    assert next_held_until(found, now, hold_off, since) >= min(
+    assert next_held_until(found, now, hold_off, first) >= min(
         found.held_until, now + LONGEST_HOLD_OFF
     )
 
@@ -195,8 +200,8 @@ ENDS = {
 def test_a_tag_is_settling_when_all_who_wrote_it_have_ended_or_had_their_time(
     before: tuple[float, bool], found: tuple[int, float, bool], expected: bool
 ) -> None:
-    since = Mark(OURS, *before)
-    assert next_is_settling(TagState(*found), NOW, since) is expected
+    first = TagEviction(OURS, *before)
+    assert next_is_settling(TagState(*found), NOW, first) is expected
 
 
 @pytest.mark.parametrize("is_settling", [WRITING, SETTLING])
@@ -211,10 +216,27 @@ def test_a_tag_is_not_settling_when_a_write_begins_or_was_not_answered(
 # --- what an eviction leaves -------------------------------------------------------
 
 FRESH, BEFORE = 33, 44
+
+
+def state_after(
+    found: TagState,
+    now: float,
+    hold_off: float,
+    first: TagEviction | None,
+    *,
+    is_restored: bool,
+) -> TagState:
+    """Return what a store leaves of a tag."""
+    restored = restored_state(found, first) if is_restored else None
+    return restored or next_state(found, FRESH, now, hold_off, first)
+
+
 _ALONE = TagState(OURS, NOW + 5.0)
 
-# What is there; the mark of the first eviction; whether the tag is to be spared.
-STATES: dict[str, tuple[TagState, Mark | None, bool, tuple[int, float, bool]]] = {
+# What is there; the mark of the first eviction; whether the tag is to be restored.
+STATES: dict[
+    str, tuple[TagState, TagEviction | None, bool, tuple[int, float, bool]]
+] = {
     "the first eviction": (TagState(BEFORE, 0.0), None, False, (FRESH, 6.0, WRITING)),
     "the first one, of what settles": (
         TagState(BEFORE, NOW + 0.5, SETTLING),
@@ -224,76 +246,85 @@ STATES: dict[str, tuple[TagState, Mark | None, bool, tuple[int, float, bool]]] =
     ),
     "the second eviction": (
         _ALONE,
-        Mark(OURS, 0.0, WRITING, BEFORE),
+        TagEviction(OURS, 0.0, WRITING, BEFORE),
         False,
         (FRESH, 6.0, SETTLING),
     ),
-    "spared": (_ALONE, Mark(OURS, 0.0, WRITING, BEFORE), True, (BEFORE, -NOW, WRITING)),
-    "spared, within the settling of another": (
+    "restored": (
         _ALONE,
-        Mark(OURS, NOW + 0.5, SETTLING, BEFORE),
+        TagEviction(OURS, 0.0, WRITING, BEFORE),
+        True,
+        (BEFORE, -NOW, WRITING),
+    ),
+    "restored, within the settling of another": (
+        _ALONE,
+        TagEviction(OURS, NOW + 0.5, SETTLING, BEFORE),
         True,
         (BEFORE, 0.5, SETTLING),
     ),
-    "spared, within another write": (
+    "restored, within another write": (
         _ALONE,
-        Mark(OURS, NOW + 9.0, WRITING, BEFORE),
+        TagEviction(OURS, NOW + 9.0, WRITING, BEFORE),
         True,
         (BEFORE, 9.0, WRITING),
     ),
-    "not spared: another came": (
+    "not restored: another came": (
         TagState(OTHERS, NOW + 4.0),
-        Mark(OURS, 0.0, WRITING, BEFORE),
+        TagEviction(OURS, 0.0, WRITING, BEFORE),
         True,
         (FRESH, 6.0, WRITING),
     ),
-    "not spared: another came and went": (
+    "not restored: another came and went": (
         TagState(OTHERS, NOW + 0.5, SETTLING),
-        Mark(OURS, 0.0, WRITING, BEFORE),
+        TagEviction(OURS, 0.0, WRITING, BEFORE),
         True,
         (FRESH, 6.0, SETTLING),
     ),
-    "not spared: the generation was lost": (
+    "not restored: the generation was lost": (
         TagState(0, 0.0),
-        Mark(OURS, 0.0, WRITING, BEFORE),
+        TagEviction(OURS, 0.0, WRITING, BEFORE),
         True,
         (FRESH, 6.0, SETTLING),
     ),
-    "not spared: no first eviction": (_ALONE, None, True, (FRESH, 6.0, WRITING)),
+    "not restored: no first eviction": (_ALONE, None, True, (FRESH, 6.0, WRITING)),
 }
 
 
 @pytest.mark.parametrize(
-    ("found", "since", "is_spared", "expected"), STATES.values(), ids=list(STATES)
+    ("found", "first", "is_restored", "expected"), STATES.values(), ids=list(STATES)
 )
-def test_an_eviction_leaves_a_new_generation_or_spares_what_its_write_found(
+def test_an_eviction_leaves_a_new_generation_or_restores_what_its_write_found(
     found: TagState,
-    since: Mark | None,
-    is_spared: bool,
+    first: TagEviction | None,
+    is_restored: bool,
     expected: tuple[int, float, bool],
 ) -> None:
     generation, held_for, is_settling = expected
-    state = next_state(found, FRESH, NOW, 6.0, since, is_spared=is_spared)
+    state = state_after(found, NOW, 6.0, first, is_restored=is_restored)
     assert state == (generation, NOW + held_for, is_settling)
 
 
 _flags = st.booleans()
 _states = st.builds(TagState, _generations, _moments, _flags)
-_full_marks = st.builds(Mark, _generations, _moments, _flags, st.just(BEFORE))
+_full_marks = st.builds(TagEviction, _generations, _moments, _flags, st.just(BEFORE))
 
 
 @given(_states, _clocks, _hold_offs, st.none() | _full_marks, _flags)
-def test_a_generation_is_fresh_unless_a_write_that_was_alone_spares_the_tag(
-    found: TagState, now: float, hold_off: float, since: Mark | None, is_spared: bool
+def test_a_generation_is_fresh_unless_a_write_that_was_alone_restores_the_tag(
+    found: TagState,
+    now: float,
+    hold_off: float,
+    first: TagEviction | None,
+    is_restored: bool,
 ) -> None:
-    state = next_state(found, FRESH, now, hold_off, since, is_spared=is_spared)
-    was_alone = since is not None and since.generation == found.generation
-    if is_spared and was_alone:
-        assert since is not None
-        assert state == (since.replaced, since.held_until, since.is_settling)
+    state = state_after(found, now, hold_off, first, is_restored=is_restored)
+    was_alone = first is not None and first.generation == found.generation
+    if is_restored and was_alone:
+        assert first is not None
+        assert state == (first.previous_generation, first.held_until, first.is_settling)
     else:
         assert state.generation == FRESH
-        assert state == next_state(found, FRESH, now, hold_off, since, is_spared=False)
+        assert state == next_state(found, FRESH, now, hold_off, first)
 
 
 _holds = st.tuples(st.floats(-10.0, 10.0), _flags)
@@ -306,24 +337,24 @@ def test_a_tag_never_settles_while_another_writer_may_be_under_way(
     before: tuple[float, bool],
     there: tuple[int, tuple[float, bool]],
     hold_off: float,
-    is_spared: bool,
+    is_restored: bool,
 ) -> None:
-    since = Mark(OURS, now + before[0], before[1], BEFORE)
+    first = TagEviction(OURS, now + before[0], before[1], BEFORE)
     generation, (held_for, is_settling) = there
     found = TagState(generation, now + held_for, is_settling)
-    state = next_state(found, FRESH, now, hold_off, since, is_spared=is_spared)
+    state = state_after(found, now, hold_off, first, is_restored=is_restored)
     # If nobody came since the first eviction, what is there is our own.
-    anothers: TagState | Mark = since if generation == OURS else found
+    anothers: TagState | TagEviction = first if generation == OURS else found
     if is_held(anothers.held_until, now) and not anothers.is_settling:
         assert not state.is_settling
         assert state.held_until >= anothers.held_until
 
 
 @given(_clocks, _states, _hold_offs, _flags)
-def test_a_write_that_begins_never_settles_and_spares_nothing(
-    now: float, found: TagState, hold_off: float, is_spared: bool
+def test_a_write_that_begins_never_settles_and_restores_nothing(
+    now: float, found: TagState, hold_off: float, is_restored: bool
 ) -> None:
-    state = next_state(found, FRESH, now, hold_off, None, is_spared=is_spared)
+    state = state_after(found, now, hold_off, None, is_restored=is_restored)
     assert (state.generation, state.is_settling) == (FRESH, False)
 
 

@@ -49,7 +49,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "a strongly consistent get": (
         "GetItem",
         {"TableName": "t", "Key": KEY, "ConsistentRead": True},
-        ["served     never: it is strongly consistent; its answer is kept"],
+        ["served     never: it is strongly consistent; its answer is filled"],
     ),
     "a batch": (
         "BatchGetItem",
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"RequestItems": {"t": {"Keys": [KEY, KEY]}}},
         [
             "treated as bypass: neither read from the cache nor evicting",
-            "why        DynamoDB will refuse it, or it cannot be understood.",
+            "why        DynamoDB will refuse it, or botocache cannot parse it.",
         ],
     ),
     "a query": (
@@ -77,8 +77,8 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         "Query",
         ON_INDEX,
         [
-            "tags       everything, table(t), writes(t)",
-            "note       as if the keys of 't' were not known; say --keys",
+            "tags       everything, table(t), writes(t), precise writes(t)",
+            "note       the key attributes of 't' are not given; pass --keys",
         ],
     ),
     "a put": (
@@ -102,7 +102,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "a description": (
         "DescribeTable",
         {"TableName": "t"},
-        ["treated as bypass; what its answer tells of the keys is learned"],
+        ["treated as bypass; the key attributes in its answer are learned"],
     ),
     "a harmless one": (
         "ListTables",
@@ -136,40 +136,46 @@ def test_it_says_how_a_call_is_treated(
 
 
 POLICIES: dict[str, tuple[str, tuple[str, dict[str, Any]], str]] = {
-    "off": ("t=off", ("Query", QUERY), "policy     Query of 't' (query) is off"),
+    "off": ('t = "off"', ("Query", QUERY), "policy     Query of 't' (query) is off"),
     "scans off": (
-        "*=60 scans:off",
+        't = { scans = "off" }',
         ("Scan", {"TableName": "t"}),
         "policy     Scan of 't' (scan) is off",
     ),
     "batches off": (
-        "*=60 operations:GetItem",
+        't = { operations = ["GetItem"] }',
         ("BatchGetItem", {"RequestItems": {"t": {"Keys": [KEY]}}}),
         "policy     BatchGetItem of 't' is off",
     ),
     "until the TTL": (
-        "*=7 index_queries:ttl",
+        't = { ttl = 7, index_queries = "ttl_only" }',
         ("Query", ON_INDEX),
-        "ttl        7 s; until then it is kept whatever is written",
+        "ttl        7 s; writes do not evict it",
     ),
 }
 
 
-@pytest.mark.parametrize(
-    ("tables", "call", "expected"),
-    POLICIES.values(),
-    ids=POLICIES.keys(),
-)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_it_knows_the_policies_of_the_environment(
-    tables: str,
-    call: tuple[str, dict[str, Any]],
-    expected: str,
+    policy: str,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("BOTOCACHE_TABLES", tables)
-    operation, parameters = call
+    tables, (operation, parameters), expected = POLICIES[policy]
+    file = tmp_path / "botocache.toml"
+    file.write_text(f"[tables]\n{tables}")
+    monkeypatch.setenv("BOTOCACHE_CONFIG", str(file))
     assert expected in explained(capsys, monkeypatch, operation, **parameters)
+
+
+def test_a_write_fills_nothing_of_a_table_that_is_off(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTOCACHE_TABLES", "t=off")
+    for operation, more in (("UpdateItem", {"Key": KEY}), ("PutItem", {"Item": KEY})):
+        lines = explained(capsys, monkeypatch, operation, TableName="t", **more)
+        assert not any(line.startswith("fills") for line in lines)
 
 
 def test_it_plans_with_the_key_attributes_that_it_is_told(

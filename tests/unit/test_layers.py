@@ -12,114 +12,36 @@ import botocache
 
 PACKAGE = Path(botocache.__file__).parent
 
-ROOMS = [
-    "botocache._errors",
-    "botocache._forks",
-    "botocache._reserved",
-    "botocache._expressions",
-    "botocache._projections",
-    "botocache._keys",
-    "botocache._coherence",
-    "botocache._codec",
-    "botocache._values",
-    "botocache._urls",
-    "botocache._policies",
-    "botocache._planned",
-    "botocache._plan_reads",
-    "botocache._plan_writes",
-    "botocache._plan",
-    "botocache._updates",
-    "botocache._images",
-    "botocache.stores",
-    "botocache.stores.slots",
-    "botocache.stores.slotfile",
-    "botocache.stores.entryfile",
-    "botocache.stores.memory",
-    "botocache.stores.disk",
-    "botocache.stores.breaker",
-    "botocache.stores.compression",
-    "botocache.stores.redisscripts",
-    "botocache.stores.redissentinel",
-    "botocache.stores.redislink",
-    "botocache.stores.redistopology",
-    "botocache.stores.redisnode",
-    "botocache.stores.redisround",
-    "botocache.stores.redisnodes",
-    "botocache.stores.redisreplicas",
-    "botocache.stores.redisurl",
-    "botocache.stores.known",
-    "botocache.stores.lease",
-    "botocache.stores.listening",
-    "botocache.stores.following",
-    "botocache.stores.redisseeds",
-    "botocache.stores.rediscommands",
-    "botocache.stores.redis",
-    "botocache.stores.rediscluster",
-    "botocache._config",
-    "botocache._stats",
-    "botocache._failures",
-    "botocache._worker",
-    "botocache._undelivered",
-    "botocache._schemas",
-    "botocache._evictions",
-    "botocache._learning",
-    "botocache._parts",
-    "botocache._modes",
-    "botocache._tickets",
-    "botocache._plans",
-    "botocache._batches",
-    "botocache._lookups",
-    "botocache._reads",
-    "botocache._writes",
-    "botocache._nearbodies",
-    "botocache._nearkeys",
-    "botocache._nearmemory",
-    "botocache._nearanswers",
-    "botocache._cache",
-    "botocache._scopes",
-    "botocache._hooks",
-    "botocache._templates",
-    "botocache._nearviews",
-    "botocache._neardelivery",
-    "botocache._near",
-    "botocache._install",
-    "botocache",
-    "botocache.plugin",
-    "botocache._explain",
-    "botocache.__main__",
-    "botocache._run.sitecustomize",
-]
-"""From the lowest to the highest: a room imports from those above it in this list."""
-
-OPENED_WHEN_ASKED_FOR = {
-    ("botocache.stores", "botocache.stores.memory"),
-    ("botocache.stores", "botocache.stores.disk"),
-    ("botocache.stores", "botocache.stores.redis"),
-    ("botocache.stores", "botocache.stores.rediscluster"),
-    ("botocache.stores", "botocache.stores.redisseeds"),
+ROOMS: dict[str, tuple[str, ...]] = {
+    "ground": ("_errors", "_forks", "_coherence", "_digests", "_stats"),
+    "_dynamodb": ("_dynamodb",),
+    "stores": ("stores",),
+    "_settings": ("_settings",),
+    "_cache": ("_cache",),
+    "_explain": ("_explain",),
+    "_botocore": ("_botocore",),
+    "_near": ("_near",),
+    "_install": ("_install",),
+    "botocache": ("",),
+    "doors": ("plugin", "__main__", "_run"),
 }
-"""The only imports upwards: a store is loaded when a URL names it."""
+"""From the lowest to the highest: files import from their own room and those above it
+in this list. Each is named by the modules or packages of `botocache` that it holds."""
 
-PURE = [
-    "botocache._reserved",
-    "botocache._expressions",
-    "botocache._projections",
-    "botocache._keys",
+PURE = (
     "botocache._coherence",
-    "botocache._codec",
-    "botocache._values",
-    "botocache._urls",
-    "botocache._policies",
-    "botocache._planned",
-    "botocache._plan_reads",
-    "botocache._plan_writes",
-    "botocache._plan",
-    "botocache._updates",
-    "botocache._images",
-    "botocache._nearbodies",
-    "botocache._nearkeys",
-    "botocache._templates",
-]
+    "botocache._digests",
+    "botocache._dynamodb",
+    "botocache._settings.tables",
+    "botocache._settings.values",
+    "botocache._cache.entries",
+    "botocache._cache.prepare",
+    "botocache._near.call_keys",
+    "botocache._near.copies",
+    "botocache._near.request_bodies",
+    "botocache.stores.urls",
+)
+"""Modules, and packages with all their modules, that only compute values."""
 
 IMPURE_MODULES = {
     "asyncio",
@@ -146,129 +68,148 @@ IMPURE_MODULES = {
 
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "compile", "__import__"}
 
-HOMES = {
-    "boto3": set[str](),
-    "botocore": {
+HOMES: dict[str, tuple[str, ...]] = {
+    "boto3": (),
+    "botocore": (
+        "botocache._botocore",
         "botocache._near",
-        "botocache._nearviews",
-        "botocache._scopes",
-        "botocache._hooks",
         "botocache._install",
         "botocache.plugin",
         "botocache.__main__",
-    },
-    "diskcache": {"botocache.stores.entryfile"},
-    "redis": {
-        "botocache.stores.following",
-        "botocache.stores.listening",
-        "botocache.stores.redis",
-        "botocache.stores.rediscommands",
-        "botocache.stores.rediscluster",
-        "botocache.stores.redislink",
-        "botocache.stores.redisnodes",
-        "botocache.stores.redisround",
-        "botocache.stores.redisseeds",
-        "botocache.stores.redistopology",
-        "botocache.stores.redisreplicas",
-        "botocache.stores.redissentinel",
-        "botocache.stores.redisurl",
-    },
-    "zstandard": {"botocache.stores.compression"},
-    "pickle": set[str](),
-    "marshal": {"botocache._nearkeys"},  # which loads nothing
+    ),
+    "diskcache": ("botocache.stores.disk",),
+    "redis": ("botocache.stores.redis",),
+    "zstandard": ("botocache.stores.redis.compression",),
+    "pickle": (),
+    "marshal": ("botocache._near.call_keys",),  # which loads nothing
 }
 """Which rooms alone may import a package."""
 
 
-def _path(room: str) -> Path:
-    path = PACKAGE.joinpath(*room.split(".")[1:])
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def _room(path: Path) -> str:
+def _module(path: Path) -> str:
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts).removesuffix(".__init__")
 
 
-FILES = {_room(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+FILES = {_module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+TREES = {
+    name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()
+}
 
 
-def _tree(room: str) -> ast.Module:
-    return ast.parse(_path(room).read_text(encoding="utf-8"))
+def _is_in(module: str, homes: tuple[str, ...]) -> bool:
+    return any(module == home or module.startswith(f"{home}.") for home in homes)
 
 
-def _imports(room: str) -> Iterator[str]:
-    """Yield what the room imports, anywhere in it, as dotted names."""
-    for node in ast.walk(_tree(room)):
+def _room(module: str) -> str:
+    top = module.removeprefix("botocache").removeprefix(".").partition(".")[0]
+    return next(room for room, members in ROOMS.items() if top in members)
+
+
+PURE_FILES = [name for name in FILES if _is_in(name, PURE)]
+
+
+def _imports(module: str) -> Iterator[str]:
+    """Yield what a module imports, anywhere in it, as dotted names."""
+    for node in ast.walk(TREES[module]):
         match node:
             case ast.Import(names=names):
                 yield from (name.name for name in names)
-            case ast.ImportFrom(module=str(module), names=names, level=0):
+            case ast.ImportFrom(module=str(source), names=names, level=0):
                 for name in names:
-                    whole = f"{module}.{name.name}"
-                    yield whole if whole in FILES else module
+                    whole = f"{source}.{name.name}"
+                    yield whole if whole in FILES else source
             case ast.ImportFrom():
-                raise AssertionError(f"{room} imports relatively")
+                raise AssertionError(f"{module} imports relatively")
 
 
-def _packages(room: str) -> set[str]:
-    return {name.partition(".")[0] for name in _imports(room)}
+def _own_imports(module: str) -> set[str]:
+    return {name for name in _imports(module) if _is_in(name, ("botocache",))}
 
 
-def test_every_room_has_its_place() -> None:
-    assert set(FILES) - {"botocache._run"} == set(ROOMS)
+def _packages(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in _imports(module)}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_from_rooms_below_it(room: str) -> None:
-    below = ROOMS[: ROOMS.index(room)]
-    upwards = {
-        name
-        for name in _imports(room)
-        if name.partition(".")[0] == "botocache"
-        and name not in below
-        and (room, name) not in OPENED_WHEN_ASKED_FOR
-    }
+def test_an_ls_of_the_package_tells_its_architecture() -> None:
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
+    assert len(entries) <= 18
+
+
+def test_every_file_belongs_to_one_room() -> None:
+    named = [member for members in ROOMS.values() for member in members]
+    assert len(set(named)) == len(named)
+    assert {_room(module) for module in FILES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_file_imports_only_from_its_own_room_and_those_below(module: str) -> None:
+    order = list(ROOMS)
+    allowed = order[: order.index(_room(module)) + 1]
+    upwards = {name for name in _own_imports(module) if _room(name) not in allowed}
     # The names of the package are resolved on first use, from the rooms below it.
     assert upwards == set()
 
 
+def _depends_on(module: str) -> set[str]:
+    """Return the modules that a module imports, however far away."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for name in _own_imports(waiting.pop()) & FILES.keys():
+            if name not in found:
+                found.add(name)
+                waiting.append(name)
+    return found
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_no_file_depends_on_itself(module: str) -> None:
+    assert module not in _depends_on(module)
+
+
 @pytest.mark.parametrize("package", HOMES)
 def test_a_package_is_imported_at_its_home_alone(package: str) -> None:
-    importers = {room for room in FILES if package in _packages(room)}
-    assert importers <= HOMES[package]
+    importers = {name for name in FILES if package in _packages(name)}
+    assert {name for name in importers if not _is_in(name, HOMES[package])} == set()
 
 
 def test_diskcache_and_botocore_are_found_where_they_belong() -> None:
-    assert "diskcache" in _packages("botocache.stores.entryfile")
-    assert "botocore" in _packages("botocache._hooks")
+    assert "diskcache" in _packages("botocache.stores.disk.entry_database")
+    assert "botocore" in _packages("botocache._botocore.hooks")
 
 
-@pytest.mark.parametrize("room", PURE)
-def test_a_pure_room_imports_nothing_that_acts(room: str) -> None:
-    assert _packages(room).isdisjoint(IMPURE_MODULES)
+def test_every_pure_home_holds_a_file() -> None:
+    assert {
+        home for home in PURE if not any(_is_in(f, (home,)) for f in FILES)
+    } == set()
 
 
-@pytest.mark.parametrize("room", PURE)
-def test_a_pure_room_calls_nothing_that_acts(room: str) -> None:
+@pytest.mark.parametrize("module", PURE_FILES)
+def test_a_pure_file_imports_nothing_that_acts(module: str) -> None:
+    assert _packages(module).isdisjoint(IMPURE_MODULES)
+
+
+@pytest.mark.parametrize("module", PURE_FILES)
+def test_a_pure_file_calls_nothing_that_acts(module: str) -> None:
     called = {
         node.func.id
-        for node in ast.walk(_tree(room))
+        for node in ast.walk(TREES[module])
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert called.isdisjoint(IMPURE_CALLS)
 
 
-@pytest.mark.parametrize("room", PURE)
-def test_a_pure_room_imports_pure_rooms_and_errors_alone(room: str) -> None:
-    own = {name for name in _imports(room) if name.startswith("botocache")}
-    assert own <= {*PURE, "botocache._errors"}
+@pytest.mark.parametrize("module", PURE_FILES)
+def test_a_pure_file_imports_pure_files_and_errors_alone(module: str) -> None:
+    allowed = {*PURE_FILES, "botocache._errors"}
+    assert _own_imports(module) <= allowed
 
 
-@pytest.mark.parametrize("room", FILES)
-def test_every_room_opens_with_its_law(room: str) -> None:
-    is_empty = not FILES[room].read_text(encoding="utf-8").strip()
-    assert is_empty or ast.get_docstring(_tree(room))
+@pytest.mark.parametrize("module", FILES)
+def test_every_file_opens_with_its_law(module: str) -> None:
+    assert ast.get_docstring(TREES[module])
 
 
 def _modules_after(program: str) -> set[str]:
@@ -290,6 +231,6 @@ def test_importing_the_package_imports_nothing_else_of_it_and_no_dependency() ->
 
 
 def test_the_cache_itself_runs_without_botocore_and_diskcache() -> None:
-    imported = _modules_after("import botocache._cache, botocache.stores.memory")
+    imported = _modules_after("import botocache._cache.cache, botocache.stores.memory")
     packages = {name.partition(".")[0] for name in imported}
     assert packages.isdisjoint({"boto3", "botocore", "diskcache"})

@@ -12,13 +12,13 @@ import botocache
 
 NAMES = {
     "BotocacheError": "botocache._errors",
-    "Cache": "botocache._cache",
+    "Cache": "botocache._cache.cache",
     "ConfigError": "botocache._errors",
     "EvictionError": "botocache._errors",
     "Stats": "botocache._stats",
-    "bypass": "botocache._modes",
+    "bypass": "botocache._cache.modes",
     "install": "botocache._install",
-    "refresh": "botocache._modes",
+    "refresh": "botocache._cache.modes",
     "uninstall": "botocache._install",
 }
 

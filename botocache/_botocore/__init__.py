@@ -1,0 +1,1 @@
+"""The adapter to botocore: its events, its credentials, its private attributes."""

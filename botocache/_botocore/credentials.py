@@ -1,0 +1,109 @@
+"""Whose answers a call may be served: the scope of its credentials.
+
+Whoever has it shares entries. It is found without asking anybody, save credentials that
+refresh themselves, once, for their first key.
+"""
+
+import os
+import weakref
+from base64 import b32decode
+from functools import lru_cache
+from typing import Any
+
+from botocore.credentials import RefreshableCredentials
+
+from botocache._digests import digest
+
+_OWN_ROLE_METHODS = frozenset({"container-role", "iam-role"})
+"""How botocore says that credentials are those of the process's own, only role."""
+
+_WEB_IDENTITY = "assume-role-with-web-identity"
+
+_scopes: "weakref.WeakKeyDictionary[Any, bytes]" = weakref.WeakKeyDictionary()
+"""Scopes of credentials that refresh themselves: the object stands for one principal
+through all of its rotations."""
+
+
+def scope_of(credentials: Any, setting: str, key: str | None = None) -> bytes:
+    """Return the scope of credentials; None are those of whoever signs nothing.
+
+    setting: `scope`. key: the access key that they had, if they may have another now.
+    """
+    if setting != "auto":
+        return named_scope(setting)
+    if credentials is None:
+        return ANONYMOUS_SCOPE
+    if isinstance(credentials, RefreshableCredentials):
+        scope = _scopes.get(credentials)
+        if scope is None:
+            scope = _scopes[credentials] = _refreshable_scope(credentials)
+        return scope
+    return _static_scope(key or credentials.access_key, credentials.method)
+
+
+def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
+    first_key = credentials.get_frozen_credentials().access_key or ""
+    account = getattr(credentials, "account_id", None) or account_bits(first_key)
+    method = credentials.method
+    if account and method in _OWN_ROLE_METHODS:
+        return role_scope(method, account, "")
+    fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
+    role = getattr(fetcher, "_role_arn", None)
+    if role and method == _WEB_IDENTITY:
+        return role_scope(method, "", role)
+    # Some other role, of which a process may have several: its first key names it.
+    return principal_scope(first_key)
+
+
+def _static_scope(key: str, method: str) -> bytes:
+    if method == "env":  # asked first: os.environ costs a microsecond
+        function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        account = account_bits(key) if function else ""
+        if function and account:  # its role's keys, new ones by and by
+            return role_scope("lambda", account, function)
+    return principal_scope(key)
+
+
+# --- scopes ------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=16)
+def named_scope(name: str) -> bytes:
+    """Return the scope that the user named: shared by whoever names it too."""
+    return digest("scope", "named", name)
+
+
+@lru_cache(maxsize=1024)
+def principal_scope(access_key_id: str) -> bytes:
+    """Return the scope of whoever holds this access key; the id itself is not kept."""
+    return digest("scope", "access key", access_key_id)
+
+
+@lru_cache(maxsize=16)
+def role_scope(method: str, account: str, role: str) -> bytes:
+    """Return the scope of a process's own role, which outlives each set of its keys.
+
+    method: how botocore obtained the credentials (`container-role`, ...).
+    account: twelve digits. role: whatever more is known of the role, or "".
+    """
+    return digest("scope", "role", method, account, role)
+
+
+def account_bits(access_key_id: str) -> str:
+    """Return the part of an access key id in which AWS encodes the account, or "".
+
+    AWS does not document it. It need not be the account for our purpose: it only has
+    to stay when a role's keys rotate, and if it did not, that would cost hits.
+    """
+    try:
+        decoded = b32decode(access_key_id[4:20])
+    except ValueError:
+        return ""
+    bits = int.from_bytes(decoded[:6], "big")
+    return str((bits & 0x7FFFFFFFFF80) >> 7) if len(decoded) == _KEY_ID_BYTES else ""
+
+
+_KEY_ID_BYTES = 10
+
+ANONYMOUS_SCOPE = digest("scope", "anonymous")
+"""The scope of unsigned requests."""

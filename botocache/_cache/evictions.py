@@ -1,0 +1,119 @@
+"""Evictions that may fail: done, or remembered until they can be done.
+
+Failure policy: a write is sent even when its tags could not be evicted. They are
+remembered, retried before anything else is asked of the store, and until then nothing
+that depends on them is served or filled by this process. A store that fails may take
+its time: no call asks it again once it has failed. Nothing here raises, save
+`evict_at_once`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from botocache._cache.call_store import CallStore
+from botocache._cache.pending_evictions import PendingEvictions
+from botocache._coherence import Eviction, EvictionRequest
+from botocache._digests import EVERYTHING_DIGEST
+from botocache._errors import StoreLostError, StoreSkippedError
+from botocache._stats import FailureLog
+from botocache.stores.protocol import Store
+
+BEGIN_FAILED = ("begin_failed", "the call goes on uncached")
+"""What is reported where the cache could not be asked before a call."""
+
+
+class Evictions:
+    """What this process evicts. settle, write_hold_off: seconds of hold-off."""
+
+    def __init__(
+        self,
+        store: Store,
+        failures: FailureLog,
+        *,
+        settle: float,
+        write_hold_off: float,
+    ) -> None:
+        self._failures: Final = failures
+        self._settle: Final = settle
+        self.pending: Final = PendingEvictions(
+            store, write_hold_off, self._undeliverable
+        )
+
+    def evict(self, request: EvictionRequest, store: CallStore) -> Eviction | None:
+        """Evict; return None if that failed and is remembered as pending."""
+        try:
+            return self.evict_at_once(request, store)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the tags must be remembered
+            self.remember(request.tags, store.failure or error)
+            return None
+
+    def evict_at_once(self, request: EvictionRequest, store: CallStore) -> Eviction:
+        """Evict, or raise what the store raised; then nothing is remembered."""
+        try:
+            return store.evict(request)
+        except StoreLostError as error:
+            self.report("evict_failed", "everything is evicted instead", error)
+        # A process that is new to the store may have filled it during this write, and
+        # no other process will evict there. What the first eviction found was lost, so
+        # it proves nothing now.
+        self.pending.deliver(store, at_once=True)
+        return store.evict(request.as_first())
+
+    def evict_now(self, tags: Sequence[bytes], store: CallStore) -> bool:
+        """Evict outdated tags; return False if that failed and is pending."""
+        return self.evict(EvictionRequest(tags, self._settle), store) is not None
+
+    def must_wait(self, tags: tuple[bytes, ...]) -> bool:
+        """Return True, and queue the second eviction too, if the first is pending.
+
+        False once all of it was delivered: the store works again.
+        """
+        if not self.pending.includes((*tags, EVERYTHING_DIGEST)):
+            return False
+        self.pending.add(tags)
+        return True
+
+    def remember(self, tags: Sequence[bytes], error: Exception) -> None:
+        """Evict later, because of an error."""
+        self.pending.add(tags)
+        self.report(
+            "evict_failed",
+            "it is retried, and until then this process serves nothing that depends "
+            "on it; other processes may serve what they have until its TTL ends",
+            error,
+        )
+
+    def are_pending(self, tags: tuple[bytes, ...], store: CallStore) -> bool:
+        """Return whether the eviction of one of the tags is pending; try it first.
+
+        True as well when that failed just now: the store is not to be asked.
+        """
+        if not self.pending.tags:
+            return False
+        return not self.deliver(store) or self.pending.includes(tags)
+
+    def deliver(self, store: CallStore) -> bool:
+        """Try what is pending, unless that was just done; return False if it failed."""
+        if not self.pending.tags:
+            return True
+        try:
+            self.pending.deliver(store)
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            self._undeliverable(error)
+            return False
+        return True
+
+    def report(self, kind: str, consequence: str, error: Exception) -> None:
+        """Count and log a failure.
+
+        A store that lost generations lost hold-offs too, so everything is evicted. A
+        store that was not asked because it failed before has nothing new to report.
+        """
+        if isinstance(error, StoreSkippedError):
+            return
+        if isinstance(error, StoreLostError):
+            self.pending.add((EVERYTHING_DIGEST,))
+        self._failures.report(kind, consequence, error)
+
+    def _undeliverable(self, error: Exception) -> None:
+        self.report("evict_failed", "it is retried", error)

@@ -1,0 +1,333 @@
+"""Reads: prepare -> load -> hit or ticket -> fill.
+
+The only place that loads for a read. `load` and `load_many` decide by one rule what the
+store's answer means. May raise StoreError and CodecError; the caller turns them into a
+miss that is not filled.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+from botocache._cache.batches import (
+    answers_by_key,
+    hit_of,
+    merge,
+    no_capacity,
+    remaining_body,
+)
+from botocache._cache.call_store import CallStore
+from botocache._cache.entries import decode_entry, encode_entry
+from botocache._cache.key_schemas import Schema
+from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
+from botocache._cache.services import CacheServices
+from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
+from botocache._coherence import Held, Loaded, may_fill, may_serve
+from botocache._dynamodb.plans import (
+    TABLE_TAG,
+    BatchRead,
+    Kind,
+    Read,
+    last_key_attributes,
+)
+from botocache._dynamodb.projections import Projection, project
+from botocache._dynamodb.types import Answer, Body
+from botocache._errors import CodecError
+from botocache._settings.tables import caching_mode
+from botocache.stores.protocol import Fill
+
+_DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
+
+_encode = msgspec.json.encode
+
+
+class Reads:
+    """The reads of one cache.
+
+    on_fill: called with the key of each entry that this process has filled.
+    """
+
+    def __init__(self, services: CacheServices) -> None:
+        self._settings: Final = services.settings
+        self._counters: Final = services.counters
+        self._evictions: Final = services.evictions
+        self._key_schemas: Final = services.key_schemas
+        self._pending: Final = services.evictions.pending
+        self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
+        self.on_fill: Callable[[bytes], None] = _ignore
+
+    # --- before the call -----------------------------------------------------------
+
+    def prepare(self, call: Call, parameters: Body, read: Read) -> PreparedRead | None:
+        """Return what the store is asked for a read; None when it is not asked."""
+        # Policies are patterns of names, so each one is found once.
+        place = (read.table, call.operation, read.kind)
+        caching = self._caching.get(place)
+        if caching is None:
+            policy = self._settings.policy(read.table)
+            caching = self._caching[place] = TableCaching(
+                policy,
+                caching_mode(policy, call.operation, read.kind),
+                self._settings.precise_index_eviction,
+            )
+        return prepare(call, parameters, read, caching)
+
+    def begin(
+        self,
+        call: Call,
+        parameters: Body,
+        read: Read,
+        store: CallStore,
+        schema: Schema | None,
+    ) -> Lookup:
+        """Return the hit, or the ticket to fill with, or None.
+
+        schema: that the read's tags rest on, if they do.
+        """
+        prepared = self.prepare(call, parameters, read)
+        lookup = None if prepared is None else self.load(prepared, store)
+        if prepared is None:
+            self._counters.add("bypassed")
+        if (
+            schema is not None
+            and isinstance(lookup, ReadTicket)
+            and lookup.table_generation != schema.generation
+        ):
+            # The table may have other key attributes now: the tags may be wrong.
+            self._key_schemas.forget(schema)
+            return None
+        return lookup
+
+    def load(self, prepared: PreparedRead, store: CallStore) -> Lookup:
+        """Return the hit, or the ticket; None while an eviction of it is pending."""
+        if self._pending.tags and self._evictions.are_pending(prepared.tags, store):
+            self._counters.add("bypassed")
+            return None
+        # Before the look-up: an entry that expires meanwhile was good when asked for.
+        now = store.now()
+        loaded = store.load(prepared.key, prepared.tags)
+        hit = None
+        if loaded.entry is not None:
+            hit = self._hit(prepared, prepared.key, loaded, now)
+        if hit is None and prepared.whole_item_key is not None and prepared.may_hit:
+            whole = store.load(prepared.whole_item_key, prepared.tags)
+            hit = self._projected(prepared, whole, now)
+        if hit is None:
+            return self._ticket(prepared, loaded, now, store)
+        self._counters.add("hits")
+        read = prepared.read
+        if read.capacity != "NONE":
+            capacity = no_capacity(read.table_parameter, read.capacity)
+            hit.answer["ConsumedCapacity"] = capacity
+        return hit
+
+    def load_many(
+        self, reads: Sequence[PreparedRead | None], store: CallStore
+    ) -> list[Lookup]:
+        """Do what `load` does for each read, with one look-up for all of them.
+
+        With a second one for projections whose own entries are no hits. Reads that are
+        None stay None.
+        """
+        lookups: list[Lookup] = [None] * len(reads)
+        if not self._evictions.deliver(store):
+            self._counters.add("bypassed", len(reads))
+            return lookups
+        asked = {
+            at: read
+            for at, read in enumerate(reads)
+            if read is not None and not self._pending.includes(read.tags)
+        }
+        now = store.now()
+        wholes: dict[int, PreparedRead] = {}
+        loads = [(read.key, read.tags) for read in asked.values()]
+        loaded = store.load_many(loads) if loads else []
+        for (at, read), each in zip(asked.items(), loaded, strict=True):
+            hit = self._hit(read, read.key, each, now)
+            lookups[at] = hit or self._ticket(read, each, now, store)
+            if hit is None and read.whole_item_key is not None and read.may_hit:
+                wholes[at] = read
+        loads = [(read.whole_item_key or b"", read.tags) for read in wholes.values()]
+        loaded = store.load_many(loads) if loads else []
+        for (at, read), each in zip(wholes.items(), loaded, strict=True):
+            lookups[at] = self._projected(read, each, now) or lookups[at]
+        hits = sum(isinstance(lookup, Hit) for lookup in lookups)
+        self._counters.add("hits", hits)
+        self._counters.add("bypassed", lookups.count(None))
+        return lookups
+
+    def begin_batch(
+        self, call: Call, parameters: Body, batch: BatchRead, store: CallStore
+    ) -> Hit | BatchTicket | None:
+        """Return the hit of all keys, or the ticket of those that are not hits."""
+        reads = [read for each in batch.reads.values() for read in each]
+        by_read = iter(
+            self.load_many(
+                [self.prepare(call, parameters, read) for read in reads], store
+            )
+        )
+        lookups = {
+            table: tuple(islice(by_read, len(each)))
+            for table, each in batch.reads.items()
+        }
+        hit = hit_of(batch, lookups)
+        if hit is not None:
+            return hit
+        return BatchTicket(batch, lookups, store, remaining_body(parameters, lookups))
+
+    def _hit(
+        self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
+    ) -> Hit | None:
+        """Return the hit that an entry is, if it may be served."""
+        if loaded.entry is None or not prepared.may_hit:
+            return None
+        try:
+            entry = decode_entry(loaded.entry)
+            if may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
+                age = now - entry.stored_at
+                return Hit(entry.body(), age, key, entry, prepared)
+        except CodecError as error:
+            self._evictions.report("load_failed", "a miss, and filled anew", error)
+        return None
+
+    def _projected(
+        self, prepared: PreparedRead, loaded: Loaded, now: float
+    ) -> Hit | None:
+        """Return a projection as a hit, made of the whole item's entry."""
+        key, projection = prepared.whole_item_key, prepared.read.projection
+        if key is None or projection is None:
+            return None
+        whole = self._hit(prepared, key, loaded, now)
+        return None if whole is None else _project(whole, projection)
+
+    # --- how it is sent ------------------------------------------------------------
+
+    def _ticket(
+        self, prepared: PreparedRead, loaded: Loaded, now: float, store: CallStore
+    ) -> ReadTicket:
+        """Return the ticket of a miss, which may be sent strongly consistent.
+
+        A read that follows a write has to see it, or its answer could not be filled.
+        """
+        read, body = prepared.read, None
+        is_consistent = read.is_consistent
+        if (
+            loaded.held is Held.SETTLING
+            and not is_consistent
+            and self._settings.reads_after_write == "consistent"
+            and prepared.call.operation == read.operation  # not a key of a batch
+            and read.kind in (Kind.ITEM, Kind.QUERY)
+        ):
+            is_consistent = True
+            body = _encode({**prepared.parameters, "ConsistentRead": True})
+        return ReadTicket(prepared, loaded, now, store, is_consistent, body)
+
+    def as_asked(self, ticket: ReadTicket) -> ReadTicket:
+        """Return the ticket of a read that is sent again, eventually consistent."""
+        return ticket._replace(is_consistent=False, body=None)
+
+    # --- after the call ------------------------------------------------------------
+
+    def finish(self, ticket: ReadTicket, answer: Answer) -> None:
+        """Fill the answer of a read, if it may be."""
+        if not self._learn(ticket, answer):
+            return
+        if may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
+            self.fill(ticket.store, fills_of(ticket, answer))
+        else:
+            self._counters.add("held")
+
+    def count_misses(self, ticket: BatchTicket) -> None:
+        """Count the keys of a batch that DynamoDB was asked for."""
+        lookups = [each for table in ticket.lookups.values() for each in table]
+        misses = sum(isinstance(lookup, ReadTicket) for lookup in lookups)
+        self._counters.add("misses", misses)
+
+    def complete(self, ticket: BatchTicket, answer: Answer, *, is_kept: bool) -> None:
+        """Put the hits of a batch into its answer; fill the rest if `is_kept`."""
+        answers = answers_by_key(ticket.batch, ticket.lookups, answer)
+        # First: whatever fails below, the hits must be in the answer.
+        merge(ticket.batch, ticket.lookups, answer, answers)
+        if not is_kept:
+            return
+        fills: list[Fill] = []
+        for lookup, each in _misses(ticket, answers):
+            if not self._learn(lookup, each):
+                continue
+            if may_fill(lookup.loaded.held, is_consistent=lookup.is_consistent):
+                fills += fills_of(lookup, each)
+            else:
+                self._counters.add("held")
+        self.fill(ticket.store, fills)
+
+    def fill(self, store: CallStore, fills: Sequence[Fill]) -> None:
+        """Fill entries."""
+        if not fills:
+            return
+        try:
+            store.fill(fills)
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            self._evictions.report("fill_failed", "an answer is not kept", error)
+        else:
+            self._counters.add("fills", len(fills))
+        # After a failure as well: the entry may have been filled all the same.
+        for fill in fills:
+            self.on_fill(fill.key)
+
+    def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
+        """Learn the table's key attributes; return whether the answer may be kept."""
+        read = ticket.prepared.read
+        named, is_complete = read.named, read.names_all
+        if read.kind is not Kind.ITEM:
+            last = last_key_attributes(read, answer)
+            if last is not None:
+                named, is_complete = last, True
+        return self._key_schemas.learn(
+            ticket.store,
+            (ticket.prepared.call.origin, read.table),
+            named,
+            ticket.loaded.snapshot[TABLE_TAG],
+            is_complete=is_complete,
+        )
+
+
+def _ignore(_key: bytes) -> None:
+    """Do nothing: there is no near cache."""
+
+
+def _project(whole: Hit, projection: Projection) -> Hit | None:
+    """Return a projection of the whole item."""
+    if "Item" not in whole.answer:
+        # DynamoDB may refuse a path into an attribute, whatever the item.
+        return None if projection.nested else whole
+    item = project(whole.answer["Item"], projection)
+    return None if item is None else whole._replace(answer={"Item": item})
+
+
+def _misses(
+    ticket: BatchTicket, answers: Mapping[str, Mapping[int, Answer] | None]
+) -> Iterator[tuple[ReadTicket, Answer]]:
+    """Yield the tickets of a batch that were answered, with their answers."""
+    for table, answered in answers.items():
+        for index, each in (answered or {}).items():
+            lookup = ticket.lookups[table][index]
+            if isinstance(lookup, ReadTicket):
+                yield lookup, each
+
+
+def fills_of(ticket: ReadTicket, answer: Mapping[str, Any]) -> list[Fill]:
+    """Return the fill of an answer, in a list: empty if it is not to be kept."""
+    prepared, began = ticket.prepared, ticket.began
+    read, policy = prepared.read, prepared.policy
+    is_absent = read.kind is Kind.ITEM and "Item" not in answer
+    ttl = policy.negative_ttl if is_absent else policy.ttl
+    if ttl <= 0.0:
+        return []
+    kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
+    entry = encode_entry(kept, ticket.loaded.snapshot, began, began + ttl)
+    if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:
+        # One pass over a large table must not cost all other entries their place.
+        return []
+    return [Fill(prepared.key, entry, ttl, prepared.tags)]

@@ -1,0 +1,55 @@
+"""PartiQL: which table a statement changes. Pure.
+
+Only the verb and the table of a statement are read. A statement that cannot be read
+evicts everything.
+"""
+
+import re
+from collections.abc import Iterable
+
+from botocache._dynamodb.plans import (
+    BYPASS,
+    Body,
+    CallPlan,
+    KeysOf,
+    Write,
+)
+from botocache._dynamodb.tags import (
+    EVERYTHING,
+    Tag,
+    table_tag,
+)
+from botocache._dynamodb.values import table_name
+
+_STATEMENT = re.compile(
+    r"""\s*(?P<verb>INSERT\s+INTO|UPDATE|DELETE\s+FROM|SELECT|EXISTS)\b
+        (?:\s*"(?P<quoted>[^"]+)"|\s+(?P<plain>[A-Za-z_](?:-?[A-Za-z0-9_.])*)(?![^\s]))?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def execute_statement(body: Body, _keys_of: KeysOf) -> CallPlan:
+    return _statements([body["Statement"]])
+
+
+def batch_execute_statement(body: Body, _keys_of: KeysOf) -> CallPlan:
+    return _statements(entry["Statement"] for entry in body["Statements"])
+
+
+def execute_transaction(body: Body, _keys_of: KeysOf) -> CallPlan:
+    return _statements(entry["Statement"] for entry in body["TransactStatements"])
+
+
+def _statements(statements: Iterable[str]) -> CallPlan:
+    tags: dict[Tag, None] = {}
+    for statement in statements:
+        match = _STATEMENT.match(statement)
+        if match is None:
+            return Write((EVERYTHING,))
+        if match["verb"].upper() in ("SELECT", "EXISTS"):
+            continue
+        name = match["quoted"] or match["plain"]
+        if name is None:
+            return Write((EVERYTHING,))
+        tags[table_tag(table_name(name))] = None
+    return Write(tuple(tags)) if tags else BYPASS

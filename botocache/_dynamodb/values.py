@@ -1,0 +1,124 @@
+"""Attribute values and names as DynamoDB compares them. Pure.
+
+Two spellings of one key value get one canonical form. Where that is in doubt they keep
+two, which costs a hit and never returns a wrong answer.
+"""
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+
+def canonical_number(text: str) -> str:
+    """Return one spelling for each number: `1`, `1.0`, `01` and `1e0` are the same.
+
+    Never rounds, whatever the thread's decimal context says. What is not a finite
+    number is returned as it is.
+    """
+    if text.isascii() and text.isdigit() and text[0] != "0":  # the common case, fast
+        stripped = text.rstrip("0")
+        return f"{stripped}e{len(text) - len(stripped)}"
+    try:
+        sign, digits, exponent = Decimal(text).as_tuple()
+    except (InvalidOperation, ValueError):
+        return text
+    if not isinstance(exponent, int):
+        return text
+    significant = "".join(map(str, digits)).lstrip("0")
+    if not significant:
+        return "0"
+    stripped = significant.rstrip("0")
+    exponent += len(significant) - len(stripped)
+    return f"{'-' if sign else ''}{stripped}e{exponent}"
+
+
+def check_key(key: Mapping[str, Any]) -> None:
+    """Raise ValueError for an item's key that DynamoDB will refuse for its spelling.
+
+    `1_0` is a number to Python alone, and UTF-8 has no lone surrogates.
+    """
+    for value in key.values():
+        number = value.get("N")
+        if number is not None and not _NUMBER(number):
+            raise ValueError("not a number")
+        value.get("S", "").encode()
+
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+
+
+def canonical_value(value: Mapping[str, Any]) -> tuple[str, str | bytes]:
+    """Return type and value of a key attribute, as DynamoDB compares it.
+
+    value: an attribute value, `{"S": ...}`, `{"N": ...}` or `{"B": ...}`, with B in
+    base64 as on the wire, or bytes as botocore has parsed it. Raises ValueError for
+    anything else: it is no key's value.
+    """
+    if len(value) == 1:
+        ((kind, content),) = value.items()
+        if kind == "B" and isinstance(content, bytes):
+            return kind, content
+        if isinstance(content, str):
+            if kind == "S":
+                return kind, content
+            if kind == "N":
+                return kind, canonical_number(content)
+            if kind == "B":
+                return kind, _canonical_binary(content)
+    raise ValueError("not the value of a key attribute")
+
+
+def _canonical_binary(text: str) -> str | bytes:
+    try:
+        return b64decode(text, validate=True)
+    except Base64Error:
+        return text
+
+
+def table_name(name: str) -> str:
+    """Return the table's name for a TableName, which may be an ARN."""
+    if name.startswith("arn:"):
+        _, slash, rest = name.partition(":table/")
+        if slash:
+            return rest.split("/", 1)[0]
+    return name
+
+
+def wire_key(key: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return an item's key as it is on the wire, from a client's or a resource's form.
+
+    Raises ValueError when a value is none that a key attribute can have, or there is
+    none at all.
+    """
+    if not key:
+        raise ValueError("a key has at least one attribute")
+    return {attribute: _wire_value(value) for attribute, value in key.items()}
+
+
+def _wire_value(value: Any) -> dict[str, str]:
+    if isinstance(value, Mapping) and len(value) == 1:
+        ((kind, content),) = value.items()
+        if kind in ("S", "N") and isinstance(content, str):
+            return {kind: content}
+        if kind == "B":
+            return {"B": _wire_binary(content)}
+    value = getattr(value, "value", value)  # boto3's Binary
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, (bytes, bytearray)):
+        return {"B": _wire_binary(value)}
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return {"N": str(value)}
+    raise ValueError(f"{type(value).__name__} is no type of a key attribute")
+
+
+def _wire_binary(value: Any) -> str:
+    value = getattr(value, "value", value)  # boto3's Binary
+    if isinstance(value, str):  # as botocore takes it too
+        value = value.encode()
+    if not isinstance(value, (bytes, bytearray)):
+        raise ValueError(f"{type(value).__name__} is no type of a key attribute")  # noqa: TRY004 - one error for all bad values
+    return b64encode(value).decode()

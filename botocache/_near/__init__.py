@@ -1,0 +1,1 @@
+"""The near cache: a hit before botocore's request pipeline."""

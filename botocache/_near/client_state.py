@@ -1,0 +1,280 @@
+"""What the near cache must know of a client before it answers in botocore's place.
+
+A `ClientState` caches what was found out about a client: that no third-party handler
+changes its requests, its credentials, and the form of its answers. It also holds the
+objects it was derived from; when one of them changes, a new ClientState is made.
+
+It reads private attributes of botocore. Where they are not as expected there is no
+state, and botocore handles every call.
+"""
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.client import BaseClient
+from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.hooks import EventAliaser, HierarchicalEmitter
+
+from botocache._botocore.credentials import scope_of
+from botocache._botocore.hooks import Hooks, installed_on
+from botocache._cache.cache import Cache
+from botocache._cache.prepare import Call, PreparedRead
+from botocache._near.answers import NearAnswers
+from botocache._near.call_keys import CallKey, exact_key, is_quick
+from botocache._near.request_bodies import (
+    BodyOf,
+    derive_body,
+    resource_body,
+    wire_body,
+)
+
+OPERATIONS = frozenset({"GetItem", "Query", "Scan"})
+"""What the near cache answers. A batch is answered key by key, by the hooks."""
+
+_BUILD = "before-parameter-build.dynamodb.{}"
+
+_BEFORE = (
+    "provide-client-params.dynamodb.{}",
+    _BUILD,
+    "before-endpoint-resolution.dynamodb",
+    "before-call.dynamodb.{}",
+)
+"""Events whose handlers have a say in what is asked, or may answer it themselves."""
+
+_AFTER = "after-call.dynamodb.{}"
+
+_RESOURCE = "boto3.dynamodb.transform:TransformationInjector."
+_TO_RESOURCE = f"{_RESOURCE}inject_attribute_value_output"
+_OF_RESOURCE = f"{_RESOURCE}inject_attribute_value_input"
+
+KNOWN_BEFORE = frozenset(
+    {
+        "boto3.dynamodb.transform:copy_dynamodb_params",
+        f"{_RESOURCE}inject_condition_expressions",
+        _OF_RESOURCE,
+        "botocache._botocore.hooks:Hooks._before_call",
+        "botocore.discovery:block_endpoint_discovery_required_operations",
+        "botocore.handlers:_handle_request_validation_mode_member",
+        "botocore.handlers:add_query_compatibility_header",
+        "botocore.handlers:add_recursion_detection_header",
+        "botocore.handlers:generate_idempotent_uuid",
+        "botocore.handlers:inject_api_version_header_if_needed",
+    }
+)
+"""Handlers that make the same of the same arguments, as far as a read is concerned."""
+
+KNOWN_AFTER = frozenset(
+    {
+        "botocache._botocore.hooks:Hooks._after_call",
+        # It counts a success of DynamoDB's; an answer that is not DynamoDB's is none.
+        "botocore.retries.standard:RetryQuotaChecker.release_retry_quota",
+    }
+)
+"""Handlers that have nothing to do where DynamoDB did not answer."""
+
+
+_MOST_TABLES = 1000
+"""Names by which calls may ask for tables before some are forgotten."""
+
+
+class _NoHooks:
+    """What a client has that has no cache of ours, nor had one."""
+
+    cache = None
+
+
+_NO_HOOKS = _NoHooks()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClientState:
+    """What was found out about a client, and the objects that it was derived from.
+
+    emitter: of the client's events.
+    registered: the emitter's cache of look-ups, a new object after every change.
+    credentials: of the client.
+    access_key: of static credentials; None for refreshable ones, whose object
+        identifies the principal.
+    hooks: the hooks that are registered on the client.
+    cache: theirs.
+    operations: those that the near cache may answer.
+    emitting: operations with `after-call` handlers other than ours and boto3's.
+    is_plain: answers are as the wire has them; no resource layer changes them.
+    kinds: types of boto3 that arguments and answers may hold; see `exact_key`.
+    answers: what the cache remembers; None when nothing may be answered.
+    is_untraced: hits may skip wrappers of botocore's method.
+    bodies: what derives a request's body from arguments, by operation.
+    token: a part of the keys of this client's calls, so that what was remembered
+        under another state is not found. Small, because it lives as long as the keys.
+    calls: what earlier calls told of origin and scope, by operation and TableName.
+    """
+
+    emitter: Any
+    registered: object
+    credentials: Any
+    access_key: str | None
+    hooks: Hooks | _NoHooks
+    cache: Cache | None
+    operations: frozenset[str] = frozenset()
+    emitting: frozenset[str] = frozenset()
+    is_plain: bool = True
+    kinds: frozenset[type] = frozenset()
+    answers: NearAnswers | None = None
+    is_untraced: bool = False
+    bodies: Mapping[str, BodyOf] = field(default_factory=dict)
+    token: object = field(default_factory=object)
+    calls: dict[tuple[str, str | None], Call] = field(default_factory=dict)
+
+    def remember(self, key: CallKey, prepared: PreparedRead, arguments: Any) -> None:
+        """Remember how a call was made, for the calls after it.
+
+        key: of the call's arguments before it was sent.
+        arguments: as they are now.
+        """
+        call, read = prepared.call, prepared.read
+        operation = call.operation
+        if self.answers is None or self.cache is None:
+            return
+        if exact_key(self.token, operation, arguments, self.kinds) != key:
+            return  # the application changed them meanwhile: the key is not theirs
+        if call.scope != scope_of(
+            self.credentials, self.cache.settings.scope, self.access_key
+        ):
+            return  # the credentials were others for a moment
+        if is_quick(key):
+            if len(self.calls) >= _MOST_TABLES:
+                self.calls.clear()
+            self.calls[operation, read.table_parameter] = call
+        body_of = self.bodies.get(operation)
+        is_derivable = (
+            is_quick(key)
+            and derive_body(operation, key, arguments, body_of) == prepared.parameters
+        )
+        if not is_derivable and not read.rests_on_schema:
+            self.answers.remember_read(key, prepared)
+
+    def report(self, error: Exception) -> None:
+        """Report that the near cache failed; botocore handles the call."""
+        if self.cache is not None:
+            self.cache.report_near(error)
+
+
+def emitter_of(client: Any) -> Any:
+    """Return the emitter behind a client's events; None if it is none that is known."""
+    events: Any = client.meta.events
+    if type(events) is EventAliaser:
+        events = events._emitter  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+    if type(events) is not HierarchicalEmitter or not _calls_botocore(type(client)):
+        return None
+    has_all = hasattr(events, "_lookup_cache") and hasattr(events, "_handlers")
+    return events if has_all else None
+
+
+def _calls_botocore(kind: type) -> bool:
+    """Tell whether nobody stands between the near cache and botocore."""
+    makers = [each for each in kind.__mro__ if "_make_api_call" in vars(each)]
+    return (
+        len(makers) > 1
+        and makers[-2].__module__ == "botocache._near.client"
+        and (makers[-1] is BaseClient)
+    )
+
+
+def state_of(client: Any, emitter: Any) -> ClientState:
+    """Look at a client. emitter: its own, see `emitter_of`."""
+    registered = emitter._lookup_cache  # noqa: SLF001 - another one after every change
+    credentials = client._request_signer._credentials  # noqa: SLF001 - as the hooks do
+    hooks = sorted(
+        installed_on(client.meta.events), key=lambda each: each.cache is None
+    )
+    first = hooks[0] if hooks else _NO_HOOKS
+    cache = first.cache
+    key = credentials.access_key if type(credentials) is Credentials else None
+    is_one = sum(each.cache is not None for each in hooks) == 1
+    is_known = key is not None or isinstance(credentials, RefreshableCredentials)
+    if (
+        cache is None
+        or not isinstance(cache.near, NearAnswers)
+        or not is_one
+        or not is_known
+    ):
+        return ClientState(emitter, registered, credentials, key, first, cache)
+    after = {
+        operation: set(_names(emitter, _AFTER.format(operation)))
+        for operation in OPERATIONS
+    }
+    is_plain = not any(_TO_RESOURCE in names for names in after.values())
+    return ClientState(
+        emitter,
+        registered,
+        credentials,
+        key,
+        first,
+        cache,
+        operations=frozenset(filter(_is_open_on(emitter), OPERATIONS)),
+        emitting=frozenset(
+            operation
+            for operation, names in after.items()
+            if names - KNOWN_AFTER - {_TO_RESOURCE}
+        ),
+        is_plain=is_plain,
+        kinds=frozenset() if is_plain else boto3_kinds(),
+        answers=cache.near,
+        is_untraced=cache.settings.near == "untraced",
+        bodies=dict(_bodies_of(emitter, after)),
+    )
+
+
+def _bodies_of(
+    emitter: Any, after: Mapping[str, Collection[str]]
+) -> Iterator[tuple[str, BodyOf]]:
+    """Yield what makes the bodies of each operation. after: names of its handlers."""
+    for operation, names in after.items():
+        of_resource = _OF_RESOURCE in _names(emitter, _BUILD.format(operation))
+        if of_resource == (_TO_RESOURCE in names):
+            yield operation, resource_body if of_resource else wire_body
+
+
+def _is_open_on(emitter: Any) -> Any:
+    def is_open(operation: str) -> bool:
+        names = (
+            name
+            for event in _BEFORE
+            for name in _names(emitter, event.format(operation))
+        )
+        return KNOWN_BEFORE.issuperset(names)
+
+    return is_open
+
+
+def _names(emitter: Any, event: str) -> Iterator[str]:
+    """Yield the names of the handlers of an event; of one that has none, its repr."""
+    handlers: Iterable[Any] = emitter._handlers.prefix_search(event)  # noqa: SLF001 - see above
+    for handler in handlers:
+        function = getattr(handler, "__func__", handler)
+        name = getattr(function, "__qualname__", repr(handler))
+        yield f"{getattr(function, '__module__', '')}:{name}"
+
+
+def boto3_kinds() -> frozenset[type]:
+    """Return the types of boto3 that a resource's arguments may hold.
+
+    Without importing it: whoever has an instance has imported it.
+    """
+    conditions = sys.modules.get("boto3.dynamodb.conditions")
+    types = sys.modules.get("boto3.dynamodb.types")
+    if conditions is None or types is None:
+        return frozenset()
+    bases = (conditions.ConditionBase, conditions.AttributeBase)
+    return frozenset(
+        {
+            types.Binary,
+            *(
+                each
+                for each in vars(conditions).values()
+                if isinstance(each, type) and issubclass(each, bases)
+            ),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Settings and table policies, from arguments, environment and TOML."""

@@ -1,0 +1,255 @@
+"""Settings: one frozen object, from arguments, environment and a TOML file.
+
+An argument wins over a `BOTOCACHE_*` variable, a variable over the TOML file that
+`BOTOCACHE_CONFIG` names, and the file over the default. All three sources spell a
+setting in the same way. An unknown name or a wrong value is a ConfigError that says
+where it stands, what was expected, and the nearest valid name; no source is passed over
+in silence.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from botocache._coherence import LONGEST_HOLD_OFF
+from botocache._errors import ConfigError, hint
+from botocache._settings import values
+from botocache._settings.tables import (
+    TablePolicy,
+    Tables,
+    longest_ttl,
+    parse_tables,
+    table_policy,
+)
+from botocache.stores.options import RedisClient, StoreOptions, is_client
+from botocache.stores.protocol import Store
+from botocache.stores.urls import without_secrets
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PREFIX = "BOTOCACHE_"
+
+_LONGEST_TIMEOUT = 10.0
+"""Seconds. botocore itself waits a minute for DynamoDB."""
+
+StoreLocation: TypeAlias = str | Store | RedisClient
+"""Where the cache is: a URL, a store object, or a redis-py client."""
+
+
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """What an installation was configured with.
+
+    url: the store, as a URL; or a store object, or a redis-py client.
+    ttl: seconds that an entry lives.
+    negative_ttl: seconds that "no such item" lives; 0 does not cache it.
+    tables: options per table or pattern; see tables.py.
+    scope: `auto`, or a name: then all callers with that name share entries.
+    timeout: seconds that a store across the network may delay a call.
+    namespace: keeps applications that share a store apart.
+    settle: seconds of hold-off after the end of a write.
+    write_hold_off: seconds of hold-off after the beginning of a write.
+    reads_after_write: what happens to an eventually consistent read of a base table
+        within `settle` seconds of a write: it is sent strongly consistent and filled
+        (`consistent`), or sent as it is and not filled (`uncached`).
+    on_eviction_failure: `send` or `refuse` a write whose eviction failed.
+    client_tracking: a Redis server announces the writes of other processes.
+    precise_index_eviction: ask DynamoDB for the old item of a write, and evict only the
+        index queries that the old or the new item belongs to.
+    near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
+    """
+
+    url: StoreLocation = ""
+    ttl: float = 60.0
+    negative_ttl: float = 5.0
+    tables: Tables = ()
+    scope: str = "auto"
+    timeout: float = 0.02
+    namespace: str = "default"
+    settle: float = 1.0
+    write_hold_off: float = 5.0
+    reads_after_write: str = "consistent"
+    on_eviction_failure: str = "send"
+    client_tracking: bool = False
+    precise_index_eviction: bool = False
+    near: str = "on"
+
+    def __repr__(self) -> str:
+        shown = {field.name: getattr(self, field.name) for field in fields(self)}
+        shown["url"] = without_secrets(self.url)
+        return f"Settings({', '.join(f'{n}={v!r}' for n, v in shown.items())})"
+
+    def policy(self, table: str) -> TablePolicy:
+        """Return how a table is cached; callers remember it."""
+        return table_policy(
+            self.tables, table, ttl=self.ttl, negative_ttl=self.negative_ttl
+        )
+
+    def store_options(self, environ: Mapping[str, str]) -> StoreOptions:
+        """Return what the store that `url` names is opened with.
+
+        environ: of the process. `url` must not be a store object.
+        """
+        url, client = (self.url, None) if isinstance(self.url, str) else ("", self.url)
+        return StoreOptions(
+            url=url,
+            namespace=self.namespace,
+            environ=environ,
+            timeout=self.timeout,
+            settle=self.settle,
+            longest_ttl=longest_ttl(self.tables, self.ttl),
+            client=client if is_client(client) else None,
+            client_tracking=self.client_tracking,
+        )
+
+
+# --- sources -----------------------------------------------------------------------
+
+
+class _Given(NamedTuple):
+    """A setting as one source has it.
+
+    name: of the setting.
+    value: not yet parsed.
+    where: the source's own name for the setting, for messages.
+    """
+
+    name: str
+    value: object
+    where: str
+
+
+def load_settings(
+    arguments: Mapping[str, object], environ: Mapping[str, str], default_url: str
+) -> Settings:
+    """Return the settings of all sources together. Raises ConfigError.
+
+    arguments: by the setting's name; None is not given.
+    environ: of the process.
+    default_url: of the store.
+    """
+    found: dict[str, Any] = {"url": default_url}
+    # The source that wins comes last. Each value is parsed, so that a wrong one is an
+    # error even if another source wins.
+    for given in (
+        *_from_file(environ),
+        *_from_environment(environ),
+        *(_Given(n, v, n) for n, v in arguments.items() if v is not None),
+    ):
+        found[given.name] = _parsed(given)
+    return Settings(**found)
+
+
+def _parsed(given: _Given) -> object:
+    try:
+        return _PARSERS[given.name](given.value)
+    except ValueError as error:
+        raise ConfigError(f"{given.where}: {error}") from None
+
+
+# Kubernetes sets these in every pod of a namespace that has a service of such a name.
+_SERVICE_LINK = re.compile(
+    PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_[0-9]+_\w+)"
+)
+_CONFIG = PREFIX + "CONFIG"
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
+    known = {PREFIX + name.upper(): name for name in _PARSERS}
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or _SERVICE_LINK.fullmatch(variable):
+            continue
+        if variable == _CONFIG:
+            continue
+        _require_known(variable, variable, (*known, _CONFIG), "variable")
+        yield _Given(known[variable], value, variable)
+
+
+def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:
+    path = environ.get(_CONFIG)
+    if not path:
+        return
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{_CONFIG} names {path!r}, which cannot be read as TOML: {error}"
+        ) from error
+    for name, value in content.items():
+        where = f"{name} in {path}"
+        _require_known(name, where, _PARSERS, "setting")
+        yield _Given(name, value, where)
+
+
+def _require_known(name: str, where: str, known: Iterable[str], what: str) -> None:
+    if name not in known:
+        raise ConfigError(f"unknown {what} {where!r}{hint(name, known)}")
+
+
+# --- values ------------------------------------------------------------------------
+
+
+def _url(value: object) -> StoreLocation:
+    if isinstance(value, str) or is_client(value):
+        return value
+    # A class has the methods of its instances, so it looks like a Store as well.
+    if isinstance(value, Store) and not isinstance(value, type):
+        return value
+    what, kind = ("the class", value) if isinstance(value, type) else ("a", type(value))
+    raise ValueError(
+        "expected a URL as 'redis://host:6379/0' (install() also takes a store object, "
+        "a redis.Redis or a redis.RedisCluster), not "
+        f"{what} {kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _near(value: object) -> str:
+    if isinstance(value, str) and value.lower() == "untraced":
+        return "untraced"
+    try:
+        return "on" if values.switch(value) else "off"
+    except ValueError:
+        raise ValueError(f"expected 'on', 'off' or 'untraced', not {value!r}") from None
+
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _namespace(value: object) -> str:
+    if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
+        raise ValueError(
+            "expected 1 to 64 letters, digits, '.', '_' or '-', not starting with a "
+            f"sign, not {value!r}"
+        )
+    return value
+
+
+def _scope(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"expected 'auto' or a name, not {value!r}")
+    return value
+
+
+_PARSERS: Mapping[str, Callable[[object], object]] = {
+    "url": _url,
+    "ttl": values.ttl,
+    "negative_ttl": values.negative_ttl,
+    "tables": parse_tables,
+    "scope": _scope,
+    "timeout": values.seconds(0.001, _LONGEST_TIMEOUT),
+    "namespace": _namespace,
+    "settle": values.seconds(0.0, LONGEST_HOLD_OFF),
+    "write_hold_off": values.seconds(0.0, LONGEST_HOLD_OFF),
+    "reads_after_write": values.choice("consistent", "uncached"),
+    "on_eviction_failure": values.choice("send", "refuse"),
+    "client_tracking": values.switch,
+    "precise_index_eviction": values.switch,
+    "near": _near,
+}
+"""Each setting; a test holds it against the fields of Settings."""

@@ -1,0 +1,62 @@
+"""Parsers of values: from what a source has to the one form that it means. Pure.
+
+A parser takes text, as the environment has it, or an object, as TOML and Python have
+it. It raises a ValueError that says what was expected and what was there instead; the
+caller adds where. No name of a setting or of an option stands here.
+"""
+
+from collections.abc import Callable
+
+from botocache._errors import suggestion
+
+_LONGEST_TTL = 30 * 24 * 3600.0
+"""Seconds. A greater number is taken for a mistake in units."""
+
+
+def seconds(least: float, most: float) -> Callable[[object], float]:
+    """Return a parser of a number of seconds from `least` to `most`."""
+    expected = f"expected a number of seconds from {least:g} to {most:.0f}"
+
+    def parse(value: object) -> float:
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except (ValueError, OverflowError):
+                pass
+            else:
+                if least <= number <= most:  # false for NaN
+                    return number
+        raise ValueError(f"{expected}, not {value!r}")
+
+    return parse
+
+
+ttl = seconds(0.001, _LONGEST_TTL)
+negative_ttl = seconds(0.0, _LONGEST_TTL)
+
+_SWITCHES = {
+    **dict.fromkeys(("on", "true", "1"), True),
+    **dict.fromkeys(("off", "false", "0"), False),
+}
+
+
+def switch(value: object) -> bool:
+    """Return whether a value says on or off. Raises ValueError."""
+    is_on = None
+    if isinstance(value, (bool, int, str)):
+        is_on = _SWITCHES.get(str(value).lower())
+    if is_on is None:
+        raise ValueError(f"expected 'on' or 'off', not {value!r}")
+    return is_on
+
+
+def choice(*names: str) -> Callable[[object], str]:
+    """Return a parser of one of several words, in any case."""
+
+    def parse(value: object) -> str:
+        if isinstance(value, str) and value.lower() in names:
+            return value.lower()
+        listed = " or ".join(map(repr, names))
+        raise ValueError(f"expected {listed}, not {value!r}{suggestion(value, names)}")
+
+    return parse

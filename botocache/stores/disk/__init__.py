@@ -1,0 +1,1 @@
+"""The store on disk, shared by all processes of a machine."""

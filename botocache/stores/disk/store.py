@@ -1,0 +1,340 @@
+"""The embedded store: all processes of one machine, in one private directory.
+
+    <root>/v1/<namespace>/slots      generations and hold-offs, mapped memory
+    <root>/v1/<namespace>/entries/   entries, SQLite
+
+It puts the two together and owns the directory: who may use it, what is done when it
+disappears, and when entries are given up for a while. The two fail apart. Without the
+slots nothing can be said, and every verb fails. Without the entries evictions and
+snapshots go on, and a load finds nothing.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from botocache._coherence import Eviction, EvictionRequest, Loaded
+from botocache._errors import EntryError, StoreError, StoreLostError
+from botocache._forks import renew_after_fork
+from botocache.stores.disk.entry_database import (
+    EntryDatabase,
+    EntryDatabaseError,
+    can_be_opened,
+)
+from botocache.stores.disk.generation_file import (
+    GenerationFile,
+    boot_id,
+    open_generation_file,
+)
+from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
+
+DEFAULT_SIZE_LIMIT = 1024**3
+"""Bytes of entries on disk; the slots are 16 MiB beside them."""
+
+OPEN_PATIENCE = 0.25
+"""Seconds that a call waits for SQLite to open. Opening goes on in the background."""
+
+PAUSE = 1.0
+"""Seconds without entries after SQLite failed."""
+
+_DISCARDED = "old-"
+
+
+def machine_clock() -> float:
+    """Return seconds since the machine was booted, suspended time included.
+
+    The same for all processes, and nobody can set it.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def default_directory(environ: Mapping[str, str]) -> Path:
+    """Return a directory per user: under the cache home, else the temporary one."""
+    cache_home = environ.get("XDG_CACHE_HOME")
+    if cache_home and Path(cache_home).is_absolute():
+        return Path(cache_home, "botocache")
+    home = environ.get("HOME")
+    if home and Path(home).is_absolute() and os.access(home, os.W_OK):
+        return Path(home, ".cache", "botocache")
+    return Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
+
+
+class DiskStore:
+    """Entries and generations of this machine's processes. See the Store protocol.
+
+    root: where the directory is made; size_limit: bytes of entries. Opens nothing
+    before the first verb.
+    """
+
+    _slot_file: GenerationFile | None
+    _entries: EntryDatabase | None
+    _trouble: str
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        namespace: str = "default",
+        size_limit: int = DEFAULT_SIZE_LIMIT,
+        clock: Clock = machine_clock,
+        random: Random = os.urandom,
+    ) -> None:
+        self._root = root
+        self.directory = root / "v1" / namespace
+        self.now = clock
+        self._size_limit = size_limit
+        self._random = random
+        self._last_table: tuple[int, ...] | None = None  # outlives close() and a fork
+        self._reset()
+        renew_after_fork(self, DiskStore._forget_parent)
+
+    def __repr__(self) -> str:
+        entries = "open" if self._entries else "not open"
+        return f"<DiskStore {self.directory}, entries {entries}>"
+
+    def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
+        """See Store.load."""
+        table = self._table()
+        slots = table.slots
+        snapshot = slots.generations(tags)
+        if 0 in snapshot:
+            raise self._wiped(table)
+        entry = None
+        entries = self._open_entries()
+        if entries is not None:
+            try:
+                entry = entries.get(key)
+            except EntryDatabaseError as error:
+                self._give_up_if_used(entries, error)
+                raise
+        return Loaded(entry, snapshot, slots.held(tags, self.now()))
+
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many."""
+        # Each looks whether the table is in place, for a microsecond: what is mapped
+        # may be cut off during so many look-ups.
+        return [self.load(key, tags) for key, tags in lookups]
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current."""
+        table = self._slot_file
+        if table is None or not table.is_in_place():
+            return False
+        generations = table.slots.generations(tags)
+        return generations == tuple(snapshot) and 0 not in generations
+
+    def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
+        """See Watching.watch."""
+        table = self._slot_file
+        if table is None or 0 in snapshot or not self.is_current(tags, snapshot):
+            return lambda: False
+        are_current, is_in_place = table.slots.watch(tags, snapshot), table.is_in_place
+        # Looked whether it is in place first: to touch one that was cut kills.
+        return lambda: self._slot_file is table and is_in_place() and are_current()
+
+    def fill(
+        self,
+        key: bytes,
+        entry: bytes,
+        ttl: float,
+        tags: Sequence[bytes] = (),
+    ) -> None:
+        """See Store.fill."""
+        self.fill_many([Fill(key, entry, ttl, tags)])
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many."""
+        if not fills:
+            return
+        self._table()
+        entries = self._open_entries()
+        if entries is not None and not entries.is_in_place():
+            # Somebody replaced them. Asked here and not by every load: what is read
+            # from the old ones is good, if its snapshot is.
+            self._entries = None
+            entries = self._open_entries()
+        if entries is None:
+            raise EntryError(f"entries are not open: {self._trouble}")
+        try:
+            entries.put_many([(key, entry, ttl) for key, entry, ttl, _ in fills])
+        except EntryDatabaseError as error:
+            self._give_up_if_used(entries, error)
+            raise
+
+    def evict(self, request: EvictionRequest) -> Eviction:
+        """See Store.evict."""
+        table = self._table()
+        with self._writing:  # a file lock excludes processes, not threads
+            intrusions = table.intrusions()
+            eviction = table.slots.evict(request, self.now(), table.exclusive())
+            if table.intrusions() != intrusions:
+                # Another writer went on without the lock. This one may have taken
+                # itself for alone and undone that writer's eviction: evict again.
+                eviction = table.slots.evict(
+                    request.as_first(), self.now(), table.exclusive()
+                )
+        if self._table().identity != table.identity:
+            # It was removed meanwhile, and nobody saw what was done there.
+            raise StoreLostError(f"{self.directory} was removed during an eviction")
+        return eviction
+
+    def clear(self) -> None:
+        """See Store.clear."""
+        self._table()
+        entries = self._open_entries()
+        if entries is None:
+            raise EntryError(f"entries are not open: {self._trouble}")
+        try:
+            entries.clear()
+        except EntryDatabaseError as error:
+            self._give_up_if_used(entries, error)
+            raise
+
+    def close(self) -> None:
+        """See Store.close."""
+        entries = self._entries
+        self._reset()
+        if entries is not None:
+            entries.close()
+
+    # --- the directory -------------------------------------------------------------
+
+    def _table(self) -> GenerationFile:
+        """Return the slot table that every process finds at the path now."""
+        table = self._slot_file
+        if table is not None and table.is_in_place():
+            return table
+        with self._opening:
+            table = self._slot_file
+            if table is not None and table.is_in_place():
+                return table
+            self._slot_file = self._entries = None
+            try:
+                make_private(self._root)
+                make_private(self.directory)
+                table = open_generation_file(
+                    self.directory / "slots", boot_id(), self._random
+                )
+            except OSError as error:
+                raise StoreError(f"cannot open {self.directory}: {error}") from error
+            self._slot_file = table
+            last, self._last_table = self._last_table, table.identity
+            if last not in (None, table.identity):
+                raise StoreLostError(f"{self.directory} was removed or replaced")
+            return table
+
+    def _wiped(self, table: GenerationFile) -> StoreLostError:
+        """Have a table that lost some of its generations replaced."""
+        table.condemn()
+        with contextlib.suppress(StoreError):
+            self._table()  # says that it is another one, which is what we say, too
+        return StoreLostError(f"generations in {self.directory} were wiped")
+
+    # --- entries -------------------------------------------------------------------
+
+    def _open_entries(self) -> EntryDatabase | None:
+        """Return the entries, or None while they are not to be had."""
+        entries = self._entries
+        if entries is not None or 0.0 < self._paused_until - self.now() <= PAUSE:
+            return entries
+        with self._opening:
+            if self._entries is None and not self._is_opening.is_set():
+                self._is_opening.set()
+                self._trouble = "opening them takes long"
+                opened = threading.Event()
+                opener = threading.Thread(
+                    target=self._open_in_background, args=(opened,), daemon=True
+                )
+                try:
+                    opener.start()
+                except RuntimeError as error:  # no thread can be started now
+                    self._is_opening.clear()
+                    raise EntryError(f"cannot open entries: {error}") from error
+                opened.wait(OPEN_PATIENCE)
+            return self._entries
+
+    def _open_in_background(self, opened: threading.Event) -> None:
+        # In a thread, because opening a database that somebody keeps locked makes
+        # diskcache wait for a minute.
+        try:
+            entries = EntryDatabase(self.directory / "entries", self._size_limit)
+            entries.close()  # this thread's connection
+            self._entries = entries
+        except EntryDatabaseError as error:
+            self._give_up(None, error)
+        finally:
+            self._is_opening.clear()
+            opened.set()
+
+    def _give_up_if_used(
+        self, entries: EntryDatabase, error: EntryDatabaseError
+    ) -> None:
+        if self._entries is entries:  # else another thread gave them up already
+            self._give_up(entries, error)
+
+    def _give_up(
+        self, entries: EntryDatabase | None, error: EntryDatabaseError
+    ) -> None:
+        """Do without entries for a moment; with new ones if these are broken."""
+        self._paused_until = self.now() + PAUSE
+        self._trouble = str(error)
+        self._entries = None
+        if entries is not None:
+            with contextlib.suppress(EntryDatabaseError):
+                entries.close()
+        path = self.directory / "entries"
+        if not (error.is_busy or (error.is_unopened and can_be_opened(path))):
+            self._discard(path)
+
+    def _discard(self, entries: Path) -> None:
+        """Remove entries, all of their files at once for whoever opens them next."""
+        with contextlib.suppress(OSError):
+            entries.rename(entries.with_name(_DISCARDED + self._random(8).hex()))
+        for discarded in self.directory.glob(f"{_DISCARDED}*"):
+            with contextlib.suppress(OSError):  # it is no directory, or a link to one
+                discarded.unlink()
+            shutil.rmtree(discarded, ignore_errors=True)
+
+    def _reset(self) -> None:
+        """Start as if nothing had been opened."""
+        self._slot_file = None
+        self._entries = None
+        self._paused_until = 0.0
+        self._trouble = ""
+        self._opening = threading.Lock()
+        self._is_opening = threading.Event()
+        self._writing = threading.Lock()
+
+    def _forget_parent(self) -> None:
+        """In a child: use nothing that the parent opened.
+
+        A file lock would belong to both, a lock may be held by a thread that the
+        child does not have, and SQLite forbids even to close a connection there.
+        """
+        _left_to_parent.append(self._entries)
+        self._reset()
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory that only this user can enter. Raises StoreError, OSError."""
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise StoreError(f"{directory} is not a directory")
+    if status.st_uid != os.getuid():
+        raise StoreError(f"{directory} belongs to another user")
+    if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
+        directory.chmod(stat.S_IRWXU)
+
+
+_left_to_parent: list[EntryDatabase | None] = []

@@ -1,0 +1,1 @@
+"""The store on Redis Cluster or Valkey Cluster."""

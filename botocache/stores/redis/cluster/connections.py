@@ -1,0 +1,224 @@
+"""Connections of redis-py's cluster client that keep two promises of ours.
+
+A call waits for no longer than its deadline: redis-py connects and reads with a
+time-out for each step, and a call in a cluster takes many steps. And no command reaches
+a server before `verify` knows whether this primary is a new one.
+
+redis-py connects wherever it needs a connection, in the caller's thread. Nothing
+bounds how long a name is looked up there. So a thread of its own connects, and the
+caller waits for it until the deadline. A caller that comes later finds the connection.
+"""
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ConnectionError as LostError
+from redis.exceptions import MovedError, ResponseError
+from redis.exceptions import TimeoutError as LateError
+
+from botocache.stores.redis.types import Address, Command, Connection, Reply
+
+if TYPE_CHECKING:
+
+    class _Base:
+        """What a kind of connection of redis-py inherits; see `bounded`."""
+
+        host: str
+        port: int
+        protocol: int | str
+        socket_timeout: float | None
+        _sock: object
+
+        def __init__(self, **settings: object) -> None: ...
+        def connect(self) -> None: ...
+        def disconnect(self) -> None: ...
+        def can_read(self, timeout: float = 0) -> bool: ...
+        def send_packed_command(self, command: Command, check: bool = ...) -> None: ...  # noqa: FBT001
+        def read_response(self, *args: bool, **settings: object) -> Reply: ...
+
+else:
+    _Base = object
+
+_SHORTEST = 0.001
+"""Seconds. A shorter wait would miss a reply that has arrived already."""
+
+
+_LONGEST = 5.0
+"""Seconds to wait for another thread that connects, where there is no time-out."""
+
+
+class _Thread(threading.local):
+    """What the current thread may do.
+
+    deadline: moment of `time.monotonic` at which it stops waiting for replies.
+    is_background: it may connect, for no call waits for it without a deadline.
+    is_discovering: it asks for the map of the cluster, which any server may tell.
+    """
+
+    deadline = math.inf
+    is_background = False
+    is_discovering = False
+
+
+_here = _Thread()
+
+
+def wait_until(deadline: float) -> None:
+    """Let this thread wait for replies until then."""
+    _here.deadline = deadline
+
+
+@contextlib.contextmanager
+def in_background(*, is_discovering: bool = False) -> Iterator[None]:
+    """Let this thread connect, and wait as long as a connection's own time-outs."""
+    before = _here.__dict__.copy()
+    _here.is_background, _here.is_discovering = True, is_discovering
+    _here.deadline = math.inf
+    try:
+        yield
+    finally:
+        _here.__dict__.clear()
+        _here.__dict__.update(before)
+
+
+class UnreachableError(LostError):
+    """A server cannot be connected to, or not in time. address: host and port."""
+
+    def __init__(self, trouble: str, address: Address) -> None:
+        super().__init__(trouble)
+        self.address = address
+
+
+class BoundedConnection(_Base):
+    """A connection whose waits end at the deadline and whose server is verified.
+
+    verify: called with each new connection before its first command; raises if the
+        server must not be used.
+    """
+
+    def __init__(
+        self, *, verify: Callable[[Connection], object], **settings: object
+    ) -> None:
+        super().__init__(**settings)
+        self._verify = verify
+        self._verified_socket: object = None
+        self._attempt: _Attempt | None = None
+        self._connecting = threading.Lock()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is connected, and to a server that was verified."""
+        return self._verified_socket is not None and self._verified_socket is self._sock
+
+    def connect(self) -> None:
+        """Connect and verify, unless that is done. Raises UnreachableError."""
+        if self.is_ready:
+            return
+        if _here.is_background:
+            self._connect_now()
+            return
+        attempt = self._attempt
+        if attempt is None or attempt.is_over:
+            attempt = self._attempt = _Attempt(self._connect_now)
+        error = attempt.result(_here.deadline)
+        if error is not None:
+            trouble = str(error) or type(error).__name__
+            raise UnreachableError(trouble, (self.host, self.port)) from error
+
+    def send_packed_command(
+        self,
+        command: Command,
+        check_health: bool = True,  # noqa: FBT001, FBT002 - as redis-py has it
+    ) -> None:
+        """Send commands. Raises LostError if the connection was closed meanwhile."""
+        # redis-py would connect anew here, without `connect`, and so unverified.
+        if not _here.is_background and not self.is_ready:
+            raise LostError("the connection was closed")
+        super().send_packed_command(command, check_health)
+
+    def read_response(self, *args: bool, **settings: object) -> Reply:
+        """Return a reply. Raises LateError at the deadline."""
+        if _here.deadline < math.inf:
+            left = max(_SHORTEST, _here.deadline - time.monotonic())
+            if not self.can_read(timeout=left):
+                self.disconnect()  # or its next user would read this reply
+                raise LateError("a server did not answer in time")
+        try:
+            return super().read_response(*args, **settings)
+        except MovedError:
+            # The server may have become a replica. Before it is a primary again it
+            # can miss evictions, so it must be verified anew.
+            self._verified_socket = None
+            raise
+        except (ResponseError, LostError, LateError):
+            raise
+        except Exception as error:
+            # Parsers raise anything on what is no reply, and a pipeline would go on
+            # reading after some of that.
+            self.disconnect()
+            raise LostError(f"not understood: {type(error).__name__}") from error
+
+    def _connect_now(self) -> None:
+        # Another thread may connect it too, if a caller that did not wait any longer
+        # gave it back to the pool.
+        patience = self.socket_timeout or _LONGEST
+        if not self._connecting.acquire(timeout=patience):
+            raise LateError("another thread connects it")
+        try:
+            if self.is_ready:
+                return
+            super().connect()
+            if not _here.is_discovering:
+                self._verify(self)
+                self._verified_socket = self._sock
+        except BaseException:
+            self.disconnect()
+            raise
+        finally:
+            self._connecting.release()
+
+
+@lru_cache(16)
+def bounded(kind: type) -> type:
+    """Return the kind of connection that is one of `kind`, and bounded."""
+    return type(f"Bounded{kind.__name__}", (BoundedConnection, kind), {})
+
+
+class _Attempt:
+    """A thread that connects."""
+
+    def __init__(self, connect: Callable[[], None]) -> None:
+        self._connect = connect
+        self._done = threading.Event()
+        self._error: Exception | None = None
+        try:
+            threading.Thread(target=self._run, daemon=True).start()
+        except RuntimeError as error:  # no thread can be started now
+            self._error = error
+            self._done.set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the thread has ended."""
+        return self._done.is_set()
+
+    def result(self, deadline: float) -> Exception | None:
+        """Wait until the deadline; return what went wrong."""
+        left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        if not self._done.wait(left):
+            return LateError("connecting takes longer than a call may wait")
+        return self._error
+
+    def _run(self) -> None:
+        try:
+            with in_background():
+                self._connect()
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            self._error = error
+        finally:
+            self._done.set()

@@ -1,0 +1,1 @@
+"""Client tracking: the server announces which generations changed."""

@@ -1,0 +1,158 @@
+"""What a URL or a client of redis-py says about a server: how to connect to it.
+
+Nothing is connected here. A password gets into no name and no message.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from botocache._errors import ConfigError
+from botocache.stores.redis.connections import Connection
+
+_Maker = Callable[[], Connection]
+
+_REPLICAS = "wait_replicas"
+
+_UNREADABLE = (TypeError, ValueError, RedisError)
+"""What is raised for a URL, or an option of it, that makes no sense."""
+
+
+def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
+    """Return a server's name, and what makes connections to it. Raises ConfigError.
+
+    timeout: seconds for connecting, and for each answer.
+    """
+    scheme, _, rest = url.partition(":")
+    scheme = scheme.lower()
+    server, _, setup = scheme.partition("+")
+    is_encrypted = server in ("rediss", "valkeys")
+    common: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if setup == "sentinel":
+        return _by_sentinel(scheme, rest, common, is_encrypted=is_encrypted)
+    plain = {"unix": "unix"}.get(server, "rediss" if is_encrypted else "redis")
+    try:
+        if plain != "unix":
+            int(urlsplit(rest).path.strip("/") or 0)  # redis-py passes over a bad one
+        pool = ConnectionPool.from_url(f"{plain}:{rest}", **common)
+        made = _maker(pool)()
+    except _UNREADABLE:
+        raise wrong_url(scheme) from None
+    if plain == "unix":
+        if not made.path:
+            raise wrong_url(scheme)
+        return f"unix://{made.path}", _maker(pool)
+    return f"{server}://{made.host}:{made.port}/{made.db}", _maker(pool)
+
+
+def without_replicas(url: str) -> tuple[str, int]:
+    """Return a URL without its option `wait_replicas`, and what that says; 0: nothing.
+
+    Raises ConfigError when it says no number.
+    """
+    scheme = url.partition(":")[0].lower()
+    rest, mark, query = url.partition("?")
+    options = query.split("&")
+    ours = [option for option in options if option.partition("=")[0] == _REPLICAS]
+    if not ours:
+        return url, 0
+    number = ours[0].partition("=")[2]
+    if ours[1:] or not re.fullmatch("[1-9][0-9]{0,2}", number) or "cluster" in scheme:
+        where = "; a cluster has no such option" if "cluster" in scheme else ""
+        raise ConfigError(
+            f"url '{scheme}:...': expected {_REPLICAS}=1, or another number of "
+            f"replicas, once{where}"
+        )
+    others = "&".join(option for option in options if option not in ours)
+    return f"{rest}{mark}{others}" if others else rest, int(number)
+
+
+def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
+    """Return the same for a client that the user built.
+
+    Its settings are its own, but for how long an answer is waited for: what suits
+    other uses of it, or redis-py's default of seconds or for ever, is too long here.
+    """
+    pool = client.connection_pool
+    return "of a client", lambda: pool.connection_class(
+        **{**pool.connection_kwargs, "socket_timeout": timeout}
+    )
+
+
+def _maker(pool: ConnectionPool) -> _Maker:
+    # Not by the pool's own `make_connection`, which counts what it made.
+    return lambda: pool.connection_class(**pool.connection_kwargs)
+
+
+def _by_sentinel(
+    scheme: str, rest: str, common: dict[str, Any], *, is_encrypted: bool
+) -> tuple[str, _Maker]:
+    """Read `//user:password@host:port,host:port/service/db?...`."""
+    try:
+        parts = urlsplit(rest)
+        login, _, hosts = parts.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        service, _, db = parts.path.strip("/").partition("/")
+        sentinels = [_address(host) for host in hosts.split(",")]
+        given = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        of_sentinels = {
+            name.removeprefix("sentinel_"): given.pop(name)
+            for name in ("sentinel_username", "sentinel_password")
+            if name in given
+        }
+        of_tls = _options_of_tls(given) if is_encrypted else {}
+        # A password with a "/" or "#" in it would be taken for what is shown.
+        is_named = service and "@" not in parts.path and not parts.fragment
+        if given or not is_named or not all(host for host, _ in sentinels):
+            raise wrong_url(scheme)
+        manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
+            sentinels,
+            sentinel_kwargs={**common, **of_sentinels},
+            **common,
+            **({"ssl": True, **of_tls} if is_encrypted else {}),
+            db=int(db or 0),
+            username=unquote(user) or None,
+            password=unquote(password) or None,
+        )
+        pool = manager.master_for(service).connection_pool  # type: ignore[no-untyped-call]  # as above
+        _maker(pool)()
+    except _UNREADABLE as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise wrong_url(scheme) from None
+    return f"{scheme}://{hosts}/{service}", _maker(pool)
+
+
+def _options_of_tls(given: dict[str, str]) -> dict[str, Any]:
+    """Take the options of TLS out of those of a URL, as what they mean."""
+    ours = {name: given.pop(name) for name in list(given) if name.startswith("ssl_")}
+    read = ConnectionPool.from_url(f"rediss://host?{urlencode(ours)}").connection_kwargs
+    return {name: read[name] for name in ours}
+
+
+def _address(text: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    return parts.hostname or "", 26379 if parts.port is None else parts.port
+
+
+def wrong_url(scheme: str) -> ConfigError:
+    """Return what is said of a URL that cannot be read."""
+    expected = {
+        "unix": "unix:///path/of/socket?db=0",
+        "sentinel": f"{scheme}://host:26379,host:26379/service/0",
+        "cluster": f"{scheme}://user:password@host:6379,host:6379",
+    }
+    kind = "unix" if scheme == "unix" else scheme.partition("+")[2]
+    form = expected.get(kind, f"{scheme}://user:password@host:6379/0")
+    return ConfigError(f"url '{scheme}:...' cannot be read; expected {form!r}")

@@ -1,0 +1,123 @@
+"""URLs of stores: their parts, and what of them may be shown. Pure.
+
+The URLs that are shown are mostly the wrong ones, so no function here relies on a URL
+being well formed.
+"""
+
+import re
+from typing import NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from botocache._errors import ConfigError
+
+_LOCAL = {
+    "memory": "'memory:'",
+    "disk": "'disk:' or 'disk:///path' with an absolute path",
+}
+"""The stores on this machine, with the URLs that are expected. They have no secrets."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_SIZE_LIMIT = re.compile(r"\?size_limit=[0-9]+[A-Za-z]*\Z")
+_LEAST_SIZE_LIMIT = 1024**2
+
+
+def scheme_of(url: str) -> str | None:
+    """Return a URL's scheme in lower case; None if the URL has none."""
+    scheme, separator, _ = url.partition(":")
+    return scheme.lower() if separator and _SCHEME.fullmatch(scheme) else None
+
+
+# --- stores on this machine --------------------------------------------------------
+
+
+class LocalPlace(NamedTuple):
+    """Where a store on this machine is, as its URL says.
+
+    scheme: "memory" or "disk".
+    path: an absolute directory; "" is the default one.
+    size_limit: bytes of entries; None is the store's default.
+    """
+
+    scheme: str
+    path: str
+    size_limit: int | None
+
+
+def local_place(url: str) -> LocalPlace | None:
+    """Return the place that a URL names; None if it names none on this machine.
+
+    Raises ConfigError. The message shows no part of the URL but its scheme: the URL may
+    be meant for another scheme and hold a password.
+    """
+    scheme = scheme_of(url)
+    if scheme is None or scheme not in _LOCAL:
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an address in brackets that is none
+        raise _wrong_url(scheme) from None
+    path = unquote(parts.path)
+    options = parse_qs(parts.query, keep_blank_values=True)
+    limits = options.pop("size_limit", [])
+    is_path = path == "" or (scheme == "disk" and path.startswith("/"))
+    if not is_path or parts.netloc or parts.fragment or options or limits[1:]:
+        raise _wrong_url(scheme)
+    try:
+        size_limits = [parse_size(each, least=_LEAST_SIZE_LIMIT) for each in limits]
+    except ValueError as error:
+        raise ConfigError(f"url '{scheme}:...': size_limit: {error}") from None
+    return LocalPlace(scheme, path, size_limits[0] if size_limits else None)
+
+
+def _wrong_url(scheme: str) -> ConfigError:
+    return ConfigError(
+        f"url '{scheme}:...' cannot be read; expected {_LOCAL[scheme]}, optionally "
+        "with '?size_limit=1GiB' at its end"
+    )
+
+
+_SIZE = re.compile(r"([0-9]+)\s*(|K|M|G)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def parse_size(value: object, *, least: int = 0) -> int:
+    """Return the bytes that a number or a text such as `64MiB` means.
+
+    least: bytes. Raises ValueError.
+    """
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is not None and not isinstance(value, bool):
+        number = int(match[1]) * _UNITS[match[2].upper()]
+        if number >= least:
+            return number
+    at_least = f", at least {least}" if least else ""
+    raise ValueError(f"expected bytes as 65536 or '64KiB'{at_least}, not {value!r}")
+
+
+# --- secrets -----------------------------------------------------------------------
+
+
+def without_secrets(url: object) -> str:
+    """Return what may be shown of a URL, or of the object that stands in its place.
+
+    User and password stand between the scheme and the last `@`. If they hold a
+    character that ends a URL's authority, their end is not known and nothing is shown.
+    A query may hold them too.
+    """
+    if not isinstance(url, str):
+        return type(url).__name__
+    scheme = scheme_of(url)
+    if scheme is None:
+        return "***" if url else ""
+    head, rest = url[: len(scheme) + 1], url[len(scheme) + 1 :]
+    if scheme in _LOCAL:
+        place = _SIZE_LIMIT.sub("", rest)
+        if place in ("", "//") or place.startswith("///"):
+            return url
+    if rest.startswith("//"):
+        head, rest = head + "//", rest[2:]
+    place, *more = re.split(r"[?#]", rest, maxsplit=1)
+    if "@" in "".join(more):
+        return f"{head}***"
+    _, at, place = place.rpartition("@")
+    return f"{head}{'***@' if at else ''}{place}{'?***' if more else ''}"

@@ -1,0 +1,429 @@
+"""The generation table by itself: where a tag's words are, and in which order."""
+
+import ctypes
+import os
+import threading
+from collections.abc import Collection
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botocache._coherence import (
+    LONGEST_HOLD_OFF,
+    Eviction,
+    EvictionRequest,
+    Held,
+    TagEviction,
+)
+from botocache.stores.disk.generation_file import boot_id, open_generation_file
+from botocache.stores.generation_table import SLOT, WORD, GenerationTable
+from tests.support.digests import tag, tags
+from tests.support.processes import running_peers
+from tests.support.store_peer import open_table, words, write_words
+
+A, B = tag("a"), tag("b")
+NOW = 1000.0
+ORIGIN = 0x0123_4567_89AB_CDEF
+
+
+def new_slots(count: int = 1024, origin: int = ORIGIN) -> GenerationTable:
+    memory = memoryview(bytearray(count * SLOT))
+    return GenerationTable(memory, origin_generation=origin, random=os.urandom)
+
+
+def evict(slots: GenerationTable, *evicted: bytes, hold_off: float = 5.0) -> Eviction:
+    return slots.evict(EvictionRequest(evicted, hold_off), NOW, nullcontext())
+
+
+def slot(number: int, rest: bytes = bytes(8)) -> bytes:
+    """Return a tag of that slot, in a table that has so many."""
+    return number.to_bytes(WORD, "little") + rest
+
+
+def test_a_slot_that_was_never_evicted_has_the_generation_of_the_tables_origin() -> (
+    None
+):
+    slots = new_slots()
+    evict(slots, B)
+    assert slots.generations([A]) == (ORIGIN,)
+    assert not slots.held([A], NOW)
+
+
+def test_two_tables_have_no_generation_in_common() -> None:
+    one, other = new_slots(origin=1), new_slots(origin=2)
+    for slots in (one, other):
+        evict(slots, *tags(100, "evicted"))
+    asked = tags(100, "evicted") + tags(100, "never evicted")
+    assert not set(one.generations(asked)) & set(other.generations(asked))
+
+
+def test_tags_of_one_slot_are_evicted_together() -> None:
+    slots = new_slots()
+    one, other = slot(7, b"one     "), slot(7, b"other   ")
+    evicted = evict(slots, one)
+    assert slots.generations([one, other]) == (evicted.evicted[one].generation,) * 2
+    assert slots.held([other], NOW)
+
+
+def test_tags_of_one_slot_have_one_mark_when_they_are_evicted_in_one_call() -> None:
+    slots = new_slots()
+    one, other = slot(7, b"one     "), slot(7, b"other   ")
+    first = evict(slots, one, other)
+    left = TagEviction(slots.generations([one])[0], 0.0, previous_generation=ORIGIN)
+    assert first.evicted == {one: left, other: left}
+    slots.evict(
+        EvictionRequest([one, other], 1.0, first_eviction=first), NOW, nullcontext()
+    )
+    assert not slots.held([one], NOW + 1.0)
+
+
+def test_a_number_beyond_the_count_of_slots_wraps_around() -> None:
+    slots = new_slots(count=8)
+    evicted = evict(slots, slot(3))
+    assert slots.generations([slot(3 + 8)]) == (evicted.evicted[slot(3)].generation,)
+    assert slots.generations([slot(n) for n in range(8) if n != 3]) == (ORIGIN,) * 7
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 1000, 1024])
+def test_the_first_and_the_last_slot_are_slots_like_any(count: int) -> None:
+    slots = new_slots(count)
+    for number in (0, count - 1):
+        evicted = slot(number)
+        left = evict(slots, evicted).evicted[evicted].generation
+        assert slots.generations([evicted]) == (left,)
+
+
+def test_tags_spread_over_all_slots() -> None:
+    slots = new_slots(count=64)
+    evict(slots, *tags(64 * 20))
+    assert ORIGIN not in slots.generations([slot(number) for number in range(64)])
+
+
+def test_a_random_zero_does_not_bring_the_origin_back() -> None:
+    memory = memoryview(bytearray(SLOT))
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=bytes)
+    left = evict(slots, A).evicted[A].generation
+    assert slots.generations([A]) == (left,) != (ORIGIN,)
+
+
+@pytest.mark.parametrize("hold_off", [0.0, 1e-9, 0.1, 1.0, 5.0, LONGEST_HOLD_OFF])
+@pytest.mark.parametrize("now", [0.0, 0.3, 1e6 + 0.1, 1e9 + 0.7])
+def test_a_hold_off_is_kept_to_the_microsecond(now: float, hold_off: float) -> None:
+    slots = new_slots()
+    slots.evict(EvictionRequest([A], hold_off), now, nullcontext())
+    found = (
+        slots.evict(EvictionRequest([A], 0.0), now, nullcontext()).evicted[A].held_until
+    )
+    assert found == pytest.approx(now + hold_off, abs=1e-6, rel=0)
+
+
+def test_noise_in_a_slot_holds_nothing_and_is_overwritten() -> None:
+    memory = memoryview(bytearray(b"\xff" * SLOT))
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
+    assert not slots.held([A], NOW)
+    evict(slots, A)
+    assert slots.held([A], NOW)
+    assert not slots.held([A], NOW + 5.0)
+
+
+def test_it_tells_how_many_slots_it_has() -> None:
+    assert repr(new_slots(8)) == "<GenerationTable 8 of 16 bytes>"
+
+
+# --- settling and restoring ----------------------------------------------------------
+
+
+def write(
+    slots: GenerationTable,
+    *written: bytes,
+    restore: Collection[bytes] = (),
+    more: bytes = b"",
+) -> Eviction:
+    """Begin a write and end it. more: a tag that it evicts at its end only."""
+    first = evict(slots, *written)
+    tags = (*written, more) if more else written
+    return slots.evict(
+        EvictionRequest(tags, 1.0, first_eviction=first, restore=restore),
+        NOW,
+        nullcontext(),
+    )
+
+
+@pytest.mark.parametrize("now", [0.125, 1.0, 1e6 + 0.375, 5e6 + 0.625])
+@given(st.integers(1, int(LONGEST_HOLD_OFF) * 1000))
+def test_that_a_hold_off_settles_costs_it_a_nanosecond_at_most(
+    now: float, milliseconds: int
+) -> None:
+    slots, hold_off = new_slots(), milliseconds / 1000
+    first = slots.evict(EvictionRequest([A], 0.0), now, nullcontext())
+    slots.evict(
+        EvictionRequest([A], hold_off, first_eviction=first), now, nullcontext()
+    )
+    assert slots.held([A], now) is Held.SETTLING
+    settling = slots.evict(EvictionRequest([A], 0.0), now, nullcontext()).evicted[A]
+    assert settling.is_settling
+    # Floats of so many seconds are a nanosecond apart.
+    assert -3e-9 <= settling.held_until - (now + hold_off) <= 1e-9
+
+
+def test_a_hold_off_of_nothing_settles_for_no_time() -> None:
+    slots = new_slots()
+    first = slots.evict(EvictionRequest([A], 0.0), NOW, nullcontext())
+    slots.evict(EvictionRequest([A], 0.0, first_eviction=first), NOW, nullcontext())
+    assert slots.held([A], NOW) is Held.FREE
+    first = slots.evict(EvictionRequest([B], 0.0), 0.0, nullcontext())
+    slots.evict(EvictionRequest([B], 0.0, first_eviction=first), 0.0, nullcontext())
+    assert slots.held([B], 1e-6) is Held.FREE
+
+
+def test_noise_in_a_slot_is_no_writer_under_way() -> None:
+    memory = memoryview(bytearray(b"\xff" * SLOT))
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
+    write(slots, A)
+    assert slots.held([A], NOW) is Held.SETTLING
+
+
+ONE, OTHER = slot(7, b"one     "), slot(7, b"other   ")
+
+
+def test_a_tag_that_shares_its_slot_with_none_of_its_call_is_restored() -> None:
+    slots = new_slots()
+    before = slots.generations([ONE, A])
+    write(slots, ONE, A, restore=[ONE])
+    after = slots.generations([ONE, A])
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
+@pytest.mark.parametrize("written", [(ONE, OTHER), (OTHER, ONE), (ONE, A, OTHER)])
+def test_a_tag_that_shares_its_slot_with_one_that_is_evicted_is_not_restored(
+    written: tuple[bytes, ...],
+) -> None:
+    slots = new_slots()
+    write(slots, *written, restore=[ONE])
+    assert slots.generations([ONE]) != (ORIGIN,)
+    assert slots.held([ONE], NOW) is Held.SETTLING
+
+
+def test_a_tag_that_shares_its_slot_with_one_that_came_later_is_not_restored() -> None:
+    slots = new_slots()
+    write(slots, ONE, restore=[ONE], more=OTHER)
+    assert slots.generations([ONE]) != (ORIGIN,)
+    assert slots.held([ONE], NOW) is Held.SETTLING
+
+
+def test_a_slot_is_restored_when_all_of_its_tags_are() -> None:
+    slots = new_slots()
+    write(slots, ONE, OTHER, restore=[OTHER, ONE])
+    assert slots.generations([ONE]) == (ORIGIN,)
+    assert slots.held([ONE], NOW) is Held.FREE
+
+
+def test_a_tag_that_is_not_of_the_call_restores_none_that_shares_its_slot() -> None:
+    slots = new_slots()
+    write(slots, ONE, restore=[OTHER])
+    assert slots.generations([ONE]) != (ORIGIN,)
+
+
+def test_a_tag_is_not_restored_after_another_write_evicted_one_of_its_slot() -> None:
+    slots = new_slots()
+    first = evict(slots, ONE)
+    write(slots, OTHER)
+    second = slots.evict(
+        EvictionRequest([ONE], 1.0, first_eviction=first, restore=[ONE]),
+        NOW,
+        nullcontext(),
+    )
+    assert slots.generations([ONE]) != (ORIGIN,)
+    assert not second.evicted[ONE].was_alone
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@given(st.data())
+def test_whatever_share_a_slot_only_a_slot_that_is_restored_whole_is_restored(
+    count: int, data: st.DataObject
+) -> None:
+    slots = new_slots(count)
+    some = st.lists(st.sampled_from(tags(8, "few")), unique=True, max_size=6)
+    written, more, restore = data.draw(some), data.draw(some), data.draw(some)
+    ended = [*written, *(each for each in more if each not in written)]
+    first = evict(slots, *written)
+    slots.evict(
+        EvictionRequest(ended, 1.0, first_eviction=first, restore=restore),
+        NOW,
+        nullcontext(),
+    )
+    for each in ended:
+        sharing = [o for o in ended if slots._at(o) == slots._at(each)]
+        began = any(other in written for other in sharing)
+        is_restored = began and set(sharing) <= set(restore)
+        assert (slots.generations([each]) == (ORIGIN,)) is is_restored
+        assert (slots.held([each], NOW) is Held.FREE) is is_restored
+
+
+def test_marks_of_a_table_that_was_lost_are_no_evidence_in_the_next() -> None:
+    lost, slots = new_slots(origin=1), new_slots(origin=2)
+    write(lost, A, B)
+    first = evict(lost, A, B)
+    before = slots.generations([A, B])
+    second = slots.evict(
+        EvictionRequest([A, B], 1.0, first_eviction=first, restore=[A]),
+        NOW,
+        nullcontext(),
+    )
+    assert [mark.was_alone for mark in second.evicted.values()] == [False, False]
+    assert not set(slots.generations([A, B])) & {
+        *before,
+        *(mark.generation for mark in first.evicted.values()),
+        *(mark.previous_generation for mark in first.evicted.values()),
+    }
+    assert slots.held([A], NOW) is not Held.FREE
+
+
+def test_a_slot_whose_generation_was_wiped_is_not_restored() -> None:
+    memory = memoryview(bytearray(SLOT))
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
+    before = write(slots, A).evicted[A].generation
+    first = evict(slots, A)
+    memory[:] = bytes(SLOT)
+    second = slots.evict(
+        EvictionRequest([A], 1.0, first_eviction=first, restore=[A]), NOW, nullcontext()
+    )
+    assert not second.evicted[A].was_alone
+    assert slots.generations([A]) not in [(before,), (ORIGIN,)]
+
+
+# --- words and their order -----------------------------------------------------------
+
+
+def address(slots: GenerationTable) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(slots._words))
+
+
+def test_words_are_aligned_so_that_no_reader_sees_half_of_one(tmp_path: Path) -> None:
+    table = open_generation_file(tmp_path / "slots", boot_id(), os.urandom)
+    assert (table.slots._words.format, table.slots._words.itemsize) == ("Q", WORD)
+    assert address(table.slots) % SLOT == 0
+
+
+@dataclass
+class Memory:
+    """Words that remember what was done to them."""
+
+    size: int
+    done: list[tuple[str, int]] = field(default_factory=list)
+    words: dict[int, int] = field(default_factory=dict)
+
+    def cast(self, _format: str) -> "Memory":
+        return self
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> int:
+        self.done.append(("read", index))
+        return self.words.get(index, 0)
+
+    def __setitem__(self, index: int, word: int) -> None:
+        self.done.append(("wrote", index))
+        self.words[index] = word
+
+
+@dataclass
+class Recorder:
+    """Tells, in the memory's own record, when it is entered and left."""
+
+    memory: Memory
+    name: str
+
+    def __enter__(self) -> None:
+        self.memory.done.append((f"entered {self.name}", 0))
+
+    def __exit__(self, *_: object) -> None:
+        self.memory.done.append((f"left {self.name}", 0))
+
+
+def recorded_eviction(
+    monkeypatch: pytest.MonkeyPatch, *evicted: bytes
+) -> list[tuple[str, int]]:
+    memory: Any = Memory(2 * 16)
+    locks = SimpleNamespace(Lock=lambda: Recorder(memory, "barrier"))
+    monkeypatch.setattr("botocache.stores.generation_table.threading", locks)
+    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
+    slots.evict(EvictionRequest(evicted, 5.0), NOW, Recorder(memory, "exclusive"))
+    done: list[tuple[str, int]] = memory.done
+    return done
+
+
+def test_a_writer_stores_all_hold_offs_before_any_generation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = recorded_eviction(monkeypatch, slot(1), slot(5), slot(9))
+    written = [index for verb, index in done if verb == "wrote"]
+    assert [index % 2 for index in written] == [1, 1, 1, 0, 0, 0]
+    assert sorted(written) == [2, 3, 10, 11, 18, 19]
+
+
+def test_a_barrier_stands_between_the_hold_offs_and_the_generations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = recorded_eviction(monkeypatch, slot(1), slot(5))
+    order = [verb for verb, _ in done if verb != "read"]
+    assert order == [
+        "entered exclusive",
+        *["wrote"] * 2,
+        "entered barrier",
+        "left barrier",
+        *["wrote"] * 2,
+        "left exclusive",
+    ]
+
+
+def test_a_writer_looks_at_a_slot_only_while_others_are_excluded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = recorded_eviction(monkeypatch, slot(1), slot(5))
+    assert done[0] == ("entered exclusive", 0)
+    assert done[-1] == ("left exclusive", 0)
+
+
+def test_a_reader_waits_for_no_writer() -> None:
+    slots, lock = new_slots(), threading.Lock()
+    with lock:
+        assert slots.generations([A]) == (ORIGIN,)
+        assert not slots.held([A], NOW)
+        assert slots.evict(
+            EvictionRequest([], 5.0, watch=[A]), NOW, nullcontext()
+        ).watched == {A: ORIGIN}
+
+
+HALVES = (0xAAAAAAAA_AAAAAAAA, 0x55555555_55555555)
+
+
+def test_no_reader_ever_sees_half_of_a_word_that_another_process_writes(
+    tmp_path: Path,
+) -> None:
+    path, shared = tmp_path / "slots", tags(4)
+    slots = open_generation_file(path, boot_id(), words(HALVES[0])).slots
+    whole = {*HALVES, *slots.generations(shared)}
+    seen: set[int] = set()
+    with running_peers(2) as writers:
+        for writer in writers:
+            writer.call(open_table, path)
+        for writer, word in zip(writers, HALVES, strict=True):
+            writer.start(write_words, path, word, shared, rounds=20_000)
+        for _ in range(10_000):
+            for _ in range(100):
+                seen.update(slots.generations(shared))
+            if all(writer.is_done() for writer in writers):
+                break
+        for writer in writers:
+            writer.result()
+    assert seen <= whole
+    assert seen >= set(HALVES)

@@ -1,0 +1,331 @@
+"""Key attributes are learned, shared, and forgotten with the table's tag."""
+
+import pytest
+
+from botocache._cache.call_store import CallStore
+from botocache._cache.entries import encode_entry
+from botocache._cache.evictions import Evictions
+from botocache._cache.key_schemas import TTL, KeySchemas, Schema, schema_key
+from botocache._coherence import EvictionRequest
+from botocache._dynamodb.tags import table_tag, tag_digest
+from botocache._stats import Counters, FailureLog
+from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
+from tests.support.clock import FakeClock
+from tests.support.failing_store import FailingStore
+
+HERE, TABLE = "here", "t"
+TAG = tag_digest(table_tag(TABLE))
+FRESH_FOR = 60.0
+PK, PK_SK, OTHER = frozenset({"pk"}), frozenset({"pk", "sk"}), frozenset({"id"})
+
+
+class Schemas:
+    """The schemas of one process, whose calls each have the store anew."""
+
+    def __init__(self, store: Store) -> None:
+        self.counters = Counters()
+        self._store = store
+        failures = FailureLog(self.counters, lambda: 0.0)
+        evictions = Evictions(store, failures, settle=0.0, write_hold_off=0.0)
+        self.schemas = KeySchemas(evictions, FRESH_FOR)
+
+    def recall(
+        self, origin: str, table: str, *, is_read: bool = False
+    ) -> Schema | None:
+        call = CallStore(self._store)
+        return self.schemas.recall(call, (origin, table), is_read=is_read)
+
+    def learn(self, attributes: frozenset[str], generation: int, **more: bool) -> bool:
+        call = CallStore(self._store)
+        return self.schemas.learn(call, (HERE, TABLE), attributes, generation, **more)
+
+    def generation(self) -> int:
+        return self.schemas.generation(CallStore(self._store), (HERE, TABLE))
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> FailingStore:
+    return FailingStore(MemoryStore(clock=clock))
+
+
+@pytest.fixture
+def schemas(store: FailingStore) -> Schemas:
+    return Schemas(store)
+
+
+def _learn(schemas: Schemas, attributes: frozenset[str], **more: bool) -> bool:
+    """Learn, under the generation of now."""
+    generation = schemas.generation()
+    return schemas.learn(attributes, generation, **more)
+
+
+def _attributes(schemas: Schemas) -> frozenset[str] | None:
+    schema = schemas.recall(HERE, TABLE)
+    return None if schema is None else schema.attributes
+
+
+# --- learning and sharing ----------------------------------------------------------
+
+
+def test_nothing_is_known_at_first(schemas: Schemas) -> None:
+    assert schemas.recall(HERE, TABLE) is None
+
+
+def test_what_is_learned_is_known_with_its_generation_and_its_time(
+    schemas: Schemas, clock: FakeClock
+) -> None:
+    assert _learn(schemas, PK_SK)
+    generation = schemas.generation()
+    expected = Schema((HERE, TABLE), TAG, PK_SK, generation, clock())
+    assert schemas.recall(HERE, TABLE) == expected
+
+
+def test_the_generation_is_that_of_the_table_now(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    before = schemas.generation()
+    assert schemas.generation() == before
+    store.evict(EvictionRequest((TAG,), 0.0))
+    assert schemas.generation() != before
+
+
+def test_what_one_process_learns_all_know(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    _learn(schemas, PK_SK)
+    another = Schemas(store)
+    assert another.recall(HERE, TABLE) == schemas.recall(HERE, TABLE)
+
+
+def test_what_is_known_is_not_looked_up_again(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    _learn(schemas, PK)
+    store.failing.add("load")
+    assert _attributes(schemas) == PK
+
+
+@pytest.mark.parametrize(("origin", "table"), [("there", TABLE), (HERE, "u")])
+def test_another_origin_or_table_has_its_own_key_attributes(
+    schemas: Schemas, origin: str, table: str
+) -> None:
+    _learn(schemas, PK)
+    assert schemas.recall(origin, table) is None
+
+
+def test_a_schema_is_not_shared_for_ever(
+    schemas: Schemas, store: FailingStore, clock: FakeClock
+) -> None:
+    _learn(schemas, PK)
+    clock.advance(TTL - 1.0)
+    assert _attributes(Schemas(store)) == PK
+    clock.advance(1.0)
+    assert _attributes(Schemas(store)) is None
+
+
+# --- how long ago it was confirmed -------------------------------------------------
+
+
+def _is_fresh(schemas: Schemas) -> bool:
+    assert schemas.recall(HERE, TABLE) is not None
+    return schemas.recall(HERE, TABLE, is_read=True) is not None
+
+
+def test_a_schema_is_fresh_for_a_while_in_every_process(
+    schemas: Schemas, store: FailingStore, clock: FakeClock
+) -> None:
+    _learn(schemas, PK)
+    clock.advance(FRESH_FOR - 0.1)
+    assert _is_fresh(schemas)
+    assert _is_fresh(Schemas(store))
+    clock.advance(0.1)
+    assert not _is_fresh(schemas)
+    assert not _is_fresh(Schemas(store))
+
+
+def test_a_schema_that_is_confirmed_now_and_then_stays_fresh_in_every_process(
+    schemas: Schemas, store: FailingStore, clock: FakeClock
+) -> None:
+    for _ in range(4):
+        _learn(schemas, PK)
+        clock.advance(0.6 * FRESH_FOR)
+    assert _is_fresh(schemas)
+    assert _is_fresh(Schemas(store))
+
+
+def test_a_schema_that_is_confirmed_all_the_time_is_not_shared_each_time(
+    schemas: Schemas, store: FailingStore, clock: FakeClock
+) -> None:
+    for _ in range(5):
+        _learn(schemas, PK)
+        clock.advance(FRESH_FOR / 10)
+    assert store.asked["fill"] == 1
+
+
+def test_a_read_that_names_some_key_attributes_keeps_no_schema_fresh(
+    schemas: Schemas, clock: FakeClock
+) -> None:
+    _learn(schemas, PK_SK)
+    clock.advance(0.6 * FRESH_FOR)
+    _learn(schemas, PK, is_complete=False)
+    clock.advance(0.6 * FRESH_FOR)
+    assert not _is_fresh(schemas)
+
+
+# --- evicting the table forgets it -------------------------------------------------
+
+
+def test_what_was_learned_before_the_table_was_evicted_is_shared_no_more(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    _learn(schemas, PK)
+    store.evict(EvictionRequest((TAG,), 0.0))
+    assert _attributes(Schemas(store)) is None
+
+
+def test_who_recalls_an_outdated_schema_can_see_it_by_the_generation(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    _learn(schemas, PK)
+    store.evict(EvictionRequest((TAG,), 0.0))
+    schema = schemas.recall(HERE, TABLE)
+    assert schema is None or schema.generation != schemas.generation()
+
+
+def test_after_an_eviction_other_key_attributes_may_be_learned(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    _learn(schemas, PK)
+    store.evict(EvictionRequest((TAG,), 0.0))
+    assert _learn(schemas, OTHER)
+    assert _attributes(schemas) == _attributes(Schemas(store)) == OTHER
+
+
+def test_what_was_confirmed_under_an_old_generation_is_not_shared_as_current(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    old = schemas.generation()
+    store.evict(EvictionRequest((TAG,), 0.0))
+    assert schemas.learn(PK, old)
+    assert _attributes(Schemas(store)) is None
+
+
+def test_a_schema_that_no_longer_holds_can_be_let_go(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    _learn(schemas, PK)
+    store.evict(EvictionRequest((TAG,), 0.0))
+    outdated = schemas.recall(HERE, TABLE)
+    assert outdated is not None
+    schemas.schemas.forget(outdated)
+    assert schemas.recall(HERE, TABLE) is None
+
+
+def test_letting_go_of_an_old_schema_keeps_the_new_one(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    _learn(schemas, PK)
+    outdated = schemas.recall(HERE, TABLE)
+    assert outdated is not None
+    store.evict(EvictionRequest((TAG,), 0.0))
+    _learn(schemas, OTHER)
+    schemas.schemas.forget(outdated)
+    store.failing.add("load")  # so that it is not looked up
+    assert _attributes(schemas) == OTHER
+
+
+# --- a table that is another one now -----------------------------------------------
+
+
+@pytest.mark.parametrize("is_shared", [False, True], ids=["own", "shared"])
+@pytest.mark.parametrize(
+    ("known", "told", "is_complete", "expected"),
+    [
+        (PK, PK, True, True),
+        (PK_SK, PK_SK, True, True),
+        (PK_SK, PK, True, False),
+        (PK, PK_SK, True, False),
+        (PK, OTHER, True, False),
+        (PK_SK, PK_SK, False, True),
+        (PK_SK, PK, False, True),
+        (PK_SK, frozenset(), False, True),
+        (PK, PK_SK, False, False),
+        (PK_SK, OTHER, False, False),
+        (PK_SK, PK | OTHER, False, False),
+    ],
+)
+def test_other_key_attributes_under_the_same_generation_are_another_table(
+    known: frozenset[str],
+    told: frozenset[str],
+    is_complete: bool,
+    expected: bool,
+    is_shared: bool,
+) -> None:
+    store = MemoryStore()
+    first = Schemas(store)
+    _learn(first, known)
+    schemas = Schemas(store) if is_shared else first
+    assert _learn(schemas, told, is_complete=is_complete) is expected
+
+
+def test_some_of_the_key_attributes_alone_are_not_learned(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    assert _learn(schemas, PK, is_complete=False)
+    assert _attributes(schemas) is None
+    assert store.asked["fill"] == 0
+
+
+# --- damage ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"attributes": None},
+        {"attributes": 5},
+        {"attributes": [["pk"]]},
+        {"attributes": [{}]},
+    ],
+    ids=repr,
+)
+def test_an_entry_that_holds_no_names_teaches_nothing(
+    schemas: Schemas, store: FailingStore, body: dict[str, object]
+) -> None:
+    generation = schemas.generation()
+    now = store.now()
+    entry = encode_entry(body, (generation,), now, now + TTL)
+    store.fill(schema_key(HERE, TABLE), entry, TTL)
+    assert schemas.recall(HERE, TABLE) is None
+
+
+@pytest.mark.parametrize(
+    "entry", [b"", b"\x00" * 40, b"\xff" * 40], ids=["0", "x", "y"]
+)
+def test_an_entry_that_cannot_be_read_teaches_nothing(
+    schemas: Schemas, store: FailingStore, entry: bytes
+) -> None:
+    store.fill(schema_key(HERE, TABLE), entry, TTL)
+    assert schemas.recall(HERE, TABLE) is None
+
+
+def test_a_damaged_entry_is_replaced_by_what_is_learned(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    store.fill(schema_key(HERE, TABLE), b"damaged", TTL)
+    assert _learn(schemas, PK)
+    assert _attributes(Schemas(store)) == PK
+
+
+@pytest.mark.parametrize("verb", ["load", "fill", "now"])
+def test_a_store_that_fails_teaches_nothing_and_is_reported(
+    schemas: Schemas, store: FailingStore, verb: str
+) -> None:
+    generation = schemas.generation()
+    store.failing.add(verb)
+    assert not schemas.learn(PK, generation)
+    assert schemas.counters.read(0).failures == {"learn_failed": 1}
+    store.failing.clear()
+    assert _attributes(Schemas(store)) is None

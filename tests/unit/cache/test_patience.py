@@ -1,0 +1,367 @@
+"""One call never waits for a failing store more than once.
+
+Each verb that fails is taken to have waited as long as its time-out. A call is what
+`begin` and `finish` do together, in the thread that calls them.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from botocache import Cache
+from botocache._cache.tickets import Hit, Ticket
+from botocache._errors import EntryError, StoreError, StoreLostError
+from botocache._settings.load import Settings
+from botocache.stores.memory import MemoryStore
+from tests.support.calls import begin
+from tests.support.clock import FakeClock
+from tests.support.failing_store import FailingStore
+from tests.support.threads import no_thread
+
+A, B = {"pk": {"S": "a"}}, {"pk": {"S": "b"}}
+MOVED = {"pk": {"S": "a"}, "sk": {"S": "moved"}}
+"""A key with other attributes than were known: the table is another one now."""
+
+READS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "get": ("GetItem", {"TableName": "t", "Key": A}, {"Item": A}),
+    "get of a table made anew": (
+        "GetItem",
+        {"TableName": "t", "Key": MOVED},
+        {"Item": MOVED},
+    ),
+    "get of a projection": (
+        "GetItem",
+        {"TableName": "t", "Key": A, "ProjectionExpression": "pk"},
+        {"Item": A},
+    ),
+    "consistent get": (
+        "GetItem",
+        {"TableName": "t", "Key": A, "ConsistentRead": True},
+        {"Item": A},
+    ),
+    "query": (
+        "Query",
+        {
+            "TableName": "t",
+            "KeyConditionExpression": "pk = :a",
+            "ExpressionAttributeValues": {":a": {"S": "a"}},
+        },
+        {"Items": [A], "Count": 1, "LastEvaluatedKey": A},
+    ),
+    "index query": (
+        "Query",
+        {
+            "TableName": "t",
+            "IndexName": "i",
+            "KeyConditionExpression": "pk = :a",
+            "ExpressionAttributeValues": {":a": {"S": "a"}},
+        },
+        {"Items": [A], "Count": 1},
+    ),
+    "scan": ("Scan", {"TableName": "t"}, {"Items": [A], "Count": 1}),
+    "large scan": ("Scan", {"TableName": "t"}, {"Items": [{"x": {"S": "x" * 70_000}}]}),
+    "batch": (
+        "BatchGetItem",
+        {"RequestItems": {"t": {"Keys": [A, B]}, "u": {"Keys": [A, B]}}},
+        {"Responses": {"t": [A], "u": [B, A]}},
+    ),
+    "batch of projections": (
+        "BatchGetItem",
+        {"RequestItems": {"t": {"Keys": [A, B], "ProjectionExpression": "pk"}}},
+        {"Responses": {"t": [A, B]}},
+    ),
+    "describe": (
+        "DescribeTable",
+        {"TableName": "t"},
+        {"Table": {"TableName": "t", "KeySchema": [{"AttributeName": "pk"}]}},
+    ),
+}
+
+_VALUES = {"TableName": "t", "Key": A, "UpdateExpression": "SET n = n"}
+
+WRITES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "put": ("PutItem", {"TableName": "t", "Item": A}, {}),
+    "put into a table made anew": ("PutItem", {"TableName": "t", "Item": MOVED}, {}),
+    "update": ("UpdateItem", _VALUES, {}),
+    "update that fills": (
+        "UpdateItem",
+        {**_VALUES, "ReturnValues": "ALL_NEW"},
+        {"Attributes": A},
+    ),
+    "update of a table made anew": ("UpdateItem", {**_VALUES, "Key": MOVED}, {}),
+    "delete": ("DeleteItem", {"TableName": "t", "Key": A}, {}),
+    "batch write": (
+        "BatchWriteItem",
+        {
+            "RequestItems": {
+                "t": [{"PutRequest": {"Item": A}}],
+                "u": [{"PutRequest": {"Item": B}}, {"DeleteRequest": {"Key": A}}],
+                "v": [{"DeleteRequest": {"Key": MOVED}}],
+            }
+        },
+        {"UnprocessedItems": {}},
+    ),
+    "transaction": (
+        "TransactWriteItems",
+        {
+            "TransactItems": [
+                {"Put": {"TableName": "t", "Item": A}},
+                {"Put": {"TableName": "u", "Item": A}},
+                {"Delete": {"TableName": "v", "Key": A}},
+                {"Update": {"TableName": "w", "Key": MOVED}},
+            ]
+        },
+        {},
+    ),
+    "statement": ("ExecuteStatement", {"Statement": "DELETE FROM t WHERE pk='a'"}, {}),
+    "create": (
+        "CreateTable",
+        {"TableName": "t"},
+        {
+            "TableDescription": {
+                "TableName": "t",
+                "KeySchema": [{"AttributeName": "pk"}],
+            }
+        },
+    ),
+    "not to be understood": ("PutItem", {"TableName": 7}, {}),
+}
+
+CALLS = {**READS, **WRITES}
+
+STEPS = 14
+"""More verbs than any of these calls asks."""
+
+
+class SlowStore(FailingStore):
+    """Fails from some verb on, in this and in all other threads.
+
+    waited: how often this thread was made to wait. error: what it raises.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(MemoryStore(clock=clock))
+        self.waited = 0
+        self.error: Callable[[str], Exception] = StoreError
+        self._thread = threading.get_ident()
+        self._left: int | None = None
+        self._lost: int | None = None
+
+    @contextmanager
+    def failing_after(self, verbs: int, *, lost: int | None = None) -> Iterator[None]:
+        """Do that many verbs and no more. lost: the number of one that finds a loss."""
+        self._left, self._lost = verbs, lost
+        try:
+            yield
+        finally:
+            self._left = self._lost = None
+
+    def _before(self, verb: str) -> None:
+        self.asked[verb] += 1
+        if verb in self.failing:
+            raise self.error(f"{verb} fails")
+        if self._left is None or verb == "now":
+            return
+        if threading.get_ident() != self._thread:
+            raise StoreError(f"{verb} fails for others too")
+        if self._lost is not None:
+            self._lost -= 1
+            if self._lost < 0:
+                self._lost = None
+                raise StoreLostError("generations were lost")
+        self._left -= 1
+        if self._left < 0:
+            self.waited += 1
+            raise self.error(f"{verb} waits, and fails")
+
+
+def begin_of(cache: Cache, call: str) -> Hit | Ticket | None:
+    operation, parameters, _ = CALLS[call]
+    return begin(cache, operation, json.loads(json.dumps(parameters)))
+
+
+def make(cache: Cache, call: str) -> None:
+    """Make a call, as the hooks do, of which DynamoDB answers something."""
+    ticket = begin_of(cache, call)
+    if ticket is not None and not isinstance(ticket, Hit):
+        answer = json.loads(json.dumps(CALLS[call][2]))
+        cache.finish(ticket, answer, succeeded=True, certain=True)
+
+
+def fresh(_cache: Cache, _clock: FakeClock) -> None:
+    """Do nothing: a process that knows nothing yet."""
+
+
+def knowing(cache: Cache, clock: FakeClock) -> None:
+    """Have a cache know the key attributes of t and u."""
+    for call in ("batch", "scan"):
+        make(cache, call)
+    clock.advance(30.0)
+
+
+def knowing_for_long(cache: Cache, clock: FakeClock) -> None:
+    """The same so long ago that it is to be confirmed; entries have expired."""
+    knowing(cache, clock)
+    clock.advance(100.0)
+
+
+def owing(cache: Cache, clock: FakeClock) -> None:
+    """Have an eviction wait that has to do with nothing, and no thread to do it."""
+    knowing(cache, clock)
+    cache._evictions.pending._worker._start = no_thread
+    cache._evictions.pending.add((b"x" * 16,))
+    clock.advance(10.0)
+
+
+STATES = [fresh, knowing, knowing_for_long, owing]
+
+states = pytest.mark.parametrize("state", STATES)
+
+
+_made: list[Cache] = []
+
+
+@pytest.fixture(autouse=True)
+def _all_closed() -> Iterator[None]:
+    """Close the caches of a test, some of which have evictions left to do."""
+    yield
+    while _made:
+        _made.pop().close()
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> SlowStore:
+    return SlowStore(clock)
+
+
+def cache_of(store: SlowStore, state: Any, clock: FakeClock, **more: Any) -> Cache:
+    cache = Cache(store, Settings(settle=0.0, **more))
+    _made.append(cache)
+    state(cache, clock)
+    store.waited = 0
+    return cache
+
+
+@states
+@pytest.mark.parametrize("call", READS)
+@pytest.mark.parametrize("lost", [None, 0, 1])
+def test_a_read_waits_for_a_failing_store_at_most_once(
+    call: str, state: Any, lost: int | None, clock: FakeClock
+) -> None:
+    waited = []
+    for verbs in range(STEPS):
+        store = SlowStore(clock)
+        cache = cache_of(store, state, clock)
+        with store.failing_after(verbs, lost=lost):
+            make(cache, call)
+        waited.append(store.waited)
+    assert set(waited) <= {0, 1}
+    assert waited[-1] == 0  # it does nothing more
+    assert waited[0] == 1 or lost is not None
+
+
+@states
+@pytest.mark.parametrize("call", WRITES)
+@pytest.mark.parametrize("features", [{}, {"precise_index_eviction": True}], ids=str)
+@pytest.mark.parametrize("lost", [None, 0, 1, 2])
+def test_a_write_waits_for_a_failing_store_at_most_once(
+    call: str, state: Any, lost: int | None, features: Any, clock: FakeClock
+) -> None:
+    waited = []
+    for verbs in range(STEPS):
+        store = SlowStore(clock)
+        cache = cache_of(store, state, clock, **features)
+        with store.failing_after(verbs, lost=lost):
+            make(cache, call)
+        waited.append(store.waited)
+    assert set(waited) <= {0, 1}
+    assert waited[-1] == 0
+    assert waited[0] == 1
+
+
+@pytest.mark.parametrize("call", WRITES)
+def test_a_write_that_has_waited_at_its_begin_asks_nothing_at_its_end(
+    call: str, store: SlowStore, clock: FakeClock
+) -> None:
+    cache = cache_of(store, fresh, clock)
+    with store.failing_after(0):
+        ticket = begin_of(cache, call)
+        assert store.waited == 1
+        assert ticket is not None
+        assert not isinstance(ticket, Hit)
+        waiting = cache.stats().undelivered
+        assert waiting
+        cache.finish(ticket, {}, succeeded=True, certain=True)
+        assert store.waited == 1
+        assert cache.stats().undelivered == waiting
+
+
+def test_a_write_whose_eviction_waits_has_it_delivered_from_its_end_on(
+    store: SlowStore, clock: FakeClock
+) -> None:
+    cache = cache_of(store, knowing, clock)
+    undelivered = cache._evictions.pending
+    with store.failing_after(0):
+        ticket = begin_of(cache, "update")
+        before = dict(undelivered._tags)
+        assert ticket is not None
+        assert not isinstance(ticket, Hit)
+        cache.finish(ticket, {}, succeeded=True, certain=True)
+        assert undelivered._tags.keys() == before.keys()
+        assert all(undelivered._tags[tag] is not before[tag] for tag in before)
+
+
+def test_a_write_whose_first_eviction_was_delivered_meanwhile_evicts_at_its_end(
+    store: SlowStore, clock: FakeClock
+) -> None:
+    cache = cache_of(store, knowing, clock)
+    with store.failing_after(0):
+        ticket = begin_of(cache, "update")
+    clock.advance(10.0)
+    assert ticket is not None
+    assert not isinstance(ticket, Hit)
+    cache._evictions.pending.deliver(store, at_once=True)
+    evictions = store.asked["evict"]
+    cache.finish(ticket, {}, succeeded=True, certain=True)
+    assert store.asked["evict"] == evictions + 1
+    assert cache.stats().undelivered == 0
+
+
+@pytest.mark.parametrize("call", ["put", "update", "batch write", "transaction"])
+def test_a_write_evicts_though_entries_are_not_to_be_had(
+    call: str, store: SlowStore, clock: FakeClock
+) -> None:
+    cache = cache_of(store, fresh, clock)
+    store.error = EntryError
+    store.failing.update(("load", "fill", "load_many", "fill_many"))
+    make(cache, call)
+    assert store.asked["evict"] >= 2
+    assert cache.stats().undelivered == 0
+
+
+def test_a_read_that_delivers_in_vain_asks_nothing_else(
+    store: SlowStore, clock: FakeClock
+) -> None:
+    cache = cache_of(store, owing, clock)
+    for call in ("get", "batch"):
+        before = store.asked.copy()
+        with store.failing_after(0):
+            assert not isinstance(begin_of(cache, call), Hit)
+        assert store.waited
+        assert store.asked["load"] == before["load"]
+        assert store.asked["load_many"] == before["load_many"]
+        clock.advance(10.0)
+
+
+def test_clearing_waits_for_a_failing_store_once(
+    store: SlowStore, clock: FakeClock
+) -> None:
+    cache = cache_of(store, knowing, clock)
+    with store.failing_after(0):
+        cache.clear()
+    assert store.waited == 1
+    assert store.asked["clear"] == 0

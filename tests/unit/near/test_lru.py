@@ -1,0 +1,89 @@
+"""What the near cache remembers: what is asked for stays, and all of it is bounded."""
+
+from typing import NamedTuple
+
+from botocache._near.lru import LRUCache
+
+
+class Value(NamedTuple):
+    """A value of so many bytes."""
+
+    name: str
+    size: int
+
+
+def memory(limit: int = 100) -> LRUCache[Value]:
+    """Return a memory of that many bytes."""
+    return LRUCache(limit)
+
+
+def test_what_is_put_is_found() -> None:
+    kept = memory()
+    kept.put("a", Value("a", 10))
+    assert kept.get("a") == Value("a", 10)
+    assert kept.get("b") is None
+
+
+def test_what_is_put_again_is_replaced_and_not_counted_twice() -> None:
+    kept = memory()
+    kept.put("b", Value("b", 10))
+    for number in range(100):
+        kept.put("a", Value(str(number), 40))
+    assert kept.get("a") == Value("99", 40)
+    assert kept.get("b") == Value("b", 10)
+    assert len(kept) == 2
+
+
+def test_it_never_holds_more_than_its_limit() -> None:
+    kept = memory(1000)
+    for number in range(500):
+        kept.put(number, Value("x", 7 + number % 13))
+        sizes = [each.size for each in map(kept.get, range(500)) if each]
+        assert sum(sizes) <= 1000
+
+
+def test_what_is_asked_for_stays_while_the_rest_goes() -> None:
+    kept = memory(100)
+    kept.put("hot", Value("hot", 10))
+    for number in range(100):
+        kept.put(number, Value("cold", 10))
+        assert kept.get("hot") == Value("hot", 10)
+    assert kept.get(0) is None
+
+
+def test_what_is_too_large_is_not_kept_and_takes_nobodys_place() -> None:
+    kept = memory(100)
+    kept.put("a", Value("a", 10))
+    kept.put("large", Value("large", 51))
+    assert kept.get("large") is None
+    assert kept.get("a") == Value("a", 10)
+
+
+def test_a_value_that_became_too_large_is_gone() -> None:
+    kept = memory(100)
+    kept.put("a", Value("a", 10))
+    kept.put("a", Value("a", 51))
+    assert kept.get("a") is None
+
+
+def test_with_no_room_nothing_is_kept() -> None:
+    kept = memory(0)
+    kept.put("a", Value("a", 1))
+    assert kept.get("a") is None
+
+
+def test_clear_forgets_all_and_gives_back_the_room() -> None:
+    kept = memory(100)
+    kept.put("a", Value("a", 40))
+    kept.clear()
+    assert kept.get("a") is None
+    assert len(kept) == 0
+    kept.put("b", Value("b", 40))
+    kept.put("c", Value("c", 10))
+    assert kept.get("b") == Value("b", 40)
+
+
+def test_its_repr_says_how_many_it_has() -> None:
+    kept = memory()
+    kept.put("a", Value("a", 1))
+    assert repr(kept) == "<LRUCache 1 entries>"

@@ -1,0 +1,97 @@
+"""Bodies out of arguments: the same that boto3 and botocore make, or none."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botocache._near.request_bodies import _to_json, resource_body, wire_body
+from tests.support.bodies import CLIENT, OF_A_RESOURCE, sent_body
+
+TEXTS = st.text(max_size=8) | st.sampled_from(['"B":', "null", ":null", "B", "BS"])
+NAMES = st.sampled_from(["pk", "sk", "B", "BS", "S", "null"])
+
+
+def values() -> st.SearchStrategy[Any]:
+    """Return values of attributes as a client takes them, right and wrong ones."""
+    leaf = st.one_of(
+        st.fixed_dictionaries({"S": TEXTS}),
+        st.fixed_dictionaries({"N": TEXTS}),
+        st.fixed_dictionaries({"B": TEXTS}),
+        st.fixed_dictionaries({"BOOL": st.booleans()}),
+        st.fixed_dictionaries({"NULL": st.booleans()}),
+        st.fixed_dictionaries({"SS": st.lists(TEXTS, max_size=2)}),
+        st.fixed_dictionaries({"BS": st.lists(TEXTS, max_size=2)}),
+        TEXTS,
+        st.none(),
+        st.integers(),
+    )
+    return st.recursive(
+        leaf,
+        lambda inner: st.one_of(
+            st.fixed_dictionaries({"L": st.lists(inner, max_size=2)}),
+            st.fixed_dictionaries({"M": st.dictionaries(NAMES, inner, max_size=2)}),
+        ),
+        max_leaves=4,
+    )
+
+
+def require_what_is_sent(made: Any, client: Any, arguments: dict[str, Any]) -> None:
+    """Require that a body is the one that is sent, if there is one and one is sent."""
+    sent = sent_body(client, copy.deepcopy(arguments))
+    if made is not None and isinstance(sent, bytes):
+        assert made == json.loads(sent)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    arguments=st.fixed_dictionaries(
+        {"TableName": TEXTS, "Key": st.dictionaries(NAMES, values())},
+        optional={
+            "ConsistentRead": st.booleans() | st.none() | TEXTS,
+            "ProjectionExpression": TEXTS,
+            "ExpressionAttributeNames": st.dictionaries(TEXTS, TEXTS),
+        },
+    )
+)
+def test_a_clients_body_is_what_botocore_makes_if_it_makes_any(
+    arguments: dict[str, Any],
+) -> None:
+    made = wire_body("GetItem", _to_json(arguments), arguments)
+    require_what_is_sent(made, CLIENT, arguments)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    arguments=st.fixed_dictionaries(
+        {
+            "TableName": TEXTS,
+            "Key": st.dictionaries(
+                NAMES, st.one_of(TEXTS, st.integers(), st.booleans(), st.none())
+            ),
+        },
+        optional={"ConsistentRead": st.booleans(), "ProjectionExpression": TEXTS},
+    )
+)
+def test_a_resources_body_is_what_boto3_and_botocore_make_if_they_make_any(
+    arguments: dict[str, Any],
+) -> None:
+    made = resource_body("GetItem", _to_json(arguments), arguments)
+    require_what_is_sent(made, OF_A_RESOURCE, arguments)
+
+
+def test_the_usual_reads_have_a_body() -> None:
+    of_client = {"TableName": "table", "Key": {"pk": {"S": "a"}, "sk": {"N": "1"}}}
+    of_resource = {"TableName": "table", "Key": {"pk": "a", "sk": 1}}
+    assert wire_body("GetItem", _to_json(of_client), of_client) == of_client
+    assert resource_body("GetItem", _to_json(of_resource), of_resource) == of_client
+    assert json.loads(sent_body(CLIENT, of_client)) == of_client
+    assert json.loads(sent_body(OF_A_RESOURCE, of_resource)) == of_client
+
+
+@pytest.mark.parametrize("operation", ["Query", "Scan"])
+def test_pages_of_a_resource_have_none(operation: str) -> None:
+    assert resource_body(operation, b"{}", {"TableName": "table"}) is None

@@ -1,0 +1,255 @@
+"""Every outcome is counted; a failure is counted, told now and then, and kept in."""
+
+import json
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, fields
+from typing import Any
+
+import pytest
+
+from botocache._cache.cache import Cache
+from botocache._cache.tickets import Hit
+from botocache._settings.load import Settings
+from botocache._stats import INTERVAL, Counters, FailureLog, Stats
+from botocache.stores.memory import MemoryStore
+from tests.support.calls import begin
+from tests.support.clock import FakeClock
+from tests.support.failing_store import FailingStore
+from tests.support.forwarding_store import VERBS
+from tests.support.processes import TIMEOUT, forked
+
+COUNTED = [
+    field.name
+    for field in fields(Stats)
+    if field.name not in ("undelivered", "failures")
+]
+
+# --- counters ----------------------------------------------------------------------
+
+
+def test_nothing_is_counted_at_first() -> None:
+    assert Counters().read(undelivered=0) == Stats()
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_each_outcome_has_a_count_of_its_own(name: str) -> None:
+    counters = Counters()
+    counters.add(name)
+    counters.add(name, 3)
+    assert asdict(counters.read(undelivered=0)) == {**asdict(Stats()), name: 4}
+
+
+def test_failures_are_counted_by_kind() -> None:
+    counters = Counters()
+    for kind in ("load_failed", "fill_failed", "load_failed"):
+        counters.add_failure(kind)
+    stats = counters.read(undelivered=0)
+    assert stats == Stats(failures={"load_failed": 2, "fill_failed": 1})
+
+
+def test_what_waits_for_delivery_is_told_by_the_caller() -> None:
+    assert Counters().read(undelivered=7) == Stats(undelivered=7)
+
+
+def test_counts_that_were_read_do_not_change() -> None:
+    counters = Counters()
+    before = counters.read(undelivered=0)
+    counters.add("hits")
+    counters.add_failure("load_failed")
+    assert before == Stats()
+
+
+def test_what_is_done_to_counts_that_were_read_does_not_reach_the_counters() -> None:
+    counters = Counters()
+    counters.read(undelivered=0).failures["load_failed"] = 1
+    assert counters.read(undelivered=0) == Stats()
+
+
+def test_no_count_is_lost_between_threads() -> None:
+    counters = Counters()
+
+    def count(_: int) -> None:
+        counters.add("hits")
+        counters.add_failure("load_failed")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(4000)))
+    assert counters.read(undelivered=0) == Stats(
+        hits=4000, failures={"load_failed": 4000}
+    )
+
+
+def test_a_lock_that_was_held_at_a_fork_is_free_in_the_child() -> None:
+    counters = Counters()
+    counters.add("hits")
+
+    def child(pipe: Any) -> None:
+        counters.add("hits")
+        pipe.send(counters.read(undelivered=0).hits)
+
+    with counters._lock, forked(child) as pipe:
+        assert pipe.poll(TIMEOUT)
+        assert pipe.recv() == 2
+    assert counters.read(undelivered=0) == Stats(hits=1)
+
+
+@pytest.mark.parametrize(
+    ("stats", "ratio"),
+    [
+        (Stats(), 0.0),
+        (Stats(hits=3), 1.0),
+        (Stats(misses=3), 0.0),
+        (Stats(hits=1, misses=3), 0.25),
+        (Stats(hits=1, misses=1, bypassed=8, held=1), 0.5),
+        (Stats(bypassed=8), 0.0),
+    ],
+)
+def test_the_hit_ratio_is_of_the_reads_that_the_cache_was_asked_for(
+    stats: Stats, ratio: float
+) -> None:
+    assert stats.hit_ratio == ratio
+
+
+# --- failures ----------------------------------------------------------------------
+
+
+class _Reports:
+    """FailureLog on a clock that the test moves, with the lines that they logged."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self.clock = FakeClock()
+        self.counters = Counters()
+        self._failures = FailureLog(self.counters, self.clock)
+        self._caplog = caplog
+        caplog.set_level(logging.DEBUG, logger="botocache")
+
+    def report(self, kind: str, error: Exception | None = None) -> None:
+        self._failures.report(kind, "a miss", error or OSError("disk full"))
+
+    @property
+    def lines(self) -> list[str]:
+        return [record.getMessage() for record in self._caplog.records]
+
+
+@pytest.fixture
+def reports(caplog: pytest.LogCaptureFixture) -> _Reports:
+    return _Reports(caplog)
+
+
+def test_a_failure_is_a_warning_that_says_what_it_means(
+    reports: _Reports, caplog: pytest.LogCaptureFixture
+) -> None:
+    reports.report("load_failed")
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("botocache", logging.WARNING)
+    assert record.getMessage() == "load_failed: a miss (OSError: disk full)"
+
+
+def test_a_failure_is_logged_once_in_a_minute_and_counted_each_time(
+    reports: _Reports,
+) -> None:
+    for _ in range(3):
+        reports.report("load_failed")
+        reports.clock.advance(INTERVAL / 3 - 0.001)
+    assert len(reports.lines) == 1
+    assert reports.counters.read(undelivered=0).failures == {"load_failed": 3}
+
+
+def test_a_failure_is_logged_again_after_a_minute(reports: _Reports) -> None:
+    for _ in range(3):
+        reports.report("load_failed")
+        reports.clock.advance(INTERVAL)
+    assert len(reports.lines) == 3
+
+
+def test_each_kind_of_failure_is_logged_for_itself(reports: _Reports) -> None:
+    for kind in ("load_failed", "fill_failed", "load_failed", "fill_failed"):
+        reports.report(kind)
+    assert [line.partition(":")[0] for line in reports.lines] == [
+        "load_failed",
+        "fill_failed",
+    ]
+
+
+def test_the_first_failure_is_logged_at_whatever_time_the_clock_begins(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    FailureLog(Counters(), FakeClock(0.0)).report("load_failed", "a miss", OSError())
+    assert len(caplog.records) == 1
+
+
+def test_a_message_with_percent_signs_is_logged_as_it_is(reports: _Reports) -> None:
+    reports.report("load_failed", OSError("100 %s %d"))
+    assert reports.lines == ["load_failed: a miss (OSError: 100 %s %d)"]
+
+
+# --- in the cache ------------------------------------------------------------------
+
+ITEM = b'{"TableName":"t","Item":{"pk":{"S":"a"}}}'
+KEY = b'{"TableName":"t","Key":{"pk":{"S":"a"}}}'
+REQUESTS = {
+    "GetItem": KEY,
+    "UpdateItem": KEY,
+    "PutItem": ITEM,
+    "DescribeTable": b'{"TableName":"t"}',
+}
+
+
+class _Damaging(FailingStore):
+    """A store that keeps something else than it was given."""
+
+    damage: bytes | None = None
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
+        super().fill(key, entry if self.damage is None else self.damage, ttl, tags)
+
+
+def _ask(cache: Cache, operation: str) -> Hit | None:
+    """Do as the hooks do, with a DynamoDB that has one item; return the hit if any."""
+    ticket = begin(cache, operation, json.loads(REQUESTS[operation]))
+    if isinstance(ticket, Hit):
+        return ticket
+    if ticket is not None:
+        cache.finish(ticket, {"Item": {}}, succeeded=True, certain=True)
+        cache.fail(ticket)
+    return None
+
+
+@pytest.mark.parametrize("failing", [*([verb] for verb in VERBS), VERBS], ids=str)
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_whatever_fails_in_a_store_is_counted_and_reaches_no_caller(
+    operation: str, failing: Sequence[str], clock: FakeClock
+) -> None:
+    store = FailingStore(MemoryStore(clock=clock))
+    cache = Cache(store, Settings())
+    _ask(cache, "UpdateItem")  # so that something is known
+    clock.advance(60.0)
+    store.failing.update(failing)
+    assert _ask(cache, operation) is None
+    cache.invalidate("t")
+    cache.clear()
+    cache.close()
+    assert bool(cache.stats().failures) == bool(store.failures)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"\xff" * 40, b"\x02" * 40],
+    ids=["nothing", "noise", "another version"],
+)
+def test_a_damaged_entry_is_a_miss_that_is_filled_anew(
+    damage: bytes, clock: FakeClock
+) -> None:
+    store = _Damaging(MemoryStore(clock=clock))
+    cache = Cache(store, Settings())
+    store.damage = damage
+    assert _ask(cache, "GetItem") is None
+    store.damage = None
+    assert _ask(cache, "GetItem") is None
+    hit = _ask(cache, "GetItem")
+    assert hit is not None
+    assert hit.answer == {"Item": {}}
