@@ -54,6 +54,7 @@ test: $(VENV)/.ready $(MINISTACK)/.ready  ## all tests but the long ones, with c
 
 test-long: $(VENV)/.ready $(MINISTACK)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
 	$(PYTEST) -m long -v tests $(ARGS)
+	EXAMPLES=new $(PYTEST) -m hypothesis -q tests $(ARGS)
 
 test-pythons: $(VENV)/.ready  ## unit, integration and store tests on each supported Python
 	$(BIN)/python -m tests.pythons $(ARGS)

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import botocache
 from botocache import _install
@@ -19,6 +20,12 @@ from tests.support.stores import opened_store
 from tests.support.threads import workers
 from tests.support.valkey_cluster import ValkeyCluster, running_cluster
 from tests.support.valkey_server import ValkeyServer, running_valkey
+
+# `make test` tries the same examples each time, so that a change fails for what it
+# changed. `make test-long` tries new ones.
+settings.register_profile("repeatable", derandomize=True)
+if os.environ.get("EXAMPLES") != "new":
+    settings.load_profile("repeatable")
 
 
 def pytest_collection_finish() -> None:
@@ -41,16 +48,20 @@ def dynamodb() -> Iterator[DynamoDB]:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built wheel, one for all test processes."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # then each worker has a folder in it
-        base = base.parent
-    return build_wheel_once(base / "wheel")
+    return build_wheel_once(_shared(tmp_path_factory) / "wheel")
 
 
 @pytest.fixture(scope="session")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An environment with the wheel installed."""
-    return Environment(tmp_path_factory.mktemp("environment") / "venv", wheel)
+    """An environment with the wheel installed, one for all test processes."""
+    return Environment(_shared(tmp_path_factory) / "environment", wheel)
+
+
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    """Return a directory that all test processes of this run have."""
+    base = factory.getbasetemp()
+    # Each process of xdist has a directory of its own in the shared one.
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture

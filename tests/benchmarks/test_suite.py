@@ -19,6 +19,9 @@ from benchmarks.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
 
+# What is made of figures is what test_page.py and test_targets.py hold.
+pytestmark = pytest.mark.long("every benchmark runs, beside the other cache")
+
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tests.explorer.shown import require_caught
 
 SEED = 20_261_125
 
-SHARE = 3
+SHARE = 8
 """One program of so many of those that `make explore` runs all of."""
 
 
@@ -42,7 +42,7 @@ def test_no_schedule_of_two_operations_and_a_fault_breaks_a_promise() -> None:
     for program in of_two[::SHARE]:
         total.add(explore(program))
     print(total)
-    assert total.schedules > 5_000
+    assert total.schedules > 2_000
 
 
 def test_no_schedule_of_two_operations_while_time_moves_breaks_a_promise() -> None:
@@ -50,7 +50,7 @@ def test_no_schedule_of_two_operations_while_time_moves_breaks_a_promise() -> No
     for program in [*programs(2, faults=0)][::SHARE]:
         total.add(explore(program))
     print(total)
-    assert total.schedules > 8_000
+    assert total.schedules > 3_000
 
 
 def test_no_schedule_of_two_operations_on_an_empty_store_breaks_a_promise() -> None:
@@ -67,6 +67,8 @@ LARGER = [
 ]
 
 
+# The pairs and triples below are what these are made of.
+@pytest.mark.long("three and four operations, a fault and time that moves")
 @pytest.mark.parametrize("program", LARGER, ids=str)
 def test_no_schedule_of_a_larger_program_breaks_a_promise(program: Program) -> None:
     total = explore(program)
@@ -177,7 +179,7 @@ def test_no_order_of_words_in_memory_breaks_a_promise(
 
 
 def test_no_sampled_schedule_of_a_larger_program_breaks_a_promise() -> None:
-    for seed in range(SEED, SEED + 1_500):
+    for seed in range(SEED, SEED + 400):
         sample_in_memory(seed)
 
 

@@ -46,6 +46,8 @@ def test_no_read_is_older_than_that_when_the_server_of_redis_is_harmed() -> None
     assert any(write.undelivered for write in report.history.writes)
 
 
+# Whether the checker finds a violation is what test_checker.py holds.
+@pytest.mark.long("real processes find out a cache that evicts nothing")
 @pytest.mark.parametrize("store", STORES)
 def test_a_cache_that_evicts_nothing_is_found_out(store: str) -> None:
     """What lacks less is found by chance, and for certain by the explorer.

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -24,10 +25,17 @@ SOURCES = (
 def build_wheel_once(shared: Path) -> Path:
     """Return the wheel, built in `shared` by whichever test process comes first."""
     shared.mkdir(exist_ok=True)
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(shared):
         built = list((shared / "dist").glob("*.whl"))
         return built[0] if built else _build(shared)
+
+
+@contextmanager
+def _locked(shared: Path) -> Iterator[None]:
+    """Keep other test processes out of a directory for as long as the context lasts."""
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _build(shared: Path) -> Path:
@@ -52,10 +60,20 @@ def _build(shared: Path) -> Path:
 class Environment:
     """A virtual environment with the wheel; what it needs comes from the tests' own."""
 
-    def __init__(self, directory: Path, wheel: Path) -> None:
-        venv.create(directory, with_pip=False, symlinks=True)
+    def __init__(self, shared: Path, wheel: Path) -> None:
+        """Make it in `shared`, unless another test process has."""
+        shared.mkdir(exist_ok=True)
+        directory = shared / "venv"
         self.python = str(directory / "bin" / "python")
-        self.site_packages = Path(self.output("-c", _PRINT_SITE_PACKAGES).strip())
+        with _locked(shared):
+            is_new = not directory.exists()
+            if is_new:
+                venv.create(directory, with_pip=False, symlinks=True)
+            self.site_packages = Path(self.output("-c", _PRINT_SITE_PACKAGES).strip())
+            if is_new:
+                self._install(wheel)
+
+    def _install(self, wheel: Path) -> None:
         self.pip("install", "--no-deps", "--no-index", str(wheel))
         ours = sysconfig.get_path("purelib")
         (self.site_packages / "zz-dependencies.pth").write_text(f"{ours}\n")
