@@ -17,7 +17,7 @@ from botocache._dynamodb import expressions, items, writes
 from botocache._dynamodb import operations as dynamodb_operations
 from botocache._dynamodb import reads as dynamodb_reads
 from botocache._dynamodb.tags import Tag, item_tag, writes_tag
-from botocache._near import client
+from botocache._near import client, client_state, request_bodies
 from botocache.stores.generation_table import GenerationTable
 from tests.differential.machine import run_programs
 from tests.differential.pairs import DifferenceError
@@ -131,6 +131,9 @@ def _by_names(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(client, "quick_key", key)
     patch.setattr(client, "exact_key", key)
+    # It compares the two once more before it remembers, and before it looks up early.
+    patch.setattr(client_state, "exact_key", key)
+    patch.setattr(request_bodies, "quick_key", key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ def test_stats_count_what_happened(
         bypassed=1,
         fills=2,
         writes=1,
-        evicted=4,
+        evicted=3,
     )
     assert stats.hit_ratio == pytest.approx(0.6)
 
