@@ -124,10 +124,11 @@ def _shared_near_answers(patch: pytest.MonkeyPatch) -> None:
 
 
 def _by_names(patch: pytest.MonkeyPatch) -> None:
-    """Take calls for equal that have the same parameters, whatever their values."""
+    """Take calls of a table for equal that have the same parameters."""
 
     def key(token: Any, operation: str, arguments: Any, *_: Any) -> Any:
-        return (token, operation, *arguments)
+        # With the table: what one program leaves must not be found by the next.
+        return (token, operation, arguments.get("TableName"), *arguments)
 
     patch.setattr(client, "quick_key", key)
     patch.setattr(client, "exact_key", key)
