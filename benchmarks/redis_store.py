@@ -28,7 +28,7 @@ from benchmarks.measure import compare, figure_of, report, time_rounds
 from botocache._cache.entries import encode_entry
 from botocache._coherence import EvictionRequest
 from botocache.stores.protocol import Store
-from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.keys import Keys
 from tests.support.opening import open_store_at
 from tests.support.valkey_server import ValkeyServer, running_valkey
 

@@ -8,7 +8,7 @@ import pytest
 
 from botocache._settings.load import load_settings
 from botocache.stores.redis.cluster.urls import endpoints_of_url, pool_at
-from botocache.stores.redis.urls import connections_of_url, without_replicas
+from botocache.stores.redis.urls import connections_of_url
 from botocache.stores.urls import local_place
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -58,7 +58,7 @@ def test_each_url_of_a_server_can_be_read(url: str) -> None:
         name, endpoints = endpoints_of_url(url, 0.02)
         assert pool_at(endpoints, *endpoints.seeds[0]).make_connection()
     else:
-        name, make = connections_of_url(without_replicas(url)[0], 0.02)
+        name, make = connections_of_url(url, 0.02)
         assert make()
     assert "password" not in name
     assert "token" not in name

@@ -24,6 +24,7 @@ class Connection(Protocol):
     port: int
     protocol: int | str
     socket_timeout: float | None
+    _sock: Any  # a socket, or TLS around one; None while it is not connected
 
     def connect(self) -> None:
         """Connect, unless that is done."""

@@ -3,7 +3,6 @@
 Nothing is connected here. A password gets into no name and no message.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
@@ -15,7 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from botocache._errors import ConfigError
-from botocache.stores.redis.connections import Connection
+from botocache.stores.redis.types import Connection
 
 _Maker = Callable[[], Connection]
 
@@ -30,6 +29,7 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
 
     timeout: seconds for connecting, and for each answer.
     """
+    refuse_unknown_options(url)
     scheme, _, rest = url.partition(":")
     scheme = scheme.lower()
     server, _, setup = scheme.partition("+")
@@ -46,7 +46,7 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
         if plain != "unix":
             int(urlsplit(rest).path.strip("/") or 0)  # redis-py passes over a bad one
         pool = ConnectionPool.from_url(f"{plain}:{rest}", **common)
-        made = _maker(pool)()
+        made: Any = _maker(pool)()
     except _UNREADABLE:
         raise wrong_url(scheme) from None
     if plain == "unix":
@@ -56,26 +56,19 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     return f"{server}://{made.host}:{made.port}/{made.db}", _maker(pool)
 
 
-def without_replicas(url: str) -> tuple[str, int]:
-    """Return a URL without its option `wait_replicas`, and what that says; 0: nothing.
+def refuse_unknown_options(url: str) -> None:
+    """Raise ConfigError for an option of earlier versions, saying what is right.
 
-    Raises ConfigError when it says no number.
+    redis-py would hand it to a connection, whose error names no way out.
     """
     scheme = url.partition(":")[0].lower()
-    rest, mark, query = url.partition("?")
-    options = query.split("&")
-    ours = [option for option in options if option.partition("=")[0] == _REPLICAS]
-    if not ours:
-        return url, 0
-    number = ours[0].partition("=")[2]
-    if ours[1:] or not re.fullmatch("[1-9][0-9]{0,2}", number) or "cluster" in scheme:
-        where = "; a cluster has no such option" if "cluster" in scheme else ""
+    names = [option.partition("=")[0] for option in url.partition("?")[2].split("&")]
+    if _REPLICAS in names:
         raise ConfigError(
-            f"url '{scheme}:...': expected {_REPLICAS}=1, or another number of "
-            f"replicas, once{where}"
+            f"url '{scheme}:...': there is no option '{_REPLICAS}'; remove it. Each "
+            "server can be told to refuse writes that few replicas would have: see "
+            "'min-replicas-to-write' of Redis and Valkey"
         )
-    others = "&".join(option for option in options if option not in ours)
-    return f"{rest}{mark}{others}" if others else rest, int(number)
 
 
 def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
@@ -112,8 +105,10 @@ def _by_sentinel(
             if name in given
         }
         of_tls = _options_of_tls(given) if is_encrypted else {}
-        # A password with a "/" or "#" in it would be taken for what is shown.
-        is_named = service and "@" not in parts.path and not parts.fragment
+        # A password with a "/", "?" or "#" in it would be shown as a service's name.
+        is_named = (
+            service and not parts.fragment and "@" not in parts.path + parts.query
+        )
         if given or not is_named or not all(host for host, _ in sentinels):
             raise wrong_url(scheme)
         manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there

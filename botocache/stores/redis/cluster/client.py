@@ -464,7 +464,7 @@ class _Cluster(RedisCluster):
         move, *_ = filter(None, [getattr(self.map, name, None) for name in names])
         move(moved)
 
-    # redis-py has no types for what follows.
+    # redis-py has no types for these.
 
     def primaries(self) -> list[ClusterServer]:
         """Return the servers that hold slots."""

@@ -14,7 +14,7 @@ from redis.connection import ConnectionPool
 from redis.retry import Retry
 
 from botocache.stores.redis.types import Address
-from botocache.stores.redis.urls import wrong_url
+from botocache.stores.redis.urls import refuse_unknown_options, wrong_url
 
 try:
     from redis.maint_notifications import MaintNotificationsConfig
@@ -75,6 +75,7 @@ def endpoints_of_url(url: str, timeout: float) -> tuple[str, ClusterEndpoints]:
 
     Raises ConfigError.
     """
+    refuse_unknown_options(url)
     scheme, _, rest = url.partition(":")
     plain = "rediss" if scheme.lower() in ("rediss+cluster", "valkeys+cluster") else ""
     try:

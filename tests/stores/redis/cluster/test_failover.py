@@ -14,9 +14,10 @@ from botocache.stores.redis.cluster.batch import slot_of
 from botocache.stores.redis.cluster.client import server_at
 from botocache.stores.redis.cluster.store import ClusterStore
 from botocache.stores.redis.cluster.urls import endpoints_of_url
-from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.keys import Keys
 from tests.support.digests import key, tags
 from tests.support.processes import TIMEOUT, eventually
+from tests.support.redis_stores import cluster_store
 from tests.support.valkey_cluster import ValkeyCluster, running_cluster
 from tests.support.valkey_server import ValkeyServer
 
@@ -46,7 +47,7 @@ def opened(
     def open_one(url: str = cluster.url, **settings: Any) -> ClusterStore:
         _, endpoints = endpoints_of_url(url, TIMEOUT)
         settings = {"timeout": TIMEOUT, "settle": 0.0, **settings}
-        made.append(ClusterStore(endpoints, namespace=namespace, **settings))
+        made.append(cluster_store(endpoints, namespace=namespace, **settings))
         return made[-1]
 
     yield open_one

@@ -24,11 +24,12 @@ from botocache.stores.protocol import Fill
 from botocache.stores.redis.cluster.batch import slot_of
 from botocache.stores.redis.cluster.store import ClusterStore
 from botocache.stores.redis.cluster.urls import endpoints_of_url
-from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.keys import Keys
 from tests.support.digests import key, tag, tags
 from tests.support.evictions import left_by
 from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, eventually
+from tests.support.redis_stores import cluster_store
 from tests.support.valkey_cluster import ValkeyCluster, move_keys, slots_of
 from tests.support.valkey_server import ValkeyServer
 
@@ -50,7 +51,7 @@ def opened(
     ) -> ClusterStore:
         name, endpoints = endpoints_of_url(url, timeout)
         settings = {"name": name, "timeout": timeout, "settle": 0.0, **settings}
-        store = ClusterStore(endpoints, namespace=namespace, **settings)
+        store = cluster_store(endpoints, namespace=namespace, **settings)
         made.append(store)
         return store
 
@@ -288,7 +289,7 @@ def test_what_is_divided_between_two_servers_can_be_evicted(
         )
         assert not second.evicted[A].was_alone
         assert second.held is Held.WRITING
-        with pytest.raises(StoreError, match="on its way"):
+        with pytest.raises(StoreError, match="is moving"):
             other.load(KEY, [A])
         assert other._breaker._failures == 0  # for the servers do not fail
     assert other.load(KEY, [A]).snapshot != before
@@ -337,7 +338,7 @@ def test_a_server_that_does_not_answer_is_left_alone_until_it_does(
 
 def test_where_nobody_answers_it_is_a_store_error(namespace: str) -> None:
     _, endpoints = endpoints_of_url("redis+cluster://127.0.0.1:1,127.0.0.1:2", TIMEOUT)
-    store = ClusterStore(endpoints, namespace=namespace, timeout=TIMEOUT)
+    store = cluster_store(endpoints, namespace=namespace, timeout=TIMEOUT)
     for use in (
         partial(store.load, KEY, [A]),
         partial(store.load_many, [(KEY, [A])]),
@@ -354,7 +355,7 @@ def test_a_server_of_no_cluster_is_a_store_error(
     valkey: ValkeyServer, namespace: str
 ) -> None:
     _, endpoints = endpoints_of_url(f"redis+cluster://127.0.0.1:{valkey.port}", TIMEOUT)
-    store = ClusterStore(endpoints, namespace=namespace, timeout=TIMEOUT)
+    store = cluster_store(endpoints, namespace=namespace, timeout=TIMEOUT)
     with pytest.raises(StoreError, match="no server returned the map"):
         store.load(KEY, [A])
     store.close()
@@ -543,7 +544,7 @@ def test_that_a_cluster_cannot_be_followed_is_said_and_all_else_works(
     )
     assert isinstance(store, ClusterStore)
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
-        "follow_refused"
+        "client_tracking_refused"
     ]
     assert not store.is_current([], ())
     store.close()

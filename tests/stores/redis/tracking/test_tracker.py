@@ -17,16 +17,24 @@ import redis as redis_py
 
 from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
-from botocache.stores.redis.connections import Connection, exchange, pack
+from botocache.stores.redis.commands import pack
+from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.tracking import lease, tracker
-from botocache.stores.redis.tracking.lease import HEARTBEAT, LEASE, PATIENCE, Lease
-from botocache.stores.redis.tracking.tracker import Following
+from botocache.stores.redis.tracking.lease import (
+    HEARTBEAT,
+    LEASE,
+    PATIENCE,
+    TrackingLease,
+)
+from botocache.stores.redis.tracking.tracker import InvalidationTracker
+from botocache.stores.redis.types import Connection
 from botocache.stores.redis.urls import connections_of_client, connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, Peer, eventually, forked, running_peer
+from tests.support.redis_stores import redis_store
 from tests.support.threads import no_thread
 from tests.support.valkey_server import ValkeyServer, redis_binary, running_valkey
 
@@ -60,7 +68,7 @@ def opened(
 ) -> RedisStore:
     name, make = connections_of_url(server.url, timeout)
     usual = {"name": name, "timeout": timeout, "settle": 0.0, "client_tracking": True}
-    return RedisStore(make, namespace=namespace, **{**usual, **more})
+    return redis_store(make, namespace=namespace, **{**usual, **more})
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def other(peer: Peer, server: ValkeyServer, namespace: str) -> Peer:
 def open_in_peer(url: str, namespace: str) -> None:
     name, make = connections_of_url(url, TIMEOUT)
     _peers_store.append(
-        RedisStore(make, name=name, namespace=namespace, timeout=TIMEOUT, settle=0.0)
+        redis_store(make, name=name, namespace=namespace, timeout=TIMEOUT, settle=0.0)
     )
 
 
@@ -112,22 +120,22 @@ def fresh(store: RedisStore, *asked: bytes) -> tuple[int, ...]:
 def hear_of_all(store: RedisStore) -> None:
     """Wait until it has heard of whatever happened before."""
     it, last = followed(store), tag("the last change")
-    it._known.learn(it.begin(), [last], (1,))
+    it._generations.learn(it.begin(), [last], (1,))
     connection = it._make()
     connection.connect()
     exchange(connection, pack((b"SET", store._keys.generation(last), b"1")), 1)
     connection.disconnect()
-    eventually(lambda: not it._known.are([last], (1,)))
+    eventually(lambda: not it._generations.match([last], (1,)))
 
 
-def followed(store: RedisStore) -> Following:
-    assert store._following is not None
-    return store._following
+def followed(store: RedisStore) -> InvalidationTracker:
+    assert store._tracker is not None
+    return store._tracker
 
 
 def remembers(store: RedisStore, *asked: bytes, snapshot: tuple[int, ...]) -> bool:
     """Tell whether it would say that this is current, if there were nothing unheard."""
-    return followed(store)._known.are(asked, snapshot)
+    return followed(store)._generations.match(asked, snapshot)
 
 
 def is_at_work(store: RedisStore) -> bool:
@@ -170,15 +178,15 @@ def deaf(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         threading.Event(),
         threading.Event(),
     )
-    is_to_ask = Lease.is_to_ask
+    is_ping_due = TrackingLease.is_ping_due
 
-    def wait(it: Lease, now: float) -> bool:
+    def wait(it: TrackingLease, now: float) -> bool:
         if it is session.lease and not it._is_waiting:  # else a PONG would be unheard
             is_deaf.set()
             assert may_hear.wait(TIMEOUT)
-        return is_to_ask(it, now)
+        return is_ping_due(it, now)
 
-    monkeypatch.setattr(Lease, "is_to_ask", wait)
+    monkeypatch.setattr(TrackingLease, "is_ping_due", wait)
     assert is_deaf.wait(TIMEOUT)
     try:
         yield session
@@ -190,10 +198,10 @@ class Crossing:
     """Stands between a store and its server: something happens to each answer."""
 
     def __init__(self, store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._ask = store._link.ask
+        self._ask = store._connections.ask
         self.before: Callable[[], object] = lambda: None
         self.after: Callable[[], object] = lambda: None
-        monkeypatch.setattr(store._link, "ask", self)
+        monkeypatch.setattr(store._connections, "ask", self)
 
     def __call__(self, packed: bytes, count: int, again: Any = None) -> list[Any]:
         before, self.before = self.before, lambda: None
@@ -341,7 +349,7 @@ def test_a_store_that_does_not_follow_knows_nothing(
     store = opened(server, namespace, client_tracking=False)
     with contextlib.closing(store):
         assert not store.is_current([A], store.load(KEY, [A]).snapshot)
-    assert "Following" not in repr(store)
+    assert "InvalidationTracker" not in repr(store)
 
 
 def test_not_more_tags_are_remembered_than_the_limit(
@@ -349,9 +357,9 @@ def test_not_more_tags_are_remembered_than_the_limit(
 ) -> None:
     many = tags(30)
     fresh(store, *many)
-    followed(store)._known._limit = 10
+    followed(store)._generations._limit = 10
     snapshot = store.load(KEY, many).snapshot
-    assert repr(followed(store)) == "<Following at work, 10 tags>"
+    assert repr(followed(store)) == "<InvalidationTracker at work, 10 tags>"
     assert not store.is_current(many, snapshot)
     eventually(lambda: store.is_current(many[-10:], snapshot[-10:]))
 
@@ -366,7 +374,7 @@ def test_the_users_own_client_may_speak_either_protocol(
     )
     with client:
         name, make = connections_of_client(client, TIMEOUT)
-        store = RedisStore(
+        store = redis_store(
             make,
             name=name,
             namespace=namespace,
@@ -450,7 +458,7 @@ def test_an_invalidation_that_comes_after_the_load_ends_what_it_brought(
     # The answer is from before the eviction, and told before that is heard of.
     old = fresh(store, A)
     with deaf(store, monkeypatch) as session:
-        monkeypatch.setattr(session, "has_unheard", lambda: False)  # it is on its way
+        monkeypatch.setattr(session, "has_unread", lambda: False)  # it is on its way
         crossing = Crossing(store, monkeypatch)
         crossing.after = lambda: other.call(evict_in_peer, [A])
         assert store.load(KEY, [A]).snapshot == old
@@ -473,13 +481,13 @@ def test_what_is_being_heard_counts(
     store: RedisStore, other: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, hearing = fresh(store, A), threading.Event()
-    take_in = followed(store)._take_in
+    take_in = followed(store)._invalidate
 
     def take_in_late(changed: Sequence[bytes] | None) -> None:
         assert hearing.wait(TIMEOUT)
         take_in(changed)
 
-    monkeypatch.setattr(followed(store), "_take_in", take_in_late)
+    monkeypatch.setattr(followed(store), "_invalidate", take_in_late)
     other.call(evict_in_peer, [A])
     eventually(lambda: not store.is_current([A], old))
     assert remembers(store, A, snapshot=old)  # which it is still about to forget
@@ -653,13 +661,13 @@ def test_the_lease_counts_from_when_the_server_was_asked_not_from_its_answer(
     server: ValkeyServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, leases = FakeClock(), []
-    is_answered = Lease.is_answered
+    is_answered = TrackingLease.pong_received
 
-    def noted(it: Lease) -> None:
+    def noted(it: TrackingLease) -> None:
         is_answered(it)
         leases.append(it.until)
 
-    monkeypatch.setattr(Lease, "is_answered", noted)
+    monkeypatch.setattr(TrackingLease, "pong_received", noted)
     store = opened(server, namespace)
     with contextlib.closing(store):
         followed(store)._clock = clock
@@ -704,7 +712,7 @@ def test_an_answer_that_is_none_of_ours_is_a_loss(
     def damaged(_: object) -> None:
         raise ValueError("damaged")
 
-    monkeypatch.setattr(followed(store), "_take_in", damaged)
+    monkeypatch.setattr(followed(store), "_invalidate", damaged)
     server.command("DEL", store._keys.generation(A).decode())
     eventually(lambda: current_session(store).trouble == "ValueError")
     monkeypatch.undo()
@@ -721,7 +729,7 @@ def test_a_store_that_was_led_to_another_server_follows_that_one(
         def make() -> Connection:
             return leads_to[0]()
 
-        store = RedisStore(
+        store = redis_store(
             make,
             namespace=namespace,
             timeout=TIMEOUT,
@@ -732,7 +740,7 @@ def test_a_store_that_was_led_to_another_server_follows_that_one(
             old = fresh(store, A)
             session = followed(store)._session
             leads_to[0] = there
-            store._link.close()  # as if its connection had been lost, and that alone
+            store._connections.close()  # as if that connection alone had been lost
             store.load(KEY, [A])
             assert not store.is_current([A], old)
             assert followed(store)._session is not session
@@ -746,11 +754,11 @@ def test_connections_from_before_it_follows_are_not_used_after(
     server: ValkeyServer, store: RedisStore
 ) -> None:
     fresh(store, A)
-    idle = list(store._link._idle)
+    idle = list(store._connections._idle)
     assert idle
     lose_it(server, store)
     fresh(store, A)
-    assert not set(map(id, idle)) & set(map(id, store._link._idle))
+    assert not set(map(id, idle)) & set(map(id, store._connections._idle))
 
 
 # --- beginning and ending ------------------------------------------------------------
@@ -764,7 +772,7 @@ def test_opening_a_store_connects_to_nothing_and_starts_nothing(
     assert not store.is_current([A], (1,))
     assert not store.is_current([], ())
     assert not set(threads()) - before
-    assert not store._link._idle
+    assert not store._connections._idle
     store.close()
 
 
@@ -851,7 +859,7 @@ def test_a_process_that_was_stopped_trusts_nothing_when_it_goes_on(
 def follow_in_peer(url: str, namespace: str) -> None:
     name, make = connections_of_url(url, TIMEOUT)
     _peers_store.append(
-        RedisStore(
+        redis_store(
             make,
             name=name,
             namespace=namespace,
@@ -890,7 +898,7 @@ def test_a_server_that_forbids_it_is_asked_as_ever_and_one_line_says_so(
     user = f"user-{namespace}"
     server.command("ACL", "SETUSER", user, "on", ">s3cret", "~*", "&*", "+@all", rule)
     url = f"redis://{user}:s3cret@127.0.0.1:{server.port}/0"
-    store = RedisStore(
+    store = redis_store(
         connections_of_url(url, TIMEOUT)[1],
         namespace=namespace,
         timeout=TIMEOUT,
@@ -900,13 +908,13 @@ def test_a_server_that_forbids_it_is_asked_as_ever_and_one_line_says_so(
     with contextlib.closing(store):
         for _ in range(3):
             snapshot = store.load(KEY, [A]).snapshot
-            eventually(lambda: "<Following refused" in repr(store))
+            eventually(lambda: "<InvalidationTracker refused" in repr(store))
             assert not store.is_current([A], snapshot)
             store.close()  # and even if it is opened anew
     (line,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert line.getMessage() == (
-        "follow_refused: changes cannot be followed, so every hit asks the server "
-        f"({FORBIDDEN[rule]})"
+        f"client_tracking_refused: the server does not announce changes to us, so every "
+        f"hit asks it ({FORBIDDEN[rule]}); allow the command, or remove client_tracking"
     )
     eventually(lambda: not threads())
 
@@ -917,7 +925,7 @@ def test_whoever_may_not_ask_for_info_follows_all_the_same(
     user = f"user-{namespace}"
     server.command("ACL", "SETUSER", user, "on", ">pw", "~*", "&*", "+@all", "-info")
     url = f"redis://{user}:pw@127.0.0.1:{server.port}/0"
-    store = RedisStore(
+    store = redis_store(
         connections_of_url(url, TIMEOUT)[1],
         namespace=namespace,
         timeout=TIMEOUT,

@@ -23,11 +23,13 @@ from benchmarks.machine import machine
 from benchmarks.measure import RESULTS, compare, report
 from botocache._coherence import EvictionRequest
 from botocache.stores.memory import MemoryStore
-from botocache.stores.redis.connections import exchange, pack
+from botocache.stores.redis.commands import pack
+from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tags
 from tests.support.processes import Peer, running_peer
+from tests.support.redis_stores import redis_store
 from tests.support.valkey_server import running_valkey
 
 KEY, TAGS = key("an entry"), tags(4)
@@ -42,7 +44,7 @@ _stores: dict[str, RedisStore] = {}
 def opened(url: str, *, client_tracking: bool) -> RedisStore:
     """Return a store that takes its time: it is not what is measured."""
     name, make = connections_of_url(url, 1.0)
-    return RedisStore(
+    return redis_store(
         make, name=name, timeout=1.0, settle=0.0, client_tracking=client_tracking
     )
 
@@ -125,8 +127,8 @@ def measure(writes: int) -> dict[str, dict[str, float]]:
 
 def show(writes: int, rows: dict[str, dict[str, float]]) -> None:
     """Print the table, and keep it as JSON beside the others."""
-    title = f"Following: microseconds after an eviction of another process, {writes}"
-    print(f"\n{title} writes\n")
+    title = "Client tracking: microseconds after an eviction of another process"
+    print(f"\n{title}, {writes} writes\n")
     print(" " * 40 + "".join(f"{name:>10}" for name in SHARES) + "   late at all")
     for name, row in rows.items():
         figures = "".join(f"{row[share]:10.0f}" for share in SHARES)
@@ -171,6 +173,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     # By this name the other process finds `evict`.
-    from benchmarks import following  # noqa: PLW0406 - it is `__main__` else
+    from benchmarks import following
 
     following.main()
