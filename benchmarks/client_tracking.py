@@ -1,8 +1,8 @@
 """How long another process still says that what was written is current.
 
-    python -m benchmarks.following [--quick]
+    python -m benchmarks.client_tracking [--quick]
 
-Two processes on one machine share a Valkey server. One follows its changes, and asks
+Two processes on one machine share a Valkey server. One has changes announced, and asks
 `is_current` all the time; the other evicts, and notes when that returned. What counts
 is when the last question was begun that was still answered by yes: how long after the
 eviction had returned, or not at all. In between PINGs are timed on a connection of
@@ -26,6 +26,7 @@ from botocache.stores.memory import MemoryStore
 from botocache.stores.redis.commands import pack
 from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.types import Connection
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tags
 from tests.support.processes import Peer, running_peer
@@ -63,7 +64,7 @@ def snapshot_of(store: RedisStore) -> Sequence[int]:
         snapshot = store.load(KEY, TAGS).snapshot
         if store.is_current(TAGS, snapshot):
             return snapshot
-        time.sleep(0.001)  # real: a thread begins to follow
+        time.sleep(0.001)  # real: a thread begins to track
 
 
 def lateness(
@@ -84,7 +85,7 @@ def lateness(
     return max(0.0, (last - returned) * 1e6)
 
 
-def ping(connection: object) -> float:
+def ping(connection: Connection) -> float:
     """Return the microseconds of a round trip."""
     begun = time.monotonic()
     exchange(connection, PING, 1)
@@ -136,7 +137,7 @@ def show(writes: int, rows: dict[str, dict[str, float]]) -> None:
         print(f"  {name:38}{figures}{share}")
     RESULTS.mkdir(exist_ok=True)
     content = {"title": title, "figures": rows, "machine": machine()}
-    (RESULTS / "following.json").write_text(json.dumps(content, indent=2) + "\n")
+    (RESULTS / "client_tracking.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
 def measure_questions(rounds: int) -> None:
@@ -151,7 +152,9 @@ def measure_questions(rounds: int) -> None:
         figures = compare(
             {
                 "is_current, memory": lambda: memory.is_current(TAGS, in_memory),
-                "is_current, Redis followed": lambda: store.is_current(TAGS, snapshot),
+                "is_current, Redis, client tracking": lambda: store.is_current(
+                    TAGS, snapshot
+                ),
                 "load, Redis": lambda: store.load(KEY, TAGS),
             },
             base="is_current, memory",
@@ -173,6 +176,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     # By this name the other process finds `evict`.
-    from benchmarks import following
+    from benchmarks import client_tracking
 
-    following.main()
+    client_tracking.main()

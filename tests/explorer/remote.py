@@ -177,9 +177,11 @@ class RedisBackend:
             random=opaque_numbers(first + (client << 40)),
         )
         store._keys = self._keys
-        store._connections = TurnConnections(
-            lambda: Wire(self, client), store._handshake, 0.0
-        )
+
+        def wire() -> Any:
+            return Wire(self, client)
+
+        store._connections = TurnConnections(wire, store._handshake, 0.0)
         store._breaker._ended.set()  # faults are too few for it; no thread in any case
         return store
 
@@ -284,7 +286,8 @@ class RedisBackend:
         state += (self.has_lost_generations, self.has_lost_hold_offs)
         state += self._look(self.dump(), eyes)
         for store in self.stores:
-            state += ("idle", *(wire.run for wire in store._connections._idle))
+            wires: list[Any] = [*store._connections._idle]
+            state += ("idle", *(wire.run for wire in wires))
         if self.ways("", "load")[1:]:  # else no replica will ever take over
             for copy in self._copies:
                 state += ("copy", *self._look(copy, eyes))

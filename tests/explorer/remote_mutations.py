@@ -153,7 +153,7 @@ MUTATIONS = [
     ),
     Mutation(
         "lost hold-offs that are not in doubt",
-        _script("exactly(word(now + doubt, true))", "'0'", "LOOK", "EVICT"),
+        _script("exactly(word(now + settle, true))", "'0'", "LOOK", "EVICT"),
         HARMED,
         schedule=(
             *COMMITTED,
@@ -202,7 +202,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a primary that was a replica, whose lost hold-offs are not in doubt",
-        _script("moment or 0, now + doubt)", "moment or 0, 0)", "ARRIVE"),
+        _script("moment or 0, now + settle)", "moment or 0, 0)", "ARRIVE"),
         HARMED,
         schedule=(
             *COMMITTED,

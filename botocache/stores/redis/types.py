@@ -22,7 +22,7 @@ class Connection(Protocol):
 
     host: str
     port: int
-    protocol: int | str
+    protocol: int
     socket_timeout: float | None
     _sock: Any  # a socket, or TLS around one; None while it is not connected
 

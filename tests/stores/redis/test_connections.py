@@ -154,7 +154,7 @@ def test_what_was_idle_too_long_is_replaced_and_nobody_notices(
         assert echo(link, "a", "b") == ["a", "b"]
         assert proxy.accepted == before + 1
         assert len(link._idle) == 1
-        assert not any(connection.is_connected for connection in several)
+        assert not any(connection._sock for connection in several)
 
 
 def test_a_server_that_was_away_is_found_again(
@@ -337,7 +337,7 @@ def test_whoever_is_greeted_with_an_error_is_not_used(
     with pytest.raises(StoreError, match="another server"):
         link.try_out(pack((b"PING",)), 1)
     assert len(made) == 2
-    assert not any(connection.is_connected for connection in made)
+    assert not any(connection._sock for connection in made)
     assert b"ECHO" not in proxy.commands
 
 
@@ -499,7 +499,7 @@ def test_closing_ends_all_that_is_idle(links: Links) -> None:
     several = list(link._idle)
     link.close()
     link.close()
-    assert not any(connection.is_connected for connection in several)
+    assert not any(connection._sock for connection in several)
 
 
 # --- other kinds -------------------------------------------------------------------

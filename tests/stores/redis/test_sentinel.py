@@ -211,8 +211,8 @@ def believe(
     link: ServerConnections, *, for_long: bool = True, until_due: bool = True
 ) -> None:
     """Set for how long a link believes the Sentinel."""
-    link._lease._until = time.monotonic() + TIMEOUT if for_long else 0.0
-    link._lease._due = time.monotonic() + TIMEOUT if until_due else 0.0
+    link._lease_of_sentinels._until = time.monotonic() + TIMEOUT if for_long else 0.0
+    link._lease_of_sentinels._due = time.monotonic() + TIMEOUT if until_due else 0.0
 
 
 def questions(sentinel: TcpProxy) -> int:
@@ -231,7 +231,7 @@ def test_sentinels_are_asked_again_behind_the_calls(
     believe(link, until_due=False)
     assert link.ask(PING, 1) == [b"PONG"]  # and nobody has answered
     sentinel.release_replies()
-    eventually(lambda: link._lease._due > 0.0)
+    eventually(lambda: link._lease_of_sentinels._due > 0.0)
     assert questions(sentinel) > asked
     assert [*link._idle] == [connection]
 
@@ -256,7 +256,7 @@ def test_nothing_is_asked_of_a_primary_that_no_sentinel_confirms(
     believe(link, for_long=False, until_due=False)
     with pytest.raises(StoreError, match="No master found"):
         link.ask(PING, 1)
-    assert not connection.is_connected
+    assert not connection._sock
     sentinel.heal()
     assert link.ask(PING, 1) == [b"PONG"]
 
@@ -277,37 +277,39 @@ def test_another_primary_ends_what_leads_to_the_one_before(
     link: ServerConnections, service: Service
 ) -> None:
     (connection,) = link._idle
-    link._lease._address = ("127.0.0.1", 1)
+    link._lease_of_sentinels._address = ("127.0.0.1", 1)
     believe(link, for_long=False, until_due=False)
     assert link.ask(PING, 1) == [b"PONG"]
-    assert not connection.is_connected
-    assert link._lease._address == ("127.0.0.1", service.primary.port)
-    assert str(service.primary.port) in repr(link._lease)
+    assert not connection._sock
+    assert link._lease_of_sentinels._address == ("127.0.0.1", service.primary.port)
+    assert str(service.primary.port) in repr(link._lease_of_sentinels)
 
 
 def test_another_primary_is_believed_in_once_it_was_met_and_greeted(
     link: ServerConnections, service: Service
 ) -> None:
     deadline = time.monotonic() + TIMEOUT
-    link._lease._address = ("127.0.0.1", 1)
+    link._lease_of_sentinels._address = ("127.0.0.1", 1)
     believe(link, for_long=False, until_due=False)
     for _ in range(2):
-        assert not link._lease.lasts(deadline)
+        assert not link._lease_of_sentinels.lasts(deadline)
         assert not link._idle
     when_greeted: list[bool] = []
-    link._handshake = lambda _: when_greeted.append(link._lease.lasts(deadline))
+    link._handshake = lambda _: when_greeted.append(
+        link._lease_of_sentinels.lasts(deadline)
+    )
     assert link.ask(PING, 1) == [b"PONG"]
     assert when_greeted == [False]
-    assert link._lease.lasts(deadline)
+    assert link._lease_of_sentinels.lasts(deadline)
 
 
 def test_a_connection_to_another_primary_ends_those_that_were_made_before(
     link: ServerConnections,
 ) -> None:
     (connection,) = link._idle
-    link._lease._address = ("127.0.0.1", 1)
+    link._lease_of_sentinels._address = ("127.0.0.1", 1)
     assert link.try_out(PING, 1) == [b"PONG"]
-    assert not connection.is_connected
+    assert not connection._sock
 
 
 def test_without_threads_nobody_is_confirmed(
@@ -331,7 +333,8 @@ def test_one_question_serves_all_who_ask_at_once(
     believe(link, for_long=False, until_due=False)
     deadline = time.monotonic() + TIMEOUT
     threads = [
-        threading.Thread(target=link._lease.lasts, args=(deadline,)) for _ in "abc"
+        threading.Thread(target=link._lease_of_sentinels.lasts, args=(deadline,))
+        for _ in "abc"
     ]
     for thread in threads:
         thread.start()
@@ -339,7 +342,7 @@ def test_one_question_serves_all_who_ask_at_once(
     sentinel.release_replies()
     for thread in threads:
         thread.join(TIMEOUT)
-    assert link._lease._until > 0.0
+    assert link._lease_of_sentinels._until > 0.0
     assert questions(sentinel) <= asked + len(threads) - 1
 
 
@@ -351,7 +354,7 @@ def test_a_connection_whose_reply_is_late_is_ended_at_once(
     connection._sock.settimeout(0.05)
     with pytest.raises(StoreError, match="Timeout"):
         link.ask(pack((b"BLPOP", b"nothing", b"0")), 1)
-    assert not connection.is_connected
+    assert not connection._sock
 
 
 def test_a_primary_without_sentinels_is_the_primary_for_ever(

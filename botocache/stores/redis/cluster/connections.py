@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
         host: str
         port: int
-        protocol: int | str
+        protocol: int
         socket_timeout: float | None
         _sock: object
 

@@ -913,7 +913,7 @@ def test_a_server_that_forbids_it_is_asked_as_ever_and_one_line_says_so(
             store.close()  # and even if it is opened anew
     (line,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert line.getMessage() == (
-        f"client_tracking_refused: the server does not announce changes to us, so every "
+        "client_tracking_refused: the server does not announce changes to us, so every "
         f"hit asks it ({FORBIDDEN[rule]}); allow the command, or remove client_tracking"
     )
     eventually(lambda: not threads())
