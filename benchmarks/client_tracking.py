@@ -176,6 +176,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     # By this name the other process finds `evict`.
-    from benchmarks import client_tracking
+    from benchmarks import client_tracking  # noqa: PLW0406 - it is `__main__` else
 
     client_tracking.main()

@@ -1,6 +1,6 @@
-"""What a URL or a client of redis-py says about a server: how to connect to it.
+"""How to connect to a server, by its URL or a client of redis-py.
 
-Nothing is connected here. A password gets into no name and no message.
+Nothing connects here. No name and no message contains a password.
 """
 
 from collections.abc import Callable
@@ -21,13 +21,15 @@ _Maker = Callable[[], Connection]
 _REPLICAS = "wait_replicas"
 
 _UNREADABLE = (TypeError, ValueError, RedisError)
-"""What is raised for a URL, or an option of it, that makes no sense."""
+"""What redis-py raises for a URL, or an option of it, that it cannot read."""
 
 
 def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
-    """Return a server's name, and what makes connections to it. Raises ConfigError.
+    """Return a server's name, and a function that makes connections to it.
 
-    timeout: seconds for connecting, and for each answer.
+    timeout: seconds for connecting, and for each reply.
+
+    Raises ConfigError.
     """
     refuse_unknown_options(url)
     scheme, _, rest = url.partition(":")
@@ -44,7 +46,7 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     plain = {"unix": "unix"}.get(server, "rediss" if is_encrypted else "redis")
     try:
         if plain != "unix":
-            int(urlsplit(rest).path.strip("/") or 0)  # redis-py passes over a bad one
+            int(urlsplit(rest).path.strip("/") or 0)  # redis-py ignores a wrong one
         pool = ConnectionPool.from_url(f"{plain}:{rest}", **common)
         made: Any = _maker(pool)()
     except _UNREADABLE:
@@ -57,9 +59,9 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
 
 
 def refuse_unknown_options(url: str) -> None:
-    """Raise ConfigError for an option of earlier versions, saying what is right.
+    """Raise ConfigError for `wait_replicas`, with what to do instead.
 
-    redis-py would hand it to a connection, whose error names no way out.
+    redis-py would pass it on to a connection, whose error does not help.
     """
     scheme = url.partition(":")[0].lower()
     names = [option.partition("=")[0] for option in url.partition("?")[2].split("&")]
@@ -74,8 +76,8 @@ def refuse_unknown_options(url: str) -> None:
 def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
     """Return the same for a client that the user built.
 
-    Its settings are its own, but for how long an answer is waited for: what suits
-    other uses of it, or redis-py's default of seconds or for ever, is too long here.
+    Connections have the client's settings, except for the time-out of a reply. The
+    client's own suits other uses, and redis-py's default is seconds or none.
     """
     pool = client.connection_pool
     return "of a client", lambda: pool.connection_class(
@@ -84,7 +86,7 @@ def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
 
 
 def _maker(pool: ConnectionPool) -> _Maker:
-    # Not by the pool's own `make_connection`, which counts what it made.
+    # Not by the pool's own `make_connection`: it counts, and refuses beyond a limit.
     return lambda: pool.connection_class(**pool.connection_kwargs)
 
 
@@ -130,7 +132,7 @@ def _by_sentinel(
 
 
 def _options_of_tls(given: dict[str, str]) -> dict[str, Any]:
-    """Take the options of TLS out of those of a URL, as what they mean."""
+    """Remove the options of TLS from those of a URL; return them as values."""
     ours = {name: given.pop(name) for name in list(given) if name.startswith("ssl_")}
     read = ConnectionPool.from_url(f"rediss://host?{urlencode(ours)}").connection_kwargs
     return {name: read[name] for name in ours}
@@ -142,7 +144,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def wrong_url(scheme: str) -> ConfigError:
-    """Return what is said of a URL that cannot be read."""
+    """Return the error for a URL that cannot be read."""
     expected = {
         "unix": "unix:///path/of/socket?db=0",
         "sentinel": f"{scheme}://host:26379,host:26379/service/0",
