@@ -1,7 +1,7 @@
 """The circuit breaker: calls do not wait for a server that does not answer.
 
-After some failures in a row it is open. Then calls fail at once, and a thread of its own
-probes the server, at growing intervals, until the server is back.
+After some failures in a row it is open. Then calls fail at once, and a thread probes
+the server, at growing intervals, until the server is back.
 """
 
 import threading

@@ -20,7 +20,7 @@ WORTH_IT = 4096
 """Bytes of the smallest entry that is compressed."""
 
 UNPACKED_LIMIT = 4 * 1024**2
-"""Bytes of an unpacked entry. A page of DynamoDB has a megabyte, and attribute names."""
+"""Bytes of an unpacked entry. A page of DynamoDB has a megabyte, plus names."""
 
 MARK = b"\xc1"
 """The first byte of a frame. Any other entry that begins with it is put in a frame."""
@@ -43,9 +43,8 @@ def pack(entry: bytes) -> bytes:
     """Return an entry as it is sent."""
     if len(entry) >= WORTH_IT and zstandard is not None:
         packed = _compress(entry)
-        if (
-            len(packed) <= len(entry) * 3 // 4
-        ):  # else unpacking costs more than it saves
+        # Else unpacking costs more than the smaller size saves.
+        if len(packed) <= len(entry) * 3 // 4:
             return MARK + _ZSTD + packed
     return MARK + _PLAIN + entry if entry[:1] == MARK else entry
 
