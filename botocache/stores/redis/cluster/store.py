@@ -299,14 +299,15 @@ class ClusterStore(RedisStore):
         """Evict a tag of no entry on each primary."""
         head = (b"0", milliseconds(SLACK))
 
-        def probes() -> dict[ClusterServer, Command]:
+        def probes() -> list[tuple[ClusterServer, Command]]:
             of_node = {}
             for shard in range(256):
                 tag = bytes([shard]) + PROBED_DIGEST[1:]
                 arguments = [*self._fresh(2), *encode_first(None, is_restored=False)]
                 command = self._call(EVICT, [tag], head, arguments)
-                of_node[self._cluster.holder(slot_of(command))] = with_source(command)
-            return of_node
+                node = self._cluster.holder(slot_of(command))
+                of_node[node.name] = node, with_source(command)
+            return [*of_node.values()]
 
         self._cluster.probe(probes)
 

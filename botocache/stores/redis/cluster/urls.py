@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
+import redis.cluster
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.retry import Retry
@@ -23,6 +23,9 @@ except ImportError:  # before redis-py 7
 else:
     # They would keep a pool from noticing that a server has closed a connection.
     _QUIET = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+
+# Early versions of redis-py 5 read MOVED and ASK with a parser of their own only.
+_PARSER = getattr(redis.cluster, "ClusterParser", None)
 
 _PORT = 6379
 
@@ -136,7 +139,8 @@ def _endpoints(
         for name, value in {**pool.connection_kwargs, **own}.items()
         if not name.startswith(("maint_", "oss_", "orig_"))  # of notifications
     }
-    settings |= {"retry": Retry(NoBackoff(), 0), "decode_responses": False, **_QUIET}
+    settings |= {"retry": Retry(NoBackoff(), 0), "decode_responses": False}
+    settings |= {**_QUIET, **({"parser_class": _PARSER} if _PARSER else {})}
     return ClusterEndpoints(seeds, pool.connection_class, settings, remap)
 
 

@@ -571,3 +571,58 @@ def test_what_is_no_answer_is_a_storeerror(
         with pytest.raises(StoreError, match="no answer"):
             verb(store)
     assert store.load(KEY, [A]).entry is None
+
+
+def test_who_begins_while_servers_hang_waits_no_longer_than_its_timeout(
+    opened: Callable[[float], ClusterStore], cluster: ValkeyCluster
+) -> None:
+    timeout = 0.3
+    store = opened(timeout)
+    with stopped(*cluster.nodes[:2]):  # of which the first are asked for the map
+        for _ in range(4):
+            began = time.monotonic()
+            with suppress(StoreError):
+                store.load(KEY, tags(60))
+            assert time.monotonic() - began < 2 * timeout
+    eventually(lambda: is_usable(store, tags(60)))
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_an_eviction_reaches_the_servers_that_answer(
+    opened: Callable[[float], ClusterStore],
+    cluster: ValkeyCluster,
+    namespace: str,
+    *,
+    is_connected: bool,
+) -> None:
+    by_node = {cluster.owner(slot_of_tag(each, namespace)): each for each in tags(60)}
+    slow = cluster.nodes[0]
+    reached = [each for node, each in by_node.items() if node is not slow]
+    store, other = opened(0.3), opened(TIMEOUT)
+    eventually(lambda: is_usable(store, tags(60)))
+    before = {*other.load(KEY, reached).snapshot}
+    if not is_connected:
+        for node in store._cluster.primaries:
+            if node.port == slow.port:
+                store._cluster._drop_idle(node)
+    with stopped(slow), pytest.raises(StoreError):
+        store.evict(EvictionRequest([*by_node.values()], WINDOW))
+    eventually(lambda: not before & {*other.load(KEY, reached).snapshot})
+
+
+def test_a_connection_to_a_server_that_sends_elsewhere_is_verified_anew(
+    store: ClusterStore, cluster: ValkeyCluster, namespace: str
+) -> None:
+    # It may be a replica now, and miss evictions before it is a primary again.
+    slot = slot_of_tag(A, namespace)
+    source = cluster.owner(slot)
+    target = next(n for n in cluster.nodes if n is not source)
+    store.load(KEY, tags(60))
+    with closing(cluster.migrate(slot, target)) as moving:
+        for _ in moving:
+            pass
+    before = calls_of(source, "info")
+    for _ in range(3):
+        store.load(KEY, [A])
+        store.load(KEY, tags(60))
+    assert calls_of(source, "info") > before + 1  # by our own question for it
