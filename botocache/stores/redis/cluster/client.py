@@ -132,24 +132,17 @@ class ClusterClient:
         return batch.replies
 
     def ask_server(self, node: ClusterServer, command: Command) -> Reply:
-        """Return what one server replies to one command. Raises StoreError."""
-        wait_until(time.monotonic() + self._timeout)
-        sent = _pipelined(command, node, 0)
-        try:
-            self._pipelined([sent])
-            if isinstance(sent.result, Exception):
-                raise sent.result
-        except (RedisError, OSError) as error:
-            raise StoreError(f"{type(error).__name__}: {error}") from error
-        return sent.result
+        """Return what one server replies to one command. Raises StoreError.
 
-    def ask_directly(self, node: ClusterServer, command: Command) -> Reply:
-        """Do the same in a thread that may connect, without a deadline."""
+        For the background, and for what may take longer than a call: each step is
+        bounded by the time-outs of a connection, and all of them by nothing.
+        """
         cluster = self._cluster
         if cluster is None:
             raise StoreError("closed meanwhile")
         try:
-            return cluster.carry_out(node, command)
+            with in_background():
+                return cluster.carry_out(node, command)
         except (RedisError, OSError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
 
@@ -170,10 +163,9 @@ class ClusterClient:
         """
         with in_background(is_discovering=True):
             self._refresh()
-        with in_background():
-            for node, command in commands():
-                self._drop_idle(node)
-                self.ask_directly(node, command)
+        for node, command in commands():
+            self._drop_idle(node)
+            self.ask_server(node, command)
 
     def close(self) -> None:
         """Close what is idle. The next call connects again."""
@@ -307,28 +299,23 @@ class ClusterClient:
         """Refresh the map in a thread, one at a time. Return what tells its end."""
         with self._lock:
             done = self._refreshing
-            if done is not None:
-                return done
-            done = self._refreshing = threading.Event()
-        try:
-            threading.Thread(
-                target=self._refresh_and_end, args=(done,), daemon=True
-            ).start()
-        except RuntimeError:  # no thread can be started now
-            self._end_refresh(done)
-        return done
+            if done is None or done.is_set():
+                done = self._refreshing = threading.Event()
+                thread = threading.Thread(
+                    target=self._refresh_and_tell, args=(done,), daemon=True
+                )
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread can be started now
+                    done.set()
+            return done
 
-    def _refresh_and_end(self, done: threading.Event) -> None:
+    def _refresh_and_tell(self, done: threading.Event) -> None:
         try:
             with in_background(is_discovering=True), contextlib.suppress(StoreError):
                 self._refresh()
         finally:
-            self._end_refresh(done)
-
-    def _end_refresh(self, done: threading.Event) -> None:
-        with self._lock:
-            self._refreshing = None
-        done.set()
+            done.set()
 
     def _refresh(self) -> None:
         """Ask for the map. Raises StoreError if no server returns it."""
@@ -401,8 +388,8 @@ class ClusterClient:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _connect(self, node: ClusterServer) -> None:
-        with in_background(), contextlib.suppress(Exception):
-            self.clocks.sync(node.name, self.ask_directly(node, _TIME))
+        with contextlib.suppress(Exception):
+            self.clocks.sync(node.name, self.ask_server(node, _TIME))
 
     def _pool_at(self, **settings: Any) -> ConnectionPool:
         """Return a pool of connections to a server. Called by redis-py."""

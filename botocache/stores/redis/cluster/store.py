@@ -283,7 +283,7 @@ class ClusterStore(RedisStore):
         if (holder.host, holder.port) == (connection.host, connection.port):
             require_no_errors(exchange(connection, pack(command), 1))
         else:
-            self._cluster.ask_directly(holder, command)
+            self._cluster.ask_server(holder, command)
         self._known_primaries.add(run)
 
     def _with_known_primaries(self, load: Callable[[], _T]) -> _T:
