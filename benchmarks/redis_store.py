@@ -3,7 +3,7 @@
     python -m benchmarks.redis_store [--quick]
 
 On a real server of this machine, which is as near as a server can be: what is ours
-shows most. Bare are the commands that somebody would write by hand with redis-py for
+shows most. Bare are the commands that one would write by hand with redis-py for
 the same keys and values. Through the hooks, what a hit adds to a `before-call` handler
 that does nothing but answer is counted in bare MGETs of the same rounds.
 """

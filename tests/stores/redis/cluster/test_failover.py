@@ -31,7 +31,7 @@ TTL = 60.0
 def cluster() -> Iterator[ValkeyCluster]:
     """A cluster with a replica for each primary; roles are as the last test left them.
 
-    Who does not answer for two seconds is given up.
+    A server that does not answer for two seconds is given up.
     """
     with running_cluster(has_replicas=True, cluster_node_timeout="2000") as servers:
         yield servers
@@ -81,7 +81,7 @@ def loaded(store: ClusterStore, *of: bytes) -> Loaded:
 def lose(
     cluster: ValkeyCluster, primary: ValkeyServer, write: Callable[[], object]
 ) -> None:
-    """Let a primary die before its replica, which takes its place, hears of a write."""
+    """Let a primary die before its replica, which takes its place, has a write."""
     replica = cluster.replica_of(primary)
     assert primary.command("WAIT", "1", str(1000 * TIMEOUT)) == b":1\r\n"
     replica.signal(SIGSTOP)

@@ -205,7 +205,7 @@ def test_where_clocks_are_too_far_apart_nothing_is_kept(store: ClusterStore) -> 
 def test_what_a_new_store_meets_late_evicts_nothing(
     store: ClusterStore, cluster: ValkeyCluster, namespace: str
 ) -> None:
-    # All are met at once, and tell the time, when who holds what is learnt.
+    # All primaries are connected, and their clocks read, when the map is known.
     everything = tag_digest(EVERYTHING)
     before = store.load(KEY, [everything]).snapshot
     client = store._cluster
@@ -372,7 +372,9 @@ def test_a_server_of_which_nobody_can_tell_whether_it_was_met_is_not_used(
         opened(url=url).load(KEY, [])
     for node in cluster.nodes:
         node.command("ACL", "SETUSER", "limited", "+eval", "-info")
-    assert opened(url=url).load(KEY, [A]).snapshot  # who may not ask is not told
+    assert (
+        opened(url=url).load(KEY, [A]).snapshot
+    )  # without INFO a new primary goes unnoticed
     for node in cluster.nodes:
         node.command("ACL", "DELUSER", "limited")
 

@@ -103,7 +103,7 @@ _STEPS = st.lists(
 def test_once_all_is_heard_only_the_last_generation_is_known(
     steps: list[tuple[str, object]],
 ) -> None:
-    # A look-up reads at its begin and is told at its end; changes are heard later.
+    # A look-up reads at its begin and is learned at its end; changes arrive later.
     known, last, fresh = LocalGenerations(), {A: 0, B: 0}, itertools.count(1)
     under_way: list[tuple[int, bytes, int]] = []
     unheard: list[bytes] = []

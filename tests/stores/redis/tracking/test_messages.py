@@ -105,7 +105,7 @@ def test_what_has_arrived_is_unheard_until_it_was_heard(ends: Ends) -> None:
     assert ends.listener.has_unread()
     hearing = ends.listener.read_messages(TIMEOUT)
     assert next(hearing) == b"a"
-    assert ends.listener.has_unread()  # whoever hears it has not done with it
+    assert ends.listener.has_unread()  # it is not processed yet
     assert list(hearing) == []
     assert not ends.listener.has_unread()
 

@@ -1,4 +1,4 @@
-"""Who follows a primary that Sentinels named stops when they name another."""
+"""Client tracking ends when Sentinels name another primary."""
 
 import contextlib
 
