@@ -133,7 +133,7 @@ class ValkeyCluster:
         return [node for node in self.nodes if _says(node, "PING", b"PONG")]
 
     def is_well(self) -> bool:
-        """Tell whether all living servers agree on the map, and that the cluster works."""
+        """Tell whether all living servers agree on the map and on their health."""
         living = self._living()
         maps = {slot_map(node) for node in living}
         return len(maps) == 1 and all(
