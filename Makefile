@@ -9,6 +9,10 @@ OLDEST := .venv-oldest
 WHEEL  := .venv-wheel
 MINISTACK := .venv-ministack
 RIVAL  := .venv-rival
+DOCS   := .venv-docs
+
+ENVIRONMENT := .ci/environment
+CONSTRAINTS := constraints.txt
 
 # The oldest boto3 that is supported; pyproject.toml says the same of botocore.
 OLDEST_BOTO3 := 1.35.68
@@ -21,11 +25,19 @@ COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
 OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
 	ahead.py batches.py install.py modes.py near.py reads.py refusal.py scope.py)
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
-PIP := python -m pip --disable-pip-version-check install --quiet --no-compile
+# A minute of tests for each Python that is supported.
+QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/stores/disk/test_store.py \
+	tests/stores/disk/test_entry_database.py tests/stores/test_memory.py \
+	$(addprefix tests/integration/test_, install.py near.py)
 
-.PHONY: help demo environments test lint types wheel-test oldest-test explore soak fuzz
-.PHONY: bench bench-quick performance docs format clean
+PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
+
+# The tests start hundreds of processes. Each would compile boto3 anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo environments test test-long test-pythons test-pythons-quick lint types
+.PHONY: wheel-test oldest-test explore soak fuzz bench bench-quick performance docs docs-serve
+.PHONY: constraints format clean
 
 help:           ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -33,12 +45,21 @@ help:           ## this list
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
 
-environments: $(VENV)/.ready $(MINISTACK)/.ready $(OLDEST)/.ready $(RIVAL)/.ready
+environments: $(VENV)/.ready $(MINISTACK)/.ready $(OLDEST)/.ready $(DOCS)/.ready  ## what .ci/run needs
 
-test: $(VENV)/.ready $(MINISTACK)/.ready $(RIVAL)/.ready  ## all tests, with coverage
+test: $(VENV)/.ready $(MINISTACK)/.ready  ## all tests but the long ones, with coverage
 	rm -f .coverage .coverage.*
 	$(PYTEST) $(COVERED) --cov --cov-report=term-missing:skip-covered $(ARGS)
 	$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
+
+test-long: $(VENV)/.ready $(MINISTACK)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
+	$(PYTEST) -m long -v tests $(ARGS)
+
+test-pythons: $(VENV)/.ready  ## unit, integration and store tests on each supported Python
+	$(BIN)/python -m tests.pythons $(ARGS)
+
+test-pythons-quick: $(VENV)/.ready  ## half a minute of them on each, but for that of make test
+	$(BIN)/python -m tests.pythons --others $(QUICK)
 
 lint: $(VENV)/.ready  ## ruff, and vermin for the oldest Python
 	$(BIN)/ruff check .
@@ -48,12 +69,11 @@ lint: $(VENV)/.ready  ## ruff, and vermin for the oldest Python
 types: $(VENV)/.ready  ## mypy --strict
 	$(BIN)/mypy
 
-wheel-test:     ## the built wheel and the quickstart, in an environment of their own
-	rm -rf $(WHEEL) build dist
-	$(PYTHON) -m venv $(WHEEL)
-	$(WHEEL)/bin/$(PIP) --upgrade pip build
-	$(WHEEL)/bin/python -m build --wheel --outdir dist .
-	$(WHEEL)/bin/$(PIP) dist/*.whl boto3 "moto[dynamodb,server]"
+wheel-test: $(VENV)/.ready  ## the built wheel and the quickstart, in an environment of their own
+	rm -rf build dist
+	$(BIN)/python -m build --wheel --outdir dist .
+	$(ENVIRONMENT) $(WHEEL) $(PYTHON) --constraint $(CONSTRAINTS) \
+		dist/*.whl boto3 "moto[dynamodb,server]"
 	cd $(WHEEL) && bin/python ../examples/quickstart.py
 
 oldest-test: $(OLDEST)/.ready  ## what meets boto3, against the oldest one
@@ -83,49 +103,62 @@ bench-quick: $(VENV)/.ready $(RIVAL)/.ready  ## the same in under a minute
 performance: $(VENV)/.ready  ## docs/performance.md, from what `make bench` measured
 	$(BIN)/python -m benchmarks.page
 
-docs: $(VENV)/.ready   ## docs/operations.md, from the table of operations
+docs: $(VENV)/.ready $(DOCS)/.ready  ## the documentation site, with warnings as errors, into site/
 	$(BIN)/python docs/make_operations.py
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+docs-serve: $(DOCS)/.ready  ## the same at http://127.0.0.1:8000, built anew at each change
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve --strict
 
 format: $(VENV)/.ready  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+constraints: .venv-uv/.ready  ## constraints.txt: the newest of everything but boto3
+	.venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+		--no-annotate --no-header --group dev --extra demo --extra redis \
+		$(addprefix --no-emit-package ,boto3 botocore s3transfer) \
+		pyproject.toml --output-file $(CONSTRAINTS)
+
 clean:          ## remove what the targets above made
-	rm -rf $(VENV) $(DEMO) $(OLDEST) $(WHEEL) $(MINISTACK) $(RIVAL) build dist demo-out bench-out *.egg-info
+	rm -rf .venv .venv-* build dist site demo-out bench-out *.egg-info
 	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(VENV)/.ready: pyproject.toml setup.cfg
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(PIP) --upgrade pip
-	$(BIN)/$(PIP) --editable . --group dev
+# uv makes environments sooner than pip. Without it pip makes them.
+UV := $(if $(shell command -v uv),,.venv-uv/.ready)
+
+.venv-uv/.ready:
+	$(PYTHON) -m venv .venv-uv
+	-.venv-uv/bin/python -m pip --disable-pip-version-check install --quiet uv
+	touch $@
+
+$(VENV)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(VENV) $(PYTHON) --constraint $(CONSTRAINTS) \
+		--editable . --group dev
 	touch $@
 
 # As a user has it: the wheel, with its start-up file.
-$(DEMO)/.ready: pyproject.toml setup.cfg $(shell find botocache startup -name '*.p*')
-	$(PYTHON) -m venv $(DEMO)
-	$(DEMO)/bin/$(PIP) --upgrade pip
-	$(DEMO)/bin/$(PIP) --force-reinstall --no-deps .
-	$(DEMO)/bin/$(PIP) ".[demo]"
+$(DEMO)/.ready: pyproject.toml setup.cfg $(shell find botocache startup -name '*.p*') | $(UV)
+	$(ENVIRONMENT) $(DEMO) $(PYTHON) ".[demo]"
 	touch $@
 
-$(OLDEST)/.ready: pyproject.toml setup.cfg
-	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/$(PIP) --upgrade pip
-	$(OLDEST)/bin/$(PIP) --editable . --group dev \
-		"boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)"
+$(OLDEST)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(OLDEST) $(PYTHON) --constraint $(CONSTRAINTS) \
+		--editable . --group test "boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)"
 	touch $@
 
 # A DynamoDB to test against, beside moto's.
-$(MINISTACK)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(MINISTACK)
-	$(MINISTACK)/bin/$(PIP) --upgrade pip
-	$(MINISTACK)/bin/$(PIP) --group ministack
+$(MINISTACK)/.ready: pyproject.toml | $(UV)
+	$(ENVIRONMENT) $(MINISTACK) $(PYTHON) --group ministack
 	touch $@
 
 # What the benchmarks compare with and cannot import beside ours: it has the same name.
-$(RIVAL)/.ready: $(VENV)/.ready
-	$(PYTHON) -m venv $(RIVAL)
-	$(RIVAL)/bin/$(PIP) --upgrade pip
-	$(RIVAL)/bin/$(PIP) "botocache==0.0.6" \
+$(RIVAL)/.ready: $(VENV)/.ready | $(UV)
+	$(ENVIRONMENT) $(RIVAL) $(PYTHON) "botocache==0.0.6" \
 		"boto3==$$($(BIN)/python -c 'import boto3; print(boto3.__version__)')"
+	touch $@
+
+# What makes the documentation site.
+$(DOCS)/.ready: pyproject.toml | $(UV)
+	$(ENVIRONMENT) $(DOCS) $(PYTHON) --group docs
 	touch $@

@@ -12,8 +12,10 @@ from typing import Any
 from benchmarks.clients import ACCESS_KEY, ENDPOINT, REGION
 from benchmarks.places import TTL
 from benchmarks.work import SMALL
+from botocache._botocore.credentials import principal_scope
+from botocache._botocore.hooks import origin
 from botocache._cache.entries import encode_entry
-from botocache._cache.entry_keys import entry_key, origin, principal_scope
+from botocache._cache.prepare import entry_key
 from botocache._dynamodb.operations import plan
 from botocache._dynamodb.plans import CachingMode, Read
 from botocache._dynamodb.tags import tag_digest

@@ -1,14 +1,12 @@
 """Answers boto3's DynamoDB reads from a cache that its own writes keep coherent.
 
-The public names, nothing else. They are resolved on first use, so that importing
-this package, which the start-up file does in every interpreter that has the toggle
-set, costs next to nothing and never imports botocore by itself.
+This file holds the public names and nothing else. A name is imported on first use: the
+start-up file imports this package in every interpreter that has the toggle set, and
+that must cost almost nothing and must not import botocore.
 """
 
-TYPE_CHECKING = False  # type checkers know it; importing typing takes milliseconds
+TYPE_CHECKING = False  # type checkers take it as True; importing typing takes time
 if TYPE_CHECKING:
-    from typing import Any
-
     from botocache._cache.cache import Cache
     from botocache._cache.modes import bypass, refresh
     from botocache._errors import BotocacheError, ConfigError, EvictionError
@@ -42,14 +40,16 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> "Any":
-    from importlib import import_module
+if not TYPE_CHECKING:  # to a type checker, a misspelt name must be an error
 
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,10 @@
 """The command line: `python -m botocache run -- command`, and `explain`.
 
-`run` is for where start-up files of site-packages are not processed (`pip install
---target`, an archive, an embedded interpreter): the command and every Python process
-that it starts find a `sitecustomize` of ours first, which does the same and then lets
-the one that was there before have its turn.
+`run` is for environments in which Python does not process the start-up files of
+site-packages: `pip install --target`, an archive, an embedded interpreter. It puts the
+`sitecustomize` of `_run` first on the path of the command and of every Python process
+that the command starts. That one starts botocache, then imports the `sitecustomize`
+that it hides.
 """
 
 import argparse
@@ -17,11 +18,11 @@ USAGE = """\
 usage: python -m botocache run -- COMMAND [ARGUMENT ...]
        python -m botocache explain OPERATION [FILE] [--keys NAME[,NAME]]
 
-run      runs COMMAND with the DynamoDB cache on, in it and in every Python process
-         that it starts. Settings come from BOTOCACHE_* variables, as always.
-explain  says what the cache does with a call, and why. Its parameters are JSON, as
-         on the wire, in FILE or on standard input. --keys names the key attributes
-         of its tables, which a running cache learns.
+run      runs COMMAND, and every Python process that COMMAND starts, with the
+         DynamoDB cache on. Settings come from BOTOCACHE_* variables.
+explain  prints what the cache does with a call, and why. FILE, or standard input,
+         has the call's parameters as JSON, as on the wire. --keys names the key
+         attributes of the call's tables; a running cache learns them.
 
 examples: python -m botocache run -- gunicorn app:app
           echo '{"TableName": "users", "Key": {"id": {"S": "7"}}}' |
@@ -53,7 +54,8 @@ def _run(command: list[str]) -> int:
         print("botocache: run: expected a command after 'run --'", file=sys.stderr)
         return 2
     environment = _environment(dict(os.environ))
-    sys.stdout.flush()  # what was printed until now would be lost with this program
+    # The buffers end with this program: unflushed output would be lost.
+    sys.stdout.flush()
     sys.stderr.flush()
     try:
         os.execvpe(command[0], command, environment)

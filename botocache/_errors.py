@@ -42,6 +42,13 @@ class EntryError(StoreError):
     is_alive = True
 
 
+class StoreSkippedError(StoreError):
+    """A store was not asked, because it failed earlier in the same call.
+
+    That failure is its cause, and was reported when it happened.
+    """
+
+
 class StoreLostError(StoreError):
     """A store lost the generations and hold-offs that it had; raised once per process.
 

@@ -1,10 +1,10 @@
-"""install and uninstall: on a process, a session, a client. The only global state.
+"""install and uninstall: on a process, a session or a client. The only global state.
 
-Sessions hand their handlers to each client that they make, as a copy. So an
-installation on a session reaches the clients made afterwards; one on the process
-reaches every session made afterwards by botocore's own list of built-in handlers, and
-what exists already by asking the garbage collector for it, because botocore keeps no
-list of sessions or clients.
+A session copies its handlers into each client that it makes. So an installation on a
+session reaches the clients that the session makes afterwards. An installation on the
+process reaches later sessions through botocore's list of built-in handlers. It finds
+existing sessions and clients through the garbage collector, because botocore keeps no
+list of them.
 """
 
 import gc
@@ -13,10 +13,11 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from botocache._cache.cache import Cache
 from botocache._errors import ConfigError
+from botocache._near.answers import NearAnswers
 from botocache._settings.load import Settings, StoreLocation, load_settings
 from botocache._settings.tables import TablesArgument
 from botocache.stores.opening import open_store
@@ -144,7 +145,7 @@ def _install_on_process(
     wanted: Settings, objects: Callable[[], Iterable[object]]
 ) -> Cache:
     """Install on later sessions, and on those among the objects that exist."""
-    global _process  # noqa: PLW0603 - one installation per process is what this is
+    global _process  # noqa: PLW0603 - a process has one process-wide installation
     from botocore.handlers import BUILTIN_HANDLERS
 
     from botocache._botocore.hooks import Hooks
@@ -209,7 +210,7 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
             elif issubclass(kind, BaseClient) and _is_dynamodb(candidate):
                 yield candidate.meta.events, candidate  # type: ignore[attr-defined, misc]  # see kind
         except (AttributeError, ValueError):
-            continue  # another thread is making it just now
+            continue  # another thread is making it at this moment
 
 
 # --- a target ----------------------------------------------------------------------
@@ -265,7 +266,7 @@ def _is_process_wide(events: "BaseEventHooks") -> bool:
 def _active_on(events: "BaseEventHooks", wanted: Settings) -> Cache | None:
     """Return the cache that an emitter has; take off the hooks of ended installations.
 
-    Raises ConfigError when that cache has other settings.
+    Raises ConfigError if that cache has other settings.
     """
     from botocache._botocore.hooks import installed_on
 
@@ -283,7 +284,7 @@ def _emitter_of(target: object) -> _Emitter:
     from botocore.client import BaseClient
     from botocore.session import Session
 
-    session = getattr(target, "_session", target)  # a boto3 Session has one of botocore
+    session = getattr(target, "_session", target)  # boto3's Session wraps botocore's
     if isinstance(session, Session):
         return session.get_component("event_emitter"), None
     meta = getattr(target, "meta", None)
@@ -299,8 +300,8 @@ def _emitter_of(target: object) -> _Emitter:
     )
 
 
-def _is_dynamodb(client: Any) -> bool:
-    # By its dict: in one that is only half made, a client's __getattr__ never ends.
+def _is_dynamodb(client: object) -> bool:
+    # From its dict: the __getattr__ of a client that is half made never returns.
     meta = vars(client).get("meta")
     return meta is not None and meta.service_model.service_name == "dynamodb"
 
@@ -335,7 +336,8 @@ def _cache_for(wanted: Settings) -> Cache:
     """Return the cache of some settings: one per process."""
     cache = _caches.get(wanted)
     if cache is None:
-        cache = _caches[wanted] = Cache(_store_for(wanted), wanted)
+        near = None if wanted.near == "off" else NearAnswers
+        cache = _caches[wanted] = Cache(_store_for(wanted), wanted, near)
     return cache
 
 

@@ -1,9 +1,9 @@
-"""The doors that need no code: the start-up file, and botocore's own plugins.
+"""The door that needs no code: the start-up file calls `start`.
 
-`start` runs at the start of every interpreter that has `BOTOCACHE` set, so it imports
-next to nothing, never botocore, and never raises: what is wrong with the environment
-becomes one line on the log and on standard error, and the application runs uncached.
-The cache is installed at the moment when the application imports botocore.
+`start` runs at the start of every interpreter that has `BOTOCACHE` set. So it imports
+almost nothing, and never botocore: it installs the cache at the moment when the
+application imports botocore. It never raises: a wrong setting becomes one line on the
+log and on standard error, and the application runs uncached.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # type checkers know it; importing typing would take a while
+TYPE_CHECKING = False  # type checkers take it as True; importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
     from types import ModuleType
-    from typing import Any
 
 TOGGLE = "BOTOCACHE"
 ON = frozenset({"1", "on", "true", "yes"})
 OFF = frozenset({"", "0", "off", "false", "no"})
 
 _BOTOCORE = "botocore.session"
-"""Everything that an installation needs is loaded once this module is."""
+"""Once this module is loaded, so is all of botocore that an installation needs."""
 
 _started = False
 
@@ -31,10 +31,10 @@ _started = False
 def start() -> None:
     """Install the cache if `BOTOCACHE` says so, as soon as botocore is imported.
 
-    Called by the start-up file, which Python executes twice in a virtual environment,
-    and by `python -m botocache run`; only the first call does anything.
+    The start-up file calls it, and `python -m botocache run`. Python executes the
+    start-up file twice in a virtual environment; only the first call has an effect.
     """
-    global _started  # noqa: PLW0603 - there is one start of one process
+    global _started  # noqa: PLW0603 - a process starts once
     if _started:
         return
     _started = True
@@ -58,7 +58,7 @@ def _install() -> None:
 def _never_raise(installing: Callable[[], object]) -> None:
     try:
         installing()
-    except Exception as error:  # noqa: BLE001 - the application must start, whatever is wrong
+    except Exception as error:  # noqa: BLE001 - whatever the error, the application must start
         _complain(str(error))
 
 
@@ -66,14 +66,19 @@ def _complain(what: str) -> None:
     import logging
 
     line = f"botocache: {what}; running uncached"
-    print(line, file=sys.stderr)  # noqa: T201 - logging is hardly configured yet
+    print(line, file=sys.stderr)  # noqa: T201 - at this moment few applications have configured logging
     log = logging.getLogger("botocache")
-    if log.hasHandlers():  # else Python itself would repeat it on standard error
+    # Without a handler, Python itself would print the line on standard error again.
+    if log.hasHandlers():
         log.error("%s", line)
 
 
 class _AfterImport:
-    """A finder that calls back once, right after a module was executed."""
+    """An import finder that calls back once, right after a module has been executed.
+
+    name: of the module.
+    callback: called without arguments.
+    """
 
     def __init__(self, name: str, callback: Callable[[], None]) -> None:
         self._name = name
@@ -89,26 +94,32 @@ class _AfterImport:
             return None
         from importlib.util import find_spec
 
-        sys.meta_path.remove(self)  # the search below must not end here again
+        # Before the search below, which would else find this finder again, forever.
+        sys.meta_path.remove(self)
         spec = find_spec(name)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._callback)  # type: ignore[assignment]  # it stands in for one
+            spec.loader = _Loader(spec.loader, self._callback)  # type: ignore[assignment]  # _Loader has a loader's methods
         return spec
 
 
 class _Loader:
-    """Stands in for a module's loader while the module is executed."""
+    """A module's loader that calls back after it has executed the module.
 
-    def __init__(self, loader: Any, callback: Callable[[], None]) -> None:
+    loader: does the work, and takes this one's place before the module runs, so that
+        the module and its importers see their usual loader.
+    callback: called without arguments.
+    """
+
+    def __init__(self, loader: Loader, callback: Callable[[], None]) -> None:
         self._loader = loader
         self._callback = callback
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
+    def __getattr__(self, name: str) -> object:
+        value: object = getattr(self._loader, name)
+        return value
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        module: ModuleType | None = self._loader.create_module(spec)
-        return module
+        return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         if module.__spec__ is not None:

@@ -1,28 +1,28 @@
-"""Writes docs/operations.md from the table of operations in botocache/_plan.py.
+"""Writes docs/reference/operations.md from the package's table of operations.
 
     python docs/make_operations.py
 
-A test holds the file against it.
+A test compares the file with the table.
 """
 
 from pathlib import Path
 
 from botocache._dynamodb.operations import OPERATIONS, UNKNOWN, Rule
 
-TARGET = Path(__file__).with_name("operations.md")
+TARGET = Path(__file__).parent / "reference" / "operations.md"
 
 HEAD = """\
 # Operations
 
-What happens to each operation of DynamoDB. This file is made from the table of
-operations in `botocache/_plan.py` by `make docs`.
+What botocache does with each DynamoDB operation. `make docs` writes this page from
+the package's own table of operations.
 
-*Depends on* is what a cached answer depends on beside its table: a write that may
-change it evicts the answer, before it is sent and after it. Every entry also depends
-on its table, so whatever evicts the table evicts all of its entries. A put, an update
-that returns `ALL_NEW` and a delete of one item also fill that item's entry.
+*Cached*: botocache may answer the call from the cache. *Depends on*: a write to any of
+this evicts the cached answer, before the write is sent and after it. Every entry also
+depends on its table. *Evicts*: the entries that the call makes unreachable.
 
-`python -m botocache explain` says the same of one call.
+A PutItem, a DeleteItem, and an UpdateItem that returns `ALL_NEW` also fill the entry of
+their item. `python -m botocache explain` shows the same for one call of yours.
 
 | operation | cached | depends on | evicts |
 | --- | --- | --- | --- |
@@ -37,7 +37,7 @@ def text() -> str:
 
 
 def _ordered() -> list[tuple[str, Rule]]:
-    """Return what reads and writes first, and what does neither last."""
+    """Return the operations: those that read first, then those that write."""
     return sorted(
         OPERATIONS.items(),
         key=lambda pair: (pair[1].cached == "no", not pair[1].evicts, pair[0]),

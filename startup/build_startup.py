@@ -14,19 +14,19 @@ FILES = ("botocache.pth", "botocache.start")
 
 
 class BuildWithStartup(build_py):
-    """build_py, and the start-up files."""
+    """Setuptools' build_py, which also copies the start-up files."""
 
     def run(self) -> None:
-        """Build, and add them."""
+        """Build the package and copy the start-up files."""
         super().run()
-        if self.editable_mode:  # a checkout is not switched on by accident
+        if self.editable_mode:  # a checkout must not start the cache everywhere
             return
         for name in FILES:
             source = Path(__file__).with_name(name)
             self.copy_file(str(source), str(Path(self.build_lib, name)))
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:  # noqa: FBT001, FBT002 - setuptools' signature
-        """Return every file that was built."""
+        """Return the paths of all files that were built."""
         outputs = super().get_outputs(include_bytecode)
         if not self.editable_mode:
             outputs += [str(Path(self.build_lib, name)) for name in FILES]

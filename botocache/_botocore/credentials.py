@@ -6,17 +6,13 @@ refresh themselves, once, for their first key.
 
 import os
 import weakref
+from base64 import b32decode
+from functools import lru_cache
 from typing import Any
 
 from botocore.credentials import RefreshableCredentials
 
-from botocache._cache.entry_keys import (
-    ANONYMOUS_SCOPE,
-    account_bits,
-    named_scope,
-    principal_scope,
-    role_scope,
-)
+from botocache._digests import digest
 
 _OWN_ROLE_METHODS = frozenset({"container-role", "iam-role"})
 """How botocore says that credentials are those of the process's own, only role."""
@@ -66,3 +62,48 @@ def _static_scope(key: str, method: str) -> bytes:
         if function and account:  # its role's keys, new ones by and by
             return role_scope("lambda", account, function)
     return principal_scope(key)
+
+
+# --- scopes ------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=16)
+def named_scope(name: str) -> bytes:
+    """Return the scope that the user named: shared by whoever names it too."""
+    return digest("scope", "named", name)
+
+
+@lru_cache(maxsize=1024)
+def principal_scope(access_key_id: str) -> bytes:
+    """Return the scope of whoever holds this access key; the id itself is not kept."""
+    return digest("scope", "access key", access_key_id)
+
+
+@lru_cache(maxsize=16)
+def role_scope(method: str, account: str, role: str) -> bytes:
+    """Return the scope of a process's own role, which outlives each set of its keys.
+
+    method: how botocore obtained the credentials (`container-role`, ...).
+    account: twelve digits. role: whatever more is known of the role, or "".
+    """
+    return digest("scope", "role", method, account, role)
+
+
+def account_bits(access_key_id: str) -> str:
+    """Return the part of an access key id in which AWS encodes the account, or "".
+
+    AWS does not document it. It need not be the account for our purpose: it only has
+    to stay when a role's keys rotate, and if it did not, that would cost hits.
+    """
+    try:
+        decoded = b32decode(access_key_id[4:20])
+    except ValueError:
+        return ""
+    bits = int.from_bytes(decoded[:6], "big")
+    return str((bits & 0x7FFFFFFFFF80) >> 7) if len(decoded) == _KEY_ID_BYTES else ""
+
+
+_KEY_ID_BYTES = 10
+
+ANONYMOUS_SCOPE = digest("scope", "anonymous")
+"""The scope of unsigned requests."""

@@ -21,7 +21,6 @@ closing event comes at all. Neither may matter here.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from botocore import UNSIGNED
@@ -29,18 +28,18 @@ from botocore.awsrequest import AWSResponse
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 
 from botocache._botocore.credentials import scope_of
-from botocache._cache.cache import Cache  # noqa: TC001 - as cheap as the rest
-from botocache._cache.entry_keys import origin
+from botocache._cache.cache import Cache, decode_body
+from botocache._cache.modes import current_mode
+from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
     Hit,
     ReadTicket,
-    Recording,
-    Request,
     Ticket,
     WriteTicket,
-    recording,
+    pipeline_call,
     response_metadata,
 )
+from botocache._dynamodb.types import Body
 from botocache._errors import EvictionError
 
 _TICKET = "botocache_ticket"
@@ -139,23 +138,21 @@ class Hooks:
         cache = self.cache
         if cache is None or model.service_model.service_name != _SERVICE:
             return None
+        operation, url = model.name, params["url"]
         try:
-            url = params["url"]
-            outcome = cache.begin(
-                Request(
-                    model.name,
-                    params["body"],
-                    origin(url, context["client_region"]),
-                    partial(_scope, request_signer, context, cache.settings.scope),
-                ),
-                _recording_of(request_signer, model.name),
+            call = Call(
+                operation,
+                origin(url, context["client_region"]),
+                _scope(request_signer, context, cache.settings.scope),
+                current_mode(),
             )
+            outcome = _begin(cache, call, decode_body(params["body"]), request_signer)
             if isinstance(outcome, Hit):
                 return _response(url, outcome)
         except EvictionError:  # not a failure: the user wants to know
             raise
-        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            outcome = cache.begin_blindly(model.name, error)
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            outcome = cache.begin_unplanned(operation, error)
         if outcome is not None and outcome.body is not None:
             outcome = self._rewrite(params, context, outcome)
         if outcome is not None:
@@ -232,17 +229,36 @@ def _is_refused_for_our_sake(
     return False
 
 
-def _recording_of(request_signer: Any, operation: str) -> Recording | None:
-    """Return what the near cache wants to know of a call, once."""
-    current = recording.get()
+def _begin(
+    cache: Cache, call: Call, parameters: Body, request_signer: object
+) -> Hit | Ticket | None:
+    """Begin a call, unless the near cache has begun this very call already."""
+    passing = pipeline_call.get()
     if (
-        current is None
-        or current.signer is not request_signer
-        or current.operation != operation
+        passing is None
+        or passing.signer is not request_signer
+        or passing.operation != call.operation
     ):
-        return None
-    recording.set(None)  # a call that is made within this one is another
-    return current
+        return cache.begin(call, parameters)
+    pipeline_call.set(None)  # a handler may make another call within this one
+    if passing.is_begun:
+        ticket = passing.ticket
+        if ticket is None or (
+            ticket.prepared.call == call and ticket.prepared.parameters == parameters
+        ):
+            return ticket
+    outcome = cache.begin(call, parameters)
+    if isinstance(outcome, (Hit, ReadTicket)):
+        passing.prepared = outcome.prepared
+    return outcome
+
+
+def origin(url: str, region: str) -> str:
+    """Return which DynamoDB a request goes to: endpoint and region.
+
+    Both, because an emulator keeps the tables of several regions behind one endpoint.
+    """
+    return f"{region} {url}"
 
 
 def installed_on(events: Any) -> list[Hooks]:

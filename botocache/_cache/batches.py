@@ -6,20 +6,22 @@ of one key; else nothing of its table is kept.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
-from botocache._cache.tickets import BatchTicket, Hit, Lookup
+from botocache._cache.tickets import Hit, Lookup
 from botocache._dynamodb.plans import BatchRead, Read
 from botocache._dynamodb.tags import item_tag
+from botocache._dynamodb.types import Answer
 
 _encode = msgspec.json.encode
 
+Lookups: TypeAlias = Mapping[str, tuple[Lookup, ...]]
+"""What the cache said to each key, by TableName: `{"users": (Hit, ReadTicket)}`."""
 
-def remaining_body(
-    body: Mapping[str, Any], lookups: Mapping[str, tuple[Lookup, ...]]
-) -> bytes | None:
+
+def remaining_body(body: Mapping[str, Any], lookups: Lookups) -> bytes | None:
     """Return the request without the keys that are hits; None when none is one."""
     if not any(isinstance(o, Hit) for each in lookups.values() for o in each):
         return None
@@ -35,7 +37,7 @@ def remaining_body(
     return _encode({**body, "RequestItems": remaining})
 
 
-def hit_of(batch: BatchRead, lookups: Mapping[str, tuple[Lookup, ...]]) -> Hit | None:
+def hit_of(batch: BatchRead, lookups: Lookups) -> Hit | None:
     """Return the answer when every key is a hit."""
     hits = [lookup for each in lookups.values() for lookup in each]
     oldest, key = 0.0, b""
@@ -44,13 +46,12 @@ def hit_of(batch: BatchRead, lookups: Mapping[str, tuple[Lookup, ...]]) -> Hit |
             return None
         oldest, key = max(oldest, hit.age), hit.key
     answer: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {}}
-    ticket = BatchTicket(batch, lookups, None)
-    merge(ticket, answer, answers_by_key(ticket, answer))
+    merge(batch, lookups, answer, answers_by_key(batch, lookups, answer))
     return Hit(answer, oldest, key)
 
 
 def answers_by_key(
-    ticket: BatchTicket, answer: Mapping[str, Any]
+    batch: BatchRead, lookups: Lookups, answer: Answer
 ) -> dict[str, dict[int, dict[str, Any]] | None]:
     """Return what was answered to each key that was asked for, as to a GetItem.
 
@@ -61,14 +62,14 @@ def answers_by_key(
     return {
         table: _answers(
             {
-                index: ticket.batch.reads[table][index]
-                for index, lookup in enumerate(lookups)
+                index: batch.reads[table][index]
+                for index, lookup in enumerate(each)
                 if not isinstance(lookup, Hit)
             },
             answer.get("Responses", {}).get(table, []),
             unprocessed.get(table, {}).get("Keys", []),
         )
-        for table, lookups in ticket.lookups.items()
+        for table, each in lookups.items()
     }
 
 
@@ -81,7 +82,7 @@ def _answers(
         return {index: {"Item": item} for index in asked for item in items} or {
             index: {} for index in asked
         }
-    index_of = {read.tags[-1].detail: index for index, read in asked.items()}
+    index_of = {read.item_tag.detail: index for index, read in asked.items()}
     names = next((read.named for read in asked.values()), frozenset[str]())
     answers: dict[int, dict[str, Any]] = {index: {} for index in asked}
     try:
@@ -99,14 +100,15 @@ def _answers(
 
 
 def merge(
-    ticket: BatchTicket,
-    answer: dict[str, Any],
+    batch: BatchRead,
+    lookups: Lookups,
+    answer: Answer,
     answers: Mapping[str, Mapping[int, Mapping[str, Any]] | None],
 ) -> None:
     """Put the hits into an answer, in the order of the request where that is known."""
     responses = answer.setdefault("Responses", {})
-    for table, lookups in ticket.lookups.items():
-        hits = {i: o.answer for i, o in enumerate(lookups) if isinstance(o, Hit)}
+    for table, each in lookups.items():
+        hits = {i: o.answer for i, o in enumerate(each) if isinstance(o, Hit)}
         if not hits:
             continue
         answered = answers[table]
@@ -115,21 +117,20 @@ def merge(
         else:
             found = _items({**answered, **hits})
         responses[table] = found
-    if ticket.batch.capacity != "NONE":
-        _add_capacity(ticket, answer)
+    if batch.capacity != "NONE":
+        _add_capacity(batch.capacity, lookups, answer)
 
 
 def _items(answers: Mapping[int, Mapping[str, Any]]) -> list[Any]:
     return [answers[i]["Item"] for i in sorted(answers) if "Item" in answers[i]]
 
 
-def _add_capacity(ticket: BatchTicket, answer: dict[str, Any]) -> None:
-    """Say that the tables that were not asked consumed nothing."""
-    asked = ticket.batch.capacity
+def _add_capacity(asked: str, lookups: Lookups, answer: Answer) -> None:
+    """Report that the tables that were not asked consumed nothing."""
     unasked = [
         no_capacity(table, asked)
-        for table, lookups in ticket.lookups.items()
-        if all(isinstance(lookup, Hit) for lookup in lookups)
+        for table, each in lookups.items()
+        if all(isinstance(lookup, Hit) for lookup in each)
     ]
     if unasked:
         answer["ConsumedCapacity"] = [*answer.get("ConsumedCapacity", ()), *unasked]

@@ -1,29 +1,28 @@
-"""The cache: plan -> load -> hit | ticket -> fill or evict.
+"""The cache of one installation: what is public of it, and the way of one call.
 
-It knows neither botocore nor any URL. Whoever sits between an application and
-DynamoDB asks `begin` before a call is sent and says `finish` or `fail` after it. None
-of the three raises, save `begin` the EvictionError that the user asked for: whatever
-else goes wrong in here, the call proceeds as without a cache. What is done for a read
-stands in _cache/reads.py, for a write in _cache/writes.py.
+Independent of botocore. The adapter calls `begin` before a request is sent, then
+`finish` or `fail`. None of the three raises, except `begin` the EvictionError that the
+user asked for: whatever else fails in here, the call goes on as without a cache. Reads
+are in reads.py, writes in writes.py.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import BEGIN_FAILED
-from botocache._cache.parts import assemble
+from botocache._cache.key_schemas import KeyRecall
+from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads
-from botocache._cache.schema_learning import Recalls
+from botocache._cache.services import CacheServices, NearTier, services_of
 from botocache._cache.tickets import (
     BatchTicket,
     DescribeTicket,
     Hit,
     ReadTicket,
-    Recording,
-    Request,
     Ticket,
     WriteTicket,
 )
@@ -32,10 +31,10 @@ from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb.operations import may_write, plan
 from botocache._dynamodb.plans import BatchRead, Bypass, Describe, Read, Write
 from botocache._dynamodb.tags import table_tag, tag_digest
+from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name, wire_key
 from botocache._dynamodb.writes import item_tags
 from botocache._errors import EvictionError, assert_never
-from botocache._near.answers import NearAnswers
 from botocache._settings.load import Settings
 from botocache._stats import Stats
 from botocache.stores.protocol import Store
@@ -44,57 +43,61 @@ from botocache.stores.protocol import Store
 class Cache:
     """The cache of one installation. Made by `botocache.install`; safe for threads.
 
-    store: where entries and generations live, shared with whoever uses the same. near:
-    what is remembered in front of it, if anything is to be.
+    store: where entries and generations live, shared by all who open the same one.
+    settings: what it was installed with.
+    near: makes what stands in front of the cache; None for nothing.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self._parts: Final = assemble(store, settings)
-        self._reads: Final = Reads(self._parts)
-        self._writes: Final = Writes(self._parts, self._reads)
-        self.near: Final = (
-            None if settings.near == "off" else NearAnswers(self._parts, self._reads)
-        )
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        near: Callable[[CacheServices], NearTier] | None = None,
+    ) -> None:
+        self.settings: Final = settings
+        self._services: Final = services_of(store, settings)
+        self._store: Final = store
+        self._evictions: Final = self._services.evictions
+        self._reads: Final = Reads(self._services)
+        self._writes: Final = Writes(self._services, self._reads)
+        self.near: Final = None if near is None else near(self._services)
+        if self.near is not None:
+            self._reads.on_fill = self.near.on_fill
 
     def __repr__(self) -> str:
-        return f"<Cache {self._parts.store!r}, {self.stats()!r}>"
+        return f"<Cache {self._store!r}, {self.stats()!r}>"
 
     # --- for the application -------------------------------------------------------
 
-    @property
-    def settings(self) -> Settings:
-        """The settings that it was installed with."""
-        return self._parts.settings
-
     def stats(self) -> Stats:
         """Return the counts since it was installed, for this process alone."""
-        return self._parts.counters.read(undelivered=len(self._parts.evictions.pending))
+        return self._services.counters.read(undelivered=len(self._evictions.pending))
 
     def invalidate(self, table: str, key: Mapping[str, Any] | None = None) -> None:
         """Evict a table, or one item of it, in all processes that share the store.
 
-        For whoever wrote around botocache, after the write. When the store cannot do
-        it now it is retried, and this process serves nothing of it until then.
+        Call it after a write that went around botocache. When the store cannot do it
+        now it is retried, and this process serves nothing of it until then.
 
-        table: its name or ARN. key: when given, every key attribute of the item, as a
-        client (`{"id": {"S": "7"}}`) or a resource (`{"id": "7"}`) takes it.
+        table: its name or ARN.
+        key: when given, every key attribute of the item, as a client
+            (`{"id": {"S": "7"}}`) or a resource (`{"id": "7"}`) takes it.
         Raises ValueError when a value is none that a key attribute can have.
         """
         name = table_name(table)
         tags = [table_tag(name)] if key is None else item_tags(name, wire_key(key))
-        self._parts.evictions.evict_now(tuple(map(tag_digest, tags)))
+        self._evictions.evict_now(tuple(map(tag_digest, tags)), CallStore(self._store))
 
     def clear(self) -> None:
         """Evict everything, in all processes that share the store, and drop it."""
         self.forget()
-        if not self._parts.evictions.evict_now((EVERYTHING_DIGEST,)):
-            return  # and do not wait for it again: entries age out
+        store = CallStore(self._store)
+        if not self._evictions.evict_now((EVERYTHING_DIGEST,), store):
+            return  # the store does not respond; entries age out
         try:
-            self._parts.store.clear()
-        except Exception as error:  # noqa: BLE001 - as ever
-            self._parts.evictions.report(
-                "clear_failed", "entries age out instead", error
-            )
+            self._store.clear()
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            self._evictions.report("clear_failed", "entries age out instead", error)
 
     def close(self) -> None:
         """Give back what the store holds open. The next call opens it again.
@@ -102,83 +105,100 @@ class Cache:
         Evictions that wait for the store to work again go on with that call. To stop
         caching, use `botocache.uninstall`.
         """
-        self._parts.evictions.pending.stop()
+        self._evictions.pending.stop()
         self.forget()
         try:
-            self._parts.store.close()
-        except Exception as error:  # noqa: BLE001 - as ever
-            self._parts.evictions.report(
-                "close_failed", "left to the process's end", error
-            )
+            self._store.close()
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            self._evictions.report("close_failed", "left to the process's end", error)
 
     def forget(self) -> None:
         """Drop what this process remembers by itself; the store is left alone."""
         if self.near is not None:
             self.near.clear()
 
-    # --- for the hooks -------------------------------------------------------------
+    # --- for the adapter and the near cache ----------------------------------------
 
     def report_near(self, error: Exception) -> None:
-        """Say that the near cache failed; the call takes the ordinary way."""
-        self._parts.evictions.report("near_failed", "the hooks answer instead", error)
+        """Report that the near cache failed; botocore handles the call."""
+        self._evictions.report("near_failed", "the hooks answer instead", error)
 
-    def begin(
-        self, request: Request, recording: Recording | None = None
-    ) -> Hit | Ticket | None:
-        """Say what is to be done before a call is sent.
-
-        recording: is told, if the call is a read, how it can be asked again.
+    def begin(self, call: Call, parameters: Body) -> Hit | Ticket | None:
+        """Begin a call before it is sent.
 
         Returns a hit, which is the answer; or a ticket for `finish` or `fail` after
-        the call; or None, when the call is none of the cache's business. Raises
+        the call; or None, when the cache has nothing to do with the call. Raises
         EvictionError when the call is a write that is to be refused, and nothing else.
         """
+        store = CallStore(self._store)
         try:
-            return self._begin(request, recording)
+            return self._begin(call, parameters, store)
         except EvictionError:
             raise
-        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            return self.begin_blindly(request.operation, error)
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            return self._begin_unplanned(call.operation, error, store)
 
-    def begin_blindly(self, operation: str, error: Exception) -> WriteTicket | None:
-        """Say that a call is sent of which nothing could be found out, and why.
+    def begin_unplanned(self, operation: str, error: Exception) -> WriteTicket | None:
+        """Begin a call that could not be planned, because of `error`.
 
-        Nobody knows what a write would have evicted, so it evicts everything, at its
-        end too: hence the ticket. Raises EvictionError when it cannot, and the write is
-        to be refused.
+        A read is not cached. A write evicts everything, before and after the call.
+        Raises EvictionError when it cannot, and the write is to be refused.
         """
-        self._parts.evictions.report(*BEGIN_FAILED, error)
-        if not may_write(operation):
+        return self._begin_unplanned(operation, error, CallStore(self._store))
+
+    def load(self, prepared: PreparedRead) -> Hit | ReadTicket | None:
+        """Load a read that was prepared by an earlier call. Never raises."""
+        try:
+            return self._reads.load(prepared, CallStore(self._store))
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            self._evictions.report(*BEGIN_FAILED, error)
             return None
-        return self._writes.begin_blindly(operation, error)
 
     def finish(
-        self, ticket: Ticket, answer: dict[str, Any], *, succeeded: bool, certain: bool
+        self, ticket: Ticket, answer: Answer, *, succeeded: bool, certain: bool
     ) -> None:
-        """Say that DynamoDB answered. Never raises.
+        """End a call that DynamoDB answered. Never raises.
 
         answer: parsed, as botocore has it. If the call was sent with the ticket's body
-        it becomes what the application's own request would have been answered; else
-        it is left alone. succeeded: it is not an error. certain: no earlier attempt of
-        the same call may still land.
+            it becomes the answer to the application's own request; else it is left
+            alone.
+        succeeded: it is not an error.
+        certain: no earlier attempt of the same call may still land.
         """
         try:
-            self._finish(ticket, answer, succeeded=succeeded, certain=certain)
-        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
+            match ticket:
+                case ReadTicket():
+                    self._services.counters.add("misses")
+                    if succeeded:
+                        self._reads.finish(ticket, answer)
+                case BatchTicket():
+                    self._reads.count_misses(ticket)
+                    if "Error" not in answer:
+                        self._reads.complete(ticket, answer, is_kept=succeeded)
+                case WriteTicket():
+                    self._writes.finish(
+                        ticket, answer, succeeded=succeeded, certain=certain
+                    )
+                case DescribeTicket():
+                    if succeeded:
+                        self._services.key_schemas.learn_described(
+                            ticket.store, ticket.place, ticket.generation, answer
+                        )
+                case _:
+                    assert_never(ticket)
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
             if isinstance(ticket, WriteTicket):
-                self._parts.evictions.remember((EVERYTHING_DIGEST,), error)
-            self._parts.evictions.report(
-                "finish_failed", "the call goes on uncached", error
-            )
+                self._evictions.remember((EVERYTHING_DIGEST,), error)
+            self._evictions.report("finish_failed", "the call goes on uncached", error)
 
     def fail(self, ticket: Ticket) -> None:
-        """Say that no answer came: nobody knows what happened. Never raises."""
+        """End a call without an answer: it may have been carried out. Never raises."""
         self.finish(ticket, {}, succeeded=False, certain=False)
 
     def sent_as_it_was(self, ticket: ReadTicket | WriteTicket) -> Ticket:
-        """Return the ticket of a call that is sent again, with its own body this time.
+        """Return the ticket of a call that is sent again with its own body.
 
-        DynamoDB refused what was asked for beside what the application did.
+        DynamoDB refused what botocache had added to the request.
         """
         if isinstance(ticket, WriteTicket):
             return self._writes.without_images(ticket)
@@ -187,70 +207,43 @@ class Cache:
     # --- planning ------------------------------------------------------------------
 
     def _begin(
-        self, request: Request, recording: Recording | None
+        self, call: Call, parameters: Body, store: CallStore
     ) -> Hit | Ticket | None:
-        if recording is not None and recording.has_failed:
-            return None
-        parameters = _decode_body(request.body)
-        if recording is not None and recording.parameters == parameters:
-            ticket = self._reads.go_on(request, parameters, recording)
-            if ticket is not None:
-                return ticket
-        return self._plan(request, parameters, recording)
-
-    def _plan(
-        self,
-        request: Request,
-        parameters: dict[str, Any],
-        recording: Recording | None,
-    ) -> Hit | Ticket | None:
-        is_read = not may_write(request.operation)
-        recalls = Recalls(self._parts.learning, request.origin, is_read=is_read)
-        planned = plan(request.operation, parameters, recalls.keys_of)
+        key_schemas = self._services.key_schemas
+        recall = KeyRecall(key_schemas, store, call)
+        planned = plan(call.operation, parameters, recall.keys_of)
         match planned:
             case Read():
-                return self._reads.begin(
-                    request, parameters, planned, recalls, recording
-                )
+                schema = None
+                if planned.rests_on_schema:
+                    schema = recall.schemas[planned.table]
+                return self._reads.begin(call, parameters, planned, store, schema)
             case BatchRead():
-                return self._reads.begin_batch(request, parameters, planned)
+                return self._reads.begin_batch(call, parameters, planned, store)
             case Write():
-                return self._writes.begin(request, parameters, planned, recalls)
+                return self._writes.begin(call, parameters, planned, recall, store)
             case Describe():
-                table = planned.table
-                generation = self._parts.learning.generation(request.origin, table)
-                return DescribeTicket(request.origin, table, generation)
+                place = (call.origin, planned.table)
+                generation = key_schemas.generation(store, place)
+                return DescribeTicket(place, generation, store)
             case Bypass():
                 return None
             case _:
                 return assert_never(planned)
 
-    def _finish(
-        self, ticket: Ticket, answer: dict[str, Any], *, succeeded: bool, certain: bool
-    ) -> None:
-        match ticket:
-            case ReadTicket():
-                if succeeded:
-                    self._reads.finish(ticket, answer)
-            case BatchTicket():
-                if "Error" not in answer:
-                    self._reads.complete(ticket, answer, is_kept=succeeded)
-            case WriteTicket():
-                self._writes.finish(
-                    ticket, answer, succeeded=succeeded, certain=certain
-                )
-            case DescribeTicket():
-                if succeeded:
-                    self._parts.learning.learn_described(
-                        ticket.origin, ticket.table, ticket.generation, answer
-                    )
-            case _:
-                assert_never(ticket)
+    def _begin_unplanned(
+        self, operation: str, error: Exception, store: CallStore
+    ) -> WriteTicket | None:
+        self._evictions.report(*BEGIN_FAILED, error)
+        if not may_write(operation):
+            return None
+        return self._writes.begin_unplanned(operation, store)
 
 
-def _decode_body(body: bytes) -> dict[str, Any]:
+def decode_body(body: bytes) -> Body:
+    """Return the body of a request. Raises ValueError when it is not JSON."""
     try:
-        decoded: dict[str, Any] = msgspec.json.decode(body)
+        decoded: Body = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        decoded = json.loads(body)  # knows lone surrogates
+        decoded = json.loads(body)  # which takes lone surrogates
     return decoded

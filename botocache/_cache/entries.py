@@ -50,7 +50,7 @@ class Entry(NamedTuple):
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise CodecError(f"entry body cannot be decoded: {error}") from error
 
-    def maker(self) -> Callable[[], dict[str, Any]]:
+    def copier(self) -> Callable[[], dict[str, Any]]:
         """Return what decodes the body, once it was seen that it can be."""
         if len(self.raw) < _VIEW_SIZE:
             return partial(_decoder.decode, self.raw[self.body_at :])

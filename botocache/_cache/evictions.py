@@ -1,26 +1,25 @@
-"""Evictions that may fail: done, or remembered until they can be done.
+"""Evictions that may fail: done at once, or pending until they can be done.
 
-Failure policy: a write is sent even when its tags could not be evicted. They are
-remembered, retried before anything else is asked of the store, and until then nothing
-that depends on them is served or filled by this process. A store that fails may take
-its time: no call asks it again once it has failed. Nothing here raises, save
-`evict_at_once`.
+Failure policy: a write is sent even if its tags could not be evicted. They become
+pending, and are retried before the store is asked for anything else. Until they are
+delivered, this process serves and fills nothing that depends on them. A store that
+fails may take its whole timeout, so a call that has met a failure does not ask it
+again. Only `evict_at_once` raises.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
+from botocache._cache.call_store import CallStore
 from botocache._cache.pending_evictions import PendingEvictions
 from botocache._coherence import Eviction, EvictionRequest
-from botocache._dynamodb.tags import EVERYTHING, tag_digest
-from botocache._errors import StoreLostError
+from botocache._digests import EVERYTHING_DIGEST
+from botocache._errors import StoreLostError, StoreSkippedError
 from botocache._stats import FailureLog
 from botocache.stores.protocol import Store
 
 BEGIN_FAILED = ("begin_failed", "the call goes on uncached")
-"""What is reported where the cache could not be asked before a call."""
-
-EVERYTHING_DIGEST = tag_digest(EVERYTHING)
+"""What is reported if a call could not be prepared."""
 
 
 class Evictions:
@@ -34,41 +33,40 @@ class Evictions:
         settle: float,
         write_hold_off: float,
     ) -> None:
-        self._store: Final = store
         self._failures: Final = failures
         self._settle: Final = settle
         self.pending: Final = PendingEvictions(
             store, write_hold_off, self._undeliverable
         )
 
-    def evict(self, request: EvictionRequest) -> Eviction | None:
+    def evict(self, request: EvictionRequest, store: CallStore) -> Eviction | None:
         """Evict; return None if that failed and is remembered as pending."""
         try:
-            return self.evict_at_once(request)
+            return self.evict_at_once(request, store)
         except Exception as error:  # noqa: BLE001 - whatever it is, the tags must be remembered
-            self.remember(request.tags, error)
+            self.remember(request.tags, store.failure or error)
             return None
 
-    def evict_at_once(self, request: EvictionRequest) -> Eviction:
+    def evict_at_once(self, request: EvictionRequest, store: CallStore) -> Eviction:
         """Evict, or raise what the store raised; then nothing is remembered."""
         try:
-            return self._store.evict(request)
+            return store.evict(request)
         except StoreLostError as error:
             self.report("evict_failed", "everything is evicted instead", error)
         # A process that is new to the store may have filled it during this write, and
         # no other process will evict there. What the first eviction found was lost, so
         # it proves nothing now.
-        self.pending.deliver(at_once=True)
-        return self._store.evict(request.as_first())
+        self.pending.deliver(store, at_once=True)
+        return store.evict(request.as_first())
 
-    def evict_now(self, tags: Sequence[bytes]) -> bool:
+    def evict_now(self, tags: Sequence[bytes], store: CallStore) -> bool:
         """Evict outdated tags; return False if that failed and is pending."""
-        return self.evict(EvictionRequest(tags, self._settle)) is not None
+        return self.evict(EvictionRequest(tags, self._settle), store) is not None
 
     def must_wait(self, tags: tuple[bytes, ...]) -> bool:
-        """Tell whether a write's first eviction still waits; then its second does, too.
+        """Return True, and queue the second eviction too, if the first is pending.
 
-        False once all of it was delivered: the store works again.
+        False once the first was delivered: the store works again.
         """
         if not self.pending.includes((*tags, EVERYTHING_DIGEST)):
             return False
@@ -76,7 +74,7 @@ class Evictions:
         return True
 
     def remember(self, tags: Sequence[bytes], error: Exception) -> None:
-        """Evict later, because of an error."""
+        """Make an eviction pending that failed with an error."""
         self.pending.add(tags)
         self.report(
             "evict_failed",
@@ -85,29 +83,36 @@ class Evictions:
             error,
         )
 
-    def are_waiting(self, tags: tuple[bytes, ...]) -> bool:
-        """Tell whether one of the tags is still to be evicted; try it first.
+    def are_pending(self, tags: tuple[bytes, ...], store: CallStore) -> bool:
+        """Deliver what is pending, and return whether one of the tags still is.
 
-        True as well when that failed just now: the store is not to be asked.
+        True as well if the delivery failed: this call must not ask the store again.
         """
-        if not self.pending:
+        if not self.pending.tags:
             return False
-        return not self.deliver() or self.pending.includes(tags)
+        return not self.deliver(store) or self.pending.includes(tags)
 
-    def deliver(self) -> bool:
-        """Try what waits, unless that was just done; False when it failed."""
-        if not self.pending:
+    def deliver(self, store: CallStore) -> bool:
+        """Try what is pending, unless that was just done; return False if it failed."""
+        if not self.pending.tags:
             return True
         try:
-            self.pending.deliver()
-        except Exception as error:  # noqa: BLE001 - as ever
+            self.pending.deliver(store)
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
             self._undeliverable(error)
             return False
         return True
 
     def report(self, kind: str, consequence: str, error: Exception) -> None:
-        """Count and log a failure. With generations, hold-offs are lost: evict all."""
+        """Count and log a failure.
+
+        A store that lost generations lost hold-offs too, so everything is evicted. A
+        store that was not asked because it failed before has nothing new to report.
+        """
+        if isinstance(error, StoreSkippedError):
+            return
         if isinstance(error, StoreLostError):
+            # New generations alone would do, but hold-offs were lost with the old ones.
             self.pending.add((EVERYTHING_DIGEST,))
         self._failures.report(kind, consequence, error)
 

@@ -1,147 +1,251 @@
-"""What is learned of tables' key attributes, in this process and through the store.
+"""What is known of tables' key attributes, in this process and through the store.
 
-A schema is never asked for (an IAM policy may not allow it, and a call of our own
-would be a side effect): it is read off requests that DynamoDB accepted. It is shared
-as an entry that depends on its table's tag, so evicting the table forgets it, in
-every process, and whoever rests on one must see that the tag's generation is still
-the one under which it was learned.
+The cache never asks DynamoDB for a schema: an IAM policy may forbid it, and a call of
+our own would be a side effect. It reads schemas off requests that DynamoDB accepted. A
+schema is shared as an entry that depends on its table's tag, so evicting the table
+forgets it, in every process; and whatever rests on a schema must check that the tag
+still has the generation under which the schema was learned.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
+from botocache._cache.call_store import CallStore
 from botocache._cache.entries import decode_entry, encode_entry
-from botocache._cache.entry_keys import schema_key
+from botocache._cache.evictions import Evictions
+from botocache._cache.prepare import Call
 from botocache._coherence import may_serve
-from botocache._dynamodb.plans import KeyAttributes
+from botocache._digests import digest
+from botocache._dynamodb.operations import may_write
+from botocache._dynamodb.plans import KeyAttributes, described_keys
 from botocache._dynamodb.tags import table_tag, tag_digest
+from botocache._dynamodb.types import Answer
 from botocache._errors import CodecError
-from botocache.stores.protocol import Store
+from botocache.stores.protocol import Fill
 
 TTL = 7 * 24 * 3600.0
-"""Seconds that a schema is shared; it is learned anew at no cost."""
+"""Seconds that a schema is shared; learning it anew costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A table's key attributes, true while its tag has this generation.
+    """A table's key attributes, true while the table's tag has this generation.
 
-    tag: the digest of the table's tag. place: origin and table. confirmed_at: when
-    DynamoDB last accepted them, in seconds on the store's clock.
+    place: origin and table.
+    tag: the digest of the table's tag.
+    attributes: their names.
+    generation: of the tag when they were learned.
+    confirmed_at: when DynamoDB last accepted them, in seconds on the store's clock.
     """
 
-    place: tuple[str, str]
+    place: "Place"
     tag: bytes
     attributes: KeyAttributes
     generation: int
     confirmed_at: float
 
 
-class Schemas:
-    """Schemas by origin and table. Every method may raise StoreError.
+Place: TypeAlias = tuple[str, str]
+"""Origin and name of a table."""
+
+
+class KeySchemas:
+    """Schemas by origin and table.
 
     fresh_for: seconds for which a confirmation is good enough to rest a read on.
     """
 
-    def __init__(self, store: Store, fresh_for: float) -> None:
-        self._store = store
-        self._fresh_for = fresh_for
-        self._known: dict[tuple[str, str], Schema] = {}
+    def __init__(self, evictions: Evictions, fresh_for: float) -> None:
+        self._evictions: Final = evictions
+        self._fresh_for: Final = fresh_for
+        self._known: Final[dict[Place, Schema]] = {}
 
-    def recall(self, origin: str, table: str) -> Schema | None:
-        """Return what this process knows, or the store; perhaps outdated."""
-        return self.known(origin, table) or self._look_up(origin, table)
+    # --- before a call ---------------------------------------------------------------
 
-    def known(self, origin: str, table: str) -> Schema | None:
-        """Return what this process knows by itself; perhaps outdated."""
-        return self._known.get((origin, table))
+    def recall(self, store: CallStore, place: Place, *, is_read: bool) -> Schema | None:
+        """Return what this process knows, or the store; perhaps outdated.
 
-    def is_fresh(self, schema: Schema) -> bool:
-        """Tell whether it was confirmed lately.
-
-        A table may be made anew, around us, with other key attributes. A write that
-        rests on the old ones evicts too much at worst, as long as no read did.
+        For a read only a fresh schema counts. A table may be created anew, around
+        botocache, with other key attributes. A write that rests on the old ones evicts
+        too much at worst, as long as no read does.
         """
-        return self._store.now() - schema.confirmed_at < self._fresh_for
+        schema = self._known.get(place)
+        if schema is None:
+            try:
+                schema = self._load(store, place)
+            except Exception as error:  # noqa: BLE001 - caching never fails a call
+                self._evictions.report(
+                    "recall_failed", "a put evicts its whole table", error
+                )
+        if schema is None or not is_read:
+            return schema
+        is_fresh = store.now() - schema.confirmed_at < self._fresh_for
+        return schema if is_fresh else None
 
-    def generation(self, origin: str, table: str) -> int:
-        """Return the generation that the table's tag has now."""
-        tag = tag_digest(table_tag(table))
-        return self._store.load(schema_key(origin, table), (tag,)).snapshot[0]
-
-    def learn(
-        self,
-        origin: str,
-        table: str,
-        attributes: KeyAttributes,
-        generation: int,
-        *,
-        is_complete: bool = True,
-    ) -> bool:
-        """Keep what DynamoDB confirmed when the table's tag had this generation.
-
-        is_complete: these are all key attributes of the table, not some of them.
-        False when something else was known of the same generation: the table is
-        another one now, and the caller must evict it.
-        """
-        known = self._known.get((origin, table))
-        if known is None or known.generation != generation:
-            known = self._look_up(origin, table)
-        if known is None or known.generation != generation:
-            if is_complete:
-                self._keep(origin, table, attributes, generation)
-            return True
-        if attributes == known.attributes:
-            age = self._store.now() - known.confirmed_at
-            if is_complete and age > self._fresh_for / 2:
-                self._keep(origin, table, attributes, generation)
-            return True
-        if not is_complete and attributes < known.attributes:
-            return True
-        self.forget(known)
-        return False
+    def generation(self, store: CallStore, place: Place) -> int:
+        """Return the generation that the table's tag has now. May raise StoreError."""
+        tag = tag_digest(table_tag(place[1]))
+        return store.load(schema_key(*place), (tag,)).snapshot[0]
 
     def forget(self, schema: Schema) -> None:
         """Let go of a schema that no longer holds."""
         if self._known.get(schema.place) is schema:
             del self._known[schema.place]
 
-    def _look_up(self, origin: str, table: str) -> Schema | None:
-        """Return what the store has, if it is current."""
-        tag = tag_digest(table_tag(table))
-        loaded = self._store.load(schema_key(origin, table), (tag,))
+    def outdated(
+        self, assumed: tuple[Schema, ...], watched: Mapping[bytes, int]
+    ) -> tuple[bytes, ...]:
+        """Forget the schemas that no longer hold; return the tags of their tables.
+
+        watched: the generations that the tables' tags have now, by tag.
+        """
+        outdated = [
+            schema for schema in assumed if schema.generation != watched[schema.tag]
+        ]
+        for schema in outdated:
+            self.forget(schema)
+        return tuple(schema.tag for schema in outdated)
+
+    # --- after a call ----------------------------------------------------------------
+
+    def learn(
+        self,
+        store: CallStore,
+        place: Place,
+        attributes: KeyAttributes,
+        generation: int,
+        *,
+        is_complete: bool = True,
+    ) -> bool:
+        """Learn what DynamoDB accepted; return whether the call's answer may be kept.
+
+        Evicts the table when something else was known of the same generation: the table
+        was created anew with other key attributes.
+
+        place: which table.
+        attributes: all key attributes of the table if `is_complete`, else some of them.
+        generation: of the table's tag before the call was sent.
+        """
+        known = self._known.get(place)
+        if (
+            known is not None
+            and known.generation == generation
+            and known.attributes == attributes
+            and store.now() - known.confirmed_at < self._fresh_for / 2
+        ):
+            return True  # nothing new: the path of every miss
+        try:
+            is_as_known = self._learn(
+                store, place, attributes, generation, is_complete=is_complete
+            )
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            self._evictions.report(
+                "learn_failed", "key attributes are learned later", error
+            )
+            return False
+        if not is_as_known:
+            self._evictions.evict_now((tag_digest(table_tag(place[1])),), store)
+        return is_as_known
+
+    def learn_described(
+        self, store: CallStore, place: Place, generation: int, answer: Answer
+    ) -> None:
+        """Learn from an answer that describes a table, if it describes this one."""
+        described = described_keys(answer)
+        if described is not None and described[0] == place[1]:
+            self.learn(store, place, described[1], generation)
+
+    def _learn(
+        self,
+        store: CallStore,
+        place: Place,
+        attributes: KeyAttributes,
+        generation: int,
+        *,
+        is_complete: bool,
+    ) -> bool:
+        """Keep a schema if it says something new; False when it contradicts one."""
+        known = self._known.get(place)
+        if known is None or known.generation != generation:
+            known = self._load(store, place)
+        if known is None or known.generation != generation:
+            if is_complete:
+                self._fill(store, place, attributes, generation)
+            return True
+        if attributes == known.attributes:
+            age = store.now() - known.confirmed_at
+            if is_complete and age > self._fresh_for / 2:
+                self._fill(store, place, attributes, generation)
+            return True
+        if not is_complete and attributes < known.attributes:
+            return True
+        self.forget(known)
+        return False
+
+    def _load(self, store: CallStore, place: Place) -> Schema | None:
+        """Return the schema that the store has, if it is current."""
+        tag = tag_digest(table_tag(place[1]))
+        loaded = store.load(schema_key(*place), (tag,))
         if loaded.entry is None:
             return None
         try:
             entry = decode_entry(loaded.entry)
-            now = self._store.now()
+            now = store.now()
             if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
                 return None
             attributes = frozenset(entry.body()["attributes"])
         except (CodecError, TypeError, KeyError):
             return None
         return self._remember(
-            origin, table, attributes, loaded.snapshot[0], entry.stored_at
+            Schema(place, tag, attributes, entry.snapshot[0], entry.stored_at)
         )
 
-    def _keep(
-        self, origin: str, table: str, attributes: KeyAttributes, generation: int
-    ) -> None:
-        now = self._store.now()
-        self._remember(origin, table, attributes, generation, now)
-        body = {"attributes": sorted(attributes)}
-        entry = encode_entry(body, (generation,), now, now + TTL)
-        tags = (tag_digest(table_tag(table)),)
-        self._store.fill(schema_key(origin, table), entry, TTL, tags)
-
-    def _remember(
+    def _fill(
         self,
-        origin: str,
-        table: str,
+        store: CallStore,
+        place: Place,
         attributes: KeyAttributes,
         generation: int,
-        confirmed_at: float,
-    ) -> Schema:
-        tag = tag_digest(table_tag(table))
-        schema = Schema((origin, table), tag, attributes, generation, confirmed_at)
+    ) -> None:
+        now, tag = store.now(), tag_digest(table_tag(place[1]))
+        self._remember(Schema(place, tag, attributes, generation, now))
+        body = {"attributes": sorted(attributes)}
+        entry = encode_entry(body, (generation,), now, now + TTL)
+        store.fill([Fill(schema_key(*place), entry, TTL, (tag,))])
+
+    def _remember(self, schema: Schema) -> Schema:
         self._known[schema.place] = schema
         return schema
+
+
+def schema_key(origin: str, table: str) -> bytes:
+    """Return the key under which a table's learned key attributes are shared."""
+    return digest("schema", origin, table)
+
+
+class KeyRecall:
+    """The schemas that one call asks for while it is planned.
+
+    schemas: by table; what the plan rests on.
+    """
+
+    __slots__ = ("_call", "_key_schemas", "_store", "schemas")
+
+    def __init__(self, key_schemas: KeySchemas, store: CallStore, call: Call) -> None:
+        self._key_schemas = key_schemas
+        self._store = store
+        self._call = call
+        self.schemas: dict[str, Schema] = {}
+
+    def keys_of(self, table: str) -> KeyAttributes | None:
+        """Return a table's key attributes, as far as they are known."""
+        schema = self._key_schemas.recall(
+            self._store,
+            (self._call.origin, table),
+            is_read=not may_write(self._call.operation),
+        )
+        if schema is None:
+            return None
+        self.schemas[table] = schema
+        return schema.attributes

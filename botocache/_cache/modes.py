@@ -3,16 +3,8 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from enum import Enum
 
-
-class Mode(Enum):
-    """How reads are treated."""
-
-    NORMAL = "normal"
-    BYPASS = "bypass"
-    REFRESH = "refresh"
-
+from botocache._cache.prepare import Mode
 
 _mode: ContextVar[Mode] = ContextVar("botocache_mode", default=Mode.NORMAL)
 

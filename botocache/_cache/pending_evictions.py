@@ -1,17 +1,16 @@
-"""Evictions that a store could not do: remembered, bounded, retried.
+"""Evictions that failed: bounded in number, and retried until they are delivered.
 
-Until one is delivered, whoever asks `concerns` must serve nothing that depends on it.
-They are tried at once and again and again by a thread that is there while something
-waits, so that a process delivers that makes no calls any more; and by the calls
-themselves, in case there can be no thread.
+While a tag is pending, this process must serve nothing that depends on it. A daemon
+thread retries every second while tags are pending, so that an idle process delivers
+them too. Calls also retry, in case no thread could be started.
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from botocache._cache.worker import Start, Worker
-from botocache._coherence import EvictionRequest
+from botocache._coherence import Eviction, EvictionRequest
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._forks import renew_after_fork
 from botocache.stores.protocol import Store
@@ -23,7 +22,7 @@ RETRY_INTERVAL = 1.0
 """Seconds between two attempts."""
 
 AT_ONCE = 500
-"""Tags in one eviction: a server that does one has no time for anybody else."""
+"""Tags in one eviction: a server runs it in one go, and other clients wait."""
 
 _PATIENCE = 1.0
 """Seconds to wait for the thread's end, which may be waiting for the store."""
@@ -31,13 +30,21 @@ _PATIENCE = 1.0
 _EVERYTHING = tag_digest(EVERYTHING)
 
 
-class PendingEvictions:
-    """Tags that wait for their eviction. Its truth is whether there are any.
+class Evicts(Protocol):
+    """A store, or a store as one call uses it."""
 
-    waiting: they, as they are at any moment; for whoever has no time for a call.
-    hold_off: seconds for which a delivered tag is held; a write window, because
-    nobody knows whether the write is over. report: is told why the thread could not
-    deliver. interval, start: of the thread; see Worker.
+    def evict(self, request: EvictionRequest) -> Eviction:
+        """See Store.evict."""
+
+
+class PendingEvictions:
+    """Tags that are still to be evicted. True in a condition if there are any.
+
+    tags: a live view of the tags, for callers that cannot afford a method call.
+    hold_off: seconds for which a delivered tag is held. The writer's whole
+        `write_hold_off`, because the write may still be under way.
+    report: called with the error if the thread could not deliver.
+    interval, start: see Worker.
     """
 
     def __init__(
@@ -53,7 +60,7 @@ class PendingEvictions:
         self._hold_off = hold_off
         self._report = report
         self._tags: dict[bytes, object] = {}
-        self.waiting: Final[Mapping[bytes, object]] = self._tags
+        self.tags: Final[Mapping[bytes, object]] = self._tags
         self._next_attempt = 0.0
         self._lock = threading.Lock()
         self._worker = Worker(self.attempt, interval, start)
@@ -63,9 +70,10 @@ class PendingEvictions:
         return len(self._tags)
 
     def add(self, tags: Sequence[bytes]) -> None:
-        """Remember tags. One that is added again must be delivered again."""
+        """Add tags. A tag that is added again must be delivered again."""
         with self._lock:
             if len(self._tags) + len(tags) > MOST:
+                # Everything covers them all, in bounded memory.
                 self._tags.clear()
                 tags = (_EVERYTHING,)
             for tag in tags:
@@ -74,47 +82,53 @@ class PendingEvictions:
             self._worker.wake()
 
     def includes(self, tags: Sequence[bytes]) -> bool:
-        """Tell whether one of the tags waits."""
+        """Return whether one of the tags is pending."""
         return bool(self._tags) and not self._tags.keys().isdisjoint(tags)
 
-    def deliver(self, *, at_once: bool = False) -> None:
-        """Try again; unless `at_once`, not if that was just done. Raises StoreError."""
+    def deliver(self, store: Evicts | None = None, *, at_once: bool = False) -> None:
+        """Retry. Raises what the store raises.
+
+        store: the one that the present call uses.
+        at_once: also if another attempt was made within RETRY_INTERVAL.
+        """
         now = self._store.now()
         if now < self._next_attempt and not at_once:
             return
         if self._tags and not self._worker.is_at_work:
             self._worker.wake()  # it was stopped, or could not be started
-        self._send()
+        self._send(store or self._store)
 
     def attempt(self) -> bool:
-        """Try again now, and tell whether something still waits. Raises nothing."""
+        """Retry now, and return whether something is still pending. Raises nothing."""
         try:
-            self._send()
-        except Exception as error:  # noqa: BLE001 - there is nobody to raise it to
+            self._send(self._store)
+        except Exception as error:  # noqa: BLE001 - the thread has no caller
             self._report(error)
         return bool(self._tags)
 
     def stop(self) -> None:
-        """End the thread. What waits goes on waiting for a call."""
+        """End the thread. What is pending is left to calls."""
         self._worker.stop(_PATIENCE)
 
-    def _send(self) -> None:
-        """Evict what waits, piece by piece; what could be done waits no more."""
+    def _send(self, store: Evicts) -> None:
+        """Evict what is pending, in pieces; drop what was delivered."""
+        # Set first: other calls must not try the same while this one waits.
         self._next_attempt = self._store.now() + RETRY_INTERVAL
         with self._lock:
             waiting = list(self._tags.items())
         for at in range(0, len(waiting), AT_ONCE):
             piece = waiting[at : at + AT_ONCE]
             tags = [tag for tag, _ in piece]
-            self._store.evict(EvictionRequest(tags, self._hold_off))
+            store.evict(EvictionRequest(tags, self._hold_off))
             with self._lock:
                 for tag, token in piece:
-                    # A tag that was added again meanwhile must be evicted again.
+                    # A write may have added the tag again during the eviction, with a
+                    # new token: its own eviction is still to come.
                     if self._tags.get(tag) is token:
                         del self._tags[tag]
 
     def _renew(self) -> None:
-        """In a child: what waited in the parent waits here, and nobody tries it."""
+        """In a child: its parent's tags are pending here, too, without a thread."""
         self._lock = threading.Lock()
         self._worker.renew()
         if self._tags:

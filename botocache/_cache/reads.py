@@ -1,6 +1,8 @@
-"""Reads: load -> hit | ticket -> fill.
+"""Reads: prepare -> load -> hit or ticket -> fill.
 
-May raise StoreError and CodecError where the caller turns whatever happens into a miss.
+The only place that loads for a read. `load` and `load_many` decide by one rule what the
+store's answer means. May raise StoreError and CodecError; the caller turns them into a
+miss that is not filled.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,21 +18,24 @@ from botocache._cache.batches import (
     no_capacity,
     remaining_body,
 )
-from botocache._cache.entries import encode_entry
-from botocache._cache.lookups import TABLE_TAG, Lookups
-from botocache._cache.parts import Parts
-from botocache._cache.schema_learning import Lesson, Recalls
-from botocache._cache.tickets import (
-    BatchTicket,
-    Hit,
-    Lookup,
-    Plan,
-    ReadTicket,
-    Recording,
-    Request,
+from botocache._cache.call_store import CallStore
+from botocache._cache.entries import decode_entry, encode_entry
+from botocache._cache.key_schemas import Schema
+from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
+from botocache._cache.services import CacheServices
+from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
+from botocache._coherence import Held, Loaded, may_fill, may_serve
+from botocache._dynamodb.plans import (
+    TABLE_TAG,
+    BatchRead,
+    Kind,
+    Read,
+    last_key_attributes,
 )
-from botocache._coherence import Held, may_fill
-from botocache._dynamodb.plans import BatchRead, Kind, Read, last_key_attributes
+from botocache._dynamodb.projections import Projection, project
+from botocache._dynamodb.types import Answer, Body
+from botocache._errors import CodecError
+from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
@@ -39,98 +44,130 @@ _encode = msgspec.json.encode
 
 
 class Reads:
-    """The reads of one cache."""
+    """The reads of one cache.
 
-    def __init__(self, parts: Parts) -> None:
-        self._store: Final = parts.store
-        self._settings: Final = parts.settings
-        self._counters: Final = parts.counters
-        self._evictions: Final = parts.evictions
-        self._learning: Final = parts.learning
-        self._lookups: Final = Lookups(parts)
-        self.policy: Final = self._lookups.policy
-        self.plan_ahead: Final = self._lookups.plan_ahead
-        self.when_filled: Callable[[bytes], None] = _nobody_cares
+    on_fill: called with the key of each entry that this process has filled.
+    """
+
+    def __init__(self, services: CacheServices) -> None:
+        self._settings: Final = services.settings
+        self._counters: Final = services.counters
+        self._evictions: Final = services.evictions
+        self._key_schemas: Final = services.key_schemas
+        self._pending: Final = services.evictions.pending
+        self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
+        self.on_fill: Callable[[bytes], None] = _ignore
 
     # --- before the call -----------------------------------------------------------
 
+    def prepare(self, call: Call, parameters: Body, read: Read) -> PreparedRead | None:
+        """Return what the store is asked for a read; None when it is not asked."""
+        # Policies are patterns of names, so each one is found once.
+        place = (read.table, call.operation, read.kind)
+        caching = self._caching.get(place)
+        if caching is None:
+            policy = self._settings.policy(read.table)
+            caching = self._caching[place] = TableCaching(
+                policy,
+                caching_mode(policy, call.operation, read.kind),
+                self._settings.precise_index_eviction,
+            )
+        return prepare(call, parameters, read, caching)
+
     def begin(
         self,
-        request: Request,
-        parameters: dict[str, Any],
+        call: Call,
+        parameters: Body,
         read: Read,
-        recalls: Recalls,
-        recording: Recording | None = None,
-    ) -> Hit | ReadTicket | None:
-        """Return the hit, or the ticket to fill with, or None."""
-        asked = self._lookups.asked(request)
-        if asked is None:
+        store: CallStore,
+        schema: Schema | None,
+    ) -> Lookup:
+        """Return the hit, or the ticket to fill with, or None.
+
+        schema: that the read's tags rest on, if they do.
+        """
+        prepared = self.prepare(call, parameters, read)
+        lookup = None if prepared is None else self.load(prepared, store)
+        if prepared is None:
+            self._counters.add("bypassed")
+        if (
+            schema is not None
+            and isinstance(lookup, ReadTicket)
+            and lookup.table_generation != schema.generation
+        ):
+            # The table may have other key attributes now: the tags may be wrong.
+            self._key_schemas.forget(schema)
             return None
-        lookup = None if recalls.failure else self._lookups.ask(asked, read, recording)
-        if recording is not None and recording.plan is not None:
-            schema = recalls.schemas.get(read.table)
-            recording.plan = recording.plan._replace(schema=schema)
-        if lookup is None:
+        return lookup
+
+    def load(self, prepared: PreparedRead, store: CallStore) -> Lookup:
+        """Return the hit, or the ticket; None while an eviction of it is pending."""
+        if self._pending.tags and self._evictions.are_pending(prepared.tags, store):
             self._counters.add("bypassed")
             return None
-        if isinstance(lookup, Hit):
-            return self._served(lookup, read)
-        assumed = recalls.schemas.get(read.table)
-        if assumed is None:
-            return self._missed(lookup, parameters)
-        self._counters.add("misses")
-        if assumed.generation != lookup.loaded.snapshot[TABLE_TAG]:
-            self._learning.forget(assumed)
-            return None
-        return lookup
-
-    def go_on(
-        self, request: Request, parameters: dict[str, Any], recording: Recording
-    ) -> ReadTicket | None:
-        """Return the ticket of a read that was planned and asked for before its call.
-
-        recording: of the very parameters. None when it is to be planned all the same:
-        who asks has changed, or what he is to get.
-        """
-        plan, ticket = recording.plan, recording.ticket
-        if plan is None or ticket is None or self._evictions.pending:
-            return None
-        asked = self._lookups.asked(request)
-        if asked is None or asked._replace(now=plan.asked.now) != plan.asked:
-            return None
-        return self._missed(ticket, parameters)
-
-    def ask_again(self, plan: Plan) -> Hit | ReadTicket | None:
-        """Return the hit, or what the store said instead; None: plan it anew.
-
-        Counts hits only: the rest goes on to `begin`.
-        """
-        lookup = self._lookups.ask_again(plan)
-        if isinstance(lookup, Hit):
-            return self._served(lookup, plan.question.read)
-        return lookup
-
-    def _served(self, hit: Hit, read: Read) -> Hit:
-        """Count a hit, and say of it what was asked besides."""
+        # Before the look-up: an entry that expires meanwhile was good when asked for.
+        now = store.now()
+        loaded = store.load(prepared.key, prepared.tags)
+        hit = None
+        if loaded.entry is not None:
+            hit = self._hit(prepared, prepared.key, loaded, now)
+        if hit is None and prepared.whole_item_key is not None and prepared.may_hit:
+            whole = store.load(prepared.whole_item_key, prepared.tags)
+            hit = self._projected(prepared, whole, now)
+        if hit is None:
+            return self._ticket(prepared, loaded, now, store)
+        self._counters.add("hits")
+        read = prepared.read
         if read.capacity != "NONE":
             capacity = no_capacity(read.table_parameter, read.capacity)
             hit.answer["ConsumedCapacity"] = capacity
-        self._counters.add("hits")
         return hit
 
+    def load_many(
+        self, reads: Sequence[PreparedRead | None], store: CallStore
+    ) -> list[Lookup]:
+        """Do what `load` does for each read, with one look-up for all of them.
+
+        With a second one for projections whose own entries are no hits. Reads that are
+        None stay None.
+        """
+        lookups: list[Lookup] = [None] * len(reads)
+        if not self._evictions.deliver(store):
+            self._counters.add("bypassed", len(reads))
+            return lookups
+        asked = {
+            at: read
+            for at, read in enumerate(reads)
+            if read is not None and not self._pending.includes(read.tags)
+        }
+        now = store.now()
+        wholes: dict[int, PreparedRead] = {}
+        loads = [(read.key, read.tags) for read in asked.values()]
+        loaded = store.load_many(loads) if loads else []
+        for (at, read), each in zip(asked.items(), loaded, strict=True):
+            hit = self._hit(read, read.key, each, now)
+            lookups[at] = hit or self._ticket(read, each, now, store)
+            if hit is None and read.whole_item_key is not None and read.may_hit:
+                wholes[at] = read
+        loads = [(read.whole_item_key or b"", read.tags) for read in wholes.values()]
+        loaded = store.load_many(loads) if loads else []
+        for (at, read), each in zip(wholes.items(), loaded, strict=True):
+            lookups[at] = self._projected(read, each, now) or lookups[at]
+        hits = sum(isinstance(lookup, Hit) for lookup in lookups)
+        self._counters.add("hits", hits)
+        self._counters.add("bypassed", lookups.count(None))
+        return lookups
+
     def begin_batch(
-        self, request: Request, parameters: dict[str, Any], batch: BatchRead
+        self, call: Call, parameters: Body, batch: BatchRead, store: CallStore
     ) -> Hit | BatchTicket | None:
-        """Return the hit of all keys, or the ticket of those that are not, or None."""
-        asked = self._lookups.asked(request)
-        if asked is None:
-            return None
+        """Return the hit of all keys, or the ticket of those that are not hits."""
         reads = [read for each in batch.reads.values() for read in each]
-        found: list[Lookup] = [None] * len(reads)
-        if self._evictions.deliver():
-            found = self._lookups.ask_many(asked, reads)
-        self._count(found)
-        by_read = iter(found)
+        by_read = iter(
+            self.load_many(
+                [self.prepare(call, parameters, read) for read in reads], store
+            )
+        )
         lookups = {
             table: tuple(islice(by_read, len(each)))
             for table, each in batch.reads.items()
@@ -138,118 +175,141 @@ class Reads:
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
-        return BatchTicket(batch, lookups, remaining_body(parameters, lookups))
+        return BatchTicket(batch, lookups, store, remaining_body(parameters, lookups))
 
-    def _count(self, lookups: Sequence[Lookup]) -> None:
-        hits = sum(isinstance(lookup, Hit) for lookup in lookups)
-        bypassed = lookups.count(None)
-        for outcome, number in (
-            ("hits", hits),
-            ("bypassed", bypassed),
-            ("misses", len(lookups) - hits - bypassed),
-        ):
-            if number:
-                self._counters.add(outcome, number)
+    def _hit(
+        self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
+    ) -> Hit | None:
+        """Return the hit that an entry is, if it may be served."""
+        if loaded.entry is None or not prepared.may_hit:
+            return None
+        try:
+            entry = decode_entry(loaded.entry)
+            if may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
+                age = now - entry.stored_at
+                return Hit(entry.body(), age, key, entry, prepared)
+        except CodecError as error:
+            self._evictions.report("load_failed", "a miss, and filled anew", error)
+        return None
 
-    def _missed(self, ticket: ReadTicket, parameters: dict[str, Any]) -> ReadTicket:
-        """Count a miss, and have it sent so that its answer can be kept."""
-        self._counters.add("misses")
-        if ticket.loaded.held is Held.SETTLING:
-            return self._settling(ticket, parameters)
-        return ticket
+    def _projected(
+        self, prepared: PreparedRead, loaded: Loaded, now: float
+    ) -> Hit | None:
+        """Return a projection as a hit, made of the whole item's entry."""
+        key, projection = prepared.whole_item_key, prepared.read.projection
+        if key is None or projection is None:
+            return None
+        whole = self._hit(prepared, key, loaded, now)
+        return None if whole is None else _project(whole, projection)
 
-    def _settling(self, ticket: ReadTicket, parameters: dict[str, Any]) -> ReadTicket:
-        """Have a read that follows a write see it, so that its answer can be kept."""
-        read = ticket.read
+    # --- how it is sent ------------------------------------------------------------
+
+    def _ticket(
+        self, prepared: PreparedRead, loaded: Loaded, now: float, store: CallStore
+    ) -> ReadTicket:
+        """Return the ticket of a miss, which may be sent strongly consistent.
+
+        A read that follows a write has to see it, or its answer could not be filled.
+        """
+        read, body = prepared.read, None
+        is_consistent = read.is_consistent
         if (
-            self._settings.reads_after_write != "consistent"
-            or read.is_consistent
-            or read.kind not in (Kind.ITEM, Kind.QUERY)
+            loaded.held is Held.SETTLING
+            and not is_consistent
+            and self._settings.reads_after_write == "consistent"
+            and prepared.call.operation == read.operation  # not a key of a batch
+            and read.kind in (Kind.ITEM, Kind.QUERY)
         ):
-            return ticket
-        return ticket._replace(
-            read=read._replace(is_consistent=True),
-            body=_encode({**parameters, "ConsistentRead": True}),
-        )
+            is_consistent = True
+            body = _encode({**prepared.parameters, "ConsistentRead": True})
+        return ReadTicket(prepared, loaded, now, store, is_consistent, body)
 
     def as_asked(self, ticket: ReadTicket) -> ReadTicket:
         """Return the ticket of a read that is sent again, eventually consistent."""
-        read = ticket.read._replace(is_consistent=False)
-        return ticket._replace(read=read, body=None)
+        return ticket._replace(is_consistent=False, body=None)
 
     # --- after the call ------------------------------------------------------------
 
-    def finish(self, ticket: ReadTicket, answer: dict[str, Any]) -> None:
+    def finish(self, ticket: ReadTicket, answer: Answer) -> None:
         """Fill the answer of a read, if it may be."""
-        if self._learn(ticket, answer) is Lesson.CONFIRMED and self._may_fill(ticket):
-            self.fill(ticket, answer)
+        if not self._learn(ticket, answer):
+            return
+        if may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
+            self.fill(ticket.store, fills_of(ticket, answer))
+        else:
+            self._counters.add("held")
 
-    def _may_fill(self, ticket: ReadTicket) -> bool:
-        """Tell whether an answer may be filled, and count when it may not."""
-        is_consistent = ticket.read.is_consistent
-        if may_fill(ticket.loaded.held, is_consistent=is_consistent):
-            return True
-        self._counters.add("held")
-        return False
+    def count_misses(self, ticket: BatchTicket) -> None:
+        """Count the keys of a batch that DynamoDB was asked for."""
+        lookups = [each for table in ticket.lookups.values() for each in table]
+        misses = sum(isinstance(lookup, ReadTicket) for lookup in lookups)
+        self._counters.add("misses", misses)
 
-    def complete(
-        self, ticket: BatchTicket, answer: dict[str, Any], *, is_kept: bool
-    ) -> None:
-        """Put the hits of a batch into its answer; keep the rest if `is_kept`."""
-        answers = answers_by_key(ticket, answer)
-        merge(ticket, answer, answers)  # first: whatever fails, the hits must be there
+    def complete(self, ticket: BatchTicket, answer: Answer, *, is_kept: bool) -> None:
+        """Put the hits of a batch into its answer; fill the rest if `is_kept`."""
+        answers = answers_by_key(ticket.batch, ticket.lookups, answer)
+        # First: whatever fails below, the hits must be in the answer.
+        merge(ticket.batch, ticket.lookups, answer, answers)
         if not is_kept:
             return
-        fills = []
+        fills: list[Fill] = []
         for lookup, each in _misses(ticket, answers):
-            lesson = self._learn(lookup, each)
-            if lesson is Lesson.UNKNOWN:
-                return  # what is left would ask the store again
-            if lesson is Lesson.CONFIRMED and self._may_fill(lookup):
-                fills += _fill_of(lookup, each)
-        if fills:
-            self._put(fills)
-
-    def fill(self, ticket: ReadTicket, answer: dict[str, Any]) -> None:
-        """Put an answer."""
-        for fill in _fill_of(ticket, answer):
-            is_large = len(fill.entry) > ticket.policy.scan_size_limit
-            if ticket.read.kind is not Kind.SCAN or not is_large:
-                self._put([fill])
-
-    def _put(self, fills: list[Fill]) -> None:
-        try:
-            if len(fills) == 1:
-                self._store.fill(*fills[0])
+            if not self._learn(lookup, each):
+                continue
+            if may_fill(lookup.loaded.held, is_consistent=lookup.is_consistent):
+                fills += fills_of(lookup, each)
             else:
-                self._store.fill_many(fills)
-        except Exception as error:  # noqa: BLE001 - as ever
+                self._counters.add("held")
+        self.fill(ticket.store, fills)
+
+    def fill(self, store: CallStore, fills: Sequence[Fill]) -> None:
+        """Fill entries."""
+        if not fills:
+            return
+        try:
+            store.fill(fills)
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
             self._evictions.report("fill_failed", "an answer is not kept", error)
         else:
             self._counters.add("fills", len(fills))
+        # After a failure as well: the entry may have been filled all the same.
         for fill in fills:
-            self.when_filled(fill.key)  # when it failed, too: nobody knows
+            self.on_fill(fill.key)
 
-    def _learn(self, ticket: ReadTicket, answer: dict[str, Any]) -> Lesson:
-        """Learn the table's key attributes."""
-        read, generation = ticket.read, ticket.loaded.snapshot[TABLE_TAG]
+    def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
+        """Learn the table's key attributes; return whether the answer may be kept."""
+        read = ticket.prepared.read
         named, is_complete = read.named, read.names_all
-        last = last_key_attributes(read, answer)
-        if last is not None:
-            named, is_complete = last, True
-        return self._learning.learn(
-            ticket.origin, read.table, named, generation, is_complete=is_complete
+        if read.kind is not Kind.ITEM:
+            last = last_key_attributes(read, answer)
+            if last is not None:
+                named, is_complete = last, True
+        return self._key_schemas.learn(
+            ticket.store,
+            (ticket.prepared.call.origin, read.table),
+            named,
+            ticket.loaded.snapshot[TABLE_TAG],
+            is_complete=is_complete,
         )
 
 
-def _nobody_cares(_key: bytes) -> None:
-    """Be told that an entry was filled."""
+def _ignore(_key: bytes) -> None:
+    """Do nothing: there is no near cache."""
+
+
+def _project(whole: Hit, projection: Projection) -> Hit | None:
+    """Return a projection of the whole item."""
+    if "Item" not in whole.answer:
+        # DynamoDB may refuse a path into an attribute, whatever the item.
+        return None if projection.nested else whole
+    item = project(whole.answer["Item"], projection)
+    return None if item is None else whole._replace(answer={"Item": item})
 
 
 def _misses(
-    ticket: BatchTicket, answers: Mapping[str, Mapping[int, dict[str, Any]] | None]
-) -> Iterator[tuple[ReadTicket, dict[str, Any]]]:
-    """Yield what was asked for of a batch, and what was answered."""
+    ticket: BatchTicket, answers: Mapping[str, Mapping[int, Answer] | None]
+) -> Iterator[tuple[ReadTicket, Answer]]:
+    """Yield the tickets of a batch that were answered, with their answers."""
     for table, answered in answers.items():
         for index, each in (answered or {}).items():
             lookup = ticket.lookups[table][index]
@@ -257,13 +317,17 @@ def _misses(
                 yield lookup, each
 
 
-def _fill_of(ticket: ReadTicket, answer: Mapping[str, Any]) -> list[Fill]:
-    """Return what an answer is put as, in a list: nothing where it is not to live."""
-    policy, began = ticket.policy, ticket.began
-    is_absent = ticket.read.kind is Kind.ITEM and "Item" not in answer
+def fills_of(ticket: ReadTicket, answer: Mapping[str, Any]) -> list[Fill]:
+    """Return the fill of an answer, in a list: empty if it is not to be kept."""
+    prepared, began = ticket.prepared, ticket.began
+    read, policy = prepared.read, prepared.policy
+    is_absent = read.kind is Kind.ITEM and "Item" not in answer
     ttl = policy.negative_ttl if is_absent else policy.ttl
     if ttl <= 0.0:
         return []
     kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
     entry = encode_entry(kept, ticket.loaded.snapshot, began, began + ttl)
-    return [Fill(ticket.key, entry, ttl, ticket.tags)]
+    if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:
+        # One pass over a large table must not cost all other entries their place.
+        return []
+    return [Fill(prepared.key, entry, ttl, prepared.tags)]

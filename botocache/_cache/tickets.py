@@ -1,51 +1,45 @@
-"""What passes between the hooks and the cache: a call, its hit, or its ticket.
+"""What passes between the adapter and the cache: a call's hit, or its ticket.
 
 A ticket is made when a call is sent and is needed when it ends. It may be abandoned at
 any point; it holds no lock. One whose `body` is not None wants the call to be sent with
 that body instead of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from botocache._cache.call_store import CallStore
 from botocache._cache.entries import Entry
-from botocache._cache.key_schemas import Schema
-from botocache._cache.modes import Mode
+from botocache._cache.key_schemas import Place, Schema
+from botocache._cache.prepare import PreparedRead
 from botocache._coherence import Eviction, Loaded
-from botocache._dynamodb.plans import BatchRead, Read, Write
-from botocache._settings.tables import TablePolicy
+from botocache._dynamodb.plans import TABLE_TAG, BatchRead, Write
+from botocache._dynamodb.types import Answer, Body
 
-
-class Request(NamedTuple):
-    """One call, as the hooks see it.
-
-    operation: `GetItem`. body: JSON, as on the wire. scope: returns whose answers may
-    be served, or None when nobody's: the call will be refused for want of credentials.
-    """
-
-    operation: str
-    body: bytes
-    origin: str
-    scope: Callable[[], bytes | None]
+# --- outcomes ----------------------------------------------------------------------
 
 
 class Hit(NamedTuple):
-    """An answer from the cache. answer: a fresh object, without ResponseMetadata.
+    """An answer from the cache.
 
-    age: seconds since it was filled. key: of the entry. entry: it, or the one that the
-    answer was made of; None for that of a batch.
+    answer: a fresh object, without ResponseMetadata.
+    age: seconds since it was filled.
+    key: of the entry.
+    entry: the entry that the answer was made of; None for that of a batch.
+    prepared: the read that it answers; None for a batch.
     """
 
-    answer: dict[str, Any]
+    answer: Answer
     age: float
     key: bytes
     entry: Entry | None = None
+    prepared: PreparedRead | None = None
 
 
 def request_id(key: str) -> str:
-    """Return the RequestId of a hit: nobody takes it for one of DynamoDB's."""
+    """Return the RequestId of a hit, which cannot be mistaken for DynamoDB's."""
     return f"botocache-{key}"
 
 
@@ -60,130 +54,121 @@ def response_metadata(key: str, age: float) -> dict[str, Any]:
 
 
 class ReadTicket(NamedTuple):
-    """A read that was sent: what its answer is filled with. tags: of `loaded`."""
+    """A read that was sent: what its answer is filled with.
 
-    read: Read
-    origin: str
-    policy: TablePolicy
-    key: bytes
+    prepared: the read.
+    loaded: what the store had for it; its snapshot goes into the entry.
+    began: seconds on the store's clock, before the store was asked.
+    store: as this call uses it.
+    is_consistent: the read is sent strongly consistent, by its own wish or by ours.
+    body: to send instead of the call's own; None sends that.
+    """
+
+    prepared: PreparedRead
     loaded: Loaded
     began: float
-    tags: tuple[bytes, ...]
+    store: CallStore
+    is_consistent: bool
     body: bytes | None = None
+
+    @property
+    def table_generation(self) -> int:
+        """The generation that the table's tag had before the read was sent."""
+        return self.loaded.snapshot[TABLE_TAG]
 
 
 Lookup: TypeAlias = Hit | ReadTicket | None
-"""What the cache says to one key of a batch; None when it has no say."""
+"""What the cache says to one read; None when it has nothing to do with it."""
 
 
 class BatchTicket(NamedTuple):
     """A BatchGetItem that was sent without the keys that were hits.
 
-    lookups: by TableName, one for each read of `batch`.
+    batch: what is asked for.
+    lookups: by TableName, one for each read of `batch`:
+        `{"users": (Hit, ReadTicket)}`.
+    store: as this call uses it.
+    body: the request without the hits; None when there are none.
     """
 
     batch: BatchRead
     lookups: Mapping[str, tuple[Lookup, ...]]
+    store: CallStore
     body: bytes | None
-
-
-class WriteThrough(NamedTuple):
-    """The entry that a write of one item may fill. key: of the entry."""
-
-    read: Read
-    policy: TablePolicy
-    key: bytes
 
 
 class WriteTicket(NamedTuple):
     """A write that was sent.
 
-    tags: what it evicts, as digests. first: its first eviction; None when that failed.
-    assumed: the schemas that the tags rest on. through: what it may fill. parameters:
-    of the request, as the application made it. body: given when DynamoDB is asked for
-    the old item as well, which the application did not ask for.
+    write: what it means.
+    origin: which DynamoDB it changes.
+    store: as this call uses it.
+    tags: digests of what it evicts.
+    first: its first eviction; None when that failed.
+    assumed: the schemas that the tags rest on.
+    operation: as the service model spells it.
+    parameters: of the request, as the application made it.
+    through: the read of the item, whose entry the write may fill.
+    body: asks for the old item as well, which the application did not ask for.
     """
 
     write: Write
     origin: str
+    store: CallStore
     tags: tuple[bytes, ...]
     first: Eviction | None
     assumed: tuple[Schema, ...] = ()
     operation: str = ""
-    parameters: Mapping[str, Any] | None = None
-    through: WriteThrough | None = None
+    parameters: Body | None = None
+    through: PreparedRead | None = None
     body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DescribeTicket:
-    """A call that was sent and whose answer describes a table."""
+    """A call that was sent and whose answer describes a table.
 
-    origin: str
-    table: str
+    place: which table.
+    generation: of the table's tag before the call was sent.
+    store: as this call uses it.
+    """
+
+    place: Place
     generation: int
+    store: CallStore
     body: None = None
 
 
 Ticket: TypeAlias = ReadTicket | BatchTicket | WriteTicket | DescribeTicket
 
 
-class Asked(NamedTuple):
-    """What the reads of one call have in common."""
+# --- a call of a near client -------------------------------------------------------
 
+
+class PipelineCall:
+    """A near client's call on its way through botocore's pipeline.
+
+    signer: of the client; a call that another client makes meanwhile has another one.
+    operation: as the service model spells it.
+    is_begun: the cache was asked already, and did not have the answer.
+    ticket: what it said, good for this very call only; None when the cache has nothing
+        to do with the call.
+    prepared: set by the hooks: the read that this call turned out to be.
+    """
+
+    __slots__ = ("is_begun", "operation", "prepared", "signer", "ticket")
+
+    signer: object
     operation: str
-    origin: str
-    scope: bytes
-    mode: Mode
-    now: float
+    is_begun: bool
+    ticket: ReadTicket | None
+    prepared: PreparedRead | None
 
 
-class Question(NamedTuple):
-    """What the store is asked for one read.
-
-    key, tags: of its entry. whole: the key of the whole item's entry, out of which a
-    projection can be answered as well.
-    """
-
-    read: Read
-    policy: TablePolicy
-    key: bytes
-    tags: tuple[bytes, ...]
-    whole: bytes | None = None
-
-
-class Plan(NamedTuple):
-    """What the same call will ask the store again.
-
-    schema: what is assumed of the table's key attributes, if the tags rest on that.
-    """
-
-    asked: Asked
-    question: Question
-    schema: Schema | None
-
-
-@dataclass(slots=True)
-class Recording:
-    """What the near cache tells a call, and what it wants to know of it.
-
-    signer: of the client whose call it is; a call that another client makes meanwhile
-    has another. ticket: what the store said already to this very read, which was no
-    hit. has_failed: the store did, which was reported; it is not to be asked again in
-    this call. plan: what the call asked, once that is known. parameters: from which the
-    plan was made, if that was before the call: the body that its request is expected
-    to have.
-    """
-
-    signer: Any
-    operation: str
-    ticket: ReadTicket | None = None
-    has_failed: bool = False
-    plan: Plan | None = None
-    parameters: dict[str, Any] | None = None
-
-
-recording: ContextVar[Recording | None] = ContextVar(
-    "botocache_recording", default=None
+pipeline_call: ContextVar[PipelineCall | None] = ContextVar(
+    "botocache_pipeline_call", default=None
 )
-"""Of the call that the calling thread or task is making."""
+"""The call that the calling thread or task is making.
+
+A context variable and not botocore's context: that one callers of a client can reach.
+"""

@@ -1,40 +1,42 @@
-"""Writes: evict before, evict after, and fill what a write says exactly.
+"""Writes: evict before the call, evict after it, and fill what a write left.
 
-Two things are done here only by a write that was alone: that found, in its second
-eviction, what it had left in the first (see _coherence.py).
+Two things are done only by a write that was alone: its second eviction found what its
+first one had left (see _coherence.py).
 
-- *Write-through*: the item's entry is filled with what the write left, under the
-  generations that its own second eviction gave; and only if no other write was under
-  way, as far as anybody knew, when it began.
-- *Precise index queries*: DynamoDB is asked for the old item; with the old and the new
-  image, the index partitions that the write concerns are evicted, and the tag on which
-  index queries depend for want of such knowledge is restored.
+- *Write-through* fills the item's entry with what the write left, under the
+  generations of its own second eviction. Only if no other write of the item was under
+  way when this one began.
+- *Precise index eviction* asks DynamoDB for the old item. The second eviction then
+  evicts the index partitions of the old and the new image, and restores the tag on
+  which all index queries depend.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
-from botocache._cache.entry_keys import entry_key
-from botocache._cache.modes import Mode, current_mode
-from botocache._cache.parts import Parts
-from botocache._cache.reads import Reads
-from botocache._cache.schema_learning import Lesson, Recalls
-from botocache._cache.tickets import ReadTicket, Request, WriteThrough, WriteTicket
+from botocache._cache.call_store import CallStore
+from botocache._cache.key_schemas import KeyRecall
+from botocache._cache.prepare import Call, PreparedRead
+from botocache._cache.reads import Reads, fills_of
+from botocache._cache.services import CacheServices
+from botocache._cache.tickets import ReadTicket, WriteTicket
 from botocache._coherence import Eviction, EvictionRequest, Held, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
-from botocache._dynamodb.plans import CachingMode, Item, Kind, Write
+from botocache._dynamodb.plans import Item, Write
 from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import (
     EVERYTHING,
+    precise_writes_tag,
     table_tag,
     tag_digest,
-    unknown_image_tag,
+    writes_tag,
 )
-from botocache._errors import EvictionError, StoreError, is_alive
-from botocache._settings.tables import caching_mode
+from botocache._dynamodb.types import Answer, Body
+from botocache._dynamodb.types import Item as Image
+from botocache._errors import EvictionError
 
 _encode = msgspec.json.encode
 
@@ -42,12 +44,12 @@ _encode = msgspec.json.encode
 class Writes:
     """The writes of one cache."""
 
-    def __init__(self, parts: Parts, reads: Reads) -> None:
-        self._store: Final = parts.store
-        self._settings: Final = parts.settings
-        self._counters: Final = parts.counters
-        self._evictions: Final = parts.evictions
-        self._learning: Final = parts.learning
+    def __init__(self, services: CacheServices, reads: Reads) -> None:
+        self._store: Final = services.store
+        self._settings: Final = services.settings
+        self._counters: Final = services.counters
+        self._evictions: Final = services.evictions
+        self._key_schemas: Final = services.key_schemas
         self._reads: Final = reads
         self._without_images: Final[set[tuple[str, str]]] = set()
 
@@ -55,53 +57,52 @@ class Writes:
 
     def begin(
         self,
-        request: Request,
-        parameters: dict[str, Any],
+        call: Call,
+        parameters: Body,
         write: Write,
-        recalls: Recalls,
+        recall: KeyRecall,
+        store: CallStore,
     ) -> WriteTicket:
         """Evict for the first time."""
         tags = tuple(map(tag_digest, write.tags))
-        assumed = tuple(recalls.schemas[table] for table in write.assumed)
-        through = self._through(request, parameters, write.item)
+        assumed = tuple(recall.schemas[table] for table in write.assumed)
+        through = self._through(call, parameters, write.item)
         watch = dict.fromkeys(schema.tag for schema in assumed)
         if through is not None:
-            watch |= dict.fromkeys(map(tag_digest, through.read.tags[:-1]))
-        began = self._store.now() if through is not None else 0.0
-        first = self._first(
-            request.operation, write, tags, tuple(watch), recalls.failure
-        )
+            watch |= dict.fromkeys(through.broad_tags)
+        # Before the eviction: a hold-off that it finds counts as of then.
+        began = store.now() if through is not None else 0.0
+        first = self._first(call.operation, write, tags, tuple(watch), store)
         if first is not None:
             if through is not None and _finds_a_write(first, through, began):
                 through = None
-            outdated = self._learning.outdated(assumed, first.watched)
+            outdated = self._key_schemas.outdated(assumed, first.watched)
             if outdated:
+                # The tags rest on the keys of a table that is another one by now.
+                # Found out by the eviction itself: a look before it could be too early.
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
-                first = self._first(request.operation, write, tags, tuple(watch))
+                first = self._first(call.operation, write, tags, tuple(watch), store)
         self._counters.add("writes")
         self._counters.add("evicted", len(write.tags))
         return WriteTicket(
             write,
-            request.origin,
+            call.origin,
+            store,
             tags,
             first,
             assumed,
-            request.operation,
+            call.operation,
             parameters,
             through,
-            self._asking_for_images(request, parameters, write),
+            self._asking_for_images(call, parameters, write),
         )
 
-    def begin_blindly(self, operation: str, error: Exception) -> WriteTicket:
-        """Evict everything for the first time: nobody knows what is written.
-
-        error: because of which that is so; perhaps the store's.
-        """
-        has_waited = isinstance(error, StoreError) and not is_alive(error)
+    def begin_unplanned(self, operation: str, store: CallStore) -> WriteTicket:
+        """Evict everything before a write that could not be planned."""
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
-        first = self._first(operation, write, tags, (), error if has_waited else None)
-        return WriteTicket(write, "", tags, first)
+        first = self._first(operation, write, tags, (), store)
+        return WriteTicket(write, "", store, tags, first)
 
     def _first(
         self,
@@ -109,68 +110,53 @@ class Writes:
         write: Write,
         tags: tuple[bytes, ...],
         watch: Sequence[bytes],
-        failure: Exception | None = None,
+        store: CallStore,
     ) -> Eviction | None:
-        """Evict for the first time; or remember it, or refuse the write.
-
-        failure: of the store in this call, if any. It is not asked again then: that
-        may take as long as before.
-        """
-        eviction = EvictionRequest(tags, self._settings.write_hold_off, watch)
+        """Evict before the call. If that fails, remember it or refuse the write."""
+        request = EvictionRequest(tags, self._settings.write_hold_off, watch)
         if self._settings.on_eviction_failure == "send":
-            if failure is None:
-                return self._evictions.evict(eviction)
-            self._evictions.remember(tags, failure)
-            return None
-        if failure is None:
-            try:
-                return self._evictions.evict_at_once(eviction)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is not evicted
-                failure = error
-        self._evictions.report("evict_failed", "the write is not sent", failure)
-        raise EvictionError(_refusal(operation, write)) from failure
+            return self._evictions.evict(request, store)
+        try:
+            return self._evictions.evict_at_once(request, store)
+        except Exception as error:
+            self._evictions.report(
+                "evict_failed", "the write is not sent", store.failure or error
+            )
+            raise EvictionError(_refusal(operation, write)) from error
 
     def _through(
-        self, request: Request, parameters: Mapping[str, Any], item: Item | None
-    ) -> WriteThrough | None:
-        """Return the entry that a write may fill, if it says what the item will be."""
-        if item is None:
-            return None
-        if request.operation == "UpdateItem" and (
-            parameters.get("ReturnValues") != "ALL_NEW"
+        self, call: Call, parameters: Body, item: Item | None
+    ) -> PreparedRead | None:
+        """Return the read of the item, if the write tells what the item will be."""
+        if item is None or (
+            call.operation == "UpdateItem"
+            and parameters.get("ReturnValues") != "ALL_NEW"
         ):
             return None
-        policy = self._reads.policy(item.table)
-        if caching_mode(policy, "GetItem", Kind.ITEM) is CachingMode.OFF:
-            return None
-        if current_mode() is Mode.BYPASS:
-            return None
-        scope = request.scope()
-        if scope is None:
-            return None
         read = read_of(item)
-        key = entry_key(scope, request.origin, read.operation, read.question)
-        return WriteThrough(read, policy, key)
+        get_item = call._replace(operation=read.operation)
+        return self._reads.prepare(get_item, parameters, read)
 
     def _asking_for_images(
-        self, request: Request, parameters: dict[str, Any], write: Write
+        self, call: Call, parameters: Body, write: Write
     ) -> bytes | None:
-        """Return the request with the old item asked for, if that is of use."""
+        """Return the request with ReturnValues=ALL_OLD; None if that is of no use."""
         if write.item is None or not self._settings.precise_index_eviction:
             return None
         table = write.item.table
         if (
             parameters.get("ReturnValues", "NONE") != "NONE"
-            or (request.origin, table) in self._without_images
-            or not items.can_be_told(request.operation, parameters)
+            or (call.origin, table) in self._without_images
+            or not items.can_be_told(call.operation, parameters)
         ):
             return None
         return _encode({**parameters, "ReturnValues": "ALL_OLD"})
 
     def without_images(self, ticket: WriteTicket) -> WriteTicket:
-        """Return the ticket of a write that is sent again without asking for images.
+        """Return the ticket of a write that is sent again as the application made it.
 
-        From now on this process does not ask for images of that table again.
+        DynamoDB has refused ReturnValues=ALL_OLD: the principal may not read the item.
+        From now on this process does not ask for old images of that table again.
         """
         if ticket.write.item is not None:
             self._without_images.add((ticket.origin, ticket.write.item.table))
@@ -181,16 +167,22 @@ class Writes:
     def finish(
         self,
         ticket: WriteTicket,
-        answer: dict[str, Any],
+        answer: Answer,
         *,
         succeeded: bool,
         certain: bool,
     ) -> None:
-        """Evict for the second time, learn, and fill what is known."""
-        old = _old_image(ticket, answer)
-        if ticket.first is None and self._evictions.must_wait(ticket.tags):
-            return
-        tags = ticket.tags
+        """Evict after the call, learn key attributes, and fill what the write left.
+
+        certain: DynamoDB answered; a request that timed out may still be carried out.
+        """
+        old = _old_image(ticket, answer)  # in any case: the application must not see it
+        store, tags = ticket.store, ticket.tags
+        if ticket.first is None:
+            if self._evictions.must_wait(tags):
+                return
+            # The first eviction was delivered meanwhile: the store works again.
+            store = CallStore(self._store)
         restore: tuple[bytes, ...] = ()
         if succeeded and certain and ticket.first is not None:
             tags, restore = self._precisely(ticket, old)
@@ -201,43 +193,56 @@ class Writes:
                 _watched_at_the_end(ticket),
                 ticket.first if certain else None,
                 restore,
-            )
+            ),
+            store,
         )
         if second is None:
             return
-        outdated = self._learning.outdated(ticket.assumed, second.watched)
-        if outdated and not self._evictions.evict_now(outdated):
+        # The table may have been made anew between the two evictions.
+        outdated = self._key_schemas.outdated(ticket.assumed, second.watched)
+        if outdated and not self._evictions.evict_now(outdated, store):
             return
-        if not succeeded or not self._learn(ticket, second, answer):
+        if not succeeded or not self._learn(ticket, second, answer, store):
             return
         if certain and not outdated:
             try:
-                self._write_through(ticket, second, answer)
+                self._write_through(ticket, second, answer, store)
             except Exception as error:  # noqa: BLE001 - the write is evicted already
                 self._evictions.report("fill_failed", "an item is not kept", error)
 
     def _learn(
-        self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
+        self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> bool:
-        """Learn what the write says of key attributes; tell whether it is as known."""
+        """Learn key attributes from a write; return whether they are as known.
+
+        Under the generations that the second eviction saw: a table that was made anew
+        after the write must not get the keys of its predecessor.
+        """
         write, origin = ticket.write, ticket.origin
         is_as_known = True
         for table, attributes in write.named:
             generation = second.watched[tag_digest(table_tag(table))]
-            lesson = self._learning.learn(origin, table, attributes, generation)
-            if lesson is Lesson.UNKNOWN:
-                return False
-            is_as_known &= lesson is Lesson.CONFIRMED
+            is_as_known &= self._key_schemas.learn(
+                store, (origin, table), attributes, generation
+            )
         if write.described:
-            generation = second.watched[tag_digest(table_tag(write.described))]
-            self._learning.learn_described(origin, write.described, generation, answer)
+            table = write.described
+            generation = second.watched[tag_digest(table_tag(table))]
+            self._key_schemas.learn_described(
+                store, (origin, table), generation, answer
+            )
         return is_as_known
 
     def _precisely(
-        self, ticket: WriteTicket, old: Mapping[str, Any] | None
+        self, ticket: WriteTicket, old: Image | None
     ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """Return what a write evicts at its end, and which of these it restores."""
+        """Return the tags of a second eviction, and which of these it restores.
+
+        old: the item's old image; None if it is unknown, and then nothing is restored.
+        """
         item, parameters = ticket.write.item, ticket.parameters
+        if not self._settings.precise_index_eviction:
+            return ticket.tags, ()  # also if the application asked for the old image
         if old is None or item is None or parameters is None:
             return ticket.tags, ()
         new = items.image_after(ticket.operation, parameters, old)
@@ -250,56 +255,51 @@ class Writes:
         }
         more = [tag for tag in partitions if tag not in ticket.tags]
         self._counters.add("evicted", len(more))
-        return (*ticket.tags, *more), (tag_digest(unknown_image_tag(item.table)),)
+        # The precise writes tag, in place of the writes tag, says to scans and the like
+        # that there was a write. No first eviction of it is needed: until the end the
+        # writes tag, evicted as by every write, invalidates what depends on both.
+        more.append(tag_digest(precise_writes_tag(item.table)))
+        return (*ticket.tags, *more), (tag_digest(writes_tag(item.table)),)
 
     def _write_through(
-        self, ticket: WriteTicket, second: Eviction, answer: Mapping[str, Any]
+        self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> None:
-        """Fill the item's entry, if nobody else can have written it meanwhile."""
+        """Fill the item's entry, if no other write can have changed it meanwhile."""
         through, first = ticket.through, ticket.first
         if through is None or first is None or ticket.parameters is None:
             return
         left = items.answer_after(ticket.operation, ticket.parameters, answer)
         if left is None or (left and not through.read.named <= left["Item"].keys()):
             return
-        tags = tuple(map(tag_digest, through.read.tags))
-        *broad, narrow = tags
-        own = second.evicted[narrow]
+        own, broad = second.evicted[through.item_tag], through.broad_tags
         around = [first.watched[tag] for tag in broad]
         # Another write of the item, or an eviction of its table or of everything, came
         # between the two: it may have been carried out after this write.
         if not own.was_alone or [second.watched[tag] for tag in broad] != around:
             return
-        if self._evictions.are_waiting(tags):
+        if self._evictions.are_pending(through.tags, store):
             return
-        loaded = self._store.load(through.key, tags)
+        # Loaded for the current generations: another write may have begun since the
+        # second eviction. A hold-off does not matter: no replica's lag is in the item.
+        loaded = store.load(through.key, through.tags)
         # Only under the generation that the second eviction left: a later one may be of
         # a write that came after it.
-        if loaded.snapshot == (*around, own.generation):
-            self._reads.fill(
-                ReadTicket(
-                    through.read,
-                    ticket.origin,
-                    through.policy,
-                    through.key,
-                    loaded,
-                    self._store.now(),
-                    tags,
-                ),
-                left,
-            )
+        if loaded.snapshot != (*around, own.generation):
+            return
+        read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
+        self._reads.fill(store, fills_of(read, left))
 
 
-def _finds_a_write(first: Eviction, through: WriteThrough, now: float) -> bool:
-    """Tell whether another write of the item may be under way, by a first eviction.
+def _finds_a_write(first: Eviction, through: PreparedRead, now: float) -> bool:
+    """Return whether another write of the item may be under way at a first eviction.
 
-    Whoever wrote it may be dead, or have had no answer: it may be carried out after
-    ours, and nobody evicts then. That its hold-off is over when ours ends proves
-    nothing.
+    Its writer may be dead, or without an answer. DynamoDB may then carry the other
+    write out after this one, and no eviction follows. It proves nothing that the other
+    hold-off is over when this write ends.
     """
     if first.held is Held.WRITING:
         return True
-    item = first.evicted[tag_digest(through.read.tags[-1])]
+    item = first.evicted[through.item_tag]
     return not item.is_settling and is_held(item.held_until, now)
 
 
@@ -325,17 +325,17 @@ def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
     if write.described:
         watch.append(tag_digest(table_tag(write.described)))
     if through is not None:
-        watch += map(tag_digest, through.read.tags[:-1])
+        watch += through.broad_tags
     return list(dict.fromkeys(watch))
 
 
-def _old_image(ticket: WriteTicket, answer: dict[str, Any]) -> Mapping[str, Any] | None:
-    """Take the old image, which the application did not ask for, out of an answer.
+def _old_image(ticket: WriteTicket, answer: Answer) -> Image | None:
+    """Return the old image. Remove it from an answer if botocache alone asked for it.
 
-    None when it was not asked for by anybody.
+    None if neither the application nor botocache asked for it.
     """
     if ticket.body is not None:
-        image: Mapping[str, Any] = answer.pop("Attributes", {})
+        image: Image = answer.pop("Attributes", {})
         return image
     asked = (ticket.parameters or {}).get("ReturnValues")
     return answer.get("Attributes", {}) if asked == "ALL_OLD" else None

@@ -111,7 +111,7 @@ OPERATIONS: Mapping[str, Rule] = {
     ),
     "Scan": Rule(
         scan,
-        cached="yes, page by page; a large page when it is asked for again",
+        cached="yes, page by page; not a page above the `scan_size_limit` of its table",
         depends_on=_WRITES,
         why="It depends on every item.",
     ),

@@ -49,18 +49,30 @@ class CachingMode(Enum):
     """Not at all."""
 
 
+TABLE_TAG, ITEM_TAG = 1, 2
+"""Where the table's tag, and that of a single item, stand in a Read's tags, and their
+generations in a snapshot of them. The tag of everything comes first."""
+
+
 class Read(NamedTuple):
     """A read that may be answered from the cache.
 
     operation: whose answer it is; GetItem for each key of a BatchGetItem.
-    tags: what its answer depends on; the last one is the narrow one. question: what
-    distinguishes it from other reads of the operation, as bytes. is_consistent: it
-    must see DynamoDB itself. capacity: the ReturnConsumedCapacity that it asks for, of
-    `table_parameter`. named: key attributes that the request names, in case DynamoDB
-    accepts it; all of the table's when `names_all`. is_on_index: the tags rest on the
-    learned ones. by_images: what it depends on in place of the narrow tag, if writes
-    say what items were before them. whole: the question of the whole item, out of
-    which `projection` can make the answer.
+    kind: what it asks for; a table's policy may treat each kind otherwise.
+    table: its name.
+    table_parameter: the request's TableName, which may be an ARN.
+    tags: what its answer depends on: everything, its table, and the narrow tags.
+    question: what distinguishes it from other reads of the operation, as bytes.
+    is_consistent: it must see DynamoDB itself.
+    capacity: the ReturnConsumedCapacity that it asks for, of `table_parameter`.
+    named: key attributes that the request names, in case DynamoDB accepts it.
+    names_all: `named` are all key attributes of the table.
+    is_on_index: it is a Query or Scan of an index.
+    rests_on_schema: the narrow tags rest on learned key attributes.
+    precise_tags: of an index query whose key has one value; what it depends on in place
+        of the narrow tags with the setting precise_index_eviction.
+    whole: the question of the whole item.
+    projection: makes the answer out of the whole item.
     """
 
     operation: str
@@ -74,7 +86,8 @@ class Read(NamedTuple):
     named: KeyAttributes = frozenset()
     names_all: bool = False
     is_on_index: bool = False
-    by_images: tuple[Tag, ...] = ()
+    rests_on_schema: bool = False
+    precise_tags: tuple[Tag, ...] = ()
     whole: bytes | None = None
     projection: Projection | None = None
 
@@ -85,10 +98,20 @@ class Read(NamedTuple):
     ) -> tuple[Tag, ...]:
         """Return the tags of its entry, by its table's policy and the settings."""
         if mode is CachingMode.TTL_ONLY:
-            return self.tags[:-1]
-        if self.by_images and precise_index_eviction:
-            return (*self.tags[:-1], *self.by_images)
+            return self.broad_tags
+        if self.precise_tags and precise_index_eviction:
+            return (*self.broad_tags, *self.precise_tags)
         return self.tags
+
+    @property
+    def broad_tags(self) -> tuple[Tag, ...]:
+        """The tags of everything and of the table."""
+        return self.tags[: TABLE_TAG + 1]
+
+    @property
+    def item_tag(self) -> Tag:
+        """The tag of its item, if this is the read of one item."""
+        return self.tags[ITEM_TAG]
 
 
 class BatchRead(NamedTuple):

@@ -31,10 +31,10 @@ from botocache._dynamodb.projections import Projection, read_projection
 from botocache._dynamodb.tags import (
     EVERYTHING,
     Tag,
+    any_write_tags,
     item_tag,
     partition_tag,
     table_tag,
-    unknown_image_tag,
     writes_tag,
 )
 from botocache._dynamodb.values import check_key, table_name
@@ -44,7 +44,8 @@ _CAPACITIES = {"NONE", "TOTAL", "INDEXES"}
 
 
 def get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
-    return item_read(body, _capacity(body))
+    has_capacity = "ReturnConsumedCapacity" in body
+    return item_read(body, _capacity(body) if has_capacity else "NONE")
 
 
 def item_read(body: Body, capacity: str) -> Read:
@@ -108,7 +109,7 @@ def batch_get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
         reads[table] = tuple(
             [item_read({**options, "Key": key}, "NONE") for key in part["Keys"]]
         )
-    items = [read.tags[-1] for each in reads.values() for read in each]
+    items = [read.item_tag for each in reads.values() for read in each]
     is_refused = (
         not body.keys() <= {"RequestItems", "ReturnConsumedCapacity"}
         or not 0 < len(items) <= MOST_KEYS
@@ -136,15 +137,15 @@ def query(body: Body, keys_of: KeysOf) -> CallPlan:
     if "IndexName" in body:
         return _index_query(body, table, conditions, keys_of(table) or frozenset())
     if conditions is None:
-        return _page_of("Query", Kind.QUERY, body, writes_tag(table))
+        return _page_of("Query", Kind.QUERY, body, any_write_tags(table))
     # On the table itself every attribute of a key condition is a key attribute.
     named = frozenset(conditions.attributes)
-    narrow = writes_tag(table)
+    narrow: tuple[Tag, ...] = any_write_tags(table)
     if len(conditions.equal) > 1:  # a table has two key attributes at the most
-        narrow = item_tag(table, conditions.equal)
+        narrow = (item_tag(table, conditions.equal),)
     else:
         for attribute, value in conditions.equal.items():
-            narrow = partition_tag(table, attribute, value)
+            narrow = (partition_tag(table, attribute, value),)
     return _page_of("Query", Kind.QUERY, body, narrow, named)
 
 
@@ -153,13 +154,16 @@ def _index_query(
 ) -> CallPlan:
     equal = conditions.equal if conditions else {}
     for attribute in sorted(keys.intersection(equal)):
-        narrow = partition_tag(table, attribute, equal[attribute])
-        return _page_of("Query", Kind.INDEX_QUERY, body, narrow)
-    planned = _page_of("Query", Kind.INDEX_QUERY, body, writes_tag(table))
-    for attribute in sorted(equal):
-        # Whatever the index is, all of its items here have this value there.
         partition = partition_tag(table, attribute, equal[attribute])
-        return planned._replace(by_images=(unknown_image_tag(table), partition))
+        planned = _page_of("Query", Kind.INDEX_QUERY, body, (partition,))
+        return planned._replace(rests_on_schema=True)
+    planned = _page_of("Query", Kind.INDEX_QUERY, body, any_write_tags(table))
+    for attribute in sorted(equal):
+        # Whatever the index is, all items of this answer have this value: a precise
+        # write concerns it only if the old or the new image has the value, too. Other
+        # writes, also those of processes without the setting, evict the writes tag.
+        partition = partition_tag(table, attribute, equal[attribute])
+        return planned._replace(precise_tags=(writes_tag(table), partition))
     return planned
 
 
@@ -174,14 +178,15 @@ def _key_conditions(body: Body) -> Conditions | None:
 
 
 def scan(body: Body, _keys_of: KeysOf) -> CallPlan:
-    return _page_of("Scan", Kind.SCAN, body, writes_tag(table_name(body["TableName"])))
+    table = table_name(body["TableName"])
+    return _page_of("Scan", Kind.SCAN, body, any_write_tags(table))
 
 
 def _page_of(
     operation: str,
     kind: Kind,
     body: Body,
-    narrow: Tag,
+    narrow: tuple[Tag, ...],
     named: KeyAttributes = frozenset(),
 ) -> Read:
     """Return the read of one page of a Query or Scan."""
@@ -195,7 +200,7 @@ def _page_of(
         kind,
         table,
         body["TableName"],
-        (EVERYTHING, table_tag(table), narrow),
+        (EVERYTHING, table_tag(table), *narrow),
         _encode(question),
         is_consistent,
         capacity,

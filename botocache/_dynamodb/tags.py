@@ -36,13 +36,23 @@ def table_tag(table: str) -> Tag:
 
 
 def writes_tag(table: str) -> Tag:
-    """Return the tag that every write to the table evicts."""
+    """Return the tag that every write of an item evicts.
+
+    A write that knows the item's old and new image restores it at its end, and evicts
+    `precise_writes_tag` and the partitions of both images instead. So no read may
+    depend on this tag without one of these.
+    """
     return Tag("writes", table)
 
 
-def unknown_image_tag(table: str) -> Tag:
-    """Return the tag that writes evict which do not say what the item was before."""
-    return Tag("blind", table)
+def precise_writes_tag(table: str) -> Tag:
+    """Return the tag that a write evicts which restores `writes_tag`."""
+    return Tag("precise writes", table)
+
+
+def any_write_tags(table: str) -> tuple[Tag, Tag]:
+    """Return the tags of a read that may show any item: each write evicts one."""
+    return writes_tag(table), precise_writes_tag(table)
 
 
 def partition_tag(table: str, attribute: str, value: Mapping[str, Any]) -> Tag:

@@ -25,7 +25,6 @@ from botocache._dynamodb.tags import (
     item_tag,
     partition_tag,
     table_tag,
-    unknown_image_tag,
     writes_tag,
 )
 from botocache._dynamodb.values import check_key, table_name
@@ -99,7 +98,6 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
 def item_tags(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
     """Yield what a write to one item evicts. key: of the wire, every key attribute."""
     yield writes_tag(table)
-    yield unknown_image_tag(table)
     yield item_tag(table, key)
     for attribute in sorted(key):
         yield partition_tag(table, attribute, key[attribute])

@@ -22,7 +22,7 @@ Tokens: TypeAlias = list[Any]
 
 Kinds: TypeAlias = Collection[type]
 
-ArgumentsKey: TypeAlias = tuple[Any, ...]
+CallKey: TypeAlias = tuple[Any, ...]
 
 
 _BY_VALUE = 2
@@ -34,8 +34,8 @@ class UnknownTypeError(TypeError):
     """A value is of a type that nobody here knows."""
 
 
-def quick_key(token: object, operation: str, arguments: Any) -> ArgumentsKey | None:
-    """Return what may be the key of a call, in less time than `arguments_key` takes.
+def quick_key(token: object, operation: str, arguments: Any) -> CallKey | None:
+    """Return what may be the key of a call, in less time than `exact_key` takes.
 
     It is that of all calls which have this one as their key, and of no other call that
     has a key; of a call that has none it may be any that no call has.
@@ -46,9 +46,9 @@ def quick_key(token: object, operation: str, arguments: Any) -> ArgumentsKey | N
         return None
 
 
-def arguments_key(
+def exact_key(
     token: object, operation: str, arguments: Any, kinds: Kinds
-) -> ArgumentsKey | None:
+) -> CallKey | None:
     """Return the key of a call; None when it is to take the ordinary way.
 
     token: hashable; whatever distinguishes this call besides: whose it is. kinds:
@@ -68,7 +68,7 @@ def arguments_key(
     return quick
 
 
-def is_quick(key: ArgumentsKey) -> bool:
+def is_quick(key: CallKey) -> bool:
     """Tell whether a call's key is its quick one."""
     return type(key[2]) is bytes
 
@@ -79,7 +79,7 @@ def table_of(arguments: Any) -> str | None:
     return table if type(table) is str else None
 
 
-def cost_of(key: ArgumentsKey) -> int:
+def cost_of(key: CallKey) -> int:
     """Return about how many bytes a key takes."""
     return 100 + sum(
         70 + len(token) if type(token) in (str, bytes) else 8 for token in key

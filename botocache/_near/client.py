@@ -1,72 +1,75 @@
-"""The near cache: a hit before botocore's pipeline.
+"""The near cache's place in a client: before botocore's request pipeline.
 
-A base class of DynamoDB clients, whose `_make_api_call` comes before botocore's own. It
-answers what a hit through the hooks would answer, by the same laws, and does the rest
-of what one does: `after-call` is emitted where there is somebody to hear it. What it
-does not remember it asks the store for, by a plan made out of the call's arguments. If
-they do not tell for sure the call takes the ordinary way, and on that way is listened
-to: to what it asks the store, so that the same call can ask at once the next time.
-
-Reads alone: a write goes through the pipeline always.
+`NearClient` is mixed into DynamoDB client classes; its `_make_api_call` runs before
+botocore's. It returns a cached answer, from this process's memory or from the store,
+without running botocore's pipeline. A call that it cannot answer goes through the
+pipeline, and takes along what the cache said to it, so that the hooks do not ask again.
+The near cache steps aside, and botocore handles the call, whenever the result could
+differ. Writes always go through the pipeline.
 """
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeAlias
 
 from botocore.client import BaseClient
 
-from botocache._cache.modes import Mode, current_mode
-from botocache._cache.tickets import Plan, Recording
-from botocache._cache.tickets import recording as current_recording
-from botocache._near.answers import Known
-from botocache._near.call_keys import (
-    ArgumentsKey,
-    arguments_key,
-    is_quick,
-    quick_key,
-    table_of,
+from botocache._cache.modes import current_mode
+from botocache._cache.prepare import Mode
+from botocache._cache.tickets import Hit, pipeline_call
+from botocache._near.answers import NearEntry
+from botocache._near.call_keys import exact_key, quick_key, table_of
+from botocache._near.calls import NearCall
+from botocache._near.client_state import OPERATIONS, ClientState, emitter_of, state_of
+from botocache._near.delivery import (
+    Delivery,
+    deliver_from_memory,
+    deliver_from_store,
 )
-from botocache._near.client_state import OPERATIONS, View, emitter_of, view_of
-from botocache._near.delivery import Asking, Delivered, Delivery, delivered, told
+from botocache._near.request_bodies import derive_body
 
-_FRONT = "_botocache_front"
+_STATE = "_botocache_state"
+_UNKNOWN = object()
 _REPLACED = "_botocache_replaced"
 
 _NORMAL = Mode.NORMAL
+
+Outcome: TypeAlias = "dict[str, Any] | Delivery | NearCall | None"
+"""What the near cache makes of a call: the answer; the answer once the handlers of
+`after-call` have run; the call, to be sent; None, to be sent and not watched."""
 
 
 class NearClient:
     """A base class of a client that has the cache, before botocore's own."""
 
     def _make_api_call(self, operation_name: str, api_params: Any) -> Any:
-        pending: _Pending | None = None
+        call: NearCall | None = None
         if operation_name in OPERATIONS:
             # By its dict: a client's __getattr__ emits an event.
-            front = self.__dict__.get(_FRONT) or _front_of(self)
-            found = front.find(self, operation_name, api_params)
-            if isinstance(found, dict):
-                return found
-            if isinstance(found, Delivery):
-                events: Any = self.meta.events  # type: ignore[attr-defined]  # botocore's
-                return found.deliver(events)
-            pending = found
+            state = self.__dict__.get(_STATE) or _first_state_of(self)
+            if state is not _UNKNOWN:
+                found = _find(self, state, operation_name, api_params)
+                if isinstance(found, dict):
+                    return found
+                if isinstance(found, Delivery):
+                    events: Any = self.meta.events  # type: ignore[attr-defined]  # botocore's
+                    return found.deliver(events)
+                call = found
         try:
             pipeline = super()._make_api_call  # type: ignore[misc]  # botocore's
-        except TypeError:  # just taken off by another thread, see `without_near`
+        except TypeError:  # `without_near` has just taken this class off, in a thread
             pipeline = self._make_api_call
-        if pending is None:
+        if call is None:
             return pipeline(operation_name, api_params)
-        return pending.call(pipeline, api_params)
+        return _send(call, pipeline, api_params)
 
 
 def with_near(client: Any) -> None:
     """Give a client that exists already the base class, if it lacks it.
 
-    Its class is replaced by a subclass of it, and not its method by another: what is in
-    a client's dict is its own, and nobody who looks there shall find ours.
+    Replaces its class by a subclass, and not its method by another: what is in a
+    client's dict belongs to the application.
     """
     kind = type(client)
     if not issubclass(kind, NearClient):
@@ -79,156 +82,147 @@ def without_near(client: Any) -> None:
     kind = vars(type(client)).get(_REPLACED)
     if kind is not None:
         client.__class__ = kind
-        vars(client).pop(_FRONT, None)
+        vars(client).pop(_STATE, None)
 
 
-# --- one client --------------------------------------------------------------------
+# --- one call ----------------------------------------------------------------------
 
 
-class _Front:
-    """The near cache of one client."""
-
-    __slots__ = ("_emitter", "_view")
-
-    def __init__(self, client: Any, emitter: Any) -> None:
-        self._emitter = emitter
-        self._view = view_of(client, emitter)
-
-    def find(
-        self, client: Any, operation: str, arguments: Any
-    ) -> "Delivered | Delivery | _Pending | None":
-        """Return the answer; or one that others must be told of; or the call's way.
-
-        None: it is of no interest what becomes of the call.
-        """
-        view = self._view
-        try:
-            credentials = client._request_signer._credentials  # noqa: SLF001 - as the hooks do
-            # Written out, where a function would say it better: each hit is here.
-            if (
-                self._emitter._lookup_cache is not view.registered  # noqa: SLF001 - see _near/client_state.py
-                or credentials is not view.credentials
-                or view.hooks.cache is not view.cache
-                or (
-                    view.access_key is not None
-                    and credentials.access_key != view.access_key
-                )
-            ):
-                view = self._view = view_of(client, self._emitter)
-            answers = view.answers
-            if (
-                answers is None
-                or operation not in view.operations
-                or current_mode() is not _NORMAL
-                or (
-                    _METHODS["_make_api_call"] is not _OWN
-                    and not _comes_first(is_untraced=view.is_untraced)
-                )
-            ):
-                return None
-            key = quick_key(view.token, operation, arguments)
-            known = answers.find(key)
-            if known is not None:
-                served = answers.serve(known)
-                if served is not None:
-                    if operation not in view.emitting:  # as _told says, sooner
-                        return served
-                    return _told(client, view, operation, known, served)
-            recording = Recording(client._request_signer, operation)  # noqa: SLF001 - as the hooks do
-            plan = None if known is None else known.plan
-            if plan is None:
-                plan = _plan_ahead(view, key, arguments, recording)
-            if plan is None or key is None:
-                return _otherwise(client, view, arguments, recording)
-            return _ask(client, view, key, plan, recording)
-        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            view.report(error)
+def _find(client: Any, state: ClientState, operation: str, arguments: Any) -> Outcome:
+    """Return what the near cache makes of a call."""
+    try:
+        credentials = client._request_signer._credentials  # noqa: SLF001 - as the hooks do
+        # All on one level, where functions would read better: every hit is here.
+        if (
+            state.emitter._lookup_cache is not state.registered  # noqa: SLF001 - see client_state.py
+            or credentials is not state.credentials
+            or state.hooks.cache is not state.cache
+            or (
+                state.access_key is not None
+                and credentials.access_key != state.access_key
+            )
+        ):
+            state = state_of(client, state.emitter)
+            vars(client)[_STATE] = state
+        answers = state.answers
+        if (
+            answers is None
+            or operation not in state.operations
+            or current_mode() is not _NORMAL
+            or (
+                _METHODS["_make_api_call"] is not _OWN
+                and not _comes_first(is_untraced=state.is_untraced)
+            )
+        ):
             return None
-
-
-def _told(
-    client: Any, view: View, operation: str, known: Known, served: Delivered
-) -> Delivered | Delivery:
-    """Return an answer out of memory; as one that others are told of, if they are."""
-    if operation not in view.emitting:
-        return served
-    return told(Asking(client, view, operation, known.origin), served)
-
-
-def _otherwise(
-    client: Any, view: View, arguments: Any, recording: Recording
-) -> "Delivered | Delivery | _Pending | None":
-    """Say what becomes of a call that is neither known nor planned by its quick key."""
-    operation, answers = recording.operation, view.answers
-    key = arguments_key(view.token, operation, arguments, view.kinds)
-    if key is None or answers is None:
-        return None
-    known = answers.find(key)
-    served = None if known is None else answers.serve(known)
-    if known is not None and served is not None:
-        return _told(client, view, operation, known, served)
-    if known is None or known.plan is None:
-        return _Pending(recording, view, key)
-    return _ask(client, view, key, known.plan, recording)
-
-
-def _plan_ahead(
-    view: View, key: ArgumentsKey | None, arguments: Any, recording: Recording
-) -> Plan | None:
-    """Return how the store is asked for a call, if its arguments tell."""
-    operation = recording.operation
-    asked = view.asked.get((operation, table_of(arguments)))
-    body_of = view.bodies.get(operation)
-    if key is None or asked is None or body_of is None or view.answers is None:
-        return None
-    return view.answers.plan_ahead(key, asked, body_of, arguments, recording)
-
-
-def _ask(
-    client: Any, view: View, key: ArgumentsKey, plan: Plan, recording: Recording
-) -> "Delivered | Delivery | _Pending":
-    """Ask the store for a call by its plan; return the hit, or the call."""
-    found = None
-    if view.answers is not None:
-        found = view.answers.ask_again(key, plan, recording)
-    if found is None:
-        return _Pending(recording, view, key)
-    asking = Asking(client, view, recording.operation, plan.asked.origin)
-    return delivered(asking, plan, found)
-
-
-class _NoFront:
-    """The near cache of a client that is not as clients are known to be."""
-
-    def find(self, *_: Any) -> None:
+        key = quick_key(state.token, operation, arguments)
+        entry = answers.find(key)
+        if entry is not None:
+            answer = answers.serve(entry)
+            if answer is not None:
+                if operation not in state.emitting:
+                    return answer
+                call = NearCall(client, state, answers, operation, key)
+                return deliver_from_memory(call, entry.origin, answer)
+        call = NearCall(client, state, answers, operation, key)
+        return _look_up(call, entry, arguments)
+    except Exception as error:  # noqa: BLE001 - caching never fails a call
+        state.report(error)
         return None
 
 
-_NO_FRONT = _NoFront()
+def _look_up(call: NearCall, entry: NearEntry | None, arguments: Any) -> Outcome:
+    """Ask the cache for a call that is not answered from memory.
+
+    entry: what is remembered under the call's quick key, if anything is.
+    """
+    if call.key is not None and (entry is None or entry.prepared is None):
+        hit = _begin_derived(call, arguments)
+        if hit is not None:
+            return deliver_from_store(call, hit)
+        if call.is_begun:
+            return call
+    if entry is None or entry.prepared is None:
+        state = call.state
+        call.key = exact_key(state.token, call.operation, arguments, state.kinds)
+        if call.key is None:
+            return None
+        entry = call.answers.find(call.key)
+        answer = None if entry is None else call.answers.serve(entry)
+        if entry is not None and answer is not None:
+            return deliver_from_memory(call, entry.origin, answer)
+    hit = _load_remembered(call, entry)
+    return call if hit is None else deliver_from_store(call, hit)
 
 
-def _front_of(client: Any) -> _Front | _NoFront:
-    """Return a client's near cache; make it, at its first call."""
+def _begin_derived(call: NearCall, arguments: Any) -> Hit | None:
+    """Begin a call whose arguments tell its request's body; return the hit.
+
+    Does nothing when they do not, or when no earlier call has told yet which DynamoDB
+    this client asks for this table.
+    """
+    state, operation = call.state, call.operation
+    likely = state.calls.get((operation, table_of(arguments)))
+    if likely is None or state.cache is None or call.key is None:
+        return None
+    body_of = state.bodies.get(operation)
+    body = derive_body(operation, call.key, arguments, body_of)
+    if body is None:
+        return None
+    return call.begun(state.cache.begin(likely, body))
+
+
+def _load_remembered(call: NearCall, entry: NearEntry | None) -> Hit | None:
+    """Load the read that an earlier call has prepared, if there is one."""
+    cache = call.state.cache
+    if entry is None or entry.prepared is None or cache is None:
+        return None
+    call.remembered = entry.prepared
+    return call.begun(cache.load(entry.prepared))
+
+
+def _send(call: NearCall, pipeline: Callable[[str, Any], Any], arguments: Any) -> Any:
+    """Return DynamoDB's answer; remember how to ask the store next time."""
+    token = pipeline_call.set(call)
+    try:
+        answer = pipeline(call.operation, arguments)
+    finally:
+        pipeline_call.reset(token)
+    if call.prepared is not None and not call.is_begun and call.key is not None:
+        try:
+            call.state.remember(call.key, call.prepared, arguments)
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            call.state.report(error)
+    return answer
+
+
+def _first_state_of(client: Any) -> Any:
+    """Return what is found out about a client at its first call.
+
+    _UNKNOWN when it does not look as clients are known to.
+    """
+    state: object = _UNKNOWN
     try:
         emitter = emitter_of(client)
-        front = _NO_FRONT if emitter is None else _Front(client, emitter)
-    except Exception:  # noqa: BLE001 - not as it is known
-        front = _NO_FRONT
-    vars(client)[_FRONT] = front
-    return front
+        if emitter is not None:
+            state = state_of(client, emitter)
+    except Exception:  # noqa: BLE001, S110 - the client is not as it is known
+        pass
+    vars(client)[_STATE] = state
+    return state
 
 
 # --- who else makes the call -------------------------------------------------------
 
-_METHODS = vars(BaseClient)  # as it is at any moment
+_METHODS = vars(BaseClient)  # a view: it shows the method of this moment
 
 
 def _comes_first(*, is_untraced: bool) -> bool:
-    """Tell whether hits may be answered before botocore's method of now.
+    """Return whether hits may be answered before the method that botocore has now.
 
-    Somebody may have put his own in its place, to make the call in another way or to
-    watch it. Then he is asked. One that wraps botocore's, as tracers do, is not where
-    the user wants his hits untraced.
+    If another library replaced `BaseClient._make_api_call`, hits must go through that
+    replacement. With `near='untraced'`, a replacement that only wraps botocore's method
+    (tracers do) may be skipped.
     """
     method = _METHODS["_make_api_call"]
     if _is_botocores(method):
@@ -237,7 +231,7 @@ def _comes_first(*, is_untraced: bool) -> bool:
 
 
 def _is_botocores(method: Any) -> bool:
-    """Tell whether a function is botocore's own; its own decorators are, too.
+    """Return whether a function is botocore's own; its own decorators are, too.
 
     By where it was defined, which functools.wraps does not copy.
     """
@@ -248,46 +242,3 @@ def _is_botocores(method: Any) -> bool:
 
 
 _OWN = _METHODS["_make_api_call"] if _is_botocores(_METHODS["_make_api_call"]) else None
-
-
-# --- what becomes of a call --------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A call that takes the ordinary way, and is listened to."""
-
-    recording: Recording
-    view: View
-    key: ArgumentsKey
-
-    def call(self, pipeline: Callable[[str, Any], Any], arguments: Any) -> Any:
-        token = current_recording.set(self.recording)
-        try:
-            answer = pipeline(self.recording.operation, arguments)
-        finally:
-            current_recording.reset(token)
-        try:
-            self._keep(arguments)
-        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            self.view.report(error)
-        return answer
-
-    def _keep(self, arguments: Any) -> None:
-        view, (operation, plan) = (
-            self.view,
-            (self.recording.operation, self.recording.plan),
-        )
-        if (
-            plan is None
-            or view.answers is None
-            or self.recording.parameters is not None
-        ):
-            return  # it can be planned again, before the call
-        if arguments_key(view.token, operation, arguments, view.kinds) != self.key:
-            return  # changed during the call: nobody knows what was asked
-        if not view.is_whose(plan):
-            return
-        view.answers.keep_plan(self.key, plan)
-        if is_quick(self.key):  # else nothing like it could be planned
-            view.learn(plan)

@@ -1,11 +1,11 @@
 """What the near cache must know of a client before it answers in botocore's place.
 
-That nobody but boto3 and botocore themselves has a say in what a call asks for, whose
-credentials the client has, and in which form its answers are. All of that may change at
-any time, so a View says what it was seen by, and is made anew when that is another.
+A `ClientState` caches what was found out about a client: that no third-party handler
+changes its requests, its credentials, and the form of its answers. It also holds the
+objects it was derived from; when one of them changes, a new ClientState is made.
 
-It looks at private attributes of botocore. Where they are not as they are known, there
-is no view, and every call takes the ordinary way.
+It reads private attributes of botocore. Where they are not as expected there is no
+state, and botocore handles every call.
 """
 
 import sys
@@ -20,9 +20,15 @@ from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocache._botocore.credentials import scope_of
 from botocache._botocore.hooks import Hooks, installed_on
 from botocache._cache.cache import Cache
-from botocache._cache.tickets import Asked, Plan
+from botocache._cache.prepare import Call, PreparedRead
 from botocache._near.answers import NearAnswers
-from botocache._near.request_bodies import BodyOf, resource_body, wire_body
+from botocache._near.call_keys import CallKey, exact_key, is_quick
+from botocache._near.request_bodies import (
+    BodyOf,
+    derive_body,
+    resource_body,
+    wire_body,
+)
 
 OPERATIONS = frozenset({"GetItem", "Query", "Scan"})
 """What the near cache answers. A batch is answered key by key, by the hooks."""
@@ -83,20 +89,29 @@ _NO_HOOKS = _NoHooks()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """A client as it was seen.
+class ClientState:
+    """What was found out about a client, and the objects that it was derived from.
 
-    registered, credentials, access_key, hooks, cache: what it was seen by. The third is
-    None where the second tells the principal by itself. operations: those that may be
-    answered. emitting: those of them after which somebody else is to be told. is_plain:
-    answers are as the wire has them. kinds: of boto3, see `arguments_key`. answers:
-    what the cache remembers. is_untraced: hits are not to be traced. bodies: what
-    makes the body of a request, by operation; none where somebody has a say in it.
-    token: of its keys, so that nothing that was seen differently is found by them, and
-    small: it lives as long as the keys. asked: what calls have had in common, by
-    operation and TableName.
+    emitter: of the client's events.
+    registered: the emitter's cache of look-ups, a new object after every change.
+    credentials: of the client.
+    access_key: of static credentials; None for refreshable ones, whose object
+        identifies the principal.
+    hooks: the hooks that are registered on the client.
+    cache: theirs.
+    operations: those that the near cache may answer.
+    emitting: operations with `after-call` handlers other than ours and boto3's.
+    is_plain: answers are as the wire has them; no resource layer changes them.
+    kinds: types of boto3 that arguments and answers may hold; see `exact_key`.
+    answers: what the cache remembers; None when nothing may be answered.
+    is_untraced: hits may skip wrappers of botocore's method.
+    bodies: what derives a request's body from arguments, by operation.
+    token: a part of the keys of this client's calls, so that what was remembered
+        under another state is not found. Small, because it lives as long as the keys.
+    calls: what earlier calls told of origin and scope, by operation and TableName.
     """
 
+    emitter: Any
     registered: object
     credentials: Any
     access_key: str | None
@@ -110,27 +125,38 @@ class View:
     is_untraced: bool = False
     bodies: Mapping[str, BodyOf] = field(default_factory=dict)
     token: object = field(default_factory=object)
-    asked: dict[tuple[str, str | None], Asked] = field(default_factory=dict)
+    calls: dict[tuple[str, str | None], Call] = field(default_factory=dict)
 
-    def is_whose(self, plan: Plan) -> bool:
-        """Tell whether a call was made by whom the client was seen to be.
+    def remember(self, key: CallKey, prepared: PreparedRead, arguments: Any) -> None:
+        """Remember how a call was made, for the calls after it.
 
-        Its credentials may have been others for a moment.
+        key: of the call's arguments before it was sent.
+        arguments: as they are now.
         """
-        if self.cache is None:
-            return False
-        setting = self.cache.settings.scope
-        return plan.asked.scope == scope_of(self.credentials, setting, self.access_key)
-
-    def learn(self, plan: Plan) -> None:
-        """Learn from a call's plan what others like it will have in common with it."""
-        if len(self.asked) >= _MOST_TABLES:
-            self.asked.clear()
-        asked, read = plan.asked, plan.question.read
-        self.asked[asked.operation, read.table_parameter] = asked
+        call, read = prepared.call, prepared.read
+        operation = call.operation
+        if self.answers is None or self.cache is None:
+            return
+        if exact_key(self.token, operation, arguments, self.kinds) != key:
+            return  # the application changed them meanwhile: the key is not theirs
+        if call.scope != scope_of(
+            self.credentials, self.cache.settings.scope, self.access_key
+        ):
+            return  # the credentials were others for a moment
+        if is_quick(key):
+            if len(self.calls) >= _MOST_TABLES:
+                self.calls.clear()
+            self.calls[operation, read.table_parameter] = call
+        body_of = self.bodies.get(operation)
+        is_derivable = (
+            is_quick(key)
+            and derive_body(operation, key, arguments, body_of) == prepared.parameters
+        )
+        if not is_derivable and not read.rests_on_schema:
+            self.answers.remember_read(key, prepared)
 
     def report(self, error: Exception) -> None:
-        """Say that the near cache failed; the call takes the ordinary way."""
+        """Report that the near cache failed; botocore handles the call."""
         if self.cache is not None:
             self.cache.report_near(error)
 
@@ -156,7 +182,7 @@ def _calls_botocore(kind: type) -> bool:
     )
 
 
-def view_of(client: Any, emitter: Any) -> View:
+def state_of(client: Any, emitter: Any) -> ClientState:
     """Look at a client. emitter: its own, see `emitter_of`."""
     registered = emitter._lookup_cache  # noqa: SLF001 - another one after every change
     credentials = client._request_signer._credentials  # noqa: SLF001 - as the hooks do
@@ -168,14 +194,20 @@ def view_of(client: Any, emitter: Any) -> View:
     key = credentials.access_key if type(credentials) is Credentials else None
     is_one = sum(each.cache is not None for each in hooks) == 1
     is_known = key is not None or isinstance(credentials, RefreshableCredentials)
-    if cache is None or cache.near is None or not is_one or not is_known:
-        return View(registered, credentials, key, first, cache)
+    if (
+        cache is None
+        or not isinstance(cache.near, NearAnswers)
+        or not is_one
+        or not is_known
+    ):
+        return ClientState(emitter, registered, credentials, key, first, cache)
     after = {
         operation: set(_names(emitter, _AFTER.format(operation)))
         for operation in OPERATIONS
     }
     is_plain = not any(_TO_RESOURCE in names for names in after.values())
-    return View(
+    return ClientState(
+        emitter,
         registered,
         credentials,
         key,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-Maker: TypeAlias = Callable[[], Any]
+Copier: TypeAlias = Callable[[], Any]
 
 _SHARED = frozenset({str, bytes, int, float, bool, type(None), Decimal})
 """Nobody can change these."""
@@ -19,16 +19,16 @@ class NoTemplateError(TypeError):
     """A value is of a type that nobody here knows how to copy."""
 
 
-def maker_of(value: dict[str, Any], kinds: Collection[type]) -> Maker:
+def copier_for(value: dict[str, Any], kinds: Collection[type]) -> Copier:
     """Return what makes a fresh equal of `value` whenever it is called.
 
     kinds: types whose instances are made anew of their attributes, which are shared.
     Takes `value` over: whoever had it must not. Raises NoTemplateError.
     """
-    return _maker(value, kinds)
+    return _copier(value, kinds)
 
 
-def _maker(value: Any, kinds: Collection[type]) -> Maker:
+def _copier(value: Any, kinds: Collection[type]) -> Copier:
     kind = type(value)
     if kind is dict:
         return _of_dict(value, kinds)
@@ -43,9 +43,9 @@ def _maker(value: Any, kinds: Collection[type]) -> Maker:
     raise NoTemplateError(kind)
 
 
-def _of_dict(value: dict[Any, Any], kinds: Collection[type]) -> Maker:
+def _of_dict(value: dict[Any, Any], kinds: Collection[type]) -> Copier:
     makers = [
-        (name, _maker(member, kinds))
+        (name, _copier(member, kinds))
         for name, member in value.items()
         if type(member) not in _SHARED
     ]
@@ -61,22 +61,22 @@ def _of_dict(value: dict[Any, Any], kinds: Collection[type]) -> Maker:
     return make
 
 
-def _of_list(value: list[Any], kinds: Collection[type]) -> Maker:
+def _of_list(value: list[Any], kinds: Collection[type]) -> Copier:
     if {type(member) for member in value} <= _SHARED:
         return value.copy
     if _SHARED.isdisjoint(map(type, value)):
-        makers = [_maker(member, kinds) for member in value]
+        makers = [_copier(member, kinds) for member in value]
         return lambda: [maker() for maker in makers]
     by_name = _of_dict(dict(enumerate(value)), kinds)
     return lambda: list(by_name().values())
 
 
-def _of_set(value: set[Any], kinds: Collection[type]) -> Maker:
+def _of_set(value: set[Any], kinds: Collection[type]) -> Copier:
     members = _of_list(list(value), kinds)
     return lambda: set(members())
 
 
-def _of_object(value: Any) -> Maker:
+def _of_object(value: Any) -> Copier:
     kind: type[Any] = type(value)
     attributes = vars(value)
 

@@ -1,98 +1,118 @@
-"""A hit of the near cache on its way to the application.
+"""A near hit on its way to the application.
 
-`after-call` is emitted as botocore does, where there is somebody to hear it: for
-boto3's resource layer, which changes the answer, and for everybody else. An answer is
-kept as the wire has it where others are told each time; else as the resource layer has
-made it.
+botocore emits `after-call` for each answer, and so does the near cache where that event
+has handlers: boto3's resource layer, which changes the answer, and those of the
+application. An answer is remembered as the wire has it where handlers must run each
+time; else as the resource layer has made it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from botocache._botocore.hooks import http_response
-from botocache._cache.tickets import Plan, response_metadata
-from botocache._near.answers import Found, Keep, packed
-from botocache._near.client_state import View
-from botocache._near.copies import NoTemplateError, cost_of, maker_of
+from botocache._cache.entries import copier_of
+from botocache._cache.tickets import Hit, response_metadata
+from botocache._dynamodb.types import Answer
+from botocache._near.answers import Copier
+from botocache._near.calls import NearCall
+from botocache._near.client_state import ClientState
+from botocache._near.copies import NoTemplateError, copier_for, cost_of
 
 _METADATA = "ResponseMetadata"
 
-Delivered: TypeAlias = dict[str, Any]
-"""An answer as the application gets it."""
-
-
-class Asking(NamedTuple):
-    """A call. origin: which DynamoDB it asks."""
-
-    client: Any
-    view: View
-    operation: str
-    origin: str
+Remember: TypeAlias = Callable[[Copier, int], None]
+"""Remembers an answer: what makes it, and the bytes that this takes."""
 
 
 @dataclass(slots=True)
 class Delivery:
-    """A hit that others are told of before the application gets it, and may change.
+    """A hit for which `after-call` must be emitted; its handlers may change it.
 
-    event: what they are told. keep: keeps the answer as it is then, and returns one for
-    the application.
+    answer: for the application.
+    event: the arguments of the event.
+    state: of the client.
+    remember: remembers the answer as the handlers have left it; None when it is
+        remembered already, or not at all.
     """
 
-    answer: Delivered
+    answer: Answer
     event: dict[str, Any]
-    view: View
-    keep: Callable[[Delivered], Delivered] | None = None
+    state: ClientState
+    remember: Remember | None = None
 
-    def deliver(self, events: Any) -> Delivered:
-        """Return the answer. Raises what a handler of somebody else raises."""
+    def deliver(self, events: Any) -> Answer:
+        """Return the answer. Raises what a handler of the application raises."""
         events.emit(**self.event)
-        if self.keep is None:
+        if self.remember is None:
             return self.answer
         try:
-            return self.keep(self.answer)
-        except Exception as error:  # noqa: BLE001 - a failure in here is never the application's
-            self.view.report(error)
+            return _remember_as_it_is(self.answer, self.state.kinds, self.remember)
+        except Exception as error:  # noqa: BLE001 - caching never fails a call
+            self.state.report(error)
             return self.answer
 
 
-def told(asking: Asking, answer: Delivered) -> Delivery:
-    """Return an answer out of memory, of which others are to be told."""
-    return Delivery(answer, _event(asking, answer), asking.view)
-
-
-def delivered(asking: Asking, plan: Plan, found: Found) -> Delivered | Delivery:
-    """Return a hit of the store, by the plan; keep it, if it may be."""
-    view, hit, keep = asking.view, found.hit, found.keep
-    is_told = asking.operation in view.emitting
-    if keep is not None and (is_told or view.is_plain):
-        keep(*packed(plan, hit))
-        keep = None
-    answer = hit.answer
-    answer[_METADATA] = response_metadata(hit.key.hex(), hit.age)
-    if view.is_plain and not is_told:
+def deliver_from_memory(
+    call: NearCall, origin: str, answer: Answer
+) -> Answer | Delivery:
+    """Return an answer from memory. origin: which DynamoDB the call asks."""
+    if call.operation not in call.state.emitting:
         return answer
-    template = None if keep is None else partial(_kept_template, view.kinds, keep)
-    return Delivery(answer, _event(asking, answer), view, template)
+    return Delivery(answer, _event(call, origin, answer), call.state)
 
 
-def _kept_template(kinds: frozenset[type], keep: Keep, answer: Delivered) -> Delivered:
-    """Keep an answer as a resource has it, and return a copy."""
+def deliver_from_store(call: NearCall, hit: Hit) -> Answer | Delivery:
+    """Return a hit of the store, and remember it if that may be."""
+    state, answer = call.state, hit.answer
+    is_emitted = call.operation in state.emitting
+    remember: Remember | None = None
+    if call.answers.may_remember(hit):
+        remember = partial(call.answers.remember, call, hit)
+        if is_emitted or state.is_plain:
+            # Now: the application, or its handlers, may change the answer.
+            remember(*copier_of_hit(hit))
+            remember = None
+    answer[_METADATA] = response_metadata(hit.key.hex(), hit.age)
+    if state.is_plain and not is_emitted:
+        return answer
+    origin = "" if hit.prepared is None else hit.prepared.call.origin
+    return Delivery(answer, _event(call, origin, answer), state, remember)
+
+
+def _remember_as_it_is(
+    answer: Answer, kinds: frozenset[type], remember: Remember
+) -> Answer:
+    """Remember an answer as a resource returns it, and return a copy."""
     body = {name: value for name, value in answer.items() if name != _METADATA}
     try:
-        make = maker_of(body, kinds)
+        copy = copier_for(body, kinds)
     except NoTemplateError:
         return answer
-    copy: Delivered = make()
-    copy[_METADATA] = answer[_METADATA]
-    keep(make, cost_of(body))
-    return copy
+    made: Answer = copy()
+    made[_METADATA] = answer[_METADATA]
+    remember(copy, cost_of(body))
+    return made
 
 
-def _event(asking: Asking, answer: Delivered) -> dict[str, Any]:
-    """Return what `after-call` says of a hit."""
-    client, _, operation, origin = asking
+def copier_of_hit(hit: Hit) -> tuple[Copier, int]:
+    """Return what makes a hit's answer as the wire has it, and how large that is.
+
+    The entry's own bytes where they are the whole answer: a store in memory holds them
+    anyway.
+    """
+    entry, prepared = hit.entry, hit.prepared
+    if entry is not None and prepared is not None:
+        is_entry_itself = hit.key == prepared.key and prepared.read.capacity == "NONE"
+        if is_entry_itself:
+            return entry.copier(), len(entry.raw)
+    return copier_of(hit.answer)
+
+
+def _event(call: NearCall, origin: str, answer: Answer) -> dict[str, Any]:
+    """Return the arguments of `after-call` for a hit."""
+    client, operation = call.client, call.operation
     model = client.meta.service_model.operation_model(operation)
     _, _, url = origin.partition(" ")
     return {

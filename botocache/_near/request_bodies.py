@@ -1,10 +1,10 @@
 """A read's arguments -> the body that its request will have, where that is sure. Pure.
 
-botocore makes it of them, and for a resource boto3 before it. Nearly all reads are of a
-form in which nothing is left to chance; for any other there is no body here, and the
-call takes the ordinary way, as it does with arguments that botocore would refuse. What
-an answer depends on is looked at less closely: to a body that DynamoDB has not accepted
-there is none in the cache.
+botocore makes the body from the arguments, and for a resource boto3 changes them first.
+Nearly all reads have a form in which the result is certain. For any other form there is
+no body here, and botocore handles the call, as it does with arguments that it would
+refuse. Expressions are checked less closely: no entry exists for a body that DynamoDB
+has not accepted.
 """
 
 import re
@@ -13,18 +13,47 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from botocache._near.call_keys import CallKey, quick_key
+
 Arguments: TypeAlias = dict[str, Any]
 
 Body: TypeAlias = dict[str, Any]
 
 BodyOf: TypeAlias = Callable[[str, bytes, Arguments], Body | None]
-"""Makes the body, of the operation and its arguments; these as JSON, too."""
+"""Makes the body, from the operation, the arguments as JSON, and the arguments."""
 
-as_json = msgspec.json.encode
-of_json = msgspec.json.decode
+_to_json = msgspec.json.encode
+_from_json = msgspec.json.decode
 
-NO_JSON = (TypeError, ValueError, OverflowError, RecursionError, msgspec.DecodeError)
-"""What the two raise at what they do not take."""
+_NO_JSON = (TypeError, ValueError, OverflowError, RecursionError, msgspec.DecodeError)
+"""What the two raise at values that they do not take."""
+
+
+def derive_body(
+    operation: str, key: CallKey, arguments: Arguments, body_of: BodyOf | None
+) -> Body | None:
+    """Return the body of a call's request; None where the arguments do not tell it.
+
+    key: the call's quick key.
+    body_of: makes the body; None where that depends on other handlers.
+    """
+    if body_of is None or arguments.get("ConsistentRead"):
+        return None  # a strongly consistent read is never a hit
+    # A copy: the application may change its arguments at any time. The copy's key must
+    # be the call's, or it is not what the call asks for.
+    try:
+        encoded = _to_json(arguments)
+        copy = _from_json(encoded)
+    except _NO_JSON:
+        return None
+    if quick_key(key[0], operation, copy) != key:
+        return None
+    try:
+        _FORMS[operation].decode(encoded)
+    except msgspec.ValidationError:
+        return None  # botocore would refuse it
+    return body_of(operation, encoded, copy)
+
 
 _CHANGED = re.compile(rb'"BS?":|null').search
 """Finds what botocore does not send as it is given: binary, and nothing."""
@@ -33,18 +62,14 @@ _LARGEST = 10**15
 """Numbers up to here boto3 writes as Python does."""
 
 
-def wire_body(operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
+def wire_body(_operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
     """Return the body of a client's call: its arguments, as they are."""
-    if _CHANGED(encoded) or not _is_form(operation, encoded):
-        return None
-    return arguments
+    return None if _CHANGED(encoded) else arguments
 
 
 def resource_body(operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
     """Return the body of a resource's call: of a GetItem by strings and integers."""
     if operation != "GetItem" or b"null" in encoded:
-        return None
-    if not _is_form(operation, encoded):
         return None
     wire = {}
     for name, value in arguments["Key"].items():
@@ -76,6 +101,7 @@ class _GetItem(_Read):
 
 
 class _Page(_Read):
+    index_name: str = ""
     limit: int = 0
     select: str = ""
     conditional_operator: str = ""
@@ -102,11 +128,3 @@ _FORMS: dict[str, msgspec.json.Decoder[Any]] = {
     "Query": msgspec.json.Decoder(_Query),
     "Scan": msgspec.json.Decoder(_Scan),
 }
-
-
-def _is_form(operation: str, encoded: bytes) -> bool:
-    try:
-        _FORMS[operation].decode(encoded)
-    except msgspec.ValidationError:
-        return False
-    return True

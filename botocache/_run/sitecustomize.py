@@ -1,7 +1,8 @@
 """Starts botocache in the processes of `python -m botocache run`, then steps aside.
 
-Python imports the first `sitecustomize` on its path, which is this one; the one that
-it hides is imported in its place. Not a module of the package: it is found by path.
+Python imports the first `sitecustomize` on its path, which is this one. After the start
+this one imports the `sitecustomize` that it hides. It is no module of the package:
+Python finds it by its path.
 """
 
 import sys
@@ -14,11 +15,12 @@ def _start() -> None:
     try:
         import botocache.plugin
     except ImportError:
-        # Not on the path of this interpreter; last there, it can hide nothing.
+        # The package is not on this interpreter's path. At the end of the path its
+        # directory hides no other module.
         sys.path.append(str(_here.parent.parent))
         try:
             import botocache.plugin
-        except Exception as error:  # noqa: BLE001 - the application must start, whatever is wrong
+        except Exception as error:  # noqa: BLE001 - whatever the error, the application must start
             print(f"botocache: {error}; running uncached", file=sys.stderr)
             return
     botocache.plugin.start()
@@ -29,7 +31,7 @@ def _let_the_hidden_one_run() -> None:
     mine = sys.modules.pop("sitecustomize", None)
     path, sys.path = sys.path, hidden_from
     try:
-        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401 - another one, if any
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401 - the hidden one, if there is one
     except ModuleNotFoundError as error:
         if error.name != "sitecustomize":
             raise

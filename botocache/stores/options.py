@@ -27,7 +27,7 @@ class RedisClient(Protocol):
         """Return how the client connects."""
 
     def close(self) -> None:
-        """Close its connections; a client of `redis.asyncio` returns an awaitable."""
+        """Close its connections."""
 
 
 def is_client(candidate: object) -> TypeGuard[RedisClient]:

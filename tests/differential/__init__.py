@@ -2,7 +2,7 @@
 
 Each call of a program is made twice on one server: with the cache on a table, and
 without it on the table's twin. Answers and errors must be equal, save for what
-docs/coherence.md and the README except.
+docs/explanation/coherence.md and the README except.
 
     tables     shapes of tables, and the small pools that keys and items come from
     calls      one call: in which spelling, through which door of boto3

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from botocache._cache import lookups as cache_lookups
 from botocache._cache import reads as cache_reads
 from botocache._cache.entries import Entry
-from botocache._cache.lookups import Lookups
+from botocache._cache.prepare import PreparedRead
+from botocache._cache.reads import Reads
 from botocache._cache.tickets import Hit
 from botocache._coherence import Loaded
 from botocache._dynamodb import expressions, items, writes
@@ -84,26 +84,28 @@ def _without(*parameters: str) -> Patch:
 
 # --- what is answered ----------------------------------------------------------------
 
-_hit = Lookups.hit
+_hit = Reads._hit
 
 
 def _shared_answers(patch: pytest.MonkeyPatch) -> None:
     """Give every caller the same object."""
     answers: dict[tuple[Any, ...], Any] = {}
 
-    def hit(lookups: Lookups, key: bytes, loaded: Loaded, now: float) -> Hit | None:
-        fresh = _hit(lookups, key, loaded, now)
+    def hit(
+        reads: Reads, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
+    ) -> Hit | None:
+        fresh = _hit(reads, prepared, key, loaded, now)
         if fresh is None:
             return None
         same = answers.setdefault((key, *loaded.snapshot), fresh.answer)
         return fresh._replace(answer=same)
 
-    patch.setattr(Lookups, "hit", hit)
+    patch.setattr(Reads, "_hit", hit)
 
 
 # --- what the near cache answers -----------------------------------------------------
 
-_maker = Entry.maker
+_copier = Entry.copier
 
 
 def _never_evicted(patch: pytest.MonkeyPatch) -> None:
@@ -114,11 +116,11 @@ def _never_evicted(patch: pytest.MonkeyPatch) -> None:
 def _shared_near_answers(patch: pytest.MonkeyPatch) -> None:
     """Give every caller the same object out of memory."""
 
-    def maker(entry: Entry) -> Callable[[], Any]:
-        same = _maker(entry)()
+    def copier(entry: Entry) -> Callable[[], Any]:
+        same = _copier(entry)()
         return lambda: same
 
-    patch.setattr(Entry, "maker", maker)
+    patch.setattr(Entry, "copier", copier)
 
 
 def _by_names(patch: pytest.MonkeyPatch) -> None:
@@ -128,7 +130,7 @@ def _by_names(patch: pytest.MonkeyPatch) -> None:
         return (token, operation, *arguments)
 
     patch.setattr(client, "quick_key", key)
-    patch.setattr(client, "arguments_key", key)
+    patch.setattr(client, "exact_key", key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ MUTATIONS = [
     ),
     Mutation(
         "entries served whatever happened",
-        _replace(cache_lookups, "may_serve", lambda *_: True),
+        _replace(cache_reads, "may_serve", lambda *_: True),
     ),
     Mutation("batch writes pass", _pass("BatchWriteItem")),
     Mutation("transactions pass", _pass("TransactWriteItems"), first=7),
@@ -186,7 +188,7 @@ MUTATIONS = [
     Mutation("a batch loses its hits", _replace(cache_reads, "merge", lambda *_: None)),
     Mutation(
         "a projection is the whole item",
-        _replace(cache_lookups, "project", lambda item, _: dict(item)),
+        _replace(cache_reads, "project", lambda item, _: dict(item)),
     ),
     Mutation("a near answer is served whatever happened", _never_evicted),
     Mutation("a near answer is shared", _shared_near_answers),

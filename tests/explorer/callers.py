@@ -7,6 +7,7 @@ raises Refused or NoAnswer.
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import boto3
@@ -16,14 +17,19 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from greenlet import getcurrent, greenlet
 
+from botocache import Cache
 from botocache._botocore.hooks import Hooks
-from botocache._cache.tickets import Asked, Hit, Recording, Request
-from botocache._near.answers import packed
-from botocache._near.call_keys import arguments_key
+from botocache._cache.prepare import PreparedRead
+from botocache._cache.tickets import Hit, ReadTicket, Ticket
+from botocache._dynamodb.types import Body
+from botocache._near.answers import NearAnswers
+from botocache._near.call_keys import CallKey, exact_key
 from botocache._near.client import NearClient, with_near
 from botocache._near.client_state import OPERATIONS
-from botocache._near.request_bodies import wire_body
+from botocache._near.delivery import copier_of_hit
+from botocache._near.request_bodies import derive_body, wire_body
 from tests.explorer.world import World, wire
+from tests.support.calls import call_of
 
 Serve = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -55,26 +61,24 @@ class Direct:
         self, world: World, client: int, kind: str, serve: Serve, **more: Any
     ) -> tuple[dict[str, Any], bool]:
         """See Caller."""
-        return self.listened_to(world, client, world.request(kind, **more), serve)
+        operation, parameters = world.request(kind, **more)
+        cache, body = world.caches[client], json.loads(wire(parameters))
+        outcome = cache.begin(call_of(operation), body)
+        return self.finish(cache, outcome, body, serve)
 
-    def listened_to(
+    def finish(
         self,
-        world: World,
-        client: int,
-        asked: tuple[str, dict[str, Any]],
+        cache: Cache,
+        outcome: Hit | Ticket | None,
+        parameters: Body,
         serve: Serve,
-        recording: Recording | None = None,
     ) -> tuple[dict[str, Any], bool]:
-        """Make a call of an operation with parameters; see Cache.begin."""
-        cache = world.caches[client]
-        operation, parameters = asked
-        request = Request(operation, wire(parameters), "origin", lambda: b"scope")
-        outcome = cache.begin(request, recording)
+        """Make a call to its end. outcome: what Cache.begin returned."""
         if isinstance(outcome, Hit):
             return outcome.answer, True
         try:
             body = outcome.body if outcome is not None else None
-            answer = serve(json.loads(body or request.body))
+            answer = serve(dict(parameters) if body is None else json.loads(body))
         except NoAnswer:
             if outcome is not None:
                 cache.fail(outcome)
@@ -88,42 +92,57 @@ class Direct:
         return answer, False
 
 
+@dataclass
+class _Place:
+    """Where an answer is remembered, as of a NearCall."""
+
+    key: CallKey | None
+    last_fill: object
+    remembered: PreparedRead | None = None
+
+
 class Near:
     """Asks the near cache first, as its base class of clients does."""
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[int, str], Asked] = {}
+        self._known: set[tuple[int, str]] = set()
 
     def call(
         self, world: World, client: int, kind: str, serve: Serve, **more: Any
     ) -> tuple[dict[str, Any], bool]:
         """See Caller."""
-        operation, parameters = asked = world.request(kind, **more)
-        answers = world.caches[client].near
-        if operation not in OPERATIONS or answers is None:
-            return Direct().listened_to(world, client, asked, serve)
-        key = arguments_key(client, operation, parameters, ())
+        operation, parameters = world.request(kind, **more)
+        cache, answers = world.caches[client], world.caches[client].near
+        if operation not in OPERATIONS or not isinstance(answers, NearAnswers):
+            return Direct().call(world, client, kind, serve, **more)
+        key = exact_key(client, operation, parameters, ())
         assert key is not None
-        recording = Recording(None, operation)
-        known, like_it = answers.find(key), self._asked.get((client, operation))
-        if known is not None:
-            served = answers.serve(known)
-            if served is not None:
-                return served, True
-        plan = None if known is None else known.plan
-        if plan is None and like_it is not None:
-            plan = answers.plan_ahead(key, like_it, wire_body, parameters, recording)
-        if plan is not None:
-            found = answers.ask_again(key, plan, recording)
-            if found is not None:
-                if found.keep is not None:
-                    found.keep(*packed(plan, found.hit))
-                return found.hit.answer, True
-        outcome = Direct().listened_to(world, client, asked, serve, recording)
-        if recording.plan is not None and recording.parameters is None:
-            answers.keep_plan(key, recording.plan)
-            self._asked[client, operation] = recording.plan.asked
-        return outcome
+        entry = answers.find(key)
+        answer = None if entry is None else answers.serve(entry)
+        if answer is not None:
+            return answer, True
+        place = _Place(key, answers.last_fill)
+        body: Body | None = None
+        if (client, operation) in self._known:
+            body = derive_body(operation, key, parameters, wire_body)
+        if body is not None:
+            outcome = cache.begin(call_of(operation), body)
+            if isinstance(outcome, Hit) and answers.may_remember(outcome):
+                answers.remember(place, outcome, *copier_of_hit(outcome))
+        elif entry is not None and entry.prepared is not None:
+            body = entry.prepared.parameters
+            outcome = cache.load(entry.prepared)
+            if isinstance(outcome, Hit) and answers.may_remember(outcome):
+                place.remembered = entry.prepared
+                answers.remember(place, outcome, *copier_of_hit(outcome))
+        else:
+            body = json.loads(wire(parameters))
+            assert body is not None
+            outcome = cache.begin(call_of(operation), body)
+            if isinstance(outcome, (Hit, ReadTicket)) and outcome.prepared is not None:
+                self._known.add((client, operation))
+                answers.remember_read(key, outcome.prepared)
+        return Direct().finish(cache, outcome, body, serve)
 
 
 class ThroughBotocore:

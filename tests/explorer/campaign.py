@@ -16,7 +16,7 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 from tests.explorer.explore import Explored, explore
-from tests.explorer.programs import IMAGES, THROUGH, Program, programs
+from tests.explorer.programs import IMAGES, SOME_IMAGES, THROUGH, Program, programs
 from tests.explorer.samples import sample_in_memory, sample_on_redis
 from tests.explorer.world import Violation
 
@@ -26,7 +26,7 @@ _ON_ONE_ITEM = ("get", "update", "refused update", "unanswered update")
 _ALONE_OR_NOT = ("put", "update all new", "delete", "statement", "unanswered put")
 """Writes among which one that fills may not be alone."""
 
-_SPARING_OR_NOT = ("move", "put elsewhere", "move in old form", "unanswered move")
+_RESTORING_OR_NOT = ("move", "put elsewhere", "move in old form", "unanswered move")
 """Writes with which a tag may be restored, or not."""
 
 BATCH = 500
@@ -50,6 +50,15 @@ def tiers() -> Iterator[tuple[str, list[Program]]]:
         yield (
             f"two operations, {name}, time moves, two clients",
             [p for p in programs(2, profile=profile, faults=0) if p.clients == (0, 1)],
+        )
+    for profile in SOME_IMAGES:
+        yield (
+            f"two operations, {profile.features[0]}, two clients",
+            [
+                p
+                for p in programs(2, profile=profile, faults=0, moves=0)
+                if p.clients == (0, 1)
+            ],
         )
     yield from _three_writers()
     three = [
@@ -104,7 +113,7 @@ def _three_writers() -> Iterator[tuple[str, list[Program]]]:
     """Yield what needs a third operation: writers that are nested in one another."""
     for name, writes, profile in (
         ("writes that fill", _ALONE_OR_NOT, THROUGH),
-        ("images", _SPARING_OR_NOT, IMAGES),
+        ("images", _RESTORING_OR_NOT, IMAGES),
     ):
         yield (
             f"three writers, {name}",
@@ -113,14 +122,15 @@ def _three_writers() -> Iterator[tuple[str, list[Program]]]:
                 for o in combinations_with_replacement(writes, 3)
             ],
         )
-    for index in ("index 1", "index 2"):
-        yield (
-            f"two writers, images, and {index}",
-            [
-                Program((index, *o), (0, 1, 2), 0, 0, features=IMAGES.features)
-                for o in combinations_with_replacement(_SPARING_OR_NOT, 2)
-            ],
-        )
+    for read in ("index 1", "index 2", "scan"):
+        for profile in (IMAGES, *SOME_IMAGES):
+            yield (
+                f"two writers, {profile.features[0]}, and {read}",
+                [
+                    Program((read, *o), (0, 1, 2), 0, 0, features=profile.features)
+                    for o in combinations_with_replacement(_RESTORING_OR_NOT, 2)
+                ],
+            )
 
 
 def explore_one(program: Program) -> Explored | str:

@@ -13,9 +13,9 @@ import pytest
 
 from botocache import _coherence
 from botocache._cache import evictions as cache_evictions
-from botocache._cache import lookups
 from botocache._cache import reads as cache_reads
 from botocache._cache import writes as cache_writes
+from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import Evictions
 from botocache._cache.pending_evictions import PendingEvictions
 from botocache._cache.reads import Reads
@@ -23,8 +23,15 @@ from botocache._cache.tickets import ReadTicket, WriteTicket
 from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction, TagState
 from botocache._dynamodb import items
+from botocache._dynamodb import reads as dynamodb_reads
 from botocache._dynamodb import writes as dynamodb_writes
-from botocache._dynamodb.tags import Tag, item_tag, tag_digest, unknown_image_tag
+from botocache._dynamodb.tags import (
+    Tag,
+    item_tag,
+    precise_writes_tag,
+    tag_digest,
+    writes_tag,
+)
 from botocache._errors import StoreError
 from botocache.stores import generation_table
 from botocache.stores.generation_table import GenerationTable
@@ -64,27 +71,31 @@ _evict = Evictions.evict
 _finish_write = Writes.finish
 
 
-def _keeps_the_first(evictions: Evictions, request: EvictionRequest) -> Any:
+def _keeps_the_first(
+    evictions: Evictions, request: EvictionRequest, store: CallStore
+) -> Any:
     """Do the first eviction of a write; answer the second as if it had been done."""
     if request.hold_off != SETTINGS.write_hold_off:
         # At least what a write watches is looked at.
         request = EvictionRequest((), request.hold_off, request.watch)
-    return _evict(evictions, request)
+    return _evict(evictions, request, store)
 
 
-def _keeps_the_second(evictions: Evictions, request: EvictionRequest) -> Any:
+def _keeps_the_second(
+    evictions: Evictions, request: EvictionRequest, store: CallStore
+) -> Any:
     """Do the second eviction alone."""
     if request.hold_off == SETTINGS.write_hold_off:
         return None
-    return _evict(evictions, request)
+    return _evict(evictions, request, store)
 
 
 def _remembers_after_a_loss(
-    evictions: Evictions, request: EvictionRequest
+    evictions: Evictions, request: EvictionRequest, store: CallStore
 ) -> Eviction | None:
     """Leave an eviction for later that found that generations were lost."""
     try:
-        return evictions._store.evict(request)
+        return store.evict(request)
     except StoreError as error:
         evictions.remember(request.tags, error)
         return None
@@ -125,15 +136,15 @@ _finish_read = Reads.finish
 
 def _snapshot_afterwards(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
     """Take the snapshot when the answer is there."""
-    tags = tuple(map(tag_digest, ticket.read.tags))
-    loaded = reads._store.load(ticket.key, tags)
+    prepared = ticket.prepared
+    loaded = ticket.store.load(prepared.key, prepared.tags)
     _finish_read(reads, ticket._replace(loaded=loaded), answer)
 
 
 def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
     """Take for a missing generation the one that there is at the fill."""
-    tags = tuple(map(tag_digest, ticket.read.tags))
-    now = reads._store.load(ticket.key, tags).snapshot
+    prepared = ticket.prepared
+    now = ticket.store.load(prepared.key, prepared.tags).snapshot
     snapshot = tuple(
         [seen or found for seen, found in zip(ticket.loaded.snapshot, now, strict=True)]
     )
@@ -253,24 +264,32 @@ def _always_alone(fields: Any) -> TagEviction:
 
 
 def _whatever_the_table_was(
-    writes: Writes, ticket: WriteTicket, second: Eviction, answer: Any
+    writes: Writes,
+    ticket: WriteTicket,
+    second: Eviction,
+    answer: Any,
+    store: CallStore,
 ) -> None:
     """Do not compare the generations of everything and of the table."""
     assert ticket.first is not None
     first = ticket.first._replace(watched=second.watched)
-    _write_through(writes, ticket._replace(first=first), second, answer)
+    _write_through(writes, ticket._replace(first=first), second, answer, store)
 
 
 def _under_later_generations(
-    writes: Writes, ticket: WriteTicket, second: Eviction, answer: Any
+    writes: Writes,
+    ticket: WriteTicket,
+    second: Eviction,
+    answer: Any,
+    store: CallStore,
 ) -> None:
     """Fill under the generations that are found, not those of the second eviction."""
     assert ticket.through is not None
-    tags = tuple(map(tag_digest, ticket.through.read.tags))
-    found = writes._store.load(ticket.through.key, tags).snapshot[-1]
+    tags = ticket.through.tags
+    found = store.load(ticket.through.key, tags).snapshot[-1]
     own = second.evicted[tags[-1]]._replace(generation=found)
     second = second._replace(evicted={**second.evicted, tags[-1]: own})
-    _write_through(writes, ticket, second, answer)
+    _write_through(writes, ticket, second, answer, store)
 
 
 class _NothingHeld:
@@ -307,21 +326,32 @@ def _without_the_old_image(
     return tuple(t for t in tags if t in ticket.tags or t not in gone), restore
 
 
-def _blind_at_the_end_only(evictions: Evictions, request: EvictionRequest) -> Any:
-    """Leave the blind tag alone in the first half of a write."""
-    if request.hold_off != SETTINGS.write_hold_off or _BLIND not in request.tags:
-        return _evict(evictions, request)
-    others = [tag for tag in request.tags if tag != _BLIND]
-    watch = (*request.watch, _BLIND)
-    eviction = _evict(evictions, request._replace(tags=others, watch=watch))
+def _writes_at_the_end_only(
+    evictions: Evictions, request: EvictionRequest, store: CallStore
+) -> Any:
+    """Leave the writes tag alone in the first half of a write."""
+    if request.hold_off != SETTINGS.write_hold_off or _WRITES not in request.tags:
+        return _evict(evictions, request, store)
+    others = [tag for tag in request.tags if tag != _WRITES]
+    watch = (*request.watch, _WRITES)
+    eviction = _evict(evictions, request._replace(tags=others, watch=watch), store)
     if eviction is None:
         return None
-    now = eviction.watched[_BLIND]
+    now = eviction.watched[_WRITES]
     untouched = TagEviction(now, 0.0, previous_generation=now)
-    return eviction._replace(evicted={**eviction.evicted, _BLIND: untouched})
+    return eviction._replace(evicted={**eviction.evicted, _WRITES: untouched})
 
 
-_BLIND = tag_digest(unknown_image_tag(TABLE))
+_WRITES = tag_digest(writes_tag(TABLE))
+
+
+def _restored_without_a_trace(
+    writes: Writes, ticket: WriteTicket, old: Any
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Restore the writes tag, and evict no precise writes in its place."""
+    tags, restore = _precisely(writes, ticket, old)
+    instead = tag_digest(precise_writes_tag(TABLE))
+    return tuple(tag for tag in tags if tag != instead), restore
 
 
 def _takes_no_answer_for_a_success(
@@ -473,13 +503,13 @@ MUTATIONS = [
     ),
     Mutation(
         "entries served whatever their snapshot",
-        _replace(lookups, "may_serve", lambda *_: True),
+        _replace(cache_reads, "may_serve", lambda *_: True),
         QUIET,
     ),
     Mutation(
         "entries served without a look at the table's tag",
         _replace(
-            lookups,
+            cache_reads,
             "may_serve",
             lambda snapshot, current, *_: snapshot[2:] == current[2:],
         ),
@@ -621,9 +651,24 @@ MUTATIONS = [
         Program(("index 2", "put elsewhere"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(
-        "the blind tag not evicted in the first half",
-        _replace(Evictions, "evict", _blind_at_the_end_only),
+        "the writes tag not evicted in the first half",
+        _replace(Evictions, "evict", _writes_at_the_end_only),
         Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
+    ),
+    Mutation(
+        "the writes tag restored and no precise writes evicted",
+        _replace(Writes, "_precisely", _restored_without_a_trace),
+        Program(("scan", "move"), (0, 1), 0, 0, features=("images",)),
+    ),
+    Mutation(
+        "the writes tag restored while scans do not depend on precise writes",
+        _replace(dynamodb_reads, "any_write_tags", lambda table: (writes_tag(table),)),
+        Program(("scan", "move"), (0, 1), 0, 0, features=("images of the odd",)),
+    ),
+    Mutation(
+        "precise reads that do not depend on the writes of other processes",
+        _replace(dynamodb_reads, "writes_tag", precise_writes_tag),
+        Program(("index 2", "move"), (0, 1), 0, 0, features=("images of the even",)),
     ),
     Mutation(
         "restoring after an uncertain end",

@@ -106,11 +106,11 @@ class Program:
 def kinds_of(world: World) -> tuple[str, ...]:
     """Return the reads that are done outside of a schedule."""
     kinds = ["get", "query", "query by range"]
-    if "images" in world.features:
-        kinds += ["index 1", "index 2"]
+    if any(feature.startswith("images") for feature in world.features):
+        kinds += ["index 1", "index 2", "scan"]
     if world.keeps_hits:
         kinds += ["batch", "scan"]
-    return tuple(kinds)
+    return tuple(dict.fromkeys(kinds))
 
 
 def warm_up(world: World, caller: Caller) -> None:
@@ -307,6 +307,11 @@ IMAGES = Profile(
     ),
 )
 """Writes that ask for the old item; two do not say what the new one is."""
+
+SOME_IMAGES = [
+    Profile((f"images of the {clients}",), IMAGES.kinds) for clients in ("odd", "even")
+]
+"""The same where some processes have the setting, and others do not."""
 
 EVERY = Profile((*THROUGH.features, *IMAGES.features), tuple(ALL_KINDS))
 """All of it at once."""

@@ -24,7 +24,7 @@ from botocache._dynamodb.tags import (
     partition_tag,
     table_tag,
     tag_digest,
-    unknown_image_tag,
+    writes_tag,
 )
 from botocache.stores.protocol import Store
 from botocache.stores.redis import store as store_module
@@ -53,7 +53,7 @@ LOSABLE = {
     "the item": tag_digest(item_tag("t", _ITEM)),
     "the partition": tag_digest(partition_tag("t", "pk", _ITEM["pk"])),
     "the group": tag_digest(partition_tag("t", "g", {"S": "1"})),
-    "what is blind": tag_digest(unknown_image_tag("t")),
+    "the writes": tag_digest(writes_tag("t")),
 }
 """The tags whose generations a server may lose; the others would be as these."""
 

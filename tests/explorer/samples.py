@@ -12,7 +12,7 @@ from tests.explorer.backends import disk_backend
 from tests.explorer.callers import Caller, Direct, ThroughBotocore
 from tests.explorer.explore import sample
 from tests.explorer.operations import ALL_KINDS
-from tests.explorer.programs import EVERY, IMAGES, PLAIN, THROUGH, Program
+from tests.explorer.programs import EVERY, IMAGES, PLAIN, SOME_IMAGES, THROUGH, Program
 from tests.explorer.world import Violation
 from tests.support.clock import FakeClock
 
@@ -22,7 +22,7 @@ CLIENTS = 3
 def random_program(choose: random.Random) -> Program:
     """Return a program of four to six operations, at least one of them a write."""
     number = choose.randint(3, 5)
-    profile = choose.choice((PLAIN, THROUGH, IMAGES, EVERY))
+    profile = choose.choice((PLAIN, THROUGH, IMAGES, EVERY, *SOME_IMAGES))
     names = [choose.choice(profile.kinds) for _ in range(number)]
     writes = [name for name in profile.kinds if ALL_KINDS[name].is_write]
     return Program(

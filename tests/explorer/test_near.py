@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from botocache._near import answers as near_answers
-from botocache._near.answers import Known, NearAnswers
+from botocache._near.answers import NearAnswers, NearEntry
 from tests.explorer.backends import MemoryBackend
 from tests.explorer.callers import Near
 from tests.explorer.explore import each, sample
@@ -87,22 +87,22 @@ def _whatever_the_generations_are(patch: pytest.MonkeyPatch) -> None:
 
 
 def _whatever_waits(patch: pytest.MonkeyPatch) -> None:
-    def serve(answers: NearAnswers, known: Known) -> Any:
-        waiting, answers._waiting = answers._waiting, {}  # type: ignore[misc]
+    def serve(answers: NearAnswers, entry: NearEntry) -> Any:
+        waiting, answers._pending = answers._pending, {}  # type: ignore[misc]
         try:
-            return _serve(answers, known)
+            return _serve(answers, entry)
         finally:
-            answers._waiting = waiting  # type: ignore[misc]
+            answers._pending = waiting  # type: ignore[misc]
 
     patch.setattr(NearAnswers, "serve", serve)
 
 
 def _what_waits_last(patch: pytest.MonkeyPatch) -> None:
-    def serve(answers: NearAnswers, known: Known) -> Any:
-        if known.answer is None or not known.answer.is_current():
+    def serve(answers: NearAnswers, entry: NearEntry) -> Any:
+        if entry.copy is None or not entry.is_current():
             return None
         pause(lambda: [("the near cache", "goes on")])
-        return None if answers._waiting else known.answer.make()
+        return None if answers._pending else entry.copy()
 
     patch.setattr(NearAnswers, "serve", serve)
 

@@ -18,6 +18,7 @@ from botocache._cache.entries import decode_entry
 from botocache._cache.key_schemas import Schema
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreError, StoreLostError
+from botocache._near.answers import NearAnswers
 from botocache._settings.load import Settings
 from botocache.stores.protocol import Fill, Store
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
@@ -25,7 +26,6 @@ from tests.explorer.remote import RedisBackend
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
 from tests.support.threads import no_thread
-from tests.support.write_through import without_write_through
 
 SETTINGS = Settings(
     ttl=60.0,
@@ -41,15 +41,21 @@ FEATURES: dict[str, dict[str, Any]] = {
     "through": {},
     "consistent": {"reads_after_write": "consistent"},
     "images": {"precise_index_eviction": True},
+    "images of the odd": {"precise_index_eviction": True},
+    "images of the even": {"precise_index_eviction": True},
 }
-"""What each feature of a program sets; without `through` nothing writes through."""
+"""What each feature of a program sets; two of them for some of the clients.
+
+Without `through` nothing writes through."""
 
 
-def settings_of(features: Sequence[str]) -> Settings:
-    """Return the settings with some features."""
+def settings_of(features: Sequence[str], client: int) -> Settings:
+    """Return the settings of a client in a program with some features."""
     settings = SETTINGS
     for feature in features:
-        settings = replace(settings, **FEATURES[feature])
+        is_of = {"odd": client % 2 == 1, "even": client % 2 == 0}
+        if is_of.get(feature.split()[-1], True):
+            settings = replace(settings, **FEATURES[feature])
     return settings
 
 
@@ -403,7 +409,6 @@ class World:
     ) -> None:
         self.features = features
         self.keeps_hits = keeps_hits
-        self._settings = settings_of(features)
         self.clock = clock
         self.backend = backend
         if isinstance(backend, RedisBackend):
@@ -415,7 +420,7 @@ class World:
             ClientStore(self, client, backend.store_of(client))
             for client in range(clients)
         ]
-        self.caches = [self._new_cache(store) for store in self.stores]
+        self.caches = list(map(self._new_cache, range(clients)))
         self.faults = 0
         self.moves = 0
         self.completed = 0
@@ -473,14 +478,14 @@ class World:
         Evictions that the process could not do, and remembered, are gone with it.
         """
         self.has_lost_evictions |= bool(self.caches[client].stats().undelivered)
-        self.caches[client] = self._new_cache(self.stores[client])
+        self.caches[client] = self._new_cache(client)
 
-    def _new_cache(self, store: Store) -> Cache:
+    def _new_cache(self, client: int) -> Cache:
         """Return a cache without a thread of its own: what it does, `deliver` does."""
-        cache = Cache(store, self._settings)
-        if "through" not in self.features:
-            without_write_through(cache)
-        cache._parts.evictions.pending._worker._start = no_thread
+        cache = Cache(
+            self.stores[client], settings_of(self.features, client), NearAnswers
+        )
+        cache._evictions.pending._worker._start = no_thread
         return cache
 
     def debtors(self) -> list[int]:
@@ -488,18 +493,19 @@ class World:
         return [
             client
             for client, cache in enumerate(self.caches)
-            if cache._parts.evictions.pending
+            if cache._evictions.pending
         ]
 
     def deliver(self, client: int) -> None:
         """Have a client's process try what it has left to do, as it does by itself."""
-        self.caches[client]._parts.evictions.pending.attempt()
+        self.caches[client]._evictions.pending.attempt()
 
     def lose_generations(self) -> None:
         """Lose generations and hold-offs; who used the store notices at the next call.
 
         A process that is new to it does not. That no replica lags for it, and nothing
-        lands for which a hold-off was needed, is the hole that docs/coherence.md tells.
+        lands for which a hold-off was needed, is the hole that
+        docs/explanation/coherence.md tells.
         """
         self.newcomers = {c for c, s in enumerate(self.stores) if not s.has_begun}
         if not self.backend.lose_generations():
@@ -620,7 +626,7 @@ class World:
         for schema in schemas_of(cache).values():
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
-        undelivered = cache._parts.evictions.pending
+        undelivered = cache._evictions.pending
         if undelivered._tags:
             state.append(eyes.until(undelivered._next_attempt))
             for tag, token in undelivered._tags.items():
@@ -654,7 +660,7 @@ def _is_before_a_write(verb: str) -> bool:
 
 def schemas_of(cache: Cache) -> dict[tuple[str, str], Schema]:
     """Return what a cache's process has learned."""
-    return cache._parts.learning._schemas._known
+    return cache._services.key_schemas._known
 
 
 def wire(parameters: Mapping[str, Any]) -> bytes:

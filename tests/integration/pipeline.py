@@ -33,4 +33,4 @@ def through_the_pipeline(client: Any, calls: int = 1) -> Iterator[None]:
     pipeline = Pipeline(client)
     yield
     vars(client).pop("_convert_to_request_dict")
-    assert pipeline.calls == calls
+    assert pipeline.calls == calls, pipeline.calls

@@ -20,8 +20,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 import botocache
 from botocache import Cache
-from botocache._near.answers import packed
-from botocache._near.request_bodies import as_json
+from botocache._dynamodb.operations import plan
+from botocache._near.delivery import copier_of_hit
 from tests.integration.app import (
     World,
     answer_of,
@@ -151,7 +151,7 @@ def test_queries_and_scans_are_planned_ahead_too(world: World) -> None:
         assert answer_of(client.scan(TableName=table, Limit=2)) == answer_of(pages[1])
 
 
-def test_a_query_of_an_index_is_not_planned_ahead(world: World) -> None:
+def test_a_query_of_an_index_is_looked_up_early_too(world: World) -> None:
     table = world.table("pk:S", "sk:S", **INDEX)
     for color in ("red", "blue"):
         put(world.outside, table, pk="a", sk=color, color=color)
@@ -160,7 +160,7 @@ def test_a_query_of_an_index_is_not_planned_ahead(world: World) -> None:
         query_index(filler, table, "by_color", color=color)
     query_index(client, table, "by_color", color="red")
     query(client, table, pk="a")
-    with through_the_pipeline(client):
+    with through_the_pipeline(client, 0):
         assert len(query_index(client, table, "by_color", color="blue")) == 1
 
 
@@ -194,9 +194,9 @@ def test_what_is_filled_while_an_answer_is_on_its_way_into_memory_is_what_is_ser
         put(world.outside, items, pk="b", n=99)
         with botocache.refresh():
             get(other, items, pk="b")
-        return packed(*hit)
+        return copier_of_hit(*hit)
 
-    monkeypatch.setattr("botocache._near.delivery.packed", packed_late)
+    monkeypatch.setattr("botocache._near.delivery.copier_of_hit", packed_late)
     assert get(client, items, pk="b") == {"pk": "b", "n": 1}
     for _ in range(3):
         assert get(client, items, pk="b") == {"pk": "b", "n": 99}
@@ -340,7 +340,7 @@ def test_a_strongly_consistent_read_reaches_dynamodb_and_is_kept(
     assert reached == {"GetItem": 2}
 
 
-def test_while_evictions_wait_nothing_is_planned_ahead(
+def test_what_waits_to_be_evicted_is_read_from_dynamodb_and_the_rest_is_served(
     world: World, items: str
 ) -> None:
     client, cache, store = client_of_a_failing_store(world)
@@ -348,8 +348,9 @@ def test_while_evictions_wait_nothing_is_planned_ahead(
     store.failing = {"evict"}
     set_n(client, items, 5, pk="b")
     assert cache.stats().undelivered
-    with through_the_pipeline(client, 2):
+    with through_the_pipeline(client, 1):
         assert get(client, items, pk="b") == {"pk": "b", "n": 5}
+    with through_the_pipeline(client, 0):
         assert get(client, items, pk="c") == {"pk": "c", "n": 2}
 
 
@@ -367,7 +368,7 @@ def test_a_store_that_fails_is_asked_once(world: World, items: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["strongly consistent", "of an index", "binary"])
-def test_what_cannot_be_planned_ahead_is_not_planned_twice(
+def test_no_call_is_planned_twice(
     mode: str, world: World, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = world.table("pk:B" if mode == "binary" else "pk:S", **INDEX)
@@ -375,13 +376,13 @@ def test_what_cannot_be_planned_ahead_is_not_planned_twice(
     more = {"ConsistentRead": True} if mode == "strongly consistent" else {}
     client.get_item(TableName=table, Key=key)
     query_index(client, table, "by_color", color="red")
-    planned = mock.Mock(wraps=as_json)
-    monkeypatch.setattr("botocache._near.answers.as_json", planned)
+    planned = mock.Mock(wraps=plan)
+    monkeypatch.setattr("botocache._cache.cache.plan", planned)
     if mode == "of an index":
         query_index(client, table, "by_color", color="blue")
     else:
         client.get_item(TableName=table, Key=key, **more)
-    assert planned.call_count == 0
+    assert planned.call_count <= 1
 
 
 def test_the_text_of_a_binary_is_not_taken_for_its_base64(world: World) -> None:

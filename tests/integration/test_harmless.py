@@ -542,16 +542,15 @@ def test_a_directory_that_cannot_be_made_never_disturbs_the_application(
 
 PLACES = (
     "botocache._cache.cache.plan",
-    "botocache._cache.cache._decode_body",
-    "botocache._cache.lookups.tag_digest",
+    "botocache._botocore.hooks.decode_body",
+    "botocache._cache.prepare.tag_digest",
     "botocache._cache.writes.tag_digest",
-    "botocache._cache.lookups.entry_key",
-    "botocache._cache.writes.entry_key",
-    "botocache._cache.lookups.may_serve",
+    "botocache._cache.prepare.entry_key",
+    "botocache._cache.reads.may_serve",
     "botocache._cache.reads.may_fill",
     "botocache._dynamodb.items.answer_after",
     "botocache._cache.reads.encode_entry",
-    "botocache._cache.lookups.decode_entry",
+    "botocache._cache.reads.decode_entry",
     "botocache._botocore.hooks.origin",
     "botocache._botocore.hooks._scope",
     "botocache._botocore.hooks._response",
@@ -560,10 +559,10 @@ PLACES = (
 
 NEAR_PLACES = (
     "botocache._near.client.quick_key",
-    "botocache._near.client.arguments_key",
+    "botocache._near.client.derive_body",
     "botocache._near.answers.cost_of",
-    "botocache._near.client.delivered",
-    "botocache._near.delivery.packed",
+    "botocache._near.client.deliver_from_store",
+    "botocache._near.delivery.copier_of_hit",
     "botocache._near.delivery.response_metadata",
     "botocache._near.answers.request_id",
 )

@@ -31,13 +31,33 @@ from tests.integration.app import (
     set_n,
 )
 from tests.support.clock import FakeClock
-from tests.support.dynamodb import REGION
+from tests.support.dynamodb import MADE, REGION, DynamoDB
 
 
 @pytest.fixture
 def store(clock: FakeClock) -> Store:
     """One store is enough: nothing here depends on which."""
     return MemoryStore(clock=clock)
+
+
+_ALL_OBJECTS = _install._all_objects
+
+
+@pytest.fixture(autouse=True)
+def _objects_of_the_tests(
+    monkeypatch: pytest.MonkeyPatch, dynamodb: DynamoDB, outside: Any
+) -> None:
+    """Hand to a process-wide installation what the tests have made.
+
+    Looking through all objects of this process takes longer than most tests here.
+    """
+    monkeypatch.setattr(_install, "_all_objects", lambda: [*MADE])
+
+
+@pytest.fixture
+def all_objects(monkeypatch: pytest.MonkeyPatch, _objects_of_the_tests: None) -> None:
+    """Look through all objects of the process, as an application does."""
+    monkeypatch.setattr(_install, "_all_objects", _ALL_OBJECTS)
 
 
 # --- targets -----------------------------------------------------------------------
@@ -387,6 +407,7 @@ def test_a_store_of_this_machine_is_one_whatever_else_is_set(
 # --- sessions and clients, earlier and later ---------------------------------------
 
 
+@pytest.mark.usefixtures("all_objects")
 def test_a_process_wide_installation_reaches_what_exists_and_what_comes(
     world: World, table: str
 ) -> None:
@@ -452,6 +473,7 @@ def test_an_installation_on_a_client_reaches_no_other_client(
     assert reached == {"GetItem": 4}
 
 
+@pytest.mark.usefixtures("all_objects")
 def test_the_default_session_of_boto3_is_reached(
     world: World, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -485,6 +507,7 @@ def test_a_later_session_without_botocores_own_handlers_is_not_reached(
     assert reached == {"GetItem": 2}
 
 
+@pytest.mark.usefixtures("all_objects")
 @pytest.mark.parametrize("kind", ["session", "client"])
 def test_an_object_that_is_being_made_meanwhile_disturbs_no_installation(
     kind: str, world: World, table: str
@@ -639,10 +662,11 @@ def test_sessions_with_other_settings_that_share_a_store_evict_for_each_other(
             assert query(reader, table, pk="a") == [{"pk": "a", "n": n}]
 
 
+@pytest.mark.usefixtures("all_objects")
 def test_an_installation_that_is_gone_with_its_session_disturbs_no_other(
     world: World, table: str
 ) -> None:
-    botocache.install(world.session(), url=world.store, ttl=7)  # nobody holds it
+    botocache.install(world.session(), url=world.store, ttl=7)  # garbage at once
     botocache.install(url=world.store)
     assert reaching(world, _process(world), table) == 1
 
@@ -685,7 +709,7 @@ def test_a_wrong_target_is_refused_in_one_clear_sentence(
 
 
 class UntouchableStore:
-    """A store that nobody may use yet."""
+    """A store whose use fails the test."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name} was used")

@@ -22,7 +22,7 @@ import botocache
 from botocache import Cache
 from botocache._near import answers
 from botocache._near.client import NearClient
-from botocache._near.client_state import OPERATIONS, emitter_of, view_of
+from botocache._near.client_state import OPERATIONS, emitter_of, state_of
 from botocache._settings.tables import TableOptionsArgument
 from tests.integration.app import (
     KEY_ID,
@@ -311,7 +311,7 @@ def test_keys_that_look_alike_are_asked_for_each_by_itself(
         assert outcome(cached, key) == outcome(direct, key)
 
 
-@pytest.mark.parametrize("place", ["maker_of", "cost_of"])
+@pytest.mark.parametrize("place", ["copier_for", "cost_of"])
 def test_a_bug_while_an_answer_of_a_resource_is_kept_is_a_failure_that_nobody_notices(
     place: str,
     resource: Any,
@@ -763,7 +763,7 @@ def test_all_handlers_of_botocore_and_boto3_themselves_are_known(
     kind: str, world: World, client: Any, resource: Any
 ) -> None:
     caller = client if kind == "client" else resource.meta.client
-    view = view_of(caller, emitter_of(caller))
+    view = state_of(caller, emitter_of(caller))
     assert view.operations == OPERATIONS
     assert view.emitting == frozenset()
     assert view.is_plain is (kind == "client")
@@ -832,7 +832,7 @@ def test_a_view_that_cannot_be_had_is_a_failure_that_nobody_notices(
 ) -> None:
     warm(client, item_table, pk="a")
     monkeypatch.setattr(
-        "botocache._near.client.view_of", mock.Mock(side_effect=KeyError)
+        "botocache._near.client.state_of", mock.Mock(side_effect=KeyError)
     )
     client.meta.events.register("nothing", lambda **_: None)
     assert (get(client, item_table, pk="a") or {})["n"] == Decimal("1.5")

@@ -7,7 +7,6 @@ from botocache._cache.reads import Reads
 from botocache._cache.tickets import ReadTicket
 from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction
-from botocache._dynamodb.tags import tag_digest
 from botocache.stores.disk.generation_file import GenerationFile
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.redis.store import RedisStore
@@ -62,8 +61,9 @@ def _snapshot_afterwards() -> None:
     finish_read = Reads.finish
 
     def finish(self: Reads, ticket: ReadTicket, answer: dict[str, Any]) -> None:
-        tags = [tag_digest(tag) for tag in ticket.read.tags]
-        loaded = self._store.load(ticket.key, tags)._replace(held=Held.FREE)
+        prepared = ticket.prepared
+        loaded = ticket.store.load(prepared.key, prepared.tags)
+        loaded = loaded._replace(held=Held.FREE)
         finish_read(self, ticket._replace(loaded=loaded), answer)
 
     Reads.finish = finish  # type: ignore[method-assign]  # on purpose

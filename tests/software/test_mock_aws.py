@@ -1,7 +1,7 @@
 """Tests of an application that mock DynamoDB with moto, with the cache on.
 
 Each makes a table under the same name and puts other data into it, in one of the ways
-in which moto is used. What docs/configuration.md says, "In tests", is held here.
+in which moto is used. What docs/how-to/tests.md says is held here.
 """
 
 import unittest

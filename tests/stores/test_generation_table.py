@@ -94,10 +94,9 @@ def test_a_number_beyond_the_count_of_slots_wraps_around() -> None:
 def test_the_first_and_the_last_slot_are_slots_like_any(count: int) -> None:
     slots = new_slots(count)
     for number in (0, count - 1):
-        evicted = evict(slots, slot(number))
-        assert slots.generations([slot(number)]) == (
-            evicted.evicted[slot(number)].generation,
-        )
+        evicted = slot(number)
+        left = evict(slots, evicted).evicted[evicted].generation
+        assert slots.generations([evicted]) == (left,)
 
 
 def test_tags_spread_over_all_slots() -> None:

@@ -1,4 +1,4 @@
-"""Wherever somebody has put a password into a URL, it is not shown."""
+"""Wherever a URL holds a password, the password is not shown."""
 
 from typing import Any
 

@@ -10,12 +10,17 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import boto3
 
 REGION = "us-east-1"
 _ROOT = Path(__file__).parents[2]
 _numbers = count()
+
+
+MADE: WeakSet[Any] = WeakSet()
+"""The sessions and clients of botocore that were made here and are still in use."""
 
 
 class DynamoDB:
@@ -39,22 +44,28 @@ class DynamoDB:
 
     def session(self, key: str = "AKIATEST", **options: Any) -> boto3.Session:
         """Return a new session with static credentials."""
-        return boto3.Session(
+        session = boto3.Session(
             aws_access_key_id=key,
             aws_secret_access_key="secret",
             region_name=REGION,
             **options,
         )
+        MADE.add(session._session)
+        return session
 
     def client(self, session: boto3.Session | None = None, **options: Any) -> Any:
         """Return a client of this server, of a session or of a new one."""
         session = session or self.session()
-        return session.client("dynamodb", endpoint_url=self.url, **options)
+        client = session.client("dynamodb", endpoint_url=self.url, **options)
+        MADE.add(client)
+        return client
 
     def resource(self, session: boto3.Session | None = None, **options: Any) -> Any:
         """Return a resource of this server, of a session or of a new one."""
         session = session or self.session()
-        return session.resource("dynamodb", endpoint_url=self.url, **options)
+        resource = session.resource("dynamodb", endpoint_url=self.url, **options)
+        MADE.add(resource.meta.client)
+        return resource
 
     def create_table(
         self, *keys: str, name: str = "", client: Any = None, **parameters: Any

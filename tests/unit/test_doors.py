@@ -1,6 +1,6 @@
 """plugin.py and __main__.py in this process; tests/wheel has them in real ones."""
 
-import importlib
+import importlib.abc
 import logging
 import os
 import subprocess
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import botocache
 from botocache import __main__ as command_line
 from botocache import _install, plugin
 
@@ -73,7 +74,7 @@ def test_the_toggle_waits_for_the_application_to_import_botocore(
     assert module.__spec__.loader is module.__loader__
 
 
-def test_a_module_that_does_not_exist_is_not_found_as_ever(
+def test_a_module_that_does_not_exist_is_still_not_found(
     monkeypatch: pytest.MonkeyPatch, installations: list[str]
 ) -> None:
     monkeypatch.setenv("BOTOCACHE", "1")
@@ -85,7 +86,7 @@ def test_a_module_that_does_not_exist_is_not_found_as_ever(
 
 
 def test_the_loader_that_stands_in_is_otherwise_the_loader() -> None:
-    class Loader:
+    class Loader(importlib.abc.Loader):
         path = "somewhere"
 
     assert plugin._Loader(Loader(), lambda: None).path == "somewhere"
@@ -121,6 +122,45 @@ def test_whatever_is_wrong_the_application_starts(
     plugin.start()
     complaint = "botocache: no msgspec for this Python; running uncached\n"
     assert capsys.readouterr().err == complaint
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("BOTOCACHE_TTL", "soon", "BOTOCACHE_TTL: expected a number of seconds"),
+        ("BOTOCACHE_URL", "nosql://u:s3cret@h", "url 'nosql:'... names no store"),
+        ("BOTOCACHE_TLL", "60", "unknown variable 'BOTOCACHE_TLL'; did you mean"),
+        ("BOTOCACHE_CONFIG", "/no/such/file", "BOTOCACHE_CONFIG names '/no/such/file'"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_nothing_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("BOTOCACHE", "1")
+    monkeypatch.setenv(variable, value)
+    plugin.start()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"botocache: {said}")
+    assert line.endswith("; running uncached")
+    assert "s3cret" not in line
+    assert _install._process is None or _install._process.cache is None
+
+
+def test_an_installation_of_the_application_stays_in_force(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_install, "_all_objects", list)
+    cache = botocache.install(url="memory:", ttl=7)
+    monkeypatch.setenv("BOTOCACHE", "1")
+    monkeypatch.setenv("BOTOCACHE_URL", "memory:")
+    plugin.start()
+    assert "ttl=7.0 there and 60.0 here" in capsys.readouterr().err
+    assert _install._process is not None
+    assert _install._process.cache is cache
 
 
 # --- the command line ----------------------------------------------------------------

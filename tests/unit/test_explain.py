@@ -77,7 +77,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         "Query",
         ON_INDEX,
         [
-            "tags       everything, table(t), writes(t)",
+            "tags       everything, table(t), writes(t), precise writes(t)",
             "note       the key attributes of 't' are not given; pass --keys",
         ],
     ),

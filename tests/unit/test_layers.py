@@ -35,7 +35,7 @@ PURE = (
     "botocache._settings.tables",
     "botocache._settings.values",
     "botocache._cache.entries",
-    "botocache._cache.entry_keys",
+    "botocache._cache.prepare",
     "botocache._near.call_keys",
     "botocache._near.copies",
     "botocache._near.request_bodies",

@@ -1,5 +1,6 @@
 """Every outcome is counted; a failure is counted, told now and then, and kept in."""
 
+import json
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 
 from botocache._cache.cache import Cache
-from botocache._cache.tickets import Hit, Request
+from botocache._cache.tickets import Hit
 from botocache._settings.load import Settings
 from botocache._stats import INTERVAL, Counters, FailureLog, Stats
 from botocache.stores.memory import MemoryStore
+from tests.support.calls import begin
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
 from tests.support.forwarding_store import VERBS
@@ -208,8 +210,7 @@ class _Damaging(FailingStore):
 
 def _ask(cache: Cache, operation: str) -> Hit | None:
     """Do as the hooks do, with a DynamoDB that has one item; return the hit if any."""
-    request = Request(operation, REQUESTS[operation], "here", lambda: b"scope")
-    ticket = cache.begin(request)
+    ticket = begin(cache, operation, json.loads(REQUESTS[operation]))
     if isinstance(ticket, Hit):
         return ticket
     if ticket is not None:

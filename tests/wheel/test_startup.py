@@ -131,7 +131,7 @@ def test_a_wrong_environment_is_one_line_and_the_application_runs_uncached(
     check(done.stdout, UNCACHED)
 
 
-def test_botocore_looks_as_if_nobody_had_watched_its_import(
+def test_botocore_looks_as_after_an_import_without_botocache(
     environment: Environment,
 ) -> None:
     code = """
@@ -176,7 +176,7 @@ def test_run_switches_the_cache_on_for_a_command(
 def unprocessed(
     wheel: Path, environment: Environment, tmp_path: Path
 ) -> dict[str, str]:
-    """Variables of an environment whose start-up files nobody processes."""
+    """Variables of an environment whose start-up files Python does not process."""
     target = tmp_path / "target"
     environment.pip("install", "--no-deps", "--target", str(target), str(wheel))
     return {"PYTHONPATH": str(target), "PYTHONNOUSERSITE": "1"}
@@ -212,7 +212,7 @@ def test_run_works_where_startup_files_are_not_processed_and_in_child_processes(
     check(done.stdout, CACHED)
 
 
-def test_run_lets_the_hidden_sitecustomize_have_its_turn(
+def test_run_imports_the_hidden_sitecustomize_too(
     environment: Environment, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('hidden one')")

@@ -15,9 +15,9 @@ import sqlite3
 import stat
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import diskcache
 
@@ -73,8 +73,32 @@ class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type
         raise DamagedEntryError("a row holds something else than bytes")
 
 
+class _Connection(sqlite3.Connection):
+    """Closes itself when no thread uses it any more.
+
+    diskcache opens a connection for each thread, and drops it when the thread ends.
+    Since Python 3.13 an open connection that is dropped gives a ResourceWarning.
+    """
+
+    _opened_by: int | None = None
+    _left_to_parent: ClassVar[list[sqlite3.Connection]] = []
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._opened_by = os.getpid()
+
+    # A default value, because globals may be gone when the interpreter exits.
+    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
+        if self._opened_by is None:
+            return  # SQLite could not open the file
+        if self._opened_by == getpid():
+            self.close()
+        else:  # SQLite forbids a child process to close what its parent opened
+            self._left_to_parent.append(self)
+
+
 class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
-    """Leaves nothing open when it cannot be opened; files may be scarce just then."""
+    """Leaves no connection open, neither when opening fails nor when a thread ends."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         try:
@@ -82,6 +106,27 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
         except BaseException:
             self.close()
             raise
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        """Return the calling thread's connection: diskcache's `_con`, with our type."""
+        con: sqlite3.Connection | None = getattr(self._local, "con", None)
+        if con is None:
+            con = self._local.con = sqlite3.connect(
+                Path(self._directory, diskcache.core.DBNAME),
+                timeout=self._timeout,
+                isolation_level=None,
+                check_same_thread=False,  # any thread may run the garbage collector
+                factory=_Connection,
+            )
+            try:
+                settings = con.execute("SELECT key, value FROM Settings").fetchall()
+            except sqlite3.OperationalError:  # a new file has no settings yet
+                return con
+            for key, value in settings:
+                if key.startswith("sqlite_"):
+                    self.reset(key, value, update=False)
+        return con
 
 
 class DamagedEntryError(EntryError):
@@ -177,7 +222,7 @@ class EntryDatabase:
             self._cache.clear()
 
     def close(self) -> None:
-        """Close the calling thread's connection; the garbage collector the others."""
+        """Close the calling thread's connection; others close when they are freed."""
         with _store_errors("close"):
             self._mend_index()
             self._cache.close()

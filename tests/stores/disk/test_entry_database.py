@@ -4,6 +4,8 @@ import contextlib
 import os
 import pickle
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -511,3 +513,47 @@ def test_files_are_told_to_be_to_blame_for_not_being_opened(
     harm(directory)
     with as_nobody():
         assert not can_be_opened(directory)
+
+
+DROP_CONNECTIONS = """
+import gc, os, sys, threading
+from pathlib import Path
+from botocache.stores.entryfile import EntryFile
+
+KEY = bytes(16)
+entries = EntryFile(Path(sys.argv[1]), 10**8)
+entries.put(KEY, b"entry", 60.0)
+ended = threading.Thread(target=entries.get, args=(KEY,))
+ended.start()
+ended.join()
+
+has_read, may_end = threading.Event(), threading.Event()
+
+def read_and_wait(entries):
+    entries.get(KEY)
+    has_read.set()
+    del entries
+    may_end.wait()
+
+waiting = threading.Thread(target=read_and_wait, args=(entries,))
+waiting.start()
+has_read.wait()
+if pid := os.fork():  # the child has the connections of both threads
+    os.waitpid(pid, 0)
+gc.collect()
+if pid:
+    del entries, ended, waiting  # this thread frees the connection of the other one
+    gc.collect()
+    may_end.set()
+"""
+
+
+def test_a_connection_that_is_dropped_gives_no_warning(directory: Path) -> None:
+    filters = ["-W", "error", "-W", "ignore::DeprecationWarning"]  # it forks threads
+    ran = subprocess.run(
+        [sys.executable, *filters, "-c", DROP_CONNECTIONS, str(directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")

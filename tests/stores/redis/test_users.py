@@ -1,4 +1,4 @@
-"""The ACL user of docs/deployment.md may do what the store does, and no more."""
+"""The ACL user of docs/how-to/redis.md may do what the store does, and no more."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.support.valkey_server import (
     valkey_binary,
 )
 
-DOC = DOCS / "deployment.md"
+DOC = DOCS / "how-to" / "redis.md"
 KEY = b"key".ljust(16)
 TAGS = (b"tag".ljust(16),)
 
@@ -30,7 +30,7 @@ BINARIES = [binary for binary in (valkey_binary(), redis_binary()) if binary]
 @pytest.fixture(scope="module", params=BINARIES, ids=lambda binary: binary.name)
 def server(request: pytest.FixtureRequest) -> Iterator[ValkeyServer]:
     """A server that has the user, and lets nobody else in."""
-    (rule,) = re.findall(r"^ +(on >password .*)$", DOC.read_text(), re.MULTILINE)
+    (rule,) = re.findall(r"^(on >password .*)$", DOC.read_text(), re.MULTILINE)
     with running_valkey(request.param) as running:
         assert running.command("ACL", "SETUSER", "app", *rule.split()) == b"+OK\r\n"
         running.command("ACL", "SETUSER", "default", "off")

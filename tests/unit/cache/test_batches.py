@@ -15,11 +15,15 @@ from botocache._cache.batches import (
     no_capacity,
     remaining_body,
 )
-from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
+from botocache._cache.call_store import CallStore
+from botocache._cache.prepare import TableCaching, prepare
+from botocache._cache.tickets import Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded
 from botocache._dynamodb.operations import plan
-from botocache._dynamodb.plans import BatchRead
+from botocache._dynamodb.plans import BatchRead, CachingMode, Read
 from botocache._settings.load import Settings
+from botocache.stores.memory import MemoryStore
+from tests.support.calls import call_of
 
 Answer = dict[str, Any]
 
@@ -66,12 +70,12 @@ class Batch:
         batch = batch_of(self.body)
         self.lookups: dict[str, tuple[Lookup, ...]] = {
             table: tuple(
-                ReadTicket(read, "", POLICY, b"", LOADED, 0.0, ()) if s is ASKED else s
+                _ticket(self.body, read) if s is ASKED else s
                 for s, read in zip(each, batch.reads[table], strict=True)
             )
             for table, each in said.items()
         }
-        self.ticket = BatchTicket(batch, self.lookups, None)
+        self.batch = batch
 
     def remaining(self) -> Any:
         """Return the keys that are asked for, by table; None when nothing changes."""
@@ -83,11 +87,23 @@ class Batch:
 
     def merged(self, answer: Answer) -> Answer:
         """Return what becomes of DynamoDB's answer."""
-        merge(self.ticket, answer, answers_by_key(self.ticket, answer))
+        merge(self.batch, self.lookups, answer, self.answers(answer))
         return answer
 
+    def answers(self, answer: Answer) -> Any:
+        """Return what was answered to each key."""
+        return answers_by_key(self.batch, self.lookups, answer)
 
-POLICY = Settings().policy("t")
+
+def _ticket(body: Mapping[str, Any], read: Read) -> ReadTicket:
+    call = call_of("BatchGetItem")
+    prepared = prepare(call, body, read, CACHING)
+    assert prepared is not None
+    return ReadTicket(prepared, LOADED, 0.0, CallStore(STORE), is_consistent=False)
+
+
+STORE = MemoryStore()
+CACHING = TableCaching(Settings().policy("t"), CachingMode.COHERENT, is_precise=False)
 LOADED = Loaded(None, (1, 2, 3), Held.FREE)
 
 # --- what is left to ask for -------------------------------------------------------
@@ -141,7 +157,7 @@ def answers(
     answer: Answer = {"Responses": {"t": items}, "UnprocessedKeys": {}}
     if unprocessed is not None:
         answer["UnprocessedKeys"] = {"t": {"Keys": unprocessed}}
-    return answers_by_key(batch.ticket, answer)["t"]
+    return batch.answers(answer)["t"]
 
 
 SPELLED = {"pk": {"S": "p"}, "sk": {"N": "1.0"}, "v": {"S": "item 1"}}
@@ -207,7 +223,7 @@ def test_an_answer_is_taken_apart_only_where_each_item_is_told_to_be_of_one_key(
 
 def test_an_answer_that_says_nothing_of_a_table_says_that_nothing_is_there() -> None:
     batch = Batch({"t": [ASKED] * 2})
-    assert answers_by_key(batch.ticket, {}) == {"t": {0: {}, 1: {}}}
+    assert batch.answers({}) == {"t": {0: {}, 1: {}}}
 
 
 def test_each_table_is_taken_apart_by_itself() -> None:
@@ -216,7 +232,7 @@ def test_each_table_is_taken_apart_by_itself() -> None:
         "Responses": {"t": [{"v": {"S": "x"}}], "u": [item(1)], "w": [item(0)]},
         "UnprocessedKeys": {"v": {"Keys": [key(0)]}},
     }
-    assert answers_by_key(batch.ticket, answer) == {
+    assert batch.answers(answer) == {
         "t": None,
         "u": {0: {}, 1: {"Item": item(1)}},
         "v": {},
@@ -226,10 +242,10 @@ def test_each_table_is_taken_apart_by_itself() -> None:
 def test_binary_keys_are_told_apart_though_botocore_has_parsed_them() -> None:
     wire = [{"pk": {"B": text}} for text in ("AAE=", "AAI=")]
     batch = batch_of({"RequestItems": {"t": {"Keys": wire}}})
-    ticket = BatchTicket(batch, {"t": (None, None)}, None)
+    lookups = {"t": (None, None)}
     found = {"pk": {"B": b"\x00\x02"}}
     answer = {"Responses": {"t": [found]}}
-    assert answers_by_key(ticket, answer) == {"t": {0: {}, 1: {"Item": found}}}
+    assert answers_by_key(batch, lookups, answer) == {"t": {0: {}, 1: {"Item": found}}}
 
 
 @given(st.data())
@@ -300,7 +316,7 @@ def test_what_was_not_processed_is_passed_on() -> None:
 
 def test_everything_from_the_cache_is_one_hit_as_old_as_its_oldest() -> None:
     batch = Batch({"t": [hit(0), hit(1, age=7.0)], "u": [ABSENT]})
-    assert hit_of(batch.ticket.batch, batch.lookups) == Hit(
+    assert hit_of(batch.batch, batch.lookups) == Hit(
         {"Responses": {"t": [item(0), item(1)], "u": []}, "UnprocessedKeys": {}},
         7.0,
         ABSENT.key,
@@ -310,7 +326,7 @@ def test_everything_from_the_cache_is_one_hit_as_old_as_its_oldest() -> None:
 @pytest.mark.parametrize("said", [ASKED, NO_SAY])
 def test_a_batch_of_which_one_key_is_asked_for_is_no_hit(said: Any) -> None:
     batch = Batch({"t": [hit(0), said], "u": [hit(0)]})
-    assert hit_of(batch.ticket.batch, batch.lookups) is None
+    assert hit_of(batch.batch, batch.lookups) is None
 
 
 # --- capacity ----------------------------------------------------------------------
@@ -340,7 +356,7 @@ def test_a_table_that_was_not_asked_consumed_nothing(
     merged = batch.merged({"Responses": {}, "ConsumedCapacity": [theirs]})
     assert merged["ConsumedCapacity"] == [theirs, consumed]
     whole = Batch({"t": [hit(0)]}, ReturnConsumedCapacity=asked)
-    all_hits = hit_of(whole.ticket.batch, whole.lookups)
+    all_hits = hit_of(whole.batch, whole.lookups)
     assert all_hits is not None
     assert all_hits.answer["ConsumedCapacity"] == [consumed]
 
@@ -350,7 +366,7 @@ def test_capacity_is_told_to_nobody_who_did_not_ask(parameters: Any) -> None:
     batch = Batch({"t": [hit(0)], "u": [ASKED]}, **parameters)
     assert "ConsumedCapacity" not in batch.merged({"Responses": {"u": []}})
     whole = Batch({"t": [hit(0)]}, **parameters)
-    all_hits = hit_of(whole.ticket.batch, whole.lookups)
+    all_hits = hit_of(whole.batch, whole.lookups)
     assert all_hits is not None
     assert "ConsumedCapacity" not in all_hits.answer
 

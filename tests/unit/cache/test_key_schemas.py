@@ -2,13 +2,15 @@
 
 import pytest
 
+from botocache._cache.call_store import CallStore
 from botocache._cache.entries import encode_entry
-from botocache._cache.entry_keys import schema_key
-from botocache._cache.key_schemas import TTL, Schema, Schemas
+from botocache._cache.evictions import Evictions
+from botocache._cache.key_schemas import TTL, KeySchemas, Schema, schema_key
 from botocache._coherence import EvictionRequest
 from botocache._dynamodb.tags import table_tag, tag_digest
-from botocache._errors import StoreError
+from botocache._stats import Counters, FailureLog
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Store
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
 
@@ -18,6 +20,30 @@ FRESH_FOR = 60.0
 PK, PK_SK, OTHER = frozenset({"pk"}), frozenset({"pk", "sk"}), frozenset({"id"})
 
 
+class Schemas:
+    """The schemas of one process, whose calls each have the store anew."""
+
+    def __init__(self, store: Store) -> None:
+        self.counters = Counters()
+        self._store = store
+        failures = FailureLog(self.counters, lambda: 0.0)
+        evictions = Evictions(store, failures, settle=0.0, write_hold_off=0.0)
+        self.schemas = KeySchemas(evictions, FRESH_FOR)
+
+    def recall(
+        self, origin: str, table: str, *, is_read: bool = False
+    ) -> Schema | None:
+        call = CallStore(self._store)
+        return self.schemas.recall(call, (origin, table), is_read=is_read)
+
+    def learn(self, attributes: frozenset[str], generation: int, **more: bool) -> bool:
+        call = CallStore(self._store)
+        return self.schemas.learn(call, (HERE, TABLE), attributes, generation, **more)
+
+    def generation(self) -> int:
+        return self.schemas.generation(CallStore(self._store), (HERE, TABLE))
+
+
 @pytest.fixture
 def store(clock: FakeClock) -> FailingStore:
     return FailingStore(MemoryStore(clock=clock))
@@ -25,13 +51,13 @@ def store(clock: FakeClock) -> FailingStore:
 
 @pytest.fixture
 def schemas(store: FailingStore) -> Schemas:
-    return Schemas(store, fresh_for=FRESH_FOR)
+    return Schemas(store)
 
 
 def _learn(schemas: Schemas, attributes: frozenset[str], **more: bool) -> bool:
     """Learn, under the generation of now."""
-    generation = schemas.generation(HERE, TABLE)
-    return schemas.learn(HERE, TABLE, attributes, generation, **more)
+    generation = schemas.generation()
+    return schemas.learn(attributes, generation, **more)
 
 
 def _attributes(schemas: Schemas) -> frozenset[str] | None:
@@ -50,7 +76,7 @@ def test_what_is_learned_is_known_with_its_generation_and_its_time(
     schemas: Schemas, clock: FakeClock
 ) -> None:
     assert _learn(schemas, PK_SK)
-    generation = schemas.generation(HERE, TABLE)
+    generation = schemas.generation()
     expected = Schema((HERE, TABLE), TAG, PK_SK, generation, clock())
     assert schemas.recall(HERE, TABLE) == expected
 
@@ -58,17 +84,17 @@ def test_what_is_learned_is_known_with_its_generation_and_its_time(
 def test_the_generation_is_that_of_the_table_now(
     schemas: Schemas, store: FailingStore
 ) -> None:
-    before = schemas.generation(HERE, TABLE)
-    assert schemas.generation(HERE, TABLE) == before
+    before = schemas.generation()
+    assert schemas.generation() == before
     store.evict(EvictionRequest((TAG,), 0.0))
-    assert schemas.generation(HERE, TABLE) != before
+    assert schemas.generation() != before
 
 
 def test_what_one_process_learns_all_know(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK_SK)
-    another = Schemas(store, fresh_for=FRESH_FOR)
+    another = Schemas(store)
     assert another.recall(HERE, TABLE) == schemas.recall(HERE, TABLE)
 
 
@@ -93,18 +119,17 @@ def test_a_schema_is_not_shared_for_ever(
 ) -> None:
     _learn(schemas, PK)
     clock.advance(TTL - 1.0)
-    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) == PK
+    assert _attributes(Schemas(store)) == PK
     clock.advance(1.0)
-    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None
+    assert _attributes(Schemas(store)) is None
 
 
 # --- how long ago it was confirmed -------------------------------------------------
 
 
 def _is_fresh(schemas: Schemas) -> bool:
-    schema = schemas.recall(HERE, TABLE)
-    assert schema is not None
-    return schemas.is_fresh(schema)
+    assert schemas.recall(HERE, TABLE) is not None
+    return schemas.recall(HERE, TABLE, is_read=True) is not None
 
 
 def test_a_schema_is_fresh_for_a_while_in_every_process(
@@ -113,10 +138,10 @@ def test_a_schema_is_fresh_for_a_while_in_every_process(
     _learn(schemas, PK)
     clock.advance(FRESH_FOR - 0.1)
     assert _is_fresh(schemas)
-    assert _is_fresh(Schemas(store, fresh_for=FRESH_FOR))
+    assert _is_fresh(Schemas(store))
     clock.advance(0.1)
     assert not _is_fresh(schemas)
-    assert not _is_fresh(Schemas(store, fresh_for=FRESH_FOR))
+    assert not _is_fresh(Schemas(store))
 
 
 def test_a_schema_that_is_confirmed_now_and_then_stays_fresh_in_every_process(
@@ -126,7 +151,7 @@ def test_a_schema_that_is_confirmed_now_and_then_stays_fresh_in_every_process(
         _learn(schemas, PK)
         clock.advance(0.6 * FRESH_FOR)
     assert _is_fresh(schemas)
-    assert _is_fresh(Schemas(store, fresh_for=FRESH_FOR))
+    assert _is_fresh(Schemas(store))
 
 
 def test_a_schema_that_is_confirmed_all_the_time_is_not_shared_each_time(
@@ -156,7 +181,7 @@ def test_what_was_learned_before_the_table_was_evicted_is_shared_no_more(
 ) -> None:
     _learn(schemas, PK)
     store.evict(EvictionRequest((TAG,), 0.0))
-    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None
+    assert _attributes(Schemas(store)) is None
 
 
 def test_who_recalls_an_outdated_schema_can_see_it_by_the_generation(
@@ -165,7 +190,7 @@ def test_who_recalls_an_outdated_schema_can_see_it_by_the_generation(
     _learn(schemas, PK)
     store.evict(EvictionRequest((TAG,), 0.0))
     schema = schemas.recall(HERE, TABLE)
-    assert schema is None or schema.generation != schemas.generation(HERE, TABLE)
+    assert schema is None or schema.generation != schemas.generation()
 
 
 def test_after_an_eviction_other_key_attributes_may_be_learned(
@@ -174,20 +199,16 @@ def test_after_an_eviction_other_key_attributes_may_be_learned(
     _learn(schemas, PK)
     store.evict(EvictionRequest((TAG,), 0.0))
     assert _learn(schemas, OTHER)
-    assert (
-        _attributes(schemas)
-        == _attributes(Schemas(store, fresh_for=FRESH_FOR))
-        == OTHER
-    )
+    assert _attributes(schemas) == _attributes(Schemas(store)) == OTHER
 
 
 def test_what_was_confirmed_under_an_old_generation_is_not_shared_as_current(
     schemas: Schemas, store: FailingStore
 ) -> None:
-    old = schemas.generation(HERE, TABLE)
+    old = schemas.generation()
     store.evict(EvictionRequest((TAG,), 0.0))
-    assert schemas.learn(HERE, TABLE, PK, old)
-    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None
+    assert schemas.learn(PK, old)
+    assert _attributes(Schemas(store)) is None
 
 
 def test_a_schema_that_no_longer_holds_can_be_let_go(
@@ -197,7 +218,7 @@ def test_a_schema_that_no_longer_holds_can_be_let_go(
     store.evict(EvictionRequest((TAG,), 0.0))
     outdated = schemas.recall(HERE, TABLE)
     assert outdated is not None
-    schemas.forget(outdated)
+    schemas.schemas.forget(outdated)
     assert schemas.recall(HERE, TABLE) is None
 
 
@@ -209,7 +230,7 @@ def test_letting_go_of_an_old_schema_keeps_the_new_one(
     assert outdated is not None
     store.evict(EvictionRequest((TAG,), 0.0))
     _learn(schemas, OTHER)
-    schemas.forget(outdated)
+    schemas.schemas.forget(outdated)
     store.failing.add("load")  # so that it is not looked up
     assert _attributes(schemas) == OTHER
 
@@ -242,9 +263,9 @@ def test_other_key_attributes_under_the_same_generation_are_another_table(
     is_shared: bool,
 ) -> None:
     store = MemoryStore()
-    first = Schemas(store, fresh_for=FRESH_FOR)
+    first = Schemas(store)
     _learn(first, known)
-    schemas = Schemas(store, fresh_for=FRESH_FOR) if is_shared else first
+    schemas = Schemas(store) if is_shared else first
     assert _learn(schemas, told, is_complete=is_complete) is expected
 
 
@@ -273,7 +294,7 @@ def test_some_of_the_key_attributes_alone_are_not_learned(
 def test_an_entry_that_holds_no_names_teaches_nothing(
     schemas: Schemas, store: FailingStore, body: dict[str, object]
 ) -> None:
-    generation = schemas.generation(HERE, TABLE)
+    generation = schemas.generation()
     now = store.now()
     entry = encode_entry(body, (generation,), now, now + TTL)
     store.fill(schema_key(HERE, TABLE), entry, TTL)
@@ -295,16 +316,16 @@ def test_a_damaged_entry_is_replaced_by_what_is_learned(
 ) -> None:
     store.fill(schema_key(HERE, TABLE), b"damaged", TTL)
     assert _learn(schemas, PK)
-    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) == PK
+    assert _attributes(Schemas(store)) == PK
 
 
 @pytest.mark.parametrize("verb", ["load", "fill", "now"])
-def test_a_store_that_fails_is_a_store_error_and_teaches_nothing(
+def test_a_store_that_fails_teaches_nothing_and_is_reported(
     schemas: Schemas, store: FailingStore, verb: str
 ) -> None:
-    generation = schemas.generation(HERE, TABLE)
+    generation = schemas.generation()
     store.failing.add(verb)
-    with pytest.raises(StoreError):
-        schemas.learn(HERE, TABLE, PK, generation)
+    assert not schemas.learn(PK, generation)
+    assert schemas.counters.read(0).failures == {"learn_failed": 1}
     store.failing.clear()
-    assert _attributes(Schemas(store, fresh_for=FRESH_FOR)) is None
+    assert _attributes(Schemas(store)) is None

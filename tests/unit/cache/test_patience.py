@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from botocache import Cache
-from botocache._cache.tickets import Hit, Request
+from botocache._cache.tickets import Hit, Ticket
 from botocache._errors import EntryError, StoreError, StoreLostError
 from botocache._settings.load import Settings
 from botocache.stores.memory import MemoryStore
+from tests.support.calls import begin
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
 from tests.support.threads import no_thread
@@ -178,14 +179,14 @@ class SlowStore(FailingStore):
             raise self.error(f"{verb} waits, and fails")
 
 
-def request_of(call: str) -> Request:
+def begin_of(cache: Cache, call: str) -> Hit | Ticket | None:
     operation, parameters, _ = CALLS[call]
-    return Request(operation, json.dumps(parameters).encode(), "here", lambda: b"me")
+    return begin(cache, operation, json.loads(json.dumps(parameters)))
 
 
 def make(cache: Cache, call: str) -> None:
     """Make a call, as the hooks do, of which DynamoDB answers something."""
-    ticket = cache.begin(request_of(call))
+    ticket = begin_of(cache, call)
     if ticket is not None and not isinstance(ticket, Hit):
         answer = json.loads(json.dumps(CALLS[call][2]))
         cache.finish(ticket, answer, succeeded=True, certain=True)
@@ -211,8 +212,8 @@ def knowing_for_long(cache: Cache, clock: FakeClock) -> None:
 def owing(cache: Cache, clock: FakeClock) -> None:
     """Have an eviction wait that has to do with nothing, and no thread to do it."""
     knowing(cache, clock)
-    cache._parts.evictions.pending._worker._start = no_thread
-    cache._parts.evictions.pending.add((b"x" * 16,))
+    cache._evictions.pending._worker._start = no_thread
+    cache._evictions.pending.add((b"x" * 16,))
     clock.advance(10.0)
 
 
@@ -288,7 +289,7 @@ def test_a_write_that_has_waited_at_its_begin_asks_nothing_at_its_end(
 ) -> None:
     cache = cache_of(store, fresh, clock)
     with store.failing_after(0):
-        ticket = cache.begin(request_of(call))
+        ticket = begin_of(cache, call)
         assert store.waited == 1
         assert ticket is not None
         assert not isinstance(ticket, Hit)
@@ -303,9 +304,9 @@ def test_a_write_whose_eviction_waits_has_it_delivered_from_its_end_on(
     store: SlowStore, clock: FakeClock
 ) -> None:
     cache = cache_of(store, knowing, clock)
-    undelivered = cache._parts.evictions.pending
+    undelivered = cache._evictions.pending
     with store.failing_after(0):
-        ticket = cache.begin(request_of("update"))
+        ticket = begin_of(cache, "update")
         before = dict(undelivered._tags)
         assert ticket is not None
         assert not isinstance(ticket, Hit)
@@ -319,11 +320,11 @@ def test_a_write_whose_first_eviction_was_delivered_meanwhile_evicts_at_its_end(
 ) -> None:
     cache = cache_of(store, knowing, clock)
     with store.failing_after(0):
-        ticket = cache.begin(request_of("update"))
+        ticket = begin_of(cache, "update")
     clock.advance(10.0)
     assert ticket is not None
     assert not isinstance(ticket, Hit)
-    cache._parts.evictions.pending.deliver(at_once=True)
+    cache._evictions.pending.deliver(store, at_once=True)
     evictions = store.asked["evict"]
     cache.finish(ticket, {}, succeeded=True, certain=True)
     assert store.asked["evict"] == evictions + 1
@@ -349,7 +350,7 @@ def test_a_read_that_delivers_in_vain_asks_nothing_else(
     for call in ("get", "batch"):
         before = store.asked.copy()
         with store.failing_after(0):
-            assert not isinstance(cache.begin(request_of(call)), Hit)
+            assert not isinstance(begin_of(cache, call), Hit)
         assert store.waited
         assert store.asked["load"] == before["load"]
         assert store.asked["load_many"] == before["load_many"]

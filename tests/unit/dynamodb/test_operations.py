@@ -32,8 +32,8 @@ from botocache._dynamodb.tags import (
     Tag,
     item_tag,
     partition_tag,
+    precise_writes_tag,
     table_tag,
-    unknown_image_tag,
     writes_tag,
 )
 from botocache._dynamodb.writes import item_tags
@@ -77,7 +77,6 @@ def tags_of_item(table: str, **key: Mapping[str, Any]) -> set[Tag]:
     partitions = {partition_tag(table, name, value) for name, value in key.items()}
     return {
         writes_tag(table),
-        unknown_image_tag(table),
         item_tag(table, key),
         *partitions,
     }
@@ -709,6 +708,7 @@ def _query(
 
 PK = partition_tag("t", "pk", A)
 WRITES_TAG = writes_tag("t")
+ANY_WRITE = (WRITES_TAG, precise_writes_tag("t"))
 
 BASE_QUERIES = [
     ("pk = :a", {"pk"}),
@@ -751,7 +751,7 @@ def test_a_query_that_cannot_be_read_depends_on_every_write_to_the_table(
     condition: str,
 ) -> None:
     made = _query(condition, KNOWN)
-    assert made.tags == (EVERYTHING, table_tag("t"), WRITES_TAG)
+    assert made.tags == (EVERYTHING, table_tag("t"), *ANY_WRITE)
 
 
 def _legacy(**conditions: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -762,46 +762,46 @@ def _legacy(**conditions: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "tag", "named"),
+    ("conditions", "narrow", "named"),
     [
-        (_legacy(pk=("EQ", A)), PK, {"pk"}),
-        (_legacy(pk=("EQ", A), sk=("GT", ONE)), PK, {"pk", "sk"}),
-        (_legacy(pk=("GT", A)), WRITES_TAG, {"pk"}),
-        ({}, WRITES_TAG, set()),
+        (_legacy(pk=("EQ", A)), (PK,), {"pk"}),
+        (_legacy(pk=("EQ", A), sk=("GT", ONE)), (PK,), {"pk", "sk"}),
+        (_legacy(pk=("GT", A)), ANY_WRITE, {"pk"}),
+        ({}, ANY_WRITE, set()),
     ],
 )
 def test_legacy_key_conditions_are_read_as_well(
-    conditions: dict[str, Any], tag: Tag, named: set[str]
+    conditions: dict[str, Any], narrow: tuple[Tag, ...], named: set[str]
 ) -> None:
     made = read("Query", TableName="t", KeyConditions=conditions)
-    assert made.tags == (EVERYTHING, table_tag("t"), tag)
+    assert made.tags == (EVERYTHING, table_tag("t"), *narrow)
     assert made.named == named
 
 
 def test_a_query_without_any_condition_depends_on_every_write() -> None:
     made = read("Query", KNOWN, TableName="t")
-    assert made.tags == (EVERYTHING, table_tag("t"), WRITES_TAG)
+    assert made.tags == (EVERYTHING, table_tag("t"), *ANY_WRITE)
 
 
 @pytest.mark.parametrize(
-    ("condition", "keys_of", "tag"),
+    ("condition", "keys_of", "narrow"),
     [
-        ("pk = :a", NOTHING, WRITES_TAG),
-        ("pk = :a", knowing(u="pk"), WRITES_TAG),
-        ("pk = :a", knowing(t="id"), WRITES_TAG),
-        ("pk = :a", knowing(t="pk"), PK),
-        ("pk = :a AND age > :1", knowing(t="pk sk"), PK),
-        ("pk > :a AND age = :1", knowing(t="pk sk"), WRITES_TAG),
-        ("age = :1 AND pk = :a", knowing(t="pk sk"), PK),
-        ("age = :1 AND sk > :1", knowing(t="pk sk"), WRITES_TAG),
-        ("pk = :a OR age = :1", knowing(t="pk sk"), WRITES_TAG),
+        ("pk = :a", NOTHING, ANY_WRITE),
+        ("pk = :a", knowing(u="pk"), ANY_WRITE),
+        ("pk = :a", knowing(t="id"), ANY_WRITE),
+        ("pk = :a", knowing(t="pk"), (PK,)),
+        ("pk = :a AND age > :1", knowing(t="pk sk"), (PK,)),
+        ("pk > :a AND age = :1", knowing(t="pk sk"), ANY_WRITE),
+        ("age = :1 AND pk = :a", knowing(t="pk sk"), (PK,)),
+        ("age = :1 AND sk > :1", knowing(t="pk sk"), ANY_WRITE),
+        ("pk = :a OR age = :1", knowing(t="pk sk"), ANY_WRITE),
     ],
 )
 def test_a_query_of_an_index_depends_on_a_partition_of_the_table_or_on_every_write(
-    condition: str, keys_of: KeysOf, tag: Tag
+    condition: str, keys_of: KeysOf, narrow: tuple[Tag, ...]
 ) -> None:
     made = _query(condition, keys_of, index="index")
-    assert made.tags == (EVERYTHING, table_tag("t"), tag)
+    assert made.tags == (EVERYTHING, table_tag("t"), *narrow)
     assert (made.names_all, made.is_on_index) == (False, True)
 
 
@@ -982,8 +982,8 @@ def test_a_scan_depends_on_every_write_to_its_table(
     keys_of: KeysOf, more: dict[str, Any]
 ) -> None:
     made = read("Scan", keys_of, TableName="t", **more)
-    assert made.tags == (EVERYTHING, table_tag("t"), writes_tag("t"))
-    assert (made.kind, made.named, made.by_images) == (Kind.SCAN, frozenset(), ())
+    assert made.tags == (EVERYTHING, table_tag("t"), *ANY_WRITE)
+    assert (made.kind, made.named, made.precise_tags) == (Kind.SCAN, frozenset(), ())
     for name, value in more.items():
         rest = {key: kept for key, kept in more.items() if key != name}
         other = read("Scan", keys_of, TableName="t", **rest)
@@ -993,18 +993,17 @@ def test_a_scan_depends_on_every_write_to_its_table(
 # --- index queries by images -------------------------------------------------------
 
 AGE = partition_tag("t", "age", ONE)
-BLIND = unknown_image_tag("t")
 
 
 @pytest.mark.parametrize(
-    ("condition", "keys_of", "by_images"),
+    ("condition", "keys_of", "precise_tags"),
     [
         # An attribute that is tied to one value: all items here have it.
-        ("age = :1", NOTHING, (BLIND, AGE)),
-        ("age = :1", KNOWN, (BLIND, AGE)),
-        ("age = :1 AND name > :a", KNOWN, (BLIND, AGE)),
-        ("name = :a AND age = :1", KNOWN, (BLIND, AGE)),  # either will do
-        ("pk = :a", NOTHING, (BLIND, PK)),
+        ("age = :1", NOTHING, (WRITES_TAG, AGE)),
+        ("age = :1", KNOWN, (WRITES_TAG, AGE)),
+        ("age = :1 AND name > :a", KNOWN, (WRITES_TAG, AGE)),
+        ("name = :a AND age = :1", KNOWN, (WRITES_TAG, AGE)),  # either will do
+        ("pk = :a", NOTHING, (WRITES_TAG, PK)),
         # One of the table's own key attributes: a write says it anyway.
         ("pk = :a", KNOWN, ()),
         ("age = :1 AND pk = :a", KNOWN, ()),
@@ -1015,26 +1014,27 @@ BLIND = unknown_image_tag("t")
     ],
 )
 def test_an_index_query_can_rest_on_what_writes_say_of_their_images(
-    condition: str, keys_of: KeysOf, by_images: tuple[Tag, ...]
+    condition: str, keys_of: KeysOf, precise_tags: tuple[Tag, ...]
 ) -> None:
     made = _query(condition, keys_of, index="index")
-    assert made.by_images == by_images
+    assert made.precise_tags == precise_tags
     assert made.kind is Kind.INDEX_QUERY
-    narrow = WRITES_TAG if by_images else made.tags[-1]
-    assert made.tags == (EVERYTHING, table_tag("t"), narrow)
+    assert made.broad_tags == (EVERYTHING, table_tag("t"))
+    if precise_tags:
+        assert made.tags == (*made.broad_tags, *ANY_WRITE)
 
 
 def test_a_query_of_a_table_rests_on_no_images() -> None:
     made = _query("pk = :a")
-    assert made.by_images == ()
+    assert made.precise_tags == ()
     assert made.depends_on(CachingMode.COHERENT, True) == made.tags
 
 
 def test_what_an_index_query_depends_on_is_said_by_its_policy_and_the_writes() -> None:
     made = _query("age = :1", index="index")
     everything = (EVERYTHING, table_tag("t"))
-    assert made.depends_on(CachingMode.COHERENT, False) == (*everything, WRITES_TAG)
-    assert made.depends_on(CachingMode.COHERENT, True) == (*everything, BLIND, AGE)
+    assert made.depends_on(CachingMode.COHERENT, False) == (*everything, *ANY_WRITE)
+    assert made.depends_on(CachingMode.COHERENT, True) == (*everything, WRITES_TAG, AGE)
     assert made.depends_on(CachingMode.TTL_ONLY, False) == everything
     assert made.depends_on(CachingMode.TTL_ONLY, True) == everything
 

@@ -21,22 +21,23 @@ from boto3.dynamodb.types import Binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._cache.entry_keys import (
+from botocache._botocore.credentials import (
     ANONYMOUS_SCOPE,
     account_bits,
-    entry_key,
     named_scope,
-    origin,
     principal_scope,
     role_scope,
-    schema_key,
 )
+from botocache._botocore.hooks import origin
+from botocache._cache.key_schemas import schema_key
+from botocache._cache.prepare import entry_key
 from botocache._digests import DIGEST_SIZE, digest
 from botocache._dynamodb.tags import (
     EVERYTHING,
     Tag,
     item_tag,
     partition_tag,
+    precise_writes_tag,
     table_tag,
     tag_digest,
     writes_tag,
@@ -292,6 +293,8 @@ TAGS = [
     table_tag("u"),
     writes_tag("t"),
     writes_tag("u"),
+    precise_writes_tag("t"),
+    precise_writes_tag("u"),
     partition_tag("t", "a", {"S": "1"}),
     partition_tag("u", "a", {"S": "1"}),
     partition_tag("t", "b", {"S": "1"}),

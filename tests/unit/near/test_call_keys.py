@@ -14,7 +14,7 @@ from boto3.dynamodb.types import Binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._near.call_keys import arguments_key, cost_of, quick_key
+from botocache._near.call_keys import cost_of, exact_key, quick_key
 from botocache._near.client_state import boto3_kinds
 from tests.support.bodies import CLIENT, OF_A_RESOURCE, sent_body
 
@@ -23,7 +23,7 @@ KINDS = boto3_kinds()
 
 def key_of(arguments: Any) -> Any:
     """Return the key of a call's arguments."""
-    return arguments_key("token", "GetItem", arguments, KINDS)
+    return exact_key("token", "GetItem", arguments, KINDS)
 
 
 # --- what has a key of its own -----------------------------------------------------
@@ -103,7 +103,7 @@ def test_an_equal_copy_has_the_same_key(value: Any) -> None:
 
 def test_operation_and_token_are_part_of_the_key() -> None:
     keys = {
-        arguments_key(token, operation, {"a": "b"}, KINDS)
+        exact_key(token, operation, {"a": "b"}, KINDS)
         for token in ("one", "other")
         for operation in ("GetItem", "Query")
     }
@@ -183,7 +183,7 @@ def test_arguments_that_contain_themselves_have_none() -> None:
 
 
 def test_types_of_boto3_have_none_where_they_are_not_known() -> None:
-    assert arguments_key("token", "Query", {"a": Binary(b"1")}, frozenset()) is None
+    assert exact_key("token", "Query", {"a": Binary(b"1")}, frozenset()) is None
 
 
 # --- the quick way -----------------------------------------------------------------

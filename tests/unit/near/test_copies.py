@@ -9,7 +9,7 @@ from boto3.dynamodb.types import Binary, TypeDeserializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._near.copies import NoTemplateError, cost_of, maker_of
+from botocache._near.copies import NoTemplateError, copier_for, cost_of
 from tests.support.documents import items
 
 KINDS = frozenset({Binary})
@@ -57,7 +57,7 @@ def types_in(value: Any) -> Any:
 
 def require_fresh(value: dict[str, Any]) -> None:
     """Require that a template of a value does what it promises."""
-    make = maker_of(value, KINDS)
+    make = copier_for(value, KINDS)
     one, other = make(), make()
     assert one == other == value
     assert types_in(one) == types_in(value)
@@ -92,7 +92,7 @@ def test_so_it_is_for_whatever_a_resource_returns(item: dict[str, Any]) -> None:
 
 
 def test_what_is_done_to_one_does_not_show_in_the_next() -> None:
-    make = maker_of({"a": Binary(b"a"), "b": {"c"}, "d": [1, [2]]}, KINDS)
+    make = copier_for({"a": Binary(b"a"), "b": {"c"}, "d": [1, [2]]}, KINDS)
     made = make()
     made["a"].value = b"x"
     made["b"].add("x")
@@ -110,14 +110,14 @@ class _Text(str):
 def test_a_value_of_another_type_has_none(value: Any) -> None:
     for holder in ({"a": value}, {"a": [value]}, {"a": {"b": [[value]]}}):
         with pytest.raises(NoTemplateError):
-            maker_of(holder, KINDS)
+            copier_for(holder, KINDS)
 
 
 def test_a_binary_that_holds_something_else_has_none() -> None:
     binary = Binary(b"a")
     vars(binary)["value"] = bytearray(b"a")
     with pytest.raises(NoTemplateError):
-        maker_of({"a": binary}, KINDS)
+        copier_for({"a": binary}, KINDS)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._near.request_bodies import as_json, resource_body, wire_body
+from botocache._near.request_bodies import _to_json, resource_body, wire_body
 from tests.support.bodies import CLIENT, OF_A_RESOURCE, sent_body
 
 TEXTS = st.text(max_size=8) | st.sampled_from(['"B":', "null", ":null", "B", "BS"])
@@ -60,7 +60,7 @@ def require_what_is_sent(made: Any, client: Any, arguments: dict[str, Any]) -> N
 def test_a_clients_body_is_what_botocore_makes_if_it_makes_any(
     arguments: dict[str, Any],
 ) -> None:
-    made = wire_body("GetItem", as_json(arguments), arguments)
+    made = wire_body("GetItem", _to_json(arguments), arguments)
     require_what_is_sent(made, CLIENT, arguments)
 
 
@@ -79,15 +79,15 @@ def test_a_clients_body_is_what_botocore_makes_if_it_makes_any(
 def test_a_resources_body_is_what_boto3_and_botocore_make_if_they_make_any(
     arguments: dict[str, Any],
 ) -> None:
-    made = resource_body("GetItem", as_json(arguments), arguments)
+    made = resource_body("GetItem", _to_json(arguments), arguments)
     require_what_is_sent(made, OF_A_RESOURCE, arguments)
 
 
 def test_the_usual_reads_have_a_body() -> None:
     of_client = {"TableName": "table", "Key": {"pk": {"S": "a"}, "sk": {"N": "1"}}}
     of_resource = {"TableName": "table", "Key": {"pk": "a", "sk": 1}}
-    assert wire_body("GetItem", as_json(of_client), of_client) == of_client
-    assert resource_body("GetItem", as_json(of_resource), of_resource) == of_client
+    assert wire_body("GetItem", _to_json(of_client), of_client) == of_client
+    assert resource_body("GetItem", _to_json(of_resource), of_resource) == of_client
     assert json.loads(sent_body(CLIENT, of_client)) == of_client
     assert json.loads(sent_body(OF_A_RESOURCE, of_resource)) == of_client
 

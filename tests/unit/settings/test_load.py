@@ -1,8 +1,6 @@
 """Settings: the nearest source wins, and whatever is wrong is said, with its place."""
 
-import ast
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
@@ -17,7 +15,6 @@ from botocache._settings.load import _PARSERS, Settings, load_settings
 from botocache._settings.tables import OFF, READS, TableOptions, TablePolicy
 from botocache.stores import options
 from botocache.stores.memory import MemoryStore
-from tests.support.places import DOCS
 
 STORE = MemoryStore()
 
@@ -163,24 +160,6 @@ def test_each_setting_comes_from_its_own_nearest_source(tmp_path: Path) -> None:
 def test_tables_may_stand_in_a_section_of_the_file(tmp_path: Path) -> None:
     environ = _file(tmp_path, 'ttl = 9\n[tables]\nusers = 300\nsessions = "off"')
     assert _load({}, environ) == _load({"tables": "users=300,sessions=off", "ttl": 9})
-
-
-def test_the_documentation_says_the_same_of_tables_in_every_source(
-    tmp_path: Path,
-) -> None:
-    page = DOCS / "configuration.md"
-    section = page.read_text(encoding="utf-8").partition("## Tables")[2]
-    code = dict(re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL))
-    (variable,) = re.findall(r'BOTOCACHE_TABLES="(.*)"', code["sh"])
-    call = ast.parse(code["python"].strip(), mode="eval").body
-    assert isinstance(call, ast.Call)
-    by_argument = _load({"tables": ast.literal_eval(call.keywords[0].value)})
-    assert len(by_argument.tables) == 4
-    assert by_argument == _load({}, _file(tmp_path, code["toml"]))
-    # A variable states seconds and `off` alone: what others have are those.
-    simple = _load({}, {"BOTOCACHE_TABLES": variable}).tables
-    assert simple
-    assert set(simple) <= set(by_argument.tables)
 
 
 @pytest.mark.parametrize(("file", "url"), [("boot_id", "disk:"), ("absent", "memory:")])

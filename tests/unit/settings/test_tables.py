@@ -1,4 +1,4 @@
-"""Table policies: every source means the same, and the closest name has the say."""
+"""Table policies: every source means the same, and the closest name wins."""
 
 import json
 from pathlib import Path
@@ -294,7 +294,7 @@ def test_bad_tables_are_refused_with_what_was_expected(tables: Any, said: str) -
         (f"{ARN}us*=1", "users", 1.0),
     ],
 )
-def test_the_name_that_is_closest_to_the_tables_has_the_say(
+def test_the_name_that_is_closest_to_the_tables_wins(
     tables: str, table: str, ttl: float
 ) -> None:
     assert policy(tables, table).ttl == ttl

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from botocache import Cache
-from botocache._cache.tickets import BatchTicket, Hit, Request
+from botocache._cache.tickets import BatchTicket, Hit
 from botocache._dynamodb.tags import EVERYTHING, item_tag, table_tag, tag_digest
 from botocache._settings.load import Settings
 from botocache._settings.tables import parse_tables
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Fill
+from tests.support import calls
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
 
@@ -49,11 +50,14 @@ def cache(store: RecordingStore) -> Iterator[Cache]:
     made.close()
 
 
-def request(operation: str, **parameters: Any) -> Request:
-    return Request(operation, json.dumps(parameters).encode(), "here", lambda: b"me")
+Asked = tuple[str, dict[str, Any]]
 
 
-def batch_of(pks: str, **options: Any) -> Request:
+def request(operation: str, **parameters: Any) -> Asked:
+    return operation, json.loads(json.dumps(parameters))
+
+
+def batch_of(pks: str, **options: Any) -> Asked:
     keys = [{"pk": {"S": pk}} for pk in pks]
     return request("BatchGetItem", RequestItems={"t": {"Keys": keys, **options}})
 
@@ -65,12 +69,9 @@ def answer_of(pks: str, *names: str) -> dict[str, Any]:
     return {"Responses": {"t": items}, "UnprocessedKeys": {}}
 
 
-def ask(cache: Cache, asked: Request, answer: dict[str, Any]) -> Any:
+def ask(cache: Cache, asked: Asked, answer: dict[str, Any]) -> Any:
     """Make a call, as the hooks do; return what `begin` said."""
-    outcome = cache.begin(asked)
-    if outcome is not None and not isinstance(outcome, Hit):
-        cache.finish(outcome, answer, succeeded=True, certain=True)
-    return outcome
+    return calls.ask(cache, *asked, answer)
 
 
 def learn(cache: Cache, store: RecordingStore) -> None:
@@ -176,7 +177,7 @@ def test_what_waits_to_be_evicted_of_a_batch_is_not_looked_up(
     learn(cache, store)
     ask(cache, batch_of("abc"), answer_of("abc"))
     store.failing.add("evict")
-    cache._parts.evictions.pending.add([tag_digest(item_tag("t", {"pk": {"S": "a"}}))])
+    cache._evictions.pending.add([tag_digest(item_tag("t", {"pk": {"S": "a"}}))])
     ask(cache, batch_of("abc"), answer_of("abc"))  # tries to deliver, in vain
     answer = answer_of("a")
     ask(cache, batch_of("abc"), answer)
@@ -225,11 +226,11 @@ def test_a_store_that_fails_at_the_end_of_a_batch_leaves_the_hits_in_the_answer(
 ) -> None:
     learn(cache, store)
     ask(cache, batch_of("ab"), answer_of("ab"))
-    ticket = cache.begin(batch_of("abc"))
+    ticket = calls.begin(cache, *batch_of("abc"))
     assert isinstance(ticket, BatchTicket)
     answer = answer_of("c")
     store.failing.update(("load", "fill", "fill_many"))
-    cache._parts.learning._schemas._known.clear()
+    cache._services.key_schemas._known.clear()
     cache.finish(ticket, answer, succeeded=True, certain=True)
     assert answer["Responses"]["t"] == ITEMS
     assert store.asked["fill_many"] == 1

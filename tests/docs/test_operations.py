@@ -1,4 +1,4 @@
-"""docs/operations.md says what the table of operations says."""
+"""docs/reference/operations.md says what the table of operations says."""
 
 import re
 from importlib.util import module_from_spec, spec_from_file_location
@@ -8,6 +8,7 @@ from botocache._dynamodb.operations import OPERATIONS
 from tests.unit.dynamodb.test_operations import MODEL
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "reference" / "operations.md"
 
 
 def test_the_file_is_what_the_table_makes() -> None:
@@ -16,13 +17,13 @@ def test_the_file_is_what_the_table_makes() -> None:
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (DOCS / "operations.md").read_text(encoding="utf-8") == module.text()
+    assert PAGE.read_text(encoding="utf-8") == module.text()
 
 
 def test_every_operation_of_the_model_is_in_it_once() -> None:
     rows = re.findall(
         r"^\| `(\w+)` \|",
-        (DOCS / "operations.md").read_text(encoding="utf-8"),
+        PAGE.read_text(encoding="utf-8"),
         re.MULTILINE,
     )
     assert sorted(rows) == sorted(OPERATIONS)

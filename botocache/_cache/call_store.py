@@ -1,0 +1,87 @@
+"""The store as one call uses it: after a failure it is not asked again.
+
+A store that does not respond may take its whole timeout at each verb. So that a failing
+store delays a call once, the first such failure ends the use of the store for this
+call: later verbs raise at once. A CallStore is made when a call begins and travels in
+its ticket until the call ends.
+"""
+
+from collections.abc import Sequence
+
+from botocache._coherence import Eviction, EvictionRequest, Loaded
+from botocache._errors import StoreSkippedError, is_alive
+from botocache.stores.protocol import Fill, Store
+
+
+class CallStore:
+    """A store, for the duration of one call. See Store for its verbs.
+
+    Raises what the store raises; StoreSkippedError once the store has stopped
+    responding. A failure after which the store still responds changes nothing.
+    """
+
+    __slots__ = ("_failure", "_store", "now")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._failure: Exception | None = None
+        self.now = store.now
+
+    @property
+    def failure(self) -> Exception | None:
+        """The failure that ended the use of the store, if there was one."""
+        return self._failure
+
+    def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
+        """See Store.load."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            return self._store.load(key, tags)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            return self._store.load_many(lookups)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def fill(self, fills: Sequence[Fill]) -> None:
+        """Do what Store.fill or fill_many does, by how many there are."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            if len(fills) == 1:
+                self._store.fill(*fills[0])
+            else:
+                self._store.fill_many(fills)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def evict(self, request: EvictionRequest) -> Eviction:
+        """See Store.evict."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            return self._store.evict(request)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def _skipped(self) -> StoreSkippedError:
+        error = StoreSkippedError("the store failed earlier in this call")
+        error.__cause__ = self._failure
+        return error
+
+    def _note(self, error: Exception) -> None:
+        if not is_alive(error):
+            self._failure = error

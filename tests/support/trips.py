@@ -1,0 +1,84 @@
+"""What one call of a client takes inside botocache: its calls, files and types."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+import botocache
+
+_PACKAGE = str(Path(botocache.__file__).parent)
+
+
+class Trip(NamedTuple):
+    """A way through the package.
+
+    calls: how many of its functions were called, each as often as it was.
+    files: how many files these are in.
+    types: how many of its classes had instances among their arguments, locals and
+        results.
+    functions: `file:function` of each call, in order.
+    """
+
+    calls: int
+    files: int
+    types: int
+    functions: tuple[str, ...]
+    type_names: tuple[str, ...]
+
+
+def trip_of(call: Callable[[], object]) -> Trip:
+    """Make a call, and return what it took. Comprehensions count as no function."""
+    functions: list[str] = []
+    types: set[type] = set()
+
+    def note(value: object) -> None:
+        kind = type(value)
+        if kind.__module__.startswith("botocache"):
+            types.add(kind)
+
+    def profile(frame: FrameType, event: str, result: Any) -> None:
+        code = frame.f_code
+        if not code.co_filename.startswith(_PACKAGE):
+            return
+        if code.co_name in {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"}:
+            return
+        if event == "call":
+            file = code.co_filename[len(_PACKAGE) + 1 :]
+            functions.append(f"{file}:{code.co_name}")
+        elif event == "return":
+            note(result)
+        else:
+            return
+        for value in frame.f_locals.values():
+            note(value)
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    files = {function.partition(":")[0] for function in functions}
+    names = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in types)
+    return Trip(len(functions), len(files), len(types), tuple(functions), tuple(names))
+
+
+@contextmanager
+def answering(client: Any, bodies: dict[str, bytes]) -> Iterator[None]:
+    """Answer a client's requests in its process, by operation."""
+
+    def send(request: Any, event_name: str, **_: Any) -> AWSResponse:
+        body = bodies[event_name.rpartition(".")[2]]
+        raw = type("Raw", (), {"stream": lambda *_, **__: (body,)})()
+        return AWSResponse(request.url, 200, HTTPHeaders(), raw)
+
+    client.meta.events.register("before-send.dynamodb.*", send)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister("before-send.dynamodb.*", send)
