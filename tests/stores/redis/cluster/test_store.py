@@ -4,13 +4,14 @@ What it has in common with other stores is in test_contract.py; what happens whe
 primary changes is in test_cluster_failover.py.
 """
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from os import urandom
 from signal import SIGCONT, SIGSTOP
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from botocache.stores.redis.keys import Keys
 from tests.support.digests import key, tag, tags
 from tests.support.evictions import left_by
 from tests.support.opening import open_store_at
-from tests.support.processes import TIMEOUT, eventually
+from tests.support.processes import TIMEOUT, eventually, forked
 from tests.support.redis_stores import cluster_store
 from tests.support.valkey_cluster import ValkeyCluster, move_keys, slots_of
 from tests.support.valkey_server import ValkeyServer
@@ -626,3 +627,36 @@ def test_a_connection_to_a_server_that_sends_elsewhere_is_verified_anew(
         store.load(KEY, [A])
         store.load(KEY, tags(60))
     assert calls_of(source, "info") > before + 1  # by our own question for it
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_a_child_of_a_fork_has_its_own_connections_and_locks(
+    store: ClusterStore, *, is_locked: bool
+) -> None:
+    many = tags(60)
+    before = store.load(KEY, many).snapshot
+
+    def child(pipe: Any) -> None:
+        pipe.send(store.load(KEY, many).snapshot)
+        gc.collect()  # what redis-py does when its objects are deleted takes locks
+        store.close()
+
+    locked, done = Event(), Event()
+
+    def lock() -> None:
+        client: Any = store._cluster
+        with client._lock, client._cluster.nodes_manager._lock:
+            locked.set()
+            done.wait(TIMEOUT)
+
+    holder = Thread(target=lock)
+    if is_locked:
+        holder.start()
+        assert locked.wait(TIMEOUT)
+    with forked(child) as pipe:
+        assert pipe.poll(TIMEOUT)
+        assert pipe.recv() == before
+    done.set()
+    if is_locked:
+        holder.join()
+    assert store.load(KEY, many).snapshot == before
