@@ -94,7 +94,8 @@ bench: $(VENV)/.ready $(RIVAL)/.ready  ## benchmarks, minutes; figures are ratio
 	$(BIN)/python -m benchmarks.hot_item
 	$(BIN)/python -m benchmarks.redis_store
 	$(BIN)/python -m benchmarks.redis_scale
-	$(BIN)/python -m benchmarks.following
+	$(BIN)/python -m benchmarks.cluster
+	$(BIN)/python -m benchmarks.client_tracking
 	$(BIN)/python -m benchmarks.compression
 
 bench-quick: $(VENV)/.ready $(RIVAL)/.ready  ## the same in under a minute

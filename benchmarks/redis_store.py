@@ -3,7 +3,7 @@
     python -m benchmarks.redis_store [--quick]
 
 On a real server of this machine, which is as near as a server can be: what is ours
-shows most. Bare are the commands that somebody would write by hand with redis-py for
+shows most. Bare are the commands that one would write by hand with redis-py for
 the same keys and values. Through the hooks, what a hit adds to a `before-call` handler
 that does nothing but answer is counted in bare MGETs of the same rounds.
 """
@@ -28,7 +28,7 @@ from benchmarks.measure import compare, figure_of, report, time_rounds
 from botocache._cache.entries import encode_entry
 from botocache._coherence import EvictionRequest
 from botocache.stores.protocol import Store
-from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.keys import Keys
 from tests.support.opening import open_store_at
 from tests.support.valkey_server import ValkeyServer, running_valkey
 

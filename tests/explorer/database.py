@@ -12,8 +12,10 @@ from typing import Any, TypeAlias
 
 from redis.exceptions import ResponseError
 
-from botocache.stores.redis.connections import Command, exchange, pack
+from botocache.stores.redis.commands import pack
+from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.scripts import EVICT, LOOK, PROLONG, Script
+from botocache.stores.redis.types import Command
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import TIMEOUT
 from tests.support.valkey_server import running_valkey

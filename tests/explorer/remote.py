@@ -27,14 +27,16 @@ from botocache._dynamodb.tags import (
     writes_tag,
 )
 from botocache.stores.protocol import Store
-from botocache.stores.redis import store as redis_store
-from botocache.stores.redis.connections import Link, exchange
-from botocache.stores.redis.scripts import STATE, US, Keys
+from botocache.stores.redis import store as store_module
+from botocache.stores.redis.connections import ServerConnections, exchange
+from botocache.stores.redis.keys import Keys
+from botocache.stores.redis.scripts import STATE, US
 from botocache.stores.redis.store import RedisStore
 from tests.explorer.backends import OPAQUE, Eyes, Moment, contents, opaque_numbers
 from tests.explorer.database import Dump, the_database
 from tests.explorer.turns import Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
+from tests.support.redis_stores import redis_store
 
 MOST_LACKED = 2
 """Evictions that a replica may lack when it takes over."""
@@ -69,7 +71,7 @@ class FewShards(Keys):
 
 
 class Wire:
-    """A connection of redis-py's, as far as a Link knows: commands go one by one."""
+    """A connection of redis-py's, as far as we use it: commands go one by one."""
 
     def __init__(self, backend: "RedisBackend", client: int) -> None:
         self._backend = backend
@@ -129,8 +131,8 @@ class Wire:
         return way
 
 
-class TurnLink(Link):
-    """A Link that connects where it is: a schedule has one thread."""
+class TurnConnections(ServerConnections):
+    """A ServerConnections that connects where it is: a schedule has one thread."""
 
     def _ask_anew(self, packed: bytes, count: int, _: float) -> tuple[Any, list[Any]]:
         connection = self._connect()
@@ -165,17 +167,21 @@ class RedisBackend:
             self._new_store(clock, client, first) for client in range(clients)
         ]
         for store in self.stores:  # each has one connection, as after some calls
-            store._link._idle.append(store._link._connect())
+            store._connections._idle.append(store._connections._connect())
 
     def _new_store(self, clock: FakeClock, client: int, first: int) -> RedisStore:
-        store = RedisStore(
+        store = redis_store(
             lambda: None,
             settle=1.0,
             clock=clock,
             random=opaque_numbers(first + (client << 40)),
         )
         store._keys = self._keys
-        store._link = TurnLink(lambda: Wire(self, client), store._greet, 0.0)
+
+        def wire() -> Any:
+            return Wire(self, client)
+
+        store._connections = TurnConnections(wire, store._handshake, 0.0)
         store._breaker._ended.set()  # faults are too few for it; no thread in any case
         return store
 
@@ -210,7 +216,7 @@ class RedisBackend:
 
     def may_be_cut(self, client: int) -> bool:
         """Tell whether a client's next command goes by a connection that it has."""
-        return bool(self.stores[client]._link._idle)
+        return bool(self.stores[client]._connections._idle)
 
     def lose_entries(self) -> None:
         """See Backend."""
@@ -280,7 +286,8 @@ class RedisBackend:
         state += (self.has_lost_generations, self.has_lost_hold_offs)
         state += self._look(self.dump(), eyes)
         for store in self.stores:
-            state += ("idle", *(wire.run for wire in store._link._idle))
+            wires: list[Any] = [*store._connections._idle]
+            state += ("idle", *(wire.run for wire in wires))
         if self.ways("", "load")[1:]:  # else no replica will ever take over
             for copy in self._copies:
                 state += ("copy", *self._look(copy, eyes))
@@ -326,7 +333,7 @@ def commands_in(packed: bytes) -> list[bytes]:
 def name_of(packed: bytes) -> str:
     """Return what a command is called in a schedule."""
     for name in _SCRIPTS:
-        script = getattr(redis_store, name)  # a mutation's, perhaps
+        script = getattr(store_module, name)  # a mutation's, perhaps
         if script.sha in packed or script.source in packed:
             return name.lower()
     return packed.split(b"\r\n", 3)[2].decode().lower()

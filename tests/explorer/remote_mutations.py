@@ -9,7 +9,7 @@ import pytest
 from botocache._coherence import Loaded, TagEviction
 from botocache.stores.redis import commands
 from botocache.stores.redis import store as redis_store
-from botocache.stores.redis.connections import Link
+from botocache.stores.redis.connections import ServerConnections
 from botocache.stores.redis.scripts import Script
 from botocache.stores.redis.store import RedisStore
 from tests.explorer.database import the_database
@@ -68,12 +68,14 @@ def _always_alone(found: bytes, left: bytes, first: TagEviction | None) -> TagEv
 _decode_eviction = commands.decode_eviction
 
 
-def _ask_again(link: Link, packed: bytes, count: int, _again: Any = None) -> Any:
+def _ask_again(
+    link: ServerConnections, packed: bytes, count: int, _again: Any = None
+) -> Any:
     """Send the very same a second time."""
     return _link_ask(link, packed, count)
 
 
-_link_ask = Link.ask
+_link_ask = ServerConnections.ask
 
 
 # --- schedules ---------------------------------------------------------------------
@@ -151,7 +153,7 @@ MUTATIONS = [
     ),
     Mutation(
         "lost hold-offs that are not in doubt",
-        _script("exactly(word(now + doubt, true))", "'0'", "LOOK", "EVICT"),
+        _script("exactly(word(now + settle, true))", "'0'", "LOOK", "EVICT"),
         HARMED,
         schedule=(
             *COMMITTED,
@@ -194,13 +196,13 @@ MUTATIONS = [
     ),
     Mutation(
         "a primary that was a replica, and whom everybody trusts",
-        _method(RedisStore, "_greet", lambda *_: None),
+        _method(RedisStore, "_handshake", lambda *_: None),
         HARMED,
         schedule=(*COMMITTED, TAKEOVER, f"{GET}: load"),
     ),
     Mutation(
         "a primary that was a replica, whose lost hold-offs are not in doubt",
-        _script("moment or 0, now + doubt)", "moment or 0, 0)", "ARRIVE"),
+        _script("moment or 0, now + settle)", "moment or 0, 0)", "ARRIVE"),
         HARMED,
         schedule=(
             *COMMITTED,
@@ -230,7 +232,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an eviction that is sent again with the generation that it had",
-        _method(Link, "ask", _ask_again),
+        _method(ServerConnections, "ask", _ask_again),
         Program(
             ("get", "update", "update"),
             (0, 1, 2),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from botocache.stores.redis.connections import pack
+from botocache.stores.redis.commands import pack
 from tests.explorer.explore import endings, explore
 from tests.explorer.mutations import Mutation
 from tests.explorer.programs import Program

@@ -11,11 +11,10 @@ from botocache._errors import EntryError
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
-from botocache.stores.redis.cluster.store import ClusterStore
 from botocache.stores.redis.cluster.urls import endpoints_of_url
-from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import TIMEOUT
+from tests.support.redis_stores import cluster_store, redis_store
 
 
 @contextmanager
@@ -52,12 +51,12 @@ def _disk(fixture: _Fixture) -> Store:
 
 def _redis(fixture: _Fixture) -> Store:
     name, make = connections_of_url(fixture("valkey").url, TIMEOUT)
-    return RedisStore(make, name=name, **_shared(fixture))
+    return redis_store(make, name=name, **_shared(fixture))
 
 
 def _cluster(fixture: _Fixture) -> Store:
     name, endpoints = endpoints_of_url(fixture("cluster").url, TIMEOUT)
-    return ClusterStore(endpoints, name=name, **_shared(fixture))
+    return cluster_store(endpoints, name=name, **_shared(fixture))
 
 
 def _shared(fixture: _Fixture) -> dict[str, Any]:

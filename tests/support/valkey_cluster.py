@@ -133,7 +133,7 @@ class ValkeyCluster:
         return [node for node in self.nodes if _says(node, "PING", b"PONG")]
 
     def is_well(self) -> bool:
-        """Tell whether all that live agree that the cluster works, and on who it is."""
+        """Tell whether all living servers agree on the map and on their health."""
         living = self._living()
         maps = {slot_map(node) for node in living}
         return len(maps) == 1 and all(
@@ -160,7 +160,7 @@ def identity(node: ValkeyServer) -> str:
 
 
 def slot_map(node: ValkeyServer) -> bytes:
-    """Return who holds what, as a node sees it: lines of a name and its slots."""
+    """Return the map of slots as a node has it: lines of a name and its slots."""
     lines = node.command("CLUSTER", "NODES").splitlines()[1:]
     holders = [
         line.split() for line in lines if b" master " in line or b"myself,ma" in line

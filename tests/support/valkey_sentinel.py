@@ -24,7 +24,7 @@ class Sentinel(ValkeyServer):
 
 
 class Service:
-    """A primary and a replica under Sentinels; who is which changes in a failover.
+    """A primary and a replica under Sentinels; they change roles in a failover.
 
     password: of the servers, and the sentinels' own.
     """

@@ -1,7 +1,7 @@
-"""The circuit breaker: nobody waits for a server that does not answer.
+"""The circuit breaker: calls do not wait for a server that does not answer.
 
-After some failures in a row it is open: whoever would ask is refused at once, and
-a thread of its own asks instead, more and more seldom, until the server is back.
+After some failures in a row it is open. Then calls fail at once, and a thread probes
+the server, at growing intervals, until the server is back.
 """
 
 import threading
@@ -14,13 +14,14 @@ FAILURES = 3
 """In a row, after which it opens."""
 
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Seconds before each attempt of the thread; the last one again and again."""
+"""Seconds before each probe; the last one repeats."""
 
 
 class Breaker:
     """Counts failures and successes of one server.
 
-    probe: asks the server for all that is wanted of it; raises where it fails.
+    probe: raises unless the server does all that a store needs.
+    pauses: seconds before each probe.
     """
 
     _prober: threading.Thread | None
@@ -40,7 +41,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody is to ask."""
+        """Whether calls must not use the server."""
         return bool(self._trouble)
 
     def check(self) -> None:
@@ -49,11 +50,11 @@ class Breaker:
             raise StoreError(f"the server is left alone: {self._trouble}")
 
     def succeeded(self) -> None:
-        """Note that the server did what it was asked."""
+        """Note that the server carried out a command."""
         self._failures = 0
 
     def failed(self, error: Exception) -> None:
-        """Note that it did not."""
+        """Note that it did not; open after FAILURES in a row."""
         with self._lock:
             self._failures += 1
             if self._failures < FAILURES or self._trouble or self._ended.is_set():
@@ -70,7 +71,7 @@ class Breaker:
                 self._prober = prober
 
     def close(self) -> None:
-        """End the thread, and forget what was."""
+        """End the thread, and close the breaker."""
         prober, ended = self._prober, self._ended
         ended.set()
         if prober is not None and prober is not threading.current_thread():
@@ -83,7 +84,7 @@ class Breaker:
             attempt += 1
             try:
                 self._probe()
-            except Exception as error:  # noqa: BLE001 - or nobody would ask any more
+            except Exception as error:  # noqa: BLE001 - the thread must not end before the server is back
                 self._trouble = _reason(error)
             else:
                 self._failures = 0

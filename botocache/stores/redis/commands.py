@@ -1,7 +1,10 @@
-"""Commands of the stores on servers, and what is made of the replies. Pure."""
+"""Commands of the stores on Redis: RESP, arguments and results. Pure.
+
+RESP is written here, and not by redis-py's `pack_command`, because names of keys that
+are used again and again are kept as they are on the wire (`Keys.packed`).
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError
 
@@ -11,43 +14,47 @@ from botocache._errors import StoreError
 from botocache.stores.protocol import Fill
 from botocache.stores.redis.compression import UNPACKED_LIMIT
 from botocache.stores.redis.compression import pack as pack_entry
-from botocache.stores.redis.connections import Command
 from botocache.stores.redis.scripts import EVICT, GENERATION, LOOK, PROLONG, STATE, US
+from botocache.stores.redis.types import Command, Reply
 
 ENTRY_LIMIT = 1024**2
-"""Bytes; an entry that is larger, as it is sent, is not kept."""
+"""Bytes. An entry that is larger, as it is sent, is not kept."""
 
 SLACK = 60.0
-"""Seconds that a generation lives beyond what is known to need it: for a read."""
+"""Seconds that a generation lives longer than any entry needs it: a read may last."""
 
-EVERYTHING_DIGEST = tag_digest(EVERYTHING)
 PROBED_DIGEST = tag_digest(EVERYTHING._replace(kind="probe"))
+"""The tag that a probe evicts. No entry depends on it."""
 
 _LONGEST_LIFE = 1e14
-"""Milliseconds; a server takes no more."""
+"""Milliseconds. A server refuses more."""
 
 
-class FullError(StoreError):
-    """The server has no room, and may not make any."""
+# --- on the wire ---------------------------------------------------------------------
 
 
-class ReplicaError(StoreError):
-    """The server was the primary, and is a replica now."""
+def bulk(text: bytes) -> bytes:
+    """Return an argument as it is on the wire."""
+    return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
-def require_answers(replies: Sequence[Any]) -> None:
-    """Raise StoreError if one of the replies is an error, but for a lacking script."""
-    for reply in replies:
-        if isinstance(reply, OutOfMemoryError):
-            raise FullError(str(reply))
-        if isinstance(reply, ReadOnlyError):
-            raise ReplicaError(str(reply))
-        if isinstance(reply, Exception) and not isinstance(reply, NoScriptError):
-            raise StoreError(f"{type(reply).__name__}: {reply}")
+def pack(command: Command) -> bytes:
+    """Return a command as it is on the wire."""
+    return b"".join((b"*%d\r\n" % len(command), *map(bulk, command)))
+
+
+def pack_mget(packed: Sequence[bytes]) -> bytes:
+    """Return an MGET as it is on the wire. packed: its keys, as they are there."""
+    return b"*%d\r\n$4\r\nMGET\r\n%b" % (len(packed) + 1, b"".join(packed))
+
+
+def unpack_bulk(packed: bytes) -> bytes:
+    """Return an argument that `bulk` has packed."""
+    return packed[packed.index(b"\n") + 1 : -2]
 
 
 def with_source(command: Command) -> Command:
-    """Return a call of a script that brings the script."""
+    """Return a call of a script with the script's source instead of its digest."""
     if command[0] != b"EVALSHA":
         return command
     return (b"EVAL", SOURCES[command[1]], *command[2:])
@@ -58,8 +65,33 @@ SOURCES: Mapping[bytes, bytes] = {
 }
 
 
-def to_send(fill: Fill) -> Fill | None:
-    """Return what is to be sent; None where that is too large."""
+# --- results -------------------------------------------------------------------------
+
+
+class FullError(StoreError):
+    """The server is full, and is configured to evict nothing."""
+
+
+class ReplicaError(StoreError):
+    """The server was the primary, and has become a replica."""
+
+
+def require_no_errors(replies: Sequence[Reply]) -> None:
+    """Raise StoreError if one of the replies is an error.
+
+    A script that the server does not know is none: the caller sends it.
+    """
+    for reply in replies:
+        if isinstance(reply, OutOfMemoryError):
+            raise FullError(str(reply))
+        if isinstance(reply, ReadOnlyError):
+            raise ReplicaError(str(reply))
+        if isinstance(reply, Exception) and not isinstance(reply, NoScriptError):
+            raise StoreError(f"{type(reply).__name__}: {reply}")
+
+
+def compressed_fill(fill: Fill) -> Fill | None:
+    """Return a fill with its entry as it is sent; None if that is too large."""
     if len(fill.entry) > UNPACKED_LIMIT:
         return None
     entry = pack_entry(fill.entry)
@@ -98,18 +130,18 @@ def decode_eviction(
 
 
 def are_whole(states: Sequence[bytes | None]) -> bool:
-    """Tell whether each tag has a state, and that is one by its length."""
+    """Tell whether each tag has a state of the right length."""
     try:
         return [*map(len, states)].count(STATE.size) == len(states)  # type: ignore[arg-type]  # None has none
     except TypeError:
         return False
 
 
-def number(generation: bytes) -> int:
-    """Return a generation as a snapshot has it."""
+def generation_number(generation: bytes) -> int:
+    """Return a generation as it stands in a snapshot."""
     return int.from_bytes(generation, "little")
 
 
 def milliseconds(seconds: float) -> bytes:
-    """Return a time to live as a server takes it."""
+    """Return a time to live as an argument."""
     return b"%d" % min(max(1.0, seconds * 1000), _LONGEST_LIFE)

@@ -1,15 +1,15 @@
-"""Entries as they are sent to a server: the large ones compressed, if that pays.
+"""Entries as they are sent to a server: large ones compressed, if that saves a quarter.
 
-Zstandard at its fastest level, from 4 KB (benchmarks/compression.py): there a hit
-takes a quarter of its decoding longer, and a page of items is a third of its size.
-zlib takes a half longer both ways, and forty times as long to pack what is random.
+Zstandard at its fastest level, from 4 KB on (benchmarks/compression.py): a hit takes a
+quarter of its decoding longer, and a page of items is a third of its size. zlib takes a
+half longer both ways, and forty times as long to compress random bytes.
 
-What is not compressed is sent as it is, so it costs a look at its first byte. A value
-that begins with MARK is a frame: one more byte says of what kind. Values come from a
-server that others can write to: what they may make us allocate is bounded.
+An entry that is not compressed is sent as it is, so it costs a look at its first byte.
+A value that begins with MARK is a frame; its next byte is the frame's kind. Others can
+write to the server, so the memory that a value makes us allocate is bounded.
 """
 
-from collections import deque
+import threading
 
 try:
     import zstandard
@@ -17,33 +17,40 @@ except ImportError:  # redis-py was installed without our extra
     zstandard = None  # type: ignore[assignment]  # then nothing is compressed
 
 WORTH_IT = 4096
-"""Bytes of an entry, from which on it is compressed."""
+"""Bytes of the smallest entry that is compressed."""
 
 UNPACKED_LIMIT = 4 * 1024**2
-"""Bytes of an entry, unpacked. A page of DynamoDB's has a megabyte, and names."""
+"""Bytes of an unpacked entry. A page of DynamoDB has a megabyte, plus names."""
 
 MARK = b"\xc1"
-"""Of a frame. No entry of ours begins so; one that does is sent in a frame."""
+"""The first byte of a frame. Any other entry that begins with it is put in a frame."""
 
 _PLAIN, _ZSTD = b"\0", b"\1"
 _HEAD = len(MARK + _PLAIN)
 
-# Each is used by one thread at a time: they keep their memory, and have no lock.
-_packers: deque["zstandard.ZstdCompressor"] = deque(maxlen=8)
-_unpackers: deque["zstandard.ZstdDecompressor"] = deque(maxlen=8)
+
+class _Local(threading.local):
+    """A thread's own compressors: they have no lock, and making one is slow."""
+
+    packer: "zstandard.ZstdCompressor | None" = None
+    unpacker: "zstandard.ZstdDecompressor | None" = None
+
+
+_local = _Local()
 
 
 def pack(entry: bytes) -> bytes:
-    """Return what is to be sent for an entry."""
+    """Return an entry as it is sent."""
     if len(entry) >= WORTH_IT and zstandard is not None:
         packed = _compress(entry)
-        if len(packed) <= len(entry) * 3 // 4:  # else it is not worth unpacking
+        # Else unpacking costs more than the smaller size saves.
+        if len(packed) <= len(entry) * 3 // 4:
             return MARK + _ZSTD + packed
     return MARK + _PLAIN + entry if entry[:1] == MARK else entry
 
 
 def unpack(value: bytes) -> bytes | None:
-    """Return the entry that was sent; None when it is damaged, or far too large."""
+    """Return the entry that was sent; None if it is damaged or far too large."""
     if value[:1] != MARK:
         return value
     kind = value[1:_HEAD]
@@ -55,25 +62,21 @@ def unpack(value: bytes) -> bytes | None:
 
 
 def _compress(entry: bytes) -> bytes:
-    try:
-        packer = _packers.pop()
-    except IndexError:
+    packer = _local.packer
+    if packer is None:
         packer = zstandard.ZstdCompressor(level=1, write_checksum=True)
-    packed = packer.compress(entry)
-    _packers.append(packer)
-    return packed
+        _local.packer = packer
+    return packer.compress(entry)
 
 
 def _decompress(packed: bytes) -> bytes | None:
+    unpacker = _local.unpacker
+    if unpacker is None:
+        unpacker = _local.unpacker = zstandard.ZstdDecompressor()
     try:
+        # The frame states its size, and the library allocates that before it reads on.
         if not 0 <= zstandard.frame_content_size(packed) <= UNPACKED_LIMIT:
-            return None  # as much as it says would be allocated
-        try:
-            unpacker = _unpackers.pop()
-        except IndexError:
-            unpacker = zstandard.ZstdDecompressor()
-        entry = unpacker.decompress(packed, allow_extra_data=False)
+            return None
+        return unpacker.decompress(packed, allow_extra_data=False)
     except zstandard.ZstdError:
         return None
-    _unpackers.append(unpacker)
-    return entry

@@ -1,82 +1,74 @@
 """How commands get to a Redis or Valkey server, and replies back.
 
-The connections are redis-py's: addresses, TLS, authentication, RESP and Sentinel are
-its business. A command goes past its client's pool, retries and telemetry, which take
-as long as the server does; a connection that is idle lies in a stack of our own.
+redis-py makes the connections: addresses, TLS, authentication, RESP and Sentinel are
+its business. A command passes by its client, whose pool, retries and telemetry take as
+long as the server does. Idle connections lie in a stack of our own.
 """
 
 import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
 
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import RedisError, ResponseError
+from redis.sentinel import SentinelManagedConnection
 
 from botocache._errors import StoreError
 from botocache._forks import renew_after_fork
-from botocache.stores.redis.scripts import bulk
-from botocache.stores.redis.sentinel import Lease
-
-Command: TypeAlias = Sequence[bytes]
-
-Connection: TypeAlias = Any
-"""One of redis-py's, of which there are several kinds."""
-
-Exchange: TypeAlias = Callable[[Connection, bytes, int], list[Any]]
-"""Sends commands on a connection and returns that many replies; see `exchange`."""
+from botocache.stores.redis.sentinel import PrimaryLease
+from botocache.stores.redis.types import Connection, Reply
 
 _LATE = "connecting takes longer than a call may wait"
 
 
-def pack(command: Command) -> bytes:
-    """Return a command as it is on the wire."""
-    return b"".join((b"*%d\r\n" % len(command), *map(bulk, command)))
-
-
-class Link:
+class ServerConnections:
     """Connections to one server, as many as are used at a time.
 
-    make: returns a connection that is not connected yet. greet: is called with the
-    link and each that is, before anybody uses it. patience: seconds that a call waits
-    for a new one; connecting goes on behind it, and who comes later finds it.
-    exchanging: `exchange`, or what does more. is_confirmed: tells whether it is known
-    to lead to the primary, and waits for nobody.
+    make: returns a connection that is not connected yet.
+    handshake: called with each new connection before its first command.
+    patience: seconds that a call waits for a new connection. Connecting goes on behind
+        the call, and a later call finds the connection.
     """
 
     def __init__(
         self,
         make: Callable[[], Connection],
-        greet: Callable[[Any, Connection], object],
+        handshake: Callable[[Connection], object],
         patience: float,
-        exchanging: Exchange | None = None,
     ) -> None:
         self._make = make
-        self._greet = greet
+        self._handshake = handshake
         self._patience = patience
-        self._exchange = exchanging or exchange
         self._idle: deque[Connection] = deque()
-        self._lease = Lease(self.close)
-        self.is_confirmed: Final = partial(self._lease.lasts, 0.0)
-        renew_after_fork(self, Link._reset)
+        self._lease: PrimaryLease | None = None  # unless Sentinels name the primary
+        self._lease_of_sentinels = PrimaryLease(self.close)
+        renew_after_fork(self, ServerConnections._reset)
 
     def __repr__(self) -> str:
-        return f"<Link {len(self._idle)} idle connections>"
+        return f"<ServerConnections {len(self._idle)} idle connections>"
+
+    def is_confirmed(self) -> bool:
+        """Tell, without waiting, whether connections lead to the primary for sure."""
+        lease = self._lease
+        return lease is None or lease.lasts(0.0)
 
     def ask(
         self, packed: bytes, count: int, again: Callable[[], bytes] | None = None
-    ) -> list[Any]:
-        """Send commands and return their `count` replies, in one round trip.
+    ) -> list[Reply]:
+        """Send commands and return their replies, in one round trip.
 
-        again: returns what to send where it must be sent a second time and may have
-        been carried out already; unless given, the same. A reply may be a
-        ResponseError. Raises StoreError when there is none.
+        packed: the commands as they are on the wire.
+        count: of the replies.
+        again: returns what to send if it must be sent a second time; the server may
+            have carried out the first already. By default the same is sent.
+
+        A reply may be a ResponseError. Raises StoreError if there are none.
         """
         deadline = time.monotonic() + self._patience
-        if not self._lease.lasts(deadline):
+        lease = self._lease
+        if lease is not None and not lease.lasts(deadline):
             self.close()
         idle = self._idle
         connection = None
@@ -84,10 +76,11 @@ class Link:
             if idle:
                 try:
                     connection = idle.pop()
-                    replies = self._exchange(connection, packed, count)
+                    replies = exchange(connection, packed, count)
                     idle.append(connection)
                 except (LostError, IndexError):
-                    # It was idle for too long, or the server restarted: so did all.
+                    # It was idle for too long, or the server restarted. The other
+                    # idle ones are as old, so each would cost a failure of its own.
                     self.drop()
                     packed = again() if again else packed
                 else:
@@ -100,12 +93,14 @@ class Link:
         idle.append(connection)
         return replies
 
-    def try_out(self, packed: bytes, count: int) -> list[Any]:
+    def try_out(self, packed: bytes, count: int) -> list[Reply]:
         """Do the same with a new connection, however long it takes to make."""
-        idle = self._idle  # whoever closes meanwhile wants none that was made before
+        # Taken before connecting: `close` replaces it, and then drops a connection that
+        # was begun before.
+        idle = self._idle
         try:
             connection = self._connect()
-            replies = self._exchange(connection, packed, count)
+            replies = exchange(connection, packed, count)
         except (RedisError, OSError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
         idle.append(connection)
@@ -117,7 +112,7 @@ class Link:
         _disconnect(idle)
 
     def drop(self) -> None:
-        """Disconnect what is idle: it leads nowhere, or to a server of the past."""
+        """Disconnect what is idle: it is broken, or leads to a server that is gone."""
         idle = self._idle
         with contextlib.suppress(IndexError):  # another thread took the last one
             while idle:
@@ -125,14 +120,14 @@ class Link:
 
     def _ask_anew(
         self, packed: bytes, count: int, deadline: float
-    ) -> tuple[Connection, list[Any]]:
-        """Ask by a new connection. Making it and the answer are waited for as one."""
-        replies: list[Any] = []
+    ) -> tuple[Connection, list[Reply]]:
+        """Ask by a new connection. One deadline bounds connecting and the replies."""
+        replies: list[Reply] = []
 
         def connect() -> Connection:
             connection = self._connect()
-            if time.monotonic() < deadline:  # else nobody waits any more
-                replies.extend(self._exchange(connection, packed, count))
+            if time.monotonic() < deadline:  # else the call has ended
+                replies.extend(exchange(connection, packed, count))
             return connection
 
         attempt = self._begin(connect)
@@ -141,9 +136,6 @@ class Link:
             self._idle.append(connection)
             raise StoreError(_LATE)
         return connection, replies
-
-    def _begin_to_connect(self) -> "Attempt":
-        return self._begin(self._connect)
 
     def _begin(self, connect: Callable[[], Connection]) -> "Attempt":
         # In a thread, because nothing bounds how long a name is looked up.
@@ -158,8 +150,10 @@ class Link:
         connection, asked_at = self._make(), time.monotonic()
         try:
             connection.connect()
-            self._greet(self, connection)
-            self._lease.met(connection, asked_at)
+            self._handshake(connection)
+            if isinstance(connection, SentinelManagedConnection):
+                self._lease = self._lease_of_sentinels
+                self._lease.confirm(connection, asked_at)
         except BaseException as error:
             connection.disconnect()
             _require_known(error)
@@ -172,7 +166,7 @@ class Link:
 
 
 class Attempt:
-    """A connection that is being made. Whoever comes too late for it leaves it idle."""
+    """A connection that is being made. It becomes idle if its caller does not wait."""
 
     def __init__(
         self, connect: Callable[[], Connection], idle: deque[Connection]
@@ -182,7 +176,7 @@ class Attempt:
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._is_left = False
-        self._connection: Connection = None
+        self._connection: Connection | None = None
         self._error: Exception | None = None
 
     def run(self) -> None:
@@ -200,7 +194,7 @@ class Attempt:
         self._done.set()
 
     def result(self, patience: float) -> Connection:
-        """Return it; raise what it failed with, or StoreError if it takes too long."""
+        """Return the connection. Raises its error, or StoreError if it is late."""
         try:
             self._done.wait(patience)
         finally:  # also when the caller is interrupted
@@ -208,24 +202,24 @@ class Attempt:
                 self._is_left = self._connection is None
         if self._error is not None:
             raise self._error
-        if self._is_left:
+        if self._connection is None:
             raise StoreError(_LATE)
         return self._connection
 
 
-def exchange(connection: Connection, packed: bytes, count: int) -> list[Any]:
+def exchange(connection: Connection, packed: bytes, count: int) -> list[Reply]:
     """Send commands on a connection and return their replies; errors among them.
 
-    Whatever else is raised, even an interruption, it is disconnected: who used it next
-    would get the replies of this one.
+    On any other failure, even an interruption, it is disconnected. Otherwise its next
+    user would read the replies to these commands.
     """
-    replies: list[Any] = []
+    replies: list[Reply] = []
     try:
         connection.send_packed_command((packed,), check_health=False)
         while len(replies) < count:
             try:
                 replies.append(connection.read_response(disable_decoding=True))
-            except ResponseError as error:  # noqa: PERF203 - it is one of the replies
+            except ResponseError as error:  # noqa: PERF203 - it is a reply
                 replies.append(error)
     except BaseException as error:
         connection.disconnect()
@@ -235,9 +229,10 @@ def exchange(connection: Connection, packed: bytes, count: int) -> list[Any]:
 
 
 def _require_known(error: BaseException) -> None:
-    """Raise StoreError for what parsers raise, beside their own, on what is no reply.
+    """Raise StoreError instead of an error that neither redis-py nor a socket defines.
 
-    And for what a user's own credential provider does. An interruption stays one.
+    Parsers raise such errors on malformed replies, and so may a user's own credential
+    provider. An interruption passes.
     """
     known = (RedisError, OSError, StoreError)
     if isinstance(error, Exception) and not isinstance(error, known):
@@ -245,6 +240,6 @@ def _require_known(error: BaseException) -> None:
 
 
 def _disconnect(idle: deque[Connection]) -> None:
-    with contextlib.suppress(IndexError):  # an exchange may still give one back
+    with contextlib.suppress(IndexError):  # another thread may take the last one
         while idle:
             idle.pop().disconnect()

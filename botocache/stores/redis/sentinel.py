@@ -1,51 +1,58 @@
-"""Whether the primary that Sentinels named is still the one.
+"""Whether the primary that Sentinels named is still the primary.
 
-A failover leaves the old primary running, and for ten seconds or more it takes reads
-and writes from whoever is still connected to it, as if nothing had happened. So that
-Sentinels name it is believed for a moment only: behind the calls they are asked again
-and again, and a call that comes after a pause, or when none of them answers, waits for
-what they say.
+A failover leaves the old primary running. For ten seconds or more it takes reads and
+writes from clients that are still connected to it, as if nothing had happened. So the
+answer of Sentinels counts for a moment only. A thread asks them again and again behind
+the calls. A call that comes after a pause, or while no Sentinel answers, waits for it.
 """
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Protocol, TypeAlias
 
 from redis.exceptions import RedisError
 from redis.sentinel import SentinelManagedConnection
 
 from botocache._forks import renew_after_fork
+from botocache.stores.redis.types import Address
 
 LASTS = 1.0
-"""Seconds from a question to Sentinels, for which the answer is believed."""
-
-_Address: TypeAlias = tuple[str, int]
+"""Seconds from a question to Sentinels, for which the answer counts."""
 
 
-class Lease:
-    """Ends when the primary is not, or may not be, the one that was met last.
+class _Sentinels(Protocol):
+    """redis-py's Sentinel."""
 
-    One that was met without Sentinels is the primary for ever. lost: is called when
-    connections that were made before must not be used any more.
+    def discover_master(self, service_name: str) -> Address:
+        """Return the address of a service's primary."""
+
+
+_Discover: TypeAlias = Callable[[], Address]
+
+
+class PrimaryLease:
+    """Lasts as long as the primary is known to be the one that was connected to last.
+
+    lost: called when connections made so far must not be used any longer.
     """
 
     _renewing: threading.Event | None
 
     def __init__(self, lost: Callable[[], object]) -> None:
         self._lost = lost
-        self._discover: Callable[[], _Address] | None = None
-        self._address: _Address | None = None
+        self._discover: _Discover | None = None
+        self._address: Address | None = None
         self._until = self._due = 0.0
         self._reset()
-        renew_after_fork(self, Lease._reset)
+        renew_after_fork(self, PrimaryLease._reset)
 
     def __repr__(self) -> str:
-        return f"<Lease of {self._address}>"
+        return f"<PrimaryLease of {self._address}>"
 
     def lasts(self, deadline: float) -> bool:
-        """Tell whether the primary is known to be the same; wait until then at most."""
-        if self._discover is None:
+        """Tell whether the primary is known to be the same; wait until the deadline."""
+        if self._discover is None:  # not connected yet: the handshake comes first
             return True
         now = time.monotonic()
         if now < self._due:
@@ -56,26 +63,27 @@ class Lease:
         renewed.wait(max(0.0, deadline - now))
         return time.monotonic() < self._until
 
-    def met(self, connection: Any, asked_at: float) -> None:
-        """Note what a connection leads to. asked_at: before it was made."""
-        if not isinstance(connection, SentinelManagedConnection):
-            return
+    def confirm(self, connection: SentinelManagedConnection, asked_at: float) -> None:
+        """Note which primary Sentinels named for a new connection.
+
+        asked_at: moment before the connection was made.
+        """
         pool = connection.connection_pool
-        manager, service = pool.sentinel_manager, pool.service_name
+        sentinels: _Sentinels = pool.sentinel_manager
+        service: str = pool.service_name
         address = connection.host, connection.port
         if self._address not in (None, address):
             self._lost()
-        self._discover, self._address = (
-            lambda: manager.discover_master(service),
-            address,
-        )
+        self._discover = lambda: sentinels.discover_master(service)
+        self._address = address
+        # From before the question: the answer may have been true then only.
         self._extend(asked_at)
 
     def _extend(self, asked_at: float) -> None:
         self._until, self._due = asked_at + LASTS, asked_at + LASTS / 2
 
     def _renew_behind(self) -> threading.Event:
-        """Ask in a thread; one at a time. Return what tells that it has ended."""
+        """Ask in a thread, one at a time. Return the event that tells its end."""
         with self._lock:
             if self._renewing is not None:
                 return self._renewing
@@ -91,10 +99,10 @@ class Lease:
         try:
             if discover is None or discover() == self._address:
                 self._extend(asked_at)
-            else:  # until one is met that it leads to
+            else:  # until a connection leads to another primary
                 self._until = self._due = 0.0
                 self._lost()
-        except (RedisError, OSError):  # then it ends
+        except (RedisError, OSError):  # no answer: the lease runs out
             pass
         finally:
             self._end(renewed)

@@ -1,12 +1,11 @@
-"""The store of many machines: Redis 6.2 or Valkey 7.2 and later.
+"""The store that many machines share: Redis 6.2 or Valkey 7.2 and later.
 
-A load is one round trip, or two when a generation is missing; a fill is one, and so is
+A load is one round trip, or two if a generation is missing. A fill is one, and so is
 each half of a write, whatever the number of items. What is kept, and the scripts that
-change it, stand in stores/redis/scripts.py.
+change it, stand in scripts.py.
 
-The clock of all users is the server's. Hold-offs are set by it; here it is known from
-below, by what it last said and how long ago that was: a tag may seem to be held a
-little longer than it is, never shorter.
+All users go by the server's clock, which sets the hold-offs. The local estimate of it
+never runs ahead of it. So a hold-off may appear longer than it is, never shorter.
 """
 
 import os
@@ -15,12 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial, wraps
 from struct import error as UnpackError  # noqa: N812 - it is a class
 from struct import unpack
-from typing import Any, TypeVar, cast
+from typing import Concatenate, ParamSpec, TypeVar
 
-from redis.exceptions import (
-    NoPermissionError,
-    NoScriptError,
-)
+from redis.exceptions import NoPermissionError, NoScriptError
 
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
@@ -34,17 +30,20 @@ from botocache.stores.redis.commands import (
     FullError,
     ReplicaError,
     are_whole,
+    bulk,
+    compressed_fill,
     decode_eviction,
     encode_first,
+    generation_number,
     milliseconds,
-    number,
-    require_answers,
-    to_send,
+    pack,
+    pack_mget,
+    require_no_errors,
     with_source,
 )
 from botocache.stores.redis.compression import unpack as unpack_entry
-from botocache.stores.redis.connections import Command, Connection, Link, exchange, pack
-from botocache.stores.redis.replicas import exchange_with
+from botocache.stores.redis.connections import ServerConnections, exchange
+from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.scripts import (
     ARRIVE,
     EVICT,
@@ -53,97 +52,92 @@ from botocache.stores.redis.scripts import (
     PROLONG,
     STATE,
     US,
-    Keys,
     Script,
-    bulk,
 )
-from botocache.stores.redis.tracking.tracker import Following, forget
-from botocache.stores.redis.urls import (
-    connections_of_client,
-    connections_of_url,
-    without_replicas,
-)
+from botocache.stores.redis.tracking.tracker import InvalidationTracker, forget
+from botocache.stores.redis.types import Command, Connection, Reply
+from botocache.stores.redis.urls import connections_of_client, connections_of_url
 
-TIME_LASTS = 10.0
-"""Seconds after which a server is asked again how late it is, and whether it leads."""
+CLOCK_SYNC_INTERVAL = 10.0
+"""Seconds after which the server's clock, and whether it is the primary, is asked."""
 
 _TIME = pack((b"TIME",))
 
 _RUNS_LAST = b"2592000000"
-"""Milliseconds; as ARRIVE has it."""
+"""Milliseconds, as in arrive.lua."""
 
-_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Store = TypeVar("_Store", bound="RedisStore")
+_Verb = Callable[Concatenate[_Store, _P], _T]
 
 
-def understood(verb: _Verb) -> _Verb:
-    """Raise StoreError where a verb finds that what it was told is no answer.
+def malformed_reply_is_store_error(
+    verb: "_Verb[_Store, _P, _T]",
+) -> "_Verb[_Store, _P, _T]":
+    """Turn a malformed reply into StoreError, and close all connections.
 
-    Then nobody knows whose it was, and no connection is used any more.
+    Replies may be out of step with commands then, on any of them.
     """
 
     @wraps(verb)
-    def guarded(self: "RedisStore", *args: Any, **kwargs: Any) -> Any:
+    def guarded(self: _Store, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return verb(self, *args, **kwargs)
         except (TypeError, ValueError, LookupError, UnpackError) as error:
-            self._let_go()
+            self._close_connections()
             raise StoreError(f"no answer: {type(error).__name__}") from error
 
-    return cast("_Verb", guarded)
+    return guarded
 
 
 class RedisStore:
     """Entries and generations on a server. See the Store protocol.
 
-    make: returns a connection of redis-py, not connected. settle: seconds for which
-    what may be lost is taken for settling. longest_ttl: seconds, of any entry. follow:
-    hear of changes, so as to know what is current. replicas: how many must have an
-    eviction before it is done.
+    make: returns a connection of redis-py, not connected.
+    name: of the server, as it is shown.
+    clock: used instead of the server's clock, in tests.
     """
 
-    def __init__(  # noqa: PLR0913 - what it was opened with
+    def __init__(
         self,
-        make: Any,
+        make: Callable[[], Connection],
+        options: StoreOptions,
         *,
         name: str = "",
-        namespace: str = "default",
-        timeout: float = 0.02,
-        settle: float = 1.0,
-        longest_ttl: float = 60.0,
-        client_tracking: bool = False,
-        replicas: int = 0,
         clock: Clock | None = None,
         random: Random = os.urandom,
     ) -> None:
         self._name = name
-        self._namespace = namespace
-        self._keys = Keys(namespace)
-        # Who only reads is not told that a primary was demoted: it has to try to write.
+        self._namespace = options.namespace
+        self._keys = Keys(options.namespace)
+        # A demoted primary still answers reads. A write is refused, so one is tried.
         self._check = pack((b"PEXPIRE", self._keys.runs, _RUNS_LAST)) + _TIME
         self._clock = clock
         self._random = random
-        self._doubt = b"%d" % round(settle * US)
-        self._life = longest_ttl * 2 + SLACK
-        exchanging = exchange_with(replicas, timeout) if replicas else None
-        self._link = Link(make, self._greet, timeout, exchanging)
+        self._settle_us = b"%d" % round(options.settle * US)
+        self._generation_ttl = options.longest_ttl * 2 + SLACK
+        self._connections = ServerConnections(make, self._handshake, options.timeout)
         self._breaker = Breaker(self._probe)
-        self._following: Following | None = None
-        if client_tracking:
-            self._following = Following(make, self._keys, self._who, self._link.close)
-        self._ahead = time.time() - time.monotonic()  # until the server tells
-        self._told_at = -TIME_LASTS
+        self._tracker: InvalidationTracker | None = None
+        if options.client_tracking:
+            self._tracker = InvalidationTracker(
+                make, self._keys, self._server_run_id, self._connections.close
+            )
+        self._clock_offset = time.time() - time.monotonic()  # until the first sync
+        self._synced_at = -CLOCK_SYNC_INTERVAL
 
     def __repr__(self) -> str:
         return (
             f"<{type(self).__name__} {self._name} namespace {self._namespace!r}, "
-            f"{self._breaker!r}{f', {self._following!r}' if self._following else ''}>"
+            f"{self._breaker!r}{f', {self._tracker!r}' if self._tracker else ''}>"
         )
 
     def now(self) -> float:
-        """See Store.now. By what the server said last; asks nobody."""
-        return self._clock() if self._clock else time.monotonic() + self._ahead
+        """See Store.now. Sends nothing: by the last sync."""
+        return self._clock() if self._clock else time.monotonic() + self._clock_offset
 
-    @understood
+    @malformed_reply_is_store_error
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
         mark = self._begin()
@@ -152,11 +146,11 @@ class RedisStore:
         if not are_whole(states):
             states = self._complete(tags, states)
         loaded = self._loaded(entry, states)
-        if self._following is not None:
-            self._following.learn(mark, tags, loaded.snapshot)
+        if self._tracker is not None:
+            self._tracker.learn(mark, tags, loaded.snapshot)
         return loaded
 
-    @understood
+    @malformed_reply_is_store_error
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
@@ -170,8 +164,8 @@ class RedisStore:
         states = values[len(lookups) :]
         if not are_whole(states):
             states = self._complete(tags, states)
-        if self._following is not None:
-            self._following.learn(mark, tags, self._loaded(None, states).snapshot)
+        if self._tracker is not None:
+            self._tracker.learn(mark, tags, self._loaded(None, states).snapshot)
         state_of = dict(zip(tags, states, strict=True))
         return [
             self._loaded(entry, [state_of[tag] for tag in tags])
@@ -184,10 +178,10 @@ class RedisStore:
         """See Store.fill."""
         self.fill_many((Fill(key, entry, ttl, tags),))
 
-    @understood
+    @malformed_reply_is_store_error
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
-        kept = [fill for fill in map(to_send, fills) if fill is not None]
+        kept = [fill for fill in map(compressed_fill, fills) if fill is not None]
         if not kept:
             return
         commands: list[Command] = [
@@ -195,7 +189,7 @@ class RedisStore:
             for key, entry, ttl, _ in kept
         ]
         longest = max(fill.ttl for fill in kept)
-        life = max(self._life, longest * 2 + SLACK)
+        life = max(self._generation_ttl, longest * 2 + SLACK)
         head = (milliseconds(longest), milliseconds(life))
         tags = dict.fromkeys(tag for fill in kept for tag in fill.tags)
         commands += [
@@ -203,7 +197,7 @@ class RedisStore:
         ]
         self._ask(lambda: commands)
 
-    @understood
+    @malformed_reply_is_store_error
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         tags, hold_off, watch, first_eviction, restore = request
@@ -223,7 +217,7 @@ class RedisStore:
             states, *looked = self._ask(commands)
         except FullError:
             (states,), looked = self._ask(last), []
-        finally:  # also where nobody knows whether it was done
+        finally:  # also after an error: the server may have evicted
             forget(self._keys, tags)
         pairs = zip(states[1::2], states[2::2], strict=True)
         found = dict(zip(each, pairs, strict=True))
@@ -233,21 +227,21 @@ class RedisStore:
         )
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
-        """See Store.is_current. Unless it follows it never knows."""
-        following = self._following
+        """See Store.is_current. False without client tracking."""
+        tracker = self._tracker
         return (
-            following is not None
-            and self._link.is_confirmed()
-            and following.is_current(tags, snapshot)
+            tracker is not None
+            and self._connections.is_confirmed()
+            and tracker.is_current(tags, snapshot)
         )
 
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
         """See Watching.watch."""
-        if self._following is None:
+        if self._tracker is None:
             return partial(self.is_current, tags, snapshot)
-        return self._following.watch(tags, snapshot, self._link.is_confirmed)
+        return self._tracker.watch(tags, snapshot, self._connections.is_confirmed)
 
-    @understood
+    @malformed_reply_is_store_error
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the database, a thousand at a time."""
         cursor = b"0"
@@ -264,20 +258,20 @@ class RedisStore:
 
     def close(self) -> None:
         """See Store.close."""
-        if self._following is not None:
-            self._following.close()
+        if self._tracker is not None:
+            self._tracker.close()
         self._breaker.close()
-        self._link.close()
+        self._connections.close()
 
-    def _let_go(self) -> None:
-        """Use no connection any more that there is."""
-        self._link.close()
+    def _close_connections(self) -> None:
+        """Close all connections that are idle, and those in use after their use."""
+        self._connections.close()
 
     # --- states --------------------------------------------------------------------
 
     def _begin(self) -> int:
-        """Return the mark of a look-up, for those who follow."""
-        return self._following.begin() if self._following is not None else 0
+        """Return the mark of a look-up that begins now; see InvalidationTracker."""
+        return self._tracker.begin() if self._tracker is not None else 0
 
     def _complete(
         self, tags: Sequence[bytes], states: Sequence[bytes | None]
@@ -297,7 +291,7 @@ class RedisStore:
         return Loaded(entry, words[::2], self._held(words[1::2]))
 
     def _held(self, words: Iterable[int]) -> Held:
-        """Tell whether one of the tags is on hold-off, by the words of these."""
+        """Return the strictest hold-off of some tags. words: of their states."""
         now = self.now()
         held = Held.FREE
         for word in words:
@@ -325,11 +319,14 @@ class RedisStore:
     def _watched(
         self, watch: Sequence[bytes], looked: Sequence[Sequence[bytes]]
     ) -> tuple[dict[bytes, int], Held]:
-        """Return what LOOK told; a server that is full was not asked."""
+        """Return generations and hold-off of watched tags.
+
+        looked: replies of LOOK; none if the server is full.
+        """
         if watch and not looked:
-            unknown = map(number, self._fresh(len(watch)))
+            unknown = map(generation_number, self._fresh(len(watch)))
             return dict(zip(watch, unknown, strict=True)), Held.WRITING
-        states = [STATE.unpack(state) for told in looked for state in told[1:]]
+        states = [STATE.unpack(state) for reply in looked for state in reply[1:]]
         watched = {
             tag: generation for tag, (generation, _) in zip(watch, states, strict=True)
         }
@@ -337,25 +334,25 @@ class RedisStore:
 
     # --- commands ------------------------------------------------------------------
 
-    def _get(self, packed: Sequence[bytes]) -> list[Any]:
-        """Return the values of keys."""
-        command = b"*%d\r\n$4\r\nMGET\r\n%b" % (len(packed) + 1, b"".join(packed))
-        if self._clock or time.monotonic() - self._told_at < TIME_LASTS:
+    def _get(self, packed: Sequence[bytes]) -> list[Reply]:
+        """Return the values of keys. packed: the keys as they are on the wire."""
+        command = pack_mget(packed)
+        if self._clock or time.monotonic() - self._synced_at < CLOCK_SYNC_INTERVAL:
             (values,) = self._exchange(command, 1)
         else:
             values, _, now = self._exchange(command + self._check, 3)
-            self._tell_time(int(now[0]) * US + int(now[1]))
+            self._sync_clock(int(now[0]) * US + int(now[1]))
         if len(values) != len(packed):
             raise ValueError("as many values as keys")
-        found: list[Any] = values
+        found: list[Reply] = values
         return found
 
     def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
-        """Return tags, divided into those that one script can be called for."""
+        """Return tags in groups, for each of which one call of a script is allowed."""
         return [tags] if tags else []
 
     def _look(self, tags: Sequence[bytes]) -> Command:
-        head = (milliseconds(self._life),)
+        head = (milliseconds(self._generation_ttl),)
         return self._call(LOOK, tags, head, self._fresh(len(tags)))
 
     def _call(
@@ -372,15 +369,17 @@ class RedisStore:
         ]
         return (
             *(b"EVALSHA", script.sha, b"%d" % len(keys), *keys),
-            *(self._time_to_use(), self._doubt, *head, *arguments),
+            *(self._time_to_use(), self._settle_us, *head, *arguments),
         )
 
-    def _ask(self, make: Callable[[], Sequence[Command]]) -> list[Any]:
-        """Return the replies to commands. Raises StoreError when one is an error.
+    def _ask(self, make: Callable[[], Sequence[Command]]) -> list[Reply]:
+        """Return the replies to commands. Raises StoreError if one is an error.
 
-        make: returns the commands. Those that are sent a second time are made anew: a
-        generation that came twice could revive what others have evicted in between.
+        make: returns the commands. It is called again for what is sent a second time.
         """
+        # A fresh generation must not be sent twice. The server may have carried out the
+        # first command, and another process may have evicted since. The second would
+        # bring back a generation under which that process has outdated entries.
         commands = make()
 
         def packed() -> bytes:
@@ -403,22 +402,22 @@ class RedisStore:
                 replies[at] = reply
         for command, reply in zip(commands, replies, strict=True):
             if command[0] == b"EVALSHA" and isinstance(reply, list):
-                self._tell_time(int(reply[0]))
+                self._sync_clock(int(reply[0]))
         return replies
 
     def _exchange(
         self, packed: bytes, count: int, again: Callable[[], bytes] | None = None
-    ) -> list[Any]:
+    ) -> list[Reply]:
         breaker = self._breaker
         breaker.check()
         try:
-            replies = self._link.ask(packed, count, again)
-            require_answers(replies)
+            replies = self._connections.ask(packed, count, again)
+            require_no_errors(replies)
         except FullError:
             raise
         except StoreError as error:
             if isinstance(error, ReplicaError):
-                self._link.drop()
+                self._connections.drop()
             breaker.failed(error)
             raise
         breaker.succeeded()
@@ -434,87 +433,84 @@ class RedisStore:
     # --- the server ----------------------------------------------------------------
 
     def _time_to_use(self) -> bytes:
-        """Return the time that a script is to go by; none: the server's own."""
+        """Return the time that a script goes by; empty for the server's own."""
         return b"%d" % round(self._clock() * US) if self._clock else b""
 
-    def _tell_time(self, microseconds: int) -> None:
-        """Hear from the server how late it is."""
+    def _sync_clock(self, microseconds: int) -> None:
+        """Take in the server's time."""
+        # The reply took a while, so the estimate is too low by that. The highest of
+        # several is the best; an old one is replaced, for clocks drift.
         here = time.monotonic()
         ahead = microseconds / US - here
-        if ahead > self._ahead or here - self._told_at >= TIME_LASTS:
-            self._ahead, self._told_at = ahead, here
+        if ahead > self._clock_offset or here - self._synced_at >= CLOCK_SYNC_INTERVAL:
+            self._clock_offset, self._synced_at = ahead, here
 
-    def _greet(self, _link: Link, connection: Connection) -> None:
-        """Find out whether this server, as it is now, was met before.
+    def _handshake(self, connection: Connection) -> None:
+        """Evict everything if this primary is a new one.
 
-        Whoever may not ask for INFO cannot tell a primary that lost its last writes.
+        It may have lost evictions. Without permission for INFO that cannot be known.
         """
-        run = self._who(connection)
-        if self._following is not None:
-            self._following.meet(run)
+        run = self._server_run_id(connection)
+        if self._tracker is not None:
+            self._tracker.on_server_changed(run)
         if not run:
             return
-        command = (
-            *(b"EVAL", ARRIVE.source, b"3"),
-            *(
-                self._keys.generation(EVERYTHING_DIGEST),
-                self._keys.held(EVERYTHING_DIGEST),
-            ),
-            *(self._keys.runs, self._time_to_use(), self._doubt),
-            *(run, *self._fresh(1), milliseconds(self._life)),
-        )
-        (reply,) = exchange(connection, pack(command), 1)
-        require_answers([reply])
-        self._told_at = -TIME_LASTS  # whatever another server has told
-        self._tell_time(int(reply[0]))
+        (reply,) = exchange(connection, pack(self._arrival(run)), 1)
+        require_no_errors([reply])
+        self._synced_at = -CLOCK_SYNC_INTERVAL  # what is known is another server's time
+        self._sync_clock(int(reply[0]))
 
-    def _who(self, connection: Connection) -> bytes:
-        """Return the name of the server's run; empty where it may not be asked."""
-        return run_of(connection) or b""
+    def _arrival(self, run: bytes) -> Command:
+        """Return the call of ARRIVE for a run of a primary."""
+        keys = (
+            self._keys.generation(EVERYTHING_DIGEST),
+            self._keys.held(EVERYTHING_DIGEST),
+            self._keys.runs,
+        )
+        return (
+            *(b"EVAL", ARRIVE.source, b"3", *keys),
+            *(self._time_to_use(), self._settle_us),
+            *(run, *self._fresh(1), milliseconds(self._generation_ttl)),
+        )
+
+    def _server_run_id(self, connection: Connection) -> bytes:
+        """Return the id of the server's run; empty without permission for INFO."""
+        return run_id_of(connection) or b""
 
     def _probe(self) -> None:
-        """Ask for all that is wanted of a server: that it can evict."""
+        """Evict a tag of no entry: a server that can do that can do all else."""
         nothing = encode_first(None, is_restored=False)
         command = self._eviction([PROBED_DIGEST], 0.0, [nothing])
-        require_answers(self._link.try_out(pack(with_source(command)), 1))
+        require_no_errors(self._connections.try_out(pack(with_source(command)), 1))
 
 
-def open_redis(opening: StoreOptions) -> RedisStore:
+def open_redis(options: StoreOptions) -> RedisStore:
     """Return the store that a URL or a client names. Raises ConfigError."""
-    replicas = 0
-    if opening.client is not None:
-        name, make = connections_of_client(opening.client, opening.timeout)
+    if options.client is not None:
+        name, make = connections_of_client(options.client, options.timeout)
     else:
-        url, replicas = without_replicas(opening.url)
-        name, make = connections_of_url(url, opening.timeout)
-    return RedisStore(
-        make,
-        name=name,
-        namespace=opening.namespace,
-        timeout=opening.timeout,
-        settle=opening.settle,
-        longest_ttl=opening.longest_ttl,
-        client_tracking=opening.client_tracking,
-        replicas=replicas,
-    )
+        name, make = connections_of_url(options.url, options.timeout)
+    return RedisStore(make, options, name=name)
 
 
-def run_of(connection: Connection) -> bytes | None:
-    """Return what names a server for as long as it is the primary without a break.
+def run_id_of(connection: Connection) -> bytes | None:
+    """Return an id of a server that lasts as long as it is the primary without a break.
 
-    None where it may not be asked. A replica that becomes the primary takes a new
-    replication id; one that starts anew, also from a file, has a new run id.
+    Returns None without permission for INFO. A replica that becomes the primary takes a
+    new replication id. A server that restarts, also from a file, has a new run id.
     """
     sections = (b"server", b"replication")
     packed = b"".join(pack((b"INFO", section)) for section in sections)
     infos = exchange(connection, packed, len(sections))
     if any(isinstance(info, NoPermissionError) for info in infos):
         return None
-    require_answers(infos)
-    told = dict(line.split(b":", 1) for line in b"".join(infos).split() if b":" in line)
-    if told.get(b"role") != b"master":
-        raise StoreError("it is a replica, or does not say what it is")
+    require_no_errors(infos)
+    fields = dict(
+        line.split(b":", 1) for line in b"".join(infos).split() if b":" in line
+    )
+    if fields.get(b"role") != b"master":
+        raise StoreError("it is a replica, or its INFO names no role")
     try:
-        return told[b"run_id"] + b":" + told[b"master_replid"]
+        return fields[b"run_id"] + b":" + fields[b"master_replid"]
     except KeyError as error:
         raise StoreError(f"INFO names no {error}") from None

@@ -22,8 +22,9 @@ class Connection(Protocol):
 
     host: str
     port: int
-    protocol: int | str
+    protocol: int
     socket_timeout: float | None
+    _sock: Any  # a socket, or TLS around one; None while it is not connected
 
     def connect(self) -> None:
         """Connect, unless that is done."""

@@ -1,9 +1,8 @@
-"""What a URL or a client of redis-py says about a server: how to connect to it.
+"""How to connect to a server, by its URL or a client of redis-py.
 
-Nothing is connected here. A password gets into no name and no message.
+Nothing connects here. No name and no message contains a password.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
@@ -15,21 +14,24 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from botocache._errors import ConfigError
-from botocache.stores.redis.connections import Connection
+from botocache.stores.redis.types import Connection
 
 _Maker = Callable[[], Connection]
 
 _REPLICAS = "wait_replicas"
 
 _UNREADABLE = (TypeError, ValueError, RedisError)
-"""What is raised for a URL, or an option of it, that makes no sense."""
+"""What redis-py raises for a URL, or an option of it, that it cannot read."""
 
 
 def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
-    """Return a server's name, and what makes connections to it. Raises ConfigError.
+    """Return a server's name, and a function that makes connections to it.
 
-    timeout: seconds for connecting, and for each answer.
+    timeout: seconds for connecting, and for each reply.
+
+    Raises ConfigError.
     """
+    refuse_unknown_options(url)
     scheme, _, rest = url.partition(":")
     scheme = scheme.lower()
     server, _, setup = scheme.partition("+")
@@ -44,9 +46,9 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     plain = {"unix": "unix"}.get(server, "rediss" if is_encrypted else "redis")
     try:
         if plain != "unix":
-            int(urlsplit(rest).path.strip("/") or 0)  # redis-py passes over a bad one
+            int(urlsplit(rest).path.strip("/") or 0)  # redis-py ignores a wrong one
         pool = ConnectionPool.from_url(f"{plain}:{rest}", **common)
-        made = _maker(pool)()
+        made: Any = _maker(pool)()
     except _UNREADABLE:
         raise wrong_url(scheme) from None
     if plain == "unix":
@@ -56,33 +58,26 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     return f"{server}://{made.host}:{made.port}/{made.db}", _maker(pool)
 
 
-def without_replicas(url: str) -> tuple[str, int]:
-    """Return a URL without its option `wait_replicas`, and what that says; 0: nothing.
+def refuse_unknown_options(url: str) -> None:
+    """Raise ConfigError for `wait_replicas`, with what to do instead.
 
-    Raises ConfigError when it says no number.
+    redis-py would pass it on to a connection, whose error does not help.
     """
     scheme = url.partition(":")[0].lower()
-    rest, mark, query = url.partition("?")
-    options = query.split("&")
-    ours = [option for option in options if option.partition("=")[0] == _REPLICAS]
-    if not ours:
-        return url, 0
-    number = ours[0].partition("=")[2]
-    if ours[1:] or not re.fullmatch("[1-9][0-9]{0,2}", number) or "cluster" in scheme:
-        where = "; a cluster has no such option" if "cluster" in scheme else ""
+    names = [option.partition("=")[0] for option in url.partition("?")[2].split("&")]
+    if _REPLICAS in names:
         raise ConfigError(
-            f"url '{scheme}:...': expected {_REPLICAS}=1, or another number of "
-            f"replicas, once{where}"
+            f"url '{scheme}:...': there is no option '{_REPLICAS}'; remove it. Each "
+            "server can be told to refuse writes that few replicas would have: see "
+            "'min-replicas-to-write' of Redis and Valkey"
         )
-    others = "&".join(option for option in options if option not in ours)
-    return f"{rest}{mark}{others}" if others else rest, int(number)
 
 
 def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
     """Return the same for a client that the user built.
 
-    Its settings are its own, but for how long an answer is waited for: what suits
-    other uses of it, or redis-py's default of seconds or for ever, is too long here.
+    Connections have the client's settings, except for the time-out of a reply. The
+    client's own suits other uses, and redis-py's default is seconds or none.
     """
     pool = client.connection_pool
     return "of a client", lambda: pool.connection_class(
@@ -91,7 +86,7 @@ def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
 
 
 def _maker(pool: ConnectionPool) -> _Maker:
-    # Not by the pool's own `make_connection`, which counts what it made.
+    # Not by the pool's own `make_connection`: it counts, and refuses beyond a limit.
     return lambda: pool.connection_class(**pool.connection_kwargs)
 
 
@@ -112,8 +107,10 @@ def _by_sentinel(
             if name in given
         }
         of_tls = _options_of_tls(given) if is_encrypted else {}
-        # A password with a "/" or "#" in it would be taken for what is shown.
-        is_named = service and "@" not in parts.path and not parts.fragment
+        # A password with a "/", "?" or "#" in it would be shown as a service's name.
+        is_named = (
+            service and not parts.fragment and "@" not in parts.path + parts.query
+        )
         if given or not is_named or not all(host for host, _ in sentinels):
             raise wrong_url(scheme)
         manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
@@ -135,7 +132,7 @@ def _by_sentinel(
 
 
 def _options_of_tls(given: dict[str, str]) -> dict[str, Any]:
-    """Take the options of TLS out of those of a URL, as what they mean."""
+    """Remove the options of TLS from those of a URL; return them as values."""
     ours = {name: given.pop(name) for name in list(given) if name.startswith("ssl_")}
     read = ConnectionPool.from_url(f"rediss://host?{urlencode(ours)}").connection_kwargs
     return {name: read[name] for name in ours}
@@ -147,7 +144,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def wrong_url(scheme: str) -> ConfigError:
-    """Return what is said of a URL that cannot be read."""
+    """Return the error for a URL that cannot be read."""
     expected = {
         "unix": "unix:///path/of/socket?db=0",
         "sentinel": f"{scheme}://host:26379,host:26379/service/0",

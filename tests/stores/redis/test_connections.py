@@ -11,7 +11,8 @@ import pytest
 from redis.connection import Connection, ConnectionPool
 
 from botocache._errors import StoreError
-from botocache.stores.redis.connections import Link, exchange, pack
+from botocache.stores.redis.commands import pack
+from botocache.stores.redis.connections import ServerConnections, exchange
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import (
     TIMEOUT,
@@ -27,7 +28,7 @@ from tests.support.valkey_server import ValkeyServer
 SHORT = 0.2
 """Seconds that a call waits where it is to wait in vain."""
 
-Links = Callable[..., Link]
+Links = Callable[..., ServerConnections]
 
 
 @pytest.fixture
@@ -39,11 +40,11 @@ def proxy(valkey: ValkeyServer) -> Iterator[TcpProxy]:
 @pytest.fixture
 def links(proxy: TcpProxy) -> Iterator[Links]:
     """Makes links through the proxy."""
-    made: list[Link] = []
+    made: list[ServerConnections] = []
 
-    def make(greet: Any = None) -> Link:
+    def make(greet: Any = None) -> ServerConnections:
         _, connection = connections_of_url(proxy.url(), TIMEOUT)
-        link = Link(connection, greet or (lambda *_: None), TIMEOUT)
+        link = ServerConnections(connection, greet or (lambda *_: None), TIMEOUT)
         made.append(link)
         return link
 
@@ -52,13 +53,13 @@ def links(proxy: TcpProxy) -> Iterator[Links]:
         link.close()
 
 
-def echo(link: Link, *words: str) -> list[Any]:
+def echo(link: ServerConnections, *words: str) -> list[Any]:
     """Ask for words; each reply must be the word that was asked for."""
     packed = b"".join(pack((b"ECHO", word.encode())) for word in words)
     return [reply.decode() for reply in link.ask(packed, len(words))]
 
 
-def is_connected(link: Link) -> None:
+def is_connected(link: ServerConnections) -> None:
     assert echo(link, "connected") == ["connected"]
     assert len(link._idle) == 1
 
@@ -87,7 +88,7 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
 }
 
 
-def impatient(link: Link) -> None:
+def impatient(link: ServerConnections) -> None:
     """Have a link wait in vain for a moment only."""
     link._patience = SHORT
     for connection in link._idle:
@@ -153,7 +154,7 @@ def test_what_was_idle_too_long_is_replaced_and_nobody_notices(
         assert echo(link, "a", "b") == ["a", "b"]
         assert proxy.accepted == before + 1
         assert len(link._idle) == 1
-        assert not any(connection.is_connected for connection in several)
+        assert not any(connection._sock for connection in several)
 
 
 def test_a_server_that_was_away_is_found_again(
@@ -213,7 +214,7 @@ def test_connecting_and_the_answer_are_waited_for_as_one(
         proxy.hold_replies()
         greeted.set()
 
-    link._greet = greet
+    link._handshake = greet
     with pytest.raises(StoreError, match="longer than"):
         echo(link, "held")
     assert greeted.wait(TIMEOUT)
@@ -228,7 +229,7 @@ def test_what_nobody_waits_for_any_more_is_not_sent(
 ) -> None:
     link = links()
     greeted: list[object] = []  # it is late as soon as there is a connection
-    link._greet = lambda *_: greeted.append(_)
+    link._handshake = lambda *_: greeted.append(_)
     monkeypatch.setattr("time.monotonic", lambda: 2.0 * TIMEOUT if greeted else 0.0)
     with pytest.raises(StoreError, match="longer than"):
         link.ask(pack((b"SET", b"given-up", b"1")), 1)
@@ -308,7 +309,7 @@ def test_who_is_interrupted_while_connecting_leaves_the_connection(
 def test_who_is_interrupted_while_trying_leaves_no_connection(links: Links) -> None:
     made: list[Connection] = []
 
-    def greet(_link: Link, connection: Connection) -> None:
+    def greet(connection: Connection) -> None:
         made.append(connection)
         raise Interruption
 
@@ -326,7 +327,7 @@ def test_whoever_is_greeted_with_an_error_is_not_used(
 ) -> None:
     made: list[Connection] = []
 
-    def greet(_link: Link, connection: Connection) -> None:
+    def greet(connection: Connection) -> None:
         made.append(connection)
         raise StoreError("another server")
 
@@ -336,14 +337,14 @@ def test_whoever_is_greeted_with_an_error_is_not_used(
     with pytest.raises(StoreError, match="another server"):
         link.try_out(pack((b"PING",)), 1)
     assert len(made) == 2
-    assert not any(connection.is_connected for connection in made)
+    assert not any(connection._sock for connection in made)
     assert b"ECHO" not in proxy.commands
 
 
 def test_each_connection_is_greeted_before_anybody_uses_it(
     proxy: TcpProxy, links: Links
 ) -> None:
-    def greet(_link: Link, connection: Connection) -> None:
+    def greet(connection: Connection) -> None:
         assert exchange(connection, pack((b"ECHO", b"hello")), 1) == [b"hello"]
 
     link = links(greet=greet)
@@ -358,17 +359,17 @@ def raise_oserror(*_: object) -> None:
     raise OSError("no route")
 
 
-@pytest.mark.parametrize("ask", [Link.ask, Link.try_out])
+@pytest.mark.parametrize("ask", [ServerConnections.ask, ServerConnections.try_out])
 def test_a_system_that_fails_is_a_store_that_fails(ask: Any, links: Links) -> None:
     with pytest.raises(StoreError, match="no route"):
         ask(links(greet=raise_oserror), pack((b"PING",)), 1)
 
 
-@pytest.mark.parametrize("ask", [Link.ask, Link.try_out])
+@pytest.mark.parametrize("ask", [ServerConnections.ask, ServerConnections.try_out])
 def test_a_name_that_nobody_has_is_a_store_that_fails(ask: Any) -> None:
     _, make = connections_of_url("redis://nobody.invalid", TIMEOUT)
     with pytest.raises(StoreError, match=r"nobody\.invalid"):
-        ask(Link(make, lambda *_: None, TIMEOUT), pack((b"PING",)), 1)
+        ask(ServerConnections(make, lambda *_: None, TIMEOUT), pack((b"PING",)), 1)
 
 
 def test_without_threads_there_is_no_new_connection(
@@ -390,7 +391,7 @@ def test_trying_out_makes_a_connection_and_leaves_it(
     link = links()
     is_connected(link)
     assert link.try_out(pack((b"ECHO", b"tried")), 1) == [b"tried"]
-    assert repr(link) == "<Link 2 idle connections>"
+    assert repr(link) == "<ServerConnections 2 idle connections>"
     assert proxy.accepted == 2
     proxy.refuse()
     with pytest.raises(StoreError, match="refused"):
@@ -498,7 +499,7 @@ def test_closing_ends_all_that_is_idle(links: Links) -> None:
     several = list(link._idle)
     link.close()
     link.close()
-    assert not any(connection.is_connected for connection in several)
+    assert not any(connection._sock for connection in several)
 
 
 # --- other kinds -------------------------------------------------------------------

@@ -11,9 +11,10 @@ import pytest
 from botocache._coherence import EvictionRequest, Held
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
-from botocache.stores.redis.store import TIME_LASTS, RedisStore
+from botocache.stores.redis.store import CLOCK_SYNC_INTERVAL, RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import TIMEOUT, eventually
+from tests.support.redis_stores import redis_store
 from tests.support.valkey_server import ValkeyServer, running_valkey, valkey_binary
 
 KEY = b"key".ljust(16)
@@ -44,7 +45,7 @@ def stores(
 
 def _store(server: ValkeyServer) -> RedisStore:
     name, make = connections_of_url(server.url, TIMEOUT)
-    return RedisStore(make, name=name, timeout=TIMEOUT, settle=0.0)
+    return redis_store(make, name=name, timeout=TIMEOUT, settle=0.0)
 
 
 def follow(replica: ValkeyServer, primary: ValkeyServer) -> None:
@@ -88,7 +89,7 @@ def test_a_process_that_only_reads_notices_when_it_next_asks_for_the_time(
     store.fill(KEY, b"entry", 60.0, TAGS)
     exchange_roles(*servers)
     assert store.load(KEY, TAGS) == (b"entry", before, Held.FREE)
-    store._told_at -= TIME_LASTS
+    store._synced_at -= CLOCK_SYNC_INTERVAL
     for _ in range(2):
         with pytest.raises(StoreError, match=r"a replica|read only replica"):
             store.load(KEY, TAGS)

@@ -23,11 +23,12 @@ from botocache._coherence import EvictionRequest, Held, may_fill, may_serve
 from botocache._errors import StoreError
 from botocache.stores.redis.circuit_breaker import FAILURES
 from botocache.stores.redis.commands import FullError
-from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, eventually, in_threads
+from tests.support.redis_stores import redis_store
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
 WINDOW = 5.0
@@ -56,7 +57,7 @@ def full_server(policy: str) -> Iterator[ValkeyServer]:
 @contextlib.contextmanager
 def opened(server: ValkeyServer, settle: float = SETTLE) -> Iterator[RedisStore]:
     name, make = connections_of_url(server.url, TIMEOUT)
-    store = RedisStore(make, name=name, timeout=TIMEOUT, settle=settle)
+    store = redis_store(make, name=name, timeout=TIMEOUT, settle=settle)
     with contextlib.closing(store):
         yield store
 

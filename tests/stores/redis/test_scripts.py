@@ -22,6 +22,7 @@ from botocache._coherence import (
     next_state,
     restored_state,
 )
+from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.scripts import (
     ARRIVE,
     EVICT,
@@ -29,7 +30,6 @@ from botocache.stores.redis.scripts import (
     PROLONG,
     STATE,
     US,
-    Keys,
     Script,
 )
 from tests.support.digests import tag

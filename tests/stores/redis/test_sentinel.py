@@ -12,8 +12,9 @@ from botocache._coherence import EvictionRequest, Loaded
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.protocol import Store
-from botocache.stores.redis.connections import Link, pack
-from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.commands import pack
+from botocache.stores.redis.connections import ServerConnections
+from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.opening import open_store_at
@@ -194,20 +195,24 @@ def sentinel(service: Service) -> Iterator[TcpProxy]:
 
 
 @pytest.fixture
-def link(sentinel: TcpProxy) -> Iterator[Link]:
+def link(sentinel: TcpProxy) -> Iterator[ServerConnections]:
     """A link that has a connection, and believes the Sentinel until a test says."""
     url = f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}/0"
-    made = Link(connections_of_url(url, TIMEOUT)[1], lambda *_: None, TIMEOUT)
+    made = ServerConnections(
+        connections_of_url(url, TIMEOUT)[1], lambda *_: None, TIMEOUT
+    )
     assert made.ask(PING, 1) == [b"PONG"]
     believe(made)
     yield made
     made.close()
 
 
-def believe(link: Link, *, for_long: bool = True, until_due: bool = True) -> None:
+def believe(
+    link: ServerConnections, *, for_long: bool = True, until_due: bool = True
+) -> None:
     """Set for how long a link believes the Sentinel."""
-    link._lease._until = time.monotonic() + TIMEOUT if for_long else 0.0
-    link._lease._due = time.monotonic() + TIMEOUT if until_due else 0.0
+    link._lease_of_sentinels._until = time.monotonic() + TIMEOUT if for_long else 0.0
+    link._lease_of_sentinels._due = time.monotonic() + TIMEOUT if until_due else 0.0
 
 
 def questions(sentinel: TcpProxy) -> int:
@@ -216,7 +221,7 @@ def questions(sentinel: TcpProxy) -> int:
 
 
 def test_sentinels_are_asked_again_behind_the_calls(
-    link: Link, sentinel: TcpProxy
+    link: ServerConnections, sentinel: TcpProxy
 ) -> None:
     (connection,) = link._idle
     asked = questions(sentinel)
@@ -226,13 +231,13 @@ def test_sentinels_are_asked_again_behind_the_calls(
     believe(link, until_due=False)
     assert link.ask(PING, 1) == [b"PONG"]  # and nobody has answered
     sentinel.release_replies()
-    eventually(lambda: link._lease._due > 0.0)
+    eventually(lambda: link._lease_of_sentinels._due > 0.0)
     assert questions(sentinel) > asked
     assert [*link._idle] == [connection]
 
 
 def test_after_a_pause_the_sentinels_are_asked_first(
-    link: Link, sentinel: TcpProxy
+    link: ServerConnections, sentinel: TcpProxy
 ) -> None:
     (connection,) = link._idle
     asked = questions(sentinel)
@@ -243,7 +248,7 @@ def test_after_a_pause_the_sentinels_are_asked_first(
 
 
 def test_nothing_is_asked_of_a_primary_that_no_sentinel_confirms(
-    link: Link, sentinel: TcpProxy
+    link: ServerConnections, sentinel: TcpProxy
 ) -> None:
     (connection,) = link._idle
     sentinel.refuse()
@@ -251,13 +256,13 @@ def test_nothing_is_asked_of_a_primary_that_no_sentinel_confirms(
     believe(link, for_long=False, until_due=False)
     with pytest.raises(StoreError, match="No master found"):
         link.ask(PING, 1)
-    assert not connection.is_connected
+    assert not connection._sock
     sentinel.heal()
     assert link.ask(PING, 1) == [b"PONG"]
 
 
 def test_who_waits_for_sentinels_in_vain_does_not_wait_again(
-    link: Link, sentinel: TcpProxy
+    link: ServerConnections, sentinel: TcpProxy
 ) -> None:
     sentinel.swallow()
     asked = questions(sentinel)
@@ -269,44 +274,46 @@ def test_who_waits_for_sentinels_in_vain_does_not_wait_again(
 
 
 def test_another_primary_ends_what_leads_to_the_one_before(
-    link: Link, service: Service
+    link: ServerConnections, service: Service
 ) -> None:
     (connection,) = link._idle
-    link._lease._address = ("127.0.0.1", 1)
+    link._lease_of_sentinels._address = ("127.0.0.1", 1)
     believe(link, for_long=False, until_due=False)
     assert link.ask(PING, 1) == [b"PONG"]
-    assert not connection.is_connected
-    assert link._lease._address == ("127.0.0.1", service.primary.port)
-    assert str(service.primary.port) in repr(link._lease)
+    assert not connection._sock
+    assert link._lease_of_sentinels._address == ("127.0.0.1", service.primary.port)
+    assert str(service.primary.port) in repr(link._lease_of_sentinels)
 
 
 def test_another_primary_is_believed_in_once_it_was_met_and_greeted(
-    link: Link, service: Service
+    link: ServerConnections, service: Service
 ) -> None:
     deadline = time.monotonic() + TIMEOUT
-    link._lease._address = ("127.0.0.1", 1)
+    link._lease_of_sentinels._address = ("127.0.0.1", 1)
     believe(link, for_long=False, until_due=False)
     for _ in range(2):
-        assert not link._lease.lasts(deadline)
+        assert not link._lease_of_sentinels.lasts(deadline)
         assert not link._idle
     when_greeted: list[bool] = []
-    link._greet = lambda *_: when_greeted.append(link._lease.lasts(deadline))
+    link._handshake = lambda _: when_greeted.append(
+        link._lease_of_sentinels.lasts(deadline)
+    )
     assert link.ask(PING, 1) == [b"PONG"]
     assert when_greeted == [False]
-    assert link._lease.lasts(deadline)
+    assert link._lease_of_sentinels.lasts(deadline)
 
 
 def test_a_connection_to_another_primary_ends_those_that_were_made_before(
-    link: Link,
+    link: ServerConnections,
 ) -> None:
     (connection,) = link._idle
-    link._lease._address = ("127.0.0.1", 1)
+    link._lease_of_sentinels._address = ("127.0.0.1", 1)
     assert link.try_out(PING, 1) == [b"PONG"]
-    assert not connection.is_connected
+    assert not connection._sock
 
 
 def test_without_threads_nobody_is_confirmed(
-    link: Link, monkeypatch: pytest.MonkeyPatch
+    link: ServerConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     believe(link, for_long=False, until_due=False)
     link._patience = 0.2
@@ -319,14 +326,15 @@ def test_without_threads_nobody_is_confirmed(
 
 
 def test_one_question_serves_all_who_ask_at_once(
-    link: Link, sentinel: TcpProxy
+    link: ServerConnections, sentinel: TcpProxy
 ) -> None:
     asked = questions(sentinel)
     sentinel.hold_replies()
     believe(link, for_long=False, until_due=False)
     deadline = time.monotonic() + TIMEOUT
     threads = [
-        threading.Thread(target=link._lease.lasts, args=(deadline,)) for _ in "abc"
+        threading.Thread(target=link._lease_of_sentinels.lasts, args=(deadline,))
+        for _ in "abc"
     ]
     for thread in threads:
         thread.start()
@@ -334,24 +342,27 @@ def test_one_question_serves_all_who_ask_at_once(
     sentinel.release_replies()
     for thread in threads:
         thread.join(TIMEOUT)
-    assert link._lease._until > 0.0
+    assert link._lease_of_sentinels._until > 0.0
     assert questions(sentinel) <= asked + len(threads) - 1
 
 
-def test_a_connection_whose_reply_is_late_is_ended_at_once(link: Link) -> None:
+def test_a_connection_whose_reply_is_late_is_ended_at_once(
+    link: ServerConnections,
+) -> None:
     """redis-py leaves those open that Sentinels led to."""
     (connection,) = link._idle
     connection._sock.settimeout(0.05)
     with pytest.raises(StoreError, match="Timeout"):
         link.ask(pack((b"BLPOP", b"nothing", b"0")), 1)
-    assert not connection.is_connected
+    assert not connection._sock
 
 
 def test_a_primary_without_sentinels_is_the_primary_for_ever(
     service: Service,
 ) -> None:
     _, make = connections_of_url(f"redis://127.0.0.1:{service.primary.port}", TIMEOUT)
-    link = Link(make, lambda *_: None, TIMEOUT)
+    link = ServerConnections(make, lambda *_: None, TIMEOUT)
     assert link.ask(PING, 1) == [b"PONG"]
-    assert link._lease.lasts(0.0)
+    assert link.is_confirmed()
+    assert link._lease is None  # it is not asked
     link.close()

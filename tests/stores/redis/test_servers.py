@@ -17,7 +17,8 @@ from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.protocol import Store
 from botocache.stores.redis.circuit_breaker import FAILURES
-from botocache.stores.redis.scripts import US, Keys
+from botocache.stores.redis.keys import Keys
+from botocache.stores.redis.scripts import US
 from botocache.stores.redis.store import RedisStore
 from tests.support.digests import key, tag
 from tests.support.opening import open_store_at
@@ -491,11 +492,11 @@ def test_the_time_is_asked_for_again_after_a_while(
     store: Any = opened(valkey.url)
     store.load(KEY, [A])
     assert isinstance(store, RedisStore)
-    told = store._told_at
-    store._ahead += 1000.0  # as if the server's clock had been set back
+    told = store._synced_at
+    store._clock_offset += 1000.0  # as if the server's clock had been set back
     store.load(KEY, [A])
-    assert store._told_at == told
-    store._told_at -= 11.0
+    assert store._synced_at == told
+    store._synced_at -= 11.0
     store.load(KEY, [A])
     with redis_py.Redis(port=valkey.port) as client:
         assert store.now() <= client.time()[0] + 1

@@ -16,7 +16,8 @@ from botocache._errors import ConfigError
 from botocache.stores.protocol import Fill
 from botocache.stores.redis.commands import ENTRY_LIMIT
 from botocache.stores.redis.compression import MARK, UNPACKED_LIMIT
-from botocache.stores.redis.scripts import STATE, Keys
+from botocache.stores.redis.keys import Keys
+from botocache.stores.redis.scripts import STATE
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.clock import FakeClock
@@ -24,6 +25,7 @@ from tests.support.digests import key, tag, tags
 from tests.support.evictions import left_by
 from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT
+from tests.support.redis_stores import redis_store
 from tests.support.valkey_server import ValkeyServer
 
 Client: TypeAlias = "redis_py.Redis"
@@ -72,7 +74,7 @@ class Stores:
     def open(self, namespace: str, **more: Any) -> RedisStore:
         name, make = connections_of_url(self._url, TIMEOUT)
         usual = {"settle": 0.0, "timeout": TIMEOUT, "clock": self._clock}
-        made = RedisStore(make, name=name, namespace=namespace, **{**usual, **more})
+        made = redis_store(make, name=name, namespace=namespace, **{**usual, **more})
         return self._open.enter_context(contextlib.closing(made))
 
     def close(self) -> None:

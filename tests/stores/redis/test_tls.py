@@ -15,6 +15,7 @@ from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT
+from tests.support.redis_stores import redis_store
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.tls_proxy import Authority, running_tls_proxy
 from tests.support.valkey_server import ValkeyServer
@@ -147,7 +148,7 @@ def test_who_speaks_tls_to_a_server_without_is_not_understood(
     valkey: ValkeyServer, namespace: str
 ) -> None:
     _, make = connections_of_url(valkey.url.replace("redis:", "rediss:"), SHORT)
-    store = RedisStore(make, namespace=namespace, timeout=SHORT)
+    store = redis_store(make, namespace=namespace, timeout=SHORT)
     with pytest.raises(StoreError):
         store.load(KEY, [TAG])
     store.close()

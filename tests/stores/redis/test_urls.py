@@ -18,7 +18,6 @@ from botocache._errors import ConfigError
 from botocache.stores.redis.urls import (
     connections_of_client,
     connections_of_url,
-    without_replicas,
 )
 from tests.support.opening import open_store_at
 
@@ -198,7 +197,7 @@ _parts = st.text(alphabet="ab:/?#@[]%,. ", max_size=6)
 def shown(url: str) -> str:
     """Return how a URL's server is called, or what is said of the URL."""
     try:
-        return connections_of_url(without_replicas(url)[0], TIMEOUT)[0]
+        return connections_of_url(url, TIMEOUT)[0]
     except ConfigError as error:
         return str(error)
 
@@ -211,14 +210,14 @@ def shown(url: str) -> str:
 def test_no_password_is_shown_whatever_is_in_it(
     before: str, after: str, scheme: str
 ) -> None:
-    url = f"{scheme}://user:{before}S3CRET{after}@host:6379/0?wait_replicas=1"
+    url = f"{scheme}://user:{before}S3CRET{after}@host:6379/0"
     assert "S3CRET" not in shown(url)
 
 
 def test_no_store_shows_its_password() -> None:
     for url in ("redis://u:s3cret@h", "redis+sentinel://u:s3cret@h/shop"):
         store = open_store_at(
-            f"{url}?wait_replicas=2",
+            url,
             namespace="mine",
             timeout=TIMEOUT,
             settle=1.0,
@@ -228,35 +227,19 @@ def test_no_store_shows_its_password() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "without", "number"),
+    "url",
     [
-        ("redis://h", "redis://h", 0),
-        ("redis://h?db=1", "redis://h?db=1", 0),
-        ("redis://h/0?wait_replicas=1", "redis://h/0", 1),
-        ("redis://h?wait_replicas=12&db=1", "redis://h?db=1", 12),
-        ("redis://h?db=1&wait_replicas=2", "redis://h?db=1", 2),
-        ("redis+sentinel://h/s?wait_replicas=1", "redis+sentinel://h/s", 1),
+        "redis://:s3cret@h?wait_replicas=1",
+        "redis://:s3cret@h?db=1&wait_replicas=2",
+        "redis+sentinel://:s3cret@h/s?wait_replicas",
+        "redis+cluster://:s3cret@h?wait_replicas=1",
     ],
 )
-def test_a_url_says_how_many_replicas_are_waited_for(
-    url: str, without: str, number: int
-) -> None:
-    assert without_replicas(url) == (without, number)
-
-
-@pytest.mark.parametrize(
-    "option",
-    ["=0", "=-1", "=one", "=", "", "=1.5", "=1000", "=1&wait_replicas=1", "=s3cret"],
-)
-def test_a_number_of_replicas_that_is_none_is_said(option: str) -> None:
-    assert said(f"redis://:s3cret@h?wait_replicas{option}") == (
-        "url 'redis:...': expected wait_replicas=1, or another number of replicas, once"
-    )
-
-
-def test_a_cluster_waits_for_no_replicas() -> None:
-    with pytest.raises(ConfigError, match="a cluster has no such option"):
-        without_replicas("redis+cluster://h?wait_replicas=1")
+def test_an_option_that_is_gone_is_refused_with_what_to_do_instead(url: str) -> None:
+    message = said(url)
+    assert "there is no option 'wait_replicas'; remove it" in message
+    assert "min-replicas-to-write" in message
+    assert "s3cret" not in message
 
 
 def test_a_client_makes_connections_as_it_would(tmp_path: Path) -> None:

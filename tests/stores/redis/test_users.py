@@ -12,6 +12,7 @@ from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.places import DOCS
 from tests.support.processes import TIMEOUT
+from tests.support.redis_stores import redis_store
 from tests.support.valkey_server import (
     ValkeyServer,
     redis_binary,
@@ -42,7 +43,7 @@ def url_of(server: ValkeyServer) -> str:
 
 def store_on(url: str) -> RedisStore:
     name, make = connections_of_url(url, TIMEOUT)
-    return RedisStore(make, name=name, timeout=TIMEOUT, settle=0.0)
+    return redis_store(make, name=name, timeout=TIMEOUT, settle=0.0)
 
 
 def test_the_user_may_do_all_that_the_store_does(server: ValkeyServer) -> None:

@@ -12,6 +12,7 @@ from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, eventually
+from tests.support.redis_stores import redis_store
 from tests.support.tcp_proxy import TcpProxy, running_proxy
 from tests.support.valkey_server import ValkeyServer
 
@@ -78,7 +79,7 @@ def proxy(valkey: ValkeyServer) -> Iterator[TcpProxy]:
 def store(proxy: TcpProxy, namespace: str) -> Iterator[RedisStore]:
     """A store that has asked for everything once."""
     _, make = connections_of_url(proxy.url(), TIMEOUT)
-    made = RedisStore(make, namespace=namespace, timeout=TIMEOUT, settle=0.0)
+    made = redis_store(make, namespace=namespace, timeout=TIMEOUT, settle=0.0)
     for verb in VERBS.values():
         verb(made)
     yield made
@@ -93,14 +94,14 @@ def test_whatever_a_server_answers_is_a_result_or_a_storeerror(
     for verb in VERBS.values():
         proxy.answer_always(answer)
         if sends_time:
-            store._told_at = -TIMEOUT
-        for connection in store._link._idle:
+            store._synced_at = -TIMEOUT
+        for connection in store._connections._idle:
             connection._sock.settimeout(0.2)  # a byte is no answer
-        store._link._patience = 0.2
+        store._connections._patience = 0.2
         with contextlib.suppress(StoreError):
             verb(store)
         proxy.heal()
-        store._link._patience = TIMEOUT
+        store._connections._patience = TIMEOUT
         eventually(lambda: not store._breaker.is_open)
         assert_works(store)
 
@@ -122,5 +123,5 @@ def test_values_that_are_more_than_the_keys_are_no_answer(
     proxy.answer(ANSWERS["a long list"])
     with pytest.raises(StoreError, match="no answer"):
         store.load(KEY, [A, B])
-    assert not store._link._idle
+    assert not store._connections._idle
     assert_works(store)

@@ -12,9 +12,8 @@ after the other, and each may use up its time-out.
 import contextlib
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, ClusterPipeline, PipelineCommand, RedisCluster
@@ -54,7 +53,12 @@ ATTEMPTS = 4
 """How often a command is sent: its key may have moved, be on its way again, and get to
 a server that does not know the script."""
 
+_CONNECTING = 0.8
+"""The share of a call's time that it waits for the connection to one server."""
+
 _TIME = (b"TIME",)
+
+_Addressed: TypeAlias = tuple[ClusterServer, Command]
 
 _Verify: TypeAlias = Callable[[Connection], object]
 
@@ -107,8 +111,10 @@ class ClusterClient:
 
         A reply may be a ResponseError. Raises StoreError.
         """
-        deadline = time.monotonic() + self._timeout
-        wait_until(deadline)
+        began = time.monotonic()
+        deadline = began + self._timeout
+        # A server that cannot be connected to must not take the others' time.
+        wait_until(deadline, began + self._timeout * _CONNECTING)
         batch = Batch(make, self._with_source)
         for _ in range(ATTEMPTS):
             if self._cluster is None:
@@ -126,24 +132,17 @@ class ClusterClient:
         return batch.replies
 
     def ask_server(self, node: ClusterServer, command: Command) -> Reply:
-        """Return what one server replies to one command. Raises StoreError."""
-        wait_until(time.monotonic() + self._timeout)
-        sent = _pipelined(command, node, 0)
-        try:
-            self._pipelined([sent])
-            if isinstance(sent.result, Exception):
-                raise sent.result
-        except (RedisError, OSError) as error:
-            raise StoreError(f"{type(error).__name__}: {error}") from error
-        return sent.result
+        """Return what one server replies to one command. Raises StoreError.
 
-    def ask_directly(self, node: ClusterServer, command: Command) -> Reply:
-        """Do the same in a thread that may connect, without a deadline."""
+        For the background, and for what may take longer than a call: each step is
+        bounded by the time-outs of a connection, and all of them by nothing.
+        """
         cluster = self._cluster
         if cluster is None:
             raise StoreError("closed meanwhile")
         try:
-            return cluster.carry_out(node, command)
+            with in_background():
+                return cluster.carry_out(node, command)
         except (RedisError, OSError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
 
@@ -157,17 +156,16 @@ class ClusterClient:
         except RedisError as error:
             raise StoreError(str(error)) from error
 
-    def probe(self, commands: Callable[[], Mapping[ClusterServer, Command]]) -> None:
+    def probe(self, commands: Callable[[], Sequence[_Addressed]]) -> None:
         """Connect anew and refresh the map; raise StoreError unless all is well.
 
-        commands: returns the command that each primary must carry out.
+        commands: returns each primary with a command that it must carry out.
         """
         with in_background(is_discovering=True):
             self._refresh()
-        with in_background():
-            for node, command in commands().items():
-                self._drop_idle(node)
-                self.ask_directly(node, command)
+        for node, command in commands():
+            self._drop_idle(node)
+            self.ask_server(node, command)
 
     def close(self) -> None:
         """Close what is idle. The next call connects again."""
@@ -182,7 +180,7 @@ class ClusterClient:
     def _send(self, batch: Batch, deadline: float) -> None:
         """Send what is open, and take the replies. What fails stays open."""
         self._connect_new_primaries(deadline)
-        parts: dict[ClusterServer, list[int]] = defaultdict(list)
+        parts: dict[str, _Part] = {}
         for at in batch.open:
             try:
                 node = batch.redirected.get(at) or self.holder(batch.slots[at])
@@ -190,11 +188,14 @@ class ClusterClient:
                 batch.is_lost = True
                 batch.fail([at], error)
             else:
-                parts[node].append(at)
-        while parts and not self._send_parts(batch, parts):
+                # By its name: before redis-py 5.1 a ClusterNode has no hash.
+                parts.setdefault(node.name, _Part(node, [])).indexes.append(at)
+        while parts and not self._send_parts(batch, parts, deadline):
             pass
 
-    def _send_parts(self, batch: Batch, parts: dict[ClusterServer, list[int]]) -> bool:
+    def _send_parts(
+        self, batch: Batch, parts: dict[str, "_Part"], deadline: float
+    ) -> bool:
         """Send commands to their servers.
 
         Returns False if a server cannot be connected to. Then nothing was sent, and the
@@ -202,28 +203,29 @@ class ClusterClient:
         """
         sent: dict[int, PipelineCommand] = {}
         stack: list[PipelineCommand] = []
-        times: dict[ClusterServer, PipelineCommand] = {}
-        for node, part in parts.items():
-            for at in part:
+        times: dict[str, PipelineCommand] = {}
+        for name, (node, indexes) in parts.items():
+            for at in indexes:
                 if at in batch.redirected:
                     stack.append(_pipelined((b"ASKING",), node, len(stack)))
                 sent[at] = _pipelined(batch.command(at), node, len(stack))
                 stack.append(sent[at])
-            if self.clocks.is_due(node.name):
-                times[node] = _pipelined(_TIME, node, len(stack))
-                stack.append(times[node])
+            if self.clocks.is_due(name):
+                times[name] = _pipelined(_TIME, node, len(stack))
+                stack.append(times[name])
         try:
             self._pipelined(stack)
         except (RedisError, OSError) as error:
             self._lose(batch, parts, error)
+            wait_until(deadline)  # the rest of the time is for the others
             return False
-        for node, part in parts.items():
-            for at in part:
+        for node, indexes in parts.values():
+            for at in indexes:
                 batch.redirected.pop(at, None)
                 self._take(batch, at, node, sent[at].result)
-        for node, command in times.items():
+        for name, command in times.items():
             if isinstance(command.result, tuple):
-                self.clocks.sync(node.name, command.result)
+                self.clocks.sync(name, command.result)
         return True
 
     def _pipelined(self, stack: Sequence[PipelineCommand]) -> None:
@@ -234,19 +236,17 @@ class ClusterClient:
             stack, raise_on_error=False, allow_redirections=False
         )
 
-    def _lose(
-        self, batch: Batch, parts: dict[ClusterServer, list[int]], error: Exception
-    ) -> None:
+    def _lose(self, batch: Batch, parts: dict[str, "_Part"], error: Exception) -> None:
         """Give up the server that an error is about; all of them if that is unknown."""
         lost = [
-            node
-            for node in parts
+            name
+            for name, (node, _) in parts.items()
             if isinstance(error, UnreachableError)
             and error.address == (node.host, node.port)
         ]
         batch.is_lost = True
-        for node in lost or [*parts]:
-            batch.fail(parts.pop(node), error)
+        for name in lost or [*parts]:
+            batch.fail(parts.pop(name).indexes, error)
 
     def _take(self, batch: Batch, at: int, node: ClusterServer, reply: Reply) -> None:
         match reply:
@@ -299,28 +299,23 @@ class ClusterClient:
         """Refresh the map in a thread, one at a time. Return what tells its end."""
         with self._lock:
             done = self._refreshing
-            if done is not None:
-                return done
-            done = self._refreshing = threading.Event()
-        try:
-            threading.Thread(
-                target=self._refresh_and_end, args=(done,), daemon=True
-            ).start()
-        except RuntimeError:  # no thread can be started now
-            self._end_refresh(done)
-        return done
+            if done is None or done.is_set():
+                done = self._refreshing = threading.Event()
+                thread = threading.Thread(
+                    target=self._refresh_and_tell, args=(done,), daemon=True
+                )
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread can be started now
+                    done.set()
+            return done
 
-    def _refresh_and_end(self, done: threading.Event) -> None:
+    def _refresh_and_tell(self, done: threading.Event) -> None:
         try:
             with in_background(is_discovering=True), contextlib.suppress(StoreError):
                 self._refresh()
         finally:
-            self._end_refresh(done)
-
-    def _end_refresh(self, done: threading.Event) -> None:
-        with self._lock:
-            self._refreshing = None
-        done.set()
+            done.set()
 
     def _refresh(self) -> None:
         """Ask for the map. Raises StoreError if no server returns it."""
@@ -393,8 +388,8 @@ class ClusterClient:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _connect(self, node: ClusterServer) -> None:
-        with in_background(), contextlib.suppress(Exception):
-            self.clocks.sync(node.name, self.ask_directly(node, _TIME))
+        with contextlib.suppress(Exception):
+            self.clocks.sync(node.name, self.ask_server(node, _TIME))
 
     def _pool_at(self, **settings: Any) -> ConnectionPool:
         """Return a pool of connections to a server. Called by redis-py."""
@@ -417,6 +412,13 @@ class ClusterClient:
         self._refreshing = self._cluster = self._pipeline = None
         self._trouble = ""
         self._primaries, self._new_primaries, self._asked = {}, [], {}
+
+
+class _Part(NamedTuple):
+    """The commands of a batch for one server. indexes: theirs in the batch."""
+
+    node: ClusterServer
+    indexes: list[int]
 
 
 class _Cluster(RedisCluster):
@@ -443,6 +445,7 @@ class _Cluster(RedisCluster):
             retry=Retry(NoBackoff(), 0),
             **endpoints.cluster_settings,
         )
+        self.cluster_error_retry_attempts = 0  # redis-py 5 does not go by `retry`
         self.map: SlotMap = self.nodes_manager
         self._ask_for_map = self.map.initialize
         # redis-py's pipeline calls it in the thread of a call, where no map is asked
@@ -464,7 +467,7 @@ class _Cluster(RedisCluster):
         move, *_ = filter(None, [getattr(self.map, name, None) for name in names])
         move(moved)
 
-    # redis-py has no types for what follows.
+    # redis-py has no types for these.
 
     def primaries(self) -> list[ClusterServer]:
         """Return the servers that hold slots."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
         host: str
         port: int
-        protocol: int | str
+        protocol: int
         socket_timeout: float | None
         _sock: object
 
@@ -56,11 +56,13 @@ class _Thread(threading.local):
     """What the current thread may do.
 
     deadline: moment of `time.monotonic` at which it stops waiting for replies.
+    connect_deadline: the moment at which it stops waiting for a connection.
     is_background: it may connect, for no call waits for it without a deadline.
     is_discovering: it asks for the map of the cluster, which any server may tell.
     """
 
     deadline = math.inf
+    connect_deadline = math.inf
     is_background = False
     is_discovering = False
 
@@ -68,9 +70,13 @@ class _Thread(threading.local):
 _here = _Thread()
 
 
-def wait_until(deadline: float) -> None:
-    """Let this thread wait for replies until then."""
+def wait_until(deadline: float, connect_deadline: float | None = None) -> None:
+    """Let this thread wait for replies until then, and for connections.
+
+    connect_deadline: an earlier moment for connections, if there is one.
+    """
     _here.deadline = deadline
+    _here.connect_deadline = deadline if connect_deadline is None else connect_deadline
 
 
 @contextlib.contextmanager
@@ -78,7 +84,7 @@ def in_background(*, is_discovering: bool = False) -> Iterator[None]:
     """Let this thread connect, and wait as long as a connection's own time-outs."""
     before = _here.__dict__.copy()
     _here.is_background, _here.is_discovering = True, is_discovering
-    _here.deadline = math.inf
+    _here.deadline = _here.connect_deadline = math.inf
     try:
         yield
     finally:
@@ -125,7 +131,7 @@ class BoundedConnection(_Base):
         attempt = self._attempt
         if attempt is None or attempt.is_over:
             attempt = self._attempt = _Attempt(self._connect_now)
-        error = attempt.result(_here.deadline)
+        error = attempt.result(_here.connect_deadline)
         if error is not None:
             trouble = str(error) or type(error).__name__
             raise UnreachableError(trouble, (self.host, self.port)) from error

@@ -1,30 +1,30 @@
 """The store in a cluster of Redis or Valkey: RedisStore, spread over its primaries.
 
 The keys of an entry share no slot. A tag and its shard's hold-offs do, so a script is
-called for each shard. A load is one round trip's latency still, and so is a fill, and
-each half of a write; one that restores tags takes two, because these come last.
+called for each shard. A load takes one round trip's time, and so does a fill, and each
+half of a write. An eviction that restores tags takes two, because these come last.
 
-What is read in one round is not read at one moment. That is no harm: a write evicts
-each of its tags before it begins and after it ended, so whoever began to read after it
-sees each of them evicted, at whatever moment.
+The replies of one round are not from one moment. That does no harm: a write evicts each
+of its tags before it begins and after it ends. So a load that begins after the write
+sees each tag evicted, whenever its server replies.
 
-The clock of all users is that of the server which is furthest behind. Each server
-sets hold-offs by its own clock, so none seems shorter than it is. Where they are more
-than an hour apart the store is not used.
+All users go by the clock of the server that is furthest behind. Each server sets
+hold-offs by its own clock, so none appears shorter than it is. If the clocks are more
+than an hour apart, the store is not used.
 
-A primary that was never met may have lost the last evictions, for replication is
-asynchronous. Whoever connects to one first evicts everything, where that is held, and
-then remembers the primary as met; it asks nothing of it before. A load during which
-that happens begins again: what it read before may be from before the eviction. A
-process is not told, and two things remain until it notices: a primary that was cut off
-from the others answers those that were cut off with it, for `cluster-node-timeout` at
-most; and a connection that lay idle while its server was a replica for a while, and is
-the primary again, is not seen to be another one's.
+Replication is asynchronous, so a new primary may lack the last evictions. The first
+process that connects to it evicts everything before any other command, and registers
+its run. A load during which that happens begins again: its first replies may be from
+before that eviction. Two gaps remain until a process notices a new primary:
+- A primary that the others cannot reach still answers clients that share its part of
+  the network, for `cluster-node-timeout` at most.
+- A process that sends nothing while a primary is replaced and returns to its role does
+  not verify its idle connections to it.
 
-While a slot is on its way to another server, scripts cannot be carried out there on
-what is divided between the two. Loads then fail, which is a miss. Evictions remove the
-generations instead, with the hold-offs of their shards: what is made in their place is
-held for `settle`, and not for `write_hold_off`.
+While a slot moves to another server, scripts cannot work on keys that are divided
+between the two. Loads fail then, which is a miss. Evictions remove the generations
+instead, with the hold-offs of their shards: generations that take their place are held
+for `settle`, and not for `write_hold_off`.
 """
 
 import logging
@@ -32,7 +32,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from redis.exceptions import TryAgainError
 
@@ -60,16 +60,21 @@ from botocache.stores.redis.commands import (
     FullError,
     decode_eviction,
     encode_first,
+    generation_number,
     milliseconds,
-    number,
-    require_answers,
+    pack,
+    require_no_errors,
+    unpack_bulk,
     with_source,
 )
-from botocache.stores.redis.connections import exchange, pack
-from botocache.stores.redis.scripts import ARRIVE, EVICT, STATE
-from botocache.stores.redis.store import RedisStore, run_of, understood
-from botocache.stores.redis.types import ClusterServer, Command, Connection
-from botocache.stores.redis.urls import without_replicas
+from botocache.stores.redis.connections import exchange
+from botocache.stores.redis.scripts import EVICT, STATE
+from botocache.stores.redis.store import (
+    RedisStore,
+    malformed_reply_is_store_error,
+    run_id_of,
+)
+from botocache.stores.redis.types import ClusterServer, Command, Connection, Reply
 
 log = logging.getLogger("botocache")
 
@@ -78,58 +83,48 @@ _States = dict[bytes, tuple[bytes, bytes]]
 
 
 class ClusterStore(RedisStore):
-    """Entries and generations in a cluster. See the Store protocol and RedisStore."""
+    """Entries and generations in a cluster. See the Store protocol and RedisStore.
 
-    def __init__(  # noqa: PLR0913 - as RedisStore
+    endpoints: how to connect to the cluster.
+    """
+
+    def __init__(
         self,
         endpoints: ClusterEndpoints,
+        options: StoreOptions,
         *,
         name: str = "",
-        namespace: str = "default",
-        timeout: float = 0.02,
-        settle: float = 1.0,
-        longest_ttl: float = 60.0,
         clock: Clock | None = None,
         random: Random = os.urandom,
     ) -> None:
-        super().__init__(
-            None,
-            name=name,
-            namespace=namespace,
-            timeout=timeout,
-            settle=settle,
-            longest_ttl=longest_ttl,
-            clock=clock,
-            random=random,
-        )
+        super().__init__(_no_server, options, name=name, clock=clock, random=random)
         shard = EVERYTHING_DIGEST[:1].hex().encode()
         self._keys.runs += b":{%b}" % shard  # where the generation of everything is
         self._cluster = ClusterClient(
-            endpoints, self._verify_primary, timeout, with_source
+            endpoints, self._verify_primary, options.timeout, with_source
         )
-        self._met: set[bytes] = set()
+        self._known_primaries: set[bytes] = set()
 
     def now(self) -> float:
-        """See Store.now. By what the servers said last; asks nobody."""
-        return (
-            self._clock()
-            if self._clock
-            else time.monotonic() + self._cluster.clocks.offset
-        )
+        """See Store.now. Sends nothing: by the last syncs."""
+        clocks = self._cluster.clocks
+        return self._clock() if self._clock else time.monotonic() + clocks.offset
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
-        return self._among_those_met(lambda: super(ClusterStore, self).load(key, tags))
+        return self._with_known_primaries(
+            lambda: super(ClusterStore, self).load(key, tags)
+        )
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
-        return self._among_those_met(
+        return self._with_known_primaries(
             lambda: super(ClusterStore, self).load_many(lookups)
         )
 
-    @understood
+    @malformed_reply_is_store_error
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         tags, hold_off, watch, first_eviction, restore = request
@@ -158,13 +153,13 @@ class ClusterStore(RedisStore):
         )
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:  # noqa: ARG002 - see Store
-        """See Store.is_current. Nobody tells it of changes, so it never knows."""
+        """See Store.is_current. False: there is no client tracking in a cluster."""
         return False
 
-    @understood
+    @malformed_reply_is_store_error
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the cluster, a thousand at a time."""
-        self._ask(lambda: [(b"EXISTS", self._keys.runs)])  # so that all are known
+        self._ask(lambda: [(b"EXISTS", self._keys.runs)])  # connects
         for node in self._cluster.primaries:
             self._clear(node)
 
@@ -173,7 +168,7 @@ class ClusterStore(RedisStore):
         super().close()
         self._cluster.close()
 
-    def _let_go(self) -> None:
+    def _close_connections(self) -> None:
         self._cluster.close()
 
     # --- states --------------------------------------------------------------------
@@ -188,7 +183,11 @@ class ClusterStore(RedisStore):
         is_restored: bool = False,
         is_full: bool = False,
     ) -> tuple[_States, dict[bytes, bytes]]:
-        """Evict tags and look at others; return what was found and left, and seen."""
+        """Evict tags and look at watched ones.
+
+        Returns the states before and after the eviction by tag, and the states of the
+        watched tags.
+        """
         shards, watched = _shards(tags), _shards(watch)
 
         def eviction(shard: Sequence[bytes]) -> Command:
@@ -202,7 +201,7 @@ class ClusterStore(RedisStore):
         for shard, (_, *states) in zip(shards, replies, strict=False):
             pairs = zip(states[::2], states[1::2], strict=True)
             found.update(zip(shard, pairs, strict=True))
-        return found, _told(watched, replies[len(shards) :])
+        return found, _states_by_tag(watched, replies[len(shards) :])
 
     def _complete(
         self, tags: Sequence[bytes], states: Sequence[bytes | None]
@@ -212,44 +211,46 @@ class ClusterStore(RedisStore):
         shards = _shards(
             tag for tag, s in state_of.items() if s is None or len(s) != STATE.size
         )
-        made = _told(shards, self._ask(lambda: [*map(self._look, shards)]))
+        made = _states_by_tag(shards, self._ask(lambda: [*map(self._look, shards)]))
         return [made.get(tag) or state_of[tag] or b"" for tag in tags]
 
     def _remove(self, tags: Sequence[bytes], watch: Sequence[bytes]) -> Eviction:
-        """Evict where no script can write: by removing generations.
+        """Evict without a script, by removing generations.
 
-        Before them the hold-offs of their shards, so that what cannot be held now is in
-        doubt as soon as it can. Nothing is known of what was found.
+        It is not known what the tags had.
         """
         shards = _shards(tags)
+        # First the hold-offs of the shards. A generation that is made after that
+        # settles with its shard. In the other order a generation could be made
+        # in between that is held by nothing.
         self._ask(lambda: [(b"UNLINK", self._keys.held(s[0])) for s in shards])
         self._ask(
             lambda: [(b"UNLINK", self._keys.generation(t)) for s in shards for t in s]
         )
-        fresh = iter(map(number, self._fresh(len(tags) + len(watch))))
+        fresh = iter(map(generation_number, self._fresh(len(tags) + len(watch))))
         evicted = {tag: TagEviction(next(fresh), 0.0) for tag in tags}
         return Eviction(evicted, {tag: next(fresh) for tag in watch}, Held.WRITING)
 
     # --- commands ------------------------------------------------------------------
 
-    def _get(self, packed: Sequence[bytes]) -> list[Any]:
-        """Return the values of keys."""
-        # Not GET, which takes a key of another type for a failure; and not one MGET for
-        # all of a slot, which fails while the slot is on its way.
-        commands = [(b"MGET", one[one.index(b"\n") + 1 : -2]) for one in packed]
+    def _get(self, packed: Sequence[bytes]) -> list[Reply]:
+        """Return the values of keys. packed: the keys as they are on the wire."""
+        # Not GET, which fails for a key of another type. And not one MGET for all keys
+        # of a slot, which fails while the slot moves.
+        commands = [(b"MGET", unpack_bulk(key)) for key in packed]
         return [value for (value,) in self._ask(lambda: commands)]
 
     def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
         return _shards(tags)
 
-    def _ask(self, make: Callable[[], Sequence[Command]]) -> list[Any]:
-        """Return the replies to commands. Raises StoreError when one is an error."""
+    def _ask(self, make: Callable[[], Sequence[Command]]) -> list[Reply]:
+        """Return the replies to commands. Raises StoreError if one is an error."""
         breaker = self._breaker
         breaker.check()
         try:
             replies = self._cluster.ask(make)
             _require_whole(replies)
-            require_answers(replies)
+            require_no_errors(replies)
         except (FullError, _DividedError):
             raise
         except StoreError as error:
@@ -273,84 +274,73 @@ class ClusterStore(RedisStore):
     # --- the servers ---------------------------------------------------------------
 
     def _verify_primary(self, connection: Connection) -> None:
-        """Evict everything if this primary is a new one; see RedisStore._greet."""
-        run = run_of(connection)
-        if run is None or run in self._met:
+        """Evict everything if this primary is a new one; see RedisStore._handshake."""
+        run = run_id_of(connection)
+        if run is None or run in self._known_primaries:
             return
-        command = (
-            *(b"EVAL", ARRIVE.source, b"3"),
-            *(
-                self._keys.generation(EVERYTHING_DIGEST),
-                self._keys.held(EVERYTHING_DIGEST),
-            ),
-            *(self._keys.runs, self._time_to_use(), self._doubt),
-            *(run, *self._fresh(1), milliseconds(self._life)),
-        )
+        command = self._arrival(run)
         holder = self._cluster.holder(slot_of(command))
         if (holder.host, holder.port) == (connection.host, connection.port):
-            require_answers(exchange(connection, pack(command), 1))
+            require_no_errors(exchange(connection, pack(command), 1))
         else:
-            self._cluster.ask_directly(holder, command)
-        self._met.add(run)
+            self._cluster.ask_server(holder, command)
+        self._known_primaries.add(run)
 
-    def _among_those_met(self, load: Callable[[], _T]) -> _T:
-        """Load; again if a primary was met meanwhile for which all may be evicted."""
+    def _with_known_primaries(self, load: Callable[[], _T]) -> _T:
+        """Load; load again if a new primary may have made all be evicted meanwhile."""
         for _ in range(3):
-            before = len(self._met)
+            before = len(self._known_primaries)
             loaded = load()
-            if len(self._met) == before:
+            if len(self._known_primaries) == before:
                 return loaded
         raise StoreError("the cluster: its primaries change too often")
 
     def _probe(self) -> None:
-        """Ask for all that is wanted of servers: that each can evict."""
+        """Evict a tag of no entry on each primary."""
         head = (b"0", milliseconds(SLACK))
 
-        def probes() -> dict[ClusterServer, Command]:
+        def probes() -> list[tuple[ClusterServer, Command]]:
             of_node = {}
             for shard in range(256):
                 tag = bytes([shard]) + PROBED_DIGEST[1:]
                 arguments = [*self._fresh(2), *encode_first(None, is_restored=False)]
                 command = self._call(EVICT, [tag], head, arguments)
-                of_node[self._cluster.holder(slot_of(command))] = with_source(command)
-            return of_node
+                node = self._cluster.holder(slot_of(command))
+                of_node[node.name] = node, with_source(command)
+            return [*of_node.values()]
 
         self._cluster.probe(probes)
 
 
-def open_cluster(opening: StoreOptions) -> ClusterStore:
+def open_cluster(options: StoreOptions) -> ClusterStore:
     """Return the store that a URL or a client names. Raises ConfigError."""
-    if opening.client_tracking:
+    if options.client_tracking:
         log.warning(
-            "follow_refused: changes cannot be followed in a cluster, so every hit "
-            "asks its servers"
+            "client_tracking_refused: a cluster does not announce changes to us, so "
+            "every hit asks its servers; remove client_tracking from the settings"
         )
-    if opening.client is not None:
-        name, endpoints = endpoints_of_client(opening.client, opening.timeout)
+    if options.client is not None:
+        name, endpoints = endpoints_of_client(options.client, options.timeout)
     else:
-        without_replicas(opening.url)  # raises where it says to wait for some
-        name, endpoints = endpoints_of_url(opening.url, opening.timeout)
-    return ClusterStore(
-        endpoints,
-        name=name,
-        namespace=opening.namespace,
-        timeout=opening.timeout,
-        settle=opening.settle,
-        longest_ttl=opening.longest_ttl,
-    )
+        name, endpoints = endpoints_of_url(options.url, options.timeout)
+    return ClusterStore(endpoints, options, name=name)
+
+
+def _no_server() -> Connection:
+    raise StoreError("the servers of a cluster are reached by ClusterClient")
 
 
 class _DividedError(StoreError):
-    """A slot is on its way, and some of its keys are here and some there."""
+    """A slot is moving, and its keys are divided between two servers."""
 
 
-def _require_whole(replies: Sequence[Any]) -> None:
+def _require_whole(replies: Sequence[Reply]) -> None:
     if any(isinstance(reply, TryAgainError) for reply in replies):
-        raise _DividedError("a slot is on its way")
+        raise _DividedError("a slot is moving to another server")
 
 
 def _shards(tags: Iterable[bytes]) -> list[list[bytes]]:
-    """Return tags, each once, by the shard that they are in."""
+    """Return tags, each once, in groups of one shard."""
     each = sorted(dict.fromkeys(tags), key=_shard)
     return [list(shard) for _, shard in groupby(each, key=_shard)]
 
@@ -359,10 +349,10 @@ def _shard(tag: bytes) -> bytes:
     return tag[:1]
 
 
-def _told(
-    shards: Sequence[Sequence[bytes]], replies: Sequence[Any]
+def _states_by_tag(
+    shards: Sequence[Sequence[bytes]], replies: Sequence[Reply]
 ) -> dict[bytes, bytes]:
-    """Return what LOOK said of each tag of some shards."""
+    """Return the state of each tag of some shards. replies: of LOOK."""
     return {
         tag: state
         for shard, (_, *states) in zip(shards, replies, strict=True)

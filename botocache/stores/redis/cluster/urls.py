@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
+import redis.cluster
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.retry import Retry
 
 from botocache.stores.redis.types import Address
-from botocache.stores.redis.urls import wrong_url
+from botocache.stores.redis.urls import refuse_unknown_options, wrong_url
 
 try:
     from redis.maint_notifications import MaintNotificationsConfig
@@ -23,6 +23,9 @@ except ImportError:  # before redis-py 7
 else:
     # They would keep a pool from noticing that a server has closed a connection.
     _QUIET = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+
+# Early versions of redis-py 5 read MOVED and ASK with a parser of their own only.
+_PARSER = getattr(redis.cluster, "ClusterParser", None)
 
 _PORT = 6379
 
@@ -75,6 +78,7 @@ def endpoints_of_url(url: str, timeout: float) -> tuple[str, ClusterEndpoints]:
 
     Raises ConfigError.
     """
+    refuse_unknown_options(url)
     scheme, _, rest = url.partition(":")
     plain = "rediss" if scheme.lower() in ("rediss+cluster", "valkeys+cluster") else ""
     try:
@@ -135,7 +139,8 @@ def _endpoints(
         for name, value in {**pool.connection_kwargs, **own}.items()
         if not name.startswith(("maint_", "oss_", "orig_"))  # of notifications
     }
-    settings |= {"retry": Retry(NoBackoff(), 0), "decode_responses": False, **_QUIET}
+    settings |= {"retry": Retry(NoBackoff(), 0), "decode_responses": False}
+    settings |= {**_QUIET, **({"parser_class": _PARSER} if _PARSER else {})}
     return ClusterEndpoints(seeds, pool.connection_class, settings, remap)
 
 

@@ -1,10 +1,9 @@
-"""What a process knows of generations that change elsewhere, in memory alone.
+"""The generations that this process knows, kept current by client tracking. In memory.
 
-Whoever looks generations up tells what he found, and whoever hears of a change tells
-that; they come in any order. A look-up that a change crossed may have found what was
-there before it, so it counts for nothing: `mark` is called before anybody is asked,
-and `learn` refuses what was changed since its mark. Nothing is known of time here, nor
-of whether anybody still hears of changes.
+Look-ups call `learn`, invalidation messages call `forget`, in any order. A look-up that
+overlaps an invalidation may have read the old generation. So `learn` ignores tags that
+were invalidated since the look-up's `mark`. Time does not matter here, nor whether
+invalidations still arrive.
 """
 
 import threading
@@ -12,24 +11,26 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 LIMIT = 100_000
-"""Tags, which take some 14 MB; the one that was looked up longest ago goes first."""
+"""Tags. They take some 14 MB; the one that was looked up longest ago goes first."""
 
 _CELLS = 4096
-"""Tags share one of these where it is noted when they changed: a collision only makes
-a look-up count for nothing."""
+"""Counters of changes, which tags share by their hash. A collision only makes `learn`
+ignore a tag that has not changed."""
 
 
-class Known:
-    """The generations of tags, as far as they are known. Safe for threads.
+class LocalGenerations:
+    """Generations of tags. Safe for threads; the child of a fork needs a new one.
 
-    It has locks: who forks makes a new one.
+    limit: the most tags that are kept.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._lock = threading.Lock()
         self._generations: dict[bytes, int] = {}
-        self.get: Final = self._generations.get  # for whoever has no time for `are`
+        self.get: Final = (
+            self._generations.get
+        )  # for hits, which have no time for `match`
         self._now = 0  # changes so far
         self._changed_at = [0] * _CELLS
         self._all_changed_at = 0
@@ -38,32 +39,30 @@ class Known:
         return len(self._generations)
 
     def mark(self) -> int:
-        """Return what `learn` is to be told of a look-up that begins now."""
+        """Return the argument of `learn` for a look-up that begins now."""
         return self._now
 
-    def are(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
-        """Tell whether all of the tags are known to have these generations.
-
-        Takes no lock. One by one, which is enough: a generation that is still there
-        was there all the time since it was looked up.
-        """
+    def match(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """Tell whether all of the tags are known to have these generations."""
+        # Without a lock, one tag after the other. That is enough: a generation that is
+        # still here was current all the time since its look-up.
         return [*map(self._generations.get, tags)] == [*snapshot]
 
     def learn(self, mark: int, tags: Sequence[bytes], snapshot: Sequence[int]) -> None:
-        """Note what a look-up found, save what was changed after it had begun."""
-        known, changed_at = self._generations, self._changed_at
+        """Keep what a look-up found, without tags that changed after it began."""
+        kept, changed_at = self._generations, self._changed_at
         with self._lock:
             if self._all_changed_at > mark:
                 return
             for tag, generation in zip(tags, snapshot, strict=True):
                 if changed_at[hash(tag) % _CELLS] <= mark:
-                    known.pop(tag, None)  # it comes to the end
-                    known[tag] = generation
-            while len(known) > self._limit:
-                del known[next(iter(known))]
+                    kept.pop(tag, None)  # so that it moves to the end
+                    kept[tag] = generation
+            while len(kept) > self._limit:
+                del kept[next(iter(kept))]
 
     def forget(self, tags: Iterable[bytes]) -> None:
-        """Note that these were changed."""
+        """Drop the generations of tags that changed."""
         with self._lock:
             self._now += 1
             for tag in tags:
@@ -71,7 +70,7 @@ class Known:
                 self._generations.pop(tag, None)
 
     def forget_all(self) -> None:
-        """Note that any may have been changed."""
+        """Drop all generations: any may have changed."""
         with self._lock:
             self._now += 1
             self._all_changed_at = self._now

@@ -1,83 +1,84 @@
-"""Listening on a connection of redis-py's: what a server says without being asked.
+"""Messages that a server sends without being asked, read from a redis-py connection.
 
-It is connected, encrypted and authenticated by redis-py, and read here, because its
-parsers are made for answers: what comes in between is handled in another way by each
-version, the one for RESP3 cannot read RESP2's null, which FLUSHALL sends, and a message
-that is half there is an error to all.
+redis-py connects, encrypts and authenticates. The messages are read here, because its
+parsers are made for replies: each of its versions handles in another way what comes in
+between, the parser of RESP3 cannot read RESP2's null (FLUSHALL sends one), and all of
+them take half a message for an error.
 
-One thread listens. Any other can ask whether there is something that was not heard yet:
-it need not wait until the listening thread has its turn, only what is still on its way
-is unknown to it.
+One thread reads. Any other thread can ask whether something is unread. So it does not
+depend on the reading thread's turn: it misses only what is still on the network.
 """
 
 import contextlib
 import select
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 from redis.exceptions import ConnectionError as LostError
 
-from botocache.stores.redis.connections import Connection
+from botocache.stores.redis.types import Connection, Reply
 
 _AT_A_TIME = 1 << 16
 
 
 class Refusal(str):
-    """A reply that is an error: what the server says."""
+    """A reply that is an error: its text."""
 
     __slots__ = ()
 
 
 class Listener:
-    """A connection in RESP2 that is only listened to from now on."""
+    """A connection in RESP2 from which only messages are read from now on."""
 
     def __init__(self, connection: Connection) -> None:
-        self._socket = connection._sock  # noqa: SLF001 - redis-py has no name for it
+        self._socket = connection._sock  # noqa: SLF001 - redis-py has no other name for it
         self._wait = _waiting_for(self._socket.fileno())
-        self._heard = b""
-        self._is_hearing = False
+        self._unparsed = b""
+        self._is_reading = False
 
     def send(self, packed: bytes) -> None:
-        """Send a command. The reply is heard like everything else."""
+        """Send a command. Its reply is read as a message."""
         self._socket.sendall(packed)
 
-    def hear(self, timeout: float) -> Iterator[Any]:
-        """Wait for what the server says; yield all of it that is there.
+    def read_messages(self, timeout: float) -> Iterator[Reply]:
+        """Wait for messages; yield all that have arrived, or none after the timeout.
 
-        Nothing after `timeout` seconds. What was yielded counts as heard when the next
-        is asked for. Raises LostError and OSError.
+        timeout: seconds.
+
+        A message counts as unread until the next one is requested. Raises LostError and
+        OSError.
         """
         if not self._wait(timeout):
             return
-        self._is_hearing = True  # before it is taken out of the socket
+        self._is_reading = True  # before data leaves the socket: see has_unread
         self._receive(timeout)
         with contextlib.suppress(_UnfinishedError):
-            while self._heard:
-                reply, end = _parsed(self._heard, 0)
-                self._heard = self._heard[end:]
+            while self._unparsed:
+                reply, end = _parsed(self._unparsed, 0)
+                self._unparsed = self._unparsed[end:]
                 yield reply
-        self._is_hearing = bool(self._heard)
+        self._is_reading = bool(self._unparsed)
 
-    def has_unheard(self) -> bool:
-        """Tell whether the server has said something that was not heard yet.
+    def has_unread(self) -> bool:
+        """Tell whether a message has arrived that was not processed yet.
 
-        Whoever then looks at what was heard knows all that had arrived here. In this
-        order: what is no longer in the socket is being heard, or was.
+        If it returns False, every message that had arrived has been processed.
         """
-        return bool(self._wait(0)) or self._is_hearing
+        # The socket first: data leaves it before `_is_reading` is reset. In the other
+        # order a message could arrive, and be on its way through, between the two.
+        return bool(self._wait(0)) or self._is_reading
 
     def _receive(self, timeout: float) -> None:
         self._socket.settimeout(timeout)
-        with contextlib.suppress(TimeoutError):  # encrypted, and half there
+        with contextlib.suppress(TimeoutError):  # of TLS, half a record is there
             chunk = self._socket.recv(_AT_A_TIME)
             if not chunk:
                 raise LostError("the server has closed the connection")
-            self._heard += chunk
+            self._unparsed += chunk
 
 
 def _waiting_for(fd: int) -> Callable[[float], object]:
-    """Return what waits for some seconds, and tells whether there is something to read.
+    """Return a function that waits, in seconds, and tells whether there is data.
 
     Any number of threads may call it. With epoll it takes half a microsecond.
     """
@@ -89,17 +90,17 @@ def _waiting_for(fd: int) -> Callable[[float], object]:
 
 
 def _poll(fd: int, timeout: float) -> object:
-    poll = select.poll()  # one for each call: no two threads may share it
+    poll = select.poll()  # one for each call: two threads must not share it
     poll.register(fd, select.POLLIN)
     return poll.poll(timeout * 1000)
 
 
 class _UnfinishedError(Exception):
-    """The rest is still to come."""
+    """The rest of a message has not arrived yet."""
 
 
-def _parsed(data: bytes, at: int) -> tuple[Any, int]:
-    """Return the value that begins there, and where it ends."""
+def _parsed(data: bytes, at: int) -> tuple[Reply, int]:
+    """Return the value that begins at an index, and the index after it."""
     end = data.find(b"\r\n", at)
     if end < 0:
         raise _UnfinishedError
@@ -112,7 +113,7 @@ def _parsed(data: bytes, at: int) -> tuple[Any, int]:
         return Refusal(text.decode(errors="replace")), at
     if kind in (b"+", b":"):
         return text, at
-    raise LostError("what the server says is no RESP2")
+    raise LostError("a message is not RESP2")
 
 
 def _string(data: bytes, at: int, size: int) -> tuple[bytes | None, int]:
@@ -124,7 +125,7 @@ def _string(data: bytes, at: int, size: int) -> tuple[bytes | None, int]:
     return data[at:end], end + 2
 
 
-def _array(data: bytes, at: int, count: int) -> tuple[list[Any] | None, int]:
+def _array(data: bytes, at: int, count: int) -> tuple[list[Reply] | None, int]:
     if count < 0:
         return None, at
     items = []

@@ -1,21 +1,20 @@
-"""Following a server's invalidations: what is current, known without asking.
+"""Client tracking: the server announces which generations change.
 
-One connection, in a thread of its own, has the server say which generations change
-(`CLIENT TRACKING` in broadcast mode). It redirects the tracking to itself and listens
-as a subscriber in RESP2. So there is no second connection that could be lost alone, and
-it works from Redis 6.2 and Valkey 7.2 on, whatever protocol the store's own connections
-speak.
+One connection in a thread of its own enables `CLIENT TRACKING` in broadcast mode. It
+redirects the messages to itself and reads them as a subscriber in RESP2. So there is no
+second connection that could be lost alone. It works with Redis 6.2 and Valkey 7.2 and
+later, whatever protocol the store's own connections speak.
 
-What is heard is late by the way that it takes; docs/coherence.md says what that means.
-It is not late by the turns that threads take: who asks what is current looks whether
-something has arrived, and then nothing is, until that was heard.
+Invalidations lag by network latency (docs/coherence.md says what that means), not by
+thread scheduling: `is_current` polls the socket, and returns False while unread
+messages are pending.
 
-The same connection answers the PINGs of lease.py, so a network that swallows all, or a
-server or thread that is stopped, makes nothing stale for longer than a lease.
+The same connection carries the PINGs of lease.py. So a network that drops everything,
+or a server or a thread that is stopped, makes nothing stale for longer than a lease.
 
-Whatever is lost, a connection, a PONG, a server, everything is forgotten with it, and
-so is what was looked up on another server than the one that is followed: where a name
-leads to another primary, some may be there already.
+If a connection or a PONG is lost, or the server changes, all generations are dropped.
+So are those that were looked up on another server than the tracked one: a name may lead
+some connections to a new primary already.
 """
 
 import contextlib
@@ -25,7 +24,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import ResponseError
@@ -33,13 +31,20 @@ from redis.exceptions import ResponseError
 from botocache._forks import renew_after_fork
 from botocache.stores.protocol import Clock, StillCurrent
 from botocache.stores.redis.circuit_breaker import PAUSES
-from botocache.stores.redis.connections import Connection, exchange, pack
-from botocache.stores.redis.scripts import Keys
-from botocache.stores.redis.tracking.generations import LIMIT, Known
-from botocache.stores.redis.tracking.lease import HEARTBEAT, NEVER, PATIENCE, Lease
+from botocache.stores.redis.commands import pack
+from botocache.stores.redis.connections import exchange
+from botocache.stores.redis.keys import Keys
+from botocache.stores.redis.tracking.generations import LIMIT, LocalGenerations
+from botocache.stores.redis.tracking.lease import (
+    HEARTBEAT,
+    NEVER,
+    PATIENCE,
+    TrackingLease,
+)
 from botocache.stores.redis.tracking.messages import Listener, Refusal
+from botocache.stores.redis.types import Connection, Reply
 
-NAME = "botocache-following"
+NAME = "botocache-client-tracking"
 
 _SUBSCRIBE = pack((b"SUBSCRIBE", b"__redis__:invalidate"))
 
@@ -49,19 +54,22 @@ log = logging.getLogger("botocache")
 
 
 def _clock_of_the_machine() -> Clock:
-    """Return one that also runs while the machine sleeps, where there is such."""
+    """Return a clock that also runs while the machine sleeps, if there is one."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
     return time.monotonic
 
 
-class Following:
-    """What is current of a namespace's generations on one server.
+class InvalidationTracker:
+    """Tells which generations of a namespace are current on one server.
 
-    make: returns a connection of redis-py, not connected. identify: asks a connection
-    for its server's name; empty where it may not be asked. restart: is called whenever
-    following begins, before anything is current; a connection that was made before it
-    is used for no look-up that begins after it. Safe for threads and across a fork.
+    make: returns a connection of redis-py, not connected.
+    keys: of the namespace.
+    identify: returns the run id of a connection's server; empty without permission.
+    restart: called whenever tracking begins, before anything is current. A look-up that
+        begins after it must not use a connection that was made before it.
+
+    Safe for threads and across a fork.
     """
 
     _session: "_Session | None"
@@ -84,20 +92,20 @@ class Following:
         self._limit = limit
         self._is_refused = False
         self._reset()
-        renew_after_fork(self, Following._reset)
+        renew_after_fork(self, InvalidationTracker._reset)
         me = id(self)
-        _all_of_us[me] = weakref.ref(self, lambda _: _all_of_us.pop(me, None))
+        _trackers[me] = weakref.ref(self, lambda _: _trackers.pop(me, None))
 
     def __repr__(self) -> str:
         state = "refused" if self._is_refused else self._session or "not begun"
-        return f"<Following {state}, {len(self._known)} tags>"
+        return f"<InvalidationTracker {state}, {len(self._generations)} tags>"
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """Tell whether the tags are known to have these generations."""
         session = self._session
         if session is None or session.lease.until <= self._clock():
             return False
-        return not session.has_unheard() and self._known.are(tags, snapshot)
+        return not session.has_unread() and self._generations.match(tags, snapshot)
 
     def watch(
         self,
@@ -105,56 +113,58 @@ class Following:
         snapshot: Sequence[int],
         is_confirmed: Callable[[], bool],
     ) -> StillCurrent:
-        """Return what says, whenever it is called, what `is_current` would.
+        """Return a function that tells what `is_current` would tell.
 
-        Until it is ended, or followed by another thread. is_confirmed: is asked first.
+        is_confirmed: called first.
+
+        It returns False for good when this session of tracking ends.
         """
         session, clock = self._session, self._clock
         if session is None:
             return _never
-        lease, get = session.lease, self._known.get
+        lease, get = session.lease, self._generations.get
         asked, wanted = tuple(tags), [*snapshot]
-        # All in one: each call in here would be a twentieth of a hit.
+        # One expression: each function call in here would cost a twentieth of a hit.
         return lambda: (
             is_confirmed()
             and self._session is session
             and lease.until > clock()
-            and not session.has_unheard()
+            and not session.has_unread()
             and [*map(get, asked)] == wanted
         )
 
     def begin(self) -> int:
-        """Return the mark of a look-up that begins now. The first one begins it all."""
+        """Return the mark of a look-up that begins now. The first starts tracking."""
         if self._session is None:
             self._start()
-        return self._known.mark()
+        return self._generations.mark()
 
     def learn(self, mark: int, tags: Sequence[bytes], snapshot: Sequence[int]) -> None:
-        """Note what was found by the look-up with that mark."""
+        """Keep what a look-up found. mark: what `begin` returned for it."""
         session = self._session
         if session is not None and session.lease.until > NEVER:
-            self._known.learn(mark, tags, snapshot)
+            self._generations.learn(mark, tags, snapshot)
 
     def forget(self, keys: Keys, tags: Sequence[bytes]) -> None:
-        """Note that a store with these keys may have changed the tags' generations."""
+        """Drop generations that a store with these keys may have changed."""
         if keys.generations == self._keys.generations:
-            self._known.forget(tags)
+            self._generations.forget(tags)
 
-    def meet(self, server: bytes) -> None:
-        """Hear to which server a new connection of the store's own leads."""
+    def on_server_changed(self, server: bytes) -> None:
+        """End the session if a new connection of the store leads to another server."""
         with self._lock:
             session = self._session
             if session is not None and session.server not in (None, server):
                 session.ended.set()
                 self._session = None
-                self._attempts = len(PAUSES)  # it may go on like that
+                self._attempts = len(PAUSES)  # slowly: servers may alternate
 
     def close(self) -> None:
-        """End it; the next look-up begins anew."""
+        """End tracking. The next look-up starts it again."""
         with self._lock:
             session, self._session = self._session, None
             self._attempts = 0
-        self._known.forget_all()
+        self._generations.forget_all()
         if session is not None:
             session.ended.set()
             session.thread.join(PATIENCE)
@@ -174,81 +184,85 @@ class Following:
                 self._session = session
 
     def _run(self, session: "_Session") -> None:
-        """Follow until it is ended or refused, whatever is lost meanwhile."""
+        """Track, and connect again after each loss, until the end or a refusal."""
         while not session.is_ended_after_a_pause() and not self._is_refused:
-            self._follow_while_it_lasts(session)
+            self._track_until_lost(session)
 
-    def _follow_while_it_lasts(self, session: "_Session") -> None:
+    def _track_until_lost(self, session: "_Session") -> None:
         try:
             with self._connected() as connection:
-                self._follow(session, connection)
+                self._track(session, connection)
         except _RefusedError as error:
             self._is_refused = True
             _report(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is lost
+        except Exception as error:  # noqa: BLE001 - any error ends the connection
             session.trouble = type(error).__name__
         finally:
             session.server = None
-            session.lease.ends()
-            self._known.forget_all()
+            session.lease.end()
+            self._generations.forget_all()
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
         connection = self._make()
-        connection.protocol = 2  # what a listener reads
+        connection.protocol = 2  # which Listener reads
         try:
             connection.connect()
             yield connection
         finally:
             connection.disconnect()
 
-    def _follow(self, session: "_Session", connection: Connection) -> None:
+    def _track(self, session: "_Session", connection: Connection) -> None:
         server = self._identify(connection)
         lease = session.lease
-        lease.asks(self._clock())
-        _track(connection, self._keys.generations)
+        lease.ping_sent(self._clock())
+        # The PING counts from here: what changes from now on is announced.
+        _enable_tracking(connection, self._keys.generations)
         listener = Listener(connection)
-        session.has_unheard = listener.has_unheard
-        listener.send(_SUBSCRIBE)  # until that is answered, nothing is said
+        session.has_unread = listener.has_unread
+        listener.send(_SUBSCRIBE)  # before its reply no message comes
         while not session.ended.is_set():
-            for heard in listener.hear(HEARTBEAT):
-                self._hear(session, server, heard)
+            for message in listener.read_messages(HEARTBEAT):
+                self._process(session, server, message)
             now = self._clock()
-            if lease.is_hopeless(now):
+            if lease.is_pong_overdue(now):
                 raise LostError("no PONG")
-            if lease.is_to_ask(now):
-                lease.asks(now)
+            if lease.is_ping_due(now):
+                lease.ping_sent(now)
                 listener.send(_PING)
 
-    def _hear(self, session: "_Session", server: bytes, heard: Any) -> None:
-        if isinstance(heard, Refusal):
-            raise _RefusedError("SUBSCRIBE", heard.partition(" ")[0])
-        kind, *_, content = heard
+    def _process(self, session: "_Session", server: bytes, message: Reply) -> None:
+        if isinstance(message, Refusal):
+            raise _RefusedError("SUBSCRIBE", message.partition(" ")[0])
+        kind, *_, content = message
         if kind == b"message":
-            self._take_in(content)
+            self._invalidate(content)
         elif kind == b"pong":
-            session.lease.is_answered()
+            session.lease.pong_received()
             session.attempts = self._attempts = 0
-        else:  # to SUBSCRIBE
-            self._begin_to_follow(session, server)
+        else:  # the reply to SUBSCRIBE
+            self._begin_session(session, server)
 
-    def _begin_to_follow(self, session: "_Session", server: bytes) -> None:
+    def _begin_session(self, session: "_Session", server: bytes) -> None:
         with self._lock:
             session.server = server
+        # In this order. First no look-up uses a connection from before tracking: it may
+        # lead to another server. Then what such look-ups have learned is dropped. Only
+        # then the lease makes generations current.
         self._restart()
-        self._known.forget_all()  # what is learned from now on, changes are heard of
-        session.lease.is_answered()
+        self._generations.forget_all()
+        session.lease.pong_received()
 
-    def _take_in(self, changed: Sequence[bytes] | None) -> None:
-        """Forget what was changed; None is everything, by FLUSHALL or FLUSHDB."""
+    def _invalidate(self, changed: Sequence[bytes] | None) -> None:
+        """Drop generations. changed: their keys; None for all (FLUSHALL, FLUSHDB)."""
         if changed is None:
-            self._known.forget_all()
+            self._generations.forget_all()
         else:
-            self._known.forget(map(self._keys.tag, changed))
+            self._generations.forget(map(self._keys.tag, changed))
 
     def _reset(self) -> None:
         """Start as if nothing had begun, as a child of a fork has to."""
-        self._known = Known(self._limit)
+        self._generations = LocalGenerations(self._limit)
         self._lock = threading.Lock()
         self._session = None
         self._attempts = 0
@@ -258,27 +272,29 @@ def _never() -> bool:
     return False
 
 
-_all_of_us: "dict[int, weakref.ref[Following]]" = {}
+_trackers: "dict[int, weakref.ref[InvalidationTracker]]" = {}
 
 
 def forget(keys: Keys, tags: Sequence[bytes]) -> None:
-    """Tell all who follow in this process that the tags' generations may have changed.
+    """Drop generations that a store of this process may have changed, in all trackers.
 
-    By the process itself: its own writes are never late, whichever of its stores they
-    went through.
+    So the process's own writes take effect without the network's latency, whichever of
+    its stores they went through.
     """
-    for reference in _all_of_us.copy().values():
-        following = reference()
-        if following is not None:
-            following.forget(keys, tags)
+    for reference in _trackers.copy().values():
+        tracker = reference()
+        if tracker is not None:
+            tracker.forget(keys, tags)
 
 
 class _Session:
-    """One thread, and what it knows.
+    """One thread that tracks, and its state.
 
-    has_unheard: tells whether something has arrived that it does not know yet.
-    attempts: to connect that came to nothing, so far. server: the name of the one that
-    is followed, if any is. trouble: what was lost last.
+    attempts: to connect, that failed in a row.
+    lease: for how long generations are trusted.
+    has_unread: tells whether a message has arrived that was not processed yet.
+    server: run id of the tracked server, if there is one.
+    trouble: the name of the last error.
     """
 
     thread: threading.Thread
@@ -286,8 +302,8 @@ class _Session:
     def __init__(self, attempts: int) -> None:
         self.attempts = attempts
         self.ended = threading.Event()
-        self.lease = Lease()
-        self.has_unheard: Callable[[], bool] = lambda: True
+        self.lease = TrackingLease()
+        self.has_unread: Callable[[], bool] = lambda: True
         self.server: bytes | None = None
         self.trouble = ""
 
@@ -297,24 +313,21 @@ class _Session:
         return f"lost: {self.trouble}" if self.trouble else "beginning"
 
     def is_ended_after_a_pause(self) -> bool:
-        """Wait before the next attempt; tell whether there is to be none."""
+        """Wait before the next attempt; tell whether the session has ended."""
         pause = PAUSES[min(self.attempts, len(PAUSES) - 1)]
         self.attempts += 1
         return self.ended.wait(pause)
 
 
-def _track(connection: Connection, prefix: bytes) -> None:
-    """Have a connection told of changes, once it has subscribed."""
+def _enable_tracking(connection: Connection, prefix: bytes) -> None:
+    """Have changes announced to a connection, once it has subscribed."""
     me = b"%d" % _done(connection, b"CLIENT", b"ID")
     how = (b"REDIRECT", me, b"BCAST", b"PREFIX", prefix)
     _done(connection, b"CLIENT", b"TRACKING", b"ON", *how)
 
 
-def _done(connection: Connection, *command: bytes) -> Any:
-    """Return the reply to a command without which there is no following.
-
-    Raises _RefusedError.
-    """
+def _done(connection: Connection, *command: bytes) -> Reply:
+    """Return the reply to a command that tracking needs. Raises _RefusedError."""
     (reply,) = exchange(connection, pack(command), 1)
     if isinstance(reply, ResponseError):
         name = b" ".join(command[:2]).decode()
@@ -323,13 +336,13 @@ def _done(connection: Connection, *command: bytes) -> Any:
 
 
 class _RefusedError(Exception):
-    """The server lets nobody follow. Its arguments: the command, and the error."""
+    """The server refuses client tracking. Its arguments: the command, and the error."""
 
 
 def _report(refusal: _RefusedError) -> None:
-    # Without what the server says: it names the user.
+    # Without the text of the error: it names the user.
     log.warning(
-        "follow_refused: changes cannot be followed, so every hit asks the server "
-        "(%s: %s)",
+        "client_tracking_refused: the server does not announce changes to us, so every "
+        "hit asks it (%s: %s); allow the command, or remove client_tracking",
         *refusal.args,
     )

@@ -14,9 +14,10 @@ from botocache.stores.redis.cluster.batch import slot_of
 from botocache.stores.redis.cluster.client import server_at
 from botocache.stores.redis.cluster.store import ClusterStore
 from botocache.stores.redis.cluster.urls import endpoints_of_url
-from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.keys import Keys
 from tests.support.digests import key, tags
 from tests.support.processes import TIMEOUT, eventually
+from tests.support.redis_stores import cluster_store
 from tests.support.valkey_cluster import ValkeyCluster, running_cluster
 from tests.support.valkey_server import ValkeyServer
 
@@ -30,7 +31,7 @@ TTL = 60.0
 def cluster() -> Iterator[ValkeyCluster]:
     """A cluster with a replica for each primary; roles are as the last test left them.
 
-    Who does not answer for two seconds is given up.
+    A server that does not answer for two seconds is given up.
     """
     with running_cluster(has_replicas=True, cluster_node_timeout="2000") as servers:
         yield servers
@@ -46,7 +47,7 @@ def opened(
     def open_one(url: str = cluster.url, **settings: Any) -> ClusterStore:
         _, endpoints = endpoints_of_url(url, TIMEOUT)
         settings = {"timeout": TIMEOUT, "settle": 0.0, **settings}
-        made.append(ClusterStore(endpoints, namespace=namespace, **settings))
+        made.append(cluster_store(endpoints, namespace=namespace, **settings))
         return made[-1]
 
     yield open_one
@@ -80,7 +81,7 @@ def loaded(store: ClusterStore, *of: bytes) -> Loaded:
 def lose(
     cluster: ValkeyCluster, primary: ValkeyServer, write: Callable[[], object]
 ) -> None:
-    """Let a primary die before its replica, which takes its place, hears of a write."""
+    """Let a primary die before its replica, which takes its place, has a write."""
     replica = cluster.replica_of(primary)
     assert primary.command("WAIT", "1", str(1000 * TIMEOUT)) == b":1\r\n"
     replica.signal(SIGSTOP)

@@ -4,13 +4,14 @@ What it has in common with other stores is in test_contract.py; what happens whe
 primary changes is in test_cluster_failover.py.
 """
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from os import urandom
 from signal import SIGCONT, SIGSTOP
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -24,11 +25,12 @@ from botocache.stores.protocol import Fill
 from botocache.stores.redis.cluster.batch import slot_of
 from botocache.stores.redis.cluster.store import ClusterStore
 from botocache.stores.redis.cluster.urls import endpoints_of_url
-from botocache.stores.redis.scripts import Keys
+from botocache.stores.redis.keys import Keys
 from tests.support.digests import key, tag, tags
 from tests.support.evictions import left_by
 from tests.support.opening import open_store_at
-from tests.support.processes import TIMEOUT, eventually
+from tests.support.processes import TIMEOUT, eventually, forked
+from tests.support.redis_stores import cluster_store
 from tests.support.valkey_cluster import ValkeyCluster, move_keys, slots_of
 from tests.support.valkey_server import ValkeyServer
 
@@ -50,7 +52,7 @@ def opened(
     ) -> ClusterStore:
         name, endpoints = endpoints_of_url(url, timeout)
         settings = {"name": name, "timeout": timeout, "settle": 0.0, **settings}
-        store = ClusterStore(endpoints, namespace=namespace, **settings)
+        store = cluster_store(endpoints, namespace=namespace, **settings)
         made.append(store)
         return store
 
@@ -204,7 +206,7 @@ def test_where_clocks_are_too_far_apart_nothing_is_kept(store: ClusterStore) -> 
 def test_what_a_new_store_meets_late_evicts_nothing(
     store: ClusterStore, cluster: ValkeyCluster, namespace: str
 ) -> None:
-    # All are met at once, and tell the time, when who holds what is learnt.
+    # All primaries are connected, and their clocks read, when the map is known.
     everything = tag_digest(EVERYTHING)
     before = store.load(KEY, [everything]).snapshot
     client = store._cluster
@@ -288,7 +290,7 @@ def test_what_is_divided_between_two_servers_can_be_evicted(
         )
         assert not second.evicted[A].was_alone
         assert second.held is Held.WRITING
-        with pytest.raises(StoreError, match="on its way"):
+        with pytest.raises(StoreError, match="is moving"):
             other.load(KEY, [A])
         assert other._breaker._failures == 0  # for the servers do not fail
     assert other.load(KEY, [A]).snapshot != before
@@ -337,7 +339,7 @@ def test_a_server_that_does_not_answer_is_left_alone_until_it_does(
 
 def test_where_nobody_answers_it_is_a_store_error(namespace: str) -> None:
     _, endpoints = endpoints_of_url("redis+cluster://127.0.0.1:1,127.0.0.1:2", TIMEOUT)
-    store = ClusterStore(endpoints, namespace=namespace, timeout=TIMEOUT)
+    store = cluster_store(endpoints, namespace=namespace, timeout=TIMEOUT)
     for use in (
         partial(store.load, KEY, [A]),
         partial(store.load_many, [(KEY, [A])]),
@@ -354,7 +356,7 @@ def test_a_server_of_no_cluster_is_a_store_error(
     valkey: ValkeyServer, namespace: str
 ) -> None:
     _, endpoints = endpoints_of_url(f"redis+cluster://127.0.0.1:{valkey.port}", TIMEOUT)
-    store = ClusterStore(endpoints, namespace=namespace, timeout=TIMEOUT)
+    store = cluster_store(endpoints, namespace=namespace, timeout=TIMEOUT)
     with pytest.raises(StoreError, match="no server returned the map"):
         store.load(KEY, [A])
     store.close()
@@ -371,7 +373,7 @@ def test_a_server_of_which_nobody_can_tell_whether_it_was_met_is_not_used(
         opened(url=url).load(KEY, [])
     for node in cluster.nodes:
         node.command("ACL", "SETUSER", "limited", "+eval", "-info")
-    assert opened(url=url).load(KEY, [A]).snapshot  # who may not ask is not told
+    assert opened(url=url).load(KEY, [A]).snapshot  # INFO is optional
     for node in cluster.nodes:
         node.command("ACL", "DELUSER", "limited")
 
@@ -543,7 +545,7 @@ def test_that_a_cluster_cannot_be_followed_is_said_and_all_else_works(
     )
     assert isinstance(store, ClusterStore)
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
-        "follow_refused"
+        "client_tracking_refused"
     ]
     assert not store.is_current([], ())
     store.close()
@@ -570,3 +572,91 @@ def test_what_is_no_answer_is_a_storeerror(
         with pytest.raises(StoreError, match="no answer"):
             verb(store)
     assert store.load(KEY, [A]).entry is None
+
+
+def test_who_begins_while_servers_hang_waits_no_longer_than_its_timeout(
+    opened: Callable[[float], ClusterStore], cluster: ValkeyCluster
+) -> None:
+    timeout = 0.3
+    store = opened(timeout)
+    with stopped(*cluster.nodes[:2]):  # of which the first are asked for the map
+        for _ in range(4):
+            began = time.monotonic()
+            with suppress(StoreError):
+                store.load(KEY, tags(60))
+            assert time.monotonic() - began < 2 * timeout
+    eventually(lambda: is_usable(store, tags(60)))
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_an_eviction_reaches_the_servers_that_answer(
+    opened: Callable[[float], ClusterStore],
+    cluster: ValkeyCluster,
+    namespace: str,
+    *,
+    is_connected: bool,
+) -> None:
+    by_node = {cluster.owner(slot_of_tag(each, namespace)): each for each in tags(60)}
+    slow = cluster.nodes[0]
+    reached = [each for node, each in by_node.items() if node is not slow]
+    store, other = opened(0.3), opened(TIMEOUT)
+    eventually(lambda: is_usable(store, tags(60)))
+    before = {*other.load(KEY, reached).snapshot}
+    if not is_connected:
+        for node in store._cluster.primaries:
+            if node.port == slow.port:
+                store._cluster._drop_idle(node)
+    with stopped(slow), pytest.raises(StoreError):
+        store.evict(EvictionRequest([*by_node.values()], WINDOW))
+    eventually(lambda: not before & {*other.load(KEY, reached).snapshot})
+
+
+def test_a_connection_to_a_server_that_sends_elsewhere_is_verified_anew(
+    store: ClusterStore, cluster: ValkeyCluster, namespace: str
+) -> None:
+    # It may be a replica now, and miss evictions before it is a primary again.
+    slot = slot_of_tag(A, namespace)
+    source = cluster.owner(slot)
+    target = next(n for n in cluster.nodes if n is not source)
+    store.load(KEY, tags(60))
+    with closing(cluster.migrate(slot, target)) as moving:
+        for _ in moving:
+            pass
+    before = calls_of(source, "info")
+    for _ in range(3):
+        store.load(KEY, [A])
+        store.load(KEY, tags(60))
+    assert calls_of(source, "info") > before + 1  # by our own question for it
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_a_child_of_a_fork_has_its_own_connections_and_locks(
+    store: ClusterStore, *, is_locked: bool
+) -> None:
+    many = tags(60)
+    before = store.load(KEY, many).snapshot
+
+    def child(pipe: Any) -> None:
+        pipe.send(store.load(KEY, many).snapshot)
+        gc.collect()  # what redis-py does when its objects are deleted takes locks
+        store.close()
+
+    locked, done = Event(), Event()
+
+    def lock() -> None:
+        client: Any = store._cluster
+        with client._lock, client._cluster.nodes_manager._lock:
+            locked.set()
+            done.wait(TIMEOUT)
+
+    holder = Thread(target=lock)
+    if is_locked:
+        holder.start()
+        assert locked.wait(TIMEOUT)
+    with forked(child) as pipe:
+        assert pipe.poll(TIMEOUT)
+        assert pipe.recv() == before
+    done.set()
+    if is_locked:
+        holder.join()
+    assert store.load(KEY, many).snapshot == before

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache.stores.redis.tracking.generations import Known
+from botocache.stores.redis.tracking.generations import LocalGenerations
 from tests.support.digests import tag, tags
 from tests.support.processes import in_threads
 
@@ -15,76 +15,76 @@ A, B = tag("a"), tag("b")
 
 
 def test_what_was_looked_up_is_known() -> None:
-    known = Known()
+    known = LocalGenerations()
     known.learn(known.mark(), [A, B], (1, 2))
-    assert known.are([A, B], (1, 2))
-    assert known.are((B,), [2])
-    assert known.are([], ())
+    assert known.match([A, B], (1, 2))
+    assert known.match((B,), [2])
+    assert known.match([], ())
 
 
 @pytest.mark.parametrize("wrong", [(), (1,), (2, 1), (1, 3), (1, 2, 2), (1, 0)])
 def test_nothing_else_is_known(wrong: tuple[int, ...]) -> None:
-    known = Known()
-    assert not known.are([A], (1,))
+    known = LocalGenerations()
+    assert not known.match([A], (1,))
     known.learn(known.mark(), [A, B], (1, 2))
-    assert not known.are([A, B], wrong)
+    assert not known.match([A, B], wrong)
 
 
 def test_what_was_changed_is_no_longer_known_and_the_rest_is() -> None:
-    known = Known()
+    known = LocalGenerations()
     known.learn(known.mark(), [A, B], (1, 2))
     known.forget([A])
-    assert not known.are([A], (1,))
-    assert known.are([B], (2,))
+    assert not known.match([A], (1,))
+    assert known.match([B], (2,))
     known.forget_all()
-    assert not known.are([B], (2,))
+    assert not known.match([B], (2,))
     assert len(known) == 0
 
 
 def test_a_lookup_that_a_change_crossed_counts_for_nothing() -> None:
-    known = Known()
+    known = LocalGenerations()
     mark = known.mark()
     known.forget([A])
     known.learn(mark, [A, B], (1, 2))
-    assert not known.are([A], (1,))
-    assert known.are([B], (2,))
+    assert not known.match([A], (1,))
+    assert known.match([B], (2,))
     known.learn(known.mark(), [A], (3,))
-    assert known.are([A], (3,))
+    assert known.match([A], (3,))
 
 
 def test_a_lookup_during_which_all_was_lost_counts_for_nothing() -> None:
-    known = Known()
+    known = LocalGenerations()
     mark = known.mark()
     known.forget_all()
     known.learn(mark, [A], (1,))
-    assert not known.are([A], (1,))
+    assert not known.match([A], (1,))
 
 
 def test_an_older_lookup_does_not_bring_back_what_a_newer_one_found_changed() -> None:
-    known = Known()
+    known = LocalGenerations()
     older = known.mark()
     known.forget([A])
     known.learn(known.mark(), [A], (2,))
     known.learn(older, [A], (1,))
-    assert known.are([A], (2,))
+    assert known.match([A], (2,))
 
 
 def test_beyond_the_limit_what_was_looked_up_longest_ago_goes_first() -> None:
-    known = Known(limit=3)
+    known = LocalGenerations(limit=3)
     first, second, third, fourth = tags(4)
     for number, each in enumerate((first, second, third, first, fourth)):
         known.learn(known.mark(), [each], (number,))
     assert len(known) == 3
-    assert not known.are([second], (1,))
-    assert known.are([first, third, fourth], (3, 2, 4))
+    assert not known.match([second], (1,))
+    assert known.match([first, third, fourth], (3, 2, 4))
 
 
 def test_one_lookup_of_more_tags_than_the_limit_is_kept_within_it() -> None:
-    known = Known(limit=10)
+    known = LocalGenerations(limit=10)
     many = tags(25)
     known.learn(known.mark(), many, range(25))
     assert len(known) == 10
-    assert known.are(many[-10:], range(15, 25))
+    assert known.match(many[-10:], range(15, 25))
 
 
 _STEPS = st.lists(
@@ -103,8 +103,8 @@ _STEPS = st.lists(
 def test_once_all_is_heard_only_the_last_generation_is_known(
     steps: list[tuple[str, object]],
 ) -> None:
-    # A look-up reads at its begin and is told at its end; changes are heard later.
-    known, last, fresh = Known(), {A: 0, B: 0}, itertools.count(1)
+    # A look-up reads at its begin and is learned at its end; changes arrive later.
+    known, last, fresh = LocalGenerations(), {A: 0, B: 0}, itertools.count(1)
     under_way: list[tuple[int, bytes, int]] = []
     unheard: list[bytes] = []
     for step, what in steps:
@@ -128,11 +128,11 @@ def test_once_all_is_heard_only_the_last_generation_is_known(
         known.learn(mark, [name], (found,))
     for name, generation in last.items():
         for older in range(generation):
-            assert not known.are([name], (older,))
+            assert not known.match([name], (older,))
 
 
 def test_threads_that_look_up_never_bring_back_what_another_has_changed() -> None:
-    known = Known(limit=50)
+    known = LocalGenerations(limit=50)
     current = dict.fromkeys(tags(4), 0)
     is_over = threading.Event()
     stale: list[bytes] = []
@@ -147,7 +147,7 @@ def test_threads_that_look_up_never_bring_back_what_another_has_changed() -> Non
             for each in current:
                 current[each] = number
                 known.forget([each])
-                if known.are([each], (number - 1,)):
+                if known.match([each], (number - 1,)):
                     stale.append(each)
         is_over.set()
 

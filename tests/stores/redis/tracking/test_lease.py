@@ -7,56 +7,58 @@ from botocache.stores.redis.tracking.lease import (
     LEASE,
     NEVER,
     PATIENCE,
-    Lease,
+    TrackingLease,
 )
 
 NOW = 1000.0
 
 
 @pytest.fixture
-def lease() -> Lease:
-    return Lease()
+def lease() -> TrackingLease:
+    return TrackingLease()
 
 
-def test_nothing_is_known_before_the_first_answer(lease: Lease) -> None:
+def test_nothing_is_known_before_the_first_answer(lease: TrackingLease) -> None:
     assert lease.until == NEVER
-    lease.asks(NOW)
+    lease.ping_sent(NOW)
     assert lease.until == NEVER
 
 
-def test_what_is_known_lasts_from_the_question_on(lease: Lease) -> None:
-    lease.asks(NOW)
-    assert not lease.is_to_ask(NOW + 2 * LEASE)  # it comes late
-    lease.is_answered()
+def test_what_is_known_lasts_from_the_question_on(lease: TrackingLease) -> None:
+    lease.ping_sent(NOW)
+    assert not lease.is_ping_due(NOW + 2 * LEASE)  # it comes late
+    lease.pong_received()
     assert lease.until == NOW + LEASE
 
 
-def test_the_next_question_waits_for_the_answer_and_a_heartbeat(lease: Lease) -> None:
-    assert lease.is_to_ask(NOW)
-    lease.asks(NOW)
-    assert not lease.is_to_ask(NOW + 10 * HEARTBEAT)
-    lease.is_answered()
-    assert not lease.is_to_ask(NOW + HEARTBEAT / 2)
-    assert lease.is_to_ask(NOW + 2 * HEARTBEAT)
+def test_the_next_question_waits_for_the_answer_and_a_heartbeat(
+    lease: TrackingLease,
+) -> None:
+    assert lease.is_ping_due(NOW)
+    lease.ping_sent(NOW)
+    assert not lease.is_ping_due(NOW + 10 * HEARTBEAT)
+    lease.pong_received()
+    assert not lease.is_ping_due(NOW + HEARTBEAT / 2)
+    assert lease.is_ping_due(NOW + 2 * HEARTBEAT)
 
 
-def test_what_is_not_answered_for_long_is_hopeless(lease: Lease) -> None:
-    assert not lease.is_hopeless(NOW)
-    lease.asks(NOW)
-    assert not lease.is_hopeless(NOW + PATIENCE / 2)
-    assert lease.is_hopeless(NOW + PATIENCE)
-    lease.is_answered()
-    assert not lease.is_hopeless(NOW + 2 * PATIENCE)
+def test_what_is_not_answered_for_long_is_pong_overdue(lease: TrackingLease) -> None:
+    assert not lease.is_pong_overdue(NOW)
+    lease.ping_sent(NOW)
+    assert not lease.is_pong_overdue(NOW + PATIENCE / 2)
+    assert lease.is_pong_overdue(NOW + PATIENCE)
+    lease.pong_received()
+    assert not lease.is_pong_overdue(NOW + 2 * PATIENCE)
 
 
-def test_what_has_ended_is_unknown_and_waits_for_nothing(lease: Lease) -> None:
-    lease.asks(NOW)
-    lease.is_answered()
-    lease.asks(NOW + HEARTBEAT)
-    lease.ends()
+def test_what_has_ended_is_unknown_and_waits_for_nothing(lease: TrackingLease) -> None:
+    lease.ping_sent(NOW)
+    lease.pong_received()
+    lease.ping_sent(NOW + HEARTBEAT)
+    lease.end()
     assert lease.until == NEVER
-    assert not lease.is_hopeless(NOW + 10 * PATIENCE)
-    assert lease.is_to_ask(NOW + 10 * PATIENCE)
+    assert not lease.is_pong_overdue(NOW + 10 * PATIENCE)
+    assert lease.is_ping_due(NOW + 10 * PATIENCE)
 
 
 def test_a_lease_outlives_some_heartbeats_and_patience_some_leases() -> None:

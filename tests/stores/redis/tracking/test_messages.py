@@ -49,7 +49,7 @@ class Ends:
 
     def said(self, data: bytes) -> list[Any]:
         self.server.sendall(data)
-        return list(self.listener.hear(TIMEOUT))
+        return list(self.listener.read_messages(TIMEOUT))
 
 
 @pytest.fixture
@@ -90,46 +90,46 @@ def test_much_in_any_pieces_is_heard_in_order(
 
 
 def test_nothing_is_heard_where_nothing_is_said(ends: Ends) -> None:
-    assert list(ends.listener.hear(0.001)) == []
+    assert list(ends.listener.read_messages(0.001)) == []
 
 
 def test_what_was_heard_of_two_is_not_lost_with_who_stops_at_one(ends: Ends) -> None:
     ends.server.sendall(b"+a\r\n+b\r\n")
-    assert next(ends.listener.hear(TIMEOUT)) == b"a"
+    assert next(ends.listener.read_messages(TIMEOUT)) == b"a"
     assert ends.said(b"+c\r\n") == [b"b", b"c"]
 
 
 def test_what_has_arrived_is_unheard_until_it_was_heard(ends: Ends) -> None:
-    assert not ends.listener.has_unheard()
+    assert not ends.listener.has_unread()
     ends.server.sendall(b"+a\r\n")
-    assert ends.listener.has_unheard()
-    hearing = ends.listener.hear(TIMEOUT)
+    assert ends.listener.has_unread()
+    hearing = ends.listener.read_messages(TIMEOUT)
     assert next(hearing) == b"a"
-    assert ends.listener.has_unheard()  # whoever hears it has not done with it
+    assert ends.listener.has_unread()  # it is not processed yet
     assert list(hearing) == []
-    assert not ends.listener.has_unheard()
+    assert not ends.listener.has_unread()
 
 
 def test_half_a_message_is_unheard(ends: Ends) -> None:
     assert ends.said(b"$4\r\nab") == []
-    assert ends.listener.has_unheard()
+    assert ends.listener.has_unread()
     assert ends.said(b"cd\r\n") == [b"abcd"]
-    assert not ends.listener.has_unheard()
+    assert not ends.listener.has_unread()
 
 
 def test_an_end_is_unheard(ends: Ends) -> None:
     ends.server.close()
-    assert ends.listener.has_unheard()
+    assert ends.listener.has_unread()
 
 
 def test_it_does_without_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(select, "epoll", raising=False)
     with contextlib.closing(Ends()) as ends:
-        assert not ends.listener.has_unheard()
-        assert list(ends.listener.hear(0.001)) == []
+        assert not ends.listener.has_unread()
+        assert list(ends.listener.read_messages(0.001)) == []
         assert ends.said(b"+a\r\n") == [b"a"]
         ends.server.sendall(b"+b\r\n")
-        assert ends.listener.has_unheard()
+        assert ends.listener.has_unread()
 
 
 def test_what_is_encrypted_and_half_there_is_waited_for(ends: Ends) -> None:
@@ -144,7 +144,7 @@ def test_what_is_encrypted_and_half_there_is_waited_for(ends: Ends) -> None:
 
     listener = Listener(SimpleNamespace(_sock=Encrypted(ends.listener._socket)))
     ends.server.sendall(b"+a")
-    assert list(listener.hear(TIMEOUT)) == []
+    assert list(listener.read_messages(TIMEOUT)) == []
 
 
 def test_commands_are_sent(ends: Ends) -> None:
@@ -155,7 +155,7 @@ def test_commands_are_sent(ends: Ends) -> None:
 def test_an_end_is_a_loss(ends: Ends) -> None:
     ends.server.close()
     with pytest.raises(LostError):
-        list(ends.listener.hear(TIMEOUT))
+        list(ends.listener.read_messages(TIMEOUT))
 
 
 @pytest.mark.parametrize("data", [b"_\r\n", b">1\r\n", b"\r\n", b"HTTP/1.1 400\r\n"])

@@ -1,11 +1,11 @@
-"""Who follows a primary that Sentinels named stops when they name another."""
+"""Client tracking ends when Sentinels name another primary."""
 
 import contextlib
 
-from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT, eventually
+from tests.support.redis_stores import redis_store
 from tests.support.valkey_sentinel import running_service
 
 KEY, A = key("an entry"), tag("a")
@@ -17,7 +17,7 @@ def test_what_the_old_primary_says_is_not_current_after_a_failover(
     """Nothing but that is asked, so no connection is made that would show it."""
     with running_service() as service:
         _, make = connections_of_url(service.url(), TIMEOUT)
-        store = RedisStore(
+        store = redis_store(
             make, namespace=namespace, timeout=TIMEOUT, settle=0.0, client_tracking=True
         )
         with contextlib.closing(store):

@@ -1,4 +1,4 @@
-"""The store on Redis that follows changes: it knows what is current, and says no more.
+"""Client tracking on real servers: what is current is known, and no more than that.
 
 On a Valkey server, and on Redis' own where there is one on the PATH.
 """
@@ -17,16 +17,24 @@ import redis as redis_py
 
 from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
-from botocache.stores.redis.connections import Connection, exchange, pack
+from botocache.stores.redis.commands import pack
+from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.tracking import lease, tracker
-from botocache.stores.redis.tracking.lease import HEARTBEAT, LEASE, PATIENCE, Lease
-from botocache.stores.redis.tracking.tracker import Following
+from botocache.stores.redis.tracking.lease import (
+    HEARTBEAT,
+    LEASE,
+    PATIENCE,
+    TrackingLease,
+)
+from botocache.stores.redis.tracking.tracker import InvalidationTracker
+from botocache.stores.redis.types import Connection
 from botocache.stores.redis.urls import connections_of_client, connections_of_url
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, Peer, eventually, forked, running_peer
+from tests.support.redis_stores import redis_store
 from tests.support.threads import no_thread
 from tests.support.valkey_server import ValkeyServer, redis_binary, running_valkey
 
@@ -60,7 +68,7 @@ def opened(
 ) -> RedisStore:
     name, make = connections_of_url(server.url, timeout)
     usual = {"name": name, "timeout": timeout, "settle": 0.0, "client_tracking": True}
-    return RedisStore(make, namespace=namespace, **{**usual, **more})
+    return redis_store(make, namespace=namespace, **{**usual, **more})
 
 
 @pytest.fixture
@@ -78,7 +86,7 @@ def peer() -> Iterator[Peer]:
 
 @pytest.fixture
 def other(peer: Peer, server: ValkeyServer, namespace: str) -> Peer:
-    """Another process with a store of the same namespace, which does not follow."""
+    """Another process with a store of the same namespace, without client tracking."""
     peer.call(open_in_peer, server.url, namespace)
     return peer
 
@@ -86,7 +94,7 @@ def other(peer: Peer, server: ValkeyServer, namespace: str) -> Peer:
 def open_in_peer(url: str, namespace: str) -> None:
     name, make = connections_of_url(url, TIMEOUT)
     _peers_store.append(
-        RedisStore(make, name=name, namespace=namespace, timeout=TIMEOUT, settle=0.0)
+        redis_store(make, name=name, namespace=namespace, timeout=TIMEOUT, settle=0.0)
     )
 
 
@@ -95,11 +103,11 @@ def evict_in_peer(asked: Sequence[bytes]) -> None:
 
 
 def fresh(store: RedisStore, *asked: bytes) -> tuple[int, ...]:
-    """Return generations that are current, for as long as nobody evicts them."""
+    """Return generations that are current, until an eviction."""
     found: list[tuple[int, ...]] = []
     store.load(KEY, asked)
     eventually(lambda: is_at_work(store))
-    hear_of_all(store)  # that is, of those that the load has just made
+    process_all(store)  # that is, of those that the load has just made
 
     def is_known() -> bool:
         found[:] = [store.load(KEY, asked).snapshot]
@@ -109,38 +117,38 @@ def fresh(store: RedisStore, *asked: bytes) -> tuple[int, ...]:
     return found[0]
 
 
-def hear_of_all(store: RedisStore) -> None:
-    """Wait until it has heard of whatever happened before."""
-    it, last = followed(store), tag("the last change")
-    it._known.learn(it.begin(), [last], (1,))
+def process_all(store: RedisStore) -> None:
+    """Wait until all earlier invalidations were processed."""
+    it, last = tracker_of(store), tag("the last change")
+    it._generations.learn(it.begin(), [last], (1,))
     connection = it._make()
     connection.connect()
     exchange(connection, pack((b"SET", store._keys.generation(last), b"1")), 1)
     connection.disconnect()
-    eventually(lambda: not it._known.are([last], (1,)))
+    eventually(lambda: not it._generations.match([last], (1,)))
 
 
-def followed(store: RedisStore) -> Following:
-    assert store._following is not None
-    return store._following
+def tracker_of(store: RedisStore) -> InvalidationTracker:
+    assert store._tracker is not None
+    return store._tracker
 
 
 def remembers(store: RedisStore, *asked: bytes, snapshot: tuple[int, ...]) -> bool:
     """Tell whether it would say that this is current, if there were nothing unheard."""
-    return followed(store)._known.are(asked, snapshot)
+    return tracker_of(store)._generations.match(asked, snapshot)
 
 
 def is_at_work(store: RedisStore) -> bool:
-    return "at work" in repr(followed(store))
+    return "at work" in repr(tracker_of(store))
 
 
-def kill_followers(server: ValkeyServer) -> None:
+def kill_tracking(server: ValkeyServer) -> None:
     server.command("CLIENT", "KILL", "TYPE", "pubsub")
 
 
 def lose_it(server: ValkeyServer, store: RedisStore) -> None:
     """Kill the connection; return when there is another one."""
-    it, begun = followed(store), threading.Event()
+    it, begun = tracker_of(store), threading.Event()
     restart = it._restart
 
     def noted() -> None:
@@ -148,13 +156,13 @@ def lose_it(server: ValkeyServer, store: RedisStore) -> None:
         begun.set()
 
     it._restart = noted
-    kill_followers(server)
+    kill_tracking(server)
     assert begun.wait(TIMEOUT)
     it._restart = restart
     eventually(lambda: is_at_work(store))
 
 
-def followers(server: ValkeyServer) -> int:
+def tracking_connections(server: ValkeyServer) -> int:
     return server.command("CLIENT", "LIST", "TYPE", "pubsub").count(b"sub=1")
 
 
@@ -164,21 +172,21 @@ def threads() -> list[threading.Thread]:
 
 @contextlib.contextmanager
 def deaf(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Let the thread hear nothing for a while."""
+    """Keep the thread from reading messages for a while."""
     session, is_deaf, may_hear = (
         current_session(store),
         threading.Event(),
         threading.Event(),
     )
-    is_to_ask = Lease.is_to_ask
+    is_ping_due = TrackingLease.is_ping_due
 
-    def wait(it: Lease, now: float) -> bool:
+    def wait(it: TrackingLease, now: float) -> bool:
         if it is session.lease and not it._is_waiting:  # else a PONG would be unheard
             is_deaf.set()
             assert may_hear.wait(TIMEOUT)
-        return is_to_ask(it, now)
+        return is_ping_due(it, now)
 
-    monkeypatch.setattr(Lease, "is_to_ask", wait)
+    monkeypatch.setattr(TrackingLease, "is_ping_due", wait)
     assert is_deaf.wait(TIMEOUT)
     try:
         yield session
@@ -190,10 +198,10 @@ class Crossing:
     """Stands between a store and its server: something happens to each answer."""
 
     def __init__(self, store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._ask = store._link.ask
+        self._ask = store._connections.ask
         self.before: Callable[[], object] = lambda: None
         self.after: Callable[[], object] = lambda: None
-        monkeypatch.setattr(store._link, "ask", self)
+        monkeypatch.setattr(store._connections, "ask", self)
 
     def __call__(self, packed: bytes, count: int, again: Any = None) -> list[Any]:
         before, self.before = self.before, lambda: None
@@ -241,7 +249,7 @@ def test_what_is_watched_is_not_current_while_nobody_follows(
     snapshot = fresh(store, A)
     watched = store.watch([A], snapshot)
     eventually(watched)
-    kill_followers(server)
+    kill_tracking(server)
     eventually(lambda: not watched())
     assert fresh(store, A) == snapshot
     eventually(watched)
@@ -341,7 +349,7 @@ def test_a_store_that_does_not_follow_knows_nothing(
     store = opened(server, namespace, client_tracking=False)
     with contextlib.closing(store):
         assert not store.is_current([A], store.load(KEY, [A]).snapshot)
-    assert "Following" not in repr(store)
+    assert "InvalidationTracker" not in repr(store)
 
 
 def test_not_more_tags_are_remembered_than_the_limit(
@@ -349,9 +357,9 @@ def test_not_more_tags_are_remembered_than_the_limit(
 ) -> None:
     many = tags(30)
     fresh(store, *many)
-    followed(store)._known._limit = 10
+    tracker_of(store)._generations._limit = 10
     snapshot = store.load(KEY, many).snapshot
-    assert repr(followed(store)) == "<Following at work, 10 tags>"
+    assert repr(tracker_of(store)) == "<InvalidationTracker at work, 10 tags>"
     assert not store.is_current(many, snapshot)
     eventually(lambda: store.is_current(many[-10:], snapshot[-10:]))
 
@@ -366,7 +374,7 @@ def test_the_users_own_client_may_speak_either_protocol(
     )
     with client:
         name, make = connections_of_client(client, TIMEOUT)
-        store = RedisStore(
+        store = redis_store(
             make,
             name=name,
             namespace=namespace,
@@ -447,10 +455,10 @@ def test_a_load_that_an_eviction_of_this_process_crosses_does_not_bring_the_old_
 def test_an_invalidation_that_comes_after_the_load_ends_what_it_brought(
     store: RedisStore, other: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The answer is from before the eviction, and told before that is heard of.
+    # The reply is from before the eviction, and learned before the invalidation.
     old = fresh(store, A)
     with deaf(store, monkeypatch) as session:
-        monkeypatch.setattr(session, "has_unheard", lambda: False)  # it is on its way
+        monkeypatch.setattr(session, "has_unread", lambda: False)  # it is on its way
         crossing = Crossing(store, monkeypatch)
         crossing.after = lambda: other.call(evict_in_peer, [A])
         assert store.load(KEY, [A]).snapshot == old
@@ -473,13 +481,13 @@ def test_what_is_being_heard_counts(
     store: RedisStore, other: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, hearing = fresh(store, A), threading.Event()
-    take_in = followed(store)._take_in
+    take_in = tracker_of(store)._invalidate
 
     def take_in_late(changed: Sequence[bytes] | None) -> None:
         assert hearing.wait(TIMEOUT)
         take_in(changed)
 
-    monkeypatch.setattr(followed(store), "_take_in", take_in_late)
+    monkeypatch.setattr(tracker_of(store), "_invalidate", take_in_late)
     other.call(evict_in_peer, [A])
     eventually(lambda: not store.is_current([A], old))
     assert remembers(store, A, snapshot=old)  # which it is still about to forget
@@ -502,17 +510,17 @@ def test_a_load_that_began_before_it_followed_counts_for_nothing(
 ) -> None:
     old = store.load(KEY, [A]).snapshot
     store.close()
-    make, may_go_on = followed(store)._make, threading.Event()
+    make, may_go_on = tracker_of(store)._make, threading.Event()
 
     def make_late() -> Connection:
         assert may_go_on.wait(TIMEOUT)
         return make()
 
-    monkeypatch.setattr(followed(store), "_make", make_late)
+    monkeypatch.setattr(tracker_of(store), "_make", make_late)
     crossing = Crossing(store, monkeypatch)
 
     def evicted_and_followed_meanwhile() -> None:
-        other.call(evict_in_peer, [A])  # of which it never hears
+        other.call(evict_in_peer, [A])  # whose invalidation is lost
         may_go_on.set()
         eventually(lambda: is_at_work(store))
 
@@ -564,7 +572,7 @@ def test_when_its_connection_is_killed_nothing_is_current_until_it_follows_again
     server: ValkeyServer, store: RedisStore
 ) -> None:
     snapshot = fresh(store, A)
-    kill_followers(server)
+    kill_tracking(server)
     eventually(lambda: not store.is_current([A], snapshot))
     eventually(lambda: is_at_work(store))
     assert not store.is_current([A], snapshot)  # an eviction may have been missed
@@ -578,14 +586,14 @@ def test_an_eviction_while_it_did_not_follow_is_not_missed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     snapshot = fresh(store, A)
-    make, may_go_on = followed(store)._make, threading.Event()
+    make, may_go_on = tracker_of(store)._make, threading.Event()
 
     def make_late() -> Connection:
         assert may_go_on.wait(TIMEOUT)
         return make()
 
-    monkeypatch.setattr(followed(store), "_make", make_late)
-    kill_followers(server)
+    monkeypatch.setattr(tracker_of(store), "_make", make_late)
+    kill_tracking(server)
     eventually(lambda: not is_at_work(store))
     store.load(KEY, [A])
     other.call(evict_in_peer, [A])
@@ -623,7 +631,7 @@ def test_a_server_that_is_stopped_is_not_trusted_beyond_the_lease(
     clock = FakeClock()
     store = opened(server, namespace)
     with contextlib.closing(store):
-        followed(store)._clock = clock
+        tracker_of(store)._clock = clock
         snapshot = fresh(store, A)
         until = current_session(store).lease.until
         server.signal(signal.SIGSTOP)
@@ -644,7 +652,7 @@ def _ticks(clock: FakeClock) -> bool:
 
 
 def current_session(store: RedisStore) -> Any:
-    session = followed(store)._session
+    session = tracker_of(store)._session
     assert session is not None
     return session
 
@@ -653,16 +661,16 @@ def test_the_lease_counts_from_when_the_server_was_asked_not_from_its_answer(
     server: ValkeyServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, leases = FakeClock(), []
-    is_answered = Lease.is_answered
+    is_answered = TrackingLease.pong_received
 
-    def noted(it: Lease) -> None:
+    def noted(it: TrackingLease) -> None:
         is_answered(it)
         leases.append(it.until)
 
-    monkeypatch.setattr(Lease, "is_answered", noted)
+    monkeypatch.setattr(TrackingLease, "pong_received", noted)
     store = opened(server, namespace)
     with contextlib.closing(store):
-        followed(store)._clock = clock
+        tracker_of(store)._clock = clock
         fresh(store, A)
         leases.clear()
         server.signal(signal.SIGSTOP)
@@ -683,7 +691,7 @@ def test_a_connection_without_an_answer_is_given_up(
     clock = FakeClock()
     store = opened(server, namespace)
     with contextlib.closing(store):
-        followed(store)._clock = clock
+        tracker_of(store)._clock = clock
         fresh(store, A)
         server.signal(signal.SIGSTOP)
         try:
@@ -704,7 +712,7 @@ def test_an_answer_that_is_none_of_ours_is_a_loss(
     def damaged(_: object) -> None:
         raise ValueError("damaged")
 
-    monkeypatch.setattr(followed(store), "_take_in", damaged)
+    monkeypatch.setattr(tracker_of(store), "_invalidate", damaged)
     server.command("DEL", store._keys.generation(A).decode())
     eventually(lambda: current_session(store).trouble == "ValueError")
     monkeypatch.undo()
@@ -721,7 +729,7 @@ def test_a_store_that_was_led_to_another_server_follows_that_one(
         def make() -> Connection:
             return leads_to[0]()
 
-        store = RedisStore(
+        store = redis_store(
             make,
             namespace=namespace,
             timeout=TIMEOUT,
@@ -730,12 +738,12 @@ def test_a_store_that_was_led_to_another_server_follows_that_one(
         )
         with contextlib.closing(store):
             old = fresh(store, A)
-            session = followed(store)._session
+            session = tracker_of(store)._session
             leads_to[0] = there
-            store._link.close()  # as if its connection had been lost, and that alone
+            store._connections.close()  # as if that connection alone had been lost
             store.load(KEY, [A])
             assert not store.is_current([A], old)
-            assert followed(store)._session is not session
+            assert tracker_of(store)._session is not session
             new = fresh(store, A)
             assert new != old
             second.command("DEL", store._keys.generation(A).decode())
@@ -746,11 +754,11 @@ def test_connections_from_before_it_follows_are_not_used_after(
     server: ValkeyServer, store: RedisStore
 ) -> None:
     fresh(store, A)
-    idle = list(store._link._idle)
+    idle = list(store._connections._idle)
     assert idle
     lose_it(server, store)
     fresh(store, A)
-    assert not set(map(id, idle)) & set(map(id, store._link._idle))
+    assert not set(map(id, idle)) & set(map(id, store._connections._idle))
 
 
 # --- beginning and ending ------------------------------------------------------------
@@ -764,7 +772,7 @@ def test_opening_a_store_connects_to_nothing_and_starts_nothing(
     assert not store.is_current([A], (1,))
     assert not store.is_current([], ())
     assert not set(threads()) - before
-    assert not store._link._idle
+    assert not store._connections._idle
     store.close()
 
 
@@ -775,10 +783,10 @@ def test_closing_ends_thread_and_connection_and_the_next_load_begins_anew(
     store = opened(server, namespace)
     snapshot = fresh(store, A)
     assert len(set(threads()) - before) == 1
-    eventually(lambda: followers(server) == 1)
+    eventually(lambda: tracking_connections(server) == 1)
     store.close()
     assert not set(threads()) - before
-    eventually(lambda: followers(server) == 0)
+    eventually(lambda: tracking_connections(server) == 0)
     assert not store.is_current([A], snapshot)
     assert fresh(store, A) == snapshot
     store.close()
@@ -807,7 +815,7 @@ def test_a_child_follows_by_itself_and_leaves_its_parent_alone(
     server: ValkeyServer, store: RedisStore, other: Peer
 ) -> None:
     snapshot = fresh(store, A)
-    session = followed(store)._session
+    session = tracker_of(store)._session
 
     def child(pipe: Any) -> None:
         pipe.send(store.is_current([A], snapshot))
@@ -818,7 +826,7 @@ def test_a_child_follows_by_itself_and_leaves_its_parent_alone(
 
     with forked(child) as pipe:
         assert pipe.poll(TIMEOUT)
-        assert pipe.recv() is False  # it has asked nobody yet
+        assert pipe.recv() is False  # before its first look-up
         assert pipe.poll(TIMEOUT)
         assert pipe.recv() == snapshot
         other.call(evict_in_peer, [A])
@@ -826,7 +834,7 @@ def test_a_child_follows_by_itself_and_leaves_its_parent_alone(
         pipe.send("evicted")
         assert pipe.poll(TIMEOUT)
         assert pipe.recv() == fresh(store, A)
-    assert followed(store)._session is session
+    assert tracker_of(store)._session is session
     snapshot = fresh(store, A)
     other.call(evict_in_peer, [A])
     eventually(lambda: not store.is_current([A], snapshot))
@@ -851,7 +859,7 @@ def test_a_process_that_was_stopped_trusts_nothing_when_it_goes_on(
 def follow_in_peer(url: str, namespace: str) -> None:
     name, make = connections_of_url(url, TIMEOUT)
     _peers_store.append(
-        RedisStore(
+        redis_store(
             make,
             name=name,
             namespace=namespace,
@@ -890,7 +898,7 @@ def test_a_server_that_forbids_it_is_asked_as_ever_and_one_line_says_so(
     user = f"user-{namespace}"
     server.command("ACL", "SETUSER", user, "on", ">s3cret", "~*", "&*", "+@all", rule)
     url = f"redis://{user}:s3cret@127.0.0.1:{server.port}/0"
-    store = RedisStore(
+    store = redis_store(
         connections_of_url(url, TIMEOUT)[1],
         namespace=namespace,
         timeout=TIMEOUT,
@@ -900,13 +908,13 @@ def test_a_server_that_forbids_it_is_asked_as_ever_and_one_line_says_so(
     with contextlib.closing(store):
         for _ in range(3):
             snapshot = store.load(KEY, [A]).snapshot
-            eventually(lambda: "<Following refused" in repr(store))
+            eventually(lambda: "<InvalidationTracker refused" in repr(store))
             assert not store.is_current([A], snapshot)
             store.close()  # and even if it is opened anew
     (line,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert line.getMessage() == (
-        "follow_refused: changes cannot be followed, so every hit asks the server "
-        f"({FORBIDDEN[rule]})"
+        "client_tracking_refused: the server does not announce changes to us, so every "
+        f"hit asks it ({FORBIDDEN[rule]}); allow the command, or remove client_tracking"
     )
     eventually(lambda: not threads())
 
@@ -917,7 +925,7 @@ def test_whoever_may_not_ask_for_info_follows_all_the_same(
     user = f"user-{namespace}"
     server.command("ACL", "SETUSER", user, "on", ">pw", "~*", "&*", "+@all", "-info")
     url = f"redis://{user}:pw@127.0.0.1:{server.port}/0"
-    store = RedisStore(
+    store = redis_store(
         connections_of_url(url, TIMEOUT)[1],
         namespace=namespace,
         timeout=TIMEOUT,

@@ -1,8 +1,8 @@
 """How long another process still says that what was written is current.
 
-    python -m benchmarks.following [--quick]
+    python -m benchmarks.client_tracking [--quick]
 
-Two processes on one machine share a Valkey server. One follows its changes, and asks
+Two processes on one machine share a Valkey server. One has changes announced, and asks
 `is_current` all the time; the other evicts, and notes when that returned. What counts
 is when the last question was begun that was still answered by yes: how long after the
 eviction had returned, or not at all. In between PINGs are timed on a connection of
@@ -23,11 +23,14 @@ from benchmarks.machine import machine
 from benchmarks.measure import RESULTS, compare, report
 from botocache._coherence import EvictionRequest
 from botocache.stores.memory import MemoryStore
-from botocache.stores.redis.connections import exchange, pack
+from botocache.stores.redis.commands import pack
+from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.types import Connection
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tags
 from tests.support.processes import Peer, running_peer
+from tests.support.redis_stores import redis_store
 from tests.support.valkey_server import running_valkey
 
 KEY, TAGS = key("an entry"), tags(4)
@@ -42,7 +45,7 @@ _stores: dict[str, RedisStore] = {}
 def opened(url: str, *, client_tracking: bool) -> RedisStore:
     """Return a store that takes its time: it is not what is measured."""
     name, make = connections_of_url(url, 1.0)
-    return RedisStore(
+    return redis_store(
         make, name=name, timeout=1.0, settle=0.0, client_tracking=client_tracking
     )
 
@@ -61,7 +64,7 @@ def snapshot_of(store: RedisStore) -> Sequence[int]:
         snapshot = store.load(KEY, TAGS).snapshot
         if store.is_current(TAGS, snapshot):
             return snapshot
-        time.sleep(0.001)  # real: a thread begins to follow
+        time.sleep(0.001)  # real: a thread begins to track
 
 
 def lateness(
@@ -82,7 +85,7 @@ def lateness(
     return max(0.0, (last - returned) * 1e6)
 
 
-def ping(connection: object) -> float:
+def ping(connection: Connection) -> float:
     """Return the microseconds of a round trip."""
     begun = time.monotonic()
     exchange(connection, PING, 1)
@@ -125,8 +128,8 @@ def measure(writes: int) -> dict[str, dict[str, float]]:
 
 def show(writes: int, rows: dict[str, dict[str, float]]) -> None:
     """Print the table, and keep it as JSON beside the others."""
-    title = f"Following: microseconds after an eviction of another process, {writes}"
-    print(f"\n{title} writes\n")
+    title = "Client tracking: microseconds after an eviction of another process"
+    print(f"\n{title}, {writes} writes\n")
     print(" " * 40 + "".join(f"{name:>10}" for name in SHARES) + "   late at all")
     for name, row in rows.items():
         figures = "".join(f"{row[share]:10.0f}" for share in SHARES)
@@ -134,7 +137,7 @@ def show(writes: int, rows: dict[str, dict[str, float]]) -> None:
         print(f"  {name:38}{figures}{share}")
     RESULTS.mkdir(exist_ok=True)
     content = {"title": title, "figures": rows, "machine": machine()}
-    (RESULTS / "following.json").write_text(json.dumps(content, indent=2) + "\n")
+    (RESULTS / "client_tracking.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
 def measure_questions(rounds: int) -> None:
@@ -149,7 +152,9 @@ def measure_questions(rounds: int) -> None:
         figures = compare(
             {
                 "is_current, memory": lambda: memory.is_current(TAGS, in_memory),
-                "is_current, Redis followed": lambda: store.is_current(TAGS, snapshot),
+                "is_current, Redis, client tracking": lambda: store.is_current(
+                    TAGS, snapshot
+                ),
                 "load, Redis": lambda: store.load(KEY, TAGS),
             },
             base="is_current, memory",
@@ -171,6 +176,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     # By this name the other process finds `evict`.
-    from benchmarks import following  # noqa: PLW0406 - it is `__main__` else
+    from benchmarks import client_tracking  # noqa: PLW0406 - it is `__main__` else
 
-    following.main()
+    client_tracking.main()

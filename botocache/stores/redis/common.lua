@@ -1,0 +1,72 @@
+-- What the scripts have in common; it comes before each of them.
+--
+-- KEYS: pairs, of a tag's generation and its shard's hold-offs.
+-- ARGV[1]: the time in microseconds; if empty, the server's own counts.
+-- ARGV[2]: microseconds for which a shard settles whose hold-offs were lost.
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+local settle = tonumber(ARGV[2])
+local damage = 7200000000  -- microseconds: twice LONGEST_HOLD_OFF of _coherence.py
+
+local function is_held(moment)
+  return moment > now and moment - now <= damage
+end
+
+local function exactly(number)
+  return string.format('%.0f', number)
+end
+
+local function word(moment, settling)
+  return moment * 2 + (settling and 1 or 0)
+end
+
+-- Makes the hold-offs of a shard anew if they are lost. Then all its tags settle.
+local function require_shard(shard)
+  local count = redis.pcall('ZCARD', shard)
+  if type(count) ~= 'number' or count == 0 then
+    redis.call('DEL', shard)
+    redis.call('ZADD', shard, '+inf', 'kept', exactly(word(now + settle, true)), 'all')
+  end
+end
+
+-- Returns until when a tag without a generation is held, and whether it settles.
+local function remembered(key, shard)
+  require_shard(shard)
+  local latest, settling = 0, true
+  for _, member in ipairs({key, 'all'}) do
+    local score = tonumber(redis.call('ZSCORE', shard, member) or 0)
+    local moment = math.floor(score / 2)
+    if is_held(moment) then
+      latest = math.max(latest, moment)
+      settling = settling and score % 2 == 1
+    end
+  end
+  return latest, settling
+end
+
+-- Returns a tag's generation, its hold-off and whether it settles. The generation is
+-- false if there is none.
+local function find(key, shard)
+  local value = redis.pcall('GET', key)
+  if type(value) == 'string' and #value == 16 then
+    local held = struct.unpack('<I8', value, 9)
+    return string.sub(value, 1, 8), math.floor(held / 2), held % 2 == 1
+  end
+  return false, remembered(key, shard)
+end
+
+local function state(generation, moment, settling)
+  return generation .. struct.pack('<I8', word(moment, settling))
+end
+
+local function remember(key, shard, moment, settling)
+  require_shard(shard)
+  if is_held(moment) then
+    redis.call('ZADD', shard, exactly(word(moment, settling)), key)
+  end
+  redis.call('ZREMRANGEBYSCORE', shard, 0, exactly(now * 2))
+  redis.call('PEXPIRE', shard, 86400000)
+end
