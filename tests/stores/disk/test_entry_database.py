@@ -518,10 +518,10 @@ def test_files_are_told_to_be_to_blame_for_not_being_opened(
 DROP_CONNECTIONS = """
 import gc, os, sys, threading
 from pathlib import Path
-from botocache.stores.entryfile import EntryFile
+from botocache.stores.disk.entry_database import EntryDatabase
 
 KEY = bytes(16)
-entries = EntryFile(Path(sys.argv[1]), 10**8)
+entries = EntryDatabase(Path(sys.argv[1]), 10**8)
 entries.put(KEY, b"entry", 60.0)
 ended = threading.Thread(target=entries.get, args=(KEY,))
 ended.start()
