@@ -541,6 +541,26 @@ def test_a_read_under_way_when_the_cache_is_uninstalled_goes_on(
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
 
+def test_a_read_under_way_when_another_store_is_installed_is_not_filled(
+    world: World, table: str
+) -> None:
+    """The process-wide hooks are the same object, which has another cache then."""
+    botocache.install(url=world.store)
+    client = world.client(world.session())
+    put(world.outside, table, pk="a", n=1)
+
+    def install_elsewhere(**_: Any) -> None:
+        botocache.uninstall()
+        botocache.install(url=MemoryStore(clock=world.clock))
+
+    client.meta.events.register("before-send", install_elsewhere)
+    assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+    botocache.uninstall()
+    with world.counting() as reached:
+        get(world.cached_client(), table, pk="a")
+    assert reached == {"GetItem": 1}
+
+
 def test_a_write_under_way_when_the_cache_is_uninstalled_evicts_for_the_others(
     world: World, table: str
 ) -> None:

@@ -763,10 +763,12 @@ def test_all_handlers_of_botocore_and_boto3_themselves_are_known(
     kind: str, world: World, client: Any, resource: Any
 ) -> None:
     caller = client if kind == "client" else resource.meta.client
-    view = state_of(caller, emitter_of(caller))
-    assert view.operations == OPERATIONS
-    assert view.emitting == frozenset()
-    assert view.is_plain is (kind == "client")
+    emitter = emitter_of(caller)
+    assert emitter is not None
+    state = state_of(caller, emitter)
+    assert state.operations == OPERATIONS
+    assert state.emitting == frozenset()
+    assert state.is_plain is (kind == "client")
 
 
 # --- what goes wrong ---------------------------------------------------------------

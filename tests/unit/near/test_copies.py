@@ -9,7 +9,7 @@ from boto3.dynamodb.types import Binary, TypeDeserializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._near.copies import NoTemplateError, copier_for, cost_of
+from botocache._near.copies import NotCopyableError, copier_for, cost_of
 from tests.support.documents import items
 
 KINDS = frozenset({Binary})
@@ -109,14 +109,14 @@ class _Text(str):
 )
 def test_a_value_of_another_type_has_none(value: Any) -> None:
     for holder in ({"a": value}, {"a": [value]}, {"a": {"b": [[value]]}}):
-        with pytest.raises(NoTemplateError):
+        with pytest.raises(NotCopyableError):
             copier_for(holder, KINDS)
 
 
 def test_a_binary_that_holds_something_else_has_none() -> None:
     binary = Binary(b"a")
     vars(binary)["value"] = bytearray(b"a")
-    with pytest.raises(NoTemplateError):
+    with pytest.raises(NotCopyableError):
         copier_for({"a": binary}, KINDS)
 
 

@@ -22,6 +22,7 @@ import botocache
 from botocache import Cache
 from botocache._dynamodb.operations import plan
 from botocache._near.delivery import copier_of_hit
+from botocache.stores.memory import MemoryStore
 from tests.integration.app import (
     World,
     answer_of,
@@ -78,12 +79,13 @@ def on_the_way(client: Any, do: Callable[[], None]) -> Iterator[None]:
     convert = client._convert_to_request_dict
 
     def convert_after(*args: Any, **kwargs: Any) -> Any:
+        del vars(client)["_convert_to_request_dict"]
         do()
         return convert(*args, **kwargs)
 
     client._convert_to_request_dict = convert_after
     yield
-    del vars(client)["_convert_to_request_dict"]
+    assert "_convert_to_request_dict" not in vars(client)
 
 
 # --- hits --------------------------------------------------------------------------
@@ -610,3 +612,49 @@ def test_uninstalling_during_the_call_harms_nobody(
     assert cache.stats().fills == fills
     with through_the_pipeline(client):
         get(client, items, pk="b")
+
+
+def test_a_call_under_way_is_not_filled_by_an_installation_that_has_ended(
+    world: World, session: boto3.Session, cache: Cache, items: str
+) -> None:
+    put(world.outside, items, pk="new", n=9)
+    client = world.client(session)
+    get(client, items, pk="a")
+
+    def install_elsewhere() -> None:
+        botocache.uninstall(session)
+        botocache.install(client, url=MemoryStore(clock=world.clock))
+
+    with on_the_way(client, install_elsewhere):
+        assert get(client, items, pk="new") == {"pk": "new", "n": 9}
+    with world.counting() as reached:
+        get(world.cached_client(), items, pk="new")
+    assert reached == {"GetItem": 1}
+    with world.counting() as reached:
+        get(client, items, pk="new")
+    assert reached == {}
+
+
+class Text(str):
+    """A text that has no key in the near cache, because of its type."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("how", ["refresh", "another type"])
+def test_a_call_within_a_call_teaches_the_outer_one_nothing(
+    how: str, world: World, client: Any, items: str
+) -> None:
+    """The near cache steps aside for the inner call, which reaches the hooks first."""
+
+    def make_another_call() -> None:
+        if how == "refresh":
+            with botocache.refresh():
+                get(client, items, pk="b")
+        else:
+            client.get_item(TableName=items, Key={"pk": {"S": Text("b")}})
+
+    with on_the_way(client, make_another_call):
+        assert get(client, items, pk="a") == {"pk": "a", "n": 0}
+    for _ in range(3):
+        assert get(client, items, pk="a") == {"pk": "a", "n": 0}
