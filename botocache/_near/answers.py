@@ -193,7 +193,8 @@ class NearAnswers:
 
     def on_fill(self, key: bytes) -> None:
         """Mark what is remembered of an entry as outdated: it was filled anew."""
-        # last_fill before the marker, as `remember` relies on.
+        # In this order: a call that gets a new marker after this one was taken out must
+        # find that last_fill has changed, or it would remember the older answer.
         self.last_fill = object()
         marker = self._markers.pop(key, None)
         if marker is not None:

@@ -156,12 +156,11 @@ class ClientState:
             if len(self.calls) >= _MOST_TABLES:
                 self.calls.clear()
             self.calls[operation, read.table_parameter] = call
-        body_of = self.bodies.get(operation)
-        is_derivable = (
-            is_quick(key)
-            and derive_body(operation, key, arguments, body_of) == prepared.parameters
-        )
-        if not is_derivable and not read.rests_on_schema:
+            body_of = self.bodies.get(operation)
+            if derive_body(operation, key, arguments, body_of) is not None:
+                return  # the next call prepares its read from its arguments
+        # A learned key schema may be outdated, which only the cache can check.
+        if not read.rests_on_schema:
             self.answers.remember_read(key, prepared)
 
     def report(self, error: Exception) -> None:
@@ -183,6 +182,7 @@ def emitter_of(client: Client) -> Emitter | None:
 
 def _calls_botocore(kind: type) -> bool:
     """Return whether no class stands between the near cache and botocore."""
+    # Classes with the method, the nearest first: ..., NearClient, BaseClient.
     makers = [each for each in kind.__mro__ if "_make_api_call" in vars(each)]
     return (
         len(makers) > 1
@@ -199,12 +199,13 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
     # First, so that a handler that is registered meanwhile outdates the new state.
     registered = version_of_handlers(emitter)
     credentials = credentials_of(signer_of(client))
+    # A client may still have the hooks of installations that have ended.
     hooks = sorted(
         installed_on(client.meta.events), key=lambda each: each.cache is None
     )
     first = hooks[0] if hooks else _NO_HOOKS
     cache = first.cache
-    # Not of a subclass: its key may not tell whose it is.
+    # Not of a subclass: it may have more than a key that identifies the principal.
     key = credentials.access_key if type(credentials) is Credentials else None
     is_one = sum(each.cache is not None for each in hooks) == 1
     is_known = key is not None or isinstance(credentials, RefreshableCredentials)

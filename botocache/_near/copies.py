@@ -68,6 +68,7 @@ def _of_dict(value: dict[K, T], kinds: Collection[type]) -> Copier[dict[K, T]]:
 def _of_list(value: list[T], kinds: Collection[type]) -> Copier[list[T]]:
     if {type(member) for member in value} <= _SHARED:
         return value.copy
+    # Most lists hold containers alone, or none. A mixed one is copied as a dict by index.
     if _SHARED.isdisjoint(map(type, value)):
         makers = [_copier(member, kinds) for member in value]
         return lambda: [maker() for maker in makers]
@@ -87,6 +88,7 @@ def _of_object(value: T) -> Copier[T]:
     attributes = vars(value)
 
     def make() -> T:
+        # Not by its __init__, which checks the value and takes longer.
         made = object.__new__(kind)
         made.__dict__.update(attributes)
         return made

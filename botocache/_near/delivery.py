@@ -107,11 +107,12 @@ def _remember_as_it_is(
 
     The copier takes the answer over, so the application gets a copy.
     """
+    # The metadata is of this call, as its age is.
     body = {name: value for name, value in answer.items() if name != _METADATA}
     try:
         copy = copier_for(body, kinds)
     except NotCopyableError:
-        return answer
+        return answer  # it holds a value of a type of the application's
     made = copy()
     made[_METADATA] = answer[_METADATA]
     remember(copy, cost_of(body))

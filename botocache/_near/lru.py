@@ -65,6 +65,8 @@ class LRUCache(Generic[T]):
             self._old.pop(key, None)
             if value.size > self._half:
                 return
+            # By halves: dropping entries one by one would need their order, and so a
+            # lock at each look-up.
             if self._young_size + value.size > self._half:
                 self._old, self._young, self._young_size = self._young, {}, 0
             self._young[key] = value

@@ -497,6 +497,21 @@ def test_arguments_that_change_during_the_call_are_not_mixed_up_later(
         assert get(client, items, pk="b") == {"pk": "b", "n": 1}
 
 
+def test_arguments_that_change_only_for_a_moment_are_not_mixed_up_later(
+    client: Any, items: str
+) -> None:
+    """At the end they are as they were, and the call was another one."""
+    asked = {"pk": {"S": "a"}}
+    client.meta.events.register(
+        "after-call.dynamodb.GetItem", lambda **_: asked["pk"].update(S="a")
+    )
+    with during_the_call(client, lambda: asked["pk"].update(S="b")):
+        client.get_item(TableName=items, Key=asked)
+    assert asked == {"pk": {"S": "a"}}
+    for _ in range(3):
+        assert get(client, items, pk="a") == {"pk": "a", "n": 0}
+
+
 def test_a_call_whose_credentials_change_is_filled_for_the_new_ones(
     world: World, client: Any, items: str
 ) -> None:
