@@ -68,7 +68,7 @@ def _of_dict(value: dict[K, T], kinds: Collection[type]) -> Copier[dict[K, T]]:
 def _of_list(value: list[T], kinds: Collection[type]) -> Copier[list[T]]:
     if {type(member) for member in value} <= _SHARED:
         return value.copy
-    # Most lists hold containers alone, or none. A mixed one is copied as a dict by index.
+    # Most lists hold containers alone, or none. A mixed one is copied as a dict.
     if _SHARED.isdisjoint(map(type, value)):
         makers = [_copier(member, kinds) for member in value]
         return lambda: [maker() for maker in makers]
