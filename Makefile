@@ -19,11 +19,11 @@ OLDEST_BOTO3 := 1.35.68
 
 # What coverage is measured on. All of the tests are not: it makes botocore twice as slow.
 COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
-	ahead.py batches.py install.py invalidate.py modes.py near.py scope.py tracing.py)
+	batches.py early_lookups.py install.py invalidate.py modes.py near.py scope.py tracing.py)
 
 # What meets boto3's and botocore's insides.
 OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
-	ahead.py batches.py install.py modes.py near.py reads.py refusal.py scope.py)
+	batches.py early_lookups.py install.py modes.py near.py reads.py refusal.py scope.py)
 
 # A minute of tests for each Python that is supported.
 QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/stores/disk/test_store.py \

@@ -1,33 +1,38 @@
 """Whose answers a call may be served: the scope of its credentials.
 
-Whoever has it shares entries. It is found without asking anybody, save credentials that
-refresh themselves, once, for their first key.
+Calls with equal scopes share entries. Computing a scope makes no network call, except
+that credentials that refresh themselves are resolved once, for their first key.
 """
 
 import os
 import weakref
 from base64 import b32decode
 from functools import lru_cache
-from typing import Any
 
-from botocore.credentials import RefreshableCredentials
+from botocore.credentials import Credentials, RefreshableCredentials
 
 from botocache._digests import digest
 
 _OWN_ROLE_METHODS = frozenset({"container-role", "iam-role"})
-"""How botocore says that credentials are those of the process's own, only role."""
+"""The methods by which botocore obtains the process's own, only role."""
 
 _WEB_IDENTITY = "assume-role-with-web-identity"
 
-_scopes: "weakref.WeakKeyDictionary[Any, bytes]" = weakref.WeakKeyDictionary()
+_scopes: "weakref.WeakKeyDictionary[RefreshableCredentials, bytes]" = (
+    weakref.WeakKeyDictionary()
+)
 """Scopes of credentials that refresh themselves: the object stands for one principal
 through all of its rotations."""
 
 
-def scope_of(credentials: Any, setting: str, key: str | None = None) -> bytes:
-    """Return the scope of credentials; None are those of whoever signs nothing.
+def scope_of(
+    credentials: Credentials | None, setting: str, key: str | None = None
+) -> bytes:
+    """Return the scope of credentials.
 
-    setting: `scope`. key: the access key that they had, if they may have another now.
+    credentials: of the call; None when it is not signed.
+    setting: `scope`.
+    key: the access key that they had, if they may have another now.
     """
     if setting != "auto":
         return named_scope(setting)
@@ -36,7 +41,9 @@ def scope_of(credentials: Any, setting: str, key: str | None = None) -> bytes:
     if isinstance(credentials, RefreshableCredentials):
         scope = _scopes.get(credentials)
         if scope is None:
-            scope = _scopes[credentials] = _refreshable_scope(credentials)
+            # The first of two threads counts: a rotation between them must not split
+            # the principal in two.
+            scope = _scopes.setdefault(credentials, _refreshable_scope(credentials))
         return scope
     return _static_scope(key or credentials.access_key, credentials.method)
 
@@ -47,6 +54,7 @@ def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
     method = credentials.method
     if account and method in _OWN_ROLE_METHODS:
         return role_scope(method, account, "")
+    # Private to botocore; without them the scope is narrower, by the first key.
     fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
     role = getattr(fetcher, "_role_arn", None)
     if role and method == _WEB_IDENTITY:
@@ -56,10 +64,11 @@ def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
 
 
 def _static_scope(key: str, method: str) -> bytes:
-    if method == "env":  # asked first: os.environ costs a microsecond
+    # The method first: os.environ costs a microsecond.
+    if method == "env":
         function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
         account = account_bits(key) if function else ""
-        if function and account:  # its role's keys, new ones by and by
+        if function and account:  # keys of its role, which Lambda replaces
             return role_scope("lambda", account, function)
     return principal_scope(key)
 
@@ -69,13 +78,13 @@ def _static_scope(key: str, method: str) -> bytes:
 
 @lru_cache(maxsize=16)
 def named_scope(name: str) -> bytes:
-    """Return the scope that the user named: shared by whoever names it too."""
+    """Return the scope that the user named; callers with this name share entries."""
     return digest("scope", "named", name)
 
 
 @lru_cache(maxsize=1024)
 def principal_scope(access_key_id: str) -> bytes:
-    """Return the scope of whoever holds this access key; the id itself is not kept."""
+    """Return the scope of an access key; the id itself is not kept in it."""
     return digest("scope", "access key", access_key_id)
 
 
@@ -84,7 +93,8 @@ def role_scope(method: str, account: str, role: str) -> bytes:
     """Return the scope of a process's own role, which outlives each set of its keys.
 
     method: how botocore obtained the credentials (`container-role`, ...).
-    account: twelve digits. role: whatever more is known of the role, or "".
+    account: twelve digits.
+    role: what else is known of the role, or "".
     """
     return digest("scope", "role", method, account, role)
 

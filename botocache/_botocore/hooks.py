@@ -1,16 +1,16 @@
-"""botocore's events <-> Cache. The only file with an event's name in it.
+"""botocore's events <-> Cache. The only file that registers handlers.
 
 Why these events, and at these places in their order:
 
 - `creating-client-class.dynamodb`: a client gets the base class of the near cache.
-- `before-call`, last: everybody who changes the request, or answers it himself
-  (Stubber), has done so: botocore calls handlers of more special names first. The body
-  is JSON, the same for clients and resources.
+- `before-call`, last: handlers that change the request, or answer it themselves
+  (Stubber), have run, because botocore calls handlers of more special names first. The
+  body is JSON, the same for clients and resources.
 - `after-call.*.*`, first: boto3's resource layer rewrites the answer in place, and so
   may others. Wildcards come before names.
 - `after-call-error.dynamodb`: no answer came.
-- `needs-retry.dynamodb`, first: IAM may forbid, or a throttled table refuse, what we
-  asked for beside what the application did; then the request is sent again as it was.
+- `needs-retry.dynamodb`, first: IAM may forbid what botocache added to the request, or
+  a throttled table refuse it; then the request is sent again as it was.
 
 `before-call` and `after-call` are called for the other services of a session as well,
 and leave at once.
@@ -21,13 +21,23 @@ closing event comes at all. Neither may matter here.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
+from botocore.hooks import BaseEventHooks
+from botocore.model import OperationModel
 
 from botocache._botocore.credentials import scope_of
+from botocache._botocore.types import (
+    CallContext,
+    Handler,
+    Request,
+    Response,
+    Signer,
+    credentials_of,
+)
 from botocache._cache.cache import Cache, decode_body
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
@@ -39,17 +49,12 @@ from botocache._cache.tickets import (
     pipeline_call,
     response_metadata,
 )
-from botocache._dynamodb.types import Body
+from botocache._dynamodb.types import Answer, Body
 from botocache._errors import EvictionError
 
-_TICKET = "botocache_ticket"
-"""Where the ticket is in a call's context, with its cache: a write that is under way
-when the cache is uninstalled must still evict at its end."""
+_Registration: TypeAlias = tuple[str, Handler, object]
+"""An event, its handler, and the handler's place: REGISTER_FIRST or REGISTER_LAST."""
 
-_ORIGINAL = "botocache_original"
-"""Where the application's own body is, of a request that is sent with another one."""
-
-_NO_TICKET = (None, None)
 _PROBE = "botocache-installed"
 _SERVICE = "dynamodb"
 _NO_SUCCESS = 300
@@ -67,16 +72,17 @@ _THROTTLED = frozenset(
 class Hooks:
     """The handlers of one installation. They do nothing while `cache` is None.
 
-    That is what makes an installation end everywhere at once: botocore copies handlers
-    to each client that it makes, and nobody can reach all the copies. base: the base
-    class that clients get for the near cache.
+    Setting `cache` to None ends an installation on all clients at once: botocore copies
+    the handlers into every client that it makes, and keeps no list of the copies.
+
+    base: the base class that clients get for the near cache.
     """
 
     def __init__(self, base: type | None = None) -> None:
         self.cache: Cache | None = None
         self._base = base
         self._rewritten: set[int] = set()
-        self._handlers = (
+        self._handlers: tuple[_Registration, ...] = (
             ("creating-client-class.dynamodb", self._creating_class, REGISTER_LAST),
             ("before-call", self._before_call, REGISTER_LAST),
             ("after-call.*.*", self._after_call, REGISTER_FIRST),
@@ -88,7 +94,7 @@ class Hooks:
     def __repr__(self) -> str:
         return f"<Hooks of {self.cache!r}>"
 
-    def register(self, events: Any) -> None:
+    def register(self, events: BaseEventHooks) -> None:
         """Register on the emitter of a session or client."""
         for event, handler, place in self._handlers:
             if place is REGISTER_FIRST:
@@ -96,10 +102,11 @@ class Hooks:
             else:
                 events.register_last(event, handler)
 
-    def unregister(self, events: Any) -> None:
-        """Take them off again, unless an answer is still waited for that needs them.
+    def unregister(self, events: BaseEventHooks) -> None:
+        """Take the handlers off an emitter. `cache` must be None.
 
-        Then they stay, and do nothing else. `cache` must be None.
+        While a request that botocache has changed is under way they stay: its answer
+        must be put right.
         """
         if self._rewritten:
             return
@@ -107,34 +114,34 @@ class Hooks:
             events.unregister(event, handler)
 
     def register_builtin(self, handlers: list[Any]) -> None:
-        """Add them to the handlers that every new session registers."""
+        """Add the handlers to those that every new session registers."""
         handlers.extend(self._handlers)
 
     def unregister_builtin(self, handlers: list[Any]) -> None:
-        """Take them off again."""
-        for spec in self._handlers:
-            if spec in handlers:
-                handlers.remove(spec)
+        """Take the handlers off that list."""
+        for registration in self._handlers:
+            if registration in handlers:
+                handlers.remove(registration)
 
     # --- events --------------------------------------------------------------------
 
-    def _creating_class(self, *, base_classes: list[type], **_: Any) -> None:
+    def _creating_class(self, *, base_classes: list[type], **_: object) -> None:
         wants_base = self.cache is not None and self.cache.near is not None
         if wants_base and self._base is not None and self._base not in base_classes:
             base_classes.insert(0, self._base)
 
-    def _installed(self, **_: Any) -> "Hooks":
+    def _installed(self, **_: object) -> "Hooks":
         return self
 
     def _before_call(
         self,
         *,
-        model: Any,
-        params: dict[str, Any],
-        request_signer: Any,
-        context: dict[str, Any],
-        **_: Any,
-    ) -> tuple[AWSResponse, dict[str, Any]] | None:
+        model: OperationModel,
+        params: Request,
+        request_signer: Signer,
+        context: CallContext,
+        **_: object,
+    ) -> tuple[AWSResponse, Answer] | None:
         cache = self.cache
         if cache is None or model.service_model.service_name != _SERVICE:
             return None
@@ -149,40 +156,49 @@ class Hooks:
             outcome = _begin(cache, call, decode_body(params["body"]), request_signer)
             if isinstance(outcome, Hit):
                 return _response(url, outcome)
-        except EvictionError:  # not a failure: the user wants to know
+        except EvictionError:  # not a failure: the user asked for it
             raise
         except Exception as error:  # noqa: BLE001 - caching never fails a call
             outcome = cache.begin_unplanned(operation, error)
         if outcome is not None and outcome.body is not None:
-            outcome = self._rewrite(params, context, outcome)
+            outcome = self._rewrite(params, context, outcome, outcome.body)
         if outcome is not None:
-            context[_TICKET] = (cache, outcome)
+            # With its cache: a write that is under way when the cache is uninstalled
+            # must still evict at its end.
+            context["botocache_ticket"] = (cache, outcome)
         return None
 
     def _rewrite(
-        self, params: dict[str, Any], context: dict[str, Any], ticket: Ticket
+        self, params: Request, context: CallContext, ticket: Ticket, body: bytes
     ) -> Ticket | None:
-        """Have a request sent as its ticket wants it; it is signed later."""
+        """Send a request with the body of its ticket; botocore signs it later."""
+        # Before the cache is looked at: `unregister` comes after `cache` was set to
+        # None, so either it finds this request, or this request finds no cache.
         self._rewritten.add(id(context))
         if self.cache is not None:
-            context[_ORIGINAL], params["body"] = params["body"], ticket.body
+            context["botocache_original"], params["body"] = params["body"], body
             return ticket
-        # Uninstalled just now: nobody may be there any more when the answer comes.
+        # Uninstalled just now: the handlers may be gone when the answer comes.
         self._rewritten.discard(id(context))
         return ticket._replace(body=None) if isinstance(ticket, WriteTicket) else None
 
     def _after_call(
         self,
         *,
-        http_response: Any,
-        parsed: dict[str, Any],
-        context: dict[str, Any],
-        **_: Any,
+        http_response: Response,
+        parsed: Answer,
+        context: CallContext,
+        **_: object,
     ) -> None:
-        cache, ticket = context.pop(_TICKET, _NO_TICKET)
+        cache, ticket = context.pop("botocache_ticket", (None, None))
         self._rewritten.discard(id(context))
-        if cache is None or (self.cache is None and isinstance(ticket, ReadTicket)):
-            return  # uninstalled meanwhile; but a batch needs its hits
+        if cache is None or ticket is None:
+            return
+        if self.cache is not cache and isinstance(ticket, ReadTicket):
+            # Uninstalled meanwhile: writes of this process evict no more, so the answer
+            # may be outdated already. A batch goes on, because its answer needs its
+            # hits, and a write still evicts.
+            return
         status = http_response.status_code
         metadata = parsed.get("ResponseMetadata", {})
         # An attempt before this one, or one that ended in a server error, may have
@@ -192,64 +208,68 @@ class Hooks:
         succeeded = status < _NO_SUCCESS and "retries" in context
         cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
 
-    def _after_call_error(self, *, context: dict[str, Any], **_: Any) -> None:
-        cache, ticket = context.pop(_TICKET, _NO_TICKET)
+    def _after_call_error(self, *, context: CallContext, **_: object) -> None:
+        cache, ticket = context.pop("botocache_ticket", (None, None))
         self._rewritten.discard(id(context))
-        if cache is not None:
+        if cache is not None and ticket is not None:
             cache.fail(ticket)
 
     def _needs_retry(
         self,
         *,
-        response: tuple[Any, Mapping[str, Any]] | None,
-        request_dict: dict[str, Any],
-        **_: Any,
+        response: tuple[Response, Answer] | None,
+        request_dict: Request,
+        **_: object,
     ) -> int | None:
-        context = request_dict.get("context", {})
-        cache, ticket = context.get(_TICKET, _NO_TICKET)
-        if response is None or ticket is None or request_dict["body"] != ticket.body:
+        context: CallContext = request_dict.get("context", {})
+        cache, ticket = context.get("botocache_ticket", (None, None))
+        if response is None or cache is None or ticket is None:
+            return None
+        if ticket.body is None or request_dict["body"] != ticket.body:
+            return None
+        if not isinstance(ticket, (ReadTicket, WriteTicket)):
             return None
         if not _is_refused_for_our_sake(ticket, *response):
             return None
-        request_dict["body"] = context.pop(_ORIGINAL)
-        context[_TICKET] = (cache, cache.sent_as_it_was(ticket))
+        request_dict["body"] = context.pop("botocache_original")
+        context["botocache_ticket"] = (cache, cache.sent_as_it_was(ticket))
         return 0  # seconds to wait
 
 
 def _is_refused_for_our_sake(
-    ticket: Ticket, http: Any, parsed: Mapping[str, Any]
+    ticket: ReadTicket | WriteTicket, http: Response, parsed: Answer
 ) -> bool:
-    """Tell whether DynamoDB may refuse only what we asked for beside."""
+    """Return whether DynamoDB may have refused only what botocache added."""
     code: str = parsed.get("Error", {}).get("Code", "")
     if isinstance(ticket, WriteTicket):  # the old item
         return code == _FORBIDDEN
-    if isinstance(ticket, ReadTicket):  # strong consistency, for twice the units
-        status: int = http.status_code
-        return code in _THROTTLED or status >= _SERVER_ERROR
-    return False
+    # Strong consistency, for twice the units.
+    return code in _THROTTLED or http.status_code >= _SERVER_ERROR
 
 
 def _begin(
-    cache: Cache, call: Call, parameters: Body, request_signer: object
+    cache: Cache, call: Call, parameters: Body, request_signer: Signer
 ) -> Hit | Ticket | None:
     """Begin a call, unless the near cache has begun this very call already."""
-    passing = pipeline_call.get()
+    announced = pipeline_call.get()
     if (
-        passing is None
-        or passing.signer is not request_signer
-        or passing.operation != call.operation
+        announced is None
+        or announced.signer is not request_signer
+        or announced.operation != call.operation
     ):
         return cache.begin(call, parameters)
-    pipeline_call.set(None)  # a handler may make another call within this one
-    if passing.is_begun:
-        ticket = passing.ticket
+    # A call is announced once: a handler may make another call within this one.
+    pipeline_call.set(None)
+    if announced.is_begun and announced.cache is cache:
+        ticket = announced.ticket
+        # Handlers, or another thread, may have changed the call since.
         if ticket is None or (
             ticket.prepared.call == call and ticket.prepared.parameters == parameters
         ):
             return ticket
     outcome = cache.begin(call, parameters)
     if isinstance(outcome, (Hit, ReadTicket)):
-        passing.prepared = outcome.prepared
+        announced.prepared = outcome.prepared
     return outcome
 
 
@@ -261,7 +281,7 @@ def origin(url: str, region: str) -> str:
     return f"{region} {url}"
 
 
-def installed_on(events: Any) -> list[Hooks]:
+def installed_on(events: BaseEventHooks) -> list[Hooks]:
     """Return the hooks that are registered on an emitter, active or not."""
     return [response for _, response in events.emit(_PROBE)]
 
@@ -269,29 +289,29 @@ def installed_on(events: Any) -> list[Hooks]:
 # --- answers -----------------------------------------------------------------------
 
 
-class _NoBody:
-    """The body of a response that never was: whoever reads it finds it empty."""
+class _EmptyBody:
+    """The body of the HTTP response of a hit, which has none."""
 
-    def stream(self, **_: Any) -> tuple[bytes, ...]:
+    def stream(self, **_: object) -> tuple[bytes, ...]:
         return ()
 
 
 def http_response(url: str, headers: Mapping[str, str]) -> AWSResponse:
-    """Return the response that a hit would have been."""
-    return AWSResponse(url, 200, dict(headers), _NoBody())  # type: ignore[arg-type]  # it takes any mapping
+    """Return the HTTP response of a hit."""
+    return AWSResponse(url, 200, dict(headers), _EmptyBody())  # type: ignore[arg-type]  # it takes any mapping
 
 
-def _response(url: str, hit: Hit) -> tuple[AWSResponse, dict[str, Any]]:
+def _response(url: str, hit: Hit) -> tuple[AWSResponse, Answer]:
     metadata = response_metadata(hit.key.hex(), hit.age)
     hit.answer["ResponseMetadata"] = metadata
     return http_response(url, metadata["HTTPHeaders"]), hit.answer
 
 
-def _scope(
-    request_signer: Any, context: Mapping[str, Any], setting: str
-) -> bytes | None:
+def _scope(signer: Signer, context: CallContext, setting: str) -> bytes | None:
     """Return whose answers a call may be served; None when it cannot be signed."""
-    credentials = request_signer._credentials  # noqa: SLF001 - no public way from an event
-    if credentials is None and context["client_config"].signature_version != UNSIGNED:
-        return None
+    credentials = credentials_of(signer)
+    if credentials is None:
+        config = context["client_config"]
+        if config.signature_version != UNSIGNED:  # type: ignore[attr-defined]  # Config.__init__ sets it
+            return None
     return scope_of(credentials, setting)

@@ -150,16 +150,18 @@ class PipelineCall:
 
     signer: of the client; a call that another client makes meanwhile has another one.
     operation: as the service model spells it.
+    cache: the one that was asked; the client may have another one by now.
     is_begun: the cache was asked already, and did not have the answer.
     ticket: what it said, good for this very call only; None when the cache has nothing
         to do with the call.
     prepared: set by the hooks: the read that this call turned out to be.
     """
 
-    __slots__ = ("is_begun", "operation", "prepared", "signer", "ticket")
+    __slots__ = ("cache", "is_begun", "operation", "prepared", "signer", "ticket")
 
     signer: object
     operation: str
+    cache: object
     is_begun: bool
     ticket: ReadTicket | None
     prepared: PreparedRead | None

@@ -1,18 +1,22 @@
 """Answers that this process remembers, and under which conditions it serves them.
 
 An answer is served from memory by the same law as any other: it has not expired, and
-the store says, after the call began, that its tags still have the generations of its
-snapshot. A store that cannot say so without a round trip is asked by the prepared read.
+after the call began the store confirms that its tags still have the generations of its
+snapshot. If the store cannot confirm that without a round trip, nothing is served from
+memory, and the call's read is loaded from the store.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from threading import Lock
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import Hit, request_id
+from botocache._dynamodb.types import Answer
+from botocache._forks import renew_after_fork
 from botocache._near.call_keys import CallKey, cost_of
 from botocache._near.lru import LRUCache
 from botocache.stores.protocol import StillCurrent, Store, Watching
@@ -21,13 +25,12 @@ SIZE_LIMIT = 64 * 1024**2
 """Bytes that the near cache of one installation takes."""
 
 _READ_SIZE = 1500
-"""Bytes that a prepared read takes beside its question, its parameters and its key:
-measured."""
+"""Bytes of a prepared read without its question, parameters and key, as measured."""
 
 _ANSWER_SIZE = 1500
-"""Bytes that an answer takes beside its body and its key: measured."""
+"""Bytes of an answer without its body and key, as measured."""
 
-Copier: TypeAlias = Callable[[], dict[str, Any]]
+Copier: TypeAlias = Callable[[], Answer]
 """Returns an answer, a fresh object each time, without ResponseMetadata."""
 
 
@@ -53,12 +56,13 @@ class NearEntry(NamedTuple):
 
     origin: which DynamoDB it asks.
     size: bytes that this takes.
-    prepared: the call's read; None where the call's arguments tell it.
+    prepared: the call's read; None where the call's arguments are enough to prepare it.
     copy: makes the answer; None when there is none.
     request_id: of its hits.
-    stored_at, expires_at: of the store's entry, in seconds on the store's clock.
-    is_current: says whether the entry's snapshot still is.
-    markers: of the entries that the store would be asked for instead.
+    stored_at: when the store's entry was filled, in seconds on the store's clock.
+    expires_at: when that entry expires, in seconds on the store's clock.
+    is_current: returns whether the entry's snapshot is still current.
+    markers: of the entries that the call would load from the store.
     """
 
     origin: str
@@ -73,7 +77,7 @@ class NearEntry(NamedTuple):
 
 
 class CallToRemember(Protocol):
-    """A call whose answer is remembered. See NearCall."""
+    """A call whose answer is remembered; its attributes are those of NearCall."""
 
     key: CallKey | None
     last_fill: object
@@ -81,9 +85,11 @@ class CallToRemember(Protocol):
 
 
 class NearAnswers:
-    """What one cache remembers of calls, by keys that tell all calls apart.
+    """What one cache remembers of calls, by keys that are unequal for unequal calls.
 
-    Raises nothing that the cache's services do not raise.
+    last_fill: replaced by a new object at each fill of this process.
+    find: returns what is remembered under a key, or None.
+    clear: forgets everything.
     """
 
     def __init__(self, services: CacheServices) -> None:
@@ -97,18 +103,21 @@ class NearAnswers:
         self._markers: Final[WeakValueDictionary[bytes, RefillMarker]] = (
             WeakValueDictionary()
         )
-        self.last_fill = object()  # another one after each fill
+        self.last_fill = object()
         self.find: Final = self._memory.get
         self.clear: Final = self._memory.clear
+        self._renew_lock()
+        renew_after_fork(self, NearAnswers._renew_lock)
 
     def __repr__(self) -> str:
         return f"<NearAnswers in {self._memory!r}>"
 
-    def serve(self, entry: NearEntry) -> dict[str, Any] | None:
-        """Return the answer, as a hit is answered; None when it may not be served."""
-        # Pending evictions first: one that is delivered in between has changed the
-        # generations by the time they are looked at.
+    def serve(self, entry: NearEntry) -> Answer | None:
+        """Return the answer as a hit; None when it may not be served."""
+        # One unpacking, where nine look-ups by name would take longer.
         _, _, _, copy, key, stored_at, expires_at, is_current, markers = entry
+        # Pending evictions before the generations: an eviction that is delivered in
+        # between has changed the generations by the time that is_current reads them.
         if self._pending or copy is None:
             return None
         for marker in markers:
@@ -118,7 +127,7 @@ class NearAnswers:
         if now >= expires_at or not is_current():
             return None
         answer = copy()
-        # What response_metadata does, which would be one call more.
+        # As response_metadata returns it; each near hit would pay for that call.
         answer["ResponseMetadata"] = {
             "RequestId": key,
             "HTTPStatusCode": 200,
@@ -131,8 +140,8 @@ class NearAnswers:
     def may_remember(self, hit: Hit) -> bool:
         """Return whether a hit may be served from memory later.
 
-        Not where the store cannot tell without a round trip that it is current, nor
-        where the tags rest on a learned key schema, which only the cache can check.
+        No, if the store cannot confirm its generations without a round trip; nor if its
+        tags rest on a learned key schema, which only the cache can check.
         """
         prepared, entry = hit.prepared, hit.entry
         return (
@@ -147,6 +156,8 @@ class NearAnswers:
 
         copy: makes the answer.
         size: bytes that the answer takes.
+
+        Does nothing if this process filled any entry since the call began.
         """
         prepared, entry = hit.prepared, hit.entry
         if prepared is None or entry is None or call.key is None:
@@ -154,8 +165,10 @@ class NearAnswers:
         markers = [self._marker(prepared.key)]
         if prepared.whole_item_key is not None:
             markers.append(self._marker(prepared.whole_item_key))
-        # From here on the markers tell of fills. One that came before, but after the
-        # store was asked, may have been of this entry.
+        # The markers first, then the comparison. A fill of this entry that comes after
+        # the markers outdates them. One that came before, but after the store was
+        # loaded, has replaced last_fill. In the other order a fill in between would
+        # leave no trace, and the older answer would be served.
         if self.last_fill is not call.last_fill:
             return
         self._memory.put(
@@ -174,26 +187,34 @@ class NearAnswers:
         )
 
     def remember_read(self, key: CallKey, prepared: PreparedRead) -> None:
-        """Remember the read of a call, so that the next such call can load at once."""
+        """Remember the read of a call; the next such call loads it at once."""
         size = _size_of(key, prepared)
         self._memory.put(key, NearEntry(prepared.call.origin, size, prepared))
 
     def on_fill(self, key: bytes) -> None:
         """Mark what is remembered of an entry as outdated: it was filled anew."""
+        # In this order: a call that gets a new marker after this one was taken out must
+        # find that last_fill has changed, or it would remember the older answer.
         self.last_fill = object()
         marker = self._markers.pop(key, None)
         if marker is not None:
             marker.is_outdated = True
 
     def _marker(self, key: bytes) -> RefillMarker:
-        marker = self._markers.get(key)
-        if marker is None:
-            marker = self._markers.setdefault(key, RefillMarker())
-        return marker
+        # Under a lock: a WeakValueDictionary's setdefault is several steps. Two threads
+        # could get two markers, of which a fill would find only the second.
+        with self._lock:
+            marker = self._markers.get(key)
+            if marker is None:
+                marker = self._markers[key] = RefillMarker()
+            return marker
+
+    def _renew_lock(self) -> None:
+        self._lock = Lock()
 
 
 def _size_of(key: CallKey, prepared: PreparedRead | None) -> int:
-    """Return the bytes that a key takes, and a prepared read, if there is one."""
+    """Return the bytes of a key and of a prepared read, if there is one."""
     if prepared is None:
         return cost_of(key)
     return cost_of(key) + _READ_SIZE + 4 * len(prepared.read.question)
@@ -202,6 +223,8 @@ def _size_of(key: CallKey, prepared: PreparedRead | None) -> int:
 def _watch_of(
     store: Store,
 ) -> Callable[[Sequence[bytes], Sequence[int]], StillCurrent]:
-    if issubclass(type(store), Watching):  # isinstance would touch the store
+    # Not isinstance: it looks `watch` up on the object, and a store of the user's may
+    # have a `__getattr__`.
+    if issubclass(type(store), Watching):
         return cast("Watching", store).watch
     return lambda tags, snapshot: partial(store.is_current, tags, snapshot)

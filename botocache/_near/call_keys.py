@@ -1,16 +1,16 @@
 """A call's arguments -> the key under which the near cache remembers it. Pure.
 
-Two calls that have one key have one wire body, whatever Python says of their arguments
-(`1 == True == Decimal("1.0")`, `"a"` and `b"a"` have one hash). So every value is told
-with its exact type; a type that is not known here has no key, and its call takes the
-ordinary way. The converse does not hold and need not: one call may have two keys, by
-the order of its arguments. A key holds nothing that the caller could change.
+Two calls with equal keys have equal wire bodies. Python alone does not see to that:
+`1 == True == Decimal("1.0")`, and `"a"` and `b"a"` have one hash. So a key holds each
+value with its exact type. A call with a value of a type that is not known here has no
+key, and botocore handles it. One call may have two keys, by the order of its arguments.
+A key holds no object that the caller could change.
 
-There are two kinds. Arguments of nothing but strings, numbers and what holds them, as
-nearly all are, have the bytes that `marshal` makes of them: it tells exact types, takes
-no others, and is written in C. All that is a buffer is the same to it, though, and it
-knows neither Decimal nor what boto3 made. What holds such has a flat tuple, in which a
-container is its size, then its members.
+There are two kinds of keys. Nearly all arguments consist of strings, numbers and
+containers of them. Their key is what `marshal` makes of them: it keeps exact types,
+takes no others, and is written in C. But to marshal all buffers are alike, and it knows
+neither Decimal nor the types of boto3. The key of arguments with such values is a flat
+tuple, in which a container is its size, then its members.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,42 +18,45 @@ from decimal import Decimal
 from marshal import dumps
 from typing import Any, TypeAlias
 
-Tokens: TypeAlias = list[Any]
+Tokens: TypeAlias = list[object]
 
 Kinds: TypeAlias = Collection[type]
 
-CallKey: TypeAlias = tuple[Any, ...]
+CallKey: TypeAlias = tuple[object, ...]
+"""A token, the operation, and then bytes of marshal or the flat tuple."""
 
 
 _BY_VALUE = 2
-"""The newest version of marshal's format in which equal values have equal bytes: later
-ones tell who else refers to an object."""
+"""The newest version of marshal's format in which equal values have equal bytes. Later
+ones also encode how often an object is referred to."""
 
 
 class UnknownTypeError(TypeError):
-    """A value is of a type that nobody here knows."""
+    """A value has a type that no key can hold."""
 
 
-def quick_key(token: object, operation: str, arguments: Any) -> CallKey | None:
+def quick_key(token: object, operation: str, arguments: object) -> CallKey | None:
     """Return what may be the key of a call, in less time than `exact_key` takes.
 
-    It is that of all calls which have this one as their key, and of no other call that
-    has a key; of a call that has none it may be any that no call has.
+    If the call's key is of marshal, this is the key. Else it is None or equal to no
+    call's key, so that looking it up finds nothing.
     """
     try:
-        return (token, operation, dumps(arguments, _BY_VALUE))
-    except Exception:  # noqa: BLE001 - a type that it does not take; or an audit hook
+        return (token, operation, dumps(arguments, _BY_VALUE))  # type: ignore[arg-type]  # it raises at others
+    except Exception:  # noqa: BLE001 - a type that it does not take, or an audit hook
         return None
 
 
 def exact_key(
-    token: object, operation: str, arguments: Any, kinds: Kinds
+    token: object, operation: str, arguments: object, kinds: Kinds
 ) -> CallKey | None:
-    """Return the key of a call; None when it is to take the ordinary way.
+    """Return the key of a call; None when the call has none.
 
-    token: hashable; whatever distinguishes this call besides: whose it is. kinds:
-    types whose instances are nothing but their attributes (boto3's Binary, and the
-    conditions that Key and Attr make).
+    token: hashable; stands for the client, so that no two clients share keys.
+    operation: as the service model spells it.
+    arguments: of the call.
+    kinds: types whose instances are nothing but their attributes (boto3's Binary, and
+        the conditions that Key and Attr make).
     """
     quick = quick_key(token, operation, arguments)
     tokens: Tokens = [token, operation]
@@ -61,20 +64,20 @@ def exact_key(
         if type(arguments) is not dict:
             return None
         _add_dict(tokens, arguments, kinds)
-    except (UnknownTypeError, RecursionError, RuntimeError):  # changed meanwhile
-        return None
+    except (UnknownTypeError, RecursionError, RuntimeError):
+        return None  # RuntimeError: another thread changed a dict meanwhile
     if quick is None or not _BUFFERS.isdisjoint(tokens):
         return tuple(tokens)
     return quick
 
 
 def is_quick(key: CallKey) -> bool:
-    """Tell whether a call's key is its quick one."""
+    """Return whether a call's key is of marshal."""
     return type(key[2]) is bytes
 
 
-def table_of(arguments: Any) -> str | None:
-    """Return the TableName that a call's arguments name, if they do."""
+def table_of(arguments: object) -> str | None:
+    """Return the TableName of a call's arguments, or None."""
     table = arguments.get("TableName") if type(arguments) is dict else None
     return table if type(table) is str else None
 
@@ -82,15 +85,15 @@ def table_of(arguments: Any) -> str | None:
 def cost_of(key: CallKey) -> int:
     """Return about how many bytes a key takes."""
     return 100 + sum(
-        70 + len(token) if type(token) in (str, bytes) else 8 for token in key
+        70 + len(token) if isinstance(token, (str, bytes)) else 8 for token in key
     )
 
 
-# A container begins with its size, as a number: at a place where a value is expected,
-# it can be taken for nothing else, because a value that is a number has its type first.
+# A dict begins with its size, as a number. Where a value is expected, a number can be
+# nothing else, because a value that is a number has its type before it.
 
 
-def _add_dict(tokens: Tokens, value: Mapping[Any, Any], kinds: Kinds) -> None:
+def _add_dict(tokens: Tokens, value: Mapping[str, object], kinds: Kinds) -> None:
     add = tokens.append
     add(len(value))
     for name, member in value.items():
@@ -100,11 +103,11 @@ def _add_dict(tokens: Tokens, value: Mapping[Any, Any], kinds: Kinds) -> None:
         _add(tokens, member, kinds)
 
 
-def _add(tokens: Tokens, value: Any, kinds: Kinds) -> None:
+def _add(tokens: Tokens, value: object, kinds: Kinds) -> None:
     kind = type(value)
     if kind is str:
         tokens.append(value)
-    elif kind is dict:
+    elif isinstance(value, dict) and kind is dict:
         _add_dict(tokens, value, kinds)
     elif kind in _ADDERS:
         tokens.append(kind)
@@ -116,13 +119,13 @@ def _add(tokens: Tokens, value: Any, kinds: Kinds) -> None:
         raise UnknownTypeError(kind)
 
 
-def _add_members(tokens: Tokens, value: Any, kinds: Kinds) -> None:
+def _add_members(tokens: Tokens, value: Collection[object], kinds: Kinds) -> None:
     tokens.append(len(value))
     for member in value:
         _add(tokens, member, kinds)
 
 
-def _add_itself(tokens: Tokens, value: Any, _kinds: Kinds) -> None:
+def _add_itself(tokens: Tokens, value: object, _kinds: Kinds) -> None:
     tokens.append(value)
 
 
@@ -130,7 +133,7 @@ def _add_copy(tokens: Tokens, value: bytearray, _kinds: Kinds) -> None:
     tokens.append(bytes(value))
 
 
-def _add_text(tokens: Tokens, value: Any, _kinds: Kinds) -> None:
+def _add_text(tokens: Tokens, value: object, _kinds: Kinds) -> None:
     tokens.append(str(value))
 
 
@@ -146,7 +149,7 @@ _ADDERS: dict[type, Callable[[Tokens, Any, Kinds], None]] = {
     set: _add_members,
     frozenset: _add_members,
 }
-"""How a value is told, after its type. Not float: `0.0 == -0.0`, and DynamoDB's clients
-take none where it could matter."""
+"""Adds to a key what follows a value's type. No float: `0.0 == -0.0`, and clients of
+DynamoDB take none where it could matter."""
 
 _BUFFERS = frozenset({bytes, bytearray})

@@ -1,7 +1,6 @@
-"""One call of a near client, from the look into memory to its end."""
+"""One call of a near client, from the look-up in memory to its end."""
 
-from typing import Any
-
+from botocache._botocore.types import Client, signer_of
 from botocache._cache.prepare import PreparedRead  # noqa: TC001 - loaded anyway
 from botocache._cache.tickets import Hit, PipelineCall, ReadTicket, Ticket
 from botocache._near.answers import NearAnswers
@@ -12,26 +11,27 @@ from botocache._near.client_state import ClientState
 class NearCall(PipelineCall):
     """A call that is looked up, and goes through botocore's pipeline if it is a miss.
 
-    client: which one makes it.
-    state: what was found out about the client.
-    answers: what its cache remembers.
-    key: under which its answer is remembered; None if it has no quick key.
-    last_fill: of `answers`, from before the store was asked.
-    remembered: the read of an earlier call; None where the arguments tell it.
+    client: makes the call.
+    state: of the client.
+    answers: what the client's cache remembers.
+    key: of the answer in memory; None if the call has no quick key.
+    last_fill: of `answers`, taken before the store is loaded.
+    remembered: the read of an earlier call; None where the arguments are enough.
     """
 
     __slots__ = ("answers", "client", "key", "last_fill", "remembered", "state")
 
     def __init__(
         self,
-        client: Any,
+        client: Client,
         state: ClientState,
         answers: NearAnswers,
         operation: str,
         key: CallKey | None,
     ) -> None:
-        self.signer = client._request_signer  # noqa: SLF001 - as the hooks do
+        self.signer = signer_of(client)
         self.operation = operation
+        self.cache = state.cache
         self.is_begun = False
         self.ticket = None
         self.prepared = None
@@ -39,11 +39,12 @@ class NearCall(PipelineCall):
         self.state = state
         self.answers = answers
         self.key = key
+        # Now, before the store is loaded: see NearAnswers.remember.
         self.last_fill = answers.last_fill
         self.remembered: PreparedRead | None = None
 
-    def begun(self, outcome: Hit | Ticket | None) -> Hit | None:
-        """Note what the cache said to the call; return the hit."""
+    def note(self, outcome: Hit | Ticket | None) -> Hit | None:
+        """Return the hit; note the ticket, which the hooks take over."""
         if isinstance(outcome, Hit):
             return outcome
         self.is_begun = True

@@ -3,21 +3,23 @@
 `NearClient` is mixed into DynamoDB client classes; its `_make_api_call` runs before
 botocore's. It returns a cached answer, from this process's memory or from the store,
 without running botocore's pipeline. A call that it cannot answer goes through the
-pipeline, and takes along what the cache said to it, so that the hooks do not ask again.
-The near cache steps aside, and botocore handles the call, whenever the result could
-differ. Writes always go through the pipeline.
+pipeline with what the cache said to it, so that the hooks do not load it again. The
+near cache steps aside, and botocore handles the call, whenever the result could differ.
+Writes always go through the pipeline.
 """
 
 import inspect
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from botocore.client import BaseClient
+from botocore.client import BaseClient, ClientMeta
 
+from botocache._botocore.types import Client, Signer
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Mode
 from botocache._cache.tickets import Hit, pipeline_call
+from botocache._dynamodb.types import Answer
 from botocache._near.answers import NearEntry
 from botocache._near.call_keys import exact_key, quick_key, table_of
 from botocache._near.calls import NearCall
@@ -30,46 +32,56 @@ from botocache._near.delivery import (
 from botocache._near.request_bodies import derive_body
 
 _STATE = "_botocache_state"
-_UNKNOWN = object()
 _REPLACED = "_botocache_replaced"
+_UNKNOWN: Final = False
+"""The state of a client that does not look as botocore's clients do."""
 
 _NORMAL = Mode.NORMAL
 
-Outcome: TypeAlias = "dict[str, Any] | Delivery | NearCall | None"
+Pipeline: TypeAlias = Callable[[str, object], Answer]
+"""botocore's `_make_api_call` of a client."""
+
+Outcome: TypeAlias = Answer | Delivery | NearCall | None
 """What the near cache makes of a call: the answer; the answer once the handlers of
-`after-call` have run; the call, to be sent; None, to be sent and not watched."""
+`after-call` have run; the call, to be sent; None, to be sent without a record."""
 
 
 class NearClient:
     """A base class of a client that has the cache, before botocore's own."""
 
-    def _make_api_call(self, operation_name: str, api_params: Any) -> Any:
+    meta: ClientMeta
+    _request_signer: Signer
+
+    def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
+        is_near = operation_name in OPERATIONS
         call: NearCall | None = None
-        if operation_name in OPERATIONS:
+        if is_near:
             # By its dict: a client's __getattr__ emits an event.
-            state = self.__dict__.get(_STATE) or _first_state_of(self)
+            state = self.__dict__.get(_STATE)
+            if state is None:
+                state = _first_state_of(self)
             if state is not _UNKNOWN:
                 found = _find(self, state, operation_name, api_params)
                 if isinstance(found, dict):
                     return found
                 if isinstance(found, Delivery):
-                    events: Any = self.meta.events  # type: ignore[attr-defined]  # botocore's
-                    return found.deliver(events)
+                    return found.deliver(self.meta.events)
                 call = found
+        pipeline: Pipeline
         try:
             pipeline = super()._make_api_call  # type: ignore[misc]  # botocore's
         except TypeError:  # `without_near` has just taken this class off, in a thread
             pipeline = self._make_api_call
-        if call is None:
-            return pipeline(operation_name, api_params)
-        return _send(call, pipeline, api_params)
+        if is_near:
+            return _send(call, pipeline, operation_name, api_params)
+        return pipeline(operation_name, api_params)
 
 
-def with_near(client: Any) -> None:
-    """Give a client that exists already the base class, if it lacks it.
+def with_near(client: object) -> None:
+    """Give an existing client the base class, if it lacks it.
 
-    Replaces its class by a subclass, and not its method by another: what is in a
-    client's dict belongs to the application.
+    Replaces the client's class by a subclass. A method in the client's dict would take
+    the place of one that the application may have put there.
     """
     kind = type(client)
     if not issubclass(kind, NearClient):
@@ -77,7 +89,7 @@ def with_near(client: Any) -> None:
         client.__class__ = type(kind.__name__, (NearClient, kind), namespace)
 
 
-def without_near(client: Any) -> None:
+def without_near(client: object) -> None:
     """Undo `with_near`."""
     kind = vars(type(client)).get(_REPLACED)
     if kind is not None:
@@ -88,18 +100,20 @@ def without_near(client: Any) -> None:
 # --- one call ----------------------------------------------------------------------
 
 
-def _find(client: Any, state: ClientState, operation: str, arguments: Any) -> Outcome:
+def _find(
+    client: Client, state: ClientState, operation: str, arguments: object
+) -> Outcome:
     """Return what the near cache makes of a call."""
     try:
-        credentials = client._request_signer._credentials  # noqa: SLF001 - as the hooks do
-        # All on one level, where functions would read better: every hit is here.
+        credentials = client._request_signer._credentials  # noqa: SLF001 - see _botocore/types.py
+        # On one level, because each near hit runs this: a function costs 50 ns.
         if (
-            state.emitter._lookup_cache is not state.registered  # noqa: SLF001 - see client_state.py
+            state.emitter._lookup_cache is not state.registered  # noqa: SLF001 - see _botocore/types.py
             or credentials is not state.credentials
             or state.hooks.cache is not state.cache
             or (
                 state.access_key is not None
-                and credentials.access_key != state.access_key
+                and credentials.access_key != state.access_key  # type: ignore[union-attr]  # it had a key
             )
         ):
             state = state_of(client, state.emitter)
@@ -124,42 +138,50 @@ def _find(client: Any, state: ClientState, operation: str, arguments: Any) -> Ou
                     return answer
                 call = NearCall(client, state, answers, operation, key)
                 return deliver_from_memory(call, entry.origin, answer)
-        call = NearCall(client, state, answers, operation, key)
-        return _look_up(call, entry, arguments)
+        return _look_up(
+            NearCall(client, state, answers, operation, key), entry, arguments
+        )
     except Exception as error:  # noqa: BLE001 - caching never fails a call
         state.report(error)
         return None
 
 
-def _look_up(call: NearCall, entry: NearEntry | None, arguments: Any) -> Outcome:
-    """Ask the cache for a call that is not answered from memory.
+def _look_up(call: NearCall, entry: NearEntry | None, arguments: object) -> Outcome:
+    """Load a call that memory does not answer by its quick key.
 
-    entry: what is remembered under the call's quick key, if anything is.
+    entry: what is remembered under that key.
     """
-    if call.key is not None and (entry is None or entry.prepared is None):
+    prepared = None if entry is None else entry.prepared
+    if prepared is None and call.key is not None:
         hit = _begin_derived(call, arguments)
         if hit is not None:
             return deliver_from_store(call, hit)
         if call.is_begun:
             return call
-    if entry is None or entry.prepared is None:
+    if prepared is None:
         state = call.state
         call.key = exact_key(state.token, call.operation, arguments, state.kinds)
         if call.key is None:
             return None
         entry = call.answers.find(call.key)
-        answer = None if entry is None else call.answers.serve(entry)
-        if entry is not None and answer is not None:
-            return deliver_from_memory(call, entry.origin, answer)
-    hit = _load_remembered(call, entry)
+        if entry is not None:
+            answer = call.answers.serve(entry)
+            if answer is not None:
+                return deliver_from_memory(call, entry.origin, answer)
+            prepared = entry.prepared
+    cache = call.state.cache
+    if prepared is None or cache is None:
+        return call
+    call.remembered = prepared
+    hit = call.note(cache.load(prepared))
     return call if hit is None else deliver_from_store(call, hit)
 
 
-def _begin_derived(call: NearCall, arguments: Any) -> Hit | None:
-    """Begin a call whose arguments tell its request's body; return the hit.
+def _begin_derived(call: NearCall, arguments: object) -> Hit | None:
+    """Begin a call whose request body follows from its arguments; return the hit.
 
-    Does nothing when they do not, or when no earlier call has told yet which DynamoDB
-    this client asks for this table.
+    Does nothing if the body does not follow from them, or if no earlier call has shown
+    yet which DynamoDB this client asks for this table.
     """
     state, operation = call.state, call.operation
     likely = state.calls.get((operation, table_of(arguments)))
@@ -169,50 +191,46 @@ def _begin_derived(call: NearCall, arguments: Any) -> Hit | None:
     body = derive_body(operation, call.key, arguments, body_of)
     if body is None:
         return None
-    return call.begun(state.cache.begin(likely, body))
+    return call.note(state.cache.begin(likely, body))
 
 
-def _load_remembered(call: NearCall, entry: NearEntry | None) -> Hit | None:
-    """Load the read that an earlier call has prepared, if there is one."""
-    cache = call.state.cache
-    if entry is None or entry.prepared is None or cache is None:
-        return None
-    call.remembered = entry.prepared
-    return call.begun(cache.load(entry.prepared))
+def _send(
+    call: NearCall | None, pipeline: Pipeline, operation: str, arguments: object
+) -> Answer:
+    """Return DynamoDB's answer; remember how to load such a call next time.
 
-
-def _send(call: NearCall, pipeline: Callable[[str, Any], Any], arguments: Any) -> Any:
-    """Return DynamoDB's answer; remember how to ask the store next time."""
+    call: None when nothing is to be remembered.
+    """
+    # None is announced as well: the hooks of a call that is made within another one
+    # would take the outer call's announcement for theirs.
     token = pipeline_call.set(call)
     try:
-        answer = pipeline(call.operation, arguments)
+        answer = pipeline(operation, arguments)
     finally:
         pipeline_call.reset(token)
-    if call.prepared is not None and not call.is_begun and call.key is not None:
-        try:
-            call.state.remember(call.key, call.prepared, arguments)
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
-            call.state.report(error)
+    if call is None or call.prepared is None or call.is_begun or call.key is None:
+        return answer
+    try:
+        call.state.remember(call.key, call.prepared, arguments)
+    except Exception as error:  # noqa: BLE001 - caching never fails a call
+        call.state.report(error)
     return answer
 
 
-def _first_state_of(client: Any) -> Any:
-    """Return what is found out about a client at its first call.
-
-    _UNKNOWN when it does not look as clients are known to.
-    """
-    state: object = _UNKNOWN
+def _first_state_of(client: Client) -> ClientState | Literal[False]:
+    """Return the state of a client at its first call, or _UNKNOWN."""
+    state: ClientState | Literal[False] = _UNKNOWN
     try:
         emitter = emitter_of(client)
         if emitter is not None:
             state = state_of(client, emitter)
-    except Exception:  # noqa: BLE001, S110 - the client is not as it is known
+    except Exception:  # noqa: BLE001, S110 - then botocore handles every call
         pass
     vars(client)[_STATE] = state
     return state
 
 
-# --- who else makes the call -------------------------------------------------------
+# --- other libraries' methods ------------------------------------------------------
 
 _METHODS = vars(BaseClient)  # a view: it shows the method of this moment
 
@@ -230,13 +248,11 @@ def _comes_first(*, is_untraced: bool) -> bool:
     return is_untraced and _is_botocores(inspect.unwrap(method))
 
 
-def _is_botocores(method: Any) -> bool:
-    """Return whether a function is botocore's own; its own decorators are, too.
-
-    By where it was defined, which functools.wraps does not copy.
-    """
+def _is_botocores(method: object) -> bool:
+    """Return whether botocore defines a function; its own decorators count as well."""
     if type(method) is not FunctionType:
         return False
+    # By its globals: functools.wraps copies `__module__` to the wrappers of tracers.
     module: str = method.__globals__.get("__name__", "")
     return module.startswith("botocore.")
 

@@ -4,14 +4,14 @@ A `ClientState` caches what was found out about a client: that no third-party ha
 changes its requests, its credentials, and the form of its answers. It also holds the
 objects it was derived from; when one of them changes, a new ClientState is made.
 
-It reads private attributes of botocore. Where they are not as expected there is no
-state, and botocore handles every call.
+If botocore's private attributes (see _botocore/types.py) are not as expected, there is
+no state, and botocore handles every call.
 """
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 from botocore.client import BaseClient
 from botocore.credentials import Credentials, RefreshableCredentials
@@ -19,6 +19,15 @@ from botocore.hooks import EventAliaser, HierarchicalEmitter
 
 from botocache._botocore.credentials import scope_of
 from botocache._botocore.hooks import Hooks, installed_on
+from botocache._botocore.types import (
+    Client,
+    Emitter,
+    credentials_of,
+    emitter_behind,
+    handlers_of,
+    signer_of,
+    version_of_handlers,
+)
 from botocache._cache.cache import Cache
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._near.answers import NearAnswers
@@ -31,7 +40,7 @@ from botocache._near.request_bodies import (
 )
 
 OPERATIONS = frozenset({"GetItem", "Query", "Scan"})
-"""What the near cache answers. A batch is answered key by key, by the hooks."""
+"""What the near cache answers. The hooks answer a batch, key by key."""
 
 _BUILD = "before-parameter-build.dynamodb.{}"
 
@@ -41,7 +50,7 @@ _BEFORE = (
     "before-endpoint-resolution.dynamodb",
     "before-call.dynamodb.{}",
 )
-"""Events whose handlers have a say in what is asked, or may answer it themselves."""
+"""Events whose handlers may change a request, or answer it themselves."""
 
 _AFTER = "after-call.dynamodb.{}"
 
@@ -63,24 +72,23 @@ KNOWN_BEFORE = frozenset(
         "botocore.handlers:inject_api_version_header_if_needed",
     }
 )
-"""Handlers that make the same of the same arguments, as far as a read is concerned."""
+"""Handlers that turn equal arguments of a read into equal requests."""
 
 KNOWN_AFTER = frozenset(
     {
         "botocache._botocore.hooks:Hooks._after_call",
-        # It counts a success of DynamoDB's; an answer that is not DynamoDB's is none.
+        # It counts successes of DynamoDB, and a hit is none.
         "botocore.retries.standard:RetryQuotaChecker.release_retry_quota",
     }
 )
 """Handlers that have nothing to do where DynamoDB did not answer."""
 
-
 _MOST_TABLES = 1000
-"""Names by which calls may ask for tables before some are forgotten."""
+"""Tables that a state has calls of; at one more it forgets them all."""
 
 
 class _NoHooks:
-    """What a client has that has no cache of ours, nor had one."""
+    """Stands for the hooks of a client on which botocache was never installed."""
 
     cache = None
 
@@ -93,12 +101,12 @@ class ClientState:
     """What was found out about a client, and the objects that it was derived from.
 
     emitter: of the client's events.
-    registered: the emitter's cache of look-ups, a new object after every change.
+    registered: the version of its handlers, a new object after every change.
     credentials: of the client.
     access_key: of static credentials; None for refreshable ones, whose object
         identifies the principal.
     hooks: the hooks that are registered on the client.
-    cache: theirs.
+    cache: of the hooks; None when they are not active.
     operations: those that the near cache may answer.
     emitting: operations with `after-call` handlers other than ours and boto3's.
     is_plain: answers are as the wire has them; no resource layer changes them.
@@ -108,12 +116,12 @@ class ClientState:
     bodies: what derives a request's body from arguments, by operation.
     token: a part of the keys of this client's calls, so that what was remembered
         under another state is not found. Small, because it lives as long as the keys.
-    calls: what earlier calls told of origin and scope, by operation and TableName.
+    calls: the last call of each operation and TableName: its origin and its scope.
     """
 
-    emitter: Any
+    emitter: Emitter
     registered: object
-    credentials: Any
+    credentials: Credentials | None
     access_key: str | None
     hooks: Hooks | _NoHooks
     cache: Cache | None
@@ -127,10 +135,11 @@ class ClientState:
     token: object = field(default_factory=object)
     calls: dict[tuple[str, str | None], Call] = field(default_factory=dict)
 
-    def remember(self, key: CallKey, prepared: PreparedRead, arguments: Any) -> None:
+    def remember(self, key: CallKey, prepared: PreparedRead, arguments: object) -> None:
         """Remember how a call was made, for the calls after it.
 
         key: of the call's arguments before it was sent.
+        prepared: the read that the hooks made of it.
         arguments: as they are now.
         """
         call, read = prepared.call, prepared.read
@@ -138,21 +147,20 @@ class ClientState:
         if self.answers is None or self.cache is None:
             return
         if exact_key(self.token, operation, arguments, self.kinds) != key:
-            return  # the application changed them meanwhile: the key is not theirs
+            return  # the application changed them meanwhile: the read has another key
         if call.scope != scope_of(
             self.credentials, self.cache.settings.scope, self.access_key
         ):
-            return  # the credentials were others for a moment
+            return  # the client had other credentials while the call was under way
         if is_quick(key):
             if len(self.calls) >= _MOST_TABLES:
                 self.calls.clear()
             self.calls[operation, read.table_parameter] = call
-        body_of = self.bodies.get(operation)
-        is_derivable = (
-            is_quick(key)
-            and derive_body(operation, key, arguments, body_of) == prepared.parameters
-        )
-        if not is_derivable and not read.rests_on_schema:
+            body_of = self.bodies.get(operation)
+            if derive_body(operation, key, arguments, body_of) is not None:
+                return  # the next call prepares its read from its arguments
+        # A learned key schema may be outdated, which only the cache can check.
+        if not read.rests_on_schema:
             self.answers.remember_read(key, prepared)
 
     def report(self, error: Exception) -> None:
@@ -161,19 +169,20 @@ class ClientState:
             self.cache.report_near(error)
 
 
-def emitter_of(client: Any) -> Any:
-    """Return the emitter behind a client's events; None if it is none that is known."""
-    events: Any = client.meta.events
+def emitter_of(client: Client) -> Emitter | None:
+    """Return the emitter behind a client's events; None if its type is not known."""
+    events: object = client.meta.events
     if type(events) is EventAliaser:
-        events = events._emitter  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        events = emitter_behind(events)
     if type(events) is not HierarchicalEmitter or not _calls_botocore(type(client)):
         return None
     has_all = hasattr(events, "_lookup_cache") and hasattr(events, "_handlers")
-    return events if has_all else None
+    return cast("Emitter", events) if has_all else None
 
 
 def _calls_botocore(kind: type) -> bool:
-    """Tell whether nobody stands between the near cache and botocore."""
+    """Return whether no class stands between the near cache and botocore."""
+    # Classes with the method, the nearest first: ..., NearClient, BaseClient.
     makers = [each for each in kind.__mro__ if "_make_api_call" in vars(each)]
     return (
         len(makers) > 1
@@ -182,15 +191,21 @@ def _calls_botocore(kind: type) -> bool:
     )
 
 
-def state_of(client: Any, emitter: Any) -> ClientState:
-    """Look at a client. emitter: its own, see `emitter_of`."""
-    registered = emitter._lookup_cache  # noqa: SLF001 - another one after every change
-    credentials = client._request_signer._credentials  # noqa: SLF001 - as the hooks do
+def state_of(client: Client, emitter: Emitter) -> ClientState:
+    """Return the state of a client.
+
+    emitter: of the client, see `emitter_of`.
+    """
+    # First, so that a handler that is registered meanwhile outdates the new state.
+    registered = version_of_handlers(emitter)
+    credentials = credentials_of(signer_of(client))
+    # A client may still have the hooks of installations that have ended.
     hooks = sorted(
         installed_on(client.meta.events), key=lambda each: each.cache is None
     )
     first = hooks[0] if hooks else _NO_HOOKS
     cache = first.cache
+    # Not of a subclass: it may have more than a key that identifies the principal.
     key = credentials.access_key if type(credentials) is Credentials else None
     is_one = sum(each.cache is not None for each in hooks) == 1
     is_known = key is not None or isinstance(credentials, RefreshableCredentials)
@@ -228,16 +243,23 @@ def state_of(client: Any, emitter: Any) -> ClientState:
 
 
 def _bodies_of(
-    emitter: Any, after: Mapping[str, Collection[str]]
+    emitter: Emitter, after: Mapping[str, Collection[str]]
 ) -> Iterator[tuple[str, BodyOf]]:
-    """Yield what makes the bodies of each operation. after: names of its handlers."""
+    """Yield each operation with what makes its bodies.
+
+    after: names of the `after-call` handlers, by operation.
+    """
     for operation, names in after.items():
         of_resource = _OF_RESOURCE in _names(emitter, _BUILD.format(operation))
+        # A client with one half of boto3's resource layer was changed by another
+        # library, so its bodies are not known.
         if of_resource == (_TO_RESOURCE in names):
             yield operation, resource_body if of_resource else wire_body
 
 
-def _is_open_on(emitter: Any) -> Any:
+def _is_open_on(emitter: Emitter) -> Callable[[str], bool]:
+    """Return what returns whether all handlers before an operation are known."""
+
     def is_open(operation: str) -> bool:
         names = (
             name
@@ -249,10 +271,9 @@ def _is_open_on(emitter: Any) -> Any:
     return is_open
 
 
-def _names(emitter: Any, event: str) -> Iterator[str]:
-    """Yield the names of the handlers of an event; of one that has none, its repr."""
-    handlers: Iterable[Any] = emitter._handlers.prefix_search(event)  # noqa: SLF001 - see above
-    for handler in handlers:
+def _names(emitter: Emitter, event: str) -> Iterator[str]:
+    """Yield the name of each handler of an event, or its repr if it has no name."""
+    for handler in handlers_of(emitter).prefix_search(event):
         function = getattr(handler, "__func__", handler)
         name = getattr(function, "__qualname__", repr(handler))
         yield f"{getattr(function, '__module__', '')}:{name}"
@@ -261,7 +282,7 @@ def _names(emitter: Any, event: str) -> Iterator[str]:
 def boto3_kinds() -> frozenset[type]:
     """Return the types of boto3 that a resource's arguments may hold.
 
-    Without importing it: whoever has an instance has imported it.
+    Does not import boto3: an application that has such an instance has imported it.
     """
     conditions = sys.modules.get("boto3.dynamodb.conditions")
     types = sys.modules.get("boto3.dynamodb.types")

@@ -1,49 +1,53 @@
-"""An answer -> whatever makes equal ones, each a fresh object. Pure.
+"""An answer -> a function that returns equal answers, each a fresh object. Pure.
 
-For answers as boto3's resources return them, which have a Decimal, a Binary and sets in
-them. What cannot be changed is shared by all copies; that makes one of a flat item in a
-tenth of the time that decoding takes, and copy.deepcopy thirty times as long.
+For answers as boto3's resources return them, which hold Decimal, Binary and sets. All
+copies share the values that cannot be changed. So copying a flat item takes a tenth of
+the time of decoding it; copy.deepcopy takes thirty times as long.
 """
 
 from collections.abc import Callable, Collection
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-Copier: TypeAlias = Callable[[], Any]
+K = TypeVar("K")
+T = TypeVar("T")
+
+Copier: TypeAlias = Callable[[], T]
+"""Returns a fresh equal of a value at each call."""
 
 _SHARED = frozenset({str, bytes, int, float, bool, type(None), Decimal})
-"""Nobody can change these."""
+"""Types whose values cannot be changed."""
 
 
-class NoTemplateError(TypeError):
-    """A value is of a type that nobody here knows how to copy."""
+class NotCopyableError(TypeError):
+    """A value has a type that cannot be copied here."""
 
 
-def copier_for(value: dict[str, Any], kinds: Collection[type]) -> Copier:
-    """Return what makes a fresh equal of `value` whenever it is called.
+def copier_for(
+    value: dict[str, Any], kinds: Collection[type]
+) -> Copier[dict[str, Any]]:
+    """Return the copier of a value. Raises NotCopyableError.
 
+    value: the copier keeps it, so the caller must not use it any more.
     kinds: types whose instances are made anew of their attributes, which are shared.
-    Takes `value` over: whoever had it must not. Raises NoTemplateError.
     """
-    return _copier(value, kinds)
+    return _of_dict(value, kinds)
 
 
-def _copier(value: Any, kinds: Collection[type]) -> Copier:
+def _copier(value: object, kinds: Collection[type]) -> Copier[Any]:
     kind = type(value)
-    if kind is dict:
+    if isinstance(value, dict) and kind is dict:
         return _of_dict(value, kinds)
-    if kind is list:
+    if isinstance(value, list) and kind is list:
         return _of_list(value, kinds)
-    if kind is set and {type(member) for member in value} <= _SHARED:
-        return value.copy  # type: ignore[no-any-return]
-    if kind is set:
+    if isinstance(value, set) and kind is set:
         return _of_set(value, kinds)
     if kind in kinds and {type(member) for member in vars(value).values()} <= _SHARED:
         return _of_object(value)
-    raise NoTemplateError(kind)
+    raise NotCopyableError(kind)
 
 
-def _of_dict(value: dict[Any, Any], kinds: Collection[type]) -> Copier:
+def _of_dict(value: dict[K, T], kinds: Collection[type]) -> Copier[dict[K, T]]:
     makers = [
         (name, _copier(member, kinds))
         for name, member in value.items()
@@ -52,7 +56,7 @@ def _of_dict(value: dict[Any, Any], kinds: Collection[type]) -> Copier:
     if not makers:
         return value.copy
 
-    def make() -> dict[Any, Any]:
+    def make() -> dict[K, T]:
         made = value.copy()
         for name, maker in makers:
             made[name] = maker()
@@ -61,9 +65,10 @@ def _of_dict(value: dict[Any, Any], kinds: Collection[type]) -> Copier:
     return make
 
 
-def _of_list(value: list[Any], kinds: Collection[type]) -> Copier:
+def _of_list(value: list[T], kinds: Collection[type]) -> Copier[list[T]]:
     if {type(member) for member in value} <= _SHARED:
         return value.copy
+    # Most lists hold containers alone, or none. A mixed one is copied as a dict.
     if _SHARED.isdisjoint(map(type, value)):
         makers = [_copier(member, kinds) for member in value]
         return lambda: [maker() for maker in makers]
@@ -71,25 +76,28 @@ def _of_list(value: list[Any], kinds: Collection[type]) -> Copier:
     return lambda: list(by_name().values())
 
 
-def _of_set(value: set[Any], kinds: Collection[type]) -> Copier:
+def _of_set(value: set[T], kinds: Collection[type]) -> Copier[set[T]]:
+    if {type(member) for member in value} <= _SHARED:
+        return value.copy
     members = _of_list(list(value), kinds)
     return lambda: set(members())
 
 
-def _of_object(value: Any) -> Copier:
-    kind: type[Any] = type(value)
+def _of_object(value: T) -> Copier[T]:
+    kind = type(value)
     attributes = vars(value)
 
-    def make() -> Any:
-        made: Any = object.__new__(kind)
+    def make() -> T:
+        # Not by its __init__, which checks the value and takes longer.
+        made = object.__new__(kind)
         made.__dict__.update(attributes)
         return made
 
     return make
 
 
-def cost_of(value: Any) -> int:
-    """Return about how many bytes a template of a value takes."""
+def cost_of(value: object) -> int:
+    """Return about how many bytes the copier of a value takes."""
     if isinstance(value, dict):
         return 300 + sum(
             cost_of(name) + cost_of(member) for name, member in value.items()

@@ -1,29 +1,44 @@
 """A near hit on its way to the application.
 
-botocore emits `after-call` for each answer, and so does the near cache where that event
-has handlers: boto3's resource layer, which changes the answer, and those of the
-application. An answer is remembered as the wire has it where handlers must run each
-time; else as the resource layer has made it.
+botocore emits `after-call` for each answer, and so does the near cache if that event
+has handlers: boto3's resource layer, which changes the answer, or the application's. If
+handlers of the application must run each time, the answer is remembered as it is on the
+wire; else as the resource layer has left it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypedDict
+
+from botocore.awsrequest import AWSResponse
+from botocore.hooks import BaseEventHooks
+from botocore.model import OperationModel
 
 from botocache._botocore.hooks import http_response
+from botocache._botocore.types import CallContext
 from botocache._cache.entries import copier_of
 from botocache._cache.tickets import Hit, response_metadata
 from botocache._dynamodb.types import Answer
 from botocache._near.answers import Copier
 from botocache._near.calls import NearCall
 from botocache._near.client_state import ClientState
-from botocache._near.copies import NoTemplateError, copier_for, cost_of
+from botocache._near.copies import NotCopyableError, copier_for, cost_of
 
 _METADATA = "ResponseMetadata"
 
 Remember: TypeAlias = Callable[[Copier, int], None]
-"""Remembers an answer: what makes it, and the bytes that this takes."""
+"""Remembers an answer: takes its copier, and the bytes that the answer takes."""
+
+
+class AfterCall(TypedDict):
+    """The arguments of the event `after-call`."""
+
+    event_name: str
+    http_response: AWSResponse
+    parsed: Answer
+    model: OperationModel
+    context: CallContext
 
 
 @dataclass(slots=True)
@@ -38,11 +53,11 @@ class Delivery:
     """
 
     answer: Answer
-    event: dict[str, Any]
+    event: AfterCall
     state: ClientState
     remember: Remember | None = None
 
-    def deliver(self, events: Any) -> Answer:
+    def deliver(self, events: BaseEventHooks) -> Answer:
         """Return the answer. Raises what a handler of the application raises."""
         events.emit(**self.event)
         if self.remember is None:
@@ -57,21 +72,25 @@ class Delivery:
 def deliver_from_memory(
     call: NearCall, origin: str, answer: Answer
 ) -> Answer | Delivery:
-    """Return an answer from memory. origin: which DynamoDB the call asks."""
+    """Return an answer from memory, ready for the application or for its handlers.
+
+    origin: which DynamoDB the call asks.
+    """
     if call.operation not in call.state.emitting:
         return answer
     return Delivery(answer, _event(call, origin, answer), call.state)
 
 
 def deliver_from_store(call: NearCall, hit: Hit) -> Answer | Delivery:
-    """Return a hit of the store, and remember it if that may be."""
+    """Return a hit of the store, and remember it if it may be served from memory."""
     state, answer = call.state, hit.answer
     is_emitted = call.operation in state.emitting
     remember: Remember | None = None
     if call.answers.may_remember(hit):
         remember = partial(call.answers.remember, call, hit)
         if is_emitted or state.is_plain:
-            # Now: the application, or its handlers, may change the answer.
+            # Before the answer is handed out: the application, or its handlers, may
+            # change it.
             remember(*copier_of_hit(hit))
             remember = None
     answer[_METADATA] = response_metadata(hit.key.hex(), hit.age)
@@ -84,23 +103,27 @@ def deliver_from_store(call: NearCall, hit: Hit) -> Answer | Delivery:
 def _remember_as_it_is(
     answer: Answer, kinds: frozenset[type], remember: Remember
 ) -> Answer:
-    """Remember an answer as a resource returns it, and return a copy."""
+    """Remember an answer as a resource returns it, and return a copy.
+
+    The copier takes the answer over, so the application gets a copy.
+    """
+    # The metadata is of this call, as its age is.
     body = {name: value for name, value in answer.items() if name != _METADATA}
     try:
         copy = copier_for(body, kinds)
-    except NoTemplateError:
-        return answer
-    made: Answer = copy()
+    except NotCopyableError:
+        return answer  # it holds a value of a type of the application's
+    made = copy()
     made[_METADATA] = answer[_METADATA]
     remember(copy, cost_of(body))
     return made
 
 
 def copier_of_hit(hit: Hit) -> tuple[Copier, int]:
-    """Return what makes a hit's answer as the wire has it, and how large that is.
+    """Return the copier of a hit's answer as it is on the wire, and its bytes.
 
-    The entry's own bytes where they are the whole answer: a store in memory holds them
-    anyway.
+    If the entry's own bytes are the whole answer, the copier decodes those: a store in
+    memory holds them anyway.
     """
     entry, prepared = hit.entry, hit.prepared
     if entry is not None and prepared is not None:
@@ -110,7 +133,7 @@ def copier_of_hit(hit: Hit) -> tuple[Copier, int]:
     return copier_of(hit.answer)
 
 
-def _event(call: NearCall, origin: str, answer: Answer) -> dict[str, Any]:
+def _event(call: NearCall, origin: str, answer: Answer) -> AfterCall:
     """Return the arguments of `after-call` for a hit."""
     client, operation = call.client, call.operation
     model = client.meta.service_model.operation_model(operation)

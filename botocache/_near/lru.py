@@ -1,9 +1,10 @@
 """What the near cache remembers, in bounded memory.
 
-Two dicts, a young one and an old one. What is found in the old one becomes young; when
-the young ones take half of the room, they become the old ones, and those that nobody
-has asked for since are dropped. So what is asked for stays, as in an LRU, and finding
-it takes a dict's look-up and no lock.
+There are two dicts, a young one and an old one. A value that is found in the old dict
+moves to the young one. When the young dict takes half of the room, it becomes the old
+dict, and the values of the old one, which were not looked up since, are dropped. So
+values that are looked up stay, as in an LRU, and a look-up costs one dict access and no
+lock.
 """
 
 import threading
@@ -14,7 +15,7 @@ from botocache._forks import renew_after_fork
 
 
 class Sized(Protocol):
-    """Whatever says how many bytes it takes."""
+    """A value that knows how many bytes it takes."""
 
     @property
     def size(self) -> int:
@@ -27,7 +28,7 @@ T = TypeVar("T", bound=Sized)
 class LRUCache(Generic[T]):
     """A mapping of at most about `size_limit` bytes. Safe for threads and a fork.
 
-    What takes more than half of it is not kept.
+    A value that takes more than half of it is not kept.
     """
 
     def __init__(self, size_limit: int) -> None:
@@ -45,7 +46,9 @@ class LRUCache(Generic[T]):
         return len(self._young.keys() | self._old.keys())
 
     def get(self, key: Hashable) -> T | None:
-        """Return what is remembered under a key."""
+        """Return the value of a key, or None."""
+        # Without a lock: values are valid or not by themselves, so that a value which
+        # another thread replaces meanwhile may come back for a while.
         found = self._young.get(key)
         if found is None:
             found = self._old.get(key)
@@ -54,7 +57,7 @@ class LRUCache(Generic[T]):
         return found
 
     def put(self, key: Hashable, value: T) -> None:
-        """Remember a value, in place of any other under the key."""
+        """Keep a value in place of the key's earlier one, or drop both if too large."""
         with self._lock:
             replaced = self._young.pop(key, None)
             if replaced is not None:
@@ -62,13 +65,15 @@ class LRUCache(Generic[T]):
             self._old.pop(key, None)
             if value.size > self._half:
                 return
+            # By halves: dropping entries one by one would need their order, and so a
+            # lock at each look-up.
             if self._young_size + value.size > self._half:
                 self._old, self._young, self._young_size = self._young, {}, 0
             self._young[key] = value
             self._young_size += value.size
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all values."""
         with self._lock:
             self._young, self._old, self._young_size = {}, {}, 0
 

@@ -1,10 +1,9 @@
-"""A read's arguments -> the body that its request will have, where that is sure. Pure.
+"""A read's arguments -> the body that its request will have, if that is certain. Pure.
 
 botocore makes the body from the arguments, and for a resource boto3 changes them first.
-Nearly all reads have a form in which the result is certain. For any other form there is
-no body here, and botocore handles the call, as it does with arguments that it would
-refuse. Expressions are checked less closely: no entry exists for a body that DynamoDB
-has not accepted.
+For nearly all reads the result is certain. For the others there is no body here, and
+botocore handles the call; so it does with arguments that it would refuse. Expressions
+and values are not checked: an entry exists only for a body that DynamoDB has accepted.
 """
 
 import re
@@ -13,34 +12,40 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from botocache._dynamodb.types import Body
 from botocache._near.call_keys import CallKey, quick_key
 
-Arguments: TypeAlias = dict[str, Any]
+JSONObject: TypeAlias = dict[str, Any]
 
-Body: TypeAlias = dict[str, Any]
+Arguments: TypeAlias = JSONObject
+"""The arguments of a call, decoded from JSON."""
 
 BodyOf: TypeAlias = Callable[[str, bytes, Arguments], Body | None]
-"""Makes the body, from the operation, the arguments as JSON, and the arguments."""
+"""Returns the body, from the operation, the arguments as JSON, and the arguments."""
 
 _to_json = msgspec.json.encode
 _from_json = msgspec.json.decode
 
 _NO_JSON = (TypeError, ValueError, OverflowError, RecursionError, msgspec.DecodeError)
-"""What the two raise at values that they do not take."""
+"""What the two raise for values that they do not take."""
 
 
 def derive_body(
-    operation: str, key: CallKey, arguments: Arguments, body_of: BodyOf | None
+    operation: str, key: CallKey, arguments: object, body_of: BodyOf | None
 ) -> Body | None:
-    """Return the body of a call's request; None where the arguments do not tell it.
+    """Return the body of a call's request; None if it is not certain.
 
+    operation: as the service model spells it.
     key: the call's quick key.
-    body_of: makes the body; None where that depends on other handlers.
+    arguments: of the call.
+    body_of: makes the body; None if that depends on other libraries' handlers.
     """
-    if body_of is None or arguments.get("ConsistentRead"):
+    if body_of is None or type(arguments) is not dict:
+        return None
+    if arguments.get("ConsistentRead"):
         return None  # a strongly consistent read is never a hit
-    # A copy: the application may change its arguments at any time. The copy's key must
-    # be the call's, or it is not what the call asks for.
+    # Of a copy, because the application may change its arguments at any time. A copy
+    # with another key is not what the call asks for: JSON turns a tuple into a list.
     try:
         encoded = _to_json(arguments)
         copy = _from_json(encoded)
@@ -56,19 +61,19 @@ def derive_body(
 
 
 _CHANGED = re.compile(rb'"BS?":|null').search
-"""Finds what botocore does not send as it is given: binary, and nothing."""
+"""Finds what botocore does not send as it is given: binary values, and None."""
 
 _LARGEST = 10**15
-"""Numbers up to here boto3 writes as Python does."""
+"""boto3 writes smaller numbers as Python does; larger ones it may write as `1E+15`."""
 
 
 def wire_body(_operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
-    """Return the body of a client's call: its arguments, as they are."""
+    """Return the body of a client's call: its arguments."""
     return None if _CHANGED(encoded) else arguments
 
 
 def resource_body(operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
-    """Return the body of a resource's call: of a GetItem by strings and integers."""
+    """Return the body of a resource's GetItem by strings and integers; else None."""
     if operation != "GetItem" or b"null" in encoded:
         return None
     wire = {}
@@ -83,8 +88,8 @@ def resource_body(operation: str, encoded: bytes, arguments: Arguments) -> Body 
 
 
 # --- forms -------------------------------------------------------------------------
-# What botocore takes, and what it refuses. An answer in the cache is no proof that it
-# would take the arguments: what does not matter to an answer is no part of its name.
+# What botocore takes as arguments. An entry does not prove that it takes these: an
+# argument that does not change the answer is not in the entry's key.
 
 
 class _Read(msgspec.Struct, forbid_unknown_fields=True, rename="pascal", kw_only=True):
@@ -97,7 +102,7 @@ class _Read(msgspec.Struct, forbid_unknown_fields=True, rename="pascal", kw_only
 
 
 class _GetItem(_Read):
-    key: dict[str, Any]
+    key: JSONObject
 
 
 class _Page(_Read):
@@ -105,20 +110,20 @@ class _Page(_Read):
     limit: int = 0
     select: str = ""
     conditional_operator: str = ""
-    exclusive_start_key: dict[str, Any] = {}
+    exclusive_start_key: JSONObject = {}
     filter_expression: str = ""
-    expression_attribute_values: dict[str, Any] = {}
+    expression_attribute_values: JSONObject = {}
 
 
 class _Query(_Page):
-    key_conditions: dict[str, Any] = {}
-    query_filter: dict[str, Any] = {}
+    key_conditions: JSONObject = {}
+    query_filter: JSONObject = {}
     scan_index_forward: bool = True
     key_condition_expression: str = ""
 
 
 class _Scan(_Page):
-    scan_filter: dict[str, Any] = {}
+    scan_filter: JSONObject = {}
     total_segments: int = 0
     segment: int = 0
 

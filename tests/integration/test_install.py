@@ -1,4 +1,4 @@
-"""What an installation reaches, and how it ends."""
+"""Which clients an installation reaches, and how it ends."""
 
 import inspect
 import re
@@ -36,7 +36,7 @@ from tests.support.dynamodb import MADE, REGION, DynamoDB
 
 @pytest.fixture
 def store(clock: FakeClock) -> Store:
-    """One store is enough: nothing here depends on which."""
+    """Return one store: nothing here depends on which."""
     return MemoryStore(clock=clock)
 
 
@@ -47,7 +47,7 @@ _ALL_OBJECTS = _install._all_objects
 def _objects_of_the_tests(
     monkeypatch: pytest.MonkeyPatch, dynamodb: DynamoDB, outside: Any
 ) -> None:
-    """Hand to a process-wide installation what the tests have made.
+    """Show a process-wide installation only the objects that the tests have made.
 
     Looking through all objects of this process takes longer than most tests here.
     """
@@ -56,7 +56,7 @@ def _objects_of_the_tests(
 
 @pytest.fixture
 def all_objects(monkeypatch: pytest.MonkeyPatch, _objects_of_the_tests: None) -> None:
-    """Look through all objects of the process, as an application does."""
+    """Show a process-wide installation all objects, as in an application."""
     monkeypatch.setattr(_install, "_all_objects", _ALL_OBJECTS)
 
 
@@ -64,9 +64,11 @@ def all_objects(monkeypatch: pytest.MonkeyPatch, _objects_of_the_tests: None) ->
 
 
 class Target(NamedTuple):
-    """What to install on, and a read (of the item a) that this reaches.
+    """A target of an installation.
 
-    The read makes its client only when it is called, where the target is no client.
+    target: what to install on.
+    read: reads the item a through the target, by a client that it makes when it is
+        called if the target has none.
     """
 
     target: Any
@@ -125,7 +127,7 @@ def reaching(world: World, target: Target, table: str, *, reads: int = 2) -> int
 
 
 @targets
-def test_reads_of_what_it_is_installed_on_are_cached(
+def test_reads_through_the_target_are_cached(
     make: Callable[[World], Target], world: World, table: str
 ) -> None:
     target = make(world)
@@ -136,7 +138,7 @@ def test_reads_of_what_it_is_installed_on_are_cached(
 
 
 @targets
-def test_uninstall_undoes_it(
+def test_uninstall_undoes_an_installation(
     make: Callable[[World], Target], world: World, table: str
 ) -> None:
     target = make(world)
@@ -162,7 +164,7 @@ def test_installing_twice_is_one_installation(
 
 
 @targets
-def test_it_can_be_installed_again_and_again(
+def test_an_installation_can_be_repeated_after_uninstall(
     make: Callable[[World], Target], world: World, table: str
 ) -> None:
     target = make(world)
@@ -180,7 +182,7 @@ def test_it_can_be_installed_again_and_again(
 
 
 @targets
-def test_uninstalling_what_was_never_installed_does_nothing(
+def test_uninstall_without_an_installation_does_nothing(
     make: Callable[[World], Target], world: World, table: str
 ) -> None:
     target = make(world)
@@ -189,7 +191,7 @@ def test_uninstalling_what_was_never_installed_does_nothing(
 
 
 @targets
-def test_other_settings_are_refused_and_leave_the_first_ones(
+def test_other_settings_are_refused_and_the_first_ones_stay(
     make: Callable[[World], Target], world: World, table: str
 ) -> None:
     target = make(world)
@@ -296,7 +298,7 @@ def test_an_unknown_setting_is_no_keyword(session: boto3.Session) -> None:
         "disk://user:s3cret@host/path",
     ],
 )
-def test_a_url_that_is_no_stores_is_refused_without_its_password(
+def test_a_url_that_names_no_store_is_refused_without_showing_its_password(
     url: str, session: boto3.Session
 ) -> None:
     with pytest.raises(ConfigError) as refused:
@@ -408,7 +410,7 @@ def test_a_store_of_this_machine_is_one_whatever_else_is_set(
 
 
 @pytest.mark.usefixtures("all_objects")
-def test_a_process_wide_installation_reaches_what_exists_and_what_comes(
+def test_a_process_wide_installation_reaches_existing_and_later_clients(
     world: World, table: str
 ) -> None:
     session = world.session()
@@ -509,7 +511,7 @@ def test_a_later_session_without_botocores_own_handlers_is_not_reached(
 
 @pytest.mark.usefixtures("all_objects")
 @pytest.mark.parametrize("kind", ["session", "client"])
-def test_an_object_that_is_being_made_meanwhile_disturbs_no_installation(
+def test_a_half_made_object_does_not_disturb_an_installation(
     kind: str, world: World, table: str
 ) -> None:
     model: Any = new_botocore_session() if kind == "session" else world.outside
@@ -541,6 +543,26 @@ def test_a_read_under_way_when_the_cache_is_uninstalled_goes_on(
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
 
+def test_a_read_under_way_when_another_store_is_installed_is_not_filled(
+    world: World, table: str
+) -> None:
+    """The process-wide hooks are the same object, which has another cache then."""
+    botocache.install(url=world.store)
+    client = world.client(world.session())
+    put(world.outside, table, pk="a", n=1)
+
+    def install_elsewhere(**_: Any) -> None:
+        botocache.uninstall()
+        botocache.install(url=MemoryStore(clock=world.clock))
+
+    client.meta.events.register("before-send", install_elsewhere)
+    assert get(client, table, pk="a") == {"pk": "a", "n": 1}
+    botocache.uninstall()
+    with world.counting() as reached:
+        get(world.cached_client(), table, pk="a")
+    assert reached == {"GetItem": 1}
+
+
 def test_a_write_under_way_when_the_cache_is_uninstalled_evicts_for_the_others(
     world: World, table: str
 ) -> None:
@@ -559,7 +581,7 @@ def test_a_write_under_way_when_the_cache_is_uninstalled_evicts_for_the_others(
     assert get(other, table, pk="a") == {"pk": "a", "n": 2}
 
 
-def test_what_is_made_between_two_process_wide_installations_is_reached(
+def test_a_client_made_between_two_process_wide_installations_is_reached(
     world: World, table: str
 ) -> None:
     botocache.install(url=world.store)
@@ -577,7 +599,7 @@ def test_what_is_made_between_two_process_wide_installations_is_reached(
 
 
 @targets
-def test_a_process_wide_installation_and_one_of_its_parts_are_one(
+def test_a_process_wide_installation_and_then_one_on_a_part_are_one(
     make: Callable[[World], Target], world: World, table: str
 ) -> None:
     target = make(world)
@@ -590,7 +612,7 @@ def test_a_process_wide_installation_and_one_of_its_parts_are_one(
 
 
 @targets
-def test_an_installation_and_then_a_process_wide_one_are_one(
+def test_an_installation_on_a_part_and_then_a_process_wide_one_are_one(
     make: Callable[[World], Target], world: World, table: str
 ) -> None:
     target = make(world)
@@ -622,7 +644,7 @@ def test_other_settings_for_a_part_of_the_process_are_refused(world: World) -> N
             botocache.install(target, url=world.store, ttl=7)
 
 
-def test_other_settings_for_the_process_than_for_a_part_are_refused(
+def test_other_settings_for_the_process_than_for_a_part_of_it_are_refused(
     world: World, table: str
 ) -> None:
     target = _boto3_session(world)
@@ -630,10 +652,10 @@ def test_other_settings_for_the_process_than_for_a_part_are_refused(
     with pytest.raises(ConfigError, match="ttl=60"):
         botocache.install(url=world.store, ttl=7)
     assert reaching(world, target, table) == 1
-    assert reaching(world, _process(world), table) == 2  # nothing was done by halves
+    assert reaching(world, _process(world), table) == 2  # nothing was half done
 
 
-def test_uninstalling_a_part_of_something_wider_says_what_to_undo(
+def test_uninstalling_a_part_of_a_wider_installation_names_what_to_undo(
     world: World, table: str
 ) -> None:
     session = world.session()
@@ -663,7 +685,7 @@ def test_sessions_with_other_settings_that_share_a_store_evict_for_each_other(
 
 
 @pytest.mark.usefixtures("all_objects")
-def test_an_installation_that_is_gone_with_its_session_disturbs_no_other(
+def test_an_installation_on_a_collected_session_disturbs_no_other(
     world: World, table: str
 ) -> None:
     botocache.install(world.session(), url=world.store, ttl=7)  # garbage at once
@@ -709,7 +731,7 @@ def test_a_wrong_target_is_refused_in_one_clear_sentence(
 
 
 class UntouchableStore:
-    """A store whose use fails the test."""
+    """A store that fails the test when it is used."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name} was used")
@@ -720,7 +742,7 @@ class UntouchableStore:
     load = load_many = is_current = fill = fill_many = evict = clear = now
 
     def close(self) -> None:
-        """Be closed when the test ends."""
+        """Do nothing: every store is closed when the test ends."""
 
 
 def test_installing_uses_no_store_and_no_network(

@@ -1,4 +1,4 @@
-"""The near cache: what the hooks would answer, before botocore's pipeline."""
+"""The near cache answers before botocore's pipeline what the hooks would answer."""
 
 from decimal import Decimal
 from typing import Any
@@ -58,11 +58,11 @@ ITEM: dict[str, Any] = {
 }
 
 local = pytest.mark.parametrize("store", ["memory", "disk"], indirect=True)
-"""Runs a test with the stores that know their generations by themselves."""
+"""Runs a test with the stores that know their generations without a round trip."""
 
 
 def warm(client: Any, table: str, **item: Any) -> dict[str, Any]:
-    """Read an item until all is known of it; return the last answer."""
+    """Read an item until it is in memory; return the last answer."""
     for _ in range(2):
         get(client, table, **item)
     answer: dict[str, Any] = client.get_item(TableName=table, Key=wire(item))
@@ -71,7 +71,7 @@ def warm(client: Any, table: str, **item: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def item_table(world: World) -> str:
-    """A table with an item of every type."""
+    """Return a table with an item of every type."""
     table = world.table("pk:S")
     world.outside.put_item(TableName=table, Item=wire(ITEM))
     return table
@@ -92,7 +92,7 @@ def test_the_third_read_does_not_reach_the_pipeline(
 
 
 @local
-def test_where_generations_are_known_the_store_is_not_asked(
+def test_where_generations_are_known_a_near_hit_loads_nothing(
     world: World, client: Any, cache: Cache, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
@@ -105,7 +105,7 @@ def test_where_generations_are_known_the_store_is_not_asked(
 
 
 @every_store
-def test_where_they_are_not_the_store_is_asked_once(
+def test_where_generations_are_unknown_a_hit_loads_once_from_the_store(
     world: World, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FailingStore(world.store)
@@ -122,7 +122,7 @@ def test_where_they_are_not_the_store_is_asked_once(
     assert cache.stats().hits == 3
 
 
-def test_the_response_is_that_of_a_hit_through_the_hooks(
+def test_a_near_hit_equals_a_hit_through_the_hooks(
     world: World, item_table: str
 ) -> None:
     near, far = world.cached_client(), world.cached_client(near="off")
@@ -140,7 +140,7 @@ def test_the_response_is_that_of_a_hit_through_the_hooks(
 
 
 @pytest.mark.parametrize("capacity", ["TOTAL", "INDEXES", "NONE"])
-def test_so_is_what_it_says_of_capacity(
+def test_its_consumed_capacity_equals_that_of_a_hit_through_the_hooks(
     capacity: str, world: World, item_table: str
 ) -> None:
     near, far = world.cached_client(), world.cached_client(near="off")
@@ -153,7 +153,7 @@ def test_so_is_what_it_says_of_capacity(
     assert answers[1] == answers[2] == answers[3]
 
 
-def test_what_is_done_to_an_answer_does_not_show_in_the_next(
+def test_changing_an_answer_does_not_change_the_next(
     client: Any, item_table: str
 ) -> None:
     for _ in range(4):
@@ -215,7 +215,7 @@ def test_a_scan_is_a_near_hit(client: Any, item_table: str) -> None:
 
 
 @every_store
-def test_a_miss_asks_the_store_once(world: World, item_table: str) -> None:
+def test_a_miss_loads_from_the_store_once(world: World, item_table: str) -> None:
     store = FailingStore(world.store)
     session = world.session()
     botocache.install(session, url=store)
@@ -232,7 +232,7 @@ def test_a_miss_asks_the_store_once(world: World, item_table: str) -> None:
 # --- resources ---------------------------------------------------------------------
 
 
-def test_a_resource_gets_what_it_would_through_the_hooks(
+def test_a_near_hit_of_a_resource_equals_a_hit_through_the_hooks(
     world: World, item_table: str
 ) -> None:
     near, far = world.session(), world.session()
@@ -249,7 +249,7 @@ def test_a_resource_gets_what_it_would_through_the_hooks(
     assert type(answers[0]["Item"]["binary"]) is Binary
 
 
-def test_what_is_done_to_a_resources_answer_does_not_show_in_the_next(
+def test_changing_an_answer_of_a_resource_does_not_change_the_next(
     resource: Any, item_table: str
 ) -> None:
     table = resource.Table(item_table)
@@ -289,7 +289,7 @@ def test_queries_and_scans_with_conditions_are_near_hits(
     assert last[0]["Items"][0] == {"pk": "a", "sk": Decimal(1)}
 
 
-def test_keys_that_look_alike_are_asked_for_each_by_itself(
+def test_keys_that_look_alike_have_answers_of_their_own(
     world: World, session: boto3.Session, cache: Cache
 ) -> None:
     name = world.table("pk:N")
@@ -312,7 +312,7 @@ def test_keys_that_look_alike_are_asked_for_each_by_itself(
 
 
 @pytest.mark.parametrize("place", ["copier_for", "cost_of"])
-def test_a_bug_while_an_answer_of_a_resource_is_kept_is_a_failure_that_nobody_notices(
+def test_a_bug_while_an_answer_is_remembered_is_counted_and_fails_no_call(
     place: str,
     resource: Any,
     cache: Cache,
@@ -328,7 +328,7 @@ def test_a_bug_while_an_answer_of_a_resource_is_kept_is_a_failure_that_nobody_no
     assert cache.stats().failures == {"near_failed": 2}
 
 
-def test_numbers_of_a_type_of_the_users_own_are_made_anew_each_time(
+def test_numbers_of_the_users_own_type_are_made_anew_each_time(
     resource: Any, cache: Cache, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Number(float):
@@ -345,7 +345,7 @@ def test_numbers_of_a_type_of_the_users_own_are_made_anew_each_time(
     assert cache.stats().failures == {}
 
 
-def test_a_client_and_a_resource_get_each_its_own_form(
+def test_a_client_and_a_resource_each_get_their_own_form(
     client: Any, resource: Any, item_table: str
 ) -> None:
     table = resource.Table(item_table)
@@ -416,7 +416,7 @@ def test_an_answer_lives_no_longer_than_its_entry(
 
 @every_store
 @pytest.mark.parametrize("what", ["invalidate", "invalidate an item", "clear", "close"])
-def test_what_the_cache_is_told_to_drop_is_not_remembered(
+def test_what_the_cache_drops_is_no_near_hit(
     what: str, world: World, client: Any, cache: Cache, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
@@ -437,7 +437,7 @@ def test_what_the_cache_is_told_to_drop_is_not_remembered(
 
 @every_store
 @pytest.mark.parametrize("how", ["refresh", "consistent", "another client"])
-def test_what_this_process_fills_anew_is_served_from_then_on(
+def test_an_entry_that_this_process_refills_is_served_as_refilled(
     how: str, world: World, client: Any, session: boto3.Session, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
@@ -489,7 +489,7 @@ def test_bypass_and_consistent_reads_are_answered_by_dynamodb(
 
 
 @every_store
-def test_an_index_query_outlives_no_table_that_is_made_anew_with_other_keys(
+def test_an_index_query_of_a_table_recreated_with_other_keys_is_no_stale_hit(
     world: World, client: Any
 ) -> None:
     index = {
@@ -522,7 +522,7 @@ def test_an_index_query_outlives_no_table_that_is_made_anew_with_other_keys(
         world.settle()
 
 
-def test_a_thread_never_reads_less_than_was_written_before(
+def test_a_thread_never_reads_less_than_was_written_before_it_began(
     client: Any, resource: Any, table: str
 ) -> None:
     written = [0]
@@ -559,7 +559,7 @@ def of(session: boto3.Session) -> Any:
     return session._session.get_credentials()
 
 
-def test_a_client_whose_key_changed_is_not_served_from_before(
+def test_a_client_whose_access_key_changed_is_served_for_the_new_one(
     world: World, session: boto3.Session, client: Any, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
@@ -570,7 +570,7 @@ def test_a_client_whose_key_changed_is_not_served_from_before(
         assert reached["GetItem"] == (1 if key == "AKIAOTHER" else 0)
 
 
-def test_a_client_that_was_given_other_credentials_is_not_served_from_before(
+def test_a_client_with_new_credentials_is_not_served_answers_of_the_old_ones(
     world: World, client: Any, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
@@ -589,7 +589,7 @@ def test_a_client_that_lost_its_credentials_is_refused(
         get(client, item_table, pk="a")
 
 
-def test_credentials_of_a_class_of_somebody_elses_take_the_ordinary_way(
+def test_a_client_with_credentials_of_an_unknown_class_uses_the_pipeline(
     client: Any, item_table: str
 ) -> None:
     class Own(Credentials):
@@ -602,9 +602,9 @@ def test_credentials_of_a_class_of_somebody_elses_take_the_ordinary_way(
         get(client, item_table, pk="a")
 
 
-# --- who else has a say ------------------------------------------------------------
+# --- handlers and methods of others ------------------------------------------------
 
-SAY = [
+EVENTS_BEFORE_THE_REQUEST = [
     "provide-client-params.dynamodb.GetItem",
     "before-parameter-build.dynamodb",
     "before-call.dynamodb.GetItem",
@@ -612,8 +612,8 @@ SAY = [
 ]
 
 
-@pytest.mark.parametrize("event", SAY)
-def test_a_handler_that_may_change_a_request_is_called_for_each(
+@pytest.mark.parametrize("event", EVENTS_BEFORE_THE_REQUEST)
+def test_a_handler_that_may_change_a_request_is_called_for_each_call(
     event: str, client: Any, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
@@ -633,7 +633,7 @@ def test_a_handler_that_may_change_a_request_is_called_for_each(
     assert len(calls) == 3
 
 
-def test_what_such_a_handler_changes_is_what_is_asked(
+def test_a_hit_is_for_the_request_as_a_handler_has_changed_it(
     world: World, client: Any, item_table: str
 ) -> None:
     put(world.outside, item_table, pk="b", n=2)
@@ -684,7 +684,7 @@ def test_handlers_of_after_call_are_called_and_may_change_the_answer(
     assert seen == [(200, "GetItem", "us-east-1")] * 4
 
 
-def test_what_a_handler_of_after_call_raises_reaches_the_application(
+def test_an_exception_of_an_after_call_handler_reaches_the_application(
     client: Any, cache: Cache, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
@@ -699,7 +699,7 @@ def test_what_a_handler_of_after_call_raises_reaches_the_application(
     assert cache.stats().failures == {}
 
 
-def test_a_stubber_answers_in_the_place_of_what_is_remembered(
+def test_a_stubber_answers_in_place_of_the_near_cache(
     client: Any, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
@@ -724,7 +724,7 @@ def test_arguments_that_botocore_refuses_are_refused_each_time(
             client.get_item(item_table)
 
 
-def test_a_method_that_was_put_in_botocores_place_is_asked(
+def test_a_method_that_replaces_botocores_is_called(
     client: Any, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
@@ -737,7 +737,7 @@ def test_a_method_that_was_put_in_botocores_place_is_asked(
         get(client, item_table, pk="a")
 
 
-def test_a_class_between_the_near_cache_and_botocore_is_asked(
+def test_a_class_between_the_near_cache_and_botocore_is_called(
     world: World, session: boto3.Session, cache: Cache, item_table: str
 ) -> None:
     calls: list[str] = []
@@ -763,17 +763,19 @@ def test_all_handlers_of_botocore_and_boto3_themselves_are_known(
     kind: str, world: World, client: Any, resource: Any
 ) -> None:
     caller = client if kind == "client" else resource.meta.client
-    view = state_of(caller, emitter_of(caller))
-    assert view.operations == OPERATIONS
-    assert view.emitting == frozenset()
-    assert view.is_plain is (kind == "client")
+    emitter = emitter_of(caller)
+    assert emitter is not None
+    state = state_of(caller, emitter)
+    assert state.operations == OPERATIONS
+    assert state.emitting == frozenset()
+    assert state.is_plain is (kind == "client")
 
 
 # --- what goes wrong ---------------------------------------------------------------
 
 
 @every_store
-def test_a_store_that_fails_is_asked_once_per_call(
+def test_a_failing_store_is_loaded_from_once_per_call(
     world: World, item_table: str
 ) -> None:
     store = FailingStore(world.store)
@@ -791,7 +793,7 @@ def test_a_store_that_fails_is_asked_once_per_call(
 
 
 @every_store
-def test_while_an_eviction_waits_nothing_is_served_from_memory(
+def test_while_an_eviction_is_pending_nothing_is_served_from_memory(
     world: World, item_table: str
 ) -> None:
     store = FailingStore(world.store)
@@ -807,7 +809,7 @@ def test_while_an_eviction_waits_nothing_is_served_from_memory(
     store.failing = set()
 
 
-def test_a_client_that_is_not_as_botocores_are_takes_the_ordinary_way(
+def test_a_client_with_an_unknown_emitter_uses_the_pipeline(
     world: World, session: boto3.Session, cache: Cache, item_table: str
 ) -> None:
     client = world.client(session)
@@ -827,7 +829,7 @@ def test_a_client_that_is_not_as_botocores_are_takes_the_ordinary_way(
     assert cache.stats().failures == {}
 
 
-def test_a_view_that_cannot_be_had_is_a_failure_that_nobody_notices(
+def test_a_bug_while_a_clients_state_is_made_is_counted_and_fails_no_call(
     client: Any, cache: Cache, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warm(client, item_table, pk="a")
@@ -843,7 +845,7 @@ def test_a_view_that_cannot_be_had_is_a_failure_that_nobody_notices(
 
 
 @pytest.mark.parametrize("kind", ["client", "resource", "table"])
-def test_a_client_that_exists_already_gets_it_and_loses_it(
+def test_an_existing_client_gets_the_near_cache_and_loses_it(
     kind: str, world: World, item_table: str
 ) -> None:
     resource = world.resource(world.session())
@@ -869,7 +871,7 @@ def test_a_client_that_exists_already_gets_it_and_loses_it(
     assert reached["GetItem"] == 1
 
 
-def test_clients_of_the_process_get_it_and_lose_it(
+def test_clients_of_the_process_get_the_near_cache_and_lose_it(
     world: World, item_table: str
 ) -> None:
     existing = world.client(world.session())
@@ -893,7 +895,7 @@ def test_clients_of_the_process_get_it_and_lose_it(
             get(client, item_table, pk="a")
 
 
-def test_a_call_that_is_under_way_while_it_is_taken_off_is_made(
+def test_a_call_under_way_while_the_near_cache_is_removed_is_answered(
     world: World, item_table: str
 ) -> None:
     client = world.client(world.session())
@@ -905,7 +907,7 @@ def test_a_call_that_is_under_way_while_it_is_taken_off_is_made(
 
 
 @pytest.mark.parametrize("how", ["argument", "variable"])
-def test_it_can_be_switched_off(
+def test_the_near_cache_can_be_switched_off(
     how: str, world: World, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "variable":
@@ -924,7 +926,7 @@ def test_it_can_be_switched_off(
     cache.clear()
 
 
-def test_without_room_the_store_is_asked_for_every_hit(
+def test_without_room_every_hit_is_loaded_from_the_store(
     world: World, item_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "SIZE_LIMIT", 0)
@@ -936,7 +938,7 @@ def test_without_room_the_store_is_asked_for_every_hit(
     assert (cache.stats().hits, cache.stats().near_hits) == (3, 0)
 
 
-def test_what_a_tables_policy_says_holds(world: World, item_table: str) -> None:
+def test_a_near_hit_follows_the_tables_policy(world: World, item_table: str) -> None:
     session = world.session()
     policy: TableOptionsArgument = {"operations": ["GetItem"], "ttl": 10}
     botocache.install(session, url=world.store, tables={item_table: policy})

@@ -1,4 +1,4 @@
-"""Whose answers are served to whom."""
+"""Which principals share answers."""
 
 import logging
 from base64 import b32encode
@@ -37,7 +37,7 @@ from tests.support.dynamodb import REGION
 
 @pytest.fixture
 def store(clock: FakeClock) -> Store:
-    """One store is enough, save for what it must not hold."""
+    """Return the one store that these tests need, save those of secrets."""
     return MemoryStore(clock=clock)
 
 
@@ -52,7 +52,7 @@ def key_id(prefix: str, account: int, number: int) -> str:
 
 
 class Rotation:
-    """What hands out temporary credentials, new ones when the old ones expire.
+    """Hands out temporary credentials, a new set when the old one expires.
 
     Each set lives for an hour of `now`.
     """
@@ -76,7 +76,7 @@ class Rotation:
         }
 
     def credentials(self, method: str, **changes: Any) -> RefreshableCredentials:
-        """Return credentials that come from here."""
+        """Return credentials that refresh themselves by this rotation."""
         first = {**self.metadata(), **changes}
         credentials = RefreshableCredentials(
             first["access_key"],
@@ -91,12 +91,12 @@ class Rotation:
         return credentials
 
     def expire(self) -> None:
-        """Let the set that is in use expire."""
+        """Make the set that is in use expire."""
         self.now += timedelta(hours=2)
 
 
 class Principals:
-    """Makes clients of several principals, each of a session of its own."""
+    """Makes clients of several principals, each with its own session."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -106,7 +106,7 @@ class Principals:
     def client(
         self, credentials: Any, config: Config | None = None, **settings: Any
     ) -> Any:
-        """Return a client with the cache, and with these credentials."""
+        """Return a client with the cache and these credentials."""
         inner: Any = new_botocore_session()
         inner._credentials = credentials
         session = boto3.Session(botocore_session=inner, region_name=REGION)
@@ -114,9 +114,9 @@ class Principals:
         return self._world.client(session, config=config)
 
     def are_served_the_same(self, *clients: Any) -> bool:
-        """Tell whether the second client gets what the first one filled.
+        """Return whether the second client gets what the first one filled.
 
-        Whatever they get must be right, and each must have got it for itself if not.
+        Fails if an answer is wrong, or if only some of the clients share.
         """
         with self._world.counting() as reached:
             for client in clients:
@@ -129,7 +129,7 @@ class Principals:
 
 @pytest.fixture
 def principals(world: World) -> Principals:
-    """Several principals."""
+    """Return a maker of clients of several principals."""
     return Principals(world)
 
 
@@ -228,7 +228,7 @@ def test_two_principals_never_see_each_others_answers(
 
 
 @pytest.mark.parametrize("make", NOT_SHARING.values(), ids=NOT_SHARING.keys())
-def test_a_named_scope_shares_whoever_asks(
+def test_callers_with_one_named_scope_share_answers(
     make: Callable[[], tuple[Any, Any]], principals: Principals
 ) -> None:
     clients = [principals.client(each, scope="team") for each in make()]
@@ -256,7 +256,7 @@ def test_a_write_by_either_principal_evicts_for_both(
             assert query(reader, table, pk="a") == [{"pk": "a", "n": n}]
 
 
-def test_keys_given_to_a_client_count_and_not_its_sessions(world: World) -> None:
+def test_keys_given_to_a_client_count_before_those_of_its_session(world: World) -> None:
     table = world.table("pk:S")
     session = world.session("AKIASESSION")
     botocache.install(session, url=world.store)
@@ -281,7 +281,7 @@ def environment_client(world: World) -> Any:
     return world.client(session)
 
 
-def test_keys_of_the_environment_are_principals_as_explicit_ones_are(
+def test_keys_of_the_environment_name_principals_as_explicit_ones_do(
     world: World, principals: Principals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -307,7 +307,7 @@ def lambda_clients(
         yield environment_client(world)
 
 
-def test_the_role_of_a_lambda_function_outlives_its_keys(
+def test_the_scope_of_a_lambda_functions_role_outlives_its_keys(
     world: World, principals: Principals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "crawl")
@@ -339,7 +339,7 @@ def test_two_lambda_functions_do_not_share(
     assert counts == [1, 1]
 
 
-def test_explicit_keys_in_a_lambda_function_are_principals(
+def test_explicit_keys_in_a_lambda_function_name_principals(
     principals: Principals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "crawl")
@@ -391,31 +391,31 @@ def test_credentials_that_cannot_be_refreshed_fail_the_call_as_without_a_cache(
     assert get(world.outside, principals.table, pk="a") == {"pk": "a", "n": 1}
 
 
-# --- nobody ------------------------------------------------------------------------
+# --- unsigned calls ----------------------------------------------------------------
 
-NOBODY = Config(signature_version=UNSIGNED)
+UNSIGNED_CALLS = Config(signature_version=UNSIGNED)
 
 
-def test_unsigned_calls_share_among_themselves_and_with_nobody_else(
+def test_unsigned_calls_share_only_among_themselves(
     world: World, principals: Principals
 ) -> None:
-    somebody = principals.client(static("AKIA1"))
-    nobody = principals.client(static("AKIA1"), config=NOBODY)
-    nobody_else = principals.client(None, config=NOBODY)
-    assert get(somebody, principals.table, pk="a") == {"pk": "a", "n": 1}
-    with world.counting() as reached:  # the server knows no tables of nobody's
-        assert get(nobody, principals.table, pk="a") is None
-        assert get(nobody_else, principals.table, pk="a") is None
+    signed = principals.client(static("AKIA1"))
+    unsigned = principals.client(static("AKIA1"), config=UNSIGNED_CALLS)
+    unsigned_too = principals.client(None, config=UNSIGNED_CALLS)
+    assert get(signed, principals.table, pk="a") == {"pk": "a", "n": 1}
+    with world.counting() as reached:  # the server has no tables for unsigned calls
+        assert get(unsigned, principals.table, pk="a") is None
+        assert get(unsigned_too, principals.table, pk="a") is None
     assert reached == {"GetItem": 1}
-    assert get(somebody, principals.table, pk="a") == {"pk": "a", "n": 1}
+    assert get(signed, principals.table, pk="a") == {"pk": "a", "n": 1}
 
 
 @pytest.mark.parametrize("scope", ["auto", "team"])
 def test_without_credentials_a_read_is_refused_and_not_served(
     scope: str, world: World, principals: Principals
 ) -> None:
-    somebody = principals.client(static("AKIA1"), scope=scope)
-    get(somebody, principals.table, pk="a")
+    signed = principals.client(static("AKIA1"), scope=scope)
+    get(signed, principals.table, pk="a")
     inner = new_botocore_session()
     inner.register_component("credential_provider", _NoProvider())
     session = boto3.Session(botocore_session=inner, region_name=REGION)

@@ -1,4 +1,4 @@
-"""Tracers wrap botocore's method: they see hits, unless the user wants them not to."""
+"""Tracers wrap botocore's method, and see hits unless the user excludes them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,33 +28,33 @@ def tracing() -> Iterator[InMemorySpanExporter]:
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    """What has been traced."""
+    """Return the spans of what is traced."""
     with tracing() as exporter:
         yield exporter
 
 
 def names(spans: InMemorySpanExporter) -> list[str]:
-    """Return the names of the spans since it was last asked."""
+    """Return the names of the spans since the last call of this function."""
     found = [span.name for span in spans.get_finished_spans()]
     spans.clear()
     return found
 
 
 def read(client: Any, table: str, times: int) -> None:
-    """Read an item, again and again."""
+    """Read an item so many times."""
     for _ in range(times):
         assert get(client, table, pk="a") == {"pk": "a", "n": 1}
 
 
 @pytest.fixture
 def full_table(world: World) -> str:
-    """A table with an item."""
+    """Return a table with an item."""
     table = world.table("pk:S")
     put(world.outside, table, pk="a", n=1)
     return table
 
 
-def test_each_hit_is_a_span_as_through_the_hooks(
+def test_each_near_hit_is_a_span_as_a_hit_through_the_hooks_is(
     spans: InMemorySpanExporter, world: World, full_table: str
 ) -> None:
     for near in ("on", "off"):
@@ -64,7 +64,7 @@ def test_each_hit_is_a_span_as_through_the_hooks(
         assert names(spans) == ["DynamoDB.GetItem"] * 4
 
 
-def test_untraced_hits_are_no_spans_while_misses_and_writes_are(
+def test_with_near_untraced_only_misses_and_writes_are_spans(
     spans: InMemorySpanExporter, world: World, full_table: str
 ) -> None:
     client = world.cached_client(near="untraced")

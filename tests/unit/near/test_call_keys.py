@@ -26,7 +26,7 @@ def key_of(arguments: Any) -> Any:
     return exact_key("token", "GetItem", arguments, KINDS)
 
 
-# --- what has a key of its own -----------------------------------------------------
+# --- values with keys of their own -------------------------------------------------
 
 LOOKALIKES: list[Any] = [
     1,
@@ -114,11 +114,11 @@ def test_where_a_container_ends_is_part_of_the_key() -> None:
     assert key_of({"a": {"b": "c"}, "d": "e"}) != key_of({"a": {"b": "c", "d": "e"}})
 
 
-def test_a_name_is_not_taken_for_a_value() -> None:
+def test_a_name_is_not_mistaken_for_a_value() -> None:
     assert key_of({"a": {}, "b": "c"}) != key_of({"a": "b"})
 
 
-# --- what has none -----------------------------------------------------------------
+# --- values without a key ----------------------------------------------------------
 
 
 class _Text(str):
@@ -160,39 +160,39 @@ class _OwnCondition(ConditionBase):
         range(3),
     ],
 )
-def test_a_value_of_another_type_has_none(value: Any) -> None:
+def test_a_value_of_another_type_has_no_key(value: Any) -> None:
     assert key_of({"a": value}) is None
     assert key_of({"a": Key("a").eq(value)}) is None
 
 
-def test_a_binary_that_was_given_something_else_has_none() -> None:
+def test_a_binary_whose_value_has_another_type_has_no_key() -> None:
     binary = Binary(b"1")
     vars(binary)["value"] = memoryview(b"1")
     assert key_of({"a": binary}) is None
 
 
 @pytest.mark.parametrize("arguments", [None, [], "a", _Map()])
-def test_arguments_that_are_no_dict_have_none(arguments: Any) -> None:
+def test_arguments_that_are_no_dict_have_no_key(arguments: Any) -> None:
     assert key_of(arguments) is None
 
 
-def test_arguments_that_contain_themselves_have_none() -> None:
+def test_arguments_that_contain_themselves_have_no_key() -> None:
     arguments: dict[str, Any] = {}
     arguments["a"] = arguments
     assert key_of(arguments) is None
 
 
-def test_types_of_boto3_have_none_where_they_are_not_known() -> None:
+def test_types_of_boto3_have_no_key_unless_they_are_among_the_kinds() -> None:
     assert exact_key("token", "Query", {"a": Binary(b"1")}, frozenset()) is None
 
 
-# --- the quick way -----------------------------------------------------------------
+# --- quick keys --------------------------------------------------------------------
 
 _UNKNOWN: list[Any] = [memoryview(b"1"), array("B", b"1"), _Bytes(b"1"), 1.0, 1j]
 
 
 @pytest.mark.parametrize("place", [lambda v: {"a": v}, lambda v: {"a": [{"b": v}]}])
-def test_a_quick_key_is_the_key_or_that_of_no_call(
+def test_a_quick_key_is_the_key_or_no_calls_key(
     place: Callable[[Any], Any],
 ) -> None:
     keys = {key_of(place(value)): value for value in LOOKALIKES}
@@ -203,22 +203,22 @@ def test_a_quick_key_is_the_key_or_that_of_no_call(
 
 
 @pytest.mark.parametrize("value", ["1", {"S": "1"}, [1, True, None], {"1"}, ()])
-def test_what_holds_no_buffer_has_its_key_quickly(value: Any) -> None:
+def test_the_key_of_arguments_without_a_buffer_is_the_quick_key(value: Any) -> None:
     quick = quick_key("token", "GetItem", {"a": value})
     assert quick == key_of({"a": value}) is not None
 
 
-def test_how_often_a_text_is_referred_to_is_no_part_of_a_quick_key() -> None:
+def test_the_number_of_references_to_a_text_does_not_change_a_quick_key() -> None:
     text, name = "".join(list("user")), sys.intern("user")
     one = {"a": text, "b": [text, text]}
     other = {"a": name, "b": [name, "".join(list("user"))]}
     assert quick_key("token", "GetItem", one) == quick_key("token", "GetItem", other)
 
 
-# --- what a key holds --------------------------------------------------------------
+# --- contents of a key -------------------------------------------------------------
 
 
-def test_what_the_caller_changes_later_does_not_change_the_key() -> None:
+def test_changing_the_arguments_later_does_not_change_the_key() -> None:
     binary = bytearray(b"1")
     arguments: dict[str, Any] = {"a": [{"b": {"c"}}], "d": binary, "e": Attr("a")}
     before = copy.deepcopy(key := key_of(arguments))

@@ -1,4 +1,4 @@
-"""Templates: whatever they make is equal, and has nothing in common that can change."""
+"""Copiers return equal values that share no object that can be changed."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -9,7 +9,7 @@ from boto3.dynamodb.types import Binary, TypeDeserializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._near.copies import NoTemplateError, copier_for, cost_of
+from botocache._near.copies import NotCopyableError, copier_for, cost_of
 from tests.support.documents import items
 
 KINDS = frozenset({Binary})
@@ -32,7 +32,7 @@ ANSWER: dict[str, Any] = {
 
 
 def changeable(value: Any) -> Iterator[Any]:
-    """Yield every object in a value that somebody could change."""
+    """Yield every object in a value that can be changed."""
     if isinstance(value, dict):
         members = list(value.values())
     elif isinstance(value, (list, set)):
@@ -56,7 +56,7 @@ def types_in(value: Any) -> Any:
 
 
 def require_fresh(value: dict[str, Any]) -> None:
-    """Require that a template of a value does what it promises."""
+    """Require that a value's copier returns equal, fresh values."""
     make = copier_for(value, KINDS)
     one, other = make(), make()
     assert one == other == value
@@ -66,7 +66,7 @@ def require_fresh(value: dict[str, Any]) -> None:
     assert owners[1].isdisjoint(owners[2])
 
 
-def test_what_it_makes_is_equal_and_fresh_all_through() -> None:
+def test_a_copy_is_equal_and_fresh_at_every_depth() -> None:
     require_fresh(ANSWER)
 
 
@@ -87,11 +87,13 @@ _WIRE = st.one_of(
 
 @given(item=items(_WIRE))
 @settings(max_examples=100, deadline=None)
-def test_so_it_is_for_whatever_a_resource_returns(item: dict[str, Any]) -> None:
+def test_a_copy_of_any_answer_of_a_resource_is_equal_and_fresh(
+    item: dict[str, Any],
+) -> None:
     require_fresh({"Item": {name: _deserialize(each) for name, each in item.items()}})
 
 
-def test_what_is_done_to_one_does_not_show_in_the_next() -> None:
+def test_changing_a_copy_does_not_change_the_next() -> None:
     make = copier_for({"a": Binary(b"a"), "b": {"c"}, "d": [1, [2]]}, KINDS)
     made = make()
     made["a"].value = b"x"
@@ -107,16 +109,16 @@ class _Text(str):
 @pytest.mark.parametrize(
     "value", [(1,), bytearray(b"a"), _Text("a"), object(), frozenset(), {(1, 2)}]
 )
-def test_a_value_of_another_type_has_none(value: Any) -> None:
+def test_a_value_of_another_type_has_no_copier(value: Any) -> None:
     for holder in ({"a": value}, {"a": [value]}, {"a": {"b": [[value]]}}):
-        with pytest.raises(NoTemplateError):
+        with pytest.raises(NotCopyableError):
             copier_for(holder, KINDS)
 
 
-def test_a_binary_that_holds_something_else_has_none() -> None:
+def test_a_binary_that_holds_a_changeable_value_has_no_copier() -> None:
     binary = Binary(b"a")
     vars(binary)["value"] = bytearray(b"a")
-    with pytest.raises(NoTemplateError):
+    with pytest.raises(NotCopyableError):
         copier_for({"a": binary}, KINDS)
 
 
@@ -129,5 +131,5 @@ def test_a_binary_that_holds_something_else_has_none() -> None:
         ({"a": 1}, {str(number): 1 for number in range(500)}),
     ],
 )
-def test_what_is_larger_costs_more(small: Any, large: Any) -> None:
+def test_a_larger_value_costs_more(small: Any, large: Any) -> None:
     assert cost_of({"a": large}) - cost_of({"a": small}) >= 499

@@ -1,4 +1,4 @@
-"""What the near cache remembers: what is asked for stays, and all of it is bounded."""
+"""The near cache's memory is bounded, and keeps the values that are looked up."""
 
 from typing import NamedTuple
 
@@ -17,14 +17,14 @@ def memory(limit: int = 100) -> LRUCache[Value]:
     return LRUCache(limit)
 
 
-def test_what_is_put_is_found() -> None:
+def test_a_value_that_was_put_is_found() -> None:
     kept = memory()
     kept.put("a", Value("a", 10))
     assert kept.get("a") == Value("a", 10)
     assert kept.get("b") is None
 
 
-def test_what_is_put_again_is_replaced_and_not_counted_twice() -> None:
+def test_a_value_that_is_put_again_is_replaced_and_not_counted_twice() -> None:
     kept = memory()
     kept.put("b", Value("b", 10))
     for number in range(100):
@@ -42,7 +42,7 @@ def test_it_never_holds_more_than_its_limit() -> None:
         assert sum(sizes) <= 1000
 
 
-def test_what_is_asked_for_stays_while_the_rest_goes() -> None:
+def test_values_that_are_looked_up_stay_while_the_rest_goes() -> None:
     kept = memory(100)
     kept.put("hot", Value("hot", 10))
     for number in range(100):
@@ -51,7 +51,7 @@ def test_what_is_asked_for_stays_while_the_rest_goes() -> None:
     assert kept.get(0) is None
 
 
-def test_what_is_too_large_is_not_kept_and_takes_nobodys_place() -> None:
+def test_a_value_that_is_too_large_is_not_kept_and_displaces_none() -> None:
     kept = memory(100)
     kept.put("a", Value("a", 10))
     kept.put("large", Value("large", 51))

@@ -1,4 +1,4 @@
-"""Bodies out of arguments: the same that boto3 and botocore make, or none."""
+"""A derived body is the one that boto3 and botocore make, or there is none."""
 
 import copy
 import json
@@ -57,7 +57,7 @@ def require_what_is_sent(made: Any, client: Any, arguments: dict[str, Any]) -> N
         },
     )
 )
-def test_a_clients_body_is_what_botocore_makes_if_it_makes_any(
+def test_a_clients_body_is_the_one_that_botocore_makes(
     arguments: dict[str, Any],
 ) -> None:
     made = wire_body("GetItem", _to_json(arguments), arguments)
@@ -76,14 +76,14 @@ def test_a_clients_body_is_what_botocore_makes_if_it_makes_any(
         optional={"ConsistentRead": st.booleans(), "ProjectionExpression": TEXTS},
     )
 )
-def test_a_resources_body_is_what_boto3_and_botocore_make_if_they_make_any(
+def test_a_resources_body_is_the_one_that_boto3_and_botocore_make(
     arguments: dict[str, Any],
 ) -> None:
     made = resource_body("GetItem", _to_json(arguments), arguments)
     require_what_is_sent(made, OF_A_RESOURCE, arguments)
 
 
-def test_the_usual_reads_have_a_body() -> None:
+def test_common_reads_have_a_body() -> None:
     of_client = {"TableName": "table", "Key": {"pk": {"S": "a"}, "sk": {"N": "1"}}}
     of_resource = {"TableName": "table", "Key": {"pk": "a", "sk": 1}}
     assert wire_body("GetItem", _to_json(of_client), of_client) == of_client
@@ -93,5 +93,5 @@ def test_the_usual_reads_have_a_body() -> None:
 
 
 @pytest.mark.parametrize("operation", ["Query", "Scan"])
-def test_pages_of_a_resource_have_none(operation: str) -> None:
+def test_pages_of_a_resource_have_no_body(operation: str) -> None:
     assert resource_body(operation, b"{}", {"TableName": "table"}) is None

@@ -1,6 +1,6 @@
-"""Reads that are planned before botocore's pipeline, out of their arguments alone.
+"""Reads that are looked up early: before botocore's pipeline, by their arguments alone.
 
-What a client was told once of a table is enough to ask the store for any item of it.
+After one call for a table, a client can load any item of that table from the store.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ import botocache
 from botocache import Cache
 from botocache._dynamodb.operations import plan
 from botocache._near.delivery import copier_of_hit
+from botocache.stores.memory import MemoryStore
 from tests.integration.app import (
     World,
     answer_of,
@@ -40,7 +41,7 @@ from tests.support.failing_store import FailingStore
 OTHER_ID = "AKIAIOSFODNN7OTHERID"
 
 FALSE: list[Any] = [0, 0.0, "", [], {}, (), None]
-"""What is false to Python, and no boolean to botocore."""
+"""Values that are false to Python, and not booleans to botocore."""
 
 INDEX: dict[str, Any] = {
     "AttributeDefinitions": [{"AttributeName": "color", "AttributeType": "S"}],
@@ -56,7 +57,7 @@ INDEX: dict[str, Any] = {
 
 @pytest.fixture
 def items(world: World) -> str:
-    """A table with the items a to d, of which another client has filled all."""
+    """Return a table with the items a to d, all filled by another client."""
     table = world.table("pk:S")
     filler = world.cached_client()
     for number, name in enumerate("abcd"):
@@ -66,31 +67,32 @@ def items(world: World) -> str:
 
 
 def client_of_a_failing_store(world: World) -> tuple[Any, Cache, FailingStore]:
-    """Return a client, its cache, and its store, which fails when it is told to."""
+    """Return a client, its cache, and its store, of which `failing` verbs fail."""
     store, session = FailingStore(world.store), world.session()
     cache = botocache.install(session, url=store)
     return world.client(session), cache, store
 
 
 @contextmanager
-def on_the_way(client: Any, do: Callable[[], None]) -> Iterator[None]:
-    """Do something when a call has passed the near cache, before it is serialised."""
+def during_the_call(client: Any, do: Callable[[], None]) -> Iterator[None]:
+    """Do something once, between a call's early look-up and botocore's pipeline."""
     convert = client._convert_to_request_dict
 
     def convert_after(*args: Any, **kwargs: Any) -> Any:
+        del vars(client)["_convert_to_request_dict"]
         do()
         return convert(*args, **kwargs)
 
     client._convert_to_request_dict = convert_after
     yield
-    del vars(client)["_convert_to_request_dict"]
+    assert "_convert_to_request_dict" not in vars(client)
 
 
 # --- hits --------------------------------------------------------------------------
 
 
 @every_store
-def test_an_item_that_somebody_else_has_filled_is_a_hit_without_the_pipeline(
+def test_an_item_that_another_client_has_filled_is_a_hit_without_the_pipeline(
     world: World, client: Any, cache: Cache, items: str
 ) -> None:
     get(client, items, pk="a")
@@ -102,7 +104,7 @@ def test_an_item_that_somebody_else_has_filled_is_a_hit_without_the_pipeline(
 
 
 @every_store
-def test_the_same_read_is_answered_out_of_memory_then_or_the_store_is_asked_again(
+def test_repeating_an_early_hit_is_a_hit_again_without_the_pipeline(
     client: Any, cache: Cache, items: str
 ) -> None:
     for name in "abb":
@@ -113,9 +115,7 @@ def test_the_same_read_is_answered_out_of_memory_then_or_the_store_is_asked_agai
     assert cache.stats().near_hits <= 2
 
 
-def test_the_answer_is_that_of_a_hit_through_the_hooks(
-    world: World, items: str
-) -> None:
+def test_an_early_hit_equals_a_hit_through_the_hooks(world: World, items: str) -> None:
     near, far = world.cached_client(), world.cached_client(near="off")
     get(near, items, pk="a")
     world.clock.advance(3)
@@ -136,7 +136,7 @@ def test_the_answer_is_that_of_a_hit_through_the_hooks(
         assert list(answer) == list(far.get_item(**parameters))
 
 
-def test_queries_and_scans_are_planned_ahead_too(world: World) -> None:
+def test_queries_and_scans_are_looked_up_early(world: World) -> None:
     table = world.table("pk:S", "sk:S")
     for name in "ab":
         put(world.outside, table, pk=name, sk="1")
@@ -151,7 +151,7 @@ def test_queries_and_scans_are_planned_ahead_too(world: World) -> None:
         assert answer_of(client.scan(TableName=table, Limit=2)) == answer_of(pages[1])
 
 
-def test_a_query_of_an_index_is_looked_up_early_too(world: World) -> None:
+def test_a_query_of_an_index_is_looked_up_early(world: World) -> None:
     table = world.table("pk:S", "sk:S", **INDEX)
     for color in ("red", "blue"):
         put(world.outside, table, pk="a", sk=color, color=color)
@@ -164,7 +164,7 @@ def test_a_query_of_an_index_is_looked_up_early_too(world: World) -> None:
         assert len(query_index(client, table, "by_color", color="blue")) == 1
 
 
-def test_a_write_is_seen_by_the_next_read_that_is_planned_ahead(
+def test_the_next_early_lookup_sees_a_write(
     world: World, client: Any, items: str
 ) -> None:
     get(client, items, pk="a")
@@ -174,7 +174,7 @@ def test_a_write_is_seen_by_the_next_read_that_is_planned_ahead(
         world.settle()
 
 
-def test_another_clients_calls_teach_a_client_nothing(
+def test_a_client_learns_nothing_from_the_calls_of_another_client(
     world: World, session: boto3.Session, items: str
 ) -> None:
     one, other = world.client(session), world.client(session)
@@ -183,7 +183,7 @@ def test_another_clients_calls_teach_a_client_nothing(
         get(other, items, pk="b")
 
 
-def test_what_is_filled_while_an_answer_is_on_its_way_into_memory_is_what_is_served(
+def test_an_entry_that_is_refilled_while_its_answer_is_encoded_is_served_as_refilled(
     world: World, client: Any, items: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = world.cached_client()
@@ -207,7 +207,7 @@ def test_what_is_filled_while_an_answer_is_on_its_way_into_memory_is_what_is_ser
 
 @pytest.fixture
 def numbered(world: World) -> str:
-    """A table with items named by a text and a number, all of them filled."""
+    """Return a table with items that have a string and a number as key, all filled."""
     table = world.table("pk:S", "sk:N")
     filler = world.cached_client()
     for name in "ab":
@@ -218,7 +218,7 @@ def numbered(world: World) -> str:
 
 
 @every_store
-def test_a_table_reads_what_somebody_else_has_filled_without_the_pipeline(
+def test_a_table_gets_what_another_client_has_filled_without_the_pipeline(
     world: World, session: boto3.Session, cache: Cache, numbered: str
 ) -> None:
     table = world.resource(session).Table(numbered)
@@ -246,7 +246,7 @@ def test_a_table_reads_what_somebody_else_has_filled_without_the_pipeline(
     ],
     ids=str,
 )
-def test_other_numbers_of_a_resource_take_the_ordinary_way(
+def test_other_numbers_of_a_resource_go_through_the_pipeline(
     key: dict[str, Any], world: World, session: boto3.Session, numbered: str
 ) -> None:
     table = world.resource(session).Table(numbered)
@@ -268,7 +268,7 @@ def test_other_numbers_of_a_resource_take_the_ordinary_way(
     ],
     ids=str,
 )
-def test_bad_keys_of_a_resource_are_told_as_without_a_cache(
+def test_bad_keys_of_a_resource_fail_as_without_a_cache(
     key: dict[str, Any], world: World, session: boto3.Session, numbered: str
 ) -> None:
     def outcome(session: boto3.Session) -> tuple[type, Any]:
@@ -282,7 +282,7 @@ def test_bad_keys_of_a_resource_are_told_as_without_a_cache(
     assert outcome(session) == outcome(world.session())
 
 
-def test_a_client_with_half_of_what_a_resource_does_is_not_planned_for(
+def test_a_client_with_half_of_the_resource_layer_has_no_early_lookups(
     world: World, client: Any, items: str
 ) -> None:
     injector = TransformationInjector()
@@ -300,7 +300,9 @@ def test_a_client_with_half_of_what_a_resource_does_is_not_planned_for(
 
 
 @every_store
-def test_a_miss_asks_the_store_once_and_is_filled(world: World, items: str) -> None:
+def test_a_miss_loads_from_the_store_once_and_is_filled(
+    world: World, items: str
+) -> None:
     put(world.outside, items, pk="new", n=9)
     client, cache, store = client_of_a_failing_store(world)
     get(client, items, pk="none")  # a miss: the table's key attributes are learned
@@ -316,7 +318,7 @@ def test_a_miss_asks_the_store_once_and_is_filled(world: World, items: str) -> N
         assert get(client, items, pk="new") == {"pk": "new", "n": 9}
 
 
-def test_a_miss_soon_after_a_write_is_sent_consistent_and_kept(
+def test_a_miss_soon_after_a_write_is_sent_consistent_and_filled(
     world: World, client: Any, cache: Cache, items: str
 ) -> None:
     get(client, items, pk="a")
@@ -329,7 +331,7 @@ def test_a_miss_soon_after_a_write_is_sent_consistent_and_kept(
     assert cache.stats().fills == fills + 1
 
 
-def test_a_strongly_consistent_read_reaches_dynamodb_and_is_kept(
+def test_each_strongly_consistent_read_reaches_dynamodb(
     world: World, client: Any, items: str
 ) -> None:
     get(client, items, pk="a")
@@ -340,7 +342,7 @@ def test_a_strongly_consistent_read_reaches_dynamodb_and_is_kept(
     assert reached == {"GetItem": 2}
 
 
-def test_what_waits_to_be_evicted_is_read_from_dynamodb_and_the_rest_is_served(
+def test_an_item_with_a_pending_eviction_is_read_from_dynamodb_and_others_are_hits(
     world: World, items: str
 ) -> None:
     client, cache, store = client_of_a_failing_store(world)
@@ -354,7 +356,7 @@ def test_what_waits_to_be_evicted_is_read_from_dynamodb_and_the_rest_is_served(
         assert get(client, items, pk="c") == {"pk": "c", "n": 2}
 
 
-def test_a_store_that_fails_is_asked_once(world: World, items: str) -> None:
+def test_a_failing_store_is_loaded_from_once(world: World, items: str) -> None:
     client, cache, store = client_of_a_failing_store(world)
     get(client, items, pk="a")
     store.failing = {"load"}
@@ -364,7 +366,7 @@ def test_a_store_that_fails_is_asked_once(world: World, items: str) -> None:
     assert cache.stats().failures
 
 
-# --- what is not as it seems -------------------------------------------------------
+# --- calls that are not as they seem -----------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["strongly consistent", "of an index", "binary"])
@@ -385,7 +387,7 @@ def test_no_call_is_planned_twice(
     assert planned.call_count <= 1
 
 
-def test_the_text_of_a_binary_is_not_taken_for_its_base64(world: World) -> None:
+def test_a_string_is_not_taken_for_the_base64_of_a_binary(world: World) -> None:
     table = world.table("pk:B")
     put(world.outside, table, pk=b"abc", n=1)
     client = world.cached_client()
@@ -417,7 +419,7 @@ def test_the_text_of_a_binary_is_not_taken_for_its_base64(world: World) -> None:
     ],
     ids=str,
 )
-def test_bad_arguments_are_told_as_without_a_cache(
+def test_bad_arguments_fail_as_without_a_cache(
     wrong: dict[str, Any], world: World, client: Any, cache: Cache, items: str
 ) -> None:
     get(client, items, pk="a")
@@ -440,7 +442,7 @@ def test_bad_arguments_are_told_as_without_a_cache(
     ],
     ids=str,
 )
-def test_bad_arguments_of_a_resource_are_told_as_without_a_cache(
+def test_bad_arguments_of_a_resource_fail_as_without_a_cache(
     wrong: dict[str, Any], world: World, session: boto3.Session, items: str
 ) -> None:
     table = world.resource(session).Table(items)
@@ -451,7 +453,7 @@ def test_bad_arguments_of_a_resource_are_told_as_without_a_cache(
 
 
 @pytest.mark.parametrize("value", FALSE, ids=repr)
-def test_so_are_those_of_a_query_and_a_scan(
+def test_bad_arguments_of_a_query_and_a_scan_fail_as_without_a_cache(
     value: Any, client: Any, items: str
 ) -> None:
     pages = (
@@ -465,7 +467,7 @@ def test_so_are_those_of_a_query_and_a_scan(
             page(ConsistentRead=value)
 
 
-def test_a_number_that_is_one_to_python_alone_finds_nothing(
+def test_text_that_only_python_takes_for_a_number_is_no_hit(
     world: World, client: Any, cache: Cache
 ) -> None:
     table = world.table("pk:N")
@@ -480,14 +482,14 @@ def test_a_number_that_is_one_to_python_alone_finds_nothing(
 
 
 @pytest.mark.parametrize("known", ["nothing", "the table"])
-def test_arguments_that_change_during_the_call_are_not_remembered_as_what_they_were(
+def test_arguments_that_change_during_the_call_are_not_mixed_up_later(
     known: str, client: Any, items: str, world: World
 ) -> None:
     if known == "the table":
         get(client, items, pk="c")
         put(world.outside, items, pk="new", n=9)
     asked = {"pk": {"S": "new"}}
-    with on_the_way(client, lambda: asked["pk"].update(S="b")):
+    with during_the_call(client, lambda: asked["pk"].update(S="b")):
         client.get_item(TableName=items, Key=asked)
     expected = {"pk": "new", "n": 9} if known == "the table" else None
     for _ in range(3):
@@ -495,7 +497,22 @@ def test_arguments_that_change_during_the_call_are_not_remembered_as_what_they_w
         assert get(client, items, pk="b") == {"pk": "b", "n": 1}
 
 
-def test_credentials_that_change_during_the_call_are_those_that_it_is_filled_for(
+def test_arguments_that_change_only_for_a_moment_are_not_mixed_up_later(
+    client: Any, items: str
+) -> None:
+    """At the end they are as they were, and the call was another one."""
+    asked = {"pk": {"S": "a"}}
+    client.meta.events.register(
+        "after-call.dynamodb.GetItem", lambda **_: asked["pk"].update(S="a")
+    )
+    with during_the_call(client, lambda: asked["pk"].update(S="b")):
+        client.get_item(TableName=items, Key=asked)
+    assert asked == {"pk": {"S": "a"}}
+    for _ in range(3):
+        assert get(client, items, pk="a") == {"pk": "a", "n": 0}
+
+
+def test_a_call_whose_credentials_change_is_filled_for_the_new_ones(
     world: World, client: Any, items: str
 ) -> None:
     put(world.outside, items, pk="new", n=9)
@@ -504,18 +521,18 @@ def test_credentials_that_change_during_the_call_are_those_that_it_is_filled_for
     def change() -> None:
         client._request_signer._credentials = Credentials(OTHER_ID, "secret")
 
-    with on_the_way(client, change):
+    with during_the_call(client, change):
         assert get(client, items, pk="new") == {"pk": "new", "n": 9}
     with world.counting() as reached:
         get(world.cached_client(), items, pk="new")
-    assert reached == {"GetItem": 1}, "it was filled for whom it was not asked"
+    assert reached == {"GetItem": 1}, "it was filled for the old credentials"
     with world.counting() as reached:
         get(world.cached_client(OTHER_ID), items, pk="new")
     assert reached == {}
 
 
 @pytest.mark.parametrize("how", ["another object", "another key"])
-def test_credentials_that_are_others_during_one_call_teach_nothing(
+def test_a_call_with_other_credentials_for_a_moment_teaches_the_client_nothing(
     how: str, world: World, client: Any, items: str
 ) -> None:
     put(world.outside, items, pk="secret", n=5)
@@ -530,16 +547,16 @@ def test_credentials_that_are_others_during_one_call_teach_nothing(
         else:
             signer._credentials = Credentials(OTHER_ID, "secret")
 
-    with on_the_way(client, change):
+    with during_the_call(client, change):
         get(client, items, pk="other")
     signer._credentials, mine.access_key = mine, key
     for name in ("secret", "other"):
         with world.counting() as reached:
             get(client, items, pk=name)
-        assert reached == {"GetItem": 1}, "served what somebody else has read"
+        assert reached == {"GetItem": 1}, "served an answer of another principal"
 
 
-def test_a_store_that_fails_before_a_call_that_is_refused_is_reported(
+def test_a_failing_store_is_reported_also_if_botocore_refuses_the_call(
     world: World, items: str
 ) -> None:
     client, cache, store = client_of_a_failing_store(world)
@@ -552,22 +569,22 @@ def test_a_store_that_fails_before_a_call_that_is_refused_is_reported(
     assert sum(cache.stats().failures.values()) == 1
 
 
-def test_a_store_that_fails_is_reported_before_the_call_goes_on_and_once(
+def test_a_failing_store_is_reported_once_and_before_the_call_goes_on(
     world: World, items: str
 ) -> None:
-    """Others must not be served by what was lost while this call is under way."""
+    """Meanwhile other threads must not be served entries that were lost."""
     client, cache, store = client_of_a_failing_store(world)
     get(client, items, pk="a")
     store.failing = {"load"}
     told: list[dict[str, int]] = []
-    with on_the_way(client, lambda: told.append(cache.stats().failures)):
+    with during_the_call(client, lambda: told.append(cache.stats().failures)):
         assert get(client, items, pk="b") == {"pk": "b", "n": 1}
     assert told == [{"begin_failed": 1}]
     assert cache.stats().failures["begin_failed"] == 1
 
 
 @pytest.mark.parametrize("store", ["disk"], indirect=True)
-def test_generations_that_are_found_lost_before_a_call_that_is_refused_are_made_good(
+def test_lost_generations_are_handled_also_if_botocore_refuses_the_call(
     world: World, client: Any, cache: Cache, store: Any, items: str
 ) -> None:
     for name in "ab":
@@ -583,7 +600,7 @@ def test_generations_that_are_found_lost_before_a_call_that_is_refused_are_made_
     assert reached == {"GetItem": 1}
 
 
-def test_a_client_on_which_one_operation_is_a_resources_is_asked_by_operation(
+def test_the_form_of_a_body_is_looked_up_for_each_operation(
     client: Any, items: str
 ) -> None:
     injector, events = TransformationInjector(), client.meta.events
@@ -598,15 +615,61 @@ def test_a_client_on_which_one_operation_is_a_resources_is_asked_by_operation(
         assert get(client, items, pk="b") == {"pk": "b", "n": 1}
 
 
-def test_uninstalling_during_the_call_harms_nobody(
+def test_a_call_during_which_the_cache_is_uninstalled_is_answered_and_not_filled(
     world: World, session: boto3.Session, cache: Cache, items: str
 ) -> None:
     put(world.outside, items, pk="new", n=9)
     client = world.client(session)
     get(client, items, pk="a")
     fills = cache.stats().fills
-    with on_the_way(client, lambda: botocache.uninstall(session)):
+    with during_the_call(client, lambda: botocache.uninstall(session)):
         assert get(client, items, pk="new") == {"pk": "new", "n": 9}
     assert cache.stats().fills == fills
     with through_the_pipeline(client):
         get(client, items, pk="b")
+
+
+def test_a_call_under_way_is_not_filled_by_an_installation_that_has_ended(
+    world: World, session: boto3.Session, cache: Cache, items: str
+) -> None:
+    put(world.outside, items, pk="new", n=9)
+    client = world.client(session)
+    get(client, items, pk="a")
+
+    def install_elsewhere() -> None:
+        botocache.uninstall(session)
+        botocache.install(client, url=MemoryStore(clock=world.clock))
+
+    with during_the_call(client, install_elsewhere):
+        assert get(client, items, pk="new") == {"pk": "new", "n": 9}
+    with world.counting() as reached:
+        get(world.cached_client(), items, pk="new")
+    assert reached == {"GetItem": 1}
+    with world.counting() as reached:
+        get(client, items, pk="new")
+    assert reached == {}
+
+
+class Text(str):
+    """A text that has no key in the near cache, because of its type."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("how", ["refresh", "another type"])
+def test_a_call_within_a_call_teaches_the_outer_one_nothing(
+    how: str, world: World, client: Any, items: str
+) -> None:
+    """The near cache steps aside for the inner call, which reaches the hooks first."""
+
+    def make_another_call() -> None:
+        if how == "refresh":
+            with botocache.refresh():
+                get(client, items, pk="b")
+        else:
+            client.get_item(TableName=items, Key={"pk": {"S": Text("b")}})
+
+    with during_the_call(client, make_another_call):
+        assert get(client, items, pk="a") == {"pk": "a", "n": 0}
+    for _ in range(3):
+        assert get(client, items, pk="a") == {"pk": "a", "n": 0}

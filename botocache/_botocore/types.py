@@ -1,0 +1,133 @@
+"""What botocache relies on in botocore, on one page: types, and how to reach them.
+
+botocore has no public way to a client's credentials, nor to the handlers of an event.
+The attributes with a `_` below are the private ones that botocache reads instead. All
+of them are in botocore 1.35.68 (2024), the oldest that is supported, and in 1.44.
+
+Two other files read private attributes. `_near/client.py` reads those below inline,
+because each near hit does. `credentials.py` reads two of refreshable credentials, and
+does without where they are missing.
+"""
+
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any, Final, Protocol, TypeAlias, TypedDict
+
+from botocore.client import ClientMeta
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+from botocache._cache.cache import Cache
+from botocache._cache.tickets import Ticket
+
+# --- clients -----------------------------------------------------------------------
+
+
+class Signer(Protocol):
+    """What signs a client's requests; botocore hands it to `before-call`.
+
+    _credentials: what it signs with; None when the client found none. Applications
+        replace it, so each call reads it anew. For credentials that refresh themselves
+        botocore keeps one object through all rotations.
+    """
+
+    _credentials: Credentials | None
+
+
+class Client(Protocol):
+    """A client of botocore.
+
+    meta: its events, its service model and its configuration.
+    _request_signer: one object for the client's life; each client has another one.
+    """
+
+    meta: ClientMeta
+    _request_signer: Signer
+
+
+signer_of: Final[Callable[[Client], Signer]] = attrgetter("_request_signer")
+"""Returns the signer of a client."""
+
+credentials_of: Final[Callable[[Signer], Credentials | None]] = attrgetter(
+    "_credentials"
+)
+"""Returns the credentials of a signer at this moment."""
+
+# --- events ------------------------------------------------------------------------
+
+Handler: TypeAlias = Callable[..., Any]
+"""A handler of an event. botocore passes keywords only, of which a handler takes what
+it names, and `**_` for all that botocore adds in later versions."""
+
+
+class HandlerTrie(Protocol):
+    """The handlers of an emitter, by the name of their event."""
+
+    def prefix_search(self, event_name: str) -> Iterable[Handler]:
+        """Return the handlers of an event, also those of its prefixes and wildcards."""
+
+
+class Emitter(Protocol):
+    """botocore's HierarchicalEmitter, which has the handlers of one client.
+
+    Since botocore 1.11 (2018) it stands behind an EventAliaser, as its `_emitter`.
+
+    _lookup_cache: handlers by event. botocore puts a new dict here after each change of
+        the handlers, so the same dict means the same handlers.
+    _handlers: those of all events.
+    """
+
+    _lookup_cache: dict[str, Iterable[Handler]]
+    _handlers: HandlerTrie
+
+
+emitter_behind: Final[Callable[[object], object]] = attrgetter("_emitter")
+"""Returns the emitter behind an EventAliaser."""
+
+version_of_handlers: Final[Callable[[Emitter], object]] = attrgetter("_lookup_cache")
+"""Returns the object that botocore replaces after each change of the handlers."""
+
+handlers_of: Final[Callable[[Emitter], HandlerTrie]] = attrgetter("_handlers")
+"""Returns the handlers of an emitter."""
+
+# --- arguments of events -----------------------------------------------------------
+
+
+class CallContext(TypedDict, total=False):
+    """The dict that botocore hands to all events of one call.
+
+    client_region, client_config, has_streaming_input, auth_type: of the client and the
+        operation.
+    retries: botocore puts it in before the first attempt, so a call without it never
+        left the process (Stubber, or another plugin, answered).
+    botocache_ticket: a call's ticket, with its cache.
+    botocache_original: the application's own body, of a request that is sent with
+        another one.
+    """
+
+    client_region: str
+    client_config: Config
+    has_streaming_input: bool
+    auth_type: str | None
+    retries: object
+    botocache_ticket: tuple[Cache, Ticket]
+    botocache_original: bytes
+
+
+class Request(TypedDict):
+    """A request before it is signed: `params` of `before-call`.
+
+    url: of the endpoint.
+    body: JSON, for clients and resources alike.
+    context: of the call.
+    """
+
+    url: str
+    body: bytes
+    context: CallContext
+
+
+class Response(Protocol):
+    """An HTTP response, as far as `after-call` and `needs-retry` need it."""
+
+    status_code: int
