@@ -4,22 +4,23 @@ Pure: no I/O, clock, randomness or logging; those come in as arguments.
 
 Theory of operation
 -------------------
-A *tag* names something that a write can change. Each tag has, in the store that
-processes share, two words: its *generation*, an opaque random 64-bit value, and the
-moment until which it is on *hold-off*. An entry carries its *snapshot*: the
-generations that its tags had before its read was sent.
+A *tag* names something that a write can change. The store that processes share keeps
+two words for each tag: its *generation*, an opaque random 64-bit value, and the moment
+until which the tag is on *hold-off*. An entry carries its *snapshot*: the generations
+that its tags had before its read was sent.
 
-    An entry is served only while its snapshot equals the generations of now.
+    An entry is served only while its snapshot equals the current generations.
 
-A write replaces the generations of its tags twice. Before it is sent, so that no
-entry from before can be served once it has begun; and after it, whatever came of it,
-so that no read that was under way meanwhile leaves an entry that can be served. A
-generation is never reused. Hence an entry that is served proves that no write to its
-tags began or ended between its read's start and now: it is as new as the last write
-that completed before the present read began. Nothing is searched for or deleted, and
-losing a generation (eviction, restart, a removed directory) can only cost a miss.
+A write evicts its tags twice: it gives them new generations. The first eviction comes
+before the request is sent, so no entry from before the write is served once the write
+has begun. The second one comes after the response, also after an error, so no read
+that ran during the write leaves an entry that can be served. A generation is never
+reused. So an entry that is served proves that no write of its tags began or ended
+between its read's start and now: it is as new as the last write that completed before
+the present read began. Evictions search for nothing and delete nothing. A lost
+generation (by eviction, restart, a removed directory) can only cost a miss.
 
-Hold-off covers the two cases in which replacing generations is not enough:
+*Hold-off* covers two cases for which new generations are not enough:
 
 - DynamoDB's own reads lag. An eventually consistent read that is sent just after a
   write may still see the old item, with a snapshot that stays current. So nothing
@@ -29,29 +30,48 @@ Hold-off covers the two cases in which replacing generations is not enough:
 
 A hold-off that lies further ahead than any can have been set is damage, and ignored.
 
-A hold-off is *settling* when no write can be under way any more, and all that is waited
-for is that replicas catch up. Two more things may then be done, and at no other time: a
-strongly consistent answer may be filled at once, and a write that has just ended may
-fill what it left there, provided that it was alone: that no other write was under way
-at its first eviction, and that nobody else has begun or ended one between its two. Else
-two writers may end in another order than that in which DynamoDB carried them out.
+A hold-off is *settling* when no write can be under way any more, so that it waits for
+DynamoDB's replicas alone. During a settling hold-off, and no other, two things may be
+filled. One is a strongly consistent answer. The other is the item that a write has
+left, if the write was *alone*: no other write was under way at its first eviction, and
+no other eviction came between its two. Otherwise two writers may end in another order
+than the one in which DynamoDB carried their writes out.
 
-A write that was alone and learns from DynamoDB's answer that it did not change what one
-of its tags stands for may *restore* it: its second eviction puts back what the first
-one found. That is the one case in which a generation comes again, and no harm: nothing
-that it stands for was written meanwhile, by nobody. If the writer dies before, the tag
-stays evicted.
+The second eviction shortens the hold-off from `write_hold_off` to `settle` only if it
+finds the generation that the first one left: then no other write has begun or ended
+since. It never goes below the hold-off that the first one found, because that may
+belong to a writer that began earlier and is still under way. And it does so only if
+DynamoDB answered: a request that timed out may still be carried out.
 
-The second eviction shortens the hold-off from `write_hold_off` to `settle` only when it
-finds the very generation that the first one left: then nobody else has begun or ended
-a write since. It never goes below what it found before the first one, because that
-may belong to a writer that began earlier and is still under way. And it does so only
-when DynamoDB answered: a request that timed out may still land.
+Restoring
+---------
+A write may *restore* a tag: its second eviction puts back the generation and hold-off
+that the first one found. This is the one case in which a generation comes again. Three
+conditions make it safe:
 
+- The write was alone on the tag. An eviction by another writer is never undone.
+- DynamoDB answered, and its answer proves which entries the write concerns. Each of
+  them depends on another tag, too, which the same eviction gives a new generation.
+- The restored tag is written last. A writer that dies before leaves the tag evicted.
+
+Precise index eviction restores the *writes* tag of a table, which every write of an
+item evicts. The answer holds the item's old image, from which the new one follows. In
+place of the writes tag the second eviction evicts two kinds of tags:
+
+- the partition of each attribute value in the two images;
+- *precise writes* of the table, which stands for all writes that restore.
+
+A read that may show any item (a Scan, for example) depends on writes and on precise
+writes. An index query whose key attribute has one value depends on writes and on that
+value's partition instead, with the setting. No read depends on the writes tag without
+one of the other two. A process without the setting evicts the writes tag and restores
+nothing, so processes with and without the setting can share a store.
+
+Memory
+------
 Where the two words are memory shared between processes, a writer stores the hold-off
-first and the generation second, and a reader looks at the generation first and the
-hold-off second. So a reader that got the new generation also sees the hold-off that
-came with it.
+first and the generation second; a reader looks at the generation first and the
+hold-off second. So a reader that gets the new generation also sees its hold-off.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -177,6 +197,7 @@ def restored_state(found: TagState, first: TagEviction | None) -> TagState | Non
     """
     if first is None or first.generation != found.generation:
         return None
+    # With its hold-off: it may belong to a write that is still under way.
     return TagState(first.previous_generation, first.held_until, first.is_settling)
 
 
@@ -189,9 +210,11 @@ def next_held_until(
     first: as for `next_state`.
     """
     others = found.held_until
+    # Only its own generation proves that no other write came between. Without the
+    # comparison a short write nested in a long one would end the long one's hold-off.
     if first is not None and first.generation == found.generation:
-        # What is found is our own hold-off, which may be shortened; but not below what
-        # the first eviction found: that writer may still be under way.
+        # The hold-off is this write's own, and may be shortened; but not below what the
+        # first eviction found: the writer that set it may still be under way.
         others = first.held_until
     if others - now > _DAMAGE:
         others = 0.0
@@ -205,7 +228,7 @@ def next_is_settling(found: TagState, now: float, first: TagEviction | None) -> 
     of every other writer is settling, or over.
     """
     if first is None:
-        return False
+        return False  # the write begins, or DynamoDB may still carry it out
     others: TagState | TagEviction = found
     if first.generation == found.generation:
         others = first

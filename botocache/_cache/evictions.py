@@ -1,10 +1,10 @@
-"""Evictions that may fail: done, or remembered until they can be done.
+"""Evictions that may fail: done at once, or pending until they can be done.
 
-Failure policy: a write is sent even when its tags could not be evicted. They are
-remembered, retried before anything else is asked of the store, and until then nothing
-that depends on them is served or filled by this process. A store that fails may take
-its time: no call asks it again once it has failed. Nothing here raises, save
-`evict_at_once`.
+Failure policy: a write is sent even if its tags could not be evicted. They become
+pending, and are retried before the store is asked for anything else. Until they are
+delivered, this process serves and fills nothing that depends on them. A store that
+fails may take its whole timeout, so a call that has met a failure does not ask it
+again. Only `evict_at_once` raises.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from botocache._stats import FailureLog
 from botocache.stores.protocol import Store
 
 BEGIN_FAILED = ("begin_failed", "the call goes on uncached")
-"""What is reported where the cache could not be asked before a call."""
+"""What is reported if a call could not be prepared."""
 
 
 class Evictions:
@@ -64,9 +64,9 @@ class Evictions:
         return self.evict(EvictionRequest(tags, self._settle), store) is not None
 
     def must_wait(self, tags: tuple[bytes, ...]) -> bool:
-        """Return True, and queue the second eviction too, if the first is pending.
+        """Return True, and queue the second eviction, if the first is still pending.
 
-        False once all of it was delivered: the store works again.
+        False once the first was delivered: the store works again.
         """
         if not self.pending.includes((*tags, EVERYTHING_DIGEST)):
             return False
@@ -74,7 +74,7 @@ class Evictions:
         return True
 
     def remember(self, tags: Sequence[bytes], error: Exception) -> None:
-        """Evict later, because of an error."""
+        """Make an eviction pending that failed with an error."""
         self.pending.add(tags)
         self.report(
             "evict_failed",
@@ -84,16 +84,16 @@ class Evictions:
         )
 
     def are_pending(self, tags: tuple[bytes, ...], store: CallStore) -> bool:
-        """Return whether the eviction of one of the tags is pending; try it first.
+        """Deliver what is pending, and return whether one of the tags still is.
 
-        True as well when that failed just now: the store is not to be asked.
+        True as well if the delivery failed: this call must not ask the store again.
         """
         if not self.pending.tags:
             return False
         return not self.deliver(store) or self.pending.includes(tags)
 
     def deliver(self, store: CallStore) -> bool:
-        """Try what is pending, unless that was just done; return False if it failed."""
+        """Retry what is pending, unless just done; return False if it failed."""
         if not self.pending.tags:
             return True
         try:
@@ -104,14 +104,14 @@ class Evictions:
         return True
 
     def report(self, kind: str, consequence: str, error: Exception) -> None:
-        """Count and log a failure.
+        """Count and log a failure. If the store lost generations, evict everything.
 
-        A store that lost generations lost hold-offs too, so everything is evicted. A
-        store that was not asked because it failed before has nothing new to report.
+        A call that skipped a failed store has reported that failure before.
         """
         if isinstance(error, StoreSkippedError):
             return
         if isinstance(error, StoreLostError):
+            # New generations alone would do, but hold-offs were lost with the old ones.
             self.pending.add((EVERYTHING_DIGEST,))
         self._failures.report(kind, consequence, error)
 

@@ -1,9 +1,8 @@
-"""Evictions that a store could not do: remembered, bounded, retried.
+"""Evictions that failed: bounded in number, and retried until they are delivered.
 
-Until one is delivered, whoever asks `concerns` must serve nothing that depends on it.
-They are tried at once and again and again by a thread that is there while something
-waits, so that a process delivers that makes no calls any more; and by the calls
-themselves, in case there can be no thread.
+While a tag is pending, this process must serve nothing that depends on it. A daemon
+thread retries every second while tags are pending, so that an idle process delivers
+them too. Calls also retry, in case no thread could be started.
 """
 
 import threading
@@ -23,7 +22,7 @@ RETRY_INTERVAL = 1.0
 """Seconds between two attempts."""
 
 AT_ONCE = 500
-"""Tags in one eviction: a server that does one has no time for anybody else."""
+"""Tags in one eviction: a server runs it in one go, and other clients wait."""
 
 _PATIENCE = 1.0
 """Seconds to wait for the thread's end, which may be waiting for the store."""
@@ -39,12 +38,13 @@ class Evicts(Protocol):
 
 
 class PendingEvictions:
-    """Tags that wait for their eviction. Its truth is whether there are any.
+    """Tags that are still to be evicted. True in a condition if there are any.
 
-    tags: they, as they are at any moment; for whoever has no time for a call.
-    hold_off: seconds for which a delivered tag is held; a write window, because
-    nobody knows whether the write is over. report: is told why the thread could not
-    deliver. interval, start: of the thread; see Worker.
+    tags: a live view of them, for callers that cannot afford a method call.
+    hold_off: seconds for which a delivered tag is held. The writer's whole
+        `write_hold_off`, because the write may still be under way.
+    report: called with the error if the thread could not deliver.
+    interval, start: see Worker.
     """
 
     def __init__(
@@ -70,9 +70,10 @@ class PendingEvictions:
         return len(self._tags)
 
     def add(self, tags: Sequence[bytes]) -> None:
-        """Remember tags. One that is added again must be delivered again."""
+        """Add tags. A tag that is added again must be delivered again."""
         with self._lock:
             if len(self._tags) + len(tags) > MOST:
+                # Everything covers them all, in bounded memory.
                 self._tags.clear()
                 tags = (_EVERYTHING,)
             for tag in tags:
@@ -81,14 +82,14 @@ class PendingEvictions:
             self._worker.wake()
 
     def includes(self, tags: Sequence[bytes]) -> bool:
-        """Tell whether one of the tags waits."""
+        """Return whether one of the tags is pending."""
         return bool(self._tags) and not self._tags.keys().isdisjoint(tags)
 
     def deliver(self, store: Evicts | None = None, *, at_once: bool = False) -> None:
-        """Try again. Raises what the store raises.
+        """Retry. Raises what the store raises.
 
-        store: as the call uses it that this is a part of.
-        at_once: also when another attempt was made just now.
+        store: the call's own view of the store, if a call does it.
+        at_once: retry even if the last attempt is less than RETRY_INTERVAL ago.
         """
         now = self._store.now()
         if now < self._next_attempt and not at_once:
@@ -98,19 +99,20 @@ class PendingEvictions:
         self._send(store or self._store)
 
     def attempt(self) -> bool:
-        """Try again now, and tell whether something still waits. Raises nothing."""
+        """Retry now, and return whether something is still pending. Raises nothing."""
         try:
             self._send(self._store)
-        except Exception as error:  # noqa: BLE001 - there is nobody to raise it to
+        except Exception as error:  # noqa: BLE001 - the thread has no caller
             self._report(error)
         return bool(self._tags)
 
     def stop(self) -> None:
-        """End the thread. What waits goes on waiting for a call."""
+        """End the thread. What is pending is left to calls."""
         self._worker.stop(_PATIENCE)
 
     def _send(self, store: Evicts) -> None:
-        """Evict what waits, piece by piece; what could be done waits no more."""
+        """Evict what is pending, in pieces; drop what was delivered."""
+        # Set first: other calls must not try the same while this one waits.
         self._next_attempt = self._store.now() + RETRY_INTERVAL
         with self._lock:
             waiting = list(self._tags.items())
@@ -120,12 +122,13 @@ class PendingEvictions:
             store.evict(EvictionRequest(tags, self._hold_off))
             with self._lock:
                 for tag, token in piece:
-                    # A tag that was added again meanwhile must be evicted again.
+                    # A write may have added the tag again during the eviction, with a
+                    # new token: its own eviction is still to come.
                     if self._tags.get(tag) is token:
                         del self._tags[tag]
 
     def _renew(self) -> None:
-        """In a child: what waited in the parent waits here, and nobody tries it."""
+        """In a child: its parent's tags are pending here, too, without a thread."""
         self._lock = threading.Lock()
         self._worker.renew()
         if self._tags:

@@ -1,14 +1,14 @@
-"""Writes: evict before, evict after, and fill what a write says exactly.
+"""Writes: evict before the call, evict after it, and fill what a write left.
 
-Two things are done here only by a write that was alone: that found, in its second
-eviction, what it had left in the first (see _coherence.py).
+Two things are done only by a write that was alone: its second eviction found what its
+first one had left (see _coherence.py).
 
-- *Write-through*: the item's entry is filled with what the write left, under the
-  generations that its own second eviction gave; and only if no other write was under
-  way, as far as anybody knew, when it began.
-- *Precise index queries*: DynamoDB is asked for the old item; with the old and the new
-  image, the index partitions that the write concerns are evicted, and the tag on which
-  index queries depend for want of such knowledge is restored.
+- *Write-through* fills the item's entry with what the write left, under the
+  generations of its own second eviction. Only if no other write of the item was under
+  way when this one began.
+- *Precise index eviction* asks DynamoDB for the old item. The second eviction then
+  evicts the index partitions of the old and the new image, and restores the tag on
+  which all index queries depend.
 """
 
 from collections.abc import Sequence
@@ -78,6 +78,8 @@ class Writes:
                 through = None
             outdated = self._key_schemas.outdated(assumed, first.watched)
             if outdated:
+                # The tags rest on the keys of a table that is another one by now.
+                # Found out by the eviction itself: a look before it could be too early.
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
                 first = self._first(call.operation, write, tags, tuple(watch), store)
@@ -97,7 +99,7 @@ class Writes:
         )
 
     def begin_unplanned(self, operation: str, store: CallStore) -> WriteTicket:
-        """Evict everything for the first time: what is written is not known."""
+        """Evict everything before a write that could not be planned."""
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
         first = self._first(operation, write, tags, (), store)
         return WriteTicket(write, "", store, tags, first)
@@ -110,7 +112,7 @@ class Writes:
         watch: Sequence[bytes],
         store: CallStore,
     ) -> Eviction | None:
-        """Evict for the first time; or remember it, or refuse the write."""
+        """Evict before the call. If that fails, remember it or refuse the write."""
         request = EvictionRequest(tags, self._settings.write_hold_off, watch)
         if self._settings.on_eviction_failure == "send":
             return self._evictions.evict(request, store)
@@ -125,7 +127,7 @@ class Writes:
     def _through(
         self, call: Call, parameters: Body, item: Item | None
     ) -> PreparedRead | None:
-        """Return the read of the item, if the write tells what the item will be."""
+        """Return the read that a write may fill; None if it will not know the item."""
         if item is None or (
             call.operation == "UpdateItem"
             and parameters.get("ReturnValues") != "ALL_NEW"
@@ -138,7 +140,7 @@ class Writes:
     def _asking_for_images(
         self, call: Call, parameters: Body, write: Write
     ) -> bytes | None:
-        """Return the request with the old item asked for, if that is of use."""
+        """Return the request with ReturnValues=ALL_OLD; None if that is of no use."""
         if write.item is None or not self._settings.precise_index_eviction:
             return None
         table = write.item.table
@@ -151,9 +153,10 @@ class Writes:
         return _encode({**parameters, "ReturnValues": "ALL_OLD"})
 
     def without_images(self, ticket: WriteTicket) -> WriteTicket:
-        """Return the ticket of a write that is sent again without asking for images.
+        """Return the ticket of a write that is sent again as the application made it.
 
-        From now on this process does not ask for images of that table again.
+        DynamoDB has refused ReturnValues=ALL_OLD: the principal may not read the item.
+        From now on this process does not ask for old images of that table again.
         """
         if ticket.write.item is not None:
             self._without_images.add((ticket.origin, ticket.write.item.table))
@@ -169,8 +172,11 @@ class Writes:
         succeeded: bool,
         certain: bool,
     ) -> None:
-        """Evict for the second time, learn, and fill what is known."""
-        old = _old_image(ticket, answer)
+        """Evict after the call, learn key attributes, and fill what the write left.
+
+        certain: DynamoDB answered; a request that timed out may still be carried out.
+        """
+        old = _old_image(ticket, answer)  # in any case: the application must not see it
         store, tags = ticket.store, ticket.tags
         if ticket.first is None:
             if self._evictions.must_wait(tags):
@@ -192,6 +198,7 @@ class Writes:
         )
         if second is None:
             return
+        # The table may have been made anew between the two evictions.
         outdated = self._key_schemas.outdated(ticket.assumed, second.watched)
         if outdated and not self._evictions.evict_now(outdated, store):
             return
@@ -206,7 +213,11 @@ class Writes:
     def _learn(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> bool:
-        """Learn key attributes from a write; return whether they are as known."""
+        """Learn key attributes from a write; return False if they were others before.
+
+        Under the generations that the second eviction saw: a table that was made anew
+        after the write must not get the keys of its predecessor.
+        """
         write, origin = ticket.write, ticket.origin
         is_as_known = True
         for table, attributes in write.named:
@@ -225,8 +236,13 @@ class Writes:
     def _precisely(
         self, ticket: WriteTicket, old: Image | None
     ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """Return what a write evicts at its end, and which of these it restores."""
+        """Return the tags of a second eviction, and which of these it restores.
+
+        old: the item's old image; None if it is unknown, and then nothing is restored.
+        """
         item, parameters = ticket.write.item, ticket.parameters
+        if not self._settings.precise_index_eviction:
+            return ticket.tags, ()  # also if the application asked for the old image
         if old is None or item is None or parameters is None:
             return ticket.tags, ()
         new = items.image_after(ticket.operation, parameters, old)
@@ -248,7 +264,7 @@ class Writes:
     def _write_through(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> None:
-        """Fill the item's entry, if no other write can have changed it meanwhile."""
+        """Fill the item's entry, if no other write of it can have come between."""
         through, first = ticket.through, ticket.first
         if through is None or first is None or ticket.parameters is None:
             return
@@ -263,6 +279,8 @@ class Writes:
             return
         if self._evictions.are_pending(through.tags, store):
             return
+        # Loaded for the current generations: another write may have begun since the
+        # second eviction. A hold-off does not matter: no replica's lag is in the item.
         loaded = store.load(through.key, through.tags)
         # Only under the generation that the second eviction left: a later one may be of
         # a write that came after it.
@@ -273,11 +291,11 @@ class Writes:
 
 
 def _finds_a_write(first: Eviction, through: PreparedRead, now: float) -> bool:
-    """Tell whether another write of the item may be under way, by a first eviction.
+    """Return whether another write of the item may be under way at a first eviction.
 
-    Whoever wrote it may be dead, or have had no answer: it may be carried out after
-    ours, and nobody evicts then. That its hold-off is over when ours ends proves
-    nothing.
+    Its writer may be dead, or without an answer. DynamoDB may then carry the other
+    write out after this one, and no eviction follows. It proves nothing that the other
+    hold-off is over when this write ends.
     """
     if first.held is Held.WRITING:
         return True
@@ -312,9 +330,9 @@ def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
 
 
 def _old_image(ticket: WriteTicket, answer: Answer) -> Image | None:
-    """Take the old image, which the application did not ask for, out of an answer.
+    """Return the old image. Remove it from an answer if botocache alone asked for it.
 
-    None when it was not asked for by anybody.
+    None if neither the application nor botocache asked for it.
     """
     if ticket.body is not None:
         image: Image = answer.pop("Attributes", {})

@@ -125,7 +125,8 @@ _KEY_TYPES = {"S", "N", "B"}
 def partitions_of(table: str, image: Image) -> Iterator[Tag]:
     """Yield the partitions of any index that an item may be in.
 
-    Any attribute may be an index's key, as far as anybody knows, if its value can be.
+    Which indexes there are is not known, so any attribute counts whose value may be a
+    key.
     """
     for name, value in image.items():
         ((kind, content),) = value.items()

@@ -1,18 +1,17 @@
 """The generation table: two words of memory for each of a fixed number of slots.
 
-A tag hashes to a slot; two tags that share one are evicted together, which costs a
-miss now and then and nothing else. The memory may belong to one process or be a file
-that many map: reading takes no lock, and writers exclude each other by the lock that
-the owner passes in.
+A tag hashes to a slot. Two tags that share a slot are evicted together, which costs a
+miss now and then. The memory belongs to one process, or is a file that several map.
+Reading takes no lock; writers exclude each other by a lock of the table's owner.
 
-A word is eight bytes, aligned, and is read and written by a memoryview of native
-unsigned 64-bit integers. CPython copies such an item by one fixed-size move, so no
-reader ever sees half of one. (`struct` in its standard modes goes byte by byte.)
-The lowest bit of the second word says that the hold-off is a settling one.
+A word is eight bytes, aligned. A memoryview of native unsigned 64-bit integers reads
+and writes it: CPython copies such an item by one fixed-size move, so no reader sees
+half of one. (`struct` in its standard modes goes byte by byte.) The lowest bit of the
+second word says that the hold-off is settling.
 
-This file decides nothing; `next_state` in _coherence.py does. It owns the order:
-hold-off before generation in the writer, generation before hold-off in the reader;
-and slots that are restored after all that are evicted.
+`next_state` and `restored_state` in _coherence.py decide what becomes of a tag. This
+file owns the order of words: hold-off before generation in the writer, generation
+before hold-off in the reader, and restored slots after all evicted ones.
 """
 
 import struct
@@ -78,10 +77,10 @@ class GenerationTable:
         )
 
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
-        """Return what tells whether the tags still have these generations.
+        """Return a function that tells whether the tags still have these generations.
 
-        By their words, read in one go: three tags are compared in a fifth of the time
-        that `generations` takes.
+        It reads their words in one go: three tags take a fifth of the time that
+        `generations` takes.
         """
         words = self._words
         places = list(map(self._at, tags))
@@ -93,7 +92,7 @@ class GenerationTable:
         if known[: len(places)] != tuple(snapshot):
             return _never
 
-        # By defaults and not by cells: there are many of these at a time.
+        # Defaults take less memory than a closure's cells, and there are many of these.
         def is_current(
             read: _Reading = read,
             words: memoryview = words,
@@ -104,7 +103,11 @@ class GenerationTable:
         return is_current
 
     def held(self, tags: Sequence[bytes], now: float) -> Held:
-        """Tell whether one of the tags is on hold-off, and for what."""
+        """Return whether one of the tags is on hold-off, and for what.
+
+        Called after `generations`: a writer stores the hold-off first, so a reader that
+        saw a new generation sees its hold-off.
+        """
         words, count = self._words, self._count
         held = Held.FREE
         for tag in tags:
@@ -183,7 +186,11 @@ class GenerationTable:
         now: float,
         hold_off: float,
     ) -> dict[int, TagEviction]:
-        """Evict slots. fresh: a generation for each; first: what was done to them."""
+        """Evict slots, with other writers kept out. Return what was done to each.
+
+        fresh: a new generation for each slot.
+        first: what the first eviction of the same write did to each.
+        """
         words, origin = self._words, self._origin_generation
         done: dict[int, TagEviction] = {}
         left: dict[int, tuple[int, int]] = {}
@@ -222,16 +229,20 @@ class GenerationTable:
 
     def _fresh(self, places: Sequence[int]) -> dict[int, int]:
         """Return a generation that was never used for each of the slots."""
-        slots = dict.fromkeys(places)  # two tags may share one
-        words = struct.unpack(f"={len(slots)}Q", self._random(WORD * len(slots)))
+        # Drawn for each place, although two tags may share a slot.
+        words = struct.unpack(f"={len(places)}Q", self._random(WORD * len(places)))
         # Zero stands for a slot that was never written.
-        return {slot: word or 1 for slot, word in zip(slots, words, strict=True)}
+        return dict(zip(places, [word or 1 for word in words], strict=True))
 
     def _by_slot(self, eviction: Eviction | None) -> Mapping[int, TagEviction]:
         """Return what an eviction did to each slot."""
         if eviction is None:
             return _NOTHING
-        return {self._at(tag): done for tag, done in eviction.evicted.items()}
+        count = self._count  # _at, written out again
+        return {
+            int.from_bytes(tag, "little") % count * 2: done
+            for tag, done in eviction.evicted.items()
+        }
 
     def _eviction(
         self,
@@ -240,7 +251,11 @@ class GenerationTable:
         done: Mapping[int, TagEviction],
         now: float,
     ) -> Eviction:
-        """Return the answer to a request. places: of its tags; done: to each slot."""
+        """Return the answer to a request.
+
+        places: the slot of each of its tags.
+        done: what was done to each slot.
+        """
         evicted = {
             tag: done[slot] for tag, slot in zip(request.tags, places, strict=True)
         }
@@ -256,8 +271,8 @@ class GenerationTable:
         return TagState(generation, word / _NS, (word & _SETTLING) == _SETTLING)
 
     def _renew_lock(self) -> None:
-        # Release and acquire of a lock is a full barrier on every processor; plain
-        # stores to shared memory may otherwise be seen out of order (ARM).
+        # To acquire and release a lock is a full memory barrier on every processor.
+        # Without it ARM may show other processes the two stores in the other order.
         self._barrier = threading.Lock()
 
     def _at(self, tag: bytes) -> int:

@@ -3,9 +3,9 @@
 Entries are kept as bytes, never as live objects, so nothing that a caller does to an
 answer can reach another. Generations live in a slot table of anonymous memory. After
 a fork that table stays shared while the entries part, so the workers that a server
-forks from one parent see each other's evictions. The exclusion of writers is each
-process's own then, so from the first fork on no write takes itself for alone: its
-hold-offs run their whole window.
+forks from one parent see each other's evictions. But each process then has a lock of
+its own for its writers. So from the first fork on no write counts as alone: its
+hold-offs run for the whole `write_hold_off`.
 """
 
 import mmap
@@ -48,7 +48,8 @@ class MemoryStore:
         self._size = 0
         self._entries: OrderedDict[bytes, bytes] = OrderedDict()
         shared = memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT + WORD))
-        self._has_forked = shared[-WORD:].cast("Q")  # whoever of us did
+        # Shared, too: the parent must know that a child is there.
+        self._has_forked = shared[-WORD:].cast("Q")
         self._table = GenerationTable(
             shared[:-WORD],
             origin_generation=int.from_bytes(random(WORD), "little"),
@@ -65,7 +66,7 @@ class MemoryStore:
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
-        snapshot = self._table.generations(tags)
+        snapshot = self._table.generations(tags)  # before the entry: see Store.load
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:

@@ -34,9 +34,9 @@ class Fill(NamedTuple):
 class Store(Protocol):
     """Where entries and generations live. Safe for threads and across a fork.
 
-    Every verb may raise StoreError, and then nothing is known of its outcome; none
-    raises anything else, and none waits for another process for more than a moment.
-    One that finds that generations were lost raises StoreLostError, once.
+    Every verb may raise StoreError, and then its outcome is unknown; it raises nothing
+    else. No verb waits for another process for more than a moment. A verb that finds
+    that generations were lost raises StoreLostError, once.
     """
 
     def now(self) -> float:
@@ -61,8 +61,8 @@ class Store(Protocol):
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """Tell whether the tags have these generations at this moment.
 
-        Waits for nobody and raises nothing: False where that is not known. Says
-        nothing of hold-offs.
+        Takes no lock, makes no request and raises nothing; False if it is not known.
+        Hold-offs do not matter here.
         """
 
     def fill(

@@ -163,6 +163,56 @@ def test_a_writer_that_asks_for_no_images_evicts_all_index_queries(
 
 
 @every_store
+@pytest.mark.parametrize(("write", "_"), PRECISE.values(), ids=PRECISE.keys())
+@pytest.mark.parametrize("reads_precisely", [True, False])
+def test_a_precise_write_evicts_the_reads_that_may_show_any_item(
+    write: Write, _: int, reads_precisely: bool, world: World, indexed: str
+) -> None:
+    writer = world.cached_client(precise_index_eviction=True)
+    get(writer, indexed, pk="k0")
+    reader = world.cached_client(precise_index_eviction=reads_precisely)
+    for _ in range(2):
+        reader.scan(TableName=indexed)
+    with world.counting() as reached:
+        reader.scan(TableName=indexed)
+    assert not reached
+    write(writer, indexed)
+    with world.counting() as reached:
+        found = reader.scan(TableName=indexed)["Items"]
+    assert reached == {"Scan": 1}
+    assert sorted(item["pk"]["S"] for item in found) == sorted(
+        item["pk"]["S"] for item in world.outside.scan(TableName=indexed)["Items"]
+    )
+
+
+@every_store
+@pytest.mark.parametrize("write", [*PRECISE.values()], ids=[*PRECISE])
+def test_an_index_query_without_the_setting_is_evicted_by_writes_with_it(
+    write: tuple[Write, int], world: World, client: Any, indexed: str
+) -> None:
+    reader = world.cached_client(precise_index_eviction=False)
+    for _ in range(2):
+        ask(reader, indexed)
+    write[0](client, indexed)
+    assert ask(reader, indexed) == ask(world.outside, indexed)
+
+
+def test_without_the_setting_a_write_evicts_the_same_whatever_it_asks_for(
+    world: World,
+) -> None:
+    session = world.session()
+    cache = botocache.install(session, url=world.store, precise_index_eviction=False)
+    client, table = world.client(session), make_table(world)
+    evicted = []
+    for more in ({}, {"ReturnValues": "ALL_OLD"}):
+        before = cache.stats().evicted
+        client.delete_item(TableName=table, Key=wire({"pk": "k0"}), **more)
+        evicted.append(cache.stats().evicted - before)
+    # The table's writes, the item, and its partition.
+    assert evicted == [3, 3]
+
+
+@every_store
 def test_a_write_that_another_overlaps_evicts_all_index_queries(
     world: World, client: Any, indexed: str
 ) -> None:

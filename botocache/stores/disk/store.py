@@ -49,7 +49,7 @@ _DISCARDED = "old-"
 def machine_clock() -> float:
     """Return seconds since the machine was booted, suspended time included.
 
-    The same for all processes, and nobody can set it.
+    The same for all processes, and it cannot be set.
     """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
@@ -157,8 +157,8 @@ class DiskStore:
         self._table()
         entries = self._open_entries()
         if entries is not None and not entries.is_in_place():
-            # Somebody replaced them. Asked here and not by every load: what is read
-            # from the old ones is good, if its snapshot is.
+            # The entries were replaced. Checked here and not by every load: what a load
+            # reads from the old ones is good, if its snapshot is.
             self._entries = None
             entries = self._open_entries()
         if entries is None:
@@ -172,7 +172,7 @@ class DiskStore:
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         table = self._table()
-        with self._writing:  # a file lock excludes processes, not threads
+        with self._writing:  # the file lock excludes processes, not threads
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
             if table.intrusions() != intrusions:
@@ -182,7 +182,8 @@ class DiskStore:
                     request.as_first(), self.now(), table.exclusive()
                 )
         if self._table().identity != table.identity:
-            # It was removed meanwhile, and nobody saw what was done there.
+            # The directory was removed meanwhile. Other processes have used the new one
+            # and not seen this eviction.
             raise StoreLostError(f"{self.directory} was removed during an eviction")
         return eviction
 
@@ -262,8 +263,8 @@ class DiskStore:
             return self._entries
 
     def _open_in_background(self, opened: threading.Event) -> None:
-        # In a thread, because opening a database that somebody keeps locked makes
-        # diskcache wait for a minute.
+        # In a thread, because diskcache waits for a minute if another process keeps the
+        # database locked.
         try:
             entries = EntryDatabase(self.directory / "entries", self._size_limit)
             entries.close()  # this thread's connection
@@ -295,7 +296,7 @@ class DiskStore:
             self._discard(path)
 
     def _discard(self, entries: Path) -> None:
-        """Remove entries, all of their files at once for whoever opens them next."""
+        """Remove entries. Renamed first, so that no process opens half of them."""
         with contextlib.suppress(OSError):
             entries.rename(entries.with_name(_DISCARDED + self._random(8).hex()))
         for discarded in self.directory.glob(f"{_DISCARDED}*"):
