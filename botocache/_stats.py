@@ -93,7 +93,7 @@ class Counters:
 
 log = logging.getLogger("botocache")
 
-INTERVAL = 60.0
+LOG_INTERVAL = 60.0
 """Seconds between two lines about the same kind of failure."""
 
 
@@ -113,7 +113,7 @@ class FailureLog:
         except Exception:  # noqa: BLE001 - a store of the user's own, and the last resort
             now = math.inf
         # A lost race logs twice; waiting for a lock here could stall a call.
-        if now - self._last.get(kind, -INTERVAL) >= INTERVAL:
+        if now - self._last.get(kind, -LOG_INTERVAL) >= LOG_INTERVAL:
             self._last[kind] = now
             log.warning(
                 "%s: %s (%s: %s)", kind, consequence, type(error).__name__, error

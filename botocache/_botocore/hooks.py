@@ -212,7 +212,7 @@ class Hooks:
         if not _is_refused_for_our_sake(ticket, *response):
             return None
         request_dict["body"] = context.pop(_ORIGINAL)
-        context[_TICKET] = (cache, cache.sent_as_it_was(ticket))
+        context[_TICKET] = (cache, cache.without_additions(ticket))
         return 0  # seconds to wait
 
 

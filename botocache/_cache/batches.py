@@ -46,7 +46,7 @@ def hit_of(batch: BatchRead, lookups: Lookups) -> Hit | None:
             return None
         oldest, key = max(oldest, hit.age), hit.key
     answer: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {}}
-    merge(batch, lookups, answer, answers_by_key(batch, lookups, answer))
+    merge_hits(batch, lookups, answer, answers_by_key(batch, lookups, answer))
     return Hit(answer, oldest, key)
 
 
@@ -99,7 +99,7 @@ def _answers(
     return answers
 
 
-def merge(
+def merge_hits(
     batch: BatchRead,
     lookups: Lookups,
     answer: Answer,
@@ -128,7 +128,7 @@ def _items(answers: Mapping[int, Mapping[str, Any]]) -> list[Any]:
 def _add_capacity(asked: str, lookups: Lookups, answer: Answer) -> None:
     """Report that the tables that were not asked consumed nothing."""
     unasked = [
-        no_capacity(table, asked)
+        zero_capacity(table, asked)
         for table, each in lookups.items()
         if all(isinstance(lookup, Hit) for lookup in each)
     ]
@@ -136,7 +136,7 @@ def _add_capacity(asked: str, lookups: Lookups, answer: Answer) -> None:
         answer["ConsumedCapacity"] = [*answer.get("ConsumedCapacity", ()), *unasked]
 
 
-def no_capacity(table: str, asked: str) -> dict[str, Any]:
+def zero_capacity(table: str, asked: str) -> dict[str, Any]:
     """Return the ConsumedCapacity of an answer that consumed none.
 
     table: its TableName. asked: the ReturnConsumedCapacity.

@@ -86,13 +86,13 @@ class Cache:
         """
         name = table_name(table)
         tags = [table_tag(name)] if key is None else item_tags(name, wire_key(key))
-        self._evictions.evict_now(tuple(map(tag_digest, tags)), CallStore(self._store))
+        self._evictions.evict_tags(tuple(map(tag_digest, tags)), CallStore(self._store))
 
     def clear(self) -> None:
         """Evict everything, in all processes that share the store, and drop it."""
         self.forget()
         store = CallStore(self._store)
-        if not self._evictions.evict_now((EVERYTHING_DIGEST,), store):
+        if not self._evictions.evict_tags((EVERYTHING_DIGEST,), store):
             return  # the store does not respond; entries age out
         try:
             self._store.clear()
@@ -174,7 +174,7 @@ class Cache:
                 case BatchTicket():
                     self._reads.count_misses(ticket)
                     if "Error" not in answer:
-                        self._reads.complete(ticket, answer, is_kept=succeeded)
+                        self._reads.finish_batch(ticket, answer, is_kept=succeeded)
                 case WriteTicket():
                     self._writes.finish(
                         ticket, answer, succeeded=succeeded, certain=certain
@@ -188,21 +188,21 @@ class Cache:
                     assert_never(ticket)
         except Exception as error:  # noqa: BLE001 - caching never fails a call
             if isinstance(ticket, WriteTicket):
-                self._evictions.remember((EVERYTHING_DIGEST,), error)
+                self._evictions.make_pending((EVERYTHING_DIGEST,), error)
             self._evictions.report("finish_failed", "the call goes on uncached", error)
 
     def fail(self, ticket: Ticket) -> None:
         """End a call without an answer: it may have been carried out. Never raises."""
         self.finish(ticket, {}, succeeded=False, certain=False)
 
-    def sent_as_it_was(self, ticket: ReadTicket | WriteTicket) -> Ticket:
+    def without_additions(self, ticket: ReadTicket | WriteTicket) -> Ticket:
         """Return the ticket of a call that is sent again with its own body.
 
         DynamoDB refused what botocache had added to the request.
         """
         if isinstance(ticket, WriteTicket):
             return self._writes.without_images(ticket)
-        return self._reads.as_asked(ticket)
+        return self._reads.without_consistency(ticket)
 
     # --- planning ------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class Cache:
                 return self._writes.begin(call, parameters, planned, recall, store)
             case Describe():
                 place = (call.origin, planned.table)
-                generation = key_schemas.generation(store, place)
+                generation = key_schemas.load_generation(store, place)
                 return DescribeTicket(place, generation, store)
             case Bypass():
                 return None

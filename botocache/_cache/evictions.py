@@ -4,7 +4,7 @@ Failure policy: a write is sent even if its tags could not be evicted. They beco
 pending, and are retried before the store is asked for anything else. Until they are
 delivered, this process serves and fills nothing that depends on them. A store that
 fails may take its whole timeout, so a call that has met a failure does not ask it
-again. Only `evict_at_once` raises.
+again. Only `evict_or_raise` raises.
 """
 
 from collections.abc import Sequence
@@ -36,18 +36,18 @@ class Evictions:
         self._failures: Final = failures
         self._settle: Final = settle
         self.pending: Final = PendingEvictions(
-            store, write_hold_off, self._undeliverable
+            store, write_hold_off, self._report_undelivered
         )
 
     def evict(self, request: EvictionRequest, store: CallStore) -> Eviction | None:
         """Evict; return None if that failed and is remembered as pending."""
         try:
-            return self.evict_at_once(request, store)
+            return self.evict_or_raise(request, store)
         except Exception as error:  # noqa: BLE001 - whatever it is, the tags must be remembered
-            self.remember(request.tags, store.failure or error)
+            self.make_pending(request.tags, store.failure or error)
             return None
 
-    def evict_at_once(self, request: EvictionRequest, store: CallStore) -> Eviction:
+    def evict_or_raise(self, request: EvictionRequest, store: CallStore) -> Eviction:
         """Evict, or raise what the store raised; then nothing is remembered."""
         try:
             return store.evict(request)
@@ -59,11 +59,11 @@ class Evictions:
         self.pending.deliver(store, at_once=True)
         return store.evict(request.as_first())
 
-    def evict_now(self, tags: Sequence[bytes], store: CallStore) -> bool:
+    def evict_tags(self, tags: Sequence[bytes], store: CallStore) -> bool:
         """Evict outdated tags; return False if that failed and is pending."""
         return self.evict(EvictionRequest(tags, self._settle), store) is not None
 
-    def must_wait(self, tags: tuple[bytes, ...]) -> bool:
+    def queue_if_pending(self, tags: tuple[bytes, ...]) -> bool:
         """Return True, and queue the second eviction, if the first is still pending.
 
         False once the first was delivered: the store works again.
@@ -73,7 +73,7 @@ class Evictions:
         self.pending.add(tags)
         return True
 
-    def remember(self, tags: Sequence[bytes], error: Exception) -> None:
+    def make_pending(self, tags: Sequence[bytes], error: Exception) -> None:
         """Make an eviction pending that failed with an error."""
         self.pending.add(tags)
         self.report(
@@ -99,7 +99,7 @@ class Evictions:
         try:
             self.pending.deliver(store)
         except Exception as error:  # noqa: BLE001 - caching never fails a call
-            self._undeliverable(error)
+            self._report_undelivered(error)
             return False
         return True
 
@@ -115,5 +115,5 @@ class Evictions:
             self.pending.add((EVERYTHING_DIGEST,))
         self._failures.report(kind, consequence, error)
 
-    def _undeliverable(self, error: Exception) -> None:
+    def _report_undelivered(self, error: Exception) -> None:
         self.report("evict_failed", "it is retried", error)

@@ -83,7 +83,7 @@ class KeySchemas:
         is_fresh = store.now() - schema.confirmed_at < self._fresh_for
         return schema if is_fresh else None
 
-    def generation(self, store: CallStore, place: Place) -> int:
+    def load_generation(self, store: CallStore, place: Place) -> int:
         """Return the generation that the table's tag has now. May raise StoreError."""
         tag = tag_digest(table_tag(place[1]))
         return store.load(schema_key(*place), (tag,)).snapshot[0]
@@ -93,7 +93,7 @@ class KeySchemas:
         if self._known.get(schema.place) is schema:
             del self._known[schema.place]
 
-    def outdated(
+    def forget_outdated(
         self, assumed: tuple[Schema, ...], watched: Mapping[bytes, int]
     ) -> tuple[bytes, ...]:
         """Forget the schemas that no longer hold; return the tags of their tables.
@@ -145,7 +145,7 @@ class KeySchemas:
             )
             return False
         if not is_as_known:
-            self._evictions.evict_now((tag_digest(table_tag(place[1])),), store)
+            self._evictions.evict_tags((tag_digest(table_tag(place[1])),), store)
         return is_as_known
 
     def learn_described(

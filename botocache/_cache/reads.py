@@ -14,9 +14,9 @@ import msgspec
 from botocache._cache.batches import (
     answers_by_key,
     hit_of,
-    merge,
-    no_capacity,
+    merge_hits,
     remaining_body,
+    zero_capacity,
 )
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import decode_entry, encode_entry
@@ -110,16 +110,16 @@ class Reads:
         loaded = store.load(prepared.key, prepared.tags)
         hit = None
         if loaded.entry is not None:
-            hit = self._hit(prepared, prepared.key, loaded, now)
+            hit = self._make_hit(prepared, prepared.key, loaded, now)
         if hit is None and prepared.whole_item_key is not None and prepared.may_hit:
             whole = store.load(prepared.whole_item_key, prepared.tags)
-            hit = self._projected(prepared, whole, now)
+            hit = self._project_whole_item(prepared, whole, now)
         if hit is None:
-            return self._ticket(prepared, loaded, now, store)
+            return self._make_ticket(prepared, loaded, now, store)
         self._counters.add("hits")
         read = prepared.read
         if read.capacity != "NONE":
-            capacity = no_capacity(read.table_parameter, read.capacity)
+            capacity = zero_capacity(read.table_parameter, read.capacity)
             hit.answer["ConsumedCapacity"] = capacity
         return hit
 
@@ -145,14 +145,14 @@ class Reads:
         loads = [(read.key, read.tags) for read in asked.values()]
         loaded = store.load_many(loads) if loads else []
         for (at, read), each in zip(asked.items(), loaded, strict=True):
-            hit = self._hit(read, read.key, each, now)
-            lookups[at] = hit or self._ticket(read, each, now, store)
+            hit = self._make_hit(read, read.key, each, now)
+            lookups[at] = hit or self._make_ticket(read, each, now, store)
             if hit is None and read.whole_item_key is not None and read.may_hit:
                 wholes[at] = read
         loads = [(read.whole_item_key or b"", read.tags) for read in wholes.values()]
         loaded = store.load_many(loads) if loads else []
         for (at, read), each in zip(wholes.items(), loaded, strict=True):
-            lookups[at] = self._projected(read, each, now) or lookups[at]
+            lookups[at] = self._project_whole_item(read, each, now) or lookups[at]
         hits = sum(isinstance(lookup, Hit) for lookup in lookups)
         self._counters.add("hits", hits)
         self._counters.add("bypassed", lookups.count(None))
@@ -177,7 +177,7 @@ class Reads:
             return hit
         return BatchTicket(batch, lookups, store, remaining_body(parameters, lookups))
 
-    def _hit(
+    def _make_hit(
         self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
     ) -> Hit | None:
         """Return the hit that an entry is, if it may be served."""
@@ -192,19 +192,19 @@ class Reads:
             self._evictions.report("load_failed", "a miss, and filled anew", error)
         return None
 
-    def _projected(
+    def _project_whole_item(
         self, prepared: PreparedRead, loaded: Loaded, now: float
     ) -> Hit | None:
         """Return a projection as a hit, made of the whole item's entry."""
         key, projection = prepared.whole_item_key, prepared.read.projection
         if key is None or projection is None:
             return None
-        whole = self._hit(prepared, key, loaded, now)
+        whole = self._make_hit(prepared, key, loaded, now)
         return None if whole is None else _project(whole, projection)
 
     # --- how it is sent ------------------------------------------------------------
 
-    def _ticket(
+    def _make_ticket(
         self, prepared: PreparedRead, loaded: Loaded, now: float, store: CallStore
     ) -> ReadTicket:
         """Return the ticket of a miss, which may be sent strongly consistent.
@@ -224,7 +224,7 @@ class Reads:
             body = _encode({**prepared.parameters, "ConsistentRead": True})
         return ReadTicket(prepared, loaded, now, store, is_consistent, body)
 
-    def as_asked(self, ticket: ReadTicket) -> ReadTicket:
+    def without_consistency(self, ticket: ReadTicket) -> ReadTicket:
         """Return the ticket of a read that is sent again, eventually consistent."""
         return ticket._replace(is_consistent=False, body=None)
 
@@ -245,11 +245,13 @@ class Reads:
         misses = sum(isinstance(lookup, ReadTicket) for lookup in lookups)
         self._counters.add("misses", misses)
 
-    def complete(self, ticket: BatchTicket, answer: Answer, *, is_kept: bool) -> None:
+    def finish_batch(
+        self, ticket: BatchTicket, answer: Answer, *, is_kept: bool
+    ) -> None:
         """Put the hits of a batch into its answer; fill the rest if `is_kept`."""
         answers = answers_by_key(ticket.batch, ticket.lookups, answer)
         # First: whatever fails below, the hits must be in the answer.
-        merge(ticket.batch, ticket.lookups, answer, answers)
+        merge_hits(ticket.batch, ticket.lookups, answer, answers)
         if not is_kept:
             return
         fills: list[Fill] = []

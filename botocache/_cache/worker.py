@@ -88,11 +88,11 @@ class Worker:
         me = threading.current_thread()
         while self._thread is me:  # else it was stopped
             woken.clear()
-            if not self._work() and self._is_over(me, woken):
+            if not self._work() and self._may_end(me, woken):
                 return
             woken.wait(self._interval)
 
-    def _is_over(self, me: threading.Thread, woken: threading.Event) -> bool:
+    def _may_end(self, me: threading.Thread, woken: threading.Event) -> bool:
         """Go, unless somebody has made work since; who does so later starts another."""
         with self._lock:
             if self._thread is me and not woken.is_set():

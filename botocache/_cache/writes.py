@@ -66,23 +66,25 @@ class Writes:
         """Evict for the first time."""
         tags = tuple(map(tag_digest, write.tags))
         assumed = tuple(recall.schemas[table] for table in write.assumed)
-        through = self._through(call, parameters, write.item)
+        through = self._prepare_write_through(call, parameters, write.item)
         watch = dict.fromkeys(schema.tag for schema in assumed)
         if through is not None:
             watch |= dict.fromkeys(through.broad_tags)
         # Before the eviction: a hold-off that it finds counts as of then.
         began = store.now() if through is not None else 0.0
-        first = self._first(call.operation, write, tags, tuple(watch), store)
+        first = self._evict_first(call.operation, write, tags, tuple(watch), store)
         if first is not None:
             if through is not None and _finds_a_write(first, through, began):
                 through = None
-            outdated = self._key_schemas.outdated(assumed, first.watched)
+            outdated = self._key_schemas.forget_outdated(assumed, first.watched)
             if outdated:
                 # The tags rest on the keys of a table that is another one by now.
                 # Found out by the eviction itself: a look before it could be too early.
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
-                first = self._first(call.operation, write, tags, tuple(watch), store)
+                first = self._evict_first(
+                    call.operation, write, tags, tuple(watch), store
+                )
         self._counters.add("writes")
         self._counters.add("evicted", len(write.tags))
         return WriteTicket(
@@ -95,16 +97,16 @@ class Writes:
             call.operation,
             parameters,
             through,
-            self._asking_for_images(call, parameters, write),
+            self._body_for_images(call, parameters, write),
         )
 
     def begin_unplanned(self, operation: str, store: CallStore) -> WriteTicket:
         """Evict everything before a write that could not be planned."""
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
-        first = self._first(operation, write, tags, (), store)
+        first = self._evict_first(operation, write, tags, (), store)
         return WriteTicket(write, "", store, tags, first)
 
-    def _first(
+    def _evict_first(
         self,
         operation: str,
         write: Write,
@@ -117,14 +119,14 @@ class Writes:
         if self._settings.on_eviction_failure == "send":
             return self._evictions.evict(request, store)
         try:
-            return self._evictions.evict_at_once(request, store)
+            return self._evictions.evict_or_raise(request, store)
         except Exception as error:
             self._evictions.report(
                 "evict_failed", "the write is not sent", store.failure or error
             )
             raise EvictionError(_refusal(operation, write)) from error
 
-    def _through(
+    def _prepare_write_through(
         self, call: Call, parameters: Body, item: Item | None
     ) -> PreparedRead | None:
         """Return the read that a write may fill; None if it will not know the item."""
@@ -137,7 +139,7 @@ class Writes:
         get_item = call._replace(operation=read.operation)
         return self._reads.prepare(get_item, parameters, read)
 
-    def _asking_for_images(
+    def _body_for_images(
         self, call: Call, parameters: Body, write: Write
     ) -> bytes | None:
         """Return the request with ReturnValues=ALL_OLD; None if that is of no use."""
@@ -179,18 +181,18 @@ class Writes:
         old = _old_image(ticket, answer)  # in any case: the application must not see it
         store, tags = ticket.store, ticket.tags
         if ticket.first is None:
-            if self._evictions.must_wait(tags):
+            if self._evictions.queue_if_pending(tags):
                 return
             # The first eviction was delivered meanwhile: the store works again.
             store = CallStore(self._store)
         restore: tuple[bytes, ...] = ()
         if succeeded and certain and ticket.first is not None:
-            tags, restore = self._precisely(ticket, old)
+            tags, restore = self._precise_tags(ticket, old)
         second = self._evictions.evict(
             EvictionRequest(
                 tags,
                 self._settings.settle if certain else self._settings.write_hold_off,
-                _watched_at_the_end(ticket),
+                _tags_to_watch(ticket),
                 ticket.first if certain else None,
                 restore,
             ),
@@ -199,8 +201,8 @@ class Writes:
         if second is None:
             return
         # The table may have been made anew between the two evictions.
-        outdated = self._key_schemas.outdated(ticket.assumed, second.watched)
-        if outdated and not self._evictions.evict_now(outdated, store):
+        outdated = self._key_schemas.forget_outdated(ticket.assumed, second.watched)
+        if outdated and not self._evictions.evict_tags(outdated, store):
             return
         if not succeeded or not self._learn(ticket, second, answer, store):
             return
@@ -233,7 +235,7 @@ class Writes:
             )
         return is_as_known
 
-    def _precisely(
+    def _precise_tags(
         self, ticket: WriteTicket, old: Image | None
     ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         """Return the tags of a second eviction, and which of these it restores.
@@ -313,7 +315,7 @@ def _refusal(operation: str, write: Write) -> str:
     )
 
 
-def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
+def _tags_to_watch(ticket: WriteTicket) -> list[bytes]:
     """Return the tags whose generations count after a second eviction.
 
     Those of the tables whose key attributes the write rests on, or its answer confirms;

@@ -185,7 +185,9 @@ MUTATIONS = [
     ),
     Mutation("all pages are one", _without("ExclusiveStartKey")),
     Mutation("an answer is shared", _shared_answers),
-    Mutation("a batch loses its hits", _replace(cache_reads, "merge", lambda *_: None)),
+    Mutation(
+        "a batch loses its hits", _replace(cache_reads, "merge_hits", lambda *_: None)
+    ),
     Mutation(
         "a projection is the whole item",
         _replace(cache_reads, "project", lambda item, _: dict(item)),
