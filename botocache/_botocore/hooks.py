@@ -151,7 +151,7 @@ class Hooks:
                 return _response(url, outcome)
         except EvictionError:  # not a failure: the user wants to know
             raise
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
+        except Exception as error:
             outcome = cache.begin_unplanned(operation, error)
         if outcome is not None and outcome.body is not None:
             outcome = self._rewrite(params, context, outcome)

@@ -18,12 +18,16 @@ from botocache._errors import StoreLostError, StoreSkippedError
 from botocache._stats import FailureLog
 from botocache.stores.protocol import Store
 
-BEGIN_FAILED = ("begin_failed", "the call goes on uncached")
-"""What is reported if a call could not be prepared."""
+BEGIN_FAILED = ("begin_failed", "the call is sent without the cache")
+"""Reported if a call could not be prepared or looked up."""
 
 
 class Evictions:
-    """What this process evicts. settle, write_hold_off: seconds of hold-off."""
+    """The evictions of this process, done or pending.
+
+    settle: seconds of hold-off if no write can be under way.
+    write_hold_off: seconds of hold-off if one can.
+    """
 
     def __init__(
         self,
@@ -43,24 +47,27 @@ class Evictions:
         """Evict; return None if that failed and is remembered as pending."""
         try:
             return self.evict_or_raise(request, store)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the tags must be remembered
+        except Exception as error:  # whatever it is, the tags must be evicted
             self.make_pending(request.tags, store.failure or error)
             return None
 
     def evict_or_raise(self, request: EvictionRequest, store: CallStore) -> Eviction:
-        """Evict, or raise what the store raised; then nothing is remembered."""
+        """Evict, or raise the store's error; then nothing becomes pending."""
         try:
             return store.evict(request)
         except StoreLostError as error:
-            self.report("evict_failed", "everything is evicted instead", error)
-        # A process that is new to the store may have filled it during this write, and
-        # no other process will evict there. What the first eviction found was lost, so
-        # it proves nothing now.
+            self.report(
+                "evict_failed", "generations were lost; everything is evicted", error
+            )
+        # `report` has made everything pending, and that comes first: a process that is
+        # new to the store may have filled it during this write, and no other process
+        # will evict there. Then `as_first`: what the first eviction found is lost, so
+        # it proves nothing any more.
         self.pending.deliver(store, at_once=True)
         return store.evict(request.as_first())
 
     def evict_tags(self, tags: Sequence[bytes], store: CallStore) -> bool:
-        """Evict outdated tags; return False if that failed and is pending."""
+        """Evict what no write of this process is changing; False if it is pending."""
         return self.evict(EvictionRequest(tags, self._settle), store) is not None
 
     def queue_if_pending(self, tags: tuple[bytes, ...]) -> bool:
@@ -78,8 +85,8 @@ class Evictions:
         self.pending.add(tags)
         self.report(
             "evict_failed",
-            "it is retried, and until then this process serves nothing that depends "
-            "on it; other processes may serve what they have until its TTL ends",
+            "it is retried every second, and until then this process serves nothing "
+            "that depends on it; other processes may serve old answers until their TTL",
             error,
         )
 
@@ -98,7 +105,7 @@ class Evictions:
             return True
         try:
             self.pending.deliver(store)
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
+        except Exception as error:
             self._report_undelivered(error)
             return False
         return True
@@ -116,4 +123,4 @@ class Evictions:
         self._failures.report(kind, consequence, error)
 
     def _report_undelivered(self, error: Exception) -> None:
-        self.report("evict_failed", "it is retried", error)
+        self.report("evict_failed", "it is retried every second", error)

@@ -16,27 +16,27 @@ from botocache._forks import renew_after_fork
 from botocache.stores.protocol import Store
 
 MOST_TAGS = 10_000
-"""Tags to remember. Beyond it, everything is evicted instead."""
+"""Tags that can be pending. With more, everything is evicted instead."""
 
 RETRY_INTERVAL = 1.0
 """Seconds between two attempts."""
 
 TAGS_PER_EVICTION = 500
-"""Tags in one eviction: a server runs it in one go, and other clients wait."""
+"""A Redis server runs an eviction in one go, and other clients wait meanwhile."""
 
 _STOP_TIMEOUT = 1.0
-"""Seconds to wait for the thread's end, which may be waiting for the store."""
+"""Seconds for the thread to end in; it may be waiting for the store."""
 
 
 class Evictor(Protocol):
-    """A store, or a store as one call uses it."""
+    """A Store or a CallStore: what an eviction needs of either."""
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
 
 
 class PendingEvictions:
-    """Tags that are still to be evicted. True in a condition if there are any.
+    """The tags whose eviction failed. True in a condition if there are any.
 
     tags: a live view of them, for callers that cannot afford a method call.
     hold_off: seconds for which a delivered tag is held. The writer's whole
@@ -86,21 +86,21 @@ class PendingEvictions:
     def deliver(self, store: Evictor | None = None, *, at_once: bool = False) -> None:
         """Retry. Raises what the store raises.
 
-        store: the call's own view of the store, if a call does it.
+        store: the CallStore of the call that retries; None for the store itself.
         at_once: retry even if the last attempt is less than RETRY_INTERVAL ago.
         """
         now = self._store.now()
         if now < self._next_attempt and not at_once:
             return
         if self._tags and not self._worker.is_at_work:
-            self._worker.wake()  # it was stopped, or could not be started
+            self._worker.wake()  # `stop` ended it, or no thread could be started
         self._evict_pending(store or self._store)
 
     def attempt(self) -> bool:
         """Retry now, and return whether something is still pending. Raises nothing."""
         try:
             self._evict_pending(self._store)
-        except Exception as error:  # noqa: BLE001 - the thread has no caller
+        except Exception as error:  # the thread has no caller
             self._report(error)
         return bool(self._tags)
 
@@ -113,9 +113,9 @@ class PendingEvictions:
         # Set first: other calls must not try the same while this one waits.
         self._next_attempt = self._store.now() + RETRY_INTERVAL
         with self._lock:
-            waiting = list(self._tags.items())
-        for at in range(0, len(waiting), TAGS_PER_EVICTION):
-            piece = waiting[at : at + TAGS_PER_EVICTION]
+            pending = list(self._tags.items())
+        for at in range(0, len(pending), TAGS_PER_EVICTION):
+            piece = pending[at : at + TAGS_PER_EVICTION]
             tags = [tag for tag, _ in piece]
             store.evict(EvictionRequest(tags, self._hold_off))
             with self._lock:
@@ -126,7 +126,10 @@ class PendingEvictions:
                         del self._tags[tag]
 
     def _renew(self) -> None:
-        """In a child: its parent's tags are pending here, too, without a thread."""
+        """Start a thread in a forked child, which has its parent's tags but no thread.
+
+        The parent may end before it delivers them, so the child must, too.
+        """
         self._lock = threading.Lock()
         self._worker.renew()
         if self._tags:

@@ -63,7 +63,10 @@ class Writes:
         recall: KeyRecall,
         store: CallStore,
     ) -> WriteTicket:
-        """Evict for the first time."""
+        """Evict before the call, and return the ticket for its end.
+
+        recall: has the schemas that the plan of the write rests on.
+        """
         tags = tuple(map(tag_digest, write.tags))
         assumed = tuple(recall.schemas[table] for table in write.assumed)
         through = self._prepare_write_through(call, parameters, write.item)
@@ -209,8 +212,10 @@ class Writes:
         if certain and not outdated:
             try:
                 self._write_through(ticket, second, answer, store)
-            except Exception as error:  # noqa: BLE001 - the write is evicted already
-                self._evictions.report("fill_failed", "an item is not kept", error)
+            except Exception as error:  # the write is evicted already
+                self._evictions.report(
+                    "fill_failed", "a written item is not cached", error
+                )
 
     def _learn(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
@@ -306,20 +311,21 @@ def _finds_a_write(first: Eviction, through: PreparedRead, now: float) -> bool:
 
 
 def _refusal(operation: str, write: Write) -> str:
-    """Return what is said of a write that is refused, which names no key."""
+    """Return the message of an EvictionError. It must name no key of an item."""
     tables = sorted({tag.table for tag in write.tags if tag.table})
-    of = f"of {', '.join(map(repr, tables))} " if tables else ""
+    of = f" of {', '.join(map(repr, tables))}" if tables else ""
     return (
-        f"{operation} was not sent: what is cached {of}could not be evicted; the "
-        "setting on_eviction_failure is 'refuse' ('send' sends such writes)"
+        f"{operation} was not sent: the cached answers{of} could not be evicted, and "
+        "on_eviction_failure is 'refuse'. Nothing was written; the call can be made "
+        "again. With 'send', such writes are sent"
     )
 
 
 def _tags_to_watch(ticket: WriteTicket) -> list[bytes]:
     """Return the tags whose generations count after a second eviction.
 
-    Those of the tables whose key attributes the write rests on, or its answer confirms;
-    and what the item's entry depends on besides the item.
+    Two kinds: the tags of the tables whose key attributes the write rests on or its
+    answer confirms, and the broad tags of the entry that the write may fill.
     """
     write, through = ticket.write, ticket.through
     watch = [schema.tag for schema in ticket.assumed]

@@ -42,7 +42,7 @@ def quick_key(token: object, operation: str, arguments: Any) -> CallKey | None:
     """
     try:
         return (token, operation, dumps(arguments, _BY_VALUE))
-    except Exception:  # noqa: BLE001 - a type that it does not take; or an audit hook
+    except Exception:  # a type that marshal does not take, or an audit hook
         return None
 
 

@@ -126,7 +126,7 @@ def _find(client: Any, state: ClientState, operation: str, arguments: Any) -> Ou
                 return deliver_from_memory(call, entry.origin, answer)
         call = NearCall(client, state, answers, operation, key)
         return _look_up(call, entry, arguments)
-    except Exception as error:  # noqa: BLE001 - caching never fails a call
+    except Exception as error:
         state.report(error)
         return None
 
@@ -191,7 +191,7 @@ def _send(call: NearCall, pipeline: Callable[[str, Any], Any], arguments: Any) -
     if call.prepared is not None and not call.is_begun and call.key is not None:
         try:
             call.state.remember(call.key, call.prepared, arguments)
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
+        except Exception as error:
             call.state.report(error)
     return answer
 
@@ -206,7 +206,7 @@ def _first_state_of(client: Any) -> Any:
         emitter = emitter_of(client)
         if emitter is not None:
             state = state_of(client, emitter)
-    except Exception:  # noqa: BLE001, S110 - the client is not as it is known
+    except Exception:  # noqa: S110 - the client is not as it is known
         pass
     vars(client)[_STATE] = state
     return state
