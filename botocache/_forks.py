@@ -1,22 +1,28 @@
-"""What must be renewed in a child process after a fork, by whoever has it.
+"""Callbacks that renew locks and files in a forked child.
 
-A lock that another thread of the parent held at the fork would never be freed in the
-child, and a file lock would belong to both.
+A lock that another thread of the parent held at the fork is never freed in the child.
+The descriptor of a file lock belongs to both processes.
 """
 
 import os
-import threading  # noqa: F401 - first: its own renewals must have been made before ours
+import threading  # noqa: F401 - registers its own renewals, which must run before ours
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-_renewals: "weakref.WeakKeyDictionary[Any, Callable[[Any], None]]" = (
+_Owner = TypeVar("_Owner")
+
+# Any: each callback takes the owner that it is filed under.
+_renewals: "weakref.WeakKeyDictionary[object, Callable[[Any], None]]" = (
     weakref.WeakKeyDictionary()
 )
 
 
-def renew_after_fork(owner: Any, renew: Callable[[Any], None]) -> None:
-    """Call `renew(owner)` in every child forked from now on, while `owner` lives."""
+def renew_after_fork(owner: _Owner, renew: Callable[[_Owner], None]) -> None:
+    """Call `renew(owner)` in every child that is forked while `owner` lives.
+
+    `renew` must not refer to `owner`: it would keep the owner alive.
+    """
     _renewals[owner] = renew
 
 

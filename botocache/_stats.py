@@ -1,4 +1,4 @@
-"""Outcomes and counters: what the cache did for this process, and what went wrong."""
+"""Counters of what the cache did in this process, and the log of what failed."""
 
 import logging
 import math
@@ -13,21 +13,22 @@ from botocache._forks import renew_after_fork
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts since the cache was installed, for this process alone.
+    """Counts of this process since the cache was installed.
 
-    Of a BatchGetItem each key counts.
+    A BatchGetItem counts once for each key.
 
-    hits: reads answered from the cache.
-    near_hits: those of them that this process answered without asking the store.
-    misses: reads that the cache was asked for and DynamoDB answered.
-    bypassed: reads that the cache was not asked for (`bypass()`, a table that is
-        off, evictions that wait for delivery).
-    held: misses that could not be filled because a write was too recent.
-    fills: entries put, by reads and by writes.
-    writes: calls that evicted.
-    evicted: tags that they evicted, each counted once per call.
-    undelivered: tags whose eviction failed and waits to be retried, now.
-    failures: what went wrong inside, by kind; none of it reached the application.
+    hits: reads that the cache answered.
+    near_hits: the hits among them that were served from this process's memory.
+    misses: reads that were looked up and that DynamoDB answered.
+    bypassed: reads that were neither looked up nor filled, because of `bypass()`, a
+        table that is off, or a pending eviction.
+    held: misses that were not filled, because a write was too recent.
+    fills: entries that reads and writes have filled.
+    writes: calls that have evicted.
+    evicted: tags that these calls have evicted, each counted once per call.
+    undelivered: tags whose eviction has failed and is pending now.
+    failures: failures inside the cache, by kind: `{"load_failed": 2}`. The application
+        sees none of them.
     """
 
     hits: int = 0
@@ -43,42 +44,42 @@ class Stats:
 
     @property
     def hit_ratio(self) -> float:
-        """Hits among the reads that the cache was asked for; 0.0 when none was."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else 0.0
+        """The share of hits among the reads that were looked up; 0.0 without any."""
+        looked_up = self.hits + self.misses
+        return self.hits / looked_up if looked_up else 0.0
 
 
 class Counters:
-    """Counts exactly, from any number of threads, and across a fork.
+    """Counts exactly, from any number of threads and in a forked child.
 
-    A lock and not a bare `+=`, which loses counts between threads; it costs some
-    50 ns on the path of every call.
+    With a lock, because a bare `+=` loses counts between threads. The lock costs some
+    50 ns in every call.
     """
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._near_hits = count()
-        self._near_reads = 0  # of that counter, each of which counts itself
+        self._near_reads = 0  # `read` advances the counter, too
         self._renew_lock()
         renew_after_fork(self, Counters._renew_lock)
 
     def add(self, name: str, amount: int = 1) -> None:
-        """Count `amount` more of an outcome, named as in Stats."""
+        """Add `amount` to a count, named as in Stats."""
         with self._lock:
             self._counts[name] += amount
 
     def add_near_hit(self) -> None:
-        """Count a hit that the store was not asked for; as a hit, too."""
-        next(self._near_hits)  # atomic, and a tenth of a lock's time
+        """Count a near hit; it counts as a hit, too."""
+        next(self._near_hits)  # atomic, and ten times as fast as a lock
 
     def add_failure(self, kind: str) -> None:
-        """Count one failure more of a kind."""
+        """Count a failure of a kind."""
         with self._lock:
             self._failures[kind] += 1
 
     def read(self, undelivered: int) -> Stats:
-        """Return the counts of now."""
+        """Return the current counts. undelivered: tags whose eviction is pending."""
         with self._lock:
             near_hits = next(self._near_hits) - self._near_reads
             self._near_reads += 1
@@ -93,12 +94,15 @@ class Counters:
 
 log = logging.getLogger("botocache")
 
-INTERVAL = 60.0
-"""Seconds between two lines about the same kind of failure."""
+LOG_INTERVAL = 60.0
+"""Seconds between two log lines about the same kind of failure."""
 
 
 class FailureLog:
-    """Counts and logs failures by kind, an event name such as `load_failed`."""
+    """Counts and logs failures by kind.
+
+    clock: the store's, in seconds.
+    """
 
     def __init__(self, counters: Counters, clock: Callable[[], float]) -> None:
         self._counters = counters
@@ -106,14 +110,18 @@ class FailureLog:
         self._last: dict[str, float] = {}
 
     def report(self, kind: str, consequence: str, error: BaseException) -> None:
-        """Count a failure, and log what it means for the application."""
+        """Count a failure and log it, at most once in LOG_INTERVAL for each kind.
+
+        kind: an event name, such as `load_failed`.
+        consequence: what botocache does about the failure.
+        """
         self._counters.add_failure(kind)
         try:
             now = self._clock()
-        except Exception:  # noqa: BLE001 - a store of the user's own, and the last resort
+        except Exception:  # noqa: BLE001 - the store may be the user's own, and this is its last report
             now = math.inf
-        # A lost race logs twice; waiting for a lock here could stall a call.
-        if now - self._last.get(kind, -INTERVAL) >= INTERVAL:
+        # Without a lock: two threads may both log, but neither waits.
+        if now - self._last.get(kind, -LOG_INTERVAL) >= LOG_INTERVAL:
             self._last[kind] = now
             log.warning(
                 "%s: %s (%s: %s)", kind, consequence, type(error).__name__, error

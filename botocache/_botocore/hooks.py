@@ -158,7 +158,7 @@ class Hooks:
                 return _response(url, outcome)
         except EvictionError:  # not a failure: the user asked for it
             raise
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
+        except Exception as error:
             outcome = cache.begin_unplanned(operation, error)
         if outcome is not None and outcome.body is not None:
             outcome = self._rewrite(params, context, outcome, outcome.body)
@@ -232,7 +232,7 @@ class Hooks:
         if not _is_refused_for_our_sake(ticket, *response):
             return None
         request_dict["body"] = context.pop("botocache_original")
-        context["botocache_ticket"] = (cache, cache.sent_as_it_was(ticket))
+        context["botocache_ticket"] = (cache, cache.without_additions(ticket))
         return 0  # seconds to wait
 
 

@@ -1,4 +1,4 @@
 """The cache: prepare -> load -> hit or ticket -> fill or evict.
 
-Nothing here knows botocore. All waiting is for the store.
+Independent of botocore. It waits for nothing but the store.
 """

@@ -1,29 +1,36 @@
-"""BatchGetItem key by key: what is left to ask for, and what the answer says.
+"""BatchGetItem key by key: what is still requested, and the answer to each key.
 
-Hits leave the request, and come back into its answer. An answer names no keys but
-those in its items, so it is taken apart only where every item can be told to be that
-of one key; else nothing of its table is kept.
+Hits are taken out of the request and put back into its answer. DynamoDB's answer does
+not say which key an item answers. It is split only if every item shows its whole key;
+otherwise nothing of that table is filled.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from botocache._cache.tickets import Hit, Lookup
 from botocache._dynamodb.plans import BatchRead, Read
 from botocache._dynamodb.tags import item_tag
-from botocache._dynamodb.types import Answer
+from botocache._dynamodb.types import Answer, Body, Item
 
 _encode = msgspec.json.encode
 
 Lookups: TypeAlias = Mapping[str, tuple[Lookup, ...]]
-"""What the cache said to each key, by TableName: `{"users": (Hit, ReadTicket)}`."""
+"""What the cache has for each key, by TableName: `{"users": (Hit, ReadTicket)}`."""
+
+AnswersByKey: TypeAlias = Mapping[str, Mapping[int, Answer] | None]
+"""DynamoDB's answer to each requested key, as a GetItem would have it.
+
+By TableName and the key's index in the request: `{"users": {1: {"Item": ...}}}`. None
+for a table whose items cannot be matched with its keys.
+"""
 
 
-def remaining_body(body: Mapping[str, Any], lookups: Lookups) -> bytes | None:
-    """Return the request without the keys that are hits; None when none is one."""
-    if not any(isinstance(o, Hit) for each in lookups.values() for o in each):
+def remaining_body(body: Body, lookups: Lookups) -> bytes | None:
+    """Return the request without the keys that are hits; None if there are no hits."""
+    if not any(isinstance(lookup, Hit) for part in lookups.values() for lookup in part):
         return None
     remaining = {}
     for table, part in body["RequestItems"].items():
@@ -38,53 +45,53 @@ def remaining_body(body: Mapping[str, Any], lookups: Lookups) -> bytes | None:
 
 
 def hit_of(batch: BatchRead, lookups: Lookups) -> Hit | None:
-    """Return the answer when every key is a hit."""
-    hits = [lookup for each in lookups.values() for lookup in each]
+    """Return the answer if every key is a hit."""
+    hits = [lookup for part in lookups.values() for lookup in part]
     oldest, key = 0.0, b""
     for hit in hits:
         if not isinstance(hit, Hit):
             return None
         oldest, key = max(oldest, hit.age), hit.key
-    answer: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {}}
-    merge(batch, lookups, answer, answers_by_key(batch, lookups, answer))
+    answer: Answer = {"Responses": {}, "UnprocessedKeys": {}}
+    merge_hits(batch, lookups, answer, answers_by_key(batch, lookups, answer))
     return Hit(answer, oldest, key)
 
 
-def answers_by_key(
-    batch: BatchRead, lookups: Lookups, answer: Answer
-) -> dict[str, dict[int, dict[str, Any]] | None]:
-    """Return what was answered to each key that was asked for, as to a GetItem.
-
-    By TableName and the key's index; keys that were not processed are left out. None
-    for a table of which it cannot be told.
-    """
+def answers_by_key(batch: BatchRead, lookups: Lookups, answer: Answer) -> AnswersByKey:
+    """Split an answer by key. Keys that DynamoDB did not process are left out."""
     unprocessed = answer.get("UnprocessedKeys") or {}
     return {
-        table: _answers(
+        table: _answers_of_table(
             {
                 index: batch.reads[table][index]
-                for index, lookup in enumerate(each)
+                for index, lookup in enumerate(part)
                 if not isinstance(lookup, Hit)
             },
             answer.get("Responses", {}).get(table, []),
             unprocessed.get(table, {}).get("Keys", []),
         )
-        for table, each in lookups.items()
+        for table, part in lookups.items()
     }
 
 
-def _answers(
-    asked: Mapping[int, Read],
-    items: Sequence[Mapping[str, Any]],
-    unprocessed: Sequence[Mapping[str, Any]],
-) -> dict[int, dict[str, Any]] | None:
-    if len(asked) == 1 and not unprocessed and len(items) <= 1:
-        return {index: {"Item": item} for index in asked for item in items} or {
-            index: {} for index in asked
+def _answers_of_table(
+    requested: Mapping[int, Read], items: Sequence[Item], unprocessed: Sequence[Item]
+) -> Mapping[int, Answer] | None:
+    """Return the answer to each requested key of a table; see AnswersByKey.
+
+    requested: the reads that were sent, by the key's index in the request.
+    items: of the answer, in any order; absent items are missing.
+    unprocessed: the keys that DynamoDB did not process.
+    """
+    if len(requested) == 1 and not unprocessed and len(items) <= 1:
+        # The one item answers the one key, even if a projection leaves out the key.
+        return {index: {"Item": item} for index in requested for item in items} or {
+            index: {} for index in requested
         }
-    index_of = {read.item_tag.detail: index for index, read in asked.items()}
-    names = next((read.named for read in asked.values()), frozenset[str]())
-    answers: dict[int, dict[str, Any]] = {index: {} for index in asked}
+    # By tag and not by key: `{"N": "1"}` comes back for `{"N": "1.0"}`.
+    index_of = {read.item_tag.detail: index for index, read in requested.items()}
+    names = next((read.named for read in requested.values()), frozenset[str]())
+    answers: dict[int, Answer] = {index: {} for index in requested}
     try:
         for key in unprocessed:
             del answers[index_of[item_tag("", key).detail]]
@@ -95,53 +102,55 @@ def _answers(
                 return None
             answers[index] = {"Item": item}
     except (KeyError, ValueError):
-        return None  # its projection leaves the key out
+        return None  # the projection leaves out the key
     return answers
 
 
-def merge(
-    batch: BatchRead,
-    lookups: Lookups,
-    answer: Answer,
-    answers: Mapping[str, Mapping[int, Mapping[str, Any]] | None],
+def merge_hits(
+    batch: BatchRead, lookups: Lookups, answer: Answer, answers: AnswersByKey
 ) -> None:
-    """Put the hits into an answer, in the order of the request where that is known."""
+    """Put the hits into an answer, in the order of the request where it is known."""
     responses = answer.setdefault("Responses", {})
-    for table, each in lookups.items():
-        hits = {i: o.answer for i, o in enumerate(each) if isinstance(o, Hit)}
+    for table, part in lookups.items():
+        hits = {
+            index: lookup.answer
+            for index, lookup in enumerate(part)
+            if isinstance(lookup, Hit)
+        }
         if not hits:
             continue
         answered = answers[table]
         if answered is None:
-            found = [*responses.get(table, []), *_items(hits)]
+            items = [*responses.get(table, []), *_items(hits)]
         else:
-            found = _items({**answered, **hits})
-        responses[table] = found
+            items = _items({**answered, **hits})
+        responses[table] = items
     if batch.capacity != "NONE":
         _add_capacity(batch.capacity, lookups, answer)
 
 
-def _items(answers: Mapping[int, Mapping[str, Any]]) -> list[Any]:
+def _items(answers: Mapping[int, Answer]) -> list[Item]:
     return [answers[i]["Item"] for i in sorted(answers) if "Item" in answers[i]]
 
 
-def _add_capacity(asked: str, lookups: Lookups, answer: Answer) -> None:
-    """Report that the tables that were not asked consumed nothing."""
-    unasked = [
-        no_capacity(table, asked)
-        for table, each in lookups.items()
-        if all(isinstance(lookup, Hit) for lookup in each)
+def _add_capacity(detail: str, lookups: Lookups, answer: Answer) -> None:
+    """Report zero consumption for the tables whose keys are all hits."""
+    all_hits = [
+        zero_capacity(table, detail)
+        for table, part in lookups.items()
+        if all(isinstance(lookup, Hit) for lookup in part)
     ]
-    if unasked:
-        answer["ConsumedCapacity"] = [*answer.get("ConsumedCapacity", ()), *unasked]
+    if all_hits:
+        answer["ConsumedCapacity"] = [*answer.get("ConsumedCapacity", ()), *all_hits]
 
 
-def no_capacity(table: str, asked: str) -> dict[str, Any]:
-    """Return the ConsumedCapacity of an answer that consumed none.
+def zero_capacity(table: str, detail: str) -> dict[str, object]:
+    """Return a ConsumedCapacity of zero.
 
-    table: its TableName. asked: the ReturnConsumedCapacity.
+    table: the request's TableName.
+    detail: the request's ReturnConsumedCapacity, `TOTAL` or `INDEXES`.
     """
-    consumed: dict[str, Any] = {"TableName": table, "CapacityUnits": 0.0}
-    if asked == "INDEXES":
+    consumed: dict[str, object] = {"TableName": table, "CapacityUnits": 0.0}
+    if detail == "INDEXES":
         consumed["Table"] = {"CapacityUnits": 0.0}
     return consumed

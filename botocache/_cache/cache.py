@@ -1,9 +1,10 @@
-"""The cache of one installation: what is public of it, and the way of one call.
+"""The cache of one installation: its public methods, and the course of one call.
 
 Independent of botocore. The adapter calls `begin` before a request is sent, then
-`finish` or `fail`. None of the three raises, except `begin` the EvictionError that the
-user asked for: whatever else fails in here, the call goes on as without a cache. Reads
-are in reads.py, writes in writes.py.
+`finish` or `fail`. Failure policy: caching never fails a call. These three report an
+error and let the call go on as without a cache. The one exception is the EvictionError
+of `begin`, which the user asked for by a setting. Reads are in reads.py, writes in
+writes.py.
 """
 
 import json
@@ -43,9 +44,10 @@ from botocache.stores.protocol import Store
 class Cache:
     """The cache of one installation. Made by `botocache.install`; safe for threads.
 
-    store: where entries and generations live, shared by all who open the same one.
-    settings: what it was installed with.
-    near: makes what stands in front of the cache; None for nothing.
+    store: where entries and generations live. Processes that open the same one share
+        them.
+    settings: of the installation.
+    near: makes the near cache in front of this one; None for no near cache.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Cache:
         self._writes: Final = Writes(self._services, self._reads)
         self.near: Final = None if near is None else near(self._services)
         if self.near is not None:
+            # Set late: the near cache itself is made of this cache's services.
             self._reads.on_fill = self.near.on_fill
 
     def __repr__(self) -> str:
@@ -70,50 +73,60 @@ class Cache:
     # --- for the application -------------------------------------------------------
 
     def stats(self) -> Stats:
-        """Return the counts since it was installed, for this process alone."""
+        """Return the counts of this process since the cache was installed."""
         return self._services.counters.read(undelivered=len(self._evictions.pending))
 
     def invalidate(self, table: str, key: Mapping[str, Any] | None = None) -> None:
         """Evict a table, or one item of it, in all processes that share the store.
 
-        Call it after a write that went around botocache. When the store cannot do it
-        now it is retried, and this process serves nothing of it until then.
+        Call it after a write that went around botocache. If the store fails, botocache
+        retries the eviction; until it succeeds, this process serves none of its
+        entries.
 
         table: its name or ARN.
-        key: when given, every key attribute of the item, as a client
-            (`{"id": {"S": "7"}}`) or a resource (`{"id": "7"}`) takes it.
-        Raises ValueError when a value is none that a key attribute can have.
+        key: every key attribute of the item, as a client (`{"id": {"S": "7"}}`) or a
+            resource (`{"id": "7"}`) takes it. None evicts the whole table.
+
+        Raises ValueError if a value cannot be that of a key attribute.
         """
         name = table_name(table)
         tags = [table_tag(name)] if key is None else item_tags(name, wire_key(key))
-        self._evictions.evict_now(tuple(map(tag_digest, tags)), CallStore(self._store))
+        self._evictions.evict_tags(tuple(map(tag_digest, tags)), CallStore(self._store))
 
     def clear(self) -> None:
-        """Evict everything, in all processes that share the store, and drop it."""
+        """Evict everything, in all processes that share the store; delete entries."""
         self.forget()
         store = CallStore(self._store)
-        if not self._evictions.evict_now((EVERYTHING_DIGEST,), store):
-            return  # the store does not respond; entries age out
+        if not self._evictions.evict_tags((EVERYTHING_DIGEST,), store):
+            return  # the store has failed; a second request may take its timeout again
         try:
             self._store.clear()
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
-            self._evictions.report("clear_failed", "entries age out instead", error)
+        except Exception as error:
+            self._evictions.report(
+                "clear_failed",
+                "everything was evicted, but entries could not be deleted; they expire",
+                error,
+            )
 
     def close(self) -> None:
-        """Give back what the store holds open. The next call opens it again.
+        """Close the store's files and connections. The next call opens them again.
 
-        Evictions that wait for the store to work again go on with that call. To stop
-        caching, use `botocache.uninstall`.
+        That call also retries the evictions that are still pending. To stop caching,
+        use `botocache.uninstall`.
         """
         self._evictions.pending.stop()
         self.forget()
         try:
             self._store.close()
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
-            self._evictions.report("close_failed", "left to the process's end", error)
+        except Exception as error:
+            self._evictions.report(
+                "close_failed",
+                "the store could not be closed; the end of the process closes it",
+                error,
+            )
 
     def forget(self) -> None:
-        """Drop what this process remembers by itself; the store is left alone."""
+        """Clear the near cache. The store keeps its entries."""
         if self.near is not None:
             self.near.clear()
 
@@ -121,28 +134,30 @@ class Cache:
 
     def report_near(self, error: Exception) -> None:
         """Report that the near cache failed; botocore handles the call."""
-        self._evictions.report("near_failed", "the hooks answer instead", error)
+        self._evictions.report(
+            "near_failed", "botocore and the hooks handle the call", error
+        )
 
     def begin(self, call: Call, parameters: Body) -> Hit | Ticket | None:
         """Begin a call before it is sent.
 
-        Returns a hit, which is the answer; or a ticket for `finish` or `fail` after
-        the call; or None, when the cache has nothing to do with the call. Raises
-        EvictionError when the call is a write that is to be refused, and nothing else.
+        Return a hit, which holds the answer; or a ticket for `finish` or `fail`; or
+        None if the call does not concern the cache. Raise EvictionError if a write
+        must be refused, and nothing else.
         """
         store = CallStore(self._store)
         try:
             return self._begin(call, parameters, store)
         except EvictionError:
             raise
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
+        except Exception as error:
             return self._begin_unplanned(call.operation, error, store)
 
     def begin_unplanned(self, operation: str, error: Exception) -> WriteTicket | None:
         """Begin a call that could not be planned, because of `error`.
 
         A read is not cached. A write evicts everything, before and after the call.
-        Raises EvictionError when it cannot, and the write is to be refused.
+        Raises EvictionError if that fails and the write must be refused.
         """
         return self._begin_unplanned(operation, error, CallStore(self._store))
 
@@ -150,7 +165,7 @@ class Cache:
         """Load a read that was prepared by an earlier call. Never raises."""
         try:
             return self._reads.load(prepared, CallStore(self._store))
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
+        except Exception as error:
             self._evictions.report(*BEGIN_FAILED, error)
             return None
 
@@ -159,11 +174,10 @@ class Cache:
     ) -> None:
         """End a call that DynamoDB answered. Never raises.
 
-        answer: parsed, as botocore has it. If the call was sent with the ticket's body
-            it becomes the answer to the application's own request; else it is left
-            alone.
-        succeeded: it is not an error.
-        certain: no earlier attempt of the same call may still land.
+        answer: as botocore parsed it. If the call was sent with the ticket's body, it
+            is changed into the answer to the application's own request.
+        succeeded: DynamoDB did not answer with an error.
+        certain: no earlier attempt of this call can still be carried out.
         """
         try:
             match ticket:
@@ -174,7 +188,7 @@ class Cache:
                 case BatchTicket():
                     self._reads.count_misses(ticket)
                     if "Error" not in answer:
-                        self._reads.complete(ticket, answer, is_kept=succeeded)
+                        self._reads.finish_batch(ticket, answer, is_kept=succeeded)
                 case WriteTicket():
                     self._writes.finish(
                         ticket, answer, succeeded=succeeded, certain=certain
@@ -186,23 +200,27 @@ class Cache:
                         )
                 case _:
                     assert_never(ticket)
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
+        except Exception as error:
             if isinstance(ticket, WriteTicket):
-                self._evictions.remember((EVERYTHING_DIGEST,), error)
-            self._evictions.report("finish_failed", "the call goes on uncached", error)
+                # The second eviction may not have been reached.
+                self._evictions.make_pending((EVERYTHING_DIGEST,), error)
+            self._evictions.report(
+                "finish_failed", "the answer is returned and not cached", error
+            )
 
     def fail(self, ticket: Ticket) -> None:
-        """End a call without an answer: it may have been carried out. Never raises."""
+        """End a call without an answer; it may have been carried out. Never raises."""
         self.finish(ticket, {}, succeeded=False, certain=False)
 
-    def sent_as_it_was(self, ticket: ReadTicket | WriteTicket) -> Ticket:
+    def without_additions(self, ticket: ReadTicket | WriteTicket) -> Ticket:
         """Return the ticket of a call that is sent again with its own body.
 
-        DynamoDB refused what botocache had added to the request.
+        For a call whose first attempt DynamoDB refused because of what botocache had
+        added to the request.
         """
         if isinstance(ticket, WriteTicket):
             return self._writes.without_images(ticket)
-        return self._reads.as_asked(ticket)
+        return self._reads.without_consistency(ticket)
 
     # --- planning ------------------------------------------------------------------
 
@@ -224,7 +242,7 @@ class Cache:
                 return self._writes.begin(call, parameters, planned, recall, store)
             case Describe():
                 place = (call.origin, planned.table)
-                generation = key_schemas.generation(store, place)
+                generation = key_schemas.load_generation(store, place)
                 return DescribeTicket(place, generation, store)
             case Bypass():
                 return None
@@ -241,9 +259,9 @@ class Cache:
 
 
 def decode_body(body: bytes) -> Body:
-    """Return the body of a request. Raises ValueError when it is not JSON."""
+    """Return the body of a request. Raises ValueError if it is not JSON."""
     try:
         decoded: Body = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        decoded = json.loads(body)  # which takes lone surrogates
+        decoded = json.loads(body)  # accepts lone surrogates; msgspec does not
     return decoded

@@ -1,9 +1,9 @@
-"""The store as one call uses it: after a failure it is not asked again.
+"""The store as one call uses it: after the first failure, the call skips it.
 
-A store that does not respond may take its whole timeout at each verb. So that a failing
-store delays a call once, the first such failure ends the use of the store for this
-call: later verbs raise at once. A CallStore is made when a call begins and travels in
-its ticket until the call ends.
+A store that does not respond may take its whole timeout for each verb. The first such
+failure ends the use of the store for this call: later verbs raise at once. So a failing
+store delays a call once. `begin` makes the CallStore, and the ticket carries it to
+`finish`.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,12 @@ from botocache.stores.protocol import Fill, Store
 
 
 class CallStore:
-    """A store, for the duration of one call. See Store for its verbs.
+    """A store for the duration of one call. See Store for its verbs.
 
-    Raises what the store raises; StoreSkippedError once the store has stopped
-    responding. A failure after which the store still responds changes nothing.
+    A verb raises what the store raises. After a failure that is not `is_alive`, every
+    verb raises StoreSkippedError instead, without a request.
+
+    now: the store's clock. It is local, so it works after a failure, too.
     """
 
     __slots__ = ("_failure", "_store", "now")
@@ -29,7 +31,7 @@ class CallStore:
 
     @property
     def failure(self) -> Exception | None:
-        """The failure that ended the use of the store, if there was one."""
+        """The error that ended the use of the store; None if the store is in use."""
         return self._failure
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
@@ -55,7 +57,7 @@ class CallStore:
             raise
 
     def fill(self, fills: Sequence[Fill]) -> None:
-        """Do what Store.fill or fill_many does, by how many there are."""
+        """Call Store.fill for one entry, Store.fill_many for several."""
         if self._failure is not None:
             raise self._skipped()
         try:
@@ -78,7 +80,7 @@ class CallStore:
             raise
 
     def _skipped(self) -> StoreSkippedError:
-        error = StoreSkippedError("the store failed earlier in this call")
+        error = StoreSkippedError("skipped: the store failed earlier in this call")
         error.__cause__ = self._failure
         return error
 

@@ -1,37 +1,44 @@
 """Answer <-> bytes. Pure; never pickle.
 
-An entry is a header and a body. The header says what _coherence.py needs to decide
-(snapshot, times), so that an entry which may not be served is never decoded. The body
-is the parsed answer in MessagePack by msgspec: it keeps str and bytes apart as
-botocore's answers do, decodes into fresh objects, can hold nothing but data, and is
-the fastest of the safe ones (benchmarks/codec.py).
+An entry is a header and a body. The header holds the snapshot and the times, which
+decide whether the entry may be served; the body is decoded only then. The body is the
+parsed answer in MessagePack, by msgspec. It keeps str and bytes apart as botocore's
+answers do, decodes into fresh objects, can hold nothing but data, and is the fastest of
+the safe codecs (benchmarks/codec.py).
 """
 
 import struct
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from botocache._dynamodb.types import Answer
 from botocache._errors import CodecError
 
+Copier: TypeAlias = Callable[[], Answer]
+"""Makes another equal answer at each call."""
+
 VERSION = 1
-"""Of the layout below; an entry of any other version is not read."""
+"""Of the layout below. An entry of another version is a miss."""
 
 _HEADER = struct.Struct("<BBdd")
 _VIEW_SIZE = 400
-"""Bytes that a memoryview takes, and what it looks through."""
+"""Bytes of an entry from which a memoryview takes less memory than a copy."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(dict[str, Any])
+_decoder = msgspec.msgpack.Decoder(Answer)
 
 
 class Entry(NamedTuple):
     """The header of an entry, and where its body begins.
 
     snapshot: the generations of its tags when its read was sent.
-    stored_at, expires_at: seconds on the store's clock.
+    stored_at: when its read was sent, in seconds on the store's clock.
+    expires_at: from when on it is a miss, in seconds on the store's clock.
+    raw: the whole entry.
+    body_at: where the body begins in `raw`.
     """
 
     snapshot: tuple[int, ...]
@@ -40,40 +47,40 @@ class Entry(NamedTuple):
     raw: bytes
     body_at: int
 
-    def body(self) -> dict[str, Any]:
-        """Decode the body into objects that nobody else has.
+    def body(self) -> Answer:
+        """Decode the body into fresh objects, which the caller may change.
 
-        Raises CodecError when it is not a map in MessagePack.
+        Raises CodecError if it is not a map in MessagePack.
         """
         try:
             return _decoder.decode(memoryview(self.raw)[self.body_at :])
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise CodecError(f"entry body cannot be decoded: {error}") from error
 
-    def copier(self) -> Callable[[], dict[str, Any]]:
-        """Return what decodes the body, once it was seen that it can be."""
+    def copier(self) -> Copier:
+        """Return a function that decodes the body. Call `body` first: it checks."""
         if len(self.raw) < _VIEW_SIZE:
             return partial(_decoder.decode, self.raw[self.body_at :])
         return partial(_decoder.decode, memoryview(self.raw)[self.body_at :])
 
 
-def copier_of(body: dict[str, Any]) -> tuple[Callable[[], dict[str, Any]], int]:
-    """Return what makes equals of a body that came out of an entry, and its bytes."""
+def copier_of(body: Answer) -> tuple[Copier, int]:
+    """Return a copier for a body that came out of an entry, and its size in bytes."""
     encoded = _encoder.encode(body)
     return partial(_decoder.decode, encoded), len(encoded)
 
 
 def encode_entry(
-    body: dict[str, Any], snapshot: tuple[int, ...], stored_at: float, expires_at: float
+    body: Answer, snapshot: tuple[int, ...], stored_at: float, expires_at: float
 ) -> bytes:
     """Return the entry's bytes.
 
-    Raises CodecError when `body` holds something that would not come back as it is:
-    msgspec takes a Decimal or a set too, and gives back a str or a list. Looking costs
-    a decoding, on the way of a miss.
+    Raises CodecError if `body` would be decoded to something else.
     """
     try:
         packed = _encoder.encode(body)
+        # msgspec encodes a Decimal or a set, too, but decodes a str or a list. The
+        # check costs a decoding, once per miss.
         is_kept = _decoder.decode(packed) == body
     except (
         TypeError,
@@ -84,7 +91,7 @@ def encode_entry(
     ) as error:
         raise CodecError(f"answer cannot be encoded: {error}") from error
     if not is_kept:
-        raise CodecError("answer cannot be encoded: it is not plain data")
+        raise CodecError("answer cannot be encoded: it holds more than plain data")
     return b"".join(
         (
             _HEADER.pack(VERSION, len(snapshot), stored_at, expires_at),
@@ -95,11 +102,11 @@ def encode_entry(
 
 
 def decode_entry(raw: bytes) -> Entry:
-    """Read an entry's header. Raises CodecError when `raw` is not one of ours."""
+    """Decode an entry's header. Raises CodecError if `raw` is not an entry."""
     try:
         version, count, stored_at, expires_at = _HEADER.unpack_from(raw)
         if version != VERSION:
-            raise CodecError(f"entry has version {version}, not {VERSION}")
+            raise CodecError(f"entry has version {version}; only {VERSION} can be read")
         snapshot = struct.unpack_from(f"<{count}Q", raw, _HEADER.size)
     except struct.error as error:
         raise CodecError(f"entry header cannot be read: {error}") from error

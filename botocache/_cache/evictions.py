@@ -4,7 +4,7 @@ Failure policy: a write is sent even if its tags could not be evicted. They beco
 pending, and are retried before the store is asked for anything else. Until they are
 delivered, this process serves and fills nothing that depends on them. A store that
 fails may take its whole timeout, so a call that has met a failure does not ask it
-again. Only `evict_at_once` raises.
+again. Only `evict_or_raise` raises.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,16 @@ from botocache._errors import StoreLostError, StoreSkippedError
 from botocache._stats import FailureLog
 from botocache.stores.protocol import Store
 
-BEGIN_FAILED = ("begin_failed", "the call goes on uncached")
-"""What is reported if a call could not be prepared."""
+BEGIN_FAILED = ("begin_failed", "the call is sent without the cache")
+"""Reported if a call could not be prepared or looked up."""
 
 
 class Evictions:
-    """What this process evicts. settle, write_hold_off: seconds of hold-off."""
+    """The evictions of this process, done or pending.
+
+    settle: seconds of hold-off if no write can be under way.
+    write_hold_off: seconds of hold-off if one can.
+    """
 
     def __init__(
         self,
@@ -36,35 +40,38 @@ class Evictions:
         self._failures: Final = failures
         self._settle: Final = settle
         self.pending: Final = PendingEvictions(
-            store, write_hold_off, self._undeliverable
+            store, write_hold_off, self._report_undelivered
         )
 
     def evict(self, request: EvictionRequest, store: CallStore) -> Eviction | None:
         """Evict; return None if that failed and is remembered as pending."""
         try:
-            return self.evict_at_once(request, store)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the tags must be remembered
-            self.remember(request.tags, store.failure or error)
+            return self.evict_or_raise(request, store)
+        except Exception as error:  # whatever it is, the tags must be evicted
+            self.make_pending(request.tags, store.failure or error)
             return None
 
-    def evict_at_once(self, request: EvictionRequest, store: CallStore) -> Eviction:
-        """Evict, or raise what the store raised; then nothing is remembered."""
+    def evict_or_raise(self, request: EvictionRequest, store: CallStore) -> Eviction:
+        """Evict, or raise the store's error; then nothing becomes pending."""
         try:
             return store.evict(request)
         except StoreLostError as error:
-            self.report("evict_failed", "everything is evicted instead", error)
-        # A process that is new to the store may have filled it during this write, and
-        # no other process will evict there. What the first eviction found was lost, so
-        # it proves nothing now.
+            self.report(
+                "evict_failed", "generations were lost; everything is evicted", error
+            )
+        # `report` has made everything pending, and that comes first: a process that is
+        # new to the store may have filled it during this write, and no other process
+        # will evict there. Then `as_first`: what the first eviction found is lost, so
+        # it proves nothing any more.
         self.pending.deliver(store, at_once=True)
         return store.evict(request.as_first())
 
-    def evict_now(self, tags: Sequence[bytes], store: CallStore) -> bool:
-        """Evict outdated tags; return False if that failed and is pending."""
+    def evict_tags(self, tags: Sequence[bytes], store: CallStore) -> bool:
+        """Evict what no write of this process is changing; False if it is pending."""
         return self.evict(EvictionRequest(tags, self._settle), store) is not None
 
-    def must_wait(self, tags: tuple[bytes, ...]) -> bool:
-        """Return True, and queue the second eviction too, if the first is pending.
+    def queue_if_pending(self, tags: tuple[bytes, ...]) -> bool:
+        """Return True, and queue the second eviction, if the first is still pending.
 
         False once the first was delivered: the store works again.
         """
@@ -73,13 +80,13 @@ class Evictions:
         self.pending.add(tags)
         return True
 
-    def remember(self, tags: Sequence[bytes], error: Exception) -> None:
+    def make_pending(self, tags: Sequence[bytes], error: Exception) -> None:
         """Make an eviction pending that failed with an error."""
         self.pending.add(tags)
         self.report(
             "evict_failed",
-            "it is retried, and until then this process serves nothing that depends "
-            "on it; other processes may serve what they have until its TTL ends",
+            "it is retried every second, and until then this process serves nothing "
+            "that depends on it; other processes may serve old answers until their TTL",
             error,
         )
 
@@ -93,21 +100,20 @@ class Evictions:
         return not self.deliver(store) or self.pending.includes(tags)
 
     def deliver(self, store: CallStore) -> bool:
-        """Try what is pending, unless that was just done; return False if it failed."""
+        """Retry what is pending, unless just done; return False if it failed."""
         if not self.pending.tags:
             return True
         try:
             self.pending.deliver(store)
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
-            self._undeliverable(error)
+        except Exception as error:
+            self._report_undelivered(error)
             return False
         return True
 
     def report(self, kind: str, consequence: str, error: Exception) -> None:
-        """Count and log a failure.
+        """Count and log a failure. If the store lost generations, evict everything.
 
-        A store that lost generations lost hold-offs too, so everything is evicted. A
-        store that was not asked because it failed before has nothing new to report.
+        A call that skipped a failed store has reported that failure before.
         """
         if isinstance(error, StoreSkippedError):
             return
@@ -116,5 +122,5 @@ class Evictions:
             self.pending.add((EVERYTHING_DIGEST,))
         self._failures.report(kind, consequence, error)
 
-    def _undeliverable(self, error: Exception) -> None:
-        self.report("evict_failed", "it is retried", error)
+    def _report_undelivered(self, error: Exception) -> None:
+        self.report("evict_failed", "it is retried every second", error)

@@ -1,10 +1,10 @@
-"""What is known of tables' key attributes, in this process and through the store.
+"""The key attributes of tables, learned from calls and shared through the store.
 
-The cache never asks DynamoDB for a schema: an IAM policy may forbid it, and a call of
-our own would be a side effect. It reads schemas off requests that DynamoDB accepted. A
-schema is shared as an entry that depends on its table's tag, so evicting the table
-forgets it, in every process; and whatever rests on a schema must check that the tag
-still has the generation under which the schema was learned.
+The cache never calls DescribeTable: an IAM policy may forbid it, and a call of our own
+would be a side effect. It learns from requests that DynamoDB accepted. A schema is
+stored as an entry that depends on its table's tag, so an eviction of the table makes
+every process forget it. A plan that rests on a schema must check that the tag still has
+the schema's generation.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from botocache._errors import CodecError
 from botocache.stores.protocol import Fill
 
 TTL = 7 * 24 * 3600.0
-"""Seconds that a schema is shared; learning it anew costs nothing."""
+"""Seconds for which the store keeps a schema. Another call learns it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,9 @@ class Schema:
     place: origin and table.
     tag: the digest of the table's tag.
     attributes: their names.
-    generation: of the tag when they were learned.
-    confirmed_at: when DynamoDB last accepted them, in seconds on the store's clock.
+    generation: of the tag when the attributes were learned.
+    confirmed_at: when DynamoDB last accepted the attributes, in seconds on the store's
+        clock.
     """
 
     place: "Place"
@@ -51,9 +52,9 @@ Place: TypeAlias = tuple[str, str]
 
 
 class KeySchemas:
-    """Schemas by origin and table.
+    """The schemas of one cache, by origin and table.
 
-    fresh_for: seconds for which a confirmation is good enough to rest a read on.
+    fresh_for: seconds after a confirmation for which reads may rest on a schema.
     """
 
     def __init__(self, evictions: Evictions, fresh_for: float) -> None:
@@ -64,41 +65,42 @@ class KeySchemas:
     # --- before a call ---------------------------------------------------------------
 
     def recall(self, store: CallStore, place: Place, *, is_read: bool) -> Schema | None:
-        """Return what this process knows, or the store; perhaps outdated.
+        """Return a table's schema from this process or the store; it may be outdated.
 
-        For a read only a fresh schema counts. A table may be created anew, around
-        botocache, with other key attributes. A write that rests on the old ones evicts
-        too much at worst, as long as no read does.
+        is_read: return a fresh schema or none. A table may be created anew, around
+            botocache, with other key attributes. A write that rests on the old ones
+            evicts too much at worst, as long as no read rests on them.
         """
         schema = self._known.get(place)
         if schema is None:
             try:
                 schema = self._load(store, place)
-            except Exception as error:  # noqa: BLE001 - caching never fails a call
+            except Exception as error:
                 self._evictions.report(
-                    "recall_failed", "a put evicts its whole table", error
+                    "recall_failed", "a put evicts its whole table meanwhile", error
                 )
         if schema is None or not is_read:
             return schema
         is_fresh = store.now() - schema.confirmed_at < self._fresh_for
         return schema if is_fresh else None
 
-    def generation(self, store: CallStore, place: Place) -> int:
-        """Return the generation that the table's tag has now. May raise StoreError."""
+    def load_generation(self, store: CallStore, place: Place) -> int:
+        """Return the current generation of a table's tag. May raise StoreError."""
         tag = tag_digest(table_tag(place[1]))
         return store.load(schema_key(*place), (tag,)).snapshot[0]
 
     def forget(self, schema: Schema) -> None:
-        """Let go of a schema that no longer holds."""
+        """Drop a schema that no longer holds."""
+        # Another thread may have learned a newer one already.
         if self._known.get(schema.place) is schema:
             del self._known[schema.place]
 
-    def outdated(
+    def forget_outdated(
         self, assumed: tuple[Schema, ...], watched: Mapping[bytes, int]
     ) -> tuple[bytes, ...]:
-        """Forget the schemas that no longer hold; return the tags of their tables.
+        """Drop the schemas that no longer hold; return the tags of their tables.
 
-        watched: the generations that the tables' tags have now, by tag.
+        watched: the current generations of the tables' tags, by tag.
         """
         outdated = [
             schema for schema in assumed if schema.generation != watched[schema.tag]
@@ -118,12 +120,12 @@ class KeySchemas:
         *,
         is_complete: bool = True,
     ) -> bool:
-        """Learn what DynamoDB accepted; return whether the call's answer may be kept.
+        """Learn what DynamoDB accepted; return whether the call's answer may be filled.
 
-        Evicts the table when something else was known of the same generation: the table
-        was created anew with other key attributes.
+        If other key attributes were known for the same generation, the table was
+        created anew around botocache. Then evict the table, and return False.
 
-        place: which table.
+        place: origin and name of the table.
         attributes: all key attributes of the table if `is_complete`, else some of them.
         generation: of the table's tag before the call was sent.
         """
@@ -139,19 +141,19 @@ class KeySchemas:
             is_as_known = self._learn(
                 store, place, attributes, generation, is_complete=is_complete
             )
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
+        except Exception as error:
             self._evictions.report(
-                "learn_failed", "key attributes are learned later", error
+                "learn_failed", "a later call learns a table's key attributes", error
             )
             return False
         if not is_as_known:
-            self._evictions.evict_now((tag_digest(table_tag(place[1])),), store)
+            self._evictions.evict_tags((tag_digest(table_tag(place[1])),), store)
         return is_as_known
 
     def learn_described(
         self, store: CallStore, place: Place, generation: int, answer: Answer
     ) -> None:
-        """Learn from an answer that describes a table, if it describes this one."""
+        """Learn from an answer that describes a table, if it is that of `place`."""
         described = described_keys(answer)
         if described is not None and described[0] == place[1]:
             self.learn(store, place, described[1], generation)
@@ -165,7 +167,7 @@ class KeySchemas:
         *,
         is_complete: bool,
     ) -> bool:
-        """Keep a schema if it says something new; False when it contradicts one."""
+        """Fill a schema if it is new; return False if it contradicts the known one."""
         known = self._known.get(place)
         if known is None or known.generation != generation:
             known = self._load(store, place)
@@ -184,7 +186,7 @@ class KeySchemas:
         return False
 
     def _load(self, store: CallStore, place: Place) -> Schema | None:
-        """Return the schema that the store has, if it is current."""
+        """Return the store's schema of a table, if it is current."""
         tag = tag_digest(table_tag(place[1]))
         loaded = store.load(schema_key(*place), (tag,))
         if loaded.entry is None:
@@ -225,9 +227,9 @@ def schema_key(origin: str, table: str) -> bytes:
 
 
 class KeyRecall:
-    """The schemas that one call asks for while it is planned.
+    """Recalls schemas for the plan of one call, and records them.
 
-    schemas: by table; what the plan rests on.
+    schemas: those that the plan rests on, by table.
     """
 
     __slots__ = ("_call", "_key_schemas", "_store", "schemas")
@@ -239,7 +241,7 @@ class KeyRecall:
         self.schemas: dict[str, Schema] = {}
 
     def keys_of(self, table: str) -> KeyAttributes | None:
-        """Return a table's key attributes, as far as they are known."""
+        """Return the names of a table's key attributes; None if they are not known."""
         schema = self._key_schemas.recall(
             self._store,
             (self._call.origin, table),

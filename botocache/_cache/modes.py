@@ -1,4 +1,4 @@
-"""`bypass` and `refresh`: what the calling thread or task wants of the cache now."""
+"""`bypass` and `refresh`: how the calling thread or task uses the cache."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,18 +22,18 @@ def _in_mode(mode: Mode) -> Iterator[None]:
 
 
 def bypass() -> AbstractContextManager[None]:
-    """Within this context, reads neither ask the cache nor fill it; writes evict.
+    """Within this context, reads are neither served from the cache nor filled.
 
-    Holds for the calling thread or asyncio task alone, and for what it awaits or runs
-    by asyncio.to_thread. A context manager.
+    Writes still evict. The context manager applies to the calling thread or asyncio
+    task, and to what the task awaits or runs with asyncio.to_thread.
     """
     return _in_mode(Mode.BYPASS)
 
 
 def refresh() -> AbstractContextManager[None]:
-    """Within this context, reads are answered by DynamoDB, and fill the cache.
+    """Within this context, DynamoDB answers all reads, and the cache is filled.
 
-    Holds for the calling thread or asyncio task alone, and for what it awaits or runs
-    by asyncio.to_thread. A context manager.
+    The context manager applies to the calling thread or asyncio task, and to what the
+    task awaits or runs with asyncio.to_thread.
     """
     return _in_mode(Mode.REFRESH)

@@ -11,36 +11,34 @@ from typing import Final, Protocol
 
 from botocache._cache.worker import Start, Worker
 from botocache._coherence import Eviction, EvictionRequest
-from botocache._dynamodb.tags import EVERYTHING, tag_digest
+from botocache._digests import EVERYTHING_DIGEST
 from botocache._forks import renew_after_fork
 from botocache.stores.protocol import Store
 
-MOST = 10_000
-"""Tags to remember. Beyond it, everything is evicted instead."""
+MOST_TAGS = 10_000
+"""Tags that can be pending. With more, everything is evicted instead."""
 
 RETRY_INTERVAL = 1.0
 """Seconds between two attempts."""
 
-AT_ONCE = 500
-"""Tags in one eviction: a server runs it in one go, and other clients wait."""
+TAGS_PER_EVICTION = 500
+"""A Redis server runs an eviction in one go, and other clients wait meanwhile."""
 
-_PATIENCE = 1.0
-"""Seconds to wait for the thread's end, which may be waiting for the store."""
-
-_EVERYTHING = tag_digest(EVERYTHING)
+_STOP_TIMEOUT = 1.0
+"""Seconds for the thread to end in; it may be waiting for the store."""
 
 
-class Evicts(Protocol):
-    """A store, or a store as one call uses it."""
+class Evictor(Protocol):
+    """A Store or a CallStore: what an eviction needs of either."""
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
 
 
 class PendingEvictions:
-    """Tags that are still to be evicted. True in a condition if there are any.
+    """The tags whose eviction failed. True in a condition if there are any.
 
-    tags: a live view of the tags, for callers that cannot afford a method call.
+    tags: a live view of them, for callers that cannot afford a method call.
     hold_off: seconds for which a delivered tag is held. The writer's whole
         `write_hold_off`, because the write may still be under way.
     report: called with the error if the thread could not deliver.
@@ -72,10 +70,10 @@ class PendingEvictions:
     def add(self, tags: Sequence[bytes]) -> None:
         """Add tags. A tag that is added again must be delivered again."""
         with self._lock:
-            if len(self._tags) + len(tags) > MOST:
+            if len(self._tags) + len(tags) > MOST_TAGS:
                 # Everything covers them all, in bounded memory.
                 self._tags.clear()
-                tags = (_EVERYTHING,)
+                tags = (EVERYTHING_DIGEST,)
             for tag in tags:
                 self._tags[tag] = object()
         if tags:
@@ -85,39 +83,39 @@ class PendingEvictions:
         """Return whether one of the tags is pending."""
         return bool(self._tags) and not self._tags.keys().isdisjoint(tags)
 
-    def deliver(self, store: Evicts | None = None, *, at_once: bool = False) -> None:
+    def deliver(self, store: Evictor | None = None, *, at_once: bool = False) -> None:
         """Retry. Raises what the store raises.
 
-        store: the one that the present call uses.
-        at_once: also if another attempt was made within RETRY_INTERVAL.
+        store: the CallStore of the call that retries; None for the store itself.
+        at_once: retry even if the last attempt is less than RETRY_INTERVAL ago.
         """
         now = self._store.now()
         if now < self._next_attempt and not at_once:
             return
         if self._tags and not self._worker.is_at_work:
-            self._worker.wake()  # it was stopped, or could not be started
-        self._send(store or self._store)
+            self._worker.wake()  # `stop` ended it, or no thread could be started
+        self._evict_pending(store or self._store)
 
     def attempt(self) -> bool:
         """Retry now, and return whether something is still pending. Raises nothing."""
         try:
-            self._send(self._store)
-        except Exception as error:  # noqa: BLE001 - the thread has no caller
+            self._evict_pending(self._store)
+        except Exception as error:  # the thread has no caller
             self._report(error)
         return bool(self._tags)
 
     def stop(self) -> None:
         """End the thread. What is pending is left to calls."""
-        self._worker.stop(_PATIENCE)
+        self._worker.stop(_STOP_TIMEOUT)
 
-    def _send(self, store: Evicts) -> None:
+    def _evict_pending(self, store: Evictor) -> None:
         """Evict what is pending, in pieces; drop what was delivered."""
         # Set first: other calls must not try the same while this one waits.
         self._next_attempt = self._store.now() + RETRY_INTERVAL
         with self._lock:
-            waiting = list(self._tags.items())
-        for at in range(0, len(waiting), AT_ONCE):
-            piece = waiting[at : at + AT_ONCE]
+            pending = list(self._tags.items())
+        for at in range(0, len(pending), TAGS_PER_EVICTION):
+            piece = pending[at : at + TAGS_PER_EVICTION]
             tags = [tag for tag, _ in piece]
             store.evict(EvictionRequest(tags, self._hold_off))
             with self._lock:
@@ -128,7 +126,10 @@ class PendingEvictions:
                         del self._tags[tag]
 
     def _renew(self) -> None:
-        """In a child: its parent's tags are pending here, too, without a thread."""
+        """Start a thread in a forked child, which has its parent's tags but no thread.
+
+        The parent may end before it delivers them, so the child must, too.
+        """
         self._lock = threading.Lock()
         self._worker.renew()
         if self._tags:

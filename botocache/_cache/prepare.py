@@ -1,7 +1,7 @@
-"""From a planned read to what the store is asked for it. Pure.
+"""From a planned read to a PreparedRead: the key and tags to load it with. Pure.
 
-A PreparedRead holds all that a load needs. It stays good as long as the settings do, so
-the near cache may keep one and load it again.
+A PreparedRead holds all that a load needs, and nothing that changes between calls. The
+near cache keeps one for each call that it has seen, and loads it again.
 """
 
 from enum import Enum
@@ -15,7 +15,7 @@ from botocache._settings.tables import TablePolicy
 
 
 class Mode(Enum):
-    """How reads are treated."""
+    """How reads use the cache; see modes.py."""
 
     NORMAL = "normal"
     BYPASS = "bypass"
@@ -23,11 +23,11 @@ class Mode(Enum):
 
 
 class Call(NamedTuple):
-    """One call: who asks which DynamoDB, and how.
+    """One call, without its parameters.
 
     operation: as the service model spells it, `GetItem`.
-    origin: which DynamoDB: region and endpoint.
-    scope: whose answers may be served; None when the call cannot be signed.
+    origin: which DynamoDB, by region and endpoint.
+    scope: of the principal that signs the call; None if the call cannot be signed.
     mode: of the calling thread or task.
     """
 
@@ -41,7 +41,7 @@ class TableCaching(NamedTuple):
     """How one kind of read of a table is cached.
 
     policy: of the table.
-    mode: for this kind of read.
+    mode: the caching mode of this kind of read.
     is_precise: the setting `precise_index_eviction`.
     """
 
@@ -53,13 +53,14 @@ class TableCaching(NamedTuple):
 class PreparedRead(NamedTuple):
     """A read, ready to be loaded from the store.
 
-    call: the call that it belongs to, or is one key of.
+    call: the call that makes the read; a BatchGetItem makes one for each key.
     parameters: the body of the call's request.
-    read: what it asks for.
+    read: what the request means.
     policy: of the table.
-    key: of its entry.
-    tags: digests of what the entry depends on; everything and the table come first.
-    whole_item_key: of the entry that a projection can be answered from, if any.
+    key: of the read's entry.
+    tags: digests of the entry's tags; those of everything and of the table come first.
+    whole_item_key: of the whole item's entry, from which a projection can be served;
+        None if the read is no projection.
     """
 
     call: Call
@@ -72,7 +73,7 @@ class PreparedRead(NamedTuple):
 
     @property
     def may_hit(self) -> bool:
-        """Whether an entry may answer it: DynamoDB itself is not asked for."""
+        """Whether the cache may answer: the caller did not ask for DynamoDB's word."""
         return self.call.mode is Mode.NORMAL and not self.read.is_consistent
 
     @property
@@ -82,14 +83,14 @@ class PreparedRead(NamedTuple):
 
     @property
     def item_tag(self) -> bytes:
-        """The digest of the tag of its item, if this is the read of one item."""
+        """The digest of the item's tag. For reads of one item only."""
         return self.tags[ITEM_TAG]
 
 
 def prepare(
     call: Call, parameters: Body, read: Read, caching: TableCaching
 ) -> PreparedRead | None:
-    """Return the prepared read; None when the cache has nothing to do with it."""
+    """Return the prepared read; None if the read must bypass the cache."""
     scope, mode = call.scope, caching.mode
     if scope is None or mode is CachingMode.OFF or call.mode is Mode.BYPASS:
         return None
@@ -112,10 +113,13 @@ def prepare(
 
 
 def entry_key(scope: bytes, origin: str, operation: str, question: bytes) -> bytes:
-    """Return the key under which the answer to a question is stored.
+    """Return the key of an entry.
 
-    scope: whose answer it is. Tags have neither scope nor origin: a write evicts for
-        all of them.
-    origin: which DynamoDB is asked, exactly.
+    Tags, unlike keys, have neither scope nor origin: a write evicts for all of them.
+
+    scope: of the principal that may be served.
+    origin: which DynamoDB, by region and endpoint.
+    operation: as the service model spells it.
+    question: the request in canonical form, without what does not change its answer.
     """
     return digest("entry", scope, origin, operation, question)

@@ -1,22 +1,23 @@
 """Reads: prepare -> load -> hit or ticket -> fill.
 
-The only place that loads for a read. `load` and `load_many` decide by one rule what the
-store's answer means. May raise StoreError and CodecError; the caller turns them into a
-miss that is not filled.
+The only place that loads for a read. `load` and `load_many` apply the same rules to one
+read and to many. Methods may raise StoreError and CodecError; the caller turns them
+into a miss that is not filled.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from botocache._cache.batches import (
+    AnswersByKey,
     answers_by_key,
     hit_of,
-    merge,
-    no_capacity,
+    merge_hits,
     remaining_body,
+    zero_capacity,
 )
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import decode_entry, encode_entry
@@ -46,7 +47,7 @@ _encode = msgspec.json.encode
 class Reads:
     """The reads of one cache.
 
-    on_fill: called with the key of each entry that this process has filled.
+    on_fill: called with the key of each entry that this process fills.
     """
 
     def __init__(self, services: CacheServices) -> None:
@@ -61,8 +62,8 @@ class Reads:
     # --- before the call -----------------------------------------------------------
 
     def prepare(self, call: Call, parameters: Body, read: Read) -> PreparedRead | None:
-        """Return what the store is asked for a read; None when it is not asked."""
-        # Policies are patterns of names, so each one is found once.
+        """Return the prepared read; None if the read must bypass the cache."""
+        # A policy is found by matching patterns: too slow for each call.
         place = (read.table, call.operation, read.kind)
         caching = self._caching.get(place)
         if caching is None:
@@ -82,9 +83,9 @@ class Reads:
         store: CallStore,
         schema: Schema | None,
     ) -> Lookup:
-        """Return the hit, or the ticket to fill with, or None.
+        """Return the hit, or the ticket of a miss; None if the read is not cached.
 
-        schema: that the read's tags rest on, if they do.
+        schema: the one that the read's tags rest on; None if they rest on none.
         """
         prepared = self.prepare(call, parameters, read)
         lookup = None if prepared is None else self.load(prepared, store)
@@ -95,64 +96,65 @@ class Reads:
             and isinstance(lookup, ReadTicket)
             and lookup.table_generation != schema.generation
         ):
-            # The table may have other key attributes now: the tags may be wrong.
+            # The table was evicted, so it may have been created anew with other key
+            # attributes. Then the read's tags are wrong, and no write would evict it.
             self._key_schemas.forget(schema)
             return None
         return lookup
 
     def load(self, prepared: PreparedRead, store: CallStore) -> Lookup:
-        """Return the hit, or the ticket; None while an eviction of it is pending."""
+        """Return the hit, or the ticket of a miss; None if an eviction is pending."""
         if self._pending.tags and self._evictions.are_pending(prepared.tags, store):
             self._counters.add("bypassed")
             return None
-        # Before the look-up: an entry that expires meanwhile was good when asked for.
+        # Before the look-up: an entry that expires during it is good for this call.
         now = store.now()
         loaded = store.load(prepared.key, prepared.tags)
         hit = None
         if loaded.entry is not None:
-            hit = self._hit(prepared, prepared.key, loaded, now)
+            hit = self._make_hit(prepared, prepared.key, loaded, now)
         if hit is None and prepared.whole_item_key is not None and prepared.may_hit:
             whole = store.load(prepared.whole_item_key, prepared.tags)
-            hit = self._projected(prepared, whole, now)
+            hit = self._project_whole_item(prepared, whole, now)
         if hit is None:
-            return self._ticket(prepared, loaded, now, store)
+            return self._make_ticket(prepared, loaded, now, store)
         self._counters.add("hits")
         read = prepared.read
         if read.capacity != "NONE":
-            capacity = no_capacity(read.table_parameter, read.capacity)
+            capacity = zero_capacity(read.table_parameter, read.capacity)
             hit.answer["ConsumedCapacity"] = capacity
         return hit
 
     def load_many(
         self, reads: Sequence[PreparedRead | None], store: CallStore
     ) -> list[Lookup]:
-        """Do what `load` does for each read, with one look-up for all of them.
+        """Do what `load` does for each read, with one request to the store for all.
 
-        With a second one for projections whose own entries are no hits. Reads that are
-        None stay None.
+        Projections whose own entries are no hits take a second request. A read that is
+        None gives a look-up that is None.
         """
         lookups: list[Lookup] = [None] * len(reads)
         if not self._evictions.deliver(store):
             self._counters.add("bypassed", len(reads))
             return lookups
-        asked = {
+        by_place = {
             at: read
             for at, read in enumerate(reads)
             if read is not None and not self._pending.includes(read.tags)
         }
         now = store.now()
         wholes: dict[int, PreparedRead] = {}
-        loads = [(read.key, read.tags) for read in asked.values()]
-        loaded = store.load_many(loads) if loads else []
-        for (at, read), each in zip(asked.items(), loaded, strict=True):
-            hit = self._hit(read, read.key, each, now)
-            lookups[at] = hit or self._ticket(read, each, now, store)
+        loads = [(read.key, read.tags) for read in by_place.values()]
+        results = store.load_many(loads) if loads else []
+        for (at, read), loaded in zip(by_place.items(), results, strict=True):
+            hit = self._make_hit(read, read.key, loaded, now)
+            lookups[at] = hit or self._make_ticket(read, loaded, now, store)
             if hit is None and read.whole_item_key is not None and read.may_hit:
                 wholes[at] = read
         loads = [(read.whole_item_key or b"", read.tags) for read in wholes.values()]
-        loaded = store.load_many(loads) if loads else []
-        for (at, read), each in zip(wholes.items(), loaded, strict=True):
-            lookups[at] = self._projected(read, each, now) or lookups[at]
+        results = store.load_many(loads) if loads else []
+        for (at, read), loaded in zip(wholes.items(), results, strict=True):
+            lookups[at] = self._project_whole_item(read, loaded, now) or lookups[at]
         hits = sum(isinstance(lookup, Hit) for lookup in lookups)
         self._counters.add("hits", hits)
         self._counters.add("bypassed", lookups.count(None))
@@ -161,26 +163,26 @@ class Reads:
     def begin_batch(
         self, call: Call, parameters: Body, batch: BatchRead, store: CallStore
     ) -> Hit | BatchTicket | None:
-        """Return the hit of all keys, or the ticket of those that are not hits."""
-        reads = [read for each in batch.reads.values() for read in each]
+        """Return a hit if every key is one; else the ticket of the batch."""
+        reads = [read for part in batch.reads.values() for read in part]
         by_read = iter(
             self.load_many(
                 [self.prepare(call, parameters, read) for read in reads], store
             )
         )
         lookups = {
-            table: tuple(islice(by_read, len(each)))
-            for table, each in batch.reads.items()
+            table: tuple(islice(by_read, len(part)))
+            for table, part in batch.reads.items()
         }
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
         return BatchTicket(batch, lookups, store, remaining_body(parameters, lookups))
 
-    def _hit(
+    def _make_hit(
         self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
     ) -> Hit | None:
-        """Return the hit that an entry is, if it may be served."""
+        """Return a hit made of an entry, if the entry may be served."""
         if loaded.entry is None or not prepared.may_hit:
             return None
         try:
@@ -189,27 +191,31 @@ class Reads:
                 age = now - entry.stored_at
                 return Hit(entry.body(), age, key, entry, prepared)
         except CodecError as error:
-            self._evictions.report("load_failed", "a miss, and filled anew", error)
+            self._evictions.report(
+                "load_failed", "the entry is a miss and filled anew", error
+            )
         return None
 
-    def _projected(
+    def _project_whole_item(
         self, prepared: PreparedRead, loaded: Loaded, now: float
     ) -> Hit | None:
-        """Return a projection as a hit, made of the whole item's entry."""
+        """Return a hit made of a projection of the whole item's entry, if it is one."""
         key, projection = prepared.whole_item_key, prepared.read.projection
         if key is None or projection is None:
             return None
-        whole = self._hit(prepared, key, loaded, now)
+        whole = self._make_hit(prepared, key, loaded, now)
         return None if whole is None else _project(whole, projection)
 
-    # --- how it is sent ------------------------------------------------------------
+    # --- sending a miss ------------------------------------------------------------
 
-    def _ticket(
+    def _make_ticket(
         self, prepared: PreparedRead, loaded: Loaded, now: float, store: CallStore
     ) -> ReadTicket:
-        """Return the ticket of a miss, which may be sent strongly consistent.
+        """Return the ticket of a miss, and make the read strongly consistent if useful.
 
-        A read that follows a write has to see it, or its answer could not be filled.
+        An eventually consistent read just after a write may not see it, so its answer
+        could not be filled. With `reads_after_write="consistent"`, it is sent strongly
+        consistent instead.
         """
         read, body = prepared.read, None
         is_consistent = read.is_consistent
@@ -224,14 +230,17 @@ class Reads:
             body = _encode({**prepared.parameters, "ConsistentRead": True})
         return ReadTicket(prepared, loaded, now, store, is_consistent, body)
 
-    def as_asked(self, ticket: ReadTicket) -> ReadTicket:
-        """Return the ticket of a read that is sent again, eventually consistent."""
+    def without_consistency(self, ticket: ReadTicket) -> ReadTicket:
+        """Return the ticket of a read that is sent again as the application made it.
+
+        DynamoDB has refused the ConsistentRead that botocache had added.
+        """
         return ticket._replace(is_consistent=False, body=None)
 
     # --- after the call ------------------------------------------------------------
 
     def finish(self, ticket: ReadTicket, answer: Answer) -> None:
-        """Fill the answer of a read, if it may be."""
+        """Learn from the answer of a read, and fill it if the hold-off allows that."""
         if not self._learn(ticket, answer):
             return
         if may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
@@ -240,44 +249,46 @@ class Reads:
             self._counters.add("held")
 
     def count_misses(self, ticket: BatchTicket) -> None:
-        """Count the keys of a batch that DynamoDB was asked for."""
-        lookups = [each for table in ticket.lookups.values() for each in table]
+        """Count the keys of a batch that DynamoDB had to answer."""
+        lookups = [lookup for part in ticket.lookups.values() for lookup in part]
         misses = sum(isinstance(lookup, ReadTicket) for lookup in lookups)
         self._counters.add("misses", misses)
 
-    def complete(self, ticket: BatchTicket, answer: Answer, *, is_kept: bool) -> None:
-        """Put the hits of a batch into its answer; fill the rest if `is_kept`."""
+    def finish_batch(
+        self, ticket: BatchTicket, answer: Answer, *, is_kept: bool
+    ) -> None:
+        """Put the hits of a batch into its answer; fill the misses if `is_kept`."""
         answers = answers_by_key(ticket.batch, ticket.lookups, answer)
-        # First: whatever fails below, the hits must be in the answer.
-        merge(ticket.batch, ticket.lookups, answer, answers)
+        # First: if something fails below, the hits must be in the answer already.
+        merge_hits(ticket.batch, ticket.lookups, answer, answers)
         if not is_kept:
             return
         fills: list[Fill] = []
-        for lookup, each in _misses(ticket, answers):
-            if not self._learn(lookup, each):
+        for miss, item_answer in _answered_misses(ticket, answers):
+            if not self._learn(miss, item_answer):
                 continue
-            if may_fill(lookup.loaded.held, is_consistent=lookup.is_consistent):
-                fills += fills_of(lookup, each)
+            if may_fill(miss.loaded.held, is_consistent=miss.is_consistent):
+                fills += fills_of(miss, item_answer)
             else:
                 self._counters.add("held")
         self.fill(ticket.store, fills)
 
     def fill(self, store: CallStore, fills: Sequence[Fill]) -> None:
-        """Fill entries."""
+        """Fill entries, and tell the near cache which."""
         if not fills:
             return
         try:
             store.fill(fills)
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
-            self._evictions.report("fill_failed", "an answer is not kept", error)
+        except Exception as error:
+            self._evictions.report("fill_failed", "an answer is not cached", error)
         else:
             self._counters.add("fills", len(fills))
-        # After a failure as well: the entry may have been filled all the same.
+        # After a failure, too: a request that timed out may have been carried out.
         for fill in fills:
             self.on_fill(fill.key)
 
     def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
-        """Learn the table's key attributes; return whether the answer may be kept."""
+        """Learn the table's key attributes; return whether the answer may be filled."""
         read = ticket.prepared.read
         named, is_complete = read.named, read.names_all
         if read.kind is not Kind.ITEM:
@@ -294,31 +305,31 @@ class Reads:
 
 
 def _ignore(_key: bytes) -> None:
-    """Do nothing: there is no near cache."""
+    """Stand in for `on_fill` if there is no near cache."""
 
 
 def _project(whole: Hit, projection: Projection) -> Hit | None:
-    """Return a projection of the whole item."""
+    """Return a hit with a projection of the whole item; None if it is unclear."""
     if "Item" not in whole.answer:
-        # DynamoDB may refuse a path into an attribute, whatever the item.
+        # DynamoDB may refuse a nested path for this table even if the item is absent.
         return None if projection.nested else whole
     item = project(whole.answer["Item"], projection)
     return None if item is None else whole._replace(answer={"Item": item})
 
 
-def _misses(
-    ticket: BatchTicket, answers: Mapping[str, Mapping[int, Answer] | None]
+def _answered_misses(
+    ticket: BatchTicket, answers: AnswersByKey
 ) -> Iterator[tuple[ReadTicket, Answer]]:
-    """Yield the tickets of a batch that were answered, with their answers."""
-    for table, answered in answers.items():
-        for index, each in (answered or {}).items():
+    """Yield the misses of a batch that DynamoDB answered, with their answers."""
+    for table, by_index in answers.items():
+        for index, answer in (by_index or {}).items():
             lookup = ticket.lookups[table][index]
             if isinstance(lookup, ReadTicket):
-                yield lookup, each
+                yield lookup, answer
 
 
-def fills_of(ticket: ReadTicket, answer: Mapping[str, Any]) -> list[Fill]:
-    """Return the fill of an answer, in a list: empty if it is not to be kept."""
+def fills_of(ticket: ReadTicket, answer: Answer) -> list[Fill]:
+    """Return the fill of an answer in a list, which is empty if it is not cached."""
     prepared, began = ticket.prepared, ticket.began
     read, policy = prepared.read, prepared.policy
     is_absent = read.kind is Kind.ITEM and "Item" not in answer
@@ -328,6 +339,6 @@ def fills_of(ticket: ReadTicket, answer: Mapping[str, Any]) -> list[Fill]:
     kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
     entry = encode_entry(kept, ticket.loaded.snapshot, began, began + ttl)
     if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:
-        # One pass over a large table must not cost all other entries their place.
+        # One pass over a large table must not push all other entries out of the store.
         return []
     return [Fill(prepared.key, entry, ttl, prepared.tags)]

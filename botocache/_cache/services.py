@@ -10,7 +10,7 @@ from botocache.stores.protocol import Store
 
 
 class CacheServices(NamedTuple):
-    """The services of one cache."""
+    """The services of one cache: what its parts have in common."""
 
     store: Store
     settings: Settings
@@ -33,10 +33,10 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
 
 
 class NearTier(Protocol):
-    """What stands in front of a cache and remembers answers in this process."""
+    """The near cache, as the cache behind it sees it."""
 
     def clear(self) -> None:
-        """Forget all answers."""
+        """Drop all remembered answers."""
 
     def on_fill(self, key: bytes) -> None:
-        """Mark what is remembered of an entry as outdated: it was filled anew."""
+        """Mark remembered answers of an entry as outdated: the entry was refilled."""

@@ -1,14 +1,14 @@
 """What passes between the adapter and the cache: a call's hit, or its ticket.
 
-A ticket is made when a call is sent and is needed when it ends. It may be abandoned at
-any point; it holds no lock. One whose `body` is not None wants the call to be sent with
-that body instead of its own.
+`begin` makes a ticket, and `finish` needs it. The adapter may drop a ticket at any
+point: it holds no lock. If a ticket's `body` is not None, the adapter must send that
+body instead of the call's own.
 """
 
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypedDict
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import Entry
@@ -25,10 +25,10 @@ class Hit(NamedTuple):
     """An answer from the cache.
 
     answer: a fresh object, without ResponseMetadata.
-    age: seconds since it was filled.
-    key: of the entry.
-    entry: the entry that the answer was made of; None for that of a batch.
-    prepared: the read that it answers; None for a batch.
+    age: seconds since the entry's read was sent; the greatest of a batch.
+    key: of the entry; of the last one of a batch.
+    entry: the entry that the answer was made of; None for a batch.
+    prepared: the read that the entry answers; None for a batch.
     """
 
     answer: Answer
@@ -39,12 +39,25 @@ class Hit(NamedTuple):
 
 
 def request_id(key: str) -> str:
-    """Return the RequestId of a hit, which cannot be mistaken for DynamoDB's."""
+    """Return the RequestId of a hit. DynamoDB's have no such prefix."""
     return f"botocache-{key}"
 
 
-def response_metadata(key: str, age: float) -> dict[str, Any]:
-    """Return the ResponseMetadata of a hit. key: of the entry, in hexadecimal."""
+class ResponseMetadata(TypedDict):
+    """What botocore adds to an answer."""
+
+    RequestId: str
+    HTTPStatusCode: int
+    HTTPHeaders: dict[str, str]
+    RetryAttempts: int
+
+
+def response_metadata(key: str, age: float) -> ResponseMetadata:
+    """Return the ResponseMetadata of a hit.
+
+    key: of the entry, in hexadecimal.
+    age: of the entry, in seconds.
+    """
     return {
         "RequestId": request_id(key),
         "HTTPStatusCode": 200,
@@ -54,14 +67,14 @@ def response_metadata(key: str, age: float) -> dict[str, Any]:
 
 
 class ReadTicket(NamedTuple):
-    """A read that was sent: what its answer is filled with.
+    """A read that is sent to DynamoDB: what is needed to fill its answer.
 
     prepared: the read.
     loaded: what the store had for it; its snapshot goes into the entry.
-    began: seconds on the store's clock, before the store was asked.
+    began: when the store was asked, in seconds on its clock. The TTL counts from here.
     store: as this call uses it.
-    is_consistent: the read is sent strongly consistent, by its own wish or by ours.
-    body: to send instead of the call's own; None sends that.
+    is_consistent: the read is sent strongly consistent; botocache may have made it so.
+    body: to send instead of the call's own; None to send that.
     """
 
     prepared: PreparedRead
@@ -78,17 +91,17 @@ class ReadTicket(NamedTuple):
 
 
 Lookup: TypeAlias = Hit | ReadTicket | None
-"""What the cache says to one read; None when it has nothing to do with it."""
+"""The result of a look-up. None: a bypass, whose answer is not filled."""
 
 
 class BatchTicket(NamedTuple):
-    """A BatchGetItem that was sent without the keys that were hits.
+    """A BatchGetItem that is sent without the keys that are hits.
 
-    batch: what is asked for.
+    batch: what the application's request means.
     lookups: by TableName, one for each read of `batch`:
         `{"users": (Hit, ReadTicket)}`.
     store: as this call uses it.
-    body: the request without the hits; None when there are none.
+    body: the request without the hits; None if there are no hits.
     """
 
     batch: BatchRead
@@ -98,18 +111,19 @@ class BatchTicket(NamedTuple):
 
 
 class WriteTicket(NamedTuple):
-    """A write that was sent.
+    """A write that is sent to DynamoDB.
 
-    write: what it means.
-    origin: which DynamoDB it changes.
+    write: what the request means.
+    origin: which DynamoDB, by region and endpoint.
     store: as this call uses it.
-    tags: digests of what it evicts.
-    first: its first eviction; None when that failed.
+    tags: digests of the tags that the write evicts.
+    first: its first eviction; None if that failed and is pending.
     assumed: the schemas that the tags rest on.
     operation: as the service model spells it.
-    parameters: of the request, as the application made it.
-    through: the read of the item, whose entry the write may fill.
-    body: asks for the old item as well, which the application did not ask for.
+    parameters: the body of the request, as the application made it.
+    through: the read of the item whose entry the write may fill; None if it may not.
+    body: the request with ReturnValues=ALL_OLD, which botocache alone wants; None if
+        the write is sent as the application made it.
     """
 
     write: Write
@@ -126,9 +140,9 @@ class WriteTicket(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DescribeTicket:
-    """A call that was sent and whose answer describes a table.
+    """A call that is sent to DynamoDB and whose answer describes a table.
 
-    place: which table.
+    place: origin and name of the table.
     generation: of the table's tag before the call was sent.
     store: as this call uses it.
     """
@@ -148,13 +162,13 @@ Ticket: TypeAlias = ReadTicket | BatchTicket | WriteTicket | DescribeTicket
 class PipelineCall:
     """A near client's call on its way through botocore's pipeline.
 
-    signer: of the client; a call that another client makes meanwhile has another one.
+    signer: of the client. A handler may call another client meanwhile; the hooks tell
+        the two calls apart by it.
     operation: as the service model spells it.
-    cache: the one that was asked; the client may have another one by now.
-    is_begun: the cache was asked already, and did not have the answer.
-    ticket: what it said, good for this very call only; None when the cache has nothing
-        to do with the call.
-    prepared: set by the hooks: the read that this call turned out to be.
+    is_begun: the near cache has called `begin` or `load` already, without a hit.
+    ticket: the result of that, for this call alone; None if the call is not cached.
+    prepared: set by the hooks: the read that this call makes. The near cache keeps it
+        for the next identical call.
     """
 
     __slots__ = ("cache", "is_begun", "operation", "prepared", "signer", "ticket")
@@ -170,7 +184,7 @@ class PipelineCall:
 pipeline_call: ContextVar[PipelineCall | None] = ContextVar(
     "botocache_pipeline_call", default=None
 )
-"""The call that the calling thread or task is making.
+"""The near call of the calling thread or task.
 
-A context variable and not botocore's context: that one callers of a client can reach.
+A context variable and not botocore's request context: applications can change that one.
 """

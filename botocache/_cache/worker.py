@@ -1,7 +1,7 @@
-"""A thread that comes when there is work, and goes when there is none.
+"""A thread that starts when there is work, and ends when there is none.
 
-It keeps no process from ending and needs nobody to call it. Where no thread can be
-started, nothing happens: whoever has the work must be able to do it himself.
+It is a daemon, so it does not keep the process alive. If no thread can be started,
+`wake` does nothing: the owner of the work must also be able to do it in its own calls.
 """
 
 import threading
@@ -9,18 +9,21 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Start: TypeAlias = Callable[[threading.Thread], None]
-"""Starts a thread, or raises RuntimeError; threading.Thread.start, save in tests."""
+"""Starts a thread or raises RuntimeError: threading.Thread.start, except in tests."""
 
 NAME = "botocache-worker"
 
 
 class Worker:
-    """Calls `work` in a daemon thread of its own for as long as it is needed.
+    """Calls `work` in a daemon thread until no work is left.
 
-    work: does what there is to do; raises nothing, and returns whether something is
-    left. interval: seconds from the end of one call to the next, unless `wake` is
-    called by somebody else meanwhile. Safe for threads; whoever has one must `renew` it
-    after a fork.
+    Safe for threads. The owner must call `renew` in a forked child.
+
+    work: does what there is to do, and returns whether something is left. It must not
+        raise.
+    interval: seconds from the end of one call of `work` to the next; `wake` from
+        another thread ends the wait.
+    start: starts the thread.
     """
 
     _thread: threading.Thread | None
@@ -47,7 +50,8 @@ class Worker:
     def wake(self) -> None:
         """Have the work done now, and again until nothing is left.
 
-        By the thread itself it changes nothing: work that makes work must not spin.
+        Does nothing if the thread itself calls it: work that fails and adds itself
+        again would spin without a pause.
         """
         with self._lock:
             thread = self._thread
@@ -58,9 +62,9 @@ class Worker:
                 self._begin()
 
     def stop(self, patience: float) -> None:
-        """End the thread, and wait for that; the next `wake` starts another one.
+        """End the thread, and wait for its end. The next `wake` starts another one.
 
-        patience: seconds. A call of `work` that takes longer ends behind.
+        patience: seconds to wait. A call of `work` that takes longer ends later.
         """
         with self._lock:
             thread, self._thread = self._thread, None
@@ -69,31 +73,35 @@ class Worker:
             thread.join(patience)
 
     def renew(self) -> None:
-        """Start as if there had been no thread: in a child there is none."""
+        """Reset to the state without a thread: a forked child has none."""
+        # The lock, too: a thread of the parent may have held it at the fork.
         self._lock = threading.Lock()
         self._thread = None
         self._woken = threading.Event()
 
     def _begin(self) -> None:
-        self._woken = threading.Event()  # an older thread may still look at its own
+        self._woken = threading.Event()  # a stopped thread may still use the old one
         self._thread = thread = threading.Thread(
             target=self._run, args=(self._woken,), name=NAME, daemon=True
         )
         try:
             self._start(thread)
-        except RuntimeError:  # the system has no more, or Python is about to end
+        except RuntimeError:  # no more threads, or the interpreter is ending
             self._thread = None
 
     def _run(self, woken: threading.Event) -> None:
         me = threading.current_thread()
-        while self._thread is me:  # else it was stopped
+        while self._thread is me:  # else `stop` was called
+            # Cleared before the work: a `wake` during it must cause another round.
             woken.clear()
-            if not self._work() and self._is_over(me, woken):
+            if not self._work() and self._may_end(me, woken):
                 return
             woken.wait(self._interval)
 
-    def _is_over(self, me: threading.Thread, woken: threading.Event) -> bool:
-        """Go, unless somebody has made work since; who does so later starts another."""
+    def _may_end(self, me: threading.Thread, woken: threading.Event) -> bool:
+        """Return True, and give up the thread, unless `wake` was called meanwhile."""
+        # Under the lock of `wake`: it either sets the event before this check, or finds
+        # no thread and starts a new one. No work is left behind.
         with self._lock:
             if self._thread is me and not woken.is_set():
                 self._thread = None

@@ -63,26 +63,31 @@ class Writes:
         recall: KeyRecall,
         store: CallStore,
     ) -> WriteTicket:
-        """Evict for the first time."""
+        """Evict before the call, and return the ticket for its end.
+
+        recall: has the schemas that the plan of the write rests on.
+        """
         tags = tuple(map(tag_digest, write.tags))
         assumed = tuple(recall.schemas[table] for table in write.assumed)
-        through = self._through(call, parameters, write.item)
+        through = self._prepare_write_through(call, parameters, write.item)
         watch = dict.fromkeys(schema.tag for schema in assumed)
         if through is not None:
             watch |= dict.fromkeys(through.broad_tags)
         # Before the eviction: a hold-off that it finds counts as of then.
         began = store.now() if through is not None else 0.0
-        first = self._first(call.operation, write, tags, tuple(watch), store)
+        first = self._evict_first(call.operation, write, tags, tuple(watch), store)
         if first is not None:
             if through is not None and _finds_a_write(first, through, began):
                 through = None
-            outdated = self._key_schemas.outdated(assumed, first.watched)
+            outdated = self._key_schemas.forget_outdated(assumed, first.watched)
             if outdated:
                 # The tags rest on the keys of a table that is another one by now.
                 # Found out by the eviction itself: a look before it could be too early.
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
-                first = self._first(call.operation, write, tags, tuple(watch), store)
+                first = self._evict_first(
+                    call.operation, write, tags, tuple(watch), store
+                )
         self._counters.add("writes")
         self._counters.add("evicted", len(write.tags))
         return WriteTicket(
@@ -95,16 +100,16 @@ class Writes:
             call.operation,
             parameters,
             through,
-            self._asking_for_images(call, parameters, write),
+            self._body_for_images(call, parameters, write),
         )
 
     def begin_unplanned(self, operation: str, store: CallStore) -> WriteTicket:
         """Evict everything before a write that could not be planned."""
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
-        first = self._first(operation, write, tags, (), store)
+        first = self._evict_first(operation, write, tags, (), store)
         return WriteTicket(write, "", store, tags, first)
 
-    def _first(
+    def _evict_first(
         self,
         operation: str,
         write: Write,
@@ -117,17 +122,17 @@ class Writes:
         if self._settings.on_eviction_failure == "send":
             return self._evictions.evict(request, store)
         try:
-            return self._evictions.evict_at_once(request, store)
+            return self._evictions.evict_or_raise(request, store)
         except Exception as error:
             self._evictions.report(
                 "evict_failed", "the write is not sent", store.failure or error
             )
             raise EvictionError(_refusal(operation, write)) from error
 
-    def _through(
+    def _prepare_write_through(
         self, call: Call, parameters: Body, item: Item | None
     ) -> PreparedRead | None:
-        """Return the read of the item, if the write tells what the item will be."""
+        """Return the read that a write may fill; None if it will not know the item."""
         if item is None or (
             call.operation == "UpdateItem"
             and parameters.get("ReturnValues") != "ALL_NEW"
@@ -137,7 +142,7 @@ class Writes:
         get_item = call._replace(operation=read.operation)
         return self._reads.prepare(get_item, parameters, read)
 
-    def _asking_for_images(
+    def _body_for_images(
         self, call: Call, parameters: Body, write: Write
     ) -> bytes | None:
         """Return the request with ReturnValues=ALL_OLD; None if that is of no use."""
@@ -179,18 +184,18 @@ class Writes:
         old = _old_image(ticket, answer)  # in any case: the application must not see it
         store, tags = ticket.store, ticket.tags
         if ticket.first is None:
-            if self._evictions.must_wait(tags):
+            if self._evictions.queue_if_pending(tags):
                 return
             # The first eviction was delivered meanwhile: the store works again.
             store = CallStore(self._store)
         restore: tuple[bytes, ...] = ()
         if succeeded and certain and ticket.first is not None:
-            tags, restore = self._precisely(ticket, old)
+            tags, restore = self._precise_tags(ticket, old)
         second = self._evictions.evict(
             EvictionRequest(
                 tags,
                 self._settings.settle if certain else self._settings.write_hold_off,
-                _watched_at_the_end(ticket),
+                _tags_to_watch(ticket),
                 ticket.first if certain else None,
                 restore,
             ),
@@ -199,21 +204,23 @@ class Writes:
         if second is None:
             return
         # The table may have been made anew between the two evictions.
-        outdated = self._key_schemas.outdated(ticket.assumed, second.watched)
-        if outdated and not self._evictions.evict_now(outdated, store):
+        outdated = self._key_schemas.forget_outdated(ticket.assumed, second.watched)
+        if outdated and not self._evictions.evict_tags(outdated, store):
             return
         if not succeeded or not self._learn(ticket, second, answer, store):
             return
         if certain and not outdated:
             try:
                 self._write_through(ticket, second, answer, store)
-            except Exception as error:  # noqa: BLE001 - the write is evicted already
-                self._evictions.report("fill_failed", "an item is not kept", error)
+            except Exception as error:  # the write is evicted already
+                self._evictions.report(
+                    "fill_failed", "a written item is not cached", error
+                )
 
     def _learn(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> bool:
-        """Learn key attributes from a write; return whether they are as known.
+        """Learn key attributes from a write; return False if they were others before.
 
         Under the generations that the second eviction saw: a table that was made anew
         after the write must not get the keys of its predecessor.
@@ -233,7 +240,7 @@ class Writes:
             )
         return is_as_known
 
-    def _precisely(
+    def _precise_tags(
         self, ticket: WriteTicket, old: Image | None
     ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         """Return the tags of a second eviction, and which of these it restores.
@@ -264,7 +271,7 @@ class Writes:
     def _write_through(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> None:
-        """Fill the item's entry, if no other write can have changed it meanwhile."""
+        """Fill the item's entry, if no other write of it can have come between."""
         through, first = ticket.through, ticket.first
         if through is None or first is None or ticket.parameters is None:
             return
@@ -304,20 +311,21 @@ def _finds_a_write(first: Eviction, through: PreparedRead, now: float) -> bool:
 
 
 def _refusal(operation: str, write: Write) -> str:
-    """Return what is said of a write that is refused, which names no key."""
+    """Return the message of an EvictionError. It must name no key of an item."""
     tables = sorted({tag.table for tag in write.tags if tag.table})
-    of = f"of {', '.join(map(repr, tables))} " if tables else ""
+    of = f" of {', '.join(map(repr, tables))}" if tables else ""
     return (
-        f"{operation} was not sent: what is cached {of}could not be evicted; the "
-        "setting on_eviction_failure is 'refuse' ('send' sends such writes)"
+        f"{operation} was not sent: the cached answers{of} could not be evicted, and "
+        "on_eviction_failure is 'refuse'. Nothing was written; the call can be made "
+        "again. With 'send', such writes are sent"
     )
 
 
-def _watched_at_the_end(ticket: WriteTicket) -> list[bytes]:
+def _tags_to_watch(ticket: WriteTicket) -> list[bytes]:
     """Return the tags whose generations count after a second eviction.
 
-    Those of the tables whose key attributes the write rests on, or its answer confirms;
-    and what the item's entry depends on besides the item.
+    Two kinds: the tags of the tables whose key attributes the write rests on or its
+    answer confirms, and the broad tags of the entry that the write may fill.
     """
     write, through = ticket.write, ticket.through
     watch = [schema.tag for schema in ticket.assumed]

@@ -141,7 +141,7 @@ def _find(
         return _look_up(
             NearCall(client, state, answers, operation, key), entry, arguments
         )
-    except Exception as error:  # noqa: BLE001 - caching never fails a call
+    except Exception as error:
         state.report(error)
         return None
 
@@ -212,7 +212,7 @@ def _send(
         return answer
     try:
         call.state.remember(call.key, call.prepared, arguments)
-    except Exception as error:  # noqa: BLE001 - caching never fails a call
+    except Exception as error:
         call.state.report(error)
     return answer
 
@@ -224,7 +224,7 @@ def _first_state_of(client: Client) -> ClientState | Literal[False]:
         emitter = emitter_of(client)
         if emitter is not None:
             state = state_of(client, emitter)
-    except Exception:  # noqa: BLE001, S110 - then botocore handles every call
+    except Exception:  # noqa: S110 - then botocore handles every call
         pass
     vars(client)[_STATE] = state
     return state

@@ -64,7 +64,7 @@ class Delivery:
             return self.answer
         try:
             return _remember_as_it_is(self.answer, self.state.kinds, self.remember)
-        except Exception as error:  # noqa: BLE001 - caching never fails a call
+        except Exception as error:
             self.state.report(error)
             return self.answer
 

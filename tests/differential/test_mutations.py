@@ -84,7 +84,7 @@ def _without(*parameters: str) -> Patch:
 
 # --- what is answered ----------------------------------------------------------------
 
-_hit = Reads._hit
+_hit = Reads._make_hit
 
 
 def _shared_answers(patch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def _shared_answers(patch: pytest.MonkeyPatch) -> None:
         same = answers.setdefault((key, *loaded.snapshot), fresh.answer)
         return fresh._replace(answer=same)
 
-    patch.setattr(Reads, "_hit", hit)
+    patch.setattr(Reads, "_make_hit", hit)
 
 
 # --- what the near cache answers -----------------------------------------------------
@@ -189,7 +189,9 @@ MUTATIONS = [
     ),
     Mutation("all pages are one", _without("ExclusiveStartKey")),
     Mutation("an answer is shared", _shared_answers),
-    Mutation("a batch loses its hits", _replace(cache_reads, "merge", lambda *_: None)),
+    Mutation(
+        "a batch loses its hits", _replace(cache_reads, "merge_hits", lambda *_: None)
+    ),
     Mutation(
         "a projection is the whole item",
         _replace(cache_reads, "project", lambda item, _: dict(item)),

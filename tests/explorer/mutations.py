@@ -97,7 +97,7 @@ def _remembers_after_a_loss(
     try:
         return store.evict(request)
     except StoreError as error:
-        evictions.remember(request.tags, error)
+        evictions.make_pending(request.tags, error)
         return None
 
 
@@ -300,7 +300,7 @@ class _NothingHeld:
 
 # --- what is restored ----------------------------------------------------------------
 
-_precisely = Writes._precisely
+_precise_tags = Writes._precise_tags
 
 
 def _restored_in_any_case(
@@ -319,7 +319,7 @@ def _without_the_old_image(
     writes: Writes, ticket: WriteTicket, old: Any
 ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """Leave out the partitions that the item was in before."""
-    tags, restore = _precisely(writes, ticket, old)
+    tags, restore = _precise_tags(writes, ticket, old)
     assert ticket.write.item is not None
     table = ticket.write.item.table
     gone = set(map(tag_digest, items.partitions_of(table, old or {})))
@@ -349,7 +349,7 @@ def _restored_without_a_trace(
     writes: Writes, ticket: WriteTicket, old: Any
 ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """Restore the writes tag, and evict no precise writes in its place."""
-    tags, restore = _precisely(writes, ticket, old)
+    tags, restore = _precise_tags(writes, ticket, old)
     instead = tag_digest(precise_writes_tag(TABLE))
     return tuple(tag for tag in tags if tag != instead), restore
 
@@ -545,7 +545,7 @@ MUTATIONS = [
     ),
     Mutation(
         "no second eviction by who could not do the first, and has done it since",
-        _replace(Evictions, "must_wait", lambda *_: True),
+        _replace(Evictions, "queue_if_pending", lambda *_: True),
         Program(("get", "update", "get"), (0, 1, 0), moves=2),
         schedule=(
             f"{UPDATE}: evict fails",
@@ -678,7 +678,7 @@ MUTATIONS = [
     ),
     Mutation(
         "restoring without the partitions of the old image",
-        _replace(Writes, "_precisely", _without_the_old_image),
+        _replace(Writes, "_precise_tags", _without_the_old_image),
         Program(("index 1", "move"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(
@@ -693,7 +693,7 @@ MUTATIONS = [
     ),
     Mutation(
         "the writes tag restored and no precise writes evicted",
-        _replace(Writes, "_precisely", _restored_without_a_trace),
+        _replace(Writes, "_precise_tags", _restored_without_a_trace),
         Program(("scan", "move"), (0, 1), 0, 0, features=("images",)),
     ),
     Mutation(

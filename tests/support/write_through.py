@@ -5,5 +5,5 @@ from botocache import Cache
 
 def without_write_through(cache: Cache) -> Cache:
     """Have a cache fill no entry from a write; return the cache."""
-    cache._writes._through = lambda *_: None  # type: ignore[method-assign]  # a seam
+    cache._writes._prepare_write_through = lambda *_: None  # type: ignore[method-assign]  # a seam
     return cache

@@ -12,7 +12,7 @@ import pytest
 from botocache._cache.cache import Cache
 from botocache._cache.tickets import Hit
 from botocache._settings.load import Settings
-from botocache._stats import INTERVAL, Counters, FailureLog, Stats
+from botocache._stats import LOG_INTERVAL, Counters, FailureLog, Stats
 from botocache.stores.memory import MemoryStore
 from tests.support.calls import begin
 from tests.support.clock import FakeClock
@@ -152,7 +152,7 @@ def test_a_failure_is_logged_once_in_a_minute_and_counted_each_time(
 ) -> None:
     for _ in range(3):
         reports.report("load_failed")
-        reports.clock.advance(INTERVAL / 3 - 0.001)
+        reports.clock.advance(LOG_INTERVAL / 3 - 0.001)
     assert len(reports.lines) == 1
     assert reports.counters.read(undelivered=0).failures == {"load_failed": 3}
 
@@ -160,7 +160,7 @@ def test_a_failure_is_logged_once_in_a_minute_and_counted_each_time(
 def test_a_failure_is_logged_again_after_a_minute(reports: _Reports) -> None:
     for _ in range(3):
         reports.report("load_failed")
-        reports.clock.advance(INTERVAL)
+        reports.clock.advance(LOG_INTERVAL)
     assert len(reports.lines) == 3
 
 

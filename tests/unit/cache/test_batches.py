@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from botocache._cache.batches import (
     answers_by_key,
     hit_of,
-    merge,
-    no_capacity,
+    merge_hits,
     remaining_body,
+    zero_capacity,
 )
 from botocache._cache.call_store import CallStore
 from botocache._cache.prepare import TableCaching, prepare
@@ -87,7 +87,7 @@ class Batch:
 
     def merged(self, answer: Answer) -> Answer:
         """Return what becomes of DynamoDB's answer."""
-        merge(self.batch, self.lookups, answer, self.answers(answer))
+        merge_hits(self.batch, self.lookups, answer, self.answers(answer))
         return answer
 
     def answers(self, answer: Answer) -> Any:
@@ -349,7 +349,7 @@ def test_a_batch_of_which_one_key_is_asked_for_is_no_hit(said: Any) -> None:
 def test_a_table_that_was_not_asked_consumed_nothing(
     asked: str, consumed: dict[str, Any]
 ) -> None:
-    assert no_capacity("t", asked) == consumed
+    assert zero_capacity("t", asked) == consumed
     theirs = {"TableName": "u", "CapacityUnits": 0.5}
     said: dict[str, list[Any]] = {"t": [hit(0)], "u": [hit(0), ASKED]}
     batch = Batch(said, ReturnConsumedCapacity=asked)

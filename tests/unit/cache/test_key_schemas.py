@@ -41,7 +41,7 @@ class Schemas:
         return self.schemas.learn(call, (HERE, TABLE), attributes, generation, **more)
 
     def generation(self) -> int:
-        return self.schemas.generation(CallStore(self._store), (HERE, TABLE))
+        return self.schemas.load_generation(CallStore(self._store), (HERE, TABLE))
 
 
 @pytest.fixture

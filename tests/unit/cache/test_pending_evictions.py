@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from botocache._cache.pending_evictions import (
-    AT_ONCE,
-    MOST,
+    MOST_TAGS,
     RETRY_INTERVAL,
+    TAGS_PER_EVICTION,
     PendingEvictions,
 )
 from botocache._coherence import Eviction, EvictionRequest
@@ -197,7 +197,7 @@ class _AddsMeanwhile(FailingStore):
         ((A,), [A]),
         ((C,), [C]),
         ((A, C), [A, C]),
-        (tuple(_tags(MOST + 1)), [EVERYTHING_]),
+        (tuple(_tags(MOST_TAGS + 1)), [EVERYTHING_]),
     ],
     ids=["the same", "another", "both", "too many"],
 )
@@ -250,7 +250,7 @@ def test_an_attempt_raises_nothing_and_tells_whether_anything_waits(
 class _CountingStore(FailingStore):
     """Notes how many tags it was to evict, and fails from the n-th time on."""
 
-    def __init__(self, clock: FakeClock, works: int = MOST) -> None:
+    def __init__(self, clock: FakeClock, works: int = MOST_TAGS) -> None:
         super().__init__(MemoryStore(clock=clock))
         self.pieces: list[int] = []
         self.works = works
@@ -266,9 +266,9 @@ class _CountingStore(FailingStore):
     ("count", "pieces"),
     [
         (1, [1]),
-        (AT_ONCE, [AT_ONCE]),
-        (AT_ONCE + 1, [AT_ONCE, 1]),
-        (2 * AT_ONCE + 200, [AT_ONCE, AT_ONCE, 200]),
+        (TAGS_PER_EVICTION, [TAGS_PER_EVICTION]),
+        (TAGS_PER_EVICTION + 1, [TAGS_PER_EVICTION, 1]),
+        (2 * TAGS_PER_EVICTION + 200, [TAGS_PER_EVICTION, TAGS_PER_EVICTION, 200]),
     ],
 )
 def test_many_tags_are_delivered_in_pieces(
@@ -290,13 +290,13 @@ def test_what_was_delivered_waits_no_more_though_a_later_piece_failed(
 ) -> None:
     store = _CountingStore(clock, works=1)
     undelivered = PendingEvictions(store, HOLD_OFF, print, start=no_thread)
-    tags = _tags(3 * AT_ONCE)
+    tags = _tags(3 * TAGS_PER_EVICTION)
     undelivered.add(tags)
     with pytest.raises(StoreError):
         undelivered.deliver()
-    assert store.pieces == [AT_ONCE, AT_ONCE]
-    assert not undelivered.includes(tags[:AT_ONCE])
-    assert all(undelivered.includes((tag,)) for tag in tags[AT_ONCE:])
+    assert store.pieces == [TAGS_PER_EVICTION, TAGS_PER_EVICTION]
+    assert not undelivered.includes(tags[:TAGS_PER_EVICTION])
+    assert all(undelivered.includes((tag,)) for tag in tags[TAGS_PER_EVICTION:])
 
 
 # --- by itself ---------------------------------------------------------------------
@@ -497,12 +497,12 @@ def test_a_child_to_which_nothing_is_left_starts_no_thread(
 def test_as_many_tags_as_may_wait_wait_each_for_itself(
     undelivered: PendingEvictions,
 ) -> None:
-    undelivered.add(_tags(MOST))
-    assert len(undelivered) == MOST
+    undelivered.add(_tags(MOST_TAGS))
+    assert len(undelivered) == MOST_TAGS
     assert not undelivered.includes((EVERYTHING_,))
 
 
-@pytest.mark.parametrize("added", [(MOST + 1, 0), (MOST, 1), (1, MOST)])
+@pytest.mark.parametrize("added", [(MOST_TAGS + 1, 0), (MOST_TAGS, 1), (1, MOST_TAGS)])
 def test_more_tags_than_may_wait_are_everything(
     undelivered: PendingEvictions, added: tuple[int, int]
 ) -> None:
@@ -518,7 +518,7 @@ def test_once_everything_waits_more_may_wait_beside_it(
     undelivered: PendingEvictions, store: FailingStore
 ) -> None:
     before = _generations(store, EVERYTHING_, A)
-    undelivered.add(_tags(MOST + 1))
+    undelivered.add(_tags(MOST_TAGS + 1))
     undelivered.add((A,))
     undelivered.deliver()
     after = _generations(store, EVERYTHING_, A)
