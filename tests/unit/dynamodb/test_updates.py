@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._dynamodb.updates import Image, apply, read_update
+from botocache._dynamodb.types import Item
+from botocache._dynamodb.updates import apply, read_update
 
 KEY = {"pk": {"S": "k"}}
-OLD: Image = {
+OLD: Item = {
     **KEY,
     "s": {"S": "text"},
     "n": {"N": "5"},
@@ -45,14 +46,14 @@ def request(expression: Any, **more: Any) -> dict[str, Any]:
     }
 
 
-def after(expression: Any, old: Image = OLD) -> Image | None:
+def after(expression: Any, old: Item = OLD) -> Item | None:
     """Return the image that an update leaves; fail if it cannot be read."""
     update = read_update(request(expression))
     assert update is not None, "it is not read"
     return apply(update, old, KEY)
 
 
-def scalars(image: Image) -> dict[str, Any]:
+def scalars(image: Item) -> dict[str, Any]:
     """Return what may be a key of an index."""
     return {k: v for k, v in image.items() if v.keys() & {"S", "N", "B"}}
 
@@ -130,7 +131,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "SET if_not_exists = :s": {"if_not_exists": {"S": "new"}},
     "SET a = list_append": {"a": {"S": "a word"}},
 }
-WORDS: Image = {"remove": {"S": "a word"}, "list_append": {"S": "a word"}}
+WORDS: Item = {"remove": {"S": "a word"}, "list_append": {"S": "a word"}}
 
 
 @pytest.mark.parametrize(("expression", "changes"), CHANGES.items())
@@ -178,7 +179,7 @@ def test_an_update_without_an_expression_leaves_the_item_and_makes_its_key() -> 
     ],
 )
 def test_an_update_of_no_item_makes_one_with_its_key(
-    expression: str, left: Image
+    expression: str, left: Item
 ) -> None:
     assert after(expression, {}) == {**KEY, **left}
 
@@ -418,7 +419,7 @@ _bodies = st.fixed_dictionaries(
 
 
 @given(_bodies, st.sampled_from([OLD, {}, KEY]))
-def test_no_update_raises_whatever_it_says(body: dict[str, Any], old: Image) -> None:
+def test_no_update_raises_whatever_it_says(body: dict[str, Any], old: Item) -> None:
     update = read_update(body)
     if update is None:
         return
