@@ -107,7 +107,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "BatchGetItem": Rule(
         batch_get_item,
         is_read=True,
-        cached="yes, key by key; the request has only the other keys",
+        cached="yes, key by key; botocache sends only the other keys",
         depends_on=_ITEM,
         why="Each key is a GetItem of its own.",
     ),

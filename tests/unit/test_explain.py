@@ -44,7 +44,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "a projected get": (
         "GetItem",
         {"TableName": "t", "Key": KEY, "ProjectionExpression": "n"},
-        ["served     from its own entry, or from that of the whole item"],
+        ["served     from its own entry, or from the entry of the whole item"],
     ),
     "a strongly consistent get": (
         "GetItem",
@@ -91,7 +91,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"TableName": "t", "Key": {"b": {"B": "AP8="}}},
         [
             "           item(t, b B b'\\x00\\xff')",
-            "fills      the item's entry, if no other write is under way",
+            "fills      the item's entry, if no other write of the item is in progress",
         ],
     ),
     "an update": (
@@ -102,7 +102,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "a description": (
         "DescribeTable",
         {"TableName": "t"},
-        ["treated as bypass; the key attributes in its answer are learned"],
+        ["treated as bypass; botocache learns the key attributes in its answer"],
     ),
     "a harmless one": (
         "ListTables",
