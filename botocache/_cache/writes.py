@@ -145,7 +145,7 @@ class Writes:
         if (
             parameters.get("ReturnValues", "NONE") != "NONE"
             or (call.origin, table) in self._without_images
-            or not items.can_be_told(call.operation, parameters)
+            or not items.determines_new_keys(call.operation, parameters)
         ):
             return None
         return _encode({**parameters, "ReturnValues": "ALL_OLD"})

@@ -167,8 +167,8 @@ def answer_after(operation: str, parameters: Body, answer: Answer) -> Answer | N
     return {"Item": item} if item else None
 
 
-def can_be_told(operation: str, parameters: Body) -> bool:
-    """Return True if the old image suffices to find a write's new index keys."""
+def determines_new_keys(operation: str, parameters: Body) -> bool:
+    """Return True if a write and the old image determine the new index keys."""
     return operation != "UpdateItem" or read_update(parameters) is not None
 
 

@@ -93,7 +93,7 @@ class Read(NamedTuple):
     def depends_on(
         self,
         mode: CachingMode,
-        precise_index_eviction: bool,  # noqa: FBT001 - a setting
+        precise_index_eviction: bool,  # noqa: FBT001 - by position, as every hit does
     ) -> tuple[Tag, ...]:
         """Return the tags that the entry depends on.
 

@@ -65,9 +65,9 @@ class StoreOptions:
 class StoreIdentity(NamedTuple):
     """The identity of a store. Installations of a process with equal ones share it.
 
-    For a store on this machine it is the place: two memory stores with different
-    options would share no entries. For a server it is all options, because two store
-    objects for one server share their entries on the server anyway.
+    A store on this machine is identified by its place. Two memory stores with different
+    options would share no entries. A server's store is identified by all options. Two
+    store objects for one server share their entries on the server anyway.
 
     namespace: as in StoreOptions.
     place: of a store on this machine.

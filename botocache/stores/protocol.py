@@ -34,9 +34,9 @@ class Fill(NamedTuple):
 class Store(Protocol):
     """Keeps entries and generations. Safe for threads and across a fork.
 
-    Every verb except `is_current` may raise StoreError, and nothing else. Its outcome is
-    then not known. No verb waits for another process for more than a moment. The first
-    verb that finds that generations were lost raises StoreLostError, once per loss.
+    Every verb except `is_current` may raise StoreError, and nothing else. Then its
+    outcome is not known. No verb waits for another process for more than a moment. The
+    first verb that finds that generations were lost raises StoreLostError, once.
     """
 
     def now(self) -> float:

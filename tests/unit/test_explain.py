@@ -178,7 +178,7 @@ def test_a_write_fills_nothing_of_a_table_that_is_off(
         assert not any(line.startswith("fills") for line in lines)
 
 
-def test_it_plans_with_the_key_attributes_that_it_is_told(
+def test_it_plans_with_the_key_attributes_of_the_option_keys(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = explained(
@@ -208,7 +208,7 @@ BAD: dict[str, tuple[list[str], str, str]] = {
 @pytest.mark.parametrize(
     ("arguments", "text", "expected"), BAD.values(), ids=BAD.keys()
 )
-def test_what_is_wrong_is_one_sentence(
+def test_an_error_is_one_sentence(
     arguments: list[str],
     text: str,
     expected: str,
@@ -224,7 +224,7 @@ def test_what_is_wrong_is_one_sentence(
     assert captured.out == ""
 
 
-def test_a_wrong_setting_is_said_too(
+def test_an_error_of_a_setting_is_one_sentence_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTOCACHE_TTL", "soon")
