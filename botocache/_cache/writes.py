@@ -25,7 +25,7 @@ from botocache._cache.tickets import ReadTicket, WriteTicket
 from botocache._coherence import Eviction, EvictionRequest, Held, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
-from botocache._dynamodb.plans import Item, Write
+from botocache._dynamodb.plans import Write, WrittenItem
 from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import (
     EVERYTHING,
@@ -123,7 +123,7 @@ class Writes:
             raise EvictionError(_refusal(operation, write)) from error
 
     def _through(
-        self, call: Call, parameters: Body, item: Item | None
+        self, call: Call, parameters: Body, item: WrittenItem | None
     ) -> PreparedRead | None:
         """Return the read of the item, if the write tells what the item will be."""
         if item is None or (

@@ -14,8 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from botocache._dynamodb.projections import Projection
 from botocache._dynamodb.tags import Tag
-from botocache._dynamodb.types import Answer, Body
-from botocache._dynamodb.types import Item as Attributes
+from botocache._dynamodb.types import Answer, Body, Item
 
 KeyAttributes: TypeAlias = frozenset[str]
 """The names of a table's key attributes: one or two."""
@@ -128,7 +127,7 @@ class BatchRead(NamedTuple):
     capacity: str
 
 
-class Item(NamedTuple):
+class WrittenItem(NamedTuple):
     """The item that a write names.
 
     table: its name.
@@ -138,7 +137,7 @@ class Item(NamedTuple):
 
     table: str
     table_parameter: str
-    key: Attributes
+    key: Item
 
 
 class Write(NamedTuple):
@@ -156,7 +155,7 @@ class Write(NamedTuple):
     named: tuple[tuple[str, KeyAttributes], ...] = ()
     assumed: tuple[str, ...] = ()
     described: str = ""
-    item: Item | None = None
+    item: WrittenItem | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ from botocache._dynamodb.plans import (
     BYPASS,
     BatchRead,
     CallPlan,
-    Item,
     KeyAttributes,
     KeysOf,
     Kind,
     Read,
+    WrittenItem,
 )
 from botocache._dynamodb.projections import Path, Projection, read_projection
 from botocache._dynamodb.tags import (
@@ -86,7 +86,7 @@ def item_read(body: Body, capacity: str) -> Read:
     )
 
 
-def read_of(item: Item) -> Read:
+def read_of(item: WrittenItem) -> Read:
     """Return the read of an item that a write names."""
     return item_read({"TableName": item.table_parameter, "Key": item.key}, "NONE")
 

@@ -12,11 +12,11 @@ from botocache._dynamodb.plans import (
     BYPASS,
     CallPlan,
     Describe,
-    Item,
     KeyAttributes,
     KeysOf,
     Planner,
     Write,
+    WrittenItem,
 )
 from botocache._dynamodb.tags import (
     Tag,
@@ -25,8 +25,7 @@ from botocache._dynamodb.tags import (
     table_tag,
     writes_tag,
 )
-from botocache._dynamodb.types import Body
-from botocache._dynamodb.types import Item as Attributes
+from botocache._dynamodb.types import Body, Item
 from botocache._dynamodb.values import check_key, table_name
 
 # --- writes of items ---------------------------------------------------------------
@@ -48,7 +47,7 @@ def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> CallPlan:
     key, table = body.get("Key"), table_name(body["TableName"])
     if key is None:
         key = {attribute: body["Item"][attribute] for attribute in keys_of(table) or ()}
-    return planned._replace(item=Item(table, body["TableName"], key))
+    return planned._replace(item=WrittenItem(table, body["TableName"], key))
 
 
 def batch_write_item(body: Body, keys_of: KeysOf) -> CallPlan:
@@ -102,7 +101,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
     return Write(tuple(tags), tuple(named), tuple(assumed)) if tags else BYPASS
 
 
-def item_tags(table: str, key: Attributes) -> Iterator[Tag]:
+def item_tags(table: str, key: Item) -> Iterator[Tag]:
     """Yield the tags that a write of one item evicts.
 
     table: its name.

@@ -15,6 +15,7 @@ from botocache._dynamodb.items import (
     stored_item,
 )
 from botocache._dynamodb.tags import partition_tag
+from botocache._dynamodb.types import Item
 
 KEY = {"pk": {"S": "k"}}
 OLD = {**KEY, "color": {"S": "red"}, "n": {"N": "1"}}
@@ -293,7 +294,7 @@ def test_an_item_is_in_no_partition_of_a_value_that_no_key_has(
 
 def test_an_image_of_the_wire_and_a_parsed_one_are_in_the_same_partitions() -> None:
     wire = {"a": {"B": "AAE="}, "b": {"N": "1.0"}}
-    parsed = {"a": {"B": b"\x00\x01"}, "b": {"N": "1"}}
+    parsed: Item = {"a": {"B": b"\x00\x01"}, "b": {"N": "1"}}
     assert list(partitions_of("t", wire)) == list(partitions_of("t", parsed))
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from botocache._dynamodb.operations import OPERATIONS, may_write, plan
 from botocache._dynamodb.plans import (
     BatchRead,
-    Body,
     Bypass,
     CachingMode,
     CallPlan,
@@ -36,6 +35,7 @@ from botocache._dynamodb.tags import (
     table_tag,
     writes_tag,
 )
+from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.writes import item_tags
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
@@ -1201,7 +1201,7 @@ def test_an_answer_that_describes_a_table_names_its_key_attributes(
         {"ImportTableDescription": {"TableArn": ARN}},
     ],
 )
-def test_an_answer_that_describes_no_table_names_nothing(answer: Body) -> None:
+def test_an_answer_that_describes_no_table_names_nothing(answer: Answer) -> None:
     assert described_keys(answer) is None
 
 
@@ -1217,7 +1217,7 @@ def test_an_answer_that_describes_no_table_names_nothing(answer: Body) -> None:
     ],
 )
 def test_the_last_key_of_a_page_of_a_table_names_its_key_attributes(
-    made: Read, answer: Body, expected: KeyAttributes | None
+    made: Read, answer: Answer, expected: KeyAttributes | None
 ) -> None:
     assert last_key_attributes(made, answer) == expected
 
