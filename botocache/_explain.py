@@ -157,7 +157,7 @@ def _filled(operation: str, item: Read, settings: Settings) -> _Lines:
     if caching_mode(policy, "GetItem", item.kind) is CachingMode.OFF:
         return
     if operation == "UpdateItem":
-        yield "fills", "the item's entry, if it asks for ReturnValues=ALL_NEW"
+        yield "fills", "the item's entry, if its ReturnValues is ALL_NEW"
     else:
         yield "fills", "the item's entry, if no other write of the item is in progress"
 

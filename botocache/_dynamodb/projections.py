@@ -10,8 +10,8 @@ Amazon DynamoDB Developer Guide, and recorded answers of DynamoDB itself:
 - DynamoDB leaves out an absent path, and a map or a list of which nothing remains;
 - it returns elements of a list as a list of just these, in the order of their indexes,
   not of the paths. So the answer depends on the set of paths alone;
-- it refuses paths that overlap (`a, a.b`) or conflict (`a.b, a[0]`), and a path into a
-  key attribute of the table or of any of its indexes.
+- it refuses paths that overlap (`a, a.b`) or conflict (`a.b, a[0]`);
+- it refuses a path into a key attribute of the table or of any of its indexes.
 """
 
 from collections.abc import Iterator, Mapping

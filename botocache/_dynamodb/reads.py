@@ -61,15 +61,15 @@ def item_read(body: Body, capacity: str) -> Read:
     check_key(key)
     narrow = item_tag(table, key)
     # The tag has the canonical key, so `{"N": "1"}` and `{"N": "1.0"}` share an entry.
-    asked = {"TableName": body["TableName"], "Key": narrow.detail}
+    parts = {"TableName": body["TableName"], "Key": narrow.detail}
     options = {name: body[name] for name in body if name not in _NO_OPTIONS}
-    question = _encode(asked)
+    question = _encode(parts)
     whole, projection = None, None
     # Unknown parameters are options, too: they make the question another one.
     if options:
         projection, canonical = _projected(_encode(options))
         whole = question if projection is not None else None
-        question = _encode({**asked, "options": canonical})
+        question = _encode({**parts, "options": canonical})
     return Read(
         "GetItem",
         Kind.ITEM,

@@ -20,8 +20,8 @@ class Tag(NamedTuple):
     detail: attributes of the key, each with its type and canonical value.
 
     A tag has no origin. So a write evicts through any endpoint of the table (FIPS,
-    dual-stack, VPC, a proxy, another region of a global table), and `invalidate` needs
-    only a name. The price: tables with one name in several regions or accounts that
+    dual-stack, VPC, a proxy, another region of a global table). `invalidate` needs only
+    a name. The price: tables with one name in several regions or accounts that
     share a store evict each other's items of equal keys.
     """
 

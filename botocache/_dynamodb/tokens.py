@@ -65,12 +65,12 @@ class TokenCursor:
 
     @property
     def is_at_end(self) -> bool:
-        """Tell whether every token has been read."""
+        """True if every token has been read."""
         return self._tokens[self._at] is END
 
     @property
     def is_at_call(self) -> bool:
-        """Tell whether the current token is a word with a parenthesis behind it."""
+        """True if the current token is a word with a parenthesis behind it."""
         return self.peek().kind == "word" and self._tokens[self._at + 1] == (
             "symbol",
             "(",
@@ -90,7 +90,7 @@ class TokenCursor:
         return token
 
     def accept(self, symbol: str) -> bool:
-        """Read a symbol if it is the current token; tell whether it was."""
+        """Read a symbol if it is the current token; return True if it was."""
         if self._tokens[self._at] == ("symbol", symbol):
             self._at += 1
             return True

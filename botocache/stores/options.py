@@ -13,7 +13,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def default_url() -> str:
-    """Return the URL of the store of a user who names none."""
+    """Return the URL of the store to open if the settings name none."""
     return "disk:" if BOOT_ID.exists() else "memory:"
 
 

@@ -70,7 +70,7 @@ def local_place(url: str) -> LocalPlace | None:
 
 
 def _wrong_url(scheme: str) -> ConfigError:
-    # Only the scheme: a user who confused two schemes may have put a password here.
+    # Show only the scheme: the URL may be meant for a server, and hold a password.
     return ConfigError(
         f"url '{scheme}:...' cannot be read; expected {_LOCAL[scheme]}, optionally "
         "with '?size_limit=1GiB' at its end"

@@ -97,7 +97,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "an update": (
         "UpdateItem",
         {"TableName": "t", "Key": KEY},
-        ["fills      the item's entry, if it asks for ReturnValues=ALL_NEW"],
+        ["fills      the item's entry, if its ReturnValues is ALL_NEW"],
     ),
     "a description": (
         "DescribeTable",
