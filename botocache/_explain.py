@@ -1,12 +1,11 @@
-"""`python -m botocache explain`: what would happen to a call, and why. Pure.
+"""`python -m botocache explain`: how the cache would treat a call, and why. Pure.
 
 It plans a call as the cache does, with the settings of the environment. A running cache
-learns the key attributes of tables; here they come in as an argument.
+learns the key attributes of tables; here they are an argument.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from botocache._dynamodb.operations import OPERATIONS, UNKNOWN, plan
 from botocache._dynamodb.plans import (
@@ -21,45 +20,49 @@ from botocache._dynamodb.plans import (
 )
 from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import Tag
+from botocache._dynamodb.types import Body
 from botocache._errors import BotocacheError, assert_never
 from botocache._settings.load import Settings
 from botocache._settings.tables import TablePolicy, caching_mode
 
 
 class ExplainError(BotocacheError):
-    """The operation or its parameters are not a call that can be explained."""
+    """The operation is misspelt, or its parameters are not a JSON object."""
 
 
 def explain(
     operation: str, text: str, settings: Settings, keys: frozenset[str] | None
 ) -> str:
-    """Return lines that say what happens to a call. Raises ExplainError.
+    """Return the lines that describe a call's treatment. Raises ExplainError.
 
-    operation: as the service model spells it, such as `GetItem`.
+    operation: as the service model spells it: `GetItem`.
     text: the parameters as JSON, as on the wire: binary values in base64.
     settings: of the cache that the call would go through.
     keys: the key attributes of its tables; None if they are not known.
     """
+    # `get-item` and `get_item` are the spellings of the AWS CLI and of boto3.
     meant = _SPELLINGS.get(operation.lower().replace("_", "").replace("-", ""))
     if operation not in OPERATIONS and meant is not None:
         raise ExplainError(f"unknown operation {operation!r}; did you mean {meant!r}?")
     parameters = _parameters(text)
-    wanted: list[str] = []
+    tables: list[str] = []
 
+    # Remembers the tables, so that the note appears only if the plan uses their keys.
     def keys_of(table: str) -> frozenset[str] | None:
-        wanted.append(table)
+        tables.append(table)
         return keys
 
     planned = plan(operation, parameters, keys_of)
     rule = OPERATIONS.get(operation, UNKNOWN)
     lines = [("operation", operation), *_outcome(operation, planned, settings)]
+    # The operation has a plan of its own, yet this request has none.
     if isinstance(planned, Bypass) and (rule.cached != "no" or rule.evicts):
         lines.append(("why", "DynamoDB will refuse it, or botocache cannot parse it."))
     else:
         lines.append(("why", rule.why))
-    if wanted and keys is None:
+    if tables and keys is None:
         lines.append(
-            ("note", f"the key attributes of {wanted[0]!r} are not given; pass --keys")
+            ("note", f"the key attributes of {tables[0]!r} are not given; pass --keys")
         )
     return "\n".join(f"{name:<11}{value}".rstrip() for name, value in lines)
 
@@ -67,7 +70,7 @@ def explain(
 _SPELLINGS = {name.lower(): name for name in OPERATIONS}
 
 
-def _parameters(text: str) -> Mapping[str, Any]:
+def _parameters(text: str) -> Body:
     try:
         parameters = json.loads(text)
     except ValueError as error:
@@ -99,7 +102,10 @@ def _outcome(operation: str, planned: CallPlan, settings: Settings) -> _Lines:
             if planned.item is not None:
                 yield from _filled(operation, read_of(planned.item), settings)
         case Describe():
-            yield "treated as", "bypass; the key attributes in its answer are learned"
+            yield (
+                "treated as",
+                "bypass; botocache learns the key attributes in its answer",
+            )
         case Bypass():
             yield "treated as", "bypass: neither read from the cache nor evicting"
         case _:
@@ -120,6 +126,7 @@ def _entry(operation: str, read: Read, settings: Settings) -> _Lines:
     policy = settings.policy(read.table)
     mode = caching_mode(policy, operation, read.kind)
     question = read.question.decode()
+    # Scope and origin are part of the key; both are known only to a client.
     yield "key", f"{read.operation} {question}, with its caller's scope and endpoint"
     if mode is CachingMode.OFF:
         yield "policy", f"{operation} of {read.table!r} is off"
@@ -127,7 +134,7 @@ def _entry(operation: str, read: Read, settings: Settings) -> _Lines:
     if read.is_consistent:
         yield "served", "never: it is strongly consistent; its answer is filled"
     elif read.whole is not None:
-        yield "served", "from its own entry, or from that of the whole item"
+        yield "served", "from its own entry, or from the entry of the whole item"
     yield (
         "tags",
         ", ".join(map(spelled, read.depends_on(mode, settings.precise_index_eviction))),
@@ -145,18 +152,20 @@ def _ttl(read: Read, policy: TablePolicy, mode: CachingMode) -> str:
 
 
 def _filled(operation: str, item: Read, settings: Settings) -> _Lines:
+    # A write through fills the entry that a GetItem of the item would load.
     policy = settings.policy(item.table)
     if caching_mode(policy, "GetItem", item.kind) is CachingMode.OFF:
         return
     if operation == "UpdateItem":
-        yield "fills", "the item's entry, if it asks for ReturnValues=ALL_NEW"
+        yield "fills", "the item's entry, if its ReturnValues is ALL_NEW"
     else:
-        yield "fills", "the item's entry, if no other write is under way"
+        yield "fills", "the item's entry, if no other write of the item is in progress"
 
 
 def spelled(tag: Tag) -> str:
-    """Return a tag as a reader can understand it: `item(users, id S '7')`."""
+    """Return a tag as text: `item(users, id S '7')`."""
     details = [tag.table] if tag.table else []
+    # Three parts for each attribute: name, type and canonical value.
     for at in range(0, len(tag.detail), 3):
         name, kind, value = tag.detail[at : at + 3]
         details.append(f"{name!s} {kind!s} {value!r}")

@@ -25,7 +25,7 @@ from botocache._cache.tickets import ReadTicket, WriteTicket
 from botocache._coherence import Eviction, EvictionRequest, Held, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
-from botocache._dynamodb.plans import Item, Write
+from botocache._dynamodb.plans import Write, WrittenItem
 from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import (
     EVERYTHING,
@@ -130,7 +130,7 @@ class Writes:
             raise EvictionError(_refusal(operation, write)) from error
 
     def _prepare_write_through(
-        self, call: Call, parameters: Body, item: Item | None
+        self, call: Call, parameters: Body, item: WrittenItem | None
     ) -> PreparedRead | None:
         """Return the read that a write may fill; None if it will not know the item."""
         if item is None or (
@@ -152,7 +152,7 @@ class Writes:
         if (
             parameters.get("ReturnValues", "NONE") != "NONE"
             or (call.origin, table) in self._without_images
-            or not items.can_be_told(call.operation, parameters)
+            or not items.determines_new_keys(call.operation, parameters)
         ):
             return None
         return _encode({**parameters, "ReturnValues": "ALL_OLD"})

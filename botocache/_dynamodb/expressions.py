@@ -1,93 +1,58 @@
-"""Reads DynamoDB's expressions, as far as a cache needs to understand them. Pure.
+"""Key conditions, and one spelling for equal expressions. Pure.
 
-Two questions are answered: which attributes a key condition ties to one value, and
-whether two spellings of an expression are the same question. (projections.py reads
-document paths from the same tokens.) Whoever asks must be able to live with "cannot
-say": every function returns None (or leaves things as they are) as soon as anything is
-unusual, and the caller is then coarse. Nothing here judges whether DynamoDB would
-accept an expression; it will say so itself.
+It finds the attributes that a key condition ties to one value, and gives two spellings
+of an expression the same canonical form. Every function returns None, or leaves the
+expression as it is, as soon as anything is unusual: the caller then depends on more, or
+keeps two entries. DynamoDB alone judges whether an expression is valid.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from botocache._dynamodb.reserved_words import RESERVED_WORDS
-
-Value = Mapping[str, Any]
-"""An attribute value of the wire: `{"S": "..."}`."""
+from botocache._dynamodb.tokens import (
+    Token,
+    TokenCursor,
+    UnreadableError,
+    read_tokens,
+)
+from botocache._dynamodb.types import AttributeValue, Body, Names, Values
 
 
 class Conditions(NamedTuple):
-    """What a key condition says.
+    """The attributes of a key condition.
 
     attributes: every attribute that it names, in order.
-    equal: those that it ties to one value, with the value.
+    equal: the attributes that it ties to one value, with the value.
     """
 
     attributes: tuple[str, ...]
-    equal: Mapping[str, Value]
-
-
-class UnreadableError(Exception):
-    """The expression is not one that is understood. For the rooms that read alone."""
-
-
-# --- tokens ------------------------------------------------------------------------
-
-_TOKEN = re.compile(
-    r"[ \t\r\n]*(?:"
-    r"(?P<word>[A-Za-z][A-Za-z0-9_]*)"
-    r"|(?P<name>\#[A-Za-z0-9_]+)"
-    r"|(?P<value>:[A-Za-z0-9_]+)"
-    r"|(?P<number>[0-9]+)"
-    r"|(?P<symbol><>|<=|>=|[=<>(),.\[\]+-])"
-    r")"
-)
-
-
-class Token(NamedTuple):
-    """A piece of an expression. kind: word, name, value, number or symbol."""
-
-    kind: str
-    text: str
-
-
-def read_tokens(expression: str) -> Iterator[Token]:
-    """Yield the pieces of an expression; raise UnreadableError at any other text."""
-    at = 0
-    end = len(expression.rstrip(" \t\r\n"))
-    while at < end:
-        match = _TOKEN.match(expression, at)
-        if match is None or match.lastgroup is None:
-            raise UnreadableError
-        yield Token(match.lastgroup, match[match.lastgroup])
-        at = match.end()
+    equal: Mapping[str, AttributeValue]
 
 
 # --- key conditions ----------------------------------------------------------------
 
 
 def read_key_condition(
-    expression: str, names: Mapping[str, str], values: Mapping[str, Value]
+    expression: str, names: Names, values: Values
 ) -> Conditions | None:
-    """Read a KeyConditionExpression; None when it cannot be read for certain.
+    """Read a KeyConditionExpression; None if any part of it is not understood.
 
-    names, values: ExpressionAttributeNames and ExpressionAttributeValues.
+    names: ExpressionAttributeNames.
+    values: ExpressionAttributeValues.
     """
     try:
-        reader = _KeyConditionReader(list(read_tokens(expression)), names, values)
-        reader.conjunction()
-        reader.end()
+        reader = _KeyConditionReader(TokenCursor(expression), names, values)
+        reader.read()
     except (UnreadableError, RecursionError):
         return None
     return Conditions(tuple(reader.attributes), reader.equal)
 
 
-def read_legacy_key_conditions(conditions: Mapping[str, Any]) -> Conditions | None:
-    """Read the legacy parameter KeyConditions; None when it cannot be read."""
-    equal: dict[str, Value] = {}
+def read_legacy_key_conditions(conditions: Body) -> Conditions | None:
+    """Read the legacy parameter KeyConditions; None if it is empty."""
+    equal: dict[str, AttributeValue] = {}
     for attribute, condition in conditions.items():
         operator = condition.get("ComparisonOperator")
         values = condition.get("AttributeValueList", ())
@@ -101,62 +66,64 @@ class _KeyConditionReader:
 
     _COMPARISONS = frozenset({"<", "<=", ">", ">="})
 
-    def __init__(
-        self,
-        tokens: list[Token],
-        names: Mapping[str, str],
-        values: Mapping[str, Value],
-    ) -> None:
+    def __init__(self, tokens: TokenCursor, names: Names, values: Values) -> None:
         self._tokens = tokens
-        self._at = 0
         self._names = names
         self._values = values
         self.attributes: list[str] = []
-        self.equal: dict[str, Value] = {}
+        self.equal: dict[str, AttributeValue] = {}
 
-    def conjunction(self) -> None:
-        self._term()
-        while self._accept_keyword("AND"):
-            self._term()
-
-    def end(self) -> None:
-        if self._at != len(self._tokens):
+    def read(self) -> None:
+        self._conjunction()
+        # A prefix that is understood may say less than the whole: `a = :a OR b = :b`.
+        if not self._tokens.is_at_end:
             raise UnreadableError
 
+    def _conjunction(self) -> None:
+        self._term()
+        while self._tokens.accept_keyword("AND"):
+            self._term()
+
     def _term(self) -> None:
-        if self._accept_symbol("("):
-            self.conjunction()
-            self._expect_symbol(")")
-        elif self._peek() == Token("word", "begins_with"):
-            self._next()
-            self._expect_symbol("(")
+        tokens = self._tokens
+        if tokens.accept("("):
+            self._conjunction()
+            tokens.expect(")")
+        # Names of functions are in lower case only; keywords are in any case.
+        elif tokens.peek() == ("word", "begins_with"):
+            tokens.next()
+            tokens.expect("(")
             self._attribute()
-            self._expect_symbol(",")
+            tokens.expect(",")
             self._value()
-            self._expect_symbol(")")
+            tokens.expect(")")
         else:
             self._comparison()
 
     def _comparison(self) -> None:
+        tokens = self._tokens
         attribute = self._attribute()
-        if self._accept_symbol("="):
+        if tokens.accept("="):
             value = self._value()
+            # DynamoDB refuses a second condition on an attribute. If it accepted one,
+            # either value could be the one that its answer depends on.
             if attribute in self.equal:
                 raise UnreadableError
             self.equal[attribute] = value
-        elif self._accept_keyword("BETWEEN"):
+        elif tokens.accept_keyword("BETWEEN"):
             self._value()
-            if not self._accept_keyword("AND"):
+            # This AND belongs to BETWEEN; it must not end the term.
+            if not tokens.accept_keyword("AND"):
                 raise UnreadableError
             self._value()
         else:
-            operator = self._next()
-            if operator.kind != "symbol" or operator.text not in self._COMPARISONS:
+            kind, text = tokens.next()
+            if kind != "symbol" or text not in self._COMPARISONS:
                 raise UnreadableError
             self._value()
 
     def _attribute(self) -> str:
-        token = self._next()
+        token = self._tokens.next()
         if token.kind == "word":
             attribute = token.text
         elif token.kind == "name" and token.text in self._names:
@@ -166,38 +133,11 @@ class _KeyConditionReader:
         self.attributes.append(attribute)
         return attribute
 
-    def _value(self) -> Value:
-        token = self._next()
+    def _value(self) -> AttributeValue:
+        token = self._tokens.next()
         if token.kind != "value" or token.text not in self._values:
             raise UnreadableError
         return self._values[token.text]
-
-    def _peek(self) -> Token | None:
-        return self._tokens[self._at] if self._at < len(self._tokens) else None
-
-    def _next(self) -> Token:
-        token = self._peek()
-        if token is None:
-            raise UnreadableError
-        self._at += 1
-        return token
-
-    def _accept_symbol(self, text: str) -> bool:
-        if self._peek() == Token("symbol", text):
-            self._at += 1
-            return True
-        return False
-
-    def _expect_symbol(self, text: str) -> None:
-        if not self._accept_symbol(text):
-            raise UnreadableError
-
-    def _accept_keyword(self, keyword: str) -> bool:
-        token = self._peek()
-        if token and token.kind == "word" and token.text.upper() == keyword:
-            self._at += 1
-            return True
-        return False
 
 
 # --- one spelling ------------------------------------------------------------------
@@ -208,13 +148,12 @@ EXPRESSIONS = ("KeyConditionExpression", "FilterExpression", "ProjectionExpressi
 _KEYWORDS = frozenset({"AND", "BETWEEN", "IN", "NOT", "OR"})
 
 
-def canonical_expressions(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `body` with each expression as tokens that hold what they stand for.
+def canonical_expressions(body: Body) -> dict[str, object]:
+    """Return `body` with each expression as a list of tokens without placeholders.
 
-    So the same question asked through other placeholders becomes equal. What must
-    still tell two questions apart stays: parentheses and order, reserved words used
-    as plain names, and names or values that no expression uses (DynamoDB refuses
-    those). A body with an expression that cannot be read is returned as it is.
+    `a = :x` with `{":x": {"S": "1"}}` and `#n = :y` with `{"#n": "a"}` and the same
+    value become equal. Parentheses and the order of terms stay as they are. A body with
+    an expression that is not understood is returned as it is.
     """
     expressions = [name for name in EXPRESSIONS if name in body]
     if not expressions:
@@ -222,12 +161,14 @@ def canonical_expressions(body: Mapping[str, Any]) -> dict[str, Any]:
     names = body.get("ExpressionAttributeNames", {})
     values = body.get("ExpressionAttributeValues", {})
     used: set[str] = set()
-    canonical = dict(body)
+    canonical: dict[str, object] = dict(body)
     try:
         for name in expressions:
             canonical[name] = list(_canonical_tokens(body[name], names, values, used))
     except UnreadableError:
         return dict(body)
+    # DynamoDB refuses a request with a name or value that no expression uses. Such a
+    # request keeps them here, so it never has the key of one that DynamoDB accepts.
     for parameter, given in (
         ("ExpressionAttributeNames", names),
         ("ExpressionAttributeValues", values),
@@ -241,10 +182,11 @@ def canonical_expressions(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _canonical_tokens(
     expression: str,
-    names: Mapping[str, str],
-    values: Mapping[str, Value],
+    names: Names,
+    values: Values,
     used: set[str],
-) -> Iterator[tuple[str, Any]]:
+) -> Iterator[tuple[str, object]]:
+    """Yield each token with what it stands for; add its placeholder to `used`."""
     tokens = list(read_tokens(expression))
     for (kind, text), following in zip_longest(tokens, tokens[1:]):
         if kind == "name" and text in names:
@@ -267,6 +209,8 @@ def _canonical_word(text: str, *, is_call: bool) -> tuple[str, str]:
         return "keyword", upper
     if is_call:
         return "function", text
+    # DynamoDB refuses a reserved word as a plain name, and accepts it behind a
+    # placeholder. If both were "attribute", the refused request would get a hit.
     if upper in RESERVED_WORDS:
         return "reserved", text
     return "attribute", text

@@ -1,10 +1,10 @@
 """The table of operations: what each call to DynamoDB reads or may change. Pure.
 
-`plan` turns an operation and the JSON body of its request into a CallPlan (plans.py).
-OPERATIONS has a rule for every operation of the service, with what its user should
-know; one that it does not know evicts the tables that it names. Where in doubt a read
-passes through and a write evicts more. What a request says of a table's key attributes
-is never believed before DynamoDB has answered it without an error.
+`plan` turns an operation and the body of its request into a CallPlan (plans.py).
+OPERATIONS has a rule for every operation of the service. An operation without a rule
+evicts the tables that its request names. Where in doubt a read is a bypass, and a write
+evicts more. Key attributes that a request names are learned only after DynamoDB has
+accepted it.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,10 @@ from botocache._dynamodb.partiql import (
     execute_statement,
     execute_transaction,
 )
-from botocache._dynamodb.plans import BYPASS, Body, CallPlan, KeysOf, Planner, Write
+from botocache._dynamodb.plans import BYPASS, CallPlan, KeysOf, Planner, Write
 from botocache._dynamodb.reads import batch_get_item, get_item, query, scan
 from botocache._dynamodb.tags import EVERYTHING, table_tag
+from botocache._dynamodb.types import Body
 from botocache._dynamodb.writes import (
     batch_write_item,
     changes_table,
@@ -32,13 +33,19 @@ from botocache._dynamodb.writes import (
 
 
 class Rule(NamedTuple):
-    """What is done for an operation, and what its user is told of that.
+    """How the cache treats an operation, and how the documentation describes that.
 
-    plan: from the body of a request. cached, depends_on, evicts: for the table of
-    docs/operations.md. why: a sentence.
+    plan: makes the plan of a request.
+    is_read: the operation changes no item, no table and no permission to read.
+    cached: whether it can be a hit; a column of docs/reference/operations.md.
+    depends_on: what its entry depends on; another column.
+    evicts: the entries that it evicts; another column.
+    why: a sentence for `explain`.
     """
 
     plan: Planner
+    # False unless stated: a write that counts as a read would leave stale entries.
+    is_read: bool = False
     cached: str = "no"
     depends_on: str = ""
     evicts: str = ""
@@ -46,15 +53,18 @@ class Rule(NamedTuple):
 
 
 def plan(operation: str, body: Body, keys_of: KeysOf) -> CallPlan:
-    """Return what a request means for the cache. Never raises.
+    """Return the plan of a request. Never raises.
 
-    operation: as the service model spells it, `GetItem`. body: of the wire.
+    operation: as the service model spells it: `GetItem`.
+    body: of the request, as on the wire.
+    keys_of: returns the learned key attributes of a table.
     """
     rule = OPERATIONS.get(operation, UNKNOWN)
     try:
         return rule.plan(body, keys_of)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
-        # A request that DynamoDB will refuse, or one that we do not understand.
+        # DynamoDB will refuse the request, or this version does not understand it.
+        # It may still be accepted, so a write must evict.
         if not may_write(operation):
             return BYPASS
         tables = tuple(map(table_tag, named_tables(body)))
@@ -75,10 +85,17 @@ _OF_ITEMS = (
 )
 _TABLE = "the table"
 _BY_STATEMENT = "the table that INSERT, UPDATE or DELETE names; SELECT: nothing"
-_PARTIQL = "What it reads or writes stands in the statement, of which the verb is read."
+_PARTIQL = (
+    "botocache parses the verb and the table of a PartiQL statement, nothing more."
+)
 
-_PASSES = Rule(_pass, why="It changes no item.")
-_CHANGES = "It may change the table, or who may read it, in ways that it does not say."
+
+def _passes(why: str) -> Rule:
+    return Rule(_pass, is_read=True, why=why)
+
+
+_PASSES = _passes("It changes no item.")
+_CHANGES = "It may change any item of the table, or the permission to read it."
 
 
 def _changes(*path: str) -> Rule:
@@ -86,38 +103,42 @@ def _changes(*path: str) -> Rule:
 
 
 OPERATIONS: Mapping[str, Rule] = {
-    # Read from the cache.
+    # Reads from the cache.
     "BatchGetItem": Rule(
         batch_get_item,
-        cached="yes, key by key; only the others are asked for",
+        is_read=True,
+        cached="yes, key by key; botocache sends only the other keys",
         depends_on=_ITEM,
         why="Each key is a GetItem of its own.",
     ),
     "GetItem": Rule(
         get_item,
+        is_read=True,
         cached='yes, "no such item" too',
         depends_on=_ITEM,
         why="It depends on one item.",
     ),
     "Query": Rule(
         query,
+        is_read=True,
         cached="yes, page by page",
         depends_on=(
-            "the partition, or the item when both key attributes are equal to a value; "
-            "on an index whose key is none of the table's: any write to the table, or "
+            "the partition; the item, if both key attributes equal a value; on an "
+            "index without a key attribute of the table: any write to the table, or "
             "with `precise_index_eviction` the partition of the index"
         ),
         why="It depends on the partition of a key attribute that equals a value.",
     ),
     "Scan": Rule(
         scan,
-        cached="yes, page by page; not a page above the `scan_size_limit` of its table",
+        is_read=True,
+        cached="yes, page by page; no page above the table's `scan_size_limit`",
         depends_on=_WRITES,
         why="It depends on every item.",
     ),
-    # Reads that pass through.
-    "SearchVectors": Rule(_pass, why="Nobody knows yet what its answers depend on."),
-    "TransactGetItems": Rule(_pass, why="It is promised to be one moment's truth."),
+    # Reads that are a bypass.
+    "SearchVectors": _passes("Its result may depend on any item."),
+    "TransactGetItems": _passes("It must return a serializable snapshot."),
     # Writes of items.
     "BatchWriteItem": Rule(
         batch_write_item, evicts=_OF_ITEMS, why="It names the items that it writes."
@@ -127,13 +148,13 @@ OPERATIONS: Mapping[str, Rule] = {
     ),
     "PutItem": Rule(
         put_item,
-        evicts=f"{_OF_ITEMS}; the table while its key attributes are not known",
+        evicts=f"{_OF_ITEMS}; the table, until its key attributes are known",
         why="It names the item, once the table's key attributes are known.",
     ),
     "TransactWriteItems": Rule(
         transact_write_items,
         evicts=_OF_ITEMS,
-        why="It names the items that it writes; what it only checks is not written.",
+        why="It names the items that it writes. A ConditionCheck writes none.",
     ),
     "UpdateItem": Rule(
         update_or_delete_item, evicts=_OF_ITEMS, why="It names the item."
@@ -144,7 +165,7 @@ OPERATIONS: Mapping[str, Rule] = {
     ),
     "ExecuteStatement": Rule(execute_statement, evicts=_BY_STATEMENT, why=_PARTIQL),
     "ExecuteTransaction": Rule(execute_transaction, evicts=_BY_STATEMENT, why=_PARTIQL),
-    # What may change a table in ways not known, or who may read it.
+    # May change any item of a table, or the permission to read it.
     "CreateGlobalTable": _changes("GlobalTableName"),
     "CreateTable": _changes("TableName"),
     "DeleteResourcePolicy": _changes("ResourceArn"),
@@ -157,13 +178,14 @@ OPERATIONS: Mapping[str, Rule] = {
     "UpdateGlobalTableSettings": _changes("GlobalTableName"),
     "UpdateTable": _changes("TableName"),
     "DeleteTable": Rule(delete_table, evicts=_TABLE, why="It removes the table."),
-    # A bulk operation is named by an ARN of its own, not by its table.
-    "CancelBulkOperation": Rule(_pass, why="It names no table, and adds no item."),
-    # Names a table's key attributes.
+    # It names the operation by an ARN of its own, not the table.
+    "CancelBulkOperation": _passes("It names no table, and adds no item."),
+    # Its answer names the table's key attributes.
     "DescribeTable": Rule(
-        describe_table, why="Its answer tells the table's key attributes."
+        describe_table, is_read=True, why="Its answer names the table's key attributes."
     ),
-    # Changes no item.
+    # No effect on items. UpdateTimeToLive is here, because the deletions that it starts
+    # are DynamoDB's own: no call announces them, and TTLs alone end such entries.
     "CreateBackup": _PASSES,
     "DeleteBackup": _PASSES,
     "DescribeBackup": _PASSES,
@@ -199,20 +221,17 @@ OPERATIONS: Mapping[str, Rule] = {
     "UpdateTableReplicaAutoScaling": _PASSES,
     "UpdateTimeToLive": _PASSES,
 }
-"""Every operation of DynamoDB's service model; a test holds it against botocore's."""
+"""A rule per operation of DynamoDB. A test compares it with botocore's model."""
 
 UNKNOWN = Rule(
     unknown,
     evicts="the tables that it names",
-    why="This version does not know it, so it may change what it names.",
+    why="This version of botocache does not know it, so it may change every table "
+    "that it names.",
 )
 """The rule of an operation that is newer than this table."""
 
-_HARMLESS: frozenset[Planner] = frozenset(
-    {batch_get_item, describe_table, get_item, _pass, query, scan}
-)
-
 
 def may_write(operation: str) -> bool:
-    """Tell whether an operation may change data, for all that we know."""
-    return OPERATIONS.get(operation, UNKNOWN).plan not in _HARMLESS
+    """Return True if an operation may change data, or is not known."""
+    return not OPERATIONS.get(operation, UNKNOWN).is_read

@@ -1,26 +1,19 @@
-"""PartiQL: which table a statement changes. Pure.
+"""Plans of PartiQL statements: the table that each changes. Pure.
 
-Only the verb and the table of a statement are read. A statement that cannot be read
-evicts everything.
+Only the verb and the table of a statement are parsed. A statement that does not match
+evicts everything. A SELECT is a bypass.
 """
 
 import re
 from collections.abc import Iterable
 
-from botocache._dynamodb.plans import (
-    BYPASS,
-    Body,
-    CallPlan,
-    KeysOf,
-    Write,
-)
-from botocache._dynamodb.tags import (
-    EVERYTHING,
-    Tag,
-    table_tag,
-)
+from botocache._dynamodb.plans import BYPASS, CallPlan, KeysOf, Write
+from botocache._dynamodb.tags import EVERYTHING, Tag, table_tag
+from botocache._dynamodb.types import Body
 from botocache._dynamodb.values import table_name
 
+# A plain name must end at a blank. Otherwise the match has no name, and the statement
+# evicts everything: the rest of the word may belong to the name.
 _STATEMENT = re.compile(
     r"""\s*(?P<verb>INSERT\s+INTO|UPDATE|DELETE\s+FROM|SELECT|EXISTS)\b
         (?:\s*"(?P<quoted>[^"]+)"|\s+(?P<plain>[A-Za-z_](?:-?[A-Za-z0-9_.])*)(?![^\s]))?""",
@@ -46,6 +39,7 @@ def _statements(statements: Iterable[str]) -> CallPlan:
         match = _STATEMENT.match(statement)
         if match is None:
             return Write((EVERYTHING,))
+        # EXISTS is the condition check of a transaction.
         if match["verb"].upper() in ("SELECT", "EXISTS"):
             continue
         name = match["quoted"] or match["plain"]

@@ -1,34 +1,30 @@
-"""What a request may mean for the cache. Pure.
+"""Plans: what a call to DynamoDB reads from the cache or evicts. Pure.
 
-    Read      may be answered from the cache and may fill it; depends on `tags`
-    BatchRead one Read for each of its keys
-    Write     may change data; evicts `tags` before it is sent and after it
-    Describe  passes through; its answer names the table's key attributes
-    Bypass    passes through
-
-What every call makes are NamedTuples: a frozen dataclass takes four times as long.
+Read      may be served from the cache and may fill it; depends on `tags`
+BatchRead one Read for each of its keys
+Write     may change data; evicts `tags` before it is sent and after it
+Describe  a bypass whose answer names the table's key attributes
+Bypass    neither reads the cache nor evicts
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from botocache._dynamodb.projections import Projection
 from botocache._dynamodb.tags import Tag
-
-Body: TypeAlias = Mapping[str, Any]
-"""The JSON body of a request, decoded."""
+from botocache._dynamodb.types import Answer, Body, Item
 
 KeyAttributes: TypeAlias = frozenset[str]
 """The names of a table's key attributes: one or two."""
 
 KeysOf: TypeAlias = Callable[[str], KeyAttributes | None]
-"""The key attributes of a table by name, as learned; None when not known."""
+"""Returns the learned key attributes of a table, by its name; None: not learned yet."""
 
 
 class Kind(Enum):
-    """What a read asks for; a table's policy may treat each otherwise."""
+    """The kinds of reads that a table's policy can treat differently."""
 
     ITEM = "item"
     QUERY = "query"
@@ -37,42 +33,44 @@ class Kind(Enum):
 
 
 class CachingMode(Enum):
-    """How long the answers to a kind of read are served, by a table's policy."""
+    """How long a table's policy lets entries of one kind of read be served."""
 
     COHERENT = "coherent"
-    """Until a write may have changed them, or the TTL ends."""
+    """Until a write evicts them, or the TTL ends."""
 
     TTL_ONLY = "ttl_only"
-    """Until the TTL ends; of all writes, those of the whole table alone evict them."""
+    """Until the TTL ends. Only an eviction of the whole table comes before that."""
 
     OFF = "off"
-    """Not at all."""
+    """Never: the reads are a bypass."""
 
 
+# `Read.tags` is (everything, the table, narrow tags...). A snapshot of the tags has the
+# same order, so these positions serve for both.
 TABLE_TAG, ITEM_TAG = 1, 2
-"""Where the table's tag, and that of a single item, stand in a Read's tags, and their
-generations in a snapshot of them. The tag of everything comes first."""
+"""Positions of the table's tag, and of the tag of a single item, in `Read.tags`."""
 
 
+# Each call makes one of these. A frozen dataclass takes four times as long to create.
 class Read(NamedTuple):
-    """A read that may be answered from the cache.
+    """A read that may be served from the cache.
 
-    operation: whose answer it is; GetItem for each key of a BatchGetItem.
-    kind: what it asks for; a table's policy may treat each kind otherwise.
+    operation: of the entry: GetItem for each key of a BatchGetItem.
+    kind: of the read, for the table's policy.
     table: its name.
     table_parameter: the request's TableName, which may be an ARN.
-    tags: what its answer depends on: everything, its table, and the narrow tags.
-    question: what distinguishes it from other reads of the operation, as bytes.
-    is_consistent: it must see DynamoDB itself.
-    capacity: the ReturnConsumedCapacity that it asks for, of `table_parameter`.
-    named: key attributes that the request names, in case DynamoDB accepts it.
+    tags: of the entry: everything, the table, and the narrow tags.
+    question: bytes that no other read of the operation has.
+    is_consistent: strongly consistent, so DynamoDB must answer it.
+    capacity: its ReturnConsumedCapacity.
+    named: key attributes that the request names, to learn if DynamoDB accepts it.
     names_all: `named` are all key attributes of the table.
     is_on_index: it is a Query or Scan of an index.
-    rests_on_schema: the narrow tags rest on learned key attributes.
-    precise_tags: of an index query whose key has one value; what it depends on in place
-        of the narrow tags with the setting precise_index_eviction.
-    whole: the question of the whole item.
-    projection: makes the answer out of the whole item.
+    rests_on_schema: the narrow tags come from learned key attributes.
+    precise_tags: replace the narrow tags with the setting precise_index_eviction. Only
+        an index query whose key has one value has them.
+    whole: the question of the whole item, if the read is a projection of one.
+    projection: turns the whole item into the answer.
     """
 
     operation: str
@@ -94,9 +92,13 @@ class Read(NamedTuple):
     def depends_on(
         self,
         mode: CachingMode,
-        precise_index_eviction: bool,  # noqa: FBT001 - a setting
+        precise_index_eviction: bool,  # noqa: FBT001 - by position, as every hit does
     ) -> tuple[Tag, ...]:
-        """Return the tags of its entry, by its table's policy and the settings."""
+        """Return the tags that the entry depends on.
+
+        mode: by the table's policy.
+        precise_index_eviction: the setting.
+        """
         if mode is CachingMode.TTL_ONLY:
             return self.broad_tags
         if self.precise_tags and precise_index_eviction:
@@ -105,44 +107,55 @@ class Read(NamedTuple):
 
     @property
     def broad_tags(self) -> tuple[Tag, ...]:
-        """The tags of everything and of the table."""
+        """The tag of everything, and the tag of the table."""
         return self.tags[: TABLE_TAG + 1]
 
     @property
     def item_tag(self) -> Tag:
-        """The tag of its item, if this is the read of one item."""
+        """The tag of the item. Only the read of a single item has it."""
         return self.tags[ITEM_TAG]
 
 
 class BatchRead(NamedTuple):
-    """A BatchGetItem. reads: one for each key, by TableName, in the request's order."""
+    """A BatchGetItem.
+
+    reads: one for each key, by TableName, in the request's order.
+    capacity: its ReturnConsumedCapacity.
+    """
 
     reads: Mapping[str, tuple[Read, ...]]
     capacity: str
 
 
-class Item(NamedTuple):
-    """One item, as a request names it. key: of the wire, every key attribute."""
+class WrittenItem(NamedTuple):
+    """The item that a write names.
+
+    table: its name.
+    table_parameter: the request's TableName, which may be an ARN.
+    key: every key attribute, as on the wire.
+    """
 
     table: str
     table_parameter: str
-    key: Mapping[str, Any]
+    key: Item
 
 
 class Write(NamedTuple):
     """A call that may change data.
 
-    tags: what it evicts. named: per table, the key attributes that the request names
-    in full, in case DynamoDB accepts it. assumed: the tables whose learned key
-    attributes the tags rest on. described: the table that the answer may describe.
-    item: the one that it writes, if it is a write of one item.
+    tags: that it evicts.
+    named: tables with all their key attributes, as the request names them. They are
+        learned if DynamoDB accepts the request.
+    assumed: the tables whose learned key attributes the tags come from.
+    described: the table that the answer may describe, or "".
+    item: that it writes; None unless it is the write of a single item.
     """
 
     tags: tuple[Tag, ...]
     named: tuple[tuple[str, KeyAttributes], ...] = ()
     assumed: tuple[str, ...] = ()
     described: str = ""
-    item: Item | None = None
+    item: WrittenItem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,29 +167,30 @@ class Describe:
 
 @dataclass(frozen=True, slots=True)
 class Bypass:
-    """A call that is none of the cache's business."""
+    """A call that neither reads the cache nor evicts."""
 
 
 CallPlan: TypeAlias = Read | BatchRead | Write | Describe | Bypass
 
 Planner: TypeAlias = Callable[[Body, KeysOf], CallPlan]
-"""Says what a request of one operation means."""
+"""Plans the requests of one operation."""
 
 BYPASS = Bypass()
 
 
-# --- what answers tell -------------------------------------------------------------
+# --- key attributes in answers -----------------------------------------------------
 
 
-def last_key_attributes(read: Read, answer: Mapping[str, Any]) -> KeyAttributes | None:
+def last_key_attributes(read: Read, answer: Answer) -> KeyAttributes | None:
     """Return a table's key attributes from a page's LastEvaluatedKey, if it has one."""
     last = answer.get("LastEvaluatedKey")
+    # On an index it holds the key attributes of the index, too.
     if read.is_on_index or not last:
         return None
     return frozenset(last)
 
 
-def described_keys(answer: Mapping[str, Any]) -> tuple[str, KeyAttributes] | None:
+def described_keys(answer: Answer) -> tuple[str, KeyAttributes] | None:
     """Return table and key attributes from an answer that describes a table."""
     table = answer.get("Table") or answer.get("TableDescription") or {}
     elements = table.get("KeySchema")

@@ -1,53 +1,58 @@
-"""Answers a projection from a whole item, as DynamoDB would have. Pure.
+"""Applies a projection to a whole item, as DynamoDB does. Pure.
 
-A projection is answered exactly or not at all: where anything is unusual, and where
-DynamoDB might refuse the request, every function returns None and the caller asks
-DynamoDB. What is refused never becomes an answer here.
+The result is exactly DynamoDB's, or None: then the caller sends the request. Every
+function returns None where anything is unusual, and where DynamoDB might refuse the
+request.
 
 Sources: "Using projection expressions" and "Referring to item attributes" in the
-Amazon DynamoDB Developer Guide, and what others have recorded of DynamoDB itself:
+Amazon DynamoDB Developer Guide, and recorded answers of DynamoDB itself:
 
-- what is absent is left out; so is a map or a list of which nothing is left;
-- elements of a list come as a list of just these, in the order of their indexes,
-  whatever the order of the paths. So an answer depends on the set of paths alone;
-- paths that overlap (`a, a.b`) or conflict (`a.b, a[0]`) are refused, and so is a path
-  into a key attribute of the table or of any of its indexes.
+- DynamoDB leaves out an absent path, and a map or a list of which nothing remains;
+- it returns elements of a list as a list of just these, in the order of their indexes,
+  not of the paths. So the answer depends on the set of paths alone;
+- it refuses paths that overlap (`a, a.b`) or conflict (`a.b, a[0]`);
+- it refuses a path into a key attribute of the table or of any of its indexes.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from botocache._dynamodb.expressions import Token, UnreadableError, read_tokens
 from botocache._dynamodb.reserved_words import RESERVED_WORDS
+from botocache._dynamodb.tokens import Token, TokenCursor, UnreadableError
+from botocache._dynamodb.types import AttributeValue, Body, Item, Names
 
 Path: TypeAlias = tuple[str | int, ...]
 """A document path: an attribute's name, then names of members and indexes."""
 
-_Tree: TypeAlias = dict[str | int, Any]
+_Tree: TypeAlias = dict[str | int, "_Tree | None"]
 """Paths by their steps: `{"a": {"b": None, "c": {0: None}}}`; a path ends at None."""
 
 
 class _Branch(NamedTuple):
-    """What is wanted of a map or of a list.
+    """The members of a map, or the elements of a list, that paths go to.
 
-    kind: "M" or "L". parts: members or indexes, in order, with what is wanted of
-    each; all of it at None.
+    members: of a map, in order; empty for a list.
+    elements: indexes of a list, in order; empty for a map.
+
+    Each has the branch below it, or None: its whole value is projected.
     """
 
-    kind: str
-    parts: tuple[tuple[Any, "_Branch | None"], ...]
+    members: tuple[tuple[str, "_Branch | None"], ...]
+    elements: tuple[tuple[int, "_Branch | None"], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What a request wants of an item.
+    """The parts of an item that a request projects.
 
-    attributes: the top-level attributes that it names. paths: all of its paths,
-    sorted: two projections with the same paths have the same answers. whole: the
-    attributes that it wants whole. nested: those that it wants parts of. When there
-    is one, DynamoDB may refuse the request even if the item does not exist.
+    attributes: the top-level attributes that it names.
+    paths: all of its paths, sorted. Two projections with equal paths have equal
+        answers.
+    whole: the attributes that it projects whole.
+    nested: the attributes that it projects parts of. If there is one, DynamoDB may
+        refuse the request even if the item does not exist.
     """
 
     attributes: frozenset[str]
@@ -59,7 +64,7 @@ class Projection:
 # --- reading -----------------------------------------------------------------------
 
 _LONGEST_EXPRESSION = 4096
-"""Characters, as it is sent: DynamoDB's limit, 4 KB."""
+"""Characters of the expression with its placeholders: DynamoDB's limit, 4 KB."""
 
 _LONGEST_NAME = 255
 """Bytes: DynamoDB's limit for placeholders and names of key attributes."""
@@ -68,17 +73,18 @@ _DEEPEST_PATH = 32
 """Steps: DynamoDB's limit for paths, and for what it stores."""
 
 _LONGEST_INDEX = 9
-"""Digits. No list is that long; what has more may be refused."""
+"""Digits. No list is longer, and DynamoDB may refuse a longer index."""
 
 _BLANKS = " \t\r\n"
 
 
-def read_projection(body: Mapping[str, Any]) -> Projection | None:
-    """Read what a request projects; None when nothing, or not for certain.
+def read_projection(body: Body) -> Projection | None:
+    """Read a request's projection; None if it has none or it is not understood.
 
-    body: of the wire, of a GetItem or of one table of a BatchGetItem, with a
-    ProjectionExpression or the legacy AttributesToGet. Other parameters are not
-    looked at. Never raises.
+    body: of a GetItem, or of one table of a BatchGetItem. Only ProjectionExpression,
+        ExpressionAttributeNames and the legacy AttributesToGet are read.
+
+    Never raises.
     """
     try:
         paths = list(_paths(body))
@@ -97,18 +103,17 @@ def read_projection(body: Mapping[str, Any]) -> Projection | None:
     )
 
 
-def canonical_projection(body: Mapping[str, Any]) -> list[Path] | None:
-    """Return what tells a request's projection from others: its paths, sorted.
+def canonical_projection(body: Body) -> list[Path] | None:
+    """Return the sorted paths of a request's projection; None as `read_projection`.
 
-    Whatever their order, their placeholders, and the parameters that hold them
-    (ProjectionExpression and ExpressionAttributeNames, or AttributesToGet), requests
-    with the same paths have the same answers. None as in `read_projection`.
+    Requests with equal paths have equal answers. The order of the paths, their
+    placeholders, and the parameter that holds them make no difference.
     """
     projection = read_projection(body)
     return None if projection is None else list(projection.paths)
 
 
-def _paths(body: Mapping[str, Any]) -> Iterator[Path]:
+def _paths(body: Body) -> Iterator[Path]:
     has_names = "ExpressionAttributeNames" in body
     match ("ProjectionExpression" in body, "AttributesToGet" in body):
         case (True, False):
@@ -116,41 +121,45 @@ def _paths(body: Mapping[str, Any]) -> Iterator[Path]:
             yield from _expression_paths(body["ProjectionExpression"], names)
         case (False, True) if not has_names:
             yield from _legacy_paths(body["AttributesToGet"])
+        # DynamoDB refuses both parameters together, and names without an expression.
         case _:
             raise UnreadableError
 
 
-def _legacy_paths(attributes: Any) -> Iterator[Path]:
+def _legacy_paths(attributes: object) -> Iterator[Path]:
     if not isinstance(attributes, list) or not attributes:
         raise UnreadableError
     for attribute in attributes:
         name = _checked_name(attribute)
-        if "." in name or "[" in name:  # meant as a path; DynamoDB has none here
+        # The legacy parameter has no paths: this is a name, though it looks like one.
+        if "." in name or "[" in name:
             raise UnreadableError
         yield (name,)
 
 
-def _expression_paths(expression: Any, names: Mapping[str, str]) -> Iterator[Path]:
+def _expression_paths(expression: object, names: Names) -> Iterator[Path]:
     if not isinstance(expression, str) or len(expression) > _LONGEST_EXPRESSION:
         raise UnreadableError
     unused = set(names)
     for text in expression.split(","):
         yield _path(text.strip(_BLANKS), names, unused)
+    # DynamoDB refuses a name that no expression uses.
     if unused:
         raise UnreadableError
 
 
-def _names(names: Any) -> dict[str, str]:
+def _names(names: object) -> dict[str, str]:
     if not isinstance(names, Mapping) or not names:
         raise UnreadableError
     return {_checked_name(key): _checked_name(name) for key, name in names.items()}
 
 
-def _checked_name(name: Any) -> str:
+def _checked_name(name: object) -> str:
     if not isinstance(name, str):
         raise UnreadableError
     try:
         size = len(name.encode())
+    # A lone surrogate has no UTF-8, so no request can hold it.
     except UnicodeEncodeError:
         raise UnreadableError from None
     if not 0 < size <= _LONGEST_NAME:
@@ -158,29 +167,26 @@ def _checked_name(name: Any) -> str:
     return name
 
 
-def _path(text: str, names: Mapping[str, str], unused: set[str]) -> Path:
-    """Read `name(.name|[n])*`. What it uses of `names` leaves `unused`."""
+def _path(text: str, names: Names, unused: set[str]) -> Path:
+    """Read `name(.name|[n])*`, and remove the names that it uses from `unused`."""
+    # Blanks inside a path are a case that DynamoDB's documentation does not cover.
     if not text or any(blank in text for blank in _BLANKS):
         raise UnreadableError
-    tokens = list(read_tokens(text))
-    path: list[str | int] = [_step(tokens[0], names, unused)]
-    at = 1
-    while at < len(tokens):
-        match tokens[at : at + 3]:
-            case [("symbol", "."), name, *_]:
-                path.append(_step(name, names, unused))
-                at += 2
-            case [("symbol", "["), ("number", index), ("symbol", "]")]:
-                path.append(_index(index))
-                at += 3
-            case _:
-                raise UnreadableError
+    tokens = TokenCursor(text)
+    path: list[str | int] = [_step(tokens.next(), names, unused)]
+    while not tokens.is_at_end:
+        if tokens.accept("."):
+            path.append(_step(tokens.next(), names, unused))
+        else:
+            tokens.expect("[")
+            path.append(_index(tokens.next()))
+            tokens.expect("]")
     if len(path) > _DEEPEST_PATH:
         raise UnreadableError
     return tuple(path)
 
 
-def _step(token: Token, names: Mapping[str, str], unused: set[str]) -> str:
+def _step(token: Token, names: Names, unused: set[str]) -> str:
     kind, text = token
     if kind == "name" and text in names:
         unused.discard(text)
@@ -190,23 +196,30 @@ def _step(token: Token, names: Mapping[str, str], unused: set[str]) -> str:
     raise UnreadableError
 
 
-def _index(text: str) -> int:
-    if len(text) > _LONGEST_INDEX or (text[0] == "0" and text != "0"):
+def _index(token: Token) -> int:
+    kind, text = token
+    if kind != "number" or len(text) > _LONGEST_INDEX:
+        raise UnreadableError
+    # `a[01]` and `a[1]` would be one path here; DynamoDB may refuse the first.
+    if text[0] == "0" and text != "0":
         raise UnreadableError
     return int(text)
 
 
 def _tree(paths: list[Path]) -> _Tree:
-    """Join paths; none may be another's beginning, or take for a list what is a map."""
+    """Join paths into a tree; raise UnreadableError if two overlap or conflict."""
     root: _Tree = {}
     for path in paths:
         tree = root
         for step in path[:-1]:
             _check_kind(tree, step)
-            tree = tree.setdefault(step, {})
-            if tree is None:
+            below = tree.setdefault(step, {})
+            # `a, a.b`: the first path already ends here.
+            if below is None:
                 raise UnreadableError
+            tree = below
         _check_kind(tree, path[-1])
+        # `a.b, a`: another path goes on from here. Or `a, a`.
         if path[-1] in tree:
             raise UnreadableError
         tree[path[-1]] = None
@@ -214,91 +227,95 @@ def _tree(paths: list[Path]) -> _Tree:
 
 
 def _check_kind(tree: _Tree, step: str | int) -> None:
-    if type(step) is not type(next(iter(tree), step)):  # the others are of one kind
+    # `a.b, a[0]`: one is a map's member, the other a list's element. Steps that are
+    # there already are of one kind, so the first one stands for all.
+    if type(step) is not type(next(iter(tree), step)):
         raise UnreadableError
 
 
 def _branch(tree: _Tree) -> _Branch:
-    parts = sorted(tree.items(), key=itemgetter(0))
+    below = {step: None if t is None else _branch(t) for step, t in tree.items()}
+    members = [(step, part) for step, part in below.items() if isinstance(step, str)]
+    elements = [(step, part) for step, part in below.items() if isinstance(step, int)]
     return _Branch(
-        kind="M" if isinstance(parts[0][0], str) else "L",
-        parts=tuple(
-            (step, None if below is None else _branch(below)) for step, below in parts
-        ),
+        members=tuple(sorted(members, key=itemgetter(0))),
+        elements=tuple(sorted(elements, key=itemgetter(0))),
     )
 
 
-# --- answering ---------------------------------------------------------------------
+# --- projecting --------------------------------------------------------------------
 
 _KEY_KINDS = frozenset({"S", "N", "B"})
 """The types that a key attribute may have."""
 
 
 class _UncertainError(Exception):
-    """What DynamoDB would answer cannot be said."""
+    """DynamoDB's answer to the request is not certain."""
 
 
-def project(item: Mapping[str, Any], projection: Projection) -> dict[str, Any] | None:
-    """Return what the projection leaves of a whole item, None when it is uncertain.
+def project(item: Item, projection: Projection) -> dict[str, AttributeValue] | None:
+    """Return the projected parts of a whole item; None if they are not certain.
 
-    item: as botocore has parsed it. The result shares parts with it. Nothing of the
-    item left is uncertain too. Never raises.
+    item: as botocore has parsed it. The result shares values with it.
+
+    An empty projection is not certain either. Never raises.
     """
     projected = {name: item[name] for name in projection.whole if name in item}
     if projection.nested:
         try:
             for name, branch in projection.nested:
-                part = _part(_nesting(item, name), branch)
+                part = _part(_document(item, name), branch)
                 if part is not None:
                     projected[name] = part
         except _UncertainError:
             return None
+    # Without any part, DynamoDB's answer may have an empty `Item` or none.
     return projected or None
 
 
-def _nesting(item: Mapping[str, Any], name: str) -> Any:
-    """Return an attribute that a path may go into.
-
-    One that is absent or a scalar may be a key of an index; DynamoDB refuses a path
-    into such a one, whatever the item is.
-    """
+def _document(item: Item, name: str) -> AttributeValue:
+    """Return the attribute that a nested path goes into."""
     value = item.get(name)
+    # An absent attribute or a scalar may be the key of an index. DynamoDB refuses a
+    # path into such an attribute, whatever the item holds.
     if not isinstance(value, dict) or not _KEY_KINDS.isdisjoint(value):
         raise _UncertainError
     return value
 
 
-def _part(value: Any, branch: _Branch | None) -> Any:
-    """Return what is wanted of a value; None when it has none of it."""
+def _part(value: object, branch: _Branch | None) -> AttributeValue | None:
+    """Return the projected parts of a value; None if it has none of them."""
     if not isinstance(value, dict) or len(value) != 1:
         raise _UncertainError
     if branch is None:
         return value
-    kind = branch.kind
-    content = value.get(kind)
-    if content is None:  # of another type
-        return None
-    kept = _members(content, branch) if kind == "M" else _elements(content, branch)
-    return {kind: kept} if kept else None
+    # A value of another type has none of the parts: `a.b` where `a` is a list.
+    if branch.members:
+        content = value.get("M")
+        kept = None if content is None else _members(content, branch)
+        return {"M": kept} if kept else None
+    content = value.get("L")
+    elements = None if content is None else _elements(content, branch)
+    return {"L": elements} if elements else None
 
 
-def _members(content: Any, branch: _Branch) -> dict[str, Any]:
+def _members(content: object, branch: _Branch) -> dict[str, AttributeValue]:
     if not isinstance(content, dict):
         raise _UncertainError
     parts = (
         (name, _part(content[name], below))
-        for name, below in branch.parts
+        for name, below in branch.members
         if name in content
     )
     return {name: part for name, part in parts if part is not None}
 
 
-def _elements(content: Any, branch: _Branch) -> list[Any]:
+def _elements(content: object, branch: _Branch) -> list[AttributeValue]:
     if not isinstance(content, list):
         raise _UncertainError
     parts = (
         _part(content[index], below)
-        for index, below in branch.parts
+        for index, below in branch.elements
         if index < len(content)
     )
     return [part for part in parts if part is not None]

@@ -1,12 +1,12 @@
-"""Plans of reads: what each depends on, and what tells it from others. Pure.
+"""Plans of reads: the tags and the question of each. Pure.
 
-A planner may raise LookupError, TypeError, ValueError or AttributeError at a request
-that DynamoDB will refuse, or that it does not understand: that one passes through.
+The question is all that distinguishes a read from others of its operation. A planner
+may raise LookupError, TypeError, ValueError or AttributeError for a request that it
+does not understand, or that DynamoDB will refuse. Such a request is a bypass.
 """
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
@@ -19,15 +19,14 @@ from botocache._dynamodb.expressions import (
 from botocache._dynamodb.plans import (
     BYPASS,
     BatchRead,
-    Body,
     CallPlan,
-    Item,
     KeyAttributes,
     KeysOf,
     Kind,
     Read,
+    WrittenItem,
 )
-from botocache._dynamodb.projections import Projection, read_projection
+from botocache._dynamodb.projections import Path, Projection, read_projection
 from botocache._dynamodb.tags import (
     EVERYTHING,
     Tag,
@@ -37,31 +36,40 @@ from botocache._dynamodb.tags import (
     table_tag,
     writes_tag,
 )
+from botocache._dynamodb.types import Body
 from botocache._dynamodb.values import check_key, table_name
 
+# Deterministic: the order of members in a request's JSON must not change its question.
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _CAPACITIES = {"NONE", "TOTAL", "INDEXES"}
 
 
 def get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
+    # Most requests have no capacity; this spares them a function call.
     has_capacity = "ReturnConsumedCapacity" in body
     return item_read(body, _capacity(body) if has_capacity else "NONE")
 
 
 def item_read(body: Body, capacity: str) -> Read:
-    """Return the read of one item. body: of a GetItem."""
+    """Return the read of one item.
+
+    body: of a GetItem.
+    capacity: its ReturnConsumedCapacity.
+    """
     table = table_name(body["TableName"])
     key = body["Key"]
     check_key(key)
     narrow = item_tag(table, key)
-    asked = {"TableName": body["TableName"], "Key": narrow.detail}
+    # The tag has the canonical key, so `{"N": "1"}` and `{"N": "1.0"}` share an entry.
+    parts = {"TableName": body["TableName"], "Key": narrow.detail}
     options = {name: body[name] for name in body if name not in _NO_OPTIONS}
-    question = _encode(asked)
+    question = _encode(parts)
     whole, projection = None, None
+    # Unknown parameters are options, too: they make the question another one.
     if options:
         projection, canonical = _projected(_encode(options))
         whole = question if projection is not None else None
-        question = _encode({**asked, "options": canonical})
+        question = _encode({**parts, "options": canonical})
     return Read(
         "GetItem",
         Kind.ITEM,
@@ -78,7 +86,7 @@ def item_read(body: Body, capacity: str) -> Read:
     )
 
 
-def read_of(item: Item) -> Read:
+def read_of(item: WrittenItem) -> Read:
     """Return the read of an item that a write names."""
     return item_read({"TableName": item.table_parameter, "Key": item.key}, "NONE")
 
@@ -87,10 +95,13 @@ _NO_OPTIONS = {"TableName", "Key", "ConsistentRead", "ReturnConsumedCapacity"}
 
 
 @lru_cache(maxsize=1024)
-def _projected(options: bytes) -> tuple[Projection | None, Any]:
-    """Return the projection that some options of a GetItem ask for, and one spelling.
+def _projected(
+    options: bytes,
+) -> tuple[Projection | None, dict[str, object] | tuple[Path, ...]]:
+    """Return the projection of a GetItem's options, and their canonical form.
 
-    Memoised: an application has a few, and parsing is half the cost of a hit.
+    Memoised: an application uses few projections, and parsing is half the cost of a
+    hit.
     """
     body = msgspec.json.decode(options)
     projection = read_projection(body)
@@ -100,7 +111,7 @@ def _projected(options: bytes) -> tuple[Projection | None, Any]:
 
 
 def batch_get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
-    """Plan each key as the GetItem that it is; what is refused is left alone."""
+    """Plan each key as a GetItem; a request that DynamoDB will refuse is a bypass."""
     capacity = _capacity(body)
     reads: dict[str, tuple[Read, ...]] = {}
     for table, part in body["RequestItems"].items():
@@ -110,6 +121,8 @@ def batch_get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
             [item_read({**options, "Key": key}, "NONE") for key in part["Keys"]]
         )
     items = [read.item_tag for each in reads.values() for read in each]
+    # DynamoDB refuses the whole batch. With hits for some keys, the rest of such a
+    # batch might be accepted.
     is_refused = (
         not body.keys() <= {"RequestItems", "ReturnConsumedCapacity"}
         or not 0 < len(items) <= MOST_KEYS
@@ -128,7 +141,7 @@ def _mixes_projections(parts: Iterable[Body]) -> bool:
 _PROJECTIONS = frozenset({"AttributesToGet", "ProjectionExpression"})
 
 MOST_KEYS = 100
-"""Keys that one BatchGetItem may ask for."""
+"""Keys of one BatchGetItem: DynamoDB's limit."""
 
 
 def query(body: Body, keys_of: KeysOf) -> CallPlan:
@@ -140,6 +153,7 @@ def query(body: Body, keys_of: KeysOf) -> CallPlan:
         return _page_of("Query", Kind.QUERY, body, any_write_tags(table))
     # On the table itself every attribute of a key condition is a key attribute.
     named = frozenset(conditions.attributes)
+    # The tags may only be narrower than the table if the key condition is understood.
     narrow: tuple[Tag, ...] = any_write_tags(table)
     if len(conditions.equal) > 1:  # a table has two key attributes at the most
         narrow = (item_tag(table, conditions.equal),)
@@ -159,9 +173,9 @@ def _index_query(
         return planned._replace(rests_on_schema=True)
     planned = _page_of("Query", Kind.INDEX_QUERY, body, any_write_tags(table))
     for attribute in sorted(equal):
-        # Whatever the index is, all items of this answer have this value: a precise
-        # write concerns it only if the old or the new image has the value, too. Other
-        # writes, also those of processes without the setting, evict the writes tag.
+        # All items of this answer have this value, on every index. So a precise write
+        # changes the answer only if the old or the new image has the value, too. All
+        # other writes, also of processes without the setting, evict the writes tag.
         partition = partition_tag(table, attribute, equal[attribute])
         return planned._replace(precise_tags=(writes_tag(table), partition))
     return planned
@@ -193,6 +207,7 @@ def _page_of(
     capacity = _capacity(body)
     table = table_name(body["TableName"])
     question, is_consistent = _question(body)
+    # Forward is the default, so both spellings are one question.
     if question.get("ScanIndexForward") is True:
         del question["ScanIndexForward"]
     return Read(
@@ -209,15 +224,17 @@ def _page_of(
     )
 
 
-def _question(body: Body) -> tuple[dict[str, Any], bool]:
-    """Return what distinguishes a read, and whether it is strongly consistent."""
+def _question(body: Body) -> tuple[dict[str, object], bool]:
+    """Return the question of a page, and whether it is strongly consistent."""
     question = canonical_expressions(body)
+    # Neither changes the items of an answer: all four combinations share an entry.
     question.pop("ReturnConsumedCapacity", None)
-    return question, question.pop("ConsistentRead", False)
+    question.pop("ConsistentRead", None)
+    return question, body.get("ConsistentRead", False)
 
 
 def _capacity(body: Body) -> str:
-    """Return the ReturnConsumedCapacity asked for. Raises ValueError for another."""
+    """Return ReturnConsumedCapacity. Raises ValueError if it is no valid choice."""
     capacity: str = body.get("ReturnConsumedCapacity", "NONE")
     if capacity not in _CAPACITIES:
         raise ValueError("DynamoDB will refuse it")

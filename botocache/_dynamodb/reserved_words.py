@@ -1,8 +1,8 @@
 """The words that DynamoDB does not accept as a plain attribute name. Pure data.
 
-Source: "Reserved words in DynamoDB" in the Amazon DynamoDB Developer Guide. A plain
-name from this list is refused by DynamoDB where the same name behind a placeholder is
-accepted, so the two spellings are not one question (_dynamodb/expressions.py).
+Source: "Reserved words in DynamoDB" in the Amazon DynamoDB Developer Guide. DynamoDB
+refuses a plain name from this list, and accepts the same name behind a placeholder. So
+the two spellings are different questions (_dynamodb/expressions.py).
 """
 
 RESERVED_WORDS = frozenset(

@@ -1,24 +1,28 @@
 """Tags: names of what a write can change. Pure.
 
-A read depends on tags, a write evicts tags; both make them here, so that they agree.
+An entry depends on tags, and a write evicts tags. Both are made here, so that they
+agree: every write of an item must evict a tag of each entry that shows the item.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from botocache._digests import digest
+from botocache._dynamodb.types import AttributeValue, Item
 from botocache._dynamodb.values import canonical_value
 
 
 class Tag(NamedTuple):
-    """Names something that a write can change.
+    """The name of something that a write can change.
 
-    Tables are told apart by name alone, not by origin: every way to a table (account,
-    FIPS, dual-stack and VPC endpoints, a proxy, another region of a global table)
-    evicts the same tags, and `invalidate` need not be told where the table is. What
-    it costs is an eviction too many where one store serves equal keys of equally
-    named tables of several regions or accounts.
+    kind: "item", "partition", "table", and so on.
+    table: its name, not an ARN; "" for the tag of everything.
+    detail: attributes of the key, each with its type and canonical value.
+
+    A tag has no origin. So a write evicts through any endpoint of the table (FIPS,
+    dual-stack, VPC, a proxy, another region of a global table). `invalidate` needs only
+    a name. The price: tables with one name in several regions or accounts that
+    share a store evict each other's items of equal keys.
     """
 
     kind: str
@@ -27,7 +31,7 @@ class Tag(NamedTuple):
 
 
 EVERYTHING = Tag("everything")
-"""Every entry depends on it; evicted by what may have changed nobody knows what."""
+"""Every entry depends on it. A write evicts it if its tables are not known."""
 
 
 def table_tag(table: str) -> Tag:
@@ -38,31 +42,32 @@ def table_tag(table: str) -> Tag:
 def writes_tag(table: str) -> Tag:
     """Return the tag that every write of an item evicts.
 
-    A write that knows the item's old and new image restores it at its end, and evicts
-    `precise_writes_tag` and the partitions of both images instead. So no read may
-    depend on this tag without one of these.
+    A write that knows the item's old and new image restores this tag at its end. It
+    evicts `precise_writes_tag` and the partitions of both images instead. So an entry
+    that depends on this tag must also depend on one of those.
     """
     return Tag("writes", table)
 
 
 def precise_writes_tag(table: str) -> Tag:
-    """Return the tag that a write evicts which restores `writes_tag`."""
+    """Return the tag that a write evicts if it restores `writes_tag`."""
     return Tag("precise writes", table)
 
 
 def any_write_tags(table: str) -> tuple[Tag, Tag]:
-    """Return the tags of a read that may show any item: each write evicts one."""
+    """Return the tags of a read that may show any item. Each write evicts one."""
     return writes_tag(table), precise_writes_tag(table)
 
 
-def partition_tag(table: str, attribute: str, value: Mapping[str, Any]) -> Tag:
+def partition_tag(table: str, attribute: str, value: AttributeValue) -> Tag:
     """Return the tag of the items whose key attribute has this value."""
     return Tag("partition", table, (attribute, *canonical_value(value)))
 
 
-def item_tag(table: str, key: Mapping[str, Mapping[str, Any]]) -> Tag:
-    """Return the tag of one item, named by all of its key attributes."""
+def item_tag(table: str, key: Item) -> Tag:
+    """Return the tag of one item. key: with every key attribute of the table."""
     detail: tuple[str | bytes, ...] = ()
+    # Two requests may name the attributes of one key in different orders.
     for attribute in sorted(key):
         detail += (attribute, *canonical_value(key[attribute]))
     return Tag("item", table, detail)
@@ -70,8 +75,8 @@ def item_tag(table: str, key: Mapping[str, Mapping[str, Any]]) -> Tag:
 
 @lru_cache(maxsize=8192)
 def tag_digest(tag: Tag) -> bytes:
-    """Return the tag's digest.
+    """Return the tag's digest, under which a store keeps its generation.
 
-    Memoised: every call names its table, and hot items come again and again.
+    Memoised: every call names its table, and applications read hot items repeatedly.
     """
     return digest("tag", *tag)

@@ -1,26 +1,22 @@
-"""What an update leaves in an item's attributes, out of what it was before. Pure.
+"""The top-level attributes of an item after an UpdateItem, from its old image. Pure.
 
-Understood as far as index keys go: scalars at the top level. Whatever else an update
-does inside lists, maps and sets makes no index key of them. "Cannot say" is None.
+Index keys are scalars at the top level, so only those are computed. Lists, maps and
+sets are no index keys: a placeholder stands for them. Where the new value of an
+attribute is not certain, the functions return None.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Context, Decimal, localcontext
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from botocache._dynamodb.expressions import Token, UnreadableError, read_tokens
+from botocache._dynamodb.tokens import TokenCursor, UnreadableError
+from botocache._dynamodb.types import AttributeValue, Body, Item, Names, Values
 
-Image: TypeAlias = Mapping[str, Any]
-"""An item: of the wire, or as botocore has parsed it, when binary is bytes."""
-
-_Value: TypeAlias = Any
-"""An attribute value, None for an absent one."""
-
-_Operand: TypeAlias = Callable[[Image], _Value]
-"""Returns a value out of the item as it was before the update."""
+_Operand: TypeAlias = Callable[[Item], AttributeValue | None]
+"""Returns a value from the item before the update; None is an absent attribute."""
 
 Update: TypeAlias = tuple[tuple[str, _Operand], ...]
-"""Attributes that an update changes, and what each becomes."""
+"""The attributes that an update changes, each with its new value."""
 
 _DIGITS = 38
 """Significant digits of a number in DynamoDB."""
@@ -28,38 +24,42 @@ _DIGITS = 38
 _EXACT = 400
 """Digits that hold the sum of any two such numbers."""
 
-_DOCUMENT: _Value = {"M": {}}
-"""Stands for any list, map or set: no index has it for a key."""
+_DOCUMENT: AttributeValue = {"M": {}}
+"""Stands for any list, map or set, none of which can be an index key."""
 
 
 class _UncertainError(Exception):
-    """The old image does not say it."""
+    """The new value does not follow from the old image."""
 
 
-def read_update(parameters: Mapping[str, Any]) -> Update | None:
-    """Read an UpdateItem's request; None when it cannot be read for certain."""
+def read_update(parameters: Body) -> Update | None:
+    """Read the update of an UpdateItem's body; None if it is not understood."""
+    # The legacy parameter has rules of its own, which are not implemented here.
     if "AttributeUpdates" in parameters:
         return None
     expression = parameters.get("UpdateExpression")
     if expression is None:
         return ()
     try:
-        reader = _Reader(
-            list(read_tokens(expression)),
+        reader = _UpdateReader(
+            TokenCursor(expression),
             parameters.get("ExpressionAttributeNames", {}),
             parameters.get("ExpressionAttributeValues", {}),
         )
-        return tuple(reader.clauses())
+        return tuple(reader.actions())
+    # DynamoDB will refuse the parameters that raise AttributeError and TypeError.
     except (UnreadableError, RecursionError, AttributeError, TypeError):
-        return None  # the last two: DynamoDB will refuse it
+        return None
 
 
-def apply(update: Update, old: Image, key: Image) -> Image | None:
-    """Return the image after an update; None when the old one does not say it.
+def apply(update: Update, old: Item, key: Item) -> Item | None:
+    """Return the image after an update; None if it does not follow from the old one.
 
-    key: of the item. Documents and sets are not those that DynamoDB has then.
+    old: the item before the update, empty if there was none.
+    key: of the item. An update that creates an item puts these attributes, too.
     """
     try:
+        # Every operand reads the item as it was: `SET a = b, b = a` swaps two values.
         changed = {name: operand(old) for name, operand in update}
     except _UncertainError:
         return None
@@ -67,98 +67,99 @@ def apply(update: Update, old: Image, key: Image) -> Image | None:
     return {name: value for name, value in new.items() if value is not None}
 
 
-class _Reader:
+class _UpdateReader:
     """Recursive descent over `SET path = operand, ... REMOVE path, ... ADD ...`."""
 
-    def __init__(
-        self,
-        tokens: list[Token],
-        names: Mapping[str, str],
-        values: Mapping[str, _Value],
-    ) -> None:
+    def __init__(self, tokens: TokenCursor, names: Names, values: Values) -> None:
         self._tokens = tokens
-        self._at = 0
         self._names = names
         self._values = values
 
-    def clauses(self) -> Iterator[tuple[str, _Operand]]:
-        """Yield each action of each clause."""
-        actions = {
+    def actions(self) -> Iterator[tuple[str, _Operand]]:
+        """Yield each action of each clause: an attribute and its new value."""
+        readers = {
             "SET": self._set,
             "REMOVE": self._remove,
             "ADD": self._add,
             "DELETE": self._delete,
         }
-        while self._at < len(self._tokens):
-            keyword = self._next()
-            action = actions.get(keyword.text.upper())
-            if keyword.kind != "word" or action is None:
+        while not self._tokens.is_at_end:
+            keyword = self._tokens.next()
+            read = readers.get(keyword.text.upper())
+            if keyword.kind != "word" or read is None:
                 raise UnreadableError
-            yield action()
-            while self._accept(","):
-                yield action()
+            yield read()
+            while self._tokens.accept(","):
+                yield read()
 
     # --- actions -------------------------------------------------------------------
 
+    # A path into an attribute (`a.b`, `a[0]`) leaves it a list or a map, as it was: an
+    # index key it is neither before nor after.
+
     def _set(self) -> tuple[str, _Operand]:
-        name, is_inside = self._path()
-        self._expect("=")
+        name, is_nested = self._path()
+        self._tokens.expect("=")
         operand = self._operand()
         for sign in ("+", "-"):
-            if self._accept(sign):
+            if self._tokens.accept(sign):
                 operand = _sum(operand, self._operand(), sign)
                 break
-        return name, _unchanged(name) if is_inside else operand
+        return name, _unchanged(name) if is_nested else operand
 
     def _remove(self) -> tuple[str, _Operand]:
-        name, is_inside = self._path()
-        return name, _unchanged(name) if is_inside else _constant(None)
+        name, is_nested = self._path()
+        return name, _unchanged(name) if is_nested else _constant(None)
 
     def _add(self) -> tuple[str, _Operand]:
-        name, is_inside = self._path()
+        name, is_nested = self._path()
         value = self._value()
-        return name, _unchanged(name) if is_inside else _added(name, value)
+        return name, _unchanged(name) if is_nested else _added(name, value)
 
     def _delete(self) -> tuple[str, _Operand]:
         name, _ = self._path()
         self._value()
+        # DELETE removes elements of a set. If it empties the set the attribute goes,
+        # but neither form is an index key.
         return name, _unchanged(name)
 
     # --- operands ------------------------------------------------------------------
 
     def _operand(self) -> _Operand:
-        token = self._peek()
-        if token.kind == "value":
+        tokens = self._tokens
+        if tokens.peek().kind == "value":
             return _constant(self._value())
-        if token.kind == "word" and self._is_call():
+        if tokens.is_at_call:
             return self._call()
-        if self._accept("("):
+        if tokens.accept("("):
             operand = self._operand()
-            self._expect(")")
+            tokens.expect(")")
             return operand
-        name, is_inside = self._path()
-        return _unknown if is_inside else _present(name)
+        name, is_nested = self._path()
+        return _unknown if is_nested else _present(name)
 
     def _call(self) -> _Operand:
-        function = self._next().text
-        self._expect("(")
+        tokens = self._tokens
+        function = tokens.next().text
+        tokens.expect("(")
         if function == "if_not_exists":
-            name, is_inside = self._path()
-            self._expect(",")
-            otherwise = self._operand()
-            self._expect(")")
-            return _unknown if is_inside else _first(name, otherwise)
+            name, is_nested = self._path()
+            tokens.expect(",")
+            default = self._operand()
+            tokens.expect(")")
+            return _unknown if is_nested else _present_or(name, default)
         if function != "list_append":
             raise UnreadableError
         self._operand()
-        self._expect(",")
+        tokens.expect(",")
         self._operand()
-        self._expect(")")
+        tokens.expect(")")
         return _constant(_DOCUMENT)
 
     def _path(self) -> tuple[str, bool]:
-        """Return a path's attribute, and whether it goes into it."""
-        token = self._next()
+        """Read a document path; return its attribute, and whether it goes deeper."""
+        tokens = self._tokens
+        token = tokens.next()
         name: str | None = None
         if token.kind == "word":
             name = token.text
@@ -166,59 +167,34 @@ class _Reader:
             name = self._names.get(token.text)
         if not isinstance(name, str):
             raise UnreadableError
-        is_inside = False
+        is_nested = False
         while True:
-            if self._accept("."):
-                self._next()
-            elif self._accept("["):
-                self._next()
-                self._expect("]")
+            if tokens.accept("."):
+                tokens.next()
+            elif tokens.accept("["):
+                tokens.next()
+                tokens.expect("]")
             else:
-                return name, is_inside
-            is_inside = True
+                return name, is_nested
+            is_nested = True
 
-    def _value(self) -> _Value:
-        token = self._next()
+    def _value(self) -> AttributeValue:
+        token = self._tokens.next()
         value = self._values.get(token.text) if token.kind == "value" else None
+        # The values come from the application: the body may hold anything.
         if not isinstance(value, Mapping):
             raise UnreadableError
         return value
-
-    # --- tokens --------------------------------------------------------------------
-
-    def _is_call(self) -> bool:
-        following = self._tokens[self._at + 1 : self._at + 2]
-        return following == [Token("symbol", "(")]
-
-    def _peek(self) -> Token:
-        if self._at == len(self._tokens):
-            raise UnreadableError
-        return self._tokens[self._at]
-
-    def _next(self) -> Token:
-        token = self._peek()
-        self._at += 1
-        return token
-
-    def _accept(self, symbol: str) -> bool:
-        if self._tokens[self._at : self._at + 1] == [Token("symbol", symbol)]:
-            self._at += 1
-            return True
-        return False
-
-    def _expect(self, symbol: str) -> None:
-        if not self._accept(symbol):
-            raise UnreadableError
 
 
 # --- values ------------------------------------------------------------------------
 
 
-def _unknown(_: Image) -> _Value:
+def _unknown(_: Item) -> AttributeValue:
     raise _UncertainError
 
 
-def _constant(value: _Value) -> _Operand:
+def _constant(value: AttributeValue | None) -> _Operand:
     return lambda _: value
 
 
@@ -227,7 +203,9 @@ def _unchanged(name: str) -> _Operand:
 
 
 def _present(name: str) -> _Operand:
-    def read(old: Image) -> _Value:
+    def read(old: Item) -> AttributeValue:
+        # DynamoDB refuses to read an absent attribute. It accepted this update, so the
+        # old image is not the one that the update saw.
         if name not in old:
             raise _UncertainError
         return old[name]
@@ -235,15 +213,16 @@ def _present(name: str) -> _Operand:
     return read
 
 
-def _first(name: str, otherwise: _Operand) -> _Operand:
-    return lambda old: old[name] if name in old else otherwise(old)
+def _present_or(name: str, default: _Operand) -> _Operand:
+    return lambda old: old[name] if name in old else default(old)
 
 
-def _added(name: str, value: _Value) -> _Operand:
+def _added(name: str, value: AttributeValue) -> _Operand:
     total = _sum(_present(name), _constant(value), "+")
 
-    def add(old: Image) -> _Value:
-        if "N" not in value:  # a set, which stays one
+    def add(old: Item) -> AttributeValue | None:
+        # ADD to a set leaves a set. ADD to an absent attribute sets it.
+        if "N" not in value:
             return old.get(name, value)
         return total(old) if name in old else value
 
@@ -251,16 +230,23 @@ def _added(name: str, value: _Value) -> _Operand:
 
 
 def _sum(left: _Operand, right: _Operand, sign: str) -> _Operand:
-    def add(old: Image) -> _Value:
+    def add(old: Item) -> AttributeValue:
         try:
-            # Whatever the thread's own context is: it may round, or raise.
+            # Not the thread's own decimal context, which may round or raise.
             with localcontext(Context(prec=_EXACT)):
-                a, b = Decimal(left(old)["N"]), Decimal(right(old)["N"])
+                a, b = _number(left(old)), _number(right(old))
                 total = (a + b if sign == "+" else a - b).normalize()
         except (ArithmeticError, KeyError, TypeError, ValueError):
             raise _UncertainError from None
+        # DynamoDB rounds or refuses a longer number.
         if len(total.as_tuple().digits) > _DIGITS:
             raise _UncertainError
         return {"N": str(total)}
 
     return add
+
+
+def _number(value: AttributeValue | None) -> Decimal:
+    if value is None:
+        raise _UncertainError
+    return Decimal(value["N"])

@@ -1,7 +1,7 @@
 """Attribute values and names as DynamoDB compares them. Pure.
 
-Two spellings of one key value get one canonical form. Where that is in doubt they keep
-two, which costs a hit and never returns a wrong answer.
+Equal values of a key attribute get one canonical form. A value that is not understood
+keeps its spelling: that may cost a hit, and never returns a wrong answer.
 """
 
 import re
@@ -9,22 +9,25 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+
+from botocache._dynamodb.types import Item
 
 
 def canonical_number(text: str) -> str:
-    """Return one spelling for each number: `1`, `1.0`, `01` and `1e0` are the same.
+    """Return one spelling for each number: `1e0` for `1`, `1.0`, `01` and `1e0`.
 
-    Never rounds, whatever the thread's decimal context says. What is not a finite
+    Never rounds, and ignores the thread's decimal context. Text that is not a finite
     number is returned as it is.
     """
-    if text.isascii() and text.isdigit() and text[0] != "0":  # the common case, fast
+    # The common case. `isdigit` alone is true for digits of other scripts, too.
+    if text.isascii() and text.isdigit() and text[0] != "0":
         stripped = text.rstrip("0")
         return f"{stripped}e{len(text) - len(stripped)}"
     try:
         sign, digits, exponent = Decimal(text).as_tuple()
     except (InvalidOperation, ValueError):
         return text
+    # NaN and Infinity have a letter for their exponent.
     if not isinstance(exponent, int):
         return text
     significant = "".join(map(str, digits)).lstrip("0")
@@ -35,27 +38,27 @@ def canonical_number(text: str) -> str:
     return f"{'-' if sign else ''}{stripped}e{exponent}"
 
 
-def check_key(key: Mapping[str, Any]) -> None:
-    """Raise ValueError for an item's key that DynamoDB will refuse for its spelling.
-
-    `1_0` is a number to Python alone, and UTF-8 has no lone surrogates.
-    """
+def check_key(key: Item) -> None:
+    """Raise ValueError for an item's key that DynamoDB will refuse for its spelling."""
     for value in key.values():
         number = value.get("N")
+        # `Decimal` takes `1_0` and digits of other scripts; DynamoDB does not.
         if number is not None and not _NUMBER(number):
             raise ValueError("not a number")
+        # UTF-8 has no lone surrogates; a UnicodeEncodeError is a ValueError.
         value.get("S", "").encode()
 
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 
 
-def canonical_value(value: Mapping[str, Any]) -> tuple[str, str | bytes]:
+def canonical_value(value: Mapping[str, object]) -> tuple[str, str | bytes]:
     """Return type and value of a key attribute, as DynamoDB compares it.
 
-    value: an attribute value, `{"S": ...}`, `{"N": ...}` or `{"B": ...}`, with B in
-    base64 as on the wire, or bytes as botocore has parsed it. Raises ValueError for
-    anything else: it is no key's value.
+    value: `{"S": ...}`, `{"N": ...}` or `{"B": ...}`. B is base64 text as on the wire,
+        or bytes as botocore has parsed it.
+
+    Raises ValueError for anything else.
     """
     if len(value) == 1:
         ((kind, content),) = value.items()
@@ -72,6 +75,7 @@ def canonical_value(value: Mapping[str, Any]) -> tuple[str, str | bytes]:
 
 
 def _canonical_binary(text: str) -> str | bytes:
+    # Base64 has several spellings of the same bytes: `YQ==` and `YR==`.
     try:
         return b64decode(text, validate=True)
     except Base64Error:
@@ -80,6 +84,7 @@ def _canonical_binary(text: str) -> str | bytes:
 
 def table_name(name: str) -> str:
     """Return the table's name for a TableName, which may be an ARN."""
+    # Also an ARN of an index or a stream: `arn:...:table/users/index/by_age`.
     if name.startswith("arn:"):
         _, slash, rest = name.partition(":table/")
         if slash:
@@ -87,18 +92,19 @@ def table_name(name: str) -> str:
     return name
 
 
-def wire_key(key: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return an item's key as it is on the wire, from a client's or a resource's form.
+def wire_key(key: Mapping[str, object]) -> dict[str, dict[str, str]]:
+    """Return an item's key as it is on the wire.
 
-    Raises ValueError when a value is none that a key attribute can have, or there is
-    none at all.
+    key: as a client takes it (`{"id": {"S": "7"}}`) or a resource (`{"id": "7"}`).
+
+    Raises ValueError if a value cannot be that of a key attribute, or the key is empty.
     """
     if not key:
         raise ValueError("a key has at least one attribute")
     return {attribute: _wire_value(value) for attribute, value in key.items()}
 
 
-def _wire_value(value: Any) -> dict[str, str]:
+def _wire_value(value: object) -> dict[str, str]:
     if isinstance(value, Mapping) and len(value) == 1:
         ((kind, content),) = value.items()
         if kind in ("S", "N") and isinstance(content, str):
@@ -110,14 +116,16 @@ def _wire_value(value: Any) -> dict[str, str]:
         return {"S": value}
     if isinstance(value, (bytes, bytearray)):
         return {"B": _wire_binary(value)}
+    # A bool is an int to Python and no key to DynamoDB; boto3 takes no floats.
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return {"N": str(value)}
     raise ValueError(f"{type(value).__name__} is no type of a key attribute")
 
 
-def _wire_binary(value: Any) -> str:
+def _wire_binary(value: object) -> str:
     value = getattr(value, "value", value)  # boto3's Binary
-    if isinstance(value, str):  # as botocore takes it too
+    # botocore, too, takes text for a blob and encodes it as UTF-8.
+    if isinstance(value, str):
         value = value.encode()
     if not isinstance(value, (bytes, bytearray)):
         raise ValueError(f"{type(value).__name__} is no type of a key attribute")  # noqa: TRY004 - one error for all bad values

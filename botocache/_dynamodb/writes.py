@@ -1,24 +1,22 @@
-"""Plans of writes: what each evicts. Pure.
+"""Plans of writes: the tags that each evicts. Pure.
 
 Where in doubt a write evicts more. A planner may raise LookupError, TypeError,
-ValueError or AttributeError at a request that it does not understand: that one evicts
-the tables that it names.
+ValueError or AttributeError for a request that it does not understand. Such a request
+evicts the tables that it names.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from botocache._dynamodb.plans import (
     BYPASS,
-    Body,
     CallPlan,
     Describe,
-    Item,
     KeyAttributes,
     KeysOf,
     Planner,
     Write,
+    WrittenItem,
 )
 from botocache._dynamodb.tags import (
     Tag,
@@ -27,6 +25,7 @@ from botocache._dynamodb.tags import (
     table_tag,
     writes_tag,
 )
+from botocache._dynamodb.types import Body, Item
 from botocache._dynamodb.values import check_key, table_name
 
 # --- writes of items ---------------------------------------------------------------
@@ -42,12 +41,13 @@ def update_or_delete_item(body: Body, keys_of: KeysOf) -> CallPlan:
 
 def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> CallPlan:
     planned = _writes_of([(kind, body)], keys_of)
+    # The only tag of a write whose key is not known is that of the table.
     if not isinstance(planned, Write) or len(planned.tags) == 1:
         return planned
     key, table = body.get("Key"), table_name(body["TableName"])
     if key is None:
         key = {attribute: body["Item"][attribute] for attribute in keys_of(table) or ()}
-    return planned._replace(item=Item(table, body["TableName"], key))
+    return planned._replace(item=WrittenItem(table, body["TableName"], key))
 
 
 def batch_write_item(body: Body, keys_of: KeysOf) -> CallPlan:
@@ -68,7 +68,10 @@ def transact_write_items(body: Body, keys_of: KeysOf) -> CallPlan:
 
 
 def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan:
-    """Return the plan of some item writes, each `(Put | Update | Delete, body)`."""
+    """Return the plan of several writes of items.
+
+    entries: pairs of "Put", "Update", "Delete" or "ConditionCheck" with its body.
+    """
     tags: dict[Tag, None] = {}  # a set that keeps its order
     named: dict[tuple[str, KeyAttributes], None] = {}
     assumed: dict[str, None] = {}
@@ -79,6 +82,8 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
         learned = keys_of(table)
         if kind == "Put":
             item = entry["Item"]
+            # An item without the learned attributes shows that the table was
+            # recreated with another key.
             if learned is None or not learned.issubset(item):
                 tags[table_tag(table)] = None
                 continue
@@ -88,6 +93,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
             key = entry["Key"]
             attributes = frozenset(key)
             named[table, attributes] = None
+            # As above: entries under the old key attributes must go.
             if learned is not None and learned != attributes:
                 tags[table_tag(table)] = None
         check_key(key)
@@ -95,10 +101,15 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
     return Write(tuple(tags), tuple(named), tuple(assumed)) if tags else BYPASS
 
 
-def item_tags(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
-    """Yield what a write to one item evicts. key: of the wire, every key attribute."""
+def item_tags(table: str, key: Item) -> Iterator[Tag]:
+    """Yield the tags that a write of one item evicts.
+
+    table: its name.
+    key: every key attribute, as on the wire.
+    """
     yield writes_tag(table)
     yield item_tag(table, key)
+    # Also by the sort key: it may be the partition key of an index.
     for attribute in sorted(key):
         yield partition_tag(table, attribute, key[attribute])
 
@@ -107,20 +118,23 @@ def item_tags(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
 
 
 def changes_table(*path: str) -> Planner:
-    """Return the rule of an operation that may change the table named at `path`."""
+    """Return the planner of an operation that may change a whole table.
 
-    def rule(body: Body, _keys_of: KeysOf) -> CallPlan:
-        name: Any = body
-        for step in path:
-            name = name[step]
-        table = table_name(name)
+    path: members of the body that lead to the table's name.
+    """
+    *parents, parameter = path
+
+    def plan(body: Body, _keys_of: KeysOf) -> CallPlan:
+        for parent in parents:
+            body = body[parent]
+        table = table_name(body[parameter])
         return Write((table_tag(table),), described=table)
 
-    return rule
+    return plan
 
 
 def delete_table(body: Body, _keys_of: KeysOf) -> CallPlan:
-    # Its answer describes the table as well, but as it was.
+    # No `described`: the answer describes the table as it was before.
     return Write((table_tag(table_name(body["TableName"])),))
 
 
@@ -132,23 +146,30 @@ _TABLE_PARAMETERS = re.compile(r"(?:Table(?:Name|Arn)|ResourceArn)$")
 
 
 def unknown(body: Body, _keys_of: KeysOf) -> CallPlan:
-    """Plan an operation that is newer than this table: evict the tables it names."""
+    """Plan an operation that this version does not know: evict the tables it names."""
     tags = {table_tag(name): None for name in named_tables(body)}
     return Write(tuple(tags)) if tags else BYPASS
 
 
-def named_tables(body: Any) -> Iterator[str]:
-    waiting = [body]  # and no recursion: it must not fail on any body
+def named_tables(body: Body) -> Iterator[str]:
+    """Yield the names of tables at any depth of a request's body."""
+    waiting: list[object] = [body]
+    # A recursive function would fail on a deep body, and its write would not evict.
     while waiting:
         part = waiting.pop()
         if isinstance(part, list):
             waiting += part
         elif isinstance(part, Mapping):
-            for parameter, value in part.items():
-                if isinstance(value, str):
-                    if _TABLE_PARAMETERS.search(parameter):
-                        yield table_name(value)
-                    continue
-                if parameter == "RequestItems" and isinstance(value, Mapping):
-                    yield from map(table_name, value)
-                waiting.append(value)
+            yield from _tables_in(part)
+            waiting += part.values()
+
+
+def _tables_in(part: Body) -> Iterator[str]:
+    """Yield the names of tables that are direct members of a part of a body."""
+    for parameter, value in part.items():
+        if isinstance(value, str):
+            if _TABLE_PARAMETERS.search(parameter):
+                yield table_name(value)
+        # The batch operations have tables as member names: `{"users": [...]}`.
+        elif parameter == "RequestItems" and isinstance(value, Mapping):
+            yield from map(table_name, value)

@@ -2,9 +2,9 @@
 
 An argument wins over a `BOTOCACHE_*` variable, a variable over the TOML file that
 `BOTOCACHE_CONFIG` names, and the file over the default. All three sources spell a
-setting in the same way. An unknown name or a wrong value is a ConfigError that says
-where it stands, what was expected, and the nearest valid name; no source is passed over
-in silence.
+setting in the same way. An unknown name or a wrong value is a ConfigError. Its
+message names the source, the expected value, and the nearest valid name. No source is
+ignored silently.
 """
 
 import re

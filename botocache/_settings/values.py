@@ -1,8 +1,8 @@
-"""Parsers of values: from what a source has to the one form that it means. Pure.
+"""Parsers of values, from any source to one form. Pure.
 
-A parser takes text, as the environment has it, or an object, as TOML and Python have
-it. It raises a ValueError that says what was expected and what was there instead; the
-caller adds where. No name of a setting or of an option stands here.
+A parser takes text from the environment, or an object from TOML or Python. It raises a
+ValueError with the expected and the given value; its caller adds the source. This file
+has no name of a setting or of an option.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ _SWITCHES = {
 
 
 def switch(value: object) -> bool:
-    """Return whether a value says on or off. Raises ValueError."""
+    """Return True for `on` and False for `off`, in any spelling. Raises ValueError."""
     is_on = None
     if isinstance(value, (bool, int, str)):
         is_on = _SWITCHES.get(str(value).lower())

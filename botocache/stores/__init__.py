@@ -1,4 +1,4 @@
-"""Stores: where entries and generations live.
+"""Stores: they keep entries and generations.
 
-`protocol` says what a store does, `opening` makes one from a URL.
+`protocol` defines what a store does, and `opening` makes one from a URL.
 """

@@ -1,6 +1,6 @@
-"""Open a store: from StoreOptions to the Store that their URL or client names.
+"""Make the store that StoreOptions name, by URL or by client.
 
-A store and the package that it needs are imported only if they are named.
+A store's module, and the package that it needs, are imported only for its own URL.
 """
 
 import re
@@ -21,7 +21,7 @@ _SCHEMES = ("memory", "disk", "unix", *_SERVERS)
 
 
 def open_store(options: StoreOptions) -> Store:
-    """Return the store that options name. Touches neither disk nor network.
+    """Return the store that `options` name. Accesses neither disk nor network.
 
     Raises ConfigError if they name no store.
     """
@@ -34,6 +34,7 @@ def open_store(options: StoreOptions) -> Store:
     if scheme in ("unix", *_SERVERS):
         _refuse_size_limit(options.url, scheme)
         return _open_redis(options)
+    # Of a wrong URL only the scheme is shown: the rest may hold a password.
     named = "" if scheme is None else f" {scheme + ':'!r}..."
     near = "" if scheme is None else suggestion(scheme, _SCHEMES)
     raise ConfigError(
@@ -49,6 +50,8 @@ def _open_local(place: LocalPlace, options: StoreOptions) -> Store:
         return memory.MemoryStore(
             size_limit=place.size_limit or memory.DEFAULT_SIZE_LIMIT
         )
+    # A power loss can undo evictions that were not yet on the disk. The store drops all
+    # entries of an earlier boot, and the boot id is how it finds out.
     if not BOOT_ID.exists():
         raise ConfigError(
             f"url 'disk:' needs Linux: without {BOOT_ID}, files from before a power "

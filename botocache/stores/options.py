@@ -1,4 +1,4 @@
-"""What a store is opened with, and which store is the default."""
+"""StoreOptions: how to open a store. Also the default URL, and a store's identity."""
 
 import sys
 from collections.abc import Mapping
@@ -9,29 +9,30 @@ from typing import Any, NamedTuple, Protocol, TypeGuard
 from botocache.stores.urls import LocalPlace, local_place
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""Where Linux tells one boot of a machine from another; a store on disk needs it."""
+"""Differs after each boot of a Linux machine. A store on disk needs it."""
 
 
 def default_url() -> str:
-    """Return the store that is used unless the user names one."""
+    """Return the URL of the store to open if the settings name none."""
     return "disk:" if BOOT_ID.exists() else "memory:"
 
 
 class RedisClient(Protocol):
-    """A `redis.Redis` or `redis.RedisCluster`, as type checkers see one.
+    """A `redis.Redis` or `redis.RedisCluster`, for type checkers.
 
-    redis-py is an optional dependency, so its classes cannot be named here.
+    redis-py is an optional dependency, so this file cannot import its classes.
     """
 
     def get_connection_kwargs(self) -> dict[str, Any]:
-        """Return how the client connects."""
+        """Return the keyword arguments of the client's connections."""
 
     def close(self) -> None:
         """Close its connections."""
 
 
 def is_client(candidate: object) -> TypeGuard[RedisClient]:
-    """Tell whether an object is a client of redis-py, without importing redis-py."""
+    """Return True if an object is a client of redis-py; never import redis-py."""
+    # An object of a class of redis-py exists only if the application imported it.
     redis = sys.modules.get("redis")
     kinds = (getattr(redis, "Redis", None), getattr(redis, "RedisCluster", None))
     return isinstance(candidate, tuple(kind for kind in kinds if kind is not None))
@@ -39,7 +40,7 @@ def is_client(candidate: object) -> TypeGuard[RedisClient]:
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """What a store is opened with.
+    """How to open a store.
 
     url: with its scheme; "" if there is a client.
     namespace: keeps applications that share a store apart.
@@ -62,11 +63,11 @@ class StoreOptions:
 
 
 class StoreIdentity(NamedTuple):
-    """Two installations of a process share a store object if these are equal.
+    """The identity of a store. Installations of a process with equal ones share it.
 
-    On this machine the place alone counts: in memory, two objects for one place would
-    share nothing. A server's store depends on more of its options, and two objects for
-    one server see each other's evictions, so there all options count.
+    A store on this machine is identified by its place. Two memory stores with different
+    options would share no entries. A server's store is identified by all options. Two
+    store objects for one server share their entries on the server anyway.
 
     namespace: as in StoreOptions.
     place: of a store on this machine.
@@ -78,7 +79,7 @@ class StoreIdentity(NamedTuple):
     server: StoreOptions | None
 
     def differs_in_size_limit(self, other: "StoreIdentity") -> bool:
-        """Tell whether both are one place on this machine with two size limits."""
+        """Return True if only the size limits of the same local place differ."""
         if self.place is None or other.place is None or self == other:
             return False
         same_limit = other.place._replace(size_limit=self.place.size_limit)
@@ -86,7 +87,7 @@ class StoreIdentity(NamedTuple):
 
 
 def identity_of(options: StoreOptions) -> StoreIdentity:
-    """Return the identity of the store that options open. Raises ConfigError."""
+    """Return the identity of the store that `options` open. Raises ConfigError."""
     place = None if options.client is not None else local_place(options.url)
     server = options if place is None else None
     return StoreIdentity(options.namespace, place, server)

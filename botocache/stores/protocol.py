@@ -1,9 +1,9 @@
-"""The Store protocol: what a store does, and what is atomic about it.
+"""The Store protocol: the verbs of a store, and what is atomic about each.
 
-A store keeps entries under keys, and a generation and a hold-off for each tag. Its
-verbs are those of the protocol in `_coherence.py`, so a caller cannot fill without
-having read generations. Keys and tags are digests of 16 bytes. A store decides nothing
-about coherence: it applies `next_state` when it evicts, and returns what it holds.
+A store keeps entries under keys, and a generation and a hold-off for each tag. Keys and
+tags are digests of 16 bytes. Its verbs are those of the protocol in `_coherence.py`. A
+store decides nothing about coherence: `evict` applies `next_state`, and `load` returns
+what the store holds.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,17 +12,17 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 
 Random: TypeAlias = Callable[[int], bytes]
-"""Returns that many random bytes; os.urandom, save in tests."""
+"""Returns as many random bytes as its argument; tests replace os.urandom by it."""
 
 Clock: TypeAlias = Callable[[], float]
 """Returns seconds since a moment that stays the same for all users of the store."""
 
 StillCurrent: TypeAlias = Callable[[], bool]
-"""Tells whether some tags have some generations at this moment."""
+"""Returns True if the tags of a snapshot have its generations at this moment."""
 
 
 class Fill(NamedTuple):
-    """What is put: the arguments of `fill`."""
+    """The arguments of one `fill`."""
 
     key: bytes
     entry: bytes
@@ -32,11 +32,11 @@ class Fill(NamedTuple):
 
 @runtime_checkable
 class Store(Protocol):
-    """Where entries and generations live. Safe for threads and across a fork.
+    """Keeps entries and generations. Safe for threads and across a fork.
 
-    Every verb may raise StoreError, and then its outcome is unknown; it raises nothing
-    else. No verb waits for another process for more than a moment. A verb that finds
-    that generations were lost raises StoreLostError, once.
+    Every verb except `is_current` may raise StoreError, and nothing else. Then its
+    outcome is not known. No verb waits for another process for more than a moment. The
+    first verb that finds that generations were lost raises StoreLostError, once.
     """
 
     def now(self) -> float:
@@ -45,60 +45,73 @@ class Store(Protocol):
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """Look up an entry together with the generations of its tags.
 
-        The generations are read before the entry, and the hold-offs after both. A
-        tag that has no generation gets one here.
+        Reads the generations before the entry, and the hold-offs after both. Gives a
+        generation to each tag that has none.
+
+        key: of the entry.
+        tags: that the entry depends on.
         """
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
-        """Do what `load` does for each key and its tags; answer in the same order.
+        """Do what `load` does for each key and its tags; return the same order.
 
-        In as few round trips as there can be, and not as one: others may evict between
-        two of them.
+        Takes as few round trips as possible. It is not atomic: other processes may
+        evict between two of the look-ups.
         """
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
-        """Tell whether the tags have these generations at this moment.
+        """Return True if the tags have these generations at this moment.
 
-        Takes no lock, makes no request and raises nothing; False if it is not known.
-        Hold-offs do not matter here.
+        Returns False if that is not known. Neither waits nor raises, and ignores
+        hold-offs.
+
+        tags: of an entry.
+        snapshot: a generation for each tag, in the same order.
         """
 
     def fill(
         self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
     ) -> None:
-        """Put an entry. It may be dropped after `ttl` seconds, or earlier.
+        """Put an entry.
 
-        tags: on which it depends; where generations expire, theirs live as long.
+        key: of the entry.
+        entry: encoded, with its snapshot.
+        ttl: seconds. The store may drop the entry after them, or earlier.
+        tags: that the entry depends on. If generations expire in this store, those of
+            the tags live at least as long as the entry.
         """
 
     def fill_many(self, fills: Sequence[Fill]) -> None:
-        """Do what `fill` does for each. When it raises, any of them may be put."""
+        """Do what `fill` does for each. If it raises, each may be put or not."""
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """Give every tag of the request a new generation and a hold-off.
 
-        Atomic per tag against other evictions; a reader sees a tag's hold-off no
-        later than its generation. Tags that are restored are written after all others:
-        a writer that is killed in between must not have made an entry valid again
-        which one of the others is to invalidate.
+        Atomic per tag against other evictions. A reader sees a tag's hold-off no later
+        than its generation. Restored tags are written after all others: otherwise a
+        writer that is killed in between has made an entry valid again that one of the
+        other tags was to invalidate.
         """
 
     def clear(self) -> None:
-        """Drop all entries. Generations stay: it is no way to evict."""
+        """Drop all entries. It does not evict: generations and hold-offs stay."""
 
     def close(self) -> None:
-        """Give back what is held open; the next verb opens it again."""
+        """Close files and connections; the next verb opens them again."""
 
 
 @runtime_checkable
 class Watching(Protocol):
-    """A store that can answer `is_current` for the same tags in a hurry."""
+    """A store with a faster `is_current` for tags that are checked repeatedly."""
 
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
-        """Return what says, whenever it is called, what `is_current` would.
+        """Return a function that does what `is_current` does for these arguments.
 
-        It may say False where that would say True: when these generations are not those
-        of now, were put back meanwhile, or when what it looks at was closed.
+        The function may return False where `is_current` returns True: if a tag was
+        evicted and restored meanwhile, or the store was closed.
+
+        tags: of an entry.
+        snapshot: a generation for each tag, in the same order.
         """

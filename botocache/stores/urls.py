@@ -1,7 +1,7 @@
-"""URLs of stores: their parts, and what of them may be shown. Pure.
+"""URLs of stores: their parts, and their text without secrets. Pure.
 
-The URLs that are shown are mostly the wrong ones, so no function here relies on a URL
-being well formed.
+Messages show wrong URLs more often than right ones. So no function here relies on a URL
+that is well formed.
 """
 
 import re
@@ -14,7 +14,7 @@ _LOCAL = {
     "memory": "'memory:'",
     "disk": "'disk:' or 'disk:///path' with an absolute path",
 }
-"""The stores on this machine, with the URLs that are expected. They have no secrets."""
+"""The stores on this machine by scheme, each with its valid URLs, for messages."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _SIZE_LIMIT = re.compile(r"\?size_limit=[0-9]+[A-Za-z]*\Z")
@@ -31,11 +31,11 @@ def scheme_of(url: str) -> str | None:
 
 
 class LocalPlace(NamedTuple):
-    """Where a store on this machine is, as its URL says.
+    """The place of a store on this machine.
 
     scheme: "memory" or "disk".
     path: an absolute directory; "" is the default one.
-    size_limit: bytes of entries; None is the store's default.
+    size_limit: of all entries, in bytes; None is the store's default.
     """
 
     scheme: str
@@ -44,17 +44,17 @@ class LocalPlace(NamedTuple):
 
 
 def local_place(url: str) -> LocalPlace | None:
-    """Return the place that a URL names; None if it names none on this machine.
+    """Return the place that a URL names; None if its scheme is not a local one.
 
-    Raises ConfigError. The message shows no part of the URL but its scheme: the URL may
-    be meant for another scheme and hold a password.
+    Raises ConfigError for a wrong URL of a local scheme.
     """
     scheme = scheme_of(url)
     if scheme is None or scheme not in _LOCAL:
         return None
     try:
         parts = urlsplit(url)
-    except ValueError:  # an address in brackets that is none
+    # `disk://[x]`: no valid IPv6 address in brackets.
+    except ValueError:
         raise _wrong_url(scheme) from None
     path = unquote(parts.path)
     options = parse_qs(parts.query, keep_blank_values=True)
@@ -70,6 +70,7 @@ def local_place(url: str) -> LocalPlace | None:
 
 
 def _wrong_url(scheme: str) -> ConfigError:
+    # Show only the scheme: the URL may be meant for a server, and hold a password.
     return ConfigError(
         f"url '{scheme}:...' cannot be read; expected {_LOCAL[scheme]}, optionally "
         "with '?size_limit=1GiB' at its end"
@@ -81,9 +82,10 @@ _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 def parse_size(value: object, *, least: int = 0) -> int:
-    """Return the bytes that a number or a text such as `64MiB` means.
+    """Return a size in bytes. Raises ValueError.
 
-    least: bytes. Raises ValueError.
+    value: a number, or text such as `64MiB`.
+    least: the smallest size that is accepted, in bytes.
     """
     match = _SIZE.fullmatch(str(value).strip())
     if match is not None and not isinstance(value, bool):
@@ -98,11 +100,9 @@ def parse_size(value: object, *, least: int = 0) -> int:
 
 
 def without_secrets(url: object) -> str:
-    """Return what may be shown of a URL, or of the object that stands in its place.
+    """Return a URL for messages, or the type of an object given instead of a URL.
 
-    User and password stand between the scheme and the last `@`. If they hold a
-    character that ends a URL's authority, their end is not known and nothing is shown.
-    A query may hold them too.
+    `***` replaces user and password, and the query of a server's URL.
     """
     if not isinstance(url, str):
         return type(url).__name__
@@ -117,7 +117,10 @@ def without_secrets(url: object) -> str:
     if rest.startswith("//"):
         head, rest = head + "//", rest[2:]
     place, *more = re.split(r"[?#]", rest, maxsplit=1)
+    # `redis://user:pass?word@host`: a `?` or `#` in a password ends a URL's authority,
+    # so the password's own end is not certain. Show nothing behind the scheme.
     if "@" in "".join(more):
         return f"{head}***"
+    # The last `@`: a password that is not encoded may hold one.
     _, at, place = place.rpartition("@")
     return f"{head}{'***@' if at else ''}{place}{'?***' if more else ''}"

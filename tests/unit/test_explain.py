@@ -44,7 +44,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "a projected get": (
         "GetItem",
         {"TableName": "t", "Key": KEY, "ProjectionExpression": "n"},
-        ["served     from its own entry, or from that of the whole item"],
+        ["served     from its own entry, or from the entry of the whole item"],
     ),
     "a strongly consistent get": (
         "GetItem",
@@ -91,18 +91,18 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"TableName": "t", "Key": {"b": {"B": "AP8="}}},
         [
             "           item(t, b B b'\\x00\\xff')",
-            "fills      the item's entry, if no other write is under way",
+            "fills      the item's entry, if no other write of the item is in progress",
         ],
     ),
     "an update": (
         "UpdateItem",
         {"TableName": "t", "Key": KEY},
-        ["fills      the item's entry, if it asks for ReturnValues=ALL_NEW"],
+        ["fills      the item's entry, if its ReturnValues is ALL_NEW"],
     ),
     "a description": (
         "DescribeTable",
         {"TableName": "t"},
-        ["treated as bypass; the key attributes in its answer are learned"],
+        ["treated as bypass; botocache learns the key attributes in its answer"],
     ),
     "a harmless one": (
         "ListTables",
@@ -178,7 +178,7 @@ def test_a_write_fills_nothing_of_a_table_that_is_off(
         assert not any(line.startswith("fills") for line in lines)
 
 
-def test_it_plans_with_the_key_attributes_that_it_is_told(
+def test_it_plans_with_the_key_attributes_of_the_option_keys(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = explained(
@@ -208,7 +208,7 @@ BAD: dict[str, tuple[list[str], str, str]] = {
 @pytest.mark.parametrize(
     ("arguments", "text", "expected"), BAD.values(), ids=BAD.keys()
 )
-def test_what_is_wrong_is_one_sentence(
+def test_an_error_is_one_sentence(
     arguments: list[str],
     text: str,
     expected: str,
@@ -224,7 +224,7 @@ def test_what_is_wrong_is_one_sentence(
     assert captured.out == ""
 
 
-def test_a_wrong_setting_is_said_too(
+def test_an_error_of_a_setting_is_one_sentence_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTOCACHE_TTL", "soon")

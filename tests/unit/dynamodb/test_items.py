@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from botocache._dynamodb.items import (
     answer_after,
-    can_be_told,
+    determines_new_keys,
     image_after,
     partitions_of,
     stored_item,
 )
 from botocache._dynamodb.tags import partition_tag
+from botocache._dynamodb.types import Item
 
 KEY = {"pk": {"S": "k"}}
 OLD = {**KEY, "color": {"S": "red"}, "n": {"N": "1"}}
@@ -100,13 +101,13 @@ UNCERTAIN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("put", UNCERTAIN.values(), ids=list(UNCERTAIN))
-def test_an_item_is_not_said_where_dynamodb_may_have_another_form_of_it(
+def test_an_item_is_not_certain_where_dynamodb_may_have_another_form_of_it(
     put: dict[str, Any],
 ) -> None:
     assert stored_item({**KEY, "a": put}) is None
 
 
-def test_an_item_of_any_depth_is_not_said_or_is() -> None:
+def test_an_item_of_any_depth_is_certain_or_not_and_raises_nothing() -> None:
     value: dict[str, Any] = {"S": "deep"}
     for _ in range(50_000):
         value = {"L": [value]}
@@ -145,7 +146,7 @@ def _on_the_wire(value: Any) -> Any:
 
 
 @given(st.dictionaries(st.text(max_size=2), _values, max_size=4))
-def test_whatever_is_put_plainly_comes_back(item: dict[str, Any]) -> None:
+def test_a_plain_item_comes_back_as_it_was_put(item: dict[str, Any]) -> None:
     assert stored_item(_on_the_wire(item)) == item
 
 
@@ -203,7 +204,7 @@ LEFT_BY: dict[str, tuple[str, dict[str, Any], dict[str, Any], Any]] = {
 @pytest.mark.parametrize(
     ("operation", "parameters", "answer", "left"), LEFT_BY.values(), ids=list(LEFT_BY)
 )
-def test_the_next_answer_is_said_only_when_the_write_says_the_whole_item(
+def test_the_next_answer_is_certain_only_if_the_write_holds_the_whole_item(
     operation: str, parameters: dict[str, Any], answer: dict[str, Any], left: Any
 ) -> None:
     assert answer_after(operation, parameters, answer) == left
@@ -234,11 +235,11 @@ IMAGES: dict[str, tuple[str, dict[str, Any], bool, Any]] = {
 @pytest.mark.parametrize(
     ("operation", "parameters", "can_be", "image"), IMAGES.values(), ids=list(IMAGES)
 )
-def test_what_a_write_leaves_is_told_from_what_it_found_where_that_says_it(
+def test_the_new_image_follows_from_the_old_one_where_that_suffices(
     operation: str, parameters: dict[str, Any], can_be: bool, image: Any
 ) -> None:
     expected = parameters["Item"] if image == "its item" else image
-    assert can_be_told(operation, parameters) is can_be
+    assert determines_new_keys(operation, parameters) is can_be
     assert image_after(operation, parameters, OLD) == expected
 
 
@@ -293,7 +294,7 @@ def test_an_item_is_in_no_partition_of_a_value_that_no_key_has(
 
 def test_an_image_of_the_wire_and_a_parsed_one_are_in_the_same_partitions() -> None:
     wire = {"a": {"B": "AAE="}, "b": {"N": "1.0"}}
-    parsed = {"a": {"B": b"\x00\x01"}, "b": {"N": "1"}}
+    parsed: Item = {"a": {"B": b"\x00\x01"}, "b": {"N": "1"}}
     assert list(partitions_of("t", wire)) == list(partitions_of("t", parsed))
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from botocache._dynamodb.operations import OPERATIONS, may_write, plan
 from botocache._dynamodb.plans import (
     BatchRead,
-    Body,
     Bypass,
     CachingMode,
     CallPlan,
@@ -36,6 +35,7 @@ from botocache._dynamodb.tags import (
     table_tag,
     writes_tag,
 )
+from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.writes import item_tags
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
@@ -253,7 +253,7 @@ def test_the_request_of_each_row_is_one_that_botocore_sends(operation: str) -> N
 
 @pytest.mark.parametrize("keys_of", [NOTHING, KNOWN], ids=["nothing known", "known"])
 @pytest.mark.parametrize("operation", ROWS)
-def test_each_operation_is_what_dynamodb_makes_of_it(
+def test_each_operation_has_the_plan_of_its_row(
     operation: str, keys_of: KeysOf
 ) -> None:
     row = ROWS[operation]
@@ -267,11 +267,11 @@ def test_each_write_evicts_the_tables_that_it_may_change(operation: str) -> None
 
 
 @pytest.mark.parametrize("operation", ROWS)
-def test_what_may_write_is_known_by_its_name(operation: str) -> None:
+def test_may_write_follows_the_rule_of_the_operation(operation: str) -> None:
     assert may_write(operation) is (ROWS[operation].kind is Write)
 
 
-def test_what_nobody_knows_may_write() -> None:
+def test_an_unknown_operation_may_write() -> None:
     assert may_write("BrandNewOperation")
 
 
@@ -323,7 +323,7 @@ def test_a_put_that_evicts_the_table_rests_on_nothing(keys_of: KeysOf) -> None:
         (knowing(t="pk sk id"), {table_tag("t")}),
     ],
 )
-def test_an_update_evicts_its_item_and_the_table_when_that_is_another_one_now(
+def test_an_update_evicts_its_item_and_a_recreated_table(
     operation: str, keys_of: KeysOf, more: set[Tag]
 ) -> None:
     made = write(operation, keys_of, TableName="t", Key=KEY)
@@ -624,7 +624,7 @@ def test_a_description_is_of_the_table_that_it_names(name: str) -> None:
     assert planned("DescribeTable", TableName=name) == Describe("t")
 
 
-# --- operations that nobody knows --------------------------------------------------
+# --- operations without a rule -----------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -957,7 +957,7 @@ def test_a_batch_without_anything_passes() -> None:
     assert planned("BatchGetItem") == Bypass()
 
 
-def test_a_batch_of_keys_that_are_alike_is_none_of_equal_ones() -> None:
+def test_a_batch_may_hold_keys_that_look_alike() -> None:
     alike = [{"pk": {"S": "1"}}, {"pk": {"N": "1"}}, {"pk": {"B": "AQ=="}}]
     assert len(_reads(_batch(t={"Keys": alike}))) == 3
     assert len(_reads(_batch(t={"Keys": _keys(1, 10, "0.1", -1)}))) == 4
@@ -1013,7 +1013,7 @@ AGE = partition_tag("t", "age", ONE)
         ("age = :unknown", KNOWN, ()),
     ],
 )
-def test_an_index_query_can_rest_on_what_writes_say_of_their_images(
+def test_an_index_query_with_one_key_value_has_precise_tags(
     condition: str, keys_of: KeysOf, precise_tags: tuple[Tag, ...]
 ) -> None:
     made = _query(condition, keys_of, index="index")
@@ -1024,13 +1024,13 @@ def test_an_index_query_can_rest_on_what_writes_say_of_their_images(
         assert made.tags == (*made.broad_tags, *ANY_WRITE)
 
 
-def test_a_query_of_a_table_rests_on_no_images() -> None:
+def test_a_query_of_a_table_has_no_precise_tags() -> None:
     made = _query("pk = :a")
     assert made.precise_tags == ()
     assert made.depends_on(CachingMode.COHERENT, True) == made.tags
 
 
-def test_what_an_index_query_depends_on_is_said_by_its_policy_and_the_writes() -> None:
+def test_the_tags_of_an_index_query_follow_its_mode_and_precise_eviction() -> None:
     made = _query("age = :1", index="index")
     everything = (EVERYTHING, table_tag("t"))
     assert made.depends_on(CachingMode.COHERENT, False) == (*everything, *ANY_WRITE)
@@ -1041,7 +1041,7 @@ def test_what_an_index_query_depends_on_is_said_by_its_policy_and_the_writes() -
 
 @pytest.mark.parametrize("operation", ["PutItem", "UpdateItem", "DeleteItem"])
 @pytest.mark.parametrize("keys_of", [NOTHING, KNOWN])
-def test_every_write_of_an_item_evicts_what_rests_on_images(
+def test_every_write_of_an_item_evicts_a_precise_tag(
     operation: str, keys_of: KeysOf
 ) -> None:
     query = _query("age = :1", keys_of, index="index")
@@ -1064,7 +1064,7 @@ def test_every_write_of_an_item_evicts_what_rests_on_images(
         ("ExecuteStatement", KNOWN, None),
     ],
 )
-def test_a_write_of_one_item_says_which_get_it_answers(
+def test_a_write_of_one_item_names_the_read_of_that_item(
     operation: str, keys_of: KeysOf, item: Tag | None
 ) -> None:
     made = write(operation, keys_of, **ROWS[operation].body)
@@ -1084,7 +1084,7 @@ def _get(**more: Any) -> Read:
 
 
 @pytest.mark.parametrize("capacity", ["NONE", "TOTAL", "INDEXES"])
-def test_the_capacity_that_is_asked_for_does_not_make_another_question(
+def test_the_capacity_is_not_part_of_the_question(
     capacity: str,
 ) -> None:
     made = _get(ReturnConsumedCapacity=capacity)
@@ -1092,7 +1092,7 @@ def test_the_capacity_that_is_asked_for_does_not_make_another_question(
     assert made.capacity == capacity
 
 
-def test_no_capacity_is_asked_for_unless_it_is() -> None:
+def test_the_default_capacity_is_none() -> None:
     assert _get().capacity == "NONE"
 
 
@@ -1103,7 +1103,7 @@ def test_a_capacity_that_dynamodb_refuses_passes(operation: str, capacity: Any) 
     assert plan(operation, body, KNOWN) == Bypass()
 
 
-def test_consistency_makes_no_other_question_but_is_told() -> None:
+def test_consistency_is_a_field_of_the_read_and_not_part_of_its_question() -> None:
     strong, weak = _get(ConsistentRead=True), _get(ConsistentRead=False)
     assert strong.question == weak.question == _get().question
     assert [strong.is_consistent, weak.is_consistent, _get().is_consistent] == [
@@ -1134,13 +1134,13 @@ def test_every_other_parameter_makes_another_question(more: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("number", ["1.0", "01", "1e0", "+1", "0.1E1"])
-def test_another_spelling_of_a_key_makes_no_other_question(number: str) -> None:
+def test_spellings_of_one_key_share_a_question(number: str) -> None:
     key = {"sk": {"N": number}, "pk": A}
     assert read("GetItem", TableName="t", Key=key).question == _get().question
 
 
 @pytest.mark.parametrize("index", ["", "index"])
-def test_forwards_is_the_direction_of_a_query_that_says_none(index: str) -> None:
+def test_forwards_is_the_default_direction_of_a_query(index: str) -> None:
     directions: list[dict[str, Any]] = [
         {},
         {"ScanIndexForward": True},
@@ -1153,7 +1153,7 @@ def test_forwards_is_the_direction_of_a_query_that_says_none(index: str) -> None
 
 
 @pytest.mark.parametrize("value", [1, "true", None])
-def test_a_direction_that_is_none_makes_another_question(value: Any) -> None:
+def test_an_invalid_direction_makes_another_question(value: Any) -> None:
     made = _query("pk = :a", ScanIndexForward=value)
     assert made.question != _query("pk = :a").question
 
@@ -1163,7 +1163,7 @@ def test_the_order_of_parameters_makes_no_other_question() -> None:
     assert turned.question == _get().question
 
 
-def test_other_placeholders_make_no_other_question() -> None:
+def test_placeholders_are_not_part_of_the_question() -> None:
     one = _get(ProjectionExpression="#a", ExpressionAttributeNames={"#a": "x"})
     other = _get(ProjectionExpression="x")
     assert one.question == other.question
@@ -1201,7 +1201,7 @@ def test_an_answer_that_describes_a_table_names_its_key_attributes(
         {"ImportTableDescription": {"TableArn": ARN}},
     ],
 )
-def test_an_answer_that_describes_no_table_names_nothing(answer: Body) -> None:
+def test_an_answer_that_describes_no_table_names_nothing(answer: Answer) -> None:
     assert described_keys(answer) is None
 
 
@@ -1217,12 +1217,12 @@ def test_an_answer_that_describes_no_table_names_nothing(answer: Body) -> None:
     ],
 )
 def test_the_last_key_of_a_page_of_a_table_names_its_key_attributes(
-    made: Read, answer: Body, expected: KeyAttributes | None
+    made: Read, answer: Answer, expected: KeyAttributes | None
 ) -> None:
     assert last_key_attributes(made, answer) == expected
 
 
-# --- requests that nobody understands ----------------------------------------------
+# --- requests that are not understood ----------------------------------------------
 
 JUNK: list[Any] = [None, 5, 1.5, True, "x", ["x"], [5], {"x": 5}, {"x": "y"}]
 

@@ -287,7 +287,7 @@ def test_the_legacy_parameter_projects_whole_attributes() -> None:
         ("pk, a.b[2].y.z", "a value without a type"),
     ],
 )
-def test_what_dynamodb_answers_is_not_guessed(expression: str, reason: str) -> None:
+def test_an_uncertain_projection_is_none(expression: str, reason: str) -> None:
     assert project(ITEM, _read(_body(expression))) is None, reason
 
 
@@ -300,7 +300,7 @@ def test_what_dynamodb_answers_is_not_guessed(expression: str, reason: str) -> N
     ],
     ids=ascii,
 )
-def test_an_item_that_is_none_is_not_projected(value: Any) -> None:
+def test_an_invalid_item_is_not_projected(value: Any) -> None:
     item = {"pk": {"S": "p"}, "a": value}
     path = "a[0]" if isinstance(value, dict) and "M" not in value else "a.x"
     assert project(item, _read(_body(f"pk, {path}"))) is None

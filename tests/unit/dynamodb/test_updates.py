@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._dynamodb.updates import Image, apply, read_update
+from botocache._dynamodb.types import Item
+from botocache._dynamodb.updates import apply, read_update
 
 KEY = {"pk": {"S": "k"}}
-OLD: Image = {
+OLD: Item = {
     **KEY,
     "s": {"S": "text"},
     "n": {"N": "5"},
@@ -45,14 +46,14 @@ def request(expression: Any, **more: Any) -> dict[str, Any]:
     }
 
 
-def after(expression: Any, old: Image = OLD) -> Image | None:
+def after(expression: Any, old: Item = OLD) -> Item | None:
     """Return the image that an update leaves; fail if it cannot be read."""
     update = read_update(request(expression))
     assert update is not None, "it is not read"
     return apply(update, old, KEY)
 
 
-def scalars(image: Image) -> dict[str, Any]:
+def scalars(image: Item) -> dict[str, Any]:
     """Return what may be a key of an index."""
     return {k: v for k, v in image.items() if v.keys() & {"S", "N", "B"}}
 
@@ -130,11 +131,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "SET if_not_exists = :s": {"if_not_exists": {"S": "new"}},
     "SET a = list_append": {"a": {"S": "a word"}},
 }
-WORDS: Image = {"remove": {"S": "a word"}, "list_append": {"S": "a word"}}
+WORDS: Item = {"remove": {"S": "a word"}, "list_append": {"S": "a word"}}
 
 
 @pytest.mark.parametrize(("expression", "changes"), CHANGES.items())
-def test_an_update_leaves_what_its_expression_says(
+def test_an_update_changes_the_attributes_of_its_expression(
     expression: str, changes: Mapping[str, Any]
 ) -> None:
     old = {**OLD, **WORDS}
@@ -178,7 +179,7 @@ def test_an_update_without_an_expression_leaves_the_item_and_makes_its_key() -> 
     ],
 )
 def test_an_update_of_no_item_makes_one_with_its_key(
-    expression: str, left: Image
+    expression: str, left: Item
 ) -> None:
     assert after(expression, {}) == {**KEY, **left}
 
@@ -260,20 +261,20 @@ def test_an_expression_that_is_not_understood_is_not_read(expression: Any) -> No
     assert read_update(request(expression)) is None
 
 
-def test_the_legacy_way_of_updating_is_not_read() -> None:
+def test_legacy_attribute_updates_are_not_read() -> None:
     legacy = {"a": {"Action": "PUT", "Value": {"S": "new"}}}
     assert read_update({"Key": KEY, "AttributeUpdates": legacy}) is None
     assert read_update({"Key": KEY, "AttributeUpdates": {}}) is None
 
 
 @pytest.mark.parametrize("given", [None, 5, "text", [], {"#a": 5}, {"#a": ["a"]}])
-def test_names_that_are_none_are_not_read(given: Any) -> None:
+def test_invalid_names_are_not_read(given: Any) -> None:
     asked = request("SET #a = :s", ExpressionAttributeNames=given)
     assert read_update(asked) is None
 
 
 @pytest.mark.parametrize("given", [None, 5, "text", [], {":s": 5}, {":s": None}])
-def test_values_that_are_none_are_not_read(given: Any) -> None:
+def test_invalid_values_are_not_read(given: Any) -> None:
     asked = request("SET a = :s", ExpressionAttributeValues=given)
     assert read_update(asked) is None
 
@@ -297,7 +298,9 @@ def test_values_that_are_none_are_not_read(given: Any) -> None:
         "SET a = :s, d = m.x",
     ],
 )
-def test_what_the_old_image_does_not_say_is_not_said(expression: str) -> None:
+def test_an_attribute_that_the_old_image_lacks_makes_the_new_one_uncertain(
+    expression: str,
+) -> None:
     assert after(expression) is None
 
 
@@ -322,7 +325,7 @@ SUMS = [
 
 @pytest.mark.parametrize("action", ["SET n = n + :d", "ADD n :d"])
 @pytest.mark.parametrize(("old", "more", "total", "why_not"), SUMS)
-def test_a_sum_is_exact_or_is_not_said(
+def test_a_sum_is_exact_or_uncertain(
     action: str, old: str, more: str, total: str | None, why_not: str | None
 ) -> None:
     asked = request(action, ExpressionAttributeValues={":d": {"N": more}})
@@ -366,7 +369,7 @@ _digits = st.integers(1 - 10**38, 10**38 - 1)
 
 
 @given(_digits, _digits, st.sampled_from("+-"))
-def test_a_sum_is_said_exactly_when_dynamodb_can_hold_it(
+def test_a_sum_is_certain_exactly_when_dynamodb_can_hold_it(
     a: int, b: int, sign: str
 ) -> None:
     total = a + b if sign == "+" else a - b
@@ -418,7 +421,7 @@ _bodies = st.fixed_dictionaries(
 
 
 @given(_bodies, st.sampled_from([OLD, {}, KEY]))
-def test_no_update_raises_whatever_it_says(body: dict[str, Any], old: Image) -> None:
+def test_no_update_raises(body: dict[str, Any], old: Item) -> None:
     update = read_update(body)
     if update is None:
         return
@@ -429,7 +432,7 @@ def test_no_update_raises_whatever_it_says(body: dict[str, Any], old: Image) -> 
 
 
 @given(_texts)
-def test_what_is_read_begins_with_a_clause(text: str) -> None:
+def test_an_update_begins_with_a_clause(text: str) -> None:
     update = read_update(request(text))
     if update is not None and text.strip(" \t\r\n"):
         first = text.split(maxsplit=1)[0].upper()

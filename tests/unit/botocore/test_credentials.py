@@ -1,0 +1,72 @@
+"""Scopes: one for each principal, without its secrets."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botocache._botocore.credentials import (
+    ANONYMOUS_SCOPE,
+    account_bits,
+    named_scope,
+    principal_scope,
+    role_scope,
+)
+from botocache._digests import DIGEST_SIZE
+
+_KEY_ID = "ASIAQNZGKIQY56JQ7WML"
+
+SCOPES = [
+    ANONYMOUS_SCOPE,
+    named_scope("x"),
+    named_scope("y"),
+    principal_scope("x"),
+    principal_scope("y"),
+    principal_scope(""),
+    role_scope("x", "", ""),
+    role_scope("iam-role", "1", ""),
+    role_scope("container-role", "1", ""),
+    role_scope("iam-role", "2", ""),
+    role_scope("iam-role", "1", "r"),
+    role_scope("iam-role1", "", "r"),
+]
+
+
+def test_no_two_principals_share_a_scope() -> None:
+    assert len(set(SCOPES)) == len(SCOPES)
+
+
+def test_an_access_key_id_is_not_in_its_scope() -> None:
+    scope = principal_scope(_KEY_ID)
+    assert len(scope) == DIGEST_SIZE
+    assert _KEY_ID.encode()[4:8] not in scope
+
+
+def test_an_access_key_id_names_its_account() -> None:
+    assert account_bits(_KEY_ID) == "29608264753"
+
+
+def test_an_account_stays_when_its_keys_rotate() -> None:
+    assert account_bits(_KEY_ID) == account_bits("AKIA" + _KEY_ID[4:13] + "A" * 7)
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    [
+        "",
+        "AKIA",
+        "AKIATEST",
+        "AKIAQNZGKIQY",
+        "AKIA0189018901890189",
+        "akiaqnzgkiqy56jq7wml",
+        "AKIA" + "=" * 16,
+        "AKIA" + "ü" * 16,
+    ],
+)
+def test_what_is_no_access_key_id_names_no_account(key_id: str) -> None:
+    assert account_bits(key_id) == ""
+
+
+@given(st.text(max_size=24))
+def test_any_text_names_an_account_or_none(key_id: str) -> None:
+    bits = account_bits(key_id)
+    assert bits == "" or bits.isdigit()

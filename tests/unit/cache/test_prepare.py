@@ -1,0 +1,54 @@
+"""Keys of entries and of key schemas: different for all that is different."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botocache._cache.key_schemas import schema_key
+from botocache._cache.prepare import entry_key
+from tests.support.values import short_texts
+
+_PARTS: tuple[bytes, str, str, bytes] = (b"scope", "here", "GetItem", b"question")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (b"Scope", "here", "GetItem", b"question"),
+        (b"scope", "there", "GetItem", b"question"),
+        (b"scope", "here", "Query", b"question"),
+        (b"scope", "here", "GetItem", b"another"),
+        (b"scope", "hereGet", "Item", b"question"),
+        (b"scope", "here", "GetItemq", b"uestion"),
+        (b"", "", "", b""),
+    ],
+)
+def test_whatever_distinguishes_two_reads_gives_them_two_keys(
+    other: tuple[bytes, str, str, bytes],
+) -> None:
+    assert entry_key(*_PARTS) != entry_key(*other)
+
+
+_parts = st.tuples(
+    st.binary(max_size=1), short_texts, short_texts, st.binary(max_size=1)
+)
+
+
+@given(_parts, _parts)
+def test_two_reads_share_a_key_exactly_when_they_are_the_same(
+    a: tuple[bytes, str, str, bytes], b: tuple[bytes, str, str, bytes]
+) -> None:
+    assert (entry_key(*a) == entry_key(*b)) == (a == b)
+
+
+@pytest.mark.parametrize(
+    ("origin_", "table"), [("here", "u"), ("there", "t"), ("heret", "")]
+)
+def test_a_schema_has_a_key_of_its_own_for_each_origin_and_table(
+    origin_: str, table: str
+) -> None:
+    assert schema_key("here", "t") != schema_key(origin_, table)
+
+
+def test_no_schema_and_entry_share_a_key() -> None:
+    assert schema_key("here", "t") != entry_key(b"", "here", "t", b"")
