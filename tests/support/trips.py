@@ -1,5 +1,6 @@
 """What one call of a client takes inside botocache: its calls, files and types."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,11 +59,14 @@ def trip_of(call: Callable[[], object]) -> Trip:
         for value in frame.f_locals.values():
             note(value)
 
+    # A collection would count the finalizers of stores that earlier tests have dropped.
+    gc.disable()
     sys.setprofile(profile)
     try:
         call()
     finally:
         sys.setprofile(None)
+        gc.enable()
     files = {function.partition(":")[0] for function in functions}
     names = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in types)
     return Trip(len(functions), len(files), len(types), tuple(functions), tuple(names))
