@@ -27,6 +27,7 @@ def renew_after_fork(owner: _Owner, renew: Callable[[_Owner], None]) -> None:
 
 
 def _after_fork() -> None:
+    # A copy: a renewal may drop the last reference to another owner.
     for owner, renew in list(_renewals.items()):
         renew(owner)
 

@@ -39,7 +39,7 @@ def remaining_body(body: Body, lookups: Lookups) -> bytes | None:
             for key, lookup in zip(part["Keys"], lookups[table], strict=True)
             if not isinstance(lookup, Hit)
         ]
-        if keys:
+        if keys:  # DynamoDB refuses an empty list of keys
             remaining[table] = {**part, "Keys": keys}
     return _encode({**body, "RequestItems": remaining})
 
@@ -121,6 +121,7 @@ def merge_hits(
             continue
         answered = answers[table]
         if answered is None:
+            # Not every item shows its key, so the order cannot be restored.
             items = [*responses.get(table, []), *_items(hits)]
         else:
             items = _items({**answered, **hits})

@@ -9,7 +9,7 @@ writes.py.
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -76,7 +76,7 @@ class Cache:
         """Return the counts of this process since the cache was installed."""
         return self._services.counters.read(undelivered=len(self._evictions.pending))
 
-    def invalidate(self, table: str, key: Mapping[str, Any] | None = None) -> None:
+    def invalidate(self, table: str, key: Mapping[str, object] | None = None) -> None:
         """Evict a table, or one item of it, in all processes that share the store.
 
         Call it after a write that went around botocache. If the store fails, botocache
@@ -97,6 +97,7 @@ class Cache:
         """Evict everything, in all processes that share the store; delete entries."""
         self.forget()
         store = CallStore(self._store)
+        # Before the deletion: if that fails half-way, no entry that is left is served.
         if not self._evictions.evict_tags((EVERYTHING_DIGEST,), store):
             return  # the store has failed; a second request may take its timeout again
         try:
@@ -114,7 +115,7 @@ class Cache:
         That call also retries the evictions that are still pending. To stop caching,
         use `botocache.uninstall`.
         """
-        self._evictions.pending.stop()
+        self._evictions.pending.stop()  # first: its thread would open the store again
         self.forget()
         try:
             self._store.close()
@@ -145,6 +146,7 @@ class Cache:
         None if the call does not concern the cache. Raise EvictionError if a write
         must be refused, and nothing else.
         """
+        # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store)
         try:
             return self._begin(call, parameters, store)
@@ -187,9 +189,12 @@ class Cache:
                         self._reads.finish(ticket, answer)
                 case BatchTicket():
                     self._reads.count_misses(ticket)
+                    # Any answer needs the hits, which were not requested; another
+                    # plugin's, too, which is not `succeeded`.
                     if "Error" not in answer:
                         self._reads.finish_batch(ticket, answer, is_kept=succeeded)
                 case WriteTicket():
+                    # After an error, too: DynamoDB may have carried the write out.
                     self._writes.finish(
                         ticket, answer, succeeded=succeeded, certain=certain
                     )
@@ -234,6 +239,8 @@ class Cache:
             case Read():
                 schema = None
                 if planned.rests_on_schema:
+                    # Its generation is compared with the load's: the table may be
+                    # evicted in between.
                     schema = recall.schemas[planned.table]
                 return self._reads.begin(call, parameters, planned, store, schema)
             case BatchRead():
@@ -241,6 +248,8 @@ class Cache:
             case Write():
                 return self._writes.begin(call, parameters, planned, recall, store)
             case Describe():
+                # Before the call: if the table is evicted meanwhile, the schema is
+                # filled under an old generation, and no process uses it.
                 place = (call.origin, planned.table)
                 generation = key_schemas.load_generation(store, place)
                 return DescribeTicket(place, generation, store)

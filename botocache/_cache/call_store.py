@@ -27,7 +27,7 @@ class CallStore:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._failure: Exception | None = None
-        self.now = store.now
+        self.now = store.now  # bound here: one call less in every hit
 
     @property
     def failure(self) -> Exception | None:
@@ -80,10 +80,12 @@ class CallStore:
             raise
 
     def _skipped(self) -> StoreSkippedError:
+        # A new error each time: an object that is raised twice collects tracebacks.
         error = StoreSkippedError("skipped: the store failed earlier in this call")
         error.__cause__ = self._failure
         return error
 
     def _note(self, error: Exception) -> None:
+        # Also an unexpected error: a bug in the user's own store may block again.
         if not is_alive(error):
             self._failure = error

@@ -54,11 +54,13 @@ class Entry(NamedTuple):
         """
         try:
             return _decoder.decode(memoryview(self.raw)[self.body_at :])
+        # RecursionError: damaged bytes may nest too deeply.
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise CodecError(f"entry body cannot be decoded: {error}") from error
 
     def copier(self) -> Copier:
         """Return a function that decodes the body. Call `body` first: it checks."""
+        # Near entries keep the copier, so its memory counts.
         if len(self.raw) < _VIEW_SIZE:
             return partial(_decoder.decode, self.raw[self.body_at :])
         return partial(_decoder.decode, memoryview(self.raw)[self.body_at :])
@@ -106,7 +108,7 @@ def decode_entry(raw: bytes) -> Entry:
     try:
         version, count, stored_at, expires_at = _HEADER.unpack_from(raw)
         if version != VERSION:
-            raise CodecError(f"entry has version {version}; only {VERSION} can be read")
+            raise CodecError(f"entry has version {version}, not {VERSION}")
         snapshot = struct.unpack_from(f"<{count}Q", raw, _HEADER.size)
     except struct.error as error:
         raise CodecError(f"entry header cannot be read: {error}") from error

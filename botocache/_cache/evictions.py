@@ -75,6 +75,7 @@ class Evictions:
 
         False once the first was delivered: the store works again.
         """
+        # Everything is pending instead of the tags after a loss, or if there were many.
         if not self.pending.includes((*tags, EVERYTHING_DIGEST)):
             return False
         self.pending.add(tags)
@@ -82,7 +83,7 @@ class Evictions:
 
     def make_pending(self, tags: Sequence[bytes], error: Exception) -> None:
         """Make an eviction pending that failed with an error."""
-        self.pending.add(tags)
+        self.pending.add(tags)  # first: other threads must stop serving at once
         self.report(
             "evict_failed",
             "it is retried every second, and until then this process serves nothing "

@@ -170,18 +170,20 @@ class KeySchemas:
         """Fill a schema if it is new; return False if it contradicts the known one."""
         known = self._known.get(place)
         if known is None or known.generation != generation:
+            # Another process may have learned it under this generation.
             known = self._load(store, place)
         if known is None or known.generation != generation:
             if is_complete:
                 self._fill(store, place, attributes, generation)
             return True
         if attributes == known.attributes:
+            # At half of `fresh_for`, so that a schema in use stays fresh everywhere.
             age = store.now() - known.confirmed_at
             if is_complete and age > self._fresh_for / 2:
                 self._fill(store, place, attributes, generation)
             return True
         if not is_complete and attributes < known.attributes:
-            return True
+            return True  # a query names the partition key alone, for example
         self.forget(known)
         return False
 
@@ -211,8 +213,11 @@ class KeySchemas:
         generation: int,
     ) -> None:
         now, tag = store.now(), tag_digest(table_tag(place[1]))
+        # Before the fill, which may fail: this process has learned it all the same.
         self._remember(Schema(place, tag, attributes, generation, now))
         body = {"attributes": sorted(attributes)}
+        # Under the generation from before the call: if the table was evicted since, no
+        # process uses the entry.
         entry = encode_entry(body, (generation,), now, now + TTL)
         store.fill([Fill(schema_key(*place), entry, TTL, (tag,))])
 

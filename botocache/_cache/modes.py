@@ -6,6 +6,7 @@ from contextvars import ContextVar
 
 from botocache._cache.prepare import Mode
 
+# Not a thread-local: the tasks of an event loop share a thread.
 _mode: ContextVar[Mode] = ContextVar("botocache_mode", default=Mode.NORMAL)
 
 current_mode = _mode.get

@@ -75,6 +75,7 @@ class PendingEvictions:
                 self._tags.clear()
                 tags = (EVERYTHING_DIGEST,)
             for tag in tags:
+                # A new token even for a pending tag: it may be in delivery right now.
                 self._tags[tag] = object()
         if tags:
             self._worker.wake()
@@ -90,6 +91,7 @@ class PendingEvictions:
         at_once: retry even if the last attempt is less than RETRY_INTERVAL ago.
         """
         now = self._store.now()
+        # One attempt a second for all calls together: it may take the store's timeout.
         if now < self._next_attempt and not at_once:
             return
         if self._tags and not self._worker.is_at_work:

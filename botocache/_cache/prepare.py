@@ -94,7 +94,7 @@ def prepare(
     scope, mode = call.scope, caching.mode
     if scope is None or mode is CachingMode.OFF or call.mode is Mode.BYPASS:
         return None
-    tags = read.tags
+    tags = read.tags  # computed with the plan: the common case, on the path of a miss
     if mode is not CachingMode.COHERENT or read.precise_tags:
         tags = read.depends_on(mode, caching.is_precise)
     origin, operation = call.origin, read.operation

@@ -104,6 +104,7 @@ class Reads:
 
     def load(self, prepared: PreparedRead, store: CallStore) -> Lookup:
         """Return the hit, or the ticket of a miss; None if an eviction is pending."""
+        # `tags` is looked at here to save a method call in every hit.
         if self._pending.tags and self._evictions.are_pending(prepared.tags, store):
             self._counters.add("bypassed")
             return None
@@ -170,6 +171,7 @@ class Reads:
                 [self.prepare(call, parameters, read) for read in reads], store
             )
         )
+        # In the order of `reads`, which load_many keeps.
         lookups = {
             table: tuple(islice(by_read, len(part)))
             for table, part in batch.reads.items()
@@ -220,6 +222,7 @@ class Reads:
         read, body = prepared.read, None
         is_consistent = read.is_consistent
         if (
+            # Not while WRITING: then a consistent answer could not be filled either.
             loaded.held is Held.SETTLING
             and not is_consistent
             and self._settings.reads_after_write == "consistent"
@@ -241,6 +244,8 @@ class Reads:
 
     def finish(self, ticket: ReadTicket, answer: Answer) -> None:
         """Learn from the answer of a read, and fill it if the hold-off allows that."""
+        # First: the answer may show that the table was created anew. Then the tags are
+        # wrong, and it must not be filled.
         if not self._learn(ticket, answer):
             return
         if may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
@@ -292,6 +297,7 @@ class Reads:
         read = ticket.prepared.read
         named, is_complete = read.named, read.names_all
         if read.kind is not Kind.ITEM:
+            # A LastEvaluatedKey names them all; a query's request names the first.
             last = last_key_attributes(read, answer)
             if last is not None:
                 named, is_complete = last, True
@@ -336,6 +342,8 @@ def fills_of(ticket: ReadTicket, answer: Answer) -> list[Fill]:
     ttl = policy.negative_ttl if is_absent else policy.ttl
     if ttl <= 0.0:
         return []
+    # With the snapshot from before the call: if a write began or ended since, no load
+    # will serve the entry.
     kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
     entry = encode_entry(kept, ticket.loaded.snapshot, began, began + ttl)
     if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:

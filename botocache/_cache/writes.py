@@ -189,6 +189,8 @@ class Writes:
             # The first eviction was delivered meanwhile: the store works again.
             store = CallStore(self._store)
         restore: tuple[bytes, ...] = ()
+        # Only an answer after which the write cannot be carried out again shows the
+        # item's last old image.
         if succeeded and certain and ticket.first is not None:
             tags, restore = self._precise_tags(ticket, old)
         second = self._evictions.evict(
@@ -196,6 +198,7 @@ class Writes:
                 tags,
                 self._settings.settle if certain else self._settings.write_hold_off,
                 _tags_to_watch(ticket),
+                # Without it the hold-off is not shortened: see next_held_until.
                 ticket.first if certain else None,
                 restore,
             ),

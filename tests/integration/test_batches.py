@@ -1,4 +1,4 @@
-"""BatchGetItem, key by key: asked for what is missing, answered as if for all."""
+"""BatchGetItem key by key: only misses are requested, and every key is answered."""
 
 import json
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ class Sent:
 
 
 @every_store
-def test_of_ten_keys_with_seven_cached_three_are_asked_for(
+def test_three_of_ten_keys_are_requested_if_seven_are_cached(
     world: World, client: Any, cache: Cache, table: str
 ) -> None:
     fill(world, table, *"abcdefghij")
@@ -104,7 +104,7 @@ def test_clients_and_resources_share_them_and_each_has_its_own_form(
     assert batch(client, table, "a")[0]["n"] == 97
 
 
-def test_what_is_absent_is_kept_as_absent_and_not_for_long(
+def test_an_absent_item_is_cached_for_the_negative_ttl(
     world: World, client: Any, table: str
 ) -> None:
     fill(world, table, "a")
@@ -134,9 +134,7 @@ def test_nothing_found_is_an_empty_list_as_dynamodb_says_it(
     )
 
 
-def test_several_tables_are_asked_each_for_what_is_missing(
-    world: World, client: Any
-) -> None:
+def test_each_table_is_asked_for_its_misses(world: World, client: Any) -> None:
     one, other, third = (world.table("pk:S") for _ in range(3))
     for table in (one, other, third):
         fill(world, table, "a", "b")
@@ -173,7 +171,7 @@ def test_a_write_evicts_its_key_of_a_batch_alone(world: World, table: str) -> No
     assert [item["n"] for item in batch(client, table, "a", "b", "c")] == [7, 99]
 
 
-def test_strongly_consistent_batches_are_asked_and_refresh_the_entries(
+def test_strongly_consistent_batches_go_to_dynamodb_and_refresh_the_entries(
     world: World, client: Any, table: str
 ) -> None:
     fill(world, table, "a", "b")
@@ -206,7 +204,7 @@ def test_each_table_is_consistent_or_not_by_itself(world: World, client: Any) ->
 
 
 class Throttling:
-    """Has DynamoDB leave keys unprocessed, by answering in its place."""
+    """Answers in DynamoDB's place, and leaves keys unprocessed."""
 
     def __init__(self, client: Any, table: str, *keys: str) -> None:
         self.keys = set(keys)
@@ -238,7 +236,7 @@ class _Body:
         return (self._content,)
 
 
-def test_unprocessed_keys_are_passed_on_and_never_kept(
+def test_unprocessed_keys_are_passed_on_and_never_filled(
     world: World, client: Any, table: str
 ) -> None:
     fill(world, table, "a")
@@ -294,7 +292,7 @@ def outcome(client: Any, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("part", REFUSED.values(), ids=REFUSED)
-def test_what_dynamodb_refuses_is_refused_although_a_key_is_cached(
+def test_a_batch_that_dynamodb_refuses_fails_although_a_key_is_cached(
     part: dict[str, Any], world: World, client: Any, table: str
 ) -> None:
     fill(world, table, "a")
@@ -332,7 +330,7 @@ def test_a_projection_is_answered_from_whole_items(
     assert reached == {}
 
 
-def test_a_projection_with_the_key_is_kept_for_gets_of_the_same(
+def test_a_projection_with_the_key_is_cached_for_gets_of_the_same(
     world: World, client: Any, table: str
 ) -> None:
     fill(world, table, "a", "b")
@@ -345,7 +343,7 @@ def test_a_projection_with_the_key_is_kept_for_gets_of_the_same(
     assert reached == {}
 
 
-def test_a_projection_without_the_key_is_right_although_nobody_can_keep_it(
+def test_a_projection_without_the_key_is_right_although_it_is_not_cached(
     world: World, client: Any, table: str
 ) -> None:
     fill(world, table, "a", "b", "c")
@@ -358,7 +356,7 @@ def test_a_projection_without_the_key_is_right_although_nobody_can_keep_it(
 # --- modes and policies ------------------------------------------------------------
 
 
-def test_bypass_and_refresh_ask_for_every_key(
+def test_bypass_and_refresh_request_every_key(
     world: World, client: Any, table: str
 ) -> None:
     fill(world, table, "a", "b")
@@ -374,7 +372,9 @@ def test_bypass_and_refresh_ask_for_every_key(
     assert sent.requests == [{table: ["a", "b"]}] * 2
 
 
-def test_a_table_that_is_off_is_asked_and_the_other_one_is_cached(world: World) -> None:
+def test_a_table_that_is_off_goes_to_dynamodb_and_the_other_one_is_cached(
+    world: World,
+) -> None:
     one, other = world.table("pk:S"), world.table("pk:S")
     client = world.cached_client(tables={one: "off"})
     fill(world, one, "a")

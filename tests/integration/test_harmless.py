@@ -1,4 +1,4 @@
-"""Whatever goes wrong in the cache, the application's calls go on as without it."""
+"""If the cache fails in any way, the application's calls go on as without it."""
 
 import logging
 import shutil
@@ -54,7 +54,7 @@ errors = pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())
 
 @pytest.fixture
 def flaky(world: World) -> FlakyStore:
-    """The store, which fails when it is told to."""
+    """The store, which a test can make fail."""
     world.store = FlakyStore(world.store)
     return world.store
 
@@ -99,8 +99,8 @@ def tell_story(world: World, client: Any, table: str) -> None:
 
 
 def assert_is_cached(world: World, client: Any, table: str) -> None:
-    """Once whatever went wrong is over, reads are hits again."""
-    for _ in range(2):  # the first read delivers what waits to be evicted
+    """Require that reads are hits again once the failure is over."""
+    for _ in range(2):  # the first read delivers pending evictions
         world.clock.advance(WINDOW)
         get(client, table, pk="a")
         query(client, table, pk="a")
@@ -148,7 +148,7 @@ def test_a_store_that_fails_altogether_never_disturbs_the_application(
 def test_a_single_failure_at_any_moment_leaves_nothing_old(
     error: Exception, call: int, verb: str, world: World, client: Any
 ) -> None:
-    """Breaks one call of the verb; `client` is asked for before the store is."""
+    """Breaks one call of the verb. `client` must be made before the store fails."""
     table = world.table("pk:S")
     flaky = FlakyStore(world.store)
     session = world.session()
@@ -234,14 +234,14 @@ def test_until_an_eviction_is_delivered_nothing_that_depends_on_it_is_served(
     assert cache.stats().undelivered == 0
 
 
-def test_what_does_not_depend_on_a_failed_eviction_is_served(
+def test_an_entry_that_does_not_depend_on_a_failed_eviction_is_served(
     world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
     for pk in "ab":
         get(client, table, pk=pk)
     with flaky.failing(StoreError("on purpose"), "evict"):
         set_n(client, table, 1, pk="a")
-        get(client, table, pk="b")  # may try to deliver, in vain, and ask no more
+        get(client, table, pk="b")  # may try to deliver, fail, and skip the store
         with world.counting() as reached:
             get(client, table, pk="b")
         assert reached == {}
@@ -274,7 +274,7 @@ def test_a_process_that_makes_no_calls_delivers_once_the_store_is_back(
     assert get(other, table, pk="a") == {"pk": "a", "n": 2}
 
 
-def test_what_waits_is_delivered_though_the_cache_is_uninstalled(
+def test_pending_evictions_are_delivered_after_the_cache_is_uninstalled(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, session: Any
 ) -> None:
     table, other = world.table("pk:S"), world.cached_client(ttl=30)
@@ -303,7 +303,7 @@ def test_a_cache_that_is_closed_has_no_thread_and_delivers_with_the_next_calls(
     assert cache.stats().undelivered == 0
 
 
-def test_a_child_delivers_what_its_parent_could_not(
+def test_a_child_delivers_the_pending_evictions_of_its_parent(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
     other = world.cached_client(ttl=30)
@@ -324,7 +324,7 @@ def test_a_child_delivers_what_its_parent_could_not(
 
 
 def write_for_a_long_time(world: World, writer: Any, reader: Any, table: str) -> None:
-    """Write n=2 while somebody else reads, and windows pass; it lands at the end."""
+    """Write n=2 while a client reads, and hold-offs pass; it is done at the end."""
 
     def read_meanwhile(**_: Any) -> None:
         for pause in (WINDOW, WINDOW, WINDOW):
@@ -365,7 +365,7 @@ def test_a_long_write_that_could_not_be_planned_evicts_at_its_end(
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
 
 
-# --- what is said about it ---------------------------------------------------------
+# --- counts and log lines ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_a_failure_is_counted_and_logged_once_a_minute(
         ]
 
     with flaky.failing(StoreError("on purpose"), verb):
-        for _ in range(4):  # the first is to learn the table's key attributes
+        for _ in range(4):  # the first learns the table's key attributes
             call()
         counted = cache.stats().failures[kind]
         assert counted >= 3
@@ -415,7 +415,7 @@ def test_a_failure_is_counted_and_logged_once_a_minute(
     assert all(record.levelno == logging.WARNING for record in caplog.records)
 
 
-def test_what_is_logged_tells_nothing_of_items_and_keys(
+def test_log_lines_hold_no_items_and_no_keys(
     world: World,
     flaky: FlakyStore,
     client: Any,
@@ -441,7 +441,7 @@ def test_a_cache_that_works_logs_nothing(
 
 
 @every_store
-def test_an_eviction_that_fails_again_after_a_loss_is_remembered(
+def test_an_eviction_that_fails_again_after_a_loss_is_pending(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
     set_n(client, table, 1, pk="a")
@@ -515,7 +515,7 @@ def test_a_damaged_entry_is_a_miss(
 
 
 @every_store
-def test_a_directory_that_is_removed_under_way_is_made_again(
+def test_a_removed_directory_is_made_again(
     world: World, client: Any, table: str
 ) -> None:
     if not isinstance(world.store, DiskStore):
@@ -625,7 +625,7 @@ before_call = pytest.mark.parametrize("event", BEFORE_CALL)
 
 
 class Trouble(Exception):  # noqa: N818 - what another plugin raises
-    """Not of the cache."""
+    """An error by another plugin."""
 
 
 def raise_trouble(**_: Any) -> None:
@@ -685,11 +685,11 @@ class Invented:
             "Item": wire({"pk": "a", "n": 99}),
             "ResponseMetadata": {"HTTPStatusCode": 200},
         }
-        return AWSResponse("http://invented", 200, {}, None), answer  # type: ignore[arg-type]  # nobody reads it
+        return AWSResponse("http://invented", 200, {}, None), answer  # type: ignore[arg-type]  # it is not read
 
 
 @before_call
-def test_what_another_plugin_answers_is_not_cached(
+def test_an_answer_by_another_plugin_is_not_cached(
     event: str, world: World, client: Any
 ) -> None:
     table = world.table("pk:S")
@@ -706,7 +706,7 @@ def test_what_another_plugin_answers_is_not_cached(
 
 
 @every_store
-def test_stubbed_answers_are_given_in_their_order_and_none_is_cached(
+def test_stubbed_answers_come_in_their_order_and_none_is_cached(
     world: World, client: Any, table: str
 ) -> None:
     put(world.outside, table, pk="a", n=1)
@@ -816,7 +816,7 @@ def test_mocked_clients_made_before_the_mock_work(
 
 
 @every_store
-def test_parent_and_child_go_on_after_a_fork_and_see_each_others_writes(
+def test_parent_and_child_see_each_others_writes_after_a_fork(
     world: World, client: Any, session: Any, table: str
 ) -> None:
     set_n(client, table, 1, pk="a")
@@ -829,7 +829,7 @@ def test_parent_and_child_go_on_after_a_fork_and_see_each_others_writes(
         pipe.send("read")
         assert pipe.recv() == "written"
         assert get(client, table, pk="a") == {"pk": "a", "n": 2}
-        world.clock.advance(WINDOW)  # in memory no writer is told from others any more
+        world.clock.advance(WINDOW)  # in memory no writer counts as alone any more
         get(client, table, pk="a")
         query(client, table, pk="a")
         with world.counting() as reached:
@@ -852,9 +852,9 @@ def test_parent_and_child_go_on_after_a_fork_and_see_each_others_writes(
 
 
 class Crowd:
-    """Sixteen threads on one client and four items: each has a writer, and readers.
+    """Sixteen threads on one client and four items: each item has a writer and readers.
 
-    Two items share a partition. A number only ever grows.
+    Two items share a partition. The number in an item only grows.
     """
 
     def __init__(self, client: Any, table: str) -> None:
@@ -866,7 +866,7 @@ class Crowd:
 
     def run(self) -> None:
         """Run them all to their end."""
-        works = (self._write, *[self._read_while_somebody_writes] * 3)
+        works = (self._write, *[self._read_while_another_writes] * 3)
         threads = [
             threading.Thread(target=self._guarded, args=(work, item), daemon=True)
             for work in works
@@ -892,7 +892,7 @@ class Crowd:
             assert self._read_item(item) == self._read_partition(item) == n
         self._writers -= 1
 
-    def _read_while_somebody_writes(self, item: int) -> None:
+    def _read_while_another_writes(self, item: int) -> None:
         while self._writers > 0:
             for read in (self._read_item, self._read_item, self._read_partition):
                 before = self._written[item]

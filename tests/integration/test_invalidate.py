@@ -1,4 +1,4 @@
-"""What an application asks of the cache itself."""
+"""The public methods of the cache: invalidate, clear, close, stats."""
 
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ from tests.integration.app import World, every_store, get, put, query, set_n, wi
 
 @pytest.fixture
 def ranged(world: World, client: Any) -> str:
-    """The name of a table, a number as range key, that was changed around us.
+    """The name of a table with a number as range key, changed around botocache.
 
     The items and partitions a and b are cached with n=1, and have n=2 by now.
     """
@@ -37,7 +37,7 @@ def read_all(client: Any, table: str) -> list[int]:
 
 
 @every_store
-def test_what_changed_around_us_is_served_until_it_is_invalidated(
+def test_an_item_that_changed_around_botocache_is_served_until_it_is_invalidated(
     client: Any, ranged: str, cache: Cache
 ) -> None:
     assert read_all(client, ranged) == [1, 1, 1, 1]
@@ -113,7 +113,7 @@ BAD_KEYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS.keys())
-def test_what_cannot_be_a_key_is_refused(
+def test_a_value_that_cannot_be_a_key_is_refused(
     key: dict[str, Any], client: Any, ranged: str, cache: Cache
 ) -> None:
     with pytest.raises(ValueError, match="key attribute"):
@@ -127,10 +127,10 @@ def test_an_empty_key_is_refused(ranged: str, cache: Cache) -> None:
 
 
 @every_store
-def test_invalidating_reaches_everybody_who_shares_the_store(
+def test_an_invalidation_reaches_all_caches_that_share_the_store(
     world: World, ranged: str, cache: Cache
 ) -> None:
-    other = world.cached_client("AKIASOMEBODYELSE", ttl=30)
+    other = world.cached_client("AKIAOTHERCALLER0", ttl=30)
     read_all(other, ranged)
     for pk in "ab":
         put(world.outside, ranged, pk=pk, sk=7, n=3)
@@ -154,7 +154,7 @@ def test_nothing_is_filled_right_after_an_invalidation(
     assert reached == {"GetItem": 2, "Query": 2}
 
 
-def test_invalidating_what_nobody_knows_does_nothing(
+def test_invalidating_an_unknown_table_or_item_does_nothing(
     client: Any, ranged: str, cache: Cache
 ) -> None:
     cache.invalidate("no-such-table")
@@ -164,10 +164,10 @@ def test_invalidating_what_nobody_knows_does_nothing(
 
 
 @every_store
-def test_clearing_drops_every_answer_of_everybody(
+def test_clear_drops_every_entry_of_all_caches(
     world: World, client: Any, ranged: str, cache: Cache
 ) -> None:
-    other = world.cached_client("AKIASOMEBODYELSE", ttl=30)
+    other = world.cached_client("AKIAOTHERCALLER0", ttl=30)
     read_all(other, ranged)
     for pk in "ab":
         put(world.outside, ranged, pk=pk, sk=7, n=3)
@@ -182,7 +182,7 @@ def test_clearing_drops_every_answer_of_everybody(
 
 
 @every_store
-def test_a_closed_cache_goes_on_with_the_next_call(
+def test_a_closed_cache_works_again_with_the_next_call(
     world: World, client: Any, ranged: str, cache: Cache
 ) -> None:
     for _ in range(2):
@@ -209,7 +209,7 @@ def test_a_write_under_way_when_the_cache_is_closed_evicts(
     assert read_all(client, ranged)[:2] == [5, 5]
 
 
-# --- what it tells of itself -------------------------------------------------------
+# --- counts and repr ----------------------------------------------------------------
 
 
 def test_stats_count_what_happened(
@@ -232,12 +232,12 @@ def test_stats_count_what_happened(
         bypassed=1,
         fills=2,
         writes=1,
-        evicted=3,
+        evicted=3,  # the item, its partition, the writes of the table
     )
     assert stats.hit_ratio == pytest.approx(0.6)
 
 
-def test_an_answer_that_may_not_be_kept_is_counted_as_held(
+def test_an_answer_that_must_not_be_filled_is_counted_as_held(
     world: World, table: str
 ) -> None:
     session = world.session()
@@ -248,7 +248,7 @@ def test_an_answer_that_may_not_be_kept_is_counted_as_held(
     assert (cache.stats().held, cache.stats().fills) == (1, 0)
 
 
-def test_stats_are_a_value_of_their_moment(
+def test_stats_do_not_change_after_they_were_read(
     table: str, client: Any, cache: Cache
 ) -> None:
     before = cache.stats()
@@ -257,7 +257,7 @@ def test_stats_are_a_value_of_their_moment(
     assert cache.stats().misses == 1
 
 
-def test_repr_tells_the_state_and_no_contents(
+def test_repr_shows_the_state_and_no_contents(
     world: World, table: str, client: Any, cache: Cache
 ) -> None:
     client.put_item(TableName=table, Item=wire({"pk": "s3cret", "text": "s3cret"}))

@@ -1,4 +1,4 @@
-"""bypass() and refresh(), and whom they hold for."""
+"""bypass() and refresh(), and the threads and tasks that they apply to."""
 
 import asyncio
 import threading
@@ -67,7 +67,7 @@ def test_bypass_neither_reads_nor_fills(
     with botocache.bypass(), world.counting() as reached:
         assert [n_of(client, warm) for _ in range(2)] == [2, 2]
     assert reached == {"GetItem": 2, "Query": 2}
-    assert n_of(client, warm) == 1  # what was there is untouched
+    assert n_of(client, warm) == 1  # the entry is untouched
     assert cache.stats().bypassed == 4
 
 
@@ -193,7 +193,7 @@ def test_asyncio_tasks_are_isolated(warm: str, client: Any) -> None:
     assert tuple(asyncio.run(asyncio.wait_for(read_all(), TIMEOUT))) == (1, 2, 1)
 
 
-def test_a_task_started_within_a_mode_keeps_it_and_its_end_changes_nobody_elses(
+def test_a_task_that_starts_within_a_mode_keeps_it_and_changes_no_other_task(
     warm: str, client: Any
 ) -> None:
     async def read() -> int:

@@ -1,7 +1,7 @@
-"""Reads and writes that overlap, and what is known of a table's key meanwhile.
+"""Reads and writes that overlap, and the key attributes that are known meanwhile.
 
-The interleavings are forced: a handler on one client's events does what somebody else
-would do at that moment.
+The interleavings are forced: a handler of one client's event makes the call of another
+client at that moment.
 """
 
 import shutil
@@ -68,7 +68,7 @@ def cache(world: World, session: boto3.Session) -> Cache:
 
 @contextmanager
 def meanwhile(client: Any, event: str, action: Callable[[], object]) -> Iterator[None]:
-    """Do something when the client's next call comes to this event, once."""
+    """Do something once, when the client's next call comes to this event."""
     done: list[bool] = []
 
     def act(**_: Any) -> None:
@@ -85,7 +85,7 @@ def meanwhile(client: Any, event: str, action: Callable[[], object]) -> Iterator
 
 
 class Thread(threading.Thread):
-    """A thread whose failure is its test's."""
+    """A thread whose failure makes its test fail."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         super().__init__(daemon=True)
@@ -107,9 +107,9 @@ class Thread(threading.Thread):
 
 
 class Pair:
-    """A reader and a writer of one application whose writes hold nothing off.
+    """A reader and a writer of one application, without hold-offs.
 
-    So what is tested is that generations alone keep out what is old.
+    So the tests show that generations alone prevent stale hits.
     """
 
     def __init__(self, world: World) -> None:
@@ -130,7 +130,7 @@ def pair(world: World) -> Pair:
 @every_store
 @moments
 @readers
-def test_a_write_during_a_read_keeps_its_answer_out(
+def test_an_answer_is_not_filled_if_a_write_overlaps_the_read(
     moment: str, operation: str, read: Reader, world: World, pair: Pair
 ) -> None:
     table = world.table("pk:S")
@@ -151,7 +151,7 @@ def test_a_write_during_a_read_keeps_its_answer_out(
 @every_store
 @moments
 @readers
-def test_a_read_during_a_write_is_not_kept_beyond_its_end(
+def test_an_entry_from_during_a_write_is_not_served_after_it(
     moment: str, operation: str, read: Reader, world: World, pair: Pair
 ) -> None:
     table = world.table("pk:S")
@@ -171,7 +171,7 @@ def test_a_read_during_a_write_is_not_kept_beyond_its_end(
 
 @every_store
 @moments
-def test_a_read_that_began_during_a_write_and_ended_after_it_is_kept_out(
+def test_a_read_that_began_during_a_write_and_ended_after_it_is_not_filled(
     moment: str, world: World, table: str, pair: Pair
 ) -> None:
     put(world.outside, table, pk="a", n=1)
@@ -253,7 +253,7 @@ def test_a_read_that_began_on_hold_off_and_ended_after_it_is_not_filled(
 
 
 @every_store
-def test_a_write_within_a_write_leaves_the_first_ones_window_standing(
+def test_a_write_within_a_write_does_not_shorten_its_hold_off(
     world: World, table: str, client: Any, session: boto3.Session
 ) -> None:
     first, second = world.client(session), world.client(session)
@@ -274,7 +274,7 @@ def test_a_write_within_a_write_leaves_the_first_ones_window_standing(
 
 
 @every_store
-def test_a_write_that_ends_before_another_leaves_its_window_standing(
+def test_a_write_that_ends_before_another_does_not_shorten_its_hold_off(
     world: World, table: str, client: Any, session: boto3.Session
 ) -> None:
     slow = world.client(session)
@@ -306,7 +306,7 @@ def test_a_write_that_ends_before_another_leaves_its_window_standing(
 def assert_filled_once_the_window_is_over(
     world: World, client: Any, table: str
 ) -> None:
-    """The item a is cached again when the longest hold-off has ended."""
+    """Require that the item a is cached again once the longest hold-off is over."""
     world.clock.advance(WINDOW)
     with world.counting() as reached:
         for _ in range(2):
@@ -316,7 +316,7 @@ def assert_filled_once_the_window_is_over(
 
 @every_store
 @moments
-def test_a_write_that_is_interrupted_evicts_and_holds_for_the_window(
+def test_an_interrupted_write_evicts_and_keeps_its_whole_hold_off(
     moment: str, world: World, table: str, client: Any
 ) -> None:
     put(world.outside, table, pk="a", n=1)
@@ -376,7 +376,7 @@ def test_a_writer_that_is_killed_before_its_write_ends_leaves_nothing_old(
         for _ in range(2):
             assert get(client, table, pk="a") == {"pk": "a", "n": 2}
     assert reached == {"GetItem": 2}
-    clock.advance(WINDOW)  # the window of the one that was killed
+    clock.advance(WINDOW)  # the hold-off of the writer that was killed
     with dynamodb.counting() as reached:
         for _ in range(2):
             assert get(client, table, pk="a") == {"pk": "a", "n": 2}
@@ -386,7 +386,7 @@ def test_a_writer_that_is_killed_before_its_write_ends_leaves_nothing_old(
 def test_a_store_that_is_lost_during_a_write_leaves_nothing_old_behind_it(
     dynamodb: DynamoDB, tmp_path: Path
 ) -> None:
-    """A process that is new to the store knows of no write that is under way."""
+    """A process that is new to the store cannot see a write that is under way."""
     outside = dynamodb.client()
     table = dynamodb.create_table("pk:S", client=outside)
     put(outside, table, pk="a", n=1)
@@ -430,7 +430,7 @@ def test_a_write_in_one_process_is_seen_by_the_next_read_in_another(
 
 
 def put_restores_other_partitions(world: World, client: Any, table: str) -> bool:
-    """Tell whether the key attributes of a table are known when an item is put."""
+    """Return whether the key attributes of a table are known when an item is put."""
     query(client, table, pk="b")
     put(client, table, pk="a", sk="1")
     with world.counting() as reached:
@@ -445,7 +445,7 @@ def ranged(world: World) -> str:
 
 
 @every_store
-def test_a_put_before_anything_is_known_evicts_the_table(
+def test_a_put_before_any_schema_is_known_evicts_the_table(
     world: World, ranged: str, client: Any
 ) -> None:
     for pk in "ab":
@@ -504,7 +504,7 @@ def test_the_key_attributes_are_learned_when_a_table_is_created(
 
 
 @every_store
-def test_a_query_alone_does_not_tell_all_key_attributes(
+def test_a_query_alone_does_not_teach_all_key_attributes(
     world: World, ranged: str, client: Any
 ) -> None:
     query(client, ranged, pk="a")
@@ -512,7 +512,7 @@ def test_a_query_alone_does_not_tell_all_key_attributes(
 
 
 @every_store
-def test_a_page_of_an_index_does_not_tell_the_tables_key_attributes(
+def test_a_page_of_an_index_does_not_teach_the_tables_key_attributes(
     world: World, client: Any
 ) -> None:
     table = world.table(
@@ -541,7 +541,7 @@ def test_a_page_of_an_index_does_not_tell_the_tables_key_attributes(
 
 
 @every_store
-def test_what_is_learned_is_shared_through_the_store(
+def test_learned_key_attributes_are_shared_through_the_store(
     world: World, ranged: str, client: Any
 ) -> None:
     get(client, ranged, pk="a", sk="1")
@@ -550,7 +550,7 @@ def test_what_is_learned_is_shared_through_the_store(
 
 
 @every_store
-def test_what_another_cache_makes_untrue_is_not_trusted(
+def test_key_attributes_that_another_cache_outdates_are_not_trusted(
     world: World, ranged: str, client: Any
 ) -> None:
     other = world.cached_client(ttl=30)
@@ -570,12 +570,12 @@ def test_what_another_cache_makes_untrue_is_not_trusted(
 
 
 @every_store
-def test_deleting_a_table_forgets_what_was_learned(
+def test_deleting_a_table_forgets_its_key_attributes(
     world: World, ranged: str, client: Any
 ) -> None:
     get(client, ranged, pk="a", sk="1")
     client.delete_table(TableName=ranged)
-    world.table("pk:S", "sk:S", name=ranged)  # by somebody else
+    world.table("pk:S", "sk:S", name=ranged)  # around botocache
     world.settle()
     assert not put_restores_other_partitions(world, client, ranged)
 

@@ -248,14 +248,14 @@ def test_an_empty_page_is_a_hit_too(world: World, table: str, client: Any) -> No
     assert reached == {"Query": 1}
 
 
-def test_mutating_an_answer_changes_nobody_elses(
+def test_mutating_an_answer_changes_no_other_answer(
     world: World, table: str, client: Any, resource: Any
 ) -> None:
     world.outside.put_item(TableName=table, Item=wire(EVERY_TYPE))
     high = resource.Table(table)
     pristine = high.get_item(Key={"pk": "a"})["Item"]
     assert pristine == EVERY_TYPE
-    for _ in range(2):  # what was filled, and a hit
+    for _ in range(2):  # the fill, and a hit
         item = high.get_item(Key={"pk": "a"})["Item"]
         item["map"]["deep"]["deeper"].clear()
         item["list"].append("more")
@@ -270,7 +270,7 @@ def test_mutating_an_answer_changes_nobody_elses(
     assert answer["ResponseMetadata"]["HTTPHeaders"]["x-botocache"] == "hit"
 
 
-def test_mutating_the_answer_that_was_filled_changes_nobody_elses(
+def test_mutating_the_answer_that_was_filled_changes_no_other_answer(
     world: World, table: str, client: Any
 ) -> None:
     put(world.outside, table, pk="a", m={"deep": [1]})
@@ -279,10 +279,10 @@ def test_mutating_the_answer_that_was_filled_changes_nobody_elses(
     assert get(client, table, pk="a") == {"pk": "a", "m": {"deep": [1]}}
 
 
-# --- what a hit says of itself -----------------------------------------------------
+# --- the metadata of a hit ----------------------------------------------------------
 
 
-def test_response_metadata_keeps_its_shape_and_tells_a_hit(
+def test_response_metadata_keeps_its_shape_and_marks_a_hit(
     world: World, table: str, client: Any
 ) -> None:
     miss, _ = _get_twice(client, table)
@@ -329,7 +329,7 @@ CAPACITIES: dict[str, tuple[dict[str, Any], Callable[[str], Any]]] = {
 @pytest.mark.parametrize(
     ("asked", "expected"), CAPACITIES.values(), ids=CAPACITIES.keys()
 )
-def test_a_hit_consumed_no_capacity_and_says_so_where_asked(
+def test_a_hit_reports_zero_capacity_if_it_was_requested(
     filled_with: str,
     asked: dict[str, Any],
     expected: Callable[[str], Any],
@@ -381,7 +381,7 @@ def test_the_ttl_runs_from_the_read_and_not_from_the_last_hit(
 
 
 @every_store
-def test_a_missing_item_is_kept_for_the_negative_ttl(
+def test_a_missing_item_is_cached_for_the_negative_ttl(
     world: World, table: str, client: Any
 ) -> None:
     with world.counting() as reached:
@@ -394,7 +394,9 @@ def test_a_missing_item_is_kept_for_the_negative_ttl(
     assert get(client, table, pk="a") == {"pk": "a", "n": 1}
 
 
-def test_a_negative_ttl_of_zero_keeps_no_missing_item(world: World, table: str) -> None:
+def test_with_a_negative_ttl_of_zero_no_missing_item_is_cached(
+    world: World, table: str
+) -> None:
     client = world.cached_client(negative_ttl=0)
     put(world.outside, table, pk="a")
     with world.counting() as reached:
@@ -544,7 +546,7 @@ def test_a_paginator_is_answered_page_by_page(world: World, client: Any) -> None
     assert [len(page["Items"]) for page in first] == [2, 2, 2, 1]
 
 
-def test_a_paginator_goes_on_where_it_was_told_to(world: World, client: Any) -> None:
+def test_a_paginator_starts_at_its_starting_token(world: World, client: Any) -> None:
     table = world.table("pk:S", "sk:N")
     for n in range(5):
         put(world.outside, table, pk="a", sk=n)
@@ -687,7 +689,7 @@ def test_a_handler_that_changes_a_request_is_honoured(
 
 
 @every_store
-def test_an_answer_too_large_to_keep_is_right_and_costs_nobody_else_his_entry(
+def test_an_answer_that_is_too_large_is_right_and_evicts_no_other_entry(
     world: World, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entry_database, "LARGEST_ENTRY", 20_000)

@@ -59,7 +59,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "BatchExecuteStatement": {"Statements": [{"Statement": _WRITE}]},
     "ExecuteTransaction": {"TransactStatements": [{"Statement": _WRITE}]},
 }
-"""Those that have something to hide; of others, what test_plan.py asks."""
+"""Requests with a secret in them; other operations use those of test_plan.py."""
 
 
 def parameters_of(operation: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def call(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
 
 @pytest.fixture
 def flaky(world: World) -> FlakyStore:
-    """The store, which fails when it is told to."""
+    """The store, which a test can make fail."""
     world.store = FlakyStore(world.store)
     return world.store
 
@@ -170,7 +170,7 @@ def test_a_write_whose_eviction_fails_is_not_sent_and_says_why(
 
 
 @pytest.mark.parametrize("operation", WRITES)
-def test_a_write_of_which_nothing_can_be_found_out_is_refused_as_well(
+def test_a_write_that_could_not_be_planned_is_refused_as_well(
     operation: str,
     flaky: FlakyStore,
     client: Any,
@@ -198,7 +198,7 @@ def test_a_write_of_which_nothing_can_be_found_out_is_refused_as_well(
 
 
 @pytest.mark.parametrize("operation", OTHERS)
-def test_what_does_not_write_is_never_refused(
+def test_a_call_that_does_not_write_is_never_refused(
     operation: str, flaky: FlakyStore, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verbs = [verb for verb in flaky.calls if verb != "now"]
@@ -225,7 +225,7 @@ def test_a_statement_that_reads_is_not_refused(flaky: FlakyStore, client: Any) -
     assert len(network.sent) == 3
 
 
-# --- what else -----------------------------------------------------------------------
+# --- other cases ---------------------------------------------------------------------
 
 
 def test_a_refused_write_names_its_tables_and_no_others(
@@ -238,7 +238,9 @@ def test_a_refused_write_names_its_tables_and_no_others(
                 {"Delete": {"TableName": name, **key}} for name in ("one", "other")
             ]
         )
-    assert "what is cached of 'one', 'other' could not be evicted" in str(refused.value)
+    assert "the cached answers of 'one', 'other' could not be evicted" in str(
+        refused.value
+    )
 
 
 Write = Callable[[Any, str], object]
@@ -259,7 +261,7 @@ RESOURCE_WRITES: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("write", RESOURCE_WRITES.values(), ids=RESOURCE_WRITES.keys())
-def test_a_resource_passes_the_refusal_on(
+def test_a_resource_raises_the_refusal_too(
     write: Write, world: World, flaky: FlakyStore, resource: Any, table: str
 ) -> None:
     with (
@@ -271,7 +273,7 @@ def test_a_resource_passes_the_refusal_on(
     assert reached == {}
 
 
-def test_nothing_is_lost_of_what_was_cached_before_a_refused_write(
+def test_a_refused_write_loses_no_entries(
     world: World, flaky: FlakyStore, client: Any, table: str
 ) -> None:
     put(world.outside, table, pk="a", n=1)
@@ -289,7 +291,7 @@ def test_nothing_is_lost_of_what_was_cached_before_a_refused_write(
     assert query(client, table, pk="a") == [{"pk": "a", "n": 2}]
 
 
-def test_a_write_whose_eviction_was_done_though_it_failed_costs_misses_alone(
+def test_an_eviction_that_was_done_though_it_failed_costs_misses_only(
     world: World,
     flaky: FlakyStore,
     client: Any,
@@ -316,7 +318,7 @@ def test_a_write_whose_eviction_was_done_though_it_failed_costs_misses_alone(
     assert reached == {}
 
 
-def test_a_store_that_has_failed_to_recall_is_not_asked_to_evict(
+def test_a_store_that_failed_in_the_plan_is_not_asked_to_evict(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
     with (
@@ -339,7 +341,7 @@ def test_a_loss_of_generations_alone_refuses_nothing(
     assert get(client, table, pk="a") == {"pk": "a"}
 
 
-def test_a_write_whose_second_eviction_fails_was_sent_and_is_remembered(
+def test_a_write_whose_second_eviction_fails_was_sent_and_its_tags_are_pending(
     world: World, flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
     put(world.outside, table, pk="a", n=1)
@@ -351,7 +353,7 @@ def test_a_write_whose_second_eviction_fails_was_sent_and_is_remembered(
     assert cache.stats().failures == {"evict_failed": 1}
 
 
-def test_invalidating_is_no_write_and_is_remembered(
+def test_an_invalidation_that_fails_is_pending_and_not_refused(
     flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
     with flaky.failing(FAILURE, "evict"):
@@ -360,7 +362,7 @@ def test_invalidating_is_no_write_and_is_remembered(
         assert cache.stats().undelivered == 2
 
 
-def test_by_default_such_a_write_is_sent(
+def test_by_default_a_write_whose_eviction_fails_is_sent(
     world: World, flaky: FlakyStore, table: str
 ) -> None:
     client = world.cached_client()
@@ -369,7 +371,7 @@ def test_by_default_such_a_write_is_sent(
         assert get(client, table, pk="a") == {"pk": "a"}
 
 
-def test_the_variable_says_the_same(
+def test_refusal_can_be_set_by_the_environment(
     world: World,
     flaky: FlakyStore,
     table: str,

@@ -82,7 +82,9 @@ def test_a_table_that_is_not_named_has_the_general_ttl(
     assert reads_that_reach(world, client, tables.other) == 2
 
 
-def test_reads_of_a_table_that_is_off_pass(world: World, tables: Tables) -> None:
+def test_reads_of_a_table_that_is_off_bypass_the_cache(
+    world: World, tables: Tables
+) -> None:
     cache, client = installed(world, tables=tables.setting())
     assert reads_that_reach(world, client, tables.sessions) == 4
     assert reads_that_reach(world, client, tables.users) == 2
@@ -105,7 +107,7 @@ def test_a_table_named_by_its_arn_in_a_call_has_its_setting(
     assert reads_that_reach(world, client, arn) == 4
 
 
-def test_writes_to_a_table_that_is_off_evict_for_those_who_cache_it(
+def test_writes_to_a_table_that_is_off_evict_for_caches_in_which_it_is_on(
     world: World, tables: Tables
 ) -> None:
     _, client = installed(world, tables=tables.setting())
@@ -135,7 +137,7 @@ def test_errors_of_a_table_that_is_off_are_those_of_dynamodb(world: World) -> No
         get(client, "nowhere", pk="a")
 
 
-def test_the_environment_says_the_same(
+def test_tables_can_be_set_by_the_environment(
     world: World, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTOCACHE_TABLES", tables.setting(",*=60"))

@@ -1,4 +1,4 @@
-"""What a write says exactly is in the cache when it ends, and only then."""
+"""A write fills the item that it has left, if that is known exactly."""
 
 import json
 from collections.abc import Callable
@@ -119,7 +119,7 @@ UNCERTAIN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("value", UNCERTAIN.values(), ids=UNCERTAIN)
-def test_what_dynamodb_has_a_form_of_its_own_for_is_asked_for(
+def test_a_value_that_dynamodb_normalizes_is_not_written_through(
     value: dict[str, Any], world: World, client: Any, table: str
 ) -> None:
     _learn_keys(client, table)
@@ -129,7 +129,7 @@ def test_what_dynamodb_has_a_form_of_its_own_for_is_asked_for(
     assert reached == {"GetItem": 1}
 
 
-def test_a_put_into_a_table_that_nobody_knows_fills_nothing(
+def test_a_put_into_a_table_with_unknown_keys_fills_nothing(
     world: World, client: Any, table: str
 ) -> None:
     put(client, table, pk="a", n=1)
@@ -198,7 +198,7 @@ def test_a_write_by_another_between_its_evictions_keeps_it_out(
 
 
 @every_store
-def test_a_write_of_the_whole_table_between_its_evictions_keeps_it_out(
+def test_an_eviction_of_the_table_between_its_evictions_keeps_it_out(
     world: World, client: Any, table: str
 ) -> None:
     _learn_keys(client, table)
@@ -224,7 +224,7 @@ def test_a_later_write_evicts_it(world: World, client: Any, table: str) -> None:
 
 
 @every_store
-def test_what_a_delete_left_lives_as_long_as_any_absence(
+def test_the_absence_that_a_delete_left_has_the_negative_ttl(
     world: World, client: Any, table: str
 ) -> None:
     delete(client, table, pk="a")
@@ -268,7 +268,7 @@ def _sent(client: Any, operation: str) -> list[bool]:
 
 
 @pytest.mark.parametrize("operation", ["GetItem", "Query"])
-def test_a_read_that_follows_a_write_is_consistent_and_kept_at_once(
+def test_a_read_after_a_write_is_sent_consistent_and_filled_at_once(
     operation: str, world: World, table: str
 ) -> None:
     client = world.cached_client(reads_after_write="consistent", writes_through=False)
@@ -297,7 +297,7 @@ def test_a_read_during_a_write_is_not_made_consistent(world: World, table: str) 
     assert get(other, table, pk="a") == {"pk": "a", "n": 1}
 
 
-def test_uncached_means_that_a_read_is_sent_as_it_is(world: World, table: str) -> None:
+def test_with_uncached_a_read_is_sent_as_it_is(world: World, table: str) -> None:
     client = world.cached_client(reads_after_write="uncached", writes_through=False)
     set_n(client, table, 1, pk="a")
     sent = _sent(client, "GetItem")
@@ -353,7 +353,7 @@ def _impatient(world: World, table: str, mode: str) -> Any:
 
 @pytest.mark.parametrize(("code", "status"), REFUSALS)
 @pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
-def test_what_refuses_strong_consistency_alone_fails_no_read(
+def test_a_refusal_of_strong_consistency_alone_fails_no_read(
     mode: str, code: str, status: int, world: World, table: str
 ) -> None:
     client = _impatient(world, table, mode)
@@ -374,9 +374,7 @@ def test_a_read_that_is_refused_as_the_application_made_it_fails(
     assert capacity.sent == [True, False]
 
 
-def test_an_error_that_has_other_reasons_is_asked_for_once(
-    world: World, table: str
-) -> None:
+def test_an_error_with_another_reason_is_not_retried(world: World, table: str) -> None:
     client = _impatient(world, table, "legacy")
     capacity = _Capacity(client, "ResourceNotFoundException", 400, True)
     with pytest.raises(client.exceptions.ResourceNotFoundException):

@@ -1,4 +1,4 @@
-"""Every write is seen by the next read, and costs nobody else his entries."""
+"""Every write is seen by the next read, and evicts no entry that it cannot change."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -32,13 +32,13 @@ from tests.support.write_through import without_write_through
 
 @pytest.fixture
 def cache(world: World, session: boto3.Session) -> botocache.Cache:
-    """The cache, of which evictions and hold-offs alone are looked at here."""
+    """The cache. The tests here look at evictions and hold-offs alone."""
     return without_write_through(
         botocache.install(session, url=world.store, reads_after_write="uncached")
     )
 
 
-# --- what is read ------------------------------------------------------------------
+# --- the reads ---------------------------------------------------------------------
 
 Item = dict[str, Any]
 
@@ -147,7 +147,7 @@ def expected_counts(*, of_all: bool) -> dict[str, int]:
     return {operation: operations.count(operation) for operation in set(operations)}
 
 
-# --- what is written ---------------------------------------------------------------
+# --- the writes --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _batch(client: Any, table: str, kind: str, **parameters: Any) -> None:
 def _after_a_change_around_us(
     run: Callable[[Any, Any, str], Any],
 ) -> Callable[[Any, Any, str], Any]:
-    """Let somebody else change the item first; the condition will fail."""
+    """Change the item around the cache first, so that the condition fails."""
 
     def change_and_run(client: Any, resource: Any, table: str) -> None:
         with botocache.bypass():
@@ -375,10 +375,10 @@ def test_the_next_read_after_a_write_is_fresh_and_nothing_else_is_evicted(
 
 @every_store
 @pytest.mark.parametrize("name", ["PutItem", "BatchWriteItem, a put", "UpdateTable"])
-def test_so_it_is_whatever_the_store(
+def test_the_next_read_is_fresh_with_each_store(
     name: str, world: World, client: Any, resource: Any
 ) -> None:
-    """As the one before, of one write for each way of evicting."""
+    """Like the test before, with one write for each kind of eviction."""
     check_reads_around_a_write(WRITES[name], world, client, resource)
 
 
@@ -409,7 +409,7 @@ def check_reads_around_a_write(
 
 
 @every_store
-def test_nothing_that_was_written_is_filled_before_settle_has_passed(
+def test_no_written_item_is_filled_before_settle_has_passed(
     world: World, client: Any
 ) -> None:
     table = make_table(world)
@@ -591,7 +591,7 @@ def test_a_write_by_another_session_with_other_credentials_evicts(
     table = make_table(world)
     seed(world, table, n=write.before)
     assert ask_all(client, table) == expected(write.before)
-    session = world.session("AKIASOMEBODYELSE0000")
+    session = world.session("AKIAOTHERPRINCIPAL00")
     botocache.install(session, url=world.store, ttl=30)
     other, resource = world.client(session), world.resource(session)
     run_write(world, write, other, resource, table)
@@ -648,7 +648,7 @@ ONCE = Config(
 
 
 def _refused() -> Iterator[str]:
-    """A port that nobody listens on: of a server that has just gone."""
+    """A port without a listener: the server has just ended."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     yield f"http://127.0.0.1:{port}"
@@ -665,7 +665,7 @@ ENDPOINTS = {"refused": contextmanager(_refused), "silent": contextmanager(_sile
 
 @every_store
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS.keys())
-def test_a_write_without_an_answer_evicts_and_is_held_for_the_whole_window(
+def test_a_write_without_an_answer_evicts_and_keeps_its_whole_hold_off(
     endpoint: Any, world: World, client: Any, session: Any
 ) -> None:
     table = make_table(world)
@@ -683,7 +683,7 @@ def test_a_write_without_an_answer_evicts_and_is_held_for_the_whole_window(
 
 
 def assert_held_until_the_window_ends(world: World, client: Any, table: str) -> None:
-    """Nothing of a/1 is filled before the window's end, and then it is."""
+    """Require that a/1 is not filled before the hold-off is over, and then is."""
     world.clock.advance(WINDOW - 0.2)
     with world.counting() as reached:
         get(client, table, **KEY)
@@ -696,7 +696,7 @@ def assert_held_until_the_window_ends(world: World, client: Any, table: str) -> 
     assert reached == {"GetItem": 1}
 
 
-def test_a_write_that_lands_although_its_answer_is_lost_is_seen(
+def test_a_write_that_is_carried_out_without_an_answer_is_seen(
     world: World, client: Any, session: Any
 ) -> None:
     table = make_table(world)
@@ -715,7 +715,7 @@ def test_a_write_that_lands_although_its_answer_is_lost_is_seen(
     assert_held_until_the_window_ends(world, client, table)
 
 
-def test_a_write_that_lands_after_its_time_out_is_seen_by_the_end_of_the_window(
+def test_a_write_that_is_carried_out_after_its_timeout_is_seen_after_the_hold_off(
     world: World, client: Any, session: Any
 ) -> None:
     table = make_table(world)
@@ -731,7 +731,7 @@ def test_a_write_that_lands_after_its_time_out_is_seen_by_the_end_of_the_window(
         set_n(unlucky, table, 2, **KEY)
     world.clock.advance(WINDOW - 0.2)
     assert ask_all(client, table) == expected(1)
-    set_n(world.outside, table, 2, **KEY)  # now it lands
+    set_n(world.outside, table, 2, **KEY)  # now DynamoDB carries it out
     assert ask_all(client, table) == expected(2)
     world.clock.advance(0.2)
     assert ask_all(client, table) == expected(2)
@@ -748,7 +748,7 @@ def _server_error(**_: Any) -> AWSResponse:
 
 
 @every_store
-def test_a_server_error_holds_for_the_whole_window(
+def test_a_server_error_keeps_the_whole_hold_off(
     world: World, client: Any, session: Any
 ) -> None:
     table = make_table(world)
@@ -764,7 +764,7 @@ def test_a_server_error_holds_for_the_whole_window(
     assert_held_until_the_window_ends(world, client, table)
 
 
-def test_a_write_that_was_retried_holds_for_the_whole_window(
+def test_a_write_that_was_retried_keeps_its_whole_hold_off(
     world: World, client: Any, session: Any
 ) -> None:
     table = make_table(world)

@@ -1,4 +1,4 @@
-"""Every outcome is counted; a failure is counted, told now and then, and kept in."""
+"""Every outcome is counted; a failure is counted, logged at intervals, not raised."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ def test_failures_are_counted_by_kind() -> None:
     assert stats == Stats(failures={"load_failed": 2, "fill_failed": 1})
 
 
-def test_what_waits_for_delivery_is_told_by_the_caller() -> None:
+def test_the_caller_passes_the_number_of_undelivered_tags() -> None:
     assert Counters().read(undelivered=7) == Stats(undelivered=7)
 
 
@@ -61,7 +61,7 @@ def test_counts_that_were_read_do_not_change() -> None:
     assert before == Stats()
 
 
-def test_what_is_done_to_counts_that_were_read_does_not_reach_the_counters() -> None:
+def test_changing_counts_that_were_read_does_not_change_the_counters() -> None:
     counters = Counters()
     counters.read(undelivered=0).failures["load_failed"] = 1
     assert counters.read(undelivered=0) == Stats()
@@ -106,7 +106,7 @@ def test_a_lock_that_was_held_at_a_fork_is_free_in_the_child() -> None:
         (Stats(bypassed=8), 0.0),
     ],
 )
-def test_the_hit_ratio_is_of_the_reads_that_the_cache_was_asked_for(
+def test_the_hit_ratio_is_that_of_the_reads_that_were_looked_up(
     stats: Stats, ratio: float
 ) -> None:
     assert stats.hit_ratio == ratio
@@ -116,7 +116,7 @@ def test_the_hit_ratio_is_of_the_reads_that_the_cache_was_asked_for(
 
 
 class _Reports:
-    """FailureLog on a clock that the test moves, with the lines that they logged."""
+    """A FailureLog on a clock that the test moves, and the lines that it logged."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self.clock = FakeClock()
@@ -138,7 +138,7 @@ def reports(caplog: pytest.LogCaptureFixture) -> _Reports:
     return _Reports(caplog)
 
 
-def test_a_failure_is_a_warning_that_says_what_it_means(
+def test_a_failure_is_a_warning_that_names_its_consequence(
     reports: _Reports, caplog: pytest.LogCaptureFixture
 ) -> None:
     reports.report("load_failed")
@@ -164,7 +164,7 @@ def test_a_failure_is_logged_again_after_a_minute(reports: _Reports) -> None:
     assert len(reports.lines) == 3
 
 
-def test_each_kind_of_failure_is_logged_for_itself(reports: _Reports) -> None:
+def test_each_kind_of_failure_is_logged_by_itself(reports: _Reports) -> None:
     for kind in ("load_failed", "fill_failed", "load_failed", "fill_failed"):
         reports.report(kind)
     assert [line.partition(":")[0] for line in reports.lines] == [
@@ -173,7 +173,7 @@ def test_each_kind_of_failure_is_logged_for_itself(reports: _Reports) -> None:
     ]
 
 
-def test_the_first_failure_is_logged_at_whatever_time_the_clock_begins(
+def test_the_first_failure_is_logged_whatever_the_clock_shows(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     FailureLog(Counters(), FakeClock(0.0)).report("load_failed", "a miss", OSError())
@@ -198,7 +198,7 @@ REQUESTS = {
 
 
 class _Damaging(FailingStore):
-    """A store that keeps something else than it was given."""
+    """A store that changes the entries that are filled."""
 
     damage: bytes | None = None
 
@@ -221,12 +221,12 @@ def _ask(cache: Cache, operation: str) -> Hit | None:
 
 @pytest.mark.parametrize("failing", [*([verb] for verb in VERBS), VERBS], ids=str)
 @pytest.mark.parametrize("operation", REQUESTS)
-def test_whatever_fails_in_a_store_is_counted_and_reaches_no_caller(
+def test_every_failure_of_a_store_is_counted_and_reaches_no_caller(
     operation: str, failing: Sequence[str], clock: FakeClock
 ) -> None:
     store = FailingStore(MemoryStore(clock=clock))
     cache = Cache(store, Settings())
-    _ask(cache, "UpdateItem")  # so that something is known
+    _ask(cache, "UpdateItem")  # so that the key attributes are known
     clock.advance(60.0)
     store.failing.update(failing)
     assert _ask(cache, operation) is None

@@ -1,4 +1,4 @@
-"""A BatchGetItem taken apart by key, and put together again."""
+"""A BatchGetItem is split by key, and its hits are merged into the answer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,8 +41,8 @@ def hit(number: int, age: float = 1.0) -> Hit:
 
 
 ABSENT = Hit({}, 2.0, b"absent" + bytes(10))
-NO_SAY = None
-ASKED = "asked"
+BYPASS = None
+MISS = "miss"
 
 
 def batch_of(body: Mapping[str, Any]) -> BatchRead:
@@ -52,33 +52,33 @@ def batch_of(body: Mapping[str, Any]) -> BatchRead:
 
 
 class Batch:
-    """A request for some keys of some tables, and what the cache said to each.
+    """A request for some keys of some tables, and the look-up of each key.
 
-    said: per table, per key: a hit, ASKED, or NO_SAY.
+    outcomes: by table, for each key: a hit, MISS or BYPASS.
     """
 
     def __init__(
-        self, said: Mapping[str, list[Any]], options: Any = None, **parameters: Any
+        self, outcomes: Mapping[str, list[Any]], options: Any = None, **parameters: Any
     ) -> None:
         self.body = {
             "RequestItems": {
                 table: {"Keys": [key(n) for n in range(len(each))], **(options or {})}
-                for table, each in said.items()
+                for table, each in outcomes.items()
             },
             **parameters,
         }
         batch = batch_of(self.body)
         self.lookups: dict[str, tuple[Lookup, ...]] = {
             table: tuple(
-                _ticket(self.body, read) if s is ASKED else s
+                _ticket(self.body, read) if s is MISS else s
                 for s, read in zip(each, batch.reads[table], strict=True)
             )
-            for table, each in said.items()
+            for table, each in outcomes.items()
         }
         self.batch = batch
 
     def remaining(self) -> Any:
-        """Return the keys that are asked for, by table; None when nothing changes."""
+        """Return the keys that are requested, by table; None if there are no hits."""
         body = remaining_body(self.body, self.lookups)
         if body is None:
             return None
@@ -86,12 +86,12 @@ class Batch:
         return {table: part["Keys"] for table, part in parts.items()}
 
     def merged(self, answer: Answer) -> Answer:
-        """Return what becomes of DynamoDB's answer."""
+        """Return DynamoDB's answer with the hits merged into it."""
         merge_hits(self.batch, self.lookups, answer, self.answers(answer))
         return answer
 
     def answers(self, answer: Answer) -> Any:
-        """Return what was answered to each key."""
+        """Return the answer to each requested key."""
         return answers_by_key(self.batch, self.lookups, answer)
 
 
@@ -106,32 +106,32 @@ STORE = MemoryStore()
 CACHING = TableCaching(Settings().policy("t"), CachingMode.COHERENT, is_precise=False)
 LOADED = Loaded(None, (1, 2, 3), Held.FREE)
 
-# --- what is left to ask for -------------------------------------------------------
+# --- the remaining request ---------------------------------------------------------
 
 
 def test_a_batch_without_hits_is_sent_as_it_is() -> None:
-    assert Batch({"t": [ASKED, NO_SAY], "u": [ASKED]}).remaining() is None
+    assert Batch({"t": [MISS, BYPASS], "u": [MISS]}).remaining() is None
 
 
 @pytest.mark.parametrize(
-    ("said", "remaining"),
+    ("outcomes", "remaining"),
     [
-        ({"t": [hit(0), ASKED]}, {"t": [key(1)]}),
-        ({"t": [ASKED, hit(1), NO_SAY]}, {"t": [key(0), key(2)]}),
-        ({"t": [hit(0)], "u": [ASKED]}, {"u": [key(0)]}),
-        ({"t": [ABSENT, ASKED], "u": [ASKED]}, {"t": [key(1)], "u": [key(0)]}),
+        ({"t": [hit(0), MISS]}, {"t": [key(1)]}),
+        ({"t": [MISS, hit(1), BYPASS]}, {"t": [key(0), key(2)]}),
+        ({"t": [hit(0)], "u": [MISS]}, {"u": [key(0)]}),
+        ({"t": [ABSENT, MISS], "u": [MISS]}, {"t": [key(1)], "u": [key(0)]}),
         ({"t": [hit(0)], "u": [hit(0)]}, {}),
     ],
 )
-def test_hits_leave_the_request_and_the_rest_stays_in_order(
-    said: dict[str, Any], remaining: dict[str, Any]
+def test_hits_leave_the_request_and_the_other_keys_stay_in_order(
+    outcomes: dict[str, Any], remaining: dict[str, Any]
 ) -> None:
-    assert Batch(said).remaining() == remaining
+    assert Batch(outcomes).remaining() == remaining
 
 
 def test_all_other_parameters_stay() -> None:
     options = {"ProjectionExpression": "#v", "ExpressionAttributeNames": {"#v": "v"}}
-    batch = Batch({"t": [hit(0), ASKED]}, options, ReturnConsumedCapacity="TOTAL")
+    batch = Batch({"t": [hit(0), MISS]}, options, ReturnConsumedCapacity="TOTAL")
     body = remaining_body(batch.body, batch.lookups)
     assert body is not None
     assert msgspec.json.decode(body) == {
@@ -141,13 +141,13 @@ def test_all_other_parameters_stay() -> None:
 
 
 def test_the_request_itself_is_not_changed() -> None:
-    batch = Batch({"t": [hit(0), ASKED], "u": [hit(0)]})
+    batch = Batch({"t": [hit(0), MISS], "u": [hit(0)]})
     before = msgspec.json.encode(batch.body)
     batch.remaining()
     assert msgspec.json.encode(batch.body) == before
 
 
-# --- whose answer it is ------------------------------------------------------------
+# --- the answer to each key --------------------------------------------------------
 
 
 def answers(
@@ -164,70 +164,70 @@ SPELLED = {"pk": {"S": "p"}, "sk": {"N": "1.0"}, "v": {"S": "item 1"}}
 
 
 @pytest.mark.parametrize(
-    ("said", "items", "unprocessed", "expected"),
+    ("outcomes", "items", "unprocessed", "expected"),
     [
-        # In whatever order.
+        # In any order.
         (
-            [ASKED] * 2,
+            [MISS] * 2,
             [item(1), item(0)],
             None,
             {0: {"Item": item(0)}, 1: {"Item": item(1)}},
         ),
         (
-            [ASKED] * 2,
+            [MISS] * 2,
             [SPELLED, item(0)],
             [],
             {0: {"Item": item(0)}, 1: {"Item": SPELLED}},
         ),
-        # What is not in the answer is not there.
-        ([ASKED] * 3, [item(1)], None, {0: {}, 1: {"Item": item(1)}, 2: {}}),
-        ([ASKED] * 2, [], None, {0: {}, 1: {}}),
-        # Hits were not asked for; what the cache has no say in was.
-        ([hit(0), ASKED, NO_SAY], [item(2)], None, {1: {}, 2: {"Item": item(2)}}),
+        # An item that is not in the answer is absent.
+        ([MISS] * 3, [item(1)], None, {0: {}, 1: {"Item": item(1)}, 2: {}}),
+        ([MISS] * 2, [], None, {0: {}, 1: {}}),
+        # Hits were not requested; keys that bypass the cache were.
+        ([hit(0), MISS, BYPASS], [item(2)], None, {1: {}, 2: {"Item": item(2)}}),
         ([hit(0), ABSENT], [], None, {}),
-        # Nothing is known of what was not processed.
-        ([ASKED] * 3, [item(0)], [key(1)], {0: {"Item": item(0)}, 2: {}}),
-        ([ASKED] * 2, [], [key(1), key(0)], {}),
-        ([ASKED] * 2, [], [{"sk": {"N": "1.0"}, "pk": {"S": "p"}}], {0: {}}),
-        # One key needs nobody to tell whose answer it is.
-        ([ASKED], [item(0)], None, {0: {"Item": item(0)}}),
-        ([ASKED], [{"v": {"S": "x"}}], None, {0: {"Item": {"v": {"S": "x"}}}}),
-        ([ASKED], [{}], None, {0: {"Item": {}}}),
-        ([ASKED], [], None, {0: {}}),
-        ([ASKED], [], [key(0)], {}),
-        ([hit(0), ASKED], [{}], None, {1: {"Item": {}}}),
-        # Several do.
-        ([ASKED] * 2, [{"v": {"S": "x"}}], None, None),
-        ([ASKED] * 2, [item(0), {}], None, None),
-        ([ASKED] * 2, [{"pk": {"S": "p"}}], None, None),
-        # What nobody asked for, or asked for once.
-        ([ASKED] * 2, [item(7)], None, None),
-        ([ASKED] * 2, [item(0), item(0)], None, None),
-        ([ASKED] * 2, [item(1), SPELLED], None, None),
-        ([ASKED], [item(0), item(0)], None, None),
-        ([ASKED] * 2, [item(0)], [key(0)], None),
-        ([ASKED], [item(0)], [key(0)], None),
-        ([ASKED] * 2, [], [key(7)], None),
-        ([hit(0), ASKED], [], [key(0)], None),
+        # An unprocessed key has no answer.
+        ([MISS] * 3, [item(0)], [key(1)], {0: {"Item": item(0)}, 2: {}}),
+        ([MISS] * 2, [], [key(1), key(0)], {}),
+        ([MISS] * 2, [], [{"sk": {"N": "1.0"}, "pk": {"S": "p"}}], {0: {}}),
+        # The item of a single key needs no key attributes.
+        ([MISS], [item(0)], None, {0: {"Item": item(0)}}),
+        ([MISS], [{"v": {"S": "x"}}], None, {0: {"Item": {"v": {"S": "x"}}}}),
+        ([MISS], [{}], None, {0: {"Item": {}}}),
+        ([MISS], [], None, {0: {}}),
+        ([MISS], [], [key(0)], {}),
+        ([hit(0), MISS], [{}], None, {1: {"Item": {}}}),
+        # Those of several keys do.
+        ([MISS] * 2, [{"v": {"S": "x"}}], None, None),
+        ([MISS] * 2, [item(0), {}], None, None),
+        ([MISS] * 2, [{"pk": {"S": "p"}}], None, None),
+        # An item of a key that was not requested, or two of one key.
+        ([MISS] * 2, [item(7)], None, None),
+        ([MISS] * 2, [item(0), item(0)], None, None),
+        ([MISS] * 2, [item(1), SPELLED], None, None),
+        ([MISS], [item(0), item(0)], None, None),
+        ([MISS] * 2, [item(0)], [key(0)], None),
+        ([MISS], [item(0)], [key(0)], None),
+        ([MISS] * 2, [], [key(7)], None),
+        ([hit(0), MISS], [], [key(0)], None),
         ([hit(0), ABSENT], [item(0)], None, None),
-        # A key that is none.
-        ([ASKED] * 2, [{"pk": {"BOOL": True}, "sk": {"N": "1"}}], None, None),
-        ([ASKED] * 2, [], [{"pk": {"L": []}, "sk": {"N": "1"}}], None),
+        # Not a key.
+        ([MISS] * 2, [{"pk": {"BOOL": True}, "sk": {"N": "1"}}], None, None),
+        ([MISS] * 2, [], [{"pk": {"L": []}, "sk": {"N": "1"}}], None),
     ],
 )
-def test_an_answer_is_taken_apart_only_where_each_item_is_told_to_be_of_one_key(
-    said: list[Any], items: list[Any], unprocessed: list[Any] | None, expected: Any
+def test_an_answer_is_split_only_if_each_item_shows_its_key(
+    outcomes: list[Any], items: list[Any], unprocessed: list[Any] | None, expected: Any
 ) -> None:
-    assert answers(Batch({"t": said}), items, unprocessed) == expected
+    assert answers(Batch({"t": outcomes}), items, unprocessed) == expected
 
 
-def test_an_answer_that_says_nothing_of_a_table_says_that_nothing_is_there() -> None:
-    batch = Batch({"t": [ASKED] * 2})
+def test_a_table_that_is_missing_in_an_answer_has_no_items() -> None:
+    batch = Batch({"t": [MISS] * 2})
     assert batch.answers({}) == {"t": {0: {}, 1: {}}}
 
 
-def test_each_table_is_taken_apart_by_itself() -> None:
-    batch = Batch({"t": [ASKED] * 2, "u": [ASKED] * 2, "v": [ASKED]})
+def test_each_table_of_an_answer_is_split_by_itself() -> None:
+    batch = Batch({"t": [MISS] * 2, "u": [MISS] * 2, "v": [MISS]})
     answer = {
         "Responses": {"t": [{"v": {"S": "x"}}], "u": [item(1)], "w": [item(0)]},
         "UnprocessedKeys": {"v": {"Keys": [key(0)]}},
@@ -239,7 +239,7 @@ def test_each_table_is_taken_apart_by_itself() -> None:
     }
 
 
-def test_binary_keys_are_told_apart_though_botocore_has_parsed_them() -> None:
+def test_binary_keys_are_distinguished_after_botocore_has_parsed_them() -> None:
     wire = [{"pk": {"B": text}} for text in ("AAE=", "AAI=")]
     batch = batch_of({"RequestItems": {"t": {"Keys": wire}}})
     lookups = {"t": (None, None)}
@@ -249,11 +249,11 @@ def test_binary_keys_are_told_apart_though_botocore_has_parsed_them() -> None:
 
 
 @given(st.data())
-def test_whatever_is_found_is_told_by_its_key(data: st.DataObject) -> None:
+def test_every_item_is_matched_with_its_key(data: st.DataObject) -> None:
     count = data.draw(st.integers(2, 8))
     fates = data.draw(st.lists(st.sampled_from("hfau"), min_size=count, max_size=count))
     batch = Batch(
-        {"t": [hit(n) if fate == "h" else ASKED for n, fate in enumerate(fates)]}
+        {"t": [hit(n) if fate == "h" else MISS for n, fate in enumerate(fates)]}
     )
     found = [item(n) for n, fate in enumerate(fates) if fate == "f"]
     unprocessed = [key(n) for n, fate in enumerate(fates) if fate == "u"]
@@ -267,11 +267,11 @@ def test_whatever_is_found_is_told_by_its_key(data: st.DataObject) -> None:
         assert merged["Responses"]["t"] == [item(n) for n in there]
 
 
-# --- putting it together -----------------------------------------------------------
+# --- merging the hits --------------------------------------------------------------
 
 
-def test_hits_come_back_in_the_order_of_the_request() -> None:
-    batch = Batch({"t": [hit(0), ASKED, hit(2), ASKED, ABSENT]})
+def test_hits_are_merged_in_the_order_of_the_request() -> None:
+    batch = Batch({"t": [hit(0), MISS, hit(2), MISS, ABSENT]})
     answer = {"Responses": {"t": [item(3), item(1)]}, "UnprocessedKeys": {}}
     assert batch.merged(answer) == {
         "Responses": {"t": [item(0), item(1), item(2), item(3)]},
@@ -279,14 +279,14 @@ def test_hits_come_back_in_the_order_of_the_request() -> None:
     }
 
 
-def test_hits_come_last_where_the_order_is_not_known() -> None:
-    batch = Batch({"t": [hit(0), ASKED, ASKED]})
+def test_hits_come_last_if_the_order_is_not_known() -> None:
+    batch = Batch({"t": [hit(0), MISS, MISS]})
     answer = {"Responses": {"t": [{"v": {"S": "x"}}]}}
     assert batch.merged(answer)["Responses"]["t"] == [{"v": {"S": "x"}}, item(0)]
 
 
 def test_a_table_without_hits_is_left_as_it_was_answered() -> None:
-    batch = Batch({"t": [hit(0)], "u": [ASKED] * 2, "v": [NO_SAY]})
+    batch = Batch({"t": [hit(0)], "u": [MISS] * 2, "v": [BYPASS]})
     answer = {"Responses": {"u": [item(1), item(0)], "v": []}}
     assert batch.merged(answer)["Responses"] == {
         "t": [item(0)],
@@ -295,17 +295,17 @@ def test_a_table_without_hits_is_left_as_it_was_answered() -> None:
     }
 
 
-def test_a_hit_that_is_not_there_makes_an_empty_answer_of_its_table() -> None:
-    batch = Batch({"t": [ABSENT], "u": [ASKED]})
+def test_a_hit_of_an_absent_item_adds_nothing_to_its_table() -> None:
+    batch = Batch({"t": [ABSENT], "u": [MISS]})
     assert batch.merged({"Responses": {"u": []}})["Responses"] == {"t": [], "u": []}
 
 
 def test_an_answer_without_responses_gets_some() -> None:
-    assert Batch({"t": [hit(0), ASKED]}).merged({}) == {"Responses": {"t": [item(0)]}}
+    assert Batch({"t": [hit(0), MISS]}).merged({}) == {"Responses": {"t": [item(0)]}}
 
 
-def test_what_was_not_processed_is_passed_on() -> None:
-    batch = Batch({"t": [hit(0), ASKED]})
+def test_unprocessed_keys_are_passed_on() -> None:
+    batch = Batch({"t": [hit(0), MISS]})
     left = {"t": {"Keys": [key(1)]}}
     answer = {"Responses": {}, "UnprocessedKeys": left}
     assert batch.merged(answer) == {
@@ -314,7 +314,7 @@ def test_what_was_not_processed_is_passed_on() -> None:
     }
 
 
-def test_everything_from_the_cache_is_one_hit_as_old_as_its_oldest() -> None:
+def test_a_batch_of_hits_is_one_hit_as_old_as_its_oldest() -> None:
     batch = Batch({"t": [hit(0), hit(1, age=7.0)], "u": [ABSENT]})
     assert hit_of(batch.batch, batch.lookups) == Hit(
         {"Responses": {"t": [item(0), item(1)], "u": []}, "UnprocessedKeys": {}},
@@ -323,9 +323,9 @@ def test_everything_from_the_cache_is_one_hit_as_old_as_its_oldest() -> None:
     )
 
 
-@pytest.mark.parametrize("said", [ASKED, NO_SAY])
-def test_a_batch_of_which_one_key_is_asked_for_is_no_hit(said: Any) -> None:
-    batch = Batch({"t": [hit(0), said], "u": [hit(0)]})
+@pytest.mark.parametrize("outcome", [MISS, BYPASS])
+def test_a_batch_with_a_key_that_is_no_hit_is_no_hit(outcome: Any) -> None:
+    batch = Batch({"t": [hit(0), outcome], "u": [hit(0)]})
     assert hit_of(batch.batch, batch.lookups) is None
 
 
@@ -346,13 +346,13 @@ def test_a_batch_of_which_one_key_is_asked_for_is_no_hit(said: Any) -> None:
         ),
     ],
 )
-def test_a_table_that_was_not_asked_consumed_nothing(
+def test_a_table_whose_keys_are_all_hits_consumes_nothing(
     asked: str, consumed: dict[str, Any]
 ) -> None:
     assert zero_capacity("t", asked) == consumed
     theirs = {"TableName": "u", "CapacityUnits": 0.5}
-    said: dict[str, list[Any]] = {"t": [hit(0)], "u": [hit(0), ASKED]}
-    batch = Batch(said, ReturnConsumedCapacity=asked)
+    outcomes: dict[str, list[Any]] = {"t": [hit(0)], "u": [hit(0), MISS]}
+    batch = Batch(outcomes, ReturnConsumedCapacity=asked)
     merged = batch.merged({"Responses": {}, "ConsumedCapacity": [theirs]})
     assert merged["ConsumedCapacity"] == [theirs, consumed]
     whole = Batch({"t": [hit(0)]}, ReturnConsumedCapacity=asked)
@@ -362,8 +362,8 @@ def test_a_table_that_was_not_asked_consumed_nothing(
 
 
 @pytest.mark.parametrize("parameters", [{}, {"ReturnConsumedCapacity": "NONE"}])
-def test_capacity_is_told_to_nobody_who_did_not_ask(parameters: Any) -> None:
-    batch = Batch({"t": [hit(0)], "u": [ASKED]}, **parameters)
+def test_capacity_is_left_out_unless_it_was_requested(parameters: Any) -> None:
+    batch = Batch({"t": [hit(0)], "u": [MISS]}, **parameters)
     assert "ConsumedCapacity" not in batch.merged({"Responses": {"u": []}})
     whole = Batch({"t": [hit(0)]}, **parameters)
     all_hits = hit_of(whole.batch, whole.lookups)
@@ -371,8 +371,8 @@ def test_capacity_is_told_to_nobody_who_did_not_ask(parameters: Any) -> None:
     assert "ConsumedCapacity" not in all_hits.answer
 
 
-def test_capacity_is_as_dynamodb_tells_it_where_every_table_was_asked() -> None:
-    batch = Batch({"t": [hit(0), ASKED]}, ReturnConsumedCapacity="TOTAL")
+def test_capacity_is_dynamodbs_if_every_table_was_requested() -> None:
+    batch = Batch({"t": [hit(0), MISS]}, ReturnConsumedCapacity="TOTAL")
     theirs = [{"TableName": "t", "CapacityUnits": 0.5}]
     assert batch.merged({"ConsumedCapacity": theirs})["ConsumedCapacity"] == theirs
     assert "ConsumedCapacity" not in batch.merged({})

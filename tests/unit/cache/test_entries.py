@@ -102,7 +102,7 @@ def test_no_two_decoded_answers_share_an_object(answer: dict[str, Any]) -> None:
     assert _objects(one).isdisjoint(_objects(answer))
 
 
-def test_what_is_done_to_a_decoded_answer_does_not_reach_the_entry() -> None:
+def test_changing_a_decoded_answer_does_not_change_the_entry() -> None:
     entry = decode_entry(encode_entry({"Item": {"l": [1]}}, SNAPSHOT, 1.0, 2.0))
     body = entry.body()
     body["Item"]["l"].append(2)
@@ -140,7 +140,7 @@ for _ in range(100_000):
     ],
     ids=["object", "function", "2**64", "-2**63-1", "surrogate", "complex", "deep"],
 )
-def test_what_cannot_be_written_is_a_codec_error(value: Any) -> None:
+def test_a_value_that_cannot_be_encoded_is_a_codec_error(value: Any) -> None:
     with pytest.raises(CodecError, match="answer cannot be encoded"):
         encode_entry({"Item": value}, SNAPSHOT, 1.0, 2.0)
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_written_is_a_codec_error(value: Any) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_would_come_back_as_another_type_is_a_codec_error(value: Any) -> None:
+def test_a_value_that_would_change_its_type_is_a_codec_error(value: Any) -> None:
     with pytest.raises(CodecError, match="answer cannot be encoded"):
         encode_entry({"Item": [value]}, SNAPSHOT, 1.0, 2.0)
 

@@ -21,7 +21,7 @@ PK, PK_SK, OTHER = frozenset({"pk"}), frozenset({"pk", "sk"}), frozenset({"id"})
 
 
 class Schemas:
-    """The schemas of one process, whose calls each have the store anew."""
+    """The schemas of one process; each of its calls has a CallStore of its own."""
 
     def __init__(self, store: Store) -> None:
         self.counters = Counters()
@@ -55,7 +55,7 @@ def schemas(store: FailingStore) -> Schemas:
 
 
 def _learn(schemas: Schemas, attributes: frozenset[str], **more: bool) -> bool:
-    """Learn, under the generation of now."""
+    """Learn under the current generation."""
     generation = schemas.generation()
     return schemas.learn(attributes, generation, **more)
 
@@ -68,11 +68,11 @@ def _attributes(schemas: Schemas) -> frozenset[str] | None:
 # --- learning and sharing ----------------------------------------------------------
 
 
-def test_nothing_is_known_at_first(schemas: Schemas) -> None:
+def test_no_schema_is_known_at_first(schemas: Schemas) -> None:
     assert schemas.recall(HERE, TABLE) is None
 
 
-def test_what_is_learned_is_known_with_its_generation_and_its_time(
+def test_a_learned_schema_has_its_generation_and_its_time(
     schemas: Schemas, clock: FakeClock
 ) -> None:
     assert _learn(schemas, PK_SK)
@@ -81,7 +81,7 @@ def test_what_is_learned_is_known_with_its_generation_and_its_time(
     assert schemas.recall(HERE, TABLE) == expected
 
 
-def test_the_generation_is_that_of_the_table_now(
+def test_load_generation_returns_the_current_one_of_the_table(
     schemas: Schemas, store: FailingStore
 ) -> None:
     before = schemas.generation()
@@ -90,7 +90,7 @@ def test_the_generation_is_that_of_the_table_now(
     assert schemas.generation() != before
 
 
-def test_what_one_process_learns_all_know(
+def test_a_schema_that_one_process_learns_reaches_all(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK_SK)
@@ -98,7 +98,7 @@ def test_what_one_process_learns_all_know(
     assert another.recall(HERE, TABLE) == schemas.recall(HERE, TABLE)
 
 
-def test_what_is_known_is_not_looked_up_again(
+def test_a_known_schema_is_not_looked_up_again(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK)
@@ -114,7 +114,7 @@ def test_another_origin_or_table_has_its_own_key_attributes(
     assert schemas.recall(origin, table) is None
 
 
-def test_a_schema_is_not_shared_for_ever(
+def test_a_shared_schema_expires(
     schemas: Schemas, store: FailingStore, clock: FakeClock
 ) -> None:
     _learn(schemas, PK)
@@ -144,7 +144,7 @@ def test_a_schema_is_fresh_for_a_while_in_every_process(
     assert not _is_fresh(Schemas(store))
 
 
-def test_a_schema_that_is_confirmed_now_and_then_stays_fresh_in_every_process(
+def test_a_schema_that_is_confirmed_from_time_to_time_stays_fresh_in_every_process(
     schemas: Schemas, store: FailingStore, clock: FakeClock
 ) -> None:
     for _ in range(4):
@@ -154,7 +154,7 @@ def test_a_schema_that_is_confirmed_now_and_then_stays_fresh_in_every_process(
     assert _is_fresh(Schemas(store))
 
 
-def test_a_schema_that_is_confirmed_all_the_time_is_not_shared_each_time(
+def test_not_every_confirmation_of_a_schema_is_filled(
     schemas: Schemas, store: FailingStore, clock: FakeClock
 ) -> None:
     for _ in range(5):
@@ -176,7 +176,7 @@ def test_a_read_that_names_some_key_attributes_keeps_no_schema_fresh(
 # --- evicting the table forgets it -------------------------------------------------
 
 
-def test_what_was_learned_before_the_table_was_evicted_is_shared_no_more(
+def test_an_eviction_of_the_table_ends_the_sharing_of_its_schema(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK)
@@ -184,7 +184,7 @@ def test_what_was_learned_before_the_table_was_evicted_is_shared_no_more(
     assert _attributes(Schemas(store)) is None
 
 
-def test_who_recalls_an_outdated_schema_can_see_it_by_the_generation(
+def test_the_generation_shows_that_a_recalled_schema_is_outdated(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK)
@@ -202,7 +202,7 @@ def test_after_an_eviction_other_key_attributes_may_be_learned(
     assert _attributes(schemas) == _attributes(Schemas(store)) == OTHER
 
 
-def test_what_was_confirmed_under_an_old_generation_is_not_shared_as_current(
+def test_a_confirmation_under_an_old_generation_is_not_shared_as_current(
     schemas: Schemas, store: FailingStore
 ) -> None:
     old = schemas.generation()
@@ -211,7 +211,7 @@ def test_what_was_confirmed_under_an_old_generation_is_not_shared_as_current(
     assert _attributes(Schemas(store)) is None
 
 
-def test_a_schema_that_no_longer_holds_can_be_let_go(
+def test_a_schema_that_no_longer_holds_can_be_forgotten(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK)
@@ -222,7 +222,7 @@ def test_a_schema_that_no_longer_holds_can_be_let_go(
     assert schemas.recall(HERE, TABLE) is None
 
 
-def test_letting_go_of_an_old_schema_keeps_the_new_one(
+def test_forgetting_an_old_schema_keeps_the_new_one(
     schemas: Schemas, store: FailingStore
 ) -> None:
     _learn(schemas, PK)
@@ -231,16 +231,16 @@ def test_letting_go_of_an_old_schema_keeps_the_new_one(
     store.evict(EvictionRequest((TAG,), 0.0))
     _learn(schemas, OTHER)
     schemas.schemas.forget(outdated)
-    store.failing.add("load")  # so that it is not looked up
+    store.failing.add("load")  # to show that it is not looked up
     assert _attributes(schemas) == OTHER
 
 
-# --- a table that is another one now -----------------------------------------------
+# --- a table that was created anew --------------------------------------------------
 
 
 @pytest.mark.parametrize("is_shared", [False, True], ids=["own", "shared"])
 @pytest.mark.parametrize(
-    ("known", "told", "is_complete", "expected"),
+    ("known", "accepted", "is_complete", "expected"),
     [
         (PK, PK, True, True),
         (PK_SK, PK_SK, True, True),
@@ -257,7 +257,7 @@ def test_letting_go_of_an_old_schema_keeps_the_new_one(
 )
 def test_other_key_attributes_under_the_same_generation_are_another_table(
     known: frozenset[str],
-    told: frozenset[str],
+    accepted: frozenset[str],
     is_complete: bool,
     expected: bool,
     is_shared: bool,
@@ -266,10 +266,10 @@ def test_other_key_attributes_under_the_same_generation_are_another_table(
     first = Schemas(store)
     _learn(first, known)
     schemas = Schemas(store) if is_shared else first
-    assert _learn(schemas, told, is_complete=is_complete) is expected
+    assert _learn(schemas, accepted, is_complete=is_complete) is expected
 
 
-def test_some_of_the_key_attributes_alone_are_not_learned(
+def test_an_incomplete_set_of_key_attributes_is_not_learned(
     schemas: Schemas, store: FailingStore
 ) -> None:
     assert _learn(schemas, PK, is_complete=False)

@@ -1,20 +1,26 @@
 """One call never waits for a failing store more than once.
 
-Each verb that fails is taken to have waited as long as its time-out. A call is what
-`begin` and `finish` do together, in the thread that calls them.
+The rule is CallStore's, and test_call_store.py tests it verb by verb. Here whole calls,
+from `begin` to `finish`, show that they use the store through nothing else. A verb that
+fails counts as one wait for the store's timeout.
 """
 
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from botocache import Cache
 from botocache._cache.tickets import Hit, Ticket
-from botocache._errors import EntryError, StoreError, StoreLostError
+from botocache._errors import (
+    EntryError,
+    EvictionError,
+    StoreError,
+    StoreLostError,
+)
 from botocache._settings.load import Settings
 from botocache.stores.memory import MemoryStore
 from tests.support.calls import begin
@@ -22,9 +28,11 @@ from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
 from tests.support.threads import no_thread
 
+State: TypeAlias = Callable[[Cache, FakeClock], None]
+
 A, B = {"pk": {"S": "a"}}, {"pk": {"S": "b"}}
 MOVED = {"pk": {"S": "a"}, "sk": {"S": "moved"}}
-"""A key with other attributes than were known: the table is another one now."""
+"""A key with other attributes than were learned: the table was created anew."""
 
 READS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "get": ("GetItem", {"TableName": "t", "Key": A}, {"Item": A}),
@@ -134,13 +142,14 @@ WRITES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 CALLS = {**READS, **WRITES}
 
 STEPS = 14
-"""More verbs than any of these calls asks."""
+"""More verbs than any of these calls needs."""
 
 
 class SlowStore(FailingStore):
     """Fails from some verb on, in this and in all other threads.
 
-    waited: how often this thread was made to wait. error: what it raises.
+    waited: how many verbs have failed in this thread.
+    error: makes the error to raise.
     """
 
     def __init__(self, clock: FakeClock) -> None:
@@ -153,7 +162,10 @@ class SlowStore(FailingStore):
 
     @contextmanager
     def failing_after(self, verbs: int, *, lost: int | None = None) -> Iterator[None]:
-        """Do that many verbs and no more. lost: the number of one that finds a loss."""
+        """Do that many verbs, and fail from then on.
+
+        lost: the number of the verb that finds lost generations; None for no loss.
+        """
         self._left, self._lost = verbs, lost
         try:
             yield
@@ -184,42 +196,45 @@ def begin_of(cache: Cache, call: str) -> Hit | Ticket | None:
     return begin(cache, operation, json.loads(json.dumps(parameters)))
 
 
+def begin_write(cache: Cache, call: str) -> Ticket:
+    ticket = begin_of(cache, call)
+    assert ticket is not None
+    assert not isinstance(ticket, Hit)
+    return ticket
+
+
 def make(cache: Cache, call: str) -> None:
-    """Make a call, as the hooks do, of which DynamoDB answers something."""
+    """Make a call as the hooks do, with an answer by DynamoDB."""
     ticket = begin_of(cache, call)
     if ticket is not None and not isinstance(ticket, Hit):
         answer = json.loads(json.dumps(CALLS[call][2]))
         cache.finish(ticket, answer, succeeded=True, certain=True)
 
 
+# --- what the cache has learned before -----------------------------------------------
+
+
 def fresh(_cache: Cache, _clock: FakeClock) -> None:
-    """Do nothing: a process that knows nothing yet."""
-
-
-def knowing(cache: Cache, clock: FakeClock) -> None:
-    """Have a cache know the key attributes of t and u."""
-    for call in ("batch", "scan"):
-        make(cache, call)
-    clock.advance(30.0)
+    """Do nothing: this process is new to the store."""
 
 
 def knowing_for_long(cache: Cache, clock: FakeClock) -> None:
-    """The same so long ago that it is to be confirmed; entries have expired."""
-    knowing(cache, clock)
-    clock.advance(100.0)
+    """Learn the key attributes of t and u, so long ago that they need confirmation.
+
+    The entries have expired.
+    """
+    for call in ("batch", "scan"):
+        make(cache, call)
+    clock.advance(130.0)
 
 
 def owing(cache: Cache, clock: FakeClock) -> None:
-    """Have an eviction wait that has to do with nothing, and no thread to do it."""
-    knowing(cache, clock)
+    """Learn them just now; leave an eviction pending, with no thread to deliver it."""
+    for call in ("batch", "scan"):
+        make(cache, call)
     cache._evictions.pending._worker._start = no_thread
     cache._evictions.pending.add((b"x" * 16,))
     clock.advance(10.0)
-
-
-STATES = [fresh, knowing, knowing_for_long, owing]
-
-states = pytest.mark.parametrize("state", STATES)
 
 
 _made: list[Cache] = []
@@ -227,7 +242,7 @@ _made: list[Cache] = []
 
 @pytest.fixture(autouse=True)
 def _all_closed() -> Iterator[None]:
-    """Close the caches of a test, some of which have evictions left to do."""
+    """Close the caches of a test, some of which have pending evictions."""
     yield
     while _made:
         _made.pop().close()
@@ -238,7 +253,7 @@ def store(clock: FakeClock) -> SlowStore:
     return SlowStore(clock)
 
 
-def cache_of(store: SlowStore, state: Any, clock: FakeClock, **more: Any) -> Cache:
+def cache_of(store: SlowStore, state: State, clock: FakeClock, **more: Any) -> Cache:
     cache = Cache(store, Settings(settle=0.0, **more))
     _made.append(cache)
     state(cache, clock)
@@ -246,84 +261,100 @@ def cache_of(store: SlowStore, state: Any, clock: FakeClock, **more: Any) -> Cac
     return cache
 
 
-@states
-@pytest.mark.parametrize("call", READS)
-@pytest.mark.parametrize("lost", [None, 0, 1])
-def test_a_read_waits_for_a_failing_store_at_most_once(
-    call: str, state: Any, lost: int | None, clock: FakeClock
+# --- every call, wherever the store fails --------------------------------------------
+
+CASES: list[tuple[str, State, int | None]] = [
+    *((call, fresh, None) for call in CALLS),
+    *(
+        (call, owing, None)
+        for call in (
+            "get of a projection",
+            "index query",
+            "batch",
+            "describe",
+            "put into a table made anew",
+            "update that fills",
+            "batch write",
+            "transaction",
+        )
+    ),
+    *((call, knowing_for_long, None) for call in ("get", "put", "update that fills")),
+    # Generations are lost at that verb, and then the store fails.
+    ("get", knowing_for_long, 0),
+    ("batch", owing, 1),
+    ("update that fills", knowing_for_long, 0),
+    ("update that fills", owing, 1),
+    ("put", fresh, 2),
+]
+"""The call, what was learned before it, and the verb that finds lost generations."""
+
+
+@pytest.mark.parametrize(("call", "state", "lost"), CASES)
+def test_a_call_waits_for_a_failing_store_at_most_once(
+    call: str, state: State, lost: int | None, clock: FakeClock
 ) -> None:
     waited = []
     for verbs in range(STEPS):
         store = SlowStore(clock)
-        cache = cache_of(store, state, clock)
+        cache = cache_of(store, state, clock, precise_index_eviction=True)
         with store.failing_after(verbs, lost=lost):
             make(cache, call)
         waited.append(store.waited)
     assert set(waited) <= {0, 1}
-    assert waited[-1] == 0  # it does nothing more
-    assert waited[0] == 1 or lost is not None
+    assert waited[-1] == 0  # the call needs no more verbs
+    # A read reports a loss and goes on to DynamoDB; a write asks the store again.
+    assert waited[0] == 1 or (lost is not None and call in READS)
 
 
-@states
-@pytest.mark.parametrize("call", WRITES)
-@pytest.mark.parametrize("features", [{}, {"precise_index_eviction": True}], ids=str)
-@pytest.mark.parametrize("lost", [None, 0, 1, 2])
-def test_a_write_waits_for_a_failing_store_at_most_once(
-    call: str, state: Any, lost: int | None, features: Any, clock: FakeClock
+@pytest.mark.parametrize("call", ["update", "batch write", "transaction"])
+@pytest.mark.parametrize("lost", [None, 0])
+def test_a_refused_write_has_waited_once(
+    call: str, lost: int | None, store: SlowStore, clock: FakeClock
 ) -> None:
-    waited = []
-    for verbs in range(STEPS):
-        store = SlowStore(clock)
-        cache = cache_of(store, state, clock, **features)
-        with store.failing_after(verbs, lost=lost):
-            make(cache, call)
-        waited.append(store.waited)
-    assert set(waited) <= {0, 1}
-    assert waited[-1] == 0
-    assert waited[0] == 1
+    cache = cache_of(store, owing, clock, on_eviction_failure="refuse")
+    with store.failing_after(0, lost=lost), pytest.raises(EvictionError):
+        make(cache, call)
+    assert store.waited == 1
 
 
-@pytest.mark.parametrize("call", WRITES)
-def test_a_write_that_has_waited_at_its_begin_asks_nothing_at_its_end(
+# --- the two halves of a call --------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["update", "transaction", "not to be understood"])
+def test_a_write_that_has_waited_at_its_begin_skips_the_store_at_its_end(
     call: str, store: SlowStore, clock: FakeClock
 ) -> None:
     cache = cache_of(store, fresh, clock)
     with store.failing_after(0):
-        ticket = begin_of(cache, call)
+        ticket = begin_write(cache, call)
         assert store.waited == 1
-        assert ticket is not None
-        assert not isinstance(ticket, Hit)
-        waiting = cache.stats().undelivered
-        assert waiting
+        pending = cache.stats().undelivered
+        assert pending
         cache.finish(ticket, {}, succeeded=True, certain=True)
         assert store.waited == 1
-        assert cache.stats().undelivered == waiting
+        assert cache.stats().undelivered == pending
 
 
-def test_a_write_whose_eviction_waits_has_it_delivered_from_its_end_on(
+def test_a_write_whose_eviction_is_pending_queues_its_second_one(
     store: SlowStore, clock: FakeClock
 ) -> None:
-    cache = cache_of(store, knowing, clock)
-    undelivered = cache._evictions.pending
+    cache = cache_of(store, knowing_for_long, clock)
+    pending = cache._evictions.pending
     with store.failing_after(0):
-        ticket = begin_of(cache, "update")
-        before = dict(undelivered._tags)
-        assert ticket is not None
-        assert not isinstance(ticket, Hit)
+        ticket = begin_write(cache, "update")
+        before = dict(pending._tags)
         cache.finish(ticket, {}, succeeded=True, certain=True)
-        assert undelivered._tags.keys() == before.keys()
-        assert all(undelivered._tags[tag] is not before[tag] for tag in before)
+        assert pending._tags.keys() == before.keys()
+        assert all(pending._tags[tag] is not before[tag] for tag in before)
 
 
 def test_a_write_whose_first_eviction_was_delivered_meanwhile_evicts_at_its_end(
     store: SlowStore, clock: FakeClock
 ) -> None:
-    cache = cache_of(store, knowing, clock)
+    cache = cache_of(store, knowing_for_long, clock)
     with store.failing_after(0):
-        ticket = begin_of(cache, "update")
+        ticket = begin_write(cache, "update")
     clock.advance(10.0)
-    assert ticket is not None
-    assert not isinstance(ticket, Hit)
     cache._evictions.pending.deliver(store, at_once=True)
     evictions = store.asked["evict"]
     cache.finish(ticket, {}, succeeded=True, certain=True)
@@ -331,8 +362,8 @@ def test_a_write_whose_first_eviction_was_delivered_meanwhile_evicts_at_its_end(
     assert cache.stats().undelivered == 0
 
 
-@pytest.mark.parametrize("call", ["put", "update", "batch write", "transaction"])
-def test_a_write_evicts_though_entries_are_not_to_be_had(
+@pytest.mark.parametrize("call", ["put", "transaction"])
+def test_a_write_evicts_though_the_store_has_no_entries(
     call: str, store: SlowStore, clock: FakeClock
 ) -> None:
     cache = cache_of(store, fresh, clock)
@@ -343,24 +374,23 @@ def test_a_write_evicts_though_entries_are_not_to_be_had(
     assert cache.stats().undelivered == 0
 
 
-def test_a_read_that_delivers_in_vain_asks_nothing_else(
-    store: SlowStore, clock: FakeClock
+@pytest.mark.parametrize("call", ["get", "batch"])
+def test_a_read_that_cannot_deliver_is_not_looked_up(
+    call: str, store: SlowStore, clock: FakeClock
 ) -> None:
     cache = cache_of(store, owing, clock)
-    for call in ("get", "batch"):
-        before = store.asked.copy()
-        with store.failing_after(0):
-            assert not isinstance(begin_of(cache, call), Hit)
-        assert store.waited
-        assert store.asked["load"] == before["load"]
-        assert store.asked["load_many"] == before["load_many"]
-        clock.advance(10.0)
+    before = store.asked.copy()
+    with store.failing_after(0):
+        assert not isinstance(begin_of(cache, call), Hit)
+    assert store.waited
+    assert store.asked["load"] == before["load"]
+    assert store.asked["load_many"] == before["load_many"]
 
 
-def test_clearing_waits_for_a_failing_store_once(
+def test_clear_waits_for_a_failing_store_once(
     store: SlowStore, clock: FakeClock
 ) -> None:
-    cache = cache_of(store, knowing, clock)
+    cache = cache_of(store, knowing_for_long, clock)
     with store.failing_after(0):
         cache.clear()
     assert store.waited == 1

@@ -1,4 +1,4 @@
-"""Evictions that failed are kept, and tried again, until they were delivered."""
+"""Evictions that failed stay pending, and are retried until they are delivered."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ from tests.support.threads import no_thread
 
 HOLD_OFF = 5.0
 NEVER = 1e6
-"""Seconds that no test waits."""
+"""Seconds; no test waits so long."""
 
 EVERYTHING_ = tag_digest(EVERYTHING)
 A, B, C = (bytes([number]) * 16 for number in (1, 2, 3))
@@ -35,13 +35,13 @@ def store(clock: FakeClock) -> FailingStore:
 
 @pytest.fixture
 def reported() -> list[Exception]:
-    """What the thread could not do."""
+    """The errors that the thread has reported."""
     return []
 
 
 @pytest.fixture
-def undelivered(store: FailingStore, reported: list[Exception]) -> PendingEvictions:
-    """Where no thread can be started: calls deliver, or nobody."""
+def pending(store: FailingStore, reported: list[Exception]) -> PendingEvictions:
+    """A process in which no thread can be started: only calls deliver."""
     return PendingEvictions(store, HOLD_OFF, reported.append, start=no_thread)
 
 
@@ -53,12 +53,12 @@ def _tags(count: int) -> list[bytes]:
     return [number.to_bytes(16, "big") for number in range(count)]
 
 
-# --- what waits --------------------------------------------------------------------
+# --- what is pending ---------------------------------------------------------------
 
 
-def test_nothing_waits_at_first(undelivered: PendingEvictions) -> None:
-    assert not undelivered
-    assert not undelivered.includes((A, B))
+def test_nothing_is_pending_at_first(pending: PendingEvictions) -> None:
+    assert not pending
+    assert not pending.includes((A, B))
 
 
 @pytest.mark.parametrize(
@@ -72,122 +72,122 @@ def test_nothing_waits_at_first(undelivered: PendingEvictions) -> None:
         ((EVERYTHING_,), False),
     ],
 )
-def test_what_waits_concerns_whoever_depends_on_it(
-    undelivered: PendingEvictions,
+def test_includes_finds_a_pending_tag_among_others(
+    pending: PendingEvictions,
     tags: tuple[bytes, ...],
     expected: bool,
 ) -> None:
-    undelivered.add((A, B))
-    assert undelivered.includes(tags) is expected
+    pending.add((A, B))
+    assert pending.includes(tags) is expected
 
 
-def test_a_tag_waits_once_however_often_it_is_added(
-    undelivered: PendingEvictions,
+def test_a_tag_is_pending_once_however_often_it_is_added(
+    pending: PendingEvictions,
 ) -> None:
-    undelivered.add((A, A))
-    undelivered.add((A, B))
-    assert len(undelivered) == 2
+    pending.add((A, A))
+    pending.add((A, B))
+    assert len(pending) == 2
 
 
-def test_nothing_that_is_added_makes_nothing_wait(
-    undelivered: PendingEvictions,
+def test_adding_no_tags_makes_nothing_pending(
+    pending: PendingEvictions,
 ) -> None:
-    undelivered.add(())
-    assert not undelivered
+    pending.add(())
+    assert not pending
 
 
 # --- delivery ----------------------------------------------------------------------
 
 
-def test_what_waits_is_evicted_and_waits_no_more(
-    undelivered: PendingEvictions, store: FailingStore
+def test_a_delivered_tag_is_evicted_and_no_longer_pending(
+    pending: PendingEvictions, store: FailingStore
 ) -> None:
     before = _generations(store, A, B, C)
-    undelivered.add((A, B))
-    undelivered.deliver()
+    pending.add((A, B))
+    pending.deliver()
     after = _generations(store, A, B, C)
     assert [was != now for was, now in zip(before, after, strict=True)] == [
         True,
         True,
         False,
     ]
-    assert not undelivered
+    assert not pending
 
 
-def test_what_is_delivered_is_held_for_a_write_window(
-    undelivered: PendingEvictions, store: FailingStore, clock: FakeClock
+def test_a_delivered_tag_is_held_for_the_whole_write_hold_off(
+    pending: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
-    undelivered.add((A,))
-    undelivered.deliver()
+    pending.add((A,))
+    pending.deliver()
     clock.advance(HOLD_OFF - 0.1)
     assert store.load(b"", (A,)).held
     clock.advance(0.2)
     assert not store.load(b"", (A,)).held
 
 
-def test_what_cannot_be_delivered_goes_on_waiting(
-    undelivered: PendingEvictions, store: FailingStore
+def test_a_tag_that_cannot_be_delivered_stays_pending(
+    pending: PendingEvictions, store: FailingStore
 ) -> None:
     store.failing.add("evict")
-    undelivered.add((A,))
+    pending.add((A,))
     with pytest.raises(StoreError):
-        undelivered.deliver()
-    assert undelivered.includes((A,))
+        pending.deliver()
+    assert pending.includes((A,))
 
 
 def test_a_store_whose_clock_fails_delivers_nothing_and_loses_nothing(
-    undelivered: PendingEvictions, store: FailingStore
+    pending: PendingEvictions, store: FailingStore
 ) -> None:
     store.failing.add("now")
-    undelivered.add((A,))
+    pending.add((A,))
     with pytest.raises(StoreError):
-        undelivered.deliver()
-    assert undelivered.includes((A,))
+        pending.deliver()
+    assert pending.includes((A,))
 
 
-def test_a_store_that_fails_is_not_tried_again_at_once(
-    undelivered: PendingEvictions, store: FailingStore, clock: FakeClock
+def test_a_failing_store_is_not_retried_at_once(
+    pending: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
     store.failing.add("evict")
-    undelivered.add((A,))
+    pending.add((A,))
     with pytest.raises(StoreError):
-        undelivered.deliver()
+        pending.deliver()
     clock.advance(RETRY_INTERVAL / 2)
-    undelivered.deliver()
+    pending.deliver()
     assert store.asked["evict"] == 1
-    assert undelivered.includes((A,))
+    assert pending.includes((A,))
 
 
-def test_a_store_that_recovered_is_tried_again_after_a_while(
-    undelivered: PendingEvictions, store: FailingStore, clock: FakeClock
+def test_a_store_is_retried_after_the_interval(
+    pending: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
     store.failing.add("evict")
-    undelivered.add((A,))
+    pending.add((A,))
     with pytest.raises(StoreError):
-        undelivered.deliver()
+        pending.deliver()
     store.failing.clear()
     clock.advance(RETRY_INTERVAL)
-    undelivered.deliver()
+    pending.deliver()
     assert store.asked["evict"] == 2
-    assert not undelivered
+    assert not pending
 
 
-def test_where_nothing_waits_the_store_is_not_asked_to_evict(
-    undelivered: PendingEvictions, store: FailingStore
+def test_without_pending_tags_the_store_evicts_nothing(
+    pending: PendingEvictions, store: FailingStore
 ) -> None:
-    undelivered.deliver()
+    pending.deliver()
     assert store.asked["evict"] == 0
 
 
 class _AddsMeanwhile(FailingStore):
-    """A store in which a write fails while what waits is being delivered."""
+    """A store in which a write fails during the delivery of pending tags."""
 
-    undelivered: PendingEvictions
+    pending: PendingEvictions
     meanwhile: tuple[bytes, ...] = ()
 
     def evict(self, request: EvictionRequest) -> Eviction:
         eviction = super().evict(request)
-        self.undelivered.add(self.meanwhile)
+        self.pending.add(self.meanwhile)
         return eviction
 
 
@@ -201,46 +201,44 @@ class _AddsMeanwhile(FailingStore):
     ],
     ids=["the same", "another", "both", "too many"],
 )
-def test_what_is_added_during_a_delivery_must_be_delivered_again(
+def test_a_tag_that_is_added_during_its_delivery_stays_pending(
     meanwhile: tuple[bytes, ...], waiting: list[bytes], clock: FakeClock
 ) -> None:
     store = _AddsMeanwhile(MemoryStore(clock=clock))
-    store.undelivered = undelivered = PendingEvictions(
-        store, HOLD_OFF, print, start=no_thread
-    )
+    store.pending = pending = PendingEvictions(store, HOLD_OFF, print, start=no_thread)
     store.meanwhile = meanwhile
-    undelivered.add((A, B))
-    undelivered.deliver()
+    pending.add((A, B))
+    pending.deliver()
     candidates = (A, B, C, EVERYTHING_)
-    assert [tag for tag in candidates if undelivered.includes((tag,))] == waiting
+    assert [tag for tag in candidates if pending.includes((tag,))] == waiting
     store.meanwhile = ()
     clock.advance(RETRY_INTERVAL)
-    undelivered.deliver()
-    assert not undelivered
+    pending.deliver()
+    assert not pending
 
 
-def test_who_must_deliver_at_once_does_so_though_it_was_just_tried(
-    undelivered: PendingEvictions, store: FailingStore
+def test_at_once_retries_within_the_interval(
+    pending: PendingEvictions, store: FailingStore
 ) -> None:
-    undelivered.deliver()
-    undelivered.add((A,))
-    undelivered.deliver()
-    assert undelivered.includes((A,))
-    undelivered.deliver(at_once=True)
-    assert not undelivered
+    pending.deliver()
+    pending.add((A,))
+    pending.deliver()
+    assert pending.includes((A,))
+    pending.deliver(at_once=True)
+    assert not pending
 
 
-def test_an_attempt_raises_nothing_and_tells_whether_anything_waits(
-    undelivered: PendingEvictions, store: FailingStore, reported: list[Exception]
+def test_an_attempt_raises_nothing_and_returns_whether_anything_is_pending(
+    pending: PendingEvictions, store: FailingStore, reported: list[Exception]
 ) -> None:
-    assert undelivered.attempt() is False
-    undelivered.add((A,))
+    assert pending.attempt() is False
+    pending.add((A,))
     store.failing.add("evict")
-    assert undelivered.attempt() is True
+    assert pending.attempt() is True
     store.failing = {"now"}
-    assert undelivered.attempt() is True
+    assert pending.attempt() is True
     store.failing.clear()
-    assert undelivered.attempt() is False
+    assert pending.attempt() is False
     assert [type(error) for error in reported] == [StoreError, StoreError]
 
 
@@ -248,7 +246,7 @@ def test_an_attempt_raises_nothing_and_tells_whether_anything_waits(
 
 
 class _CountingStore(FailingStore):
-    """Notes how many tags it was to evict, and fails from the n-th time on."""
+    """Records the sizes of evictions, and fails from the n-th on."""
 
     def __init__(self, clock: FakeClock, works: int = MOST_TAGS) -> None:
         super().__init__(MemoryStore(clock=clock))
@@ -275,31 +273,31 @@ def test_many_tags_are_delivered_in_pieces(
     count: int, pieces: list[int], clock: FakeClock
 ) -> None:
     store = _CountingStore(clock)
-    undelivered = PendingEvictions(store, HOLD_OFF, print, start=no_thread)
+    pending = PendingEvictions(store, HOLD_OFF, print, start=no_thread)
     before = _generations(store, *_tags(count))
-    undelivered.add(_tags(count))
-    undelivered.deliver()
+    pending.add(_tags(count))
+    pending.deliver()
     assert store.pieces == pieces
     after = _generations(store, *_tags(count))
     assert all(was != now for was, now in zip(before, after, strict=True))
-    assert not undelivered
+    assert not pending
 
 
-def test_what_was_delivered_waits_no_more_though_a_later_piece_failed(
+def test_a_delivered_piece_is_not_pending_after_a_later_one_failed(
     clock: FakeClock,
 ) -> None:
     store = _CountingStore(clock, works=1)
-    undelivered = PendingEvictions(store, HOLD_OFF, print, start=no_thread)
+    pending = PendingEvictions(store, HOLD_OFF, print, start=no_thread)
     tags = _tags(3 * TAGS_PER_EVICTION)
-    undelivered.add(tags)
+    pending.add(tags)
     with pytest.raises(StoreError):
-        undelivered.deliver()
+        pending.deliver()
     assert store.pieces == [TAGS_PER_EVICTION, TAGS_PER_EVICTION]
-    assert not undelivered.includes(tags[:TAGS_PER_EVICTION])
-    assert all(undelivered.includes((tag,)) for tag in tags[TAGS_PER_EVICTION:])
+    assert not pending.includes(tags[:TAGS_PER_EVICTION])
+    assert all(pending.includes((tag,)) for tag in tags[TAGS_PER_EVICTION:])
 
 
-# --- by itself ---------------------------------------------------------------------
+# --- in the thread -----------------------------------------------------------------
 
 
 def _by_itself(
@@ -315,21 +313,21 @@ def _by_itself(
 def patient(
     store: FailingStore, reported: list[Exception]
 ) -> Iterator[PendingEvictions]:
-    """Its thread tries only when it is woken."""
+    """Its thread retries only after `wake`."""
     yield from _by_itself(store, reported, NEVER)
 
 
 @pytest.fixture
 def eager(store: FailingStore, reported: list[Exception]) -> Iterator[PendingEvictions]:
-    """Its thread tries again at once."""
+    """Its thread retries at once."""
     yield from _by_itself(store, reported, 0.001)
 
 
-def _has_no_thread(undelivered: PendingEvictions) -> bool:
-    return not undelivered._worker.is_at_work
+def _has_no_thread(pending: PendingEvictions) -> bool:
+    return not pending._worker.is_at_work
 
 
-def test_what_is_added_is_delivered_without_any_call(
+def test_a_tag_is_delivered_without_any_call(
     patient: PendingEvictions, store: FailingStore
 ) -> None:
     before = _generations(store, A, B)
@@ -339,12 +337,12 @@ def test_what_is_added_is_delivered_without_any_call(
     assert all(was != now for was, now in zip(before, after, strict=True))
 
 
-def test_nothing_that_is_added_starts_no_thread(patient: PendingEvictions) -> None:
+def test_adding_no_tags_starts_no_thread(patient: PendingEvictions) -> None:
     patient.add(())
     assert _has_no_thread(patient)
 
 
-def test_a_store_that_fails_is_tried_again_until_it_has_come_back(
+def test_a_failing_store_is_retried_until_it_works(
     eager: PendingEvictions, store: FailingStore, reported: list[Exception]
 ) -> None:
     store.failing.add("evict")
@@ -368,7 +366,7 @@ def test_a_clock_that_stands_still_does_not_make_the_thread_spin(
     assert store.asked["evict"] == 1
 
 
-def test_what_is_added_while_the_thread_waits_is_tried_at_once(
+def test_a_tag_that_is_added_while_the_thread_waits_is_tried_at_once(
     patient: PendingEvictions, store: FailingStore
 ) -> None:
     store.failing.add("evict")
@@ -379,7 +377,7 @@ def test_what_is_added_while_the_thread_waits_is_tried_at_once(
     eventually(lambda: not patient)
 
 
-def test_what_the_thread_has_tried_a_read_does_not_try_again_at_once(
+def test_a_read_does_not_retry_at_once_after_the_thread_did(
     patient: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
     store.failing.add("evict")
@@ -392,7 +390,7 @@ def test_what_the_thread_has_tried_a_read_does_not_try_again_at_once(
         patient.deliver()
 
 
-def test_generations_that_are_found_lost_are_reported_and_do_not_make_it_spin(
+def test_lost_generations_are_reported_and_do_not_make_the_thread_spin(
     store: FailingStore,
 ) -> None:
     class Losing(FailingStore):
@@ -434,7 +432,7 @@ def test_threads_that_add_while_the_store_comes_and_goes_leave_nothing_behind(
     assert all(was != now for was, now in zip(before, after, strict=True))
 
 
-def test_a_thread_that_was_stopped_leaves_what_waits_and_comes_back_with_a_call(
+def test_a_stopped_thread_leaves_the_tags_pending_and_a_call_starts_it_again(
     patient: PendingEvictions, store: FailingStore, clock: FakeClock
 ) -> None:
     store.failing.add("evict")
@@ -453,7 +451,7 @@ def test_a_thread_that_was_stopped_leaves_what_waits_and_comes_back_with_a_call(
     eventually(lambda: not patient and _has_no_thread(patient))
 
 
-def test_a_child_delivers_by_itself_what_its_parent_could_not(
+def test_a_child_delivers_the_pending_tags_of_its_parent(
     eager: PendingEvictions, store: FailingStore
 ) -> None:
     before = _generations(store, A)
@@ -472,10 +470,10 @@ def test_a_child_delivers_by_itself_what_its_parent_could_not(
         assert pipe.poll(TIMEOUT)
         assert pipe.recv() is True
     assert _generations(store, A) != before
-    assert eager.includes((A,))  # the parent cannot know
+    assert eager.includes((A,))  # the parent does not see the child's deliveries
 
 
-def test_a_child_to_which_nothing_is_left_starts_no_thread(
+def test_a_child_without_pending_tags_starts_no_thread(
     patient: PendingEvictions, store: FailingStore
 ) -> None:
     patient.add((A,))
@@ -494,47 +492,47 @@ def test_a_child_to_which_nothing_is_left_starts_no_thread(
 # --- bounds ------------------------------------------------------------------------
 
 
-def test_as_many_tags_as_may_wait_wait_each_for_itself(
-    undelivered: PendingEvictions,
+def test_up_to_the_limit_each_tag_is_pending_by_itself(
+    pending: PendingEvictions,
 ) -> None:
-    undelivered.add(_tags(MOST_TAGS))
-    assert len(undelivered) == MOST_TAGS
-    assert not undelivered.includes((EVERYTHING_,))
+    pending.add(_tags(MOST_TAGS))
+    assert len(pending) == MOST_TAGS
+    assert not pending.includes((EVERYTHING_,))
 
 
 @pytest.mark.parametrize("added", [(MOST_TAGS + 1, 0), (MOST_TAGS, 1), (1, MOST_TAGS)])
-def test_more_tags_than_may_wait_are_everything(
-    undelivered: PendingEvictions, added: tuple[int, int]
+def test_beyond_the_limit_everything_is_pending_instead(
+    pending: PendingEvictions, added: tuple[int, int]
 ) -> None:
     first, second = added
     tags = _tags(first + second)
-    undelivered.add(tags[:first])
-    undelivered.add(tags[first:])
-    assert len(undelivered) == 1
-    assert undelivered.includes((EVERYTHING_,))
+    pending.add(tags[:first])
+    pending.add(tags[first:])
+    assert len(pending) == 1
+    assert pending.includes((EVERYTHING_,))
 
 
-def test_once_everything_waits_more_may_wait_beside_it(
-    undelivered: PendingEvictions, store: FailingStore
+def test_further_tags_are_pending_beside_everything(
+    pending: PendingEvictions, store: FailingStore
 ) -> None:
     before = _generations(store, EVERYTHING_, A)
-    undelivered.add(_tags(MOST_TAGS + 1))
-    undelivered.add((A,))
-    undelivered.deliver()
+    pending.add(_tags(MOST_TAGS + 1))
+    pending.add((A,))
+    pending.deliver()
     after = _generations(store, EVERYTHING_, A)
     assert all(was != now for was, now in zip(before, after, strict=True))
-    assert not undelivered
+    assert not pending
 
 
 def test_a_lock_that_was_held_at_a_fork_is_free_in_the_child(
-    undelivered: PendingEvictions,
+    pending: PendingEvictions,
 ) -> None:
-    undelivered.add((A,))
+    pending.add((A,))
 
     def child(pipe: Any) -> None:
-        undelivered.add((B,))
-        pipe.send(undelivered.includes((A,)) and undelivered.includes((B,)))
+        pending.add((B,))
+        pipe.send(pending.includes((A,)) and pending.includes((B,)))
 
-    with undelivered._lock, forked(child) as pipe:
+    with pending._lock, forked(child) as pipe:
         assert pipe.poll(TIMEOUT)
         assert pipe.recv() is True

@@ -1,4 +1,4 @@
-"""A batch asks the store once, and each fill tells on what its entry depends."""
+"""A batch is one request to the store, and each fill passes its entry's tags."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ ITEMS = [{"pk": {"S": pk}, "n": {"N": "1"}} for pk in "abc"]
 
 
 class RecordingStore(FailingStore):
-    """Notes what is filled."""
+    """Records the fills."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(MemoryStore(clock=clock))
@@ -70,12 +70,12 @@ def answer_of(pks: str, *names: str) -> dict[str, Any]:
 
 
 def ask(cache: Cache, asked: Asked, answer: dict[str, Any]) -> Any:
-    """Make a call, as the hooks do; return what `begin` said."""
+    """Make a call as the hooks do; return what `begin` returned."""
     return calls.ask(cache, *asked, answer)
 
 
 def learn(cache: Cache, store: RecordingStore) -> None:
-    """Have the key attributes of t known, and forget what that took."""
+    """Have the key attributes of t learned; reset the counts of that."""
     ask(cache, request("GetItem", TableName="t", Key={"pk": {"S": "z"}}), {})
     store.asked.clear()
     store.fills.clear()
@@ -96,7 +96,7 @@ def test_a_batch_is_one_look_up_and_one_fill(
     assert cache.stats().fills == 4
 
 
-def test_of_a_batch_with_hits_the_rest_is_filled(
+def test_the_misses_of_a_batch_with_hits_are_filled(
     cache: Cache, store: RecordingStore
 ) -> None:
     learn(cache, store)
@@ -109,7 +109,7 @@ def test_of_a_batch_with_hits_the_rest_is_filled(
     assert isinstance(ask(cache, batch_of("cab"), {}), Hit)
 
 
-def test_projections_of_a_batch_fall_back_to_whole_items_in_one_look_up_more(
+def test_projections_of_a_batch_fall_back_to_whole_items_in_a_second_look_up(
     cache: Cache, store: RecordingStore
 ) -> None:
     learn(cache, store)
@@ -123,7 +123,7 @@ def test_projections_of_a_batch_fall_back_to_whole_items_in_one_look_up_more(
     assert isinstance(ask(cache, batch_of("abc", ProjectionExpression="pk"), {}), Hit)
 
 
-def test_a_batch_that_is_all_hits_or_never_projected_asks_once(
+def test_a_batch_that_is_all_hits_or_not_projected_takes_one_look_up(
     cache: Cache, store: RecordingStore
 ) -> None:
     learn(cache, store)
@@ -132,7 +132,7 @@ def test_a_batch_that_is_all_hits_or_never_projected_asks_once(
     assert store.asked["load_many"] == 2
 
 
-def test_a_batch_of_tables_that_are_off_asks_nothing(store: RecordingStore) -> None:
+def test_a_batch_of_tables_that_are_off_is_not_looked_up(store: RecordingStore) -> None:
     cache = Cache(store, Settings(tables=parse_tables("t=off")))
     outcome = ask(cache, batch_of("abc"), answer_of("abc"))
     assert isinstance(outcome, BatchTicket)
@@ -171,14 +171,14 @@ def test_a_fill_of_a_batch_that_fails_is_counted_once(
     assert cache.stats().fills == fills
 
 
-def test_what_waits_to_be_evicted_of_a_batch_is_not_looked_up(
+def test_a_key_of_a_batch_whose_eviction_is_pending_is_not_looked_up(
     cache: Cache, store: RecordingStore
 ) -> None:
     learn(cache, store)
     ask(cache, batch_of("abc"), answer_of("abc"))
     store.failing.add("evict")
     cache._evictions.pending.add([tag_digest(item_tag("t", {"pk": {"S": "a"}}))])
-    ask(cache, batch_of("abc"), answer_of("abc"))  # tries to deliver, in vain
+    ask(cache, batch_of("abc"), answer_of("abc"))  # tries to deliver, and fails
     answer = answer_of("a")
     ask(cache, batch_of("abc"), answer)
     assert answer["Responses"]["t"] == ITEMS
@@ -190,7 +190,9 @@ def tags_of(pk: str) -> tuple[bytes, ...]:
     return tuple(map(tag_digest, tags))
 
 
-def test_every_fill_tells_its_tags(cache: Cache, store: RecordingStore) -> None:
+def test_every_fill_passes_its_tags_to_the_store(
+    cache: Cache, store: RecordingStore
+) -> None:
     learn(cache, store)
     ask(cache, batch_of("ab"), answer_of("ab"))
     assert [fill.tags for fill in store.fills] == [tags_of("a"), tags_of("b")]

@@ -1,4 +1,4 @@
-"""A worker's thread comes with work, goes without, and keeps nobody waiting."""
+"""A worker's thread starts when there is work, and ends when there is none."""
 
 import subprocess
 import sys
@@ -13,15 +13,16 @@ from tests.support.processes import TIMEOUT, eventually, forked, in_threads
 from tests.support.threads import no_thread
 
 NEVER = 1e6
-"""Seconds that no test waits."""
+"""Seconds; no test waits so long."""
 
 AT_ONCE = 0.001
 
 
 class Work:
-    """Some work, done when it is let through.
+    """Some work, which waits until the test lets it through.
 
-    left: how often there is something left after it. done: how often it was done.
+    left: after how many more rounds nothing is left.
+    done: how many rounds were done.
     """
 
     def __init__(self, left: int = 0) -> None:
@@ -64,7 +65,9 @@ def test_there_is_no_thread_before_there_is_work(worker: Worker, work: Work) -> 
     assert work.done == 0
 
 
-def test_work_is_done_at_once_and_the_thread_goes(worker: Worker, work: Work) -> None:
+def test_work_is_done_at_once_and_then_the_thread_ends(
+    worker: Worker, work: Work
+) -> None:
     worker.wake()
     eventually(lambda: work.done == 1 and is_idle(worker))
     assert work.threads.isdisjoint({threading.get_ident()})
@@ -82,7 +85,7 @@ def test_work_is_done_by_a_thread_that_keeps_no_process_from_ending(
     assert thread.name == NAME
 
 
-def test_a_process_ends_though_work_is_left() -> None:
+def test_a_process_can_end_while_work_is_left() -> None:
     program = (
         "from botocache._cache.worker import Worker\n"
         "worker = Worker(lambda: True, 1e6)\n"
@@ -108,7 +111,7 @@ def test_work_is_done_until_nothing_is_left(work: Work) -> None:
     assert work.done == 6
 
 
-def test_what_is_left_waits_for_the_interval_or_for_somebody_who_wakes_it(
+def test_work_that_is_left_waits_for_the_interval_or_for_wake(
     worker: Worker, work: Work
 ) -> None:
     work.left = 2
@@ -121,7 +124,7 @@ def test_what_is_left_waits_for_the_interval_or_for_somebody_who_wakes_it(
     assert work.done == 3
 
 
-def test_who_wakes_it_during_the_work_has_it_done_once_more(
+def test_a_wake_during_the_work_causes_another_round(
     worker: Worker, work: Work
 ) -> None:
     work.may_end.clear()
@@ -152,7 +155,7 @@ def test_work_that_makes_work_does_not_spin() -> None:
     ours.stop(TIMEOUT)
 
 
-def test_threads_that_wake_it_have_one_thread_work_for_them(work: Work) -> None:
+def test_many_threads_that_call_wake_start_one_thread(work: Work) -> None:
     work.left = 10**6
     worker = Worker(work, NEVER)
     in_threads([worker.wake] * 8)
@@ -161,8 +164,8 @@ def test_threads_that_wake_it_have_one_thread_work_for_them(work: Work) -> None:
     worker.stop(TIMEOUT)
 
 
-def test_nothing_that_is_added_is_left_undone() -> None:
-    """Adds while the thread is about to go, again and again."""
+def test_no_work_that_is_added_is_left_undone() -> None:
+    """Adds work while the thread is about to end, again and again."""
     todo: list[int] = []
 
     def work() -> bool:
@@ -181,9 +184,7 @@ def test_nothing_that_is_added_is_left_undone() -> None:
     assert todo == []
 
 
-def test_a_thread_that_is_stopped_is_gone_and_its_work_undone(
-    worker: Worker, work: Work
-) -> None:
+def test_stop_ends_the_thread_and_leaves_its_work(worker: Worker, work: Work) -> None:
     work.left = 10
     worker.wake()
     thread = worker._thread
@@ -195,16 +196,14 @@ def test_a_thread_that_is_stopped_is_gone_and_its_work_undone(
     assert work.done == 1
 
 
-def test_a_worker_that_was_stopped_works_again_when_it_is_woken(
-    worker: Worker, work: Work
-) -> None:
+def test_a_stopped_worker_works_again_after_wake(worker: Worker, work: Work) -> None:
     worker.stop(TIMEOUT)
     worker.wake()
     eventually(lambda: work.done == 1 and is_idle(worker))
     worker.stop(TIMEOUT)
 
 
-def test_stopping_waits_no_longer_than_patience(worker: Worker, work: Work) -> None:
+def test_stop_waits_no_longer_than_its_patience(worker: Worker, work: Work) -> None:
     work.may_end.clear()
     work.left = 10
     worker.wake()
@@ -219,7 +218,7 @@ def test_stopping_waits_no_longer_than_patience(worker: Worker, work: Work) -> N
     assert work.done == 1
 
 
-def test_a_worker_may_stop_itself() -> None:
+def test_the_thread_may_stop_its_own_worker() -> None:
     def work() -> bool:
         ours.stop(TIMEOUT)
         return True
@@ -229,7 +228,7 @@ def test_a_worker_may_stop_itself() -> None:
     eventually(lambda: is_idle(ours))
 
 
-def test_where_no_thread_can_be_started_nothing_happens_and_nobody_minds(
+def test_wake_raises_nothing_if_no_thread_can_be_started(
     work: Work,
 ) -> None:
     worker = Worker(work, NEVER, start=no_thread)
