@@ -2,7 +2,7 @@
 
 Hypothesis draws a number for each step and makes the calls of it with Dice: that is
 quick, and a shorter program is one without some of the steps. The questions of a
-program are few and numbered, so that they are asked again and again.
+program are few and numbered, so that a program repeats them.
 """
 
 from collections import Counter

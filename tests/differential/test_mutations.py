@@ -67,7 +67,7 @@ def _no_index_queries(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
     yield from (tag for tag in _item_tags(table, key) if tag != writes_tag(table))
 
 
-# --- what is asked -------------------------------------------------------------------
+# --- reads ---------------------------------------------------------------------------
 
 _canonical_expressions = expressions.canonical_expressions
 
@@ -201,7 +201,7 @@ MUTATIONS = [
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
-def test_a_cache_with_a_fault_is_found_out(
+def test_a_cache_with_a_fault_is_caught(
     mutation: Mutation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run("ministack", "memory", "defaults")

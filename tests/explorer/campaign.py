@@ -92,7 +92,7 @@ def tiers() -> Iterator[tuple[str, list[Program]]]:
 
 
 def _on_redis() -> Iterator[tuple[str, list[Program]]]:
-    """Yield what a server is asked, and what befalls it."""
+    """Yield a server's commands, and what befalls the server."""
     pairs = [
         operations
         for operations in combinations_with_replacement(_ON_ONE_ITEM, 2)
@@ -209,5 +209,5 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(place: str) -> None:
-    tempfile.tempdir = place  # for their servers: who is killed tidies nothing up
+    tempfile.tempdir = place  # for their servers: a killed one leaves its directory
     logging.disable(logging.CRITICAL)  # failures are meant

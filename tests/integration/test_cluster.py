@@ -1,4 +1,4 @@
-"""An application whose cache is in a cluster, by its URL and by a client."""
+"""An application with its cache in a cluster, by URL and by client."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -115,13 +115,13 @@ COARSE: dict[str, Write] = {
 
 @pytest.fixture
 def client(world: World) -> Any:
-    """A client whose writes say what items were before."""
+    """A client with precise index eviction."""
     return world.cached_client(precise_index_eviction=True)
 
 
 @pytest.fixture
 def indexed(world: World, client: Any) -> str:
-    """A table whose index queries are all cached, and whose key is known."""
+    """A table with known key attributes and all index queries cached."""
     table = make_table(world)
     get(client, table, pk="k0")
     for _ in range(2):
@@ -131,7 +131,7 @@ def indexed(world: World, client: Any) -> str:
 
 @every_store
 @pytest.mark.parametrize(("write", "expected"), PRECISE.values(), ids=PRECISE.keys())
-def test_a_write_evicts_the_partitions_of_its_item_alone(
+def test_a_write_evicts_only_the_partitions_of_its_item(
     write: Write, expected: int, world: World, client: Any, indexed: str
 ) -> None:
     write(client, indexed)
@@ -143,7 +143,7 @@ def test_a_write_evicts_the_partitions_of_its_item_alone(
 
 @every_store
 @pytest.mark.parametrize("write", COARSE.values(), ids=COARSE.keys())
-def test_a_write_whose_images_are_not_known_evicts_all_index_queries(
+def test_a_write_without_known_images_evicts_all_index_queries(
     write: Write, world: World, client: Any, indexed: str
 ) -> None:
     write(client, indexed)
@@ -153,7 +153,7 @@ def test_a_write_whose_images_are_not_known_evicts_all_index_queries(
     assert reached == {"Query": 3}
 
 
-def test_a_writer_that_asks_for_no_images_evicts_all_index_queries(
+def test_a_writer_without_precise_index_eviction_evicts_all_index_queries(
     world: World, client: Any, indexed: str
 ) -> None:
     put(world.cached_client(precise_index_eviction=False), indexed, pk="k0", g="two")
@@ -163,7 +163,7 @@ def test_a_writer_that_asks_for_no_images_evicts_all_index_queries(
 
 
 @every_store
-def test_a_write_that_another_overlaps_evicts_all_index_queries(
+def test_a_write_that_overlaps_another_evicts_all_index_queries(
     world: World, client: Any, indexed: str
 ) -> None:
     other = world.cached_client(precise_index_eviction=True)
@@ -183,7 +183,7 @@ def test_a_write_that_another_overlaps_evicts_all_index_queries(
 
 
 @pytest.mark.parametrize("operation", ["PutItem", "UpdateItem", "DeleteItem"])
-def test_the_application_never_sees_what_was_asked_for(
+def test_the_application_never_sees_the_old_image_that_botocache_requested(
     operation: str, world: World, client: Any, indexed: str
 ) -> None:
     sent: list[str] = []
@@ -202,7 +202,7 @@ def test_the_application_never_sees_what_was_asked_for(
     assert "Attributes" not in answer
 
 
-def test_who_asks_for_the_old_item_gets_it(
+def test_an_application_that_requests_the_old_item_gets_it(
     world: World, client: Any, indexed: str
 ) -> None:
     answer = client.delete_item(
@@ -211,7 +211,7 @@ def test_who_asks_for_the_old_item_gets_it(
     assert answer["Attributes"] == wire({"pk": "k0", "g": "one", "n": 0})
 
 
-def test_a_refused_write_evicts_as_ever(
+def test_a_refused_write_evicts_all_index_queries(
     world: World, client: Any, indexed: str
 ) -> None:
     with pytest.raises(ClientError):
@@ -225,7 +225,7 @@ def test_a_refused_write_evicts_as_ever(
     assert reached == {"Query": 3}
 
 
-def test_an_uninstallation_during_the_write_leaves_nothing_in_the_answer(
+def test_an_uninstallation_during_a_write_leaves_no_old_image_in_the_answer(
     world: World,
 ) -> None:
     table = make_table(world)
@@ -249,7 +249,7 @@ POLICIES: dict[str, tuple[str, int, list[str]]] = {
 @pytest.mark.parametrize(
     ("tables", "asked", "found"), POLICIES.values(), ids=POLICIES.keys()
 )
-def test_a_policy_says_whether_index_queries_are_coherent(
+def test_a_policy_sets_whether_index_queries_are_coherent(
     tables: str, asked: int, found: list[str], world: World
 ) -> None:
     client = world.cached_client(tables=tables)

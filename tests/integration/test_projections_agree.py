@@ -146,7 +146,7 @@ def test_an_element_of_a_list_is_projected_as_the_server_does(server: Server) ->
     assert len(agreed) > 5
 
 
-def test_the_legacy_parameter_is_answered_as_the_server_does(server: Server) -> None:
+def test_the_legacy_parameter_is_projected_as_the_server_does(server: Server) -> None:
     whole = server.put({"a": {"S": "x"}, "name": {"M": {}}, "b": {"N": "1"}})
     body = {"AttributesToGet": ["pk", "name", "a", "gone"]}
     assert _answered(whole, body) == server.get_of_batch(body)
@@ -166,7 +166,7 @@ def test_the_legacy_parameter_is_answered_as_the_server_does(server: Server) -> 
         {"ExpressionAttributeNames": {"#n": "name"}},
     ],
 )
-def test_what_the_server_refuses_is_not_answered(
+def test_a_projection_that_the_server_refuses_is_not_answered(
     server: Server, body: dict[str, Any]
 ) -> None:
     whole = server.put({"a": {"S": "x"}, "name": {"S": "y"}})

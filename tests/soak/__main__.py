@@ -18,14 +18,14 @@ def main() -> int:
     parser.add_argument("--settle", type=float, default=0.02)
     parser.add_argument("--store", choices=STORES, default="disk")
     parser.add_argument("--mutant", choices=MUTANTS, default="")
-    asked = parser.parse_args()
-    print(f"seed: {asked.seed}", flush=True)
+    arguments = parser.parse_args()
+    print(f"seed: {arguments.seed}", flush=True)
     report = soak(
-        asked.seconds,
-        asked.seed,
-        store=asked.store,
-        mutant=asked.mutant,
-        settle=asked.settle,
+        arguments.seconds,
+        arguments.seed,
+        store=arguments.store,
+        mutant=arguments.mutant,
+        settle=arguments.settle,
     )
     print(report)
     problems = report.problems()

@@ -95,8 +95,10 @@ class Call:
 class Choice:
     """What a call is chosen by.
 
-    new_value: returns one that nobody else writes. last_seen: values by item, which
-    conditions ask for; they may have been changed since.
+    items: of all tables.
+    random: the caller's.
+    new_value: returns a value that no other call writes.
+    last_seen: values by item, for conditions; they may have changed since.
     """
 
     items: Sequence[Item]

@@ -70,7 +70,7 @@ def _snapshot_afterwards() -> None:
 
 
 def _stay_in_removed_directory() -> None:
-    """Nobody notices that the directory was removed."""
+    """Processes do not notice that the directory was removed."""
     GenerationFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
 
 

@@ -1,6 +1,6 @@
 """What is done to the server of a store on Redis while workers use it, and when.
 
-It is killed and starts again, empty; stopped for a while; told to pause, to sleep, to
+It is killed and starts again, empty; stopped for a while; made to pause, to sleep, to
 cut all connections; emptied; crowded, so that it drops keys to have room for others;
 and full, so that it refuses whatever needs room.
 """

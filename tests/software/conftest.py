@@ -27,7 +27,7 @@ LOADER = Loader()
 
 @pytest.fixture(scope="session")
 def dynamodb() -> Iterator[DynamoDB]:
-    """A DynamoDB server whose writes are atomic."""
+    """A DynamoDB server with atomic writes."""
     with running_dynamodb("tests.software.server") as server:
         yield server
 

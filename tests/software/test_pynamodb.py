@@ -485,7 +485,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ],
     indirect=["settings"],
 )
-def test_models_see_the_same_with_the_cache_and_ask_dynamodb_less(
+def test_models_see_the_same_with_the_cache_and_call_dynamodb_less(
     scenario: Scenario, dynamodb: DynamoDB, settings: dict[str, Any]
 ) -> None:
     expected, without = run_uncached(scenario, dynamodb)

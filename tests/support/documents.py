@@ -59,12 +59,12 @@ def paths_into(item: Mapping[str, Any]) -> st.SearchStrategy[list[Path]]:
 
 
 def begins(path: Path, other: Path) -> bool:
-    """Tell whether a path leads to what the other leads to, or around it."""
+    """Return whether one path is equal to, inside or around the other."""
     return other[: len(path)] == path
 
 
 def agree(path: Path, other: Path) -> bool:
-    """Tell whether DynamoDB accepts both paths in one expression."""
+    """Return whether DynamoDB accepts both paths in one expression."""
     for step, another in zip(path, other, strict=False):
         if type(step) is not type(another):
             return False

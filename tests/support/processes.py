@@ -1,7 +1,7 @@
 """Other processes and threads, for tests that need some; none outlives its test.
 
-Also a program: what a Peer runs. It calls the functions that come through the pipe
-whose file descriptor it is given, and ends when the pipe does.
+Also a program, which a Peer runs with the file descriptor of a pipe as argument. It
+calls the functions that come through the pipe, and ends when the pipe does.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 class Peer:
-    """Another process, started afresh. It calls what it is told to, in order.
+    """Another process, started afresh. It makes the calls that it gets, in order.
 
     prefix: a command that starts it, such as `unshare -m`.
     """
@@ -70,7 +70,7 @@ class Peer:
         self._pipe.send((function, args, kwargs))
 
     def is_done(self) -> bool:
-        """Tell whether `result` returns at once."""
+        """Return whether `result` returns at once."""
         return self._pipe.poll()
 
     def result(self) -> Any:
