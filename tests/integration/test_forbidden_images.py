@@ -130,7 +130,7 @@ def test_a_write_whose_old_image_is_denied_is_sent_again_unchanged_and_succeeds(
     get(client, indexed, pk="a")  # a put needs to know the key
     with world.counting() as reached:
         write(client, indexed)
-    assert policy.asked == ["ALL_OLD", "NONE"]
+    assert policy.requested == ["ALL_OLD", "NONE"]
     assert sum(reached.values()) == 1
     expected = None if left is None else {"pk": "a", **left}
     assert get(client, indexed, pk="a") == expected
@@ -167,7 +167,7 @@ def test_old_images_of_a_table_that_denies_them_are_not_requested_again(
     for n in range(3):
         set_n(client, indexed, n, pk="a")
         delete(client, indexed, pk="b")
-    assert policy.asked == ["ALL_OLD", *["NONE"] * 6]
+    assert policy.requested == ["ALL_OLD", *["NONE"] * 6]
 
 
 def test_old_images_of_another_table_are_still_requested(
@@ -178,7 +178,7 @@ def test_old_images_of_another_table_are_still_requested(
     set_n(client, indexed, 1, pk="a")
     set_n(client, table, 1, pk="b")
     set_n(client, table, 2, pk="b")
-    assert policy.asked == ["ALL_OLD", "NONE", "ALL_OLD", "ALL_OLD"]
+    assert policy.requested == ["ALL_OLD", "NONE", "ALL_OLD", "ALL_OLD"]
 
 
 B = wire({"pk": "b"})
@@ -193,7 +193,7 @@ def test_clients_of_one_installation_share_which_tables_deny_old_images(
     for n, client in enumerate((world.client(session), world.client(session))):
         client.meta.events.register("before-send.dynamodb", policy)
         set_n(client, indexed, n, pk="a")
-    assert policy.asked == ["ALL_OLD", "NONE", "NONE"]
+    assert policy.requested == ["ALL_OLD", "NONE", "NONE"]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -206,7 +206,7 @@ def test_an_access_denied_error_of_the_write_itself_reaches_the_caller(
         with pytest.raises(ClientError, match="explicit deny") as raised:
             set_n(client, indexed, 2, pk="a")
         assert raised.value.response["Error"]["Code"] == "AccessDeniedException"
-    assert policy.asked == ["ALL_OLD", "NONE", "NONE"]
+    assert policy.requested == ["ALL_OLD", "NONE", "NONE"]
     assert get(client, indexed, pk="a") == {"pk": "a", "g": "one", "n": 1}
 
 
@@ -218,7 +218,7 @@ def test_an_access_denied_error_reaches_a_caller_that_requested_the_old_image(
     client = client_under(world, policy, mode=mode)
     with pytest.raises(ClientError, match="explicit deny"):
         client.delete_item(TableName=indexed, Key=B, ReturnValues="ALL_OLD")
-    assert policy.asked == ["ALL_OLD"]
+    assert policy.requested == ["ALL_OLD"]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -228,7 +228,7 @@ def test_a_client_without_retries_succeeds_as_well(
     policy = Policy(old_values_are_denied)
     client = client_under(world, policy, mode=mode, total_max_attempts=1)
     set_n(client, indexed, 2, pk="a")
-    assert policy.asked == ["ALL_OLD", "NONE"]
+    assert policy.requested == ["ALL_OLD", "NONE"]
     assert get(client, indexed, pk="a") == {"pk": "a", "g": "one", "n": 2}
 
 
@@ -245,7 +245,7 @@ def test_a_server_error_is_retried_with_the_old_image_still_requested(
 
     client.meta.events.register_first("before-send.dynamodb", fail_once)
     set_n(client, indexed, 2, pk="a")
-    assert policy.asked == ["ALL_OLD", "ALL_OLD", "NONE"]
+    assert policy.requested == ["ALL_OLD", "ALL_OLD", "NONE"]
 
 
 def test_a_failed_condition_is_not_sent_again(world: World, indexed: str) -> None:
@@ -258,7 +258,7 @@ def test_a_failed_condition_is_not_sent_again(world: World, indexed: str) -> Non
             ConditionExpression="attribute_not_exists(pk)",
         )
     set_n(client, indexed, 2, pk="a")
-    assert policy.asked == ["ALL_OLD", "ALL_OLD"]
+    assert policy.requested == ["ALL_OLD", "ALL_OLD"]
 
 
 def test_a_write_of_a_resource_is_sent_again_as_well(
@@ -274,7 +274,7 @@ def test_a_write_of_a_resource_is_sent_again_as_well(
     )  # before the table's key attributes are known
     table.delete_item(Key={"pk": "b"})
     assert "Item" not in table.get_item(Key={"pk": "b"})
-    assert policy.asked == ["NONE", "ALL_OLD", "NONE"]
+    assert policy.requested == ["NONE", "ALL_OLD", "NONE"]
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["the first", "a later one"])

@@ -239,20 +239,20 @@ def test_an_uninstallation_during_a_write_leaves_no_old_image_in_the_answer(
     assert "Attributes" not in answer
 
 
-POLICIES: dict[str, tuple[str, int, list[str]]] = {
-    "coherent": ("*=60", 3, ["k0", "k1"]),
-    "ttl": ("*=60 index_queries:ttl", 0, ["k0"]),
-    "off": ("*=60 index_queries:off", 3, ["k0", "k1"]),
+POLICIES: dict[str, tuple[dict[str, str], int, list[str]]] = {
+    "coherent": ({}, 3, ["k0", "k1"]),
+    "ttl only": ({"index_queries": "ttl_only"}, 0, ["k0"]),
+    "off": ({"index_queries": "off"}, 3, ["k0", "k1"]),
 }
 
 
 @pytest.mark.parametrize(
-    ("tables", "asked", "found"), POLICIES.values(), ids=POLICIES.keys()
+    ("options", "sent", "found"), POLICIES.values(), ids=POLICIES.keys()
 )
 def test_a_policy_sets_whether_index_queries_are_coherent(
-    tables: str, asked: int, found: list[str], world: World
+    options: dict[str, str], sent: int, found: list[str], world: World
 ) -> None:
-    client = world.cached_client(tables=tables)
+    client = world.cached_client(tables={"*": {"ttl": 60, **options}})
     table = make_table(world)
     get(client, table, pk="k0")
     for _ in range(2):
@@ -260,6 +260,6 @@ def test_a_policy_sets_whether_index_queries_are_coherent(
     put(client, table, pk="k1", g="one")
     with world.counting() as reached:
         assert ask(client, table)["one"] == found
-    assert reached.get("Query", 0) == asked
+    assert reached.get("Query", 0) == sent
     client.update_table(TableName=table, BillingMode="PAY_PER_REQUEST")
     assert ask(client, table)["one"] == ["k0", "k1"]

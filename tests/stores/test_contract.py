@@ -642,44 +642,61 @@ def test_a_read_between_two_evictions_does_not_change_the_hold_off(
     assert_held_until(store, clock, start + SETTLE)
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0]),
-            st.sampled_from("ABC"),
-            st.booleans(),
-        ),
-        max_size=12,
-    )
+Step = tuple[float, str, bool]
+"""Seconds that pass, a writer that begins or ends, and whether its end is answered."""
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0]),
+        st.sampled_from("ABC"),
+        st.booleans(),
+    ),
+    max_size=12,
 )
-@settings(
+
+on_one_store = settings(
     deadline=None,
     max_examples=50,
     # Each example has a tag of its own, and time goes on.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+
+
+def take_step(
+    writers: Writers, windows: dict[object, float], clock: FakeClock, step: Step
+) -> float | None:
+    """Let a writer begin or end; return when its end has settled, if it ended.
+
+    windows: by writer, when the hold-off of its write ends.
+    """
+    _, writer, is_answered = step
+    if writer not in writers.begun:
+        writers.begin(writer)
+        windows[writer] = clock() + WINDOW
+        return None
+    del windows[writer]
+    (writers.end if is_answered else writers.lose)(writer)
+    return clock() + (SETTLE if is_answered else WINDOW)
+
+
+@given(STEPS)
+@on_one_store
 def test_a_tag_is_held_while_a_write_may_not_have_settled(
-    store: Store, clock: FakeClock, steps: list[tuple[float, str, bool]]
+    store: Store, clock: FakeClock, steps: list[Step]
 ) -> None:
     written = tag(f"written {next(_numbers)}")
     writers = Writers(store, written)
-    windows: dict[str, float] = {}
+    windows: dict[object, float] = {}
     settled_at = 0.0
 
     def check() -> None:
         if clock() < max([settled_at, *windows.values()]):
             assert is_held(store, written)
 
-    for pause, writer, is_answered in steps:
-        clock.advance(pause)
+    for step in steps:
+        clock.advance(step[0])
         check()
-        if writer not in writers.begun:
-            writers.begin(writer)
-            windows[writer] = clock() + WINDOW
-        else:
-            del windows[writer]
-            (writers.end if is_answered else writers.lose)(writer)
-            settled_at = max(settled_at, clock() + (SETTLE if is_answered else WINDOW))
+        settled_at = max(settled_at, take_step(writers, windows, clock, step) or 0.0)
         check()
     for _ in range(int(WINDOW / MOMENT)):
         clock.advance(MOMENT)
@@ -997,23 +1014,10 @@ def test_a_tag_under_a_write_outweighs_settling_and_free_tags(
     assert held(store, A, C, B) is together
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 5.0]),
-            st.sampled_from("ABC"),
-            st.booleans(),
-        ),
-        max_size=12,
-    )
-)
-@settings(
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@given(STEPS)
+@on_one_store
 def test_no_tag_settles_while_a_write_may_be_under_way(
-    store: Store, clock: FakeClock, steps: list[tuple[float, str, bool]]
+    store: Store, clock: FakeClock, steps: list[Step]
 ) -> None:
     written = tag(f"settling {next(_numbers)}")
     writers = Writers(store, written)
@@ -1023,17 +1027,12 @@ def test_no_tag_settles_while_a_write_may_be_under_way(
         if clock() < max(windows.values(), default=0.0):
             assert held(store, written) is W
 
-    for pause, writer, is_answered in steps:
-        clock.advance(pause)
+    for step in steps:
+        clock.advance(step[0])
         check()
-        if writer not in writers.begun:
-            writers.begin(writer)
-            windows[writer] = clock() + WINDOW
-        else:
-            del windows[writer]
-            (writers.end if is_answered else writers.lose)(writer)
-            if not is_answered:
-                windows[object()] = clock() + WINDOW
+        settled_at = take_step(writers, windows, clock, step)
+        if settled_at is not None and not step[2]:
+            windows[object()] = settled_at
         check()
 
 
@@ -1344,11 +1343,7 @@ def test_a_reopened_store_restores_a_tag_evicted_before_it_was_closed(
         max_size=14,
     )
 )
-@settings(
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@on_one_store
 def test_a_generation_returns_only_if_every_write_since_restored_it(
     store: Store, steps: list[tuple[str, str]]
 ) -> None:
