@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _run_seed(seed: int, servers: dict[str, DynamoDB], total: Counter[str]) -> bool:
-    """Run the programs of a seed; False, and say why, if the cache shows."""
+    """Run the programs of a seed; print a difference, and return False then."""
     run = ALL_RUNS[seed % len(ALL_RUNS)]
     with (
         tempfile.TemporaryDirectory() as directory,

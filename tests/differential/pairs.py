@@ -114,7 +114,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call came to, as far as it is compared. raw: the answer itself."""
+    """The parts of a call's outcome that are compared. raw: the answer itself."""
 
     kind: str
     value: Any

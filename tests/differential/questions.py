@@ -72,7 +72,7 @@ class Words:
         return placeholder
 
     def parameters(self) -> Parameters:
-        """Return the parameters that say what the placeholders stand for."""
+        """Return the parameters that define the placeholders."""
         parameters: Parameters = {}
         if self.names:
             parameters["ExpressionAttributeNames"] = self.names
@@ -420,7 +420,7 @@ def _describe_table(dice: Dice, tables: Tables) -> Call:
 
 
 def where(key: Item) -> tuple[str, list[Value]]:
-    """Return the condition that says which item, and its parameters."""
+    """Return the condition that names the item, and its parameters."""
     conditions = " AND ".join(f'"{name}" = ?' for name in key)
     return conditions, list(key.values())
 

@@ -96,7 +96,7 @@ def running(server: str) -> Iterator[DynamoDB]:
 
 @contextmanager
 def pair_for(run: Run, dynamodb: DynamoDB, directory: Path) -> Iterator[Pair]:
-    """Return the two sides of a run. directory: where a store on disk goes."""
+    """Return the two sides of a run. directory: of a store on disk."""
     clock = FakeClock()
     stores = _STORES[run.store](directory, clock)
     yield pair_of(dynamodb, stores, clock, SETTINGS[run.settings], TRAITS[run.server])

@@ -15,7 +15,7 @@ Choice = TypeVar("Choice")
 
 
 class Dice(random.Random):
-    """What a program's calls are drawn with: the same seed makes the same calls."""
+    """Random choices of a program: the same seed makes the same calls."""
 
     def often(self) -> bool:
         """Return True half of the time."""

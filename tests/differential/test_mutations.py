@@ -135,7 +135,7 @@ def _by_names(patch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What is changed, by which patch, and the first of the programs that are tried.
+    """A patch that breaks a rule, and the first program that is tried with it.
 
     Those before it do not show it, and take their time.
     """

@@ -1,4 +1,4 @@
-"""The demo's DynamoDB charges and throttles reads as DynamoDB's guide says."""
+"""The demo's DynamoDB charges and throttles reads as the developer guide says."""
 
 from __future__ import annotations
 

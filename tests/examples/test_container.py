@@ -1,4 +1,4 @@
-"""The container example, with all that its compose file says, save for the containers.
+"""The container example, configured by its compose file, but without containers.
 
 Two replicas of the service run as processes in an environment that has the wheel, on a
 real Valkey that is started as the file has it, and moto's DynamoDB.
@@ -38,7 +38,7 @@ def options_of(command: list[str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ValkeyServer]:
-    """A server that is started as the file says."""
+    """A server that is started with the options of the compose file."""
     options = options_of(SERVICES["valkey"]["command"])
     with running_valkey(valkey_binary(), **options) as running:
         yield running
@@ -94,7 +94,7 @@ def running_replica(
 
 @pytest.fixture
 def variables(dynamodb: DynamoDB, server: ValkeyServer, table: str) -> dict[str, str]:
-    """What the file sets, but for where things are; and patience: machines are busy."""
+    """The variables of the compose file, with local addresses and a longer timeout."""
     assert VARIABLES["BOTOCACHE_URL"] == "valkey://valkey:6379/0"
     return {
         **VARIABLES,

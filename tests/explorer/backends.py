@@ -26,7 +26,7 @@ from tests.explorer.turns import pause, record
 from tests.support.clock import FakeClock
 
 OPAQUE = 1 << 60
-"""What is at least as large means nothing by itself: only equality counts."""
+"""Numbers from here on are compared for equality only."""
 
 
 def opaque_numbers(first: int = OPAQUE) -> Random:
@@ -87,7 +87,7 @@ class Moment(float):
 
 
 class Backend(Protocol):
-    """What a world needs of its stores."""
+    """The stores of a world."""
 
     def store_of(self, client: int) -> Store:
         """Return the store as a client has it."""
@@ -122,7 +122,7 @@ class Backend(Protocol):
 
 
 class Words(dict[int, int]):
-    """A generation table's memory; what was never written is zero."""
+    """A generation table's memory; a word that was never written is zero."""
 
     def __missing__(self, index: int) -> int:
         return 0
@@ -276,7 +276,7 @@ class DiskBackend(Embedded):
         raise TypeError("a disk's state cannot be compared; explore in memory")
 
     def close(self) -> None:
-        """Give back what the stores hold open."""
+        """Close the files and connections of the stores."""
         for store in (*self._stores, self._another):
             store.close()
 

@@ -24,7 +24,7 @@ from tests.explorer.programs import Program, Run
 
 @dataclass(slots=True)
 class Explored:
-    """What was tried.
+    """The counts of a search.
 
     schedules: in how many ways a program may go, from begin to end. states: how many
     different ones they lead through. turns: how often real code was run to a pause.
@@ -35,7 +35,7 @@ class Explored:
     turns: int = 0
 
     def add(self, other: "Explored") -> None:
-        """Count what was tried elsewhere, too."""
+        """Add the counts of another search."""
         self.schedules += other.schedules
         self.states += other.states
         self.turns += other.turns

@@ -179,7 +179,7 @@ def _always_shortened(
 def _below_what_was_found(
     found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> float:
-    """Shorten it below what the write's first eviction found."""
+    """Shorten a hold-off below the one that the write's first eviction found."""
     if first is not None and first.generation == found.generation:
         return now + hold_off
     return _next_held_until(found, now, hold_off, first)
@@ -362,7 +362,7 @@ def _takes_no_answer_for_a_success(
 
 
 def _restored_first(table: GenerationTable, *arguments: Any) -> Eviction:
-    """Write what is restored before what is evicted."""
+    """Write restored tags before evicted ones."""
     held_back: list[Any] = []
 
     def store(left: Any) -> None:

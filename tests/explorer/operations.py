@@ -67,7 +67,7 @@ MORE_KINDS: dict[str, Kind] = {
 ALL_KINDS = {**KINDS, **MORE_KINDS}
 
 _FIRST_PUT = 1001
-"""The value that the first operation of a program puts; others count from 1."""
+"""The value that the first operation of a program writes; others count from 1."""
 
 Choice = tuple[str, Callable[[], None]]
 """What may happen next, in words, and what makes it happen."""

@@ -269,7 +269,7 @@ class Run:
         )
 
     def stop(self) -> None:
-        """End what is under way."""
+        """End the operations that are under way."""
         for operation in self._operations:
             operation.kill()
 
@@ -316,7 +316,7 @@ IMAGES = Profile(
         *("statement", "refused move", "unanswered move"),
     ),
 )
-"""Writes that ask for the old item; two do not say what the new one is."""
+"""Writes that request the old item; two do not determine the new one."""
 
 SOME_IMAGES = [
     Profile((f"images of the {clients}",), IMAGES.kinds) for clients in ("odd", "even")

@@ -211,7 +211,7 @@ class RedisBackend:
     # --- what may befall it ----------------------------------------------------------
 
     def may_be_cut(self, client: int) -> bool:
-        """Tell whether a client's next command goes by a connection that it has."""
+        """Return whether a client's next command uses an open connection."""
         return bool(self.stores[client]._link._idle)
 
     def lose_entries(self) -> None:
@@ -326,7 +326,7 @@ def commands_in(packed: bytes) -> list[bytes]:
 
 
 def name_of(packed: bytes) -> str:
-    """Return what a command is called in a schedule."""
+    """Return the name of a command in a schedule."""
     for name in _SCRIPTS:
         script = getattr(redis_store, name)  # a mutation's, perhaps
         if script.sha in packed or script.source in packed:
@@ -335,7 +335,7 @@ def name_of(packed: bytes) -> str:
 
 
 def flat(reply: Any) -> list[Any]:
-    """Return all that a reply says, for a history."""
+    """Return the content of a reply, for a history."""
     if isinstance(reply, list):
         return [part for each in reply for part in flat(each)]
     if isinstance(reply, bytes) and len(reply) == STATE.size:

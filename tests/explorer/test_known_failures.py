@@ -60,7 +60,7 @@ def test_ndb_651_a_reader_cannot_overwrite_what_a_writer_left() -> None:
 
 
 def test_ndb_652_a_reader_that_could_not_take_its_snapshot_fills_nothing() -> None:
-    """googleapis/python-ndb #652: a reader's lock fails, and it goes on regardless.
+    """googleapis/python-ndb #652: a reader's lock fails, and the reader continues.
 
     Ours has no ticket then, and nothing to fill with.
     """

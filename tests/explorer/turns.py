@@ -106,7 +106,7 @@ def pause(offers: Offers) -> Any:
 
 
 def record(*result: Any) -> None:
-    """Note what the current actor's code has found out."""
+    """Add results to the current actor's history."""
     actor = current_actor()
     if actor is not None:
         actor.history += result

@@ -79,7 +79,7 @@ class LateFill(Violation):
 
 
 class NeverTrue(Violation):
-    """An answer, or an entry that a write filled, shows what there never was."""
+    """An answer, or an entry that a write filled, shows an item that never existed."""
 
 
 class Useless(Violation):
@@ -87,7 +87,7 @@ class Useless(Violation):
 
 
 class Item(NamedTuple):
-    """What a version of the item holds. group: the partition of the index, if any."""
+    """A version of the item. group: the partition of the index, if any."""
 
     value: str
     group: str | None
@@ -138,7 +138,7 @@ class Server:
     def answer(
         self, operation: str, parameters: Mapping[str, Any], version: int
     ) -> dict[str, Any]:
-        """Return what a read that sees a version is answered, as on the wire."""
+        """Return the answer to a read that sees a version, as on the wire."""
         item = self.items[version]
         if operation == "GetItem":
             return {"Item": item.image()} if item else {}
@@ -250,7 +250,7 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "delete": ("DeleteItem", {"Key": KEY}),
     "statement": ("ExecuteStatement", {"Statement": 'UPDATE "{}" SET v = 1'}),
 }
-"""Operation and parameters of each kind of call; of a put less its item."""
+"""Operation and parameters of each kind of call; those of a put lack its item."""
 
 _WITH_ANOTHER = ("batch", "scan")
 _GROUPS = {"index 1": "1", "index 2": "2"}
@@ -474,7 +474,7 @@ class World:
         return isinstance(backend, RedisBackend) and backend.may_be_cut(client)
 
     def fail(self, verb: str) -> None:
-        """Note that a verb of the store fails, as the schedule says."""
+        """Note that a verb of the store fails, as scheduled."""
         self.faults -= 1
         self.has_failed_eviction |= verb == "evict" or _is_before_a_write(verb)
 
@@ -487,7 +487,7 @@ class World:
         self.caches[client] = self._new_cache(client)
 
     def _new_cache(self, client: int) -> Cache:
-        """Return a cache without a thread of its own: what it does, `deliver` does."""
+        """Return a cache without a thread; `deliver` does the thread's work."""
         cache = Cache(
             self.stores[client], settings_of(self.features, client), NearAnswers
         )
@@ -591,7 +591,7 @@ class World:
             self._late_fill = self._wrong_with(actor, decoded.body())
 
     def _wrong_with(self, actor: Actor, answer: Mapping[str, Any]) -> str:
-        """Return what is wrong with an entry that the current actor has filled."""
+        """Return the violation of an entry that the current actor has filled."""
         if actor.fills == "own item":
             if self.server.image(actor.version) != answer.get("Item", {}):
                 return "a write has filled what it did not leave"
@@ -623,7 +623,7 @@ class World:
         return Eyes(self.clock(), sharp=bool(self.moves))
 
     def cache_state(self, client: int) -> list[Any]:
-        """Return what a client's process remembers, flat."""
+        """Return the state of a client's process, flat."""
         cache = self.caches[client]
         eyes = self.eyes()
         store = self.stores[client]
@@ -664,7 +664,7 @@ def _is_before_a_write(verb: str) -> bool:
 
 
 def schemas_of(cache: Cache) -> dict[tuple[str, str], Schema]:
-    """Return what a cache's process has learned."""
+    """Return the key schemas that a cache has learned."""
     return cache._services.key_schemas._known
 
 

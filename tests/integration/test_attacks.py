@@ -169,10 +169,11 @@ def local(dynamodb: DynamoDB, application: Application) -> Iterator[Applications
 
 
 class Attack(NamedTuple):
-    """logged: a pattern of what is logged while the store is in use.
+    """A harm to the store, and what applications log.
 
-    logged_first: the same for those whose first call comes after the attack; None when
-    this is the same story.
+    logged: a pattern of the messages of applications that used the store before.
+    logged_first: the same for applications with their first call after the attack;
+        None if it is the same pattern.
     """
 
     harm: Harm

@@ -1,4 +1,4 @@
-"""IAM may forbid ReturnValues: the user's write goes through all the same.
+"""IAM may deny ReturnValues: the application's write succeeds nevertheless.
 
 A policy can do so by the condition key `dynamodb:ReturnValues`. moto knows no IAM, so a
 handler of `before-send` stands for it.
@@ -43,7 +43,7 @@ def refusal(status: int, kind: str, message: str) -> AWSResponse:
 class Policy:
     """An IAM policy: which requests it denies.
 
-    sent: the bodies of all writes that it was asked about, in order.
+    sent: the bodies of all writes that it judged, in order.
     """
 
     def __init__(self, denies: Callable[[dict[str, Any]], bool]) -> None:
@@ -61,8 +61,8 @@ class Policy:
         return None
 
     @property
-    def asked(self) -> list[str]:
-        """What each request asked for."""
+    def requested(self) -> list[str]:
+        """The ReturnValues of each request."""
         return [body.get("ReturnValues", "NONE") for body in self.sent]
 
 

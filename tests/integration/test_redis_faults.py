@@ -89,7 +89,7 @@ class Application:
             self.compare()
 
     def has_hits(self) -> bool:
-        """Tell whether a read is a hit now."""
+        """Return whether a read is a hit now."""
         before = self.cache.stats().hits
         assert ordered(kept(self.cached, self.table)) == ordered(
             kept(self.plain, self.table)
@@ -119,7 +119,7 @@ def application(
 
 
 def reads(table: str) -> list[Callable[[Any], Any]]:
-    """Return every kind of read of what the story writes."""
+    """Return every kind of read of the items that the test writes."""
     keys = [wire({"pk": "p", "sk": sk}) for sk in "ac"]
     by_partition = query_parameters(table, None, pk="p")
     in_batch = {table: {"Keys": keys}}

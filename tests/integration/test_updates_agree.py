@@ -1,4 +1,4 @@
-"""What an update is said to leave agrees with what a server makes of it."""
+"""The computed image after an update agrees with a server's item."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -11,7 +11,7 @@ _MOST_SHOWN = 20
 
 
 def main() -> int:
-    """Run a soak, and say what it showed."""
+    """Run a soak, and print its report."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))

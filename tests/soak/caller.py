@@ -58,7 +58,7 @@ class Caller:
             self.read()
 
     def read(self) -> None:
-        """Make a call that reads, now and then one that fills anew or goes around."""
+        """Make a read, sometimes with `refresh` or `bypass`."""
         mode = self._random.choices(
             [contextlib.nullcontext, botocache.refresh, botocache.bypass], [96, 2, 2]
         )[0]

@@ -1,4 +1,4 @@
-"""The items that callers call for, and what a call is.
+"""The items of the soak, and its calls.
 
 A few hot items in two tables: one with a sort key and two indexes, one of which has an
 attribute of the table's key. The calls are chosen in reads.py and writes.py; making
@@ -93,7 +93,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a call is chosen by.
+    """The choices of a caller.
 
     items: of all tables.
     random: the caller's.

@@ -34,7 +34,7 @@ _NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A read that saw what it could not have. newer: the write that it should have."""
+    """A read that saw an impossible value. newer: the write that it missed."""
 
     read: Read
     item: str
@@ -85,7 +85,7 @@ class _Item:
         self._absences = _LatestEnd(deletes)
 
     def check(self, read: Read) -> Violation | None:
-        """Return what is wrong with a read of this item."""
+        """Return the violation of a read of this item, or None."""
         value = read.saw[self._name]
         if value is None:
             explained = self._absences.before(read.ended)
@@ -104,7 +104,7 @@ class _Item:
     def _judge(
         self, read: Read, explained: float, newer: Write | None
     ) -> Violation | None:
-        """explained: the last moment at which what was seen can have been written."""
+        """explained: the last moment at which the seen value can have been written."""
         if newer is None or explained >= newer.started:
             return None
         if _may_be_cached(read) and self._may_not_know(read, newer):
@@ -114,7 +114,7 @@ class _Item:
         return Violation(read, self._name, f"older than {newer.name}", newer)
 
     def _known(self, read: Read, explained: float) -> Write | None:
-        """Return a write over what a read saw, of which its process has to know."""
+        """Return a write after the seen value that the reading process must see."""
         ignores = read.saw[self._name] is None
         for write in self._completed:
             if ignores and self._name in write.if_there:

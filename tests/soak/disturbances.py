@@ -1,4 +1,4 @@
-"""What is done to workers while they work, and when.
+"""Disturbances of workers, and their schedule.
 
 Kills come all the time; what is stopped goes on after a while; the store's directory
 is removed while it is in use. What is done to a server: server_harms.py.
@@ -52,7 +52,7 @@ class Disturbance(NamedTuple):
 def plan_disturbances(
     seconds: float, slots: int, random: Random, *, clears: bool = True
 ) -> list[Disturbance]:
-    """Choose what is done when: kills, and a stop and a clear for every 20 seconds."""
+    """Plan kills, and a stop and a clear for every 20 seconds."""
     planned: list[Disturbance] = []
     at = 0.0
     while (at := at + random.uniform(0.5, 3.0)) < seconds:

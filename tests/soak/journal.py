@@ -21,7 +21,7 @@ Values: TypeAlias = Mapping[str, str | None]
 
 
 class Outcome(Enum):
-    """What is known of a write.
+    """The outcome of a write.
 
     APPLIED: DynamoDB said so. REFUSED: DynamoDB said that it did nothing. UNKNOWN:
     neither; it may have been applied, or be so at any time to come.
@@ -93,7 +93,7 @@ class Journal:
         self._add("start", name=name, kind=kind, wrote=wrote, if_there=sorted(if_there))
 
     def ended(self, name: str, **known: Any) -> None:
-        """Write down the end of an operation, and what is known then."""
+        """Write down the end of an operation, and its outcome."""
         self._add("end", name=name, **known)
 
     def error(self, text: str) -> None:
@@ -131,7 +131,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class _Reader:
-    """Puts starts and ends of one journal together."""
+    """Matches starts and ends of one journal."""
 
     def __init__(self, history: History) -> None:
         self._history = history

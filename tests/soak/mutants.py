@@ -75,7 +75,7 @@ def _stay_in_removed_directory() -> None:
 
 
 def _remember_for_good() -> None:
-    """The near cache serves what it remembers, whatever was written."""
+    """The near cache serves a remembered answer after any write."""
     DiskStore.watch = lambda *_: lambda: True  # type: ignore[method-assign]  # on purpose
 
 

@@ -37,7 +37,7 @@ def _query_index_by_sort_key(choice: Choice) -> Call:
 
 
 def _query_for(choice: Choice, like: Item, attribute: int, index: str | None) -> Call:
-    """Query what has the same value of a key attribute as an item."""
+    """Query the items that share the value of a key attribute with an item."""
     name, value = like.key[attribute]
     parameters = _query_parameters(like.table, name, value)
     if index:

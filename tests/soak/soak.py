@@ -1,4 +1,4 @@
-"""A soak from its beginning to its end, and what it showed."""
+"""A soak from its beginning to its end, and its report."""
 
 import contextlib
 import tempfile
@@ -33,7 +33,7 @@ _SERVER = "tests.soak.server"
 STORES = ("disk", "redis")
 
 _TTLS = {"disk": 60.0, "redis": 2.0}
-"""Seconds. On Redis they bound what a server that is away keeps from being evicted."""
+"""Seconds for which an unreachable Redis server may keep an eviction pending."""
 
 _SLOW = 2.0
 """Seconds until a read fills at the latest, also if its process is stopped."""
@@ -41,7 +41,7 @@ _SLOW = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a soak showed. It failed if there are problems."""
+    """The report of a soak, which failed if there are problems."""
 
     history: History
     disturbances: Counter[Kind]

@@ -123,7 +123,7 @@ LEFT = replace(TWO, name="writer/2", pending_evictions=True)
 
 
 def elsewhere(start: int) -> Read:
-    """Return a read, by another process, of what was there before."""
+    """Return a read of the previous value by another process."""
     return replace(saw("1", 0, 0), name="other/1", started=start, ended=start + 1)
 
 

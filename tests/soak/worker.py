@@ -35,7 +35,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker does.
+    """The assignment of a worker.
 
     name: no two workers share one. url: of DynamoDB. store: its URL. journals: where
     they are. mutant: the rule that the cache lacks, if any.

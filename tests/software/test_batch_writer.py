@@ -35,7 +35,7 @@ def table(resource: Any, name: str) -> Any:
 
 
 def read(table: Any, pk: str) -> dict[int, int]:
-    """Return n by sk, as GetItem has it; the partition's Query must say the same."""
+    """Return n by sk, from GetItem; the partition's Query must agree."""
     queried = table.query(KeyConditionExpression=Key("pk").eq(pk))["Items"]
     answers = [table.get_item(Key={"pk": pk, "sk": sk}) for sk in range(35)]
     items = [answer["Item"] for answer in answers if "Item" in answer]

@@ -1,4 +1,4 @@
-"""Optimistic locking: read, change on condition of what was read, else begin anew.
+"""Optimistic locking: read, write on condition of the value read, or start again.
 
 Such a loop ends because a failed condition leads to a fresh read. A stale entry that
 survived the failure would fail the condition again, and again.
@@ -32,7 +32,7 @@ Write = Callable[[Any, str, dict[str, Any]], Any]
 
 @dataclass
 class Sides:
-    """A client with the cache, one that goes around it, and a counter that is 0."""
+    """A client with the cache, one without it, and a counter that is 0."""
 
     client: Any
     outside: Any

@@ -1,4 +1,4 @@
-"""What every store promises, asked through the Store protocol and an injected clock.
+"""The promises of every store, tested through the Store protocol and a fake clock.
 
 Nothing here knows which store it is given: another store is one more parameter of the
 `store` fixture. Tests of the application above have fewer of them.
@@ -32,7 +32,7 @@ from tests.support.processes import in_threads
 from tests.support.stores import opened_store
 
 WINDOW = 5.0
-"""Seconds of hold-off that a write's first eviction asks for."""
+"""Seconds of hold-off of a write's first eviction."""
 
 SETTLE = 1.0
 """The same for its second one, when DynamoDB answered."""
@@ -48,7 +48,7 @@ A, B, C = tag("a"), tag("b"), tag("c")
 
 
 class InterruptedClock(FakeClock):
-    """Does something, once, when it is asked for the time."""
+    """A clock that calls a function once, at its next reading."""
 
     interruption: Callable[[], object] | None = None
 
@@ -732,7 +732,7 @@ class Reader:
             self._filled_with = self._loaded.snapshot
 
     def is_served(self) -> bool:
-        """Tell whether the next reader is served what this one filled."""
+        """Return whether the next reader is served the entry that this one filled."""
         loaded = self._store.load(KEY, [A, B])
         if self._filled_with is None:
             return False

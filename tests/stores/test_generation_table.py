@@ -314,7 +314,7 @@ def test_words_are_aligned_so_that_no_reader_sees_half_a_word(tmp_path: Path) ->
 
 @dataclass
 class Memory:
-    """Words that remember what was done to them."""
+    """Words that log every access."""
 
     size: int
     done: list[tuple[str, int]] = field(default_factory=list)

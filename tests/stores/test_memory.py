@@ -1,4 +1,4 @@
-"""What the memory store does beyond the contract: LRU by bytes, and forks."""
+"""The memory store beyond the contract: LRU by bytes, and forks."""
 
 import os
 import threading

@@ -55,7 +55,7 @@ def message(url: str, **more: Any) -> str:
 
 @pytest.fixture
 def openings(monkeypatch: pytest.MonkeyPatch) -> list[StoreOptions]:
-    """What the store of Redis is opened with."""
+    """The options of each opened Redis store."""
     made: list[StoreOptions] = []
 
     def open_redis(opening: StoreOptions) -> Store:

@@ -47,7 +47,7 @@ def addresses(item: Mapping[str, Any]) -> list[Path]:
 
 
 def paths_into(item: Mapping[str, Any]) -> st.SearchStrategy[list[Path]]:
-    """Draw some paths, of what the item has and of what it may not have."""
+    """Draw some paths, of attributes that the item has or may lack."""
     steps = NAMES | st.integers(0, 4)
     anywhere = st.tuples(NAMES, st.lists(steps, max_size=3)).map(
         lambda p: (p[0], *p[1])
@@ -81,7 +81,7 @@ class Writer:
         self.names: dict[str, str] = {}
 
     def body(self, paths: Iterable[Path]) -> dict[str, Any]:
-        """Return the parameters that ask for the paths, in their order."""
+        """Return the parameters of a projection of the paths, in their order."""
         commas = st.sampled_from([",", ", ", " ,\n\t"])
         text = ""
         for path in paths:

@@ -1,4 +1,4 @@
-"""A store that fails when a test says so."""
+"""A store with verbs that a test makes fail."""
 
 from collections import Counter
 

@@ -70,7 +70,7 @@ def overwrite(name: str, content: Callable[[int], bytes], at: int = 0) -> Harm:
 
 
 def replace(name: str, content: Callable[[int], bytes]) -> Harm:
-    """Put another file of the same size in its place."""
+    """Replace a file by another one of the same size."""
 
     def harm(directory: Path) -> None:
         path, other = directory / name, directory / "other"
@@ -221,7 +221,7 @@ def give_descriptors_back() -> None:
 
 
 def remount(directory: Path, options: str) -> None:
-    """Change what a file system of this process's namespace allows."""
+    """Remount a file system of this process's namespace with other options."""
     subprocess.run(
         ["mount", "-o", f"remount,{options}", str(directory)],
         check=True,

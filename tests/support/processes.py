@@ -58,7 +58,7 @@ class Peer:
     def call(
         self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Return what the function, one of a module's, returns or raises over there."""
+        """Return or raise the result of a module's function in the other process."""
         self.start(function, *args, **kwargs)
         answer: _T = self.result()
         return answer
@@ -74,7 +74,7 @@ class Peer:
         return self._pipe.poll()
 
     def result(self) -> Any:
-        """Return what the function that was started first returns or raises."""
+        """Return or raise the result of the function that was started first."""
         if not self._pipe.poll(TIMEOUT):
             raise TimeoutError("the peer does not answer")
         try:
@@ -149,7 +149,7 @@ def _work_and_exit(work: Callable[[_Pipe], object], pipe: _Pipe) -> None:
 
 
 def in_thread(function: Callable[[], _T], timeout: float = TIMEOUT) -> _T:
-    """Return what the function returns or raises, in a thread of its own.
+    """Return or raise the result of a function in a thread of its own.
 
     Raises TimeoutError when it has not ended in time.
     """

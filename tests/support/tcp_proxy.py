@@ -21,7 +21,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Answer(NamedTuple):
-    """What a client gets in place of the server's reply.
+    """A reply in place of the server's.
 
     reply: for each command, or for all of them if `is_whole`.
     then_cut: whether the connection ends afterwards.
@@ -123,7 +123,7 @@ class TcpProxy:
         self._do(self._close_listener)
 
     def heal(self) -> None:
-        """End all faults. What was cut stays cut."""
+        """End all faults. Connections that were cut stay cut."""
         self._healthy()
         self._set(self._replies_pass.set)
         self._do(self._open)
@@ -194,7 +194,7 @@ class TcpProxy:
         await self._cut(reset=True)
 
     def _answer_to(self, words: list[bytes]) -> Answer | None:
-        """Return what is to be answered to a request in place of the server's reply."""
+        """Return the answer in place of the server's reply, or None."""
         answer = self._always or (self._answers[0] if self._answers else None)
         if answer is None or (answer.to and answer.to not in words):
             return None
@@ -274,7 +274,7 @@ class _Pair:
             await server.drain()
 
     async def _is_diverted(self, request: bytes, client: asyncio.StreamWriter) -> bool:
-        """Do with a request what the test wants; False if it is to be passed on."""
+        """Apply the current fault to a request; return False to forward it."""
         proxy = self._proxy
         commands = list(commands_in(request))
         proxy.commands += [words[0] for words in commands]

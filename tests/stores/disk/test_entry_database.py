@@ -1,4 +1,4 @@
-"""Entries in SQLite: what is refused, what is lost, and how long anything waits."""
+"""Entries in SQLite: refused rows, lost rows, and the longest waits."""
 
 import contextlib
 import os

@@ -76,7 +76,7 @@ def generation_of(store: DiskStore, asked: bytes) -> int:
 
 
 def use(store: DiskStore, entry: bytes = b"entry") -> None:
-    """Use every verb that matters, and check what it says."""
+    """Use every important verb, and check its result."""
     evicted = store.evict(EvictionRequest([A], 0.0))
     assert generations(store, A) == (evicted.evicted[A].generation,)
     store.fill(KEY, entry, TTL)
