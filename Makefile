@@ -36,8 +36,8 @@ PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo environments test test-long test-pythons test-pythons-quick lint types
-.PHONY: wheel-test oldest-test explore soak fuzz bench bench-quick performance docs docs-serve
-.PHONY: constraints format clean
+.PHONY: wheel-test oldest-test explore soak fuzz bench bench-quick bench-compare performance docs
+.PHONY: docs-serve constraints format clean
 
 help:           ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -91,15 +91,13 @@ fuzz: $(VENV)/.ready $(MINISTACK)/.ready  ## random programs, cached and not; FO
 
 bench: $(VENV)/.ready $(RIVAL)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.hot_item
-	$(BIN)/python -m benchmarks.redis_store
-	$(BIN)/python -m benchmarks.redis_scale
-	$(BIN)/python -m benchmarks.cluster
-	$(BIN)/python -m benchmarks.client_tracking
-	$(BIN)/python -m benchmarks.compression
+	$(BIN)/python -m benchmarks hot_item redis_store cluster tracking compression
 
-bench-quick: $(VENV)/.ready $(RIVAL)/.ready  ## the same in under a minute
+bench-quick: $(VENV)/.ready  ## the same in under a minute, without botocache 0.0.6
 	$(BIN)/python -m benchmarks --scale quick
+
+bench-compare: $(VENV)/.ready  ## this tree beside another revision; REV=main
+	$(BIN)/python -m benchmarks compare $(or $(REV),HEAD)
 
 performance: $(VENV)/.ready  ## docs/performance.md, from what `make bench` measured
 	$(BIN)/python -m benchmarks.page

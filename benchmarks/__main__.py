@@ -1,26 +1,47 @@
-"""The suite.
+"""The benchmarks' command line.
 
     python -m benchmarks [--scale full|quick|tiny] [--out FILE] [NAME ...]
+    python -m benchmarks compare REV [--rounds N]
 
-Prints a table for each group and the targets, and writes all of it as JSON. NAME: of
-modules; all by default. See measure.py for what a figure is.
+The first prints a table for each group and the targets, and writes them as JSON. NAME:
+of modules; without any, all of SUITE, from which docs/performance.md is made. The
+second compares this tree's package with that of a revision. See measure.py for what a
+figure is.
 """
 
 import argparse
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks import batches, codec, crowds, hits, misses, mix, sizes, startup, writes
+from benchmarks import (
+    batches,
+    cluster,
+    codec,
+    compare,
+    compression,
+    crowds,
+    hits,
+    hot_item,
+    misses,
+    mix,
+    redis_store,
+    sizes,
+    startup,
+    tracking,
+    where,
+    writes,
+)
 from benchmarks.machine import machine, versions
-from benchmarks.measure import RESULTS, Group, print_table
+from benchmarks.measure import RESULTS, Group
 from benchmarks.places import Places, running_places
 from benchmarks.scale import SCALES, Scale
 from benchmarks.targets import Verdict, as_json, judge, print_verdicts
 from botocache import _install
 
-MODULES: Mapping[str, Callable[[Scale, Places], Iterator[Group]]] = {
+SUITE: Mapping[str, Callable[[Scale, Places], Iterator[Group]]] = {
     "hits": hits.measure,
     "batches": batches.measure,
     "misses": misses.measure,
@@ -32,32 +53,48 @@ MODULES: Mapping[str, Callable[[Scale, Places], Iterator[Group]]] = {
     "codec": codec.measure,
 }
 
+MODULES = {
+    **SUITE,
+    "cluster": cluster.measure,
+    "compression": compression.measure,
+    "hot_item": hot_item.measure,
+    "redis_store": redis_store.measure,
+    "tracking": tracking.measure,
+    "where": where.measure,
+}
+
 
 def main() -> None:
-    """Measure, print, write."""
+    """Compare revisions, or measure, print and write."""
+    if sys.argv[1:2] == ["compare"]:
+        compare.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Ratios, measured side by side.",
     )
     parser.add_argument("--scale", choices=SCALES, default="full")
-    parser.add_argument("--out", type=Path, default=RESULTS / "suite.json")
+    parser.add_argument("--out", type=Path, help="the JSON")
     parser.add_argument("--wheel", type=Path, help="of this version, built already")
     parser.add_argument("names", nargs="*", choices=[[], *MODULES], metavar="NAME")
     arguments = parser.parse_args()
-    wanted = arguments.names or list(MODULES)
+    scale, names = SCALES[arguments.scale], arguments.names
     described: dict[str, object] = {"machine": machine(), "versions": versions()}
+    groups = []
     with running_places(arguments.wheel) as places:
-        described["rival"] = places.rival.versions()
-        groups = []
-        for group in measured(SCALES[arguments.scale], places, wanted):
-            print_table(group.title, group.base, group.figures(), group.unit)
+        for group in measured(scale, places, names or list(SUITE)):
+            group.show()
             groups.append(group)
+        was_started = "rival" in vars(places)
+        described["rival"] = places.rival.versions() if was_started else {}
     verdicts = judge(groups)
-    print_verdicts(verdicts)
+    if any(verdict.measured is not None for verdict in verdicts):
+        print_verdicts(verdicts)
     described["command"] = " ".join(
-        ["python -m benchmarks", "--scale", arguments.scale, *arguments.names]
+        ["python -m benchmarks", "--scale", arguments.scale, *names]
     )
-    write(arguments.out, described, groups, verdicts)
+    out = arguments.out or RESULTS / f"{'-'.join(names) or 'suite'}.json"
+    write(out, described, groups, verdicts)
 
 
 def measured(scale: Scale, places: Places, wanted: list[str]) -> Iterator[Group]:
@@ -69,14 +106,14 @@ def measured(scale: Scale, places: Places, wanted: list[str]) -> Iterator[Group]
 
 @contextlib.contextmanager
 def closed_caches() -> Iterator[None]:
-    """Close the caches that were made inside, and give their memory back."""
+    """Close the caches that were made inside, which gives their memory back."""
     try:
         yield
     finally:
         for cache in _install._caches.values():  # noqa: SLF001 - a program has one cache
             cache.close()
-        _install._caches.clear()  # noqa: SLF001
-        _install._stores.clear()  # noqa: SLF001
+        _install._caches.clear()  # noqa: SLF001 - closed, so of no more use
+        _install._stores.clear()  # noqa: SLF001 - closed with their caches
 
 
 def write(
@@ -85,7 +122,7 @@ def write(
     groups: list[Group],
     verdicts: list[Verdict],
 ) -> None:
-    """Write it as JSON."""
+    """Write all of it as JSON."""
     content = {
         "format": 1,
         **described,

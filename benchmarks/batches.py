@@ -1,7 +1,7 @@
 """BatchGetItem of 50 keys, of which none, half, or all are cached.
 
-Those that are not are new ones in each call. The transport makes its answer from the
-request, of as many items as were asked for, which is part of what a hit saves.
+The keys that are not cached are new in each call. The transport builds its response
+from the request, with an item for each key; a hit saves that work, too.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import names
 from benchmarks.clients import ITEM, Transport, client
-from benchmarks.measure import Group, time_rounds
+from benchmarks.measure import Group, timed_group
 from benchmarks.places import Places
 from benchmarks.scale import Scale
 
@@ -25,23 +25,22 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
     for name, settings in places.stores().items():
         clients[name] = client(Transport(_answer), **settings)
     for percent in (0, 50, 100):
-        contenders = {name: _asking(made, percent) for name, made in clients.items()}
-        times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
+        contenders = {name: _reading(made, percent) for name, made in clients.items()}
         title = f"Batch: BatchGetItem of {KEYS} keys, {percent} % cached, client"
-        yield Group(f"batch-{percent}", title, names.AT_ONCE, times)
+        yield timed_group(f"batch-{percent}", title, names.AT_ONCE, contenders, scale)
 
 
-def _asking(made: Any, percent: int) -> Callable[[], object]:
-    """Return a read of keys of which so many are always the same."""
+def _reading(made: Any, percent: int) -> Callable[[], object]:
+    """Return a batch read of which `percent` per cent are the same keys each time."""
     cached = KEYS * percent // 100
     numbers = count()
     same = [_key(f"same-{number}") for number in range(cached)]
 
-    def ask() -> object:
+    def read() -> object:
         new = [_key(f"{percent}-{next(numbers)}") for _ in range(KEYS - cached)]
         return made.batch_get_item(RequestItems={TABLE: {"Keys": same + new}})
 
-    return ask
+    return read
 
 
 def _key(name: str) -> dict[str, Any]:

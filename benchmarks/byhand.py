@@ -1,6 +1,6 @@
-"""How it is done by hand, and what nobody can do quicker.
+"""Caching by hand, and the least that a fresh object can cost.
 
-None of these evicts anything, or knows who may see what.
+None of these evicts anything, or keeps principals apart.
 """
 
 import copy
@@ -21,9 +21,9 @@ TAGS_OF_GET = 3
 
 
 def by_hand(bare: Any, work: Work) -> dict[str, Callable[[], object]]:
-    """Return the ways to do it by hand, and the physical limit of a fresh object.
+    """Return calls that cache by hand, and one that only decodes.
 
-    bare: a client of redis-py.
+    bare: a client of redis-py, connected to the server.
     """
     key = f"by-hand:{work.name}"
     bare.set(key, json.dumps(work.answer))
@@ -40,7 +40,7 @@ def by_hand(bare: Any, work: Work) -> dict[str, Callable[[], object]]:
 
 
 def _keys_for_mget(bare: Any, work: Work, packed: bytes) -> list[str]:
-    """Set as much as a look-up of ours gets: the entry, and its tags' states."""
+    """Set the keys that a load of the Redis store reads: an entry, its tags' states."""
     keys = [f"mget:{work.name}:{number}" for number in range(1 + TAGS_OF_GET)]
     values = (packed, *(b"0123456789abcdef" for _ in range(TAGS_OF_GET)))
     bare.mset(dict(zip(keys, values, strict=True)))

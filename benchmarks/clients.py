@@ -1,8 +1,7 @@
-"""Clients to measure: their transport answers at once, and counts what reaches it.
+"""Clients to measure: their transport answers at once, and counts requests.
 
-A miss and a write are compared with uncached calls over such a transport: over a real
-server the difference would drown in its own time. That a hit is one is seen by the
-count.
+A miss and a write are compared with uncached calls over such a transport; beside a
+real server's time the difference would hardly show. The count proves that a hit is one.
 """
 
 import json
@@ -25,26 +24,27 @@ ENDPOINT = "http://127.0.0.1:1"
 _READS = ("GetItem'", "Query'")  # of a header in bytes
 
 
-_Answer: TypeAlias = Mapping[str, Any] | Callable[[bytes], Mapping[str, Any]]
+Answer: TypeAlias = Mapping[str, Any] | Callable[[bytes], Mapping[str, Any]]
 
 
 class Transport:
-    """Answers every request at once. sent: how many there were.
+    """Answers every request at once.
 
-    answer: what it answers to a read, or what makes that of the request's body.
+    sent: the number of requests.
+    answer: to a read, or a function that makes it from the request's body.
     """
 
-    def __init__(self, answer: _Answer = GET.answer) -> None:
+    def __init__(self, answer: Answer = GET.answer) -> None:
         self.sent = 0
         self.answer(answer)
 
-    def answer(self, answer: "_Answer") -> None:
-        """Answer this from now on."""
+    def answer(self, answer: Answer) -> None:
+        """Set the answer to reads."""
         self._make = answer if callable(answer) else None
         self._body = b"" if callable(answer) else json.dumps(answer).encode()
 
     def attach(self, client: Any) -> None:
-        """Be the transport of a client."""
+        """Answer the requests of a client."""
         client.meta.events.register("before-send.dynamodb", self._answer)
 
     def _answer(self, request: Any, **_: Any) -> AWSResponse:
@@ -69,9 +69,9 @@ _session_of_all = botocore.session.Session()
 
 
 def session() -> Any:
-    """Return a session of its own, with credentials.
+    """Return a new session with credentials.
 
-    What botocore reads of files is shared: that takes longer than all else.
+    Sessions share the service models, which take botocore longest to load.
     """
     made = botocore.session.Session()
     loader = _session_of_all.get_component("data_loader")
@@ -105,9 +105,9 @@ def resource(transport: Transport, **settings: Any) -> Any:
 
 
 def answer_in_handler(client: Any, answer: Mapping[str, Any]) -> None:
-    """Give a client a `before-call` handler that does nothing but answer.
+    """Give a client a `before-call` handler that only answers.
 
-    With as much of the answer made anew as boto3's resources rewrite in place.
+    It copies the parts of the answer that boto3's resources rewrite in place.
     """
     metadata: dict[str, Any] = {}
 
@@ -124,7 +124,7 @@ def answer_in_handler(client: Any, answer: Mapping[str, Any]) -> None:
 
 
 def floor_client() -> Any:
-    """Return a client whose `before-call` handler does nothing but answer."""
+    """Return a client whose `before-call` handler only answers."""
     result = client()
     answer_in_handler(result, GET.answer)
     return result
@@ -133,21 +133,21 @@ def floor_client() -> Any:
 # --- calls -------------------------------------------------------------------------
 
 
-def asking(made: Any, work: Work, name: str = "") -> Callable[[], object]:
-    """Return the same read by a client, again and again. name: of the table."""
+def reading(made: Any, work: Work, name: str = "") -> Callable[[], object]:
+    """Return a read by a client, the same each time. name: of the table."""
     method = getattr(made, work.method)
-    arguments = {"TableName": name or work.name, **work.asked}
+    arguments = {"TableName": name or work.name, **work.arguments}
     return lambda: method(**arguments)
 
 
-def asking_plainly(made: Any, work: Work) -> Callable[[], object]:
-    """Return the same read by a Table, again and again."""
+def reading_plainly(made: Any, work: Work) -> Callable[[], object]:
+    """Return a read by a Table, the same each time."""
     method, arguments = getattr(made, work.method), work.plain
     return lambda: method(**arguments)
 
 
 def getting(made: Any, table: str = "t") -> Callable[[], object]:
-    """Return the same read of one item, again and again."""
+    """Return a read of one item, the same each time."""
     return lambda: made.get_item(TableName=table, Key=KEY)
 
 
@@ -172,7 +172,7 @@ def updating(made: Any) -> Callable[[], object]:
 
 
 def putting_new(made: Any) -> Callable[[], object]:
-    """Return a put of another item each time, by who knows the table's keys."""
+    """Return a put of another item each time, by a client that learned the keys."""
     numbers = count()
     getting(made)()
     return lambda: made.put_item(

@@ -1,21 +1,21 @@
-"""What a hit, a miss and a write cost in a cluster, beside redis-py's own client.
-
-    python -m benchmarks.cluster [--quick]
+"""The verbs of the store on a cluster, beside pipelines of redis-py's own client.
 
 Three primaries on this machine. By hand are pipelines of `RedisCluster` with commands
 for the same keys and values.
 """
 
-import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
 import redis
 
-from benchmarks.measure import compare, report
-from benchmarks.redis_store import NAMESPACE, TTL, opened
+from benchmarks import names
+from benchmarks.entries import opened
+from benchmarks.measure import Group, timed_group
+from benchmarks.places import TTL, Places
+from benchmarks.scale import Scale
 from botocache._coherence import EvictionRequest
 from botocache.stores.protocol import Store
 from botocache.stores.redis.keys import Keys
@@ -30,7 +30,7 @@ ENTRY = b"x" * 300
 class Verbs:
     """One entry with its tags: the store's verbs, and pipelines by hand."""
 
-    def __init__(self, store: Store, bare: Any) -> None:
+    def __init__(self, store: Store, bare: Any, namespace: str) -> None:
         self._store = store
         self._bare = bare
         self._key = os.urandom(16)
@@ -38,21 +38,21 @@ class Verbs:
         self._written = [os.urandom(16) for _ in range(TAGS_OF_WRITE)]
         store.load(self._key, self._tags)
         store.fill(self._key, ENTRY, TTL, self._tags)
-        keys = Keys(NAMESPACE)
+        keys = Keys(namespace)
         self._names = [keys.entry(self._key), *map(keys.generation, self._tags)]
         self._numbers = count()
 
-    def hit(self) -> object:
-        """Look the entry up."""
+    def load(self) -> object:
+        """Load the entry."""
         return self._store.load(self._key, self._tags)
 
-    def miss(self) -> None:
-        """Look up what is not there, and fill it."""
+    def load_and_fill(self) -> None:
+        """Load an entry that is missing, and fill it."""
         key = b"%016d" % next(self._numbers)
         self._store.load(key, self._tags)
         self._store.fill(key, ENTRY, TTL, self._tags)
 
-    def write(self) -> None:
+    def evict_twice(self) -> None:
         """Evict as a write does, before and after it."""
         first = self._store.evict(EvictionRequest(self._written, 5.0))
         self._store.evict(EvictionRequest(self._written, 1.0, first_eviction=first))
@@ -69,7 +69,7 @@ class Verbs:
         self.get()
         self._bare.set(b"bare:%016d" % next(self._numbers), ENTRY, px=int(TTL * 1000))
 
-    def sets(self) -> None:
+    def set_twice(self) -> None:
         """Set as many generations twice, in one pipeline each."""
         for _ in range(2):
             pipeline = self._bare.pipeline()
@@ -78,30 +78,32 @@ class Verbs:
             pipeline.execute()
 
 
-def main() -> None:
-    """Compare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    rounds, calls = (7, 50) if parser.parse_args().quick else (31, 200)
+def measure(scale: Scale, places: Places) -> Iterator[Group]:
+    """Compare the verbs with what redis-py's own client takes."""
+    settings = {**places.stores()[names.REDIS], "timeout": 1.0}
     with (
         running_cluster() as cluster,
         redis.RedisCluster("127.0.0.1", cluster.nodes[0].port) as bare,
     ):
-        store = opened(cluster.url)
-        verbs = Verbs(store, bare)
-        for title, by_hand, name, verb in (
-            ("hit: a look-up", verbs.get, "load", verbs.hit),
-            ("miss: a look-up and a fill", verbs.get_and_set, "load, fill", verbs.miss),
-            ("write: both halves of one", verbs.sets, "2 evictions", verbs.write),
+        settings["url"] = cluster.url
+        store = opened(settings)
+        verbs = Verbs(store, bare, settings["namespace"])
+        for name, title, by_hand, own, verb in (
+            ("load", "a load", verbs.get, "load", verbs.load),
+            (
+                *("miss", "a load and a fill", verbs.get_and_set),
+                *("load, fill", verbs.load_and_fill),
+            ),
+            (
+                *("write", "a write's evictions", verbs.set_twice),
+                *("2 evictions", verbs.evict_twice),
+            ),
         ):
             contenders: dict[str, Callable[[], object]] = {
                 "by hand": by_hand,
-                name: verb,
+                own: verb,
             }
-            figures = compare(contenders, base="by hand", rounds=rounds, calls=calls)
-            report(f"Cluster {title}", "redis-py, by hand", figures)
+            yield timed_group(
+                f"cluster-{name}", f"Cluster: {title}", "by hand", contenders, scale
+            )
         store.close()
-
-
-if __name__ == "__main__":
-    main()

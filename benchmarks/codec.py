@@ -1,7 +1,7 @@
-"""Which codec an entry's body is kept in: decoding and encoding, side by side.
+"""Codecs for an entry's body: decoding and encoding, side by side.
 
-Only codecs that can hold nothing but data are in question, and that keep bytes and
-str apart; JSON does not and is here for scale.
+A codec must hold nothing but data, and tell bytes from str. JSON does not; it is
+measured for comparison.
 """
 
 import json
@@ -11,7 +11,7 @@ from functools import partial
 import msgpack
 import msgspec
 
-from benchmarks.measure import Group, time_rounds
+from benchmarks.measure import Group, timed_group
 from benchmarks.places import Places
 from benchmarks.scale import Scale
 from benchmarks.work import GET, QUERY_20
@@ -25,7 +25,7 @@ _unpack = msgspec.msgpack.Decoder().decode
 def measure(scale: Scale, _places: Places) -> Iterator[Group]:
     """Compare, for an item and for a page."""
     for work in (GET, QUERY_20):
-        answer = json.loads(json.dumps(work.answer))  # shares no object with itself
+        answer = json.loads(json.dumps(work.answer))  # no object occurs in it twice
         packed, text = _pack(answer), json.dumps(answer)
         decoders: dict[str, Callable[[], object]] = {
             OURS: partial(_unpack, packed),
@@ -38,6 +38,5 @@ def measure(scale: Scale, _places: Places) -> Iterator[Group]:
             "json": partial(json.dumps, answer),
         }
         for what, coders in (("decode", decoders), ("encode", encoders)):
-            times = time_rounds(coders, rounds=scale.rounds, seconds=scale.seconds)
             title = f"Codec: {what} the answer to a {work.title}"
-            yield Group(f"codec-{what}-{work.name}", title, OURS, times)
+            yield timed_group(f"codec-{what}-{work.name}", title, OURS, coders, scale)

@@ -1,25 +1,25 @@
-"""From what size compressing an entry pays, and with what, beside plain decoding.
-
-    python -m benchmarks.compression [--quick]
+"""Codecs that compress an entry, by size, beside plain decoding.
 
 A hit has to decode its entry anyway, and a fill to encode it, so unpacking and packing
-are shown as ratios to these. What is won is bytes: on the server, where they cost
-memory, and on the network. "Pays below" is the network on which the bytes that are
-saved take as long as unpacking does; on a slower one a hit gets faster.
+are shown as ratios to these. Compression saves bytes on the server, where they cost
+memory, and on the network. "Pays below": on a network of that speed the saved bytes
+would take as long as unpacking does; on a slower one a hit gets faster.
 """
 
-import argparse
 import base64
 import random
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import lz4.frame
 import zstandard
 
-from benchmarks.measure import Figure, compare, report
+from benchmarks.measure import Group, timed_group
+from benchmarks.places import Places
+from benchmarks.scale import FULL, Scale
 from botocache._cache.entries import decode_entry, encode_entry
 from botocache.stores.redis import compression
 
@@ -58,7 +58,7 @@ CODECS: Mapping[str, Codec] = {
 
 
 def order(chance: random.Random) -> dict[str, Any]:
-    """Return an item as services keep them: names that repeat, values that do not."""
+    """Return an item of a service: its names repeat, its values do not."""
     some = partial(chance.choice, WORDS)
     return {
         "pk": {"S": f"customer#{chance.getrandbits(48):012x}"},
@@ -77,7 +77,7 @@ def order(chance: random.Random) -> dict[str, Any]:
 
 
 def secret(chance: random.Random) -> dict[str, Any]:
-    """Return an item that is encrypted by its owner."""
+    """Return an item that the application encrypted."""
     blob = base64.b64encode(chance.randbytes(150)).decode()
     return {
         "pk": {"S": f"{chance.getrandbits(48)}"},
@@ -95,7 +95,7 @@ def entry(kind: str, size: int) -> tuple[dict[str, Any], bytes]:
     items = [KINDS[kind](chance)]
     while len(raw := _entry({"Items": items, "Count": len(items)})) < size:
         items.append(KINDS[kind](chance))
-    if len(items) == 1:  # an attribute or two of it
+    if len(items) == 1:  # too large: drop attributes
         while len(raw) > size and len(items[0]) > 1:
             items[0].popitem()
             raw = _entry({"Items": items, "Count": 1})
@@ -106,20 +106,16 @@ def _entry(answer: dict[str, Any]) -> bytes:
     return encode_entry(answer, (1, 2, 3), 0.0, 60.0)
 
 
-def main() -> None:
-    """Compare, for each kind and size."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes")
-    is_quick = parser.parse_args().quick
+def measure(scale: Scale, _places: Places) -> Iterator[Group]:
+    """Compare all codecs, for each kind and size of entry."""
     for kind in KINDS:
-        for size in SIZES[::3] if is_quick else SIZES:
-            compare_codecs(kind, size, rounds=7 if is_quick else 15)
+        for size in SIZES[:: 1 if scale is FULL else 3]:
+            yield from _codecs(kind, size, scale)
 
 
-def compare_codecs(kind: str, size: int, rounds: int) -> None:
-    """Compare all codecs for one entry, and print what each saves."""
+def _codecs(kind: str, size: int, scale: Scale) -> Iterator[Group]:
+    """Compare all codecs for one entry."""
     answer, raw = entry(kind, size)
-    calls = max(3, min(200, 400_000 // len(raw)))
     packed = {name: codec.pack(raw) for name, codec in CODECS.items()}
     unpackers: dict[str, Callable[[], object]] = {
         "decode": lambda: decode_entry(raw).body(),
@@ -129,22 +125,22 @@ def compare_codecs(kind: str, size: int, rounds: int) -> None:
         "encode": lambda: _entry(answer),
         **{name: partial(CODECS[name].pack, raw) for name in CODECS},
     }
-    title = f"{len(raw)} bytes of {kind}"
-    figures = compare(unpackers, base="decode", rounds=rounds, calls=calls)
-    report(f"Unpack {title}: what a hit pays", "decode", figures)
-    packing = compare(packers, base="encode", rounds=rounds, calls=calls)
-    report(f"Pack {title}: what a fill pays", "encode", packing)
-    print()
-    for figure in figures[1:]:
-        print_savings(figure, len(raw), len(packed[figure.name]))
+    what = f"{len(raw)} bytes of {kind}"
+    name = f"{kind}-{len(raw)}"
+    title = f"Compression: unpack {what}, the cost of a hit"
+    hit = timed_group(f"unpack-{name}", title, "decode", unpackers, scale)
+    yield replace(hit, note=_savings(hit, len(raw), packed))
+    title = f"Compression: pack {what}, the cost of a fill"
+    yield timed_group(f"pack-{name}", title, "encode", packers, scale)
 
 
-def print_savings(figure: Figure, size: int, left: int) -> None:
-    """Print what a codec leaves of an entry, and on which network that is faster."""
-    megabits = (size - left) * 8 / figure.micros
-    pays = f"pays below {megabits:6.0f} Mbit/s" if left < size else "never pays"
-    print(f"  {figure.name:44} {left / size:7.2f} of the bytes, {pays}")
-
-
-if __name__ == "__main__":
-    main()
+def _savings(group: Group, size: int, packed: Mapping[str, bytes]) -> str:
+    """Return what each codec leaves of an entry, and on which network it pays."""
+    parts = []
+    for figure in group.figures()[1:]:
+        left = len(packed[figure.name])
+        megabits = max(size - left, 0) * 8 / figure.micros
+        parts.append(
+            f"{figure.name} leaves {left / size:.2f}, pays below {megabits:.0f} Mbit/s"
+        )
+    return "; ".join(parts) + "."

@@ -1,7 +1,7 @@
-"""Entries put into a store directly, as the cache would put them: to have many, soon.
+"""Fills a store directly with entries like the cache's own, to have many of them soon.
 
-The names of entries and tags are made by the cache's own functions; that a client finds
-them is seen by whoever measures it, because it would else be no hit.
+The cache's own functions make the keys and tags. A benchmark that reads such an entry
+fails if the client does not find it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,28 +29,29 @@ _AT_ONCE = 500
 
 
 def opened(settings: dict[str, Any]) -> Store:
-    """Return the store of a cache's settings."""
+    """Open the store that a cache with these settings would use."""
     return open_store_at(
         settings["url"],
         namespace=settings["namespace"],
         timeout=1.0,
         settle=0.0,
         longest_ttl=TTL,
+        client_tracking=settings.get("client_tracking", False),
     )
 
 
 def key_of(number: int) -> dict[str, Any]:
-    """Return the key of the item of a number."""
+    """Return the key of the item with that number."""
     return {"pk": {"S": f"user#{number}"}, "sk": SMALL["sk"]}
 
 
 def answer_of(number: int) -> dict[str, Any]:
-    """Return the answer that has the item of a number."""
+    """Return DynamoDB's answer with the item of that number."""
     return {"Item": {**SMALL, **key_of(number)}}
 
 
 def put_entries(store: Store, count: int) -> None:
-    """Put the answers to as many GetItem of TABLE."""
+    """Fill the answers to `count` GetItem calls on TABLE."""
     numbers = iter(range(count))
     while some := list(islice(numbers, _AT_ONCE)):
         lookups = [_lookup(number) for number in some]
@@ -60,11 +61,11 @@ def put_entries(store: Store, count: int) -> None:
             Fill(key, _entry(number, each.snapshot, now), TTL, tags)
             for number, (key, tags), each in zip(some, lookups, loaded, strict=True)
         ]
-        eventually(partial(_are_put, store, fills))
+        eventually(partial(_are_filled, store, fills))
 
 
-def _are_put(store: Store, fills: Sequence[Fill]) -> bool:
-    """Put them, and tell whether they were: SQLite may take its time to open."""
+def _are_filled(store: Store, fills: Sequence[Fill]) -> bool:
+    """Fill them; return False while the disk store still opens its database."""
     try:
         store.fill_many(fills)
     except StoreError:
@@ -91,7 +92,7 @@ def _unknown(_table: str) -> None:
 
 
 def in_turn(count: int, step: int) -> Iterator[int]:
-    """Yield all numbers below `count`, in an order without neighbours, for ever.
+    """Yield all numbers below `count`, endlessly, in an order without neighbours.
 
     step: a prime that does not divide `count`.
     """

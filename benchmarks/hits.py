@@ -1,7 +1,7 @@
-"""What a hit costs, for each store, and beside it what people use instead.
+"""Hits on each store, beside botocache 0.0.6 and caching by hand.
 
-A hit through us is a fresh object each time, and so are those by hand; botocache 0.0.6
-hands out one object. That each of ours is a hit is seen by its transport.
+A hit of botocache is a fresh object each time, and so is one by hand; botocache 0.0.6
+hands out one shared object. The transport of a client counts what is no hit.
 """
 
 import copy
@@ -17,13 +17,19 @@ from benchmarks.byhand import by_hand
 from benchmarks.clients import (
     Transport,
     answer_in_handler,
-    asking,
-    asking_plainly,
     client,
+    reading,
+    reading_plainly,
     resource,
     session,
 )
-from benchmarks.measure import Contender, Group, time_rounds, timed
+from benchmarks.measure import (
+    Contender,
+    Group,
+    time_rounds,
+    timed,
+    timed_group,
+)
 from benchmarks.places import TTL, Places
 from benchmarks.scale import Scale
 from benchmarks.work import GET, GET_LARGE, QUERY_20, QUERY_200, Work
@@ -34,7 +40,7 @@ from tests.support.processes import eventually
 CLIENT = (GET, GET_LARGE, QUERY_20, QUERY_200)
 RESOURCE = (GET, QUERY_20)
 MOST_PUTS = 25
-"""Items that DynamoDB takes in one batch."""
+"""Items that DynamoDB accepts in one batch."""
 
 Contenders: TypeAlias = dict[str, Callable[[], object] | Contender]
 
@@ -48,26 +54,24 @@ class Made:
 
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
-    """Compare hits with hits, for each read; then with calls to a server."""
+    """Compare hits with each other, then with calls to a server."""
     clients = _all(places, client)
     for work in CLIENT:
-        contenders = _by_client(places, clients, work)
-        times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
-        title = f"Hit: {work.title}, client"
-        yield Group(f"hit-{work.name}-client", title, names.HANDLER, times)
+        contenders = _by_client(scale, places, clients, work)
+        name, title = f"hit-{work.name}-client", f"Hit: {work.title}, client"
+        yield timed_group(name, title, names.HANDLER, contenders, scale)
     for work in CLIENT:
         yield _beside_server(scale, places, clients, work)
-    yield _asked_ahead(scale, places)
+    yield _looked_up_early(scale, places)
     resources = _all(places, resource)
     for work in RESOURCE:
-        contenders = _by_resource(places, resources, work)
-        times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
-        title = f"Hit: {work.title}, resource"
-        yield Group(f"hit-{work.name}-resource", title, names.HANDLER, times)
+        contenders = _by_resource(scale, places, resources, work)
+        name, title = f"hit-{work.name}-resource", f"Hit: {work.title}, resource"
+        yield timed_group(name, title, names.HANDLER, contenders, scale)
 
 
 def _all(places: Places, make: Callable[..., Any]) -> dict[str, Made]:
-    """Return what is made with each way to have a cache."""
+    """Make a client or resource with the settings of each variant."""
     made = {}
     for name, settings in places.variants().items():
         transport = Transport()
@@ -76,14 +80,14 @@ def _all(places: Places, make: Callable[..., Any]) -> dict[str, Made]:
 
 
 def always_hit(call: Callable[[], object], transport: Transport) -> Contender:
-    """Return the contender that fails unless each call of it is a hit."""
+    """Return a contender that fails unless each of its calls is a hit."""
 
     def is_hit() -> bool:
         sent = transport.sent
         call()
         return transport.sent == sent
 
-    eventually(is_hit)  # SQLite may take its time to open
+    eventually(is_hit)  # the disk store opens its database in the background
 
     def run(calls: int) -> float:
         sent = transport.sent
@@ -98,13 +102,15 @@ def always_hit(call: Callable[[], object], transport: Transport) -> Contender:
 # --- a client ----------------------------------------------------------------------
 
 
-def _by_client(places: Places, clients: Mapping[str, Made], work: Work) -> Contenders:
+def _by_client(
+    scale: Scale, places: Places, clients: Mapping[str, Made], work: Work
+) -> Contenders:
     floor = client(Transport())
     answer_in_handler(floor, work.answer)
     return {
-        names.HANDLER: asking(floor, work),
+        names.HANDLER: reading(floor, work),
         **_hits(clients, work),
-        names.RIVAL: places.rival.contender("client", work),
+        **_rival(scale, places, "client", work),
         **by_hand(places.bare, work),
     }
 
@@ -113,39 +119,40 @@ def _hits(clients: Mapping[str, Made], work: Work) -> Contenders:
     contenders: Contenders = {}
     for name, made in clients.items():
         made.transport.answer(work.answer)
-        contenders[name] = always_hit(asking(made.it, work), made.transport)
+        contenders[name] = always_hit(reading(made.it, work), made.transport)
     return contenders
 
 
-def _asked_ahead(scale: Scale, places: Places) -> Group:
-    """Compare hits where nothing is remembered: as of another item each time."""
+def _looked_up_early(scale: Scale, places: Places) -> Group:
+    """Compare hits that the near cache does not remember, so that it looks them up."""
     floor, variants = client(Transport()), places.variants()
     answer_in_handler(floor, GET.answer)
-    contenders: Contenders = {names.HANDLER: asking(floor, GET)}
+    contenders: Contenders = {names.HANDLER: reading(floor, GET)}
     for name in (names.MEMORY, names.DISK, names.REDIS, names.NEAR_OFF):
         transport = Transport(GET.answer)
         with patch.object(answers, "SIZE_LIMIT", 0):
             made = client(transport, **variants[name])
-        title = name if name == names.NEAR_OFF else names.AHEAD.format(name)
-        contenders[title] = always_hit(asking(made, GET), transport)
-    times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
+        title = name if name == names.NEAR_OFF else names.EARLY.format(name)
+        contenders[title] = always_hit(reading(made, GET), transport)
     title = f"Hit: {GET.title}, client, nothing remembered"
-    note = "As of an item that this process has not read before, and the store has."
-    return Group("hit-ahead-client", title, names.HANDLER, times, note=note)
+    note = "The store has the item, and this process has not read it before."
+    return timed_group(
+        "hit-early-client", title, names.HANDLER, contenders, scale, note=note
+    )
 
 
 def _beside_server(
     scale: Scale, places: Places, clients: Mapping[str, Made], work: Work
 ) -> Group:
-    asked = asking(places.moto.client(session()), work, stored_on(places.moto, work))
-    contenders = {names.MOTO: asked, **_hits(clients, work)}
+    sent = reading(places.moto.client(session()), work, stored_on(places.moto, work))
+    contenders = {names.MOTO: sent, **_hits(clients, work)}
     times = time_rounds(contenders, rounds=scale.server_rounds, seconds=scale.seconds)
     title = f"Server: {work.title}, client"
     return Group(f"server-{work.name}", title, names.MOTO, times)
 
 
 def stored_on(moto: DynamoDB, work: Work) -> str:
-    """Put what is asked for on a server; return the table's name."""
+    """Put the items of a read on a server; return the table's name."""
     name = moto.create_table("pk:S", "sk:S", client=moto.client(session()))
     made = moto.client(session())
     items = [work.answer["Item"]] if "Item" in work.answer else work.answer["Items"]
@@ -155,21 +162,26 @@ def stored_on(moto: DynamoDB, work: Work) -> str:
     return name
 
 
+def _rival(scale: Scale, places: Places, kind: str, work: Work) -> Contenders:
+    """Return botocache 0.0.6's hit, if this scale has it."""
+    return {names.RIVAL: places.rival.contender(kind, work)} if scale.has_rival else {}
+
+
 # --- a resource --------------------------------------------------------------------
 
 
 def _by_resource(
-    places: Places, resources: Mapping[str, Made], work: Work
+    scale: Scale, places: Places, resources: Mapping[str, Made], work: Work
 ) -> Contenders:
     floor = resource(Transport()).Table(work.name)
     answer_in_handler(floor.meta.client, work.answer)
-    contenders: Contenders = {names.HANDLER: asking_plainly(floor, work)}
+    contenders: Contenders = {names.HANDLER: reading_plainly(floor, work)}
     for name, made in resources.items():
         made.transport.answer(work.answer)
-        call = asking_plainly(made.it.Table(work.name), work)
+        call = reading_plainly(made.it.Table(work.name), work)
         contenders[name] = always_hit(call, made.transport)
-    contenders[names.RIVAL] = places.rival.contender("resource", work)
+    contenders |= _rival(scale, places, "resource", work)
     cache: Any = cachetools.TTLCache(maxsize=100_000, ttl=TTL)
-    cache[work.name] = asking_plainly(floor, work)()
+    cache[work.name] = reading_plainly(floor, work)()
     contenders[names.BY_HAND_TTL] = lambda: copy.deepcopy(cache[work.name])
     return contenders

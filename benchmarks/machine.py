@@ -1,4 +1,4 @@
-"""What figures were measured on, and with. No host's name, and no path."""
+"""The machine and the versions behind the figures, without host name or path."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ PACKAGES = (
 
 
 def machine() -> dict[str, str]:
-    """Return what kind of machine this is, and how busy with other things."""
+    """Return the kind of machine, and its load."""
     return {
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
@@ -25,7 +25,7 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of all that was measured here."""
+    """Return the versions of the packages that take part."""
     found = {"python": sys.version.split()[0], "this version": botocache.__version__}
     return found | {package: version(package) for package in PACKAGES}
 

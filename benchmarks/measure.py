@@ -1,14 +1,11 @@
-"""Measures callables side by side: interleaved rounds, medians, ratios, a table.
+"""Times contenders side by side, in rounds, and compares each with a base.
 
-Machines are shared and noisy, so no time stands alone. Every contender runs once in
-every round, in an order that changes, in short slices of which the median counts: what
-interrupts one of them is no property of a contender. What is reported is each round's
-time divided by the base's time in the same round: the median of those, and the
-quartiles as its spread. The rounds themselves are kept, so that anybody can divide
-otherwise.
+Machines are shared and noisy, so a time alone means little. Every contender runs once
+in every round, in an order that changes from round to round. A ratio is a contender's
+time divided by the base's time in the same round. Reported are the median of these
+ratios and their quartiles. The rounds are kept in the JSON, for other evaluations.
 """
 
-import json
 import random
 import statistics
 import time
@@ -17,15 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from benchmarks.machine import machine, versions
+from benchmarks.scale import Scale
 
 RESULTS = Path(__file__).parents[1] / "bench-out"
 
 SLICES = 5
-"""In which a contender runs in each round."""
+"""Slices of a contender's time in a round; the median slice counts."""
 
 _TRIES = 3
-"""By which is found how often a call fits into a time; the quickest tells."""
+"""Attempts to find how many calls fit into a time; the shortest one counts."""
 
 Times: TypeAlias = Mapping[str, Sequence[float]]
 """What was measured of each contender, round by round."""
@@ -35,8 +32,10 @@ Times: TypeAlias = Mapping[str, Sequence[float]]
 class Figure:
     """One contender's result.
 
-    micros: median per call, in microseconds unless its group says otherwise. ratio: to
-    the base of its group, median of the rounds; low and high: its quartiles.
+    micros: median time of a call, in microseconds or in the unit of its group.
+    ratio: to the base of its group, median of the rounds.
+    low: lower quartile of the ratios.
+    high: upper quartile of the ratios.
     """
 
     name: str
@@ -48,17 +47,26 @@ class Figure:
 
 @dataclass(frozen=True)
 class Contender:
-    """One that tells its time by itself. run: calls so often, returns the seconds."""
+    """A contender that measures its own time, for example in another process.
+
+    run: makes that many calls and returns the seconds they took.
+    """
 
     run: Callable[[int], float]
 
 
+Contenders: TypeAlias = Mapping[str, Callable[[], object] | Contender]
+
+
 @dataclass(frozen=True)
 class Group:
-    """What was measured side by side.
+    """Contenders that were measured side by side.
 
-    name: for programs; title: for people. base: the contender that the others are
-    divided by. unit: of what was measured. note: what else is to be known of it.
+    name: identifies the group in the JSON and in targets.
+    title: "Section: what", for the page and the terminal.
+    base: the contender that the others are divided by.
+    unit: of what was measured.
+    note: one or two sentences for the page.
     """
 
     name: str
@@ -74,20 +82,45 @@ class Group:
         return [figure_of(name, own, base) for name, own in self.times.items()]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain data, the rounds included."""
+        """Return the group as plain data, the rounds included."""
         return {
             **{key: value for key, value in asdict(self).items() if key != "times"},
             "figures": [
-                {**asdict(figure), "rounds": [_rounded(t) for t in times]}
+                {**asdict(figure), "rounds": [float(f"{t:.5g}") for t in times]}
                 for figure, times in zip(
                     self.figures(), self.times.values(), strict=True
                 )
             ],
         }
 
+    def show(self) -> None:
+        """Print the group's table."""
+        print(f"\n{self.title}\n(ratio to: {self.base}; median, and quartiles)\n")
+        for figure in self.figures():
+            print(
+                f"  {figure.name:44} {figure.micros:12,.2f} {self.unit:5} "
+                f"{figure.ratio:7.2f}  [{figure.low:.2f} .. {figure.high:.2f}]"
+            )
+        if self.note:
+            print(f"\n  {self.note}")
+
+
+def timed_group(  # noqa: PLR0913 - the fields of a Group
+    name: str,
+    title: str,
+    base: str,
+    contenders: Contenders,
+    scale: Scale,
+    *,
+    note: str = "",
+) -> Group:
+    """Return the group of contenders timed for as long as the scale says."""
+    times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
+    return Group(name, title, base, times, note=note)
+
 
 def timed(call: Callable[[], object]) -> Contender:
-    """Return the contender that makes a call again and again."""
+    """Return the contender that repeats a call."""
 
     def run(calls: int) -> float:
         begin = time.perf_counter()
@@ -98,20 +131,8 @@ def timed(call: Callable[[], object]) -> Contender:
     return Contender(run)
 
 
-def compare(
-    contenders: Mapping[str, Callable[[], object] | Contender],
-    *,
-    base: str,
-    rounds: int,
-    calls: int,
-) -> list[Figure]:
-    """Run every contender `calls` times in each of `rounds` rounds."""
-    times = time_rounds(contenders, rounds=rounds, calls=calls)
-    return [figure_of(name, times[name], times[base]) for name in contenders]
-
-
 def time_rounds(
-    contenders: Mapping[str, Callable[[], object] | Contender],
+    contenders: Contenders,
     *,
     rounds: int,
     calls: int = 0,
@@ -120,9 +141,9 @@ def time_rounds(
 ) -> dict[str, list[float]]:
     """Return the microseconds per call of every contender, round by round.
 
-    calls: of each in a round; or else as many as take `seconds`, about, cut into
-    `slices` of which the median counts: an interruption by something else on the
-    machine is no property of a contender.
+    calls: of each contender in a round; or 0 for as many as take about `seconds`.
+    slices: into which `seconds` are cut; the median slice counts, so that a short
+        interruption by another process does not.
     """
     runs = {
         name: each.run if isinstance(each, Contender) else timed(each).run
@@ -149,10 +170,10 @@ def _micros(run: Callable[[int], float], calls: int, slices: int) -> float:
 
 
 def _calls_in(seconds: float, run: Callable[[int], float]) -> int:
-    """Return how many calls take so long, at least one; may have made some."""
+    """Return how many calls take so long, at least one. Makes calls to find out."""
     if not seconds:
         return 1
-    run(1)  # what is done once
+    run(1)  # the first call may open a store or a connection
     calls, took = 1, 0.0
     while True:
         took = min(run(calls) for _ in range(_TRIES))
@@ -162,49 +183,19 @@ def _calls_in(seconds: float, run: Callable[[int], float]) -> int:
 
 
 def figure_of(name: str, own: Sequence[float], base: Sequence[float]) -> Figure:
-    """Return a contender's result, by its times and the base's, round by round."""
+    """Return a contender's result from its times and the base's, round by round."""
     low, middle, high = quartiles(ratios(own, base))
     return Figure(name, statistics.median(own), middle, low, high)
 
 
 def ratios(own: Sequence[float], base: Sequence[float]) -> list[float]:
-    """Return how many times the base it was in each round."""
+    """Return a contender's time divided by the base's, round by round."""
     return [mine / its for mine, its in zip(own, base, strict=True)]
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the lower quartile, the median and the upper one, of one value too."""
+    """Return lower quartile, median and upper quartile, also of a single value."""
     if len(values) == 1:
         return values[0], values[0], values[0]
     low, middle, high = statistics.quantiles(values, n=4)
     return low, middle, high
-
-
-def report(title: str, base: str, figures: list[Figure]) -> None:
-    """Print a group's table, and keep it as JSON beside the others."""
-    print_table(title, base, figures)
-    name = title.partition(":")[0].lower().replace(" ", "-")
-    content = {
-        "title": title,
-        "base": base,
-        "figures": [asdict(figure) for figure in figures],
-        "machine": {**machine(), **versions()},
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-
-
-def print_table(
-    title: str, base: str, figures: Sequence[Figure], unit: str = "µs"
-) -> None:
-    """Print a group's table."""
-    print(f"\n{title}\n(ratio to: {base}; median of the rounds, and quartiles)\n")
-    for figure in figures:
-        print(
-            f"  {figure.name:44} {figure.micros:12,.2f} {unit:5} "
-            f"{figure.ratio:7.2f}  [{figure.low:.2f} .. {figure.high:.2f}]"
-        )
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.5g}")

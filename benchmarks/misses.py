@@ -1,7 +1,7 @@
-"""What is added to a miss and to a write.
+"""What the cache adds to a miss and to a write.
 
-Compared with an uncached call over a transport that answers at once; what is added is
-to be small beside a call through a `before-call` handler that does nothing.
+Both are compared with an uncached call over a transport that answers at once. A target
+compares what is added with a call through a `before-call` handler that only answers.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from benchmarks.clients import (
     putting_new,
     updating,
 )
-from benchmarks.measure import Group, time_rounds
+from benchmarks.measure import Group, timed_group
 from benchmarks.places import Places
 from benchmarks.scale import Scale
 
@@ -34,5 +34,4 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
     }
     for name, (title, doing) in DOING.items():
         contenders = {name: doing(made) for name, made in clients.items()}
-        times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
-        yield Group(name, title, names.AT_ONCE, times)
+        yield timed_group(name, title, names.AT_ONCE, contenders, scale)

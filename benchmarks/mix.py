@@ -1,10 +1,8 @@
-"""A service's day in short: 95 % reads and 5 % writes of many keys, some much hotter.
+"""A service in short: 95 % reads and 5 % writes of many keys, some much hotter.
 
-Against moto's server, in a process of its own, which is slower than DynamoDB's own
-latency in its region on some machines and quicker on others: what counts is beside the
-uncached client, which makes the same calls in the same order. A key's share follows
-Zipf's law: the n-th has 1/n of the first one's. The cached ones have made as many calls
-before they are measured.
+moto's server answers, in a process of its own. The base is an uncached client that
+makes the same calls in the same order. A key's share follows Zipf's law: the n-th has
+1/n of the first one's. Cached clients make as many calls before they are measured.
 """
 
 import json
@@ -30,9 +28,12 @@ _CONSISTENT, _EVENTUAL = 1.0, 0.5
 
 
 class Service:
-    """Makes calls of the mix, and counts what reaches the server.
+    """Makes calls of the mix, and counts the reads that reach the server.
 
     rounds: microseconds of each call, round by round.
+    sent: reads that reached the server.
+    reads: all reads.
+    units: read units that the server would bill.
     """
 
     def __init__(self, places: Places, table: str, weights: list[float]) -> None:
@@ -70,8 +71,8 @@ class Service:
             self.reads += not is_write
         self.rounds.append(micros)
 
-    def forget(self) -> None:
-        """Count from here."""
+    def reset(self) -> None:
+        """Count from zero."""
         self.rounds.clear()
         self.sent = self.reads = 0
         self.units = 0.0
@@ -92,13 +93,13 @@ class Service:
 
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
-    """Run the services in turns; say what each took and saved."""
+    """Run the services in turns; yield their times and read units."""
     services = _services(scale, places)
     each = max(scale.calls // ROUNDS, 1)
     order, shuffle = list(services), random.Random(1).shuffle
     for name, service in services.items():
         service.run(each if name == names.MOTO else scale.calls)
-        service.forget()
+        service.reset()
     for _ in range(ROUNDS):
         shuffle(order)
         for name in order:
@@ -133,7 +134,7 @@ def _groups(scale: Scale, services: dict[str, Service]) -> Iterator[Group]:
         names.MOTO,
         {n: [100 * s.sent / s.reads] for n, s in services.items()},
         unit="%",
-        note="What is missing to 100 is the hit ratio.",
+        note="The rest to 100 is the hit ratio.",
     )
     yield Group(
         "mix-units",
@@ -141,9 +142,8 @@ def _groups(scale: Scale, services: dict[str, Service]) -> Iterator[Group]:
         names.MOTO,
         {n: [1000 * s.units / s.reads] for n, s in services.items()},
         unit="RCU",
-        note="Of each thousand reads, of items up to 4 KB. What is missing to 1.0 of "
-        "uncached is saved. A read soon after a write is sent strongly consistent, "
-        "for twice the units, so that its answer can be kept.",
+        note="Of each thousand reads, of items up to 4 KB. A read soon after a write "
+        "is sent strongly consistent, for twice the units, so that it can be kept.",
     )
 
 

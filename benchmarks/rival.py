@@ -1,7 +1,7 @@
-"""`botocache` 0.0.6 as a contender: in a process of its own, told by a pipe to run.
+"""`botocache` 0.0.6 as a contender, in a process of its own behind a pipe.
 
-Only the calls are timed, over there, so its rounds lie between ours and cost nothing
-for the pipe. It hands every caller the same object.
+That process times its own calls, so the pipe's time does not count. 0.0.6 hands every
+caller the same object.
 """
 
 import json
@@ -26,21 +26,21 @@ class Rival:
         self._process = process
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of what is measured there."""
+        """Return the versions of the packages in its environment."""
         found: dict[str, str] = self._ask("versions")
         return found
 
     def contender(self, kind: str, work: Work) -> Contender:
         """Return a hit of a client or of a resource's Table."""
         name = f"{kind} {work.name}"
-        asked = {"TableName": work.name, **work.asked}
+        arguments = {"TableName": work.name, **work.arguments}
         self._ask(
             "make",
             name=name,
             kind=kind,
             table=work.name,
             method=work.method,
-            arguments=asked if kind == "client" else work.plain,
+            arguments=arguments if kind == "client" else work.plain,
             answer=work.answer,
         )
         self._ask("run", name=name, calls=1)
@@ -67,7 +67,7 @@ class Rival:
 
 @contextmanager
 def running_rival() -> Iterator[Rival]:
-    """Run it for as long as the context lasts."""
+    """Run the process for as long as the context lasts."""
     if not PYTHON.exists():
         raise SystemExit(
             f"{PYTHON.parent.parent.name} is missing; `make bench` sets it up"

@@ -1,9 +1,8 @@
-"""A program: `botocache` 0.0.6 of PyPI, measured where it lives.
+"""A program that measures `botocache` 0.0.6 of PyPI in an environment of its own.
 
-It has our import name, so it runs in an environment of its own and knows nothing of
-ours. Lines of JSON come in and go out: what is to be made, and how often it is to be
-called. Its cache is a cachetools.TTLCache, as its documentation shows, and its clients
-have a transport that answers at once, which says how often it was asked.
+It has the same import name as this project. Lines of JSON come in and go out: which
+client to make, and how often to call it. Its cache is a cachetools.TTLCache, as its
+documentation shows. Its transport answers at once and counts requests.
 """
 
 import json
@@ -26,14 +25,14 @@ class _Raw:
 
 
 class Program:
-    """What was made, by name."""
+    """The calls that were made, by name."""
 
     def __init__(self) -> None:
         self._calls: dict[str, Callable[[], object]] = {}
         self._sent = 0
 
     def versions(self) -> dict[str, str]:
-        """Return what is measured here."""
+        """Return the versions of the packages here."""
         return {name: version(name) for name in ("botocache", "botocore", "cachetools")}
 
     def make(  # noqa: PLR0913 - what comes through the pipe
@@ -74,9 +73,9 @@ class Program:
         self._calls[name] = lambda: call(**arguments)
 
     def run(self, *, name: str, calls: int) -> dict[str, float]:
-        """Call so often; return how long it took, and how often it was no hit."""
+        """Make so many calls; return the seconds, and how many were no hits."""
         call, sent = self._calls[name], self._sent
-        for _ in range(3):  # it has just been woken; nobody else is
+        for _ in range(3):  # warm up: the process has just been woken
             call()
         begin = time.perf_counter()
         for _ in range(calls):
@@ -86,7 +85,7 @@ class Program:
 
 
 def main() -> None:
-    """Do what each line says, until there is none."""
+    """Carry out each line until the input ends."""
     program = Program()
     for line in sys.stdin:
         arguments = json.loads(line)

@@ -1,6 +1,6 @@
-"""How much is measured: the whole, what is done in under a minute, or next to nothing.
+"""How much is measured: everything, what takes under a minute, or next to nothing.
 
-A smaller scale measures the same things, less often and with fewer entries.
+A smaller scale measures the same things with fewer rounds and fewer entries.
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,18 @@ from dataclasses import dataclass
 class Scale:
     """How much is measured.
 
-    rounds: of every group, and of those that ask a server. seconds: that a contender
-    runs in each round, about: less than what a scheduler gives at once.
-    starts: rounds of starting interpreters. few, many: entries whose hits are compared.
-    kept: entries whose memory is measured. keys: of the mix; calls: of each contender
-    of the mix; as many before it is measured, if it is cached. processes: of a crowd.
+    name: as `--scale` takes it.
+    rounds: of every group.
+    server_rounds: of groups that call a server.
+    seconds: that a contender runs in each round, less than a scheduler's time slice.
+    starts: rounds of starting interpreters.
+    few: entries of the smaller store whose hits are compared.
+    many: entries of the larger one.
+    kept: entries whose memory is measured.
+    keys: of the mix.
+    calls: of each contender of the mix; a cached one makes as many to warm up.
+    processes: numbers of processes that share a store.
+    has_rival: whether botocache 0.0.6 is measured, in an environment of its own.
     """
 
     name: str
@@ -28,49 +35,15 @@ class Scale:
     keys: int
     calls: int
     processes: tuple[int, ...]
+    has_rival: bool = True
 
 
-SCALES = {
-    scale.name: scale
-    for scale in (
-        Scale(
-            name="full",
-            rounds=101,
-            server_rounds=21,
-            seconds=0.006,
-            starts=101,
-            few=1_000,
-            many=1_000_000,
-            kept=100_000,
-            keys=100_000,
-            calls=6_000,
-            processes=(1, 2, 4, 8),
-        ),
-        Scale(
-            name="quick",
-            rounds=15,
-            server_rounds=3,
-            seconds=0.002,
-            starts=9,
-            few=1_000,
-            many=10_000,
-            kept=5_000,
-            keys=1_000,
-            calls=200,
-            processes=(1, 4),
-        ),
-        Scale(
-            name="tiny",
-            rounds=2,
-            server_rounds=1,
-            seconds=0.0,
-            starts=2,
-            few=5,
-            many=10,
-            kept=50,
-            keys=20,
-            calls=20,
-            processes=(1, 2),
-        ),
-    )
-}
+FULL = Scale(
+    "full", 101, 21, 0.006, 101, 1_000, 1_000_000, 100_000, 100_000, 6_000, (1, 2, 4, 8)
+)
+QUICK = Scale(
+    "quick", 15, 3, 0.002, 9, 1_000, 10_000, 5_000, 1_000, 200, (1, 4), has_rival=False
+)
+TINY = Scale("tiny", 2, 1, 0.0, 2, 5, 10, 50, 20, 20, (1, 2))
+
+SCALES = {scale.name: scale for scale in (FULL, QUICK, TINY)}

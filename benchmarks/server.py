@@ -1,4 +1,4 @@
-"""A program: moto's DynamoDB, as the tests have it, that can be filled quickly.
+"""A program: moto's DynamoDB of the tests, which can be filled quickly.
 
 `GET /_fill?table=...&keys=...` puts items with the keys `key#0`, `key#1`, ... without a
 request for each. See tests/support/moto_server.py for the rest.
@@ -27,11 +27,11 @@ class Filling:
         """Answer one request."""
         if environ["PATH_INFO"] != "/_fill":
             return self._app(environ, start)
-        asked = parse_qs(environ["QUERY_STRING"])
+        query = parse_qs(environ["QUERY_STRING"])
         backend = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION]
-        for number in range(int(asked["keys"][0])):
+        for number in range(int(query["keys"][0])):
             item = {**SMALL, "pk": {"S": f"key#{number}"}}
-            backend.put_item(asked["table"][0], item)
+            backend.put_item(query["table"][0], item)
         start("200 OK", [])
         return []
 

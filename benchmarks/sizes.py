@@ -1,7 +1,7 @@
-"""Few entries and many: what a hit costs, and what an entry takes.
+"""Hits among few entries and among many, and the memory of an entry.
 
-Of many entries, as few are asked for as there are in the other store, or all of them in
-turn: these are in no processor's cache, and in nobody's memory of hot ones.
+Of many entries, reads cover either as few as the other store has, or all in turn. Then
+neither a processor's cache nor the near cache helps.
 """
 
 import json
@@ -16,7 +16,7 @@ from benchmarks import names
 from benchmarks.clients import Transport, client
 from benchmarks.entries import TABLE, answer_of, in_turn, key_of, opened, put_entries
 from benchmarks.hits import always_hit
-from benchmarks.measure import Contender, Group, time_rounds
+from benchmarks.measure import Contender, Group, timed_group
 from benchmarks.places import TTL, Places
 from benchmarks.scale import Scale
 from tests.support.processes import running_peer
@@ -25,7 +25,7 @@ PRIME = 7_919
 
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
-    """Compare many with few; then weigh them."""
+    """Compare many entries with few; then measure the size of one."""
     for store in (names.MEMORY, names.DISK):
         yield _hits(scale, places, store)
     yield _weights(scale, places)
@@ -39,23 +39,22 @@ def _hits(scale: Scale, places: Places, name: str) -> Group:
     with_few = _filled(places.stores()[name], few)
     with_many = _filled(places.stores()[name], many)
     contenders = {
-        names.FEW: _asking(with_few, few),
-        names.MANY.format(names.SAME_ASKED): _asking(with_many, few),
-        names.MANY.format(names.ALL_ASKED): _asking(with_many, many),
+        names.FEW: _reading(with_few, few),
+        names.MANY.format(names.SAME_READ): _reading(with_many, few),
+        names.MANY.format(names.ALL_READ): _reading(with_many, many),
     }
-    times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
     title = f"Entries: GetItem hit, client, {name}, {few:,} and {many:,} entries"
-    return Group(f"entries-{name}", title, names.FEW, times)
+    return timed_group(f"entries-{name}", title, names.FEW, contenders, scale)
 
 
 def _filled(settings: dict[str, Any], count: int) -> dict[str, Any]:
     store = opened(settings)
     put_entries(store, count)
-    return {"ttl": TTL, "store": store}
+    return {"ttl": TTL, "url": store}
 
 
-def _asking(settings: dict[str, Any], count: int) -> Contender:
-    """Return reads of one after the other of so many items."""
+def _reading(settings: dict[str, Any], count: int) -> Contender:
+    """Return a read of the next of `count` items each time."""
     transport = Transport(answer_of(0))
     made, numbers = client(transport, **settings), in_turn(count, PRIME)
     return always_hit(
@@ -82,8 +81,8 @@ def _weights(scale: Scale, places: Places) -> Group:
         "the answer as JSON",
         {name: [weight] for name, weight in weights.items()},
         unit="bytes",
-        note="With keys and generations, which never leave a local store and take 16 "
-        "MiB at most; measured once.",
+        note="With keys and generations, which take 16 MiB at most in a local store. "
+        "Measured once.",
     )
 
 
@@ -93,7 +92,7 @@ _Stores = dict[str, dict[str, Any]]
 def _elsewhere(
     weigh: Callable[[_Stores, int], float], stores: _Stores, count: int
 ) -> float:
-    """Weigh in a process of its own, which has nothing else."""
+    """Measure in a new process, which holds nothing else."""
     with running_peer() as peer:
         return peer.call(weigh, stores, count)
 

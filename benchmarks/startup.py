@@ -1,8 +1,7 @@
-"""What an interpreter's start costs with the start-up file installed, and an import.
+"""An interpreter's start with the start-up file installed, and imports.
 
-Three environments side by side, started in turns: one without botocache; the same
-with the wheel and the toggle unset; and with the toggle set. The first is measured
-twice: how far it is from itself is the noise that the others must be seen against.
+Interpreters start in turns: without botocache, with the wheel and the toggle unset, and
+with the toggle set. The first is measured twice; the difference is the noise.
 """
 
 import os
@@ -29,7 +28,7 @@ print(time.perf_counter() - begin)
 
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
-    """Compare starts with starts, imports with imports."""
+    """Compare starts, then imports."""
     with tempfile.TemporaryDirectory() as name:
         yield _starts(scale, places, Path(name))
     yield _imports(scale)
@@ -60,7 +59,7 @@ def _imports(scale: Scale) -> Group:
     }
     times = time_rounds(contenders, rounds=scale.starts // 2 + 1, calls=1)
     title = "Import: in a new interpreter"
-    note = "By itself, and with what is imported when it is installed."
+    note = "Alone, and with everything that `install()` imports."
     return Group("import", title, names.IMPORT_BOTO3, times, note=note)
 
 
@@ -71,13 +70,13 @@ def environment(directory: Path) -> str:
 
 
 def starting(python: str, **variables: str) -> Contender:
-    """Return what starts an interpreter that does nothing."""
+    """Return a contender that starts an interpreter without a program."""
     env = {**_environ(), **variables}
     return timed(lambda: subprocess.run([python, "-c", ""], env=env, check=True))
 
 
 def running(statement: str) -> Contender:
-    """Return what times a statement, in an interpreter of its own."""
+    """Return a contender that times a statement in a new interpreter."""
     command = [sys.executable, "-c", _TIME.format(statement)]
 
     def run(calls: int) -> float:
@@ -90,7 +89,7 @@ def running(statement: str) -> Contender:
 
 
 def _environ() -> dict[str, str]:
-    """Return this process's environment, without settings of ours."""
+    """Return this process's environment without settings of botocache."""
     return {
         name: value
         for name, value in os.environ.items()

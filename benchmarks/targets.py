@@ -1,7 +1,8 @@
-"""Where the figures must get to, as code. Missed is said as missed.
+"""The targets, as code.
 
-Each target is computed from the rounds of one group: round by round, and of that the
-median is what is held against it; the quartiles are printed beside.
+Each target is computed from the rounds of one group, round by round. The median of
+these values must reach the target; the quartiles are printed beside it. A target that
+is missed is reported as missed.
 """
 
 import statistics
@@ -13,15 +14,18 @@ from benchmarks import names
 from benchmarks.measure import Group, Times, quartiles, ratios
 
 HOOKS_MICROS = 15.0
-"""What a hit may take on Redis beside its round trip."""
+"""Microseconds that a hit on Redis may take beside its round trip."""
 
 
 @dataclass(frozen=True)
 class Target:
     """One line of the table.
 
-    what: is measured. limit: in words. group: by name. value: makes of the group's
-    rounds what has to be at most `at_most`.
+    what: is measured, in words.
+    limit: in words.
+    at_most: the limit as a number.
+    group: name of the group with the times.
+    value: returns, round by round, what must be at most `at_most`.
     """
 
     what: str
@@ -33,7 +37,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How far it is. verdict: `met`, `missed` or `not measured`."""
+    """A target and what was measured.
+
+    measured: median of the rounds, or None if the group was not measured.
+    low: lower quartile, or None.
+    high: upper quartile, or None.
+    verdict: `met`, `missed` or `not measured`.
+    """
 
     what: str
     limit: str
@@ -46,19 +56,19 @@ class Verdict:
 
 
 def judge(groups: Sequence[Group]) -> list[Verdict]:
-    """Hold what was measured against each target."""
+    """Return a verdict for each target."""
     by_name = {group.name: group for group in groups}
     return [_judged(target, by_name.get(target.group)) for target in TARGETS]
 
 
 def as_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Return them as plain data."""
+    """Return the verdicts as plain data."""
     return [asdict(verdict) for verdict in verdicts]
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     """Print the table."""
-    print("\nWhere it must get to\n")
+    print("\nTargets\n")
     for each in verdicts:
         measured = "" if each.measured is None else f"{each.measured:8.2f}"
         spread = "" if each.low is None else f"[{each.low:.2f} .. {each.high:.2f}]"
@@ -70,7 +80,7 @@ def _judged(target: Target, group: Group | None) -> Verdict:
     words = (target.what, target.limit, target.at_most, target.group)
     try:
         values = target.value(group.times) if group else ()
-    except KeyError:  # a contender that this version does not have
+    except KeyError:  # a contender that this scale leaves out
         values = ()
     if not values:
         return Verdict(*words, None, None, None, "not measured")
@@ -87,7 +97,7 @@ def _ratio(own: str, base: str) -> Callable[[Times], Sequence[float]]:
 
 
 def _added(own: str) -> Callable[[Times], Sequence[float]]:
-    """Return what is added to an uncached call, in calls of the handler."""
+    """Return the time added to an uncached call, in calls of the handler."""
 
     def value(times: Times) -> Sequence[float]:
         pairs = zip(times[own], times[names.AT_ONCE], strict=True)
@@ -102,7 +112,7 @@ def _mgets(times: Times) -> Sequence[float]:
 
 
 def _beyond_noise(times: Times) -> Sequence[float]:
-    """Return how far it is from a run without us, in the spread of two such runs."""
+    """Return the distance from a run without botocache, in the spread of two such."""
     without = times[names.WITHOUT]
     low, middle, high = quartiles(ratios(times[names.WITHOUT_AGAIN], without))
     own = statistics.median(ratios(times[names.TOGGLE_UNSET], without))
@@ -152,11 +162,11 @@ TARGETS: Sequence[Target] = (
         _ratio(f"{names.DISK}, 4 processes", f"{names.MEMORY}, 4 processes"),
     ),
     Target(
-        "GetItem hit, client, Redis with invalidations followed",
+        "GetItem hit, client, Redis with client tracking",
         "1.3 of memory",
         1.3,
         _GET,
-        _ratio(names.FOLLOWED, names.MEMORY),
+        _ratio(names.TRACKING, names.MEMORY),
     ),
     Target(
         "GetItem hit, client, Redis, not known to be current, less 15 µs",
@@ -180,14 +190,14 @@ TARGETS: Sequence[Target] = (
     ),
     *(
         Target(
-            f"hit with the many entries, {store}, {asked}",
+            f"hit with the many entries, {store}, {read}",
             "1.3 of that with the few",
             1.3,
             f"entries-{store}",
-            _ratio(names.MANY.format(asked), names.FEW),
+            _ratio(names.MANY.format(read), names.FEW),
         )
         for store in (names.MEMORY, names.DISK)
-        for asked in (names.SAME_ASKED, names.ALL_ASKED)
+        for read in (names.SAME_READ, names.ALL_READ)
     ),
     Target(
         "interpreter start, toggle unset: off from a start without us",

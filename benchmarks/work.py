@@ -1,8 +1,7 @@
-"""What is asked and answered: the reads that are measured, and their answers.
+"""The reads that are measured, and DynamoDB's answers to them.
 
-Each is a question to a table of its own, so that one cache can hold them all. The
-resource asks for the same as the client, in its own words; both by strings, because
-0.0.6 never finds a condition object again.
+Each reads a table of its own, so that one cache can hold them all. Conditions are
+strings, because botocache 0.0.6 never finds a condition object again.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 SMALL: dict[str, Any] = {
     "pk": {"S": "user#1234"},
     "sk": {"S": "profile"},
-    "name": {"S": "Somebody"},
+    "name": {"S": "Ada Lovelace"},
     "age": {"N": "42"},
     "tags": {"SS": ["a", "b", "c"]},
     "nested": {"M": {"x": {"BOOL": True}, "y": {"NULL": True}}},
@@ -35,14 +34,18 @@ LARGE = {
 class Work:
     """One read.
 
-    method: of clients and Tables. asked: its arguments but for TableName, as a client
-    takes them; plain: as a Table does. answer: as DynamoDB sends it.
+    name: of the read and of its table.
+    title: for people.
+    method: of clients and Tables.
+    arguments: as a client takes them, without TableName.
+    plain: the same arguments as a Table takes them.
+    answer: as DynamoDB sends it.
     """
 
     name: str
     title: str
     method: str
-    asked: dict[str, Any]
+    arguments: dict[str, Any]
     plain: dict[str, Any]
     answer: dict[str, Any]
 

@@ -1,9 +1,8 @@
-"""What the cache, and asking for old images, add to a write.
+"""What the cache, with and without precise index eviction, adds to a write.
 
-Over moto's server in another process, which is what a write to DynamoDB is like at the
-least, and over a transport that answers at once, where what is added shows. The item is
-there already, so that its old image is returned; and so is a large one, of which an
-update changes one attribute.
+moto's server in another process shows the share in a real call; a transport that
+answers at once shows the cost itself. The items exist already, so that the server
+returns their old images; an update changes one attribute of a large one.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ from tests.support.dynamodb import DynamoDB
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "cached": {"precise_index_eviction": False},
-    "cached, old images": {"precise_index_eviction": True},
+    "precise index eviction": {"precise_index_eviction": True},
 }
 UNCACHED = "uncached"
 
@@ -55,7 +54,7 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
 
 
 def putting(made: Any, table: str) -> Callable[[], object]:
-    """Return a put of the same item, by a process that knows the table's keys."""
+    """Return a put of the same item, by a client that learned the table's keys."""
     made.get_item(TableName=table, Key=KEY)
     return lambda: made.put_item(TableName=table, Item=SMALL)
 

@@ -1,4 +1,4 @@
-"""docs/performance.md is made, and says what it has to say of what was measured."""
+"""benchmarks/page.py makes docs/performance.md from the JSON of a run."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ TARGET = {"what": "a hit", "limit": "half", "at_most": 0.5, "group": "hit"}
 
 
 def content(load: str = "0.1", **target: Any) -> dict[str, Any]:
-    """Return what a run may have written."""
+    """Return the JSON of a run with one target and one group."""
     measured = {"measured": 0.61, "low": 0.6, "high": 0.62, "verdict": "missed"}
     machine = {"processor": "a fast one", "cores": "2", "load at the start": load}
     return {
@@ -34,26 +34,26 @@ def content(load: str = "0.1", **target: Any) -> dict[str, Any]:
     }
 
 
-def test_what_is_missed_is_written_as_missed() -> None:
+def test_a_missed_target_is_written_as_missed() -> None:
     row = "| a hit | half (0.500) | 0.610 [0.600 .. 0.620] | **missed** |\n"
     assert row in page.text(content())
 
 
-def test_what_was_not_measured_has_no_figure() -> None:
+def test_a_target_that_was_not_measured_has_no_figure() -> None:
     made = page.text(
         content(measured=None, low=None, high=None, verdict="not measured")
     )
     assert "| a hit | half (0.500) |  | not measured |\n" in made
 
 
-def test_a_table_has_its_base_its_note_and_each_figure() -> None:
+def test_a_table_shows_its_base_its_note_and_each_figure() -> None:
     made = page.text(content())
     assert "## Hit\n" in made
     assert "**A read.** Ratio to: base.\nNoted.\n" in made
     assert "| memory | 2.50 | 0.500 | [0.400 .. 0.600] |\n" in made
 
 
-def test_it_names_machine_versions_and_command() -> None:
+def test_the_page_names_machine_versions_and_command() -> None:
     made = page.text(content())
     assert "processor a fast one, cores 2" in made
     assert "python 3.14.0" in made
@@ -61,8 +61,21 @@ def test_it_names_machine_versions_and_command() -> None:
 
 
 @pytest.mark.parametrize(("load", "expected"), [("0.9", False), ("1.0", True)])
-def test_a_busy_machine_is_confessed(load: str, expected: bool) -> None:
+def test_the_page_warns_of_a_busy_machine(load: str, expected: bool) -> None:
     assert ("busy with other things" in page.text(content(load))) is expected
+
+
+def test_targets_and_results_come_before_the_method() -> None:
+    made = page.text(content())
+    positions = [
+        made.index(f"\n## {title}\n") for title in ("Targets", "Hit", "Method")
+    ]
+    assert positions == sorted(positions)
+
+
+def test_a_run_without_the_rival_names_no_environment_of_it() -> None:
+    made = page.text({**content(), "rival": {}})
+    assert "In the environment of botocache 0.0.6" not in made
 
 
 def test_the_page_in_the_repository_names_every_target() -> None:

@@ -1,16 +1,17 @@
-"""Targets are judged by the rounds, and nothing is made to pass."""
+"""Verdicts on targets, and the times behind them, by values."""
 
+from collections.abc import Callable
 from itertools import count
 
 import pytest
 
 from benchmarks import names
-from benchmarks.measure import Contender, Group, compare, figure_of, time_rounds
+from benchmarks.measure import Contender, Group, figure_of, time_rounds
 from benchmarks.targets import TARGETS, Verdict, judge
 
 
 def judged(group: str, what: str, **times: list[float]) -> Verdict:
-    """Return the verdict on the one target of `group` that has `what` in it."""
+    """Return the verdict on the target of `group` whose text contains `what`."""
     named = {getattr(names, name): rounds for name, rounds in times.items()}
     verdicts = judge([Group(group, "title", next(iter(named)), named)])
     (verdict,) = (v for v in verdicts if v.group == group and what in v.what + v.limit)
@@ -30,7 +31,7 @@ def test_a_target_is_met_when_it_is_just_reached() -> None:
     assert (verdict.measured, verdict.verdict) == (0.1, "met")
 
 
-def test_what_is_added_is_counted_in_calls_of_the_handler() -> None:
+def test_added_time_is_counted_in_calls_of_the_handler() -> None:
     times = {"MEMORY": [130.0], "AT_ONCE": [100.0], "HANDLER": [50.0]}
     verdict = judged("miss", "memory", **times)
     assert (verdict.measured, verdict.verdict) == (0.6, "missed")
@@ -44,7 +45,7 @@ def test_a_hit_on_redis_has_fifteen_microseconds_beside_its_round_trip() -> None
 @pytest.mark.parametrize(
     ("toggle_unset", "expected"), [(10.4, "met"), (12.0, "missed")]
 )
-def test_a_start_is_held_against_the_noise(toggle_unset: float, expected: str) -> None:
+def test_a_start_is_compared_with_the_noise(toggle_unset: float, expected: str) -> None:
     verdict = judged(
         "start",
         "toggle unset",
@@ -55,13 +56,13 @@ def test_a_start_is_held_against_the_noise(toggle_unset: float, expected: str) -
     assert verdict.verdict == expected
 
 
-def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
+def test_a_target_that_was_not_measured_is_neither_met_nor_missed() -> None:
     assert {verdict.verdict for verdict in judge([])} == {"not measured"}
-    verdict = judged("hit-get-client", "followed", MEMORY=[1.0])
+    verdict = judged("hit-get-client", "client tracking", MEMORY=[1.0])
     assert (verdict.measured, verdict.verdict) == (None, "not measured")
 
 
-def test_every_line_of_the_table_has_its_targets() -> None:
+def test_every_limit_has_a_target() -> None:
     assert len({(target.what, target.limit) for target in TARGETS}) == len(TARGETS)
     assert {target.at_most for target in TARGETS} == {
         *(0.75, 1 / 25, 1.0, 1.3, 1.25, 2.0, 0.5, 0.1)
@@ -88,7 +89,7 @@ def test_rounds_are_interleaved_and_their_order_changes() -> None:
     assert len(set(rounds)) > 1
 
 
-def test_a_contender_that_is_timed_by_seconds_is_called_as_often_as_fits() -> None:
+def test_a_contender_timed_by_seconds_makes_as_many_calls_as_fit() -> None:
     counts: list[int] = []
 
     def run(calls: int) -> float:
@@ -100,7 +101,7 @@ def test_a_contender_that_is_timed_by_seconds_is_called_as_often_as_fits() -> No
     assert times["it"] == [pytest.approx(1.0), pytest.approx(1.0)]
 
 
-def test_what_interrupts_a_slice_does_not_count() -> None:
+def test_a_slice_that_was_interrupted_does_not_count() -> None:
     runs = count()
 
     def run(calls: int) -> float:
@@ -117,15 +118,16 @@ def test_a_figure_has_the_quartiles_of_its_ratios() -> None:
     assert figure_of("once", [6.0], [3.0]).high == 2.0
 
 
-def test_the_base_is_one_of_itself() -> None:
-    calls = [0, 0]
+def test_all_contenders_make_as_many_calls_and_the_base_is_one_of_itself() -> None:
+    calls = {"base": 0, "other": 0}
 
-    def base() -> None:
-        calls[0] += 1
+    def counting(name: str) -> Callable[[], None]:
+        def call() -> None:
+            calls[name] += 1
 
-    def other() -> None:
-        calls[1] += 1
+        return call
 
-    figures = compare({"base": base, "other": other}, base="base", rounds=3, calls=2)
-    assert figures[0].ratio == 1.0
-    assert calls[0] == calls[1] > 0
+    contenders = {name: counting(name) for name in calls}
+    times = time_rounds(contenders, rounds=3, calls=2)
+    assert Group("group", "title", "base", times).figures()[0].ratio == 1.0
+    assert calls["base"] == calls["other"] > 0

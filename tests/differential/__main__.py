@@ -1,4 +1,4 @@
-"""`make fuzz`: new random programs, on every server, store and settings, until told.
+"""`make fuzz`: new random programs, on every server, store and settings, for a time.
 
     python -m tests.differential [--seconds S] [--seed N]
 
@@ -25,30 +25,30 @@ _PROGRAMS = 12
 
 
 def main() -> int:
-    """Run programs for as long as told."""
+    """Run programs for the given number of seconds."""
     parser = argparse.ArgumentParser(prog="python -m tests.differential")
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
-    asked = parser.parse_args()
-    end = time.monotonic() + asked.seconds
+    arguments = parser.parse_args()
+    end = time.monotonic() + arguments.seconds
     total: Counter[str] = Counter()
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(running(name))
             for name in {run.server for run in ALL_RUNS}
         }
-        for seed in count(asked.seed):
+        for seed in count(arguments.seed):
             if not _run_seed(seed, servers, total):
                 print(f"to repeat it: make fuzz FOR=1 SEED={seed}")
                 return 1
             if time.monotonic() > end:
                 break
-    print(f"seeds {asked.seed} to {seed}: {dict(total)}")
+    print(f"seeds {arguments.seed} to {seed}: {dict(total)}")
     return 0
 
 
 def _run_seed(seed: int, servers: dict[str, DynamoDB], total: Counter[str]) -> bool:
-    """Run the programs of a seed; False, and say why, if the cache shows."""
+    """Run the programs of a seed; print a difference, and return False then."""
     run = ALL_RUNS[seed % len(ALL_RUNS)]
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -56,7 +56,7 @@ def _run_seed(seed: int, servers: dict[str, DynamoDB], total: Counter[str]) -> b
     ):
         try:
             run_programs(pair, range(seed * _PROGRAMS, (seed + 1) * _PROGRAMS))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the seed is told
+        except Exception as error:  # noqa: BLE001 - printed with its seed
             print(f"seed {seed}: {run}: {type(error).__name__}: {error}")
             return False
         total.update(calls=pair.calls, hits=pair.hits, seeds=1)

@@ -22,7 +22,7 @@ APPLICATIONS = (0, 0, 1)
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """How a question is put; it is the same question in every spelling.
+    """One of several equivalent forms of a request.
 
     prefix: of placeholders. is_inline: names stand in the expressions where they can.
     is_reversed: the order of parameters. says_consistent: ConsistentRead is said where

@@ -223,7 +223,7 @@ _PARTS: dict[str, Callable[[Dice, Tables], Parameters]] = {
 def _is_new(
     dice: Dice, tables: Tables, part: Parameters, written: list[Written]
 ) -> bool:
-    """Tell whether a part is of another item; rarely, that it is when it is not.
+    """Return whether a part is of another item; rarely True when it is not.
 
     Two parts of one item are refused.
     """

@@ -2,7 +2,7 @@
 
 Hypothesis draws a number for each step and makes the calls of it with Dice: that is
 quick, and a shorter program is one without some of the steps. The questions of a
-program are few and numbered, so that they are asked again and again.
+program are few and numbered, so that a program repeats them.
 """
 
 from collections import Counter
@@ -75,11 +75,11 @@ class Programs(RuleBasedStateMachine):
         dice.choice(_STEPS)(self, dice)
 
     def ask(self, dice: Dice) -> None:
-        """Ask a question."""
+        """Make a read."""
         self.pair.compare(self._question(dice).another_way(dice))
 
     def ask_twice(self, dice: Dice) -> None:
-        """Ask a question two times: the second time it should be a hit."""
+        """Make a read twice: the second one should be a hit."""
         if dice.often():
             self.pair.pass_time(SETTLE)
         question = self._question(dice)
@@ -87,7 +87,7 @@ class Programs(RuleBasedStateMachine):
         self.pair.compare(question.another_way(dice))
 
     def ask_variants(self, dice: Dice) -> None:
-        """Ask questions one after the other that differ in one thing."""
+        """Make reads one after the other that differ in one parameter."""
         self.pair.pass_time(SETTLE)
         number = dice.choice(self.questions)
         for variant in (0, 1, 2, 0):
@@ -99,7 +99,7 @@ class Programs(RuleBasedStateMachine):
         self.pair.compare(draw_change(dice, self.tables).another_way(dice))
 
     def ask_before_and_after_a_change(self, dice: Dice) -> None:
-        """Ask, so that the answer is cached; write; and ask the same again."""
+        """Read, so that the answer is cached; write; and read the same again."""
         self.pair.pass_time(SETTLE)
         question = self._question(dice)
         answer = self.pair.compare(question).raw

@@ -114,7 +114,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call came to, as far as it is compared. raw: the answer itself."""
+    """The parts of a call's outcome that are compared. raw: the answer itself."""
 
     kind: str
     value: Any
@@ -276,11 +276,11 @@ def _comparable(answer: Any) -> Any:
     _require_metadata(metadata)
     consumed = comparable.pop("ConsumedCapacity", [])
     if not isinstance(consumed, list):
-        # Of a batch moto says it unasked, and ministack not even when asked.
+        # In a batch moto returns it unrequested, and ministack never.
         comparable["ConsumedCapacity"] = _capacity(consumed)
     if isinstance(comparable.get("Responses"), dict):
-        # Nobody promises an order of a batch. Ours is the request's, as the servers'
-        # is, unless a projection leaves out to which key an item belongs.
+        # DynamoDB promises no order of a batch. botocache and these servers keep the
+        # request's, unless a projection leaves out to which key an item belongs.
         for items in comparable["Responses"].values():
             items.sort(key=repr)
     return _lasting(comparable)
@@ -294,7 +294,7 @@ def _require_metadata(metadata: Mapping[str, Any]) -> None:
 
 
 def _capacity(consumed: Mapping[str, Any]) -> Any:
-    """Return whose capacity was consumed, without the numbers."""
+    """Return the tables and indexes that consumed capacity, without the numbers."""
     assert consumed["CapacityUnits"] >= 0.0
     return consumed["TableName"]
 

@@ -72,7 +72,7 @@ class Words:
         return placeholder
 
     def parameters(self) -> Parameters:
-        """Return the parameters that say what the placeholders stand for."""
+        """Return the parameters that define the placeholders."""
         parameters: Parameters = {}
         if self.names:
             parameters["ExpressionAttributeNames"] = self.names
@@ -161,7 +161,7 @@ def draw_condition(dice: Dice, words: Words) -> str:
 
 
 def draw_projection(dice: Dice, words: Words) -> Parameters:
-    """Draw what of the items is asked for: everything, paths or, the old way, names."""
+    """Draw a projection: none, an expression of paths, or the legacy list of names."""
     if dice.often():
         return {}
     if dice.rarely():
@@ -333,7 +333,7 @@ _INDEX_SELECTS = [*_SELECTS, "ALL_PROJECTED_ATTRIBUTES"]
 
 
 def _draw_part(dice: Dice, words: Words, index: str) -> Parameters:
-    """Draw which items count, and what of them is asked for."""
+    """Draw a filter and a projection."""
     part: Parameters = {}
     if dice.sometimes():
         part["FilterExpression"] = draw_condition(dice, words)
@@ -379,7 +379,7 @@ def _batch_get_item(dice: Dice, tables: Tables) -> Call:
 
 
 def _draw_keys(dice: Dice, tables: Tables, shape: Shape) -> list[Item]:
-    """Draw some keys: mostly such as can be asked for, all different."""
+    """Draw some keys, all different and mostly valid."""
     keys: list[Item] = []
     for _ in range(dice.randint(1, 4)):
         key = draw_key(dice, tables, shape)
@@ -420,7 +420,7 @@ def _describe_table(dice: Dice, tables: Tables) -> Call:
 
 
 def where(key: Item) -> tuple[str, list[Value]]:
-    """Return the condition that says which item, and its parameters."""
+    """Return the condition that names the item, and its parameters."""
     conditions = " AND ".join(f'"{name}" = ?' for name in key)
     return conditions, list(key.values())
 

@@ -21,7 +21,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "no negative entries": {"negative_ttl": 0.0},
     "no settling": {"settle": 0.0},
     "as DynamoDB goes": {"reads_after_write": "uncached"},
-    "old images": {"precise_index_eviction": True},
+    "precise index eviction": {"precise_index_eviction": True},
     "through the hooks": {"near": "off"},
     "large scans": {"tables": {"*": {"scan_size_limit": "1KiB"}}},
     "short-lived": {"ttl": 4.0, "negative_ttl": 1.0},
@@ -63,12 +63,12 @@ class Run:
 RUNS = [
     Run("ministack", "memory", "defaults"),
     Run("ministack", "disk", "defaults"),
-    Run("ministack", "memory", "old images"),
+    Run("ministack", "memory", "precise index eviction"),
     Run("ministack", "memory", "through the hooks"),
     Run("ministack", "memory", "no settling"),
     Run("ministack", "disk", "short-lived"),
     Run("ministack", "disk", "as DynamoDB goes"),
-    Run("moto", "disk", "old images"),
+    Run("moto", "disk", "precise index eviction"),
 ]
 """What `make test` runs."""
 
@@ -96,7 +96,7 @@ def running(server: str) -> Iterator[DynamoDB]:
 
 @contextmanager
 def pair_for(run: Run, dynamodb: DynamoDB, directory: Path) -> Iterator[Pair]:
-    """Return the two sides of a run. directory: where a store on disk goes."""
+    """Return the two sides of a run. directory: of a store on disk."""
     clock = FakeClock()
     stores = _STORES[run.store](directory, clock)
     yield pair_of(dynamodb, stores, clock, SETTINGS[run.settings], TRAITS[run.server])

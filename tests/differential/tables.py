@@ -1,6 +1,6 @@
 """Shapes of tables, and the pools that keys and items are drawn from.
 
-The pools are small, so that questions repeat and writes hit what was asked for. Every
+The pools are small, so that reads repeat and writes change what was read. Every
 value is of the wire.
 """
 
@@ -15,7 +15,7 @@ Choice = TypeVar("Choice")
 
 
 class Dice(random.Random):
-    """What a program's calls are drawn with: the same seed makes the same calls."""
+    """Random choices of a program: the same seed makes the same calls."""
 
     def often(self) -> bool:
         """Return True half of the time."""
@@ -141,12 +141,12 @@ SHAPES = (
     Shape("pk:N", indexes=(Index("by-g-r", "g", "r", "KEYS_ONLY"),)),
     Shape("pk:B"),
 )
-"""Those with a range key, whose queries find several items, come first: see `among`."""
+"""Tables with a range key come first, since their queries find several items."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a server does as DynamoDB does; what it does not is not asked of it.
+    """What a server does as DynamoDB does; programs avoid the rest.
 
     equates_numbers: `1` and `1.0` are one key. has_list_paths: `#a[0]` is a path
     wherever `a[0]` is. has_size_of_absent: size() of what an item lacks is no failure.

@@ -67,7 +67,7 @@ def _no_index_queries(table: str, key: Mapping[str, Any]) -> Iterator[Tag]:
     yield from (tag for tag in _item_tags(table, key) if tag != writes_tag(table))
 
 
-# --- what is asked -------------------------------------------------------------------
+# --- reads ---------------------------------------------------------------------------
 
 _canonical_expressions = expressions.canonical_expressions
 
@@ -139,7 +139,7 @@ def _by_names(patch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What is changed, by which patch, and the first of the programs that are tried.
+    """A patch that breaks a rule, and the first program that is tried with it.
 
     Those before it do not show it, and take their time.
     """
@@ -207,7 +207,7 @@ MUTATIONS = [
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
-def test_a_cache_with_a_fault_is_found_out(
+def test_a_cache_with_a_fault_is_caught(
     mutation: Mutation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run("ministack", "memory", "defaults")

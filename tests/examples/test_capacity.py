@@ -1,4 +1,4 @@
-"""The demo's DynamoDB charges and throttles reads as DynamoDB's guide says."""
+"""The demo's DynamoDB charges and throttles reads as the developer guide says."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ VALUE_SIZES: tuple[tuple[str, dict[str, Any], int], ...] = (
     [case[1:] for case in VALUE_SIZES],
     ids=[c[0] for c in VALUE_SIZES],
 )
-def test_a_value_has_the_size_that_the_guide_says(
+def test_a_value_has_the_size_that_the_developer_guide_gives(
     value: dict[str, Any], size: int
 ) -> None:
     assert capacity.value_size(value) == size
@@ -105,7 +105,7 @@ def test_a_read_costs_a_unit_per_4_kb_begun_and_half_if_eventually_consistent(
 
 
 class Clock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only when the test advances it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -137,7 +137,9 @@ def test_a_new_table_has_its_whole_burst(clock: Clock) -> None:
     assert served(bucket(clock), units=1) == 20
 
 
-def test_an_empty_bucket_admits_nothing_while_time_stands_still(clock: Clock) -> None:
+def test_an_empty_bucket_admits_nothing_while_the_clock_stands_still(
+    clock: Clock,
+) -> None:
     drained = bucket(clock)
     served(drained, units=1)
     assert not drained.admits()
@@ -151,7 +153,7 @@ def test_a_bucket_refills_at_the_provisioned_rate(clock: Clock) -> None:
     assert served(drained, units=1) == 5
 
 
-def test_asking_often_does_not_refill_faster(clock: Clock) -> None:
+def test_frequent_calls_do_not_refill_a_bucket_faster(clock: Clock) -> None:
     drained = bucket(clock)
     served(drained, units=1)
     for _ in range(8):
@@ -160,7 +162,7 @@ def test_asking_often_does_not_refill_faster(clock: Clock) -> None:
     assert served(drained, units=1) == 5
 
 
-def test_no_more_than_the_burst_is_saved_up(clock: Clock) -> None:
+def test_a_bucket_saves_no_more_than_its_burst(clock: Clock) -> None:
     idle = bucket(clock)
     clock.now += 3600
     assert served(idle, units=1) == 20
@@ -180,7 +182,7 @@ def test_half_units_are_counted_as_halves(clock: Clock) -> None:
     assert served(bucket(clock), units=0.5) == 40
 
 
-def test_a_bucket_tells_its_state(clock: Clock) -> None:
+def test_a_bucket_shows_its_state(clock: Clock) -> None:
     used = bucket(clock)
     used.charge(2.5)
     assert repr(used) == "TokenBucket(level=17.5, rate=10/s)"

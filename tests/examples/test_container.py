@@ -1,4 +1,4 @@
-"""The container example, with all that its compose file says, save for the containers.
+"""The container example, configured by its compose file, but without containers.
 
 Two replicas of the service run as processes in an environment that has the wheel, on a
 real Valkey that is started as the file has it, and moto's DynamoDB.
@@ -38,7 +38,7 @@ def options_of(command: list[str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ValkeyServer]:
-    """A server that is started as the file says."""
+    """A server that is started with the options of the compose file."""
     options = options_of(SERVICES["valkey"]["command"])
     with running_valkey(valkey_binary(), **options) as running:
         yield running
@@ -94,7 +94,7 @@ def running_replica(
 
 @pytest.fixture
 def variables(dynamodb: DynamoDB, server: ValkeyServer, table: str) -> dict[str, str]:
-    """What the file sets, but for where things are; and patience: machines are busy."""
+    """The variables of the compose file, with local addresses and a longer timeout."""
     assert VARIABLES["BOTOCACHE_URL"] == "valkey://valkey:6379/0"
     return {
         **VARIABLES,
@@ -109,7 +109,7 @@ def variables(dynamodb: DynamoDB, server: ValkeyServer, table: str) -> dict[str,
     }
 
 
-def test_the_replicas_share_the_cache_and_see_each_others_writes(
+def test_replicas_share_the_cache_and_see_each_others_writes(
     environment: Environment, dynamodb: DynamoDB, variables: dict[str, str]
 ) -> None:
     with (
@@ -128,7 +128,7 @@ def test_the_replicas_share_the_cache_and_see_each_others_writes(
             assert one.get("7") == body + ", changed"
 
 
-def test_it_is_the_same_service_uncached_without_the_botocache_lines(
+def test_without_the_botocache_lines_the_service_runs_uncached(
     environment: Environment, dynamodb: DynamoDB, variables: dict[str, str]
 ) -> None:
     plain = {k: v for k, v in variables.items() if not k.startswith("BOTOCACHE")}
@@ -139,7 +139,7 @@ def test_it_is_the_same_service_uncached_without_the_botocache_lines(
         assert counted["GetItem"] == 2
 
 
-def test_the_file_configures_what_its_comments_say() -> None:
+def test_the_compose_file_configures_what_its_comments_say() -> None:
     settings = load_settings({}, VARIABLES, "disk:")
     assert settings.url == "valkey://valkey:6379/0"
     assert settings.namespace == VARIABLES["TABLE"] == "items"
@@ -148,12 +148,14 @@ def test_the_file_configures_what_its_comments_say() -> None:
     assert SERVICES["app"]["depends_on"] == ["valkey"]
 
 
-def test_its_valkey_is_bounded_and_keeps_nothing_on_disk(server: ValkeyServer) -> None:
-    told = {
+def test_the_valkey_of_the_compose_file_is_bounded_and_keeps_nothing_on_disk(
+    server: ValkeyServer,
+) -> None:
+    configured = {
         name: server.command("CONFIG", "GET", name).split(b"\r\n")[-2].decode()
         for name in ("maxmemory", "maxmemory-policy", "save", "appendonly")
     }
-    assert told == {
+    assert configured == {
         "maxmemory": str(256 * 1024**2),
         "maxmemory-policy": "allkeys-lru",
         "save": "",
@@ -161,11 +163,11 @@ def test_its_valkey_is_bounded_and_keeps_nothing_on_disk(server: ValkeyServer) -
     }
 
 
-def test_the_image_installs_an_extra_that_there_is() -> None:
+def test_the_image_installs_an_extra_that_exists() -> None:
     extra = '"botocache-dynamodb[redis]"'
     assert extra in (EXAMPLE / "Dockerfile").read_text()
     assert "\nredis = [" in (ROOT / "pyproject.toml").read_text()
 
 
-def test_the_service_itself_knows_nothing_of_the_cache() -> None:
+def test_the_service_does_not_import_botocache() -> None:
     assert "botocache" not in (EXAMPLE / "app.py").read_text()

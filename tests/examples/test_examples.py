@@ -26,7 +26,7 @@ def test_the_quickstart_prints_which_read_was_a_hit() -> None:
     ]
 
 
-def test_the_crawl_is_cheaper_with_the_cache_and_serves_nothing_revoked(
+def test_the_crawl_reads_less_with_the_cache_and_serves_nothing_revoked(
     environment: Environment, tmp_path: Path
 ) -> None:
     demo = str(EXAMPLES / "crawl" / "demo.py")

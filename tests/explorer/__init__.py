@@ -10,7 +10,7 @@ operations.py  reads and writes, and what may go wrong around them
 programs.py    which programs there are
 explore.py     all schedules of a program, each by itself, or one
 samples.py     random schedules of larger programs, on disk and through botocore too
-campaign.py    exploring for as long as told, on all processors
+campaign.py    exploring for some minutes, on all processors
 mutations.py   protocols with a fault in them, each of which must be caught;
                remote_mutations.py: stores on Redis
 """

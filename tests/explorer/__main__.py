@@ -22,7 +22,7 @@ from tests.explorer.explore import Explored
 
 
 def main() -> None:
-    """Explore for as long as told."""
+    """Explore for the given number of minutes."""
     parser = argparse.ArgumentParser(prog="python -m tests.explorer")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))

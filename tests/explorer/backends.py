@@ -1,7 +1,7 @@
-"""The real stores of a world, in a form that can be watched and robbed.
+"""The real stores of a world, in a form that can be compared and harmed.
 
 Memory: the real MemoryStore, whose generation table is a dict instead of 16 MiB, so
-that its whole state can be compared; if asked, with a pause at each word and lock.
+that its whole state can be compared; optionally with a pause at each word and lock.
 Disk: a DiskStore for each client on one directory, as processes have it.
 """
 
@@ -26,11 +26,11 @@ from tests.explorer.turns import pause, record
 from tests.support.clock import FakeClock
 
 OPAQUE = 1 << 60
-"""What is at least as large means nothing by itself: only equality counts."""
+"""Numbers from here on are compared for equality only."""
 
 
 def opaque_numbers(first: int = OPAQUE) -> Random:
-    """Return a source of generations that are told from all other numbers."""
+    """Return a source of generations that differ from all other numbers."""
     numbers = count(first)
     return lambda size: b"".join(
         next(numbers).to_bytes(8, "little") for _ in range(size // 8)
@@ -81,13 +81,13 @@ class Eyes:
 
 
 class Moment(float):
-    """A time that somebody remembers."""
+    """A time in the state of a store."""
 
     __slots__ = ()
 
 
 class Backend(Protocol):
-    """What a world needs of its stores."""
+    """The stores of a world."""
 
     def store_of(self, client: int) -> Store:
         """Return the store as a client has it."""
@@ -106,13 +106,13 @@ class Backend(Protocol):
         """Lose all entries, as a restart or the lack of space does."""
 
     def lose_generations(self) -> bool:
-        """Lose all generations and hold-offs; whether the store itself will tell."""
+        """Lose all generations and hold-offs; return whether the store notices."""
 
     def misfortunes(self) -> list[str]:
         """Return what else may befall it now; in place of a loss of generations."""
 
     def befall(self, what: str) -> bool:
-        """Let it happen; tell whether hold-offs may be lost with it."""
+        """Let it happen; return whether hold-offs may be lost with it."""
 
     def heal(self) -> None:
         """Let what befell it be over."""
@@ -122,7 +122,7 @@ class Backend(Protocol):
 
 
 class Words(dict[int, int]):
-    """A generation table's memory; what was never written is zero."""
+    """A generation table's memory; a word that was never written is zero."""
 
     def __missing__(self, index: int) -> int:
         return 0
@@ -157,7 +157,7 @@ class PausingLock:
 
 
 def small_store(clock: FakeClock, random: Random, count: int) -> MemoryStore:
-    """Return a store of `count` slots without memory: it is given other words."""
+    """Return a store of `count` slots without memory; the caller sets its words."""
     usual, memory.SLOT_COUNT = memory.SLOT_COUNT, 1
     try:
         store = MemoryStore(clock=clock, random=random)
@@ -204,7 +204,7 @@ class MemoryBackend(Embedded):
             self.store._writing = PausingLock()  # type: ignore[assignment]  # as good
 
     def copy_from(self, other: "MemoryBackend") -> None:
-        """Hold what the other one holds, whose generations must be others than ours."""
+        """Copy another backend, whose generations must differ from this one's."""
         self.words.update(other.words)
         self.store._table._origin_generation = other.store._table._origin_generation
         self.store._entries.update(other.store._entries)
@@ -225,8 +225,8 @@ class MemoryBackend(Embedded):
     def lose_generations(self) -> bool:
         """See Backend."""
         self.words.clear()
-        slots = self.store._table
-        slots._origin_generation = int.from_bytes(slots._random(8), "little")
+        table = self.store._table
+        table._origin_generation = int.from_bytes(table._random(8), "little")
         return False
 
     def state(self, eyes: Eyes) -> list[Any]:
@@ -276,7 +276,7 @@ class DiskBackend(Embedded):
         raise TypeError("a disk's state cannot be compared; explore in memory")
 
     def close(self) -> None:
-        """Give back what the stores hold open."""
+        """Close the files and connections of the stores."""
         for store in (*self._stores, self._another):
             store.close()
 

@@ -1,7 +1,7 @@
 """How a call gets to its cache: as the hooks do it, or the near cache, or by them.
 
 A Caller takes a call from its beginning to its end. In between, where DynamoDB would
-answer, it asks `serve` with the request as it was sent, which returns the answer or
+answer, it calls `serve` with the request as it was sent, which returns the answer or
 raises Refused or NoAnswer.
 """
 
@@ -39,7 +39,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer
 
 
 class NoAnswer(Exception):  # noqa: N818 - it is what happens
-    """Nobody knows whether DynamoDB did anything."""
+    """It is unknown whether DynamoDB carried the write out."""
 
 
 class Caller(Protocol):
@@ -55,7 +55,7 @@ class Caller(Protocol):
 
 
 class Direct:
-    """Says begin and finish to the cache itself: fast."""
+    """Calls begin and finish of the cache itself: fast."""
 
     def call(
         self, world: World, client: int, kind: str, serve: Serve, **more: Any
@@ -102,7 +102,7 @@ class _Place:
 
 
 class Near:
-    """Asks the near cache first, as its base class of clients does."""
+    """Looks in the near cache first, as NearClient does."""
 
     def __init__(self) -> None:
         self._known: set[tuple[int, str]] = set()

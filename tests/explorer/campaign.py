@@ -21,7 +21,8 @@ from tests.explorer.samples import sample_in_memory, sample_on_redis
 from tests.explorer.world import Violation
 
 _ON_ONE_ITEM = ("get", "update", "refused update", "unanswered update")
-"""What differs in the protocol; put and delete are updates, once keys are known."""
+"""Operations that differ in the protocol. Put and delete are like update once the key
+attributes are known."""
 
 _ALONE_OR_NOT = ("put", "update all new", "delete", "statement", "unanswered put")
 """Writes among which one that fills may not be alone."""
@@ -37,7 +38,7 @@ _SELDOM = 10
 
 
 def tiers() -> Iterator[tuple[str, list[Program]]]:
-    """Yield what is explored, the small first."""
+    """Yield the programs to explore, small ones first."""
     yield "two operations, a fault, warm", list(programs(2, moves=0))
     yield "two operations, time moves, warm", list(programs(2, faults=0))
     yield "two operations, cold", list(programs(2, faults=0, moves=0, warm=False))
@@ -92,7 +93,7 @@ def tiers() -> Iterator[tuple[str, list[Program]]]:
 
 
 def _on_redis() -> Iterator[tuple[str, list[Program]]]:
-    """Yield what a server is asked, and what befalls it."""
+    """Yield a server's commands, and what befalls the server."""
     pairs = [
         operations
         for operations in combinations_with_replacement(_ON_ONE_ITEM, 2)
@@ -134,7 +135,7 @@ def _three_writers() -> Iterator[tuple[str, list[Program]]]:
 
 
 def explore_one(program: Program) -> Explored | str:
-    """Return what was tried, or the violation."""
+    """Return the counts of the search, or the violation."""
     try:
         return explore(program)
     except Violation as violation:
@@ -209,5 +210,5 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(place: str) -> None:
-    tempfile.tempdir = place  # for their servers: who is killed tidies nothing up
+    tempfile.tempdir = place  # for their servers: a killed one leaves its directory
     logging.disable(logging.CRITICAL)  # failures are meant

@@ -24,7 +24,7 @@ from tests.explorer.programs import Program, Run
 
 @dataclass(slots=True)
 class Explored:
-    """What was tried.
+    """The counts of a search.
 
     schedules: in how many ways a program may go, from begin to end. states: how many
     different ones they lead through. turns: how often real code was run to a pause.
@@ -35,7 +35,7 @@ class Explored:
     turns: int = 0
 
     def add(self, other: "Explored") -> None:
-        """Count what was tried elsewhere, too."""
+        """Add the counts of another search."""
         self.schedules += other.schedules
         self.states += other.states
         self.turns += other.turns
@@ -58,17 +58,17 @@ def explore(program: Program, *, by_word: bool = False) -> Explored:
     def visit(run: Run, path: list[int]) -> int:
         state = digest(run.state())  # there are millions
         if state in schedules_from:
-            run.stop()  # greenlets that nobody ends are never freed
+            run.stop()  # a greenlet that is not ended is never freed
             return schedules_from[state]
         number = len(run.choices())
         schedules = 0 if number else 1
         if not number:
             run.conclude()
         for choice in range(number):
-            following = replay(path) if choice else run
-            following.take(following.choices()[choice])
+            next_run = replay(path) if choice else run
+            next_run.take(next_run.choices()[choice])
             explored.turns += 1
-            schedules += visit(following, [*path, choice])
+            schedules += visit(next_run, [*path, choice])
         schedules_from[state] = schedules
         return schedules
 

@@ -1,7 +1,7 @@
-"""Protocols with a fault in them: one line of the real one changed, and who sees it.
+"""Protocols with a fault: one line of the real one changed, and a program to catch it.
 
-The explorer is worth as much as what it catches. Each mutation names a program among
-whose schedules is one that breaks a promise under it; without it the program passes.
+The explorer is worth as much as what it catches. Each mutation names a program;
+under the mutation at least one of its schedules breaks a promise, without it none does.
 """
 
 import itertools
@@ -38,7 +38,7 @@ from botocache.stores.generation_table import GenerationTable
 from botocache.stores.memory import MemoryStore
 from tests.explorer import backends
 from tests.explorer.backends import OPAQUE
-from tests.explorer.programs import Program
+from tests.explorer.programs import Program, one_each
 from tests.explorer.world import SETTINGS, TABLE
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -46,11 +46,11 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What is changed, by which patch, and the program that shows what it breaks.
+    """A patch that breaks a rule, and a program that shows what it breaks.
 
-    schedule: the one that does, where finding it takes more than seconds.
-    by_word: it is seen only where reader and writer are cut at each word of memory.
-    is_killed: it is seen where the writer, client 1, is killed at some word.
+    schedule: that shows it, where a search would take more than seconds.
+    by_word: whether only pauses at each word of memory show it.
+    is_killed: whether it shows where the writer, client 1, is killed at some word.
     """
 
     name: str
@@ -93,7 +93,7 @@ def _keeps_the_second(
 def _remembers_after_a_loss(
     evictions: Evictions, request: EvictionRequest, store: CallStore
 ) -> Eviction | None:
-    """Leave an eviction for later that found that generations were lost."""
+    """Make an eviction pending if it finds that generations were lost."""
     try:
         return store.evict(request)
     except StoreError as error:
@@ -125,7 +125,7 @@ _item_tags = dynamodb_writes.item_tags
 
 
 def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
-    """Evict the item alone, as who keys a cache by items does."""
+    """Evict the item alone, like a cache that is keyed by items."""
     return [item_tag(table, key)]
 
 
@@ -153,11 +153,11 @@ def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
 
 
 def _missing_generations(patch: pytest.MonkeyPatch) -> None:
-    """Have the store say nothing of a tag that nobody evicted yet."""
+    """Make the store return zero for a tag that was never evicted."""
     patch.setattr(
         GenerationTable,
         "generations",
-        lambda slots, tags: tuple([slots._words[slots._at(tag)] for tag in tags]),
+        lambda table, tags: tuple([table._words[table._at(tag)] for tag in tags]),
     )
     patch.setattr(Reads, "finish", _mint_at_fill)
 
@@ -179,7 +179,7 @@ def _always_shortened(
 def _below_what_was_found(
     found: TagState, now: float, hold_off: float, first: TagEviction | None
 ) -> float:
-    """Shorten it below what the write's first eviction found."""
+    """Shorten a hold-off below the one that the write's first eviction found."""
     if first is not None and first.generation == found.generation:
         return now + hold_off
     return _next_held_until(found, now, hold_off, first)
@@ -197,11 +197,11 @@ def _no_settling(
 
 
 def _starts_counting_again(backend: backends.MemoryBackend) -> bool:
-    """Lose generations, tell nobody, and hand out the same ones once more."""
+    """Lose generations silently, and hand out the same ones once more."""
     backend.words.clear()
-    slots = backend.store._table
-    slots._origin_generation = OPAQUE + OPAQUE // 2  # of the template, as at first
-    slots._random = backends.opaque_numbers(OPAQUE + OPAQUE // 2 + 1)
+    table = backend.store._table
+    table._origin_generation = OPAQUE + OPAQUE // 2  # of the template, as at first
+    table._random = backends.opaque_numbers(OPAQUE + OPAQUE // 2 + 1)
     return True
 
 
@@ -239,14 +239,14 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
             self._words[index + 1] = self.pop(index + 1)
 
     def evict_swapped(
-        slots: GenerationTable, request: EvictionRequest, *arguments: Any
+        table: GenerationTable, request: EvictionRequest, *arguments: Any
     ) -> Any:
         view = GenerationTable.__new__(GenerationTable)
-        view.__dict__.update(slots.__dict__)
-        view._words = Swapped(slots._words)  # type: ignore[assignment]  # as good
+        view.__dict__.update(table.__dict__)
+        view._words = Swapped(table._words)  # type: ignore[assignment]  # as good
         eviction = evict(view, request, *arguments)
         watched = dict(
-            zip(request.watch, slots.generations(request.watch), strict=True)
+            zip(request.watch, table.generations(request.watch), strict=True)
         )
         return eviction._replace(watched=watched)
 
@@ -259,7 +259,7 @@ _write_through = Writes._write_through
 
 
 def _always_alone(fields: Any) -> TagEviction:
-    """Say of every second eviction that it found what the first one had left."""
+    """Return every second eviction as one that was alone."""
     return TagEviction(*fields)._replace(was_alone=True)
 
 
@@ -298,7 +298,7 @@ class _NothingHeld:
     WRITING = object()
 
 
-# --- what is restored ----------------------------------------------------------------
+# --- restoring -----------------------------------------------------------------------
 
 _precise_tags = Writes._precise_tags
 
@@ -361,19 +361,19 @@ def _takes_no_answer_for_a_success(
     _finish_write(writes, ticket, answer, succeeded=True, certain=True)
 
 
-def _restored_first(slots: GenerationTable, *arguments: Any) -> Eviction:
-    """Write what is restored before what is evicted."""
+def _restored_first(table: GenerationTable, *arguments: Any) -> Eviction:
+    """Write restored tags before evicted ones."""
     held_back: list[Any] = []
 
     def store(left: Any) -> None:
         if not held_back:
             held_back.append(left)
             return
-        _store(slots, left)
-        _store(slots, held_back[0])
+        _store(table, left)
+        _store(table, held_back[0])
 
     view = GenerationTable.__new__(GenerationTable)
-    view.__dict__.update(slots.__dict__, _store=store)
+    view.__dict__.update(table.__dict__, _store=store)
     return _evict_and_restore(view, *arguments)
 
 
@@ -382,8 +382,8 @@ _store = GenerationTable._store
 
 
 GET, UPDATE = "client 0 get", "client 1 update"
-QUIET = Program(("get", "update"), (0, 1), faults=0, moves=0)
-TWO_WRITERS = Program(("get", "update", "update"), (0, 1, 2))
+QUIET = one_each("get", "update")
+TWO_WRITERS = one_each("get", "update", "update", faults=1, moves=1)
 
 READ_BEFORE_A_LATE_COMMIT = (
     f"{GET}: load",
@@ -395,12 +395,12 @@ MUTATIONS = [
     Mutation(
         "no second eviction",
         _replace(Evictions, "evict", _keeps_the_first),
-        Program(("get", "update"), (0, 1), faults=0),
+        one_each("get", "update", moves=1),
     ),
     Mutation(
         "no first eviction",
         _replace(Evictions, "evict", _keeps_the_second),
-        Program(("get", "update"), (0, 1), moves=0),
+        one_each("get", "update", faults=1),
     ),
     Mutation(
         "a snapshot taken after the answer",
@@ -424,7 +424,7 @@ MUTATIONS = [
     Mutation(
         "a missing generation minted at the fill",
         _missing_generations,
-        Program(("get", "update"), (0, 1), faults=0, warm=False),
+        one_each("get", "update", moves=1, warm=False),
     ),
     Mutation(
         "hold-offs ignored",
@@ -469,20 +469,20 @@ MUTATIONS = [
     Mutation(
         "no second eviction of a write that raised",
         _replace(Writes, "finish", _finishes_successes_only),
-        Program(("get", "unanswered update"), (0, 1), faults=0),
+        one_each("get", "unanswered update", moves=1),
     ),
     Mutation(
         "a lost answer taken for one",
         _replace(Writes, "finish", _is_always_certain),
-        Program(("get", "unanswered update"), (0, 1), faults=0),
+        one_each("get", "unanswered update", moves=1),
     ),
     Mutation(
         "generations that start again after a loss",
         _replace(backends.MemoryBackend, "lose_generations", _starts_counting_again),
-        Program(("get", "update"), (0, 1), moves=0),
+        one_each("get", "update", faults=1),
     ),
     Mutation(
-        "a loss of generations that nobody minds",
+        "a loss of generations that is ignored",
         _replace(cache_evictions, "StoreLostError", ()),
         Program(("query", "consistent get", "get", "update"), (0, 0, 0, 1), moves=0),
         schedule=(
@@ -501,19 +501,19 @@ MUTATIONS = [
         ),
     ),
     Mutation(
-        "an eviction that is left for later after a loss",
+        "an eviction that is made pending after a loss",
         _replace(Evictions, "evict", _remembers_after_a_loss),
-        Program(("get", "update"), (0, 1), moves=0),
+        one_each("get", "update", faults=1),
     ),
     Mutation(
         "evicting the partition of the hash key only",
         _replace(dynamodb_writes, "item_tags", _first_partition_only),
-        Program(("query by range", "update"), (0, 1), faults=0, moves=0),
+        one_each("query by range", "update"),
     ),
     Mutation(
         "evicting the item only",
         _replace(dynamodb_writes, "item_tags", _item_without_queries),
-        Program(("query", "update"), (0, 1), faults=0, moves=0),
+        one_each("query", "update"),
     ),
     Mutation(
         "entries served whatever their snapshot",
@@ -527,7 +527,7 @@ MUTATIONS = [
             "may_serve",
             lambda snapshot, current, *_: snapshot[2:] == current[2:],
         ),
-        Program(("get", "put"), (0, 1), faults=0, moves=0, warm=False),
+        one_each("get", "put", warm=False),
     ),
     Mutation(
         "an eviction that failed and is forgotten",
@@ -544,7 +544,7 @@ MUTATIONS = [
         ),
     ),
     Mutation(
-        "no second eviction by who could not do the first, and has done it since",
+        "no second eviction after a first one that was pending and has been done since",
         _replace(Evictions, "queue_if_pending", lambda *_: True),
         Program(("get", "update", "get"), (0, 1, 0), moves=2),
         schedule=(
@@ -575,12 +575,12 @@ MUTATIONS = [
     Mutation(
         "a write that fills though it was not alone",
         _replace(generation_table, "_tag_eviction", _always_alone),
-        Program(("put", "put"), (0, 1), 0, 0, features=("through",)),
+        one_each("put", "put", features=("through",)),
     ),
     Mutation(
         "a write that fills without a look at the table's tag",
         _replace(Writes, "_write_through", _whatever_the_table_was),
-        Program(("update all new", "statement"), (0, 1), 0, 0, features=("through",)),
+        one_each("update all new", "statement", features=("through",)),
     ),
     Mutation(
         "a write that fills while another one of the item is under way",
@@ -619,7 +619,7 @@ MUTATIONS = [
     Mutation(
         "a write that looks for others when it ends",
         _replace(cache_writes, "_finds_a_write", lambda *_: False),
-        Program(("put", "unanswered put"), (0, 1), faults=0, features=("through",)),
+        one_each("put", "unanswered put", moves=1, features=("through",)),
         schedule=(
             "client 1 unanswered put: evict",
             "client 1 unanswered put: it is given up",
@@ -636,7 +636,7 @@ MUTATIONS = [
     Mutation(
         "a write that fills under generations that came later",
         _replace(Writes, "_write_through", _under_later_generations),
-        Program(("put", "put"), (0, 1), 0, 0, features=("through",)),
+        one_each("put", "put", features=("through",)),
     ),
     # Those of strongly consistent reads.
     Mutation(
@@ -646,18 +646,14 @@ MUTATIONS = [
             "may_fill",
             lambda held, *, is_consistent: is_consistent or held is Held.FREE,
         ),
-        Program(
-            ("consistent get", "update"), (0, 1), moves=0, features=("consistent",)
-        ),
+        one_each("consistent get", "update", faults=1, features=("consistent",)),
     ),
     Mutation(
         "a hold-off that settles though another write is under way",
         _replace(
             _coherence, "next_is_settling", lambda _, __, first: first is not None
         ),
-        Program(
-            ("get", "update", "update"), (0, 1, 2), moves=0, features=("consistent",)
-        ),
+        one_each("get", "update", "update", faults=1, features=("consistent",)),
         schedule=(
             f"{UPDATE}: evict",
             "client 2 update: evict",
@@ -672,9 +668,7 @@ MUTATIONS = [
     Mutation(
         "a restored tag put back though another writer came",
         _replace(generation_table, "restored_state", _restored_in_any_case),
-        Program(
-            ("move in old form", "put elsewhere"), (0, 1), 0, 0, features=("images",)
-        ),
+        one_each("move in old form", "put elsewhere", features=("images",)),
     ),
     Mutation(
         "restoring without the partitions of the old image",
@@ -684,12 +678,12 @@ MUTATIONS = [
     Mutation(
         "restoring without the partitions of the new image",
         _replace(items, "image_after", lambda *_: {}),
-        Program(("index 2", "put elsewhere"), (0, 1), 0, 0, features=("images",)),
+        one_each("index 2", "put elsewhere", features=("images",)),
     ),
     Mutation(
         "the writes tag not evicted in the first half",
         _replace(Evictions, "evict", _writes_at_the_end_only),
-        Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
+        one_each("index 1", "move", faults=1, features=("images",)),
     ),
     Mutation(
         "the writes tag restored and no precise writes evicted",
@@ -699,22 +693,22 @@ MUTATIONS = [
     Mutation(
         "the writes tag restored while scans do not depend on precise writes",
         _replace(dynamodb_reads, "any_write_tags", lambda table: (writes_tag(table),)),
-        Program(("scan", "move"), (0, 1), 0, 0, features=("images of the odd",)),
+        one_each("scan", "move", features=("images of the odd",)),
     ),
     Mutation(
         "precise reads that do not depend on the writes of other processes",
         _replace(dynamodb_reads, "writes_tag", precise_writes_tag),
-        Program(("index 2", "move"), (0, 1), 0, 0, features=("images of the even",)),
+        one_each("index 2", "move", features=("images of the even",)),
     ),
     Mutation(
         "restoring after an uncertain end",
         _replace(Writes, "finish", _takes_no_answer_for_a_success),
-        Program(("index 1", "unanswered move"), (0, 1), 0, 0, features=("images",)),
+        one_each("index 1", "unanswered move", features=("images",)),
     ),
     Mutation(
         "a restored tag written before what is evicted",
         _replace(GenerationTable, "_evict_and_restore", _restored_first),
-        Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
+        one_each("index 1", "move", faults=1, features=("images",)),
         is_killed=True,
     ),
 ]

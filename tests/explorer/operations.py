@@ -1,7 +1,7 @@
 """The operations of a program, and what may happen around them.
 
 A read is: begin, the server reads, finish; a write: begin, the server commits, finish
-or fail; each with a pause wherever the store is asked. `ending` of a write is `ok`,
+or fail; each with a pause at every call of the store. `ending` of a write is `ok`,
 `refused` (a failed condition: nothing is committed) or `unanswered`: the request may
 be carried out before its sender gives up, after it, or never.
 """
@@ -67,7 +67,7 @@ MORE_KINDS: dict[str, Kind] = {
 ALL_KINDS = {**KINDS, **MORE_KINDS}
 
 _FIRST_PUT = 1001
-"""The value that the first operation of a program puts; others count from 1."""
+"""The value that the first operation of a program writes; others count from 1."""
 
 Choice = tuple[str, Callable[[], None]]
 """What may happen next, in words, and what makes it happen."""
@@ -110,8 +110,8 @@ class Operation:
     def choices(self) -> list[Choice]:
         """Return what may happen to it next."""
         choices: list[Choice] = [
-            (f"{self.name}: {words}", lambda told=told: self._actor.take(told))  # type: ignore[misc]  # a default
-            for words, told in self._actor.offers()
+            (f"{self.name}: {words}", lambda result=result: self._actor.take(result))  # type: ignore[misc]  # a default
+            for words, result in self._actor.offers()
         ]
         if self._request.is_late and self._may_still_land():
             choices.append((f"{self.name}: is carried out late", self._land))
@@ -244,7 +244,7 @@ class Operation:
         self._actor.version = self._request.version
 
     def _deadline(self) -> float:
-        """Return until when a write whose sender is gone is covered."""
+        """Return when the hold-off of a write without a caller ends."""
         assert self._request.sent_at is not None
         since = max(self._request.sent_at, self._actor.evicted_at or 0.0)
         return since + SETTINGS.write_hold_off
@@ -258,7 +258,7 @@ class Operation:
     def _land(self) -> None:
         self._request.is_late = False
         self._commit()
-        if not self.is_under_way:  # nobody waits for it; it counts from now on
+        if not self.is_under_way:  # its caller is gone; the write counts from now on
             self._world.complete(self.client, self._request.version)
 
 
@@ -266,7 +266,7 @@ class Operation:
 class _SentWrite:
     """A write's request, as DynamoDB has it.
 
-    is_late: it may still be carried out though nobody waits for it.
+    is_late: the server may still carry it out though its caller is gone.
     """
 
     sent_at: float | None = None

@@ -1,4 +1,4 @@
-"""Programs: a few operations, who makes them, and what may go wrong meanwhile.
+"""Programs: a few operations, their clients, and what may go wrong meanwhile.
 
 A program is a starting point; explore.py runs its schedules. `warm` is how a service
 is most of the time: everything was cached before, by client 0, and the table's key
@@ -28,9 +28,14 @@ _DOUBT = SETTINGS.settle + 0.1
 class Program:
     """Operations, begun in any order, and the client that makes each.
 
-    faults: how many misfortunes may happen. moves: how often time may pass. features:
-    see FEATURES in world.py. slots: of the generation table; tags share a few. shards:
-    of the hold-offs on Redis, on which it runs if there are any; else in memory.
+    operations: by name.
+    clients: the client of each operation.
+    faults: how many misfortunes may happen.
+    moves: how often time may pass.
+    warm: whether the cache holds entries at the beginning.
+    features: see FEATURES in world.py.
+    slots: of the generation table; with few of them, tags share slots.
+    shards: of the hold-offs on Redis; 0 for a program in memory.
     """
 
     operations: tuple[str, ...]
@@ -101,6 +106,11 @@ class Program:
             features=self.features,
             keeps_hits="batch" in self.operations,
         )
+
+
+def one_each(*operations: str, faults: int = 0, moves: int = 0, **more: Any) -> Program:
+    """Return the program of operations by a client each, by default undisturbed."""
+    return Program(operations, tuple(range(len(operations))), faults, moves, **more)
 
 
 def kinds_of(world: World) -> tuple[str, ...]:
@@ -259,7 +269,7 @@ class Run:
         )
 
     def stop(self) -> None:
-        """End what is under way."""
+        """End the operations that are under way."""
         for operation in self._operations:
             operation.kill()
 
@@ -306,7 +316,7 @@ IMAGES = Profile(
         *("statement", "refused move", "unanswered move"),
     ),
 )
-"""Writes that ask for the old item; two do not say what the new one is."""
+"""Writes that request the old item; two do not determine the new one."""
 
 SOME_IMAGES = [
     Profile((f"images of the {clients}",), IMAGES.kinds) for clients in ("odd", "even")

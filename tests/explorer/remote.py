@@ -55,11 +55,11 @@ LOSABLE = {
     "the group": tag_digest(partition_tag("t", "g", {"S": "1"})),
     "the writes": tag_digest(writes_tag("t")),
 }
-"""The tags whose generations a server may lose; the others would be as these."""
+"""The tags that a server may lose the generations of; others behave like these."""
 
 
 class FewShards(Keys):
-    """Keys whose tags share some shards."""
+    """Keys that put all tags into some shards."""
 
     def __init__(self, shards: int) -> None:
         super().__init__("w")
@@ -142,9 +142,11 @@ class TurnConnections(ServerConnections):
 class RedisBackend:
     """A RedisStore for each client, on the one server of this process.
 
-    shards: of hold-offs, among which tags are spread. ways, fail, note_eviction: the
-    world's, for what happens between two commands of a verb. cuts: clients whose next
-    command is cut off, and how.
+    shards: of hold-offs, among which tags are spread.
+    ways: of the world, the offers between two commands of a verb.
+    fail: of the world, raises what a command fails with.
+    note_eviction: of the world, called when an eviction arrives.
+    cuts: by client, how its next command is cut off.
     """
 
     is_remote = True
@@ -186,7 +188,7 @@ class RedisBackend:
         return store
 
     def copy_from(self, dump: Dump) -> None:
-        """Hold what another one held, whose generations must be others than ours."""
+        """Copy another backend, whose generations must differ from this one's."""
         self._database.replace(dump)
 
     def dump(self) -> Dump:
@@ -196,8 +198,8 @@ class RedisBackend:
     def carry_out(self, packed: bytes) -> Any:
         """Return the server's reply; an error is one."""
         if b"\r\nINFO\r\n" in packed:
-            told = b"role:master run_id:%d master_replid:0".replace(b" ", b"\r\n")
-            return told % self.run + b"\r\n"
+            info = b"role:master run_id:%d master_replid:0".replace(b" ", b"\r\n")
+            return info % self.run + b"\r\n"
         if self._may_be_lacked(packed):
             self._copies = [self.dump(), *self._copies[: MOST_LACKED - 1]]
         return self._database.carry_out(packed)
@@ -331,7 +333,7 @@ def commands_in(packed: bytes) -> list[bytes]:
 
 
 def name_of(packed: bytes) -> str:
-    """Return what a command is called in a schedule."""
+    """Return the name of a command in a schedule."""
     for name in _SCRIPTS:
         script = getattr(store_module, name)  # a mutation's, perhaps
         if script.sha in packed or script.source in packed:
@@ -340,7 +342,7 @@ def name_of(packed: bytes) -> str:
 
 
 def flat(reply: Any) -> list[Any]:
-    """Return all that a reply says, for a history."""
+    """Return the content of a reply, for a history."""
     if isinstance(reply, list):
         return [part for each in reply for part in flat(each)]
     if isinstance(reply, bytes) and len(reply) == STATE.size:

@@ -14,7 +14,7 @@ from botocache.stores.redis.scripts import Script
 from botocache.stores.redis.store import RedisStore
 from tests.explorer.database import the_database
 from tests.explorer.mutations import GET, UPDATE, Mutation, Patch
-from tests.explorer.programs import Program
+from tests.explorer.programs import Program, one_each
 
 
 def _script(old: str, new: str, *names: str) -> Patch:
@@ -96,8 +96,8 @@ REFUSED_AT_THE_END = (REFUSED[0], f"{UPDATE}: evict, look", REFUSED[1])
 READ_OLD = (f"{GET}: load", f"{GET}: the server reads version 1", f"{GET}: fill")
 MISSED_OLD = (READ_OLD[0], f"{GET}: load, look", *READ_OLD[1:])
 
-QUIET = Program(("get", "update"), (0, 1), faults=0, moves=0, shards=1)
-HARMED = Program(("get", "update"), (0, 1), moves=0, shards=1)
+QUIET = one_each("get", "update", shards=1)
+HARMED = one_each("get", "update", faults=1, shards=1)
 SENT_AGAIN = f"{UPDATE}: evict is done, but cut off"
 TAKEOVER = "a replica takes over that lacks 2 evictions"
 
@@ -110,12 +110,12 @@ MUTATIONS = [
     Mutation(
         "a missing generation that is not kept",
         _script("if is_new then", "if false then", "LOOK"),
-        Program(("get", "put"), (0, 1), 0, 0, warm=False, shards=1),
+        one_each("get", "put", warm=False, shards=1),
     ),
     Mutation(
         "entries of a batch in another order than their keys",
         _method(RedisStore, "load_many", _backwards),
-        Program(("batch", "update"), (0, 1), 0, 0, shards=1),
+        one_each("batch", "update", shards=1),
     ),
     Mutation(
         "hold-offs looked at before the generations",
@@ -125,19 +125,12 @@ MUTATIONS = [
     Mutation(
         "a write that fills though it was not alone",
         _method(redis_store, "decode_eviction", _always_alone),
-        Program(("put", "put"), (0, 1), 0, 0, features=("through",), shards=1),
+        one_each("put", "put", features=("through",), shards=1),
     ),
     Mutation(
         "a restored tag put back though another writer came",
         _script("if is_alone and ARGV[at", "if ARGV[at", "EVICT"),
-        Program(
-            ("move in old form", "put elsewhere"),
-            (0, 1),
-            0,
-            0,
-            features=("images",),
-            shards=1,
-        ),
+        one_each("move in old form", "put elsewhere", features=("images",), shards=1),
     ),
     Mutation(
         "a hold-off that is lost with its generation",
@@ -146,7 +139,7 @@ MUTATIONS = [
         schedule=(*COMMITTED, "the generation of the item is lost", *MISSED_OLD),
     ),
     Mutation(
-        "a hold-off that nobody looks up",
+        "a hold-off that is never looked up",
         _script("false, remembered(key, shard)", "false, 0, true", "LOOK", "EVICT"),
         HARMED,
         schedule=(*COMMITTED, "the generation of the item is lost", *MISSED_OLD),
@@ -195,7 +188,7 @@ MUTATIONS = [
         ),
     ),
     Mutation(
-        "a primary that was a replica, and whom everybody trusts",
+        "a primary that was a replica, and that every client trusts",
         _method(RedisStore, "_handshake", lambda *_: None),
         HARMED,
         schedule=(*COMMITTED, TAKEOVER, f"{GET}: load"),

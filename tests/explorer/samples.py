@@ -36,21 +36,21 @@ def random_program(choose: random.Random) -> Program:
 
 
 def sample_in_memory(seed: int) -> None:
-    """Run the schedule that a seed says, on the store in memory."""
+    """Run the schedule of a seed on the memory store."""
     choose = random.Random(seed)
     program = random_program(choose)
     with_seed(seed, program, lambda: sample(program.start(), choose))
 
 
 def sample_on_redis(seed: int) -> None:
-    """Run the schedule that a seed says on the store on Redis."""
+    """Run the schedule of a seed on the Redis store."""
     choose = random.Random(seed)
     program = replace(random_program(choose), shards=choose.choice((1, 2, 256)))
     with_seed(seed, program, lambda: sample(program.start(), choose))
 
 
 def with_seed(seed: int, program: Program, run: object) -> None:
-    """Run something; a violation says the seed that shows it again."""
+    """Run a schedule; a violation names the seed that reproduces it."""
     assert callable(run)
     try:
         run()

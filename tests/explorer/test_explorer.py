@@ -1,4 +1,4 @@
-"""No schedule breaks a promise, and the explorer can tell when one does."""
+"""No schedule breaks a promise, and the explorer notices a schedule that does."""
 
 import logging
 import random
@@ -141,7 +141,7 @@ def test_no_schedule_of_a_put_and_another_write_while_time_moves_breaks_a_promis
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 5])
-def test_tags_that_share_slots_are_evicted_together_and_nothing_is_restored_amiss(
+def test_tags_that_share_slots_are_evicted_together_and_none_is_restored_wrongly(
     slots: int,
 ) -> None:
     for features, operations in (
@@ -154,7 +154,7 @@ def test_tags_that_share_slots_are_evicted_together_and_nothing_is_restored_amis
 
 
 @pytest.mark.parametrize("kind", ["put", "move", "move in old form", "delete"])
-def test_a_writer_that_is_killed_at_any_word_leaves_nothing_old(kind: str) -> None:
+def test_a_writer_that_is_killed_at_any_word_leaves_no_stale_entry(kind: str) -> None:
     features = ("through", "images")
     for read in ("index 1", "scan"):
         program = Program((read, kind), (0, 1), moves=0, features=features)
@@ -214,13 +214,13 @@ COMPARED = [
 
 
 @pytest.mark.parametrize("program", COMPARED, ids=str)
-def test_as_many_schedules_are_counted_as_there_are(program: Program) -> None:
+def test_every_schedule_is_counted_once(program: Program) -> None:
     _, number = endings(program, most=100_000)
     assert explore(program).schedules == number
 
 
 @pytest.mark.parametrize("program", COMPARED, ids=str)
-def test_random_schedules_end_in_states_that_running_each_by_itself_knows(
+def test_random_schedules_end_in_states_that_an_exhaustive_search_reaches(
     program: Program,
 ) -> None:
     known, _ = endings(program, most=100_000)
@@ -232,7 +232,7 @@ def test_random_schedules_end_in_states_that_running_each_by_itself_knows(
         assert run.state() in known
 
 
-def test_a_schedule_is_the_same_whenever_it_runs() -> None:
+def test_a_schedule_has_the_same_result_each_time() -> None:
     traces = set()
     for _ in range(3):
         run = Program(("get", "update", "put"), (0, 1, 2)).start()
@@ -241,7 +241,7 @@ def test_a_schedule_is_the_same_whenever_it_runs() -> None:
     assert len(traces) == 1
 
 
-def test_a_schedule_that_cannot_be_is_refused() -> None:
+def test_an_impossible_schedule_is_refused() -> None:
     run = Program(("get", "update"), (0, 1)).start()
     with pytest.raises(ValueError, match="is not among"):
         follow(run, ["client 1 update: the server commits"])

@@ -1,8 +1,8 @@
 """The races that other caches lost in public, played on ours.
 
-Each schedule is the one that is described at its source, told in the steps of our own
+Each schedule is the one that is described at its source, in the steps of our own
 reads and writes. `play` judges each hit and each fill on the way, and at the end reads
-again and again. For google-cloud-ndb, whose locks are what our hold-offs are, "lock" is
+again and again. For google-cloud-ndb, which locks where botocache holds off, "lock" is
 to be read as first eviction, and "delete" as second.
 """
 
@@ -45,7 +45,7 @@ def hits(run: Run, client: int = 0) -> int:
 # --- google-cloud-ndb and its predecessor --------------------------------------------
 
 
-def test_ndb_651_a_reader_cannot_overwrite_what_a_writer_has_left() -> None:
+def test_ndb_651_a_reader_cannot_overwrite_what_a_writer_left() -> None:
     """googleapis/python-ndb #651: a reader blindly sets its lock over the writer's.
 
     Ours leaves no trace that a writer must undo: it takes a snapshot. The writer's
@@ -60,7 +60,7 @@ def test_ndb_651_a_reader_cannot_overwrite_what_a_writer_has_left() -> None:
 
 
 def test_ndb_652_a_reader_that_could_not_take_its_snapshot_fills_nothing() -> None:
-    """googleapis/python-ndb #652: a reader's lock fails, and it goes on regardless.
+    """googleapis/python-ndb #652: a reader's lock fails, and the reader continues.
 
     Ours has no ticket then, and nothing to fill with.
     """
@@ -95,7 +95,7 @@ def test_ndb_692_writers_that_overlap_in_any_way_both_end_well() -> None:
     """googleapis/python-ndb #692: a lock's list of owners is read, changed, written.
 
     Ours replaces a generation by a random one, whatever was there: nothing that a
-    writer has read is written back, so nobody's write can be undone.
+    writer has read is written back, so no write can be undone.
     """
     run = play(
         "get, update, update",
@@ -106,7 +106,7 @@ def test_ndb_692_writers_that_overlap_in_any_way_both_end_well() -> None:
 
 
 @pytest.mark.parametrize("lost", [MISS, "all generations are lost"])
-def test_ndb_649_losing_the_whole_cache_during_a_write_costs_misses_only(
+def test_ndb_649_losing_the_whole_cache_during_a_write_only_causes_misses(
     lost: str,
 ) -> None:
     """googleapis/python-ndb #649 and #654: a flush takes all locks with it.
@@ -121,10 +121,10 @@ def test_ndb_649_losing_the_whole_cache_during_a_write_costs_misses_only(
     )
 
 
-def test_ndb_84_a_read_from_before_a_write_never_becomes_an_entry_that_counts() -> None:
+def test_ndb_84_a_read_from_before_a_write_never_becomes_a_hit() -> None:
     """GoogleCloudPlatform/datastore-ndb-python #84: a lock read back as one's own.
 
-    It was the writer's, whose delete then fails, and the old value is set.
+    The value was the writer's; its delete then fails, and the old value is set.
     Ours compares what was current before the read with what is current at a hit.
     """
     play(
@@ -182,7 +182,7 @@ def test_facebook_a_stale_set_after_a_fresh_one_is_not_served() -> None:
     )
 
 
-def test_facebook_a_replica_that_lags_is_not_remembered() -> None:
+def test_facebook_an_answer_of_a_lagging_replica_is_not_kept() -> None:
     """Scaling Memcache at Facebook, 5: after a write a replica has the old value.
 
     A remote marker says so, until another writer's replication removes it.
@@ -215,7 +215,7 @@ def test_facebook_a_value_from_elsewhere_is_not_added_during_the_hold_off() -> N
 # --- Hibernate and others ------------------------------------------------------------
 
 
-def test_hibernate_losing_the_timestamps_makes_nothing_current_again() -> None:
+def test_hibernate_losing_the_timestamps_makes_no_old_entry_current() -> None:
     """Hibernate's UpdateTimestampsCache: no timestamp of a table, no change of it.
 
     So evicting that region brings old query results back.
@@ -229,7 +229,7 @@ def test_hibernate_losing_the_timestamps_makes_nothing_current_again() -> None:
     assert hits(run) > 0
 
 
-def test_hibernate_a_clock_that_differs_decides_nothing() -> None:
+def test_hibernate_a_different_clock_changes_nothing() -> None:
     """hazelcast-hibernate #28 and #79: timestamps of drifting or delayed clocks.
 
     Generations are compared for equality. An hour that passes between the halves of a
@@ -242,7 +242,7 @@ def test_hibernate_a_clock_that_differs_decides_nothing() -> None:
     )
 
 
-def test_cacheops_478_a_missing_item_is_not_remembered_over_its_creation() -> None:
+def test_cacheops_478_a_missing_item_is_not_served_after_its_creation() -> None:
     """django-cacheops #478: "does not exist" is cached after the row was created.
 
     A missing item is an answer like any other, with a snapshot.

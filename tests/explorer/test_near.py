@@ -23,7 +23,7 @@ SEED = 20_261_126
 
 @dataclass(frozen=True)
 class NearProgram(Program):
-    """A program whose calls go by the near cache, which knows all reads of client 0."""
+    """A program that calls through the near cache, which remembers client 0's reads."""
 
     def start(self, *, by_word: bool = False) -> Run:
         """See Program.start."""

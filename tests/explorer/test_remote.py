@@ -1,6 +1,6 @@
 """No schedule breaks a promise on a real server, and it would be seen if one did.
 
-The store on Redis, whose commands are what others come between; the server loses what
+Other clients come between the commands of the store on Redis; the server loses what
 it holds, is replaced and is full, and commands and connections are lost.
 """
 
@@ -73,7 +73,7 @@ def test_a_store_with_a_fault_is_caught(
 # --- that nothing is left out --------------------------------------------------------
 
 
-def test_as_many_schedules_are_counted_on_a_server_as_there_are() -> None:
+def test_every_schedule_on_a_server_is_counted_once() -> None:
     program = Program(
         ("batch", "update all new"), (0, 1), 0, 0, features=THROUGH, shards=1
     )
@@ -82,6 +82,6 @@ def test_as_many_schedules_are_counted_on_a_server_as_there_are() -> None:
     assert len(last) < number
 
 
-def test_a_pipeline_is_taken_apart_into_its_commands() -> None:
+def test_a_pipeline_is_split_into_its_commands() -> None:
     commands = [pack((b"SET", b"key", b"*1\r\n$4\r\nPING\r\n")), pack((b"PING",))]
     assert commands_in(b"".join(commands)) == commands

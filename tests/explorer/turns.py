@@ -1,13 +1,12 @@
-"""Ordinary code, cut into turns: whoever has the turn runs until its next pause.
+"""Ordinary code, cut into turns: an actor runs until its next pause, then another.
 
 An Actor is a greenlet. Where its code calls `pause`, it stops and offers what may
-happen there; a schedule takes one offer of one actor, again and again. Nothing of the
-code under test knows: the pauses are in the store that it was given, and where
-DynamoDB would answer.
+happen there; a schedule takes one offer of one actor, again and again. The code under
+test does not change: the pauses are in the store that it uses, and where DynamoDB would
+answer.
 
-history: everything that an actor has been told so far. Its code is deterministic, so
-two actors of one program with equal histories are in the same place with the same
-variables.
+history: all results of an actor's pauses so far. Its code is deterministic, so two
+actors of one program with equal histories have reached the same place and variables.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 Offer = tuple[str, Any]
-"""What may happen, in words, and what the code that pauses is told of it."""
+"""What may happen, in words, and the result that `pause` returns for it."""
 
 Offers = Callable[[], list[Offer]]
 
@@ -24,12 +23,20 @@ Offers = Callable[[], list[Offer]]
 class Actor(greenlet):
     """Some code, before, during or after its run.
 
-    opening: what it may be told at its first pause; it runs up to there, and on from
-    there, in one turn. observe: returns what else its code can see, for the history.
-    ended_before, is_ending, evicted_at, version, fills: where its code is, when it
-    evicted for the second time, what it has written, and what it may fill, for the
-    judge (world.py). verb, commands: what it asks of its store, and how many commands
-    that took so far (remote.py).
+    opening: returns the offers of its first pause; the actor runs up to that pause and
+        on from there in one turn.
+    observe: returns what else its code can see, for the history.
+
+    For the judge (world.py):
+    ended_before: writes that had ended when it began.
+    is_ending: whether its write evicts for the second time.
+    evicted_at: time of that eviction.
+    version: that it has written.
+    fills: the kind of entry that it may fill.
+
+    For remote.py:
+    verb: of the store that it calls.
+    commands: that the verb has sent so far.
     """
 
     ended_before = 0
@@ -61,45 +68,45 @@ class Actor(greenlet):
         """Return what may happen to it next; nothing when it has ended."""
         return [] if self.dead else self._offers()
 
-    def take(self, told: Any) -> None:
+    def take(self, result: Any) -> None:
         """Let it run to its next pause. Raises what its code raises."""
-        self.history.append(told)
+        self.history.append(result)
         self.history += self._observe()
         if not self.is_under_way:
-            self._first.append(told)
+            self._first.append(result)
             self.switch()
         else:
-            self.switch(told)
+            self.switch(result)
 
     def kill(self) -> None:
         """End it where it is: no `except Exception` of its code sees that."""
         self.throw()
 
     def pause(self, offers: Offers) -> Any:
-        """Stop here, and return what it is told when its turn comes."""
+        """Stop here until an offer is taken; return its result."""
         if self._first:
-            told = self._first.pop()
-            if told in [told for _, told in offers()]:
-                return told  # else its code did not come to where it was expected
+            result = self._first.pop()
+            if result in [result for _, result in offers()]:
+                return result  # else its code did not come to where it was expected
         self._offers = offers
         assert self.parent is not None
         return self.parent.switch()
 
 
 def current_actor() -> Actor | None:
-    """Return whose turn it is; None outside of a schedule."""
+    """Return the actor that runs; None outside of a schedule."""
     current = getcurrent()
     return current if isinstance(current, Actor) else None
 
 
 def pause(offers: Offers) -> Any:
-    """Pause the current actor. Outside of a schedule what is offered first happens."""
+    """Pause the current actor. Outside of a schedule, take the first offer."""
     actor = current_actor()
     return offers()[0][1] if actor is None else actor.pause(offers)
 
 
-def record(*told: Any) -> None:
-    """Note what the current actor's code has found out."""
+def record(*result: Any) -> None:
+    """Add results to the current actor's history."""
     actor = current_actor()
     if actor is not None:
-        actor.history += told
+        actor.history += result

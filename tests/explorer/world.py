@@ -75,11 +75,11 @@ class OwnWriteMissed(Violation):
 
 
 class LateFill(Violation):
-    """An entry can be served whose read began before a write that had ended by then."""
+    """A read that began before a write had ended left an entry that can be served."""
 
 
 class NeverTrue(Violation):
-    """An answer, or an entry that a write filled, shows what there never was."""
+    """An answer, or an entry that a write filled, shows an item that never existed."""
 
 
 class Useless(Violation):
@@ -87,7 +87,7 @@ class Useless(Violation):
 
 
 class Item(NamedTuple):
-    """What a version of the item holds. group: the partition of the index, if any."""
+    """A version of the item. group: the partition of the index, if any."""
 
     value: str
     group: str | None
@@ -138,7 +138,7 @@ class Server:
     def answer(
         self, operation: str, parameters: Mapping[str, Any], version: int
     ) -> dict[str, Any]:
-        """Return what a read that sees a version is answered, as on the wire."""
+        """Return the answer to a read that sees a version, as on the wire."""
         item = self.items[version]
         if operation == "GetItem":
             return {"Item": item.image()} if item else {}
@@ -192,7 +192,7 @@ class Server:
 KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
 _OTHER_KEY = {"pk": {"S": "c"}, "sk": {"S": "d"}}
 OTHER = {**_OTHER_KEY, "v": {"N": "0"}}
-"""An item that nobody writes."""
+"""An item that is never written."""
 
 _UPDATE = {
     "Key": KEY,
@@ -250,7 +250,7 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "delete": ("DeleteItem", {"Key": KEY}),
     "statement": ("ExecuteStatement", {"Statement": 'UPDATE "{}" SET v = 1'}),
 }
-"""Operation and parameters of each kind of call; of a put less its item."""
+"""Operation and parameters of each kind of call; those of a put lack its item."""
 
 _WITH_ANOTHER = ("batch", "scan")
 _GROUPS = {"index 1": "1", "index 2": "2"}
@@ -388,13 +388,19 @@ class ClientStore:
 class World:
     """Everything of one schedule.
 
-    faults: how many may still happen; moves: how often time may still pass.
-    completed: the newest version whose write has returned to its caller; own: the same
-    by client. ended: how many writes have evicted for the second time; ended_version:
-    the newest version of theirs. keeps_hits: batches are among the calls. newcomers:
-    clients that were new to the store when its generations were lost. What nobody
-    promised is known by has_uncovered_commit (of a killed writer, too late),
-    has_failed_eviction and has_lost_evictions (one that its killed process remembered).
+    faults: how many may still happen.
+    moves: how often time may still pass.
+    completed: the newest version with a write that has returned to its caller.
+    own: the same by client.
+    ended: how many writes have evicted for the second time.
+    ended_version: the newest version of these writes.
+    keeps_hits: whether batches are among the calls.
+    newcomers: clients that were new to the store when its generations were lost.
+
+    Three more say what no promise covers:
+    has_uncovered_commit: a killed writer's request was carried out too late.
+    has_failed_eviction: an eviction failed.
+    has_lost_evictions: a killed process had pending evictions.
     """
 
     def __init__(  # noqa: PLR0913 - what there is
@@ -468,7 +474,7 @@ class World:
         return isinstance(backend, RedisBackend) and backend.may_be_cut(client)
 
     def fail(self, verb: str) -> None:
-        """Note that a verb of the store fails, as the schedule says."""
+        """Note that a verb of the store fails, as scheduled."""
         self.faults -= 1
         self.has_failed_eviction |= verb == "evict" or _is_before_a_write(verb)
 
@@ -481,7 +487,7 @@ class World:
         self.caches[client] = self._new_cache(client)
 
     def _new_cache(self, client: int) -> Cache:
-        """Return a cache without a thread of its own: what it does, `deliver` does."""
+        """Return a cache without a thread; `deliver` does the thread's work."""
         cache = Cache(
             self.stores[client], settings_of(self.features, client), NearAnswers
         )
@@ -489,7 +495,7 @@ class World:
         return cache
 
     def debtors(self) -> list[int]:
-        """Return the clients whose processes have evictions left to do."""
+        """Return the clients with pending evictions."""
         return [
             client
             for client, cache in enumerate(self.caches)
@@ -497,15 +503,14 @@ class World:
         ]
 
     def deliver(self, client: int) -> None:
-        """Have a client's process try what it has left to do, as it does by itself."""
+        """Let a client's process try its pending evictions, as it does by itself."""
         self.caches[client]._evictions.pending.attempt()
 
     def lose_generations(self) -> None:
-        """Lose generations and hold-offs; who used the store notices at the next call.
+        """Lose generations and hold-offs; clients of the store notice at the next call.
 
-        A process that is new to it does not. That no replica lags for it, and nothing
-        lands for which a hold-off was needed, is the hole that
-        docs/explanation/coherence.md tells.
+        A client that is new to the store does not. docs/explanation/coherence.md
+        describes that gap: a lagging replica, or a late write that needed a hold-off.
         """
         self.newcomers = {c for c, s in enumerate(self.stores) if not s.has_begun}
         if not self.backend.lose_generations():
@@ -513,16 +518,16 @@ class World:
                 store.has_lost = store.has_begun
 
     def befall(self, what: str) -> bool:
-        """Let something befall the store; tell whether hold-offs may be lost with it.
+        """Let something befall the store; return whether hold-offs may be lost with it.
 
-        What is evicted without any room is not held.
+        A tag that is evicted while the store is full is not held.
         """
         may_be_lost = self.backend.befall(what)
         self.has_been_full |= self.backend.is_full
         return may_be_lost
 
     def is_exempt(self, client: int) -> bool:
-        """Tell whether another process has or had evictions that it could not do."""
+        """Return whether another process has or had pending evictions."""
         return self.has_lost_evictions or any(
             self.has_failed_eviction and cache.stats().undelivered
             for other, cache in enumerate(self.caches)
@@ -586,7 +591,7 @@ class World:
             self._late_fill = self._wrong_with(actor, decoded.body())
 
     def _wrong_with(self, actor: Actor, answer: Mapping[str, Any]) -> str:
-        """Return what is wrong with an entry that the current actor has filled."""
+        """Return the violation of an entry that the current actor has filled."""
         if actor.fills == "own item":
             if self.server.image(actor.version) != answer.get("Item", {}):
                 return "a write has filled what it did not leave"
@@ -618,7 +623,7 @@ class World:
         return Eyes(self.clock(), sharp=bool(self.moves))
 
     def cache_state(self, client: int) -> list[Any]:
-        """Return what a client's process remembers, flat."""
+        """Return the state of a client's process, flat."""
         cache = self.caches[client]
         eyes = self.eyes()
         store = self.stores[client]
@@ -626,10 +631,10 @@ class World:
         for schema in schemas_of(cache).values():
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
-        undelivered = cache._evictions.pending
-        if undelivered._tags:
-            state.append(eyes.until(undelivered._next_attempt))
-            for tag, token in undelivered._tags.items():
+        pending = cache._evictions.pending
+        if pending._tags:
+            state.append(eyes.until(pending._next_attempt))
+            for tag, token in pending._tags.items():
                 self._seen.append(token)  # kept, so that no other gets its id
                 state += (tag, OPAQUE * 2 + id(token))
         return state
@@ -651,7 +656,7 @@ class World:
 
 
 def _is_before_a_write(verb: str) -> bool:
-    """Tell whether a verb is a write's that has not been sent: it evicts no more."""
+    """Return whether a verb is of a write before it is sent, which evicts no more."""
     actor = current_actor()
     if actor is None or actor.fills != "own item" or verb != "load":
         return False
@@ -659,7 +664,7 @@ def _is_before_a_write(verb: str) -> bool:
 
 
 def schemas_of(cache: Cache) -> dict[tuple[str, str], Schema]:
-    """Return what a cache's process has learned."""
+    """Return the key schemas that a cache has learned."""
     return cache._services.key_schemas._known
 
 

@@ -105,15 +105,15 @@ class Applications:
             self.do("read")
         assert self.are_cached()
 
-    def assert_told(self, reason: str) -> None:
-        """Assert that each kind of failure was told once, and all of them say why.
+    def assert_logged(self, reason: str) -> None:
+        """Assert that each kind of failure was logged once, with its reason.
 
-        reason: a pattern; empty when nobody notices anything.
+        reason: a pattern; empty if nothing may be logged.
         """
-        told = self.do("lines")
-        assert bool(any(told)) == bool(reason), told
+        logged = self.do("lines")
+        assert bool(any(logged)) == bool(reason), logged
         in_one_process = 2 if self.one.peer is self.other.peer else 1
-        for lines in told:
+        for lines in logged:
             kinds = [line.partition(":")[0] for line in lines]
             assert all(kinds.count(kind) <= in_one_process for kind in kinds), lines
             for line in lines:
@@ -169,15 +169,16 @@ def local(dynamodb: DynamoDB, application: Application) -> Iterator[Applications
 
 
 class Attack(NamedTuple):
-    """told: a pattern of what is logged while the store is in use.
+    """A harm to the store, and what applications log.
 
-    told_first: the same for those whose first call comes after the attack; None when
-    this is the same story.
+    logged: a pattern of the messages of applications that used the store before.
+    logged_first: the same for applications with their first call after the attack;
+        None if it is the same pattern.
     """
 
     harm: Harm
-    told: str = ""
-    told_first: str | None = None
+    logged: str = ""
+    logged_first: str | None = None
 
 
 def copy_slots(directory: Path) -> None:
@@ -268,7 +269,7 @@ ATTACKS: dict[str, Attack] = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_applications_whose_store_is_harmed_while_they_use_it_go_on_and_heal(
+def test_applications_recover_from_harm_to_a_store_in_use(
     name: str, applications: Applications
 ) -> None:
     attack = ATTACKS[name]
@@ -276,14 +277,14 @@ def test_applications_whose_store_is_harmed_while_they_use_it_go_on_and_heal(
     attack.harm(applications.directory)
     applications.tell_story(3)
     applications.assert_healed()
-    applications.assert_told(attack.told)
+    applications.assert_logged(attack.logged)
     assert not (applications.directory / harms.EXECUTED).exists()
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, each in ATTACKS.items() if each.told_first is not None]
+    "name", [name for name, each in ATTACKS.items() if each.logged_first is not None]
 )
-def test_applications_whose_store_was_harmed_before_they_use_it_go_on_and_heal(
+def test_applications_recover_from_harm_to_a_store_before_its_first_use(
     name: str, applications: Applications
 ) -> None:
     attack = ATTACKS[name]
@@ -292,15 +293,15 @@ def test_applications_whose_store_was_harmed_before_they_use_it_go_on_and_heal(
     attack.harm(applications.directory)
     applications.tell_story(3)
     applications.assert_healed()
-    applications.assert_told(attack.told_first or "")
+    applications.assert_logged(attack.logged_first or "")
     assert not (applications.directory / harms.EXECUTED).exists()
 
 
 @pytest.mark.parametrize("at", [0, HEADER], ids=["all", "behind the header"])
-def test_zeros_for_generations_bring_back_nothing_from_before_the_first_write(
+def test_generations_overwritten_with_zeros_bring_back_no_stale_entry(
     at: int, applications: Applications
 ) -> None:
-    """A table in which zero is the first generation would serve what is old again."""
+    """A table with zero as first generation would serve the old entry again."""
     applications.do("end")
     remove("slots")(applications.directory)
     applications.write_outside(2)
@@ -311,7 +312,7 @@ def test_zeros_for_generations_bring_back_nothing_from_before_the_first_write(
     applications.assert_read(3)
 
 
-def test_generations_that_are_restored_from_a_copy_bring_back_nothing_old(
+def test_generations_restored_from_a_copy_bring_back_no_stale_entry(
     applications: Applications,
 ) -> None:
     shutil.copy(applications.directory / "slots", applications.directory / "copy")
@@ -320,7 +321,7 @@ def test_generations_that_are_restored_from_a_copy_bring_back_nothing_old(
     applications.assert_read(2)
 
 
-def test_what_somebody_discarded_who_was_killed_is_removed_with_the_next(
+def test_a_discarded_directory_of_a_killed_process_is_removed_with_the_next_one(
     applications: Applications,
 ) -> None:
     applications.do("end")
@@ -333,14 +334,14 @@ def test_what_somebody_discarded_who_was_killed_is_removed_with_the_next(
 # --- locks ---------------------------------------------------------------------------
 
 
-def test_a_database_that_another_process_has_for_itself_costs_misses_only(
+def test_a_database_that_another_process_locks_exclusively_only_causes_misses(
     applications: Applications,
 ) -> None:
     applications.do("end")
     with running_peer() as owner:
         owner.call(harms.hold_database, applications.directory)
         applications.tell_story(3)
-        applications.assert_told("takes long|locked")
+        applications.assert_logged("takes long|locked")
         owner.call(harms.release_database)
         eventually(lambda: is_healed(applications))
     applications.tell_story(20)
@@ -353,7 +354,7 @@ def is_healed(applications: Applications) -> bool:
     return applications.are_cached()
 
 
-def test_a_database_that_another_process_has_locked_costs_no_entry(
+def test_a_database_that_another_process_locks_loses_no_entry(
     applications: Applications,
 ) -> None:
     with harms.connected(applications.directory) as owner:
@@ -362,11 +363,11 @@ def test_a_database_that_another_process_has_locked_costs_no_entry(
         applications.tell_story(3)
         owner.execute("ROLLBACK")
     applications.assert_healed()
-    applications.assert_told("Timeout|locked")
+    applications.assert_logged("Timeout|locked")
 
 
 @pytest.mark.parametrize("name", ["slots", "lock"])
-def test_a_process_that_is_stopped_with_a_lock_stops_no_other(
+def test_a_process_stopped_while_it_holds_a_lock_blocks_no_other(
     name: str, applications: Applications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.001)
@@ -379,7 +380,7 @@ def test_a_process_that_is_stopped_with_a_lock_stops_no_other(
         applications.assert_healed()
         holder.kill()
     applications.tell_story(10)
-    applications.assert_told(LOST if name == "lock" else "")
+    applications.assert_logged(LOST if name == "lock" else "")
 
 
 # --- no room, no rights, no descriptors ----------------------------------------------
@@ -400,7 +401,7 @@ def on_a_disk_of(
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
-def test_a_disk_that_is_full_costs_misses_only(
+def test_a_full_disk_only_causes_misses(
     dynamodb: DynamoDB, application: Application
 ) -> None:
     root = application.root
@@ -412,7 +413,7 @@ def test_a_disk_that_is_full_costs_misses_only(
         for _ in range(3):
             applications.advance(WINDOW)
             applications.assert_read(13)
-        applications.assert_told("full")
+        applications.assert_logged("full")
         peer.call(harms.free_disk, root)
         applications.assert_healed()
 
@@ -421,7 +422,7 @@ def test_a_disk_that_is_full_costs_misses_only(
 @pytest.mark.parametrize(
     ("mended", "reason"), [("size=40m", "No space"), ("rw", "Read-only")]
 )
-def test_a_disk_on_which_nothing_can_be_made_costs_misses_only(
+def test_a_disk_on_which_no_file_can_be_made_only_causes_misses(
     mended: str, reason: str, dynamodb: DynamoDB, application: Application
 ) -> None:
     size = "1m" if reason == "No space" else "40m,ro"
@@ -429,24 +430,24 @@ def test_a_disk_on_which_nothing_can_be_made_costs_misses_only(
         applications.tell_story(1)
         applications.advance(WINDOW)
         applications.assert_read(4)
-        applications.assert_told(reason)
+        applications.assert_logged(reason)
         peer.call(harms.remount, application.root, mended)
         applications.assert_healed()
         applications.tell_story(10)
 
 
-def test_a_directory_that_nobody_may_enter_any_more_costs_misses_only(
+def test_a_directory_that_became_inaccessible_only_causes_misses(
     local: Applications,
 ) -> None:
-    """Root is not bound by permissions, so somebody else calls for a while."""
+    """Root is not bound by permissions, so another user calls for a while."""
     with as_nobody():
         local.tell_story(3)
     local.assert_healed()
     local.tell_story(10)
-    local.assert_told("Permission denied")
+    local.assert_logged("Permission denied")
 
 
-def test_a_process_without_descriptors_leaves_the_others_their_entries(
+def test_a_process_without_file_descriptors_drops_no_entries_of_others(
     dynamodb: DynamoDB, application: Application
 ) -> None:
     """The table takes two, SQLite three, and one is for the application's own call."""
@@ -464,13 +465,13 @@ def test_a_process_without_descriptors_leaves_the_others_their_entries(
             assert reached == {}
             both.other.do("advance", PAUSE)
         both.assert_healed()
-        both.assert_told("unable to open|Too many open files")
+        both.assert_logged("unable to open|Too many open files")
 
 
 # --- clocks --------------------------------------------------------------------------
 
 
-def test_the_clock_of_the_day_may_step_and_nothing_old_is_served(
+def test_no_stale_entry_is_served_after_the_wall_clock_stepped(
     applications: Applications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of diskcache expire by it. It is wrong here, and right over there."""
@@ -481,14 +482,14 @@ def test_the_clock_of_the_day_may_step_and_nothing_old_is_served(
         monkeypatch.setattr(diskcache.core, "time", stepped)
         applications.tell_story(10 * number)
         applications.assert_healed()
-    applications.assert_told("")
+    applications.assert_logged("")
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR])
-def test_the_stores_clock_may_step_and_nothing_old_is_served(
+def test_no_stale_entry_is_served_after_the_stores_clock_stepped(
     step: float, applications: Applications
 ) -> None:
-    """It is the machine's since its boot, and nobody can set it; should it step, ..."""
+    """The boot clock cannot be set; a faulty one must cause no stale read either."""
     applications.write_and_settle(2)
     applications.advance(step)
     applications.assert_read(2)
@@ -498,10 +499,10 @@ def test_the_stores_clock_may_step_and_nothing_old_is_served(
     applications.tell_story(10)
     applications.advance(LONGEST_HOLD_OFF)  # so long may it take what was just written
     applications.assert_healed()
-    applications.assert_told("")
+    applications.assert_logged("")
 
 
-def test_after_the_stores_clock_stepped_back_entries_are_given_up_no_longer(
+def test_after_the_stores_clock_stepped_back_the_pause_of_entries_ends(
     local: Applications,
 ) -> None:
     overwrite(DATABASE, noise)(local.directory)
@@ -511,7 +512,7 @@ def test_after_the_stores_clock_stepped_back_entries_are_given_up_no_longer(
     local.assert_healed()
 
 
-def test_after_a_boot_nothing_of_before_is_served(
+def test_no_entry_from_before_a_boot_is_served(
     local: Applications,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -529,14 +530,14 @@ def test_after_a_boot_nothing_of_before_is_served(
     assert booted.are_cached()
     booted.tell_story(3)
     booted.assert_healed()
-    booted.assert_told("")
+    booted.assert_logged("")
     booted.do("end")
 
 
 # --- at the same moment --------------------------------------------------------------
 
 
-def test_processes_that_make_everything_at_once_share_it_a_hundred_times(
+def test_processes_that_open_a_new_store_at_once_share_it_a_hundred_times(
     tmp_path: Path,
 ) -> None:
     entry, evicted = key("an entry"), tag("a")

@@ -1,4 +1,4 @@
-"""An application whose cache is in a cluster, by its URL and by a client."""
+"""An application with its cache in a cluster, by URL and by client."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -26,7 +26,7 @@ def place(
 
 
 def is_hit(cache: Cache, client: Any, table: str, expected: dict[str, Any]) -> bool:
-    """Read what is expected, from wherever, and tell from where."""
+    """Read the expected item; return whether it was a hit."""
     before = cache.stats().hits
     assert get(client, table, pk="a") == expected
     return cache.stats().hits > before

@@ -1,4 +1,4 @@
-"""IAM may forbid ReturnValues: the user's write goes through all the same.
+"""IAM may deny ReturnValues: the application's write succeeds nevertheless.
 
 A policy can do so by the condition key `dynamodb:ReturnValues`. moto knows no IAM, so a
 handler of `before-send` stands for it.
@@ -43,7 +43,7 @@ def refusal(status: int, kind: str, message: str) -> AWSResponse:
 class Policy:
     """An IAM policy: which requests it denies.
 
-    sent: the bodies of all writes that it was asked about, in order.
+    sent: the bodies of all writes that it judged, in order.
     """
 
     def __init__(self, denies: Callable[[dict[str, Any]], bool]) -> None:
@@ -61,8 +61,8 @@ class Policy:
         return None
 
     @property
-    def asked(self) -> list[str]:
-        """What each request asked for."""
+    def requested(self) -> list[str]:
+        """The ReturnValues of each request."""
         return [body.get("ReturnValues", "NONE") for body in self.sent]
 
 
@@ -77,7 +77,7 @@ def everything_is_denied(_: dict[str, Any]) -> bool:
 def client_under(
     world: World, policy: Policy, mode: str = "legacy", **more: Any
 ) -> Any:
-    """Return a client whose writes say what items were before, if IAM lets them."""
+    """Return a client with precise index eviction, under a policy of IAM."""
     session = world.session()
     botocache.install(session, url=world.store, precise_index_eviction=True)
     retries: Any = {"mode": mode, **more}
@@ -88,7 +88,7 @@ def client_under(
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What botocore waited between two attempts, in seconds; nobody waits here."""
+    """The pauses of botocore between two attempts, in seconds; no test sleeps them."""
     waited: list[float] = []
     clock = SimpleNamespace(sleep=waited.append)
     monkeypatch.setattr("botocore.endpoint.time", clock)
@@ -122,7 +122,7 @@ WRITES: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("write", "left"), WRITES.values(), ids=list(WRITES))
-def test_a_write_whose_old_item_is_forbidden_is_sent_as_it_was_and_succeeds(
+def test_a_write_whose_old_image_is_denied_is_sent_again_unchanged_and_succeeds(
     write: Callable[[Any, str], Any], left: Any, mode: str, world: World, indexed: str
 ) -> None:
     policy = Policy(old_values_are_denied)
@@ -130,14 +130,14 @@ def test_a_write_whose_old_item_is_forbidden_is_sent_as_it_was_and_succeeds(
     get(client, indexed, pk="a")  # a put needs to know the key
     with world.counting() as reached:
         write(client, indexed)
-    assert policy.asked == ["ALL_OLD", "NONE"]
+    assert policy.requested == ["ALL_OLD", "NONE"]
     assert sum(reached.values()) == 1
     expected = None if left is None else {"pk": "a", **left}
     assert get(client, indexed, pk="a") == expected
     assert get(world.outside, indexed, pk="a") == expected
 
 
-def test_its_answer_is_that_of_the_request_as_it_was(
+def test_the_answer_is_that_of_the_unchanged_request(
     world: World, indexed: str
 ) -> None:
     client = client_under(world, Policy(old_values_are_denied))
@@ -150,7 +150,7 @@ def test_its_answer_is_that_of_the_request_as_it_was(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_nobody_waits_before_it_is_sent_again(
+def test_the_unchanged_request_is_sent_again_without_a_pause(
     world: World, indexed: str, waits: list[float], mode: str
 ) -> None:
     client = client_under(world, Policy(old_values_are_denied), mode=mode)
@@ -159,7 +159,7 @@ def test_nobody_waits_before_it_is_sent_again(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_table_whose_old_items_are_forbidden_is_not_asked_for_them_again(
+def test_old_images_of_a_table_that_denies_them_are_not_requested_again(
     world: World, indexed: str, mode: str
 ) -> None:
     policy = Policy(old_values_are_denied)
@@ -167,10 +167,10 @@ def test_a_table_whose_old_items_are_forbidden_is_not_asked_for_them_again(
     for n in range(3):
         set_n(client, indexed, n, pk="a")
         delete(client, indexed, pk="b")
-    assert policy.asked == ["ALL_OLD", *["NONE"] * 6]
+    assert policy.requested == ["ALL_OLD", *["NONE"] * 6]
 
 
-def test_another_table_is_asked_all_the_same(
+def test_old_images_of_another_table_are_still_requested(
     world: World, indexed: str, table: str
 ) -> None:
     policy = Policy(lambda body: old_values_are_denied(body) and body["Key"] != B)
@@ -178,13 +178,13 @@ def test_another_table_is_asked_all_the_same(
     set_n(client, indexed, 1, pk="a")
     set_n(client, table, 1, pk="b")
     set_n(client, table, 2, pk="b")
-    assert policy.asked == ["ALL_OLD", "NONE", "ALL_OLD", "ALL_OLD"]
+    assert policy.requested == ["ALL_OLD", "NONE", "ALL_OLD", "ALL_OLD"]
 
 
 B = wire({"pk": "b"})
 
 
-def test_clients_of_one_installation_learn_it_from_each_other(
+def test_clients_of_one_installation_share_which_tables_deny_old_images(
     world: World, indexed: str
 ) -> None:
     policy = Policy(old_values_are_denied)
@@ -193,45 +193,47 @@ def test_clients_of_one_installation_learn_it_from_each_other(
     for n, client in enumerate((world.client(session), world.client(session))):
         client.meta.events.register("before-send.dynamodb", policy)
         set_n(client, indexed, n, pk="a")
-    assert policy.asked == ["ALL_OLD", "NONE", "NONE"]
+    assert policy.requested == ["ALL_OLD", "NONE", "NONE"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_who_may_not_write_is_told_so(world: World, indexed: str, mode: str) -> None:
+def test_an_access_denied_error_of_the_write_itself_reaches_the_caller(
+    world: World, indexed: str, mode: str
+) -> None:
     policy = Policy(everything_is_denied)
     client = client_under(world, policy, mode=mode)
     for _ in range(2):
         with pytest.raises(ClientError, match="explicit deny") as raised:
             set_n(client, indexed, 2, pk="a")
         assert raised.value.response["Error"]["Code"] == "AccessDeniedException"
-    assert policy.asked == ["ALL_OLD", "NONE", "NONE"]
+    assert policy.requested == ["ALL_OLD", "NONE", "NONE"]
     assert get(client, indexed, pk="a") == {"pk": "a", "g": "one", "n": 1}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_who_asks_for_what_is_forbidden_is_told_so_at_once(
+def test_an_access_denied_error_reaches_a_caller_that_requested_the_old_image(
     world: World, indexed: str, mode: str
 ) -> None:
     policy = Policy(old_values_are_denied)
     client = client_under(world, policy, mode=mode)
     with pytest.raises(ClientError, match="explicit deny"):
         client.delete_item(TableName=indexed, Key=B, ReturnValues="ALL_OLD")
-    assert policy.asked == ["ALL_OLD"]
+    assert policy.requested == ["ALL_OLD"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_application_that_wants_no_retries_succeeds_as_well(
+def test_a_client_without_retries_succeeds_as_well(
     world: World, indexed: str, mode: str
 ) -> None:
     policy = Policy(old_values_are_denied)
     client = client_under(world, policy, mode=mode, total_max_attempts=1)
     set_n(client, indexed, 2, pk="a")
-    assert policy.asked == ["ALL_OLD", "NONE"]
+    assert policy.requested == ["ALL_OLD", "NONE"]
     assert get(client, indexed, pk="a") == {"pk": "a", "g": "one", "n": 2}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_server_error_is_retried_with_what_was_asked_for(
+def test_a_server_error_is_retried_with_the_old_image_still_requested(
     world: World, indexed: str, mode: str
 ) -> None:
     policy = Policy(old_values_are_denied)
@@ -243,12 +245,10 @@ def test_a_server_error_is_retried_with_what_was_asked_for(
 
     client.meta.events.register_first("before-send.dynamodb", fail_once)
     set_n(client, indexed, 2, pk="a")
-    assert policy.asked == ["ALL_OLD", "ALL_OLD", "NONE"]
+    assert policy.requested == ["ALL_OLD", "ALL_OLD", "NONE"]
 
 
-def test_an_error_of_the_application_is_no_reason_to_send_it_again(
-    world: World, indexed: str
-) -> None:
+def test_a_failed_condition_is_not_sent_again(world: World, indexed: str) -> None:
     policy = Policy(lambda _: False)
     client = client_under(world, policy)
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
@@ -258,24 +258,28 @@ def test_an_error_of_the_application_is_no_reason_to_send_it_again(
             ConditionExpression="attribute_not_exists(pk)",
         )
     set_n(client, indexed, 2, pk="a")
-    assert policy.asked == ["ALL_OLD", "ALL_OLD"]
+    assert policy.requested == ["ALL_OLD", "ALL_OLD"]
 
 
-def test_a_resource_is_helped_as_well(world: World, indexed: str) -> None:
+def test_a_write_of_a_resource_is_sent_again_as_well(
+    world: World, indexed: str
+) -> None:
     policy = Policy(old_values_are_denied)
     session = world.session()
     botocache.install(session, url=world.store, precise_index_eviction=True)
     table = world.resource(session).Table(indexed)
     table.meta.client.meta.events.register("before-send.dynamodb", policy)
-    table.put_item(Item={"pk": "b", "n": 1})  # whose table's key nobody knows
+    table.put_item(
+        Item={"pk": "b", "n": 1}
+    )  # before the table's key attributes are known
     table.delete_item(Key={"pk": "b"})
     assert "Item" not in table.get_item(Key={"pk": "b"})
-    assert policy.asked == ["NONE", "ALL_OLD", "NONE"]
+    assert policy.requested == ["NONE", "ALL_OLD", "NONE"]
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["the first", "a later one"])
 @pytest.mark.parametrize(("write", "left"), WRITES.values(), ids=list(WRITES))
-def test_a_write_whose_old_item_is_forbidden_evicts_all_index_queries(
+def test_a_write_whose_old_image_is_denied_evicts_all_index_queries(
     write: Callable[[Any, str], Any],
     left: Any,
     is_first: bool,
@@ -295,7 +299,7 @@ def test_a_write_whose_old_item_is_forbidden_evicts_all_index_queries(
         assert query_index(client, indexed, "by-g", g=group) == expected
 
 
-def test_reads_that_are_denied_are_not_sent_again(world: World, indexed: str) -> None:
+def test_denied_reads_are_not_sent_again(world: World, indexed: str) -> None:
     client = client_under(world, Policy(old_values_are_denied))
     sent = []
 

@@ -1,6 +1,6 @@
 """Several hosts share one Valkey: each has a home of its own, and two processes.
 
-Nothing but the environment tells them of a cache.
+Only the environment turns the cache on.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ class Hosts(NamedTuple):
 
     def read(self) -> list[int]:
         """Return what each process reads, one after the other."""
-        everybody = range(len(self.processes))
-        return [self._call(process, hosted.read) for process in everybody]
+        processes = range(len(self.processes))
+        return [self._call(process, hosted.read) for process in processes]
 
     def deliver(self) -> None:
         for process in self.processes:
@@ -41,7 +41,7 @@ class Hosts(NamedTuple):
         return [process.call(hosted.failures) for process in self.processes]
 
     def is_cached(self) -> bool:
-        """Tell whether nobody has to ask DynamoDB."""
+        """Return whether every host has a hit."""
         with self.dynamodb.counting() as counted:
             self.read()
         return not counted
@@ -105,7 +105,7 @@ def test_a_write_on_one_host_is_in_the_next_read_on_every_other(
     assert [*homes[0].rglob("botocache*"), *homes[1].rglob("botocache*")] == []
 
 
-def test_a_server_that_restarts_between_writes_makes_nothing_old(
+def test_a_server_that_restarts_between_writes_causes_no_stale_read(
     hosts: Hosts, server: ValkeyServer
 ) -> None:
     for n, process in enumerate((0, 2, 1), start=1):
@@ -118,7 +118,7 @@ def test_a_server_that_restarts_between_writes_makes_nothing_old(
         assert hosts.read() == [n] * 4
 
 
-def test_without_the_server_nothing_fails_and_nothing_is_old(
+def test_without_the_server_no_call_fails_and_no_read_is_stale(
     hosts: Hosts, server: ValkeyServer
 ) -> None:
     hosts.read()

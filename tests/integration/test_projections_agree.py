@@ -1,4 +1,4 @@
-"""What is answered from a whole item is what a server answers to the projection.
+"""botocache answers a projection from a whole item as a server does.
 
 Asked only where moto does as DynamoDB does. It does not know names with brackets, a
 placeholder before an index, a second index, more than one step after an index, two
@@ -43,7 +43,7 @@ class Server:
         self._table = dynamodb.create_table("pk:S")
 
     def put(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the item; return it as it is read again."""
+        """Put the item; return it as a read returns it."""
         self._client.put_item(TableName=self._table, Item={**item, **KEY})
         return self.get({})
 
@@ -72,7 +72,7 @@ def _answered(item: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any] |
 
 
 def _leads_through_maps(item: Mapping[str, Any], path: Path) -> bool:
-    """Tell whether all of its steps are into maps; names have no brackets."""
+    """Return whether all steps of a path lead into maps; names have no brackets."""
     value: Any = {"M": item}
     for step in path:
         if "M" not in value or isinstance(step, int) or "[" in step:
@@ -146,7 +146,7 @@ def test_an_element_of_a_list_is_projected_as_the_server_does(server: Server) ->
     assert len(agreed) > 5
 
 
-def test_the_legacy_parameter_is_answered_as_the_server_does(server: Server) -> None:
+def test_the_legacy_parameter_is_projected_as_the_server_does(server: Server) -> None:
     whole = server.put({"a": {"S": "x"}, "name": {"M": {}}, "b": {"N": "1"}})
     body = {"AttributesToGet": ["pk", "name", "a", "gone"]}
     assert _answered(whole, body) == server.get_of_batch(body)
@@ -166,7 +166,7 @@ def test_the_legacy_parameter_is_answered_as_the_server_does(server: Server) -> 
         {"ExpressionAttributeNames": {"#n": "name"}},
     ],
 )
-def test_what_the_server_refuses_is_not_answered(
+def test_a_projection_that_the_server_refuses_is_not_answered(
     server: Server, body: dict[str, Any]
 ) -> None:
     whole = server.put({"a": {"S": "x"}, "name": {"S": "y"}})

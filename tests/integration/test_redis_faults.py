@@ -1,4 +1,4 @@
-"""An application whose cache is behind a network that lies: it notices nothing.
+"""An application with its cache behind a faulty network notices nothing.
 
 Every answer equals that of a client without a cache, before the fault, while there is
 one, and afterwards.
@@ -89,7 +89,7 @@ class Application:
             self.compare()
 
     def has_hits(self) -> bool:
-        """Tell whether a read is a hit now."""
+        """Return whether a read is a hit now."""
         before = self.cache.stats().hits
         assert ordered(kept(self.cached, self.table)) == ordered(
             kept(self.plain, self.table)
@@ -119,7 +119,7 @@ def application(
 
 
 def reads(table: str) -> list[Callable[[Any], Any]]:
-    """Return every kind of read of what the story writes."""
+    """Return every kind of read of the items that the test writes."""
     keys = [wire({"pk": "p", "sk": sk}) for sk in "ac"]
     by_partition = query_parameters(table, None, pk="p")
     in_batch = {table: {"Keys": keys}}
@@ -151,7 +151,7 @@ WRITES: list[Write] = [
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_whatever_lies_between_cache_and_server_answers_are_right(
+def test_reads_are_right_behind_any_network_fault(
     fault: tuple[Fault, ...], proxy: TcpProxy, application: Application
 ) -> None:
     application.tell_story(0)
@@ -165,7 +165,7 @@ def test_whatever_lies_between_cache_and_server_answers_are_right(
 
 
 @pytest.mark.parametrize("moment", range(3))
-def test_a_fault_at_any_moment_leaves_nothing_old(
+def test_a_fault_at_any_moment_causes_no_stale_read(
     moment: int, proxy: TcpProxy, application: Application
 ) -> None:
     for n, reply in enumerate([b"-READONLY a replica\r\n", b"", b"*0\r\n"]):
@@ -175,7 +175,7 @@ def test_a_fault_at_any_moment_leaves_nothing_old(
         proxy.heal()
 
 
-def test_an_application_that_the_server_refuses_has_its_answers(
+def test_an_application_whose_cache_server_refuses_it_still_gets_answers(
     proxy: TcpProxy, application: Application
 ) -> None:
     proxy.refuse()

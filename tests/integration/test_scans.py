@@ -57,7 +57,7 @@ def test_a_scan_is_answered_from_the_cache_until_any_item_is_written(
     assert after == scan_all(world.outside, table, **parameters)
 
 
-def test_segments_are_questions_of_their_own(
+def test_each_segment_of_a_scan_has_an_entry_of_its_own(
     world: World, client: Any, table: str
 ) -> None:
     fill(world, table, 8)
@@ -74,7 +74,7 @@ def test_segments_are_questions_of_their_own(
     assert reached == {}
 
 
-def test_counting_is_another_question_than_reading(
+def test_a_count_and_a_scan_have_entries_of_their_own(
     world: World, client: Any, table: str
 ) -> None:
     fill(world, table)
@@ -109,7 +109,7 @@ def test_each_table_has_its_own_size_limit(
     assert reached.total() == sent
 
 
-def test_one_pass_over_a_large_table_leaves_the_other_entries_alone(
+def test_a_pass_over_a_large_table_drops_no_other_entries(
     world: World, table: str
 ) -> None:
     store = botocache.stores.memory.MemoryStore(size_limit=2**20, clock=world.clock)

@@ -11,21 +11,21 @@ _MOST_SHOWN = 20
 
 
 def main() -> int:
-    """Run a soak, and say what it showed."""
+    """Run a soak, and print its report."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--settle", type=float, default=0.02)
     parser.add_argument("--store", choices=STORES, default="disk")
     parser.add_argument("--mutant", choices=MUTANTS, default="")
-    asked = parser.parse_args()
-    print(f"seed: {asked.seed}", flush=True)
+    arguments = parser.parse_args()
+    print(f"seed: {arguments.seed}", flush=True)
     report = soak(
-        asked.seconds,
-        asked.seed,
-        store=asked.store,
-        mutant=asked.mutant,
-        settle=asked.settle,
+        arguments.seconds,
+        arguments.seed,
+        store=arguments.store,
+        mutant=arguments.mutant,
+        settle=arguments.settle,
     )
     print(report)
     problems = report.problems()

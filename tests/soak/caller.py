@@ -1,6 +1,6 @@
 """A caller: makes calls that it chooses at random, and writes down each of them.
 
-It knows nothing of the cache, but for the header that tells a hit.
+It knows nothing of the cache, except for the header that marks a hit.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ from tests.soak.writes import WRITES
 _REFUSALS = ("ConditionalCheckFailedException", "TransactionCanceledException")
 
 _CYCLE = 2_000_000_000
-"""Nanoseconds. Everybody writes much at the beginning of each, and little then: what
-is written all the time is not cached."""
+"""Nanoseconds. All callers write much at its beginning and little afterwards, because
+an item that is written all the time is not cached."""
 
 _BUSY = 600_000_000
 
 
 class Surroundings(NamedTuple):
-    """What callers share. undelivered: how many evictions the process has left."""
+    """What callers share. pending_evictions: returns the process's number of them."""
 
     client: Any
     tables: Tables
     journal: Journal
-    undelivered: Callable[[], int]
+    pending_evictions: Callable[[], int]
 
 
 class Caller:
@@ -44,7 +44,7 @@ class Caller:
         self._random = random
         self._client = surroundings.client
         self._journal = surroundings.journal
-        self._undelivered = surroundings.undelivered
+        self._pending_evictions = surroundings.pending_evictions
         self._count = 0
         items = surroundings.tables.items()
         self._choice = Choice(items, random, self._new_value, {})
@@ -58,7 +58,7 @@ class Caller:
             self.read()
 
     def read(self) -> None:
-        """Make a call that reads, now and then one that fills anew or goes around."""
+        """Make a read, sometimes with `refresh` or `bypass`."""
         mode = self._random.choices(
             [contextlib.nullcontext, botocache.refresh, botocache.bypass], [96, 2, 2]
         )[0]
@@ -117,7 +117,7 @@ class Caller:
             name,
             outcome=outcome.value,
             retried=retried,
-            undelivered=self._undelivered() > 0,
+            pending_evictions=self._pending_evictions() > 0,
         )
 
 

@@ -1,4 +1,4 @@
-"""The items that callers call for, and what a call is.
+"""The items of the soak, and its calls.
 
 A few hot items in two tables: one with a sort key and two indexes, one of which has an
 attribute of the table's key. The calls are chosen in reads.py and writes.py; making
@@ -93,10 +93,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a call is chosen by.
+    """The choices of a caller.
 
-    new_value: returns one that nobody else writes. last_seen: values by item, which
-    conditions ask for; they may have been changed since.
+    items: of all tables.
+    random: the caller's.
+    new_value: returns a value that no other call writes.
+    last_seen: values by item, for conditions; they may have changed since.
     """
 
     items: Sequence[Item]

@@ -2,20 +2,20 @@
 
 The order in which DynamoDB carried out writes that overlap is unknown, so only what is
 certain counts. One write is *certainly older* than another when it ended before the
-other started. A write that nobody saw the end of, that failed in an unknown way or
+other started. A write without a known end, with an unknown failure, or
 that was sent more than once is never certainly older: it may be applied at any time.
 A read of an item is wrong when
 
-- nobody wrote the value that it saw, or DynamoDB had refused to;
+- no write wrote the value that it saw, or DynamoDB refused that write;
 - the write of that value started after the read had ended;
 - a write of the item completed before the read started, and every write that explains
   what was seen is certainly older than it.
 
 Deletes explain that an item is not there, and so does the beginning.
 
-Where the store can be away, a write may be left with evictions that its process could
-not deliver. What other processes serve meanwhile is bounded: for so long such a write
-does not count for their reads. It does for those of its own process.
+Where the store can be away, a write may leave evictions pending. Other processes may
+serve old values for a bounded time; for so long such a write does not count for their
+reads. It does for those of its own process.
 
 Each item is checked on its own, whatever operation it was read by.
 """
@@ -34,7 +34,7 @@ _NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A read that saw what it could not have. newer: the write that it should have."""
+    """A read that saw an impossible value. newer: the write that it missed."""
 
     read: Read
     item: str
@@ -51,8 +51,7 @@ class Violation:
 def violations(history: History, bound: float = 0.0) -> list[Violation]:
     """Return all that is wrong with the reads of a history.
 
-    bound: seconds for which other processes may not know of a write that was left with
-    evictions.
+    bound: seconds for which other processes may not see a write with pending evictions.
     """
     written: defaultdict[str, list[Write]] = defaultdict(list)
     for write in history.writes:
@@ -86,7 +85,7 @@ class _Item:
         self._absences = _LatestEnd(deletes)
 
     def check(self, read: Read) -> Violation | None:
-        """Return what is wrong with a read of this item."""
+        """Return the violation of a read of this item, or None."""
         value = read.saw[self._name]
         if value is None:
             explained = self._absences.before(read.ended)
@@ -94,7 +93,7 @@ class _Item:
             return self._judge(read, explained, newer)
         writer = self._writers.get(value)
         if writer is None:
-            return Violation(read, self._name, "nobody wrote it")
+            return Violation(read, self._name, "no write wrote it")
         if writer.outcome is Outcome.REFUSED:
             return Violation(read, self._name, f"{writer.name} was refused")
         if writer.started > read.ended:
@@ -105,7 +104,7 @@ class _Item:
     def _judge(
         self, read: Read, explained: float, newer: Write | None
     ) -> Violation | None:
-        """explained: the last moment at which what was seen can have been written."""
+        """explained: the last moment at which the seen value can have been written."""
         if newer is None or explained >= newer.started:
             return None
         if _may_be_cached(read) and self._may_not_know(read, newer):
@@ -115,7 +114,7 @@ class _Item:
         return Violation(read, self._name, f"older than {newer.name}", newer)
 
     def _known(self, read: Read, explained: float) -> Write | None:
-        """Return a write over what a read saw, of which its process has to know."""
+        """Return a write after the seen value that the reading process must see."""
         ignores = read.saw[self._name] is None
         for write in self._completed:
             if ignores and self._name in write.if_there:
@@ -126,15 +125,17 @@ class _Item:
         return None
 
     def _may_not_know(self, read: Read, write: Write) -> bool:
-        if not write.undelivered or write.ended is None:
+        if not write.pending_evictions or write.ended is None:
             return False
         is_late = read.started - write.ended > self._bound
         return not is_late and process_of(read) != process_of(write)
 
 
 def _may_be_cached(read: Read) -> bool:
-    """Tell whether a read may have been answered from the cache, or in part."""
-    return read.is_hit or read.kind == "BatchGetItem"  # which asks for what it lacks
+    """Return whether a read may have been answered from the cache, or in part."""
+    return (
+        read.is_hit or read.kind == "BatchGetItem"
+    )  # which sends the keys that it lacks
 
 
 def process_of(call: Read | Write) -> str:

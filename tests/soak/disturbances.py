@@ -1,4 +1,4 @@
-"""What is done to workers while they work, and when. The workers are not asked.
+"""Disturbances of workers, and their schedule.
 
 Kills come all the time; what is stopped goes on after a while; the store's directory
 is removed while it is in use. What is done to a server: server_harms.py.
@@ -52,7 +52,7 @@ class Disturbance(NamedTuple):
 def plan_disturbances(
     seconds: float, slots: int, random: Random, *, clears: bool = True
 ) -> list[Disturbance]:
-    """Choose what is done when: kills, and a stop and a clear for every 20 seconds."""
+    """Plan kills, and a stop and a clear for every 20 seconds."""
     planned: list[Disturbance] = []
     at = 0.0
     while (at := at + random.uniform(0.5, 3.0)) < seconds:
@@ -73,7 +73,7 @@ def plan_disturbances(
 class Crew:
     """Workers, in slots: when one is killed another one takes its place.
 
-    harm: does what is done to somebody else.
+    harm: does what is done to the store.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class Crew:
         self._workers = [self._start() for _ in range(slots)]
 
     def is_at_work(self) -> bool:
-        """Tell whether as many workers as there are slots have begun to call."""
+        """Return whether the worker of every slot has begun to call."""
         journals = Path(self._assignment.journals).glob("*.journal")
         return sum(path.stat().st_size > 0 for path in journals) >= len(self._workers)
 
     def end(self) -> None:
-        """Let them end what they are about. Fails unless all of them do."""
+        """Let the workers finish. Fails unless all of them do."""
         for worker in self._workers:
             worker.send_signal(signal.SIGCONT)
             _close(worker)
@@ -141,7 +141,7 @@ def running_crew(
 
 
 def _without_coverage(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return variables for processes that are killed before they could tell."""
+    """Return variables without coverage: killed processes could not write it."""
     return {k: v for k, v in environ.items() if not k.startswith("COV")}
 
 
@@ -159,5 +159,5 @@ def _close(worker: subprocess.Popen[bytes]) -> None:
 def clear(directory: Path) -> None:
     """Remove all that is in a directory, which others go on to use meanwhile."""
     for path in directory.iterdir():
-        with contextlib.suppress(OSError):  # somebody put something there again
+        with contextlib.suppress(OSError):  # a worker made a file there again
             shutil.rmtree(path)

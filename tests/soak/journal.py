@@ -21,7 +21,7 @@ Values: TypeAlias = Mapping[str, str | None]
 
 
 class Outcome(Enum):
-    """What is known of a write.
+    """The outcome of a write.
 
     APPLIED: DynamoDB said so. REFUSED: DynamoDB said that it did nothing. UNKNOWN:
     neither; it may have been applied, or be so at any time to come.
@@ -34,11 +34,13 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A write. ended: None when nobody saw its end, because the caller was killed.
+    """A write.
 
-    wrote: what the items are after it. if_there: items that it changes only if they
-    exist, and does not say. retried: an attempt of it may be applied once more.
-    undelivered: at its end, its process had evictions left to do.
+    wrote: the items after it.
+    ended: None if the caller was killed before the end.
+    if_there: items that it changes only if they exist, without an answer that says so.
+    retried: whether an attempt of it may be applied once more.
+    pending_evictions: whether its process had some when it ended.
     """
 
     name: str
@@ -49,12 +51,12 @@ class Write:
     outcome: Outcome = Outcome.UNKNOWN
     if_there: frozenset[str] = frozenset()
     retried: bool = False
-    undelivered: bool = False
+    pending_evictions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A read that ended. saw: every item that it asked for, those not there as well."""
+    """A read that ended. saw: every item that it requested, also missing ones."""
 
     name: str
     kind: str
@@ -91,7 +93,7 @@ class Journal:
         self._add("start", name=name, kind=kind, wrote=wrote, if_there=sorted(if_there))
 
     def ended(self, name: str, **known: Any) -> None:
-        """Write down the end of an operation, and what is known then."""
+        """Write down the end of an operation, and its outcome."""
         self._add("end", name=name, **known)
 
     def error(self, text: str) -> None:
@@ -129,7 +131,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class _Reader:
-    """Puts starts and ends of one journal together."""
+    """Matches starts and ends of one journal."""
 
     def __init__(self, history: History) -> None:
         self._history = history
@@ -161,7 +163,7 @@ class _Reader:
                     ended=end.get("at"),
                     outcome=Outcome(end.get("outcome", "unknown")),
                     retried=end.get("retried", False),
-                    undelivered=end.get("undelivered", False),
+                    pending_evictions=end.get("pending_evictions", False),
                 )
             )
         elif "saw" in end:

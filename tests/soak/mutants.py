@@ -70,12 +70,12 @@ def _snapshot_afterwards() -> None:
 
 
 def _stay_in_removed_directory() -> None:
-    """Nobody notices that the directory was removed."""
+    """Processes do not notice that the directory was removed."""
     GenerationFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
 
 
 def _remember_for_good() -> None:
-    """The near cache serves what it remembers, whatever was written."""
+    """The near cache serves a remembered answer after any write."""
     DiskStore.watch = lambda *_: lambda: True  # type: ignore[method-assign]  # on purpose
 
 

@@ -37,7 +37,7 @@ def _query_index_by_sort_key(choice: Choice) -> Call:
 
 
 def _query_for(choice: Choice, like: Item, attribute: int, index: str | None) -> Call:
-    """Query what has the same value of a key attribute as an item."""
+    """Query the items that share the value of a key attribute with an item."""
     name, value = like.key[attribute]
     parameters = _query_parameters(like.table, name, value)
     if index:
@@ -69,11 +69,11 @@ def _scan(choice: Choice) -> Call:
 
 
 def _batch_get(choice: Choice) -> Call:
-    asked: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
     covers = tuple(choice.random.sample(choice.items, 3))
     for item in covers:
-        asked.setdefault(item.table, {"Keys": []})["Keys"].append(item.wire())
-    return Call("BatchGetItem", {"RequestItems": asked}, covers)
+        tables.setdefault(item.table, {"Keys": []})["Keys"].append(item.wire())
+    return Call("BatchGetItem", {"RequestItems": tables}, covers)
 
 
 def _transact_get(choice: Choice) -> Call:
@@ -121,8 +121,8 @@ def _items_in(call: Call, answer: dict[str, Any]) -> list[tuple[str, dict[str, A
             ]
         case "TransactGetItems":
             return [
-                (asked.table, part["Item"])
-                for asked, part in zip(call.covers, answer["Responses"], strict=True)
+                (item.table, part["Item"])
+                for item, part in zip(call.covers, answer["Responses"], strict=True)
                 if part.get("Item")
             ]
         case _:

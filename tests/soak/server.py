@@ -52,7 +52,7 @@ def _dawdle() -> None:
 
 
 def _ignored(*_: object) -> None:
-    """Take the status of an answer that nobody gets."""
+    """Ignore the status of an answer that is not sent."""
 
 
 def _server_error(start: Any) -> Iterable[bytes]:

@@ -1,6 +1,6 @@
-"""What is done to the server of a store on Redis while workers use it, and when.
+"""Harms to the Redis server while workers use it, and their schedule.
 
-It is killed and starts again, empty; stopped for a while; told to pause, to sleep, to
+It is killed and starts again, empty; stopped for a while; made to pause, to sleep, to
 cut all connections; emptied; crowded, so that it drops keys to have room for others;
 and full, so that it refuses whatever needs room.
 """
@@ -17,7 +17,7 @@ _ENDS = {
     Kind.CROWD: Kind.MAKE_ROOM,
     Kind.FILL_UP: Kind.MAKE_ROOM,
 }
-"""What goes on until something ends it."""
+"""Harms that last until they are ended."""
 
 _HARMS = (
     *(Kind.RESTART, Kind.FREEZE, Kind.PAUSE, Kind.SLEEP),
@@ -26,7 +26,7 @@ _HARMS = (
 
 
 def plan_harms(seconds: float, random: Random) -> list[Disturbance]:
-    """Choose what is done when: each harm in turn, one after the other."""
+    """Plan each harm in turn, one after the other."""
     planned: list[Disturbance] = []
     at = 0.0
     while True:
@@ -51,7 +51,7 @@ def _restart(server: ValkeyServer) -> None:
 
 
 def _crowd(server: ValkeyServer) -> None:
-    """Have hardly room for what it holds: it drops what it likes."""
+    """Lower the memory limit so far that the server drops keys."""
     _limit(server, "allkeys-lru", _used(server) - 10_000)
 
 

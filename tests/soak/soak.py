@@ -1,4 +1,4 @@
-"""A soak from its beginning to its end, and what it showed."""
+"""A soak from its beginning to its end, and its report."""
 
 import contextlib
 import tempfile
@@ -33,15 +33,15 @@ _SERVER = "tests.soak.server"
 STORES = ("disk", "redis")
 
 _TTLS = {"disk": 60.0, "redis": 2.0}
-"""Seconds. On Redis they bound what a server that is away keeps from being evicted."""
+"""Seconds for which an unreachable Redis server may keep an eviction pending."""
 
 _SLOW = 2.0
-"""Seconds that a read may take until it fills, of one whose process is stopped."""
+"""Seconds until a read fills at the latest, also if its process is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a soak showed. It failed if there are problems."""
+    """The report of a soak, which failed if there are problems."""
 
     history: History
     disturbances: Counter[Kind]
@@ -67,7 +67,7 @@ class Report:
             *_counts("writes", Counter(write.kind for write in writes)),
             *_counts("outcomes", Counter(write.outcome.value for write in writes)),
             f"retried writes: {sum(w.retried for w in writes)}",
-            f"writes that left evictions: {sum(w.undelivered for w in writes)}",
+            f"left evictions pending: {sum(w.pending_evictions for w in writes)}",
             *_counts("disturbances", _by_value(self.disturbances)),
             *_counts("warnings", Counter(map(" ".join, self.history.warnings))),
             f"errors: {len(self.history.errors)}",
@@ -83,7 +83,7 @@ class Report:
 
 _EXPECTED_ERRORS = {
     "StoreLostError",  # the directory was removed
-    "StoreError",  # it was, while somebody opened it; or SQLite takes long to open
+    "StoreError",  # it was removed while it was opened; or SQLite takes long to open
     "EntryError",  # the same, of entries alone
     "EntryDatabaseError",  # SQLite was busy, or its files were removed
     "FullError",  # the server is full

@@ -15,7 +15,7 @@ GONE = None
 
 
 def wrote(value: str | None, start: int, end: int | None) -> Write:
-    """Return a write that was applied, or one whose end nobody saw."""
+    """Return a write that was applied, or one without a known end."""
     outcome = Outcome.UNKNOWN if end is None else Outcome.APPLIED
     return Write(f"w{value}", "PutItem", start, {"x": value}, end, outcome)
 
@@ -92,8 +92,8 @@ WRONG = {
         [ONE, replace(DELETE, outcome=Outcome.REFUSED)],
         saw(GONE, 50, 60),
     ),
-    "a value that nobody wrote": ([ONE], saw("7", 50, 60)),
-    "a value of an item that nobody wrote": ([], saw("7", 50, 60)),
+    "a value that was never written": ([ONE], saw("7", 50, 60)),
+    "a value of an item that was never written": ([], saw("7", 50, 60)),
     "a value that was refused": (
         [replace(ONE, outcome=Outcome.REFUSED)],
         saw("1", 50, 60),
@@ -107,36 +107,36 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("writes", "read"), RIGHT.values(), ids=RIGHT)
-def test_a_read_may_see(writes: list[Write], read: Read) -> None:
+def test_the_checker_accepts_a_read(writes: list[Write], read: Read) -> None:
     assert violations(History(writes=writes, reads=[read])) == []
 
 
 @pytest.mark.parametrize(("writes", "read"), WRONG.values(), ids=WRONG)
-def test_a_read_may_not_see(writes: list[Write], read: Read) -> None:
+def test_the_checker_rejects_a_read(writes: list[Write], read: Read) -> None:
     (violation,) = violations(History(writes=writes, reads=[read]))
     assert violation.item == "x"
     assert "saw" in str(violation)
 
 
-LEFT = replace(TWO, name="writer/2", undelivered=True)
-"""A write whose process was left with evictions."""
+LEFT = replace(TWO, name="writer/2", pending_evictions=True)
+"""A write that left evictions pending."""
 
 
 def elsewhere(start: int) -> Read:
-    """Return a read, by another process, of what was there before."""
+    """Return a read of the previous value by another process."""
     return replace(saw("1", 0, 0), name="other/1", started=start, ended=start + 1)
 
 
 BOUND = 2.0
-"""Seconds for which other processes may not know of it."""
+"""Seconds for which other processes may not see that write."""
 
 
-def test_what_could_not_be_evicted_may_be_served_elsewhere_for_a_while() -> None:
+def test_a_pending_eviction_may_be_served_by_another_process_for_a_while() -> None:
     history = History(writes=[ONE, LEFT], reads=[elsewhere(40 + round(BOUND * 1e9))])
     assert violations(history, BOUND) == []
 
 
-def test_so_may_it_as_a_part_of_a_batch_that_is_no_hit() -> None:
+def test_a_pending_eviction_may_be_served_as_a_part_of_a_batch() -> None:
     batch = replace(elsewhere(50), kind="BatchGetItem", is_hit=False)
     assert violations(History(writes=[ONE, LEFT], reads=[batch]), BOUND) == []
 
@@ -151,14 +151,12 @@ def test_so_may_it_as_a_part_of_a_batch_that_is_no_hit() -> None:
     ],
     ids=["later", "by its own process", "a miss", "after another write"],
 )
-def test_what_could_not_be_evicted_may_not_be_served(
-    read: Read, more: list[Write]
-) -> None:
+def test_a_pending_eviction_may_not_be_served(read: Read, more: list[Write]) -> None:
     history = History(writes=[ONE, *more, LEFT], reads=[read])
     assert len(violations(history, BOUND)) == 1
 
 
-def test_each_item_that_a_query_saw_is_checked() -> None:
+def test_every_item_of_a_query_is_checked() -> None:
     query = Read("r", "Query", 50, 60, {"x": "2", "y": None})
     other = Write("w", "PutItem", 30, {"y": "9"}, 40, Outcome.APPLIED)
     (violation,) = violations(History(writes=[ONE, TWO, other], reads=[query]))

@@ -64,7 +64,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(slow_dynamodb: DynamoDB, tmp_path: Path) -> Crowd:
-    """A crowd whose store is in use: SQLite may take a while to open."""
+    """A crowd with a store in use: SQLite may take a while to open."""
     crowd = Crowd(slow_dynamodb, tmp_path)
     first = crowd.caller("first", crowd.client())
 
@@ -96,11 +96,13 @@ def assert_the_promise_was_kept(crowd: Crowd) -> None:
 
 
 def hitting(history: History) -> set[str]:
-    """Return the first parts of the names of those who had a hit."""
+    """Return the first parts of the names of callers with a hit."""
     return {read.name.partition("/")[0] for read in history.reads if read.is_hit}
 
 
-def test_processes_forked_after_the_installation_keep_it(crowd: Crowd) -> None:
+def test_processes_forked_after_the_installation_read_nothing_stale(
+    crowd: Crowd,
+) -> None:
     client = crowd.client()
 
     def child(pipe: Any) -> None:
@@ -114,13 +116,15 @@ def test_processes_forked_after_the_installation_keep_it(crowd: Crowd) -> None:
     assert_the_promise_was_kept(crowd)
 
 
-def test_sixteen_threads_on_one_client_keep_it(crowd: Crowd) -> None:
+def test_sixteen_threads_on_one_client_read_nothing_stale(crowd: Crowd) -> None:
     client = crowd.client()
     call_for_a_while(*(crowd.caller(f"thread{n}", client) for n in range(16)))
     assert_the_promise_was_kept(crowd)
 
 
-def test_asyncio_tasks_that_call_a_client_in_threads_keep_it(crowd: Crowd) -> None:
+def test_asyncio_tasks_that_call_a_client_in_threads_read_nothing_stale(
+    crowd: Crowd,
+) -> None:
     client = crowd.client()
     end = now() + DURATION
     modes = {

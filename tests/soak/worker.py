@@ -1,4 +1,4 @@
-"""A program: a process whose threads make calls until its standard input ends.
+"""A program with threads that make calls until its standard input ends.
 
 Its argument is an Assignment, as JSON. It is there to be killed.
 """
@@ -35,7 +35,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker does.
+    """The assignment of a worker.
 
     name: no two workers share one. url: of DynamoDB. store: its URL. journals: where
     they are. mutant: the rule that the cache lacks, if any.
@@ -115,7 +115,7 @@ def work(assignment: Assignment, end: threading.Event) -> None:
 
 
 def _die_with_parent() -> None:
-    """Be killed when the soak is, even while stopped: then nobody would go on."""
+    """Be killed when the soak is; a stopped worker would outlive it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -27,7 +27,7 @@ LOADER = Loader()
 
 @pytest.fixture(scope="session")
 def dynamodb() -> Iterator[DynamoDB]:
-    """A DynamoDB server whose writes are atomic."""
+    """A DynamoDB server with atomic writes."""
     with running_dynamodb("tests.software.server") as server:
         yield server
 
@@ -50,7 +50,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def session(dynamodb: DynamoDB) -> boto3.Session:
-    """A session; the cache is on it where a test asks for that too."""
+    """A session; with the cache if the test also uses the `cache` fixture."""
     return _new_session(dynamodb)
 
 
@@ -78,7 +78,7 @@ def resource(dynamodb: DynamoDB, session: boto3.Session, cache: Cache) -> Any:
 
 @pytest.fixture
 def outside(dynamodb: DynamoDB) -> Any:
-    """A client that goes around the cache."""
+    """A client without the cache."""
     return dynamodb.client(_new_session(dynamodb))
 
 

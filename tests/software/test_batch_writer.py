@@ -35,7 +35,7 @@ def table(resource: Any, name: str) -> Any:
 
 
 def read(table: Any, pk: str) -> dict[int, int]:
-    """Return n by sk, as GetItem has it; the partition's Query must say the same."""
+    """Return n by sk, from GetItem; the partition's Query must agree."""
     queried = table.query(KeyConditionExpression=Key("pk").eq(pk))["Items"]
     answers = [table.get_item(Key={"pk": pk, "sk": sk}) for sk in range(35)]
     items = [answer["Item"] for answer in answers if "Item" in answer]
@@ -53,7 +53,7 @@ def really(outside: Any, name: str, pk: str) -> dict[int, int]:
     return {int(item["sk"]["N"]): int(item["n"]["N"]) for item in answer["Items"]}
 
 
-def test_what_was_cached_is_read_anew_after_a_batch_that_wrote_it(
+def test_a_cached_item_is_read_again_after_a_batch_wrote_it(
     table: Any, name: str, outside: Any
 ) -> None:
     assert read(table, "a") == dict.fromkeys(range(30), 0)
@@ -67,7 +67,7 @@ def test_what_was_cached_is_read_anew_after_a_batch_that_wrote_it(
     assert seen == really(outside, name, "a")
 
 
-def test_what_a_batch_did_not_write_stays_cached(
+def test_an_item_that_a_batch_did_not_write_stays_cached(
     table: Any, dynamodb: DynamoDB
 ) -> None:
     before = read(table, "a"), read(table, "b")
@@ -80,7 +80,7 @@ def test_what_a_batch_did_not_write_stays_cached(
     assert read(table, "a") == dict.fromkeys(range(30), 1)
 
 
-def test_what_is_buffered_is_not_seen_and_what_is_flushed_is(
+def test_a_flushed_write_is_seen_and_a_buffered_one_is_not(
     table: Any, dynamodb: DynamoDB
 ) -> None:
     key = {"pk": "a", "sk": 0}
@@ -98,7 +98,7 @@ def test_what_is_buffered_is_not_seen_and_what_is_flushed_is(
     assert reached["GetItem"] <= 1
 
 
-def test_of_writes_to_one_key_the_last_is_seen(
+def test_the_last_of_several_writes_to_one_key_is_seen(
     table: Any, name: str, outside: Any
 ) -> None:
     read(table, "a")
@@ -114,7 +114,7 @@ def test_of_writes_to_one_key_the_last_is_seen(
     assert seen == really(outside, name, "a")
 
 
-def test_after_a_batch_that_dynamodb_refuses_what_is_there_is_read(
+def test_reads_after_a_refused_batch_see_the_table(
     table: Any, name: str, outside: Any
 ) -> None:
     read(table, "a")
@@ -130,7 +130,7 @@ def test_after_a_batch_that_dynamodb_refuses_what_is_there_is_read(
         assert read(table, "a") == really(outside, name, "a")
 
 
-def test_an_exception_inside_leaves_what_was_flushed_and_it_is_seen(
+def test_flushed_writes_are_seen_after_an_exception_inside_the_batch_writer(
     table: Any, name: str, outside: Any
 ) -> None:
     read(table, "a")

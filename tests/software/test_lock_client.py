@@ -1,8 +1,8 @@
 """A lock client for DynamoDB, `python_dynamodb_lock`, with the cache on.
 
 A lock is an item with a lease and a record version number, which its owner's heartbeats
-change; who sees the same number for a whole lease may take the lock over. The client
-reads consistently; onlookers, who show who owns what, do not, and read from the cache.
+change; a client that sees the same number for a whole lease may take the lock over. It
+reads consistently. Onlookers, which show the owners, do not, and read from the cache.
 """
 
 import threading
@@ -27,7 +27,7 @@ from tests.support.dynamodb import DynamoDB
 
 PERIOD = timedelta(seconds=0.02)
 LEASE = timedelta(seconds=60)
-"""No test lasts as long, so nobody takes a lock over by mistake."""
+"""No test lasts as long, so no client takes a lock over by mistake."""
 
 SHORT_LEASE = timedelta(seconds=0.125)  # the client refuses floats that are not exact
 
@@ -64,7 +64,7 @@ class Locks:
         return self._resource().Table(self._name)
 
     def owner(self) -> str | None:
-        """Return who owns the lock, as an onlooker sees it: twice the same."""
+        """Return the owner of the lock, as an onlooker sees it twice."""
         first, second = (self.record().get("owner_name") for _ in range(2))
         assert first == second
         return first
@@ -85,7 +85,7 @@ def locks(
         yield Locks(lambda: dynamodb.resource(session), name, end)
 
 
-def test_whoever_acquires_and_releases_is_seen_to(locks: Locks, cache: Cache) -> None:
+def test_onlookers_see_a_lock_acquired_and_released(locks: Locks, cache: Cache) -> None:
     ann, bob = locks.client("ann"), locks.client("bob")
     assert locks.owner() is None
     for _ in range(ROUNDS):
@@ -124,7 +124,7 @@ def test_heartbeats_are_seen_by_onlookers(locks: Locks, cache: Cache) -> None:
         assert version == seen[-1]  # what was is not seen again
 
 
-def test_a_lease_that_expired_is_taken_over_and_the_late_owner_is_told(
+def test_an_expired_lease_is_taken_over_and_the_late_owner_learns_of_it(
     locks: Locks,
 ) -> None:
     ann = locks.client("ann", lease=SHORT_LEASE)
@@ -144,23 +144,23 @@ def test_a_lease_that_expired_is_taken_over_and_the_late_owner_is_told(
 def test_an_owner_whose_lock_was_removed_learns_of_it_by_its_heartbeat(
     locks: Locks,
 ) -> None:
-    told = threading.Event()
+    learned = threading.Event()
     codes: list[str] = []
 
     def tell(code: str, _: Any) -> None:
         codes.append(code)
-        told.set()
+        learned.set()
 
     locks.client("ann").acquire_lock("door", app_callback=tell)
     assert locks.owner() == "ann"
     locks.table.delete_item(Key=KEY)
     assert locks.owner() is None
-    assert told.wait(TIMEOUT)
+    assert learned.wait(TIMEOUT)
     assert codes == [DynamoDBLockError.LOCK_STOLEN]
     assert locks.owner() is None
 
 
-def test_what_a_lock_protects_is_read_as_its_last_owner_left_it(
+def test_an_owner_reads_protected_items_as_the_last_owner_left_them(
     locks: Locks, outside: Any
 ) -> None:
     account = {"lock_key": "account", "sort_key": "-"}

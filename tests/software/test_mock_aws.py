@@ -57,7 +57,7 @@ class Users:
         assert found == ([] if item is None else [item])
         return None if item is None else int(item["age"])
 
-    def everybody(self) -> set[str]:
+    def all_names(self) -> set[str]:
         return {str(item["name"]) for item in self.table.scan()["Items"]}
 
     def remove(self, name: str) -> None:
@@ -81,11 +81,11 @@ def a_test(age: int) -> None:
     assert [users.age("ann") for _ in range(2)] == [age] * 2
     users.birthday("ann")
     assert [users.age("ann") for _ in range(2)] == [age + 1] * 2
-    assert users.everybody() == {"ann"}
+    assert users.all_names() == {"ann"}
     if age % 2:
         users.remove("ann")
         assert users.age("ann") is None
-        assert users.everybody() == set()
+        assert users.all_names() == set()
 
 
 # --- the ways to mock --------------------------------------------------------------
@@ -175,7 +175,7 @@ def test_tests_that_mock_in_different_ways_pass_in_any_order(cache: Cache) -> No
 
 
 @memory_alone
-def test_a_table_that_is_made_again_may_have_another_key() -> None:
+def test_a_table_that_is_created_again_may_have_another_key() -> None:
     for keys in (("name:S",), ("name:S", "age:N"), ("id:N",), ("name:S",)):
         with mock_aws():
             table = new_users(*keys).table
@@ -192,7 +192,7 @@ def test_a_table_that_is_made_again_may_have_another_key() -> None:
 
 @pytest.fixture
 def seen(cache: Cache) -> None:
-    """The cache has seen ann, who is 30, in a mock that has ended."""
+    """The cache has the item of ann, aged 30, from a mock that has ended."""
     with mock_aws():
         users = new_users()
         users.add("ann", 30)
@@ -204,7 +204,7 @@ def test_a_table_that_moto_forgot_is_answered_from_the_cache(seen: None) -> None
         assert Users().age("ann") == 30
 
 
-def test_cleared_in_a_fixture_the_cache_forgets_with_moto(
+def test_a_cleared_cache_serves_nothing_that_moto_forgot(
     seen: None, cache: Cache
 ) -> None:
     cache.clear()
@@ -213,7 +213,7 @@ def test_cleared_in_a_fixture_the_cache_forgets_with_moto(
 
 
 @memory_alone
-def test_bypassed_the_cache_says_nothing_of_what_moto_forgot(seen: None) -> None:
+def test_a_bypassed_cache_serves_nothing_that_moto_forgot(seen: None) -> None:
     with (
         mock_aws(),
         botocache.bypass(),
@@ -223,6 +223,6 @@ def test_bypassed_the_cache_says_nothing_of_what_moto_forgot(seen: None) -> None
 
 
 @memory_alone
-def test_a_table_that_a_test_makes_evicts_what_an_earlier_test_had(seen: None) -> None:
+def test_creating_a_table_evicts_the_entries_of_an_earlier_test(seen: None) -> None:
     with mock_aws():
         assert new_users().age("ann") is None

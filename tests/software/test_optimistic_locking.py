@@ -1,4 +1,4 @@
-"""Optimistic locking: read, change on condition of what was read, else begin anew.
+"""Optimistic locking: read, write on condition of the value read, or start again.
 
 Such a loop ends because a failed condition leads to a fresh read. A stale entry that
 survived the failure would fail the condition again, and again.
@@ -32,7 +32,7 @@ Write = Callable[[Any, str, dict[str, Any]], Any]
 
 @dataclass
 class Sides:
-    """A client with the cache, one that goes around it, and a counter that is 0."""
+    """A client with the cache, one without it, and a counter that is 0."""
 
     client: Any
     outside: Any
@@ -167,7 +167,7 @@ def test_a_failed_condition_evicts_for_every_client_that_shares_the_cache(
 
 
 @reads
-def test_whoever_loses_the_race_to_create_an_item_sees_the_winners(
+def test_the_loser_of_a_race_to_create_an_item_sees_the_winners_item(
     sides: Sides, read: Read
 ) -> None:
     def create(client: Any, table: str, item: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ def test_whoever_loses_the_race_to_create_an_item_sees_the_winners(
 
 
 @reads
-def test_whoever_fails_to_delete_a_version_sees_the_one_that_is_there(
+def test_a_failed_delete_of_a_version_is_followed_by_a_read_of_the_current_one(
     sides: Sides, read: Read
 ) -> None:
     def delete_version(client: Any, table: str, item: dict[str, Any]) -> None:
@@ -209,7 +209,7 @@ def test_whoever_fails_to_delete_a_version_sees_the_one_that_is_there(
     [(0, put_item), (0, transact), (1, update_item), (2, transact)],
     ids=name_of,
 )
-def test_threads_that_increment_lose_no_update_and_no_attempt(
+def test_threads_that_increment_a_counter_lose_no_update(
     sides: Sides, write: Write, around: int, cache: Cache
 ) -> None:
     client, outside, table = sides.client, sides.outside, sides.table

@@ -1,4 +1,4 @@
-"""PynamoDB models cannot tell whether the cache is on.
+"""PynamoDB models see the same with and without the cache.
 
 Each scenario is a program over models that yields what it sees. It runs once without
 and once with the cache, on tables of its own.
@@ -131,7 +131,7 @@ class Everything(Model):
 
 
 class Models:
-    """The models, each with its table and its connection once it is asked for."""
+    """The models, each with its table, and with its connection from the first use."""
 
     def __init__(self, server: DynamoDB) -> None:
         self._url = server.url
@@ -164,7 +164,7 @@ def run_uncached(
 
 
 def run(scenario: Scenario, server: DynamoDB) -> list[Any]:
-    """Return what a scenario sees."""
+    """Return all results of a scenario."""
     models = Models(server)
     return [_plain(seen) for seen in scenario(models)]
 
@@ -189,7 +189,7 @@ def _plain(seen: Any) -> Any:
 
 
 def outcome(call: Callable[[], Any]) -> Any:
-    """Return what a call returns, or its error with what DynamoDB said."""
+    """Return a call's result, or its error with DynamoDB's message."""
     try:
         return call()
     except PynamoDBException as error:
@@ -198,7 +198,7 @@ def outcome(call: Callable[[], Any]) -> Any:
 
 
 def twice(call: Callable[[], Any]) -> Iterator[Any]:
-    """Yield what the call comes to, and what it comes to again."""
+    """Yield the outcome of a call, and of the same call again."""
     yield outcome(call)
     yield outcome(call)
 
@@ -485,7 +485,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ],
     indirect=["settings"],
 )
-def test_models_see_the_same_with_the_cache_and_ask_dynamodb_less(
+def test_models_see_the_same_with_the_cache_and_call_dynamodb_less(
     scenario: Scenario, dynamodb: DynamoDB, settings: dict[str, Any]
 ) -> None:
     expected, without = run_uncached(scenario, dynamodb)

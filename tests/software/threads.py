@@ -4,7 +4,7 @@ import threading
 
 THREADS = 4
 TIMEOUT = 60
-"""Seconds after which a test whose threads wait for each other fails."""
+"""Seconds after which a test fails if its threads wait for each other."""
 
 
 def at_once(threads: int) -> threading.Barrier:

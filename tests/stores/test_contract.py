@@ -1,4 +1,4 @@
-"""What every store promises, asked through the Store protocol and an injected clock.
+"""The promises of every store, tested through the Store protocol and a fake clock.
 
 Nothing here knows which store it is given: another store is one more parameter of the
 `store` fixture. Tests of the application above have fewer of them.
@@ -32,7 +32,7 @@ from tests.support.processes import in_threads
 from tests.support.stores import opened_store
 
 WINDOW = 5.0
-"""Seconds of hold-off that a write's first eviction asks for."""
+"""Seconds of hold-off of a write's first eviction."""
 
 SETTLE = 1.0
 """The same for its second one, when DynamoDB answered."""
@@ -48,7 +48,7 @@ A, B, C = tag("a"), tag("b"), tag("c")
 
 
 class InterruptedClock(FakeClock):
-    """Does something, once, when it is asked for the time."""
+    """A clock that calls a function once, at its next reading."""
 
     interruption: Callable[[], object] | None = None
 
@@ -93,13 +93,11 @@ def entry(store: Store, of: bytes = KEY) -> bytes | None:
     return store.load(of, [A]).entry
 
 
-def test_it_is_a_store(store: Store) -> None:
+def test_every_store_has_the_verbs_of_the_protocol(store: Store) -> None:
     assert isinstance(store, Store)
 
 
-def test_its_time_is_the_clock_that_it_was_given(
-    store: Store, clock: FakeClock
-) -> None:
+def test_now_is_the_time_of_the_given_clock(store: Store, clock: FakeClock) -> None:
     clock.advance(7)
     assert store.now() == clock()
 
@@ -231,11 +229,11 @@ def test_many_entries_are_loaded_as_each_by_itself(
     assert [loaded.held for loaded in expected] == [W, F, S, F, W, S]
 
 
-def test_no_look_ups_have_no_answers(store: Store) -> None:
+def test_loading_no_keys_returns_nothing(store: Store) -> None:
     assert store.load_many([]) == []
 
 
-def test_generations_that_are_missing_are_made_by_the_load_of_many_and_stay(
+def test_a_load_of_many_creates_missing_generations(
     store: Store,
 ) -> None:
     many = tags(300, "of many")
@@ -246,7 +244,7 @@ def test_generations_that_are_missing_are_made_by_the_load_of_many_and_stay(
     assert generations(store, *many) == tuple(made)
 
 
-def test_many_fills_put_each_entry_under_its_key(store: Store) -> None:
+def test_a_fill_of_many_stores_each_entry_under_its_key(store: Store) -> None:
     keys = [key(f"{number} of many") for number in range(100)]
     fills = [Fill(each, b"of " + each, TTL, [A, each]) for each in keys]
     store.fill_many(fills)
@@ -254,12 +252,12 @@ def test_many_fills_put_each_entry_under_its_key(store: Store) -> None:
     assert [each.entry for each in loaded] == [fill.entry for fill in fills]
 
 
-def test_of_many_fills_of_one_key_the_last_one_stays(store: Store) -> None:
+def test_the_last_of_many_fills_of_one_key_stays(store: Store) -> None:
     store.fill_many([Fill(KEY, b"first", TTL), Fill(KEY, b"last", TTL, [A])])
     assert entry(store) == b"last"
 
 
-def test_no_fills_put_nothing(store: Store) -> None:
+def test_filling_nothing_stores_nothing(store: Store) -> None:
     store.fill(KEY, b"entry", TTL)
     store.fill_many([])
     assert entry(store) == b"entry"
@@ -312,7 +310,7 @@ def test_a_snapshot_is_not_current_once_a_write_has_begun_or_ended(
     ],
     ids=["turned", "shorter", "longer", "another", "zero", "empty"],
 )
-def test_nothing_but_the_snapshot_of_the_tags_is_current(
+def test_only_the_snapshot_of_the_tags_is_current(
     store: Store, wrong: Callable[[int, int], tuple[int, ...]]
 ) -> None:
     store.evict(EvictionRequest([A, B], 0.0))  # tags that never were may share one
@@ -320,11 +318,11 @@ def test_nothing_but_the_snapshot_of_the_tags_is_current(
     assert not store.is_current([A, B], wrong(*snapshot))
 
 
-def test_a_store_that_was_never_asked_knows_of_no_snapshot(store: Store) -> None:
+def test_an_unused_store_calls_no_snapshot_current(store: Store) -> None:
     assert not store.is_current([A], (1,))
 
 
-def test_a_closed_store_does_not_say_that_an_old_snapshot_is_current(
+def test_a_closed_store_calls_no_old_snapshot_current(
     store: Store,
 ) -> None:
     before = generations(store, A)
@@ -336,7 +334,7 @@ def test_a_closed_store_does_not_say_that_an_old_snapshot_is_current(
 # --- generations ---------------------------------------------------------------------
 
 
-def test_a_snapshot_stays_while_nothing_is_evicted(
+def test_a_snapshot_does_not_change_without_an_eviction(
     store: Store, clock: FakeClock
 ) -> None:
     before = generations(store, A, B, C)
@@ -345,7 +343,7 @@ def test_a_snapshot_stays_while_nothing_is_evicted(
     assert generations(store, A, B, C) == before
 
 
-def test_a_snapshot_has_the_order_that_was_asked_for(store: Store) -> None:
+def test_a_snapshot_has_the_order_of_the_tags(store: Store) -> None:
     store.evict(EvictionRequest([A, B, C], 0.0))
     a, b, c = generations(store, A, B, C)
     assert len({a, b, c}) == 3
@@ -369,7 +367,7 @@ def test_a_generation_fits_into_64_bits_and_is_not_zero(store: Store) -> None:
     assert all(0 < number < 1 << 64 for number in generations(store, *asked))
 
 
-def test_a_generation_that_is_missing_is_made_by_the_load_and_stays(
+def test_a_load_creates_a_missing_generation_that_stays(
     store: Store,
 ) -> None:
     made = [generation(store, asked) for asked in tags(50)]
@@ -394,7 +392,7 @@ def test_an_eviction_replaces_no_other_generation(store: Store) -> None:
     assert not is_held(store, *others)
 
 
-def test_an_eviction_tells_the_generations_that_it_left(store: Store) -> None:
+def test_an_eviction_returns_the_generations_that_it_left(store: Store) -> None:
     left = store.evict(EvictionRequest([A, B], 0.0)).evicted.values()
     assert tuple(mark.generation for mark in left) == generations(store, A, B)
 
@@ -433,7 +431,7 @@ def test_a_tag_that_was_evicted_twice_in_one_call_is_held_as_if_once(
     assert_held_until(store, clock, clock() + SETTLE)
 
 
-def test_watching_tells_generations_and_does_not_change_them(store: Store) -> None:
+def test_an_eviction_returns_watched_generations_unchanged(store: Store) -> None:
     before = generations(store, B, C)
     expected = dict(zip([B, C], before, strict=True))
     assert store.evict(EvictionRequest([A], WINDOW, watch=[B, C])).watched == expected
@@ -442,7 +440,7 @@ def test_watching_tells_generations_and_does_not_change_them(store: Store) -> No
     assert not is_held(store, B, C)
 
 
-def test_what_is_watched_is_seen_as_it_is_after_the_eviction(store: Store) -> None:
+def test_watched_generations_are_those_after_the_eviction(store: Store) -> None:
     evicted = store.evict(EvictionRequest([A], WINDOW, watch=[A, B]))
     assert evicted.watched == {
         A: evicted.evicted[A].generation,
@@ -508,7 +506,7 @@ def test_the_longest_hold_off_is_kept(store: Store, clock: FakeClock) -> None:
     assert_held_until(store, clock, clock() + LONGEST_HOLD_OFF)
 
 
-def test_a_hold_off_beyond_the_longest_is_damage_and_holds_nothing(
+def test_a_hold_off_beyond_the_longest_is_taken_for_damage_and_ignored(
     store: Store, clock: FakeClock
 ) -> None:
     clock.advance(10 * LONGEST_HOLD_OFF)
@@ -519,7 +517,7 @@ def test_a_hold_off_beyond_the_longest_is_damage_and_holds_nothing(
     assert_held_until(store, clock, clock() + WINDOW)
 
 
-def test_a_mark_tells_the_hold_off_that_was_found(
+def test_a_tag_eviction_carries_the_hold_off_that_was_found(
     store: Store, clock: FakeClock
 ) -> None:
     began = clock()
@@ -587,7 +585,7 @@ SCENARIOS = {
 
 
 class Writers:
-    """Writers of one tag, who do as the protocol says."""
+    """Writers of one tag that follow the protocol."""
 
     def __init__(self, store: Store, written: bytes = A) -> None:
         self.begun: dict[str, Eviction] = {}
@@ -607,7 +605,7 @@ class Writers:
 
 
 @pytest.mark.parametrize(("script", "end"), SCENARIOS.values(), ids=SCENARIOS)
-def test_a_hold_off_ends_when_the_law_says(
+def test_a_hold_off_ends_as_the_rules_of_coherence_say(
     store: Store, clock: FakeClock, script: str, end: float
 ) -> None:
     start = clock()
@@ -621,16 +619,18 @@ def test_a_hold_off_ends_when_the_law_says(
     assert_held_until(store, clock, start + end)
 
 
-def test_the_law_holds_for_each_tag_by_itself(store: Store, clock: FakeClock) -> None:
+def test_each_tag_follows_the_rules_of_coherence_by_itself(
+    store: Store, clock: FakeClock
+) -> None:
     start = clock()
     first = store.evict(EvictionRequest([A, B], WINDOW))
-    store.evict(EvictionRequest([B], 2 * WINDOW))  # somebody else
+    store.evict(EvictionRequest([B], 2 * WINDOW))  # another write
     store.evict(EvictionRequest([A, B], SETTLE, first_eviction=first))
     assert_held_until(store, clock, start + SETTLE, A)
     assert_held_until(store, clock, start + 2 * WINDOW, B)
 
 
-def test_a_read_between_two_evictions_does_not_touch_the_tag(
+def test_a_read_between_two_evictions_does_not_change_the_hold_off(
     store: Store, clock: FakeClock
 ) -> None:
     start = clock()
@@ -642,44 +642,61 @@ def test_a_read_between_two_evictions_does_not_touch_the_tag(
     assert_held_until(store, clock, start + SETTLE)
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0]),
-            st.sampled_from("ABC"),
-            st.booleans(),
-        ),
-        max_size=12,
-    )
+Step = tuple[float, str, bool]
+"""Seconds that pass, a writer that begins or ends, and whether its end is answered."""
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0]),
+        st.sampled_from("ABC"),
+        st.booleans(),
+    ),
+    max_size=12,
 )
-@settings(
+
+on_one_store = settings(
     deadline=None,
     max_examples=50,
     # Each example has a tag of its own, and time goes on.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_nothing_is_filled_while_a_write_may_not_have_settled(
-    store: Store, clock: FakeClock, steps: list[tuple[float, str, bool]]
+
+
+def take_step(
+    writers: Writers, windows: dict[object, float], clock: FakeClock, step: Step
+) -> float | None:
+    """Let a writer begin or end; return when its end has settled, if it ended.
+
+    windows: by writer, when the hold-off of its write ends.
+    """
+    _, writer, is_answered = step
+    if writer not in writers.begun:
+        writers.begin(writer)
+        windows[writer] = clock() + WINDOW
+        return None
+    del windows[writer]
+    (writers.end if is_answered else writers.lose)(writer)
+    return clock() + (SETTLE if is_answered else WINDOW)
+
+
+@given(STEPS)
+@on_one_store
+def test_a_tag_is_held_while_a_write_may_not_have_settled(
+    store: Store, clock: FakeClock, steps: list[Step]
 ) -> None:
     written = tag(f"written {next(_numbers)}")
     writers = Writers(store, written)
-    windows: dict[str, float] = {}
+    windows: dict[object, float] = {}
     settled_at = 0.0
 
     def check() -> None:
         if clock() < max([settled_at, *windows.values()]):
             assert is_held(store, written)
 
-    for pause, writer, is_answered in steps:
-        clock.advance(pause)
+    for step in steps:
+        clock.advance(step[0])
         check()
-        if writer not in writers.begun:
-            writers.begin(writer)
-            windows[writer] = clock() + WINDOW
-        else:
-            del windows[writer]
-            (writers.end if is_answered else writers.lose)(writer)
-            settled_at = max(settled_at, clock() + (SETTLE if is_answered else WINDOW))
+        settled_at = max(settled_at, take_step(writers, windows, clock, step) or 0.0)
         check()
     for _ in range(int(WINDOW / MOMENT)):
         clock.advance(MOMENT)
@@ -694,7 +711,7 @@ _numbers = count()
 
 
 class Reader:
-    """A reader of one entry, who does as the protocol says. It depends on two tags.
+    """A reader of one entry with two tags, which follows the protocol.
 
     is_consistent: its reads are strongly consistent.
     """
@@ -715,7 +732,7 @@ class Reader:
             self._filled_with = self._loaded.snapshot
 
     def is_served(self) -> bool:
-        """Tell whether the next reader is served what this one filled."""
+        """Return whether the next reader is served the entry that this one filled."""
         loaded = self._store.load(KEY, [A, B])
         if self._filled_with is None:
             return False
@@ -790,7 +807,7 @@ def test_an_entry_is_served_only_if_its_read_began_when_a_lost_write_had_settled
 @pytest.mark.parametrize(
     "order", interleavings(["load", "fill"], ["begin"]), ids=" ".join
 )
-def test_an_entry_is_served_only_if_its_read_began_when_a_dead_writers_window_was_over(
+def test_an_entry_is_served_only_if_its_read_began_after_a_dead_writers_hold_off(
     store: Store,
     clock: FakeClock,
     order: tuple[str, ...],
@@ -889,7 +906,7 @@ def take(writers: Writers, step: str) -> None:
     act(step[:-1])
 
 
-def test_the_table_of_orders_has_all_of_them() -> None:
+def test_the_table_of_orders_is_complete() -> None:
     ends = [("A+", a) for a in ("A-", "A?")], [("B+", b) for b in ("B-", "B?")]
     both = {
         " ".join(order)
@@ -903,15 +920,15 @@ def test_the_table_of_orders_has_all_of_them() -> None:
 
 @pytest.mark.parametrize("pause", [0.0, MOMENT])
 @pytest.mark.parametrize(("order", "seen"), ORDERS.items(), ids=list(ORDERS))
-def test_a_load_tells_settling_from_writing(
+def test_a_load_distinguishes_settling_from_writing(
     store: Store, clock: FakeClock, order: str, seen: tuple[Held, ...], pause: float
 ) -> None:
-    writers, told = Writers(store), []
+    writers, seen_held = Writers(store), []
     for step in order.split():
         take(writers, step)
-        told.append(held(store, A))
+        seen_held.append(held(store, A))
         clock.advance(pause)
-    assert tuple(told) == seen
+    assert tuple(seen_held) == seen
 
 
 @pytest.mark.parametrize(
@@ -931,20 +948,20 @@ def test_a_load_tells_settling_from_writing(
         ("A+ 1 A- 2 B+ 1 B-", (W, S, W, S)),
     ],
 )
-def test_a_writer_that_had_its_time_does_not_keep_others_from_settling(
+def test_a_writer_whose_hold_off_ended_does_not_keep_others_from_settling(
     store: Store, clock: FakeClock, script: str, seen: tuple[Held, ...]
 ) -> None:
-    writers, told = Writers(store), []
+    writers, seen_held = Writers(store), []
     for word in script.split():
         if word[0] in "AB":
             take(writers, word)
-            told.append(held(store, A))
+            seen_held.append(held(store, A))
         else:
             clock.advance(float(word))
-    assert tuple(told) == seen
+    assert tuple(seen_held) == seen
 
 
-def test_what_settles_is_free_when_it_has_settled(
+def test_a_settling_tag_is_free_once_it_has_settled(
     store: Store, clock: FakeClock
 ) -> None:
     writers = Writers(store)
@@ -985,7 +1002,7 @@ def test_settling_never_lengthens_a_hold_off(store: Store, clock: FakeClock) -> 
         ((F, W), W),
     ],
 )
-def test_of_several_tags_the_one_that_is_written_counts_most(
+def test_a_tag_under_a_write_outweighs_settling_and_free_tags(
     store: Store, states: tuple[Held, ...], together: Held
 ) -> None:
     for each, state in zip((A, B), states, strict=True):
@@ -997,23 +1014,10 @@ def test_of_several_tags_the_one_that_is_written_counts_most(
     assert held(store, A, C, B) is together
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 5.0]),
-            st.sampled_from("ABC"),
-            st.booleans(),
-        ),
-        max_size=12,
-    )
-)
-@settings(
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-def test_nothing_settles_while_a_write_may_be_under_way(
-    store: Store, clock: FakeClock, steps: list[tuple[float, str, bool]]
+@given(STEPS)
+@on_one_store
+def test_no_tag_settles_while_a_write_may_be_under_way(
+    store: Store, clock: FakeClock, steps: list[Step]
 ) -> None:
     written = tag(f"settling {next(_numbers)}")
     writers = Writers(store, written)
@@ -1023,21 +1027,16 @@ def test_nothing_settles_while_a_write_may_be_under_way(
         if clock() < max(windows.values(), default=0.0):
             assert held(store, written) is W
 
-    for pause, writer, is_answered in steps:
-        clock.advance(pause)
+    for step in steps:
+        clock.advance(step[0])
         check()
-        if writer not in writers.begun:
-            writers.begin(writer)
-            windows[writer] = clock() + WINDOW
-        else:
-            del windows[writer]
-            (writers.end if is_answered else writers.lose)(writer)
-            if not is_answered:
-                windows[object()] = clock() + WINDOW
+        settled_at = take_step(writers, windows, clock, step)
+        if settled_at is not None and not step[2]:
+            windows[object()] = settled_at
         check()
 
 
-# --- who was alone -------------------------------------------------------------------
+# --- being alone ---------------------------------------------------------------------
 
 
 def was_alone(eviction: Eviction) -> tuple[bool, ...]:
@@ -1049,7 +1048,7 @@ def test_a_first_eviction_is_no_evidence_of_having_been_alone(store: Store) -> N
     assert was_alone(store.evict(EvictionRequest([A, B], WINDOW))) == (False, False)
 
 
-def test_a_write_was_alone_with_each_tag_that_nobody_else_touched(
+def test_a_write_was_alone_with_each_tag_that_no_other_write_touched(
     store: Store,
 ) -> None:
     first = store.evict(EvictionRequest([A, B, C], WINDOW))
@@ -1060,7 +1059,7 @@ def test_a_write_was_alone_with_each_tag_that_nobody_else_touched(
 
 
 @pytest.mark.parametrize("touch", ["begins", "begins and ends", "is invalidated"])
-def test_a_write_was_not_alone_if_another_came_though_it_went(
+def test_a_write_was_not_alone_if_another_one_came_and_ended(
     store: Store, clock: FakeClock, touch: str
 ) -> None:
     first = store.evict(EvictionRequest([A], WINDOW))
@@ -1076,7 +1075,9 @@ def test_a_write_was_not_alone_if_another_came_though_it_went(
     ) == (False,)
 
 
-def test_a_write_was_alone_whoever_read_and_watched(store: Store) -> None:
+def test_reads_and_watches_do_not_change_whether_a_write_was_alone(
+    store: Store,
+) -> None:
     first = store.evict(EvictionRequest([A], WINDOW))
     store.load(KEY, [A])
     store.fill(KEY, b"entry", TTL)
@@ -1123,7 +1124,7 @@ def test_a_tag_is_restored_by_a_write_that_was_alone(
     assert held(store, A, B) is F
 
 
-def test_what_depends_on_a_restored_tag_is_served_again(store: Store) -> None:
+def test_an_entry_with_a_restored_tag_is_served_again(store: Store) -> None:
     reader = Reader(store)
     reader.load()
     reader.fill()
@@ -1134,7 +1135,7 @@ def test_what_depends_on_a_restored_tag_is_served_again(store: Store) -> None:
 
 
 @pytest.mark.parametrize("is_consistent", [False, True])
-def test_what_was_read_during_a_write_that_restores_its_tag_is_not_served(
+def test_a_read_during_a_write_that_restores_its_tag_is_not_served(
     store: Store, is_consistent: bool
 ) -> None:
     reader = Reader(store, is_consistent=is_consistent)
@@ -1186,7 +1187,7 @@ DISTURBANCES = ["B+", "B+ B-", "B+ B?", "B+ B- C+ C-", "B+ C+ C- B-"]
 
 @pytest.mark.parametrize("pause", [0.0, WINDOW])
 @pytest.mark.parametrize("script", DISTURBANCES)
-def test_a_tag_that_another_write_touched_is_evicted_and_not_restored(
+def test_a_tag_that_another_write_touched_is_not_restored(
     store: Store, clock: FakeClock, script: str, pause: float
 ) -> None:
     before = generation(store, A)
@@ -1262,7 +1263,7 @@ def test_a_write_within_one_that_restores_the_tag_evicts_it_for_both(
         ("B+ C+ B- C-", W, WINDOW),
     ],
 )
-def test_the_hold_off_of_a_restored_tag_is_put_back(
+def test_restoring_a_tag_restores_its_hold_off(
     store: Store, clock: FakeClock, script: str, found: Held, end: float
 ) -> None:
     start = clock()
@@ -1280,7 +1281,7 @@ def test_the_hold_off_of_a_restored_tag_is_put_back(
         assert_held_until(store, clock, start + end)
 
 
-def test_the_writer_whose_hold_off_was_put_back_ends_as_if_nobody_had_come(
+def test_a_writer_whose_hold_off_was_restored_was_still_alone(
     store: Store, clock: FakeClock
 ) -> None:
     others = Writers(store)
@@ -1310,8 +1311,8 @@ def test_restoring_a_tag_a_thousand_times_does_not_lengthen_its_hold_off(
     assert_held_until(store, clock, start + SETTLE)
 
 
-def test_a_tag_that_was_never_evicted_is_restored_like_any(store: Store) -> None:
-    # Whoever has loaded it before has its generation, though no eviction gave it.
+def test_a_tag_that_was_never_evicted_is_restored_like_any_other(store: Store) -> None:
+    # A load before the write has its generation, though no eviction gave it.
     before = generations(store, *tags(20, "restored"))
     for each in tags(20, "restored"):
         first = store.evict(EvictionRequest([each], WINDOW))
@@ -1322,7 +1323,9 @@ def test_a_tag_that_was_never_evicted_is_restored_like_any(store: Store) -> None
     assert held(store, *tags(20, "restored")) is F
 
 
-def test_a_closed_store_restores_what_was_evicted_before(store: Store) -> None:
+def test_a_reopened_store_restores_a_tag_evicted_before_it_was_closed(
+    store: Store,
+) -> None:
     before = generation(store, A)
     first = store.evict(EvictionRequest([A], WINDOW))
     store.close()
@@ -1340,12 +1343,8 @@ def test_a_closed_store_restores_what_was_evicted_before(store: Store) -> None:
         max_size=14,
     )
 )
-@settings(
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-def test_a_generation_comes_again_only_if_every_write_since_has_restored_it(
+@on_one_store
+def test_a_generation_returns_only_if_every_write_since_restored_it(
     store: Store, steps: list[tuple[str, str]]
 ) -> None:
     written = tag(f"restored {next(_numbers)}")
@@ -1392,7 +1391,7 @@ def test_threads_that_evict_see_their_own_new_generations(store: Store) -> None:
     in_threads([partial(hammer, number) for number in range(4)])
 
 
-def test_threads_that_use_a_store_first_see_one_and_the_same(store: Store) -> None:
+def test_threads_that_open_a_store_at_once_see_the_same_one(store: Store) -> None:
     seen = []
 
     def use() -> None:
@@ -1431,9 +1430,7 @@ ODD_BYTES = [b"", b"\0", b"\0" * 16, b"\xff" * 16, b"x" * 1000]
 
 
 @pytest.mark.parametrize("odd", ODD_BYTES, ids=lambda odd: f"{len(odd)} {odd[:1]!r}")
-def test_an_odd_key_or_tag_fails_with_nothing_but_store_error(
-    store: Store, odd: bytes
-) -> None:
+def test_an_odd_key_or_tag_raises_only_store_error(store: Store, odd: bytes) -> None:
     with contextlib.suppress(StoreError):
         before = store.load(odd, [odd]).snapshot
         store.fill(odd, odd, TTL)
@@ -1445,9 +1442,7 @@ def test_an_odd_key_or_tag_fails_with_nothing_but_store_error(
 
 
 @pytest.mark.parametrize("ttl", [0.0, -1.0, 1e-9, 1e300, float("inf"), float("nan")])
-def test_an_odd_ttl_fails_with_nothing_but_store_error(
-    store: Store, ttl: float
-) -> None:
+def test_an_odd_ttl_raises_only_store_error(store: Store, ttl: float) -> None:
     with contextlib.suppress(StoreError):
         store.fill(KEY, b"entry", ttl)
     assert entry(store) in (None, b"entry")
@@ -1456,9 +1451,7 @@ def test_an_odd_ttl_fails_with_nothing_but_store_error(
 
 
 @pytest.mark.parametrize("hold_off", [1e-9, -1.0, -1e9])
-def test_an_odd_hold_off_fails_with_nothing_but_store_error(
-    store: Store, hold_off: float
-) -> None:
+def test_an_odd_hold_off_raises_only_store_error(store: Store, hold_off: float) -> None:
     with contextlib.suppress(StoreError):
         store.evict(EvictionRequest([A], hold_off))
     store.evict(EvictionRequest([A], WINDOW))

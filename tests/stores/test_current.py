@@ -1,4 +1,4 @@
-"""`is_current` of the stores of one machine: they know, and wait for nobody."""
+"""`is_current` of the local stores: it sees every eviction, and never waits."""
 
 import shutil
 import threading
@@ -45,7 +45,7 @@ def generations(store: Store, *asked: bytes) -> tuple[int, ...]:
     return store.load(KEY, asked).snapshot
 
 
-def test_what_was_loaded_is_current_until_a_tag_is_evicted(store: Store) -> None:
+def test_a_loaded_snapshot_is_current_until_a_tag_is_evicted(store: Store) -> None:
     snapshot = generations(store, A, B)
     assert store.is_current([A, B], snapshot)
     assert store.is_current((A, B), list(snapshot))
@@ -54,12 +54,12 @@ def test_what_was_loaded_is_current_until_a_tag_is_evicted(store: Store) -> None
     assert store.is_current([B], snapshot[1:])
 
 
-def test_what_an_eviction_left_is_current(store: Store) -> None:
+def test_the_generations_that_an_eviction_left_are_current(store: Store) -> None:
     evicted = store.evict(EvictionRequest([A], 0.0, watch=[A, B]))
     assert store.is_current([A, B], [evicted.watched[A], evicted.watched[B]])
 
 
-def test_no_generations_of_no_tags_are_current(store: Store) -> None:
+def test_an_empty_snapshot_of_no_tags_is_current(store: Store) -> None:
     generations(store)
     assert store.is_current([], ())
 
@@ -72,7 +72,7 @@ def test_a_restored_generation_is_current_again(store: Store) -> None:
     assert store.is_current([A], before)
 
 
-def test_a_child_knows_what_its_parent_evicts(store: Store) -> None:
+def test_a_child_sees_its_parents_evictions_at_once(store: Store) -> None:
     before = generations(store, A)
 
     def child(pipe: Any) -> None:
@@ -106,7 +106,7 @@ def test_nothing_is_current_in_a_store_on_disk_that_is_closed(
     assert disk.is_current([A], snapshot)
 
 
-def test_an_eviction_of_another_process_is_known_at_once(
+def test_an_eviction_of_another_process_is_seen_at_once(
     disk: DiskStore, tmp_path: Path
 ) -> None:
     snapshot = generations(disk, A)
@@ -118,7 +118,7 @@ def test_nothing_is_current_once_the_directory_is_removed(disk: DiskStore) -> No
     snapshot = generations(disk, A)
     shutil.rmtree(disk.directory)
     assert not disk.is_current([A], snapshot)
-    with pytest.raises(StoreLostError):  # which it leaves to be told
+    with pytest.raises(StoreLostError):  # the loss is still to be reported
         generations(disk, A)
     assert not disk.is_current([A], snapshot)
 
@@ -132,14 +132,16 @@ def test_slots_that_were_wiped_are_not_current(disk: DiskStore) -> None:
 
 
 @pytest.mark.parametrize("lock", ["_opening", "_writing"])
-def test_whoever_opens_or_writes_is_not_waited_for(disk: DiskStore, lock: str) -> None:
+def test_is_current_does_not_wait_for_openers_or_writers(
+    disk: DiskStore, lock: str
+) -> None:
     snapshot = generations(disk, A)
     held: threading.Lock = getattr(disk, lock)
     with held:
         assert disk.is_current([A], snapshot)
 
 
-def test_whoever_reads_and_writes_in_memory_is_not_waited_for(
+def test_is_current_in_memory_does_not_wait_for_readers_or_writers(
     clock: FakeClock,
 ) -> None:
     store = MemoryStore(clock=clock)
@@ -152,7 +154,7 @@ def test_whoever_reads_and_writes_in_memory_is_not_waited_for(
 
 
 @pytest.mark.parametrize("tags", [(A,), (A, B), (B, A, B)], ids=len)
-def test_what_is_watched_is_current_until_a_tag_is_evicted(
+def test_a_watched_snapshot_is_current_until_a_tag_is_evicted(
     store: MemoryStore | DiskStore, tags: tuple[bytes, ...]
 ) -> None:
     is_current = store.watch(tags, generations(store, *tags))
@@ -163,7 +165,7 @@ def test_what_is_watched_is_current_until_a_tag_is_evicted(
     assert not is_current()
 
 
-def test_what_was_evicted_before_it_is_watched_never_is_current(
+def test_a_snapshot_evicted_before_it_is_watched_is_never_current(
     store: MemoryStore | DiskStore,
 ) -> None:
     before = generations(store, A)
@@ -171,7 +173,7 @@ def test_what_was_evicted_before_it_is_watched_never_is_current(
     assert not store.watch([A], before)()
 
 
-def test_what_is_watched_is_current_again_once_it_is_restored(
+def test_a_watched_snapshot_is_current_again_once_its_tag_is_restored(
     store: MemoryStore | DiskStore,
 ) -> None:
     store.evict(
@@ -184,7 +186,7 @@ def test_what_is_watched_is_current_again_once_it_is_restored(
     assert is_current()
 
 
-def test_to_watch_no_tags_is_to_watch_nothing_that_could_be_evicted(
+def test_a_watched_snapshot_of_no_tags_stays_current(
     store: MemoryStore | DiskStore,
 ) -> None:
     is_current = store.watch([], generations(store))
@@ -192,7 +194,7 @@ def test_to_watch_no_tags_is_to_watch_nothing_that_could_be_evicted(
     assert is_current()
 
 
-def test_who_watches_sees_what_another_process_evicts(
+def test_a_watched_snapshot_is_not_current_after_an_eviction_of_another_process(
     store: MemoryStore | DiskStore,
 ) -> None:
     is_current = store.watch([A], generations(store, A))
@@ -207,7 +209,7 @@ def test_who_watches_sees_what_another_process_evicts(
     assert not is_current()
 
 
-def test_nothing_that_is_watched_on_disk_is_current_once_that_is_gone(
+def test_no_watched_snapshot_is_current_once_the_directory_is_gone(
     disk: DiskStore,
 ) -> None:
     assert not disk.watch([A], (1,))()  # nothing is open yet

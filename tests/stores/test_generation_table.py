@@ -32,13 +32,13 @@ NOW = 1000.0
 ORIGIN = 0x0123_4567_89AB_CDEF
 
 
-def new_slots(count: int = 1024, origin: int = ORIGIN) -> GenerationTable:
+def new_table(count: int = 1024, origin: int = ORIGIN) -> GenerationTable:
     memory = memoryview(bytearray(count * SLOT))
     return GenerationTable(memory, origin_generation=origin, random=os.urandom)
 
 
-def evict(slots: GenerationTable, *evicted: bytes, hold_off: float = 5.0) -> Eviction:
-    return slots.evict(EvictionRequest(evicted, hold_off), NOW, nullcontext())
+def evict(table: GenerationTable, *evicted: bytes, hold_off: float = 5.0) -> Eviction:
+    return table.evict(EvictionRequest(evicted, hold_off), NOW, nullcontext())
 
 
 def slot(number: int, rest: bytes = bytes(8)) -> bytes:
@@ -49,106 +49,106 @@ def slot(number: int, rest: bytes = bytes(8)) -> bytes:
 def test_a_slot_that_was_never_evicted_has_the_generation_of_the_tables_origin() -> (
     None
 ):
-    slots = new_slots()
-    evict(slots, B)
-    assert slots.generations([A]) == (ORIGIN,)
-    assert not slots.held([A], NOW)
+    table = new_table()
+    evict(table, B)
+    assert table.generations([A]) == (ORIGIN,)
+    assert not table.held([A], NOW)
 
 
 def test_two_tables_have_no_generation_in_common() -> None:
-    one, other = new_slots(origin=1), new_slots(origin=2)
-    for slots in (one, other):
-        evict(slots, *tags(100, "evicted"))
+    one, other = new_table(origin=1), new_table(origin=2)
+    for table in (one, other):
+        evict(table, *tags(100, "evicted"))
     asked = tags(100, "evicted") + tags(100, "never evicted")
     assert not set(one.generations(asked)) & set(other.generations(asked))
 
 
 def test_tags_of_one_slot_are_evicted_together() -> None:
-    slots = new_slots()
+    table = new_table()
     one, other = slot(7, b"one     "), slot(7, b"other   ")
-    evicted = evict(slots, one)
-    assert slots.generations([one, other]) == (evicted.evicted[one].generation,) * 2
-    assert slots.held([other], NOW)
+    evicted = evict(table, one)
+    assert table.generations([one, other]) == (evicted.evicted[one].generation,) * 2
+    assert table.held([other], NOW)
 
 
-def test_tags_of_one_slot_have_one_mark_when_they_are_evicted_in_one_call() -> None:
-    slots = new_slots()
+def test_tags_of_one_slot_evicted_in_one_call_share_one_generation() -> None:
+    table = new_table()
     one, other = slot(7, b"one     "), slot(7, b"other   ")
-    first = evict(slots, one, other)
-    left = TagEviction(slots.generations([one])[0], 0.0, previous_generation=ORIGIN)
+    first = evict(table, one, other)
+    left = TagEviction(table.generations([one])[0], 0.0, previous_generation=ORIGIN)
     assert first.evicted == {one: left, other: left}
-    slots.evict(
+    table.evict(
         EvictionRequest([one, other], 1.0, first_eviction=first), NOW, nullcontext()
     )
-    assert not slots.held([one], NOW + 1.0)
+    assert not table.held([one], NOW + 1.0)
 
 
 def test_a_number_beyond_the_count_of_slots_wraps_around() -> None:
-    slots = new_slots(count=8)
-    evicted = evict(slots, slot(3))
-    assert slots.generations([slot(3 + 8)]) == (evicted.evicted[slot(3)].generation,)
-    assert slots.generations([slot(n) for n in range(8) if n != 3]) == (ORIGIN,) * 7
+    table = new_table(count=8)
+    evicted = evict(table, slot(3))
+    assert table.generations([slot(3 + 8)]) == (evicted.evicted[slot(3)].generation,)
+    assert table.generations([slot(n) for n in range(8) if n != 3]) == (ORIGIN,) * 7
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 1000, 1024])
-def test_the_first_and_the_last_slot_are_slots_like_any(count: int) -> None:
-    slots = new_slots(count)
+def test_the_first_and_the_last_slot_work_like_any_other(count: int) -> None:
+    table = new_table(count)
     for number in (0, count - 1):
         evicted = slot(number)
-        left = evict(slots, evicted).evicted[evicted].generation
-        assert slots.generations([evicted]) == (left,)
+        left = evict(table, evicted).evicted[evicted].generation
+        assert table.generations([evicted]) == (left,)
 
 
 def test_tags_spread_over_all_slots() -> None:
-    slots = new_slots(count=64)
-    evict(slots, *tags(64 * 20))
-    assert ORIGIN not in slots.generations([slot(number) for number in range(64)])
+    table = new_table(count=64)
+    evict(table, *tags(64 * 20))
+    assert ORIGIN not in table.generations([slot(number) for number in range(64)])
 
 
 def test_a_random_zero_does_not_bring_the_origin_back() -> None:
     memory = memoryview(bytearray(SLOT))
-    slots = GenerationTable(memory, origin_generation=ORIGIN, random=bytes)
-    left = evict(slots, A).evicted[A].generation
-    assert slots.generations([A]) == (left,) != (ORIGIN,)
+    table = GenerationTable(memory, origin_generation=ORIGIN, random=bytes)
+    left = evict(table, A).evicted[A].generation
+    assert table.generations([A]) == (left,) != (ORIGIN,)
 
 
 @pytest.mark.parametrize("hold_off", [0.0, 1e-9, 0.1, 1.0, 5.0, LONGEST_HOLD_OFF])
 @pytest.mark.parametrize("now", [0.0, 0.3, 1e6 + 0.1, 1e9 + 0.7])
 def test_a_hold_off_is_kept_to_the_microsecond(now: float, hold_off: float) -> None:
-    slots = new_slots()
-    slots.evict(EvictionRequest([A], hold_off), now, nullcontext())
+    table = new_table()
+    table.evict(EvictionRequest([A], hold_off), now, nullcontext())
     found = (
-        slots.evict(EvictionRequest([A], 0.0), now, nullcontext()).evicted[A].held_until
+        table.evict(EvictionRequest([A], 0.0), now, nullcontext()).evicted[A].held_until
     )
     assert found == pytest.approx(now + hold_off, abs=1e-6, rel=0)
 
 
 def test_noise_in_a_slot_holds_nothing_and_is_overwritten() -> None:
     memory = memoryview(bytearray(b"\xff" * SLOT))
-    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
-    assert not slots.held([A], NOW)
-    evict(slots, A)
-    assert slots.held([A], NOW)
-    assert not slots.held([A], NOW + 5.0)
+    table = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
+    assert not table.held([A], NOW)
+    evict(table, A)
+    assert table.held([A], NOW)
+    assert not table.held([A], NOW + 5.0)
 
 
-def test_it_tells_how_many_slots_it_has() -> None:
-    assert repr(new_slots(8)) == "<GenerationTable 8 of 16 bytes>"
+def test_the_repr_shows_the_number_of_slots() -> None:
+    assert repr(new_table(8)) == "<GenerationTable 8 of 16 bytes>"
 
 
 # --- settling and restoring ----------------------------------------------------------
 
 
 def write(
-    slots: GenerationTable,
+    table: GenerationTable,
     *written: bytes,
     restore: Collection[bytes] = (),
     more: bytes = b"",
 ) -> Eviction:
     """Begin a write and end it. more: a tag that it evicts at its end only."""
-    first = evict(slots, *written)
+    first = evict(table, *written)
     tags = (*written, more) if more else written
-    return slots.evict(
+    return table.evict(
         EvictionRequest(tags, 1.0, first_eviction=first, restore=restore),
         NOW,
         nullcontext(),
@@ -157,156 +157,156 @@ def write(
 
 @pytest.mark.parametrize("now", [0.125, 1.0, 1e6 + 0.375, 5e6 + 0.625])
 @given(st.integers(1, int(LONGEST_HOLD_OFF) * 1000))
-def test_that_a_hold_off_settles_costs_it_a_nanosecond_at_most(
+def test_marking_a_hold_off_as_settling_changes_it_by_a_nanosecond_at_most(
     now: float, milliseconds: int
 ) -> None:
-    slots, hold_off = new_slots(), milliseconds / 1000
-    first = slots.evict(EvictionRequest([A], 0.0), now, nullcontext())
-    slots.evict(
+    table, hold_off = new_table(), milliseconds / 1000
+    first = table.evict(EvictionRequest([A], 0.0), now, nullcontext())
+    table.evict(
         EvictionRequest([A], hold_off, first_eviction=first), now, nullcontext()
     )
-    assert slots.held([A], now) is Held.SETTLING
-    settling = slots.evict(EvictionRequest([A], 0.0), now, nullcontext()).evicted[A]
+    assert table.held([A], now) is Held.SETTLING
+    settling = table.evict(EvictionRequest([A], 0.0), now, nullcontext()).evicted[A]
     assert settling.is_settling
     # Floats of so many seconds are a nanosecond apart.
     assert -3e-9 <= settling.held_until - (now + hold_off) <= 1e-9
 
 
-def test_a_hold_off_of_nothing_settles_for_no_time() -> None:
-    slots = new_slots()
-    first = slots.evict(EvictionRequest([A], 0.0), NOW, nullcontext())
-    slots.evict(EvictionRequest([A], 0.0, first_eviction=first), NOW, nullcontext())
-    assert slots.held([A], NOW) is Held.FREE
-    first = slots.evict(EvictionRequest([B], 0.0), 0.0, nullcontext())
-    slots.evict(EvictionRequest([B], 0.0, first_eviction=first), 0.0, nullcontext())
-    assert slots.held([B], 1e-6) is Held.FREE
+def test_a_hold_off_of_zero_does_not_settle() -> None:
+    table = new_table()
+    first = table.evict(EvictionRequest([A], 0.0), NOW, nullcontext())
+    table.evict(EvictionRequest([A], 0.0, first_eviction=first), NOW, nullcontext())
+    assert table.held([A], NOW) is Held.FREE
+    first = table.evict(EvictionRequest([B], 0.0), 0.0, nullcontext())
+    table.evict(EvictionRequest([B], 0.0, first_eviction=first), 0.0, nullcontext())
+    assert table.held([B], 1e-6) is Held.FREE
 
 
-def test_noise_in_a_slot_is_no_writer_under_way() -> None:
+def test_noise_in_a_slot_is_not_taken_for_a_writer_under_way() -> None:
     memory = memoryview(bytearray(b"\xff" * SLOT))
-    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
-    write(slots, A)
-    assert slots.held([A], NOW) is Held.SETTLING
+    table = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
+    write(table, A)
+    assert table.held([A], NOW) is Held.SETTLING
 
 
 ONE, OTHER = slot(7, b"one     "), slot(7, b"other   ")
 
 
-def test_a_tag_that_shares_its_slot_with_none_of_its_call_is_restored() -> None:
-    slots = new_slots()
-    before = slots.generations([ONE, A])
-    write(slots, ONE, A, restore=[ONE])
-    after = slots.generations([ONE, A])
+def test_a_tag_that_shares_its_slot_with_no_other_tag_of_the_call_is_restored() -> None:
+    table = new_table()
+    before = table.generations([ONE, A])
+    write(table, ONE, A, restore=[ONE])
+    after = table.generations([ONE, A])
     assert after[0] == before[0]
     assert after[1] != before[1]
 
 
 @pytest.mark.parametrize("written", [(ONE, OTHER), (OTHER, ONE), (ONE, A, OTHER)])
-def test_a_tag_that_shares_its_slot_with_one_that_is_evicted_is_not_restored(
+def test_a_tag_that_shares_its_slot_with_an_evicted_tag_is_not_restored(
     written: tuple[bytes, ...],
 ) -> None:
-    slots = new_slots()
-    write(slots, *written, restore=[ONE])
-    assert slots.generations([ONE]) != (ORIGIN,)
-    assert slots.held([ONE], NOW) is Held.SETTLING
+    table = new_table()
+    write(table, *written, restore=[ONE])
+    assert table.generations([ONE]) != (ORIGIN,)
+    assert table.held([ONE], NOW) is Held.SETTLING
 
 
-def test_a_tag_that_shares_its_slot_with_one_that_came_later_is_not_restored() -> None:
-    slots = new_slots()
-    write(slots, ONE, restore=[ONE], more=OTHER)
-    assert slots.generations([ONE]) != (ORIGIN,)
-    assert slots.held([ONE], NOW) is Held.SETTLING
+def test_a_tag_that_shares_its_slot_with_a_later_tag_is_not_restored() -> None:
+    table = new_table()
+    write(table, ONE, restore=[ONE], more=OTHER)
+    assert table.generations([ONE]) != (ORIGIN,)
+    assert table.held([ONE], NOW) is Held.SETTLING
 
 
 def test_a_slot_is_restored_when_all_of_its_tags_are() -> None:
-    slots = new_slots()
-    write(slots, ONE, OTHER, restore=[OTHER, ONE])
-    assert slots.generations([ONE]) == (ORIGIN,)
-    assert slots.held([ONE], NOW) is Held.FREE
+    table = new_table()
+    write(table, ONE, OTHER, restore=[OTHER, ONE])
+    assert table.generations([ONE]) == (ORIGIN,)
+    assert table.held([ONE], NOW) is Held.FREE
 
 
 def test_a_tag_that_is_not_of_the_call_restores_none_that_shares_its_slot() -> None:
-    slots = new_slots()
-    write(slots, ONE, restore=[OTHER])
-    assert slots.generations([ONE]) != (ORIGIN,)
+    table = new_table()
+    write(table, ONE, restore=[OTHER])
+    assert table.generations([ONE]) != (ORIGIN,)
 
 
 def test_a_tag_is_not_restored_after_another_write_evicted_one_of_its_slot() -> None:
-    slots = new_slots()
-    first = evict(slots, ONE)
-    write(slots, OTHER)
-    second = slots.evict(
+    table = new_table()
+    first = evict(table, ONE)
+    write(table, OTHER)
+    second = table.evict(
         EvictionRequest([ONE], 1.0, first_eviction=first, restore=[ONE]),
         NOW,
         nullcontext(),
     )
-    assert slots.generations([ONE]) != (ORIGIN,)
+    assert table.generations([ONE]) != (ORIGIN,)
     assert not second.evicted[ONE].was_alone
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @given(st.data())
-def test_whatever_share_a_slot_only_a_slot_that_is_restored_whole_is_restored(
+def test_a_slot_is_restored_only_if_all_tags_in_it_are(
     count: int, data: st.DataObject
 ) -> None:
-    slots = new_slots(count)
+    table = new_table(count)
     some = st.lists(st.sampled_from(tags(8, "few")), unique=True, max_size=6)
     written, more, restore = data.draw(some), data.draw(some), data.draw(some)
     ended = [*written, *(each for each in more if each not in written)]
-    first = evict(slots, *written)
-    slots.evict(
+    first = evict(table, *written)
+    table.evict(
         EvictionRequest(ended, 1.0, first_eviction=first, restore=restore),
         NOW,
         nullcontext(),
     )
     for each in ended:
-        sharing = [o for o in ended if slots._at(o) == slots._at(each)]
+        sharing = [o for o in ended if table._at(o) == table._at(each)]
         began = any(other in written for other in sharing)
         is_restored = began and set(sharing) <= set(restore)
-        assert (slots.generations([each]) == (ORIGIN,)) is is_restored
-        assert (slots.held([each], NOW) is Held.FREE) is is_restored
+        assert (table.generations([each]) == (ORIGIN,)) is is_restored
+        assert (table.held([each], NOW) is Held.FREE) is is_restored
 
 
-def test_marks_of_a_table_that_was_lost_are_no_evidence_in_the_next() -> None:
-    lost, slots = new_slots(origin=1), new_slots(origin=2)
+def test_evictions_of_a_lost_table_restore_nothing_in_the_next_one() -> None:
+    lost, table = new_table(origin=1), new_table(origin=2)
     write(lost, A, B)
     first = evict(lost, A, B)
-    before = slots.generations([A, B])
-    second = slots.evict(
+    before = table.generations([A, B])
+    second = table.evict(
         EvictionRequest([A, B], 1.0, first_eviction=first, restore=[A]),
         NOW,
         nullcontext(),
     )
     assert [mark.was_alone for mark in second.evicted.values()] == [False, False]
-    assert not set(slots.generations([A, B])) & {
+    assert not set(table.generations([A, B])) & {
         *before,
         *(mark.generation for mark in first.evicted.values()),
         *(mark.previous_generation for mark in first.evicted.values()),
     }
-    assert slots.held([A], NOW) is not Held.FREE
+    assert table.held([A], NOW) is not Held.FREE
 
 
 def test_a_slot_whose_generation_was_wiped_is_not_restored() -> None:
     memory = memoryview(bytearray(SLOT))
-    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
-    before = write(slots, A).evicted[A].generation
-    first = evict(slots, A)
+    table = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
+    before = write(table, A).evicted[A].generation
+    first = evict(table, A)
     memory[:] = bytes(SLOT)
-    second = slots.evict(
+    second = table.evict(
         EvictionRequest([A], 1.0, first_eviction=first, restore=[A]), NOW, nullcontext()
     )
     assert not second.evicted[A].was_alone
-    assert slots.generations([A]) not in [(before,), (ORIGIN,)]
+    assert table.generations([A]) not in [(before,), (ORIGIN,)]
 
 
 # --- words and their order -----------------------------------------------------------
 
 
-def address(slots: GenerationTable) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(slots._words))
+def address(table: GenerationTable) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(table._words))
 
 
-def test_words_are_aligned_so_that_no_reader_sees_half_of_one(tmp_path: Path) -> None:
+def test_words_are_aligned_so_that_no_reader_sees_half_a_word(tmp_path: Path) -> None:
     table = open_generation_file(tmp_path / "slots", boot_id(), os.urandom)
     assert (table.slots._words.format, table.slots._words.itemsize) == ("Q", WORD)
     assert address(table.slots) % SLOT == 0
@@ -314,7 +314,7 @@ def test_words_are_aligned_so_that_no_reader_sees_half_of_one(tmp_path: Path) ->
 
 @dataclass
 class Memory:
-    """Words that remember what was done to them."""
+    """Words that log every access."""
 
     size: int
     done: list[tuple[str, int]] = field(default_factory=list)
@@ -337,7 +337,7 @@ class Memory:
 
 @dataclass
 class Recorder:
-    """Tells, in the memory's own record, when it is entered and left."""
+    """Records in the memory's log when it is entered and left."""
 
     memory: Memory
     name: str
@@ -355,8 +355,8 @@ def recorded_eviction(
     memory: Any = Memory(2 * 16)
     locks = SimpleNamespace(Lock=lambda: Recorder(memory, "barrier"))
     monkeypatch.setattr("botocache.stores.generation_table.threading", locks)
-    slots = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
-    slots.evict(EvictionRequest(evicted, 5.0), NOW, Recorder(memory, "exclusive"))
+    table = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
+    table.evict(EvictionRequest(evicted, 5.0), NOW, Recorder(memory, "exclusive"))
     done: list[tuple[str, int]] = memory.done
     return done
 
@@ -394,11 +394,11 @@ def test_a_writer_looks_at_a_slot_only_while_others_are_excluded(
 
 
 def test_a_reader_waits_for_no_writer() -> None:
-    slots, lock = new_slots(), threading.Lock()
+    table, lock = new_table(), threading.Lock()
     with lock:
-        assert slots.generations([A]) == (ORIGIN,)
-        assert not slots.held([A], NOW)
-        assert slots.evict(
+        assert table.generations([A]) == (ORIGIN,)
+        assert not table.held([A], NOW)
+        assert table.evict(
             EvictionRequest([], 5.0, watch=[A]), NOW, nullcontext()
         ).watched == {A: ORIGIN}
 
@@ -406,12 +406,12 @@ def test_a_reader_waits_for_no_writer() -> None:
 HALVES = (0xAAAAAAAA_AAAAAAAA, 0x55555555_55555555)
 
 
-def test_no_reader_ever_sees_half_of_a_word_that_another_process_writes(
+def test_no_reader_sees_half_of_a_word_that_another_process_writes(
     tmp_path: Path,
 ) -> None:
     path, shared = tmp_path / "slots", tags(4)
-    slots = open_generation_file(path, boot_id(), words(HALVES[0])).slots
-    whole = {*HALVES, *slots.generations(shared)}
+    table = open_generation_file(path, boot_id(), words(HALVES[0])).slots
+    whole = {*HALVES, *table.generations(shared)}
     seen: set[int] = set()
     with running_peers(2) as writers:
         for writer in writers:
@@ -420,7 +420,7 @@ def test_no_reader_ever_sees_half_of_a_word_that_another_process_writes(
             writer.start(write_words, path, word, shared, rounds=20_000)
         for _ in range(10_000):
             for _ in range(100):
-                seen.update(slots.generations(shared))
+                seen.update(table.generations(shared))
             if all(writer.is_done() for writer in writers):
                 break
         for writer in writers:

@@ -1,4 +1,4 @@
-"""What the memory store does beyond the contract: LRU by bytes, and forks."""
+"""The memory store beyond the contract: LRU by bytes, and forks."""
 
 import os
 import threading
@@ -55,14 +55,14 @@ def state(store: MemoryStore) -> str:
 # --- least recently used, by bytes ---------------------------------------------------
 
 
-def test_the_entry_that_was_filled_first_goes_first() -> None:
+def test_the_oldest_entry_is_dropped_first() -> None:
     store = room_for(3, 10)
     for name in "abcd":
         fill(store, name)
     assert kept(store, "abcd") == "bcd"
 
 
-def test_an_entry_that_was_loaded_goes_later() -> None:
+def test_a_loaded_entry_is_dropped_later() -> None:
     store = room_for(3, 10)
     for name in "abc":
         fill(store, name)
@@ -71,14 +71,14 @@ def test_an_entry_that_was_loaded_goes_later() -> None:
     assert kept(store, "abcd") == "acd"
 
 
-def test_an_entry_that_was_filled_again_goes_later() -> None:
+def test_a_refilled_entry_is_dropped_later() -> None:
     store = room_for(3, 10)
     for name in "abcad":
         fill(store, name)
     assert kept(store, "abcd") == "acd"
 
 
-def test_a_load_that_finds_nothing_changes_no_order() -> None:
+def test_a_miss_does_not_change_the_order() -> None:
     store = room_for(2, 10)
     for name in "ab":
         fill(store, name)
@@ -87,7 +87,7 @@ def test_a_load_that_finds_nothing_changes_no_order() -> None:
     assert kept(store, "abc") == "bc"
 
 
-def test_an_eviction_of_tags_changes_no_order() -> None:
+def test_an_eviction_of_tags_does_not_change_the_order() -> None:
     store = room_for(2, 10)
     for name in "ab":
         fill(store, name)
@@ -107,7 +107,7 @@ def test_the_limit_is_kept_to_the_byte() -> None:
     assert kept(store, "ab") == "b"
 
 
-def test_one_large_entry_makes_as_many_small_ones_go_as_it_needs() -> None:
+def test_a_large_entry_drops_as_many_small_ones_as_it_needs() -> None:
     store = room_for(4, 100)
     for name in "abcd":
         fill(store, name, 100)
@@ -122,7 +122,7 @@ def test_an_entry_counts_once_however_often_it_is_filled() -> None:
     assert state(store) == f"1 entries, {ENTRY_OVERHEAD + 5}"
 
 
-def test_an_entry_larger_than_the_limit_is_not_kept_and_makes_no_other_go() -> None:
+def test_an_entry_larger_than_the_limit_is_not_kept_and_drops_no_other() -> None:
     store = room_for(2, 10)
     for name in "ab":
         fill(store, name)
@@ -132,9 +132,7 @@ def test_an_entry_larger_than_the_limit_is_not_kept_and_makes_no_other_go() -> N
     assert state(store) == f"2 entries, {2 * (10 + ENTRY_OVERHEAD)}"
 
 
-def test_an_entry_larger_than_the_limit_takes_the_one_that_it_replaces_with_it() -> (
-    None
-):
+def test_an_entry_larger_than_the_limit_drops_the_one_that_it_replaces() -> None:
     store = room_for(2, 10)
     fill(store, "a")
     fill(store, "a", 2 * (10 + ENTRY_OVERHEAD))
@@ -230,12 +228,12 @@ def test_a_writer_touches_slots_only_while_other_threads_are_excluded(
     assert words.seen == {True}
 
 
-def test_it_tells_what_it_holds() -> None:
+def test_the_repr_shows_entries_and_size() -> None:
     store = room_for(1, 10)
     assert repr(store) == f"<MemoryStore 0 entries, 0 of {10 + ENTRY_OVERHEAD} bytes>"
 
 
-def test_closing_gives_the_memory_of_the_entries_back(store: MemoryStore) -> None:
+def test_closing_frees_the_memory_of_the_entries(store: MemoryStore) -> None:
     fill(store, "a")
     store.close()
     assert state(store) == "0 entries, 0"
@@ -248,7 +246,7 @@ def test_two_stores_share_nothing() -> None:
     assert one.load(KEY, [A]).snapshot != other.load(KEY, [A]).snapshot
 
 
-def test_its_slots_take_no_memory_until_they_are_used() -> None:
+def test_slots_take_no_memory_until_they_are_used() -> None:
     before = resident_bytes()
     stores = [MemoryStore() for _ in range(20)]
     for store in stores:
@@ -296,7 +294,7 @@ def test_forked_children_see_each_others_evictions(store: MemoryStore) -> None:
     assert seen.snapshot == (evicted.evicted[A].generation,)
 
 
-def test_after_a_fork_no_write_takes_itself_for_alone(store: MemoryStore) -> None:
+def test_a_write_across_a_fork_was_not_alone(store: MemoryStore) -> None:
     """Writers of other processes are not kept out while one is in the table."""
     before = store.evict(EvictionRequest([A, B], 5.0))
     assert (
@@ -371,7 +369,7 @@ class SlowToMeasure(bytes):
 
 
 @pytest.mark.parametrize("is_replaced", [False, True], ids=["put", "replaced"])
-def test_a_fork_in_the_midst_of_a_fill_leaves_the_childs_size_right(
+def test_a_fork_during_a_fill_leaves_the_childs_size_right(
     *, is_replaced: bool
 ) -> None:
     store = room_for(3, 10)

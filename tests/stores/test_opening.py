@@ -55,7 +55,7 @@ def message(url: str, **more: Any) -> str:
 
 @pytest.fixture
 def openings(monkeypatch: pytest.MonkeyPatch) -> list[StoreOptions]:
-    """What the store of Redis is opened with."""
+    """The options of each opened Redis store."""
     made: list[StoreOptions] = []
 
     def open_redis(opening: StoreOptions) -> Store:
@@ -68,7 +68,7 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[StoreOptions]:
 
 
 @pytest.mark.parametrize("url", ["memory:", "memory://"])
-def test_memory_is_this_process(url: str) -> None:
+def test_a_memory_url_opens_the_memory_store(url: str) -> None:
     store = opened(f"{url}?size_limit=5MiB")
     assert isinstance(store, MemoryStore)
     assert repr(store).endswith("0 of 5242880 bytes>")
@@ -85,7 +85,7 @@ def test_the_size_limit_of_disk_is_that_of_its_entries(tmp_path: Path) -> None:
     assert store._size_limit == 1024**3
 
 
-def test_disk_is_a_directory_that_is_not_made_yet(tmp_path: Path) -> None:
+def test_opening_a_disk_url_does_not_make_its_directory(tmp_path: Path) -> None:
     store = opened(f"disk://{tmp_path}/there")
     assert isinstance(store, DiskStore)
     assert store.directory == tmp_path / "there" / "v1" / "mine"
@@ -96,7 +96,7 @@ def test_disk_is_a_directory_that_is_not_made_yet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_server_is_opened_by_the_store_of_redis(
+def test_a_redis_url_opens_the_redis_store(
     scheme: str, openings: list[StoreOptions]
 ) -> None:
     opened(f"{scheme}://user:pw@host:1/2")
@@ -108,7 +108,7 @@ def test_a_server_is_opened_by_the_store_of_redis(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_server_has_its_own_size_limit(scheme: str) -> None:
+def test_a_redis_url_takes_no_size_limit(scheme: str) -> None:
     for query in ("?size_limit=1GiB", "?db=1&size_limit=1GiB"):
         said = message(f"{scheme}://:s3cret@host{query}")
         assert said.startswith(f"url '{scheme}:...': size_limit is an option of ")
@@ -116,7 +116,7 @@ def test_a_server_has_its_own_size_limit(scheme: str) -> None:
         assert "s3cret" not in said
 
 
-def test_whether_it_follows_is_told_to_the_store_of_redis(
+def test_client_tracking_is_passed_to_the_redis_store(
     openings: list[StoreOptions],
 ) -> None:
     opened("redis://host")
@@ -124,7 +124,7 @@ def test_whether_it_follows_is_told_to_the_store_of_redis(
     assert [opening.client_tracking for opening in openings] == [False, True]
 
 
-def test_a_client_is_opened_by_the_store_of_redis_and_no_url_is_looked_at(
+def test_a_redis_client_opens_the_redis_store_and_no_url_is_read(
     openings: list[StoreOptions],
 ) -> None:
     client = redis_py.Redis()
@@ -156,7 +156,9 @@ def test_a_client_is_opened_by_the_store_of_redis_and_no_url_is_looked_at(
         ("disk:?size_limit=1023KiB", "at least 1048576, not '1023KiB'"),
     ],
 )
-def test_what_names_no_store_is_said_with_what_would(url: str, said: str) -> None:
+def test_an_unknown_url_is_an_error_that_names_the_known_ones(
+    url: str, said: str
+) -> None:
     assert said in message(url)
 
 
@@ -173,17 +175,17 @@ def test_what_names_no_store_is_said_with_what_would(url: str, said: str) -> Non
         "disk://user:s3cret@[host/x",
     ],
 )
-def test_what_names_no_store_is_said_without_its_password(url: str) -> None:
+def test_the_error_for_an_unknown_url_hides_its_password(url: str) -> None:
     assert "s3cret" not in message(url)
 
 
-def test_disk_needs_to_know_of_boots(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disk_store_needs_a_boot_id(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "BOOT_ID", Path("/nowhere"))
     assert "use 'memory:'" in message("disk:")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_without_redis_py_its_stores_say_what_to_install(
+def test_without_redis_py_a_redis_url_names_what_to_install(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
@@ -216,7 +218,7 @@ def test_an_opening_shows_neither_url_nor_environment_nor_client() -> None:
         ("disk:///a%20b", "disk:///a b"),
     ],
 )
-def test_urls_that_name_one_place_are_one_store(url: str, other: str) -> None:
+def test_urls_of_one_place_are_one_store(url: str, other: str) -> None:
     one = identity_of(options_of(url))
     assert one == identity_of(options_of(other, timeout=1.0, settle=1.0))
     assert not one.differs_in_size_limit(one)
@@ -233,7 +235,7 @@ OTHER_OPTIONS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("option", OTHER_OPTIONS)
-def test_a_servers_store_is_another_one_for_other_options(option: str) -> None:
+def test_other_options_make_another_redis_store(option: str) -> None:
     one = identity_of(options_of("redis://h"))
     other = identity_of(options_of("redis://h", **{option: OTHER_OPTIONS[option]}))
     assert one == identity_of(options_of("redis://h", environ={"HOME": "/"}))

@@ -88,5 +88,5 @@ def test_no_query_is_shown_whatever_is_in_it(before: str, after: str) -> None:
         ("1a://x", None),
     ],
 )
-def test_a_scheme_is_what_looks_like_one(url: str, scheme: str | None) -> None:
+def test_a_scheme_is_recognised_by_its_form(url: str, scheme: str | None) -> None:
     assert scheme_of(url) == scheme

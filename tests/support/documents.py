@@ -47,7 +47,7 @@ def addresses(item: Mapping[str, Any]) -> list[Path]:
 
 
 def paths_into(item: Mapping[str, Any]) -> st.SearchStrategy[list[Path]]:
-    """Draw some paths, of what the item has and of what it may not have."""
+    """Draw some paths, of attributes that the item has or may lack."""
     steps = NAMES | st.integers(0, 4)
     anywhere = st.tuples(NAMES, st.lists(steps, max_size=3)).map(
         lambda p: (p[0], *p[1])
@@ -59,12 +59,12 @@ def paths_into(item: Mapping[str, Any]) -> st.SearchStrategy[list[Path]]:
 
 
 def begins(path: Path, other: Path) -> bool:
-    """Tell whether a path leads to what the other leads to, or around it."""
+    """Return whether one path is equal to, inside or around the other."""
     return other[: len(path)] == path
 
 
 def agree(path: Path, other: Path) -> bool:
-    """Tell whether DynamoDB accepts both paths in one expression."""
+    """Return whether DynamoDB accepts both paths in one expression."""
     for step, another in zip(path, other, strict=False):
         if type(step) is not type(another):
             return False
@@ -81,7 +81,7 @@ class Writer:
         self.names: dict[str, str] = {}
 
     def body(self, paths: Iterable[Path]) -> dict[str, Any]:
-        """Return the parameters that ask for the paths, in their order."""
+        """Return the parameters of a projection of the paths, in their order."""
         commas = st.sampled_from([",", ", ", " ,\n\t"])
         text = ""
         for path in paths:

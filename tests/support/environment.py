@@ -58,7 +58,7 @@ def _build(shared: Path) -> Path:
 
 
 class Environment:
-    """A virtual environment with the wheel; what it needs comes from the tests' own."""
+    """A virtual environment with the wheel; its dependencies are those of the tests."""
 
     def __init__(self, shared: Path, wheel: Path) -> None:
         """Make it in `shared`, unless another test process has."""
@@ -100,7 +100,7 @@ class Environment:
         )
 
     def output(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-        """Run it, and return what it printed; it must succeed."""
+        """Run a program, and return its output; it must succeed."""
         done = self.run(*arguments, env=env)
         assert done.returncode == 0, done.stderr
         return done.stdout

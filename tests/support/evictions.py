@@ -1,4 +1,4 @@
-"""What is said of evictions in tests."""
+"""Helpers for evictions in tests."""
 
 from botocache._coherence import Eviction
 

@@ -1,4 +1,4 @@
-"""A store that fails when a test says so."""
+"""A store with verbs that a test makes fail."""
 
 from collections import Counter
 
@@ -8,11 +8,11 @@ from tests.support.forwarding_store import ForwardingStore
 
 
 class FailingStore(ForwardingStore):
-    """Passes each verb on to `store`, save those that are to fail.
+    """Forwards each verb to `store`, except those that fail.
 
-    failing: the names of the verbs that raise StoreError, for as long as they are in
-    it. asked: how often each verb was asked, whether it failed or not. failures: how
-    often any of them did.
+    failing: the names of the verbs that raise StoreError.
+    asked: how often each verb was called, whether it failed or not.
+    failures: how often any verb failed.
     """
 
     def __init__(self, store: Store) -> None:

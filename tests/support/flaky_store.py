@@ -1,4 +1,4 @@
-"""A store that fails when it is told to."""
+"""A store that fails at chosen calls."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from tests.support.forwarding_store import VERBS, ForwardingStore
 
 
 class FlakyStore(ForwardingStore):
-    """Passes every verb on to another store, unless it is to raise instead.
+    """Forwards every verb to another store, or raises a chosen error.
 
-    calls: how often each verb was asked. damage: what is done to each entry that is
-    loaded.
+    calls: how often each verb was called.
+    damage: changes each entry that is loaded.
     """
 
     def __init__(self, store: Store) -> None:
@@ -29,7 +29,7 @@ class FlakyStore(ForwardingStore):
 
     @contextmanager
     def failing(self, error: Exception, *verbs: str) -> Iterator[None]:
-        """Raise `error` whenever one of the verbs is asked, inside."""
+        """Raise `error` from the given verbs inside the context."""
         self._broken = dict.fromkeys(verbs, error)
         try:
             yield

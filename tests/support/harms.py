@@ -70,7 +70,7 @@ def overwrite(name: str, content: Callable[[int], bytes], at: int = 0) -> Harm:
 
 
 def replace(name: str, content: Callable[[int], bytes]) -> Harm:
-    """Put another file of the same size in its place."""
+    """Replace a file by another one of the same size."""
 
     def harm(directory: Path) -> None:
         path, other = directory / name, directory / "other"
@@ -121,7 +121,7 @@ def in_turn(*harms: Harm) -> Harm:
 
 @contextlib.contextmanager
 def connected(directory: Path) -> Iterator[sqlite3.Connection]:
-    """Yield a connection of somebody else to the entries."""
+    """Yield a second connection to the entries."""
     with contextlib.closing(
         sqlite3.connect(
             directory / "entries" / "cache.db", isolation_level=None, timeout=TIMEOUT
@@ -142,7 +142,7 @@ def execute(*statements: str) -> Harm:
 def change_entries(
     change: Callable[[bytes], bytes], *, knows_checksum: bool = False
 ) -> Harm:
-    """Change each entry. knows_checksum: whoever does it makes that right, too."""
+    """Change each entry. knows_checksum: whether the checksum is changed to match."""
 
     def harm(directory: Path) -> None:
         with connected(directory) as connection:
@@ -188,7 +188,7 @@ _filled: list[int] = []
 
 
 def hold_database(directory: Path) -> None:
-    """Lock the entries against everybody, until `release_database`."""
+    """Lock the entries exclusively, until `release_database`."""
     connection = sqlite3.connect(
         directory / "entries" / "cache.db", isolation_level=None, timeout=TIMEOUT
     )
@@ -203,7 +203,7 @@ def release_database() -> None:
 
 def use_up_descriptors(but: int) -> None:
     """Open files until no more than so many can be opened."""
-    gc.collect()  # or what others have left gives some back
+    gc.collect()  # garbage would free some later
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
     with contextlib.suppress(OSError):
@@ -221,7 +221,7 @@ def give_descriptors_back() -> None:
 
 
 def remount(directory: Path, options: str) -> None:
-    """Change what a file system of this process's namespace allows."""
+    """Remount a file system of this process's namespace with other options."""
     subprocess.run(
         ["mount", "-o", f"remount,{options}", str(directory)],
         check=True,

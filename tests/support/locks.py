@@ -1,4 +1,4 @@
-"""The locks that an object has, wherever they are: for what a fork does to them."""
+"""Finds the locks of an object and its attributes, for tests of forks."""
 
 import contextlib
 import threading

@@ -1,6 +1,6 @@
 """A program: moto's DynamoDB over HTTP, on a free port, which counts its requests.
 
-Prints `{"port": ...}`. `GET /_counts` answers how often each operation was asked.
+Prints `{"port": ...}`. `GET /_counts` answers how often each operation was called.
 Ends when its standard input does, so that nothing outlives the tests.
 """
 

@@ -31,7 +31,7 @@ def as_nobody() -> Iterator[None]:
 
 @functools.cache
 def can_mount() -> bool:
-    """Tell whether a file system can be mounted that no other process sees."""
+    """Return whether a file system can be mounted that no other process sees."""
     command = ["unshare", "-m", "mount", "-t", "tmpfs", "-o", "size=1m", "none", "/mnt"]
     try:
         return not subprocess.run(

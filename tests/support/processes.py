@@ -1,7 +1,7 @@
 """Other processes and threads, for tests that need some; none outlives its test.
 
-Also a program: what a Peer runs. It calls the functions that come through the pipe
-whose file descriptor it is given, and ends when the pipe does.
+Also a program, which a Peer runs with the file descriptor of a pipe as argument. It
+calls the functions that come through the pipe, and ends when the pipe does.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 class Peer:
-    """Another process, started afresh. It calls what it is told to, in order.
+    """Another process, started afresh. It makes the calls that it gets, in order.
 
     prefix: a command that starts it, such as `unshare -m`.
     """
@@ -58,7 +58,7 @@ class Peer:
     def call(
         self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Return what the function, one of a module's, returns or raises over there."""
+        """Return or raise the result of a module's function in the other process."""
         self.start(function, *args, **kwargs)
         answer: _T = self.result()
         return answer
@@ -70,11 +70,11 @@ class Peer:
         self._pipe.send((function, args, kwargs))
 
     def is_done(self) -> bool:
-        """Tell whether `result` returns at once."""
+        """Return whether `result` returns at once."""
         return self._pipe.poll()
 
     def result(self) -> Any:
-        """Return what the function that was started first returns or raises."""
+        """Return or raise the result of the function that was started first."""
         if not self._pipe.poll(TIMEOUT):
             raise TimeoutError("the peer does not answer")
         try:
@@ -149,7 +149,7 @@ def _work_and_exit(work: Callable[[_Pipe], object], pipe: _Pipe) -> None:
 
 
 def in_thread(function: Callable[[], _T], timeout: float = TIMEOUT) -> _T:
-    """Return what the function returns or raises, in a thread of its own.
+    """Return or raise the result of a function in a thread of its own.
 
     Raises TimeoutError when it has not ended in time.
     """

@@ -1,4 +1,4 @@
-"""What a Peer is told to do with the disk store of a directory. It keeps one open."""
+"""Functions for a Peer with the disk store of a directory. It keeps one open."""
 
 import fcntl
 import functools
@@ -90,13 +90,13 @@ def words(word: int) -> Callable[[int], bytes]:
 
 
 def open_table(path: Path) -> Identity:
-    """Open the table, or make it; tell which one it was."""
+    """Open the table, or make it; return which one it was."""
     generation_file.LOCK_PATIENCE = TIMEOUT
     return identity(open_generation_file(path, boot_id(), os.urandom))
 
 
 def identity(table: GenerationFile) -> Identity:
-    """Tell which file a table is."""
+    """Return which file a table is."""
     (never_evicted,) = table.slots.generations([b"never evicted"])
     return os.fstat(table._fd).st_ino, never_evicted
 

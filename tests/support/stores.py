@@ -1,4 +1,4 @@
-"""A store of each kind, on the clock of the test that asks for it."""
+"""A store of each kind, on the clock of its test."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +40,7 @@ def _memory(fixture: _Fixture) -> Store:
 def _disk(fixture: _Fixture) -> Store:
     store = DiskStore(fixture("tmp_path") / "disk", clock=fixture("clock"))
     deadline = time.monotonic() + TIMEOUT
-    while True:  # its patience with its own opening is short, and this machine busy
+    while True:  # a busy machine may take longer to open it than the store waits
         try:
             store.clear()
         except EntryError:  # noqa: PERF203

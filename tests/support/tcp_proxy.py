@@ -1,7 +1,7 @@
-"""A network that lies: a proxy before a real server, which does what a test says.
+"""A faulty network: a proxy in front of a real server, with faults that a test sets.
 
-It runs in a thread of this process. What it is told holds from then on, for the
-connections that there are and for those to come; `heal` ends all of it.
+It runs in a thread of this process. A fault affects present and later connections,
+until `heal` ends all faults.
 """
 
 import asyncio
@@ -21,10 +21,12 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Answer(NamedTuple):
-    """What a client gets in place of the server's reply.
+    """A reply in place of the server's.
 
-    reply: for each command, or in whole if it `is_whole`. then_cut: and that was all.
-    to: a word; the command that it replaces the reply to has it.
+    reply: for each command, or for all of them if `is_whole`.
+    then_cut: whether the connection ends afterwards.
+    is_whole: whether the reply is for a whole request.
+    to: a word of the command to answer; empty for any command.
     """
 
     reply: bytes
@@ -34,11 +36,14 @@ class Answer(NamedTuple):
 
 
 class TcpProxy:
-    """Passes on what it gets. port: where it listens; target: where the server does.
+    """Forwards requests and replies, unless a fault is set.
 
-    accepted: connections so far. commands: the first words of those that clients sent.
-    unanswered: requests that got no reply, each of which somebody waited for. answered:
-    those that the proxy answered itself.
+    port: of the proxy.
+    target: port of the server.
+    accepted: connections so far.
+    commands: the first words of the commands that clients sent.
+    unanswered: requests without a reply, each of which a client waited for.
+    answered: requests that the proxy answered itself.
     """
 
     def __init__(self, target: int, context: ssl.SSLContext | None = None) -> None:
@@ -101,7 +106,7 @@ class TcpProxy:
         self._do(lambda: self._cut(reset=reset))
 
     def half_close(self) -> None:
-        """Tell clients that nothing more comes; what they send is passed on."""
+        """Send clients a FIN, and still forward what they send."""
 
         async def half() -> None:
             for pair in self._pairs:
@@ -118,7 +123,7 @@ class TcpProxy:
         self._do(self._close_listener)
 
     def heal(self) -> None:
-        """End all faults. What was cut stays cut."""
+        """End all faults. Connections that were cut stay cut."""
         self._healthy()
         self._set(self._replies_pass.set)
         self._do(self._open)
@@ -189,7 +194,7 @@ class TcpProxy:
         await self._cut(reset=True)
 
     def _answer_to(self, words: list[bytes]) -> Answer | None:
-        """Return what is to be answered to a request in place of the server's reply."""
+        """Return the answer in place of the server's reply, or None."""
         answer = self._always or (self._answers[0] if self._answers else None)
         if answer is None or (answer.to and answer.to not in words):
             return None
@@ -225,7 +230,7 @@ class _Pair:
                     pump.cancel()
                 await asyncio.gather(*pumps, return_exceptions=True)
         except OSError:
-            pass  # refused by the server, or by a client that trusts nobody
+            pass  # refused by the server, or by a client that trusts no certificate
         finally:
             self._close()
 
@@ -269,7 +274,7 @@ class _Pair:
             await server.drain()
 
     async def _is_diverted(self, request: bytes, client: asyncio.StreamWriter) -> bool:
-        """Do with a request what the test wants; False if it is to be passed on."""
+        """Apply the current fault to a request; return False to forward it."""
         proxy = self._proxy
         commands = list(commands_in(request))
         proxy.commands += [words[0] for words in commands]

@@ -1,4 +1,4 @@
-"""What one call of a client takes inside botocache: its calls, files and types."""
+"""The trip of one client call through botocache: its calls, files and types."""
 
 import gc
 import sys
@@ -34,7 +34,7 @@ class Trip(NamedTuple):
 
 
 def trip_of(call: Callable[[], object]) -> Trip:
-    """Make a call, and return what it took. Comprehensions count as no function."""
+    """Make a call, and return its trip. Comprehensions do not count as functions."""
     functions: list[str] = []
     types: set[type] = set()
 

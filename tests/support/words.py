@@ -1,12 +1,12 @@
-"""The words of a generation table, with somebody who looks on."""
+"""The words of a generation table, with an observer of each access."""
 
 from collections.abc import Callable
 
 
 class Watched:
-    """Words that ask a question whenever one of them is read or written.
+    """Words that call `ask` whenever one of them is read or written.
 
-    seen: the answers.
+    seen: what `ask` returned.
     """
 
     def __init__(self, words: memoryview, ask: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""Entries in SQLite: what is refused, what is lost, and how long anything waits."""
+"""Entries in SQLite: refused rows, lost rows, and the longest waits."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def entries(directory: Path) -> Iterator[EntryDatabase]:
 
 @pytest.fixture
 def database(entries: EntryDatabase, directory: Path) -> Iterator[sqlite3.Connection]:
-    """A connection of somebody else."""
+    """A second connection."""
     with contextlib.closing(connected(directory)) as connection:
         yield connection
 
@@ -54,13 +54,15 @@ def connected(directory: Path) -> sqlite3.Connection:
     return sqlite3.connect(directory / "cache.db", isolation_level=None, timeout=0)
 
 
-def test_an_entry_comes_back_as_it_was_put(entries: EntryDatabase) -> None:
+def test_an_entry_comes_back_as_it_was_filled(entries: EntryDatabase) -> None:
     entries.put(KEY, b"entry", TTL)
     assert entries.get(KEY) == b"entry"
     assert entries.get(OTHER_KEY) is None
 
 
-def test_an_entry_outlives_who_put_it(entries: EntryDatabase, directory: Path) -> None:
+def test_an_entry_outlives_the_process_that_filled_it(
+    entries: EntryDatabase, directory: Path
+) -> None:
     entries.put(KEY, b"entry", TTL)
     entries.close()
     with contextlib.closing(EntryDatabase(directory, LIMIT)) as opened:
@@ -108,7 +110,7 @@ def test_of_many_entries_the_too_large_ones_are_left_out(
 def test_no_transaction_is_large(
     entries: EntryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever else puts waits for it, and for 50 ms at most."""
+    """Another fill waits for the transaction, and for 50 ms at most."""
     sizes = [100, 200_000, 200_000, 300_000, 10, 20]
     keys = [key(str(number)) for number in range(len(sizes))]
     transact, number = entries._cache.transact, 0
@@ -124,12 +126,12 @@ def test_no_transaction_is_large(
     assert number == 2  # the first two, the last two; the large ones by themselves
 
 
-def test_no_entries_put_nothing(entries: EntryDatabase) -> None:
+def test_filling_no_entries_changes_nothing(entries: EntryDatabase) -> None:
     entries.put_many([])
     assert entries.get(KEY) is None
 
 
-def test_a_few_entries_are_put_at_once_or_not_at_all(
+def test_a_few_entries_are_filled_together_or_not_at_all(
     entries: EntryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries.put(OTHER_KEY, b"old", TTL)
@@ -140,7 +142,7 @@ def test_a_few_entries_are_put_at_once_or_not_at_all(
     assert entries.get(OTHER_KEY) == b"old"
 
 
-def test_entries_beyond_the_limit_go_in_the_order_in_which_they_came(
+def test_entries_beyond_the_limit_are_dropped_oldest_first(
     directory: Path,
 ) -> None:
     limit, size = 4 * 1024**2, 100_000
@@ -199,7 +201,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_a_row_that_changed_is_refused_once_and_gone(
+def test_a_row_that_changed_is_refused_once_and_deleted(
     entries: EntryDatabase,
     database: sqlite3.Connection,
     change: Callable[[bytes], bytes],
@@ -210,7 +212,7 @@ def test_a_row_that_changed_is_refused_once_and_gone(
     assert_damaged_once(entries)
 
 
-def test_the_bytes_of_one_key_are_refused_under_another(
+def test_the_bytes_of_one_key_are_refused_under_another_key(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     entries.put(KEY, b"one", TTL)
@@ -222,7 +224,7 @@ def test_the_bytes_of_one_key_are_refused_under_another(
     assert_damaged_once(entries, OTHER_KEY)
 
 
-def test_a_damaged_row_leaves_the_others(
+def test_a_damaged_row_does_not_affect_the_others(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     entries.put(KEY, b"one", TTL)
@@ -324,7 +326,9 @@ def test_a_file_that_a_row_names_is_not_removed_with_it(
     assert precious.exists()
 
 
-def test_what_is_not_bytes_is_refused_before_it_is_put(entries: EntryDatabase) -> None:
+def test_a_value_that_is_not_bytes_is_refused_before_it_is_filled(
+    entries: EntryDatabase,
+) -> None:
     value: Any = [1, 2, 3]
     with pytest.raises(StoreError):
         entries.put(KEY, value, TTL)
@@ -395,7 +399,7 @@ USES: dict[str, Callable[[EntryDatabase], object]] = {
 
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
-def test_a_database_that_somebody_has_for_himself_fails_as_busy_and_does_not_wait_long(
+def test_an_exclusively_locked_database_fails_as_busy_and_does_not_wait_long(
     directory: Path, use: Callable[[EntryDatabase], object]
 ) -> None:
     with contextlib.closing(EntryDatabase(directory, LIMIT)) as entries:
@@ -410,7 +414,7 @@ def test_a_database_that_somebody_has_for_himself_fails_as_busy_and_does_not_wai
 
 
 @pytest.mark.usefixtures("_impatient")
-def test_a_damaged_row_in_a_locked_database_is_refused_and_nobody_waits(
+def test_a_damaged_row_in_a_locked_database_is_refused_without_a_wait(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     entries.put(KEY, b"entry", TTL)
@@ -420,7 +424,7 @@ def test_a_damaged_row_in_a_locked_database_is_refused_and_nobody_waits(
         in_another_thread(entries, lambda entries: entries.get(KEY))
 
 
-def test_a_put_that_would_wait_long_for_another_thread_is_dropped(
+def test_a_fill_that_would_wait_long_for_another_thread_is_dropped(
     entries: EntryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
@@ -434,7 +438,7 @@ def test_a_put_that_would_wait_long_for_another_thread_is_dropped(
 # --- broken databases ----------------------------------------------------------------
 
 
-def test_an_error_tells_that_a_database_is_broken_and_not_busy(
+def test_a_broken_database_raises_another_error_than_a_busy_one(
     directory: Path,
 ) -> None:
     directory.mkdir()
@@ -444,7 +448,7 @@ def test_an_error_tells_that_a_database_is_broken_and_not_busy(
     assert not caught.value.is_busy
 
 
-def test_an_error_tells_that_a_table_is_missing_and_not_busy(
+def test_a_missing_table_raises_another_error_than_a_busy_database(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     database.execute("DROP TABLE Cache")
@@ -454,7 +458,7 @@ def test_an_error_tells_that_a_table_is_missing_and_not_busy(
         assert not caught.value.is_busy
 
 
-def test_an_empty_database_is_a_new_one(directory: Path) -> None:
+def test_an_empty_database_file_is_a_new_database(directory: Path) -> None:
     directory.mkdir()
     (directory / "cache.db").touch()
     with contextlib.closing(EntryDatabase(directory, LIMIT)) as entries:
@@ -462,7 +466,7 @@ def test_an_empty_database_is_a_new_one(directory: Path) -> None:
         assert entries.get(KEY) == b"entry"
 
 
-def test_a_file_in_its_place_is_an_error(directory: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_an_error(directory: Path) -> None:
     directory.touch()
     with pytest.raises(EntryDatabaseError) as caught:
         EntryDatabase(directory, LIMIT)
@@ -470,7 +474,7 @@ def test_a_file_in_its_place_is_an_error(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["$SOME", "a ${SOME} b"])
-def test_a_directory_that_diskcache_would_take_for_another_is_refused(
+def test_a_directory_whose_variables_diskcache_would_expand_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("SOME", "elsewhere")
@@ -479,7 +483,9 @@ def test_a_directory_that_diskcache_would_take_for_another_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_directory_with_a_dollar_that_means_nothing_is_used(tmp_path: Path) -> None:
+def test_a_directory_with_a_dollar_that_names_no_variable_is_used(
+    tmp_path: Path,
+) -> None:
     with contextlib.closing(EntryDatabase(tmp_path / "$", LIMIT)) as entries:
         entries.put(KEY, b"entry", TTL)
         assert entries.get(KEY) == b"entry"
@@ -487,9 +493,9 @@ def test_a_directory_with_a_dollar_that_means_nothing_is_used(tmp_path: Path) ->
 
 NOT_TO_BE_OPENED: dict[str, Callable[[Path], object]] = {
     "no directory": lambda directory: directory.rename(directory.with_name("moved")),
-    "a directory that nobody may enter": lambda directory: directory.chmod(0),
-    "a file that nobody may read": lambda d: (d / "cache.db").chmod(0),
-    "a file that nobody may write": lambda d: (d / "cache.db-wal").chmod(0o444),
+    "a directory without permission to enter": lambda directory: directory.chmod(0),
+    "a file without permission to read": lambda d: (d / "cache.db").chmod(0),
+    "a file without permission to write": lambda d: (d / "cache.db-wal").chmod(0o444),
     "a directory for a file": lambda d: (d / "cache.db-journal").rename(
         d / "cache.db-shm"
     ),
@@ -497,7 +503,7 @@ NOT_TO_BE_OPENED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("harm", NOT_TO_BE_OPENED.values(), ids=NOT_TO_BE_OPENED.keys())
-def test_files_are_told_to_be_to_blame_for_not_being_opened(
+def test_an_error_of_opening_names_the_files_as_its_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path], object]
 ) -> None:
     tmp_path.chmod(0o755)

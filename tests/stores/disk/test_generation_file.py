@@ -58,7 +58,7 @@ def names(path: Path) -> set[str]:
 # --- made once -----------------------------------------------------------------------
 
 
-def test_a_table_is_made_whole_and_nothing_else_is_left(path: Path) -> None:
+def test_a_new_table_is_complete_and_no_other_file_is_left(path: Path) -> None:
     opened(path)
     assert path.stat().st_size == SIZE
     assert names(path) == {"slots", "lock"}
@@ -71,24 +71,24 @@ def test_a_new_table_has_all_its_blocks_so_that_no_write_to_it_can_fail(
     assert path.stat().st_blocks * 512 >= SIZE
 
 
-def test_a_table_can_be_read_by_its_owner_only(path: Path) -> None:
+def test_only_the_owner_of_a_table_can_read_it(path: Path) -> None:
     opened(path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.with_name("lock").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_table_is_found_again_with_all_its_generations(path: Path) -> None:
+def test_a_reopened_table_has_all_its_generations(path: Path) -> None:
     left = evict_in(opened(path), tags(50))
     assert opened(path).slots.generations(tags(50)) == left
 
 
-def test_two_that_have_it_open_see_each_others_evictions(path: Path) -> None:
+def test_two_openers_of_a_table_see_each_others_evictions(path: Path) -> None:
     one, other = opened(path), opened(path)
     assert evict_in(one, [A]) == other.slots.generations([A])
     assert evict_in(other, [A]) == one.slots.generations([A])
 
 
-def test_a_new_table_is_another_than_the_one_before(path: Path) -> None:
+def test_a_new_table_shares_no_generation_with_the_old_one(path: Path) -> None:
     asked = tags(50)
     old = opened(path)
     evict_in(old, asked[:25])
@@ -116,17 +116,17 @@ def test_processes_that_make_a_table_at_once_end_up_with_the_same(
             path.unlink()
 
 
-def test_what_a_maker_that_was_killed_left_is_removed(path: Path) -> None:
+def test_a_file_left_by_a_killed_maker_is_removed(path: Path) -> None:
     path.with_name("new-abc").write_bytes(b"half a table")
     opened(path)
     assert names(path) == {"slots", "lock"}
 
 
-def test_it_tells_where_it_is(path: Path) -> None:
+def test_the_repr_shows_the_path(path: Path) -> None:
     assert repr(opened(path)) == f"<GenerationFile {path}>"
 
 
-def test_a_table_that_nobody_uses_any_more_holds_no_file_open(path: Path) -> None:
+def test_an_unused_table_holds_no_file_open(path: Path) -> None:
     table = opened(path)
     assert open_files(path)
     del table
@@ -178,7 +178,7 @@ NOT_TO_BE_TRUSTED: dict[str, Callable[[], bytes]] = {
 }
 
 
-def test_the_header_that_the_tests_vary_is_one_that_is_trusted(path: Path) -> None:
+def test_the_header_that_the_tests_vary_is_valid(path: Path) -> None:
     path.write_bytes(table_of(header()))
     before = path.stat().st_ino
     opened(path)
@@ -188,9 +188,7 @@ def test_the_header_that_the_tests_vary_is_one_that_is_trusted(path: Path) -> No
 @pytest.mark.parametrize(
     "content", NOT_TO_BE_TRUSTED.values(), ids=NOT_TO_BE_TRUSTED.keys()
 )
-def test_a_file_that_is_not_to_be_trusted_is_replaced(
-    path: Path, content: Callable[[], bytes]
-) -> None:
+def test_an_invalid_file_is_replaced(path: Path, content: Callable[[], bytes]) -> None:
     path.write_bytes(content())
     before = path.stat().st_ino
     table = opened(path)
@@ -201,7 +199,7 @@ def test_a_file_that_is_not_to_be_trusted_is_replaced(
     assert evict_in(table, [A]) == opened(path).slots.generations([A])
 
 
-def test_nothing_of_an_earlier_boot_is_valid(path: Path) -> None:
+def test_no_generation_of_an_earlier_boot_is_valid(path: Path) -> None:
     asked = tags(50)
     before = opened(path, boot=bytes(16))
     evict_in(before, asked[:25])
@@ -221,7 +219,7 @@ def test_a_table_that_was_replaced_is_no_longer_in_place(path: Path) -> None:
     assert not table.is_in_place()
 
 
-def test_a_table_that_is_condemned_is_replaced_by_who_opens_it_next(
+def test_a_condemned_table_is_replaced_when_it_is_opened_next(
     path: Path,
 ) -> None:
     one, other = opened(path), opened(path)
@@ -310,7 +308,7 @@ HARMS = [remove, replace, empty, halve, wipe]
 
 
 @pytest.mark.parametrize("harm", [*HARMS, wipe_the_slots])
-def test_a_process_whose_table_is_harmed_goes_on_with_a_new_one(
+def test_a_process_whose_table_is_harmed_continues_with_a_new_one(
     tmp_path: Path, user: Peer, harm: Callable[[Path], None]
 ) -> None:
     before = user.call(load, tmp_path, KEY, tags(50)).snapshot
@@ -392,13 +390,13 @@ def test_a_symlink_to_a_table_is_not_followed(path: Path) -> None:
     assert opened(target).slots.generations([A]) == left
 
 
-def test_a_directory_in_its_place_is_an_error(path: Path) -> None:
+def test_a_directory_in_place_of_the_table_is_an_error(path: Path) -> None:
     path.mkdir()
     with pytest.raises(OSError, match="directory"):
         opened(path)
 
 
-def test_a_pipe_in_its_place_is_an_error_and_nobody_waits_for_it(path: Path) -> None:
+def test_a_pipe_in_its_place_is_an_error_without_a_wait(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises((StoreError, OSError)):
         in_thread(lambda: opened(path))
@@ -471,7 +469,7 @@ def test_a_free_lock_is_taken_at_once(lock: int) -> None:
     assert lock_within(lock, 0.0)
 
 
-def test_a_lock_that_another_process_holds_is_given_up_after_the_patience(
+def test_waiting_for_a_lock_of_another_process_ends_after_the_patience(
     tmp_path: Path, lock: int
 ) -> None:
     with running_peer() as holder:
@@ -507,7 +505,7 @@ def test_a_writer_that_fails_leaves_no_lock(path: Path) -> None:
     assert lock_within(other._fd, 0.0)
 
 
-def test_a_writer_that_lost_patience_does_not_free_the_holders_lock(
+def test_a_writer_that_stopped_waiting_does_not_free_the_holders_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
@@ -517,7 +515,7 @@ def test_a_writer_that_lost_patience_does_not_free_the_holders_lock(
         assert not lock_within(third._fd, 0.0)
 
 
-def test_a_writer_goes_on_when_the_holder_of_the_lock_is_stopped(
+def test_a_writer_continues_when_the_holder_of_the_lock_is_stopped(
     tmp_path: Path, user: Peer
 ) -> None:
     with contextlib.closing(DiskStore(tmp_path)) as reader, running_peer() as holder:
@@ -544,7 +542,7 @@ def test_a_table_is_made_even_when_another_maker_is_stopped(
         maker.kill()
 
 
-def test_a_table_that_is_there_is_opened_without_any_lock(
+def test_an_existing_table_is_opened_without_any_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(path)

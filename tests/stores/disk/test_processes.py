@@ -84,7 +84,7 @@ def test_an_entry_that_another_process_fills_after_an_eviction_is_not_valid(
         assert store.load(KEY, [A]).snapshot != loaded.snapshot
 
 
-def test_a_hold_off_counts_in_another_process_until_its_writer_is_done(
+def test_a_hold_off_is_seen_by_another_process_until_the_write_ends(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
     first = store.evict(EvictionRequest([A], LONG))
@@ -97,7 +97,7 @@ def test_a_hold_off_counts_in_another_process_until_its_writer_is_done(
     assert store.load(KEY, [A]).held is Held.WRITING
 
 
-def test_that_a_write_settles_is_seen_in_another_process(
+def test_a_settling_write_is_seen_by_another_process(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
     first = peer.call(evict, root, [A, B], LONG)
@@ -114,7 +114,7 @@ def test_that_a_write_settles_is_seen_in_another_process(
     assert peer.call(load, root, KEY, [A]).held is Held.WRITING
 
 
-def test_a_tag_that_one_process_restores_is_as_it_was_in_the_other(
+def test_a_tag_that_one_process_restores_is_restored_in_the_other(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
     store.evict(
@@ -142,7 +142,7 @@ def test_a_tag_that_another_process_touched_meanwhile_is_not_restored(
     assert store.load(KEY, [A]).snapshot not in [before, (first.evicted[A].generation,)]
 
 
-def test_who_sees_a_new_generation_sees_the_hold_off_that_came_with_it(
+def test_a_process_that_sees_a_new_generation_sees_its_hold_off(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
     written = tags(5000, "written")
@@ -182,7 +182,7 @@ def test_evictions_of_several_processes_at_once_are_all_seen(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_process_that_is_killed_while_it_writes_leaves_a_store_that_others_use_on(
+def test_a_process_killed_while_it_writes_leaves_a_store_that_others_can_use(
     store: DiskStore, root: Path, peer: Peer, seed: int
 ) -> None:
     moment = random.Random(seed).randrange(1, 3000)
@@ -223,7 +223,7 @@ def is_unlocked(path: Path) -> bool:
         os.close(fd)
 
 
-def test_a_process_that_is_killed_holds_nothing_off_longer_than_it_said(
+def test_a_hold_off_of_a_killed_process_ends_when_it_was_due(
     store: DiskStore, root: Path
 ) -> None:
     with running_peer() as victim:

@@ -76,7 +76,7 @@ def generation_of(store: DiskStore, asked: bytes) -> int:
 
 
 def use(store: DiskStore, entry: bytes = b"entry") -> None:
-    """Use every verb that matters, and check what it says."""
+    """Use every important verb, and check its result."""
     evicted = store.evict(EvictionRequest([A], 0.0))
     assert generations(store, A) == (evicted.evicted[A].generation,)
     store.fill(KEY, entry, TTL)
@@ -90,7 +90,7 @@ def mode(path: Path) -> int:
 # --- the directory -------------------------------------------------------------------
 
 
-def test_nothing_is_made_before_the_first_verb(root: Path, clock: FakeClock) -> None:
+def test_no_file_is_made_before_the_first_verb(root: Path, clock: FakeClock) -> None:
     store = DiskStore(root, clock=clock)
     assert store.now() == clock()
     assert "not open" in repr(store)
@@ -221,7 +221,7 @@ def test_stores_of_one_directory_are_one_store(store: DiskStore, root: Path) -> 
         assert other.load(KEY, [A]) == store.load(KEY, [A])
 
 
-def test_it_tells_where_it_is_and_whether_it_is_open(store: DiskStore) -> None:
+def test_the_repr_shows_the_directory_and_whether_it_is_open(store: DiskStore) -> None:
     assert repr(store) == f"<DiskStore {store.directory}, entries not open>"
     use(store)
     assert repr(store) == f"<DiskStore {store.directory}, entries open>"
@@ -279,12 +279,12 @@ def test_the_default_directory_is_a_temporary_one_when_home_cannot_be_written(
     assert default_directory({"HOME": str(tmp_path)}) == expected
 
 
-def test_the_default_directory_is_looked_up_and_not_made(tmp_path: Path) -> None:
+def test_looking_up_the_default_directory_does_not_make_it(tmp_path: Path) -> None:
     default_directory({"XDG_CACHE_HOME": str(tmp_path / "cache")})
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_clock_is_one_that_all_processes_share_and_nobody_sets(peer: Peer) -> None:
+def test_the_clock_is_the_boot_clock_that_all_processes_share(peer: Peer) -> None:
     monotonic = time.clock_gettime(time.CLOCK_MONOTONIC)
     before = machine_clock()
     there = peer.call(machine_clock)
@@ -294,7 +294,7 @@ def test_the_clock_is_one_that_all_processes_share_and_nobody_sets(peer: Peer) -
 # --- forks ---------------------------------------------------------------------------
 
 
-def test_a_forked_child_and_its_parent_go_on_and_see_each_others_evictions(
+def test_a_forked_child_and_its_parent_see_each_others_evictions(
     store: DiskStore,
 ) -> None:
     use(store)
@@ -406,7 +406,7 @@ def test_no_lock_that_another_thread_held_at_a_fork_stops_the_child(
         pass
 
 
-def test_a_writer_of_the_parent_at_a_fork_stops_the_child_no_longer_than_patience(
+def test_a_writer_of_the_parent_at_a_fork_blocks_the_child_no_longer_than_the_patience(
     store: DiskStore,
 ) -> None:
     use(store)
@@ -476,7 +476,7 @@ def notice(store: DiskStore) -> None:
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_processes_whose_directory_is_removed_go_on_and_agree_again(
+def test_processes_whose_directory_is_removed_continue_and_agree_again(
     store: DiskStore, root: Path, peer: Peer, harm: Callable[[DiskStore], None]
 ) -> None:
     use(store)
@@ -500,7 +500,7 @@ def test_processes_whose_directory_is_removed_go_on_and_agree_again(
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_directory_that_is_removed_comes_back_private(
+def test_a_removed_directory_is_made_again_as_private(
     store: DiskStore, harm: Callable[[DiskStore], None]
 ) -> None:
     use(store)
@@ -512,7 +512,7 @@ def test_a_directory_that_is_removed_comes_back_private(
 
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("verb", ["load", "evict", "clear"])
-def test_whichever_verb_finds_the_directory_removed_tells_it_once(
+def test_any_verb_reports_a_removed_directory_once(
     store: DiskStore, harm: Callable[[DiskStore], None], verb: str
 ) -> None:
     use(store)
@@ -524,7 +524,7 @@ def test_whichever_verb_finds_the_directory_removed_tells_it_once(
             each(store)
 
 
-def test_a_store_that_is_new_to_a_process_was_not_lost(root: Path) -> None:
+def test_the_first_use_of_a_store_by_a_process_reports_no_loss(root: Path) -> None:
     for _ in range(2):
         with contextlib.closing(DiskStore(root)) as store:
             use(store)
@@ -532,7 +532,7 @@ def test_a_store_that_is_new_to_a_process_was_not_lost(root: Path) -> None:
             use(store)
 
 
-def test_a_directory_that_was_removed_while_the_store_was_closed_is_told(
+def test_a_directory_removed_while_the_store_was_closed_is_reported(
     store: DiskStore,
 ) -> None:
     # More than once, because file systems give an inode's number to the next file.
@@ -544,7 +544,7 @@ def test_a_directory_that_was_removed_while_the_store_was_closed_is_told(
         use(store)
 
 
-def test_a_directory_that_was_removed_before_a_fork_is_told_to_both(
+def test_a_directory_removed_before_a_fork_is_reported_to_both_processes(
     store: DiskStore,
 ) -> None:
     def child(_: object) -> None:
@@ -559,14 +559,14 @@ def test_a_directory_that_was_removed_before_a_fork_is_told_to_both(
     use(store)
 
 
-def test_a_fork_alone_loses_nothing(store: DiskStore) -> None:
+def test_a_fork_alone_reports_no_loss(store: DiskStore) -> None:
     use(store)
     with forked(lambda _: use(store)):
         pass
     use(store)
 
 
-def test_marks_of_a_directory_that_was_removed_restore_nothing_in_the_next(
+def test_evictions_of_a_removed_directory_restore_nothing_in_the_next_one(
     store: DiskStore,
 ) -> None:
     use(store)
@@ -584,7 +584,7 @@ def test_marks_of_a_directory_that_was_removed_restore_nothing_in_the_next(
     assert store.load(KEY, [A]).held is not Held.FREE
 
 
-def test_an_entry_is_never_served_again_once_its_directory_was_removed(
+def test_an_entry_is_never_served_after_its_directory_was_removed(
     store: DiskStore,
 ) -> None:
     loaded = store.load(KEY, [A])
@@ -596,7 +596,7 @@ def test_an_entry_is_never_served_again_once_its_directory_was_removed(
 
 
 @pytest.mark.parametrize("is_noticed", [False, True], ids=["", "noticed meanwhile"])
-def test_an_eviction_is_seen_even_if_the_directory_is_removed_in_the_midst_of_it(
+def test_an_eviction_is_seen_even_if_the_directory_is_removed_during_it(
     root: Path, clock: FakeClock, is_noticed: bool
 ) -> None:
     is_armed = threading.Event()
@@ -606,7 +606,7 @@ def test_an_eviction_is_seen_even_if_the_directory_is_removed_in_the_midst_of_it
         if is_armed.is_set():
             is_armed.clear()
             harm_directory(reader)
-            if is_noticed:  # by another thread, which is told
+            if is_noticed:  # by another thread, which gets the error
                 notice(writer)
             read.append(generations(reader, A))
         return os.urandom(size)
@@ -655,7 +655,7 @@ class Stopped:
 
 @pytest.mark.parametrize("is_restored", [False, True])
 @pytest.mark.parametrize("writes", [1, 2])
-def test_a_writer_that_was_stopped_was_not_alone_and_undoes_no_eviction(
+def test_a_stopped_writer_was_not_alone_and_undoes_no_eviction(
     store: DiskStore,
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -687,7 +687,7 @@ def test_a_writer_that_was_stopped_was_not_alone_and_undoes_no_eviction(
     assert not second.evicted[A].was_alone
 
 
-def test_a_writer_that_was_stopped_as_it_began_puts_nothing_back_at_its_end(
+def test_a_writer_that_was_stopped_as_it_began_restores_nothing(
     store: DiskStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(store)
@@ -795,7 +795,7 @@ DATABASE_HARMS = [
 
 
 @pytest.mark.parametrize("harm", DATABASE_HARMS)
-def test_a_store_with_a_broken_database_answers_and_works_again_after_a_pause(
+def test_a_store_with_a_broken_database_misses_and_recovers_after_a_pause(
     store: DiskStore, clock: FakeClock, harm: Callable[[Path], None]
 ) -> None:
     names = [key(str(number)) for number in range(30)]
@@ -819,7 +819,7 @@ def test_a_store_with_a_broken_database_answers_and_works_again_after_a_pause(
         assert store.load(name, [A, B]).entry == b"new"
 
 
-def test_evictions_and_snapshots_go_on_without_entries(
+def test_evictions_and_snapshots_work_without_entries(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -850,7 +850,7 @@ def test_after_a_failure_entries_are_not_tried_before_the_pause_is_over(
     assert [at - tried[0] for at in tried] == [0, PAUSE, 2 * PAUSE, 3 * PAUSE]
 
 
-def test_entries_that_another_thread_has_opened_anew_are_not_given_up(
+def test_entries_that_another_thread_reopened_stay_in_use(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: EntryDatabase, __: bytes) -> None:
@@ -866,7 +866,7 @@ def test_entries_that_another_thread_has_opened_anew_are_not_given_up(
     assert store.load(KEY, [A]).entry == b"entry"
 
 
-def test_a_damaged_entry_costs_one_load_and_no_other_entry(
+def test_a_damaged_entry_is_one_miss_and_affects_no_other_entry(
     store: DiskStore,
 ) -> None:
     store.fill(KEY, b"one", TTL)
@@ -879,7 +879,7 @@ def test_a_damaged_entry_costs_one_load_and_no_other_entry(
     assert store.load(OTHER_KEY, [A]).entry == b"other"
 
 
-def test_a_process_without_file_descriptors_leaves_the_others_their_entries(
+def test_a_process_without_file_descriptors_drops_no_entries_of_others(
     store: DiskStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.fill(KEY, b"entry", TTL)
@@ -899,7 +899,7 @@ def no_descriptors(*_: object, **__: object) -> None:
     raise sqlite3.OperationalError("unable to open database file")
 
 
-def test_a_locked_database_costs_a_pause_and_no_entry(
+def test_a_locked_database_causes_a_pause_and_loses_no_entry(
     store: DiskStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
@@ -914,7 +914,7 @@ def test_a_locked_database_costs_a_pause_and_no_entry(
     assert store.load(KEY, [A]).entry == b"entry"
 
 
-def test_clear_tells_that_entries_could_not_be_dropped(
+def test_clear_raises_if_entries_could_not_be_dropped(
     store: DiskStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
@@ -930,7 +930,7 @@ def test_clear_tells_that_entries_could_not_be_dropped(
     assert store.load(KEY, [A]).entry == b"entry"
 
 
-def test_clear_heals_a_broken_database(store: DiskStore, clock: FakeClock) -> None:
+def test_clear_replaces_a_broken_database(store: DiskStore, clock: FakeClock) -> None:
     use(store)
     with contextlib.closing(connected(store)) as connection:
         connection.execute("DROP TABLE Cache")
@@ -942,7 +942,7 @@ def test_clear_heals_a_broken_database(store: DiskStore, clock: FakeClock) -> No
     assert store.load(KEY, [A]).entry == b"new"
 
 
-def test_a_database_that_is_given_up_is_not_kept_open(
+def test_an_abandoned_database_is_not_kept_open(
     store: DiskStore, clock: FakeClock
 ) -> None:
     use(store)
@@ -960,13 +960,13 @@ def test_a_database_that_is_given_up_is_not_kept_open(
         gc.enable()
 
 
-def test_a_process_whose_database_another_one_replaced_shares_the_next_that_it_fills(
+def test_a_process_whose_database_another_one_replaced_shares_the_new_one(
     store: DiskStore, root: Path, peer: Peer
 ) -> None:
     use(store)
     peer.call(load, root, KEY, [A])
     with contextlib.closing(connected(store)) as connection:
-        # Broken for one who opens it; the peer has it open.
+        # Broken for the next process that opens it; the peer has it open.
         connection.execute("INSERT INTO Settings VALUES ('disk_broken', 1)")
     store.close()
     assert store.load(KEY, [A]).entry is None
@@ -980,7 +980,7 @@ def test_a_process_whose_database_another_one_replaced_shares_the_next_that_it_f
 
 @pytest.mark.parametrize("size", [0, 4096, 100_000])
 @pytest.mark.parametrize("file", ["cache.db", "cache.db-wal", "cache.db-shm"])
-def test_a_database_that_shrinks_while_it_is_open_kills_nobody(
+def test_a_database_that_shrinks_while_it_is_open_kills_no_process(
     root: Path, peer: Peer, file: str, size: int
 ) -> None:
     names = tags(80)
@@ -994,7 +994,7 @@ def test_a_database_that_shrinks_while_it_is_open_kills_nobody(
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
-def test_a_disk_that_entries_fill_stops_no_eviction_and_kills_nobody(
+def test_a_disk_full_of_entries_stops_no_eviction_and_kills_no_process(
     tmp_path: Path,
 ) -> None:
     with running_peer("unshare", "-m") as peer:
@@ -1021,7 +1021,7 @@ class SlowOpening:
         return EntryDatabase(directory, size_limit)
 
 
-def test_opening_entries_blocks_no_longer_than_patience_and_goes_on_behind(
+def test_opening_entries_blocks_briefly_and_continues_in_the_background(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opening = SlowOpening(monkeypatch)
