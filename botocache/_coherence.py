@@ -110,7 +110,8 @@ class TagEviction(NamedTuple):
     """What an eviction did to one tag. The second eviction of a write compares with it.
 
     generation: the one that the eviction left.
-    held_until, is_settling: the hold-off that the eviction found.
+    held_until: the end of the hold-off that the eviction found.
+    is_settling: that hold-off was settling.
     previous_generation: the generation that the eviction found.
     was_alone: true in a second eviction that found what the first one had left.
     """

@@ -96,8 +96,10 @@ handlers_of: Final[Callable[[Emitter], HandlerTrie]] = attrgetter("_handlers")
 class CallContext(TypedDict, total=False):
     """The dict that botocore hands to all events of one call.
 
-    client_region, client_config, has_streaming_input, auth_type: of the client and the
-        operation.
+    client_region: of the client.
+    client_config: of the client.
+    has_streaming_input: of the operation.
+    auth_type: of the operation.
     retries: botocore puts it in before the first attempt, so a call without it never
         left the process (Stubber, or another plugin, answered).
     botocache_ticket: a call's ticket, with its cache.

@@ -42,7 +42,8 @@ class PendingEvictions:
     hold_off: seconds for which a delivered tag is held. The writer's whole
         `write_hold_off`, because the write may still be under way.
     report: called with the error if the thread could not deliver.
-    interval, start: see Worker.
+    interval: seconds between two attempts of the thread.
+    start: starts the thread; see Worker.
     """
 
     def __init__(

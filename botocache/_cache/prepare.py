@@ -115,7 +115,7 @@ def prepare(
 def entry_key(scope: bytes, origin: str, operation: str, question: bytes) -> bytes:
     """Return the key of an entry.
 
-    Tags, unlike keys, have neither scope nor origin: a write evicts for all of them.
+    Tags, unlike keys, have neither scope nor origin. A write evicts for all of them.
 
     scope: of the principal that may be served.
     origin: which DynamoDB, by region and endpoint.

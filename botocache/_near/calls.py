@@ -1,7 +1,7 @@
 """One call of a near client, from the look-up in memory to its end."""
 
 from botocache._botocore.types import Client, signer_of
-from botocache._cache.prepare import PreparedRead  # noqa: TC001 - loaded anyway
+from botocache._cache.prepare import PreparedRead  # noqa: TC001 - it is loaded in any case
 from botocache._cache.tickets import Hit, PipelineCall, ReadTicket, Ticket
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey

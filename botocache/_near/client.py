@@ -105,10 +105,10 @@ def _find(
 ) -> Outcome:
     """Return what the near cache makes of a call."""
     try:
-        credentials = client._request_signer._credentials  # noqa: SLF001 - see _botocore/types.py
+        credentials = client._request_signer._credentials  # noqa: SLF001 - _botocore/types.py says why
         # On one level, because each near hit runs this: a function costs 50 ns.
         if (
-            state.emitter._lookup_cache is not state.registered  # noqa: SLF001 - see _botocore/types.py
+            state.emitter._lookup_cache is not state.registered  # noqa: SLF001 - _botocore/types.py says why
             or credentials is not state.credentials
             or state.hooks.cache is not state.cache
             or (

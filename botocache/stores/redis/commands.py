@@ -116,7 +116,8 @@ def decode_eviction(
 ) -> TagEviction:
     """Return what an eviction did to a tag.
 
-    found, left: the tag's states before and after it.
+    found: the state of the tag before it.
+    left: the state of the tag after it.
     first: what the first eviction of the same write did to the tag.
     """
     generation, word = STATE.unpack(found)

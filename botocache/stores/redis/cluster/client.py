@@ -184,7 +184,7 @@ class ClusterClient:
         for at in batch.open:
             try:
                 node = batch.redirected.get(at) or self.holder(batch.slots[at])
-            except StoreError as error:  # noqa: PERF203 - each may
+            except StoreError as error:  # noqa: PERF203 - one slot without a server must not stop the others
                 batch.is_lost = True
                 batch.fail([at], error)
             else:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         def connect(self) -> None: ...
         def disconnect(self) -> None: ...
         def can_read(self, timeout: float = 0) -> bool: ...
-        def send_packed_command(self, command: Command, check: bool = ...) -> None: ...  # noqa: FBT001
+        def send_packed_command(self, command: Command, check: bool = ...) -> None: ...  # noqa: FBT001 - the parameters are redis-py's
         def read_response(self, *args: bool, **settings: object) -> Reply: ...
 
 else:
@@ -139,7 +139,7 @@ class BoundedConnection(_Base):
     def send_packed_command(
         self,
         command: Command,
-        check_health: bool = True,  # noqa: FBT001, FBT002 - as redis-py has it
+        check_health: bool = True,  # noqa: FBT001, FBT002 - the parameters are redis-py's
     ) -> None:
         """Send commands. Raises LostError if the connection was closed meanwhile."""
         # redis-py would connect anew here, without `connect`, and so unverified.

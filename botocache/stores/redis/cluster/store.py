@@ -152,7 +152,7 @@ class ClusterStore(RedisStore):
             *self._watched(watch, looked),
         )
 
-    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:  # noqa: ARG002 - see Store
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:  # noqa: ARG002 - the parameters are those of Store
         """See Store.is_current. False: there is no client tracking in a cluster."""
         return False
 
@@ -173,7 +173,7 @@ class ClusterStore(RedisStore):
 
     # --- states --------------------------------------------------------------------
 
-    def _replace(  # noqa: PLR0913 - as evict
+    def _replace(  # noqa: PLR0913 - an eviction consists of these
         self,
         tags: Sequence[bytes],
         hold_off: float,
