@@ -22,7 +22,7 @@ def place(
         yield {"url": cluster.url}
         return
     with redis.RedisCluster("127.0.0.1", cluster.nodes[0].port) as client:
-        yield {"store": client}
+        yield {"url": client}
 
 
 def is_hit(cache: Cache, client: Any, table: str, expected: dict[str, Any]) -> bool:

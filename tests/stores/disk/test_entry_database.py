@@ -524,10 +524,10 @@ def test_an_error_of_opening_names_the_files_as_its_cause(
 DROP_CONNECTIONS = """
 import gc, os, sys, threading
 from pathlib import Path
-from botocache.stores.entryfile import EntryFile
+from botocache.stores.disk.entry_database import EntryDatabase
 
 KEY = bytes(16)
-entries = EntryFile(Path(sys.argv[1]), 10**8)
+entries = EntryDatabase(Path(sys.argv[1]), 10**8)
 entries.put(KEY, b"entry", 60.0)
 ended = threading.Thread(target=entries.get, args=(KEY,))
 ended.start()
