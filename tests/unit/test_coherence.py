@@ -197,7 +197,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("before", "found", "expected"), ENDS.values(), ids=list(ENDS))
-def test_a_tag_is_settling_when_all_who_wrote_it_have_ended_or_had_their_time(
+def test_a_tag_is_settling_when_all_its_writes_have_ended_or_timed_out(
     before: tuple[float, bool], found: tuple[int, float, bool], expected: bool
 ) -> None:
     first = TagEviction(OURS, *before)

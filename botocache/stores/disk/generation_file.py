@@ -1,11 +1,12 @@
 """The file that holds a machine's generation table, mapped by every process.
 
-It owns the file's life: made once, whoever comes first; never trusted across a boot,
-because a power cut may have lost the last evictions; replaced when it is damaged; and
-noticed when somebody removes, replaces or wipes it. All of its blocks are allocated
-when it is made: writing to a hole of a mapped file on a full disk kills the process
-(SIGBUS), and no cache may do that. Every slot is written, too, with the origin
-generation: so one that is zero was wiped, and can be told from one never evicted.
+The first process that needs the file makes it. A file from before the last boot is
+replaced: a power loss may have lost its last evictions. A damaged one is replaced,
+too. Before each use `is_in_place` checks that the file was not removed or replaced.
+
+All blocks are allocated when the file is made. Otherwise a write to a mapped hole on a
+full disk would raise SIGBUS, which kills the process. Every slot is written, too, with
+the origin generation, so that a slot of zeros is one that was wiped.
 """
 
 import contextlib
@@ -25,11 +26,14 @@ from botocache.stores.options import BOOT_ID
 from botocache.stores.protocol import Random
 
 SLOT_COUNT = 1 << 20
-"""16 MiB. With a million tags alive a write evicts one stranger for each of its own."""
+"""16 MiB. At a million live tags, a tag shares its slot with one other on average.
+
+An eviction of a tag also evicts those that share its slot."""
 
 LOCK_PATIENCE = 0.05
-"""Seconds to wait for another process's lock. It is held for microseconds, unless its
-holder was stopped (SIGSTOP, a frozen container), and nobody should wait for that."""
+"""Seconds to wait for another process's lock.
+
+A holder needs microseconds, unless it was stopped (SIGSTOP, a frozen container)."""
 
 _MAGIC = b"botocache slots\x02"
 _HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
@@ -38,7 +42,7 @@ _ORIGIN_WORD = 5
 _INTRUSIONS_WORD = 6  # the first after the header proper
 _TEMPORARY = "new-"
 _WRITTEN_AT_ONCE = 1 << 12
-"""GenerationTable. 64 KiB a time: fast, and no 16 MiB of the process's own memory."""
+"""Slots in one write to a new file: 64 KiB, to save 16 MiB of memory."""
 
 _SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
 
@@ -46,7 +50,7 @@ _SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
 def boot_id() -> bytes:
     """Return 16 bytes that are the same until the machine is booted again.
 
-    Raises StoreError where the operating system does not tell.
+    Raises StoreError if the operating system has no boot id.
     """
     try:
         return UUID(BOOT_ID.read_text().strip()).bytes
@@ -55,14 +59,20 @@ def boot_id() -> bytes:
 
 
 class GenerationFile:
-    """One mapped slot table.
+    """One mapped generation table. `exclusive()` keeps other processes' writers out.
 
-    slots: the view; a generation of 0 was wiped. identity: tells this table from any
-    other, and from a copy of itself. exclusive(): keeps writers out.
+    slots: the table itself. A generation of 0 was wiped.
+    identity: differs from that of every other file, also of a copy.
     """
 
     def __init__(self, path: Path, fd: int, boot: bytes, random: Random) -> None:
-        """Map an open file, and take over `fd`. Raises StoreError if it is no table."""
+        """Map an open file. Raises StoreError if it is no table of this boot.
+
+        path: of the file.
+        fd: of the file; this object closes it.
+        boot: this boot's id, 16 bytes.
+        random: makes new generations.
+        """
         self._path = str(path)
         self._fd = fd
         status = os.fstat(fd)
@@ -71,12 +81,12 @@ class GenerationFile:
         self.identity = (self._origin, *self._file)
         try:
             mapped = mmap.mmap(fd, _SIZE)
-        except ValueError as error:  # it shrank meanwhile
+        except ValueError as error:  # the file shrank after fstat
             raise StoreError(f"cannot map the generation table: {error}") from error
         self._header = memoryview(mapped)[:_HEADER_SIZE].cast("Q")
         self.slots = GenerationTable(
             memoryview(mapped)[_HEADER_SIZE:],
-            origin_generation=0,  # never evicted is not zero here
+            origin_generation=0,  # slots that were never evicted are not zero here
             random=random,
         )
 
@@ -84,16 +94,17 @@ class GenerationFile:
         return f"<GenerationFile {self._path}>"
 
     def __del__(self) -> None:
-        # Whoever still reads the old table keeps it alive; the last one closes it.
+        # Not closed earlier: another thread may still read or lock a replaced table.
         with contextlib.suppress(OSError):
             os.close(self._fd)
 
     def is_in_place(self) -> bool:
-        """Tell whether the path still names this file, whole.
+        """Return True if the path still names this file and its size is unchanged.
 
-        Asked before every use (about 1 µs): processes that map different files would
-        not see each other's evictions, and touching a truncated one is a SIGBUS. One
-        overwritten in place would bring old generations back: its header tells that.
+        The store checks this before every use (about 1 µs). Processes that map
+        different files would not see each other's evictions, and reading a truncated
+        file raises SIGBUS. The header detects a file that was overwritten in place,
+        which would restore old generations.
         """
         try:
             status = os.stat(self._path)  # noqa: PTH116 - Path.stat takes twice as long
@@ -103,20 +114,20 @@ class GenerationFile:
         return file == self._file and self._header[_ORIGIN_WORD] == self._origin
 
     def intrusions(self) -> int:
-        """Return a number that changes when a writer goes on without the lock."""
+        """Return a number that changes when a writer proceeds without the lock."""
         return self._header[_INTRUSIONS_WORD]
 
     def condemn(self) -> None:
-        """Have every process take another table: this one is damaged."""
+        """Mark this table as damaged; every process then opens or makes another one."""
         self._header[_ORIGIN_WORD] = 0
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep the writers of other processes out, as far as patience goes.
+        """Keep the writers of other processes out, or proceed after `LOCK_PATIENCE`.
 
-        When it ends without the lock, the holder is taken for stopped and the writer
-        goes on: a hold-off may then be lost, an eviction cannot. The holder may believe
-        that it was alone, and put an old generation back; `intrusions` tells it.
+        A holder that keeps the lock longer is assumed to be stopped. Without the lock a
+        hold-off may be lost, an eviction cannot. When the holder continues, it may
+        restore an old generation; it sees by `intrusions` that it was not alone.
         """
         locked = lock_within(self._fd, LOCK_PATIENCE)
         if not locked:
@@ -143,24 +154,24 @@ def _checked(header: bytes, status: os.stat_result, boot: bytes) -> int:
 def lock_within(fd: int, patience: float) -> bool:
     """Lock a file against other processes, or return False after `patience` seconds.
 
-    The operating system unlocks it when the process dies.
+    The operating system releases the lock when the process dies.
     """
-    deadline = 0.0
+    deadline = 0.0  # set after the first failure: most calls read no clock
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # noqa: PERF203 - it is what we wait for
+        except BlockingIOError:  # noqa: PERF203 - the loop retries because of it
             now = time.monotonic()
             deadline = deadline or now + patience
             if now >= deadline:
                 return False
-            time.sleep(0.0001)  # a real wait, for another process's lock
+            time.sleep(0.0001)  # flock has no timeout of its own
         else:
             return True
 
 
 def open_generation_file(path: Path, boot: bytes, random: Random) -> GenerationFile:
-    """Open the table, or make it. Any number of processes may do so at once.
+    """Open the table, or make it. Several processes may call this at once.
 
     Raises StoreError (also when the disk is full) or OSError.
     """
@@ -170,6 +181,8 @@ def open_generation_file(path: Path, boot: bytes, random: Random) -> GenerationF
         pass
     lock = os.open(path.with_name("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        # Without the lock, after this wait, two processes may each make a table. The
+        # later one replaces the earlier, which is_in_place() then detects.
         lock_within(lock, 20 * LOCK_PATIENCE)
         try:
             return _open(path, boot, random)
@@ -186,8 +199,8 @@ def _open(path: Path, boot: bytes, random: Random) -> GenerationFile:
 
 
 def _make(path: Path, boot: bytes, random: Random) -> None:
-    """Put a new table in place, whole: nobody ever opens half of one."""
-    for leftover in path.parent.glob(f"{_TEMPORARY}*"):  # its maker was killed
+    """Write a new table beside `path`, then rename it: no process opens a part."""
+    for leftover in path.parent.glob(f"{_TEMPORARY}*"):  # its process was killed
         leftover.unlink(missing_ok=True)
     origin_generation = int.from_bytes(random(WORD), "little") or 1
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)

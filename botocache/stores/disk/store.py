@@ -3,10 +3,10 @@
     <root>/v1/<namespace>/slots      generations and hold-offs, mapped memory
     <root>/v1/<namespace>/entries/   entries, SQLite
 
-It puts the two together and owns the directory: who may use it, what is done when it
-disappears, and when entries are given up for a while. The two fail apart. Without the
-slots nothing can be said, and every verb fails. Without the entries evictions and
-snapshots go on, and a load finds nothing.
+`DiskStore` combines the two and manages the directory. Only its user may enter it, and
+it is made again if it was removed. The two parts fail independently. Without the
+generation table every verb fails. Without the entries, evictions and snapshots still
+work, and every load is a miss.
 """
 
 import contextlib
@@ -35,13 +35,13 @@ from botocache.stores.disk.generation_file import (
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 
 DEFAULT_SIZE_LIMIT = 1024**3
-"""Bytes of entries on disk; the slots are 16 MiB beside them."""
+"""Bytes of entries on disk. The generation table takes another 16 MiB."""
 
 OPEN_PATIENCE = 0.25
-"""Seconds that a call waits for SQLite to open. Opening goes on in the background."""
+"""Seconds that a call waits for SQLite to open. A thread finishes it after that."""
 
 PAUSE = 1.0
-"""Seconds without entries after SQLite failed."""
+"""Seconds after a failure of SQLite in which entries are not used."""
 
 _DISCARDED = "old-"
 
@@ -49,13 +49,13 @@ _DISCARDED = "old-"
 def machine_clock() -> float:
     """Return seconds since the machine was booted, suspended time included.
 
-    The same for all processes, and it cannot be set.
+    All processes read the same value, and an administrator cannot set it.
     """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
-    """Return a directory per user: under the cache home, else the temporary one."""
+    """Return the user's directory: in the cache home, else in the temporary one."""
     cache_home = environ.get("XDG_CACHE_HOME")
     if cache_home and Path(cache_home).is_absolute():
         return Path(cache_home, "botocache")
@@ -66,10 +66,15 @@ def default_directory(environ: Mapping[str, str]) -> Path:
 
 
 class DiskStore:
-    """Entries and generations of this machine's processes. See the Store protocol.
+    """A store that all processes of one machine share. See the Store protocol.
 
-    root: where the directory is made; size_limit: bytes of entries. Opens nothing
-    before the first verb.
+    It opens nothing before the first verb.
+
+    root: the directory in which the store makes `v1/<namespace>`.
+    namespace: separates stores in one root.
+    size_limit: of the entries, bytes.
+    clock: seconds; the same in all processes.
+    random: makes generations, as `os.urandom` does.
     """
 
     _slot_file: GenerationFile | None
@@ -90,7 +95,7 @@ class DiskStore:
         self.now = clock
         self._size_limit = size_limit
         self._random = random
-        self._last_table: tuple[int, ...] | None = None  # outlives close() and a fork
+        self._last_table: tuple[int, ...] | None = None  # close() and a fork keep it
         self._reset()
         renew_after_fork(self, DiskStore._forget_parent)
 
@@ -105,6 +110,8 @@ class DiskStore:
         snapshot = slots.generations(tags)
         if 0 in snapshot:
             raise self._wiped(table)
+        # The snapshot comes before the entry. In the other order, an eviction between
+        # the two would give an old entry the new generation.
         entry = None
         entries = self._open_entries()
         if entries is not None:
@@ -119,8 +126,8 @@ class DiskStore:
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
-        # Each looks whether the table is in place, for a microsecond: what is mapped
-        # may be cut off during so many look-ups.
+        # Each load checks that the table is in place, which takes a microsecond: the
+        # file may be truncated between two of many look-ups.
         return [self.load(key, tags) for key, tags in lookups]
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
@@ -137,7 +144,7 @@ class DiskStore:
         if table is None or 0 in snapshot or not self.is_current(tags, snapshot):
             return lambda: False
         are_current, is_in_place = table.slots.watch(tags, snapshot), table.is_in_place
-        # Looked whether it is in place first: to touch one that was cut kills.
+        # is_in_place() first: are_current() on a truncated file would raise SIGBUS.
         return lambda: self._slot_file is table and is_in_place() and are_current()
 
     def fill(
@@ -157,8 +164,8 @@ class DiskStore:
         self._table()
         entries = self._open_entries()
         if entries is not None and not entries.is_in_place():
-            # The entries were replaced. Checked here and not by every load: what a load
-            # reads from the old ones is good, if its snapshot is.
+            # Another process replaced the database. Loads do not check this, because
+            # an entry of the old one is correct if its snapshot is.
             self._entries = None
             entries = self._open_entries()
         if entries is None:
@@ -176,14 +183,14 @@ class DiskStore:
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
             if table.intrusions() != intrusions:
-                # Another writer went on without the lock. This one may have taken
-                # itself for alone and undone that writer's eviction: evict again.
+                # A writer proceeded without the lock. This call may have undone that
+                # writer's eviction, e.g. by restoring a generation: evict again.
                 eviction = table.slots.evict(
                     request.as_first(), self.now(), table.exclusive()
                 )
         if self._table().identity != table.identity:
-            # The directory was removed meanwhile. Other processes have used the new one
-            # and not seen this eviction.
+            # The directory was removed meanwhile. Other processes may use a new one
+            # already, without this eviction.
             raise StoreLostError(f"{self.directory} was removed during an eviction")
         return eviction
 
@@ -209,7 +216,7 @@ class DiskStore:
     # --- the directory -------------------------------------------------------------
 
     def _table(self) -> GenerationFile:
-        """Return the slot table that every process finds at the path now."""
+        """Return the table that is at the path now; open or make it if necessary."""
         table = self._slot_file
         if table is not None and table.is_in_place():
             return table
@@ -227,47 +234,50 @@ class DiskStore:
             except OSError as error:
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
             self._slot_file = table
+            # Evictions in the previous table are lost to this one, so the first call
+            # that finds another table fails and reports the loss.
             last, self._last_table = self._last_table, table.identity
             if last not in (None, table.identity):
                 raise StoreLostError(f"{self.directory} was removed or replaced")
             return table
 
     def _wiped(self, table: GenerationFile) -> StoreLostError:
-        """Have a table that lost some of its generations replaced."""
+        """Replace a table that lost generations; return the error to raise."""
         table.condemn()
         with contextlib.suppress(StoreError):
-            self._table()  # says that it is another one, which is what we say, too
+            self._table()  # raises a StoreLostError of its own for the same loss
         return StoreLostError(f"generations in {self.directory} were wiped")
 
     # --- entries -------------------------------------------------------------------
 
     def _open_entries(self) -> EntryDatabase | None:
-        """Return the entries, or None while they are not to be had."""
+        """Return the entries, or None while they are opened or after a failure."""
         entries = self._entries
         if entries is not None or 0.0 < self._paused_until - self.now() <= PAUSE:
             return entries
         with self._opening:
             if self._entries is None and not self._is_opening.is_set():
                 self._is_opening.set()
-                self._trouble = "opening them takes long"
+                self._trouble = "SQLite takes long to open them"
                 opened = threading.Event()
                 opener = threading.Thread(
                     target=self._open_in_background, args=(opened,), daemon=True
                 )
                 try:
                     opener.start()
-                except RuntimeError as error:  # no thread can be started now
+                except RuntimeError as error:  # the system has no thread left
                     self._is_opening.clear()
                     raise EntryError(f"cannot open entries: {error}") from error
                 opened.wait(OPEN_PATIENCE)
             return self._entries
 
     def _open_in_background(self, opened: threading.Event) -> None:
-        # In a thread, because diskcache waits for a minute if another process keeps the
-        # database locked.
+        """Open the entries, then set `opened`."""
+        # In a thread, because diskcache retries for a minute while another process
+        # keeps the database locked.
         try:
             entries = EntryDatabase(self.directory / "entries", self._size_limit)
-            entries.close()  # this thread's connection
+            entries.close()  # only this thread's connection
             self._entries = entries
         except EntryDatabaseError as error:
             self._give_up(None, error)
@@ -278,13 +288,14 @@ class DiskStore:
     def _give_up_if_used(
         self, entries: EntryDatabase, error: EntryDatabaseError
     ) -> None:
-        if self._entries is entries:  # else another thread gave them up already
+        """Close the entries after a failure, unless another thread did so."""
+        if self._entries is entries:  # else another thread did it already
             self._give_up(entries, error)
 
     def _give_up(
         self, entries: EntryDatabase | None, error: EntryDatabaseError
     ) -> None:
-        """Do without entries for a moment; with new ones if these are broken."""
+        """Use no entries for `PAUSE` seconds; remove the database if it is damaged."""
         self._paused_until = self.now() + PAUSE
         self._trouble = str(error)
         self._entries = None
@@ -292,20 +303,22 @@ class DiskStore:
             with contextlib.suppress(EntryDatabaseError):
                 entries.close()
         path = self.directory / "entries"
+        # Kept are a database that another writer has locked, and one that could be
+        # opened with more file descriptors. Any other failure may repeat for ever.
         if not (error.is_busy or (error.is_unopened and can_be_opened(path))):
             self._discard(path)
 
     def _discard(self, entries: Path) -> None:
-        """Remove entries. Renamed first, so that no process opens half of them."""
+        """Remove entries. They are renamed first, so that no process opens a part."""
         with contextlib.suppress(OSError):
             entries.rename(entries.with_name(_DISCARDED + self._random(8).hex()))
         for discarded in self.directory.glob(f"{_DISCARDED}*"):
-            with contextlib.suppress(OSError):  # it is no directory, or a link to one
+            with contextlib.suppress(OSError):  # a directory: rmtree removes it
                 discarded.unlink()
             shutil.rmtree(discarded, ignore_errors=True)
 
     def _reset(self) -> None:
-        """Start as if nothing had been opened."""
+        """Set the state of a store that has opened nothing."""
         self._slot_file = None
         self._entries = None
         self._paused_until = 0.0
@@ -315,20 +328,25 @@ class DiskStore:
         self._writing = threading.Lock()
 
     def _forget_parent(self) -> None:
-        """In a child: use nothing that the parent opened.
+        """Drop all that the parent opened, in a child process.
 
-        A file lock would belong to both, a lock may be held by a thread that the
-        child does not have, and SQLite forbids even to close a connection there.
+        Parent and child would share the file lock. A thread that exists only in the
+        parent may hold a lock. SQLite forbids a child even to close a connection.
         """
+        # A reference for ever: freeing the object would close the connections.
         _left_to_parent.append(self._entries)
         self._reset()
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory that only this user can enter. Raises StoreError, OSError."""
+    """Make a directory that only this user can enter, or check an existing one.
+
+    Raises StoreError or OSError.
+    """
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)
+    # lstat, because another user could put a link into a shared temporary directory.
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode):
         raise StoreError(f"{directory} is not a directory")

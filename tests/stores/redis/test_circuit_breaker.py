@@ -95,7 +95,7 @@ def test_a_success_in_between_keeps_it_closed(breaker: Breaker) -> None:
     assert breaker.is_open
 
 
-def test_while_it_is_open_whoever_asks_is_refused_with_the_reason(
+def test_an_open_breaker_refuses_each_call_with_the_reason(
     breaker: Breaker,
 ) -> None:
     fail(breaker, error=StoreError("cannot be reached"))
@@ -148,7 +148,7 @@ def test_a_probe_that_fails_in_any_way_is_followed_by_another(
     eventually(lambda: not breaker.is_open)
 
 
-def test_nobody_probes_while_it_is_closed(breaker: Breaker, server: Server) -> None:
+def test_a_closed_breaker_does_not_probe(breaker: Breaker, server: Server) -> None:
     before = len(probers())
     fail(breaker, FAILURES - 1)
     breaker.succeeded()

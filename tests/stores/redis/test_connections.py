@@ -97,7 +97,7 @@ def impatient(link: ServerConnections) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 @pytest.mark.parametrize("connect", [is_connected, lambda _: None], ids=["idle", "new"])
-def test_a_fault_is_waited_for_once_and_its_reply_is_nobodys(
+def test_a_call_waits_for_a_fault_once_and_the_late_reply_reaches_no_call(
     fault: tuple[Fault, ...], connect: Any, proxy: TcpProxy, links: Links
 ) -> None:
     link, other = links(), links()
@@ -142,7 +142,7 @@ def test_an_error_is_the_reply_to_its_command_and_no_other(
     assert proxy.accepted == 1
 
 
-def test_what_was_idle_too_long_is_replaced_and_nobody_notices(
+def test_a_connection_that_was_idle_too_long_is_replaced_within_the_call(
     proxy: TcpProxy, links: Links
 ) -> None:
     link = links()
@@ -170,7 +170,7 @@ def test_a_server_that_was_away_is_found_again(
     assert echo(link, "b") == ["b"]
 
 
-def test_replies_that_come_late_are_nobodys(proxy: TcpProxy, links: Links) -> None:
+def test_a_late_reply_reaches_no_call(proxy: TcpProxy, links: Links) -> None:
     link = links()
     is_connected(link)
     for number in range(3):
@@ -224,7 +224,7 @@ def test_connecting_and_the_answer_are_waited_for_as_one(
     assert echo(link, "next") == ["next"]
 
 
-def test_what_nobody_waits_for_any_more_is_not_sent(
+def test_a_command_past_its_deadline_is_not_sent(
     proxy: TcpProxy, links: Links, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = links()
@@ -266,7 +266,7 @@ def interrupting() -> Iterator[Callable[[Callable[[], bool]], None]]:
     signal.signal(signal.SIGUSR1, before)
 
 
-def test_who_is_interrupted_in_a_reply_leaves_it_to_nobody(
+def test_a_call_interrupted_in_a_reply_leaves_the_reply_to_no_other_call(
     proxy: TcpProxy, links: Links, interrupting: Any
 ) -> None:
     link = links()
@@ -280,7 +280,7 @@ def test_who_is_interrupted_in_a_reply_leaves_it_to_nobody(
     assert proxy.accepted == 2
 
 
-def test_who_is_interrupted_in_half_a_reply_leaves_it_to_nobody(
+def test_a_call_interrupted_in_half_a_reply_leaves_the_rest_to_no_other_call(
     proxy: TcpProxy, links: Links, interrupting: Any
 ) -> None:
     link = links()
@@ -292,7 +292,7 @@ def test_who_is_interrupted_in_half_a_reply_leaves_it_to_nobody(
     assert echo(link, "mine") == ["mine"]
 
 
-def test_who_is_interrupted_while_connecting_leaves_the_connection(
+def test_a_call_interrupted_while_connecting_leaves_the_connection(
     proxy: TcpProxy, links: Links, interrupting: Any
 ) -> None:
     link = links()
@@ -306,7 +306,7 @@ def test_who_is_interrupted_while_connecting_leaves_the_connection(
     assert proxy.accepted == 1
 
 
-def test_who_is_interrupted_while_trying_leaves_no_connection(links: Links) -> None:
+def test_a_call_interrupted_in_an_attempt_leaves_no_connection(links: Links) -> None:
     made: list[Connection] = []
 
     def greet(connection: Connection) -> None:
@@ -322,7 +322,7 @@ def test_who_is_interrupted_while_trying_leaves_no_connection(links: Links) -> N
 # --- connecting --------------------------------------------------------------------
 
 
-def test_whoever_is_greeted_with_an_error_is_not_used(
+def test_a_connection_whose_handshake_fails_is_not_used(
     proxy: TcpProxy, links: Links
 ) -> None:
     made: list[Connection] = []
@@ -366,7 +366,7 @@ def test_a_system_that_fails_is_a_store_that_fails(ask: Any, links: Links) -> No
 
 
 @pytest.mark.parametrize("ask", [ServerConnections.ask, ServerConnections.try_out])
-def test_a_name_that_nobody_has_is_a_store_that_fails(ask: Any) -> None:
+def test_an_unknown_host_name_is_a_store_error(ask: Any) -> None:
     _, make = connections_of_url("redis://nobody.invalid", TIMEOUT)
     with pytest.raises(StoreError, match=r"nobody\.invalid"):
         ask(ServerConnections(make, lambda *_: None, TIMEOUT), pack((b"PING",)), 1)
@@ -477,7 +477,7 @@ def test_closing_lets_an_exchange_end_and_keeps_no_connection(
     assert proxy.accepted == 2
 
 
-def test_closing_while_somebody_connects_leaves_nothing_idle(
+def test_closing_while_a_call_connects_leaves_nothing_idle(
     proxy: TcpProxy, links: Links
 ) -> None:
     link = links()

@@ -574,7 +574,7 @@ def test_a_run_that_was_met_before_changes_nothing(tags: Tags) -> None:
     assert tags.server.smembers(tags.keys.runs) == {RUN.encode()}
 
 
-def test_a_run_that_nobody_met_evicts_everything_and_puts_it_in_doubt(
+def test_an_unknown_server_run_evicts_everything_and_doubts_its_hold_offs(
     tags: Tags,
 ) -> None:
     arrive(tags, RUN)

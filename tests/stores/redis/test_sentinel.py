@@ -261,7 +261,7 @@ def test_nothing_is_asked_of_a_primary_that_no_sentinel_confirms(
     assert link.ask(PING, 1) == [b"PONG"]
 
 
-def test_who_waits_for_sentinels_in_vain_does_not_wait_again(
+def test_a_call_that_waited_for_sentinels_in_vain_does_not_wait_again(
     link: ServerConnections, sentinel: TcpProxy
 ) -> None:
     sentinel.swallow()
@@ -312,7 +312,7 @@ def test_a_connection_to_another_primary_ends_those_that_were_made_before(
     assert not connection._sock
 
 
-def test_without_threads_nobody_is_confirmed(
+def test_without_threads_no_primary_is_confirmed(
     link: ServerConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     believe(link, for_long=False, until_due=False)
@@ -325,7 +325,7 @@ def test_without_threads_nobody_is_confirmed(
     assert link.ask(PING, 1) == [b"PONG"]
 
 
-def test_one_question_serves_all_who_ask_at_once(
+def test_one_question_to_the_sentinels_serves_all_simultaneous_calls(
     link: ServerConnections, sentinel: TcpProxy
 ) -> None:
     asked = questions(sentinel)

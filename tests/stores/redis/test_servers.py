@@ -396,7 +396,7 @@ def test_a_restart_from_a_file_leaves_what_others_have_filled_since(
     assert one.load(KEY, [everything]).snapshot == since
 
 
-def test_everything_is_evicted_when_nobody_knows_the_run_any_more(
+def test_everything_is_evicted_when_the_servers_run_is_forgotten(
     server: ValkeyServer,
     opened: Callable[..., Store],
     everything: bytes,
@@ -433,7 +433,7 @@ def test_a_server_that_is_gone_is_a_store_error_in_every_verb(
     assert_it_works(store)
 
 
-def test_nobody_waits_longer_than_the_timeout_for_a_server_that_stands_still(
+def test_no_call_waits_longer_than_the_timeout_for_a_stopped_server(
     server: ValkeyServer, opened: Callable[..., Store]
 ) -> None:
     with redis_py.Redis(port=server.port, socket_timeout=None) as client:

@@ -69,7 +69,7 @@ def test_a_server_is_trusted_by_the_authority_that_signed_it(
     store.close()
 
 
-def test_who_wants_no_certificate_gets_none_checked(
+def test_without_certificate_checks_any_certificate_is_accepted(
     proxy: TcpProxy, namespace: str
 ) -> None:
     store = opened(proxy.url("rediss", "?ssl_cert_reqs=none"), namespace)
@@ -105,7 +105,7 @@ def test_a_connection_by_tls_that_was_cut_is_replaced(
 
 
 @pytest.mark.parametrize("trusted", ["nobody", "another"])
-def test_a_server_that_nobody_trusted_has_signed_for_is_refused(
+def test_a_server_with_an_untrusted_certificate_is_refused(
     trusted: str, proxy: TcpProxy, tmp_path: Path, namespace: str
 ) -> None:
     options = ""
@@ -135,7 +135,7 @@ def test_a_certificate_for_another_address_is_refused(
         store.close()
 
 
-def test_who_speaks_no_tls_to_it_is_not_understood(
+def test_a_client_without_tls_fails_on_a_tls_server(
     proxy: TcpProxy, namespace: str
 ) -> None:
     store = opened(proxy.url("redis"), namespace)
@@ -144,7 +144,7 @@ def test_who_speaks_no_tls_to_it_is_not_understood(
     store.close()
 
 
-def test_who_speaks_tls_to_a_server_without_is_not_understood(
+def test_a_client_with_tls_fails_on_a_plain_server(
     valkey: ValkeyServer, namespace: str
 ) -> None:
     _, make = connections_of_url(valkey.url.replace("redis:", "rediss:"), SHORT)

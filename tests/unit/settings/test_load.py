@@ -125,7 +125,7 @@ def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> No
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_what_nobody_sets_has_its_default(name: str) -> None:
+def test_a_setting_that_no_source_has_is_its_default(name: str) -> None:
     assert getattr(_load(), name) == ROWS[name].default
 
 
@@ -493,7 +493,7 @@ def test_where_no_name_is_near_all_are_told(tmp_path: Path) -> None:
     "variable",
     ["BOTOCACHE", "BOTOCACHES_TTL", "botocache_ttl", "MY_BOTOCACHE_TTL", "PATH", ""],
 )
-def test_a_variable_of_somebody_else_is_none_of_ours(variable: str) -> None:
+def test_a_variable_of_another_program_is_ignored(variable: str) -> None:
     assert _load({}, {variable: "x"}) == _load()
 
 

@@ -75,7 +75,7 @@ def test_a_store_shows_where_it_is_and_no_password() -> None:
     assert "s3cret" not in shown
 
 
-def test_opening_asks_nobody_and_closing_needs_no_use() -> None:
+def test_opening_sends_nothing_and_an_unused_store_can_be_closed() -> None:
     store = opened("redis+cluster://h.invalid:1")
     assert isinstance(store, ClusterStore)
     assert not store.is_current([b"tag"], [1])

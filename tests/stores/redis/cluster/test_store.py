@@ -215,7 +215,7 @@ def test_what_a_new_store_meets_late_evicts_nothing(
     assert store.load(KEY, [everything]).snapshot == before
 
 
-def test_a_server_that_hangs_and_is_not_needed_stops_nobody_for_long(
+def test_a_hanging_server_that_is_not_needed_delays_calls_once_at_most(
     opened: Callable[..., ClusterStore], cluster: ValkeyCluster, namespace: str
 ) -> None:
     keys = Keys(namespace)
@@ -299,7 +299,7 @@ def test_what_is_divided_between_two_servers_can_be_evicted(
 # --- servers that fail ---------------------------------------------------------------
 
 
-def test_who_waits_for_two_servers_waits_once(
+def test_a_call_to_two_slow_servers_waits_once(
     opened: Callable[[float], ClusterStore], cluster: ValkeyCluster
 ) -> None:
     timeout, many = 1.0, tags(60)
@@ -337,7 +337,7 @@ def test_a_server_that_does_not_answer_is_left_alone_until_it_does(
     assert store.load(KEY, many).snapshot == before
 
 
-def test_where_nobody_answers_it_is_a_store_error(namespace: str) -> None:
+def test_a_cluster_without_an_answering_server_is_a_store_error(namespace: str) -> None:
     _, endpoints = endpoints_of_url("redis+cluster://127.0.0.1:1,127.0.0.1:2", TIMEOUT)
     store = cluster_store(endpoints, namespace=namespace, timeout=TIMEOUT)
     for use in (
@@ -362,7 +362,7 @@ def test_a_server_of_no_cluster_is_a_store_error(
     store.close()
 
 
-def test_a_server_of_which_nobody_can_tell_whether_it_was_met_is_not_used(
+def test_a_server_whose_run_cannot_be_checked_is_not_used(
     opened: Callable[..., ClusterStore], cluster: ValkeyCluster
 ) -> None:
     for node in cluster.nodes:
@@ -574,7 +574,7 @@ def test_what_is_no_answer_is_a_storeerror(
     assert store.load(KEY, [A]).entry is None
 
 
-def test_who_begins_while_servers_hang_waits_no_longer_than_its_timeout(
+def test_a_first_call_while_servers_hang_waits_no_longer_than_its_timeout(
     opened: Callable[[float], ClusterStore], cluster: ValkeyCluster
 ) -> None:
     timeout = 0.3

@@ -93,7 +93,7 @@ def test_nothing_is_heard_where_nothing_is_said(ends: Ends) -> None:
     assert list(ends.listener.read_messages(0.001)) == []
 
 
-def test_what_was_heard_of_two_is_not_lost_with_who_stops_at_one(ends: Ends) -> None:
+def test_a_reader_that_stops_after_one_message_loses_none(ends: Ends) -> None:
     ends.server.sendall(b"+a\r\n+b\r\n")
     assert next(ends.listener.read_messages(TIMEOUT)) == b"a"
     assert ends.said(b"+c\r\n") == [b"b", b"c"]

@@ -242,7 +242,7 @@ def test_what_is_watched_is_current_for_as_long_as_it_is(
     assert not one()
 
 
-def test_what_is_watched_is_not_current_while_nobody_follows(
+def test_a_watched_snapshot_is_not_current_without_client_tracking(
     server: ValkeyServer, store: RedisStore
 ) -> None:
     assert not store.watch([A], (1,))()
@@ -333,7 +333,7 @@ def test_what_the_server_loses_is_not_current(
     eventually(lambda: not store.is_current([B], snapshot[1:]))
 
 
-def test_a_key_that_is_no_tags_is_nobodys(
+def test_an_invalidation_of_another_key_changes_no_generation(
     server: ValkeyServer, store: RedisStore
 ) -> None:
     snapshot = fresh(store, A)
@@ -529,7 +529,7 @@ def test_a_load_that_began_before_it_followed_counts_for_nothing(
     assert not remembers(store, A, snapshot=old)
 
 
-def test_an_eviction_of_which_nobody_knows_whether_it_was_done_is_taken_for_done(
+def test_an_eviction_with_an_unknown_outcome_counts_as_done(
     server: ValkeyServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot = fresh(store, A)
@@ -889,7 +889,7 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize("rule", FORBIDDEN)
-def test_a_server_that_forbids_it_is_asked_as_ever_and_one_line_says_so(
+def test_a_server_that_forbids_client_tracking_is_loaded_from_and_logged_once(
     server: ValkeyServer,
     namespace: str,
     rule: str,
@@ -919,7 +919,7 @@ def test_a_server_that_forbids_it_is_asked_as_ever_and_one_line_says_so(
     eventually(lambda: not threads())
 
 
-def test_whoever_may_not_ask_for_info_follows_all_the_same(
+def test_a_user_without_the_right_to_info_can_use_client_tracking(
     server: ValkeyServer, namespace: str, patient: None
 ) -> None:
     user = f"user-{namespace}"
