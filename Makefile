@@ -25,10 +25,10 @@ COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
 OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
 	batches.py early_lookups.py install.py modes.py near.py reads.py refusal.py scope.py)
 
-# A minute of tests for each Python that is supported.
-QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/stores/disk/test_store.py \
-	tests/stores/disk/test_entry_database.py tests/stores/test_memory.py \
-	$(addprefix tests/integration/test_, install.py near.py)
+# Half a minute of tests for each Python that is supported.
+QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/near \
+	tests/stores/disk tests/stores/test_memory.py tests/integration/test_modes.py \
+	tests/integration/test_scope.py
 
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
 

@@ -200,13 +200,14 @@ def test_each_toml_block_configures_the_cache(
     assert load_settings({}, {"BOTOCACHE_CONFIG": str(path)}, "disk:")
 
 
-def test_the_page_about_problems_explains_a_call_that_can_be_explained() -> None:
-    page = DOCS / "how-to" / "troubleshooting.md"
-    script = next(block.text for block in blocks_of(page) if block.language == "sh")
-    script = script.replace("python -m", f"{sys.executable} -m")
+def test_the_page_about_problems_shows_what_explain_prints() -> None:
+    blocks = blocks_of(DOCS / "how-to" / "troubleshooting.md")
+    (at,) = (i for i, block in enumerate(blocks) if "explain" in block.text)
+    script = blocks[at].text.replace("python -m", f"{sys.executable} -m")
     done = run("bash", "-c", script, variables={}, directory=ROOT)
     assert done.returncode == 0, done.stderr
-    assert "GetItem" in done.stdout
+    assert blocks[at + 1].language == "text"
+    assert done.stdout == blocks[at + 1].text
 
 
 # --- links and words ---------------------------------------------------------------

@@ -15,6 +15,7 @@ from unittest import mock
 import boto3
 import pytest
 from boto3.dynamodb.transform import TransformationInjector
+from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, ParamValidationError
 
@@ -205,6 +206,10 @@ def test_an_entry_that_is_refilled_while_its_answer_is_encoded_is_served_as_refi
 # --- resources ---------------------------------------------------------------------
 
 
+ONCE = Config(retries={"total_max_attempts": 1})
+"""The oldest botocore sends what moto fails on ten times, for half a minute."""
+
+
 @pytest.fixture
 def numbered(world: World) -> str:
     """Return a table with items that have a string and a number as key, all filled."""
@@ -272,7 +277,7 @@ def test_bad_keys_of_a_resource_fail_as_without_a_cache(
     key: dict[str, Any], world: World, session: boto3.Session, numbered: str
 ) -> None:
     def outcome(session: boto3.Session) -> tuple[type, Any]:
-        table = world.resource(session).Table(numbered)
+        table = world.resource(session, config=ONCE).Table(numbered)
         table.get_item(Key={"pk": "a", "sk": 0})
         try:
             return dict, answer_of(table.get_item(Key=key))
@@ -283,8 +288,9 @@ def test_bad_keys_of_a_resource_fail_as_without_a_cache(
 
 
 def test_a_client_with_half_of_the_resource_layer_has_no_early_lookups(
-    world: World, client: Any, items: str
+    world: World, session: boto3.Session, items: str
 ) -> None:
+    client = world.client(session, config=ONCE)
     injector = TransformationInjector()
     client.meta.events.register(
         "before-parameter-build.dynamodb", injector.inject_attribute_value_input
