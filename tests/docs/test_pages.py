@@ -133,7 +133,8 @@ def application(dynamodb: DynamoDB, tmp_path: Path) -> Path:
     """The page's application in a directory, with its table on the server."""
     for title, text in files_of(START).items():
         (tmp_path / title).write_text(text, encoding="utf-8")
-    if "users" not in dynamodb.client().list_tables()["TableNames"]:
+    pages = dynamodb.client().get_paginator("list_tables").paginate()
+    if not any("users" in page["TableNames"] for page in pages):
         done = run(
             *(sys.executable, "make_table.py"),
             variables={"AWS_ENDPOINT_URL_DYNAMODB": dynamodb.url},

@@ -5,6 +5,7 @@ primary changes is in test_cluster_failover.py.
 """
 
 import gc
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -577,14 +578,17 @@ def test_what_is_no_answer_is_a_storeerror(
 def test_a_first_call_while_servers_hang_waits_no_longer_than_its_timeout(
     opened: Callable[[float], ClusterStore], cluster: ValkeyCluster
 ) -> None:
-    timeout = 0.3
+    timeout, waits = 0.5, []
     store = opened(timeout)
     with stopped(*cluster.nodes[:2]):  # of which the first are asked for the map
         for _ in range(4):
             began = time.monotonic()
             with suppress(StoreError):
                 store.load(KEY, tags(60))
-            assert time.monotonic() - began < 2 * timeout
+            waits.append(time.monotonic() - began)
+    # The median: a busy machine may stop the test itself now and then. Calls that wait
+    # for one server after the other all take longer.
+    assert statistics.median(waits) < 2 * timeout
     eventually(lambda: is_usable(store, tags(60)))
 
 
