@@ -15,13 +15,13 @@ import shutil
 import stat
 import tempfile
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import EntryError, StoreError, StoreLostError
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
 from botocache.stores.disk.entry_database import (
     EntryDatabase,
     EntryDatabaseError,
@@ -44,14 +44,6 @@ PAUSE = 1.0
 """Seconds after a failure of SQLite in which entries are not used."""
 
 _DISCARDED = "old-"
-
-
-def machine_clock() -> float:
-    """Return seconds since the machine was booted, suspended time included.
-
-    All processes read the same value, and an administrator cannot set it.
-    """
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
