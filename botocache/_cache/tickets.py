@@ -165,6 +165,11 @@ class WriteTicket(NamedTuple):
     through: PreparedRead | None = None
     body: bytes | None = None
 
+    @property
+    def all_tags(self) -> tuple[bytes, ...]:
+        """The tags to evict if the course of the write is not known: they cover it."""
+        return (*self.tags, *(schema.tag for schema in self.assumed))
+
 
 @dataclass(frozen=True, slots=True)
 class DescribeTicket:
