@@ -15,7 +15,6 @@ holds on a file, and the descriptor of the index of the log. So two rules hold:
 import _sqlite3
 import atexit
 import contextlib
-import math
 import os
 import threading
 import time
@@ -74,25 +73,25 @@ class Connection(_sqlite3.Connection):
 
     Since Python 3.13, freeing an open connection gives a ResourceWarning.
 
-    patience: milliseconds that a statement waits for a lock.
+    patience: seconds that a statement waits for a lock.
     round: how often the pool had been closed when this connection was opened.
     database: device and inode of the database.
     index: of SQLite's log. A process opens it once for all connections.
     """
 
-    patience: int
+    patience: float
     round = 0
     database: tuple[int, int] | None = None
     index: OpenFile | None = None
     _index_size = _INDEX_SIZE
-    _files: tuple[OpenFile, ...] = ()
+    _others: tuple[OpenFile, ...] = ()
     _is_lost = False
     _opened_by: int | None = None
 
-    def __init__(self, path: Path, patience: int) -> None:
+    def __init__(self, path: Path, patience: float) -> None:
         super().__init__(
             path,
-            timeout=patience / 1000,
+            timeout=patience,
             isolation_level=None,
             check_same_thread=False,  # it has one user at a time, in any thread
         )
@@ -157,19 +156,20 @@ class Connection(_sqlite3.Connection):
             raise DatabaseReplacedError("SQLite's files are no longer at their paths")
         self.index = indexes[-1]
         own = [file for file in opened if file[1:] in (self.database, log)]
-        self._files = (*own, *indexes)
+        self._others = (*own, *indexes[:-1])
 
-    def set_patience(self, patience: int) -> None:
-        """Let a statement wait for a lock no longer than `patience` milliseconds."""
-        if patience != self.patience:
-            self.execute(f"PRAGMA busy_timeout = {patience}").fetchall()
-            self.patience = patience
+    def set_patience(self, patience: float) -> None:
+        """Let a statement wait for a lock no longer than `patience` seconds."""
+        self.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}").fetchall()
+        self.patience = patience
 
     def check_index(self) -> None:
         """Check the index of SQLite's log, and restore its size (about 1 µs).
 
         SQLite maps this file. Reading a truncated part would raise SIGBUS; SQLite
         rebuilds an index that contains zeros.
+
+        Enough before a read, which harms no file. Before a write: `check_files`.
 
         Raises DescriptorsLostError if its descriptor is not SQLite's any more.
         """
@@ -195,15 +195,21 @@ class Connection(_sqlite3.Connection):
             self._index_size = size
 
     def check_files(self) -> None:
-        """Raise DescriptorsLostError unless all descriptors are SQLite's own."""
-        if not self.is_ours():
+        """Raise DescriptorsLostError unless all descriptors are SQLite's own.
+
+        Restores the size of the index, too.
+        """
+        self.check_index()
+        if not all(file.is_ours() for file in self._others):
+            self._is_lost = True
             raise DescriptorsLostError(_LOST)
 
     def is_ours(self) -> bool:
         """Return True if all descriptors are still SQLite's own."""
         # Once lost, for ever: an old number may lead to our file again by chance.
         if not self._is_lost:
-            self._is_lost = not all(file.is_ours() for file in self._files)
+            files = (self.index, *self._others) if self.index else self._others
+            self._is_lost = not all(file.is_ours() for file in files)
         return not self._is_lost
 
 
@@ -254,26 +260,14 @@ class ConnectionPool:
 
         Raises EntryError, sqlite3.Error or OSError.
         """
-        deadline = 0.0  # set before the first wait: most calls read no clock
-        unopened = 0
         try:
-            while True:
-                try:
-                    connection = self._free.pop()
-                except IndexError:
-                    deadline = deadline or time.monotonic() + patience
-                    self._wait(deadline)
-                    continue
-                try:
-                    return self._ready(connection, _time_left(deadline, patience))
-                except BaseException as error:
-                    unopened += 1
-                    # Without a descriptor, another thread's connection will do.
-                    if not is_unopened(error) or self._is_all(unopened):
-                        raise
-        finally:
-            for _ in range(unopened):
-                self._put(None)
+            connection = self._free.pop()
+        except IndexError:
+            return self._take_slowly(patience)
+        if connection is not None and connection.patience == patience:
+            return connection
+        self._put(connection)
+        return self._take_slowly(patience)
 
     def give_back(self, connection: Connection) -> None:
         """Let another user have the connection."""
@@ -328,6 +322,34 @@ class ConnectionPool:
             with contextlib.suppress(IndexError):
                 self._waiting.popleft().release()
 
+    def _take_slowly(self, patience: float) -> Connection:
+        deadline = time.monotonic() + patience
+        unopened = 0
+        try:
+            while True:
+                try:
+                    connection = self._free.pop()
+                except IndexError:
+                    self._wait(deadline)
+                    patience = max(0.0, deadline - time.monotonic())
+                    continue
+                try:
+                    if connection is None:
+                        return self._open(patience)
+                    connection.set_patience(patience)
+                except BaseException as error:
+                    unopened += 1
+                    if connection is not None:
+                        connection.dispose()
+                    # Without a descriptor, another thread's connection will do.
+                    if not is_unopened(error) or self._is_all(unopened):
+                        raise
+                else:
+                    return connection
+        finally:
+            for _ in range(unopened):
+                self._put(None)
+
     def _wait(self, deadline: float) -> None:
         """Wait until a connection may be free."""
         woken = threading.Lock()
@@ -343,18 +365,6 @@ class ConnectionPool:
         # gevent: the deadline may be over because SQLite kept all others from running.
         if not self._free:
             raise NoFreeConnectionError("all connections to SQLite are in use")
-
-    def _ready(self, connection: Connection | None, patience: float) -> Connection:
-        """Return an open connection that waits `patience` seconds for a lock."""
-        if connection is None:
-            connection = self._open(patience)
-        try:
-            connection.set_patience(_milliseconds(patience))
-            connection.check_index()
-        except BaseException:
-            connection.dispose()
-            raise
-        return connection
 
     def _open(self, patience: float) -> Connection:
         before = _open_numbers()
@@ -374,7 +384,7 @@ class ConnectionPool:
         if self._is_left:
             raise DescriptorsLostError(_LOST)
         _check_database(self._path)
-        connection = Connection(self._path, _milliseconds(patience))
+        connection = Connection(self._path, patience)
         connection.round = self._round
         return connection
 
@@ -424,15 +434,6 @@ def _files_of(numbers: set[str]) -> list[OpenFile]:
 def is_unopened(error: BaseException | None) -> bool:
     """Return True if a file was not opened, e.g. because descriptors ran out."""
     return isinstance(error, OSError) or "unable to open" in str(error)
-
-
-def _time_left(deadline: float, patience: float) -> float:
-    return max(0.0, deadline - time.monotonic()) if deadline else patience
-
-
-def _milliseconds(patience: float) -> int:
-    """Return whole hundredths of a second: a new time costs a statement."""
-    return math.ceil(round(patience * 100, 3)) * 10
 
 
 @atexit.register

@@ -13,7 +13,6 @@ A lost or old entry is harmless: its snapshot alone decides whether it may be se
 (`_coherence.py`).
 """
 
-import contextlib
 import os
 import sqlite3
 import stat
@@ -86,6 +85,7 @@ class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type
 class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
     """Uses the connection that the calling thread has taken from the pool.
 
+    taken: its `connection` is the one that the calling thread has taken.
     on_busy: called during opening when another process keeps the database locked.
         diskcache goes on trying for a minute.
     """
@@ -97,32 +97,23 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
         on_busy: Callable[[], object],
         **settings: Any,
     ) -> None:
-        self._taken = threading.local()
-        self._taken.connection = connection
+        self.taken = threading.local()
+        self.taken.connection = connection
         self._on_busy: Callable[[], object] | None = on_busy
         super().__init__(str(directory), **settings)
         self._on_busy = None
-        del self._taken.connection
-
-    @contextlib.contextmanager
-    def using(self, connection: Connection) -> Iterator[None]:
-        """Execute the calling thread's statements by this connection."""
-        self._taken.connection = connection
-        try:
-            yield
-        finally:
-            del self._taken.connection
+        del self.taken.connection
 
     @property
     def _con(self) -> Connection:
-        taken: Connection = self._taken.connection
+        taken: Connection = self.taken.connection
         return taken
 
     @property
     def _sql(self) -> Callable[..., sqlite3.Cursor]:
         if self._on_busy is not None:
             return self._execute_in_opening
-        execute: Callable[..., sqlite3.Cursor] = self._taken.connection.execute
+        execute: Callable[..., sqlite3.Cursor] = self.taken.connection.execute
         return execute
 
     def _execute_in_opening(self, *statement: Any) -> sqlite3.Cursor:
@@ -193,12 +184,12 @@ class EntryDatabase:
     def get(self, key: bytes) -> bytes | None:
         """Return the entry under `key`, or None if there is none."""
         with _store_errors("get"):
-            connection = self._connections.take(LOCK_PATIENCE)
+            connection = self._take(LOCK_PATIENCE)
             try:
-                with self._cache.using(connection):
-                    return self._get(key)
+                connection.check_index()
+                return self._get(key)
             finally:
-                self._connections.give_back(connection)
+                self._give_back(connection)
 
     def _get(self, key: bytes) -> bytes | None:
         try:
@@ -226,21 +217,34 @@ class EntryDatabase:
 
         entries: each its key, its bytes, and its TTL in seconds.
         """
-        deadline = time.monotonic() + LOCK_PATIENCE
+        patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
         for piece in _pieces(entries):
             # SQLite's own lock is not fair: some of many threads would time out.
-            if not self._putting.acquire(timeout=_time_left(deadline)):
-                return
+            if not self._putting.acquire(blocking=False):
+                if not self._putting.acquire(timeout=patience):
+                    return
+                patience = max(0.0, deadline - time.monotonic())
             try:
-                with _store_errors("put"), self._writing(_time_left(deadline)):
-                    if len(piece) == 1:  # diskcache's set() begins one itself
-                        self._put(*piece[0])
-                        continue
-                    with self._cache.transact():
-                        for entry in piece:
-                            self._put(*entry)
+                with _store_errors("put"):
+                    self._put_piece(piece, patience)
             finally:
                 self._putting.release()
+            patience = max(0.0, deadline - time.monotonic())
+
+    def _put_piece(
+        self, piece: Sequence[tuple[bytes, bytes, float]], patience: float
+    ) -> None:
+        connection = self._take(patience)
+        try:
+            connection.check_files()
+            if len(piece) == 1:  # diskcache's set() begins a transaction itself
+                self._put(*piece[0])
+                return
+            with self._cache.transact():
+                for entry in piece:
+                    self._put(*entry)
+        finally:
+            self._give_back(connection)
 
     def _put(self, key: bytes, entry: bytes, ttl: float) -> None:
         if len(entry) <= LARGEST_ENTRY:
@@ -248,8 +252,13 @@ class EntryDatabase:
 
     def clear(self) -> None:
         """Remove all entries."""
-        with _store_errors("clear"), self._writing(LOCK_PATIENCE):
-            self._cache.clear()
+        with _store_errors("clear"):
+            connection = self._take(LOCK_PATIENCE)
+            try:
+                connection.check_files()
+                self._cache.clear()
+            finally:
+                self._give_back(connection)
 
     def close(self) -> None:
         """Close all connections. The next use opens one."""
@@ -259,23 +268,15 @@ class EntryDatabase:
         """Forget all connections without closing them; see ConnectionPool.leave."""
         self._connections.leave(is_lost=is_lost)
 
-    @contextlib.contextmanager
-    def _writing(self, patience: float) -> Iterator[None]:
-        """Take a connection whose descriptors are all SQLite's own.
-
-        A read checks one only (`Connection.check_index`): it harms no file.
-        """
+    def _take(self, patience: float) -> Connection:
+        """Take a connection for the statements of the calling thread."""
         connection = self._connections.take(patience)
-        try:
-            connection.check_files()
-            with self._cache.using(connection):
-                yield
-        finally:
-            self._connections.give_back(connection)
+        self._cache.taken.connection = connection
+        return connection
 
-
-def _time_left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
+    def _give_back(self, connection: Connection) -> None:
+        self._cache.taken.connection = None
+        self._connections.give_back(connection)
 
 
 def _pieces(
