@@ -19,7 +19,6 @@ some connections to a new primary already.
 
 import contextlib
 import functools
-import logging
 import threading
 import time
 import weakref
@@ -29,6 +28,7 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import ResponseError
 
 from botocache._forks import renew_after_fork
+from botocache._stats import log
 from botocache.stores.protocol import Clock, StillCurrent
 from botocache.stores.redis.circuit_breaker import PAUSES
 from botocache.stores.redis.commands import pack
@@ -49,8 +49,6 @@ NAME = "botocache-client-tracking"
 _SUBSCRIBE = pack((b"SUBSCRIBE", b"__redis__:invalidate"))
 
 _PING = pack((b"PING",))
-
-log = logging.getLogger("botocache")
 
 
 def _clock_of_the_machine() -> Clock:
