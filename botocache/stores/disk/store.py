@@ -13,13 +13,17 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
-from botocache._errors import EntryError, StoreError, StoreLostError
+from botocache._errors import (
+    EntryError,
+    StoreError,
+    StoreLostError,
+    StoreUnavailableError,
+)
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
 from botocache.stores.disk.connections import (
@@ -49,16 +53,52 @@ PAUSE = 1.0
 
 _DISCARDED = "old-"
 
+_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - `make_private` refuses a directory of another user
+
 
 def default_directory(environ: Mapping[str, str]) -> Path:
-    """Return the user's directory: in the cache home, else in the temporary one."""
+    """Return the user's directory: in the cache home, else in a temporary one.
+
+    Writes nothing, not even to find out what can be written. Raises
+    StoreUnavailableError if no directory can be.
+    """
+    for place in _default_places(environ):
+        if _can_be_made(place):
+            return place
+    raise StoreUnavailableError(
+        "url 'disk:' finds no directory that can be written, neither XDG_CACHE_HOME "
+        "nor HOME, TMPDIR or /tmp; mount one and name it, as 'disk:///path', or use a "
+        "server, or 'memory:' in a single process"
+    )
+
+
+def _default_places(environ: Mapping[str, str]) -> list[Path]:
+    """Return where the store may live, the best place first."""
+    places = []
     cache_home = environ.get("XDG_CACHE_HOME")
     if cache_home and Path(cache_home).is_absolute():
-        return Path(cache_home, "botocache")
+        places.append(Path(cache_home, "botocache"))
     home = environ.get("HOME")
-    if home and Path(home).is_absolute() and os.access(home, os.W_OK):
-        return Path(home, ".cache", "botocache")
-    return Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
+    if home and Path(home).is_absolute() and Path(home).is_dir():
+        places.append(Path(home, ".cache", "botocache"))
+    # Those of tempfile.gettempdir(), which writes a file to try them. Without the
+    # current directory: processes that share a cache may differ in it.
+    named = [environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
+    return places + [
+        Path(temporary, f"botocache-{os.getuid()}")
+        for temporary in (*named, *_TEMPORARY)
+        if Path(temporary).is_absolute()
+    ]
+
+
+def _can_be_made(directory: Path) -> bool:
+    """Return whether a directory is there, or its nearest parent can be written."""
+    for place in (directory, *directory.parents):
+        if os.path.lexists(place):
+            # Path.is_dir() raises where a parent may not be searched.
+            is_directory = os.path.isdir(place)  # noqa: PTH112 - for that reason
+            return is_directory and os.access(place, os.W_OK | os.X_OK)
+    return False
 
 
 class DiskStore:

@@ -274,7 +274,8 @@ def test_the_default_directory_is_a_temporary_one_per_user_without_a_home(
 def test_the_default_directory_is_a_temporary_one_when_home_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    # Root may write anywhere.
+    monkeypatch.setattr(os, "access", lambda place, _: place != str(tmp_path))
     expected = Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
     assert default_directory({"HOME": str(tmp_path)}) == expected
 
