@@ -131,7 +131,7 @@ class Connection(_sqlite3.Connection):
         _left.append(self)
 
     def note_files(
-        self, path: Path, before: set[str], first: "Connection | None" = None
+        self, path: Path, before: set[int], first: "Connection | None" = None
     ) -> None:
         """Find the descriptors that SQLite opened for this connection.
 
@@ -146,7 +146,7 @@ class Connection(_sqlite3.Connection):
         )
         if first is not None and first.database != self.database:
             raise DatabaseReplacedError("another process replaced the database")
-        opened = _files_of(_open_numbers() - before)
+        opened = _files_of(_listed_numbers() - before)
         indexes = [file for file in opened if file[1:] == shared]
         if not indexes and first and first.index and first.index[1:] == shared:
             indexes = [first.index]
@@ -298,6 +298,8 @@ class ConnectionPool:
             opened them.
         """
         self._is_left, self._is_lost = True, is_lost
+        if is_lost:
+            _pin(self._path)
         for connection in self._drain():
             if connection is not None:
                 connection.leave(is_lost=is_lost)
@@ -396,16 +398,33 @@ _pins: list[int] = []
 
 
 def _check_database(path: Path) -> None:
-    """Raise DescriptorsLostError if SQLite has the file open under a lost number."""
-    identity = _identity(str(path))
-    if identity is None:
-        return
-    for reference in list(_open.values()):
-        known = reference()
-        if known is not None and known.database == identity and not known.is_ours():
-            # O_PATH: closing any other descriptor of a file drops SQLite's locks on it.
-            _pins.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
-            raise DescriptorsLostError(_LOST)
+    """Make the file if it is missing, and check it before SQLite opens it.
+
+    Raises DescriptorsLostError if SQLite would use a lost number for it.
+    """
+    # By SQLite it would be made too late to look at its inode.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    if _is_lost(_identity(str(path))):
+        _pin(path)
+        raise DescriptorsLostError(_LOST)
+
+
+def _is_lost(database: tuple[int, int] | None) -> bool:
+    """Return True if SQLite has this database open by a number that it lost."""
+    connections = [reference() for reference in list(_open.values())]
+    return any(
+        connection.database == database and not connection.is_ours()
+        for connection in connections
+        if connection is not None and connection.database is not None
+    )
+
+
+def _pin(path: Path) -> None:
+    """Keep the inode of a lost database in use."""
+    # O_PATH: closing any other descriptor of a file drops SQLite's locks on it.
+    with contextlib.suppress(OSError):
+        _pins.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -416,18 +435,23 @@ def _identity(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _open_numbers() -> set[str]:
+def _open_numbers() -> set[int]:
+    # The listing shows its own descriptor, too. SQLite may get the number of that next.
+    return {file.number for file in _files_of(_listed_numbers())}
+
+
+def _listed_numbers() -> set[int]:
     try:
-        return set(os.listdir(_OPEN_NUMBERS))  # noqa: PTH208 - names are needed, not paths
+        return set(map(int, os.listdir(_OPEN_NUMBERS)))  # noqa: PTH208 - numbers, no paths
     except FileNotFoundError:
-        return set(map(str, range(_MOST_PROBED)))
+        return set(range(_MOST_PROBED))
 
 
-def _files_of(numbers: set[str]) -> list[OpenFile]:
+def _files_of(numbers: set[int]) -> list[OpenFile]:
     files = []
     for number in numbers:
         with contextlib.suppress(OSError):  # closed meanwhile
-            files.append(open_file(int(number)))
+            files.append(open_file(number))
     return files
 
 
