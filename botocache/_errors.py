@@ -47,6 +47,14 @@ class EntryError(StoreError):
     is_alive = True
 
 
+class StoreUnavailableError(StoreError):
+    """This process cannot have a store: its environment lacks what a store needs.
+
+    Raised when a store is opened, not by a verb. The message says what is missing and
+    what to do. The settings are right, so the application starts, and runs uncached.
+    """
+
+
 class StoreSkippedError(StoreError):
     """A call skipped the store, because the store failed earlier in the same call.
 

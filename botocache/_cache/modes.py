@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
-from botocache._cache.prepare import Mode
+from botocache._cache.read_mode import Mode
 
 # Not a thread-local: the tasks of an event loop share a thread.
 _mode: ContextVar[Mode] = ContextVar("botocache_mode", default=Mode.NORMAL)

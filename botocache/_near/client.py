@@ -17,7 +17,7 @@ from botocore.client import BaseClient, ClientMeta
 
 from botocache._botocore.types import Client, Signer
 from botocache._cache.modes import current_mode
-from botocache._cache.prepare import Mode
+from botocache._cache.read_mode import Mode
 from botocache._cache.tickets import Hit, pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on

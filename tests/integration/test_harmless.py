@@ -395,7 +395,7 @@ def test_a_failure_is_counted_and_logged_once_a_minute(
         return [
             record.getMessage()
             for record in caplog.records
-            if record.name == "botocache" and record.getMessage().startswith(kind)
+            if record.getMessage().startswith(f"botocache: {kind}: ")
         ]
 
     with flaky.failing(StoreError("on purpose"), verb):

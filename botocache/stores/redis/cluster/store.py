@@ -27,7 +27,6 @@ instead, with the hold-offs of their shards: generations that take their place a
 for `settle`, and not for `write_hold_off`.
 """
 
-import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
@@ -44,6 +43,7 @@ from botocache._coherence import (
 )
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import StoreError
+from botocache._stats import log
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Random
@@ -75,8 +75,6 @@ from botocache.stores.redis.store import (
     run_id_of,
 )
 from botocache.stores.redis.types import ClusterServer, Command, Connection, Reply
-
-log = logging.getLogger("botocache")
 
 _T = TypeVar("_T")
 _States = dict[bytes, tuple[bytes, bytes]]

@@ -18,7 +18,6 @@ some connections to a new primary already.
 """
 
 import contextlib
-import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import ResponseError
 
 from botocache._forks import renew_after_fork
+from botocache._stats import log
 from botocache.stores.clock import machine_clock
 from botocache.stores.protocol import Clock, StillCurrent
 from botocache.stores.redis.circuit_breaker import PAUSES
@@ -48,8 +48,6 @@ NAME = "botocache-client-tracking"
 _SUBSCRIBE = pack((b"SUBSCRIBE", b"__redis__:invalidate"))
 
 _PING = pack((b"PING",))
-
-log = logging.getLogger("botocache")
 
 
 class InvalidationTracker:
