@@ -92,7 +92,7 @@ class Counters:
             )
 
     def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
 
 
 # --- the log -----------------------------------------------------------------------
