@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from botocache._cache.invalidation import Invalidation
     from botocache._cache.modes import bypass, refresh
     from botocache._errors import BotocacheError, ConfigError, EvictionError
-    from botocache._install import install, uninstall
+    from botocache._install import install, installed, uninstall
     from botocache._stats import Stats
 
 __version__ = "0.1.0"
@@ -25,6 +25,7 @@ __all__ = [
     "Stats",
     "bypass",
     "install",
+    "installed",
     "refresh",
     "uninstall",
 ]
@@ -38,6 +39,7 @@ _HOMES = {
     "Stats": "_stats",
     "bypass": "_cache.modes",
     "install": "_install",
+    "installed": "_install",
     "refresh": "_cache.modes",
     "uninstall": "_install",
 }

@@ -22,7 +22,7 @@ from botocache._dynamodb.operations import may_write
 from botocache._dynamodb.plans import KeyAttributes, described_keys, described_types
 from botocache._dynamodb.tags import Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Answer
-from botocache._errors import CodecError
+from botocache._errors import CodecError, pass_on
 from botocache.stores.protocol import Fill
 
 TTL = 7 * 24 * 3600.0
@@ -77,6 +77,7 @@ class KeySchemas:
             try:
                 schema = self._load(store, place)
             except Exception as error:
+                pass_on(error)
                 self._evictions.report(
                     "recall_failed", "a put evicts its whole table meanwhile", error
                 )
@@ -153,6 +154,7 @@ class KeySchemas:
             types = types or types_in(tags, place[1], attributes)
             is_as_known = self._learn(store, new, types, is_complete=is_complete)
         except Exception as error:
+            pass_on(error)
             self._evictions.report(
                 "learn_failed", "a later call learns a table's key attributes", error
             )
@@ -205,7 +207,8 @@ class KeySchemas:
             if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
                 return None
             attributes = frozenset(entry.body()["attributes"])
-        except (CodecError, TypeError, KeyError):
+        except (CodecError, TypeError, KeyError) as error:
+            pass_on(error)
             return None
         return self._remember(
             Schema(place, tag, attributes, entry.snapshot[0], entry.stored_at)
