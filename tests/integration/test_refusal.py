@@ -357,7 +357,8 @@ def test_an_invalidation_that_fails_is_pending_and_not_refused(
     flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
     with flaky.failing(FAILURE, "evict"):
-        cache.invalidate(table)
+        done = cache.invalidate(table)
+        assert (done.table, done.is_delivered) == (table, False)
         cache.clear()
         assert cache.stats().undelivered == 2
 

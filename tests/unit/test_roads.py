@@ -74,7 +74,7 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "miss through the hooks": ("off", lambda client: get(client, "z"), 47, 17),
     "update": ("off", update, 82, 15),
     "put, written through": ("off", put, 120, 21),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 90, 23),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 92, 23),
 }
 """Near or not, the call, and the most calls and files that it may take."""
 
