@@ -275,7 +275,7 @@ def test_the_default_directory_is_a_temporary_one_when_home_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Root may write anywhere.
-    monkeypatch.setattr(os, "access", lambda place, _: place != str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path)
     expected = Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
     assert default_directory({"HOME": str(tmp_path)}) == expected
 
