@@ -114,7 +114,7 @@ class Applications:
         assert bool(any(logged)) == bool(reason), logged
         in_one_process = 2 if self.one.peer is self.other.peer else 1
         for lines in logged:
-            kinds = [line.partition(":")[0] for line in lines]
+            kinds = [line.split(": ")[1] for line in lines]
             assert all(kinds.count(kind) <= in_one_process for kind in kinds), lines
             for line in lines:
                 assert re.search(reason, line), line
@@ -370,6 +370,7 @@ def test_a_database_that_another_process_locks_loses_no_entry(
 def test_a_process_stopped_while_it_holds_a_lock_blocks_no_other(
     name: str, applications: Applications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(generation_file, "MAKER_PATIENCE", 0.001)
     monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.001)
     with running_peer() as holder:
         holder.call(store_peer.hold_lock, applications.directory / name)

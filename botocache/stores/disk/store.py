@@ -1,6 +1,6 @@
 """The embedded store: all processes of one machine, in one private directory.
 
-    <root>/v1/<namespace>/slots      generations and hold-offs, mapped memory
+    <root>/v1/<namespace>/slots      generations and hold-offs, a file of our own
     <root>/v1/<namespace>/entries/   entries, SQLite
 
 `DiskStore` combines the two and manages the directory. Only its user may enter it, and
@@ -13,15 +13,20 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
-from botocache._errors import EntryError, StoreError, StoreLostError
+from botocache._errors import (
+    EntryError,
+    StoreError,
+    StoreLostError,
+    StoreUnavailableError,
+)
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
 from botocache.stores.disk.connections import (
     DatabaseReplacedError,
     DescriptorsLostError,
@@ -33,6 +38,7 @@ from botocache.stores.disk.entry_database import (
 )
 from botocache.stores.disk.generation_file import (
     GenerationFile,
+    RememberedSlots,
     boot_id,
     open_generation_file,
 )
@@ -42,31 +48,61 @@ DEFAULT_SIZE_LIMIT = 1024**3
 """Bytes of entries on disk. The generation table takes another 16 MiB."""
 
 OPEN_PATIENCE = 0.25
-"""Seconds that a call waits for SQLite to open. A thread finishes it after that."""
+"""Seconds that a call waits for the store to open.
+
+A thread finishes the opening of SQLite after that."""
 
 PAUSE = 1.0
 """Seconds after a failure of SQLite in which entries are not used."""
 
 _DISCARDED = "old-"
 
-
-def machine_clock() -> float:
-    """Return seconds since the machine was booted, suspended time included.
-
-    All processes read the same value, and an administrator cannot set it.
-    """
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - `make_private` refuses a directory of another user
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
-    """Return the user's directory: in the cache home, else in the temporary one."""
+    """Return the user's directory: in the cache home, else in a temporary one.
+
+    Writes nothing, not even to find out what can be written. Raises
+    StoreUnavailableError if no directory can be.
+    """
+    for place in _default_places(environ):
+        if _can_be_made(place):
+            return place
+    raise StoreUnavailableError(
+        "url 'disk:' finds no directory that can be written, neither XDG_CACHE_HOME "
+        "nor HOME, TMPDIR or /tmp; mount one and name it, as 'disk:///path', or use a "
+        "server, or 'memory:' in a single process"
+    )
+
+
+def _default_places(environ: Mapping[str, str]) -> list[Path]:
+    """Return where the store may live, the best place first."""
+    places = []
     cache_home = environ.get("XDG_CACHE_HOME")
     if cache_home and Path(cache_home).is_absolute():
-        return Path(cache_home, "botocache")
+        places.append(Path(cache_home, "botocache"))
     home = environ.get("HOME")
-    if home and Path(home).is_absolute() and os.access(home, os.W_OK):
-        return Path(home, ".cache", "botocache")
-    return Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
+    if home and Path(home).is_absolute() and Path(home).is_dir():
+        places.append(Path(home, ".cache", "botocache"))
+    # Those of tempfile.gettempdir(), which writes a file to try them. Without the
+    # current directory: processes that share a cache may differ in it.
+    named = [environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
+    return places + [
+        Path(temporary, f"botocache-{os.getuid()}")
+        for temporary in (*named, *_TEMPORARY)
+        if Path(temporary).is_absolute()
+    ]
+
+
+def _can_be_made(directory: Path) -> bool:
+    """Return whether a directory is there, or its nearest parent can be written."""
+    for place in (directory, *directory.parents):
+        if os.path.lexists(place):
+            # Path.is_dir() raises where a parent may not be searched.
+            is_directory = os.path.isdir(place)  # noqa: PTH112 - for that reason
+            return is_directory and os.access(place, os.W_OK | os.X_OK)
+    return False
 
 
 class DiskStore:
@@ -84,6 +120,8 @@ class DiskStore:
     _slot_file: GenerationFile | None
     _entries: EntryDatabase | None
     _trouble: str
+    _table_took: float
+    _opening: threading.Lock
 
     def __init__(
         self,
@@ -109,47 +147,50 @@ class DiskStore:
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
-        table = self._table()
-        slots = table.slots
-        snapshot = slots.generations(tags)
-        if 0 in snapshot:
-            raise self._wiped(table)
-        # The snapshot comes before the entry. In the other order, an eviction between
-        # the two would give an old entry the new generation.
-        entry = None
-        entries = self._open_entries()
-        if entries is not None:
-            try:
-                entry = entries.get(key)
-            except UNUSABLE as error:
-                self._give_up_if_used(entries, error)
+        table, slots = self._table_in_place()
+        try:
+            snapshot = slots.generations(tags)
+            # The snapshot comes before the entry. In the other order, an eviction
+            # between the two would give an old entry the new generation.
+            entry = None
+            entries = self._open_entries()
+            if entries is not None:
+                try:
+                    entry = entries.get(key)
+                except UNUSABLE as error:
+                    self._give_up_if_used(entries, error)
+                    raise
+            return Loaded(entry, snapshot, slots.held(tags, self.now()))
+        except StoreError as error:
+            if not table.has_descriptor():
+                table.abandon()  # the program closed it: open the file again
+            elif isinstance(error, StoreLostError):
+                raise self._wiped(table) from None
+            else:
                 raise
-        return Loaded(entry, snapshot, slots.held(tags, self.now()))
+        return self.load(key, tags)
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
-        # Each load checks that the table is in place, which takes a microsecond: the
-        # file may be truncated between two of many look-ups.
+        # Each load checks that the table is in place, which takes 2 µs: the file may be
+        # replaced between two of many look-ups.
         return [self.load(key, tags) for key, tags in lookups]
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current."""
         table = self._slot_file
-        if table is None or not table.is_in_place():
+        slots = None if table is None else table.slots_in_place()
+        try:
+            return slots is not None and slots.generations(tags) == tuple(snapshot)
+        except StoreError:
             return False
-        generations = table.slots.generations(tags)
-        return generations == tuple(snapshot) and 0 not in generations
 
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
         """See Watching.watch."""
         table = self._slot_file
-        if table is None or 0 in snapshot or not self.is_current(tags, snapshot):
-            return lambda: False
-        are_current, is_in_place = table.slots.watch(tags, snapshot), table.is_in_place
-        # is_in_place() first: are_current() on a truncated file would raise SIGBUS.
-        return lambda: self._slot_file is table and is_in_place() and are_current()
+        return _never if table is None else table.watch(tags, snapshot)
 
     def fill(
         self,
@@ -183,6 +224,20 @@ class DiskStore:
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         table = self._table()
+        if not table.has_descriptor():
+            table.abandon()  # the program closed it: open the file again
+            table = self._table()
+        try:
+            eviction = self._evict(table, request)
+        except StoreLostError:
+            raise self._wiped(table) from None
+        if self._table().identity != table.identity:
+            # The directory was removed meanwhile. Other processes may use a new one
+            # already, without this eviction.
+            raise StoreLostError(f"{self.directory} was removed during an eviction")
+        return eviction
+
+    def _evict(self, table: GenerationFile, request: EvictionRequest) -> Eviction:
         with self._writing:  # the file lock excludes processes, not threads
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
@@ -192,10 +247,6 @@ class DiskStore:
                 eviction = table.slots.evict(
                     request.as_first(), self.now(), table.exclusive()
                 )
-        if self._table().identity != table.identity:
-            # The directory was removed meanwhile. Other processes may use a new one
-            # already, without this eviction.
-            raise StoreLostError(f"{self.directory} was removed during an eviction")
         return eviction
 
     def clear(self) -> None:
@@ -213,6 +264,7 @@ class DiskStore:
     def close(self) -> None:
         """See Store.close."""
         entries = self._entries
+        self._abandon_table()
         self._reset()
         if entries is not None:
             entries.close()
@@ -221,14 +273,23 @@ class DiskStore:
 
     def _table(self) -> GenerationFile:
         """Return the table that is at the path now; open or make it if necessary."""
+        return self._table_in_place()[0]
+
+    def _table_in_place(self) -> tuple[GenerationFile, RememberedSlots]:
+        """Return the table that `_table` does, and its slots as they are now."""
         table = self._slot_file
-        if table is not None and table.is_in_place():
-            return table
+        slots = None if table is None else table.slots_in_place()
+        if table is not None and slots is not None:
+            return table, slots
         with self._opening:
             table = self._slot_file
-            if table is not None and table.is_in_place():
-                return table
+            slots = None if table is None else table.slots_in_place()
+            if table is not None and slots is not None:
+                return table, slots
+            if table is not None:
+                table.abandon()
             self._slot_file = self._entries = None
+            began = time.monotonic()
             try:
                 make_private(self._root)
                 make_private(self.directory)
@@ -237,13 +298,18 @@ class DiskStore:
                 )
             except OSError as error:
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
+            finally:
+                self._table_took = time.monotonic() - began
             self._slot_file = table
             # Evictions in the previous table are lost to this one, so the first call
             # that finds another table fails and reports the loss.
             last, self._last_table = self._last_table, table.identity
             if last not in (None, table.identity):
                 raise StoreLostError(f"{self.directory} was removed or replaced")
-            return table
+            slots = table.slots_in_place()
+            if slots is None:  # removed again at once
+                raise StoreError(f"{self.directory} was removed or replaced")
+            return table, slots
 
     def _wiped(self, table: GenerationFile) -> StoreLostError:
         """Replace a table that lost generations; return the error to raise."""
@@ -272,7 +338,8 @@ class DiskStore:
                 except RuntimeError as error:  # the system has no thread left
                     self._is_opening.clear()
                     raise EntryError(f"cannot open entries: {error}") from error
-                opened.wait(OPEN_PATIENCE)
+                # One wait for the call that opens both parts of the store.
+                opened.wait(max(0.0, OPEN_PATIENCE - self._table_took))
             return self._entries
 
     def _open_in_background(self, opened: threading.Event) -> None:
@@ -327,6 +394,7 @@ class DiskStore:
         self._entries = None
         self._paused_until = 0.0
         self._trouble = ""
+        self._table_took = 0.0
         self._opening = threading.Lock()
         self._is_opening = threading.Event()
         self._writing = threading.Lock()
@@ -339,7 +407,12 @@ class DiskStore:
         """
         if self._entries is not None:
             self._entries.leave(is_lost=False)
+        self._abandon_table()
         self._reset()
+
+    def _abandon_table(self) -> None:
+        if self._slot_file is not None:
+            self._slot_file.abandon()
 
 
 def make_private(directory: Path) -> None:
@@ -358,3 +431,7 @@ def make_private(directory: Path) -> None:
         raise StoreError(f"{directory} belongs to another user")
     if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
         directory.chmod(stat.S_IRWXU)
+
+
+def _never() -> bool:
+    return False
