@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Final
 
 from botocache._forks import renew_after_fork
 
@@ -63,6 +64,9 @@ class Counters:
         self._failures: Counter[str] = Counter()
         self._near_hits = count()
         self._near_reads = 0  # `read` advances the counter, too
+        # Counts a near hit, which counts as a hit, too. Atomic, a tenth of the time of
+        # a lock, and no frame of Python's on the path of a near hit.
+        self.add_near_hit: Final[Callable[[], object]] = self._near_hits.__next__
         self._renew_lock()
         renew_after_fork(self, Counters._renew_lock)
 
@@ -70,10 +74,6 @@ class Counters:
         """Add `amount` to a count, named as in Stats."""
         with self._lock:
             self._counts[name] += amount
-
-    def add_near_hit(self) -> None:
-        """Count a near hit; it counts as a hit, too."""
-        next(self._near_hits)  # atomic, and ten times as fast as a lock
 
     def add_failure(self, kind: str) -> None:
         """Count a failure of a kind."""

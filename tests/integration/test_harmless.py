@@ -564,7 +564,7 @@ NEAR_PLACES = (
     "botocache._near.client.deliver_from_store",
     "botocache._near.delivery.copier_of_hit",
     "botocache._near.delivery.response_metadata",
-    "botocache._near.answers.request_id",
+    "botocache._near.answers.request_prefix",
 )
 
 

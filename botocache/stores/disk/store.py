@@ -14,7 +14,6 @@ import os
 import shutil
 import stat
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from botocache._errors import (
     StoreUnavailableError,
 )
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
 from botocache.stores.disk.entry_database import (
     EntryDatabase,
     EntryDatabaseError,
@@ -50,14 +50,6 @@ PAUSE = 1.0
 _DISCARDED = "old-"
 
 _TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - `make_private` refuses a directory of another user
-
-
-def machine_clock() -> float:
-    """Return seconds since the machine was booted, suspended time included.
-
-    All processes read the same value, and an administrator cannot set it.
-    """
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:

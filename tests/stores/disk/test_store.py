@@ -18,6 +18,7 @@ import pytest
 
 from botocache._coherence import EvictionRequest, Held
 from botocache._errors import StoreError, StoreLostError
+from botocache.stores.clock import machine_clock
 from botocache.stores.disk import entry_database, generation_file
 from botocache.stores.disk import store as disk_store
 from botocache.stores.disk.entry_database import EntryDatabase, EntryDatabaseError
@@ -25,7 +26,6 @@ from botocache.stores.disk.store import (
     PAUSE,
     DiskStore,
     default_directory,
-    machine_clock,
     make_private,
 )
 from tests.support.clock import FakeClock
