@@ -149,10 +149,19 @@ def say(line: str) -> None:
         stream.flush()
 
 
+def printable(text: str) -> str:
+    """Return a text that every log takes, whatever the encoding of its file.
+
+    Names of files come from the environment. In a process without a locale, `logging`
+    would print a traceback instead of a line with other characters.
+    """
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
 def text_of(error: BaseException) -> str:
     """Return the message of an error, in one line. Never raises."""
     try:
-        return " ".join(str(error).split())
+        return printable(" ".join(str(error).split()))
     except Exception:  # noqa: BLE001 - str() runs code of the error's class
         return ""
 
