@@ -131,8 +131,10 @@ class _Log:
     def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
         line = f"botocache: {message}"
         # The handlers are the application's, and there is no other place to complain.
-        with contextlib.suppress(Exception):
+        try:
             self._logger.log(level, line, *arguments)
+        except Exception as error:  # noqa: BLE001 - the reason above
+            pass_on(error)
 
 
 log = _Log()
@@ -162,7 +164,8 @@ def text_of(error: BaseException) -> str:
     """Return the message of an error, in one line. Never raises."""
     try:
         return printable(" ".join(str(error).split()))
-    except Exception:  # noqa: BLE001 - str() runs code of the error's class
+    except Exception as trouble:  # noqa: BLE001 - str() runs code of the error's class
+        pass_on(trouble)
         return ""
 
 

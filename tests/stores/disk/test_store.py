@@ -21,7 +21,11 @@ from botocache._errors import StoreError, StoreLostError
 from botocache.stores.clock import machine_clock
 from botocache.stores.disk import connections, entry_database, generation_file
 from botocache.stores.disk import store as disk_store
-from botocache.stores.disk.entry_database import EntryDatabase, EntryDatabaseError
+from botocache.stores.disk.entry_database import (
+    EntryDatabase,
+    EntryDatabaseError,
+    is_owned,
+)
 from botocache.stores.disk.store import (
     PAUSE,
     DiskStore,
@@ -737,7 +741,9 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
     other = os.open(store.directory / "slots", os.O_RDWR)
     words: Any = Watched(
         table.slots._words,
-        lambda: store._writing.locked() and not generation_file.lock_within(other, 0.0),
+        lambda: (
+            is_owned(store._writing) and not generation_file.lock_within(other, 0.0)
+        ),
     )
     table.slots._words = words
     first = store.evict(EvictionRequest([A, B], 5.0))
