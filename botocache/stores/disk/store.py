@@ -127,7 +127,6 @@ class DiskStore:
     _entries: EntryDatabase | None
     _trouble: str
     _table_took: float
-    _opening: threading.Lock
 
     def __init__(
         self,
@@ -345,21 +344,14 @@ class DiskStore:
                 try:
                     self._is_opening = True
                     opener.start()
-<<<<<<< HEAD
-                except RuntimeError as error:  # the system has no thread left
-                    self._is_opening.clear()
-                    raise EntryError(f"cannot open entries: {error}") from error
-                # One wait for the call that opens both parts of the store.
-                opened.wait(max(0.0, OPEN_PATIENCE - self._table_took))
-=======
                 except BaseException as error:  # noqa: BLE001 - an interruption is passed on
                     if opener.ident is None:
                         self._is_opening = False
                     own = pass_on(error)
                     # The system has no thread left.
                     raise EntryError(f"cannot open entries: {own}") from own
-                opened.wait(OPEN_PATIENCE)
->>>>>>> signals
+                # One wait for the call that opens both parts of the store.
+                opened.wait(max(0.0, OPEN_PATIENCE - self._table_took))
             return self._entries
 
     def _open_in_background(self, opened: threading.Event) -> None:
@@ -414,18 +406,12 @@ class DiskStore:
         self._entries = None
         self._paused_until = 0.0
         self._trouble = ""
-<<<<<<< HEAD
         self._table_took = 0.0
-        self._opening = threading.Lock()
-        self._is_opening = threading.Event()
-        self._writing = threading.Lock()
-=======
         self._is_opening = False
         self._evictions = 0
         # A signal handler may make calls of its own while its thread holds them.
         self._opening = threading.RLock()
         self._writing = threading.RLock()
->>>>>>> signals
 
     def _forget_parent(self) -> None:
         """Drop all that the parent opened, in a child process.
