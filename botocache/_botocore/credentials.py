@@ -13,6 +13,9 @@ from botocore.credentials import Credentials, RefreshableCredentials
 
 from botocache._digests import digest
 
+AUTO = "auto"
+"""The setting `scope` by which credentials decide; any other value is a name."""
+
 _OWN_ROLE_METHODS = frozenset({"container-role", "iam-role"})
 """The methods by which botocore obtains the process's own, only role."""
 
@@ -34,7 +37,7 @@ def scope_of(
     setting: `scope`.
     key: the access key that they had, if they may have another now.
     """
-    if setting != "auto":
+    if setting != AUTO:
         return named_scope(setting)
     if credentials is None:
         return ANONYMOUS_SCOPE

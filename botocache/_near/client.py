@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from botocore.client import BaseClient, ClientMeta
 
+from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Signer
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Mode
@@ -46,7 +47,7 @@ Outcome: TypeAlias = Answer | Delivery | NearCall | None
 `after-call` have run; the call, to be sent; None, to be sent without a record."""
 
 
-class NearClient:
+class NearClient(KnownClient):
     """A base class of a client that has the cache, before botocore's own."""
 
     meta: ClientMeta
@@ -121,6 +122,7 @@ def _find(
         answers = state.answers
         if (
             answers is None
+            or state.parser_defaults  # this client's own, which it got meanwhile
             or operation not in state.operations
             or current_mode() is not _NORMAL
             or (
