@@ -22,7 +22,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import FunctionType, MethodType
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from botocore.endpoint import Endpoint
 from botocore.hooks import EventAliaser, HierarchicalEmitter
@@ -140,29 +140,30 @@ def is_known(handler: object) -> bool:
     layer: Any = handler
     for _ in range(_MOST_LAYERS):
         kind = type(layer)
-        if kind is partial:
-            layer = layer.func
-        elif kind is MethodType:
-            owner = layer.__self__
-            if not _is_known_class(owner if isinstance(owner, type) else type(owner)):
-                return False
-            layer = layer.__func__
-        elif kind is FunctionType:
+        if kind is FunctionType:
             # By its globals: functools.wraps copies `__module__` to wrappers.
             if _package(layer.__globals__.get("__name__", "")) not in _KNOWN:
                 return False
             layer = vars(layer).get("__wrapped__")
             if layer is None:
                 return True
+        elif kind is partial:
+            layer = layer.func
         elif inspect.getattr_static(layer, "_self_wrapper", None) is not None:
             # A wrapper of wrapt, which looks like what it wraps in all other ways.
             if not is_known(layer._self_wrapper):  # noqa: SLF001 - wrapt has no other name for it
                 return False
             layer = layer.__wrapped__
         else:
-            if not _is_known_class(kind):
+            owner = layer.__self__ if kind is MethodType else layer
+            if not _is_known_class(owner if isinstance(owner, type) else type(owner)):
                 return False
-            layer = getattr(kind, "__call__", None)  # noqa: B004 - the function itself
+            # An object is a handler by its class's `__call__`.
+            layer = (
+                layer.__func__
+                if kind is MethodType
+                else getattr(kind, "__call__", None)  # noqa: B004 - the function itself
+            )
     return False
 
 
@@ -199,6 +200,10 @@ _ANSWER_EVENTS = ("before-parse", "response-received", "needs-retry")
 """Events before `after-call` whose handlers may change an answer."""
 
 
+_Found: TypeAlias = tuple[str, object]
+"""An event, and a handler of it; or `the client`, and what was found of it."""
+
+
 class Stubber(Protocol):
     """What moto registers on `before-send`.
 
@@ -222,18 +227,35 @@ class OperationTraits(NamedTuple):
     stubbers: tuple[Stubber, ...] = ()
     extra_headers: tuple[Handler, ...] = ()
 
+    @property
+    def is_mocked(self) -> bool:
+        """Whether moto answers at this moment."""
+        return any(each.enabled for each in self.stubbers)
+
     def headers(self) -> Iterator[tuple[str, object]]:
         """Yield the headers that handlers of PynamoDB will add."""
         for handler in self.extra_headers:
             yield from (extra_headers_of(handler) or {}).items()
 
     def is_plain(self, *, is_scope_named: bool) -> bool:
-        """Return whether hits need neither of what was found here."""
+        """Return whether all calls have the scope of their credentials, or the named.
+
+        Unless moto answers them.
+        """
         return not (
             self.changes_answers
-            or self.stubbers
             or (not is_scope_named and (self.hides_callers or any(self.headers())))
         )
+
+
+class _Detour(NamedTuple):
+    """What `ClientTraits.detour` returns for a client that moto may answer."""
+
+    parser_defaults: Mapping[str, object]
+    stubbers: tuple[Stubber, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.parser_defaults) or any(each.enabled for each in self.stubbers)
 
 
 class _Derived:
@@ -316,24 +338,30 @@ class ClientTraits:
         _report_once("answers_not_shared", _READS_ALONE, level=logging.INFO)
         return self._own_scope
 
-    def parser_defaults(self) -> Mapping[str, object]:
-        """Return the live mapping of the parsers that replace botocore's.
+    def detour(self, operations: Iterable[str]) -> object:
+        """Return what is true while the near cache must not answer this client's calls.
 
-        For a client without a scope of its own.
+        That is while it has parsers of its own, or while moto answers. For a client
+        without a scope of its own.
+
+        operations: those of the near cache.
         """
         endpoint = self._endpoint()
-        return (
-            {} if endpoint is None else parser_defaults_of(parser_factory_of(endpoint))
-        )
+        if endpoint is None:
+            return True
+        # The live mapping itself: each near hit asks for its truth.
+        defaults = parser_defaults_of(parser_factory_of(endpoint))
+        stubbers = {each for name in operations for each in self.of(name).stubbers}
+        return _Detour(defaults, tuple(stubbers)) if stubbers else defaults
 
     def is_sent_by_botocore(self) -> bool:
         """Return whether botocore's own classes send the client's requests."""
         endpoint = self._endpoint()
         if endpoint is None:
             return True
-        session = endpoint.http_session
+        session, kind = endpoint.http_session, cast("type", type(endpoint))
         if (
-            type(endpoint) is Endpoint
+            kind is Endpoint
             and type(session) is URLLib3Session
             and _SENDING.isdisjoint(vars(endpoint))
             and _SENDING.isdisjoint(vars(session))
@@ -341,15 +369,9 @@ class ClientTraits:
         ):
             return True
         if not self.is_async:
-            sender = session if type(endpoint) is Endpoint else endpoint
+            sender = session if kind is Endpoint else endpoint
             _report([("the client", sender)], "callers_not_known", _HIDES_CALLERS)
         return False
-
-    def answers_in_process(self, traits: OperationTraits) -> bool:
-        """Return whether a part of this process may answer a call, and not DynamoDB."""
-        if traits.stubbers and any(each.enabled for each in traits.stubbers):
-            return True
-        return not self.is_sent_by_botocore()
 
     def _derive(self, operation: str, emitter: Emitter) -> OperationTraits:
         trie = handlers_of(emitter)
@@ -357,7 +379,7 @@ class ClientTraits:
         def handlers(event: str) -> list[Handler]:
             return list(trie.prefix_search(f"{event}.dynamodb.{operation}"))
 
-        changing = [
+        changing: list[_Found] = [
             (event, handler)
             for event in _ANSWER_EVENTS
             for handler in handlers(event)
@@ -368,13 +390,15 @@ class ClientTraits:
             for handler in _before_ours(handlers("after-call"))
             if not is_known(handler)
         ]
-        later = [(event, each) for event in _LATER_EVENTS for each in handlers(event)]
+        later: list[tuple[str, Handler]] = [
+            (event, each) for event in _LATER_EVENTS for each in handlers(event)
+        ]
         later += [
             ("before-call", handler) for handler in _after_ours(handlers("before-call"))
         ]
-        stubbers = [each for _, each in later if _is_of_moto(each)]
+        stubbers: list[Any] = [each for _, each in later if _is_of_moto(each)]
         extras = [each for _, each in later if _is_of_pynamodb(each)]
-        hiding = [
+        hiding: list[_Found] = [
             (event, handler)
             for event, handler in later
             if handler not in stubbers
@@ -391,7 +415,7 @@ class ClientTraits:
 
     def _foreign_senders(self) -> Iterator[object]:
         """Yield what sends or signs the client's requests and is not botocore's."""
-        signer = self._signer()
+        signer: object = self._signer()
         if type(signer) is not RequestSigner:
             yield type(signer)
         elif not is_known(signer.sign):
@@ -417,9 +441,7 @@ _reported: set[str] = set()
 """What was logged. A process has few handlers, but may make a client per request."""
 
 
-def _report(
-    found: Iterable[tuple[str, object]], event_name: str, consequence: str
-) -> None:
+def _report(found: Iterable[_Found], event_name: str, consequence: str) -> None:
     for event, handler in found:
         what = f"{name_of(handler)}, of {event}, {consequence}"
         _report_once(event_name, what, level=logging.WARNING)
@@ -496,7 +518,8 @@ _SEND = URLLib3Session.send if is_known(URLLib3Session.send) else None
 
 def _parser_functions() -> Iterator[object]:
     """Yield the functions of the class that parses DynamoDB's answers."""
-    for kind in PROTOCOL_PARSERS["json"].__mro__[:-1]:
+    parser = cast("type", PROTOCOL_PARSERS["json"])
+    for kind in parser.__mro__[:-1]:
         for member in vars(kind).values():
             function = getattr(member, "__func__", member)
             if callable(function) and not isinstance(function, type):
@@ -514,11 +537,12 @@ class KnownClient:
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        know(cast("Client", self))
+        know(self)
 
 
-def know(client: Client) -> None:
-    """Note a client's traits, unless they are noted."""
+def know(client: object) -> None:
+    """Note the traits of a client of botocore, unless they are noted."""
+    client = cast("Client", client)
     signer = signer_of(client)
     traits: ClientTraits | None = vars(signer).get(_TRAITS)
     if traits is None or not traits.is_of_known_client:

@@ -262,13 +262,17 @@ def _call(
     """
     client = traits_of(signer)
     traits = client.of(operation)
-    is_named = setting != AUTO
-    is_ours_to_see = client.is_sent_by_botocore() and not traits.hides_callers
-    region, scope = context["client_region"], None
+    is_sent_by_botocore = client.is_sent_by_botocore()
+    is_named, region = setting != AUTO, context["client_region"]
+    # A handler may have given this call credentials of its own.
+    is_hidden = traits.hides_callers or "request_credentials" in context.get(
+        "signing", ()
+    )
+    scope = None
     if (
-        (is_named or (is_ours_to_see and not _has_own_identity(context)))
-        and not traits.changes_answers
+        not traits.changes_answers
         and not client.is_async
+        and (is_named or (is_sent_by_botocore and not is_hidden))
     ):
         scope = _scope(signer, context, setting)
     if scope is not None:
@@ -277,15 +281,9 @@ def _call(
         own_scope = client.own_scope()
         if own_scope:
             scope = alone(scope, own_scope)
-    if client.answers_in_process(traits):
+    if not is_sent_by_botocore or (traits.stubbers and traits.is_mocked):
         region = in_process(region)
     return Call(operation, origin(request["url"], region), scope, current_mode())
-
-
-def _has_own_identity(context: CallContext) -> bool:
-    """Return whether a handler gave this call other credentials than the client's."""
-    signing = context.get("signing")
-    return signing is not None and "request_credentials" in signing
 
 
 def _begin(

@@ -122,7 +122,7 @@ def _find(
         answers = state.answers
         if (
             answers is None
-            or state.parser_defaults  # this client's own, which it got meanwhile
+            or state.detour
             or operation not in state.operations
             or current_mode() is not _NORMAL
             or (

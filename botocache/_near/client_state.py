@@ -113,7 +113,7 @@ class ClientState:
     is_plain: answers are as the wire has them; no resource layer changes them.
     kinds: types of boto3 that arguments and answers may hold; see `exact_key`.
     answers: what the cache remembers; None when nothing may be answered.
-    parser_defaults: the client's own parsers, which it may get at any time.
+    detour: true while botocore must handle all calls; see `ClientTraits.detour`.
     is_untraced: hits may skip wrappers of botocore's method.
     bodies: what derives a request's body from arguments, by operation.
     token: a part of the keys of this client's calls, so that what was remembered
@@ -132,7 +132,7 @@ class ClientState:
     is_plain: bool = True
     kinds: frozenset[type] = frozenset()
     answers: NearAnswers | None = None
-    parser_defaults: Mapping[str, object] = field(default_factory=dict)
+    detour: object = False
     is_untraced: bool = False
     bodies: Mapping[str, BodyOf] = field(default_factory=dict)
     token: object = field(default_factory=object)
@@ -251,7 +251,7 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         is_plain=is_plain,
         kinds=frozenset() if is_plain else boto3_kinds(),
         answers=cache.near,
-        parser_defaults=traits.parser_defaults(),
+        detour=traits.detour(OPERATIONS),
         is_untraced=cache.settings.near == "untraced",
         bodies=dict(_bodies_of(emitter, after)),
     )

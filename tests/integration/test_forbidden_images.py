@@ -1,7 +1,7 @@
 """IAM may deny ReturnValues: the application's write succeeds nevertheless.
 
-A policy can do so by the condition key `dynamodb:ReturnValues`. moto knows no IAM, so an
-interceptor of its requests stands for it.
+A policy can do so by the condition key `dynamodb:ReturnValues`. moto knows no IAM, so
+an interceptor of requests stands for it.
 """
 
 import json

@@ -537,7 +537,6 @@ def test_a_read_under_way_when_the_cache_is_uninstalled_goes_on(
     botocache.install(session, url=world.store)
     client = world.client(session)
     put(world.outside, table, pk="a", n=1)
-    events = client.meta.events
     intercept(client, "before-send", lambda **_: botocache.uninstall(session))
     assert get(client, table, pk="a") == {"pk": "a", "n": 1}
     set_n(client, table, 2, pk="a")

@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSResponse
 
 Interceptor = Callable[..., AWSResponse | None]
 """Takes `request` (url, headers, body) and `event_name`. It may raise, or answer in the
-server's place; None lets the request pass, to interceptors that were there before."""
+server's place. All are called, the latest first; the first answer counts."""
 
 BEFORE, AFTER = "before-send", "response-received"
 """The moments: as botocore's events of these names, `before-send.dynamodb.GetItem`."""
@@ -96,9 +96,9 @@ class _Pool:
     def _intercept(self, moment: str, request: Any) -> AWSResponse | None:
         operation = bytes(request.headers["X-Amz-Target"]).decode().rpartition(".")[2]
         event_name = f"{moment}.dynamodb.{operation}"
-        for each in list(self._interceptions):
-            if each.is_for(moment, operation):
-                answer = each.interceptor(request=request, event_name=event_name)
-                if answer is not None:
-                    return answer
-        return None
+        answers = [
+            each.interceptor(request=request, event_name=event_name)
+            for each in list(self._interceptions)
+            if each.is_for(moment, operation)
+        ]
+        return next((each for each in answers if each is not None), None)
