@@ -94,6 +94,20 @@ class Counters:
 
 log = logging.getLogger("botocache")
 
+_logged: set[str] = set()
+
+
+def log_once(level: int, event: str, text: str) -> None:
+    """Log a line, unless this process has logged it.
+
+    level: of the module logging.
+    event: the name of what happened, with which the line begins.
+    """
+    if text not in _logged:
+        _logged.add(text)
+        log.log(level, "%s: %s", event, text)
+
+
 LOG_INTERVAL = 60.0
 """Seconds between two log lines about the same kind of failure."""
 

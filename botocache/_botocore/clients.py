@@ -48,8 +48,7 @@ from botocache._botocore.types import (
 )
 from botocache._digests import DIGEST_SIZE, digest
 from botocache._forks import renew_after_fork
-
-_log = logging.getLogger("botocache")
+from botocache._stats import log_once
 
 _TRAITS = "_botocache_traits"
 """The name under which a signer has the ClientTraits of its client."""
@@ -335,7 +334,7 @@ class ClientTraits:
         if parsers != self._own_parsers:
             self._own_scope = secrets.token_bytes(DIGEST_SIZE)
             self._own_parsers = parsers
-        _report_once("answers_not_shared", _READS_ALONE, level=logging.INFO)
+        log_once(logging.INFO, "answers_not_shared", _READS_ALONE)
         return self._own_scope
 
     def detour(self, operations: Iterable[str]) -> object:
@@ -437,20 +436,12 @@ _HIDES_CALLERS = (
     "may tell callers apart by what botocache cannot see; reads of clients that have "
     "it are not cached. If their callers may share answers, name a `scope`"
 )
-_reported: set[str] = set()
-"""What was logged. A process has few handlers, but may make a client per request."""
 
 
 def _report(found: Iterable[_Found], event_name: str, consequence: str) -> None:
     for event, handler in found:
         what = f"{name_of(handler)}, of {event}, {consequence}"
-        _report_once(event_name, what, level=logging.WARNING)
-
-
-def _report_once(event_name: str, what: str, *, level: int) -> None:
-    if what not in _reported:
-        _reported.add(what)
-        _log.log(level, "%s: %s", event_name, what)
+        log_once(logging.WARNING, event_name, what)
 
 
 def _is_ours(handler: Handler) -> bool:

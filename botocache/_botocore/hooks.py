@@ -37,6 +37,7 @@ from botocache._botocore.clients import (
     with_headers,
 )
 from botocache._botocore.credentials import AUTO, scope_of
+from botocache._botocore.roles import watch_roles
 from botocache._botocore.types import (
     CallContext,
     Handler,
@@ -86,6 +87,7 @@ class Hooks:
     """
 
     def __init__(self, base: type | None = None) -> None:
+        watch_roles()
         self.cache: Cache | None = None
         self._base = KnownClient if base is None else base
         self._rewritten: set[int] = set()
