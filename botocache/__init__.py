@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from botocache._cache.cache import Cache
     from botocache._cache.modes import bypass, refresh
     from botocache._errors import BotocacheError, ConfigError, EvictionError
-    from botocache._install import install, uninstall
+    from botocache._install import install, installed, uninstall
     from botocache._stats import Stats
 
 __version__ = "0.1.0"
@@ -23,6 +23,7 @@ __all__ = [
     "Stats",
     "bypass",
     "install",
+    "installed",
     "refresh",
     "uninstall",
 ]
@@ -35,6 +36,7 @@ _HOMES = {
     "Stats": "_stats",
     "bypass": "_cache.modes",
     "install": "_install",
+    "installed": "_install",
     "refresh": "_cache.modes",
     "uninstall": "_install",
 }

@@ -16,7 +16,6 @@ not known counts as changing it: the scope is too narrow then, and never too wid
 """
 
 import inspect
-import logging
 import secrets
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,7 +47,7 @@ from botocache._botocore.types import (
 )
 from botocache._digests import DIGEST_SIZE, digest
 from botocache._forks import renew_after_fork
-from botocache._stats import log_once
+from botocache._stats import log, log_once
 
 _TRAITS = "_botocache_traits"
 """The name under which a signer has the ClientTraits of its client."""
@@ -334,7 +333,7 @@ class ClientTraits:
         if parsers != self._own_parsers:
             self._own_scope = secrets.token_bytes(DIGEST_SIZE)
             self._own_parsers = parsers
-        log_once(logging.INFO, "answers_not_shared", _READS_ALONE)
+        log_once(log.info, "answers_not_shared", _READS_ALONE)
         return self._own_scope
 
     def detour(self, operations: Iterable[str]) -> object:
@@ -441,7 +440,7 @@ _HIDES_CALLERS = (
 def _report(found: Iterable[_Found], event_name: str, consequence: str) -> None:
     for event, handler in found:
         what = f"{name_of(handler)}, of {event}, {consequence}"
-        log_once(logging.WARNING, event_name, what)
+        log_once(log.warning, event_name, what)
 
 
 def _is_ours(handler: Handler) -> bool:

@@ -4,7 +4,6 @@ Calls with equal scopes share entries. Computing a scope makes no network call, 
 that credentials that refresh themselves are resolved once, for their first key.
 """
 
-import logging
 import os
 import weakref
 from base64 import b32decode
@@ -14,7 +13,7 @@ from botocore.credentials import Credentials, RefreshableCredentials
 
 from botocache._botocore.roles import role_of
 from botocache._digests import digest
-from botocache._stats import log_once
+from botocache._stats import log, log_once
 
 AUTO = "auto"
 """The setting `scope` by which credentials decide; any other value is a name."""
@@ -64,7 +63,7 @@ def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
         if role.startswith("arn:") or (role and account):
             return role_scope(method, account, role)
         log_once(
-            logging.INFO,
+            log.info,
             "role_not_known",
             f"the endpoint of {method} credentials names no role; this process shares "
             "entries with those that began with the same access key. To share more, "
@@ -73,8 +72,8 @@ def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
         return principal_scope(first_key)
     # Private to botocore; without them the scope is narrower, by the first key.
     fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
-    role = getattr(fetcher, "_role_arn", None)
-    if role and method == _WEB_IDENTITY:
+    arn = getattr(fetcher, "_role_arn", None)
+    if arn and method == _WEB_IDENTITY:
         return role_scope(method, "", arn)
     # Some other role, of which a process may have several: its first key names it.
     return principal_scope(first_key)

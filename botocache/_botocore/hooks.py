@@ -58,7 +58,7 @@ from botocache._cache.tickets import (
     response_metadata,
 )
 from botocache._dynamodb.types import Answer, Body
-from botocache._errors import EvictionError
+from botocache._errors import EvictionError, pass_on
 
 _Registration: TypeAlias = tuple[str, Handler, object]
 """An event, its handler, and the handler's place: REGISTER_FIRST or REGISTER_LAST."""
@@ -167,6 +167,7 @@ class Hooks:
         except EvictionError:  # not a failure: the user asked for it
             raise
         except Exception as error:
+            pass_on(error)  # the call is not sent, so nothing is to be evicted
             outcome = cache.begin_unplanned(operation, error)
         if outcome is not None and outcome.body is not None:
             outcome = self._rewrite(params, context, outcome, outcome.body)

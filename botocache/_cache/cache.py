@@ -35,7 +35,7 @@ from botocache._dynamodb.tags import table_tag, tag_digest
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name, wire_key
 from botocache._dynamodb.writes import item_tags
-from botocache._errors import EvictionError, assert_never
+from botocache._errors import EvictionError, assert_never, pass_on
 from botocache._settings.load import Settings
 from botocache._stats import Stats
 from botocache.stores.protocol import Store
@@ -103,6 +103,7 @@ class Cache:
         try:
             self._store.clear()
         except Exception as error:
+            pass_on(error)
             self._evictions.report(
                 "clear_failed",
                 "everything was evicted, but entries could not be deleted; they expire",
@@ -120,6 +121,7 @@ class Cache:
         try:
             self._store.close()
         except Exception as error:
+            pass_on(error)
             self._evictions.report(
                 "close_failed",
                 "the store could not be closed; the end of the process closes it",
@@ -153,6 +155,7 @@ class Cache:
         except EvictionError:
             raise
         except Exception as error:
+            pass_on(error)  # the call is not sent, so nothing is to be evicted
             return self._begin_unplanned(call.operation, error, store)
 
     def begin_unplanned(self, operation: str, error: Exception) -> WriteTicket | None:
@@ -168,13 +171,14 @@ class Cache:
         try:
             return self._reads.load(prepared, CallStore(self._store))
         except Exception as error:
+            pass_on(error)
             self._evictions.report(*BEGIN_FAILED, error)
             return None
 
     def finish(
         self, ticket: Ticket, answer: Answer, *, succeeded: bool, certain: bool
     ) -> None:
-        """End a call that DynamoDB answered. Never raises.
+        """End a call that DynamoDB answered. Raises interruptions alone.
 
         answer: as botocore parsed it. If the call was sent with the ticket's body, it
             is changed into the answer to the application's own request.
@@ -205,17 +209,24 @@ class Cache:
                         )
                 case _:
                     assert_never(ticket)
-        except Exception as error:
-            if isinstance(ticket, WriteTicket):
-                # The second eviction may not have been reached.
-                self._evictions.make_pending((EVERYTHING_DIGEST,), error)
-            self._evictions.report(
-                "finish_failed", "the answer is returned and not cached", error
-            )
+        except BaseException as error:
+            self._put_right(ticket, error)
 
     def fail(self, ticket: Ticket) -> None:
-        """End a call without an answer; it may have been carried out. Never raises."""
+        """End a call without an answer; it may have been carried out."""
         self.finish(ticket, {}, succeeded=False, certain=False)
+
+    def _put_right(self, ticket: Ticket, error: BaseException) -> None:
+        """Report that `finish` failed; or pass on what has interrupted it."""
+        # The second eviction may not have been reached.
+        if isinstance(ticket, WriteTicket):
+            self._evictions.pending.add(ticket.all_tags)
+        own = pass_on(error)
+        if isinstance(ticket, WriteTicket):
+            self._evictions.make_pending((EVERYTHING_DIGEST,), own)
+        self._evictions.report(
+            "finish_failed", "the answer is returned and not cached", own
+        )
 
     def without_additions(self, ticket: ReadTicket | WriteTicket) -> Ticket:
         """Return the ticket of a call that is sent again with its own body.

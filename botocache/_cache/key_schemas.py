@@ -21,7 +21,7 @@ from botocache._dynamodb.operations import may_write
 from botocache._dynamodb.plans import KeyAttributes, described_keys
 from botocache._dynamodb.tags import table_tag, tag_digest
 from botocache._dynamodb.types import Answer
-from botocache._errors import CodecError
+from botocache._errors import CodecError, pass_on
 from botocache.stores.protocol import Fill
 
 TTL = 7 * 24 * 3600.0
@@ -76,6 +76,7 @@ class KeySchemas:
             try:
                 schema = self._load(store, place)
             except Exception as error:
+                pass_on(error)
                 self._evictions.report(
                     "recall_failed", "a put evicts its whole table meanwhile", error
                 )
@@ -142,6 +143,7 @@ class KeySchemas:
                 store, place, attributes, generation, is_complete=is_complete
             )
         except Exception as error:
+            pass_on(error)
             self._evictions.report(
                 "learn_failed", "a later call learns a table's key attributes", error
             )
@@ -199,7 +201,8 @@ class KeySchemas:
             if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
                 return None
             attributes = frozenset(entry.body()["attributes"])
-        except (CodecError, TypeError, KeyError):
+        except (CodecError, TypeError, KeyError) as error:
+            pass_on(error)
             return None
         return self._remember(
             Schema(place, tag, attributes, entry.snapshot[0], entry.stored_at)

@@ -5,10 +5,12 @@ point: it holds no lock. If a ticket's `body` is not None, the adapter must send
 body instead of the call's own.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias, TypedDict
+from itertools import count
+from typing import Final, NamedTuple, TypeAlias, TypedDict
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import Entry
@@ -17,6 +19,7 @@ from botocache._cache.prepare import PreparedRead
 from botocache._coherence import Eviction, Loaded
 from botocache._dynamodb.plans import TABLE_TAG, BatchRead, Write
 from botocache._dynamodb.types import Answer, Body
+from botocache._forks import renew_after_fork
 
 # --- outcomes ----------------------------------------------------------------------
 
@@ -38,9 +41,34 @@ class Hit(NamedTuple):
     prepared: PreparedRead | None = None
 
 
-def request_id(key: str) -> str:
-    """Return the RequestId of a hit. DynamoDB's have no such prefix."""
-    return f"botocache-{key}"
+class CallNumbers:
+    """Numbers that tell the hits of one entry apart, in all processes that share it.
+
+    next: returns a number, another one each time.
+    """
+
+    __slots__ = ("__weakref__", "next")
+
+    next: Callable[[], int]
+
+    def __init__(self) -> None:
+        self._begin()
+        renew_after_fork(self, CallNumbers._begin)
+
+    def _begin(self) -> None:
+        # From anywhere: other processes, and the parent of a fork, count as well.
+        self.next = count(int.from_bytes(os.urandom(6), "little")).__next__
+
+
+numbers: Final = CallNumbers()
+
+
+def request_prefix(key: str) -> str:
+    """Return what the RequestIds of an entry's hits begin with; a number follows.
+
+    DynamoDB's have no such prefix.
+    """
+    return f"botocache-{key}-"
 
 
 class ResponseMetadata(TypedDict):
@@ -59,7 +87,7 @@ def response_metadata(key: str, age: float) -> ResponseMetadata:
     age: of the entry, in seconds.
     """
     return {
-        "RequestId": request_id(key),
+        "RequestId": f"{request_prefix(key)}{numbers.next()}",
         "HTTPStatusCode": 200,
         "HTTPHeaders": {"x-botocache": "hit", "age": str(int(age))},
         "RetryAttempts": 0,
@@ -136,6 +164,11 @@ class WriteTicket(NamedTuple):
     parameters: Body | None = None
     through: PreparedRead | None = None
     body: bytes | None = None
+
+    @property
+    def all_tags(self) -> tuple[bytes, ...]:
+        """The tags to evict if the course of the write is not known: they cover it."""
+        return (*self.tags, *(schema.tag for schema in self.assumed))
 
 
 @dataclass(frozen=True, slots=True)

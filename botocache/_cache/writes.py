@@ -36,7 +36,7 @@ from botocache._dynamodb.tags import (
 )
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.types import Item as Image
-from botocache._errors import EvictionError
+from botocache._errors import EvictionError, pass_on
 
 _encode = msgspec.json.encode
 
@@ -124,6 +124,7 @@ class Writes:
         try:
             return self._evictions.evict_or_raise(request, store)
         except Exception as error:
+            pass_on(error)  # the write is not sent either
             self._evictions.report(
                 "evict_failed", "the write is not sent", store.failure or error
             )
@@ -216,6 +217,7 @@ class Writes:
             try:
                 self._write_through(ticket, second, answer, store)
             except Exception as error:  # the write is evicted already
+                pass_on(error)
                 self._evictions.report(
                     "fill_failed", "a written item is not cached", error
                 )

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import Hit, request_id
+from botocache._cache.tickets import Hit, numbers, request_prefix
 from botocache._dynamodb.types import Answer
 from botocache._forks import renew_after_fork
 from botocache._near.call_keys import CallKey, cost_of
@@ -58,7 +58,7 @@ class NearEntry(NamedTuple):
     size: bytes that this takes.
     prepared: the call's read; None where the call's arguments are enough to prepare it.
     copy: makes the answer; None when there is none.
-    request_id: of its hits.
+    request_prefix: what the RequestIds of its hits begin with.
     stored_at: when the store's entry was filled, in seconds on the store's clock.
     expires_at: when that entry expires, in seconds on the store's clock.
     is_current: returns whether the entry's snapshot is still current.
@@ -69,7 +69,7 @@ class NearEntry(NamedTuple):
     size: int
     prepared: PreparedRead | None
     copy: Copier | None = None
-    request_id: str = ""
+    request_prefix: str = ""
     stored_at: float = 0.0
     expires_at: float = 0.0
     is_current: StillCurrent = _never
@@ -115,7 +115,7 @@ class NearAnswers:
     def serve(self, entry: NearEntry) -> Answer | None:
         """Return the answer as a hit; None when it may not be served."""
         # One unpacking, where nine look-ups by name would take longer.
-        _, _, _, copy, key, stored_at, expires_at, is_current, markers = entry
+        _, _, _, copy, prefix, stored_at, expires_at, is_current, markers = entry
         # Pending evictions before the generations: an eviction that is delivered in
         # between has changed the generations by the time that is_current reads them.
         if self._pending or copy is None:
@@ -129,7 +129,7 @@ class NearAnswers:
         answer = copy()
         # As response_metadata returns it; each near hit would pay for that call.
         answer["ResponseMetadata"] = {
-            "RequestId": key,
+            "RequestId": f"{prefix}{numbers.next()}",
             "HTTPStatusCode": 200,
             "HTTPHeaders": {"x-botocache": "hit", "age": str(int(now - stored_at))},
             "RetryAttempts": 0,
@@ -178,7 +178,7 @@ class NearAnswers:
                 _size_of(call.key, call.remembered) + _ANSWER_SIZE + size,
                 call.remembered,
                 copy,
-                request_id(hit.key.hex()),
+                request_prefix(hit.key.hex()),
                 entry.stored_at,
                 entry.expires_at,
                 self._watch(prepared.tags, entry.snapshot),

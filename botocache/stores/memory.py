@@ -11,12 +11,12 @@ hold-offs run for the whole `write_hold_off`.
 import mmap
 import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
 from botocache.stores.generation_table import SLOT, WORD, GenerationTable
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 
@@ -33,14 +33,15 @@ ENTRY_OVERHEAD = 200
 class MemoryStore:
     """Entries and generations of this process. See the Store protocol.
 
-    size_limit: bytes of entries, ENTRY_OVERHEAD included. The clock is monotonic.
+    size_limit: bytes of entries, ENTRY_OVERHEAD included.
+    clock: in seconds.
     """
 
     def __init__(
         self,
         *,
         size_limit: int = DEFAULT_SIZE_LIMIT,
-        clock: Clock = time.monotonic,
+        clock: Clock = machine_clock,
         random: Random = os.urandom,
     ) -> None:
         self.now = clock

@@ -396,7 +396,7 @@ def test_a_failure_is_counted_and_logged_once_a_minute(
         return [
             record.getMessage()
             for record in caplog.records
-            if record.name == "botocache" and record.getMessage().startswith(kind)
+            if record.getMessage().startswith(f"botocache: {kind}: ")
         ]
 
     with flaky.failing(StoreError("on purpose"), verb):
@@ -565,7 +565,7 @@ NEAR_PLACES = (
     "botocache._near.client.deliver_from_store",
     "botocache._near.delivery.copier_of_hit",
     "botocache._near.delivery.response_metadata",
-    "botocache._near.answers.request_id",
+    "botocache._near.answers.request_prefix",
 )
 
 

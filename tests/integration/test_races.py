@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 
 import botocache
 from botocache import Cache
-from botocache.stores.disk.store import DiskStore, machine_clock
+from botocache.stores.clock import machine_clock
+from botocache.stores.disk.store import DiskStore
 from tests.integration import other_process
 from tests.integration.app import (
     TTL,

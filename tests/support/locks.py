@@ -11,7 +11,7 @@ _LOCK = type(threading.Lock())
 def all_locks(owner: object) -> list[Lock]:
     """Return the locks among an object's attributes and those of its parts of ours."""
     locks = []
-    for value in vars(owner).values():
+    for value in getattr(owner, "__dict__", {}).values():
         if isinstance(value, _LOCK):
             locks.append(value)
         elif type(value).__module__.startswith("botocache."):

@@ -18,6 +18,7 @@ NAMES = {
     "Stats": "botocache._stats",
     "bypass": "botocache._cache.modes",
     "install": "botocache._install",
+    "installed": "botocache._install",
     "refresh": "botocache._cache.modes",
     "uninstall": "botocache._install",
 }

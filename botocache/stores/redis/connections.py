@@ -17,6 +17,7 @@ from redis.sentinel import SentinelManagedConnection
 
 from botocache._errors import StoreError
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
 from botocache.stores.redis.sentinel import PrimaryLease
 from botocache.stores.redis.types import Connection, Reply
 
@@ -147,7 +148,7 @@ class ServerConnections:
         return attempt
 
     def _connect(self) -> Connection:
-        connection, asked_at = self._make(), time.monotonic()
+        connection, asked_at = self._make(), machine_clock()
         try:
             connection.connect()
             self._handshake(connection)

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from redis.sentinel import SentinelManagedConnection
 
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
 from botocache.stores.redis.types import Address
 
 LASTS = 1.0
@@ -51,22 +52,25 @@ class PrimaryLease:
         return f"<PrimaryLease of {self._address}>"
 
     def lasts(self, deadline: float) -> bool:
-        """Tell whether the primary is known to be the same; wait until the deadline."""
+        """Tell whether the primary is known to be the same; wait until the deadline.
+
+        deadline: moment of `time.monotonic`.
+        """
         if self._discover is None:  # not connected yet: the handshake comes first
             return True
-        now = time.monotonic()
+        now = machine_clock()
         if now < self._due:
             return True
         renewed = self._renew_behind()
         if now < self._until:
             return True
-        renewed.wait(max(0.0, deadline - now))
-        return time.monotonic() < self._until
+        renewed.wait(max(0.0, deadline - time.monotonic()))
+        return machine_clock() < self._until
 
     def confirm(self, connection: SentinelManagedConnection, asked_at: float) -> None:
         """Note which primary Sentinels named for a new connection.
 
-        asked_at: moment before the connection was made.
+        asked_at: moment of `machine_clock` before the connection was made.
         """
         pool = connection.connection_pool
         sentinels: _Sentinels = pool.sentinel_manager
@@ -95,7 +99,7 @@ class PrimaryLease:
         return renewed
 
     def _renew(self, renewed: threading.Event) -> None:
-        discover, asked_at = self._discover, time.monotonic()
+        discover, asked_at = self._discover, machine_clock()
         try:
             if discover is None or discover() == self._address:
                 self._extend(asked_at)

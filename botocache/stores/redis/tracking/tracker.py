@@ -18,10 +18,7 @@ some connections to a new primary already.
 """
 
 import contextlib
-import functools
-import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 
@@ -29,6 +26,8 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import ResponseError
 
 from botocache._forks import renew_after_fork
+from botocache._stats import log
+from botocache.stores.clock import machine_clock
 from botocache.stores.protocol import Clock, StillCurrent
 from botocache.stores.redis.circuit_breaker import PAUSES
 from botocache.stores.redis.commands import pack
@@ -49,15 +48,6 @@ NAME = "botocache-client-tracking"
 _SUBSCRIBE = pack((b"SUBSCRIBE", b"__redis__:invalidate"))
 
 _PING = pack((b"PING",))
-
-log = logging.getLogger("botocache")
-
-
-def _clock_of_the_machine() -> Clock:
-    """Return a clock that also runs while the machine sleeps, if there is one."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-    return time.monotonic
 
 
 class InvalidationTracker:
@@ -81,14 +71,14 @@ class InvalidationTracker:
         identify: Callable[[Connection], bytes],
         restart: Callable[[], object],
         *,
-        clock: Clock | None = None,
+        clock: Clock = machine_clock,
         limit: int = LIMIT,
     ) -> None:
         self._make = make
         self._keys = keys
         self._identify = identify
         self._restart = restart
-        self._clock = clock or _clock_of_the_machine()
+        self._clock = clock
         self._limit = limit
         self._is_refused = False
         self._reset()
