@@ -175,6 +175,20 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+_logged: set[str] = set()
+
+
+def log_once(write: Callable[..., None], event: str, text: str) -> None:
+    """Log a line, unless this process has logged it.
+
+    write: `log.info` or `log.warning`.
+    event: the name of what happened, with which the line begins.
+    """
+    if text not in _logged:
+        _logged.add(text)
+        write("%s: %s", event, text)
+
+
 LOG_INTERVAL = 60.0
 """Seconds between two log lines about the same kind of failure."""
 
