@@ -125,11 +125,6 @@ class Connection(_sqlite3.Connection):
         with contextlib.suppress(_sqlite3.Error):
             self.__del__()
 
-    def leave(self, *, is_lost: bool) -> None:
-        """Neither use nor close it again. is_lost: nor open its database again."""
-        self._is_lost = self._is_lost or is_lost
-        _left.append(self)
-
     def note_files(
         self, path: Path, before: set[int], first: "Connection | None" = None
     ) -> None:
@@ -226,7 +221,6 @@ class ConnectionPool:
         self._free: list[Connection | None] = [None] * MOST_CONNECTIONS
         self._waiting: deque[threading.Lock] = deque()
         self._round = 0
-        self._is_left = self._is_lost = False
         self._first: Connection | None = None
         _pools.add(self)
 
@@ -271,9 +265,7 @@ class ConnectionPool:
 
     def give_back(self, connection: Connection) -> None:
         """Let another user have the connection."""
-        if self._is_left:
-            connection.leave(is_lost=self._is_lost)
-        elif connection.round != self._round or connection.in_transaction:
+        if connection.round != self._round or connection.in_transaction:
             # The pool was closed meanwhile, or a signal handler's exception came.
             connection.dispose()
             self._put(None)
@@ -290,19 +282,17 @@ class ConnectionPool:
             if connection is not None:
                 connection.dispose()
             self._put(None)
-
-    def leave(self, *, is_lost: bool) -> None:
-        """Forget all connections without closing them. The pool is useless then.
-
-        is_lost: the application closed their descriptors. Otherwise the parent process
-            opened them.
-        """
-        self._is_left, self._is_lost = True, is_lost
-        if is_lost:
+        if _is_lost(_identity(str(self._path))):
             _pin(self._path)
+
+    def leave_to_parent(self) -> None:
+        """Forget all connections, in a forked child. The pool may be used again."""
+        self._round += 1
+        self._first = None
         for connection in self._drain():
             if connection is not None:
-                connection.leave(is_lost=is_lost)
+                _left.append(connection)
+            self._put(None)
 
     def _is_all(self, count: int) -> bool:
         """Return True if there is no connection beside `count` and the free ones."""
@@ -383,8 +373,6 @@ class ConnectionPool:
         return connection
 
     def _connect(self, patience: float) -> Connection:
-        if self._is_left:
-            raise DescriptorsLostError(_LOST)
         _check_database(self._path)
         connection = Connection(self._path, patience)
         connection.round = self._round

@@ -264,9 +264,9 @@ class EntryDatabase:
         """Close all connections. The next use opens one."""
         self._connections.close()
 
-    def leave(self, *, is_lost: bool) -> None:
-        """Forget all connections without closing them; see ConnectionPool.leave."""
-        self._connections.leave(is_lost=is_lost)
+    def leave_to_parent(self) -> None:
+        """Forget all connections without closing them, in a forked child."""
+        self._connections.leave_to_parent()
 
     def _take(self, patience: float) -> Connection:
         """Take a connection for the statements of the calling thread."""

@@ -30,6 +30,7 @@ from tests.support.digests import key, tag
 from tests.support.processes import (
     TIMEOUT,
     Peer,
+    eventually,
     forked,
     in_thread,
     in_threads,
@@ -132,10 +133,11 @@ def test_a_thread_waits_until_another_gives_a_connection_back(
 ) -> None:
     taken = [pool.take(0.0) for _ in range(MOST_CONNECTIONS)]
     found: list[Connection] = []
-    thread = threading.Thread(target=lambda: found.append(pool.take(TIMEOUT)))
+    thread = threading.Thread(
+        target=lambda: found.append(pool.take(TIMEOUT)), daemon=True
+    )
     thread.start()
-    while not pool._waiting:
-        pass
+    eventually(lambda: bool(pool._waiting))
     pool.give_back(taken[3])
     thread.join(TIMEOUT)
     assert found == [taken[3]]
@@ -178,10 +180,11 @@ def test_without_a_descriptor_a_thread_waits_for_a_connection_of_another(
     (first,) = [pool.take(0.0)]
     monkeypatch.setattr(connections, "Connection", no_descriptors)
     found: list[Connection] = []
-    thread = threading.Thread(target=lambda: found.append(pool.take(TIMEOUT)))
+    thread = threading.Thread(
+        target=lambda: found.append(pool.take(TIMEOUT)), daemon=True
+    )
     thread.start()
-    while not pool._waiting:
-        pass
+    eventually(lambda: bool(pool._waiting))
     pool.give_back(first)
     thread.join(TIMEOUT)
     assert found == [first]
@@ -441,7 +444,7 @@ if is_forked and (pid := os.fork()):
     _, status = os.waitpid(pid, 0)
     sys.exit(os.waitstatus_to_exitcode(status))
 if is_forked:
-    entries.leave(is_lost=False)
+    entries.leave_to_parent()
 os.closerange(3, 256)
 files = [open(place / f"file-{n}", "w") for n in range(12)]
 for file in files:
@@ -451,7 +454,7 @@ if is_noticed and not is_forked:
         entries.get(bytes(16))
     except Exception as error:
         assert "closed descriptors" in str(error), error
-    entries.leave(is_lost=True)
+    entries.close()
 sys.files = files  # freed late
 del entries
 gc.collect()
