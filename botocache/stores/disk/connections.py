@@ -29,6 +29,9 @@ from botocache.stores.disk.descriptors import OpenFile, open_file
 MOST_CONNECTIONS = 8
 """Each takes two descriptors. One more is for the index of SQLite's log."""
 
+CACHED_PAGES = 1024
+"""Of 4 KiB, in each connection: 32 MiB in all of them."""
+
 _OPEN_NUMBERS = "/proc/self/fd"
 
 _MOST_PROBED = 1024
@@ -40,7 +43,7 @@ _INDEX_SIZE = 32768
 _SETTINGS = (
     "PRAGMA synchronous = 0",  # after a power loss all entries are unreachable
     "PRAGMA mmap_size = 0",  # truncating the file would raise SIGBUS
-    "PRAGMA cache_size = 8192",
+    f"PRAGMA cache_size = {CACHED_PAGES}",
 )
 """What SQLite forgets with each connection. The rest is in the database."""
 
@@ -400,7 +403,7 @@ class ConnectionPool:
 
 _pools: "weakref.WeakSet[ConnectionPool]" = weakref.WeakSet()
 
-_pins: list[int] = []
+_pins: list[OpenFile] = []
 """Descriptors of lost databases, so that no new file gets the inode of one."""
 
 
@@ -429,9 +432,12 @@ def _is_lost(database: tuple[int, int] | None) -> bool:
 
 def _pin(path: Path) -> None:
     """Keep the inode of a lost database in use."""
+    identity = _identity(str(path))
+    if any(pin[1:] == identity and pin.is_ours() for pin in _pins):
+        return
     # O_PATH: closing any other descriptor of a file drops SQLite's locks on it.
     with contextlib.suppress(OSError):
-        _pins.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
+        _pins.append(open_file(os.open(path, os.O_PATH | os.O_CLOEXEC)))
 
 
 def _identity(path: str) -> tuple[int, int] | None:

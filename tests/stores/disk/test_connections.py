@@ -393,6 +393,24 @@ def test_no_new_database_gets_the_inode_of_a_lost_one(
         store.close()
 
 
+def test_a_lost_database_that_cannot_be_removed_costs_one_descriptor(
+    store: DiskStore,
+    clock: FakeClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(DiskStore, "_discard", lambda *_: None)
+    directory = store.directory / "entries"
+    numbers = numbers_of(directory)
+    with taken_over(numbers, tmp_path / "theirs"):
+        for _ in range(5):
+            with contextlib.suppress(StoreError):
+                store.fill(KEY, b"entry", TTL)
+            clock.advance(PAUSE)
+        assert len(numbers_of(directory)) == 1
+        store.close()
+
+
 def test_other_processes_share_the_new_database(
     store: DiskStore, clock: FakeClock, tmp_path: Path
 ) -> None:
@@ -430,6 +448,28 @@ def test_a_forked_child_that_closes_all_descriptors_writes_to_none_of_its_own_fi
 
     with forked(child):
         pass
+
+
+def test_a_forked_child_closes_no_connection_that_its_parent_has_open(
+    directory: Path,
+) -> None:
+    """SQLite forbids it, also when the child frees what it has inherited."""
+    opened = [EntryDatabase(directory, LIMIT)]
+    opened[0].put(KEY, b"entry", TTL)
+    numbers = numbers_of(directory)
+
+    def child(_: object) -> None:
+        opened.clear()
+        gc.collect()
+        assert set(numbers) <= set(numbers_of(directory))
+        with contextlib.closing(EntryDatabase(directory, LIMIT)) as entries:
+            assert entries.get(KEY) == b"entry"
+        assert set(numbers) <= set(numbers_of(directory))
+
+    with forked(child):
+        pass
+    assert opened[0].get(KEY) == b"entry"
+    opened[0].close()
 
 
 EXIT = """
