@@ -29,10 +29,7 @@ from botocache._errors import (
 )
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
-from botocache.stores.disk.connections import (
-    DatabaseReplacedError,
-    DescriptorsLostError,
-)
+from botocache.stores.disk.connections import DatabaseReplacedError
 from botocache.stores.disk.entry_database import (
     UNUSABLE,
     EntryDatabase,
@@ -378,9 +375,7 @@ class DiskStore:
         """Use no entries for `PAUSE` seconds; remove the database if it is damaged."""
         self._trouble = str(error)
         self._entries = None
-        if entries is not None and isinstance(error, DescriptorsLostError):
-            entries.leave(is_lost=True)
-        elif entries is not None:
+        if entries is not None:
             entries.close()
         if isinstance(error, DatabaseReplacedError):
             return  # the new one is usable at once
@@ -420,7 +415,7 @@ class DiskStore:
         parent may hold a lock. SQLite forbids a child even to close a connection.
         """
         if self._entries is not None:
-            self._entries.leave(is_lost=False)
+            self._entries.leave_to_parent()
         self._abandon_table()
         self._reset()
 
