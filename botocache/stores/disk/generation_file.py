@@ -119,6 +119,7 @@ class _OwnedFile:
     """
 
     def __init__(self, number: int) -> None:
+        self._is_lost = True  # until it is known which file it is
         self.file = open_file(number)
         self._is_lost = False
 
