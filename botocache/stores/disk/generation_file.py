@@ -104,12 +104,15 @@ _SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
 def boot_id() -> bytes:
     """Return 16 bytes that are the same until the machine is booted again.
 
-    Raises StoreError if the operating system has no boot id.
+    Read when a table is opened, not before. Raises StoreError if there is none.
     """
     try:
         return UUID(BOOT_ID.read_text().strip()).bytes
     except (OSError, ValueError) as error:
-        raise StoreError(f"this machine has no boot id: {error}") from error
+        raise StoreError(
+            "the disk store needs the boot id of Linux, to find files from before a "
+            f"power loss: {error}"
+        ) from error
 
 
 class _OwnedFile:
@@ -119,6 +122,7 @@ class _OwnedFile:
     """
 
     def __init__(self, number: int) -> None:
+        self._is_lost = True  # until it is known which file it is
         self.file = open_file(number)
         self._is_lost = False
 
