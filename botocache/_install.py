@@ -19,7 +19,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
 from botocache._errors import ConfigError, StoreUnavailableError
-from botocache._stats import log
+from botocache._stats import log, printable
 from botocache.stores.opening import open_store
 from botocache.stores.options import (
     DefaultUrl,
@@ -433,7 +433,7 @@ def _announce(cache: "Cache", target: str) -> None:
     store = without_secrets(settings.url)
     if isinstance(settings.url, str):  # an object is the user's; do not look into it
         directory = getattr(_store_for(settings), "directory", None)
-        store = store if directory is None else f"disk:{directory}"
+        store = store if directory is None else printable(f"disk:{directory}")
     # Of the tables only the number: there may be hundreds.
     others = [
         f"{field.name}={value!r}" if field.name != "tables" else f"{len(value)} tables"
@@ -448,7 +448,8 @@ def _announce(cache: "Cache", target: str) -> None:
 
 
 def _announce_first_client(**_: object) -> None:
-    with contextlib.suppress(IndexError):  # another thread was faster
+    # Nothing may disturb the client that is made, and another thread may be faster.
+    with contextlib.suppress(Exception):
         _announce(_unannounced.pop(), "all sessions")
 
 

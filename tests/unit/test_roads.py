@@ -79,9 +79,9 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near miss": ("on", lambda client: get(client, "z"), 68, 24),
     "hit through the hooks": ("off", lambda client: get(client, "a"), 48, 19),
     "miss through the hooks": ("off", lambda client: get(client, "z"), 55, 18),
-    "update": ("off", update, 88, 16),
-    "put, written through": ("off", put, 127, 22),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 94, 23),
+    "update": ("off", update, 90, 17),
+    "put, written through": ("off", put, 128, 23),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 96, 23),
 }
 """Near or not, the call, and the most calls and files that it may take."""
 
