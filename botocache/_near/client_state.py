@@ -23,6 +23,7 @@ from botocache._botocore.hooks import Hooks, installed_on
 from botocache._botocore.types import (
     Client,
     Emitter,
+    Handler,
     credentials_of,
     emitter_behind,
     handlers_of,
@@ -33,6 +34,7 @@ from botocache._cache.cache import Cache
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey, exact_key, is_quick
+from botocache._near.deserializers import Injector
 from botocache._near.request_bodies import (
     BodyOf,
     derive_body,
@@ -111,6 +113,7 @@ class ClientState:
     operations: those that the near cache may answer.
     emitting: operations with `after-call` handlers other than ours and boto3's.
     is_plain: answers are as the wire has them; no resource layer changes them.
+    injector: of boto3's resource layer; None if there is none, or not one alone.
     kinds: types of boto3 that arguments and answers may hold; see `exact_key`.
     answers: what the cache remembers; None when nothing may be answered.
     detour: true while botocore must handle all calls; see `ClientTraits.detour`.
@@ -130,6 +133,7 @@ class ClientState:
     operations: frozenset[str] = frozenset()
     emitting: frozenset[str] = frozenset()
     is_plain: bool = True
+    injector: Injector | None = None
     kinds: frozenset[type] = frozenset()
     answers: NearAnswers | None = None
     detour: object = False
@@ -249,6 +253,7 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
             if names - KNOWN_AFTER - {_TO_RESOURCE}
         ),
         is_plain=is_plain,
+        injector=None if is_plain else _injector_of(emitter),
         kinds=frozenset() if is_plain else boto3_kinds(),
         answers=cache.near,
         detour=traits.detour(OPERATIONS),
@@ -286,12 +291,26 @@ def _is_open_on(emitter: Emitter) -> Callable[[str], bool]:
     return is_open
 
 
+def _injector_of(emitter: Emitter) -> Injector | None:
+    """Return the one injector whose resource layer changes all answers, or None."""
+    injectors = {
+        getattr(handler, "__self__", None)
+        for operation in OPERATIONS
+        for handler in handlers_of(emitter).prefix_search(_AFTER.format(operation))
+        if _name_of(handler) == _TO_RESOURCE
+    }
+    return cast("Injector", injectors.pop()) if len(injectors) == 1 else None
+
+
 def _names(emitter: Emitter, event: str) -> Iterator[str]:
     """Yield the name of each handler of an event, or its repr if it has no name."""
-    for handler in handlers_of(emitter).prefix_search(event):
-        function = getattr(handler, "__func__", handler)
-        name = getattr(function, "__qualname__", repr(handler))
-        yield f"{getattr(function, '__module__', '')}:{name}"
+    yield from map(_name_of, handlers_of(emitter).prefix_search(event))
+
+
+def _name_of(handler: Handler) -> str:
+    function = getattr(handler, "__func__", handler)
+    name = getattr(function, "__qualname__", repr(handler))
+    return f"{getattr(function, '__module__', '')}:{name}"
 
 
 def boto3_kinds() -> frozenset[type]:

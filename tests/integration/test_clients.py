@@ -22,6 +22,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserFactory
 from botocore.signers import RequestSigner
 from botocore.stub import Stubber
+from moto.core.botocore_stubber import BotocoreStubber
 
 import botocache
 from botocache import _stats
@@ -34,6 +35,7 @@ from tests.integration.app import (
     wire,
 )
 from tests.support.network import intercept
+from tests.support.processes import forked
 
 near_or_not = pytest.mark.parametrize("near", ["on", "off"])
 
@@ -493,6 +495,12 @@ def test_what_moto_answers_stays_within_the_process(
     assert reads() == {"GetItem": 1}
     mock.enabled = False
     assert reads() == {}
+
+
+def test_a_forked_child_is_another_process() -> None:
+    with forked(lambda pipe: pipe.send(clients.in_process("here"))) as pipe:
+        assert pipe.recv() != clients.in_process("here")
+    assert clients.in_process("here") == clients.in_process("here")
 
 
 @near_or_not
