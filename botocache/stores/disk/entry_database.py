@@ -164,6 +164,7 @@ class EntryDatabase:
             directory.mkdir(parents=True, exist_ok=True)
             self._path = directory / diskcache.core.DBNAME
             self._putting = threading.RLock()
+            self._putters: set[int] = set()
             self._connections = ConnectionPool(self._path)
             with self._connections.first(LOCK_PATIENCE) as connection:
                 self._cache = _Cache(
@@ -220,10 +221,20 @@ class EntryDatabase:
 
         entries: each its key, its bytes, and its TTL in seconds.
         """
-        patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
-        if is_owned(self._putting):
+        me = threading.get_ident()
+        if me in self._putters:
             return  # a signal handler, in the middle of a transaction of its thread
-        for piece in _pieces(entries):
+        try:
+            self._putters.add(me)
+            self._put_pieces(_pieces(entries))
+        finally:
+            self._putters.discard(me)
+
+    def _put_pieces(
+        self, pieces: Iterator[Sequence[tuple[bytes, bytes, float]]]
+    ) -> None:
+        patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
+        for piece in pieces:
             try:
                 # SQLite's own lock is not fair: some of many threads would time out.
                 if not self._putting.acquire(blocking=False):
@@ -233,8 +244,9 @@ class EntryDatabase:
                 with _store_errors("put"):
                     self._put_piece(piece, patience)
             finally:
-                # Not by a variable: a signal handler may raise before it is set.
-                if is_owned(self._putting):
+                # Not by a variable: a signal handler may raise before it is set. An
+                # earlier call may have been interrupted right here.
+                while is_owned(self._putting):
                     self._putting.release()
             patience = max(0.0, deadline - time.monotonic())
 
