@@ -24,8 +24,9 @@ usage: python -m botocache run -- COMMAND [ARGUMENT ...]
 run      runs COMMAND, and every Python process that COMMAND starts, with the
          DynamoDB cache on. Settings come from BOTOCACHE_* variables.
 explain  prints what the cache does with a call, and why. FILE, or standard input,
-         has the call's parameters as JSON, as on the wire. --keys names the key
-         attributes of the call's tables; a running cache learns them.
+         has the call's parameters as JSON, as a client takes them ({"S": "7"}) or
+         as a resource does ("7"). --keys names the key attributes of the call's
+         tables; a running cache learns them.
 
 examples: python -m botocache run -- gunicorn app:app
           echo '{"TableName": "users", "Key": {"id": {"S": "7"}}}' |

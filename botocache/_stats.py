@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
 
 
@@ -91,7 +92,7 @@ class Counters:
             )
 
     def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
 
 
 # --- the log -----------------------------------------------------------------------
@@ -195,7 +196,8 @@ class FailureLog:
         self._counters.add_failure(kind)
         try:
             now = self._clock()
-        except Exception:  # noqa: BLE001 - the store may be the user's own, and this is its last report
+        except Exception as error_of_clock:  # noqa: BLE001 - the store may be the user's own, and this is its last report
+            pass_on(error_of_clock)
             now = math.inf
         # Without a lock: two threads may both log, but neither waits.
         if now - self._last.get(kind, -LOG_INTERVAL) >= LOG_INTERVAL:

@@ -22,6 +22,7 @@ closing event comes at all. Neither may matter here.
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
+from weakref import WeakSet
 
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
@@ -50,7 +51,7 @@ from botocache._cache.tickets import (
     response_metadata,
 )
 from botocache._dynamodb.types import Answer, Body
-from botocache._errors import EvictionError
+from botocache._errors import EvictionError, pass_on
 
 _Registration: TypeAlias = tuple[str, Handler, object]
 """An event, its handler, and the handler's place: REGISTER_FIRST or REGISTER_LAST."""
@@ -69,6 +70,10 @@ _THROTTLED = frozenset(
 )
 
 
+class _RewrittenRequest:
+    """Lives as long as the context of a call that is sent with a ticket's body."""
+
+
 class Hooks:
     """The handlers of one installation. They do nothing while `cache` is None.
 
@@ -81,7 +86,8 @@ class Hooks:
     def __init__(self, base: type | None = None) -> None:
         self.cache: Cache | None = None
         self._base = base
-        self._rewritten: set[int] = set()
+        # Weak: a call that is interrupted may end without a closing event.
+        self._rewritten: WeakSet[_RewrittenRequest] = WeakSet()
         self._handlers: tuple[_Registration, ...] = (
             ("creating-client-class.dynamodb", self._creating_class, REGISTER_LAST),
             ("before-call", self._before_call, REGISTER_LAST),
@@ -159,6 +165,7 @@ class Hooks:
         except EvictionError:  # not a failure: the user asked for it
             raise
         except Exception as error:
+            pass_on(error)  # the call is not sent, so nothing is to be evicted
             outcome = cache.begin_unplanned(operation, error)
         if outcome is not None and outcome.body is not None:
             outcome = self._rewrite(params, context, outcome, outcome.body)
@@ -174,12 +181,13 @@ class Hooks:
         """Send a request with the body of its ticket; botocore signs it later."""
         # Before the cache is looked at: `unregister` comes after `cache` was set to
         # None, so either it finds this request, or this request finds no cache.
-        self._rewritten.add(id(context))
+        request = context["botocache_rewritten"] = _RewrittenRequest()
+        self._rewritten.add(request)
         if self.cache is not None:
             context["botocache_original"], params["body"] = params["body"], body
             return ticket
         # Uninstalled just now: the handlers may be gone when the answer comes.
-        self._rewritten.discard(id(context))
+        context.pop("botocache_rewritten", None)
         return ticket._replace(body=None) if isinstance(ticket, WriteTicket) else None
 
     def _after_call(
@@ -191,7 +199,7 @@ class Hooks:
         **_: object,
     ) -> None:
         cache, ticket = context.pop("botocache_ticket", (None, None))
-        self._rewritten.discard(id(context))
+        context.pop("botocache_rewritten", None)
         if cache is None or ticket is None:
             return
         if self.cache is not cache and isinstance(ticket, ReadTicket):
@@ -210,7 +218,7 @@ class Hooks:
 
     def _after_call_error(self, *, context: CallContext, **_: object) -> None:
         cache, ticket = context.pop("botocache_ticket", (None, None))
-        self._rewritten.discard(id(context))
+        context.pop("botocache_rewritten", None)
         if cache is not None and ticket is not None:
             cache.fail(ticket)
 

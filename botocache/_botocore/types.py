@@ -103,6 +103,7 @@ class CallContext(TypedDict, total=False):
     retries: botocore puts it in before the first attempt, so a call without it never
         left the process (Stubber, or another plugin, answered).
     botocache_ticket: a call's ticket, with its cache.
+    botocache_rewritten: lives as long as such a request.
     botocache_original: the application's own body, of a request that is sent with
         another one.
     """
@@ -114,6 +115,7 @@ class CallContext(TypedDict, total=False):
     retries: object
     botocache_ticket: tuple[Cache, Ticket]
     botocache_original: bytes
+    botocache_rewritten: object
 
 
 class Request(TypedDict):

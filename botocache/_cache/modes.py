@@ -15,11 +15,13 @@ current_mode = _mode.get
 
 @contextmanager
 def _in_mode(mode: Mode) -> Iterator[None]:
-    token = _mode.set(mode)
+    before = _mode.get()
     try:
+        # Inside: a signal handler may raise as soon as it is set.
+        _mode.set(mode)
         yield
     finally:
-        _mode.reset(token)
+        _mode.set(before)
 
 
 def bypass() -> AbstractContextManager[None]:

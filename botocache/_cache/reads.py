@@ -35,7 +35,7 @@ from botocache._dynamodb.plans import (
 )
 from botocache._dynamodb.projections import Projection, project
 from botocache._dynamodb.types import Answer, Body
-from botocache._errors import CodecError
+from botocache._errors import CodecError, pass_on
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
@@ -294,12 +294,14 @@ class Reads:
         try:
             store.fill(fills)
         except Exception as error:
+            pass_on(error)
             self._evictions.report("fill_failed", "an answer is not cached", error)
         else:
             self._counters.add("fills", len(fills))
-        # After a failure, too: a request that timed out may have been carried out.
-        for fill in fills:
-            self.on_fill(fill.key)
+        finally:
+            # After a failure, too: the entries may be in the store all the same.
+            for fill in fills:
+                self.on_fill(fill.key)
 
     def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
         """Learn the table's key attributes; return whether the answer may be filled."""
@@ -316,6 +318,7 @@ class Reads:
             named,
             ticket.loaded.snapshot[TABLE_TAG],
             is_complete=is_complete,
+            tags=read.tags,
         )
 
 

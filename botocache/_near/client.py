@@ -20,6 +20,7 @@ from botocache._cache.modes import current_mode
 from botocache._cache.read_mode import Mode
 from botocache._cache.tickets import Hit, pipeline_call
 from botocache._dynamodb.types import Answer
+from botocache._errors import pass_on
 from botocache._near.answers import NearEntry
 from botocache._near.call_keys import exact_key, quick_key, table_of
 from botocache._near.calls import NearCall
@@ -142,6 +143,7 @@ def _find(
             NearCall(client, state, answers, operation, key), entry, arguments
         )
     except Exception as error:
+        pass_on(error)
         state.report(error)
         return None
 
@@ -213,6 +215,7 @@ def _send(
     try:
         call.state.remember(call.key, call.prepared, arguments)
     except Exception as error:
+        pass_on(error)
         call.state.report(error)
     return answer
 
@@ -224,8 +227,8 @@ def _first_state_of(client: Client) -> ClientState | Literal[False]:
         emitter = emitter_of(client)
         if emitter is not None:
             state = state_of(client, emitter)
-    except Exception:  # noqa: S110 - then botocore handles every call
-        pass
+    except Exception as error:  # then botocore handles every call
+        pass_on(error)
     vars(client)[_STATE] = state
     return state
 

@@ -160,7 +160,7 @@ def test_a_write_whose_eviction_fails_is_not_sent_and_says_why(
     assert network.sent == []
     assert len(network.contexts) == 1
     assert left_of(network) == []
-    assert hooks_of(cache)._rewritten == set()
+    assert not hooks_of(cache)._rewritten
     assert cache.stats().undelivered == 0
     assert cache.stats().writes == 0
     assert cache.stats().failures == {"evict_failed": 1}
@@ -357,7 +357,8 @@ def test_an_invalidation_that_fails_is_pending_and_not_refused(
     flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
     with flaky.failing(FAILURE, "evict"):
-        cache.invalidate(table)
+        done = cache.invalidate(table)
+        assert (done.table, done.is_delivered) == (table, False)
         cache.clear()
         assert cache.stats().undelivered == 2
 

@@ -72,9 +72,9 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near miss": ("on", lambda client: get(client, "z"), 60, 23),
     "hit through the hooks": ("off", lambda client: get(client, "a"), 40, 18),
     "miss through the hooks": ("off", lambda client: get(client, "z"), 47, 17),
-    "update": ("off", update, 80, 15),
-    "put, written through": ("off", put, 119, 21),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 90, 23),
+    "update": ("off", update, 82, 15),
+    "put, written through": ("off", put, 120, 21),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 92, 23),
 }
 """Near or not, the call, and the most calls and files that it may take."""
 

@@ -19,7 +19,7 @@ import pytest
 from botocache._coherence import EvictionRequest, Held
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.clock import machine_clock
-from botocache.stores.disk import entry_database, generation_file
+from botocache.stores.disk import connections, entry_database, generation_file
 from botocache.stores.disk import store as disk_store
 from botocache.stores.disk.entry_database import EntryDatabase, EntryDatabaseError
 from botocache.stores.disk.store import (
@@ -626,7 +626,7 @@ def test_an_eviction_is_seen_even_if_the_directory_is_removed_during_it(
 # --- order ---------------------------------------------------------------------------
 
 
-def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
+def test_generations_are_read_before_the_entry(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def get_and_evict(entries: EntryDatabase, asked: bytes) -> bytes | None:
@@ -637,7 +637,9 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
     before = generations(store, A)
     get = EntryDatabase.get
     monkeypatch.setattr(EntryDatabase, "get", get_and_evict)
-    assert store.load(KEY, [A]) == (b"entry", before, Held.WRITING)
+    loaded = store.load(KEY, [A])
+    assert (loaded.entry, loaded.snapshot) == (b"entry", before)
+    assert not store.is_current([A], loaded.snapshot)
 
 
 class Stopped:
@@ -733,11 +735,11 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
     table = store._slot_file
     assert table is not None
     other = os.open(store.directory / "slots", os.O_RDWR)
-    words = Watched(
+    words: Any = Watched(
         table.slots._words,
         lambda: store._writing.locked() and not generation_file.lock_within(other, 0.0),
     )
-    table.slots._words = words  # type: ignore[assignment]  # it is one to its users
+    table.slots._words = words
     first = store.evict(EvictionRequest([A, B], 5.0))
     store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))
     os.close(other)
@@ -887,7 +889,7 @@ def test_a_process_without_file_descriptors_drops_no_entries_of_others(
     another = DiskStore(store.directory.parents[1], clock=clock)
     another.evict(EvictionRequest([A], 0.0))
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite3, "connect", no_descriptors)
+        patch.setattr(connections, "Connection", no_descriptors)
         assert another.load(KEY, [A]).entry is None
     assert store.load(KEY, [A]).entry == b"entry"
     clock.advance(disk_store.PAUSE)
@@ -1016,10 +1018,12 @@ class SlowOpening:
         self.count = 0
         monkeypatch.setattr(disk_store, "EntryDatabase", self._open)
 
-    def _open(self, directory: Path, size_limit: int) -> EntryDatabase:
+    def _open(
+        self, directory: Path, size_limit: int, on_busy: Callable[[], object]
+    ) -> EntryDatabase:
         self.count += 1
         assert self.go_on.wait(TIMEOUT)
-        return EntryDatabase(directory, size_limit)
+        return EntryDatabase(directory, size_limit, on_busy)
 
 
 def test_opening_entries_blocks_briefly_and_continues_in_the_background(
