@@ -244,8 +244,7 @@ def test_a_current_directory_that_is_gone_is_cached_without_a_line(
     command = [environment.python, *(run if door == "run" else ()), *arguments]
     done = subprocess.run(
         ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(gone), *command],
-        # Python cannot make this one absolute.
-        env={**os.environ, "PYTHONPATH": "src", **(ON if door == "toggle" else {})},
+        env={**os.environ, **(ON if door == "toggle" else {})},
         capture_output=True,
         text=True,
         timeout=120,
@@ -253,6 +252,20 @@ def test_a_current_directory_that_is_gone_is_cached_without_a_line(
     )
     assert done.stderr == ""
     check(done.stdout, CACHED)
+
+
+def test_a_path_that_leads_nowhere_is_run_without_a_line(
+    environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "sitecustomize.py").write_text("print('hidden one')")
+    done = environment.run(
+        *("-m", "botocache", "run", "--", environment.python, "-c", "print(7)"),
+        env={"PYTHONPATH": f"{tmp_path / 'loop'}:{tmp_path}"},
+    )
+    # In the process that runs the command, and in the command.
+    assert done.stdout == "hidden one\nhidden one\n7\n"
+    assert done.stderr == ""
 
 
 def test_installing_writes_nothing(environment: Environment, tmp_path: Path) -> None:
