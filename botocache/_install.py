@@ -19,7 +19,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
 from botocache._errors import ConfigError, StoreUnavailableError
-from botocache._stats import log
+from botocache._stats import log, printable
 from botocache.stores.opening import open_store
 from botocache.stores.options import (
     DefaultUrl,
@@ -196,6 +196,7 @@ def _install_on_process(
     global _process  # noqa: PLW0603 - a process has one process-wide installation
     from botocore.handlers import BUILTIN_HANDLERS
 
+    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
     from botocache._near.client import NearClient, with_near
 
@@ -212,8 +213,10 @@ def _install_on_process(
     for events, client in found:
         if _active_on(events, wanted) is None:
             _process.register(events)
-        if client is not None and cache.near is not None:
-            with_near(client)
+        if client is not None:
+            know(client)
+            if cache.near is not None:
+                with_near(client)
     _unannounced[:] = [cache]
     if log.shows_info():
         _announce_first_client()
@@ -280,6 +283,7 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
 
 
 def _install_on_target(target: object, wanted: "Settings") -> "Cache":
+    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
     from botocache._near.client import NearClient, with_near
 
@@ -293,8 +297,10 @@ def _install_on_target(target: object, wanted: "Settings") -> "Cache":
         if active not in _announced:
             _announced.add(active)
             _announce(active, f"a {type(target).__name__}")
-    if client is not None and active.near is not None:
-        with_near(client)
+    if client is not None:
+        know(client)
+        if active.near is not None:
+            with_near(client)
     return active
 
 
@@ -427,7 +433,7 @@ def _announce(cache: "Cache", target: str) -> None:
     store = without_secrets(settings.url)
     if isinstance(settings.url, str):  # an object is the user's; do not look into it
         directory = getattr(_store_for(settings), "directory", None)
-        store = store if directory is None else f"disk:{directory}"
+        store = store if directory is None else printable(f"disk:{directory}")
     # Of the tables only the number: there may be hundreds.
     others = [
         f"{field.name}={value!r}" if field.name != "tables" else f"{len(value)} tables"
@@ -442,7 +448,8 @@ def _announce(cache: "Cache", target: str) -> None:
 
 
 def _announce_first_client(**_: object) -> None:
-    with contextlib.suppress(IndexError):  # another thread was faster
+    # Nothing may disturb the client that is made, and another thread may be faster.
+    with contextlib.suppress(Exception):
         _announce(_unannounced.pop(), "all sessions")
 
 

@@ -92,7 +92,7 @@ class Counters:
             )
 
     def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
 
 
 # --- the log -----------------------------------------------------------------------
@@ -131,8 +131,10 @@ class _Log:
     def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
         line = f"botocache: {message}"
         # The handlers are the application's, and there is no other place to complain.
-        with contextlib.suppress(Exception):
+        try:
             self._logger.log(level, line, *arguments)
+        except Exception as error:  # noqa: BLE001 - the reason above
+            pass_on(error)
 
 
 log = _Log()
@@ -149,11 +151,21 @@ def say(line: str) -> None:
         stream.flush()
 
 
+def printable(text: str) -> str:
+    """Return a text that every log takes, whatever the encoding of its file.
+
+    Names of files come from the environment. In a process without a locale, `logging`
+    would print a traceback instead of a line with other characters.
+    """
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
 def text_of(error: BaseException) -> str:
     """Return the message of an error, in one line. Never raises."""
     try:
-        return " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - str() runs code of the error's class
+        return printable(" ".join(str(error).split()))
+    except Exception as trouble:  # noqa: BLE001 - str() runs code of the error's class
+        pass_on(trouble)
         return ""
 
 
@@ -161,6 +173,20 @@ def describe(error: BaseException) -> str:
     """Return the type and the message of an error, in one line. Never raises."""
     text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_logged: set[str] = set()
+
+
+def log_once(write: Callable[..., None], event: str, text: str) -> None:
+    """Log a line, unless this process has logged it.
+
+    write: `log.info` or `log.warning`.
+    event: the name of what happened, with which the line begins.
+    """
+    if text not in _logged:
+        _logged.add(text)
+        write("%s: %s", event, text)
 
 
 LOG_INTERVAL = 60.0

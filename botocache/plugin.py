@@ -114,9 +114,9 @@ class _AfterImport:
             return None
         # Only the finders behind this one: those before it had their turn already. A
         # copy, because a finder may change the list.
-        finders = list(sys.meta_path)
-        behind = finders[finders.index(self) + 1 :] if self in finders else ()
-        for finder in behind:
+        finders = iter(list(sys.meta_path))
+        any(finder is self for finder in finders)  # advances the iterator
+        for finder in finders:
             find_spec = getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = find_spec and find_spec(name, path, target)
             if spec is not None:

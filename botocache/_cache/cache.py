@@ -222,6 +222,7 @@ class Cache:
                     self._writes.finish(
                         ticket, answer, succeeded=succeeded, certain=certain
                     )
+                    ticket.open.tags = ()
                 case DescribeTicket():
                     if succeeded:
                         self._services.key_schemas.learn_described(
@@ -240,7 +241,8 @@ class Cache:
         """Report that `finish` failed; or pass on what has interrupted it."""
         # The second eviction may not have been reached.
         if isinstance(ticket, WriteTicket):
-            self._evictions.pending.add(ticket.all_tags)
+            self._evictions.pending.add(ticket.open.tags)
+            ticket.open.tags = ()
         own = pass_on(error)
         if isinstance(ticket, WriteTicket):
             self._evictions.make_pending((EVERYTHING_DIGEST,), own)

@@ -1,8 +1,8 @@
 """What passes between the adapter and the cache: a call's hit, or its ticket.
 
 `begin` makes a ticket, and `finish` needs it. The adapter may drop a ticket at any
-point: it holds no lock. If a ticket's `body` is not None, the adapter must send that
-body instead of the call's own.
+point: it holds no lock, and a write that is dropped evicts all the same. If a ticket's
+`body` is not None, the adapter must send that body instead of the call's own.
 """
 
 import os
@@ -138,6 +138,29 @@ class BatchTicket(NamedTuple):
     body: bytes | None
 
 
+class OpenWrite:
+    """Makes the second eviction of a write pending, if the write is never finished.
+
+    Whatever ends a call in the middle (a time limit, a greenlet that is killed, an
+    interrupt from the keyboard, another library's handler) may also keep botocore from
+    emitting its closing event. DynamoDB may have carried the write out all the same.
+
+    tags: of that eviction; empty once the write is finished.
+    """
+
+    __slots__ = ("_add", "tags")
+
+    def __init__(
+        self, tags: tuple[bytes, ...], add: Callable[[tuple[bytes, ...]], object]
+    ) -> None:
+        self.tags = tags
+        self._add = add
+
+    def __del__(self) -> None:
+        if self.tags:
+            self._add(self.tags)
+
+
 class WriteTicket(NamedTuple):
     """A write that is sent to DynamoDB.
 
@@ -146,6 +169,7 @@ class WriteTicket(NamedTuple):
     store: as this call uses it.
     tags: digests of the tags that the write evicts.
     first: its first eviction; None if that failed and is pending.
+    open: makes the second eviction pending if the ticket is dropped.
     assumed: the schemas that the tags rest on.
     operation: as the service model spells it.
     parameters: the body of the request, as the application made it.
@@ -159,16 +183,12 @@ class WriteTicket(NamedTuple):
     store: CallStore
     tags: tuple[bytes, ...]
     first: Eviction | None
+    open: OpenWrite
     assumed: tuple[Schema, ...] = ()
     operation: str = ""
     parameters: Body | None = None
     through: PreparedRead | None = None
     body: bytes | None = None
-
-    @property
-    def all_tags(self) -> tuple[bytes, ...]:
-        """The tags to evict if the course of the write is not known: they cover it."""
-        return (*self.tags, *(schema.tag for schema in self.assumed))
 
 
 @dataclass(frozen=True, slots=True)

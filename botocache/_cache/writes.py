@@ -21,7 +21,7 @@ from botocache._cache.key_schemas import KeyRecall
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads, fills_of
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import ReadTicket, WriteTicket
+from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
 from botocache._coherence import Eviction, EvictionRequest, Held, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
@@ -96,6 +96,11 @@ class Writes:
             store,
             tags,
             first,
+            # The tables of the assumed keys, too: they cover whatever the tags miss.
+            OpenWrite(
+                (*tags, *(schema.tag for schema in assumed)),
+                self._evictions.pending.add_quietly,
+            ),
             assumed,
             call.operation,
             parameters,
@@ -107,7 +112,8 @@ class Writes:
         """Evict everything before a write that could not be planned."""
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
         first = self._evict_first(operation, write, tags, (), store)
-        return WriteTicket(write, "", store, tags, first)
+        left = OpenWrite(tags, self._evictions.pending.add_quietly)
+        return WriteTicket(write, "", store, tags, first, left)
 
     def _evict_first(
         self,

@@ -8,7 +8,7 @@ memory, and the call's read is loaded from the store.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from threading import Lock
+from threading import RLock
 from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
@@ -106,6 +106,7 @@ class NearAnswers:
         self.last_fill = object()
         self.find: Final = self._memory.get
         self.clear: Final = self._memory.clear
+        self._is_marking = False
         self._renew_lock()
         renew_after_fork(self, NearAnswers._renew_lock)
 
@@ -162,14 +163,15 @@ class NearAnswers:
         prepared, entry = hit.prepared, hit.entry
         if prepared is None or entry is None or call.key is None:
             return
-        markers = [self._marker(prepared.key)]
+        keys = [prepared.key]
         if prepared.whole_item_key is not None:
-            markers.append(self._marker(prepared.whole_item_key))
+            keys.append(prepared.whole_item_key)
+        markers = tuple(self._markers_of(keys))
         # The markers first, then the comparison. A fill of this entry that comes after
         # the markers outdates them. One that came before, but after the store was
         # loaded, has replaced last_fill. In the other order a fill in between would
         # leave no trace, and the older answer would be served.
-        if self.last_fill is not call.last_fill:
+        if self.last_fill is not call.last_fill or len(markers) < len(keys):
             return
         self._memory.put(
             call.key,
@@ -182,7 +184,7 @@ class NearAnswers:
                 entry.stored_at,
                 entry.expires_at,
                 self._watch(prepared.tags, entry.snapshot),
-                tuple(markers),
+                markers,
             ),
         )
 
@@ -200,17 +202,29 @@ class NearAnswers:
         if marker is not None:
             marker.is_outdated = True
 
-    def _marker(self, key: bytes) -> RefillMarker:
+    def _markers_of(self, keys: Sequence[bytes]) -> list[RefillMarker]:
+        """Return the marker of each entry; none within a call of this method."""
         # Under a lock: a WeakValueDictionary's setdefault is several steps. Two threads
-        # could get two markers, of which a fill would find only the second.
+        # could get two markers, of which a fill would find only the second. So could a
+        # thread and the signal handler that interrupts it here: the handler gets none.
         with self._lock:
-            marker = self._markers.get(key)
-            if marker is None:
-                marker = self._markers[key] = RefillMarker()
-            return marker
+            if self._is_marking:
+                return []
+            self._is_marking = True
+            try:
+                markers = []
+                for key in keys:
+                    marker = self._markers.get(key)
+                    if marker is None:
+                        marker = self._markers[key] = RefillMarker()
+                    markers.append(marker)
+                return markers
+            finally:
+                self._is_marking = False
 
     def _renew_lock(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
+        self._is_marking = False
 
 
 def _size_of(key: CallKey, prepared: PreparedRead | None) -> int:

@@ -45,8 +45,8 @@ class Store(Protocol):
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """Look up an entry together with the generations of its tags.
 
-        Reads the generations before the entry, and the hold-offs after both. Gives a
-        generation to each tag that has none.
+        Reads the generations before the entry, and each tag's hold-off after its
+        generation. Gives a generation to each tag that has none.
 
         key: of the entry.
         tags: that the entry depends on.

@@ -74,6 +74,7 @@ class Connection(_sqlite3.Connection):
     Since Python 3.13, freeing an open connection gives a ResourceWarning.
 
     patience: seconds that a statement waits for a lock.
+    pool: the mark of the pool that has opened it.
     round: how often the pool had been closed when this connection was opened.
     database: device and inode of the database.
     index: of SQLite's log. A process opens it once for all connections.
@@ -81,6 +82,7 @@ class Connection(_sqlite3.Connection):
 
     patience: float
     round = 0
+    pool: object = None
     database: tuple[int, int] | None = None
     index: OpenFile | None = None
     _index_size = _INDEX_SIZE
@@ -131,7 +133,7 @@ class Connection(_sqlite3.Connection):
         _left.append(self)
 
     def note_files(
-        self, path: Path, before: set[str], first: "Connection | None" = None
+        self, path: Path, before: set[int], first: "Connection | None" = None
     ) -> None:
         """Find the descriptors that SQLite opened for this connection.
 
@@ -146,7 +148,7 @@ class Connection(_sqlite3.Connection):
         )
         if first is not None and first.database != self.database:
             raise DatabaseReplacedError("another process replaced the database")
-        opened = _files_of(_open_numbers() - before)
+        opened = _files_of(_listed_numbers() - before)
         indexes = [file for file in opened if file[1:] == shared]
         if not indexes and first and first.index and first.index[1:] == shared:
             indexes = [first.index]
@@ -228,6 +230,7 @@ class ConnectionPool:
         self._round = 0
         self._is_left = self._is_lost = False
         self._first: Connection | None = None
+        self._mark = object()  # of its connections; not the pool, which may end first
         _pools.add(self)
 
     def __repr__(self) -> str:
@@ -298,6 +301,8 @@ class ConnectionPool:
             opened them.
         """
         self._is_left, self._is_lost = True, is_lost
+        if is_lost:
+            _pin(self._path)
         for connection in self._drain():
             if connection is not None:
                 connection.leave(is_lost=is_lost)
@@ -314,6 +319,10 @@ class ConnectionPool:
         return drained
 
     def _put(self, connection: Connection | None) -> None:
+        if len(self._free) >= MOST_CONNECTIONS:  # it was taken for lost
+            if connection is not None:
+                connection.dispose()
+            return
         if connection is None:
             self._free.insert(0, None)
         else:
@@ -364,7 +373,19 @@ class ConnectionPool:
             self._waiting.remove(woken)
         # gevent: the deadline may be over because SQLite kept all others from running.
         if not self._free:
+            self._replace_lost()
+        if not self._free:
             raise NoFreeConnectionError("all connections to SQLite are in use")
+
+    def _replace_lost(self) -> None:
+        """Make room for a connection that an interruption has lost, if there is one.
+
+        A signal handler may raise after one was taken and before its user has it.
+        """
+        made = [reference() for reference in list(_open.values())]
+        alive = sum(each is not None and each.pool is self._mark for each in made)
+        if alive < MOST_CONNECTIONS:
+            self._put(None)
 
     def _open(self, patience: float) -> Connection:
         before = _open_numbers()
@@ -385,7 +406,7 @@ class ConnectionPool:
             raise DescriptorsLostError(_LOST)
         _check_database(self._path)
         connection = Connection(self._path, patience)
-        connection.round = self._round
+        connection.round, connection.pool = self._round, self._mark
         return connection
 
 
@@ -396,16 +417,33 @@ _pins: list[int] = []
 
 
 def _check_database(path: Path) -> None:
-    """Raise DescriptorsLostError if SQLite has the file open under a lost number."""
-    identity = _identity(str(path))
-    if identity is None:
-        return
-    for reference in list(_open.values()):
-        known = reference()
-        if known is not None and known.database == identity and not known.is_ours():
-            # O_PATH: closing any other descriptor of a file drops SQLite's locks on it.
-            _pins.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
-            raise DescriptorsLostError(_LOST)
+    """Make the file if it is missing, and check it before SQLite opens it.
+
+    Raises DescriptorsLostError if SQLite would use a lost number for it.
+    """
+    # By SQLite it would be made too late to look at its inode.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    if _is_lost(_identity(str(path))):
+        _pin(path)
+        raise DescriptorsLostError(_LOST)
+
+
+def _is_lost(database: tuple[int, int] | None) -> bool:
+    """Return True if SQLite has this database open by a number that it lost."""
+    connections = [reference() for reference in list(_open.values())]
+    return any(
+        connection.database == database and not connection.is_ours()
+        for connection in connections
+        if connection is not None and connection.database is not None
+    )
+
+
+def _pin(path: Path) -> None:
+    """Keep the inode of a lost database in use."""
+    # O_PATH: closing any other descriptor of a file drops SQLite's locks on it.
+    with contextlib.suppress(OSError):
+        _pins.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -416,18 +454,23 @@ def _identity(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _open_numbers() -> set[str]:
+def _open_numbers() -> set[int]:
+    # The listing shows its own descriptor, too. SQLite may get the number of that next.
+    return {file.number for file in _files_of(_listed_numbers())}
+
+
+def _listed_numbers() -> set[int]:
     try:
-        return set(os.listdir(_OPEN_NUMBERS))  # noqa: PTH208 - names are needed, not paths
+        return set(map(int, os.listdir(_OPEN_NUMBERS)))  # noqa: PTH208 - numbers, no paths
     except FileNotFoundError:
-        return set(map(str, range(_MOST_PROBED)))
+        return set(range(_MOST_PROBED))
 
 
-def _files_of(numbers: set[str]) -> list[OpenFile]:
+def _files_of(numbers: set[int]) -> list[OpenFile]:
     files = []
     for number in numbers:
         with contextlib.suppress(OSError):  # closed meanwhile
-            files.append(open_file(int(number)))
+            files.append(open_file(number))
     return files
 
 

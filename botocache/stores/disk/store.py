@@ -1,6 +1,6 @@
 """The embedded store: all processes of one machine, in one private directory.
 
-    <root>/v1/<namespace>/slots      generations and hold-offs, mapped memory
+    <root>/v1/<namespace>/slots      generations and hold-offs, a file of our own
     <root>/v1/<namespace>/entries/   entries, SQLite
 
 `DiskStore` combines the two and manages the directory. Only its user may enter it, and
@@ -14,7 +14,9 @@ import os
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
@@ -23,6 +25,7 @@ from botocache._errors import (
     StoreError,
     StoreLostError,
     StoreUnavailableError,
+    pass_on,
 )
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
@@ -37,6 +40,7 @@ from botocache.stores.disk.entry_database import (
 )
 from botocache.stores.disk.generation_file import (
     GenerationFile,
+    RememberedSlots,
     boot_id,
     open_generation_file,
 )
@@ -46,7 +50,9 @@ DEFAULT_SIZE_LIMIT = 1024**3
 """Bytes of entries on disk. The generation table takes another 16 MiB."""
 
 OPEN_PATIENCE = 0.25
-"""Seconds that a call waits for SQLite to open. A thread finishes it after that."""
+"""Seconds that a call waits for the store to open.
+
+A thread finishes the opening of SQLite after that."""
 
 PAUSE = 1.0
 """Seconds after a failure of SQLite in which entries are not used."""
@@ -113,9 +119,14 @@ class DiskStore:
     random: makes generations, as `os.urandom` does.
     """
 
+    _opening: AbstractContextManager[object]
+    _writing: AbstractContextManager[object]
+    _is_opening: bool
+    _evictions: int
     _slot_file: GenerationFile | None
     _entries: EntryDatabase | None
     _trouble: str
+    _table_took: float
 
     def __init__(
         self,
@@ -141,47 +152,50 @@ class DiskStore:
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
-        table = self._table()
-        slots = table.slots
-        snapshot = slots.generations(tags)
-        if 0 in snapshot:
-            raise self._wiped(table)
-        # The snapshot comes before the entry. In the other order, an eviction between
-        # the two would give an old entry the new generation.
-        entry = None
-        entries = self._open_entries()
-        if entries is not None:
-            try:
-                entry = entries.get(key)
-            except UNUSABLE as error:
-                self._give_up_if_used(entries, error)
+        table, slots = self._table_in_place()
+        try:
+            snapshot = slots.generations(tags)
+            # The snapshot comes before the entry. In the other order, an eviction
+            # between the two would give an old entry the new generation.
+            entry = None
+            entries = self._open_entries()
+            if entries is not None:
+                try:
+                    entry = entries.get(key)
+                except UNUSABLE as error:
+                    self._give_up_if_used(entries, error)
+                    raise
+            return Loaded(entry, snapshot, slots.held(tags, self.now()))
+        except StoreError as error:
+            if not table.has_descriptor():
+                table.abandon()  # the program closed it: open the file again
+            elif isinstance(error, StoreLostError):
+                raise self._wiped(table) from None
+            else:
                 raise
-        return Loaded(entry, snapshot, slots.held(tags, self.now()))
+        return self.load(key, tags)
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
-        # Each load checks that the table is in place, which takes a microsecond: the
-        # file may be truncated between two of many look-ups.
+        # Each load checks that the table is in place, which takes 2 µs: the file may be
+        # replaced between two of many look-ups.
         return [self.load(key, tags) for key, tags in lookups]
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current."""
         table = self._slot_file
-        if table is None or not table.is_in_place():
+        slots = None if table is None else table.slots_in_place()
+        try:
+            return slots is not None and slots.generations(tags) == tuple(snapshot)
+        except StoreError:
             return False
-        generations = table.slots.generations(tags)
-        return generations == tuple(snapshot) and 0 not in generations
 
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
         """See Watching.watch."""
         table = self._slot_file
-        if table is None or 0 in snapshot or not self.is_current(tags, snapshot):
-            return lambda: False
-        are_current, is_in_place = table.slots.watch(tags, snapshot), table.is_in_place
-        # is_in_place() first: are_current() on a truncated file would raise SIGBUS.
-        return lambda: self._slot_file is table and is_in_place() and are_current()
+        return _never if table is None else table.watch(tags, snapshot)
 
     def fill(
         self,
@@ -215,19 +229,32 @@ class DiskStore:
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         table = self._table()
-        with self._writing:  # the file lock excludes processes, not threads
-            intrusions = table.intrusions()
-            eviction = table.slots.evict(request, self.now(), table.exclusive())
-            if table.intrusions() != intrusions:
-                # A writer proceeded without the lock. This call may have undone that
-                # writer's eviction, e.g. by restoring a generation: evict again.
-                eviction = table.slots.evict(
-                    request.as_first(), self.now(), table.exclusive()
-                )
+        if not table.has_descriptor():
+            table.abandon()  # the program closed it: open the file again
+            table = self._table()
+        try:
+            eviction = self._evict(table, request)
+        except StoreLostError:
+            raise self._wiped(table) from None
         if self._table().identity != table.identity:
             # The directory was removed meanwhile. Other processes may use a new one
             # already, without this eviction.
             raise StoreLostError(f"{self.directory} was removed during an eviction")
+        return eviction
+
+    def _evict(self, table: GenerationFile, request: EvictionRequest) -> Eviction:
+        with self._writing:  # the file lock excludes processes, not threads
+            self._evictions = mine = self._evictions + 1
+            intrusions = table.intrusions()
+            eviction = table.slots.evict(request, self.now(), table.exclusive())
+            while table.intrusions() != intrusions or self._evictions != mine:
+                # A writer proceeded without the lock, or a signal handler has evicted
+                # in the middle. This call may have undone that eviction, e.g. by
+                # restoring a generation: evict again.
+                intrusions, mine = table.intrusions(), self._evictions
+                eviction = table.slots.evict(
+                    request.as_first(), self.now(), table.exclusive()
+                )
         return eviction
 
     def clear(self) -> None:
@@ -245,6 +272,7 @@ class DiskStore:
     def close(self) -> None:
         """See Store.close."""
         entries = self._entries
+        self._abandon_table()
         self._reset()
         if entries is not None:
             entries.close()
@@ -253,14 +281,23 @@ class DiskStore:
 
     def _table(self) -> GenerationFile:
         """Return the table that is at the path now; open or make it if necessary."""
+        return self._table_in_place()[0]
+
+    def _table_in_place(self) -> tuple[GenerationFile, RememberedSlots]:
+        """Return the table that `_table` does, and its slots as they are now."""
         table = self._slot_file
-        if table is not None and table.is_in_place():
-            return table
+        slots = None if table is None else table.slots_in_place()
+        if table is not None and slots is not None:
+            return table, slots
         with self._opening:
             table = self._slot_file
-            if table is not None and table.is_in_place():
-                return table
+            slots = None if table is None else table.slots_in_place()
+            if table is not None and slots is not None:
+                return table, slots
+            if table is not None:
+                table.abandon()
             self._slot_file = self._entries = None
+            began = time.monotonic()
             try:
                 make_private(self._root)
                 make_private(self.directory)
@@ -268,14 +305,20 @@ class DiskStore:
                     self.directory / "slots", boot_id(), self._random
                 )
             except OSError as error:
+                pass_on(error)
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
+            finally:
+                self._table_took = time.monotonic() - began
             self._slot_file = table
             # Evictions in the previous table are lost to this one, so the first call
             # that finds another table fails and reports the loss.
             last, self._last_table = self._last_table, table.identity
             if last not in (None, table.identity):
                 raise StoreLostError(f"{self.directory} was removed or replaced")
-            return table
+            slots = table.slots_in_place()
+            if slots is None:  # removed again at once
+                raise StoreError(f"{self.directory} was removed or replaced")
+            return table, slots
 
     def _wiped(self, table: GenerationFile) -> StoreLostError:
         """Replace a table that lost generations; return the error to raise."""
@@ -292,19 +335,23 @@ class DiskStore:
         if entries is not None or 0.0 < self._paused_until - self.now() <= PAUSE:
             return entries
         with self._opening:
-            if self._entries is None and not self._is_opening.is_set():
-                self._is_opening.set()
+            if self._entries is None and not self._is_opening:
                 self._trouble = "SQLite takes long to open them"
                 opened = threading.Event()
                 opener = threading.Thread(
                     target=self._open_in_background, args=(opened,), daemon=True
                 )
                 try:
+                    self._is_opening = True
                     opener.start()
-                except RuntimeError as error:  # the system has no thread left
-                    self._is_opening.clear()
-                    raise EntryError(f"cannot open entries: {error}") from error
-                opened.wait(OPEN_PATIENCE)
+                except BaseException as error:  # noqa: BLE001 - an interruption is passed on
+                    if opener.ident is None:
+                        self._is_opening = False
+                    own = pass_on(error)
+                    # The system has no thread left.
+                    raise EntryError(f"cannot open entries: {own}") from own
+                # One wait for the call that opens both parts of the store.
+                opened.wait(max(0.0, OPEN_PATIENCE - self._table_took))
             return self._entries
 
     def _open_in_background(self, opened: threading.Event) -> None:
@@ -319,7 +366,7 @@ class DiskStore:
         except UNUSABLE as error:
             self._give_up(None, error)
         finally:
-            self._is_opening.clear()
+            self._is_opening = False
             opened.set()
 
     def _give_up_if_used(self, entries: EntryDatabase, error: StoreError) -> None:
@@ -359,9 +406,12 @@ class DiskStore:
         self._entries = None
         self._paused_until = 0.0
         self._trouble = ""
-        self._opening = threading.Lock()
-        self._is_opening = threading.Event()
-        self._writing = threading.Lock()
+        self._table_took = 0.0
+        self._is_opening = False
+        self._evictions = 0
+        # A signal handler may make calls of its own while its thread holds them.
+        self._opening = threading.RLock()
+        self._writing = threading.RLock()
 
     def _forget_parent(self) -> None:
         """Drop all that the parent opened, in a child process.
@@ -371,7 +421,12 @@ class DiskStore:
         """
         if self._entries is not None:
             self._entries.leave(is_lost=False)
+        self._abandon_table()
         self._reset()
+
+    def _abandon_table(self) -> None:
+        if self._slot_file is not None:
+            self._slot_file.abandon()
 
 
 def make_private(directory: Path) -> None:
@@ -390,3 +445,7 @@ def make_private(directory: Path) -> None:
         raise StoreError(f"{directory} belongs to another user")
     if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
         directory.chmod(stat.S_IRWXU)
+
+
+def _never() -> bool:
+    return False
