@@ -195,6 +195,7 @@ def _install_on_process(
     global _process  # noqa: PLW0603 - a process has one process-wide installation
     from botocore.handlers import BUILTIN_HANDLERS
 
+    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
     from botocache._near.client import NearClient, with_near
 
@@ -211,8 +212,10 @@ def _install_on_process(
     for events, client in found:
         if _active_on(events, wanted) is None:
             _process.register(events)
-        if client is not None and cache.near is not None:
-            with_near(client)
+        if client is not None:
+            know(client)
+            if cache.near is not None:
+                with_near(client)
     _unannounced[:] = [cache]
     if log.shows_info():
         _announce_first_client()
@@ -280,6 +283,7 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
 
 
 def _install_on_target(target: object, wanted: "Settings") -> "Cache":
+    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
     from botocache._near.client import NearClient, with_near
 
@@ -293,8 +297,10 @@ def _install_on_target(target: object, wanted: "Settings") -> "Cache":
         if active not in _announced:
             _announced.add(active)
             _announce(active, f"a {type(target).__name__}")
-    if client is not None and active.near is not None:
-        with_near(client)
+    if client is not None:
+        know(client)
+        if active.near is not None:
+            with_near(client)
     return active
 
 

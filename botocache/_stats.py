@@ -163,7 +163,8 @@ def text_of(error: BaseException) -> str:
     """Return the message of an error, in one line. Never raises."""
     try:
         return printable(" ".join(str(error).split()))
-    except Exception:  # noqa: BLE001 - str() runs code of the error's class
+    except Exception as trouble:  # noqa: BLE001 - str() runs code of the error's class
+        pass_on(trouble)
         return ""
 
 
@@ -171,6 +172,20 @@ def describe(error: BaseException) -> str:
     """Return the type and the message of an error, in one line. Never raises."""
     text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_logged: set[str] = set()
+
+
+def log_once(write: Callable[..., None], event: str, text: str) -> None:
+    """Log a line, unless this process has logged it.
+
+    write: `log.info` or `log.warning`.
+    event: the name of what happened, with which the line begins.
+    """
+    if text not in _logged:
+        _logged.add(text)
+        write("%s: %s", event, text)
 
 
 LOG_INTERVAL = 60.0

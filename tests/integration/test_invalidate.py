@@ -9,6 +9,7 @@ from boto3.dynamodb.types import Binary
 import botocache
 from botocache import Cache, Invalidation
 from tests.integration.app import World, every_store, get, put, query, set_n, wire
+from tests.support.network import intercept
 
 
 @pytest.fixture
@@ -302,7 +303,7 @@ def test_a_closed_cache_works_again_with_the_next_call(
 def test_a_write_under_way_when_the_cache_is_closed_evicts(
     world: World, client: Any, ranged: str, cache: Cache
 ) -> None:
-    client.meta.events.register("before-send", lambda **_: cache.close())
+    intercept(client, "before-send", lambda **_: cache.close())
     set_n(client, ranged, 5, pk="a", sk=7)
     assert read_all(client, ranged)[:2] == [5, 5]
 

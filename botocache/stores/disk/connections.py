@@ -74,6 +74,7 @@ class Connection(_sqlite3.Connection):
     Since Python 3.13, freeing an open connection gives a ResourceWarning.
 
     patience: seconds that a statement waits for a lock.
+    pool: the mark of the pool that has opened it.
     round: how often the pool had been closed when this connection was opened.
     database: device and inode of the database.
     index: of SQLite's log. A process opens it once for all connections.
@@ -81,6 +82,7 @@ class Connection(_sqlite3.Connection):
 
     patience: float
     round = 0
+    pool: object = None
     database: tuple[int, int] | None = None
     index: OpenFile | None = None
     _index_size = _INDEX_SIZE
@@ -228,6 +230,7 @@ class ConnectionPool:
         self._round = 0
         self._is_left = self._is_lost = False
         self._first: Connection | None = None
+        self._mark = object()  # of its connections; not the pool, which may end first
         _pools.add(self)
 
     def __repr__(self) -> str:
@@ -316,6 +319,10 @@ class ConnectionPool:
         return drained
 
     def _put(self, connection: Connection | None) -> None:
+        if len(self._free) >= MOST_CONNECTIONS:  # it was taken for lost
+            if connection is not None:
+                connection.dispose()
+            return
         if connection is None:
             self._free.insert(0, None)
         else:
@@ -366,7 +373,19 @@ class ConnectionPool:
             self._waiting.remove(woken)
         # gevent: the deadline may be over because SQLite kept all others from running.
         if not self._free:
+            self._replace_lost()
+        if not self._free:
             raise NoFreeConnectionError("all connections to SQLite are in use")
+
+    def _replace_lost(self) -> None:
+        """Make room for a connection that an interruption has lost, if there is one.
+
+        A signal handler may raise after one was taken and before its user has it.
+        """
+        made = [reference() for reference in list(_open.values())]
+        alive = sum(each is not None and each.pool is self._mark for each in made)
+        if alive < MOST_CONNECTIONS:
+            self._put(None)
 
     def _open(self, patience: float) -> Connection:
         before = _open_numbers()
@@ -387,7 +406,7 @@ class ConnectionPool:
             raise DescriptorsLostError(_LOST)
         _check_database(self._path)
         connection = Connection(self._path, patience)
-        connection.round = self._round
+        connection.round, connection.pool = self._round, self._mark
         return connection
 
 

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 import diskcache
 
-from botocache._errors import EntryError, StoreError
+from botocache._errors import EntryError, StoreError, pass_on
 from botocache.stores.disk.connections import (
     Connection,
     ConnectionPool,
@@ -157,7 +157,7 @@ class EntryDatabase:
                 )
             directory.mkdir(parents=True, exist_ok=True)
             self._path = directory / diskcache.core.DBNAME
-            self._putting = threading.Lock()
+            self._putting = threading.RLock()
             self._connections = ConnectionPool(self._path)
             with self._connections.first(LOCK_PATIENCE) as connection:
                 self._cache = _Cache(
@@ -183,13 +183,9 @@ class EntryDatabase:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the entry under `key`, or None if there is none."""
-        with _store_errors("get"):
-            connection = self._take(LOCK_PATIENCE)
-            try:
-                connection.check_index()
-                return self._get(key)
-            finally:
-                self._give_back(connection)
+        with _store_errors("get"), self._taken(LOCK_PATIENCE) as connection:
+            connection.check_index()
+            return self._get(key)
 
     def _get(self, key: bytes) -> bytes | None:
         try:
@@ -218,24 +214,27 @@ class EntryDatabase:
         entries: each its key, its bytes, and its TTL in seconds.
         """
         patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
+        if is_owned(self._putting):
+            return  # a signal handler, in the middle of a transaction of its thread
         for piece in _pieces(entries):
-            # SQLite's own lock is not fair: some of many threads would time out.
-            if not self._putting.acquire(blocking=False):
-                if not self._putting.acquire(timeout=patience):
-                    return
-                patience = max(0.0, deadline - time.monotonic())
             try:
+                # SQLite's own lock is not fair: some of many threads would time out.
+                if not self._putting.acquire(blocking=False):
+                    if not self._putting.acquire(timeout=patience):
+                        return
+                    patience = max(0.0, deadline - time.monotonic())
                 with _store_errors("put"):
                     self._put_piece(piece, patience)
             finally:
-                self._putting.release()
+                # Not by a variable: a signal handler may raise before it is set.
+                if is_owned(self._putting):
+                    self._putting.release()
             patience = max(0.0, deadline - time.monotonic())
 
     def _put_piece(
         self, piece: Sequence[tuple[bytes, bytes, float]], patience: float
     ) -> None:
-        connection = self._take(patience)
-        try:
+        with self._taken(patience) as connection:
             connection.check_files()
             if len(piece) == 1:  # diskcache's set() begins a transaction itself
                 self._put(*piece[0])
@@ -243,8 +242,6 @@ class EntryDatabase:
             with self._cache.transact():
                 for entry in piece:
                     self._put(*entry)
-        finally:
-            self._give_back(connection)
 
     def _put(self, key: bytes, entry: bytes, ttl: float) -> None:
         if len(entry) <= LARGEST_ENTRY:
@@ -252,13 +249,9 @@ class EntryDatabase:
 
     def clear(self) -> None:
         """Remove all entries."""
-        with _store_errors("clear"):
-            connection = self._take(LOCK_PATIENCE)
-            try:
-                connection.check_files()
-                self._cache.clear()
-            finally:
-                self._give_back(connection)
+        with _store_errors("clear"), self._taken(LOCK_PATIENCE) as connection:
+            connection.check_files()
+            self._cache.clear()
 
     def close(self) -> None:
         """Close all connections. The next use opens one."""
@@ -268,15 +261,47 @@ class EntryDatabase:
         """Forget all connections without closing them; see ConnectionPool.leave."""
         self._connections.leave(is_lost=is_lost)
 
-    def _take(self, patience: float) -> Connection:
-        """Take a connection for the statements of the calling thread."""
-        connection = self._connections.take(patience)
-        self._cache.taken.connection = connection
+    def _taken(self, patience: float) -> "_TakenConnection":
+        """Return a context in which the calling thread has a connection."""
+        return _TakenConnection(self._connections, self._cache, patience)
+
+
+class _TakenConnection:
+    """Takes a connection for the statements of the calling thread, and gives it back.
+
+    A signal handler may read in the middle of it: then the thread has another one for a
+    while. And it may raise, even between two statements of diskcache's own.
+    """
+
+    def __init__(
+        self, connections: ConnectionPool, cache: _Cache, patience: float
+    ) -> None:
+        self._connections = connections
+        self._cache = cache
+        self._patience = patience
+
+    def __enter__(self) -> Connection:
+        self._before = getattr(self._cache.taken, "connection", None)
+        try:
+            self._connection = connection = self._connections.take(self._patience)
+            self._cache.taken.connection = connection
+        except BaseException:
+            self._cache.taken.connection = self._before
+            raise
         return connection
 
-    def _give_back(self, connection: Connection) -> None:
-        self._cache.taken.connection = None
-        self._connections.give_back(connection)
+    def __exit__(self, *_: object) -> None:
+        # The pool rolls an open transaction back; diskcache must forget it, too.
+        if self._before is None and self._cache._txn_id == threading.get_ident():  # noqa: SLF001 - it has no method for it
+            self._cache._txn_id = None  # noqa: SLF001 - as above
+        self._cache.taken.connection = self._before
+        self._connections.give_back(self._connection)
+
+
+def is_owned(lock: Any) -> bool:
+    """Return whether the calling thread holds a lock."""
+    owned: bool = lock._is_owned()  # noqa: SLF001 - threading.Condition relies on it
+    return owned
 
 
 def _pieces(
@@ -303,8 +328,9 @@ class _store_errors:  # noqa: N801 - a context manager, used like a function
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _at: object) -> None:
-        if isinstance(error, StoreError) or not isinstance(error, Exception):
+        if isinstance(error, StoreError) or error is None:
             return
+        pass_on(error)  # else the database would be taken for damaged
         raise EntryDatabaseError(f"cannot {self._verb} entries: {error!r}") from error
 
 

@@ -120,9 +120,18 @@ class _OwnedFile:
 
     def __init__(self, number: int) -> None:
         self.file = open_file(number)
+        self._is_lost = False
 
     def __del__(self) -> None:
-        self.file.close()
+        if self.is_ours():
+            self.file.close()
+
+    def is_ours(self) -> bool:
+        """Return True unless the program closed the descriptor (about 1 µs)."""
+        # Once lost, it stays so: the file may be open again under the same number, for
+        # another object that closes it.
+        self._is_lost = self._is_lost or not self.file.is_ours()
+        return not self._is_lost
 
 
 class GenerationFile:
@@ -163,6 +172,7 @@ class GenerationFile:
     def abandon(self) -> None:
         """Let nothing that is watched here be current any more."""
         self._is_open = False
+        self._owned.is_ours()  # asked before the file is opened again
 
     def is_in_place(self) -> bool:
         """Return True if the path still names this file, undamaged."""
@@ -251,7 +261,7 @@ class GenerationFile:
 
     def has_descriptor(self) -> bool:
         """Return True unless the program closed our descriptor (about 1 µs)."""
-        return self._file.is_ours()
+        return self._owned.is_ours()
 
     def intrusions(self) -> bytes:
         """Return what changes when a writer proceeds without the lock."""
@@ -260,7 +270,7 @@ class GenerationFile:
     def condemn(self) -> None:
         """Mark this table as damaged; every process then opens or makes another one."""
         self.abandon()
-        if self._file.is_ours():
+        if self._owned.is_ours():
             with contextlib.suppress(OSError):
                 os.pwrite(self._file.number, bytes(WORD), _ORIGIN_AT)
                 os.utime(self._file.number)
@@ -303,7 +313,7 @@ class GenerationFile:
             raise StoreError(f"cannot lock the generation table: {error}") from error
         if not locked:
             self._impatient_until = max(self._impatient_until, now + IMPATIENCE)
-        if not self._file.is_ours():  # closed during the wait
+        if not self._owned.is_ours():  # closed during the wait
             raise StoreError(f"the descriptor of {self._path} was closed")
         return locked
 
@@ -329,7 +339,7 @@ class RememberedSlots(SlotReader):
         held = super().held(tags, now)
         # Words of another file might say that nothing is held. As generations they are
         # harmless: no write changes them, and other processes serve nothing by them.
-        if len(self._remembered) != known and not self._owned.file.is_ours():
+        if len(self._remembered) != known and not self._owned.is_ours():
             raise StoreError("the descriptor of the generation table was closed")
         return held
 

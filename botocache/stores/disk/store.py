@@ -16,6 +16,7 @@ import stat
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
@@ -24,6 +25,7 @@ from botocache._errors import (
     StoreError,
     StoreLostError,
     StoreUnavailableError,
+    pass_on,
 )
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
@@ -117,11 +119,14 @@ class DiskStore:
     random: makes generations, as `os.urandom` does.
     """
 
+    _opening: AbstractContextManager[object]
+    _writing: AbstractContextManager[object]
+    _is_opening: bool
+    _evictions: int
     _slot_file: GenerationFile | None
     _entries: EntryDatabase | None
     _trouble: str
     _table_took: float
-    _opening: threading.Lock
 
     def __init__(
         self,
@@ -239,11 +244,14 @@ class DiskStore:
 
     def _evict(self, table: GenerationFile, request: EvictionRequest) -> Eviction:
         with self._writing:  # the file lock excludes processes, not threads
+            self._evictions = mine = self._evictions + 1
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
-            if table.intrusions() != intrusions:
-                # A writer proceeded without the lock. This call may have undone that
-                # writer's eviction, e.g. by restoring a generation: evict again.
+            while table.intrusions() != intrusions or self._evictions != mine:
+                # A writer proceeded without the lock, or a signal handler has evicted
+                # in the middle. This call may have undone that eviction, e.g. by
+                # restoring a generation: evict again.
+                intrusions, mine = table.intrusions(), self._evictions
                 eviction = table.slots.evict(
                     request.as_first(), self.now(), table.exclusive()
                 )
@@ -297,6 +305,7 @@ class DiskStore:
                     self.directory / "slots", boot_id(), self._random
                 )
             except OSError as error:
+                pass_on(error)
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
             finally:
                 self._table_took = time.monotonic() - began
@@ -326,18 +335,21 @@ class DiskStore:
         if entries is not None or 0.0 < self._paused_until - self.now() <= PAUSE:
             return entries
         with self._opening:
-            if self._entries is None and not self._is_opening.is_set():
-                self._is_opening.set()
+            if self._entries is None and not self._is_opening:
                 self._trouble = "SQLite takes long to open them"
                 opened = threading.Event()
                 opener = threading.Thread(
                     target=self._open_in_background, args=(opened,), daemon=True
                 )
                 try:
+                    self._is_opening = True
                     opener.start()
-                except RuntimeError as error:  # the system has no thread left
-                    self._is_opening.clear()
-                    raise EntryError(f"cannot open entries: {error}") from error
+                except BaseException as error:  # noqa: BLE001 - an interruption is passed on
+                    if opener.ident is None:
+                        self._is_opening = False
+                    own = pass_on(error)
+                    # The system has no thread left.
+                    raise EntryError(f"cannot open entries: {own}") from own
                 # One wait for the call that opens both parts of the store.
                 opened.wait(max(0.0, OPEN_PATIENCE - self._table_took))
             return self._entries
@@ -354,7 +366,7 @@ class DiskStore:
         except UNUSABLE as error:
             self._give_up(None, error)
         finally:
-            self._is_opening.clear()
+            self._is_opening = False
             opened.set()
 
     def _give_up_if_used(self, entries: EntryDatabase, error: StoreError) -> None:
@@ -395,9 +407,11 @@ class DiskStore:
         self._paused_until = 0.0
         self._trouble = ""
         self._table_took = 0.0
-        self._opening = threading.Lock()
-        self._is_opening = threading.Event()
-        self._writing = threading.Lock()
+        self._is_opening = False
+        self._evictions = 0
+        # A signal handler may make calls of its own while its thread holds them.
+        self._opening = threading.RLock()
+        self._writing = threading.RLock()
 
     def _forget_parent(self) -> None:
         """Drop all that the parent opened, in a child process.

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 from redis.exceptions import RedisError
 from redis.sentinel import SentinelManagedConnection
 
+from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
 from botocache.stores.redis.types import Address
@@ -92,10 +93,15 @@ class PrimaryLease:
             if self._renewing is not None:
                 return self._renewing
             renewed = self._renewing = threading.Event()
+        thread = threading.Thread(target=self._renew, args=(renewed,), daemon=True)
         try:
-            threading.Thread(target=self._renew, args=(renewed,), daemon=True).start()
-        except RuntimeError:  # no thread can be started now
-            self._end(renewed)
+            thread.start()
+        except BaseException as error:
+            if thread.ident is None:
+                self._end(renewed)
+            # No thread can be started now.
+            if not isinstance(pass_on(error), RuntimeError):
+                raise
         return renewed
 
     def _renew(self, renewed: threading.Event) -> None:
@@ -116,5 +122,5 @@ class PrimaryLease:
         renewed.set()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
         self._renewing = None

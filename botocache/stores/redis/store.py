@@ -20,7 +20,7 @@ from redis.exceptions import NoPermissionError, NoScriptError
 
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import StoreError
+from botocache._errors import StoreError, pass_on
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
@@ -86,6 +86,7 @@ def malformed_reply_is_store_error(
         try:
             return verb(self, *args, **kwargs)
         except (TypeError, ValueError, LookupError, UnpackError) as error:
+            pass_on(error)
             self._close_connections()
             raise StoreError(f"no answer: {type(error).__name__}") from error
 

@@ -21,7 +21,11 @@ from botocache._errors import StoreError, StoreLostError
 from botocache.stores.clock import machine_clock
 from botocache.stores.disk import connections, entry_database, generation_file
 from botocache.stores.disk import store as disk_store
-from botocache.stores.disk.entry_database import EntryDatabase, EntryDatabaseError
+from botocache.stores.disk.entry_database import (
+    EntryDatabase,
+    EntryDatabaseError,
+    is_owned,
+)
 from botocache.stores.disk.store import (
     PAUSE,
     DiskStore,
@@ -275,7 +279,7 @@ def test_the_default_directory_is_a_temporary_one_when_home_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Root may write anywhere.
-    monkeypatch.setattr(os, "access", lambda place, _: place != str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path)
     expected = Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
     assert default_directory({"HOME": str(tmp_path)}) == expected
 
@@ -737,7 +741,9 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
     other = os.open(store.directory / "slots", os.O_RDWR)
     words: Any = Watched(
         table.slots._words,
-        lambda: store._writing.locked() and not generation_file.lock_within(other, 0.0),
+        lambda: (
+            is_owned(store._writing) and not generation_file.lock_within(other, 0.0)
+        ),
     )
     table.slots._words = words
     first = store.evict(EvictionRequest([A, B], 5.0))

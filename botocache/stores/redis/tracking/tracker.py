@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import ResponseError
 
+from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
 from botocache._stats import log
 from botocache.stores.clock import machine_clock
@@ -169,9 +170,15 @@ class InvalidationTracker:
             session.thread = threading.Thread(
                 target=self._run, args=(session,), name=NAME, daemon=True
             )
-            with contextlib.suppress(RuntimeError):  # no thread can be started now
-                session.thread.start()
+            try:
                 self._session = session
+                session.thread.start()
+            except BaseException as error:
+                if session.thread.ident is None:
+                    self._session = None
+                # No thread can be started now.
+                if not isinstance(pass_on(error), RuntimeError):
+                    raise
 
     def _run(self, session: "_Session") -> None:
         """Track, and connect again after each loss, until the end or a refusal."""
@@ -253,7 +260,7 @@ class InvalidationTracker:
     def _reset(self) -> None:
         """Start as if nothing had begun, as a child of a fork has to."""
         self._generations = LocalGenerations(self._limit)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
         self._session = None
         self._attempts = 0
 
