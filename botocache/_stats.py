@@ -129,11 +129,10 @@ class _Log:
 
     def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
         line = f"botocache: {message}"
-        # The handlers are the application's, and there is no other place to complain.
         try:
             # `stacklevel`: the caller of `info`, `warning` or `error`.
             self._logger.log(level, line, *arguments, stacklevel=3)
-        except Exception as error:  # noqa: BLE001 - the reason above
+        except Exception as error:  # noqa: BLE001 - the handlers are the application's
             pass_on(error)
 
 
