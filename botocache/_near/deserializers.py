@@ -45,7 +45,7 @@ def guard(
     types = sys.modules.get("boto3.dynamodb.types")
     if injector is None or types is None:
         return None
-    deserializer = injector._deserializer  # noqa: SLF001 - it may be replaced
+    deserializer = injector._deserializer  # noqa: SLF001 - boto3 has no other way to it
     kind, own = type(deserializer), vars(deserializer)
     if kind is not types.TypeDeserializer or own:
         return None
@@ -58,7 +58,7 @@ def guard(
     def is_still_current() -> bool:
         return (
             methods_of(kind) == methods
-            and injector._deserializer is deserializer  # noqa: SLF001 - as above
+            and injector._deserializer is deserializer  # noqa: SLF001 - the resource may have another one by now
             and getattr(types, _CONTEXT, None) is context
             and not own
             and is_current()

@@ -33,10 +33,12 @@ CREDENTIALS = {
 }
 
 PREPARED = """\
+import os
 import boto3
 from moto import mock_aws
 
-mock_aws().start()
+if "AWS_ENDPOINT_URL_DYNAMODB" not in os.environ:
+    mock_aws().start()
 users = boto3.resource("dynamodb").create_table(
     TableName="users",
     KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -45,8 +47,11 @@ users = boto3.resource("dynamodb").create_table(
 )
 users.put_item(Item={"id": "7", "name": "Ada"})
 boto3.DEFAULT_SESSION = None
-del boto3, mock_aws, users
+del boto3, mock_aws, os, users
 """
+
+BY_SERVER = "workers.md"
+"""The page whose processes share a DynamoDB; a mock stays within its process."""
 
 SEPARATOR = "--- the end of a block ---"
 
@@ -80,9 +85,13 @@ def test_there_are_pages_with_code() -> None:
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
-    page: Path, tmp_path: Path
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """A page's blocks run in order, in one process, against a mocked DynamoDB."""
+    variables = {}
+    if page.name == BY_SERVER:
+        server: DynamoDB = request.getfixturevalue("dynamodb")
+        variables["AWS_ENDPOINT_URL_DYNAMODB"] = server.url
     program, promised = [PREPARED], []
     blocks = [*blocks_of(page), None]
     for block, following in pairwise(blocks):
@@ -93,7 +102,12 @@ def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
         promised.append(following.text if following and is_promised else None)
     (tmp_path / "page.py").write_text("\n".join(program), encoding="utf-8")
     done = run(
-        sys.executable, "-W", "error", "page.py", variables={}, directory=tmp_path
+        sys.executable,
+        "-W",
+        "error",
+        "page.py",
+        variables=variables,
+        directory=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     printed = done.stdout.split(f"{SEPARATOR}\n")
