@@ -70,9 +70,9 @@ lint: $(VENV)/.ready  ## ruff, and vermin for the oldest Python
 types: $(VENV)/.ready  ## mypy --strict
 	$(BIN)/mypy
 
-wheel-test: $(VENV)/.ready  ## the built wheel and the quickstart, in an environment of their own
+wheel-test: $(VENV)/.ready  ## the sdist, the wheel built from it, and the quickstart, in an environment of their own
 	rm -rf build dist
-	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m build --outdir dist .
 	$(ENVIRONMENT) $(WHEEL) $(PYTHON) --constraint $(CONSTRAINTS) \
 		dist/*.whl boto3 "moto[dynamodb,server]"
 	cd $(WHEEL) && bin/python ../examples/quickstart.py

@@ -16,7 +16,7 @@ from benchmarks import names
 from benchmarks.measure import Contender, Group, time_rounds, timed
 from benchmarks.places import Places
 from benchmarks.scale import Scale
-from tests.support.environment import build_wheel_once
+from tests.support.environment import build_once
 
 ROOT = Path(__file__).resolve().parent.parent
 _TIME = """
@@ -37,7 +37,7 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
 def _starts(scale: Scale, places: Places, directory: Path) -> Group:
     without = environment(directory / "without")
     with_it = environment(directory / "with")
-    wheel = str(places.wheel or build_wheel_once(directory / "wheel"))
+    wheel = str(places.wheel or build_once(directory / "wheel").wheel)
     pip = [sys.executable, "-m", "pip", "-q", "--python", with_it, "install"]
     subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True)
     contenders = {

@@ -8,9 +8,10 @@ that must cost almost nothing and must not import botocore.
 TYPE_CHECKING = False  # type checkers take it as True; importing typing takes time
 if TYPE_CHECKING:
     from botocache._cache.cache import Cache
+    from botocache._cache.invalidation import Invalidation
     from botocache._cache.modes import bypass, refresh
     from botocache._errors import BotocacheError, ConfigError, EvictionError
-    from botocache._install import install, uninstall
+    from botocache._install import install, installed, uninstall
     from botocache._stats import Stats
 
 __version__ = "0.1.0"
@@ -20,9 +21,11 @@ __all__ = [
     "Cache",
     "ConfigError",
     "EvictionError",
+    "Invalidation",
     "Stats",
     "bypass",
     "install",
+    "installed",
     "refresh",
     "uninstall",
 ]
@@ -32,9 +35,11 @@ _HOMES = {
     "Cache": "_cache.cache",
     "ConfigError": "_errors",
     "EvictionError": "_errors",
+    "Invalidation": "_cache.invalidation",
     "Stats": "_stats",
     "bypass": "_cache.modes",
     "install": "_install",
+    "installed": "_install",
     "refresh": "_cache.modes",
     "uninstall": "_install",
 }

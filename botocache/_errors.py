@@ -3,10 +3,15 @@
 Two of them reach an application: ConfigError when it installs the cache, and
 EvictionError from a write, if a setting asks for that. The others travel inside, from a
 store or the codec to the failure policy in cache.py.
+
+What interrupts our work is no error of ours: see `pass_on`.
 """
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+from inspect import CO_VARARGS, CO_VARKEYWORDS
+from types import FrameType, TracebackType
 from typing import ClassVar, NoReturn
 
 
@@ -40,6 +45,14 @@ class EntryError(StoreError):
     """A store cannot reach its entries now, but its generations: it can still evict."""
 
     is_alive = True
+
+
+class StoreUnavailableError(StoreError):
+    """This process cannot have a store: its environment lacks what a store needs.
+
+    Raised when a store is opened, not by a verb. The message says what is missing and
+    what to do. The settings are right, so the application starts, and runs uncached.
+    """
 
 
 class StoreSkippedError(StoreError):
@@ -90,3 +103,117 @@ def suggestion(name: object, known: Iterable[str]) -> str:
 def hint(name: object, known: Iterable[str]) -> str:
     """Return a suggestion, or the list of all known names if none is similar."""
     return suggestion(name, known) or f"; known: {', '.join(known)}"
+
+
+# --- what others raise in the middle of our work -----------------------------------
+
+_OURS = frozenset(
+    {
+        *sys.stdlib_module_names,
+        *("botocache", "msgspec", "diskcache", "redis", "hiredis", "zstandard"),
+        *("botocore", "boto3", "awscrt", "urllib3", "cryptography", "OpenSSL"),
+    }
+)
+"""Packages that do our work. What they raise is of a type of theirs, or built in."""
+
+_BETWEEN = frozenset(
+    {
+        *("gevent", "greenlet", "eventlet", "wrapt", "opentelemetry", "ddtrace"),
+        *("newrelic", "sentry_sdk", "elasticapm", "aws_xray_sdk"),
+    }
+)
+"""Packages whose frames stand between ours, and which pass on what is thrown there."""
+
+
+_BARE_TIMEOUTS = (["concurrent"], ["asyncio"])
+"""Packages that raise a TimeoutError without arguments; sockets and locks do not."""
+
+
+def pass_on(error: BaseException) -> Exception:
+    """Raise what interrupted our work, if that is what this error is or comes from.
+
+    Call it in each `except Exception`, once the state is right. A time limit may be an
+    exception that a signal handler raises, or that another thread or greenlet throws.
+    It comes up wherever our work is at that moment, and the application waits for it.
+
+    Returns the error if our work itself failed: a store, the codec, a bug.
+    """
+    interruption = _interruption_of(error)
+    if interruption is not None or not isinstance(error, Exception):
+        raise interruption or error
+    return error
+
+
+def _interruption_of(error: BaseException) -> BaseException | None:
+    """Return what interrupted our work, if this error is it or comes from it."""
+    callers = _callers_of(error)
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        at = found.__traceback__
+        # An application may call us while it handles an error: that one is no cause.
+        if at is None or id(at.tb_frame) in callers:
+            return None
+        if _is_interruption(found):
+            return found
+        # redis-py and our stores raise errors of their own in its place.
+        found = found.__cause__ or found.__context__
+    return None
+
+
+def _callers_of(error: BaseException) -> set[int]:
+    """Return the ids of the frames that have called the one which caught an error."""
+    callers: set[int] = set()
+    at = error.__traceback__
+    if at is not None:
+        frame = at.tb_frame.f_back
+        while frame is not None:
+            callers.add(id(frame))
+            frame = frame.f_back
+    return callers
+
+
+def _is_interruption(error: BaseException) -> bool:
+    """Return whether an error did not come out of the work in its traceback."""
+    if not isinstance(error, Exception):
+        return True  # it ends the thread, the greenlet or the process
+    at: TracebackType | None = error.__traceback__
+    before: FrameType | None = None
+    packages: list[str] = []
+    while at is not None:
+        frame = at.tb_frame
+        if before is not None and _is_handler(frame, before):
+            return True
+        packages.append(_package(frame.f_globals.get("__name__")))
+        before, at = frame, at.tb_next
+    # What another thread or greenlet throws has no frame of its own. A store, a redis
+    # client or a credential provider of the application's has: its errors are its
+    # failures. The first frame is the one that has caught the error, and ours.
+    if not {*packages[1:]} <= _OURS | _BETWEEN:
+        return False
+    if type(error) is TimeoutError and not error.args:  # often a bare class is thrown
+        return packages[-1:] not in _BARE_TIMEOUTS
+    return _package(type(error).__module__) not in _OURS
+
+
+def _is_handler(frame: FrameType, interrupted: FrameType) -> bool:
+    """Return whether a frame is that of a signal handler, or of a trace function.
+
+    Python calls those with the frame that they interrupt.
+    """
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & CO_VARARGS) + bool(code.co_flags & CO_VARKEYWORDS)
+    local = frame.f_locals
+    for name in code.co_varnames[:count]:
+        value = local.get(name)
+        if value is interrupted:
+            return True
+        if type(value) is tuple and any(each is interrupted for each in value):
+            return True
+    return False
+
+
+def _package(module: object) -> str:
+    return module.partition(".")[0] if isinstance(module, str) else ""

@@ -7,32 +7,42 @@ existing sessions and clients through the garbage collector, because botocore ke
 list of them.
 """
 
+import contextlib
 import gc
 import os
+import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
-from botocache._cache.cache import Cache
-from botocache._errors import ConfigError
-from botocache._near.answers import NearAnswers
-from botocache._settings.load import Settings, StoreLocation, load_settings
-from botocache._settings.tables import TablesArgument
+from botocache._errors import ConfigError, StoreUnavailableError
+from botocache._stats import log, printable
 from botocache.stores.opening import open_store
-from botocache.stores.options import StoreIdentity, default_url, identity_of
+from botocache.stores.options import (
+    DefaultUrl,
+    StoreIdentity,
+    default_url,
+    identity_of,
+)
 from botocache.stores.protocol import Store
 from botocache.stores.urls import without_secrets
 
+# Only `install` imports the cache itself: the other functions of this file must work in
+# an application that runs uncached because a dependency cannot be imported.
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.hooks import BaseEventHooks
 
     from botocache._botocore.hooks import Hooks
+    from botocache._cache.cache import Cache
+    from botocache._settings.load import Settings, StoreLocation
+    from botocache._settings.tables import TablesArgument
 
 _lock = threading.Lock()
-_caches: dict[Settings, Cache] = {}
+_caches: "dict[Settings, Cache]" = {}
 _stores: dict[StoreIdentity, Store] = {}
 _process: "Hooks | None" = None
 _installed: "weakref.WeakKeyDictionary[BaseEventHooks, Hooks]" = (
@@ -43,10 +53,10 @@ _installed: "weakref.WeakKeyDictionary[BaseEventHooks, Hooks]" = (
 def install(  # noqa: PLR0913 - each setting is a keyword that an editor completes
     target: object = None,
     *,
-    url: StoreLocation | None = None,
+    url: "StoreLocation | None" = None,
     ttl: float | None = None,
     negative_ttl: float | None = None,
-    tables: TablesArgument | None = None,
+    tables: "TablesArgument | None" = None,
     scope: str | None = None,
     timeout: float | None = None,
     namespace: str | None = None,
@@ -57,7 +67,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     client_tracking: bool | None = None,
     precise_index_eviction: bool | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
-) -> Cache:
+) -> "Cache":
     """Answer DynamoDB reads from a cache, and evict what writes change.
 
     A setting that is not given, or None, comes from its `BOTOCACHE_*` variable, from
@@ -84,8 +94,10 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
 
     Installing twice with the same settings is one installation. Makes no network call,
-    and opens the store on first use. Raises ConfigError if a setting or the target is
-    wrong, or if the target has the cache already with other settings.
+    and opens the store on first use. If the environment lacks what the store needs, one
+    line on the log says so, nothing is installed, and the returned cache is not used.
+    Raises ConfigError if a setting or the target is wrong, or if the target has the
+    cache already with other settings.
     """
     arguments = {
         "url": url,
@@ -103,21 +115,57 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "precise_index_eviction": precise_index_eviction,
         "near": near,
     }
-    wanted = load_settings(arguments, os.environ, default_url())
-    with _lock:
-        if target is None:
-            return _install_on_process(wanted, _all_objects)
-        return _install_on_target(target, wanted)
+    return _install(target, arguments, _all_objects)
 
 
-def install_before_first_session() -> None:
+def install_before_first_session(*, is_forked: bool) -> None:
     """Install on a process that has no session yet, from the environment.
+
+    is_forked: another process, which runs no botocore, forked this one, and may fork
+        more.
 
     Raises ConfigError.
     """
-    wanted = load_settings({}, os.environ, default_url())
+    _install(None, {}, tuple, is_forked=is_forked)
+
+
+def _install(
+    target: object,
+    arguments: Mapping[str, object],
+    objects: Callable[[], Iterable[object]],
+    *,
+    is_forked: bool = False,
+) -> "Cache":
+    from botocache._settings.load import load_settings
+
+    wanted = load_settings(arguments, os.environ, default_url())
     with _lock:
-        _install_on_process(wanted, tuple)
+        try:
+            if target is None:
+                cache = _install_on_process(wanted, objects)
+            else:
+                cache = _install_on_target(target, wanted)
+        except StoreUnavailableError as error:
+            return _unused_cache(wanted, error)
+        _warn_of_memory(wanted, is_forked=is_forked)
+        return cache
+
+
+def installed(target: object = None) -> "Cache | None":
+    """Return the cache that `install(target)` has installed, or None. Changes nothing.
+
+    target: as for `install`. A session, client, resource or Table also has the cache of
+        a wider installation.
+
+    Raises ConfigError if the target is wrong.
+    """
+    if target is None:
+        return None if _process is None else _process.cache
+    from botocache._botocore.hooks import installed_on
+
+    events, _ = _emitter_of(target)
+    caches = [hooks.cache for hooks in installed_on(events) if hooks.cache is not None]
+    return caches[0] if caches else None
 
 
 def uninstall(target: object = None) -> None:
@@ -142,12 +190,13 @@ _Emitter = tuple["BaseEventHooks", "BaseClient | None"]
 
 
 def _install_on_process(
-    wanted: Settings, objects: Callable[[], Iterable[object]]
-) -> Cache:
+    wanted: "Settings", objects: Callable[[], Iterable[object]]
+) -> "Cache":
     """Install on later sessions, and on those among the objects that exist."""
     global _process  # noqa: PLW0603 - a process has one process-wide installation
     from botocore.handlers import BUILTIN_HANDLERS
 
+    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
     from botocache._near.client import NearClient, with_near
 
@@ -164,8 +213,15 @@ def _install_on_process(
     for events, client in found:
         if _active_on(events, wanted) is None:
             _process.register(events)
-        if client is not None and cache.near is not None:
-            with_near(client)
+        if client is not None:
+            know(client)
+            if cache.near is not None:
+                with_near(client)
+    _unannounced[:] = [cache]
+    if log.shows_info():
+        _announce_first_client()
+    else:
+        BUILTIN_HANDLERS.append(_ANNOUNCER)
     return cache
 
 
@@ -177,6 +233,9 @@ def _uninstall_from_process() -> None:
     from botocache._near.client import without_near
 
     _process.unregister_builtin(BUILTIN_HANDLERS)
+    _unannounced.clear()
+    if _ANNOUNCER in BUILTIN_HANDLERS:
+        BUILTIN_HANDLERS.remove(_ANNOUNCER)
     _process.cache.forget()
     _process.cache = None
     for events, client in _existing_emitters(_all_objects()):
@@ -204,19 +263,27 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
         # By type: isinstance() would ask an object's `__class__`, and proxies of other
         # libraries run code there.
         kind = type(candidate)
+        client: BaseClient | None = None
         try:
             if issubclass(kind, Session):
-                yield candidate.get_component("event_emitter"), None  # type: ignore[attr-defined]  # see kind
+                events = candidate.get_component("event_emitter")  # type: ignore[attr-defined]  # see kind
             elif issubclass(kind, BaseClient) and _is_dynamodb(candidate):
-                yield candidate.meta.events, candidate  # type: ignore[attr-defined, misc]  # see kind
-        except (AttributeError, ValueError):
-            continue  # another thread is making it at this moment
+                client = candidate  # type: ignore[assignment]  # see kind
+                events = candidate.meta.events  # type: ignore[attr-defined]  # see kind
+            else:
+                continue
+            is_passed_over = _is_async(candidate, events)
+        except Exception:  # noqa: BLE001, S112 - it is half made, or a library's own class
+            continue
+        if not is_passed_over:
+            yield events, client
 
 
 # --- a target ----------------------------------------------------------------------
 
 
-def _install_on_target(target: object, wanted: Settings) -> Cache:
+def _install_on_target(target: object, wanted: "Settings") -> "Cache":
+    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
     from botocache._near.client import NearClient, with_near
 
@@ -227,8 +294,13 @@ def _install_on_target(target: object, wanted: Settings) -> Cache:
         active = hooks.cache = _cache_for(wanted)
         hooks.register(events)
         _installed[events] = hooks
-    if client is not None and active.near is not None:
-        with_near(client)
+        if active not in _announced:
+            _announced.add(active)
+            _announce(active, f"a {type(target).__name__}")
+    if client is not None:
+        know(client)
+        if active.near is not None:
+            with_near(client)
     return active
 
 
@@ -263,7 +335,7 @@ def _is_process_wide(events: "BaseEventHooks") -> bool:
     return any(hooks is _process for hooks in installed_on(events))
 
 
-def _active_on(events: "BaseEventHooks", wanted: Settings) -> Cache | None:
+def _active_on(events: "BaseEventHooks", wanted: "Settings") -> "Cache | None":
     """Return the cache that an emitter has; take off the hooks of ended installations.
 
     Raises ConfigError if that cache has other settings.
@@ -284,11 +356,18 @@ def _emitter_of(target: object) -> _Emitter:
     from botocore.client import BaseClient
     from botocore.session import Session
 
-    session = getattr(target, "_session", target)  # boto3's Session wraps botocore's
-    if isinstance(session, Session):
-        return session.get_component("event_emitter"), None
-    meta = getattr(target, "meta", None)
-    client = getattr(meta, "client", target)  # a resource has a client
+    client: object = target
+    if not isinstance(target, BaseClient):  # its missing attributes are an event, too
+        session = getattr(target, "_session", target)  # boto3's wraps botocore's
+        if isinstance(session, Session):
+            events: BaseEventHooks = session.get_component("event_emitter")
+            if _is_async(session, events):
+                raise _async_target(target)
+            return events, None
+        meta = getattr(target, "meta", None)
+        client = getattr(meta, "client", target)  # a resource has a client
+    if _is_async(client, getattr(getattr(client, "meta", None), "events", None)):
+        raise _async_target(target)
     if isinstance(client, BaseClient):
         if not _is_dynamodb(client):
             service = client.meta.service_model.service_name
@@ -300,16 +379,137 @@ def _emitter_of(target: object) -> _Emitter:
     )
 
 
+_ASYNC_PACKAGES = frozenset({"aiobotocore", "aioboto3"})
+
+
+def _is_async(candidate: object, events: object) -> bool:
+    """Return whether a session's or client's events are awaited, as aiobotocore's are.
+
+    events: its emitter. An `emit` that is awaited must not be called: what it returns
+        would never be awaited.
+    """
+    emitter = getattr(events, "_emitter", events)  # botocore's EventAliaser wraps it
+    return any(
+        iscoroutinefunction(getattr(each, name, None))
+        for each in (events, emitter)
+        for name in ("emit", "_emit")
+    ) or any(
+        kind.__module__.partition(".")[0] in _ASYNC_PACKAGES
+        for kind in type(candidate).__mro__
+    )
+
+
+def _async_target(target: object) -> ConfigError:
+    return ConfigError(
+        f"{type(target).__name__} is asynchronous, and async is not supported yet; "
+        "expected a session, client, resource or Table of boto3 or botocore"
+    )
+
+
 def _is_dynamodb(client: object) -> bool:
     # From its dict: the __getattr__ of a client that is half made never returns.
     meta = vars(client).get("meta")
     return meta is not None and meta.service_model.service_name == "dynamodb"
 
 
+# --- the log -----------------------------------------------------------------------
+
+_announced: "weakref.WeakSet[Cache]" = weakref.WeakSet()
+_unannounced: "list[Cache]" = []
+"""The process's cache, until the log says that it is on."""
+
+_said: set[str] = set()
+"""What the log says once in a process, and has said."""
+
+_ALONE = (
+    "this machine has no boot id, so entries are in memory, and each process caches "
+    "alone; %s. Name a server by BOTOCACHE_URL to share one cache"
+)
+
+
+def _announce(cache: "Cache", target: str) -> None:
+    """Log that the cache is on: version, store, and settings that are not defaults."""
+    settings = cache.settings
+    store = without_secrets(settings.url)
+    if isinstance(settings.url, str):  # an object is the user's; do not look into it
+        directory = getattr(_store_for(settings), "directory", None)
+        store = store if directory is None else printable(f"disk:{directory}")
+    # Of the tables only the number: there may be hundreds.
+    others = [
+        f"{field.name}={value!r}" if field.name != "tables" else f"{len(value)} tables"
+        for field in fields(settings)
+        if field.name != "url"
+        and (value := getattr(settings, field.name)) != field.default
+    ]
+    # Not by an import: the package's own file imports this one.
+    version = getattr(sys.modules.get("botocache"), "__version__", "")
+    what = ", ".join([f"store {store}", *others])
+    log.info("version %s is on for %s, %s", version, target, what)
+
+
+def _announce_first_client(**_: object) -> None:
+    # Nothing may disturb the client that is made, and another thread may be faster.
+    with contextlib.suppress(Exception):
+        _announce(_unannounced.pop(), "all sessions")
+
+
+_ANNOUNCER = ("creating-client-class.dynamodb", _announce_first_client)
+"""A handler of later sessions. With the toggle the installation comes before the
+application has configured logging, and the line would be lost."""
+
+
+def _warn_of_memory(wanted: "Settings", *, is_forked: bool) -> None:
+    """Log that each process caches alone, if there are several of them.
+
+    Only of the memory store that no setting names: a user who names it knows.
+    """
+    is_chosen = isinstance(wanted.url, DefaultUrl) and wanted.url == "memory:"
+    if not is_chosen or _ALONE in _said:
+        return
+    _said.add(_ALONE)
+    if is_forked or _is_worker():
+        log.warning(_ALONE, "a write of another process is seen after the TTL only")
+    elif hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_warn_at_first_fork)
+
+
+def _warn_at_first_fork() -> None:
+    everything = [_process, *_installed.values()]
+    is_on = any(hooks is not None and hooks.cache is not None for hooks in everything)
+    if is_on and "fork" not in _said:
+        _said.add("fork")
+        log.warning(_ALONE, "processes forked from now on see each other's writes")
+
+
+def _is_worker() -> bool:
+    """Return whether a known server or pool runs this process as one of several."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    uwsgi = sys.modules.get("uwsgi")  # there in its processes alone
+    return (
+        "gunicorn.arbiter" in sys.modules
+        or getattr(uwsgi, "numproc", 1) > 1
+        or (
+            multiprocessing is not None and multiprocessing.parent_process() is not None
+        )
+    )
+
+
+def _unused_cache(wanted: "Settings", error: StoreUnavailableError) -> "Cache":
+    """Return a cache that no client has, for a process that cannot have a store."""
+    from botocache._cache.cache import Cache
+    from botocache.stores.memory import MemoryStore
+
+    what = str(error)
+    if what not in _said:
+        _said.add(what)
+        log.error("%s; running uncached", what)
+    return Cache(MemoryStore(), wanted)
+
+
 # --- caches and stores -------------------------------------------------------------
 
 
-def _same(cache: Cache, wanted: Settings) -> Cache:
+def _same(cache: "Cache", wanted: "Settings") -> "Cache":
     """Return the cache if it has the wanted settings. Raises ConfigError."""
     if cache.settings == wanted:
         return cache
@@ -320,8 +520,8 @@ def _same(cache: Cache, wanted: Settings) -> Cache:
     )
 
 
-def _differences(a: Settings, b: Settings) -> Iterator[str]:
-    for field in fields(Settings):
+def _differences(a: "Settings", b: "Settings") -> Iterator[str]:
+    for field in fields(a):
         there, here = getattr(a, field.name), getattr(b, field.name)
         if there == here:
             continue
@@ -332,8 +532,11 @@ def _differences(a: Settings, b: Settings) -> Iterator[str]:
         yield f"{field.name}={there!r} there and {here!r} here"
 
 
-def _cache_for(wanted: Settings) -> Cache:
+def _cache_for(wanted: "Settings") -> "Cache":
     """Return the cache of some settings: one per process."""
+    from botocache._cache.cache import Cache
+    from botocache._near.answers import NearAnswers
+
     cache = _caches.get(wanted)
     if cache is None:
         near = None if wanted.near == "off" else NearAnswers
@@ -341,8 +544,11 @@ def _cache_for(wanted: Settings) -> Cache:
     return cache
 
 
-def _store_for(wanted: Settings) -> Store:
-    """Return the store of some settings. Raises ConfigError."""
+def _store_for(wanted: "Settings") -> Store:
+    """Return the store of some settings.
+
+    Raises ConfigError or StoreUnavailableError.
+    """
     if isinstance(wanted.url, Store):
         return wanted.url
     options = wanted.store_options(os.environ)

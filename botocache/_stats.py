@@ -1,13 +1,17 @@
 """Counters of what the cache did in this process, and the log of what failed."""
 
+import contextlib
 import logging
 import math
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Final
 
+from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
 
 
@@ -61,6 +65,9 @@ class Counters:
         self._failures: Counter[str] = Counter()
         self._near_hits = count()
         self._near_reads = 0  # `read` advances the counter, too
+        # Counts a near hit, which counts as a hit, too. Atomic, a tenth of the time of
+        # a lock, and no frame of Python's on the path of a near hit.
+        self.add_near_hit: Final[Callable[[], object]] = self._near_hits.__next__
         self._renew_lock()
         renew_after_fork(self, Counters._renew_lock)
 
@@ -68,10 +75,6 @@ class Counters:
         """Add `amount` to a count, named as in Stats."""
         with self._lock:
             self._counts[name] += amount
-
-    def add_near_hit(self) -> None:
-        """Count a near hit; it counts as a hit, too."""
-        next(self._near_hits)  # atomic, and ten times as fast as a lock
 
     def add_failure(self, kind: str) -> None:
         """Count a failure of a kind."""
@@ -89,10 +92,102 @@ class Counters:
             )
 
     def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
 
 
-log = logging.getLogger("botocache")
+# --- the log -----------------------------------------------------------------------
+
+
+class _Log:
+    """The logger `botocache`. Each of its lines begins with "botocache: ".
+
+    A handler of the application may fail, and without handlers `logging` writes to
+    standard error, which may be gone. Neither may disturb a call.
+    """
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("botocache")
+
+    def info(self, message: str, *arguments: object) -> None:
+        """Log at INFO."""
+        self._log(logging.INFO, message, arguments)
+
+    def warning(self, message: str, *arguments: object) -> None:
+        """Log at WARNING."""
+        self._log(logging.WARNING, message, arguments)
+
+    def error(self, message: str, *arguments: object) -> None:
+        """Log at ERROR."""
+        self._log(logging.ERROR, message, arguments)
+
+    def shows_info(self) -> bool:
+        """Return whether a line at INFO would go anywhere now."""
+        return self._logger.isEnabledFor(logging.INFO) and self._logger.hasHandlers()
+
+    def has_handlers(self) -> bool:
+        """Return whether the application has configured logging."""
+        return self._logger.hasHandlers()
+
+    def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
+        line = f"botocache: {message}"
+        # The handlers are the application's, and there is no other place to complain.
+        try:
+            self._logger.log(level, line, *arguments)
+        except Exception as error:  # noqa: BLE001 - the reason above
+            pass_on(error)
+
+
+log = _Log()
+
+
+def say(line: str) -> None:
+    """Write a line to standard error, if there is one that takes it. Never raises."""
+    stream = sys.stderr
+    if stream is None:
+        return  # print(file=None) would write among the application's output
+    # A full disk, a closed stream, or an object of the application's own.
+    with contextlib.suppress(Exception):
+        stream.write(f"{line}\n")
+        stream.flush()
+
+
+def printable(text: str) -> str:
+    """Return a text that every log takes, whatever the encoding of its file.
+
+    Names of files come from the environment. In a process without a locale, `logging`
+    would print a traceback instead of a line with other characters.
+    """
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def text_of(error: BaseException) -> str:
+    """Return the message of an error, in one line. Never raises."""
+    try:
+        return printable(" ".join(str(error).split()))
+    except Exception as trouble:  # noqa: BLE001 - str() runs code of the error's class
+        pass_on(trouble)
+        return ""
+
+
+def describe(error: BaseException) -> str:
+    """Return the type and the message of an error, in one line. Never raises."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_logged: set[str] = set()
+
+
+def log_once(write: Callable[..., None], event: str, text: str) -> None:
+    """Log a line, unless this process has logged it.
+
+    write: `log.info` or `log.warning`.
+    event: the name of what happened, with which the line begins.
+    """
+    if text not in _logged:
+        _logged.add(text)
+        write("%s: %s", event, text)
+
 
 LOG_INTERVAL = 60.0
 """Seconds between two log lines about the same kind of failure."""
@@ -118,11 +213,16 @@ class FailureLog:
         self._counters.add_failure(kind)
         try:
             now = self._clock()
-        except Exception:  # noqa: BLE001 - the store may be the user's own, and this is its last report
+        except Exception as error_of_clock:  # noqa: BLE001 - the store may be the user's own, and this is its last report
+            pass_on(error_of_clock)
             now = math.inf
         # Without a lock: two threads may both log, but neither waits.
         if now - self._last.get(kind, -LOG_INTERVAL) >= LOG_INTERVAL:
             self._last[kind] = now
             log.warning(
-                "%s: %s (%s: %s)", kind, consequence, type(error).__name__, error
+                "%s: %s (%s: %s)",
+                kind,
+                consequence,
+                type(error).__name__,
+                text_of(error),
             )

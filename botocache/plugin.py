@@ -2,8 +2,9 @@
 
 `start` runs at the start of every interpreter that has `BOTOCACHE` set. So it imports
 almost nothing, and never botocore: it installs the cache at the moment when the
-application imports botocore. It never raises: a wrong setting becomes one line on the
-log and on standard error, and the application runs uncached.
+application imports botocore. It never raises: a wrong setting, or a package that cannot
+be imported, becomes one line on the log and on standard error, and the application runs
+uncached.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ OFF = frozenset({"", "0", "off", "false", "no"})
 _BOTOCORE = "botocore.session"
 """Once this module is loaded, so is all of botocore that an installation needs."""
 
-_started = False
+_started_in: int | None = None
+"""The process in which `start` was called first; a forked child is another one."""
 
 
 def start() -> None:
@@ -34,10 +36,10 @@ def start() -> None:
     The start-up file calls it, and `python -m botocache run`. Python executes the
     start-up file twice in a virtual environment; only the first call has an effect.
     """
-    global _started  # noqa: PLW0603 - a process starts once
-    if _started:
+    global _started_in  # noqa: PLW0603 - a process starts once
+    if _started_in is not None:
         return
-    _started = True
+    _started_in = os.getpid()
     value = os.environ.get(TOGGLE, "").strip().lower()
     if value in OFF:
         return
@@ -50,31 +52,48 @@ def start() -> None:
 
 
 def _install() -> None:
-    from botocache._install import install_before_first_session
-
-    _never_raise(install_before_first_session)
-
-
-def _never_raise(installing: Callable[[], object]) -> None:
     try:
-        installing()
+        # Inside: this import is the one that a package built for another machine fails.
+        from botocache import _install as installation
+
+        installation.install_before_first_session(is_forked=os.getpid() != _started_in)
     except Exception as error:  # noqa: BLE001 - whatever the error, the application must start
+        _complain_about(error)
+
+
+def _complain_about(error: Exception) -> None:
+    # By its name: importing ConfigError may be what failed.
+    if type(error).__name__ == "ConfigError":
         _complain(str(error))
+        return
+    try:
+        from botocache._stats import describe
+
+        what = describe(error)
+    except Exception:  # noqa: BLE001 - the environment may be damaged anywhere
+        what = type(error).__name__
+    _complain(f"cannot start ({what})")
 
 
 def _complain(what: str) -> None:
-    import logging
+    line = f"{what}; running uncached"
+    try:
+        from botocache._stats import log, say
 
-    line = f"botocache: {what}; running uncached"
-    print(line, file=sys.stderr)  # noqa: T201 - at this moment few applications have configured logging
-    log = logging.getLogger("botocache")
-    # Without a handler, Python itself would print the line on standard error again.
-    if log.hasHandlers():
-        log.error("%s", line)
+        # At this moment few applications have configured logging.
+        say(f"botocache: {line}")
+        # Without a handler, Python itself would print the line on standard error again.
+        if log.has_handlers():
+            log.error("%s", line)
+    except Exception:  # noqa: BLE001, S110 - the environment may be damaged anywhere
+        pass
 
 
 class _AfterImport:
     """An import finder that calls back once, right after a module has been executed.
+
+    It stays on `sys.meta_path` until then: a search alone (`importlib.util.find_spec`)
+    executes nothing, and an import that failed may be tried again.
 
     name: of the module.
     callback: called without arguments.
@@ -83,32 +102,50 @@ class _AfterImport:
     def __init__(self, name: str, callback: Callable[[], None]) -> None:
         self._name = name
         self._callback = callback
+        self._is_done = False
 
     def find_spec(
         self,
         name: str,
-        path: Sequence[str] | None = None,  # noqa: ARG002 - the protocol's signature
-        target: ModuleType | None = None,  # noqa: ARG002 - the protocol's signature
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        if name != self._name:
+        if name != self._name or self._is_done:
             return None
-        from importlib.util import find_spec
+        # Only the finders behind this one: those before it had their turn already. A
+        # copy, because a finder may change the list.
+        finders = iter(list(sys.meta_path))
+        any(finder is self for finder in finders)  # advances the iterator
+        for finder in finders:
+            find_spec = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = find_spec and find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _Loader(spec.loader, self._done)  # type: ignore[assignment]  # _Loader has a loader's methods
+                return spec
+        return None
 
-        # Before the search below, which would else find this finder again, forever.
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._callback)  # type: ignore[assignment]  # _Loader has a loader's methods
-        return spec
+    def _done(self) -> None:
+        if self._is_done:  # the module was executed a second time
+            return
+        self._is_done = True
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        self._callback()
 
 
 class _Loader:
     """A module's loader that calls back after it has executed the module.
 
+    Its class, attributes and equality are those of the real one. So a spec that was
+    only searched for is like any other.
+
     loader: does the work, and takes this one's place before the module runs, so that
         the module and its importers see their usual loader.
     callback: called without arguments.
     """
+
+    __slots__ = ("_callback", "_loader")  # so that `__dict__` is the loader's, too
 
     def __init__(self, loader: Loader, callback: Callable[[], None]) -> None:
         self._loader = loader
@@ -118,12 +155,33 @@ class _Loader:
         value: object = getattr(self._loader, name)
         return value
 
+    @property  # type: ignore[misc]  # isinstance() reads it
+    def __class__(self) -> type:
+        return type(self._loader)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is _Loader:
+            other = other._loader
+        return bool(self._loader == other)
+
+    def __hash__(self) -> int:
+        return hash(self._loader)
+
+    def __repr__(self) -> str:
+        return repr(self._loader)
+
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
+        # A loader of the old protocol has only `load_module`.
+        create = getattr(self._loader, "create_module", None)
+        module: ModuleType | None = create and create(spec)
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        self._loader.exec_module(module)
+        if hasattr(self._loader, "exec_module"):
+            self._loader.exec_module(module)
+        else:
+            self._loader.load_module(module.__name__)
         self._callback()

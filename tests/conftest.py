@@ -14,7 +14,7 @@ from botocache import _install
 from botocache.stores.protocol import Store
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
-from tests.support.environment import Environment, build_wheel_once
+from tests.support.environment import Distributions, Environment, build_once
 from tests.support.processes import TIMEOUT
 from tests.support.stores import opened_store
 from tests.support.threads import workers
@@ -46,9 +46,15 @@ def dynamodb() -> Iterator[DynamoDB]:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    """The sdist and the wheel that is built from it, one for all test processes."""
+    return build_once(_shared(tmp_path_factory) / "wheel")
+
+
+@pytest.fixture(scope="session")
+def wheel(distributions: Distributions) -> Path:
     """The built wheel, one for all test processes."""
-    return build_wheel_once(_shared(tmp_path_factory) / "wheel")
+    return distributions.wheel
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 Why these events, and at these places in their order:
 
-- `creating-client-class.dynamodb`: a client gets the base class of the near cache.
+- `creating-client-class.dynamodb`: a client gets a base class by which it is known.
 - `before-call`, last: handlers that change the request, or answer it themselves
   (Stubber), have run, because botocore calls handlers of more special names first. The
   body is JSON, the same for clients and resources.
@@ -22,6 +22,7 @@ closing event comes at all. Neither may matter here.
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
+from weakref import WeakSet
 
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
@@ -29,7 +30,15 @@ from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
 
-from botocache._botocore.credentials import scope_of
+from botocache._botocore.clients import (
+    KnownClient,
+    alone,
+    in_process,
+    traits_of,
+    with_headers,
+)
+from botocache._botocore.credentials import AUTO, scope_of
+from botocache._botocore.roles import watch_roles
 from botocache._botocore.types import (
     CallContext,
     Handler,
@@ -50,7 +59,7 @@ from botocache._cache.tickets import (
     response_metadata,
 )
 from botocache._dynamodb.types import Answer, Body
-from botocache._errors import EvictionError
+from botocache._errors import EvictionError, pass_on
 
 _Registration: TypeAlias = tuple[str, Handler, object]
 """An event, its handler, and the handler's place: REGISTER_FIRST or REGISTER_LAST."""
@@ -69,19 +78,25 @@ _THROTTLED = frozenset(
 )
 
 
+class _RewrittenRequest:
+    """Lives as long as the context of a call that is sent with a ticket's body."""
+
+
 class Hooks:
     """The handlers of one installation. They do nothing while `cache` is None.
 
     Setting `cache` to None ends an installation on all clients at once: botocore copies
     the handlers into every client that it makes, and keeps no list of the copies.
 
-    base: the base class that clients get for the near cache.
+    base: the base class that clients get for the near cache, a KnownClient.
     """
 
     def __init__(self, base: type | None = None) -> None:
+        watch_roles()
         self.cache: Cache | None = None
-        self._base = base
-        self._rewritten: set[int] = set()
+        self._base = KnownClient if base is None else base
+        # Weak: a call that is interrupted may end without a closing event.
+        self._rewritten: WeakSet[_RewrittenRequest] = WeakSet()
         self._handlers: tuple[_Registration, ...] = (
             ("creating-client-class.dynamodb", self._creating_class, REGISTER_LAST),
             ("before-call", self._before_call, REGISTER_LAST),
@@ -126,9 +141,11 @@ class Hooks:
     # --- events --------------------------------------------------------------------
 
     def _creating_class(self, *, base_classes: list[type], **_: object) -> None:
-        wants_base = self.cache is not None and self.cache.near is not None
-        if wants_base and self._base is not None and self._base not in base_classes:
-            base_classes.insert(0, self._base)
+        if self.cache is None:
+            return
+        base = KnownClient if self.cache.near is None else self._base
+        if not any(issubclass(each, base) for each in base_classes):
+            base_classes.insert(0, base)
 
     def _installed(self, **_: object) -> "Hooks":
         return self
@@ -147,11 +164,8 @@ class Hooks:
             return None
         operation, url = model.name, params["url"]
         try:
-            call = Call(
-                operation,
-                origin(url, context["client_region"]),
-                _scope(request_signer, context, cache.settings.scope),
-                current_mode(),
+            call = _call(
+                operation, params, request_signer, context, cache.settings.scope
             )
             outcome = _begin(cache, call, decode_body(params["body"]), request_signer)
             if isinstance(outcome, Hit):
@@ -159,6 +173,7 @@ class Hooks:
         except EvictionError:  # not a failure: the user asked for it
             raise
         except Exception as error:
+            pass_on(error)  # the call is not sent, so nothing is to be evicted
             outcome = cache.begin_unplanned(operation, error)
         if outcome is not None and outcome.body is not None:
             outcome = self._rewrite(params, context, outcome, outcome.body)
@@ -174,12 +189,13 @@ class Hooks:
         """Send a request with the body of its ticket; botocore signs it later."""
         # Before the cache is looked at: `unregister` comes after `cache` was set to
         # None, so either it finds this request, or this request finds no cache.
-        self._rewritten.add(id(context))
+        request = context["botocache_rewritten"] = _RewrittenRequest()
+        self._rewritten.add(request)
         if self.cache is not None:
             context["botocache_original"], params["body"] = params["body"], body
             return ticket
         # Uninstalled just now: the handlers may be gone when the answer comes.
-        self._rewritten.discard(id(context))
+        context.pop("botocache_rewritten", None)
         return ticket._replace(body=None) if isinstance(ticket, WriteTicket) else None
 
     def _after_call(
@@ -191,7 +207,7 @@ class Hooks:
         **_: object,
     ) -> None:
         cache, ticket = context.pop("botocache_ticket", (None, None))
-        self._rewritten.discard(id(context))
+        context.pop("botocache_rewritten", None)
         if cache is None or ticket is None:
             return
         if self.cache is not cache and isinstance(ticket, ReadTicket):
@@ -210,7 +226,7 @@ class Hooks:
 
     def _after_call_error(self, *, context: CallContext, **_: object) -> None:
         cache, ticket = context.pop("botocache_ticket", (None, None))
-        self._rewritten.discard(id(context))
+        context.pop("botocache_rewritten", None)
         if cache is not None and ticket is not None:
             cache.fail(ticket)
 
@@ -245,6 +261,39 @@ def _is_refused_for_our_sake(
         return code == _FORBIDDEN
     # Strong consistency, for twice the units.
     return code in _THROTTLED or http.status_code >= _SERVER_ERROR
+
+
+def _call(
+    operation: str, request: Request, signer: Signer, context: CallContext, setting: str
+) -> Call:
+    """Return the call that a request makes.
+
+    setting: `scope`.
+    """
+    client = traits_of(signer)
+    traits = client.of(operation)
+    is_sent_by_botocore = client.is_sent_by_botocore()
+    is_named, region = setting != AUTO, context["client_region"]
+    # A handler may have given this call credentials of its own.
+    is_hidden = traits.hides_callers or "request_credentials" in context.get(
+        "signing", ()
+    )
+    scope = None
+    if (
+        not traits.changes_answers
+        and not client.is_async
+        and (is_named or (is_sent_by_botocore and not is_hidden))
+    ):
+        scope = _scope(signer, context, setting)
+    if scope is not None:
+        if not is_named:
+            scope = with_headers(scope, request["headers"], traits)
+        own_scope = client.own_scope()
+        if own_scope:
+            scope = alone(scope, own_scope)
+    if not is_sent_by_botocore or (traits.stubbers and traits.is_mocked):
+        region = in_process(region)
+    return Call(operation, origin(request["url"], region), scope, current_mode())
 
 
 def _begin(

@@ -8,13 +8,19 @@ writes.py.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import BEGIN_FAILED
+from botocache._cache.invalidation import (
+    Invalidation,
+    check_against,
+    checked_key,
+    checked_table,
+)
 from botocache._cache.key_schemas import KeyRecall
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads
@@ -31,11 +37,10 @@ from botocache._cache.writes import Writes
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb.operations import may_write, plan
 from botocache._dynamodb.plans import BatchRead, Bypass, Describe, Read, Write
-from botocache._dynamodb.tags import table_tag, tag_digest
+from botocache._dynamodb.tags import Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Answer, Body
-from botocache._dynamodb.values import table_name, wire_key
 from botocache._dynamodb.writes import item_tags
-from botocache._errors import EvictionError, assert_never
+from botocache._errors import EvictionError, assert_never, pass_on
 from botocache._settings.load import Settings
 from botocache._stats import Stats
 from botocache.stores.protocol import Store
@@ -76,22 +81,37 @@ class Cache:
         """Return the counts of this process since the cache was installed."""
         return self._services.counters.read(undelivered=len(self._evictions.pending))
 
-    def invalidate(self, table: str, key: Mapping[str, object] | None = None) -> None:
+    def invalidate(
+        self, table: str, key: Mapping[str, object] | None = None
+    ) -> Invalidation:
         """Evict a table, or one item of it, in all processes that share the store.
 
         Call it after a write that went around botocache. If the store fails, botocache
         retries the eviction; until it succeeds, this process serves none of its
-        entries.
+        entries. Return what was evicted.
 
         table: its name or ARN.
-        key: every key attribute of the item, as a client (`{"id": {"S": "7"}}`) or a
-            resource (`{"id": "7"}`) takes it. None evicts the whole table.
+        key: every key attribute of the item and no other, as a client
+            (`{"id": {"S": "7"}}`) or a resource (`{"id": "7"}`) takes it. None evicts
+            the whole table.
 
-        Raises ValueError if a value cannot be that of a key attribute.
+        Raises ValueError if there can be no such table or key. botocache learns the key
+        attributes of tables from calls. Where it knows them, other names or types are a
+        ValueError. Raises TypeError if `table` is no text, or `key` no mapping.
         """
-        name = table_name(table)
-        tags = [table_tag(name)] if key is None else item_tags(name, wire_key(key))
-        self._evictions.evict_tags(tuple(map(tag_digest, tags)), CallStore(self._store))
+        name = checked_table(table)
+        wire = None if key is None else checked_key(key)
+        # A failed look-up must not keep the eviction from the store: two CallStores.
+        known = self._services.key_schemas.types_of(CallStore(self._store), name)
+        if wire is None:
+            tags: Iterable[Tag] = [table_tag(name)]
+        else:
+            check_against(name, wire, known)
+            tags = item_tags(name, wire)
+        is_delivered = self._evictions.evict_tags(
+            tuple(map(tag_digest, tags)), CallStore(self._store)
+        )
+        return Invalidation(name, wire, bool(known), is_delivered)
 
     def clear(self) -> None:
         """Evict everything, in all processes that share the store; delete entries."""
@@ -103,6 +123,7 @@ class Cache:
         try:
             self._store.clear()
         except Exception as error:
+            pass_on(error)
             self._evictions.report(
                 "clear_failed",
                 "everything was evicted, but entries could not be deleted; they expire",
@@ -120,6 +141,7 @@ class Cache:
         try:
             self._store.close()
         except Exception as error:
+            pass_on(error)
             self._evictions.report(
                 "close_failed",
                 "the store could not be closed; the end of the process closes it",
@@ -153,6 +175,7 @@ class Cache:
         except EvictionError:
             raise
         except Exception as error:
+            pass_on(error)  # the call is not sent, so nothing is to be evicted
             return self._begin_unplanned(call.operation, error, store)
 
     def begin_unplanned(self, operation: str, error: Exception) -> WriteTicket | None:
@@ -168,13 +191,14 @@ class Cache:
         try:
             return self._reads.load(prepared, CallStore(self._store))
         except Exception as error:
+            pass_on(error)
             self._evictions.report(*BEGIN_FAILED, error)
             return None
 
     def finish(
         self, ticket: Ticket, answer: Answer, *, succeeded: bool, certain: bool
     ) -> None:
-        """End a call that DynamoDB answered. Never raises.
+        """End a call that DynamoDB answered. Raises interruptions alone.
 
         answer: as botocore parsed it. If the call was sent with the ticket's body, it
             is changed into the answer to the application's own request.
@@ -198,6 +222,7 @@ class Cache:
                     self._writes.finish(
                         ticket, answer, succeeded=succeeded, certain=certain
                     )
+                    ticket.open.tags = ()
                 case DescribeTicket():
                     if succeeded:
                         self._services.key_schemas.learn_described(
@@ -205,17 +230,25 @@ class Cache:
                         )
                 case _:
                     assert_never(ticket)
-        except Exception as error:
-            if isinstance(ticket, WriteTicket):
-                # The second eviction may not have been reached.
-                self._evictions.make_pending((EVERYTHING_DIGEST,), error)
-            self._evictions.report(
-                "finish_failed", "the answer is returned and not cached", error
-            )
+        except BaseException as error:
+            self._put_right(ticket, error)
 
     def fail(self, ticket: Ticket) -> None:
-        """End a call without an answer; it may have been carried out. Never raises."""
+        """End a call without an answer; it may have been carried out."""
         self.finish(ticket, {}, succeeded=False, certain=False)
+
+    def _put_right(self, ticket: Ticket, error: BaseException) -> None:
+        """Report that `finish` failed; or pass on what has interrupted it."""
+        # The second eviction may not have been reached.
+        if isinstance(ticket, WriteTicket):
+            self._evictions.pending.add(ticket.open.tags)
+            ticket.open.tags = ()
+        own = pass_on(error)
+        if isinstance(ticket, WriteTicket):
+            self._evictions.make_pending((EVERYTHING_DIGEST,), own)
+        self._evictions.report(
+            "finish_failed", "the answer is returned and not cached", own
+        )
 
     def without_additions(self, ticket: ReadTicket | WriteTicket) -> Ticket:
         """Return the ticket of a call that is sent again with its own body.

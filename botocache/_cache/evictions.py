@@ -14,7 +14,7 @@ from botocache._cache.call_store import CallStore
 from botocache._cache.pending_evictions import PendingEvictions
 from botocache._coherence import Eviction, EvictionRequest
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import StoreLostError, StoreSkippedError
+from botocache._errors import StoreLostError, StoreSkippedError, pass_on
 from botocache._stats import FailureLog
 from botocache.stores.protocol import Store
 
@@ -47,8 +47,10 @@ class Evictions:
         """Evict; return None if that failed and is remembered as pending."""
         try:
             return self.evict_or_raise(request, store)
-        except Exception as error:  # whatever it is, the tags must be evicted
-            self.make_pending(request.tags, store.failure or error)
+        except BaseException as error:  # whatever it is, the tags must be evicted
+            self.pending.add(request.tags)  # first: others must stop serving at once
+            own = pass_on(error)
+            self.make_pending(request.tags, store.failure or own)
             return None
 
     def evict_or_raise(self, request: EvictionRequest, store: CallStore) -> Eviction:
@@ -107,6 +109,7 @@ class Evictions:
         try:
             self.pending.deliver(store)
         except Exception as error:
+            pass_on(error)
             self._report_undelivered(error)
             return False
         return True

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
-from botocache._cache.prepare import Mode
+from botocache._cache.read_mode import Mode
 
 # Not a thread-local: the tasks of an event loop share a thread.
 _mode: ContextVar[Mode] = ContextVar("botocache_mode", default=Mode.NORMAL)
@@ -15,11 +15,13 @@ current_mode = _mode.get
 
 @contextmanager
 def _in_mode(mode: Mode) -> Iterator[None]:
-    token = _mode.set(mode)
+    before = _mode.get()
     try:
+        # Inside: a signal handler may raise as soon as it is set.
+        _mode.set(mode)
         yield
     finally:
-        _mode.reset(token)
+        _mode.set(before)
 
 
 def bypass() -> AbstractContextManager[None]:

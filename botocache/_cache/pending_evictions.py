@@ -61,7 +61,7 @@ class PendingEvictions:
         self._tags: dict[bytes, object] = {}
         self.tags: Final[Mapping[bytes, object]] = self._tags
         self._next_attempt = 0.0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may add tags in here
         self._worker = Worker(self.attempt, interval, start)
         renew_after_fork(self, PendingEvictions._renew)
 
@@ -70,6 +70,15 @@ class PendingEvictions:
 
     def add(self, tags: Sequence[bytes]) -> None:
         """Add tags. A tag that is added again must be delivered again."""
+        self.add_quietly(tags)
+        if tags:
+            self._worker.wake()
+
+    def add_quietly(self, tags: Sequence[bytes]) -> None:
+        """Add tags without a thread; the next call starts it. For `__del__`.
+
+        The garbage collector may call that anywhere, also while a thread is started.
+        """
         with self._lock:
             if len(self._tags) + len(tags) > MOST_TAGS:
                 # Everything covers them all, in bounded memory.
@@ -78,8 +87,6 @@ class PendingEvictions:
             for tag in tags:
                 # A new token even for a pending tag: it may be in delivery right now.
                 self._tags[tag] = object()
-        if tags:
-            self._worker.wake()
 
     def includes(self, tags: Sequence[bytes]) -> bool:
         """Return whether one of the tags is pending."""
@@ -116,7 +123,7 @@ class PendingEvictions:
         # Set first: other calls must not try the same while this one waits.
         self._next_attempt = self._store.now() + RETRY_INTERVAL
         with self._lock:
-            pending = list(self._tags.items())
+            pending = list(self._tags.copy().items())  # `copy` is one step
         for at in range(0, len(pending), TAGS_PER_EVICTION):
             piece = pending[at : at + TAGS_PER_EVICTION]
             tags = [tag for tag, _ in piece]
@@ -126,14 +133,20 @@ class PendingEvictions:
                     # A write may have added the tag again during the eviction, with a
                     # new token: its own eviction is still to come.
                     if self._tags.get(tag) is token:
-                        del self._tags[tag]
+                        self._drop(tag, token)
+
+    def _drop(self, tag: bytes, token: object) -> None:
+        found = self._tags.pop(tag, None)
+        # A signal handler may have added it again since the comparison.
+        if found is not None and found is not token:
+            self._tags[tag] = found
 
     def _renew(self) -> None:
         """Start a thread in a forked child, which has its parent's tags but no thread.
 
         The parent may end before it delivers them, so the child must, too.
         """
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._worker.renew()
         if self._tags:
             self._worker.wake()

@@ -4,22 +4,14 @@ A PreparedRead holds all that a load needs, and nothing that changes between cal
 near cache keeps one for each call that it has seen, and loads it again.
 """
 
-from enum import Enum
 from typing import NamedTuple
 
+from botocache._cache.read_mode import Mode
 from botocache._digests import digest
 from botocache._dynamodb.plans import ITEM_TAG, TABLE_TAG, CachingMode, Read
 from botocache._dynamodb.tags import tag_digest
 from botocache._dynamodb.types import Body
 from botocache._settings.tables import TablePolicy
-
-
-class Mode(Enum):
-    """How reads use the cache; see modes.py."""
-
-    NORMAL = "normal"
-    BYPASS = "bypass"
-    REFRESH = "refresh"
 
 
 class Call(NamedTuple):

@@ -35,7 +35,7 @@ from botocache._dynamodb.plans import (
 )
 from botocache._dynamodb.projections import Projection, project
 from botocache._dynamodb.types import Answer, Body
-from botocache._errors import CodecError
+from botocache._errors import CodecError, pass_on
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
@@ -189,9 +189,18 @@ class Reads:
             return None
         try:
             entry = decode_entry(loaded.entry)
-            if may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
-                age = now - entry.stored_at
-                return Hit(entry.body(), age, key, entry, prepared)
+            if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
+                return None
+            answer, policy = entry.body(), prepared.policy
+            # Another process may have filled it under a longer TTL than this one has.
+            is_absent = prepared.read.kind is Kind.ITEM and "Item" not in answer
+            ttl = policy.negative_ttl if is_absent else policy.ttl
+            expires_at = entry.stored_at + ttl
+            if expires_at < entry.expires_at:
+                # The near cache goes by this entry, so a near hit compares no more.
+                entry = entry._replace(expires_at=expires_at)
+            if now < entry.expires_at:
+                return Hit(answer, now - entry.stored_at, key, entry, prepared)
         except CodecError as error:
             self._evictions.report(
                 "load_failed", "the entry is a miss and filled anew", error
@@ -285,12 +294,14 @@ class Reads:
         try:
             store.fill(fills)
         except Exception as error:
+            pass_on(error)
             self._evictions.report("fill_failed", "an answer is not cached", error)
         else:
             self._counters.add("fills", len(fills))
-        # After a failure, too: a request that timed out may have been carried out.
-        for fill in fills:
-            self.on_fill(fill.key)
+        finally:
+            # After a failure, too: the entries may be in the store all the same.
+            for fill in fills:
+                self.on_fill(fill.key)
 
     def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
         """Learn the table's key attributes; return whether the answer may be filled."""
@@ -307,6 +318,7 @@ class Reads:
             named,
             ticket.loaded.snapshot[TABLE_TAG],
             is_complete=is_complete,
+            tags=read.tags,
         )
 
 

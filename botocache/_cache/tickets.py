@@ -1,14 +1,16 @@
 """What passes between the adapter and the cache: a call's hit, or its ticket.
 
 `begin` makes a ticket, and `finish` needs it. The adapter may drop a ticket at any
-point: it holds no lock. If a ticket's `body` is not None, the adapter must send that
-body instead of the call's own.
+point: it holds no lock, and a write that is dropped evicts all the same. If a ticket's
+`body` is not None, the adapter must send that body instead of the call's own.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias, TypedDict
+from itertools import count
+from typing import Final, NamedTuple, TypeAlias, TypedDict
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import Entry
@@ -17,6 +19,7 @@ from botocache._cache.prepare import PreparedRead
 from botocache._coherence import Eviction, Loaded
 from botocache._dynamodb.plans import TABLE_TAG, BatchRead, Write
 from botocache._dynamodb.types import Answer, Body
+from botocache._forks import renew_after_fork
 
 # --- outcomes ----------------------------------------------------------------------
 
@@ -38,9 +41,34 @@ class Hit(NamedTuple):
     prepared: PreparedRead | None = None
 
 
-def request_id(key: str) -> str:
-    """Return the RequestId of a hit. DynamoDB's have no such prefix."""
-    return f"botocache-{key}"
+class CallNumbers:
+    """Numbers that tell the hits of one entry apart, in all processes that share it.
+
+    next: returns a number, another one each time.
+    """
+
+    __slots__ = ("__weakref__", "next")
+
+    next: Callable[[], int]
+
+    def __init__(self) -> None:
+        self._begin()
+        renew_after_fork(self, CallNumbers._begin)
+
+    def _begin(self) -> None:
+        # From anywhere: other processes, and the parent of a fork, count as well.
+        self.next = count(int.from_bytes(os.urandom(6), "little")).__next__
+
+
+numbers: Final = CallNumbers()
+
+
+def request_prefix(key: str) -> str:
+    """Return what the RequestIds of an entry's hits begin with; a number follows.
+
+    DynamoDB's have no such prefix.
+    """
+    return f"botocache-{key}-"
 
 
 class ResponseMetadata(TypedDict):
@@ -59,7 +87,7 @@ def response_metadata(key: str, age: float) -> ResponseMetadata:
     age: of the entry, in seconds.
     """
     return {
-        "RequestId": request_id(key),
+        "RequestId": f"{request_prefix(key)}{numbers.next()}",
         "HTTPStatusCode": 200,
         "HTTPHeaders": {"x-botocache": "hit", "age": str(int(age))},
         "RetryAttempts": 0,
@@ -110,6 +138,29 @@ class BatchTicket(NamedTuple):
     body: bytes | None
 
 
+class OpenWrite:
+    """Makes the second eviction of a write pending, if the write is never finished.
+
+    Whatever ends a call in the middle (a time limit, a greenlet that is killed, an
+    interrupt from the keyboard, another library's handler) may also keep botocore from
+    emitting its closing event. DynamoDB may have carried the write out all the same.
+
+    tags: of that eviction; empty once the write is finished.
+    """
+
+    __slots__ = ("_add", "tags")
+
+    def __init__(
+        self, tags: tuple[bytes, ...], add: Callable[[tuple[bytes, ...]], object]
+    ) -> None:
+        self.tags = tags
+        self._add = add
+
+    def __del__(self) -> None:
+        if self.tags:
+            self._add(self.tags)
+
+
 class WriteTicket(NamedTuple):
     """A write that is sent to DynamoDB.
 
@@ -118,6 +169,7 @@ class WriteTicket(NamedTuple):
     store: as this call uses it.
     tags: digests of the tags that the write evicts.
     first: its first eviction; None if that failed and is pending.
+    open: makes the second eviction pending if the ticket is dropped.
     assumed: the schemas that the tags rest on.
     operation: as the service model spells it.
     parameters: the body of the request, as the application made it.
@@ -131,6 +183,7 @@ class WriteTicket(NamedTuple):
     store: CallStore
     tags: tuple[bytes, ...]
     first: Eviction | None
+    open: OpenWrite
     assumed: tuple[Schema, ...] = ()
     operation: str = ""
     parameters: Body | None = None

@@ -4,9 +4,13 @@ It is a daemon, so it does not keep the process alive. If no thread can be start
 `wake` does nothing: the owner of the work must also be able to do it in its own calls.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import TypeAlias
+
+from botocache._errors import pass_on
 
 Start: TypeAlias = Callable[[threading.Thread], None]
 """Starts a thread or raises RuntimeError: threading.Thread.start, except in tests."""
@@ -17,7 +21,8 @@ NAME = "botocache-worker"
 class Worker:
     """Calls `work` in a daemon thread until no work is left.
 
-    Safe for threads. The owner must call `renew` in a forked child.
+    Safe for threads, and for a signal handler that calls it while it works. The owner
+    must call `renew` in a forked child.
 
     work: does what there is to do, and returns whether something is left. It must not
         raise.
@@ -57,7 +62,7 @@ class Worker:
             thread = self._thread
             if thread is threading.current_thread():
                 return
-            self._woken.set()
+            self._woken.put(None)
             if thread is None or not thread.is_alive():
                 self._begin()
 
@@ -68,41 +73,49 @@ class Worker:
         """
         with self._lock:
             thread, self._thread = self._thread, None
-            self._woken.set()
+            self._woken.put(None)
         if thread is not None and thread is not threading.current_thread():
             thread.join(patience)
 
     def renew(self) -> None:
         """Reset to the state without a thread: a forked child has none."""
         # The lock, too: a thread of the parent may have held it at the fork.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._thread = None
-        self._woken = threading.Event()
+        # Not an Event, which has a lock inside: a signal handler that comes while the
+        # event is set, and sets it, too, would wait for ever.
+        self._woken: SimpleQueue[None] = SimpleQueue()
 
     def _begin(self) -> None:
-        self._woken = threading.Event()  # a stopped thread may still use the old one
+        self._woken = SimpleQueue()  # a stopped thread may still use the old one
         self._thread = thread = threading.Thread(
             target=self._run, args=(self._woken,), name=NAME, daemon=True
         )
         try:
             self._start(thread)
-        except RuntimeError:  # no more threads, or the interpreter is ending
-            self._thread = None
+        except BaseException as error:
+            if thread.ident is None and self._thread is thread:
+                self._thread = None
+            # No more threads, or the interpreter is ending.
+            if not isinstance(pass_on(error), RuntimeError):
+                raise
 
-    def _run(self, woken: threading.Event) -> None:
+    def _run(self, woken: "SimpleQueue[None]") -> None:
         me = threading.current_thread()
         while self._thread is me:  # else `stop` was called
             # Cleared before the work: a `wake` during it must cause another round.
-            woken.clear()
+            while not woken.empty():
+                woken.get()
             if not self._work() and self._may_end(me, woken):
                 return
-            woken.wait(self._interval)
+            with contextlib.suppress(Empty):
+                woken.get(timeout=self._interval)
 
-    def _may_end(self, me: threading.Thread, woken: threading.Event) -> bool:
+    def _may_end(self, me: threading.Thread, woken: "SimpleQueue[None]") -> bool:
         """Return True, and give up the thread, unless `wake` was called meanwhile."""
         # Under the lock of `wake`: it either sets the event before this check, or finds
         # no thread and starts a new one. No work is left behind.
         with self._lock:
-            if self._thread is me and not woken.is_set():
+            if self._thread is me and woken.empty():
                 self._thread = None
             return self._thread is not me

@@ -21,7 +21,7 @@ from botocache._cache.key_schemas import KeyRecall
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads, fills_of
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import ReadTicket, WriteTicket
+from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
 from botocache._coherence import Eviction, EvictionRequest, Held, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
@@ -36,7 +36,7 @@ from botocache._dynamodb.tags import (
 )
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.types import Item as Image
-from botocache._errors import EvictionError
+from botocache._errors import EvictionError, pass_on
 
 _encode = msgspec.json.encode
 
@@ -96,6 +96,11 @@ class Writes:
             store,
             tags,
             first,
+            # The tables of the assumed keys, too: they cover whatever the tags miss.
+            OpenWrite(
+                (*tags, *(schema.tag for schema in assumed)),
+                self._evictions.pending.add_quietly,
+            ),
             assumed,
             call.operation,
             parameters,
@@ -107,7 +112,8 @@ class Writes:
         """Evict everything before a write that could not be planned."""
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
         first = self._evict_first(operation, write, tags, (), store)
-        return WriteTicket(write, "", store, tags, first)
+        left = OpenWrite(tags, self._evictions.pending.add_quietly)
+        return WriteTicket(write, "", store, tags, first, left)
 
     def _evict_first(
         self,
@@ -124,6 +130,7 @@ class Writes:
         try:
             return self._evictions.evict_or_raise(request, store)
         except Exception as error:
+            pass_on(error)  # the write is not sent either
             self._evictions.report(
                 "evict_failed", "the write is not sent", store.failure or error
             )
@@ -216,6 +223,7 @@ class Writes:
             try:
                 self._write_through(ticket, second, answer, store)
             except Exception as error:  # the write is evicted already
+                pass_on(error)
                 self._evictions.report(
                     "fill_failed", "a written item is not cached", error
                 )
@@ -233,7 +241,7 @@ class Writes:
         for table, attributes in write.named:
             generation = second.watched[tag_digest(table_tag(table))]
             is_as_known &= self._key_schemas.learn(
-                store, (origin, table), attributes, generation
+                store, (origin, table), attributes, generation, tags=write.tags
             )
         if write.described:
             table = write.described

@@ -8,13 +8,13 @@ memory, and the call's read is loaded from the store.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from threading import Lock
+from threading import RLock
 from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import Hit, request_id
+from botocache._cache.tickets import Hit, numbers, request_prefix
 from botocache._dynamodb.types import Answer
 from botocache._forks import renew_after_fork
 from botocache._near.call_keys import CallKey, cost_of
@@ -58,7 +58,7 @@ class NearEntry(NamedTuple):
     size: bytes that this takes.
     prepared: the call's read; None where the call's arguments are enough to prepare it.
     copy: makes the answer; None when there is none.
-    request_id: of its hits.
+    request_prefix: what the RequestIds of its hits begin with.
     stored_at: when the store's entry was filled, in seconds on the store's clock.
     expires_at: when that entry expires, in seconds on the store's clock.
     is_current: returns whether the entry's snapshot is still current.
@@ -69,7 +69,7 @@ class NearEntry(NamedTuple):
     size: int
     prepared: PreparedRead | None
     copy: Copier | None = None
-    request_id: str = ""
+    request_prefix: str = ""
     stored_at: float = 0.0
     expires_at: float = 0.0
     is_current: StillCurrent = _never
@@ -106,6 +106,7 @@ class NearAnswers:
         self.last_fill = object()
         self.find: Final = self._memory.get
         self.clear: Final = self._memory.clear
+        self._is_marking = False
         self._renew_lock()
         renew_after_fork(self, NearAnswers._renew_lock)
 
@@ -115,7 +116,7 @@ class NearAnswers:
     def serve(self, entry: NearEntry) -> Answer | None:
         """Return the answer as a hit; None when it may not be served."""
         # One unpacking, where nine look-ups by name would take longer.
-        _, _, _, copy, key, stored_at, expires_at, is_current, markers = entry
+        _, _, _, copy, prefix, stored_at, expires_at, is_current, markers = entry
         # Pending evictions before the generations: an eviction that is delivered in
         # between has changed the generations by the time that is_current reads them.
         if self._pending or copy is None:
@@ -129,7 +130,7 @@ class NearAnswers:
         answer = copy()
         # As response_metadata returns it; each near hit would pay for that call.
         answer["ResponseMetadata"] = {
-            "RequestId": key,
+            "RequestId": f"{prefix}{numbers.next()}",
             "HTTPStatusCode": 200,
             "HTTPHeaders": {"x-botocache": "hit", "age": str(int(now - stored_at))},
             "RetryAttempts": 0,
@@ -162,14 +163,15 @@ class NearAnswers:
         prepared, entry = hit.prepared, hit.entry
         if prepared is None or entry is None or call.key is None:
             return
-        markers = [self._marker(prepared.key)]
+        keys = [prepared.key]
         if prepared.whole_item_key is not None:
-            markers.append(self._marker(prepared.whole_item_key))
+            keys.append(prepared.whole_item_key)
+        markers = tuple(self._markers_of(keys))
         # The markers first, then the comparison. A fill of this entry that comes after
         # the markers outdates them. One that came before, but after the store was
         # loaded, has replaced last_fill. In the other order a fill in between would
         # leave no trace, and the older answer would be served.
-        if self.last_fill is not call.last_fill:
+        if self.last_fill is not call.last_fill or len(markers) < len(keys):
             return
         self._memory.put(
             call.key,
@@ -178,11 +180,11 @@ class NearAnswers:
                 _size_of(call.key, call.remembered) + _ANSWER_SIZE + size,
                 call.remembered,
                 copy,
-                request_id(hit.key.hex()),
+                request_prefix(hit.key.hex()),
                 entry.stored_at,
                 entry.expires_at,
                 self._watch(prepared.tags, entry.snapshot),
-                tuple(markers),
+                markers,
             ),
         )
 
@@ -200,17 +202,29 @@ class NearAnswers:
         if marker is not None:
             marker.is_outdated = True
 
-    def _marker(self, key: bytes) -> RefillMarker:
+    def _markers_of(self, keys: Sequence[bytes]) -> list[RefillMarker]:
+        """Return the marker of each entry; none within a call of this method."""
         # Under a lock: a WeakValueDictionary's setdefault is several steps. Two threads
-        # could get two markers, of which a fill would find only the second.
+        # could get two markers, of which a fill would find only the second. So could a
+        # thread and the signal handler that interrupts it here: the handler gets none.
         with self._lock:
-            marker = self._markers.get(key)
-            if marker is None:
-                marker = self._markers[key] = RefillMarker()
-            return marker
+            if self._is_marking:
+                return []
+            self._is_marking = True
+            try:
+                markers = []
+                for key in keys:
+                    marker = self._markers.get(key)
+                    if marker is None:
+                        marker = self._markers[key] = RefillMarker()
+                    markers.append(marker)
+                return markers
+            finally:
+                self._is_marking = False
 
     def _renew_lock(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
+        self._is_marking = False
 
 
 def _size_of(key: CallKey, prepared: PreparedRead | None) -> int:

@@ -18,6 +18,8 @@ from decimal import Decimal
 from marshal import dumps
 from typing import Any, TypeAlias
 
+from botocache._errors import pass_on
+
 Tokens: TypeAlias = list[object]
 
 Kinds: TypeAlias = Collection[type]
@@ -43,7 +45,11 @@ def quick_key(token: object, operation: str, arguments: object) -> CallKey | Non
     """
     try:
         return (token, operation, dumps(arguments, _BY_VALUE))  # type: ignore[arg-type]  # it raises at others
-    except Exception:
+    except Exception as error:
+        # Of marshal itself. The comparison saves a call for each value that it cannot
+        # take, and resources have many.
+        if type(error) is not ValueError or error.__traceback__.tb_next is not None:  # type: ignore[union-attr]  # it was raised
+            pass_on(error)
         return None
 
 
@@ -64,7 +70,8 @@ def exact_key(
         if type(arguments) is not dict:
             return None
         _add_dict(tokens, arguments, kinds)
-    except (UnknownTypeError, RecursionError, RuntimeError):
+    except (UnknownTypeError, RecursionError, RuntimeError) as error:
+        pass_on(error)
         return None  # RuntimeError: another thread changed a dict meanwhile
     if quick is None or not _BUFFERS.isdisjoint(tokens):
         return tuple(tokens)

@@ -15,11 +15,13 @@ from typing import Final, Literal, TypeAlias
 
 from botocore.client import BaseClient, ClientMeta
 
+from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Signer
 from botocache._cache.modes import current_mode
-from botocache._cache.prepare import Mode
+from botocache._cache.read_mode import Mode
 from botocache._cache.tickets import Hit, pipeline_call
 from botocache._dynamodb.types import Answer
+from botocache._errors import pass_on
 from botocache._near.answers import NearEntry
 from botocache._near.call_keys import exact_key, quick_key, table_of
 from botocache._near.calls import NearCall
@@ -46,7 +48,7 @@ Outcome: TypeAlias = Answer | Delivery | NearCall | None
 `after-call` have run; the call, to be sent; None, to be sent without a record."""
 
 
-class NearClient:
+class NearClient(KnownClient):
     """A base class of a client that has the cache, before botocore's own."""
 
     meta: ClientMeta
@@ -121,6 +123,7 @@ def _find(
         answers = state.answers
         if (
             answers is None
+            or state.detour
             or operation not in state.operations
             or current_mode() is not _NORMAL
             or (
@@ -142,6 +145,7 @@ def _find(
             NearCall(client, state, answers, operation, key), entry, arguments
         )
     except Exception as error:
+        pass_on(error)
         state.report(error)
         return None
 
@@ -213,6 +217,7 @@ def _send(
     try:
         call.state.remember(call.key, call.prepared, arguments)
     except Exception as error:
+        pass_on(error)
         call.state.report(error)
     return answer
 
@@ -224,8 +229,8 @@ def _first_state_of(client: Client) -> ClientState | Literal[False]:
         emitter = emitter_of(client)
         if emitter is not None:
             state = state_of(client, emitter)
-    except Exception:  # noqa: S110 - then botocore handles every call
-        pass
+    except Exception as error:  # then botocore handles every call
+        pass_on(error)
     vars(client)[_STATE] = state
     return state
 

@@ -17,7 +17,8 @@ from botocore.client import BaseClient
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 
-from botocache._botocore.credentials import scope_of
+from botocache._botocore.clients import know, traits_of
+from botocache._botocore.credentials import AUTO, scope_of
 from botocache._botocore.hooks import Hooks, installed_on
 from botocache._botocore.types import (
     Client,
@@ -112,6 +113,7 @@ class ClientState:
     is_plain: answers are as the wire has them; no resource layer changes them.
     kinds: types of boto3 that arguments and answers may hold; see `exact_key`.
     answers: what the cache remembers; None when nothing may be answered.
+    detour: true while botocore must handle all calls; see `ClientTraits.detour`.
     is_untraced: hits may skip wrappers of botocore's method.
     bodies: what derives a request's body from arguments, by operation.
     token: a part of the keys of this client's calls, so that what was remembered
@@ -130,6 +132,7 @@ class ClientState:
     is_plain: bool = True
     kinds: frozenset[type] = frozenset()
     answers: NearAnswers | None = None
+    detour: object = False
     is_untraced: bool = False
     bodies: Mapping[str, BodyOf] = field(default_factory=dict)
     token: object = field(default_factory=object)
@@ -198,7 +201,9 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
     """
     # First, so that a handler that is registered meanwhile outdates the new state.
     registered = version_of_handlers(emitter)
-    credentials = credentials_of(signer_of(client))
+    know(client)
+    signer = signer_of(client)
+    credentials, traits = credentials_of(signer), traits_of(signer)
     # A client may still have the hooks of installations that have ended.
     hooks = sorted(
         installed_on(client.meta.events), key=lambda each: each.cache is None
@@ -214,12 +219,16 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         or not isinstance(cache.near, NearAnswers)
         or not is_one
         or not is_known
+        or not traits.is_sent_by_botocore()
+        or traits.own_scope()
     ):
         return ClientState(emitter, registered, credentials, key, first, cache)
     after = {
         operation: set(_names(emitter, _AFTER.format(operation)))
         for operation in OPERATIONS
     }
+    is_named = cache.settings.scope != AUTO
+    is_open = _is_open_on(emitter)
     is_plain = not any(_TO_RESOURCE in names for names in after.values())
     return ClientState(
         emitter,
@@ -228,7 +237,12 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         key,
         first,
         cache,
-        operations=frozenset(filter(_is_open_on(emitter), OPERATIONS)),
+        operations=frozenset(
+            operation
+            for operation in OPERATIONS
+            if is_open(operation)
+            and traits.of(operation).is_plain(is_scope_named=is_named)
+        ),
         emitting=frozenset(
             operation
             for operation, names in after.items()
@@ -237,6 +251,7 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         is_plain=is_plain,
         kinds=frozenset() if is_plain else boto3_kinds(),
         answers=cache.near,
+        detour=traits.detour(OPERATIONS),
         is_untraced=cache.settings.near == "untraced",
         bodies=dict(_bodies_of(emitter, after)),
     )

@@ -20,6 +20,7 @@ from botocache._botocore.types import CallContext
 from botocache._cache.entries import copier_of
 from botocache._cache.tickets import Hit, response_metadata
 from botocache._dynamodb.types import Answer
+from botocache._errors import pass_on
 from botocache._near.answers import Copier
 from botocache._near.calls import NearCall
 from botocache._near.client_state import ClientState
@@ -65,6 +66,7 @@ class Delivery:
         try:
             return _remember_as_it_is(self.answer, self.state.kinds, self.remember)
         except Exception as error:
+            pass_on(error)
             self.state.report(error)
             return self.answer
 

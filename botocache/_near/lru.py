@@ -78,4 +78,6 @@ class LRUCache(Generic[T]):
             self._young, self._old, self._young_size = {}, {}, 0
 
     def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        # An RLock, because a signal handler may make calls of its own in here. A size
+        # may then be off by some values, until the young dict is replaced.
+        self._lock = threading.RLock()

@@ -5,6 +5,7 @@ this one imports the `sitecustomize` that it hides. It is no module of the packa
 Python finds it by its path.
 """
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -18,16 +19,27 @@ def _start() -> None:
         # The package is not on this interpreter's path. At the end of the path its
         # directory hides no other module.
         sys.path.append(str(_here.parent.parent))
-        try:
-            import botocache.plugin
-        except Exception as error:  # noqa: BLE001 - whatever the error, the application must start
-            print(f"botocache: {error}; running uncached", file=sys.stderr)
-            return
+        import botocache.plugin
     botocache.plugin.start()
 
 
+def _complain(error: Exception) -> None:
+    # Here, because botocache itself is what cannot be imported.
+    if sys.stderr is None:
+        return  # print(file=None) would write among the application's output
+    with contextlib.suppress(Exception):  # standard error is full or closed
+        sys.stderr.write(f"botocache: {error}; running uncached\n")
+
+
+def _is_here(entry: str) -> bool:
+    try:
+        return Path(entry or ".").resolve() == _here
+    except (OSError, RuntimeError):  # no current directory; a loop of links
+        return False
+
+
 def _let_the_hidden_one_run() -> None:
-    hidden_from = [entry for entry in sys.path if Path(entry or ".").resolve() != _here]
+    hidden_from = [entry for entry in sys.path if not _is_here(entry)]
     mine = sys.modules.pop("sitecustomize", None)
     path, sys.path = sys.path, hidden_from
     try:
@@ -42,5 +54,8 @@ def _let_the_hidden_one_run() -> None:
         sys.path = path + added
 
 
-_start()
+try:
+    _start()
+except Exception as error:  # noqa: BLE001 - whatever the error, the application must start
+    _complain(error)
 _let_the_hidden_one_run()

@@ -2,9 +2,11 @@
 
 An argument wins over a `BOTOCACHE_*` variable, a variable over the TOML file that
 `BOTOCACHE_CONFIG` names, and the file over the default. All three sources spell a
-setting in the same way. An unknown name or a wrong value is a ConfigError. Its
-message names the source, the expected value, and the nearest valid name. No source is
-ignored silently.
+setting in the same way. A wrong value is a ConfigError, and so is an unknown name in
+the file. Its message names the source, the expected value, and the nearest valid name.
+An unknown variable is a warning: while a newer version is rolled out, processes of the
+older one have its variables, too. No source is ignored silently, but for a variable
+that is empty: compose files and templates write one for what is not set.
 """
 
 import re
@@ -24,6 +26,7 @@ from botocache._settings.tables import (
     parse_tables,
     table_policy,
 )
+from botocache._stats import log
 from botocache.stores.options import RedisClient, StoreOptions, is_client
 from botocache.stores.protocol import Store
 from botocache.stores.urls import without_secrets
@@ -160,20 +163,39 @@ _SERVICE_LINK = re.compile(
 _CONFIG = PREFIX + "CONFIG"
 
 
+_RENAMED = {
+    "follow": "client_tracking",
+    "old_images": "precise_index_eviction",
+    "settle_reads": "reads_after_write",
+    "store": "url",
+    "unevicted_writes": "on_eviction_failure",
+    "write_window": "write_hold_off",
+}
+"""Settings by their names in earlier versions."""
+
+_warned: set[str] = set()
+"""The unknown variables that the log names already; there is one line for each."""
+
+
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
     known = {PREFIX + name.upper(): name for name in _PARSERS}
     for variable, value in environ.items():
         if not variable.startswith(PREFIX) or _SERVICE_LINK.fullmatch(variable):
             continue
-        if variable == _CONFIG:
+        if variable == _CONFIG or not value.strip():
             continue
-        _require_known(variable, variable, (*known, _CONFIG), "variable")
-        yield _Given(known[variable], value, variable)
+        if variable in known:
+            yield _Given(known[variable], value, variable)
+        elif variable not in _warned:
+            _warned.add(variable)
+            former = variable.removeprefix(PREFIX).lower()
+            near = _hint(former, (*_PARSERS, "config"), PREFIX, str.upper)
+            log.warning("variable %r is unknown and ignored%s", variable, near)
 
 
 def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:
-    path = environ.get(_CONFIG)
-    if not path:
+    path = environ.get(_CONFIG, "")
+    if not path.strip():
         return
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -183,13 +205,29 @@ def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:
         ) from error
     for name, value in content.items():
         where = f"{name} in {path}"
-        _require_known(name, where, _PARSERS, "setting")
+        if name not in _PARSERS:
+            raise ConfigError(f"unknown setting {where!r}{_hint(name, _PARSERS)}")
         yield _Given(name, value, where)
 
 
-def _require_known(name: str, where: str, known: Iterable[str], what: str) -> None:
-    if name not in known:
-        raise ConfigError(f"unknown {what} {where!r}{hint(name, known)}")
+def _hint(
+    name: str,
+    known: Iterable[str],
+    prefix: str = "",
+    spelling: Callable[[str], str] = str,
+) -> str:
+    """Return the end of a message about an unknown name.
+
+    name: of a setting.
+    known: the names of settings.
+    prefix: of all names in the source.
+    spelling: returns a setting's name as the source writes it, without the prefix.
+    """
+    now = _RENAMED.get(name)
+    if now is not None:
+        return f"; it is {prefix + spelling(now)!r} now"
+    names = [prefix + spelling(each) for each in known]
+    return hint(prefix + spelling(name), names)
 
 
 # --- values ------------------------------------------------------------------------

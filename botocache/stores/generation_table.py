@@ -305,7 +305,8 @@ class GenerationTable(SlotReader):
     def _renew_lock(self) -> None:
         # To acquire and release a lock is a full memory barrier on every processor.
         # Without it ARM may show other processes the two stores in the other order.
-        self._barrier = threading.Lock()
+        # An RLock, because a signal handler may evict in here.
+        self._barrier = threading.RLock()
 
     def _at(self, tag: bytes) -> int:
         """Return the index of the first word of the tag's slot."""

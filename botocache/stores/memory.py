@@ -8,15 +8,16 @@ its own for its writers. So from the first fork on no write counts as alone: its
 hold-offs run for the whole `write_hold_off`.
 """
 
+import contextlib
 import mmap
 import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
 from botocache.stores.generation_table import SLOT, WORD, GenerationTable
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 
@@ -33,19 +34,20 @@ ENTRY_OVERHEAD = 200
 class MemoryStore:
     """Entries and generations of this process. See the Store protocol.
 
-    size_limit: bytes of entries, ENTRY_OVERHEAD included. The clock is monotonic.
+    size_limit: bytes of entries, ENTRY_OVERHEAD included.
+    clock: in seconds.
     """
 
     def __init__(
         self,
         *,
         size_limit: int = DEFAULT_SIZE_LIMIT,
-        clock: Clock = time.monotonic,
+        clock: Clock = machine_clock,
         random: Random = os.urandom,
     ) -> None:
         self.now = clock
         self._size_limit = size_limit
-        self._size = 0
+        self._size = self._changes = self._evictions = 0
         self._entries: OrderedDict[bytes, bytes] = OrderedDict()
         shared = memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT + WORD))
         # Shared, too: the parent must know that a child is there.
@@ -70,7 +72,8 @@ class MemoryStore:
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
-                self._entries.move_to_end(key)
+                with contextlib.suppress(KeyError):  # a signal handler has dropped it
+                    self._entries.move_to_end(key)
         return Loaded(entry, snapshot, self._table.held(tags, self.now()))
 
     def load_many(
@@ -96,14 +99,23 @@ class MemoryStore:
     ) -> None:
         """See Store.fill."""
         with self._lock:
-            if key in self._entries:
-                self._drop(key)
-            if len(entry) + ENTRY_OVERHEAD > self._size_limit:
-                return  # it would cost all others their place, and have none itself
-            self._entries[key] = entry
-            self._size += len(entry) + ENTRY_OVERHEAD
-            while self._size > self._size_limit:
-                self._drop(next(iter(self._entries)))
+            self._changes = mine = self._changes + 1
+            try:
+                replaced = self._entries.pop(key, None)
+                if replaced is not None:
+                    self._size -= len(replaced) + ENTRY_OVERHEAD
+                if len(entry) + ENTRY_OVERHEAD > self._size_limit:
+                    return  # it would cost all others their place, and have none itself
+                self._entries[key] = entry
+                self._size += len(entry) + ENTRY_OVERHEAD
+                while self._size > self._size_limit and self._entries:
+                    _, dropped = self._entries.popitem(last=False)
+                    self._size -= len(dropped) + ENTRY_OVERHEAD
+            except BaseException:
+                self._count_anew()  # interrupted between an entry and its size
+                raise
+            if self._changes != mine:  # a signal handler has filled in there
+                self._count_anew()
 
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
@@ -116,11 +128,22 @@ class MemoryStore:
             # `_writing` does not exclude the other processes, so a write that takes
             # itself for alone may be wrong.
             request = request.as_first()
-        return self._table.evict(request, self.now(), self._writing)
+        with self._writing:
+            self._evictions = mine = self._evictions + 1
+            eviction = self._table.evict(request, self.now(), self._writing)
+            while self._evictions != mine:
+                # A signal handler has evicted in the middle of this eviction, which may
+                # have undone the handler's: evict again.
+                mine = self._evictions
+                eviction = self._table.evict(
+                    request.as_first(), self.now(), self._writing
+                )
+            return eviction
 
     def clear(self) -> None:
         """See Store.clear."""
         with self._lock:
+            self._changes += 1
             self._entries.clear()
             self._size = 0
 
@@ -128,19 +151,18 @@ class MemoryStore:
         """See Store.close. What is in memory only is gone."""
         self.clear()
 
-    def _drop(self, key: bytes) -> None:
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._size -= len(entry) + ENTRY_OVERHEAD
+    def _count_anew(self) -> None:
+        self._size = sum(
+            len(entry) + ENTRY_OVERHEAD for entry in self._entries.copy().values()
+        )
 
     def _renew_locks(self) -> None:
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
+        # A signal handler may make calls of its own while its thread holds them.
+        self._lock = threading.RLock()
+        self._writing = threading.RLock()
 
     def _after_fork(self) -> None:
         self._has_forked[0] = 1
         self._renew_locks()
         # Another thread of the parent may have been between an entry and its size.
-        self._size = sum(
-            len(entry) + ENTRY_OVERHEAD for entry in self._entries.values()
-        )
+        self._count_anew()

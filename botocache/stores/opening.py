@@ -3,11 +3,14 @@
 A store's module, and the package that it needs, are imported only for its own URL.
 """
 
+import importlib
 import re
+import sys
 from pathlib import Path
 
-from botocache._errors import ConfigError, suggestion
-from botocache.stores.options import BOOT_ID, StoreOptions
+from botocache._errors import ConfigError, StoreUnavailableError, suggestion
+from botocache._stats import describe
+from botocache.stores.options import BOOT_ID, StoreOptions, has_boot_id
 from botocache.stores.protocol import Store
 from botocache.stores.urls import LocalPlace, local_place, scheme_of
 
@@ -23,7 +26,8 @@ _SCHEMES = ("memory", "disk", "unix", *_SERVERS)
 def open_store(options: StoreOptions) -> Store:
     """Return the store that `options` name. Accesses neither disk nor network.
 
-    Raises ConfigError if they name no store.
+    Raises ConfigError if they name no store, and StoreUnavailableError if the
+    environment lacks what the store needs.
     """
     if options.client is not None:
         return _open_redis(options)
@@ -52,13 +56,12 @@ def _open_local(place: LocalPlace, options: StoreOptions) -> Store:
         )
     # A power loss can undo evictions that were not yet on the disk. The store drops all
     # entries of an earlier boot, and the boot id is how it finds out.
-    if not BOOT_ID.exists():
-        raise ConfigError(
-            f"url 'disk:' needs Linux: without {BOOT_ID}, files from before a power "
-            "loss cannot be detected; use 'memory:'"
-        )
-    from botocache.stores.disk import store as disk_store
-
+    if not has_boot_id():
+        raise _no_boot_id()
+    try:
+        from botocache.stores.disk import store as disk_store
+    except Exception as error:
+        raise _not_importable(error) from error
     root = (
         Path(place.path)
         if place.path
@@ -69,6 +72,60 @@ def _open_local(place: LocalPlace, options: StoreOptions) -> Store:
         namespace=options.namespace,
         size_limit=place.size_limit or disk_store.DEFAULT_SIZE_LIMIT,
     )
+
+
+def _no_boot_id() -> Exception:
+    message = (
+        f"without {BOOT_ID}, files from before a power loss cannot be detected; use "
+        "'memory:'"
+    )
+    if sys.platform == "linux":  # of which a part is missing: a sandbox without /proc
+        return StoreUnavailableError(f"url 'disk:': {message}")
+    return ConfigError(f"url 'disk:' needs Linux: {message}")
+
+
+def _not_importable(error: Exception) -> Exception:
+    """Return the error to raise where the disk store's modules cannot be imported."""
+    if not _can_import("sqlite3") or _name(error) in sys.stdlib_module_names:
+        # Python was built without it. No package can bring it.
+        return StoreUnavailableError(
+            f"url 'disk:' needs the module {_name(error) or 'sqlite3'!r}, which this "
+            f"Python lacks ({describe(error)}); install it, or use 'memory:' in a "
+            "single process, or a server"
+        )
+    return _package_missing("disk:", error, "diskcache", "botocache-dynamodb")
+
+
+def _package_missing(
+    scheme: str, error: Exception, package: str, distribution: str
+) -> ConfigError:
+    """Return the error to raise where a store's package cannot be imported.
+
+    scheme: of the URL.
+    error: of the import.
+    package: the one that the store is built on.
+    distribution: what to install.
+    """
+    package = (_name(error) or package).partition(".")[0]
+    # A package that is there, but built for another machine, needs its own error.
+    is_absent = isinstance(error, ModuleNotFoundError) and _name(error) == package
+    cause = "" if is_absent else f", which cannot be imported ({describe(error)})"
+    return ConfigError(
+        f"url '{scheme}' needs the package {package}{cause}: pip install {distribution}"
+    )
+
+
+def _can_import(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except Exception:  # noqa: BLE001 - a damaged module may raise anything
+        return False
+    return True
+
+
+def _name(error: Exception) -> str | None:
+    """Return the module that an import error names, if it names one."""
+    return getattr(error, "name", None)
 
 
 def _refuse_size_limit(url: str, scheme: str | None) -> None:
@@ -84,10 +141,9 @@ def _open_redis(options: StoreOptions) -> Store:
         from botocache.stores.redis.cluster.store import open_cluster
         from botocache.stores.redis.cluster.urls import names_cluster
         from botocache.stores.redis.store import open_redis
-    except ImportError as error:
-        raise ConfigError(
-            f"url '{scheme_of(options.url)}:' needs the package redis: pip install "
-            "'botocache-dynamodb[redis]'"
+    except Exception as error:
+        raise _package_missing(
+            f"{scheme_of(options.url)}:", error, "redis", "'botocache-dynamodb[redis]'"
         ) from error
     if names_cluster(options.url, options.client):
         return open_cluster(options)

@@ -1,5 +1,6 @@
 """StoreOptions: how to open a store. Also the default URL, and a store's identity."""
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +13,20 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Differs after each boot of a Linux machine. A store on disk needs it."""
 
 
-def default_url() -> str:
+class DefaultUrl(str):
+    """A URL that no setting names. It equals the same URL in a setting."""
+
+    __slots__ = ()
+
+
+def default_url() -> DefaultUrl:
     """Return the URL of the store to open if the settings name none."""
-    return "disk:" if BOOT_ID.exists() else "memory:"
+    return DefaultUrl("disk:" if has_boot_id() else "memory:")
+
+
+def has_boot_id() -> bool:
+    """Return whether boots of this machine can be told apart. Never raises."""
+    return os.access(BOOT_ID, os.R_OK)  # Path.exists() raises PermissionError
 
 
 class RedisClient(Protocol):

@@ -138,6 +138,14 @@ def answer_of(response: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in response.items() if name not in apart}
 
 
+def without_number(hit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a hit without the number that its RequestId alone has, at its end."""
+    metadata = dict(hit["ResponseMetadata"])
+    metadata["RequestId"], _, number = metadata["RequestId"].rpartition("-")
+    assert number.isdecimal()
+    return {**hit, "ResponseMetadata": metadata}
+
+
 @dataclass
 class World:
     """A DynamoDB, a store, its clock, and sessions that are cheap to make.

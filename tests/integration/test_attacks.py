@@ -114,7 +114,7 @@ class Applications:
         assert bool(any(logged)) == bool(reason), logged
         in_one_process = 2 if self.one.peer is self.other.peer else 1
         for lines in logged:
-            kinds = [line.partition(":")[0] for line in lines]
+            kinds = [line.split(": ")[1] for line in lines]
             assert all(kinds.count(kind) <= in_one_process for kind in kinds), lines
             for line in lines:
                 assert re.search(reason, line), line

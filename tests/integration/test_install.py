@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
+import botocore.handlers
 import botocore.session
 import pytest
 import redis
@@ -32,6 +33,7 @@ from tests.integration.app import (
 )
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import MADE, REGION, DynamoDB
+from tests.support.network import intercept
 
 
 @pytest.fixture
@@ -135,6 +137,57 @@ def test_reads_through_the_target_are_cached(
     assert isinstance(cache, Cache)
     assert reaching(world, target, table) == 1
     assert (cache.stats().misses, cache.stats().hits) == (1, 1)
+
+
+@targets
+def test_what_is_installed_can_be_looked_at(
+    make: Callable[[World], Target], world: World
+) -> None:
+    target = make(world)
+    assert botocache.installed(target.target) is None
+    cache = botocache.install(target.target, url=world.store)
+    assert botocache.installed(target.target) is cache
+    botocache.uninstall(target.target)
+    assert botocache.installed(target.target) is None
+
+
+@targets
+def test_a_look_installs_nothing(
+    make: Callable[[World], Target], world: World, table: str
+) -> None:
+    target = make(world)
+    client = world.client(world.session())
+    kind = type(client)
+    handlers = list(botocore.handlers.BUILTIN_HANDLERS)
+    for each in (None, client, target.target):
+        assert botocache.installed(each) is None
+    assert handlers == botocore.handlers.BUILTIN_HANDLERS
+    assert type(client) is kind
+    assert reaching(world, target, table) == 2
+
+
+@targets
+def test_a_part_of_the_process_has_the_cache_of_the_process(
+    make: Callable[[World], Target], world: World
+) -> None:
+    target = make(world)
+    cache = botocache.install(url=world.store)
+    assert botocache.installed(target.target) is cache
+    botocache.uninstall()
+    assert botocache.installed(target.target) is None
+
+
+def test_the_process_does_not_have_the_cache_of_a_part(world: World) -> None:
+    session = world.session()
+    cache = botocache.install(session, url=world.store)
+    assert botocache.installed() is None
+    assert botocache.installed(world.client(session)) is cache
+    assert botocache.installed(world.client(world.session())) is None
+
+
+def test_a_look_at_a_wrong_target_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not str"):
+        botocache.installed("dynamodb")
 
 
 @targets
@@ -536,8 +589,7 @@ def test_a_read_under_way_when_the_cache_is_uninstalled_goes_on(
     botocache.install(session, url=world.store)
     client = world.client(session)
     put(world.outside, table, pk="a", n=1)
-    events = client.meta.events
-    events.register("before-send", lambda **_: botocache.uninstall(session))
+    intercept(client, "before-send", lambda **_: botocache.uninstall(session))
     assert get(client, table, pk="a") == {"pk": "a", "n": 1}
     set_n(client, table, 2, pk="a")
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
@@ -555,7 +607,7 @@ def test_a_read_under_way_when_another_store_is_installed_is_not_filled(
         botocache.uninstall()
         botocache.install(url=MemoryStore(clock=world.clock))
 
-    client.meta.events.register("before-send", install_elsewhere)
+    intercept(client, "before-send", install_elsewhere)
     assert get(client, table, pk="a") == {"pk": "a", "n": 1}
     botocache.uninstall()
     with world.counting() as reached:
@@ -576,7 +628,7 @@ def test_a_write_under_way_when_the_cache_is_uninstalled_evicts_for_the_others(
         world.clock.advance(WINDOW)
         assert get(other, table, pk="a") == {"pk": "a", "n": 1}
 
-    writer.meta.events.register("before-send", uninstall_and_take_long)
+    intercept(writer, "before-send", uninstall_and_take_long)
     set_n(writer, table, 2, pk="a")
     assert get(other, table, pk="a") == {"pk": "a", "n": 2}
 

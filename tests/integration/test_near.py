@@ -39,6 +39,7 @@ from tests.integration.app import (
     query_parameters,
     set_n,
     wire,
+    without_number,
 )
 from tests.integration.pipeline import past_the_pipeline, through_the_pipeline
 from tests.support.failing_store import FailingStore
@@ -130,7 +131,9 @@ def test_a_near_hit_equals_a_hit_through_the_hooks(
         get(near, item_table, pk="a")
     world.clock.advance(7)
     parameters = {"TableName": item_table, "Key": wire({"pk": "a"})}
-    answers = [each.get_item(**parameters) for each in (near, near, far)]
+    answers = [
+        without_number(each.get_item(**parameters)) for each in (near, near, far)
+    ]
     assert answers[0] == answers[1] == answers[2]
     assert list(answers[0]) == list(answers[1]) == list(answers[2])
     assert answers[1]["ResponseMetadata"]["HTTPHeaders"] == {
@@ -149,8 +152,9 @@ def test_its_consumed_capacity_equals_that_of_a_hit_through_the_hooks(
         "Key": wire({"pk": "a"}),
         "ReturnConsumedCapacity": capacity,
     }
-    answers = [each.get_item(**parameters) for each in (near, near, near, far)]
-    assert answers[1] == answers[2] == answers[3]
+    _, *hits = [each.get_item(**parameters) for each in (near, near, near, far)]
+    first, second, third = map(without_number, hits)
+    assert first == second == third
 
 
 def test_changing_an_answer_does_not_change_the_next(
@@ -242,7 +246,7 @@ def test_a_near_hit_of_a_resource_equals_a_hit_through_the_hooks(
     for table in tables * 2:
         assert table.get_item(Key={"pk": "a"})["Item"] == ITEM
     with past_the_pipeline(tables[0].meta.client):
-        answers = [table.get_item(Key={"pk": "a"}) for table in tables]
+        answers = [without_number(each.get_item(Key={"pk": "a"})) for each in tables]
     assert answers[0] == answers[1]
     assert list(answers[0]) == list(answers[1])
     assert repr(answers[0]["Item"]["n"]) == "Decimal('1.5')"

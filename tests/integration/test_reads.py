@@ -1,5 +1,6 @@
 """What a repeated read returns, and whether it reaches DynamoDB."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -29,6 +30,7 @@ from tests.integration.app import (
     query_parameters,
     wire,
 )
+from tests.support.processes import TIMEOUT, forked
 
 Reader = Callable[[Any, Any, str], Any]
 """Reads the item `a` through a client or a resource, and returns the whole answer."""
@@ -294,6 +296,44 @@ def test_response_metadata_keeps_its_shape_and_marks_a_hit(
     assert metadata["RetryAttempts"] == 0
     assert metadata["RequestId"].startswith("botocache-")
     assert metadata["HTTPHeaders"] == {"x-botocache": "hit", "age": "3"}
+
+
+@every_store
+@pytest.mark.parametrize("near", ["on", "off"])
+def test_each_hit_of_one_entry_has_a_request_id_of_its_own(
+    near: Any, world: World, table: str
+) -> None:
+    sessions = [world.session() for _ in range(2)]
+    for session in sessions:
+        botocache.install(session, url=world.store, near=near)
+    clients = [world.client(session) for session in sessions]
+    hits = [
+        client.get_item(TableName=table, Key=wire({"pk": "a"}))["ResponseMetadata"]
+        for _ in range(4)
+        for client in clients
+    ][1:]
+    assert [hit["HTTPHeaders"]["x-botocache"] for hit in hits] == ["hit"] * 7
+    ids = [hit["RequestId"] for hit in hits]
+    assert len(set(ids)) == 7
+    # All begin with the entry's key: who looks for one entry finds its hits.
+    (prefix,) = {each.rpartition("-")[0] for each in ids}
+    assert re.fullmatch("botocache-[0-9a-f]{32}", prefix)
+
+
+def test_a_forked_child_goes_on_with_other_request_ids(table: str, client: Any) -> None:
+    def read() -> str:
+        answer = client.get_item(TableName=table, Key=wire({"pk": "a"}))
+        request_id: str = answer["ResponseMetadata"]["RequestId"]
+        return request_id
+
+    for _ in range(3):
+        read()
+    with forked(lambda pipe: pipe.send([read() for _ in range(3)])) as child:
+        here = [read() for _ in range(3)]
+        assert child.poll(TIMEOUT)
+        there = child.recv()
+    assert all(each.startswith("botocache-") for each in (*here, *there))
+    assert len({*here, *there}) == 6
 
 
 def test_an_answer_of_dynamodb_is_not_marked(table: str, client: Any) -> None:

@@ -347,7 +347,7 @@ def recorded_eviction(
     monkeypatch: pytest.MonkeyPatch, *evicted: bytes
 ) -> list[tuple[str, int]]:
     memory: Any = Memory(2 * 16)
-    locks = SimpleNamespace(Lock=lambda: Recorder(memory, "barrier"))
+    locks = SimpleNamespace(RLock=lambda: Recorder(memory, "barrier"))
     monkeypatch.setattr("botocache.stores.generation_table.threading", locks)
     table = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
     table.evict(EvictionRequest(evicted, 5.0), NOW, Recorder(memory, "exclusive"))

@@ -221,7 +221,7 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
 def test_a_writer_touches_slots_only_while_other_threads_are_excluded(
     store: MemoryStore,
 ) -> None:
-    words = Watched(store._table._words, store._writing.locked)
+    words = Watched(store._table._words, store._writing._is_owned)  # type: ignore[attr-defined]  # which 3.14 calls `locked`
     store._table._words = words
     first = store.evict(EvictionRequest([A, B], 5.0))
     store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))

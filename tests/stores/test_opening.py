@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from botocache._errors import ConfigError
-from botocache.stores import opening
+from botocache._errors import ConfigError, StoreUnavailableError
+from botocache.stores import opening, options
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
 from botocache.stores.options import (
@@ -180,8 +180,18 @@ def test_the_error_for_an_unknown_url_hides_its_password(url: str) -> None:
 
 
 def test_the_disk_store_needs_a_boot_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "BOOT_ID", Path("/nowhere"))
+    monkeypatch.setattr(options, "BOOT_ID", Path("/nowhere"))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert message("disk:").startswith("url 'disk:' needs Linux: ")
     assert "use 'memory:'" in message("disk:")
+
+
+def test_a_linux_without_a_boot_id_cannot_have_the_disk_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(options, "BOOT_ID", Path("/nowhere"))
+    with pytest.raises(StoreUnavailableError, match="use 'memory:'"):
+        opened("disk:")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -1,4 +1,4 @@
-"""The built wheel, and an environment that has it as a user would."""
+"""The built distributions, and an environment that has the wheel as a user would."""
 
 import fcntl
 import os
@@ -10,24 +10,54 @@ import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (
-    "botocache",
-    "startup",
+    ".ci",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE",
+    "MANIFEST.in",
+    "Makefile",
     "README.md",
+    "benchmarks",
+    "botocache",
+    "constraints.txt",
+    "docs",
+    "examples",
+    "mkdocs.yml",
     "pyproject.toml",
     "setup.cfg",
+    "startup",
+    "tests",
 )
+"""What a release has of a checkout. A copy of it is built: a build leaves files."""
 
 
-def build_wheel_once(shared: Path) -> Path:
-    """Return the wheel, built in `shared` by whichever test process comes first."""
+class Distributions(NamedTuple):
+    """What a release consists of.
+
+    sources: the copy of the checkout from which the sdist is built.
+    sdist: the source distribution.
+    wheel: built from the sdist, as `pip install` and a release do it.
+    """
+
+    sources: Path
+    sdist: Path
+    wheel: Path
+
+
+def build_once(shared: Path) -> Distributions:
+    """Return what the first test process to come here builds in `shared`."""
     shared.mkdir(exist_ok=True)
+    sources, dist = shared / "sources", shared / "dist"
     with _locked(shared):
-        built = list((shared / "dist").glob("*.whl"))
-        return built[0] if built else _build(shared)
+        if not list(dist.glob("*.whl")):
+            _copy_sources(sources)
+            build(sources, dist)
+    (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    return Distributions(sources, sdist, wheel)
 
 
 @contextmanager
@@ -38,8 +68,7 @@ def _locked(shared: Path) -> Iterator[None]:
         yield
 
 
-def _build(shared: Path) -> Path:
-    sources = shared / "sources"
+def _copy_sources(sources: Path) -> None:
     sources.mkdir()
     for name in SOURCES:
         source = ROOT / name
@@ -48,13 +77,21 @@ def _build(shared: Path) -> Path:
             shutil.copytree(source, sources / name, ignore=ignored)
         else:
             shutil.copy(source, sources / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+
+
+def build(sources: Path, dist: Path, *options: str) -> None:
+    """Run `python -m build`: without options the sdist, and the wheel from it."""
+    # A path to a checkout would give the build what its sources lack.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     subprocess.run(
-        [*command, "--outdir", str(shared / "dist"), str(sources)],
+        [
+            *(sys.executable, "-m", "build", "--no-isolation", *options),
+            *("--outdir", str(dist), str(sources)),
+        ],
         check=True,
         capture_output=True,
+        env=environment,
     )
-    return next((shared / "dist").glob("*.whl"))
 
 
 class Environment:

@@ -3,16 +3,16 @@
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from threading import Lock
+from typing import Any
 
-_LOCK = type(threading.Lock())
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
-def all_locks(owner: object) -> list[Lock]:
+def all_locks(owner: object) -> list[Any]:
     """Return the locks among an object's attributes and those of its parts of ours."""
     locks = []
     for value in getattr(owner, "__dict__", {}).values():
-        if isinstance(value, _LOCK):
+        if isinstance(value, _LOCKS):
             locks.append(value)
         elif type(value).__module__.startswith("botocache."):
             locks.extend(all_locks(value))
@@ -20,7 +20,7 @@ def all_locks(owner: object) -> list[Lock]:
 
 
 @contextlib.contextmanager
-def locked(locks: Sequence[Lock]) -> Iterator[None]:
+def locked(locks: Sequence[Any]) -> Iterator[None]:
     """Hold all of them."""
     with contextlib.ExitStack() as stack:
         for lock in locks:

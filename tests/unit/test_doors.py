@@ -1,11 +1,15 @@
 """plugin.py and __main__.py in this process; tests/wheel has them in real ones."""
 
 import importlib.abc
+import importlib.util
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +23,7 @@ from botocache import _install, plugin
 
 @pytest.fixture(autouse=True)
 def _not_started(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(plugin, "_started", False)
+    monkeypatch.setattr(plugin, "_started_in", None)
     before = list(sys.meta_path)
     yield
     sys.meta_path[:] = before
@@ -30,7 +34,9 @@ def installations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One entry for each time that the toggle installed."""
     made: list[str] = []
     monkeypatch.setattr(
-        _install, "install_before_first_session", lambda: made.append("installed")
+        _install,
+        "install_before_first_session",
+        lambda *, is_forked: made.append("forked" if is_forked else "installed"),
     )
     return made
 
@@ -85,11 +91,251 @@ def test_a_module_that_does_not_exist_is_still_not_found(
     assert installations == []
 
 
-def test_the_loader_that_stands_in_is_otherwise_the_loader() -> None:
-    class Loader(importlib.abc.Loader):
-        path = "somewhere"
+@pytest.fixture
+def late(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installations: list[str]
+) -> Iterator[Path]:
+    """The file of a module for which the toggle waits; it is not imported yet."""
+    name = f"late_module_{next(_numbers)}"
+    path = tmp_path / f"{name}.py"
+    path.write_text("value = 7\n")
+    monkeypatch.setenv("BOTOCACHE", "1")
+    monkeypatch.setattr(plugin, "_BOTOCORE", name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    plugin.start()
+    yield path
+    sys.modules.pop(name, None)
 
-    assert plugin._Loader(Loader(), lambda: None).path == "somewhere"
+
+_numbers = count()
+
+
+def found(path: Path) -> ModuleSpec:
+    spec = importlib.util.find_spec(path.stem)
+    assert spec is not None
+    return spec
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_search_alone_installs_nothing_and_the_import_after_it_does(
+    late: Path, installations: list[str], times: int
+) -> None:
+    for _ in range(times):
+        found(late)
+    assert installations == []
+    module = importlib.import_module(late.stem)
+    assert (module.value, installations, watchers()) == (7, ["installed"], [])
+    loader: Any = module.__loader__
+    assert type(loader) is SourceFileLoader
+    assert module.__spec__ is not None
+    assert module.__spec__.loader is loader
+
+
+def test_what_a_search_finds_looks_as_without_the_toggle(late: Path) -> None:
+    ours = found(late)
+    sys.meta_path.remove(watchers()[0])
+    theirs = found(late)
+    assert (ours == theirs, theirs == ours) == (True, True)
+    assert "loader=<_frozen_importlib_external.SourceFileLoader object" in repr(ours)
+    assert (ours.loader == theirs.loader, theirs.loader == ours.loader) == (True, True)
+    assert hash(ours.loader) == hash(theirs.loader)
+    assert isinstance(ours.loader, SourceFileLoader)
+    assert ours.loader.get_source(late.stem) == "value = 7\n"
+    assert ours.loader.get_data(str(late)) == b"value = 7\n"
+    assert ours.loader.path == str(late)
+    with pytest.raises(AttributeError):
+        ours.loader.no_such_attribute  # type: ignore[attr-defined]  # noqa: B018 - it raises
+
+
+def test_a_module_that_is_executed_from_its_spec_installs_once(
+    late: Path, installations: list[str]
+) -> None:
+    specs = [found(late), found(late)]
+    for spec in specs:
+        module = importlib.util.module_from_spec(spec)
+        assert spec.loader is not None
+        spec.loader.exec_module(module)
+        assert module.value == 7
+    assert installations == ["installed"]
+
+
+def test_an_import_that_fails_and_is_tried_again_installs(
+    late: Path, installations: list[str]
+) -> None:
+    late.write_text("raise ImportError('not yet')\n")
+    for _ in range(2):
+        with pytest.raises(ImportError, match="not yet"):
+            importlib.import_module(late.stem)
+    assert installations == []
+    late.write_text("value = 8 # now\n")
+    importlib.invalidate_caches()
+    assert importlib.import_module(late.stem).value == 8
+    assert (installations, watchers()) == (["installed"], [])
+
+
+def test_a_module_that_is_loaded_again_installs_no_second_time(
+    late: Path, installations: list[str]
+) -> None:
+    module = importlib.import_module(late.stem)
+    importlib.reload(module)
+    assert installations == ["installed"]
+
+
+class Asking:
+    """A finder that asks all others, as tracers' do, and wraps what they find."""
+
+    def __init__(self) -> None:
+        self.is_asking = False
+        self.executed: list[str] = []
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        if self.is_asking:
+            return None
+        self.is_asking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.is_asking = False
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                self.executed.append(name)
+
+            spec.loader = Wrapping(spec.loader, exec_module)
+        return spec
+
+
+class Wrapping(importlib.abc.Loader):
+    def __init__(self, loader: Any, execute: Callable[[ModuleType], None]) -> None:
+        self.create_module = loader.create_module
+        self.exec_module = execute  # type: ignore[method-assign]  # for this module
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_finders_that_ask_all_others_see_the_module_and_so_do_we(
+    late: Path, installations: list[str], place: int
+) -> None:
+    asking = Asking()
+    sys.meta_path.insert(place, asking)
+    found(late)
+    assert importlib.import_module(late.stem).value == 7
+    assert installations == ["installed"]
+    assert asking.executed == [late.stem]
+
+
+class Old:
+    """A loader of the old protocol, which has `load_module` alone."""
+
+    def load_module(self, name: str) -> ModuleType:
+        module = sys.modules.setdefault(name, ModuleType(name))
+        vars(module)["value"] = 9
+        return module
+
+
+class Answering:
+    """A finder that has one loader for everything."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        return ModuleSpec(name, self.loader) if name.startswith("late_") else None
+
+
+@pytest.mark.filterwarnings("ignore")  # the old protocol is deprecated
+def test_a_loader_of_the_old_protocol_loads_and_the_toggle_installs(
+    late: Path, installations: list[str]
+) -> None:
+    sys.meta_path.insert(1, Answering(Old()))
+    assert importlib.import_module(late.stem).value == 9
+    assert installations == ["installed"]
+
+
+def test_a_module_in_an_archive_installs(
+    late: Path, installations: list[str], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(late, late.name)
+    late.unlink()
+    sys.path.insert(0, str(tmp_path / "all.zip"))
+    try:
+        module = importlib.import_module(late.stem)
+    finally:
+        sys.path.remove(str(tmp_path / "all.zip"))
+    assert type(module.__loader__).__name__ == "zipimporter"
+    assert (module.value, installations) == (7, ["installed"])
+
+
+def test_a_process_that_was_forked_before_the_import_knows_it(
+    monkeypatch: pytest.MonkeyPatch, late: Path, installations: list[str]
+) -> None:
+    monkeypatch.setattr(plugin, "_started_in", -1)
+    importlib.import_module(late.stem)
+    assert installations == ["forked"]
+
+
+# --- complaints ----------------------------------------------------------------------
+
+
+class Refusing:
+    """Standard error that refuses whatever is written to it.
+
+    error: is raised.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def write(self, _: str) -> int:
+        raise self._error
+
+    flush = write
+
+
+REFUSING = [OSError(5, "EIO"), ValueError("closed"), RuntimeError("?"), TypeError()]
+
+
+@pytest.mark.parametrize("stream", [None, *map(Refusing, REFUSING)])
+def test_a_complaint_that_cannot_be_printed_goes_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stream: Any
+) -> None:
+    monkeypatch.setenv("BOTOCACHE", "maybe")
+    monkeypatch.setattr(sys, "stderr", stream)
+    plugin.start()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'msgspec._core'"),
+        SyntaxError("invalid syntax", ("m.py", 1, 1, "x", 1, 2)),
+        SystemError("built for\nanother Python"),
+        AttributeError("module 'botocore' has no attribute 'x'"),
+    ],
+)
+def test_an_import_that_fails_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    class Broken:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "botocache._install":
+                raise error
+
+    monkeypatch.setenv("BOTOCACHE", "1")
+    monkeypatch.delitem(sys.modules, "botocache._install")
+    monkeypatch.delattr(botocache, "_install")
+    sys.meta_path.insert(0, Broken())
+    plugin.start()
+    said = " ".join(str(error).split())
+    assert capsys.readouterr().err == (
+        f"botocache: cannot start ({type(error).__name__}: {said}); running uncached\n"
+    )
 
 
 @pytest.mark.parametrize("logging_is_configured", [True, False])
@@ -114,14 +360,16 @@ def test_an_unknown_toggle_is_one_line_on_standard_error_and_on_the_log(
 def test_whatever_is_wrong_the_application_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise ImportError("no msgspec for this Python")
 
     monkeypatch.setenv("BOTOCACHE", "1")
     monkeypatch.setattr(_install, "install_before_first_session", fail)
     plugin.start()
-    complaint = "botocache: no msgspec for this Python; running uncached\n"
-    assert capsys.readouterr().err == complaint
+    assert capsys.readouterr().err == (
+        "botocache: cannot start (ImportError: no msgspec for this Python); "
+        "running uncached\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +377,6 @@ def test_whatever_is_wrong_the_application_starts(
     [
         ("BOTOCACHE_TTL", "soon", "BOTOCACHE_TTL: expected a number of seconds"),
         ("BOTOCACHE_URL", "nosql://u:s3cret@h", "url 'nosql:'... names no store"),
-        ("BOTOCACHE_TLL", "60", "unknown variable 'BOTOCACHE_TLL'; did you mean"),
         ("BOTOCACHE_CONFIG", "/no/such/file", "BOTOCACHE_CONFIG names '/no/such/file'"),
     ],
 )

@@ -36,6 +36,7 @@ PURE = (
     "botocache._settings.values",
     "botocache._cache.entries",
     "botocache._cache.prepare",
+    "botocache._cache.read_mode",
     "botocache._near.call_keys",
     "botocache._near.copies",
     "botocache._near.request_bodies",

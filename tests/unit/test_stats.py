@@ -1,18 +1,31 @@
 """Every outcome is counted; a failure is counted, logged at intervals, not raised."""
 
+import contextlib
+import io
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import botocache
 from botocache._cache.cache import Cache
 from botocache._cache.tickets import Hit
 from botocache._settings.load import Settings
-from botocache._stats import LOG_INTERVAL, Counters, FailureLog, Stats
+from botocache._stats import (
+    LOG_INTERVAL,
+    Counters,
+    FailureLog,
+    Stats,
+    describe,
+    log,
+    say,
+)
 from botocache.stores.memory import MemoryStore
 from tests.support.calls import begin
 from tests.support.clock import FakeClock
@@ -144,7 +157,7 @@ def test_a_failure_is_a_warning_that_names_its_consequence(
     reports.report("load_failed")
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("botocache", logging.WARNING)
-    assert record.getMessage() == "load_failed: a miss (OSError: disk full)"
+    assert record.getMessage() == "botocache: load_failed: a miss (OSError: disk full)"
 
 
 def test_a_failure_is_logged_once_in_a_minute_and_counted_each_time(
@@ -167,7 +180,7 @@ def test_a_failure_is_logged_again_after_a_minute(reports: _Reports) -> None:
 def test_each_kind_of_failure_is_logged_by_itself(reports: _Reports) -> None:
     for kind in ("load_failed", "fill_failed", "load_failed", "fill_failed"):
         reports.report(kind)
-    assert [line.partition(":")[0] for line in reports.lines] == [
+    assert [line.split(": ")[1] for line in reports.lines] == [
         "load_failed",
         "fill_failed",
     ]
@@ -182,7 +195,94 @@ def test_the_first_failure_is_logged_whatever_the_clock_shows(
 
 def test_a_message_with_percent_signs_is_logged_as_it_is(reports: _Reports) -> None:
     reports.report("load_failed", OSError("100 %s %d"))
-    assert reports.lines == ["load_failed: a miss (OSError: 100 %s %d)"]
+    assert reports.lines == ["botocache: load_failed: a miss (OSError: 100 %s %d)"]
+
+
+# --- the log -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["info", "warning", "error"])
+def test_each_line_begins_with_the_name_of_the_package(
+    level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="botocache")
+    getattr(log, level)("%s %% of %r", 7, "x")
+    (record,) = caplog.records
+    assert record.getMessage() == "botocache: 7 % of 'x'"
+    assert record.levelname == level.upper()
+
+
+class _Failing(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError(record.getMessage())
+
+
+def test_a_handler_of_the_application_that_fails_disturbs_nothing(
+    reports: _Reports,
+) -> None:
+    handler = _Failing()
+    logging.getLogger("botocache").addHandler(handler)
+    try:
+        reports.report("load_failed")
+    finally:
+        logging.getLogger("botocache").removeHandler(handler)
+    assert reports.counters.read(undelivered=0).failures == {"load_failed": 1}
+
+
+class _Refusing:
+    """Standard error that refuses whatever is written to it."""
+
+    def write(self, _: str) -> int:
+        raise ValueError("I/O operation on closed file")
+
+    flush = write
+
+
+@pytest.mark.parametrize("stream", [None, _Refusing()])
+def test_a_line_without_handlers_and_without_standard_error_goes_nowhere(
+    stream: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger("botocache"), "propagate", False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    log.warning("a line")
+    say("a line")
+    assert capsys.readouterr().out == ""
+
+
+def test_standard_error_takes_a_line() -> None:
+    stream = io.StringIO()
+    with contextlib.redirect_stderr(stream):
+        say("a line")
+    assert stream.getvalue() == "a line\n"
+
+
+class _MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "described"),
+    [
+        (OSError("disk\n  full"), "OSError: disk full"),
+        (OSError(), "OSError"),
+        (OSError("/tempor\xe4r/\udce4"), r"OSError: /tempor\xe4r/\udce4"),
+        (_MuteError(), "_MuteError"),
+    ],
+)
+def test_an_error_is_described_in_one_line(error: Exception, described: str) -> None:
+    assert describe(error) == described
+
+
+def test_one_place_alone_writes_to_the_log() -> None:
+    """Else a line might begin without the name of the package."""
+    package = Path(botocache.__file__).parent
+    users = {
+        path.name
+        for path in package.rglob("*.py")
+        if "getLogger" in path.read_text(encoding="utf-8")
+    }
+    assert users == {"_stats.py"}
 
 
 # --- in the cache ------------------------------------------------------------------

@@ -5,11 +5,13 @@ import os
 import subprocess
 import venv
 import zipfile
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from botocache._settings.load import Settings
 from tests.support.dynamodb import DynamoDB
 from tests.support.environment import Environment
 
@@ -108,11 +110,6 @@ def test_the_toggle_can_say_off(
             "2592000, not 'soon'; running uncached",
         ),
         (
-            {"BOTOCACHE": "1", "BOTOCACHE_TLL": "5"},
-            "botocache: unknown variable 'BOTOCACHE_TLL'; did you mean "
-            "'BOTOCACHE_TTL'?; running uncached",
-        ),
-        (
             {"BOTOCACHE": "1", "BOTOCACHE_URL": "memcached://host"},
             "botocache: url 'memcached:'... names no store of this version; "
             "expected 'memory:', 'disk:', "
@@ -129,6 +126,27 @@ def test_a_wrong_environment_is_one_line_and_the_application_runs_uncached(
     done = environment.run(*arguments, env=variables)
     assert done.stderr.splitlines() == [complaint]
     check(done.stdout, UNCACHED)
+
+
+def test_a_variable_of_another_version_is_one_line_and_the_cache_is_on(
+    environment: Environment, arguments: list[str]
+) -> None:
+    done = environment.run(*arguments, env={"BOTOCACHE": "1", "BOTOCACHE_FOLLOW": "on"})
+    assert done.stderr.splitlines() == [
+        "botocache: variable 'BOTOCACHE_FOLLOW' is unknown and ignored; it is "
+        "'BOTOCACHE_CLIENT_TRACKING' now"
+    ]
+    check(done.stdout, CACHED)
+
+
+def test_empty_variables_are_not_set(
+    environment: Environment, arguments: list[str]
+) -> None:
+    names = [field.name.upper() for field in fields(Settings)] + ["CONFIG"]
+    empty = {f"BOTOCACHE_{name}": "" for name in names}
+    done = environment.run(*arguments, env={"BOTOCACHE": "1", **empty})
+    assert done.stderr == ""
+    check(done.stdout, CACHED)
 
 
 def test_botocore_looks_as_after_an_import_without_botocache(

@@ -5,7 +5,8 @@
 - It never unpickles. A tampered row would otherwise execute code (CVE-2025-69872).
 - Each row carries a checksum of its key and bytes, because SQLite has none.
 - Values never go to files of their own, which a killed process would leave behind.
-- No call waits longer than `LOCK_PATIENCE` for a lock.
+- It has a few connections for all threads, not one for each (`connections.py`).
+- No call waits longer than `LOCK_PATIENCE`, for a connection and locks together.
 - A truncated database file does not kill the processes that have it mapped.
 
 A lost or old entry is harmless: its snapshot alone decides whether it may be served
@@ -16,17 +17,25 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import diskcache
 
-from botocache._errors import EntryError, StoreError
+from botocache._errors import EntryError, StoreError, pass_on
+from botocache.stores.disk.connections import (
+    Connection,
+    ConnectionPool,
+    DatabaseReplacedError,
+    DescriptorsLostError,
+    is_unopened,
+)
 
 LOCK_PATIENCE = 0.05
-"""Seconds that one statement waits for another process's transaction."""
+"""Seconds that one verb waits for other threads and for another process's lock."""
 
 LARGEST_ENTRY = 4 * 1024**2
 """Bytes. A page of DynamoDB is at most 1 MB; a larger entry is not filled."""
@@ -35,9 +44,6 @@ _AT_ONCE = 256 * 1024
 """Bytes of entries in one transaction. Other writers wait until it ends."""
 
 _CHECKSUM_SIZE = 4
-
-_INDEX_SIZE = 32768
-"""Bytes. The index of SQLite's log (`cache.db-shm`) is a multiple of this size."""
 
 
 class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
@@ -76,65 +82,50 @@ class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type
         raise DamagedEntryError("a row holds something else than bytes")
 
 
-class _Connection(sqlite3.Connection):
-    """Closes itself when it is freed.
+class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
+    """Uses the connection that the calling thread has taken from the pool.
 
-    diskcache opens a connection for each thread and frees it when the thread ends.
-    Since Python 3.13, freeing an open connection gives a ResourceWarning.
+    taken: its `connection` is the one that the calling thread has taken.
+    on_busy: called during opening when another process keeps the database locked.
+        diskcache goes on trying for a minute.
     """
 
-    _opened_by: int | None = None
-    _left_to_parent: ClassVar[list[sqlite3.Connection]] = []
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self._opened_by = os.getpid()
-
-    # A default value, because the interpreter clears globals when it exits.
-    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
-        if self._opened_by is None:
-            return  # SQLite could not open the file
-        if self._opened_by == getpid():
-            self.close()
-        else:
-            # A child process must not use, nor even close, a connection that its parent
-            # opened (sqlite.org/howtocorrupt.html, 2.6).
-            self._left_to_parent.append(self)
-
-
-class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
-    """Closes its connections when opening fails and when a thread ends."""
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        try:
-            super().__init__(*arguments, **settings)
-        except BaseException:
-            self.close()
-            raise
+    def __init__(
+        self,
+        directory: Path,
+        connection: Connection,
+        on_busy: Callable[[], object],
+        **settings: Any,
+    ) -> None:
+        self.taken = threading.local()
+        self.taken.connection = connection
+        self._on_busy: Callable[[], object] | None = on_busy
+        super().__init__(str(directory), **settings)
+        self._on_busy = None
+        del self.taken.connection
 
     @property
-    def _con(self) -> sqlite3.Connection:
-        """Return the calling thread's connection.
+    def _con(self) -> Connection:
+        taken: Connection = self.taken.connection
+        return taken
 
-        Like diskcache's property, but the connection is a `_Connection`.
-        """
-        con: sqlite3.Connection | None = getattr(self._local, "con", None)
-        if con is None:
-            con = self._local.con = sqlite3.connect(
-                Path(self._directory, diskcache.core.DBNAME),
-                timeout=self._timeout,
-                isolation_level=None,
-                check_same_thread=False,  # any thread may run the garbage collector
-                factory=_Connection,
-            )
-            try:
-                settings = con.execute("SELECT key, value FROM Settings").fetchall()
-            except sqlite3.OperationalError:  # a new file has no settings yet
-                return con
-            for key, value in settings:
-                if key.startswith("sqlite_"):
-                    self.reset(key, value, update=False)
-        return con
+    @property
+    def _sql(self) -> Callable[..., sqlite3.Cursor]:
+        if self._on_busy is not None:
+            return self._execute_in_opening
+        execute: Callable[..., sqlite3.Cursor] = self.taken.connection.execute
+        return execute
+
+    def _execute_in_opening(self, *statement: Any) -> sqlite3.Cursor:
+        try:
+            return self._con.execute(*statement)
+        except sqlite3.OperationalError as error:
+            if self._on_busy is not None and "locked" in str(error):
+                self._on_busy()
+            raise
+
+    def close(self) -> None:
+        """Close nothing: the pool owns the connections."""
 
 
 class DamagedEntryError(EntryError):
@@ -144,36 +135,44 @@ class DamagedEntryError(EntryError):
 class EntryDatabase:
     """The entries under one directory, for all threads and processes that open it.
 
-    Every method raises StoreError. An EntryDatabaseError says whether the database
-    can be used again (`is_busy`, `is_unopened`).
+    Every method raises StoreError. `keeps_database` says whether the database can be
+    used after one.
 
     directory: is made if it is missing.
     size_limit: of the database, bytes. Beyond it the oldest entries are removed first.
+    on_busy: called when opening has to wait for another process.
     """
 
-    def __init__(self, directory: Path, size_limit: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        size_limit: int,
+        on_busy: Callable[[], object] = lambda: None,
+    ) -> None:
         with _store_errors("open"):
             if os.path.expandvars(directory) != str(directory):
                 # diskcache expands variables, so it would use another directory.
                 raise EntryDatabaseError(
                     f"{directory} contains a variable of the environment"
                 )
-            self._cache = _Cache(
-                str(directory),
-                timeout=LOCK_PATIENCE,
-                disk=_BytesOnly,
-                size_limit=size_limit,
-                eviction_policy="least-recently-stored",  # a get() writes nothing
-                statistics=0,
-                tag_index=0,
-                sqlite_synchronous=0,  # after a power loss all entries are unreachable
-                sqlite_mmap_size=0,  # truncating the file would raise SIGBUS
-            )
-            self._putting = threading.Lock()
+            directory.mkdir(parents=True, exist_ok=True)
             self._path = directory / diskcache.core.DBNAME
+            self._putting = threading.RLock()
+            self._connections = ConnectionPool(self._path)
+            with self._connections.first(LOCK_PATIENCE) as connection:
+                self._cache = _Cache(
+                    directory,
+                    connection,
+                    on_busy,
+                    disk=_BytesOnly,
+                    size_limit=size_limit,
+                    eviction_policy="least-recently-stored",  # a get() writes nothing
+                    statistics=0,
+                    tag_index=0,
+                    sqlite_synchronous=0,  # as in connections.py
+                    sqlite_mmap_size=0,
+                )
             self._inode = self._path.stat().st_ino
-            self._index = f"{self._path}-shm"
-            self._index_size = _INDEX_SIZE
 
     def is_in_place(self) -> bool:
         """Return True if the path still leads to this database."""
@@ -184,21 +183,24 @@ class EntryDatabase:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the entry under `key`, or None if there is none."""
-        with _store_errors("get"):
-            self._mend_index()
-            try:
-                row = self._cache.get(key)
-            except DamagedEntryError:
-                # Without this, each load of the key would fail until the TTL ends.
-                self._cache.delete(key)
-                raise
-            if row is None:
-                return None
-            entry: bytes = row[_CHECKSUM_SIZE:]
-            if row[:_CHECKSUM_SIZE] != _checksum(key, entry):
-                self._cache.delete(key)
-                raise DamagedEntryError("a row does not match its checksum")
-            return entry
+        with _store_errors("get"), self._taken(LOCK_PATIENCE) as connection:
+            connection.check_index()
+            return self._get(key)
+
+    def _get(self, key: bytes) -> bytes | None:
+        try:
+            row = self._cache.get(key)
+        except DamagedEntryError:
+            # Without this, each load of the key would fail until the TTL ends.
+            self._cache.delete(key)
+            raise
+        if row is None:
+            return None
+        entry: bytes = row[_CHECKSUM_SIZE:]
+        if row[:_CHECKSUM_SIZE] != _checksum(key, entry):
+            self._cache.delete(key)
+            raise DamagedEntryError("a row does not match its checksum")
+        return entry
 
     def put(self, key: bytes, entry: bytes, ttl: float) -> None:
         """Write an entry unless it is larger than `LARGEST_ENTRY`. ttl: in seconds."""
@@ -207,23 +209,39 @@ class EntryDatabase:
     def put_many(self, entries: Sequence[tuple[bytes, bytes, float]]) -> None:
         """Write entries in as few transactions as `_AT_ONCE` allows.
 
+        All of them together wait no longer than `LOCK_PATIENCE`.
+
         entries: each its key, its bytes, and its TTL in seconds.
         """
+        patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
+        if is_owned(self._putting):
+            return  # a signal handler, in the middle of a transaction of its thread
         for piece in _pieces(entries):
-            # SQLite's own lock is not fair: some of many threads would time out.
-            if not self._putting.acquire(timeout=LOCK_PATIENCE):
-                return
             try:
+                # SQLite's own lock is not fair: some of many threads would time out.
+                if not self._putting.acquire(blocking=False):
+                    if not self._putting.acquire(timeout=patience):
+                        return
+                    patience = max(0.0, deadline - time.monotonic())
                 with _store_errors("put"):
-                    self._mend_index()
-                    if len(piece) == 1:  # diskcache's set() begins one itself
-                        self._put(*piece[0])
-                        continue
-                    with self._cache.transact():
-                        for entry in piece:
-                            self._put(*entry)
+                    self._put_piece(piece, patience)
             finally:
-                self._putting.release()
+                # Not by a variable: a signal handler may raise before it is set.
+                if is_owned(self._putting):
+                    self._putting.release()
+            patience = max(0.0, deadline - time.monotonic())
+
+    def _put_piece(
+        self, piece: Sequence[tuple[bytes, bytes, float]], patience: float
+    ) -> None:
+        with self._taken(patience) as connection:
+            connection.check_files()
+            if len(piece) == 1:  # diskcache's set() begins a transaction itself
+                self._put(*piece[0])
+                return
+            with self._cache.transact():
+                for entry in piece:
+                    self._put(*entry)
 
     def _put(self, key: bytes, entry: bytes, ttl: float) -> None:
         if len(entry) <= LARGEST_ENTRY:
@@ -231,31 +249,59 @@ class EntryDatabase:
 
     def clear(self) -> None:
         """Remove all entries."""
-        with _store_errors("clear"):
-            self._mend_index()
+        with _store_errors("clear"), self._taken(LOCK_PATIENCE) as connection:
+            connection.check_files()
             self._cache.clear()
 
     def close(self) -> None:
-        """Close the calling thread's connection. Others close when freed."""
-        with _store_errors("close"):
-            self._mend_index()
-            self._cache.close()
+        """Close all connections. The next use opens one."""
+        self._connections.close()
 
-    def _mend_index(self) -> None:
-        """Restore the size of the `-shm` file if it was truncated (about 1 µs).
+    def leave(self, *, is_lost: bool) -> None:
+        """Forget all connections without closing them; see ConnectionPool.leave."""
+        self._connections.leave(is_lost=is_lost)
 
-        SQLite maps this index of its log. Reading a truncated part would raise SIGBUS;
-        SQLite rebuilds an index that contains zeros.
-        """
-        # By path: closing a descriptor of the file would drop SQLite's locks on it.
+    def _taken(self, patience: float) -> "_TakenConnection":
+        """Return a context in which the calling thread has a connection."""
+        return _TakenConnection(self._connections, self._cache, patience)
+
+
+class _TakenConnection:
+    """Takes a connection for the statements of the calling thread, and gives it back.
+
+    A signal handler may read in the middle of it: then the thread has another one for a
+    while. And it may raise, even between two statements of diskcache's own.
+    """
+
+    def __init__(
+        self, connections: ConnectionPool, cache: _Cache, patience: float
+    ) -> None:
+        self._connections = connections
+        self._cache = cache
+        self._patience = patience
+
+    def __enter__(self) -> Connection:
+        self._before = getattr(self._cache.taken, "connection", None)
         try:
-            size = os.stat(self._index).st_size  # noqa: PTH116 - Path.stat takes twice as long
-            if size < self._index_size:
-                os.truncate(self._index, self._index_size)
-            else:
-                self._index_size = size
-        except (FileNotFoundError, NotADirectoryError):
-            pass  # not in use, or unlinked: a mapping outlives its name
+            self._connection = connection = self._connections.take(self._patience)
+            self._cache.taken.connection = connection
+        except BaseException:
+            self._cache.taken.connection = self._before
+            raise
+        return connection
+
+    def __exit__(self, *_: object) -> None:
+        # The pool rolls an open transaction back; diskcache must forget it, too.
+        if self._before is None and self._cache._txn_id == threading.get_ident():  # noqa: SLF001 - it has no method for it
+            self._cache._txn_id = None  # noqa: SLF001 - as above
+        self._cache.taken.connection = self._before
+        self._connections.give_back(self._connection)
+
+
+def is_owned(lock: Any) -> bool:
+    """Return whether the calling thread holds a lock."""
+    owned: bool = lock._is_owned()  # noqa: SLF001 - threading.Condition relies on it
+    return owned
 
 
 def _pieces(
@@ -282,8 +328,9 @@ class _store_errors:  # noqa: N801 - a context manager, used like a function
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _at: object) -> None:
-        if isinstance(error, StoreError) or not isinstance(error, Exception):
+        if isinstance(error, StoreError) or error is None:
             return
+        pass_on(error)  # else the database would be taken for damaged
         raise EntryDatabaseError(f"cannot {self._verb} entries: {error!r}") from error
 
 
@@ -298,8 +345,22 @@ class EntryDatabaseError(EntryError):
 
     @property
     def is_unopened(self) -> bool:
-        """Whether SQLite could not open a file, e.g. because descriptors ran out."""
-        return "unable to open" in str(self.__cause__)
+        """Whether a file could not be opened, e.g. because descriptors ran out."""
+        return is_unopened(self.__cause__)
+
+
+UNUSABLE = (EntryDatabaseError, DescriptorsLostError, DatabaseReplacedError)
+"""Errors after which an EntryDatabase is of no more use. Others affect one verb."""
+
+
+def keeps_database(error: StoreError, directory: Path) -> bool:
+    """Return True if the files can be used after the error.
+
+    Otherwise they are damaged, or SQLite cannot open them again in this process.
+    """
+    if isinstance(error, EntryDatabaseError):
+        return error.is_busy or (error.is_unopened and can_be_opened(directory))
+    return not isinstance(error, DescriptorsLostError)
 
 
 def can_be_opened(directory: Path) -> bool:

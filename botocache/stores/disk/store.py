@@ -13,19 +13,30 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
-from botocache._errors import EntryError, StoreError, StoreLostError
+from botocache._errors import (
+    EntryError,
+    StoreError,
+    StoreLostError,
+    StoreUnavailableError,
+    pass_on,
+)
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
+from botocache.stores.disk.connections import (
+    DatabaseReplacedError,
+    DescriptorsLostError,
+)
 from botocache.stores.disk.entry_database import (
+    UNUSABLE,
     EntryDatabase,
-    EntryDatabaseError,
-    can_be_opened,
+    keeps_database,
 )
 from botocache.stores.disk.generation_file import (
     GenerationFile,
@@ -48,24 +59,52 @@ PAUSE = 1.0
 
 _DISCARDED = "old-"
 
-
-def machine_clock() -> float:
-    """Return seconds since the machine was booted, suspended time included.
-
-    All processes read the same value, and an administrator cannot set it.
-    """
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - `make_private` refuses a directory of another user
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
-    """Return the user's directory: in the cache home, else in the temporary one."""
+    """Return the user's directory: in the cache home, else in a temporary one.
+
+    Writes nothing, not even to find out what can be written. Raises
+    StoreUnavailableError if no directory can be.
+    """
+    for place in _default_places(environ):
+        if _can_be_made(place):
+            return place
+    raise StoreUnavailableError(
+        "url 'disk:' finds no directory that can be written, neither XDG_CACHE_HOME "
+        "nor HOME, TMPDIR or /tmp; mount one and name it, as 'disk:///path', or use a "
+        "server, or 'memory:' in a single process"
+    )
+
+
+def _default_places(environ: Mapping[str, str]) -> list[Path]:
+    """Return where the store may live, the best place first."""
+    places = []
     cache_home = environ.get("XDG_CACHE_HOME")
     if cache_home and Path(cache_home).is_absolute():
-        return Path(cache_home, "botocache")
+        places.append(Path(cache_home, "botocache"))
     home = environ.get("HOME")
-    if home and Path(home).is_absolute() and os.access(home, os.W_OK):
-        return Path(home, ".cache", "botocache")
-    return Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
+    if home and Path(home).is_absolute() and Path(home).is_dir():
+        places.append(Path(home, ".cache", "botocache"))
+    # Those of tempfile.gettempdir(), which writes a file to try them. Without the
+    # current directory: processes that share a cache may differ in it.
+    named = [environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
+    return places + [
+        Path(temporary, f"botocache-{os.getuid()}")
+        for temporary in (*named, *_TEMPORARY)
+        if Path(temporary).is_absolute()
+    ]
+
+
+def _can_be_made(directory: Path) -> bool:
+    """Return whether a directory is there, or its nearest parent can be written."""
+    for place in (directory, *directory.parents):
+        if os.path.lexists(place):
+            # Path.is_dir() raises where a parent may not be searched.
+            is_directory = os.path.isdir(place)  # noqa: PTH112 - for that reason
+            return is_directory and os.access(place, os.W_OK | os.X_OK)
+    return False
 
 
 class DiskStore:
@@ -80,11 +119,14 @@ class DiskStore:
     random: makes generations, as `os.urandom` does.
     """
 
+    _opening: AbstractContextManager[object]
+    _writing: AbstractContextManager[object]
+    _is_opening: bool
+    _evictions: int
     _slot_file: GenerationFile | None
     _entries: EntryDatabase | None
     _trouble: str
     _table_took: float
-    _opening: threading.Lock
 
     def __init__(
         self,
@@ -120,7 +162,7 @@ class DiskStore:
             if entries is not None:
                 try:
                     entry = entries.get(key)
-                except EntryDatabaseError as error:
+                except UNUSABLE as error:
                     self._give_up_if_used(entries, error)
                     raise
             return Loaded(entry, snapshot, slots.held(tags, self.now()))
@@ -180,7 +222,7 @@ class DiskStore:
             raise EntryError(f"entries are not open: {self._trouble}")
         try:
             entries.put_many([(key, entry, ttl) for key, entry, ttl, _ in fills])
-        except EntryDatabaseError as error:
+        except UNUSABLE as error:
             self._give_up_if_used(entries, error)
             raise
 
@@ -202,11 +244,14 @@ class DiskStore:
 
     def _evict(self, table: GenerationFile, request: EvictionRequest) -> Eviction:
         with self._writing:  # the file lock excludes processes, not threads
+            self._evictions = mine = self._evictions + 1
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
-            if table.intrusions() != intrusions:
-                # A writer proceeded without the lock. This call may have undone that
-                # writer's eviction, e.g. by restoring a generation: evict again.
+            while table.intrusions() != intrusions or self._evictions != mine:
+                # A writer proceeded without the lock, or a signal handler has evicted
+                # in the middle. This call may have undone that eviction, e.g. by
+                # restoring a generation: evict again.
+                intrusions, mine = table.intrusions(), self._evictions
                 eviction = table.slots.evict(
                     request.as_first(), self.now(), table.exclusive()
                 )
@@ -220,7 +265,7 @@ class DiskStore:
             raise EntryError(f"entries are not open: {self._trouble}")
         try:
             entries.clear()
-        except EntryDatabaseError as error:
+        except UNUSABLE as error:
             self._give_up_if_used(entries, error)
             raise
 
@@ -260,6 +305,7 @@ class DiskStore:
                     self.directory / "slots", boot_id(), self._random
                 )
             except OSError as error:
+                pass_on(error)
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
             finally:
                 self._table_took = time.monotonic() - began
@@ -289,18 +335,21 @@ class DiskStore:
         if entries is not None or 0.0 < self._paused_until - self.now() <= PAUSE:
             return entries
         with self._opening:
-            if self._entries is None and not self._is_opening.is_set():
-                self._is_opening.set()
+            if self._entries is None and not self._is_opening:
                 self._trouble = "SQLite takes long to open them"
                 opened = threading.Event()
                 opener = threading.Thread(
                     target=self._open_in_background, args=(opened,), daemon=True
                 )
                 try:
+                    self._is_opening = True
                     opener.start()
-                except RuntimeError as error:  # the system has no thread left
-                    self._is_opening.clear()
-                    raise EntryError(f"cannot open entries: {error}") from error
+                except BaseException as error:  # noqa: BLE001 - an interruption is passed on
+                    if opener.ident is None:
+                        self._is_opening = False
+                    own = pass_on(error)
+                    # The system has no thread left.
+                    raise EntryError(f"cannot open entries: {own}") from own
                 # One wait for the call that opens both parts of the store.
                 opened.wait(max(0.0, OPEN_PATIENCE - self._table_took))
             return self._entries
@@ -310,36 +359,36 @@ class DiskStore:
         # In a thread, because diskcache retries for a minute while another process
         # keeps the database locked.
         try:
-            entries = EntryDatabase(self.directory / "entries", self._size_limit)
-            entries.close()  # only this thread's connection
-            self._entries = entries
-        except EntryDatabaseError as error:
+            # `opened` ends the wait of the first caller if the database is locked.
+            self._entries = EntryDatabase(
+                self.directory / "entries", self._size_limit, opened.set
+            )
+        except UNUSABLE as error:
             self._give_up(None, error)
         finally:
-            self._is_opening.clear()
+            self._is_opening = False
             opened.set()
 
-    def _give_up_if_used(
-        self, entries: EntryDatabase, error: EntryDatabaseError
-    ) -> None:
+    def _give_up_if_used(self, entries: EntryDatabase, error: StoreError) -> None:
         """Close the entries after a failure, unless another thread did so."""
         if self._entries is entries:  # else another thread did it already
             self._give_up(entries, error)
 
-    def _give_up(
-        self, entries: EntryDatabase | None, error: EntryDatabaseError
-    ) -> None:
+    def _give_up(self, entries: EntryDatabase | None, error: StoreError) -> None:
         """Use no entries for `PAUSE` seconds; remove the database if it is damaged."""
-        self._paused_until = self.now() + PAUSE
         self._trouble = str(error)
         self._entries = None
-        if entries is not None:
-            with contextlib.suppress(EntryDatabaseError):
-                entries.close()
+        if entries is not None and isinstance(error, DescriptorsLostError):
+            entries.leave(is_lost=True)
+        elif entries is not None:
+            entries.close()
+        if isinstance(error, DatabaseReplacedError):
+            return  # the new one is usable at once
+        self._paused_until = self.now() + PAUSE
         path = self.directory / "entries"
         # Kept are a database that another writer has locked, and one that could be
         # opened with more file descriptors. Any other failure may repeat for ever.
-        if not (error.is_busy or (error.is_unopened and can_be_opened(path))):
+        if not keeps_database(error, path):
             self._discard(path)
 
     def _discard(self, entries: Path) -> None:
@@ -358,9 +407,11 @@ class DiskStore:
         self._paused_until = 0.0
         self._trouble = ""
         self._table_took = 0.0
-        self._opening = threading.Lock()
-        self._is_opening = threading.Event()
-        self._writing = threading.Lock()
+        self._is_opening = False
+        self._evictions = 0
+        # A signal handler may make calls of its own while its thread holds them.
+        self._opening = threading.RLock()
+        self._writing = threading.RLock()
 
     def _forget_parent(self) -> None:
         """Drop all that the parent opened, in a child process.
@@ -368,8 +419,8 @@ class DiskStore:
         Parent and child would share the file lock. A thread that exists only in the
         parent may hold a lock. SQLite forbids a child even to close a connection.
         """
-        # A reference for ever: freeing the object would close the connections.
-        _left_to_parent.append(self._entries)
+        if self._entries is not None:
+            self._entries.leave(is_lost=False)
         self._abandon_table()
         self._reset()
 
@@ -398,6 +449,3 @@ def make_private(directory: Path) -> None:
 
 def _never() -> bool:
     return False
-
-
-_left_to_parent: list[EntryDatabase | None] = []

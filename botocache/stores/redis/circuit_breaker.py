@@ -7,7 +7,7 @@ the server, at growing intervals, until the server is back.
 import threading
 from collections.abc import Callable, Sequence
 
-from botocache._errors import StoreError
+from botocache._errors import StoreError, pass_on
 from botocache._forks import renew_after_fork
 
 FAILURES = 3
@@ -65,8 +65,12 @@ class Breaker:
             )
             try:
                 prober.start()
-            except RuntimeError:  # no thread can be started now
-                self._trouble = ""
+            except BaseException as trouble:
+                if prober.ident is None:
+                    self._trouble = ""
+                # No thread can be started now.
+                if not isinstance(pass_on(trouble), RuntimeError):
+                    raise
             else:
                 self._prober = prober
 
@@ -92,7 +96,7 @@ class Breaker:
                 return
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
         self._ended = threading.Event()
         self._prober = None
         self._failures = 0

@@ -15,8 +15,9 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import RedisError, ResponseError
 from redis.sentinel import SentinelManagedConnection
 
-from botocache._errors import StoreError
+from botocache._errors import StoreError, pass_on
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
 from botocache.stores.redis.sentinel import PrimaryLease
 from botocache.stores.redis.types import Connection, Reply
 
@@ -78,7 +79,8 @@ class ServerConnections:
                     connection = idle.pop()
                     replies = exchange(connection, packed, count)
                     idle.append(connection)
-                except (LostError, IndexError):
+                except (LostError, IndexError) as error:
+                    pass_on(error)  # a socket's TimeoutError may be a time limit
                     # It was idle for too long, or the server restarted. The other
                     # idle ones are as old, so each would cost a failure of its own.
                     self.drop()
@@ -87,8 +89,10 @@ class ServerConnections:
                     return replies
             connection, replies = self._ask_anew(packed, count, deadline)
         except RedisError as error:
+            pass_on(error)
             raise StoreError(f"{type(error).__name__}: {error}") from error
         except OSError as error:
+            pass_on(error)
             raise StoreError(f"cannot be reached: {error}") from error
         idle.append(connection)
         return replies
@@ -102,6 +106,7 @@ class ServerConnections:
             connection = self._connect()
             replies = exchange(connection, packed, count)
         except (RedisError, OSError) as error:
+            pass_on(error)
             raise StoreError(f"{type(error).__name__}: {error}") from error
         idle.append(connection)
         return replies
@@ -143,11 +148,12 @@ class ServerConnections:
         try:
             threading.Thread(target=attempt.run, daemon=True).start()
         except RuntimeError as error:  # no thread can be started now
+            pass_on(error)
             raise StoreError(f"cannot connect: {error}") from error
         return attempt
 
     def _connect(self) -> Connection:
-        connection, asked_at = self._make(), time.monotonic()
+        connection, asked_at = self._make(), machine_clock()
         try:
             connection.connect()
             self._handshake(connection)
@@ -235,6 +241,7 @@ def _require_known(error: BaseException) -> None:
     provider. An interruption passes.
     """
     known = (RedisError, OSError, StoreError)
+    pass_on(error)
     if isinstance(error, Exception) and not isinstance(error, known):
         raise StoreError(f"not understood: {type(error).__name__}") from error
 

@@ -14,7 +14,9 @@ from typing import Protocol, TypeAlias
 from redis.exceptions import RedisError
 from redis.sentinel import SentinelManagedConnection
 
+from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
+from botocache.stores.clock import machine_clock
 from botocache.stores.redis.types import Address
 
 LASTS = 1.0
@@ -51,22 +53,25 @@ class PrimaryLease:
         return f"<PrimaryLease of {self._address}>"
 
     def lasts(self, deadline: float) -> bool:
-        """Tell whether the primary is known to be the same; wait until the deadline."""
+        """Tell whether the primary is known to be the same; wait until the deadline.
+
+        deadline: moment of `time.monotonic`.
+        """
         if self._discover is None:  # not connected yet: the handshake comes first
             return True
-        now = time.monotonic()
+        now = machine_clock()
         if now < self._due:
             return True
         renewed = self._renew_behind()
         if now < self._until:
             return True
-        renewed.wait(max(0.0, deadline - now))
-        return time.monotonic() < self._until
+        renewed.wait(max(0.0, deadline - time.monotonic()))
+        return machine_clock() < self._until
 
     def confirm(self, connection: SentinelManagedConnection, asked_at: float) -> None:
         """Note which primary Sentinels named for a new connection.
 
-        asked_at: moment before the connection was made.
+        asked_at: moment of `machine_clock` before the connection was made.
         """
         pool = connection.connection_pool
         sentinels: _Sentinels = pool.sentinel_manager
@@ -88,14 +93,19 @@ class PrimaryLease:
             if self._renewing is not None:
                 return self._renewing
             renewed = self._renewing = threading.Event()
+        thread = threading.Thread(target=self._renew, args=(renewed,), daemon=True)
         try:
-            threading.Thread(target=self._renew, args=(renewed,), daemon=True).start()
-        except RuntimeError:  # no thread can be started now
-            self._end(renewed)
+            thread.start()
+        except BaseException as error:
+            if thread.ident is None:
+                self._end(renewed)
+            # No thread can be started now.
+            if not isinstance(pass_on(error), RuntimeError):
+                raise
         return renewed
 
     def _renew(self, renewed: threading.Event) -> None:
-        discover, asked_at = self._discover, time.monotonic()
+        discover, asked_at = self._discover, machine_clock()
         try:
             if discover is None or discover() == self._address:
                 self._extend(asked_at)
@@ -112,5 +122,5 @@ class PrimaryLease:
         renewed.set()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
         self._renewing = None

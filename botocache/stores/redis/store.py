@@ -20,7 +20,8 @@ from redis.exceptions import NoPermissionError, NoScriptError
 
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import StoreError
+from botocache._errors import StoreError, pass_on
+from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 from botocache.stores.redis.circuit_breaker import Breaker
@@ -85,6 +86,7 @@ def malformed_reply_is_store_error(
         try:
             return verb(self, *args, **kwargs)
         except (TypeError, ValueError, LookupError, UnpackError) as error:
+            pass_on(error)
             self._close_connections()
             raise StoreError(f"no answer: {type(error).__name__}") from error
 
@@ -124,7 +126,7 @@ class RedisStore:
             self._tracker = InvalidationTracker(
                 make, self._keys, self._server_run_id, self._connections.close
             )
-        self._clock_offset = time.time() - time.monotonic()  # until the first sync
+        self._clock_offset = time.time() - machine_clock()  # until the first sync
         self._synced_at = -CLOCK_SYNC_INTERVAL
 
     def __repr__(self) -> str:
@@ -135,7 +137,7 @@ class RedisStore:
 
     def now(self) -> float:
         """See Store.now. Sends nothing: by the last sync."""
-        return self._clock() if self._clock else time.monotonic() + self._clock_offset
+        return self._clock() if self._clock else machine_clock() + self._clock_offset
 
     @malformed_reply_is_store_error
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
@@ -337,7 +339,7 @@ class RedisStore:
     def _get(self, packed: Sequence[bytes]) -> list[Reply]:
         """Return the values of keys. packed: the keys as they are on the wire."""
         command = pack_mget(packed)
-        if self._clock or time.monotonic() - self._synced_at < CLOCK_SYNC_INTERVAL:
+        if self._clock or machine_clock() - self._synced_at < CLOCK_SYNC_INTERVAL:
             (values,) = self._exchange(command, 1)
         else:
             values, _, now = self._exchange(command + self._check, 3)
@@ -440,7 +442,7 @@ class RedisStore:
         """Take in the server's time."""
         # The reply took a while, so the estimate is too low by that. The highest of
         # several is the best; an old one is replaced, for clocks drift.
-        here = time.monotonic()
+        here = machine_clock()
         ahead = microseconds / US - here
         if ahead > self._clock_offset or here - self._synced_at >= CLOCK_SYNC_INTERVAL:
             self._clock_offset, self._synced_at = ahead, here

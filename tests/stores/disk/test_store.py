@@ -18,14 +18,18 @@ import pytest
 
 from botocache._coherence import EvictionRequest, Held
 from botocache._errors import StoreError, StoreLostError
-from botocache.stores.disk import entry_database, generation_file
+from botocache.stores.clock import machine_clock
+from botocache.stores.disk import connections, entry_database, generation_file
 from botocache.stores.disk import store as disk_store
-from botocache.stores.disk.entry_database import EntryDatabase, EntryDatabaseError
+from botocache.stores.disk.entry_database import (
+    EntryDatabase,
+    EntryDatabaseError,
+    is_owned,
+)
 from botocache.stores.disk.store import (
     PAUSE,
     DiskStore,
     default_directory,
-    machine_clock,
     make_private,
 )
 from tests.support.clock import FakeClock
@@ -274,7 +278,8 @@ def test_the_default_directory_is_a_temporary_one_per_user_without_a_home(
 def test_the_default_directory_is_a_temporary_one_when_home_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    # Root may write anywhere.
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path)
     expected = Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
     assert default_directory({"HOME": str(tmp_path)}) == expected
 
@@ -736,7 +741,9 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
     other = os.open(store.directory / "slots", os.O_RDWR)
     words: Any = Watched(
         table.slots._words,
-        lambda: store._writing.locked() and not generation_file.lock_within(other, 0.0),
+        lambda: (
+            is_owned(store._writing) and not generation_file.lock_within(other, 0.0)
+        ),
     )
     table.slots._words = words
     first = store.evict(EvictionRequest([A, B], 5.0))
@@ -888,7 +895,7 @@ def test_a_process_without_file_descriptors_drops_no_entries_of_others(
     another = DiskStore(store.directory.parents[1], clock=clock)
     another.evict(EvictionRequest([A], 0.0))
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite3, "connect", no_descriptors)
+        patch.setattr(connections, "Connection", no_descriptors)
         assert another.load(KEY, [A]).entry is None
     assert store.load(KEY, [A]).entry == b"entry"
     clock.advance(disk_store.PAUSE)
@@ -1017,10 +1024,12 @@ class SlowOpening:
         self.count = 0
         monkeypatch.setattr(disk_store, "EntryDatabase", self._open)
 
-    def _open(self, directory: Path, size_limit: int) -> EntryDatabase:
+    def _open(
+        self, directory: Path, size_limit: int, on_busy: Callable[[], object]
+    ) -> EntryDatabase:
         self.count += 1
         assert self.go_on.wait(TIMEOUT)
-        return EntryDatabase(directory, size_limit)
+        return EntryDatabase(directory, size_limit, on_busy)
 
 
 def test_opening_entries_blocks_briefly_and_continues_in_the_background(

@@ -11,6 +11,7 @@ from redis.sentinel import Sentinel as Manager
 from botocache._coherence import EvictionRequest, Loaded
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
+from botocache.stores.clock import machine_clock
 from botocache.stores.protocol import Store
 from botocache.stores.redis.commands import pack
 from botocache.stores.redis.connections import ServerConnections
@@ -211,8 +212,8 @@ def believe(
     link: ServerConnections, *, for_long: bool = True, until_due: bool = True
 ) -> None:
     """Set for how long a link believes the Sentinel."""
-    link._lease_of_sentinels._until = time.monotonic() + TIMEOUT if for_long else 0.0
-    link._lease_of_sentinels._due = time.monotonic() + TIMEOUT if until_due else 0.0
+    link._lease_of_sentinels._until = machine_clock() + TIMEOUT if for_long else 0.0
+    link._lease_of_sentinels._due = machine_clock() + TIMEOUT if until_due else 0.0
 
 
 def questions(sentinel: TcpProxy) -> int:

@@ -21,12 +21,12 @@ def answers() -> NearAnswers:
 
 
 def test_a_fill_outdates_the_marker_of_its_entry_alone(answers: NearAnswers) -> None:
-    filled, other = answers._marker(KEY), answers._marker(b"another key")
+    filled, other = answers._markers_of([KEY, b"another key"])
     before = answers.last_fill
     answers.on_fill(KEY)
     assert (filled.is_outdated, other.is_outdated) == (True, False)
     assert answers.last_fill is not before
-    assert not answers._marker(KEY).is_outdated
+    assert not answers._markers_of([KEY])[0].is_outdated
 
 
 def test_two_threads_that_remember_one_entry_at_once_share_its_marker(
@@ -34,7 +34,7 @@ def test_two_threads_that_remember_one_entry_at_once_share_its_marker(
 ) -> None:
     """Else a fill would outdate the answer of one of them, and not the other's."""
     others: list[RefillMarker] = []
-    thread = Thread(target=lambda: others.append(answers._marker(KEY)))
+    thread = Thread(target=lambda: others.extend(answers._markers_of([KEY])))
 
     def reference(*arguments: Any) -> Any:
         """Let the other thread in, after it was seen that there is no marker."""
@@ -44,6 +44,6 @@ def test_two_threads_that_remember_one_entry_at_once_share_its_marker(
         return weakref.KeyedRef(*arguments)
 
     monkeypatch.setattr("weakref.KeyedRef", reference)
-    mine = answers._marker(KEY)
+    (mine,) = answers._markers_of([KEY])
     thread.join()
     assert others == [mine]

@@ -11,6 +11,7 @@ import redis.asyncio
 
 from botocache._dynamodb.plans import CachingMode
 from botocache._errors import ConfigError
+from botocache._settings import load
 from botocache._settings.load import _PARSERS, Settings, load_settings
 from botocache._settings.tables import OFF, READS, TableOptions, TablePolicy
 from botocache.stores import options
@@ -291,7 +292,7 @@ def test_a_bad_value_is_named_with_its_place_and_what_was_expected(
         name: _message({name: value}),
         f"{name} in {file['BOTOCACHE_CONFIG']}": _message({}, file),
     }
-    if isinstance(value, str):
+    if isinstance(value, str) and value:  # an empty variable is not set
         variable = f"BOTOCACHE_{name.upper()}"
         said[variable] = _message({}, {variable: value})
     for where, message in said.items():
@@ -456,7 +457,13 @@ def test_the_longest_ttl_is_that_of_settings_or_tables(
     ("variable", "nearest"),
     [
         ("BOTOCACHE_TLL", "'BOTOCACHE_TTL'"),
-        ("BOTOCACHE_STORE", "did you mean 'BOTOCACHE_SCOPE'?"),
+        ("BOTOCACHE_STOER", "did you mean 'BOTOCACHE_SCOPE'?"),
+        ("BOTOCACHE_STORE", "it is 'BOTOCACHE_URL' now"),
+        ("BOTOCACHE_FOLLOW", "it is 'BOTOCACHE_CLIENT_TRACKING' now"),
+        ("BOTOCACHE_OLD_IMAGES", "it is 'BOTOCACHE_PRECISE_INDEX_EVICTION' now"),
+        ("BOTOCACHE_SETTLE_READS", "it is 'BOTOCACHE_READS_AFTER_WRITE' now"),
+        ("BOTOCACHE_UNEVICTED_WRITES", "it is 'BOTOCACHE_ON_EVICTION_FAILURE' now"),
+        ("BOTOCACHE_WRITE_WINDOW", "it is 'BOTOCACHE_WRITE_HOLD_OFF' now"),
         ("BOTOCACHE_TABLE", "'BOTOCACHE_TABLES'"),
         ("BOTOCACHE_CONFG", "'BOTOCACHE_CONFIG'"),
         ("BOTOCACHE_ttl", "did you mean 'BOTOCACHE_TTL'?"),
@@ -466,12 +473,48 @@ def test_the_longest_ttl_is_that_of_settings_or_tables(
         ("BOTOCACHE_TTL_SERVICE", "BOTOCACHE_"),
     ],
 )
-def test_an_unknown_variable_is_an_error_with_the_nearest_name(
-    variable: str, nearest: str
+def test_an_unknown_variable_is_one_warning_with_the_nearest_name(
+    variable: str,
+    nearest: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    message = _message({}, {variable: "60"})
-    assert message.startswith(f"unknown variable {variable!r}; ")
+    monkeypatch.setattr(load, "_warned", set())
+    environ = {variable: "60", "BOTOCACHE_TTL": "7"}
+    assert _load({}, environ) == _load({}, environ) == _load({"ttl": 7})
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert (record.levelname, record.name) == ("WARNING", "botocache")
+    start = f"botocache: variable {variable!r} is unknown and ignored; "
+    assert message.startswith(start)
     assert nearest in message
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t\n"])
+@pytest.mark.parametrize("name", ROWS)
+def test_an_empty_variable_is_not_set(name: str, value: str, tmp_path: Path) -> None:
+    environ = _file(tmp_path, f"{name} = {ROWS[name].toml}")
+    environ[f"BOTOCACHE_{name.upper()}"] = value
+    assert getattr(_load({}, environ), name) == ROWS[name].from_file
+
+
+@pytest.mark.parametrize("variable", ["BOTOCACHE_CONFIG", "BOTOCACHE_NO_SUCH"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_no_line_speaks_of_another_variable_that_is_empty(
+    variable: str, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert _load({}, {variable: value}) == _load()
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("follow", "client_tracking"), ("write_window", "write_hold_off")]
+)
+def test_a_former_name_in_the_file_is_an_error_that_names_the_new_one(
+    old: str, new: str, tmp_path: Path
+) -> None:
+    message = _message({}, _file(tmp_path, f"{old} = 5"))
+    assert message.endswith(f"; it is {new!r} now")
 
 
 def test_an_unknown_setting_of_the_file_is_an_error_with_the_nearest_name(
@@ -524,10 +567,6 @@ def test_what_kubernetes_sets_for_a_service_called_botocache_redis_is_ignored(
 
 
 # --- the file ----------------------------------------------------------------------
-
-
-def test_an_empty_name_of_a_file_names_none() -> None:
-    assert _load({}, {"BOTOCACHE_CONFIG": ""}) == _load()
 
 
 def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as LostError
 from redis.retry import Retry
 
-from botocache._errors import StoreError
+from botocache._errors import StoreError, pass_on
 from botocache._forks import renew_after_fork
 from botocache.stores.redis.cluster.batch import Batch
 from botocache.stores.redis.cluster.clocks import ServerClocks
@@ -216,6 +216,7 @@ class ClusterClient:
         try:
             self._pipelined(stack)
         except (RedisError, OSError) as error:
+            pass_on(error)
             self._lose(batch, parts, error)
             wait_until(deadline)  # the rest of the time is for the others
             return False
@@ -306,8 +307,12 @@ class ClusterClient:
                 )
                 try:
                     thread.start()
-                except RuntimeError:  # no thread can be started now
-                    done.set()
+                except BaseException as error:
+                    if thread.ident is None:
+                        done.set()
+                    # No thread can be started now.
+                    if not isinstance(pass_on(error), RuntimeError):
+                        raise
             return done
 
     def _refresh_and_tell(self, done: threading.Event) -> None:

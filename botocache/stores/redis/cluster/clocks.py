@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from botocache._coherence import LONGEST_HOLD_OFF
 from botocache._errors import StoreError
+from botocache.stores.clock import machine_clock
 from botocache.stores.redis.scripts import US
 
 SYNC_INTERVAL = 10.0
@@ -19,7 +20,7 @@ class ServerClocks:
     """
 
     def __init__(self) -> None:
-        self.offset = time.time() - time.monotonic()  # until a server tells
+        self.offset = time.time() - machine_clock()  # until a server tells
         self._offsets: dict[str, float] = {}
         self._synced_at: dict[str, float] = {}
         self._spread = 0.0
@@ -27,13 +28,13 @@ class ServerClocks:
     def is_due(self, server: str) -> bool:
         """Tell whether a server's clock must be asked for."""
         synced_at = self._synced_at.get(server)
-        return synced_at is None or time.monotonic() - synced_at >= SYNC_INTERVAL
+        return synced_at is None or machine_clock() - synced_at >= SYNC_INTERVAL
 
     def sync(self, server: str, reply: tuple[int, int]) -> None:
         """Take in a reply to TIME: seconds and microseconds."""
         seconds, microseconds = reply
         # The reply took a while, so the clock is further ahead than this.
-        now = time.monotonic()
+        now = machine_clock()
         self.set_offset(server, seconds + microseconds / US - now)
         self._synced_at[server] = now
 

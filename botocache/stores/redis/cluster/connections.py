@@ -21,6 +21,7 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import MovedError, ResponseError
 from redis.exceptions import TimeoutError as LateError
 
+from botocache._errors import pass_on
 from botocache.stores.redis.types import Address, Command, Connection, Reply
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class BoundedConnection(_Base):
             # Parsers raise anything on what is no reply, and a pipeline would go on
             # reading after some of that.
             self.disconnect()
+            pass_on(error)
             raise LostError(f"not understood: {type(error).__name__}") from error
 
     def _connect_now(self) -> None:

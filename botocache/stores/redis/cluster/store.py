@@ -27,9 +27,7 @@ instead, with the hold-offs of their shards: generations that take their place a
 for `settle`, and not for `write_hold_off`.
 """
 
-import logging
 import os
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TypeVar
@@ -45,6 +43,8 @@ from botocache._coherence import (
 )
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import StoreError
+from botocache._stats import log
+from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Random
 from botocache.stores.redis.cluster.batch import slot_of
@@ -76,8 +76,6 @@ from botocache.stores.redis.store import (
 )
 from botocache.stores.redis.types import ClusterServer, Command, Connection, Reply
 
-log = logging.getLogger("botocache")
-
 _T = TypeVar("_T")
 _States = dict[bytes, tuple[bytes, bytes]]
 
@@ -108,7 +106,7 @@ class ClusterStore(RedisStore):
     def now(self) -> float:
         """See Store.now. Sends nothing: by the last syncs."""
         clocks = self._cluster.clocks
-        return self._clock() if self._clock else time.monotonic() + clocks.offset
+        return self._clock() if self._clock else machine_clock() + clocks.offset
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""

@@ -26,7 +26,7 @@ class LocalGenerations:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
         self._generations: dict[bytes, int] = {}
         self.get: Final = (
             self._generations.get
@@ -52,6 +52,7 @@ class LocalGenerations:
         """Keep what a look-up found, without tags that changed after it began."""
         kept, changed_at = self._generations, self._changed_at
         with self._lock:
+            now = self._now
             if self._all_changed_at > mark:
                 return
             for tag, generation in zip(tags, snapshot, strict=True):
@@ -59,7 +60,11 @@ class LocalGenerations:
                     kept.pop(tag, None)  # so that it moves to the end
                     kept[tag] = generation
             while len(kept) > self._limit:
-                del kept[next(iter(kept))]
+                kept.pop(next(iter(kept)), None)
+            if self._now != now:
+                # A signal handler has evicted in here, maybe a tag that was then kept.
+                for tag in tags:
+                    kept.pop(tag, None)
 
     def forget(self, tags: Iterable[bytes]) -> None:
         """Drop the generations of tags that changed."""

@@ -18,17 +18,17 @@ some connections to a new primary already.
 """
 
 import contextlib
-import functools
-import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import ResponseError
 
+from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
+from botocache._stats import log
+from botocache.stores.clock import machine_clock
 from botocache.stores.protocol import Clock, StillCurrent
 from botocache.stores.redis.circuit_breaker import PAUSES
 from botocache.stores.redis.commands import pack
@@ -49,15 +49,6 @@ NAME = "botocache-client-tracking"
 _SUBSCRIBE = pack((b"SUBSCRIBE", b"__redis__:invalidate"))
 
 _PING = pack((b"PING",))
-
-log = logging.getLogger("botocache")
-
-
-def _clock_of_the_machine() -> Clock:
-    """Return a clock that also runs while the machine sleeps, if there is one."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-    return time.monotonic
 
 
 class InvalidationTracker:
@@ -81,14 +72,14 @@ class InvalidationTracker:
         identify: Callable[[Connection], bytes],
         restart: Callable[[], object],
         *,
-        clock: Clock | None = None,
+        clock: Clock = machine_clock,
         limit: int = LIMIT,
     ) -> None:
         self._make = make
         self._keys = keys
         self._identify = identify
         self._restart = restart
-        self._clock = clock or _clock_of_the_machine()
+        self._clock = clock
         self._limit = limit
         self._is_refused = False
         self._reset()
@@ -179,9 +170,15 @@ class InvalidationTracker:
             session.thread = threading.Thread(
                 target=self._run, args=(session,), name=NAME, daemon=True
             )
-            with contextlib.suppress(RuntimeError):  # no thread can be started now
-                session.thread.start()
+            try:
                 self._session = session
+                session.thread.start()
+            except BaseException as error:
+                if session.thread.ident is None:
+                    self._session = None
+                # No thread can be started now.
+                if not isinstance(pass_on(error), RuntimeError):
+                    raise
 
     def _run(self, session: "_Session") -> None:
         """Track, and connect again after each loss, until the end or a refusal."""
@@ -263,7 +260,7 @@ class InvalidationTracker:
     def _reset(self) -> None:
         """Start as if nothing had begun, as a child of a fork has to."""
         self._generations = LocalGenerations(self._limit)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
         self._session = None
         self._attempts = 0
 

@@ -545,7 +545,7 @@ def test_that_a_cluster_cannot_be_followed_is_said_and_all_else_works(
         client_tracking=True,
     )
     assert isinstance(store, ClusterStore)
-    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
         "client_tracking_refused"
     ]
     assert not store.is_current([], ())

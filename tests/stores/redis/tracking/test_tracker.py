@@ -913,8 +913,9 @@ def test_a_server_that_forbids_client_tracking_is_loaded_from_and_logged_once(
             store.close()  # and even if it is opened anew
     (line,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert line.getMessage() == (
-        "client_tracking_refused: the server does not announce changes to us, so every "
-        f"hit asks it ({FORBIDDEN[rule]}); allow the command, or remove client_tracking"
+        "botocache: client_tracking_refused: the server does not announce changes to "
+        f"us, so every hit asks it ({FORBIDDEN[rule]}); allow the command, or remove "
+        "client_tracking"
     )
     eventually(lambda: not threads())
 
