@@ -20,6 +20,9 @@ from benchmarks.work import GET, KEY, SMALL, Work
 ITEM = SMALL
 ACCESS_KEY = "AKIABENCH"
 REGION = "us-east-1"
+SCOPE = "benchmarks"
+"""Named, because a transport is a handler that could tell callers apart."""
+
 ENDPOINT = "http://127.0.0.1:1"
 _READS = ("GetItem'", "Query'")  # of a header in bytes
 
@@ -88,7 +91,7 @@ def client(transport: Transport | None = None, **settings: Any) -> Any:
     """Return a client whose transport answers at once; cached if there are settings."""
     made = session()
     if settings:
-        botocache.install(made, **settings)
+        botocache.install(made, scope=SCOPE, **settings)
     result = made.client("dynamodb", endpoint_url=ENDPOINT)
     (transport or Transport()).attach(result)
     return result
@@ -98,7 +101,7 @@ def resource(transport: Transport, **settings: Any) -> Any:
     """Return a resource, as `client`."""
     made = session()
     if settings:
-        botocache.install(made, **settings)
+        botocache.install(made, scope=SCOPE, **settings)
     result = made.resource("dynamodb", endpoint_url=ENDPOINT)
     transport.attach(result.meta.client)
     return result

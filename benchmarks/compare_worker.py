@@ -94,7 +94,8 @@ def client(url: str, **settings: Any) -> Any:
         aws_secret_access_key="secret",
         region_name="us-east-1",
     )
-    botocache.install(session, url=url, ttl=3600.0, **settings)
+    # Named, because the handler below could tell callers apart.
+    botocache.install(session, url=url, ttl=3600.0, scope="benchmarks", **settings)
     made = session.client("dynamodb", endpoint_url="http://127.0.0.1:1")
     made.meta.events.register("before-send.dynamodb", answer)
     return made

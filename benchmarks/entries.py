@@ -9,10 +9,10 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from benchmarks.clients import ACCESS_KEY, ENDPOINT, REGION
+from benchmarks.clients import ENDPOINT, REGION, SCOPE
 from benchmarks.places import TTL
 from benchmarks.work import SMALL
-from botocache._botocore.credentials import principal_scope
+from botocache._botocore.credentials import named_scope
 from botocache._botocore.hooks import origin
 from botocache._cache.entries import encode_entry
 from botocache._cache.prepare import entry_key
@@ -82,7 +82,7 @@ def _lookup(number: int) -> tuple[bytes, list[bytes]]:
     read = plan("GetItem", {"TableName": TABLE, "Key": key_of(number)}, _unknown)
     assert isinstance(read, Read)
     where = origin(f"{ENDPOINT}/", REGION)
-    key = entry_key(principal_scope(ACCESS_KEY), where, "GetItem", read.question)
+    key = entry_key(named_scope(SCOPE), where, "GetItem", read.question)
     tags = read.depends_on(CachingMode.COHERENT, False)  # noqa: FBT003 - a setting
     return key, [tag_digest(tag) for tag in tags]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import botocache
-from benchmarks.clients import Transport, session
+from benchmarks.clients import SCOPE, Transport, session
 from benchmarks.measure import Group
 from benchmarks.places import Places
 from benchmarks.scale import Scale
@@ -31,7 +31,9 @@ class Simulation:
         self._now = 1000.0
         self._units = 0.0
         made = session()
-        botocache.install(made, url=MemoryStore(clock=lambda: self._now), **settings)
+        botocache.install(
+            made, url=MemoryStore(clock=lambda: self._now), scope=SCOPE, **settings
+        )
         self._client = made.client("dynamodb", endpoint_url="http://127.0.0.1:1")
         Transport(self._answer).attach(self._client)
 

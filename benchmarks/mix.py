@@ -16,7 +16,7 @@ from typing import Any
 
 import botocache
 from benchmarks import names
-from benchmarks.clients import session
+from benchmarks.clients import SCOPE, session
 from benchmarks.measure import Group
 from benchmarks.places import Places
 from benchmarks.scale import Scale
@@ -49,7 +49,7 @@ class Service:
         """Make the client; cached if there are settings."""
         made = session()
         if settings:
-            botocache.install(made, **settings)
+            botocache.install(made, scope=SCOPE, **settings)
         self._client = self._places.moto.client(made)
         self._client.meta.events.register("before-send.dynamodb", self._count)
 

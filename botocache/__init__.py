@@ -8,6 +8,7 @@ that must cost almost nothing and must not import botocore.
 TYPE_CHECKING = False  # type checkers take it as True; importing typing takes time
 if TYPE_CHECKING:
     from botocache._cache.cache import Cache
+    from botocache._cache.invalidation import Invalidation
     from botocache._cache.modes import bypass, refresh
     from botocache._errors import BotocacheError, ConfigError, EvictionError
     from botocache._install import install, installed, uninstall
@@ -20,6 +21,7 @@ __all__ = [
     "Cache",
     "ConfigError",
     "EvictionError",
+    "Invalidation",
     "Stats",
     "bypass",
     "install",
@@ -33,6 +35,7 @@ _HOMES = {
     "Cache": "_cache.cache",
     "ConfigError": "_errors",
     "EvictionError": "_errors",
+    "Invalidation": "_cache.invalidation",
     "Stats": "_stats",
     "bypass": "_cache.modes",
     "install": "_install",

@@ -1,13 +1,17 @@
 """`python -m botocache explain`: how the cache would treat a call, and why. Pure.
 
 It plans a call as the cache does, with the settings of the environment. A running cache
-learns the key attributes of tables; here they are an argument.
+learns the key attributes of tables; here they are an argument. The plan itself says
+why. This file has no reasons of its own, except for a table's policy.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from decimal import Decimal
+from difflib import get_close_matches
 
-from botocache._dynamodb.operations import OPERATIONS, UNKNOWN, plan
+from botocache._dynamodb.operations import OPERATIONS, plan
+from botocache._dynamodb.plain_values import wire_parameters
 from botocache._dynamodb.plans import (
     BatchRead,
     Bypass,
@@ -31,20 +35,24 @@ class ExplainError(BotocacheError):
 
 
 def explain(
-    operation: str, text: str, settings: Settings, keys: frozenset[str] | None
+    operation: str,
+    text: str,
+    settings: Settings,
+    keys: frozenset[str] | None,
+    newer_operations: Callable[[], Collection[str]] = tuple,
 ) -> str:
     """Return the lines that describe a call's treatment. Raises ExplainError.
 
     operation: as the service model spells it: `GetItem`.
-    text: the parameters as JSON, as on the wire: binary values in base64.
+    text: the parameters as JSON, as on the wire (`{"id": {"S": "7"}}`, binary values in
+        base64) or as a resource takes them (`{"id": "7"}`).
     settings: of the cache that the call would go through.
     keys: the key attributes of its tables; None if they are not known.
+    newer_operations: returns the operations of the installed botocore.
     """
-    # `get-item` and `get_item` are the spellings of the AWS CLI and of boto3.
-    meant = _SPELLINGS.get(operation.lower().replace("_", "").replace("-", ""))
-    if operation not in OPERATIONS and meant is not None:
-        raise ExplainError(f"unknown operation {operation!r}; did you mean {meant!r}?")
-    parameters = _parameters(text)
+    if operation not in OPERATIONS and operation not in newer_operations():
+        _check_spelling(operation)
+    parameters, form = wire_parameters(_parameters(text))
     tables: list[str] = []
 
     # Remembers the tables, so that the note appears only if the plan uses their keys.
@@ -53,13 +61,10 @@ def explain(
         return keys
 
     planned = plan(operation, parameters, keys_of)
-    rule = OPERATIONS.get(operation, UNKNOWN)
-    lines = [("operation", operation), *_outcome(operation, planned, settings)]
-    # The operation has a plan of its own, yet this request has none.
-    if isinstance(planned, Bypass) and (rule.cached != "no" or rule.evicts):
-        lines.append(("why", "DynamoDB will refuse it, or botocache cannot parse it."))
-    else:
-        lines.append(("why", rule.why))
+    lines = [("operation", operation)]
+    if form is not None:
+        lines.append(("read as", form.value))
+    lines += _outcome(operation, planned, settings)
     if tables and keys is None:
         lines.append(
             ("note", f"the key attributes of {tables[0]!r} are not given; pass --keys")
@@ -67,12 +72,30 @@ def explain(
     return "\n".join(f"{name:<11}{value}".rstrip() for name, value in lines)
 
 
+def _check_spelling(operation: str) -> None:
+    """Raise ExplainError if an unknown operation is a misspelt one."""
+    # `get-item` and `get_item` are the spellings of the AWS CLI and of boto3.
+    spelling = operation.lower().replace("_", "").replace("-", "")
+    near = get_close_matches(spelling, _SPELLINGS, n=1, cutoff=_LEAST_LIKENESS)
+    if near:
+        meant = _SPELLINGS[near[0]]
+        raise ExplainError(f"unknown operation {operation!r}; did you mean {meant!r}?")
+    if not operation[:1].isupper() or not operation.isalnum():
+        raise ExplainError(
+            f"unknown operation {operation!r}; expected a name as the service model "
+            "has it: 'GetItem'"
+        )
+
+
 _SPELLINGS = {name.lower(): name for name in OPERATIONS}
+_LEAST_LIKENESS = 0.75
+"""From 0 to 1, by difflib: `getitm` has 0.92 with `getitem`."""
 
 
 def _parameters(text: str) -> Body:
     try:
-        parameters = json.loads(text)
+        # A resource takes numbers as Decimal, which keeps how they are spelled.
+        parameters = json.loads(text, parse_float=Decimal)
     except ValueError as error:
         raise ExplainError(f"the parameters are not JSON: {error}") from None
     if not isinstance(parameters, dict):
@@ -94,6 +117,7 @@ def _outcome(operation: str, planned: CallPlan, settings: Settings) -> _Lines:
             for reads in planned.reads.values():
                 for read in reads:
                     yield from _entry(operation, read, settings)
+            yield "why", planned.why
         case Write():
             yield "treated as", "write"
             yield "evicts", "before the request, and again after its response or error:"
@@ -101,13 +125,16 @@ def _outcome(operation: str, planned: CallPlan, settings: Settings) -> _Lines:
                 yield "", spelled(tag)
             if planned.item is not None:
                 yield from _filled(operation, read_of(planned.item), settings)
+            yield "why", planned.why
         case Describe():
             yield (
                 "treated as",
                 "bypass; botocache learns the key attributes in its answer",
             )
+            yield "why", planned.why
         case Bypass():
             yield "treated as", "bypass: neither read from the cache nor evicting"
+            yield "why", planned.why
         case _:
             assert_never(planned)
 
@@ -117,9 +144,16 @@ def _read(operation: str, read: Read, settings: Settings) -> _Lines:
     if mode is CachingMode.OFF:
         yield "treated as", "bypass"
         yield "policy", f"{operation} of {read.table!r} ({read.kind.value}) is off"
+        yield "why", "The table's policy says so."
         return
     yield "treated as", "read"
     yield from _entry(operation, read, settings)
+    yield (
+        "why",
+        read.why_it_depends(
+            mode, precise_index_eviction=settings.precise_index_eviction
+        ),
+    )
 
 
 def _entry(operation: str, read: Read, settings: Settings) -> _Lines:

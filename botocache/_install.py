@@ -7,7 +7,6 @@ existing sessions and clients through the garbage collector, because botocore ke
 list of them.
 """
 
-import contextlib
 import gc
 import os
 import sys
@@ -18,8 +17,8 @@ from dataclasses import fields
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
-from botocache._errors import ConfigError, StoreUnavailableError
-from botocache._stats import log
+from botocache._errors import ConfigError, StoreUnavailableError, pass_on
+from botocache._stats import log, printable
 from botocache.stores.opening import open_store
 from botocache.stores.options import (
     DefaultUrl,
@@ -196,6 +195,7 @@ def _install_on_process(
     global _process  # noqa: PLW0603 - a process has one process-wide installation
     from botocore.handlers import BUILTIN_HANDLERS
 
+    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
     from botocache._near.client import NearClient, with_near
 
@@ -212,8 +212,10 @@ def _install_on_process(
     for events, client in found:
         if _active_on(events, wanted) is None:
             _process.register(events)
-        if client is not None and cache.near is not None:
-            with_near(client)
+        if client is not None:
+            know(client)
+            if cache.near is not None:
+                with_near(client)
     _unannounced[:] = [cache]
     if log.shows_info():
         _announce_first_client()
@@ -270,7 +272,8 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
             else:
                 continue
             is_passed_over = _is_async(candidate, events)
-        except Exception:  # noqa: BLE001, S112 - it is half made, or a library's own class
+        except Exception as error:  # noqa: BLE001 - it is half made, or a library's own class
+            pass_on(error)
             continue
         if not is_passed_over:
             yield events, client
@@ -280,6 +283,7 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
 
 
 def _install_on_target(target: object, wanted: "Settings") -> "Cache":
+    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
     from botocache._near.client import NearClient, with_near
 
@@ -293,8 +297,10 @@ def _install_on_target(target: object, wanted: "Settings") -> "Cache":
         if active not in _announced:
             _announced.add(active)
             _announce(active, f"a {type(target).__name__}")
-    if client is not None and active.near is not None:
-        with_near(client)
+    if client is not None:
+        know(client)
+        if active.near is not None:
+            with_near(client)
     return active
 
 
@@ -427,7 +433,7 @@ def _announce(cache: "Cache", target: str) -> None:
     store = without_secrets(settings.url)
     if isinstance(settings.url, str):  # an object is the user's; do not look into it
         directory = getattr(_store_for(settings), "directory", None)
-        store = store if directory is None else f"disk:{directory}"
+        store = store if directory is None else printable(f"disk:{directory}")
     # Of the tables only the number: there may be hundreds.
     others = [
         f"{field.name}={value!r}" if field.name != "tables" else f"{len(value)} tables"
@@ -442,8 +448,10 @@ def _announce(cache: "Cache", target: str) -> None:
 
 
 def _announce_first_client(**_: object) -> None:
-    with contextlib.suppress(IndexError):  # another thread was faster
+    try:
         _announce(_unannounced.pop(), "all sessions")
+    except Exception as error:  # noqa: BLE001 - another thread was faster; or no line
+        pass_on(error)  # nothing else may disturb the client that is made
 
 
 _ANNOUNCER = ("creating-client-class.dynamodb", _announce_first_client)

@@ -1,6 +1,5 @@
 """Counters of what the cache did in this process, and the log of what failed."""
 
-import contextlib
 import logging
 import math
 import sys
@@ -132,7 +131,8 @@ class _Log:
         line = f"botocache: {message}"
         # The handlers are the application's, and there is no other place to complain.
         try:
-            self._logger.log(level, line, *arguments)
+            # `stacklevel`: the caller of `info`, `warning` or `error`.
+            self._logger.log(level, line, *arguments, stacklevel=3)
         except Exception as error:  # noqa: BLE001 - the reason above
             pass_on(error)
 
@@ -145,16 +145,26 @@ def say(line: str) -> None:
     stream = sys.stderr
     if stream is None:
         return  # print(file=None) would write among the application's output
-    # A full disk, a closed stream, or an object of the application's own.
-    with contextlib.suppress(Exception):
+    try:
         stream.write(f"{line}\n")
         stream.flush()
+    except Exception as error:  # noqa: BLE001 - it is full, closed, or the application's own
+        pass_on(error)
+
+
+def printable(text: str) -> str:
+    """Return a text that every log takes, whatever the encoding of its file.
+
+    Names of files come from the environment. In a process without a locale, `logging`
+    would print a traceback instead of a line with other characters.
+    """
+    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def text_of(error: BaseException) -> str:
     """Return the message of an error, in one line. Never raises."""
     try:
-        return " ".join(str(error).split())
+        return printable(" ".join(str(error).split()))
     except Exception as trouble:  # noqa: BLE001 - str() runs code of the error's class
         pass_on(trouble)
         return ""
@@ -164,6 +174,20 @@ def describe(error: BaseException) -> str:
     """Return the type and the message of an error, in one line. Never raises."""
     text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_logged: set[str] = set()
+
+
+def log_once(write: Callable[..., None], event: str, text: str) -> None:
+    """Log a line, unless this process has logged it.
+
+    write: `log.info` or `log.warning`.
+    event: the name of what happened, with which the line begins.
+    """
+    if text not in _logged:
+        _logged.add(text)
+        write("%s: %s", event, text)
 
 
 LOG_INTERVAL = 60.0

@@ -62,6 +62,9 @@ def _install() -> None:
 
 
 def _complain_about(error: Exception) -> None:
+    from botocache._errors import pass_on  # of the standard library alone
+
+    pass_on(error)
     # By its name: importing ConfigError may be what failed.
     if type(error).__name__ == "ConfigError":
         _complain(str(error))
@@ -114,9 +117,9 @@ class _AfterImport:
             return None
         # Only the finders behind this one: those before it had their turn already. A
         # copy, because a finder may change the list.
-        finders = list(sys.meta_path)
-        behind = finders[finders.index(self) + 1 :] if self in finders else ()
-        for finder in behind:
+        finders = iter(list(sys.meta_path))
+        any(finder is self for finder in finders)  # advances the iterator
+        for finder in finders:
             find_spec = getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = find_spec and find_spec(name, path, target)
             if spec is not None:
@@ -128,10 +131,11 @@ class _AfterImport:
     def _done(self) -> None:
         if self._is_done:  # the module was executed a second time
             return
+        self._callback()
+        # After it: what interrupts the callback fails the import, too.
         self._is_done = True
         if self in sys.meta_path:
             sys.meta_path.remove(self)
-        self._callback()
 
 
 class _Loader:

@@ -11,10 +11,15 @@ from functools import lru_cache
 
 from botocore.credentials import Credentials, RefreshableCredentials
 
+from botocache._botocore.roles import role_of
 from botocache._digests import digest
+from botocache._stats import log, log_once
+
+AUTO = "auto"
+"""The setting `scope` by which credentials decide; any other value is a name."""
 
 _OWN_ROLE_METHODS = frozenset({"container-role", "iam-role"})
-"""The methods by which botocore obtains the process's own, only role."""
+"""The methods by which botocore obtains the process's own role from an endpoint."""
 
 _WEB_IDENTITY = "assume-role-with-web-identity"
 
@@ -34,7 +39,7 @@ def scope_of(
     setting: `scope`.
     key: the access key that they had, if they may have another now.
     """
-    if setting != "auto":
+    if setting != AUTO:
         return named_scope(setting)
     if credentials is None:
         return ANONYMOUS_SCOPE
@@ -50,15 +55,26 @@ def scope_of(
 
 def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
     first_key = credentials.get_frozen_credentials().access_key or ""
-    account = getattr(credentials, "account_id", None) or account_bits(first_key)
     method = credentials.method
-    if account and method in _OWN_ROLE_METHODS:
-        return role_scope(method, account, "")
+    if method in _OWN_ROLE_METHODS:
+        account = getattr(credentials, "account_id", None) or account_bits(first_key)
+        role = role_of(first_key)
+        # Names of roles are unique within an account, and ARNs everywhere.
+        if role.startswith("arn:") or (role and account):
+            return role_scope(method, account, role)
+        log_once(
+            log.info,
+            "role_not_known",
+            f"the endpoint of {method} credentials names no role; this process shares "
+            "entries with those that began with the same access key. To share more, "
+            "name a `scope`",
+        )
+        return principal_scope(first_key)
     # Private to botocore; without them the scope is narrower, by the first key.
     fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
-    role = getattr(fetcher, "_role_arn", None)
-    if role and method == _WEB_IDENTITY:
-        return role_scope(method, "", role)
+    arn = getattr(fetcher, "_role_arn", None)
+    if arn and method == _WEB_IDENTITY:
+        return role_scope(method, "", arn)
     # Some other role, of which a process may have several: its first key names it.
     return principal_scope(first_key)
 
@@ -93,8 +109,8 @@ def role_scope(method: str, account: str, role: str) -> bytes:
     """Return the scope of a process's own role, which outlives each set of its keys.
 
     method: how botocore obtained the credentials (`container-role`, ...).
-    account: twelve digits.
-    role: what else is known of the role, or "".
+    account: twelve digits, or "".
+    role: its ARN or name, or what else names it.
     """
     return digest("scope", "role", method, account, role)
 

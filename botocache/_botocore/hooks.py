@@ -2,7 +2,7 @@
 
 Why these events, and at these places in their order:
 
-- `creating-client-class.dynamodb`: a client gets the base class of the near cache.
+- `creating-client-class.dynamodb`: a client gets a base class by which it is known.
 - `before-call`, last: handlers that change the request, or answer it themselves
   (Stubber), have run, because botocore calls handlers of more special names first. The
   body is JSON, the same for clients and resources.
@@ -30,7 +30,15 @@ from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
 
-from botocache._botocore.credentials import scope_of
+from botocache._botocore.clients import (
+    KnownClient,
+    alone,
+    in_process,
+    traits_of,
+    with_headers,
+)
+from botocache._botocore.credentials import AUTO, scope_of
+from botocache._botocore.roles import watch_roles
 from botocache._botocore.types import (
     CallContext,
     Handler,
@@ -80,12 +88,13 @@ class Hooks:
     Setting `cache` to None ends an installation on all clients at once: botocore copies
     the handlers into every client that it makes, and keeps no list of the copies.
 
-    base: the base class that clients get for the near cache.
+    base: the base class that clients get for the near cache, a KnownClient.
     """
 
     def __init__(self, base: type | None = None) -> None:
+        watch_roles()
         self.cache: Cache | None = None
-        self._base = base
+        self._base = KnownClient if base is None else base
         # Weak: a call that is interrupted may end without a closing event.
         self._rewritten: WeakSet[_RewrittenRequest] = WeakSet()
         self._handlers: tuple[_Registration, ...] = (
@@ -132,9 +141,11 @@ class Hooks:
     # --- events --------------------------------------------------------------------
 
     def _creating_class(self, *, base_classes: list[type], **_: object) -> None:
-        wants_base = self.cache is not None and self.cache.near is not None
-        if wants_base and self._base is not None and self._base not in base_classes:
-            base_classes.insert(0, self._base)
+        if self.cache is None:
+            return
+        base = KnownClient if self.cache.near is None else self._base
+        if not any(issubclass(each, base) for each in base_classes):
+            base_classes.insert(0, base)
 
     def _installed(self, **_: object) -> "Hooks":
         return self
@@ -153,11 +164,8 @@ class Hooks:
             return None
         operation, url = model.name, params["url"]
         try:
-            call = Call(
-                operation,
-                origin(url, context["client_region"]),
-                _scope(request_signer, context, cache.settings.scope),
-                current_mode(),
+            call = _call(
+                operation, params, request_signer, context, cache.settings.scope
             )
             outcome = _begin(cache, call, decode_body(params["body"]), request_signer)
             if isinstance(outcome, Hit):
@@ -253,6 +261,39 @@ def _is_refused_for_our_sake(
         return code == _FORBIDDEN
     # Strong consistency, for twice the units.
     return code in _THROTTLED or http.status_code >= _SERVER_ERROR
+
+
+def _call(
+    operation: str, request: Request, signer: Signer, context: CallContext, setting: str
+) -> Call:
+    """Return the call that a request makes.
+
+    setting: `scope`.
+    """
+    client = traits_of(signer)
+    traits = client.of(operation)
+    is_sent_by_botocore = client.is_sent_by_botocore()
+    is_named, region = setting != AUTO, context["client_region"]
+    # A handler may have given this call credentials of its own.
+    is_hidden = traits.hides_callers or "request_credentials" in context.get(
+        "signing", ()
+    )
+    scope = None
+    if (
+        not traits.changes_answers
+        and not client.is_async
+        and (is_named or (is_sent_by_botocore and not is_hidden))
+    ):
+        scope = _scope(signer, context, setting)
+    if scope is not None:
+        if not is_named:
+            scope = with_headers(scope, request["headers"], traits)
+        own_scope = client.own_scope()
+        if own_scope:
+            scope = alone(scope, own_scope)
+    if not is_sent_by_botocore or (traits.stubbers and traits.is_mocked):
+        region = in_process(region)
+    return Call(operation, origin(request["url"], region), scope, current_mode())
 
 
 def _begin(

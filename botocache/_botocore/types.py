@@ -9,7 +9,7 @@ because each near hit does. `credentials.py` reads two of refreshable credential
 does without where they are missing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final, Protocol, TypeAlias, TypedDict
 
@@ -47,6 +47,35 @@ class Client(Protocol):
 
 signer_of: Final[Callable[[Client], Signer]] = attrgetter("_request_signer")
 """Returns the signer of a client."""
+
+emitter_of_signer: Final[Callable[[Signer], object]] = attrgetter("_event_emitter")
+"""Returns the emitter of a signer's client, behind a weak proxy."""
+
+
+class ClientEndpoint(Protocol):
+    """What sends a client's requests, and parses the answers.
+
+    http_session: sends them.
+    _response_parser_factory: makes the parser of each answer.
+    """
+
+    http_session: object
+    _response_parser_factory: object
+
+
+endpoint_of: Final[Callable[[Client], ClientEndpoint]] = attrgetter("_endpoint")
+"""Returns what sends a client's requests."""
+
+parser_factory_of: Final[Callable[[ClientEndpoint], object]] = attrgetter(
+    "_response_parser_factory"
+)
+"""Returns what makes the parsers of a client's answers."""
+
+parser_defaults_of: Final[Callable[[object], Mapping[str, object]]] = attrgetter(
+    "_defaults"
+)
+"""Returns the parsers that replace botocore's, by name. `set_parser_defaults` changes
+this mapping at any time."""
 
 credentials_of: Final[Callable[[Signer], Credentials | None]] = attrgetter(
     "_credentials"
@@ -90,6 +119,11 @@ version_of_handlers: Final[Callable[[Emitter], object]] = attrgetter("_lookup_ca
 handlers_of: Final[Callable[[Emitter], HandlerTrie]] = attrgetter("_handlers")
 """Returns the handlers of an emitter."""
 
+extra_headers_of: Final[Callable[[Handler], Mapping[str, str] | None]] = attrgetter(
+    "__self__._extra_headers"
+)
+"""Returns the headers that a connection of PynamoDB adds; `handler` is its method."""
+
 # --- arguments of events -----------------------------------------------------------
 
 
@@ -100,6 +134,7 @@ class CallContext(TypedDict, total=False):
     client_config: of the client.
     has_streaming_input: of the operation.
     auth_type: of the operation.
+    signing: how the request is signed, where that differs from the client.
     retries: botocore puts it in before the first attempt, so a call without it never
         left the process (Stubber, or another plugin, answered).
     botocache_ticket: a call's ticket, with its cache.
@@ -112,6 +147,7 @@ class CallContext(TypedDict, total=False):
     client_config: Config
     has_streaming_input: bool
     auth_type: str | None
+    signing: Mapping[str, object]
     retries: object
     botocache_ticket: tuple[Cache, Ticket]
     botocache_original: bytes
@@ -122,11 +158,13 @@ class Request(TypedDict):
     """A request before it is signed: `params` of `before-call`.
 
     url: of the endpoint.
+    headers: that botocore and handlers have added so far.
     body: JSON, for clients and resources alike.
     context: of the call.
     """
 
     url: str
+    headers: Mapping[str, str | bytes]
     body: bytes
     context: CallContext
 

@@ -8,13 +8,19 @@ writes.py.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import BEGIN_FAILED
+from botocache._cache.invalidation import (
+    Invalidation,
+    check_against,
+    checked_key,
+    checked_table,
+)
 from botocache._cache.key_schemas import KeyRecall
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads
@@ -31,9 +37,8 @@ from botocache._cache.writes import Writes
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb.operations import may_write, plan
 from botocache._dynamodb.plans import BatchRead, Bypass, Describe, Read, Write
-from botocache._dynamodb.tags import table_tag, tag_digest
+from botocache._dynamodb.tags import Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Answer, Body
-from botocache._dynamodb.values import table_name, wire_key
 from botocache._dynamodb.writes import item_tags
 from botocache._errors import EvictionError, assert_never, pass_on
 from botocache._settings.load import Settings
@@ -76,22 +81,37 @@ class Cache:
         """Return the counts of this process since the cache was installed."""
         return self._services.counters.read(undelivered=len(self._evictions.pending))
 
-    def invalidate(self, table: str, key: Mapping[str, object] | None = None) -> None:
+    def invalidate(
+        self, table: str, key: Mapping[str, object] | None = None
+    ) -> Invalidation:
         """Evict a table, or one item of it, in all processes that share the store.
 
         Call it after a write that went around botocache. If the store fails, botocache
         retries the eviction; until it succeeds, this process serves none of its
-        entries.
+        entries. Return what was evicted.
 
         table: its name or ARN.
-        key: every key attribute of the item, as a client (`{"id": {"S": "7"}}`) or a
-            resource (`{"id": "7"}`) takes it. None evicts the whole table.
+        key: every key attribute of the item and no other, as a client
+            (`{"id": {"S": "7"}}`) or a resource (`{"id": "7"}`) takes it. None evicts
+            the whole table.
 
-        Raises ValueError if a value cannot be that of a key attribute.
+        Raises ValueError if there can be no such table or key. botocache learns the key
+        attributes of tables from calls. Where it knows them, other names or types are a
+        ValueError. Raises TypeError if `table` is no text, or `key` no mapping.
         """
-        name = table_name(table)
-        tags = [table_tag(name)] if key is None else item_tags(name, wire_key(key))
-        self._evictions.evict_tags(tuple(map(tag_digest, tags)), CallStore(self._store))
+        name = checked_table(table)
+        wire = None if key is None else checked_key(key)
+        # A failed look-up must not keep the eviction from the store: two CallStores.
+        known = self._services.key_schemas.types_of(CallStore(self._store), name)
+        if wire is None:
+            tags: Iterable[Tag] = [table_tag(name)]
+        else:
+            check_against(name, wire, known)
+            tags = item_tags(name, wire)
+        is_delivered = self._evictions.evict_tags(
+            tuple(map(tag_digest, tags)), CallStore(self._store)
+        )
+        return Invalidation(name, wire, bool(known), is_delivered)
 
     def clear(self) -> None:
         """Evict everything, in all processes that share the store; delete entries."""
@@ -186,6 +206,7 @@ class Cache:
         certain: no earlier attempt of this call can still be carried out.
         """
         try:
+            ticket.store.restart()
             match ticket:
                 case ReadTicket():
                     self._services.counters.add("misses")

@@ -5,21 +5,25 @@ would be a side effect. It learns from requests that DynamoDB accepted. A schema
 stored as an entry that depends on its table's tag, so an eviction of the table makes
 every process forget it. A plan that rests on a schema must check that the tag still has
 the schema's generation.
+
+A second entry has the schemas of all tables of a name, with the types of the key
+attributes. `Cache.invalidate` checks a key against it: it has no origin.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import decode_entry, encode_entry
 from botocache._cache.evictions import Evictions
+from botocache._cache.invalidation import KeyTypes
 from botocache._cache.prepare import Call
 from botocache._coherence import may_serve
 from botocache._digests import digest
 from botocache._dynamodb.operations import may_write
-from botocache._dynamodb.plans import KeyAttributes, described_keys
-from botocache._dynamodb.tags import table_tag, tag_digest
+from botocache._dynamodb.plans import KeyAttributes, described_keys, described_types
+from botocache._dynamodb.tags import Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Answer
 from botocache._errors import CodecError, pass_on
 from botocache.stores.protocol import Fill
@@ -112,7 +116,7 @@ class KeySchemas:
 
     # --- after a call ----------------------------------------------------------------
 
-    def learn(
+    def learn(  # noqa: PLR0913 - what a call can show, and each call shows a part of it
         self,
         store: CallStore,
         place: Place,
@@ -120,6 +124,8 @@ class KeySchemas:
         generation: int,
         *,
         is_complete: bool = True,
+        tags: Sequence[Tag] = (),
+        types: KeyTypes | None = None,
     ) -> bool:
         """Learn what DynamoDB accepted; return whether the call's answer may be filled.
 
@@ -129,6 +135,8 @@ class KeySchemas:
         place: origin and name of the table.
         attributes: all key attributes of the table if `is_complete`, else some of them.
         generation: of the table's tag before the call was sent.
+        tags: of the call. The tag of an item shows the types of the key attributes.
+        types: of the key attributes, where the answer tells them.
         """
         known = self._known.get(place)
         if (
@@ -139,9 +147,15 @@ class KeySchemas:
         ):
             return True  # nothing new: the path of every miss
         try:
-            is_as_known = self._learn(
-                store, place, attributes, generation, is_complete=is_complete
+            new = Schema(
+                place,
+                tag_digest(table_tag(place[1])),
+                attributes,
+                generation,
+                store.now(),
             )
+            types = types or types_in(tags, place[1], attributes)
+            is_as_known = self._learn(store, new, types, is_complete=is_complete)
         except Exception as error:
             pass_on(error)
             self._evictions.report(
@@ -158,33 +172,28 @@ class KeySchemas:
         """Learn from an answer that describes a table, if it is that of `place`."""
         described = described_keys(answer)
         if described is not None and described[0] == place[1]:
-            self.learn(store, place, described[1], generation)
+            types = described_types(answer)
+            self.learn(store, place, described[1], generation, types=types)
 
     def _learn(
-        self,
-        store: CallStore,
-        place: Place,
-        attributes: KeyAttributes,
-        generation: int,
-        *,
-        is_complete: bool,
+        self, store: CallStore, new: Schema, types: KeyTypes, *, is_complete: bool
     ) -> bool:
         """Fill a schema if it is new; return False if it contradicts the known one."""
-        known = self._known.get(place)
-        if known is None or known.generation != generation:
+        known = self._known.get(new.place)
+        if known is None or known.generation != new.generation:
             # Another process may have learned it under this generation.
-            known = self._load(store, place)
-        if known is None or known.generation != generation:
+            known = self._load(store, new.place)
+        if known is None or known.generation != new.generation:
             if is_complete:
-                self._fill(store, place, attributes, generation)
+                self._fill(store, new, types)
             return True
-        if attributes == known.attributes:
+        if new.attributes == known.attributes:
             # At half of `fresh_for`, so that a schema in use stays fresh everywhere.
-            age = store.now() - known.confirmed_at
+            age = new.confirmed_at - known.confirmed_at
             if is_complete and age > self._fresh_for / 2:
-                self._fill(store, place, attributes, generation)
+                self._fill(store, new, types)
             return True
-        if not is_complete and attributes < known.attributes:
+        if not is_complete and new.attributes < known.attributes:
             return True  # a query names the partition key alone, for example
         self.forget(known)
         return False
@@ -208,21 +217,61 @@ class KeySchemas:
             Schema(place, tag, attributes, entry.snapshot[0], entry.stored_at)
         )
 
-    def _fill(
-        self,
-        store: CallStore,
-        place: Place,
-        attributes: KeyAttributes,
-        generation: int,
-    ) -> None:
-        now, tag = store.now(), tag_digest(table_tag(place[1]))
+    def _fill(self, store: CallStore, new: Schema, types: KeyTypes) -> None:
         # Before the fill, which may fail: this process has learned it all the same.
-        self._remember(Schema(place, tag, attributes, generation, now))
-        body = {"attributes": sorted(attributes)}
+        self._remember(new)
+        origin, table = new.place
+        # Two endpoints may have a table of this name, each with a key of its own.
+        origins = self._load_origins(store, table)
+        origins[origin] = {name: types.get(name, "") for name in new.attributes}
         # Under the generation from before the call: if the table was evicted since, no
-        # process uses the entry.
-        entry = encode_entry(body, (generation,), now, now + TTL)
-        store.fill([Fill(schema_key(*place), entry, TTL, (tag,))])
+        # process uses the entries.
+        now = new.confirmed_at
+        bodies: dict[bytes, dict[str, object]] = {
+            schema_key(*new.place): {"attributes": sorted(new.attributes)},
+            origins_key(table): {"origins": origins},
+        }
+        store.fill(
+            [
+                Fill(
+                    key,
+                    encode_entry(body, (new.generation,), now, now + TTL),
+                    TTL,
+                    (new.tag,),
+                )
+                for key, body in bodies.items()
+            ]
+        )
+
+    # --- for invalidations -----------------------------------------------------------
+
+    def types_of(self, store: CallStore, table: str) -> list[KeyTypes]:
+        """Return the key attributes with their types, as far as they are known.
+
+        One for each origin with a table of this name, and none if no process that
+        shares the store has learned them. Never raises.
+        """
+        try:
+            return list(self._load_origins(store, table).values())
+        except Exception as error:
+            self._evictions.report(
+                "recall_failed", "the key of an invalidation is not checked", error
+            )
+            return []
+
+    def _load_origins(self, store: CallStore, table: str) -> dict[str, KeyTypes]:
+        """Return what is known of the tables of a name, by origin."""
+        loaded = store.load(origins_key(table), (tag_digest(table_tag(table)),))
+        if loaded.entry is None:
+            return {}
+        try:
+            entry = decode_entry(loaded.entry)
+            now = store.now()
+            if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
+                return {}
+            return dict(entry.body()["origins"])
+        except (CodecError, TypeError, KeyError, ValueError):
+            return {}
 
     def _remember(self, schema: Schema) -> Schema:
         self._known[schema.place] = schema
@@ -232,6 +281,26 @@ class KeySchemas:
 def schema_key(origin: str, table: str) -> bytes:
     """Return the key under which a table's learned key attributes are shared."""
     return digest("schema", origin, table)
+
+
+def origins_key(table: str) -> bytes:
+    """Return the key under which the keys of all tables of a name are shared.
+
+    An invalidation has no origin: it evicts through every endpoint.
+    """
+    return digest("schemas", table)
+
+
+def types_in(
+    tags: Sequence[Tag], table: str, attributes: KeyAttributes
+) -> dict[str, str]:
+    """Return the types of key attributes that the tag of an item shows."""
+    for tag in tags:
+        # Three parts for each attribute: name, type and canonical value.
+        names, kinds = tag.detail[::3], tag.detail[1::3]
+        if tag.kind == "item" and tag.table == table and attributes.issuperset(names):
+            return dict(zip(map(str, names), map(str, kinds), strict=True))
+    return {}
 
 
 class KeyRecall:

@@ -318,6 +318,7 @@ class Reads:
             named,
             ticket.loaded.snapshot[TABLE_TAG],
             is_complete=is_complete,
+            tags=read.tags,
         )
 
 

@@ -241,7 +241,7 @@ class Writes:
         for table, attributes in write.named:
             generation = second.watched[tag_digest(table_tag(table))]
             is_as_known &= self._key_schemas.learn(
-                store, (origin, table), attributes, generation
+                store, (origin, table), attributes, generation, tags=write.tags
             )
         if write.described:
             table = write.described

@@ -6,16 +6,20 @@ expression as it is, as soon as anything is unusual: the caller then depends on 
 keeps two entries. DynamoDB alone judges whether an expression is valid.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
 
-from botocache._dynamodb.reserved_words import RESERVED_WORDS
+from botocache._dynamodb.limits import NAME_BYTES, check_expression
+from botocache._dynamodb.reserved_words import NO_NAMES
 from botocache._dynamodb.tokens import (
+    REMEMBERED,
     Token,
     TokenCursor,
     UnreadableError,
-    read_tokens,
+    tokens_of,
 )
 from botocache._dynamodb.types import AttributeValue, Body, Names, Values
 
@@ -147,17 +151,30 @@ EXPRESSIONS = ("KeyConditionExpression", "FilterExpression", "ProjectionExpressi
 
 _KEYWORDS = frozenset({"AND", "BETWEEN", "IN", "NOT", "OR"})
 
+_UNCERTAIN_BLANKS = re.compile(
+    r"[ \t\r\n][.\[\]]|[.\[][ \t\r\n]"  # in a path: `a . b`, `a[ 0 ]`
+    r"|[\w)\]][#:]|[)\]]\w"  # missing: `AND:b`, `)AND`
+    r"|\b(?:AND|BETWEEN|IN|NOT|OR)\(",
+    re.IGNORECASE,
+).search
+"""Finds blanks, or the lack of them, that DynamoDB may refuse: it does `AND:b`."""
+
 
 def canonical_expressions(body: Body) -> dict[str, object]:
     """Return `body` with each expression as a list of tokens without placeholders.
 
     `a = :x` with `{":x": {"S": "1"}}` and `#n = :y` with `{"#n": "a"}` and the same
     value become equal. Parentheses and the order of terms stay as they are. A body with
-    an expression that is not understood is returned as it is.
+    an expression that is not understood, or that DynamoDB may refuse for its spelling,
+    is returned as it is.
+
+    Raises RefusedError for an expression that is too long.
     """
     expressions = [name for name in EXPRESSIONS if name in body]
     if not expressions:
         return dict(body)
+    for name in expressions:
+        check_expression(name, body[name])
     names = body.get("ExpressionAttributeNames", {})
     values = body.get("ExpressionAttributeValues", {})
     used: set[str] = set()
@@ -187,8 +204,7 @@ def _canonical_tokens(
     used: set[str],
 ) -> Iterator[tuple[str, object]]:
     """Yield each token with what it stands for; add its placeholder to `used`."""
-    tokens = list(read_tokens(expression))
-    for (kind, text), following in zip_longest(tokens, tokens[1:]):
+    for kind, text in _classified_tokens(expression):
         if kind == "name" and text in names:
             used.add(text)
             yield "attribute", names[text]
@@ -197,13 +213,36 @@ def _canonical_tokens(
             yield "value", values[text]
         elif kind in ("name", "value"):
             raise UnreadableError
-        elif kind == "word":
-            yield _canonical_word(text, is_call=following == Token("symbol", "("))
         else:
             yield kind, text
 
 
-def _canonical_word(text: str, *, is_call: bool) -> tuple[str, str]:
+def _classified_tokens(expression: str) -> tuple[tuple[str, str], ...]:
+    """Return the tokens of an expression, with words as what they mean.
+
+    Raises UnreadableError if DynamoDB may refuse the expression for its spelling.
+    """
+    if len(expression) <= REMEMBERED:
+        return _remembered_tokens(expression)
+    return _classify(expression)
+
+
+def _classify(expression: str) -> tuple[tuple[str, str], ...]:
+    tokens = tokens_of(expression)
+    if _UNCERTAIN_BLANKS(expression) or any(len(t.text) > NAME_BYTES for t in tokens):
+        raise UnreadableError
+    return tuple(
+        _classified_word(text, is_call=following == Token("symbol", "("))
+        if kind == "word"
+        else (kind, text)
+        for (kind, text), following in zip_longest(tokens, tokens[1:])
+    )
+
+
+_remembered_tokens = lru_cache(maxsize=256)(_classify)
+
+
+def _classified_word(text: str, *, is_call: bool) -> tuple[str, str]:
     upper = text.upper()
     if upper in _KEYWORDS:
         return "keyword", upper
@@ -211,6 +250,6 @@ def _canonical_word(text: str, *, is_call: bool) -> tuple[str, str]:
         return "function", text
     # DynamoDB refuses a reserved word as a plain name, and accepts it behind a
     # placeholder. If both were "attribute", the refused request would get a hit.
-    if upper in RESERVED_WORDS:
+    if upper in NO_NAMES:
         return "reserved", text
     return "attribute", text

@@ -10,12 +10,13 @@ accepted it.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from botocache._dynamodb.limits import RefusedError
 from botocache._dynamodb.partiql import (
     batch_execute_statement,
     execute_statement,
     execute_transaction,
 )
-from botocache._dynamodb.plans import BYPASS, CallPlan, KeysOf, Planner, Write
+from botocache._dynamodb.plans import Bypass, CallPlan, KeysOf, Planner, Write
 from botocache._dynamodb.reads import batch_get_item, get_item, query, scan
 from botocache._dynamodb.tags import EVERYTHING, table_tag
 from botocache._dynamodb.types import Body
@@ -40,7 +41,6 @@ class Rule(NamedTuple):
     cached: whether it can be a hit; a column of docs/reference/operations.md.
     depends_on: what its entry depends on; another column.
     evicts: the entries that it evicts; another column.
-    why: a sentence for `explain`.
     """
 
     plan: Planner
@@ -49,7 +49,6 @@ class Rule(NamedTuple):
     cached: str = "no"
     depends_on: str = ""
     evicts: str = ""
-    why: str = ""
 
 
 def plan(operation: str, body: Body, keys_of: KeysOf) -> CallPlan:
@@ -62,17 +61,30 @@ def plan(operation: str, body: Body, keys_of: KeysOf) -> CallPlan:
     rule = OPERATIONS.get(operation, UNKNOWN)
     try:
         return rule.plan(body, keys_of)
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         # DynamoDB will refuse the request, or this version does not understand it.
         # It may still be accepted, so a write must evict.
+        why = _reason(error)
         if not may_write(operation):
-            return BYPASS
+            return Bypass(f"{why} DynamoDB is asked.")
         tables = tuple(map(table_tag, named_tables(body)))
-        return Write(tables or (EVERYTHING,))
+        evicted = "every table that it names" if tables else "everything"
+        return Write(tables or (EVERYTHING,), why=f"{why} So it evicts {evicted}.")
 
 
-def _pass(_body: Body, _keys_of: KeysOf) -> CallPlan:
-    return BYPASS
+def _reason(error: Exception) -> str:
+    """Return why a request has no plan of its own, in a sentence."""
+    if isinstance(error, RefusedError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"The request lacks {error.args[0]!r}."
+    return "botocache does not understand the request, or DynamoDB will refuse it."
 
 
 # --- the table ---------------------------------------------------------------------
@@ -85,21 +97,18 @@ _OF_ITEMS = (
 )
 _TABLE = "the table"
 _BY_STATEMENT = "the table that INSERT, UPDATE or DELETE names; SELECT: nothing"
-_PARTIQL = (
-    "botocache parses the verb and the table of a PartiQL statement, nothing more."
-)
 
 
 def _passes(why: str) -> Rule:
-    return Rule(_pass, is_read=True, why=why)
+    planned = Bypass(why)
+    return Rule(lambda _body, _keys_of: planned, is_read=True)
 
 
 _PASSES = _passes("It changes no item.")
-_CHANGES = "It may change any item of the table, or the permission to read it."
 
 
 def _changes(*path: str) -> Rule:
-    return Rule(changes_table(*path), evicts=_TABLE, why=_CHANGES)
+    return Rule(changes_table(*path), evicts=_TABLE)
 
 
 OPERATIONS: Mapping[str, Rule] = {
@@ -109,14 +118,12 @@ OPERATIONS: Mapping[str, Rule] = {
         is_read=True,
         cached="yes, key by key; botocache sends only the other keys",
         depends_on=_ITEM,
-        why="Each key is a GetItem of its own.",
     ),
     "GetItem": Rule(
         get_item,
         is_read=True,
         cached='yes, "no such item" too',
         depends_on=_ITEM,
-        why="It depends on one item.",
     ),
     "Query": Rule(
         query,
@@ -127,44 +134,32 @@ OPERATIONS: Mapping[str, Rule] = {
             "index without a key attribute of the table: any write to the table, or "
             "with `precise_index_eviction` the partition of the index"
         ),
-        why="It depends on the partition of a key attribute that equals a value.",
     ),
     "Scan": Rule(
         scan,
         is_read=True,
         cached="yes, page by page; no page above the table's `scan_size_limit`",
         depends_on=_WRITES,
-        why="It depends on every item.",
     ),
     # Reads that are a bypass.
     "SearchVectors": _passes("Its result may depend on any item."),
     "TransactGetItems": _passes("It must return a serializable snapshot."),
     # Writes of items.
-    "BatchWriteItem": Rule(
-        batch_write_item, evicts=_OF_ITEMS, why="It names the items that it writes."
-    ),
-    "DeleteItem": Rule(
-        update_or_delete_item, evicts=_OF_ITEMS, why="It names the item."
-    ),
+    "BatchWriteItem": Rule(batch_write_item, evicts=_OF_ITEMS),
+    "DeleteItem": Rule(update_or_delete_item, evicts=_OF_ITEMS),
     "PutItem": Rule(
         put_item,
         evicts=f"{_OF_ITEMS}; the table, until its key attributes are known",
-        why="It names the item, once the table's key attributes are known.",
     ),
     "TransactWriteItems": Rule(
         transact_write_items,
         evicts=_OF_ITEMS,
-        why="It names the items that it writes. A ConditionCheck writes none.",
     ),
-    "UpdateItem": Rule(
-        update_or_delete_item, evicts=_OF_ITEMS, why="It names the item."
-    ),
+    "UpdateItem": Rule(update_or_delete_item, evicts=_OF_ITEMS),
     # PartiQL: a read or a write, by its verb.
-    "BatchExecuteStatement": Rule(
-        batch_execute_statement, evicts=_BY_STATEMENT, why=_PARTIQL
-    ),
-    "ExecuteStatement": Rule(execute_statement, evicts=_BY_STATEMENT, why=_PARTIQL),
-    "ExecuteTransaction": Rule(execute_transaction, evicts=_BY_STATEMENT, why=_PARTIQL),
+    "BatchExecuteStatement": Rule(batch_execute_statement, evicts=_BY_STATEMENT),
+    "ExecuteStatement": Rule(execute_statement, evicts=_BY_STATEMENT),
+    "ExecuteTransaction": Rule(execute_transaction, evicts=_BY_STATEMENT),
     # May change any item of a table, or the permission to read it.
     "CreateGlobalTable": _changes("GlobalTableName"),
     "CreateTable": _changes("TableName"),
@@ -177,13 +172,11 @@ OPERATIONS: Mapping[str, Rule] = {
     "UpdateGlobalTable": _changes("GlobalTableName"),
     "UpdateGlobalTableSettings": _changes("GlobalTableName"),
     "UpdateTable": _changes("TableName"),
-    "DeleteTable": Rule(delete_table, evicts=_TABLE, why="It removes the table."),
+    "DeleteTable": Rule(delete_table, evicts=_TABLE),
     # It names the operation by an ARN of its own, not the table.
     "CancelBulkOperation": _passes("It names no table, and adds no item."),
     # Its answer names the table's key attributes.
-    "DescribeTable": Rule(
-        describe_table, is_read=True, why="Its answer names the table's key attributes."
-    ),
+    "DescribeTable": Rule(describe_table, is_read=True),
     # No effect on items. UpdateTimeToLive is here, because the deletions that it starts
     # are DynamoDB's own: no call announces them, and TTLs alone end such entries.
     "CreateBackup": _PASSES,
@@ -226,8 +219,6 @@ OPERATIONS: Mapping[str, Rule] = {
 UNKNOWN = Rule(
     unknown,
     evicts="the tables that it names",
-    why="This version of botocache does not know it, so it may change every table "
-    "that it names.",
 )
 """The rule of an operation that is newer than this table."""
 

@@ -7,7 +7,7 @@ evicts everything. A SELECT is a bypass.
 import re
 from collections.abc import Iterable
 
-from botocache._dynamodb.plans import BYPASS, CallPlan, KeysOf, Write
+from botocache._dynamodb.plans import Bypass, CallPlan, KeysOf, Write
 from botocache._dynamodb.tags import EVERYTHING, Tag, table_tag
 from botocache._dynamodb.types import Body
 from botocache._dynamodb.values import table_name
@@ -38,12 +38,25 @@ def _statements(statements: Iterable[str]) -> CallPlan:
     for statement in statements:
         match = _STATEMENT.match(statement)
         if match is None:
-            return Write((EVERYTHING,))
+            return _UNREADABLE
         # EXISTS is the condition check of a transaction.
         if match["verb"].upper() in ("SELECT", "EXISTS"):
             continue
         name = match["quoted"] or match["plain"]
         if name is None:
-            return Write((EVERYTHING,))
+            return _UNREADABLE
         tags[table_tag(table_name(name))] = None
-    return Write(tuple(tags)) if tags else BYPASS
+    if not tags:
+        return _SELECTS
+    return Write(tuple(tags), why=_WHY)
+
+
+_SELECTS = Bypass(why="A SELECT changes nothing, and botocache does not cache it.")
+_WHY = (
+    "botocache parses the verb and the table of a PartiQL statement, nothing more. So "
+    "it evicts each table that a statement changes."
+)
+_UNREADABLE = Write(
+    (EVERYTHING,),
+    why="botocache finds no verb or no table in a statement, so it evicts everything.",
+)

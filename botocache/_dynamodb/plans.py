@@ -5,10 +5,12 @@ BatchRead one Read for each of its keys
 Write     may change data; evicts `tags` before it is sent and after it
 Describe  a bypass whose answer names the table's key attributes
 Bypass    neither reads the cache nor evicts
+
+Each says why, in sentences for `explain`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
@@ -71,6 +73,7 @@ class Read(NamedTuple):
         an index query whose key has one value has them.
     whole: the question of the whole item, if the read is a projection of one.
     projection: turns the whole item into the answer.
+    why: it has these tags.
     """
 
     operation: str
@@ -88,6 +91,7 @@ class Read(NamedTuple):
     precise_tags: tuple[Tag, ...] = ()
     whole: bytes | None = None
     projection: Projection | None = None
+    why: str = ""
 
     def depends_on(
         self,
@@ -104,6 +108,17 @@ class Read(NamedTuple):
         if self.precise_tags and precise_index_eviction:
             return (*self.broad_tags, *self.precise_tags)
         return self.tags
+
+    def why_it_depends(self, mode: CachingMode, *, precise_index_eviction: bool) -> str:
+        """Return the reason for the tags that `depends_on` returns."""
+        if mode is CachingMode.TTL_ONLY:
+            return "By the table's policy no write evicts it before its TTL ends."
+        if self.precise_tags and precise_index_eviction:
+            return (
+                "It reads an index, and precise_index_eviction is on. So it depends on "
+                "the items with the value that its key condition names."
+            )
+        return self.why
 
     @property
     def broad_tags(self) -> tuple[Tag, ...]:
@@ -125,6 +140,7 @@ class BatchRead(NamedTuple):
 
     reads: Mapping[str, tuple[Read, ...]]
     capacity: str
+    why: str = "Each key is a GetItem of its own."
 
 
 class WrittenItem(NamedTuple):
@@ -149,6 +165,7 @@ class Write(NamedTuple):
     assumed: the tables whose learned key attributes the tags come from.
     described: the table that the answer may describe, or "".
     item: that it writes; None unless it is the write of a single item.
+    why: it evicts these tags.
     """
 
     tags: tuple[Tag, ...]
@@ -156,6 +173,7 @@ class Write(NamedTuple):
     assumed: tuple[str, ...] = ()
     described: str = ""
     item: WrittenItem | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +181,23 @@ class Describe:
     """A call whose answer names the key attributes of a table."""
 
     table: str
+    why: str = "Its answer names the table's key attributes."
 
 
 @dataclass(frozen=True, slots=True)
 class Bypass:
-    """A call that neither reads the cache nor evicts."""
+    """A call that neither reads the cache nor evicts.
+
+    why: a sentence. Two plans that differ in it alone are equal.
+    """
+
+    why: str = field(default="", compare=False)
 
 
 CallPlan: TypeAlias = Read | BatchRead | Write | Describe | Bypass
 
 Planner: TypeAlias = Callable[[Body, KeysOf], CallPlan]
 """Plans the requests of one operation."""
-
-BYPASS = Bypass()
 
 
 # --- key attributes in answers -----------------------------------------------------
@@ -198,3 +220,12 @@ def described_keys(answer: Answer) -> tuple[str, KeyAttributes] | None:
         return None
     names = frozenset(element["AttributeName"] for element in elements)
     return table["TableName"], names
+
+
+def described_types(answer: Answer) -> dict[str, str]:
+    """Return the types of attributes from an answer that describes a table."""
+    table = answer.get("Table") or answer.get("TableDescription") or {}
+    return {
+        definition["AttributeName"]: definition["AttributeType"]
+        for definition in table.get("AttributeDefinitions", ())
+    }

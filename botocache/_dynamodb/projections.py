@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
-from botocache._dynamodb.reserved_words import RESERVED_WORDS
+from botocache._dynamodb.limits import EXPRESSION_BYTES, NAME_BYTES
+from botocache._dynamodb.reserved_words import NO_NAMES
 from botocache._dynamodb.tokens import Token, TokenCursor, UnreadableError
 from botocache._dynamodb.types import AttributeValue, Body, Item, Names
 
@@ -62,12 +63,6 @@ class Projection:
 
 
 # --- reading -----------------------------------------------------------------------
-
-_LONGEST_EXPRESSION = 4096
-"""Characters of the expression with its placeholders: DynamoDB's limit, 4 KB."""
-
-_LONGEST_NAME = 255
-"""Bytes: DynamoDB's limit for placeholders and names of key attributes."""
 
 _DEEPEST_PATH = 32
 """Steps: DynamoDB's limit for paths, and for what it stores."""
@@ -138,7 +133,7 @@ def _legacy_paths(attributes: object) -> Iterator[Path]:
 
 
 def _expression_paths(expression: object, names: Names) -> Iterator[Path]:
-    if not isinstance(expression, str) or len(expression) > _LONGEST_EXPRESSION:
+    if not isinstance(expression, str) or len(expression) > EXPRESSION_BYTES:
         raise UnreadableError
     unused = set(names)
     for text in expression.split(","):
@@ -162,7 +157,7 @@ def _checked_name(name: object) -> str:
     # A lone surrogate has no UTF-8, so no request can hold it.
     except UnicodeEncodeError:
         raise UnreadableError from None
-    if not 0 < size <= _LONGEST_NAME:
+    if not 0 < size <= NAME_BYTES:
         raise UnreadableError
     return name
 
@@ -191,7 +186,7 @@ def _step(token: Token, names: Names, unused: set[str]) -> str:
     if kind == "name" and text in names:
         unused.discard(text)
         return names[text]
-    if kind == "word" and text.upper() not in RESERVED_WORDS:
+    if kind == "word" and text.upper() not in NO_NAMES:
         return _checked_name(text)
     raise UnreadableError
 

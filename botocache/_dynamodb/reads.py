@@ -1,12 +1,20 @@
 """Plans of reads: the tags and the question of each. Pure.
 
-The question is all that distinguishes a read from others of its operation. A planner
-may raise LookupError, TypeError, ValueError or AttributeError for a request that it
-does not understand, or that DynamoDB will refuse. Such a request is a bypass.
+The question is all that distinguishes a read from others of its operation. The rule of
+its normal form: two requests share a question only if it is certain that DynamoDB
+accepts both or refuses both. A request that is refused must not find the answer to its
+like. So a request that may be refused
+
+- for its size is a bypass: limits.py raises RefusedError, and `explain` shows why;
+- for anything else that the normal form would forget keeps its exact text.
+
+A planner may also raise LookupError, TypeError, ValueError or AttributeError for a
+request that it does not understand. Such a request is a bypass.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 
 import msgspec
 
@@ -16,8 +24,8 @@ from botocache._dynamodb.expressions import (
     read_key_condition,
     read_legacy_key_conditions,
 )
+from botocache._dynamodb.limits import BATCH_KEYS, VALUES_BYTES, RefusedError
 from botocache._dynamodb.plans import (
-    BYPASS,
     BatchRead,
     CallPlan,
     KeyAttributes,
@@ -43,6 +51,18 @@ from botocache._dynamodb.values import check_key, table_name
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _CAPACITIES = {"NONE", "TOTAL", "INDEXES"}
 
+_NOT_BOOLEAN = "Its ConsistentRead is neither true nor false."
+
+_LARGEST_NORMAL = VALUES_BYTES // 2
+"""Bytes of the largest question in normal form; a larger one has its exact text.
+
+Several placeholders may stand for equal values. Then only the exact text shows whether
+all of them together are too large for DynamoDB.
+"""
+
+_LARGEST_OPTIONS = 16 * 1024
+"""Bytes. Above a projection that is understood, and small enough to be memoised."""
+
 
 def get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
     # Most requests have no capacity; this spares them a function call.
@@ -59,6 +79,9 @@ def item_read(body: Body, capacity: str) -> Read:
     table = table_name(body["TableName"])
     key = body["Key"]
     check_key(key)
+    is_consistent = body.get("ConsistentRead", False)
+    if type(is_consistent) is not bool:  # no call: this is on the path of a hit
+        raise RefusedError(_NOT_BOOLEAN)
     narrow = item_tag(table, key)
     # The tag has the canonical key, so `{"N": "1"}` and `{"N": "1.0"}` share an entry.
     parts = {"TableName": body["TableName"], "Key": narrow.detail}
@@ -67,7 +90,10 @@ def item_read(body: Body, capacity: str) -> Read:
     whole, projection = None, None
     # Unknown parameters are options, too: they make the question another one.
     if options:
-        projection, canonical = _projected(_encode(options))
+        encoded = _encode(options)
+        canonical: object = options
+        if len(encoded) <= _LARGEST_OPTIONS:
+            projection, canonical = _projected(encoded)
         whole = question if projection is not None else None
         question = _encode({**parts, "options": canonical})
     return Read(
@@ -77,12 +103,13 @@ def item_read(body: Body, capacity: str) -> Read:
         body["TableName"],
         (EVERYTHING, table_tag(table), narrow),
         question,
-        body.get("ConsistentRead", False),
+        is_consistent,
         capacity,
         named=frozenset(key),
         names_all=True,
         whole=whole,
         projection=projection,
+        why="It depends on one item.",
     )
 
 
@@ -92,6 +119,7 @@ def read_of(item: WrittenItem) -> Read:
 
 
 _NO_OPTIONS = {"TableName", "Key", "ConsistentRead", "ReturnConsumedCapacity"}
+_PROJECTION = {"AttributesToGet", "ExpressionAttributeNames", "ProjectionExpression"}
 
 
 @lru_cache(maxsize=1024)
@@ -104,15 +132,18 @@ def _projected(
     hit.
     """
     body = msgspec.json.decode(options)
-    projection = read_projection(body)
+    # The paths alone are the normal form of a projection: they forget all else.
+    is_projection = body.keys() <= _PROJECTION
+    projection = read_projection(body) if is_projection else None
     if projection is None:
         return None, canonical_expressions(body)
     return projection, projection.paths
 
 
 def batch_get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
-    """Plan each key as a GetItem; a request that DynamoDB will refuse is a bypass."""
+    """Plan each key as a GetItem."""
     capacity = _capacity(body)
+    _check_parts(body)
     reads: dict[str, tuple[Read, ...]] = {}
     for table, part in body["RequestItems"].items():
         options = {name: part[name] for name in part if name != "Keys"}
@@ -120,28 +151,42 @@ def batch_get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
         reads[table] = tuple(
             [item_read({**options, "Key": key}, "NONE") for key in part["Keys"]]
         )
-    items = [read.item_tag for each in reads.values() for read in each]
-    # DynamoDB refuses the whole batch. With hits for some keys, the rest of such a
-    # batch might be accepted.
-    is_refused = (
-        not body.keys() <= {"RequestItems", "ReturnConsumedCapacity"}
-        or not 0 < len(items) <= MOST_KEYS
-        or len(set(items)) < len(items)
-        or any(len({read.named for read in each}) != 1 for each in reads.values())
-        or _mixes_projections(body["RequestItems"].values())
-    )
-    return BYPASS if is_refused else BatchRead(reads, capacity)
+    _check_keys(reads)
+    return BatchRead(reads, capacity)
 
 
-def _mixes_projections(parts: Iterable[Body]) -> bool:
-    used = {name for part in parts for name in _PROJECTIONS.intersection(part)}
-    return len(used) > 1
+# DynamoDB refuses the whole batch. With hits for some keys, the rest of such a batch
+# might be accepted.
 
 
+def _check_parts(body: Body) -> None:
+    """Raise RefusedError if a BatchGetItem has parameters that do not go together."""
+    parts: Mapping[str, Body] = body["RequestItems"]
+    if not body.keys() <= {"RequestItems", "ReturnConsumedCapacity"} or not all(
+        part.keys() <= _PART for part in parts.values()
+    ):
+        raise RefusedError("It has a parameter that botocache does not know.")
+    if len(_PROJECTIONS.intersection(chain.from_iterable(parts.values()))) > 1:
+        raise RefusedError("It has both ProjectionExpression and AttributesToGet.")
+    if len(set(map(table_name, parts))) < len(parts):
+        raise RefusedError("It names a table twice, by name and by ARN.")
+
+
+_PART = {"Keys", "ConsistentRead", *_PROJECTION}
 _PROJECTIONS = frozenset({"AttributesToGet", "ProjectionExpression"})
 
-MOST_KEYS = 100
-"""Keys of one BatchGetItem: DynamoDB's limit."""
+
+def _check_keys(reads: Mapping[str, tuple[Read, ...]]) -> None:
+    """Raise RefusedError if DynamoDB refuses keys of a BatchGetItem together."""
+    items = [read.item_tag for each in reads.values() for read in each]
+    if not all(reads.values()) or not items:
+        raise RefusedError("It has no keys, or none for one of its tables.")
+    if len(items) > BATCH_KEYS:
+        raise RefusedError(f"It has {len(items)} keys; DynamoDB allows {BATCH_KEYS}.")
+    if len(set(items)) < len(items):
+        raise RefusedError("It has a key twice.")
+    if any(len({read.named for read in each}) > 1 for each in reads.values()):
+        raise RefusedError("The keys of one table have different attributes.")
 
 
 def query(body: Body, keys_of: KeysOf) -> CallPlan:
@@ -150,17 +195,31 @@ def query(body: Body, keys_of: KeysOf) -> CallPlan:
     if "IndexName" in body:
         return _index_query(body, table, conditions, keys_of(table) or frozenset())
     if conditions is None:
-        return _page_of("Query", Kind.QUERY, body, any_write_tags(table))
+        return _page_of(
+            "Query", Kind.QUERY, body, any_write_tags(table), why=_WHY_UNREAD
+        )
     # On the table itself every attribute of a key condition is a key attribute.
     named = frozenset(conditions.attributes)
     # The tags may only be narrower than the table if the key condition is understood.
     narrow: tuple[Tag, ...] = any_write_tags(table)
+    why = _WHY_NO_VALUE
     if len(conditions.equal) > 1:  # a table has two key attributes at the most
         narrow = (item_tag(table, conditions.equal),)
+        why = "Both key attributes equal a value, so it depends on one item."
     else:
         for attribute, value in conditions.equal.items():
             narrow = (partition_tag(table, attribute, value),)
-    return _page_of("Query", Kind.QUERY, body, narrow, named)
+            why = "A key attribute equals a value, so it depends on that partition."
+    return _page_of("Query", Kind.QUERY, body, narrow, why=why, named=named)
+
+
+_WHY_UNREAD = (
+    "botocache does not understand the key condition. So it depends on any write to "
+    "the table."
+)
+_WHY_NO_VALUE = (
+    "No key attribute equals a value. So it depends on any write to the table."
+)
 
 
 def _index_query(
@@ -169,9 +228,13 @@ def _index_query(
     equal = conditions.equal if conditions else {}
     for attribute in sorted(keys.intersection(equal)):
         partition = partition_tag(table, attribute, equal[attribute])
-        planned = _page_of("Query", Kind.INDEX_QUERY, body, (partition,))
+        planned = _page_of(
+            "Query", Kind.INDEX_QUERY, body, (partition,), why=_WHY_INDEX_BY_KEY
+        )
         return planned._replace(rests_on_schema=True)
-    planned = _page_of("Query", Kind.INDEX_QUERY, body, any_write_tags(table))
+    planned = _page_of(
+        "Query", Kind.INDEX_QUERY, body, any_write_tags(table), why=_WHY_INDEX
+    )
     for attribute in sorted(equal):
         # All items of this answer have this value, on every index. So a precise write
         # changes the answer only if the old or the new image has the value, too. All
@@ -179,6 +242,16 @@ def _index_query(
         partition = partition_tag(table, attribute, equal[attribute])
         return planned._replace(precise_tags=(writes_tag(table), partition))
     return planned
+
+
+_WHY_INDEX_BY_KEY = (
+    "It reads an index, by a key attribute of the table that equals a value. So it "
+    "depends on the items of the table with that value."
+)
+_WHY_INDEX = (
+    "It reads an index, by no key attribute of the table that botocache knows. So it "
+    "depends on any write to the table."
+)
 
 
 def _key_conditions(body: Body) -> Conditions | None:
@@ -193,49 +266,62 @@ def _key_conditions(body: Body) -> Conditions | None:
 
 def scan(body: Body, _keys_of: KeysOf) -> CallPlan:
     table = table_name(body["TableName"])
-    return _page_of("Scan", Kind.SCAN, body, any_write_tags(table))
+    why = "It depends on every item, so it depends on any write to the table."
+    return _page_of("Scan", Kind.SCAN, body, any_write_tags(table), why=why)
 
 
-def _page_of(
+def _page_of(  # noqa: PLR0913 - the two planners of pages have all of these
     operation: str,
     kind: Kind,
     body: Body,
     narrow: tuple[Tag, ...],
+    *,
+    why: str,
     named: KeyAttributes = frozenset(),
 ) -> Read:
     """Return the read of one page of a Query or Scan."""
     capacity = _capacity(body)
     table = table_name(body["TableName"])
-    question, is_consistent = _question(body)
-    # Forward is the default, so both spellings are one question.
-    if question.get("ScanIndexForward") is True:
-        del question["ScanIndexForward"]
+    is_consistent = body.get("ConsistentRead", False)
+    if type(is_consistent) is not bool:
+        raise RefusedError(_NOT_BOOLEAN)
     return Read(
         operation,
         kind,
         table,
         body["TableName"],
         (EVERYTHING, table_tag(table), *narrow),
-        _encode(question),
+        _question(operation, body),
         is_consistent,
         capacity,
         named=named,
         is_on_index="IndexName" in body,
+        why=why,
     )
 
 
-def _question(body: Body) -> tuple[dict[str, object], bool]:
-    """Return the question of a page, and whether it is strongly consistent."""
-    question = canonical_expressions(body)
-    # Neither changes the items of an answer: all four combinations share an entry.
+def _question(operation: str, body: Body) -> bytes:
+    """Return the question of a page."""
+    question = _encode(_without_choices(operation, canonical_expressions(body)))
+    if len(question) > _LARGEST_NORMAL:
+        return _encode(_without_choices(operation, dict(body)))
+    return question
+
+
+def _without_choices(operation: str, question: dict[str, object]) -> dict[str, object]:
+    """Remove the parameters that do not change the items of an answer."""
+    # All combinations of these two share an entry.
     question.pop("ReturnConsumedCapacity", None)
     question.pop("ConsistentRead", None)
-    return question, body.get("ConsistentRead", False)
+    # Forward is the default of a Query, so both spellings are one question.
+    if operation == "Query" and question.get("ScanIndexForward") is True:
+        del question["ScanIndexForward"]
+    return question
 
 
 def _capacity(body: Body) -> str:
-    """Return ReturnConsumedCapacity. Raises ValueError if it is no valid choice."""
+    """Return ReturnConsumedCapacity. Raises RefusedError if it is no valid choice."""
     capacity: str = body.get("ReturnConsumedCapacity", "NONE")
     if capacity not in _CAPACITIES:
-        raise ValueError("DynamoDB will refuse it")
+        raise RefusedError("Its ReturnConsumedCapacity is not one of DynamoDB's.")
     return capacity

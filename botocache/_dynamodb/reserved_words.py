@@ -62,3 +62,9 @@ RESERVED_WORDS = frozenset(
     ZONE
     """.split()  # noqa: SIM905 - 573 quoted words are harder to read
 )
+
+NO_NAMES = RESERVED_WORDS | {
+    *("ATTRIBUTE_EXISTS", "ATTRIBUTE_NOT_EXISTS", "ATTRIBUTE_TYPE", "BEGINS_WITH"),
+    *("CONTAINS", "IF_NOT_EXISTS", "LIST_APPEND", "REMOVE"),
+}
+"""Words that DynamoDB may refuse as plain names: also functions, and a keyword."""

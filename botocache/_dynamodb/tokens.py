@@ -6,6 +6,7 @@ them judges whether DynamoDB would accept an expression.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -52,6 +53,23 @@ def read_tokens(expression: str) -> Iterator[Token]:
         at = match.end()
 
 
+def tokens_of(expression: str) -> tuple[Token, ...]:
+    """Return the tokens of an expression; raise UnreadableError at any other text."""
+    # An application has few short expressions, and reading one takes long.
+    if len(expression) <= REMEMBERED:
+        return _remembered_tokens(expression)
+    return tuple(read_tokens(expression))
+
+
+REMEMBERED = 256
+"""Characters. The tokens of 256 expressions of this length take 8 MB at most."""
+
+
+@lru_cache(maxsize=256)
+def _remembered_tokens(expression: str) -> tuple[Token, ...]:
+    return tuple(read_tokens(expression))
+
+
 class TokenCursor:
     """A position in an expression's tokens, for recursive descent.
 
@@ -60,7 +78,7 @@ class TokenCursor:
     """
 
     def __init__(self, expression: str) -> None:
-        self._tokens = [*read_tokens(expression), END]
+        self._tokens = (*tokens_of(expression), END)
         self._at = 0
 
     @property

@@ -4,12 +4,12 @@ Equal values of a key attribute get one canonical form. A value that is not unde
 keeps its spelling: that may cost a hit, and never returns a wrong answer.
 """
 
-import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
+from botocache._dynamodb.limits import RefusedError, check_binary, check_number
 from botocache._dynamodb.types import Item
 
 
@@ -39,17 +39,15 @@ def canonical_number(text: str) -> str:
 
 
 def check_key(key: Item) -> None:
-    """Raise ValueError for an item's key that DynamoDB will refuse for its spelling."""
+    """Raise ValueError for an item's key that DynamoDB may refuse for its spelling."""
     for value in key.values():
-        number = value.get("N")
-        # `Decimal` takes `1_0` and digits of other scripts; DynamoDB does not.
-        if number is not None and not _NUMBER(number):
-            raise ValueError("not a number")
-        # UTF-8 has no lone surrogates; a UnicodeEncodeError is a ValueError.
-        value.get("S", "").encode()
-
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+        if "N" in value:
+            check_number(value["N"])
+        elif "B" in value:
+            check_binary(value["B"])
+        else:
+            # UTF-8 has no lone surrogates; a UnicodeEncodeError is a ValueError.
+            value.get("S", "").encode()
 
 
 def canonical_value(value: Mapping[str, object]) -> tuple[str, str | bytes]:
@@ -71,7 +69,10 @@ def canonical_value(value: Mapping[str, object]) -> tuple[str, str | bytes]:
                 return kind, canonical_number(content)
             if kind == "B":
                 return kind, _canonical_binary(content)
-    raise ValueError("not the value of a key attribute")
+    raise RefusedError(_NO_KEY)
+
+
+_NO_KEY = "It has what is not the value of a key attribute: a string, number or binary."
 
 
 def _canonical_binary(text: str) -> str | bytes:

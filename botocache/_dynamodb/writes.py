@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from botocache._dynamodb.plans import (
-    BYPASS,
+    Bypass,
     CallPlan,
     Describe,
     KeyAttributes,
@@ -75,6 +75,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
     tags: dict[Tag, None] = {}  # a set that keeps its order
     named: dict[tuple[str, KeyAttributes], None] = {}
     assumed: dict[str, None] = {}
+    why = _WHY_ITEMS
     for kind, entry in entries:
         if kind == "ConditionCheck":
             continue
@@ -86,6 +87,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
             # recreated with another key.
             if learned is None or not learned.issubset(item):
                 tags[table_tag(table)] = None
+                why = _WHY_COARSE
                 continue
             assumed[table] = None
             key = {attribute: item[attribute] for attribute in learned}
@@ -96,9 +98,20 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
             # As above: entries under the old key attributes must go.
             if learned is not None and learned != attributes:
                 tags[table_tag(table)] = None
+                why = _WHY_COARSE
         check_key(key)
         tags.update(dict.fromkeys(item_tags(table, key)))
-    return Write(tuple(tags), tuple(named), tuple(assumed)) if tags else BYPASS
+    if not tags:
+        return _WRITES_NOTHING
+    return Write(tuple(tags), tuple(named), tuple(assumed), why=why)
+
+
+_WRITES_NOTHING = Bypass(why="It writes no item. A ConditionCheck writes none.")
+_WHY_ITEMS = "It names what it writes."
+_WHY_COARSE = (
+    "botocache does not know which key attributes the table has, or it has learned "
+    "others than these. So it evicts the whole table."
+)
 
 
 def item_tags(table: str, key: Item) -> Iterator[Tag]:
@@ -128,14 +141,20 @@ def changes_table(*path: str) -> Planner:
         for parent in parents:
             body = body[parent]
         table = table_name(body[parameter])
-        return Write((table_tag(table),), described=table)
+        return Write(
+            (table_tag(table),),
+            described=table,
+            why="It may change any item of the table, or the permission to read it.",
+        )
 
     return plan
 
 
 def delete_table(body: Body, _keys_of: KeysOf) -> CallPlan:
     # No `described`: the answer describes the table as it was before.
-    return Write((table_tag(table_name(body["TableName"])),))
+    return Write(
+        (table_tag(table_name(body["TableName"])),), why="It removes the table."
+    )
 
 
 def describe_table(body: Body, _keys_of: KeysOf) -> CallPlan:
@@ -148,7 +167,15 @@ _TABLE_PARAMETERS = re.compile(r"(?:Table(?:Name|Arn)|ResourceArn)$")
 def unknown(body: Body, _keys_of: KeysOf) -> CallPlan:
     """Plan an operation that this version does not know: evict the tables it names."""
     tags = {table_tag(name): None for name in named_tables(body)}
-    return Write(tuple(tags)) if tags else BYPASS
+    if not tags:
+        return Bypass(why=f"{_WHY_UNKNOWN} It names no table.")
+    return Write(
+        tuple(tags),
+        why=f"{_WHY_UNKNOWN} So it may change every table that it names.",
+    )
+
+
+_WHY_UNKNOWN = "This version of botocache does not know the operation."
 
 
 def named_tables(body: Body) -> Iterator[str]:

@@ -152,11 +152,26 @@ class NearAnswers:
             and self._is_current(prepared.tags, entry.snapshot)
         )
 
-    def remember(self, call: CallToRemember, hit: Hit, copy: Copier, size: int) -> None:
+    def watch(self, hit: Hit) -> StillCurrent:
+        """Return what returns whether a hit's snapshot is still current."""
+        prepared, entry = hit.prepared, hit.entry
+        if prepared is None or entry is None:
+            return _never
+        return self._watch(prepared.tags, entry.snapshot)
+
+    def remember(
+        self,
+        call: CallToRemember,
+        hit: Hit,
+        copy: Copier,
+        size: int,
+        is_current: StillCurrent,
+    ) -> None:
         """Remember the answer of a hit that `may_remember` accepted.
 
         copy: makes the answer.
         size: bytes that the answer takes.
+        is_current: returns whether it may still be served; see `watch`.
 
         Does nothing if this process filled any entry since the call began.
         """
@@ -183,7 +198,7 @@ class NearAnswers:
                 request_prefix(hit.key.hex()),
                 entry.stored_at,
                 entry.expires_at,
-                self._watch(prepared.tags, entry.snapshot),
+                is_current,
                 markers,
             ),
         )

@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from botocore.client import BaseClient, ClientMeta
 
+from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Signer
 from botocache._cache.modes import current_mode
 from botocache._cache.read_mode import Mode
@@ -47,7 +48,7 @@ Outcome: TypeAlias = Answer | Delivery | NearCall | None
 `after-call` have run; the call, to be sent; None, to be sent without a record."""
 
 
-class NearClient:
+class NearClient(KnownClient):
     """A base class of a client that has the cache, before botocore's own."""
 
     meta: ClientMeta
@@ -122,6 +123,7 @@ def _find(
         answers = state.answers
         if (
             answers is None
+            or state.detour
             or operation not in state.operations
             or current_mode() is not _NORMAL
             or (

@@ -17,11 +17,13 @@ from botocore.client import BaseClient
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 
-from botocache._botocore.credentials import scope_of
+from botocache._botocore.clients import know, traits_of
+from botocache._botocore.credentials import AUTO, scope_of
 from botocache._botocore.hooks import Hooks, installed_on
 from botocache._botocore.types import (
     Client,
     Emitter,
+    Handler,
     credentials_of,
     emitter_behind,
     handlers_of,
@@ -32,6 +34,7 @@ from botocache._cache.cache import Cache
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey, exact_key, is_quick
+from botocache._near.deserializers import Injector
 from botocache._near.request_bodies import (
     BodyOf,
     derive_body,
@@ -110,8 +113,10 @@ class ClientState:
     operations: those that the near cache may answer.
     emitting: operations with `after-call` handlers other than ours and boto3's.
     is_plain: answers are as the wire has them; no resource layer changes them.
+    injector: of boto3's resource layer; None if there is none, or not one alone.
     kinds: types of boto3 that arguments and answers may hold; see `exact_key`.
     answers: what the cache remembers; None when nothing may be answered.
+    detour: true while botocore must handle all calls; see `ClientTraits.detour`.
     is_untraced: hits may skip wrappers of botocore's method.
     bodies: what derives a request's body from arguments, by operation.
     token: a part of the keys of this client's calls, so that what was remembered
@@ -128,8 +133,10 @@ class ClientState:
     operations: frozenset[str] = frozenset()
     emitting: frozenset[str] = frozenset()
     is_plain: bool = True
+    injector: Injector | None = None
     kinds: frozenset[type] = frozenset()
     answers: NearAnswers | None = None
+    detour: object = False
     is_untraced: bool = False
     bodies: Mapping[str, BodyOf] = field(default_factory=dict)
     token: object = field(default_factory=object)
@@ -198,7 +205,9 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
     """
     # First, so that a handler that is registered meanwhile outdates the new state.
     registered = version_of_handlers(emitter)
-    credentials = credentials_of(signer_of(client))
+    know(client)
+    signer = signer_of(client)
+    credentials, traits = credentials_of(signer), traits_of(signer)
     # A client may still have the hooks of installations that have ended.
     hooks = sorted(
         installed_on(client.meta.events), key=lambda each: each.cache is None
@@ -214,12 +223,16 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         or not isinstance(cache.near, NearAnswers)
         or not is_one
         or not is_known
+        or not traits.is_sent_by_botocore()
+        or traits.own_scope()
     ):
         return ClientState(emitter, registered, credentials, key, first, cache)
     after = {
         operation: set(_names(emitter, _AFTER.format(operation)))
         for operation in OPERATIONS
     }
+    is_named = cache.settings.scope != AUTO
+    is_open = _is_open_on(emitter)
     is_plain = not any(_TO_RESOURCE in names for names in after.values())
     return ClientState(
         emitter,
@@ -228,15 +241,22 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         key,
         first,
         cache,
-        operations=frozenset(filter(_is_open_on(emitter), OPERATIONS)),
+        operations=frozenset(
+            operation
+            for operation in OPERATIONS
+            if is_open(operation)
+            and traits.of(operation).is_plain(is_scope_named=is_named)
+        ),
         emitting=frozenset(
             operation
             for operation, names in after.items()
             if names - KNOWN_AFTER - {_TO_RESOURCE}
         ),
         is_plain=is_plain,
+        injector=None if is_plain else _injector_of(emitter),
         kinds=frozenset() if is_plain else boto3_kinds(),
         answers=cache.near,
+        detour=traits.detour(OPERATIONS),
         is_untraced=cache.settings.near == "untraced",
         bodies=dict(_bodies_of(emitter, after)),
     )
@@ -271,12 +291,26 @@ def _is_open_on(emitter: Emitter) -> Callable[[str], bool]:
     return is_open
 
 
+def _injector_of(emitter: Emitter) -> Injector | None:
+    """Return the one injector whose resource layer changes all answers, or None."""
+    injectors = {
+        getattr(handler, "__self__", None)
+        for operation in OPERATIONS
+        for handler in handlers_of(emitter).prefix_search(_AFTER.format(operation))
+        if _name_of(handler) == _TO_RESOURCE
+    }
+    return cast("Injector", injectors.pop()) if len(injectors) == 1 else None
+
+
 def _names(emitter: Emitter, event: str) -> Iterator[str]:
     """Yield the name of each handler of an event, or its repr if it has no name."""
-    for handler in handlers_of(emitter).prefix_search(event):
-        function = getattr(handler, "__func__", handler)
-        name = getattr(function, "__qualname__", repr(handler))
-        yield f"{getattr(function, '__module__', '')}:{name}"
+    yield from map(_name_of, handlers_of(emitter).prefix_search(event))
+
+
+def _name_of(handler: Handler) -> str:
+    function = getattr(handler, "__func__", handler)
+    name = getattr(function, "__qualname__", repr(handler))
+    return f"{getattr(function, '__module__', '')}:{name}"
 
 
 def boto3_kinds() -> frozenset[type]:

@@ -25,11 +25,14 @@ from botocache._near.answers import Copier
 from botocache._near.calls import NearCall
 from botocache._near.client_state import ClientState
 from botocache._near.copies import NotCopyableError, copier_for, cost_of
+from botocache._near.deserializers import guard
+from botocache.stores.protocol import StillCurrent
 
 _METADATA = "ResponseMetadata"
 
-Remember: TypeAlias = Callable[[Copier, int], None]
-"""Remembers an answer: takes its copier, and the bytes that the answer takes."""
+Remember: TypeAlias = Callable[[Copier, int, StillCurrent], None]
+"""Remembers an answer: takes its copier, the bytes that the answer takes, and what
+returns whether it may still be served."""
 
 
 class AfterCall(TypedDict):
@@ -51,20 +54,27 @@ class Delivery:
     state: of the client.
     remember: remembers the answer as the handlers have left it; None when it is
         remembered already, or not at all.
+    is_current: returns whether that answer may still be served.
     """
 
     answer: Answer
     event: AfterCall
     state: ClientState
     remember: Remember | None = None
+    is_current: StillCurrent | None = None
 
     def deliver(self, events: BaseEventHooks) -> Answer:
         """Return the answer. Raises what a handler of the application raises."""
         events.emit(**self.event)
-        if self.remember is None:
+        if self.remember is None or self.is_current is None:
             return self.answer
         try:
-            return _remember_as_it_is(self.answer, self.state.kinds, self.remember)
+            # Before the answer is looked at: boto3 may have been patched meanwhile.
+            if not self.is_current():
+                return self.answer
+            return _remember_as_it_is(
+                self.answer, self.state.kinds, self.remember, self.is_current
+            )
         except Exception as error:
             pass_on(error)
             self.state.report(error)
@@ -88,22 +98,30 @@ def deliver_from_store(call: NearCall, hit: Hit) -> Answer | Delivery:
     state, answer = call.state, hit.answer
     is_emitted = call.operation in state.emitting
     remember: Remember | None = None
+    is_current: StillCurrent | None = None
     if call.answers.may_remember(hit):
         remember = partial(call.answers.remember, call, hit)
+        is_current = call.answers.watch(hit)
         if is_emitted or state.is_plain:
             # Before the answer is handed out: the application, or its handlers, may
             # change it.
-            remember(*copier_of_hit(hit))
+            remember(*copier_of_hit(hit), is_current)
             remember = None
+        else:
+            # Before boto3 deserializes it, in whichever way it then has.
+            is_current = guard(is_current, state.injector, answer)
     answer[_METADATA] = response_metadata(hit.key.hex(), hit.age)
     if state.is_plain and not is_emitted:
         return answer
     origin = "" if hit.prepared is None else hit.prepared.call.origin
-    return Delivery(answer, _event(call, origin, answer), state, remember)
+    return Delivery(answer, _event(call, origin, answer), state, remember, is_current)
 
 
 def _remember_as_it_is(
-    answer: Answer, kinds: frozenset[type], remember: Remember
+    answer: Answer,
+    kinds: frozenset[type],
+    remember: Remember,
+    is_current: StillCurrent,
 ) -> Answer:
     """Remember an answer as a resource returns it, and return a copy.
 
@@ -117,7 +135,7 @@ def _remember_as_it_is(
         return answer  # it holds a value of a type of the application's
     made = copy()
     made[_METADATA] = answer[_METADATA]
-    remember(copy, cost_of(body))
+    remember(copy, cost_of(body), is_current)
     return made
 
 

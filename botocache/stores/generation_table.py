@@ -1,13 +1,14 @@
-"""The generation table: two words of memory for each of a fixed number of slots.
+"""The generation table: two words for each of a fixed number of slots.
 
 A tag hashes to a slot. Two tags that share a slot are evicted together, which costs a
-miss now and then. The memory belongs to one process, or is a file that several map.
-Reading takes no lock; writers exclude each other by a lock of the table's owner.
+miss now and then. The words are memory of one process, or stand in a file that several
+read and write. Reading takes no lock; writers exclude each other by a lock of the
+table's owner.
 
-A word is eight bytes, aligned. A memoryview of native unsigned 64-bit integers reads
-and writes it: CPython copies such an item by one fixed-size move, so no reader sees
-half of one. (`struct` in its standard modes goes byte by byte.) The lowest bit of the
-second word says that the hold-off is settling.
+A word is eight bytes, aligned. In memory, a memoryview of native unsigned 64-bit
+integers reads and writes it: CPython copies such an item by one fixed-size move, so no
+reader sees half of one. (`struct` in its standard modes goes byte by byte.) The lowest
+bit of the second word says that the hold-off is settling.
 
 `next_state` and `restored_state` in _coherence.py decide what becomes of a tag. This
 file owns the order of words: hold-off before generation in the writer, generation
@@ -20,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from operator import itemgetter
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from botocache._coherence import (
     Eviction,
@@ -41,32 +42,41 @@ WORD = 8
 SLOT = 2 * WORD
 """Bytes of a slot: its generation, and the nanosecond until which it is held."""
 
-_Reading: TypeAlias = Callable[[memoryview], tuple[int, ...]]
-
 _NS = 1_000_000_000
 _SETTLING = 1
 
 
-class GenerationTable:
-    """A view of as many slots as fit in some writable memory.
+class ReadableWords(Protocol):
+    """Words by their index."""
 
-    origin_generation: random, and new whenever the memory is made anew. It is the
-    generation of every slot whose word is still zero, so that a fresh table needs no
-    writing and an old entry matches nothing in it.
+    def __getitem__(self, index: int, /) -> int: ...
+
+
+class Words(ReadableWords, Protocol):
+    """Words that can be written, too."""
+
+    def __setitem__(self, index: int, word: int, /) -> None: ...
+
+    def __len__(self) -> int: ...
+
+
+_Reading: TypeAlias = Callable[[Words], tuple[int, ...]]
+
+
+class SlotReader:
+    """Reads the slots of a table.
+
+    words: of the slots.
+    count: of the slots.
+    origin_generation: as for GenerationTable.
     """
 
     def __init__(
-        self, memory: memoryview, *, origin_generation: int, random: Random
+        self, words: ReadableWords, count: int, origin_generation: int
     ) -> None:
-        self._words = memory.cast("B").cast("Q")
-        self._count = len(self._words) // 2
+        self._words = words
+        self._count = count
         self._origin_generation = origin_generation
-        self._random = random
-        self._renew_lock()
-        renew_after_fork(self, GenerationTable._renew_lock)
-
-    def __repr__(self) -> str:
-        return f"<GenerationTable {self._count} of {SLOT} bytes>"
 
     def generations(self, tags: Sequence[bytes]) -> tuple[int, ...]:
         """Return the generations of the tags."""
@@ -75,6 +85,45 @@ class GenerationTable:
         return tuple(
             [words[int.from_bytes(tag, "little") % count * 2] or first for tag in tags]
         )
+
+    def held(self, tags: Sequence[bytes], now: float) -> Held:
+        """Return whether one of the tags is on hold-off, and for what.
+
+        Called after `generations`: a writer stores the hold-off first, so a reader that
+        saw a new generation sees its hold-off.
+        """
+        words, count = self._words, self._count
+        held = Held.FREE
+        for tag in tags:
+            # _at, written out: it is on the path of every miss.
+            word = words[int.from_bytes(tag, "little") % count * 2 + 1]
+            if word and is_held(word / _NS, now):
+                if not word & _SETTLING:
+                    return Held.WRITING
+                held = Held.SETTLING
+        return held
+
+
+class GenerationTable(SlotReader):
+    """A table of as many slots as there are pairs of words.
+
+    words: native unsigned 64-bit integers, or what reads and writes like them.
+    origin_generation: random, and new whenever the words are made anew. It is the
+        generation of every slot whose word is still zero, so that a fresh table needs
+        no writing and an old entry matches nothing in it.
+    random: makes new generations.
+    """
+
+    _words: Words
+
+    def __init__(self, words: Words, *, origin_generation: int, random: Random) -> None:
+        super().__init__(words, len(words) // 2, origin_generation)
+        self._random = random
+        self._renew_lock()
+        renew_after_fork(self, GenerationTable._renew_lock)
+
+    def __repr__(self) -> str:
+        return f"<GenerationTable {self._count} of {SLOT} bytes>"
 
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
         """Return a function that tells whether the tags still have these generations.
@@ -95,29 +144,12 @@ class GenerationTable:
         # Defaults take less memory than a closure's cells, and there are many of these.
         def is_current(
             read: _Reading = read,
-            words: memoryview = words,
+            words: Words = words,
             found: tuple[int, ...] = found,
         ) -> bool:
             return read(words) == found
 
         return is_current
-
-    def held(self, tags: Sequence[bytes], now: float) -> Held:
-        """Return whether one of the tags is on hold-off, and for what.
-
-        Called after `generations`: a writer stores the hold-off first, so a reader that
-        saw a new generation sees its hold-off.
-        """
-        words, count = self._words, self._count
-        held = Held.FREE
-        for tag in tags:
-            # _at, written out: it is on the path of every miss.
-            word = words[int.from_bytes(tag, "little") % count * 2 + 1]
-            if word and is_held(word / _NS, now):
-                if not word & _SETTLING:
-                    return Held.WRITING
-                held = Held.SETTLING
-        return held
 
     def evict(
         self,

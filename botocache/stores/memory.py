@@ -53,7 +53,7 @@ class MemoryStore:
         # Shared, too: the parent must know that a child is there.
         self._has_forked = shared[-WORD:].cast("Q")
         self._table = GenerationTable(
-            shared[:-WORD],
+            shared[:-WORD].cast("Q"),
             origin_generation=int.from_bytes(random(WORD), "little"),
             random=random,
         )

@@ -21,6 +21,7 @@ from tests.differential.tables import NAME, Shape, Traits, table_name
 from tests.integration.app import new_botocore_session
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
+from tests.support.network import intercept
 
 READS = {
     "BatchGetItem",
@@ -66,7 +67,7 @@ class Application:
         self.client = self._server.client(self._session, config=_NO_RETRIES)
         self.resource = self._server.resource(self._session, config=_NO_RETRIES)
         for client in (self.client, self.resource.meta.client):
-            client.meta.events.register("before-send.dynamodb", self._count)
+            intercept(client, "before-send.dynamodb", self._count)
         return self
 
     def close(self) -> None:

@@ -28,7 +28,3 @@ def test_every_operation_of_the_model_is_in_it_once() -> None:
     )
     assert sorted(rows) == sorted(OPERATIONS)
     assert set(MODEL.operation_names) <= set(rows)
-
-
-def test_each_rule_says_why() -> None:
-    assert all(rule.why.endswith(".") for rule in OPERATIONS.values())

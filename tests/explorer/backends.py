@@ -199,7 +199,7 @@ class MemoryBackend(Embedded):
         self.store = small_store(clock, opaque_numbers(first), slots)
         self.by_word = by_word
         self.words = PausingWords() if by_word else Words()
-        self.store._table._words = self.words  # type: ignore[assignment]  # as good
+        self.store._table._words = self.words
         if by_word:
             self.store._writing = PausingLock()  # type: ignore[assignment]  # as good
 

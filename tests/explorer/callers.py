@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from greenlet import getcurrent, greenlet
 
 from botocache import Cache
+from botocache._botocore.clients import know
 from botocache._botocore.hooks import Hooks
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.tickets import Hit, ReadTicket, Ticket
@@ -188,6 +189,7 @@ class _Client:
             config=Config(retries={"total_max_attempts": 1}),
         )
         self.hooks.register(self._client.meta.events)
+        know(self._client)
         with_near(self._client)
         self._client.meta.events.register("before-send.dynamodb.*", self._send)
 

@@ -243,7 +243,7 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
     ) -> Any:
         view = GenerationTable.__new__(GenerationTable)
         view.__dict__.update(table.__dict__)
-        view._words = Swapped(table._words)  # type: ignore[assignment]  # as good
+        view._words = Swapped(table._words)
         eviction = evict(view, request, *arguments)
         watched = dict(
             zip(request.watch, table.generations(request.watch), strict=True)

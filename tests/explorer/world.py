@@ -34,6 +34,8 @@ SETTINGS = Settings(
     write_hold_off=5.0,
     reads_after_write="uncached",
     precise_index_eviction=False,
+    # Its clients are answered by a handler, which could tell callers apart.
+    scope="explorer",
 )
 """Without any feature. All times are these, whatever else is set."""
 

@@ -9,6 +9,7 @@ import botocache
 from botocache.stores.disk.store import DiskStore
 from tests.integration.app import get, new_botocore_session, set_n
 from tests.support.dynamodb import DynamoDB
+from tests.support.network import intercept
 
 _clients: dict[Path, Any] = {}
 
@@ -31,7 +32,7 @@ class Application(NamedTuple):
     def write_and_die(self, pk: str, n: int) -> None:
         """Write, and die when DynamoDB has answered and nobody here knows yet."""
         client = self._client()
-        client.meta.events.register("response-received.dynamodb.UpdateItem", _die)
+        intercept(client, "response-received.dynamodb.UpdateItem", _die)
         set_n(client, self.table, n, pk=pk)
 
     def _client(self, **settings: Any) -> Any:

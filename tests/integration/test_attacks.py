@@ -370,6 +370,7 @@ def test_a_database_that_another_process_locks_loses_no_entry(
 def test_a_process_stopped_while_it_holds_a_lock_blocks_no_other(
     name: str, applications: Applications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(generation_file, "MAKER_PATIENCE", 0.001)
     monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.001)
     with running_peer() as holder:
         holder.call(store_peer.hold_lock, applications.directory / name)

@@ -23,6 +23,7 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+from tests.support.network import intercept
 
 
 def fill(world: World, table: str, *keys: str) -> None:
@@ -48,7 +49,7 @@ class Sent:
 
     def __init__(self, client: Any) -> None:
         self.requests: list[dict[str, list[str]]] = []
-        client.meta.events.register("before-send.dynamodb.BatchGetItem", self._note)
+        intercept(client, "before-send.dynamodb.BatchGetItem", self._note)
 
     def _note(self, request: Any, **_: Any) -> None:
         asked = json.loads(request.body)["RequestItems"]
@@ -209,7 +210,7 @@ class Throttling:
     def __init__(self, client: Any, table: str, *keys: str) -> None:
         self.keys = set(keys)
         self._table = table
-        client.meta.events.register("before-send.dynamodb.BatchGetItem", self._answer)
+        intercept(client, "before-send.dynamodb.BatchGetItem", self._answer)
 
     def _answer(self, request: Any, **_: Any) -> AWSResponse:
         part = json.loads(request.body)["RequestItems"][self._table]
@@ -394,8 +395,10 @@ def test_a_batch_that_is_under_way_when_the_cache_is_uninstalled_has_its_hits(
     botocache.install(client, url=world.store)
     fill(world, table, "a", "b")
     get(client, table, pk="a")
-    client.meta.events.register(
-        "before-send.dynamodb.BatchGetItem", lambda **_: botocache.uninstall(client)
+    intercept(
+        client,
+        "before-send.dynamodb.BatchGetItem",
+        lambda **_: botocache.uninstall(client),
     )
     assert [item["pk"] for item in batch(client, table, "a", "b")] == ["a", "b"]
 

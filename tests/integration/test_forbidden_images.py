@@ -1,7 +1,7 @@
 """IAM may deny ReturnValues: the application's write succeeds nevertheless.
 
-A policy can do so by the condition key `dynamodb:ReturnValues`. moto knows no IAM, so a
-handler of `before-send` stands for it.
+A policy can do so by the condition key `dynamodb:ReturnValues`. moto knows no IAM, so
+an interceptor of requests stands for it.
 """
 
 import json
@@ -24,6 +24,7 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+from tests.support.network import intercept
 
 MODES = ["legacy", "standard", "adaptive"]
 MESSAGE = "User is not authorized to perform this with an explicit deny"
@@ -82,7 +83,7 @@ def client_under(
     botocache.install(session, url=world.store, precise_index_eviction=True)
     retries: Any = {"mode": mode, **more}
     client = world.client(session, config=Config(retries=retries))
-    client.meta.events.register("before-send.dynamodb", policy)
+    intercept(client, "before-send.dynamodb", policy)
     return client
 
 
@@ -191,7 +192,7 @@ def test_clients_of_one_installation_share_which_tables_deny_old_images(
     session = world.session()
     botocache.install(session, url=world.store, precise_index_eviction=True)
     for n, client in enumerate((world.client(session), world.client(session))):
-        client.meta.events.register("before-send.dynamodb", policy)
+        intercept(client, "before-send.dynamodb", policy)
         set_n(client, indexed, n, pk="a")
     assert policy.requested == ["ALL_OLD", "NONE", "NONE"]
 
@@ -243,7 +244,7 @@ def test_a_server_error_is_retried_with_the_old_image_still_requested(
     def fail_once(**_: Any) -> AWSResponse | None:
         return errors.pop() if errors else None
 
-    client.meta.events.register_first("before-send.dynamodb", fail_once)
+    intercept(client, "before-send.dynamodb", fail_once)
     set_n(client, indexed, 2, pk="a")
     assert policy.requested == ["ALL_OLD", "ALL_OLD", "NONE"]
 
@@ -268,7 +269,7 @@ def test_a_write_of_a_resource_is_sent_again_as_well(
     session = world.session()
     botocache.install(session, url=world.store, precise_index_eviction=True)
     table = world.resource(session).Table(indexed)
-    table.meta.client.meta.events.register("before-send.dynamodb", policy)
+    intercept(table.meta.client, "before-send.dynamodb", policy)
     table.put_item(
         Item={"pk": "b", "n": 1}
     )  # before the table's key attributes are known
@@ -307,7 +308,7 @@ def test_denied_reads_are_not_sent_again(world: World, indexed: str) -> None:
         sent.append(1)
         return refusal(400, "AccessDeniedException", MESSAGE)
 
-    client.meta.events.register("before-send.dynamodb.GetItem", deny)
+    intercept(client, "before-send.dynamodb.GetItem", deny)
     with pytest.raises(ClientError, match="explicit deny"):
         get(client, indexed, pk="a")
     assert len(sent) == 1

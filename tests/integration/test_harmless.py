@@ -39,6 +39,7 @@ from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, DynamoDB
 from tests.support.flaky_store import FlakyStore
 from tests.support.forwarding_store import VERBS
+from tests.support.network import intercept
 from tests.support.processes import eventually, forked
 from tests.support.threads import workers
 
@@ -331,7 +332,7 @@ def write_for_a_long_time(world: World, writer: Any, reader: Any, table: str) ->
             assert get(reader, table, pk="a") == {"pk": "a", "n": 1}
             world.clock.advance(pause)
 
-    writer.meta.events.register("before-send", read_meanwhile)
+    intercept(writer, "before-send", read_meanwhile)
     set_n(writer, table, 2, pk="a")
 
 

@@ -21,6 +21,7 @@ from tests.integration.app import (
     query_index,
     wire,
 )
+from tests.support.network import intercept
 
 GROUPS = ("one", "two", "three")
 
@@ -169,7 +170,7 @@ def test_a_write_that_overlaps_another_evicts_all_index_queries(
     other = world.cached_client(precise_index_eviction=True)
 
     def meanwhile(**_: Any) -> None:
-        client.meta.events.unregister("before-send.dynamodb.DeleteItem", meanwhile)
+        end()
         world.cached_client().update_item(
             TableName=indexed,
             Key=wire({"pk": "k1"}),
@@ -177,7 +178,7 @@ def test_a_write_that_overlaps_another_evicts_all_index_queries(
             ExpressionAttributeValues={":g": {"S": "one"}},
         )
 
-    client.meta.events.register("before-send.dynamodb.DeleteItem", meanwhile)
+    end = intercept(client, "before-send.dynamodb.DeleteItem", meanwhile)
     delete(client, indexed, pk="k2")
     assert ask(other, indexed) == {"one": ["k0", "k1"], "two": [], "three": []}
 
@@ -187,7 +188,8 @@ def test_the_application_never_sees_the_old_image_that_botocache_requested(
     operation: str, world: World, client: Any, indexed: str
 ) -> None:
     sent: list[str] = []
-    client.meta.events.register(
+    intercept(
+        client,
         f"before-send.dynamodb.{operation}",
         lambda request, **_: sent.append(json.loads(request.body)["ReturnValues"]),
     )
@@ -232,8 +234,10 @@ def test_an_uninstallation_during_a_write_leaves_no_old_image_in_the_answer(
     client = world.client(world.session())
     botocache.install(client, url=world.store, precise_index_eviction=True)
     get(client, table, pk="k0")
-    client.meta.events.register(
-        "before-send.dynamodb.DeleteItem", lambda **_: botocache.uninstall(client)
+    intercept(
+        client,
+        "before-send.dynamodb.DeleteItem",
+        lambda **_: botocache.uninstall(client),
     )
     answer = client.delete_item(TableName=table, Key=wire({"pk": "k0"}))
     assert "Attributes" not in answer

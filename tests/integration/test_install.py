@@ -33,6 +33,7 @@ from tests.integration.app import (
 )
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import MADE, REGION, DynamoDB
+from tests.support.network import intercept
 
 
 @pytest.fixture
@@ -588,8 +589,7 @@ def test_a_read_under_way_when_the_cache_is_uninstalled_goes_on(
     botocache.install(session, url=world.store)
     client = world.client(session)
     put(world.outside, table, pk="a", n=1)
-    events = client.meta.events
-    events.register("before-send", lambda **_: botocache.uninstall(session))
+    intercept(client, "before-send", lambda **_: botocache.uninstall(session))
     assert get(client, table, pk="a") == {"pk": "a", "n": 1}
     set_n(client, table, 2, pk="a")
     assert get(client, table, pk="a") == {"pk": "a", "n": 2}
@@ -607,7 +607,7 @@ def test_a_read_under_way_when_another_store_is_installed_is_not_filled(
         botocache.uninstall()
         botocache.install(url=MemoryStore(clock=world.clock))
 
-    client.meta.events.register("before-send", install_elsewhere)
+    intercept(client, "before-send", install_elsewhere)
     assert get(client, table, pk="a") == {"pk": "a", "n": 1}
     botocache.uninstall()
     with world.counting() as reached:
@@ -628,7 +628,7 @@ def test_a_write_under_way_when_the_cache_is_uninstalled_evicts_for_the_others(
         world.clock.advance(WINDOW)
         assert get(other, table, pk="a") == {"pk": "a", "n": 1}
 
-    writer.meta.events.register("before-send", uninstall_and_take_long)
+    intercept(writer, "before-send", uninstall_and_take_long)
     set_n(writer, table, 2, pk="a")
     assert get(other, table, pk="a") == {"pk": "a", "n": 2}
 

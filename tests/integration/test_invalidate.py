@@ -7,8 +7,9 @@ import pytest
 from boto3.dynamodb.types import Binary
 
 import botocache
-from botocache import Cache
+from botocache import Cache, Invalidation
 from tests.integration.app import World, every_store, get, put, query, set_n, wire
+from tests.support.network import intercept
 
 
 @pytest.fixture
@@ -121,6 +122,104 @@ def test_a_value_that_cannot_be_a_key_is_refused(
     assert read_all(client, ranged) == [1, 1, 1, 1]
 
 
+OTHER_KEYS: dict[str, tuple[Any, str]] = {
+    "a misspelt name": ({"PK": "a", "sk": 7}, "not {'PK': S, 'sk': N}"),
+    "a name too few": ({"pk": "a"}, "not {'pk': S}"),
+    "a name too many": (
+        {"pk": "a", "sk": 7, "n": 1},
+        "not {'n': N, 'pk': S, 'sk': N}",
+    ),
+    "another type": ({"pk": "a", "sk": "7"}, "not {'pk': S, 'sk': S}"),
+    "another type, as a client has it": (
+        {"pk": {"B": b"a"}, "sk": {"N": "7"}},
+        "not {'pk': B, 'sk': N}",
+    ),
+}
+
+
+@every_store
+@pytest.mark.parametrize(("key", "given"), OTHER_KEYS.values(), ids=list(OTHER_KEYS))
+def test_a_key_that_the_table_does_not_have_is_refused_and_evicts_nothing(
+    key: dict[str, Any], given: str, client: Any, ranged: str, cache: Cache
+) -> None:
+    with pytest.raises(ValueError, match="evict the whole table") as raised:
+        cache.invalidate(ranged, key)
+    assert f"key: the key of {ranged!r} is {{'pk': S, 'sk': N}}, {given};" in str(
+        raised.value
+    )
+    assert read_all(client, ranged) == [1, 1, 1, 1]
+
+
+@every_store
+def test_a_process_that_has_read_nothing_refuses_such_a_key_as_well(
+    world: World, client: Any, ranged: str, cache: Cache
+) -> None:
+    read_all(client, ranged)
+    operator = botocache.install(world.session("AKIAOTHERCALLER0"), url=world.store)
+    with pytest.raises(ValueError, match=r"is {.pk.: S, .sk.: N}, not {.id.: S};"):
+        operator.invalidate(ranged, {"id": "a"})
+    done = operator.invalidate(ranged, {"pk": "a", "sk": 7})
+    assert done == (ranged, {"pk": {"S": "a"}, "sk": {"N": "7"}}, True, True)
+    assert read_all(client, ranged) == [2, 2, 1, 1]
+
+
+def test_a_table_that_no_call_has_named_is_evicted_as_given_and_said_to_be_unknown(
+    cache: Cache,
+) -> None:
+    done = cache.invalidate("Users", {"Id": "7"})
+    assert done == Invalidation("Users", {"Id": {"S": "7"}}, False, True)
+    assert cache.invalidate("Users") == Invalidation("Users", None, False, True)
+
+
+def test_a_table_that_is_evicted_as_a_whole_is_known_and_then_learned_anew(
+    client: Any, ranged: str, cache: Cache
+) -> None:
+    assert cache.invalidate(ranged).is_table_known
+    assert not cache.invalidate(ranged).is_table_known
+    read_all(client, ranged)
+    assert cache.invalidate(ranged).is_table_known
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "error", "message"),
+    [
+        (None, None, TypeError, "table: expected a name or an ARN, as text, not None"),
+        (7, None, TypeError, "table: expected a name or an ARN, as text, not int"),
+        ("", None, ValueError, "table: expected a name or an ARN, not ''"),
+        ("", {"id": "7"}, ValueError, "table: expected a name or an ARN, not ''"),
+        (" users", None, ValueError, "table: expected a name or an ARN, not ' users'"),
+        ("arn:aws:s3:::users", None, ValueError, "table: expected a name or an ARN"),
+        ("arn:aws:dynamodb:a:1:table/", None, ValueError, "table: expected a name or"),
+        ("users", "7", TypeError, "key: expected every key attribute with its value"),
+        ("users", ["id"], TypeError, "not list"),
+        ("users", {}, ValueError, "a key has at least one attribute"),
+        ("users", {1: "7"}, ValueError, "key: expected the name of an attribute"),
+        ("users", {"": "7"}, ValueError, "key: expected the name of an attribute"),
+        ("users", {"id": ""}, ValueError, "value of the key attribute 'id' is empty"),
+        ("users", {"id": {"B": b""}}, ValueError, "key attribute 'id' is empty"),
+        ("users", {"id": Decimal("NaN")}, ValueError, "no number that DynamoDB takes"),
+        ("users", {"id": 10**38}, ValueError, "39 digits; DynamoDB allows 38"),
+    ],
+)
+def test_what_can_be_no_table_or_no_key_is_one_clear_sentence(
+    table: Any, key: Any, error: type[Exception], message: str, cache: Cache
+) -> None:
+    with pytest.raises(error) as raised:
+        cache.invalidate(table, key)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_result_shows_no_values_and_cannot_be_changed(cache: Cache) -> None:
+    done = cache.invalidate("users", {"id": "secret", "at": {"N": "12345"}})
+    assert repr(done) == (
+        "Invalidation(table='users', key=<id, at>, is_table_known=False, "
+        "is_delivered=True)"
+    )
+    with pytest.raises(AttributeError):
+        done.table = "other"  # type: ignore[misc]  # that is what is tested
+
+
 def test_an_empty_key_is_refused(ranged: str, cache: Cache) -> None:
     with pytest.raises(ValueError, match="key"):
         cache.invalidate(ranged, {})
@@ -204,7 +303,7 @@ def test_a_closed_cache_works_again_with_the_next_call(
 def test_a_write_under_way_when_the_cache_is_closed_evicts(
     world: World, client: Any, ranged: str, cache: Cache
 ) -> None:
-    client.meta.events.register("before-send", lambda **_: cache.close())
+    intercept(client, "before-send", lambda **_: cache.close())
     set_n(client, ranged, 5, pk="a", sk=7)
     assert read_all(client, ranged)[:2] == [5, 5]
 

@@ -36,6 +36,7 @@ from tests.integration.app import (
     wire,
 )
 from tests.support.dynamodb import DynamoDB
+from tests.support.network import intercepted
 from tests.support.processes import running_peer
 from tests.support.write_through import without_write_through
 
@@ -77,11 +78,8 @@ def meanwhile(client: Any, event: str, action: Callable[[], object]) -> Iterator
             done.append(True)
             action()
 
-    client.meta.events.register(event, act)
-    try:
+    with intercepted(client, event, act):
         yield
-    finally:
-        client.meta.events.unregister(event, act)
     assert done, f"nothing came to {event}"
 
 

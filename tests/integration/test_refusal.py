@@ -27,6 +27,7 @@ from tests.integration.app import (
 )
 from tests.support.clock import FakeClock
 from tests.support.flaky_store import FlakyStore
+from tests.support.network import intercept
 from tests.unit.dynamodb.test_operations import ROWS
 
 
@@ -83,7 +84,7 @@ class Network:
         self.sent: list[str] = []
         self.contexts: list[dict[str, Any]] = []
         client.meta.events.register_first("before-call.dynamodb", self._note)
-        client.meta.events.register("before-send.dynamodb", self._answer)
+        intercept(client, "before-send.dynamodb", self._answer)
 
     def _note(self, context: dict[str, Any], **_: Any) -> None:
         self.contexts.append(context)
@@ -357,7 +358,8 @@ def test_an_invalidation_that_fails_is_pending_and_not_refused(
     flaky: FlakyStore, client: Any, cache: Cache, table: str
 ) -> None:
     with flaky.failing(FAILURE, "evict"):
-        cache.invalidate(table)
+        done = cache.invalidate(table)
+        assert (done.table, done.is_delivered) == (table, False)
         cache.clear()
         assert cache.stats().undelivered == 2
 

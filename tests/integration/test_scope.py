@@ -1,8 +1,9 @@
 """Which principals share answers."""
 
+import json
 import logging
 from base64 import b32encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,12 +15,17 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.credentials import (
     AssumeRoleWithWebIdentityCredentialFetcher,
+    ContainerProvider,
     Credentials,
+    InstanceMetadataProvider,
     RefreshableCredentials,
 )
 from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher
 
 import botocache
+from botocache import _stats
+from botocache._botocore.roles import watch_roles
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
@@ -151,6 +157,78 @@ def _web_identity(role: str, rotation: Rotation) -> RefreshableCredentials:
     return credentials
 
 
+class Endpoint:
+    """The endpoint of a container, as an HTTP session of botocore reaches it."""
+
+    def __init__(self, answer: Mapping[str, str | None]) -> None:
+        self.content = json.dumps(answer).encode()
+        self.status_code = 200
+
+    def send(self, _: object) -> "Endpoint":
+        """Answer."""
+        return self
+
+
+def container(
+    role: str | None, rotation: Rotation, *, names_account: bool = True
+) -> RefreshableCredentials:
+    """Return credentials that botocore got from a container's endpoint.
+
+    role: the ARN that the endpoint names; EKS names none.
+    """
+    watch_roles()  # an installation does it
+    got = rotation.metadata()
+    answer = {
+        "AccessKeyId": got["access_key"],
+        "SecretAccessKey": got["secret_key"],
+        "Token": got["token"],
+        "Expiration": (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat(),
+        "AccountId": got["account_id"] if names_account else None,
+        "RoleArn": role,
+    }
+    answer = {name: value for name, value in answer.items() if value is not None}
+    environ = {ContainerProvider.ENV_VAR_FULL: "http://127.0.0.1/role"}
+    fetcher = ContainerMetadataFetcher(session=Endpoint(answer))
+    found = ContainerProvider(environ, fetcher).load()
+    assert isinstance(found, RefreshableCredentials)
+    return found
+
+
+class Instance(InstanceMetadataFetcher):
+    """The endpoint of an instance."""
+
+    def __init__(self, role: str, rotation: Rotation) -> None:
+        super().__init__()
+        self._role = role
+        self._rotation = rotation
+
+    def _fetch_metadata_token(self) -> str:
+        return "token"
+
+    def _get_iam_role(self, token: str | None = None) -> str:
+        return self._role
+
+    def _get_credentials(
+        self, role_name: str, token: str | None = None
+    ) -> dict[str, str]:
+        got = self._rotation.metadata()
+        expiration = datetime.now(timezone.utc) + timedelta(hours=1)
+        return {
+            "AccessKeyId": got["access_key"],
+            "SecretAccessKey": got["secret_key"],
+            "Token": got["token"],
+            "Expiration": expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+
+def instance(role: str, rotation: Rotation) -> RefreshableCredentials:
+    """Return credentials that botocore got from an instance's endpoint."""
+    watch_roles()
+    found = InstanceMetadataProvider(Instance(role, rotation)).load()
+    assert isinstance(found, RefreshableCredentials)
+    return found
+
+
 ROLE = "arn:aws:iam::111122223333:role/"
 
 SHARING: dict[str, Callable[[], tuple[Any, Any]]] = {
@@ -160,16 +238,20 @@ SHARING: dict[str, Callable[[], tuple[Any, Any]]] = {
         static("AKIA1", token="two"),
     ),
     "a container's role, with other keys": lambda: (
-        Rotation(first=10).credentials("container-role"),
-        Rotation(first=20).credentials("container-role"),
+        container(ROLE + "one", Rotation(first=10)),
+        container(ROLE + "one", Rotation(first=20)),
     ),
-    "a container's role, whose account is known by its keys alone": lambda: (
-        Rotation(first=10).credentials("container-role", account_id=None),
-        Rotation(first=20).credentials("container-role", account_id=None),
+    "a container's role, whose account no one names": lambda: (
+        container(ROLE + "one", Rotation(first=10), names_account=False),
+        container(ROLE + "one", Rotation(first=20), names_account=False),
+    ),
+    "a container of which only the first key is known": lambda: (
+        container(None, Rotation(first=10)),
+        container(None, Rotation(first=10)),
     ),
     "an instance's role, with other keys": lambda: (
-        Rotation(first=10).credentials("iam-role"),
-        Rotation(first=20).credentials("iam-role"),
+        instance("one", Rotation(first=10)),
+        instance("one", Rotation(first=20)),
     ),
     "the same role by web identity": lambda: (
         _web_identity(ROLE + "one", Rotation(first=10)),
@@ -180,6 +262,26 @@ SHARING: dict[str, Callable[[], tuple[Any, Any]]] = {
 NOT_SHARING: dict[str, Callable[[], tuple[Any, Any]]] = {
     "another explicit key": lambda: (static("AKIA1"), static("AKIA2")),
     "a longer key": lambda: (static("AKIA1"), static("AKIA11")),
+    "two container roles of one account": lambda: (
+        container(ROLE + "one", Rotation(first=10)),
+        container(ROLE + "two", Rotation(first=20)),
+    ),
+    "two containers of one account whose roles are not known": lambda: (
+        container(None, Rotation(first=10)),
+        container(None, Rotation(first=20)),
+    ),
+    "two instance roles of one account": lambda: (
+        instance("one", Rotation(first=10)),
+        instance("two", Rotation(first=20)),
+    ),
+    "an instance role's name in two accounts": lambda: (
+        instance("one", Rotation(111122223333)),
+        instance("one", Rotation(444455556666)),
+    ),
+    "credentials that were there before botocache": lambda: (
+        Rotation(first=10).credentials("container-role"),
+        Rotation(first=20).credentials("container-role"),
+    ),
     "container roles of two accounts": lambda: (
         Rotation(111122223333).credentials("container-role"),
         Rotation(444455556666).credentials("container-role"),
@@ -225,6 +327,31 @@ def test_two_principals_never_see_each_others_answers(
 ) -> None:
     clients = [principals.client(credentials) for credentials in make()]
     assert not principals.are_served_the_same(*clients)
+
+
+def test_a_role_that_is_not_known_is_said_once(
+    principals: Principals,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_stats, "_logged", set())
+    with caplog.at_level(logging.INFO, "botocache"):
+        for first in (10, 20):
+            client = principals.client(container(None, Rotation(first=first)))
+            get(client, principals.table, pk="a")
+    (line,) = (each for each in caplog.messages if "role_not_known" in each)
+    assert line.startswith("botocache: role_not_known: ")
+    assert "container-role" in line
+    assert "name a `scope`" in line
+
+
+def test_a_role_outlives_its_first_keys(principals: Principals) -> None:
+    credentials = container(ROLE + "one", Rotation(first=10))
+    client = principals.client(credentials)
+    assert get(client, principals.table, pk="none") is None
+    credentials.access_key = "ASIAROTATED"
+    other = principals.client(container(ROLE + "one", Rotation(first=30)))
+    assert principals.are_served_the_same(client, other)
 
 
 @pytest.mark.parametrize("make", NOT_SHARING.values(), ids=NOT_SHARING.keys())

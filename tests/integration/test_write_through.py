@@ -21,6 +21,7 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+from tests.support.network import intercept
 from tests.support.write_through import without_write_through
 
 Write = Callable[[Any, str], Any]
@@ -192,7 +193,7 @@ def test_a_write_by_another_between_its_evictions_keeps_it_out(
     def meanwhile(**_: Any) -> None:
         set_n(other, table, 3, pk="a")
 
-    client.meta.events.register("response-received.dynamodb.PutItem", meanwhile)
+    intercept(client, "response-received.dynamodb.PutItem", meanwhile)
     put(client, table, pk="a", n=2)  # as it was sent, but not as it is now
     assert get(client, table, pk="a") == {"pk": "a", "n": 3}
 
@@ -210,7 +211,7 @@ def test_an_eviction_of_the_table_between_its_evictions_keeps_it_out(
             Parameters=[{"N": "3"}, {"S": "a"}],
         )
 
-    client.meta.events.register("response-received.dynamodb.PutItem", meanwhile)
+    intercept(client, "response-received.dynamodb.PutItem", meanwhile)
     put(client, table, pk="a", n=2)
     assert get(client, table, pk="a") == {"pk": "a", "n": 3}
 
@@ -263,7 +264,7 @@ def _sent(client: Any, operation: str) -> list[bool]:
     def note(request: Any, **_: Any) -> None:
         sent.append(json.loads(request.body).get("ConsistentRead", False))
 
-    client.meta.events.register(f"before-send.dynamodb.{operation}", note)
+    intercept(client, f"before-send.dynamodb.{operation}", note)
     return sent
 
 
@@ -288,7 +289,8 @@ def test_a_read_during_a_write_is_not_made_consistent(world: World, table: str) 
     client = world.cached_client(reads_after_write="consistent", writes_through=False)
     other = world.cached_client(reads_after_write="consistent", writes_through=False)
     sent = _sent(other, "GetItem")
-    client.meta.events.register(
+    intercept(
+        client,
         "before-send.dynamodb.UpdateItem",
         lambda **_: get(other, table, pk="a") and None,
     )
@@ -315,7 +317,7 @@ class _Capacity:
         self.sent: list[bool] = []
         self._refused = set(refused)
         self._error = (code, status)
-        client.meta.events.register("before-send.dynamodb.GetItem", self._send)
+        intercept(client, "before-send.dynamodb.GetItem", self._send)
 
     def _send(self, request: Any, **_: Any) -> AWSResponse | None:
         self.sent.append(json.loads(request.body).get("ConsistentRead", False))

@@ -27,6 +27,7 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+from tests.support.network import intercept
 from tests.support.write_through import without_write_through
 
 
@@ -708,7 +709,7 @@ def test_a_write_that_is_carried_out_without_an_answer_is_seen(
         set_n(world.outside, table, 2, **KEY)
         raise ReadTimeoutError(endpoint_url="lost")
 
-    unlucky.meta.events.register("before-send.dynamodb", land_and_lose_the_answer)
+    intercept(unlucky, "before-send.dynamodb", land_and_lose_the_answer)
     with pytest.raises(ReadTimeoutError):
         set_n(unlucky, table, 2, **KEY)
     assert ask_all(client, table) == expected(2)
@@ -726,7 +727,7 @@ def test_a_write_that_is_carried_out_after_its_timeout_is_seen_after_the_hold_of
     def time_out(**_: Any) -> None:
         raise ReadTimeoutError(endpoint_url="late")
 
-    unlucky.meta.events.register("before-send.dynamodb", time_out)
+    intercept(unlucky, "before-send.dynamodb", time_out)
     with pytest.raises(ReadTimeoutError):
         set_n(unlucky, table, 2, **KEY)
     world.clock.advance(WINDOW - 0.2)
@@ -755,7 +756,7 @@ def test_a_server_error_keeps_the_whole_hold_off(
     seed(world, table)
     ask_all(client, table)
     unlucky = world.client(session, config=ONCE)
-    unlucky.meta.events.register("before-send.dynamodb", _server_error)
+    intercept(unlucky, "before-send.dynamodb", _server_error)
     with pytest.raises(ClientError):
         set_n(unlucky, table, 2, **KEY)
     with world.counting() as reached:
@@ -776,7 +777,7 @@ def test_a_write_that_was_retried_keeps_its_whole_hold_off(
     def fail_once(**_: Any) -> AWSResponse | None:
         return next(answers, None)
 
-    lucky.meta.events.register("before-send.dynamodb", fail_once)
+    intercept(lucky, "before-send.dynamodb", fail_once)
     set_n(lucky, table, 2, **KEY)
     assert get(client, table, **KEY) == item("a", "1", 2)
     assert_held_until_the_window_ends(world, client, table)

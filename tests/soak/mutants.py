@@ -1,5 +1,6 @@
 """Caches that lack a rule of the protocol. A soak of each must find a violation."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from botocache._cache.reads import Reads
 from botocache._cache.tickets import ReadTicket
 from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction
-from botocache.stores.disk.generation_file import GenerationFile
+from botocache.stores.disk.generation_file import GenerationFile, RememberedSlots
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.redis.store import RedisStore
 
@@ -71,7 +72,11 @@ def _snapshot_afterwards() -> None:
 
 def _stay_in_removed_directory() -> None:
     """Processes do not notice that the directory was removed."""
-    GenerationFile.is_in_place = lambda self: True  # type: ignore[method-assign]  # on purpose
+
+    def slots_in_place(self: GenerationFile) -> RememberedSlots | None:
+        return self._slots_at(os.fstat(self._file.number))
+
+    GenerationFile.slots_in_place = slots_in_place  # type: ignore[method-assign]  # on purpose
 
 
 def _remember_for_good() -> None:

@@ -23,6 +23,7 @@ from botocache._coherence import (
 )
 from botocache.stores.disk.generation_file import boot_id, open_generation_file
 from botocache.stores.generation_table import SLOT, WORD, GenerationTable
+from botocache.stores.memory import MemoryStore
 from tests.support.digests import tag, tags
 from tests.support.processes import running_peers
 from tests.support.store_peer import open_table, words, write_words
@@ -33,7 +34,7 @@ ORIGIN = 0x0123_4567_89AB_CDEF
 
 
 def new_table(count: int = 1024, origin: int = ORIGIN) -> GenerationTable:
-    memory = memoryview(bytearray(count * SLOT))
+    memory = memoryview(bytearray(count * SLOT)).cast("Q")
     return GenerationTable(memory, origin_generation=origin, random=os.urandom)
 
 
@@ -106,7 +107,7 @@ def test_tags_spread_over_all_slots() -> None:
 
 
 def test_a_random_zero_does_not_bring_the_origin_back() -> None:
-    memory = memoryview(bytearray(SLOT))
+    memory = memoryview(bytearray(SLOT)).cast("Q")
     table = GenerationTable(memory, origin_generation=ORIGIN, random=bytes)
     left = evict(table, A).evicted[A].generation
     assert table.generations([A]) == (left,) != (ORIGIN,)
@@ -124,7 +125,7 @@ def test_a_hold_off_is_kept_to_the_microsecond(now: float, hold_off: float) -> N
 
 
 def test_noise_in_a_slot_holds_nothing_and_is_overwritten() -> None:
-    memory = memoryview(bytearray(b"\xff" * SLOT))
+    memory = memoryview(bytearray(b"\xff" * SLOT)).cast("Q")
     table = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
     assert not table.held([A], NOW)
     evict(table, A)
@@ -183,7 +184,7 @@ def test_a_hold_off_of_zero_does_not_settle() -> None:
 
 
 def test_noise_in_a_slot_is_not_taken_for_a_writer_under_way() -> None:
-    memory = memoryview(bytearray(b"\xff" * SLOT))
+    memory = memoryview(bytearray(b"\xff" * SLOT)).cast("Q")
     table = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
     write(table, A)
     assert table.held([A], NOW) is Held.SETTLING
@@ -287,11 +288,11 @@ def test_evictions_of_a_lost_table_restore_nothing_in_the_next_one() -> None:
 
 
 def test_a_slot_whose_generation_was_wiped_is_not_restored() -> None:
-    memory = memoryview(bytearray(SLOT))
+    memory = memoryview(bytearray(SLOT)).cast("Q")
     table = GenerationTable(memory, origin_generation=ORIGIN, random=os.urandom)
     before = write(table, A).evicted[A].generation
     first = evict(table, A)
-    memory[:] = bytes(SLOT)
+    memory[0] = memory[1] = 0
     second = table.evict(
         EvictionRequest([A], 1.0, first_eviction=first, restore=[A]), NOW, nullcontext()
     )
@@ -302,14 +303,10 @@ def test_a_slot_whose_generation_was_wiped_is_not_restored() -> None:
 # --- words and their order -----------------------------------------------------------
 
 
-def address(table: GenerationTable) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(table._words))
-
-
-def test_words_are_aligned_so_that_no_reader_sees_half_a_word(tmp_path: Path) -> None:
-    table = open_generation_file(tmp_path / "slots", boot_id(), os.urandom)
-    assert (table.slots._words.format, table.slots._words.itemsize) == ("Q", WORD)
-    assert address(table.slots) % SLOT == 0
+def test_words_in_memory_are_aligned_so_that_no_reader_sees_half_a_word() -> None:
+    words: Any = MemoryStore()._table._words
+    assert (words.format, words.itemsize) == ("Q", WORD)
+    assert ctypes.addressof(ctypes.c_char.from_buffer(words)) % SLOT == 0
 
 
 @dataclass
@@ -319,9 +316,6 @@ class Memory:
     size: int
     done: list[tuple[str, int]] = field(default_factory=list)
     words: dict[int, int] = field(default_factory=dict)
-
-    def cast(self, _format: str) -> "Memory":
-        return self
 
     def __len__(self) -> int:
         return self.size

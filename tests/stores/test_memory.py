@@ -222,7 +222,7 @@ def test_a_writer_touches_slots_only_while_other_threads_are_excluded(
     store: MemoryStore,
 ) -> None:
     words = Watched(store._table._words, store._writing._is_owned)  # type: ignore[attr-defined]  # which 3.14 calls `locked`
-    store._table._words = words  # type: ignore[assignment]  # it is one to its users
+    store._table._words = words
     first = store.evict(EvictionRequest([A, B], 5.0))
     store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))
     assert words.seen == {True}

@@ -91,14 +91,14 @@ def words(word: int) -> Callable[[int], bytes]:
 
 def open_table(path: Path) -> Identity:
     """Open the table, or make it; return which one it was."""
-    generation_file.LOCK_PATIENCE = TIMEOUT
+    generation_file.MAKER_PATIENCE = TIMEOUT
     return identity(open_generation_file(path, boot_id(), os.urandom))
 
 
 def identity(table: GenerationFile) -> Identity:
     """Return which file a table is."""
     (never_evicted,) = table.slots.generations([b"never evicted"])
-    return os.fstat(table._fd).st_ino, never_evicted
+    return os.fstat(table._file.number).st_ino, never_evicted
 
 
 def hold_lock(path: Path) -> None:

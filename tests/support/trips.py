@@ -12,6 +12,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 import botocache
+from tests.support.network import intercepted
 
 _PACKAGE = str(Path(botocache.__file__).parent)
 
@@ -81,8 +82,5 @@ def answering(client: Any, bodies: dict[str, bytes]) -> Iterator[None]:
         raw = type("Raw", (), {"stream": lambda *_, **__: (body,)})()
         return AWSResponse(request.url, 200, HTTPHeaders(), raw)
 
-    client.meta.events.register("before-send.dynamodb.*", send)
-    try:
+    with intercepted(client, "before-send", send):
         yield
-    finally:
-        client.meta.events.unregister("before-send.dynamodb.*", send)

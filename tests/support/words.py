@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from botocache.stores.generation_table import Words
+
 
 class Watched:
     """Words that call `ask` whenever one of them is read or written.
@@ -9,7 +11,7 @@ class Watched:
     seen: what `ask` returned.
     """
 
-    def __init__(self, words: memoryview, ask: Callable[[], bool]) -> None:
+    def __init__(self, words: Words, ask: Callable[[], bool]) -> None:
         self.seen: set[bool] = set()
         self._words = words
         self._ask = ask
@@ -19,7 +21,7 @@ class Watched:
 
     def __getitem__(self, index: int) -> int:
         self.seen.add(self._ask())
-        return int(self._words[index])
+        return self._words[index]
 
     def __setitem__(self, index: int, word: int) -> None:
         self.seen.add(self._ask())

@@ -4,6 +4,7 @@ import importlib.abc
 import importlib.util
 import logging
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -171,6 +172,33 @@ def test_an_import_that_fails_and_is_tried_again_installs(
     late.write_text("value = 8 # now\n")
     importlib.invalidate_caches()
     assert importlib.import_module(late.stem).value == 8
+    assert (installations, watchers()) == (["installed"], [])
+
+
+class TimeLimit(Exception):  # noqa: N818 - as applications name theirs
+    """An application's time limit."""
+
+
+def test_a_time_limit_passes_on_and_the_next_import_installs(
+    late: Path, installations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handle(*_: object) -> None:
+        raise TimeLimit
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                _install,
+                "install_before_first_session",
+                lambda **_: signal.raise_signal(signal.SIGUSR1),
+            )
+            with pytest.raises(TimeLimit):
+                importlib.import_module(late.stem)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert installations == []
+    importlib.import_module(late.stem)
     assert (installations, watchers()) == (["installed"], [])
 
 

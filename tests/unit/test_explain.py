@@ -3,11 +3,14 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from botocache.__main__ import main
+from botocache._dynamodb.operations import plan
+from tests.unit.dynamodb.test_operations import ROWS
 
 KEY = {"id": {"S": "7"}}
 QUERY = {
@@ -15,6 +18,8 @@ QUERY = {
     "KeyConditionExpression": "g = :g",
     "ExpressionAttributeValues": {":g": {"S": "x"}},
 }
+WHY = "why        "
+SELECT = "SELECT * FROM t WHERE id = '1'"
 ON_INDEX = {**QUERY, "IndexName": "i"}
 
 
@@ -39,6 +44,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
             "tags       everything, table(t), item(t, id S '7')",
             "ttl        60 s; 5 s for 'no such item'",
             "why        It depends on one item.",
+            'read as    a client\'s parameters, as on the wire: {"S": "7"}',
         ],
     ),
     "a projected get": (
@@ -65,26 +71,179 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"RequestItems": {"t": {"Keys": [KEY, KEY]}}},
         [
             "treated as bypass: neither read from the cache nor evicting",
-            "why        DynamoDB will refuse it, or botocache cannot parse it.",
+            "why        It has a key twice. DynamoDB is asked.",
         ],
     ),
     "a query": (
         "Query",
         QUERY,
-        ["tags       everything, table(t), partition(t, g S 'x')", "ttl        60 s"],
+        [
+            "tags       everything, table(t), partition(t, g S 'x')",
+            "ttl        60 s",
+            f"{WHY}A key attribute equals a value, so it depends on that partition.",
+        ],
+    ),
+    "a query of one item": (
+        "Query",
+        {**QUERY, "KeyConditionExpression": "g = :g AND h = :g"},
+        ["why        Both key attributes equal a value, so it depends on one item."],
+    ),
+    "a query by legacy parameters": (
+        "Query",
+        {
+            "TableName": "t",
+            "KeyConditions": {
+                "g": {"ComparisonOperator": "EQ", "AttributeValueList": [{"S": "x"}]}
+            },
+        },
+        [f"{WHY}A key attribute equals a value, so it depends on that partition."],
+    ),
+    "a query that is not understood": (
+        "Query",
+        {**QUERY, "KeyConditionExpression": "g = :g OR g = :g"},
+        [
+            "tags       everything, table(t), writes(t), precise writes(t)",
+            "why        botocache does not understand the key condition. So it depends "
+            "on any write to the table.",
+        ],
+    ),
+    "a query by no value": (
+        "Query",
+        {**QUERY, "KeyConditionExpression": "g > :g"},
+        [
+            "why        No key attribute equals a value. So it depends on any write to "
+            "the table."
+        ],
+    ),
+    "a filter that is too long": (
+        "Query",
+        {**QUERY, "FilterExpression": "a" + " " * 4096 + "= :g"},
+        [
+            "why        The FilterExpression has 4,101 bytes; DynamoDB allows 4,096. "
+            "DynamoDB is asked.",
+        ],
+    ),
+    "a scan": (
+        "Scan",
+        {"TableName": "t"},
+        [f"{WHY}It depends on every item, so it depends on any write to the table."],
+    ),
+    "a strongly consistent scan": (
+        "Scan",
+        {"TableName": "t", "ConsistentRead": True},
+        ["served     never: it is strongly consistent; its answer is filled"],
+    ),
+    "a transaction that reads": (
+        "TransactGetItems",
+        {"TransactItems": [{"Get": {"TableName": "t", "Key": KEY}}]},
+        ["why        It must return a serializable snapshot."],
+    ),
+    "a transaction that only checks": (
+        "TransactWriteItems",
+        {"TransactItems": [{"ConditionCheck": {"TableName": "t", "Key": KEY}}]},
+        ["why        It writes no item. A ConditionCheck writes none."],
+    ),
+    **{
+        f"{operation} of a SELECT": (
+            operation,
+            parameters,
+            [
+                "treated as bypass: neither read from the cache nor evicting",
+                "why        A SELECT changes nothing, and botocache does not cache it.",
+            ],
+        )
+        for operation, parameters in (
+            ("ExecuteStatement", {"Statement": SELECT}),
+            ("BatchExecuteStatement", {"Statements": [{"Statement": SELECT}]}),
+            ("ExecuteTransaction", {"TransactStatements": [{"Statement": SELECT}]}),
+        )
+    },
+    "a statement that writes": (
+        "ExecuteStatement",
+        {"Statement": "DELETE FROM t WHERE id = '1'"},
+        [
+            "           table(t)",
+            f"{WHY}botocache parses the verb and the table of a PartiQL statement, "
+            "nothing more. So it evicts each table that a statement changes.",
+        ],
+    ),
+    "a statement that is not understood": (
+        "ExecuteStatement",
+        {"Statement": "MERGE INTO t"},
+        [
+            "           everything",
+            f"{WHY}botocache finds no verb or no table in a statement, so it evicts "
+            "everything.",
+        ],
+    ),
+    "a write that lacks its table": (
+        "UpdateItem",
+        {"Key": KEY},
+        [
+            "           everything",
+            "why        The request lacks 'TableName'. So it evicts everything.",
+        ],
+    ),
+    "a resource's get": (
+        "GetItem",
+        {"TableName": "t", "Key": {"id": "7", "n": 7}},
+        [
+            'read as    a resource\'s parameters, with plain values: "7"',
+            "treated as read",
+            "tags       everything, table(t), item(t, id S '7', n N '7e0')",
+        ],
+    ),
+    "a resource's batch": (
+        "BatchGetItem",
+        {"RequestItems": {"t": {"Keys": [{"id": "7"}]}}},
+        ["tags       everything, table(t), item(t, id S '7')"],
+    ),
+    "a resource's query": (
+        "Query",
+        {**QUERY, "ExpressionAttributeValues": {":g": 1.50}},
+        ["tags       everything, table(t), partition(t, g N '15e-1')"],
+    ),
+    "a resource's batch of writes": (
+        "BatchWriteItem",
+        {"RequestItems": {"t": [{"DeleteRequest": {"Key": {"id": "7"}}}]}},
+        ["           item(t, id S '7')"],
+    ),
+    "a resource's key that is none": (
+        "GetItem",
+        {"TableName": "t", "Key": {"id": [True, None, {"a": "b"}]}},
+        [
+            "why        It has what is not the value of a key attribute: a string, "
+            "number or binary. DynamoDB is asked.",
+        ],
+    ),
+    "both forms": (
+        "GetItem",
+        {"TableName": "t", "Key": {"id": "7", "n": {"N": "7"}}},
+        [
+            "read as    parameters of which some values have a type, as on the wire, "
+            "and some not",
+            "tags       everything, table(t), item(t, id S '7', n N '7e0')",
+        ],
     ),
     "an index query": (
         "Query",
         ON_INDEX,
         [
             "tags       everything, table(t), writes(t), precise writes(t)",
+            "why        It reads an index, by no key attribute of the table that "
+            "botocache knows. So it depends on any write to the table.",
             "note       the key attributes of 't' are not given; pass --keys",
         ],
     ),
     "a put": (
         "PutItem",
         {"TableName": "t", "Item": KEY},
-        ["treated as write", "           table(t)"],
+        [
+            "treated as write",
+            "           table(t)",
+            "why        botocache does not know which key attributes the table has, or "
+            "it has learned others than these. So it evicts the whole table.",
+        ],
     ),
     "a delete": (
         "DeleteItem",
@@ -92,6 +251,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         [
             "           item(t, b B b'\\x00\\xff')",
             "fills      the item's entry, if no other write of the item is in progress",
+            "why        It names what it writes.",
         ],
     ),
     "an update": (
@@ -102,7 +262,10 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "a description": (
         "DescribeTable",
         {"TableName": "t"},
-        ["treated as bypass; botocache learns the key attributes in its answer"],
+        [
+            "treated as bypass; botocache learns the key attributes in its answer",
+            "why        Its answer names the table's key attributes.",
+        ],
     ),
     "a harmless one": (
         "ListTables",
@@ -115,7 +278,12 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "one of tomorrow": (
         "PolishItems",
         {"TableName": "t"},
-        ["treated as write", "           table(t)"],
+        [
+            "treated as write",
+            "           table(t)",
+            f"{WHY}This version of botocache does not know the operation. So it may "
+            "change every table that it names.",
+        ],
     ),
 }
 
@@ -169,6 +337,57 @@ def test_it_knows_the_policies_of_the_environment(
     assert expected in explained(capsys, monkeypatch, operation, **parameters)
 
 
+def test_a_read_that_is_off_says_that_the_policy_does_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTOCACHE_TABLES", "t=off")
+    lines = explained(capsys, monkeypatch, "Query", **QUERY)
+    assert lines[-1] == "why        The table's policy says so."
+
+
+@pytest.mark.parametrize("setting", ["true", "false"])
+def test_an_index_query_says_why_by_the_setting_precise_index_eviction(
+    setting: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTOCACHE_PRECISE_INDEX_EVICTION", setting)
+    lines = explained(capsys, monkeypatch, "Query", "--keys", "id", **ON_INDEX)
+    is_precise = setting == "true"
+    tags = "writes(t), " + (
+        "partition(t, g S 'x')" if is_precise else "precise writes(t)"
+    )
+    assert f"tags       everything, table(t), {tags}" in lines
+    assert lines[-1] == (
+        "why        It reads an index, and precise_index_eviction is on. So it depends "
+        "on the items with the value that its key condition names."
+        if is_precise
+        else "why        It reads an index, by no key attribute of the table that "
+        "botocache knows. So it depends on any write to the table."
+    )
+
+
+def test_an_index_query_by_a_key_attribute_of_the_table_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = explained(capsys, monkeypatch, "Query", "--keys", "g", **ON_INDEX)
+    assert "tags       everything, table(t), partition(t, g S 'x')" in lines
+    assert lines[-1] == (
+        "why        It reads an index, by a key attribute of the table that equals a "
+        "value. So it depends on the items of the table with that value."
+    )
+
+
+@pytest.mark.parametrize("operation", ROWS)
+def test_the_reason_is_that_of_the_plan(
+    operation: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = ROWS[operation].body
+    lines = explained(capsys, monkeypatch, operation, **body)
+    why = plan(operation, body, lambda _: None).why
+    assert [line for line in lines if line.startswith("why")] == [f"why        {why}"]
+
+
 def test_a_write_fills_nothing_of_a_table_that_is_off(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +420,26 @@ BAD: dict[str, tuple[list[str], str, str]] = {
     "no JSON": (["GetItem"], "{", "the parameters are not JSON: "),
     "no object": (["GetItem"], "[]", "expected the parameters as a JSON object, not"),
     "a method's name": (["get_item"], "{}", "unknown operation 'get_item'; did you"),
+    "a method's name, misspelt": (
+        ["get_itm"],
+        "{}",
+        "unknown operation 'get_itm'; did you mean 'GetItem'?",
+    ),
+    "a misspelt operation": (
+        ["getitm"],
+        "{}",
+        "unknown operation 'getitm'; did you mean 'GetItem'?",
+    ),
+    "a misspelt operation in capitals": (
+        ["Qeury"],
+        "{}",
+        "unknown operation 'Qeury'; did you mean 'Query'?",
+    ),
+    "no operation at all": (
+        ["table.fetch"],
+        "{}",
+        "unknown operation 'table.fetch'; expected a name as the service model has it",
+    ),
     "no such file": (["GetItem", "/no/such/file"], "", "No such file or directory"),
 }
 
@@ -222,6 +461,16 @@ def test_an_error_is_one_sentence(
     assert captured.err.startswith("botocache: explain: ")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_an_operation_that_botocore_knows_is_not_misspelt(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = SimpleNamespace(operation_names=["GetItems"])
+    session = SimpleNamespace(get_service_model=lambda _: model)
+    monkeypatch.setattr("botocore.session.get_session", lambda: session)
+    lines = explained(capsys, monkeypatch, "GetItems", TableName="t")
+    assert "treated as write" in lines
 
 
 def test_an_error_of_a_setting_is_one_sentence_too(

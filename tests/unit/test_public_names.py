@@ -15,6 +15,7 @@ NAMES = {
     "Cache": "botocache._cache.cache",
     "ConfigError": "botocache._errors",
     "EvictionError": "botocache._errors",
+    "Invalidation": "botocache._cache.invalidation",
     "Stats": "botocache._stats",
     "bypass": "botocache._cache.modes",
     "install": "botocache._install",

@@ -266,6 +266,7 @@ class _MuteError(Exception):
     [
         (OSError("disk\n  full"), "OSError: disk full"),
         (OSError(), "OSError"),
+        (OSError("/tempor\xe4r/\udce4"), r"OSError: /tempor\xe4r/\udce4"),
         (_MuteError(), "_MuteError"),
     ],
 )

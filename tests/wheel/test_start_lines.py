@@ -73,6 +73,17 @@ botocache.install(url="memory:")
     ]
 
 
+def test_a_directory_that_no_encoding_knows_is_escaped(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/tempor\udce4r")
+    code = CONFIGURE + "import botocache; botocache.install()"
+    store = r"store disk:/tempor\udce4r/botocache/v1/default"
+    assert lines_of(environment, code, {"PYTHONIOENCODING": "ascii:strict"}) == [
+        f"INFO {VERSION} all sessions, {store}"
+    ]
+
+
 def test_installations_on_several_targets_with_the_same_settings_are_one_line(
     environment: Environment,
 ) -> None:

@@ -1,29 +1,65 @@
-"""The file that holds a machine's generation table, mapped by every process.
+"""The file that holds a machine's generation table, read and written by every process.
 
 The first process that needs the file makes it. A file from before the last boot is
-replaced: a power loss may have lost its last evictions. A damaged one is replaced,
-too. Before each use `is_in_place` checks that the file was not removed or replaced.
+replaced: a power loss may have lost its last evictions. A damaged one is replaced, too.
+Before each use `slots_in_place` checks that the file was not removed or replaced.
 
-All blocks are allocated when the file is made. Otherwise a write to a mapped hole on a
-full disk would raise SIGBUS, which kills the process. Every slot is written, too, with
-the origin generation, so that a slot of zeros is one that was wiped.
+The file is not mapped: a program that truncates it would kill every process that reads
+its mapping (SIGBUS). All blocks are allocated when the file is made, so that a write
+finds room on a full disk. Every slot is written, too, with the origin generation: zeros
+were wiped, or fill up a file that was truncated.
+
+The mark
+--------
+To read a slot takes a system call. The file's modification time tells a reader that no
+slot has changed, with the `stat` that it needs in any case.
+
+    A writer that has changed slots puts a fresh random number, the *mark*, into the
+    header, sets the modification time to it, and only then returns.
+
+    A reader looks at the modification time first. If it is the header's mark, what the
+    reader then finds in the slots counts as long as the modification time stays.
+
+Why an eviction that has returned is never overlooked: it has set a modification time of
+its own after its last change. So a reader that still finds the earlier mark has looked
+before the eviction returned. In the other order, with the slots read before the mark,
+an eviction between the two would hide the old slots behind the new mark.
+
+Each write sets the modification time to the clock's. Such a time is no mark: it is not
+that of the header, and the reader remembers nothing. It may come again within a tick
+of the clock, in the middle of two evictions. A mark is random, not counted: a writer
+that proceeds without the lock would count to the same number. A mark never comes again.
+
+The rule needs nothing of the file system. If that rounds times, or if a program touches
+the file or was killed in an eviction, no mark is found, and each read reads the slots.
+
+Linux copies eight aligned bytes in one move on all processors that it is known to run
+on. If it did not, a reader might see half of a generation. Half of a random number
+equals no snapshot; and an entry that is filled under one is never served.
 """
 
 import contextlib
 import fcntl
-import mmap
 import os
 import struct
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from botocache._errors import StoreError
-from botocache.stores.generation_table import SLOT, WORD, GenerationTable
+from botocache._coherence import Held
+from botocache._errors import StoreError, StoreLostError
+from botocache.stores.disk.descriptors import open_file
+from botocache.stores.generation_table import (
+    SLOT,
+    WORD,
+    GenerationTable,
+    SlotReader,
+)
 from botocache.stores.options import BOOT_ID
-from botocache.stores.protocol import Random
+from botocache.stores.protocol import Random, StillCurrent
 
 SLOT_COUNT = 1 << 20
 """16 MiB. At a million live tags, a tag shares its slot with one other on average.
@@ -35,11 +71,29 @@ LOCK_PATIENCE = 0.05
 
 A holder needs microseconds, unless it was stopped (SIGSTOP, a frozen container)."""
 
-_MAGIC = b"botocache slots\x02"
+MAKER_PATIENCE = 0.25
+"""Seconds to wait for another process to make the table.
+
+It writes 16 MiB, which takes about 10 ms on an idle machine."""
+
+IMPATIENCE = 1.0
+"""Seconds after a vain wait for the lock in which no call waits for it again."""
+
+_MAGIC = b"botocache slots\x03"
 _HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
 _HEADER_SIZE = 64
-_ORIGIN_WORD = 5
-_INTRUSIONS_WORD = 6  # the first after the header proper
+_ORIGIN_AT = 40
+_INTRUSIONS_AT = 48  # the first after the header proper
+_MARK_AT = 56
+_ORDER = sys.byteorder
+_WORD = struct.Struct("=Q")
+_SLOT = struct.Struct("=QQ")
+_MARK_RANGE = 1 << 50
+"""Nanoseconds. A mark lies up to 13 days ago: a date that surprises no program."""
+
+_REMEMBERED = 1 << 14
+"""Words that a process remembers of a table: at most 2 MiB."""
+
 _TEMPORARY = "new-"
 _WRITTEN_AT_ONCE = 1 << 12
 """Slots in one write to a new file: 64 KiB, to save 16 MiB of memory."""
@@ -50,93 +104,345 @@ _SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
 def boot_id() -> bytes:
     """Return 16 bytes that are the same until the machine is booted again.
 
-    Raises StoreError if the operating system has no boot id.
+    Read when a table is opened, not before. Raises StoreError if there is none.
     """
     try:
         return UUID(BOOT_ID.read_text().strip()).bytes
     except (OSError, ValueError) as error:
-        raise StoreError(f"this machine has no boot id: {error}") from error
+        raise StoreError(
+            "the disk store needs the boot id of Linux, to find files from before a "
+            f"power loss: {error}"
+        ) from error
+
+
+class _OwnedFile:
+    """Closes a descriptor when no table and no reader uses it any more.
+
+    Not earlier: another thread may still read or lock a replaced table.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._is_lost = True  # until it is known which file it is
+        self.file = open_file(number)
+        self._is_lost = False
+
+    def __del__(self) -> None:
+        if self.is_ours():
+            self.file.close()
+
+    def is_ours(self) -> bool:
+        """Return True unless the program closed the descriptor (about 1 µs)."""
+        # Once lost, it stays so: the file may be open again under the same number, for
+        # another object that closes it.
+        self._is_lost = self._is_lost or not self.file.is_ours()
+        return not self._is_lost
 
 
 class GenerationFile:
-    """One mapped generation table. `exclusive()` keeps other processes' writers out.
+    """One generation table. `exclusive()` keeps other processes' writers out.
 
-    slots: the table itself. A generation of 0 was wiped.
+    slots: the table itself, for writers. A generation of 0 was wiped.
     identity: differs from that of every other file, also of a copy.
     """
 
-    def __init__(self, path: Path, fd: int, boot: bytes, random: Random) -> None:
-        """Map an open file. Raises StoreError if it is no table of this boot.
+    def __init__(self, path: Path, number: int, boot: bytes, random: Random) -> None:
+        """Use an open file. Raises StoreError if it is no table of this boot.
 
         path: of the file.
-        fd: of the file; this object closes it.
+        number: of the file's descriptor; this object closes it.
         boot: this boot's id, 16 bytes.
         random: makes new generations.
         """
         self._path = str(path)
-        self._fd = fd
-        status = os.fstat(fd)
-        self._origin = _checked(os.pread(fd, _HEADER.size, 0), status, boot)
-        self._file = (status.st_dev, status.st_ino, status.st_size)
-        self.identity = (self._origin, *self._file)
-        try:
-            mapped = mmap.mmap(fd, _SIZE)
-        except ValueError as error:  # the file shrank after fstat
-            raise StoreError(f"cannot map the generation table: {error}") from error
-        self._header = memoryview(mapped)[:_HEADER_SIZE].cast("Q")
+        self._owned = _OwnedFile(number)
+        self._file = self._owned.file
+        self._random = random
+        self._is_open = True
+        self._impatient_until = 0.0
+        status = os.fstat(number)
+        self._header = os.pread(number, _HEADER.size, 0)
+        origin = _checked(self._header, status, boot)
+        self.identity = (origin, self._file.device, self._file.inode, _SIZE)
         self.slots = GenerationTable(
-            memoryview(mapped)[_HEADER_SIZE:],
+            _FileWords(self._owned),
             origin_generation=0,  # slots that were never evicted are not zero here
             random=random,
         )
+        self._seen = RememberedSlots(self._owned, None)
 
     def __repr__(self) -> str:
         return f"<GenerationFile {self._path}>"
 
-    def __del__(self) -> None:
-        # Not closed earlier: another thread may still read or lock a replaced table.
-        with contextlib.suppress(OSError):
-            os.close(self._fd)
+    def abandon(self) -> None:
+        """Let nothing that is watched here be current any more."""
+        self._is_open = False
+        self._owned.is_ours()  # asked before the file is opened again
 
     def is_in_place(self) -> bool:
-        """Return True if the path still names this file and its size is unchanged.
+        """Return True if the path still names this file, undamaged."""
+        return self.slots_in_place() is not None
 
-        The store checks this before every use (about 1 µs). Processes that map
-        different files would not see each other's evictions, and reading a truncated
-        file raises SIGBUS. The header detects a file that was overwritten in place,
-        which would restore old generations.
+    def slots_in_place(self) -> "RememberedSlots | None":
+        """Return the slots as they are now; None if the table is not in place.
+
+        The store calls this before every use (about 2 µs). Processes that use different
+        files would not see each other's evictions.
         """
         try:
             status = os.stat(self._path)  # noqa: PTH116 - Path.stat takes twice as long
         except OSError:
-            return False
-        file = (status.st_dev, status.st_ino, status.st_size)
-        return file == self._file and self._header[_ORIGIN_WORD] == self._origin
+            return None
+        seen = self._seen
+        if (
+            status.st_mtime_ns == seen.mark
+            and status.st_ino == self._file.inode
+            and status.st_dev == self._file.device
+            and status.st_size == _SIZE
+            and self._is_open
+        ):
+            return seen
+        return self._slots_at(status)
 
-    def intrusions(self) -> int:
-        """Return a number that changes when a writer proceeds without the lock."""
-        return self._header[_INTRUSIONS_WORD]
+    def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
+        """See Watching.watch."""
+        seen, known = self.slots_in_place(), tuple(snapshot)
+        if seen is None or not _are_current(seen, tags, known):
+            return _never
+        mark = seen.mark
+
+        # Defaults are read faster than the attributes of `self`.
+        def is_current(
+            table: GenerationFile = self,
+            path: str = self._path,
+            inode: int = self._file.inode,
+            device: int = self._file.device,
+        ) -> bool:
+            # Almost what slots_in_place does: the whole of a near hit's check.
+            nonlocal mark
+            try:
+                status = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long
+            except OSError:
+                return False
+            if (
+                status.st_mtime_ns == mark
+                and status.st_ino == inode
+                and status.st_dev == device
+            ):
+                return table._is_open
+            seen = table._slots_at(status)
+            if seen is None or not _are_current(seen, tags, known):
+                return False
+            mark = seen.mark
+            return True
+
+        return is_current
+
+    def _slots_at(self, status: os.stat_result) -> "RememberedSlots | None":
+        """Return the slots, for a reader who has just seen this status of the path."""
+        file, seen = self._file, self._seen
+        if (
+            not self._is_open
+            or (status.st_ino, status.st_dev) != (file.inode, file.device)
+            or status.st_size != _SIZE
+        ):
+            return None
+        if status.st_mtime_ns == seen.mark:
+            return seen
+        try:
+            header = os.pread(file.number, _HEADER_SIZE, 0)
+        except OSError:
+            return None
+        # Another header: the table was condemned or overwritten, or the program closed
+        # our descriptor, and its number belongs to another file now.
+        if header[: _HEADER.size] != self._header or len(header) != _HEADER_SIZE:
+            return None
+        mark = int.from_bytes(header[_MARK_AT:], _ORDER)
+        if status.st_mtime_ns != mark:
+            return RememberedSlots(self._owned, None)  # for this reader alone
+        # Read before the mark of the header, so the slots will be read after both.
+        self._seen = seen = RememberedSlots(self._owned, mark)
+        return seen
+
+    def has_descriptor(self) -> bool:
+        """Return True unless the program closed our descriptor (about 1 µs)."""
+        return self._owned.is_ours()
+
+    def intrusions(self) -> bytes:
+        """Return what changes when a writer proceeds without the lock."""
+        return _read(self._file.number, WORD, _INTRUSIONS_AT)
 
     def condemn(self) -> None:
         """Mark this table as damaged; every process then opens or makes another one."""
-        self._header[_ORIGIN_WORD] = 0
+        self.abandon()
+        if self._owned.is_ours():
+            with contextlib.suppress(OSError):
+                os.pwrite(self._file.number, bytes(WORD), _ORIGIN_AT)
+                os.utime(self._file.number)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep the writers of other processes out, or proceed after `LOCK_PATIENCE`.
 
+        Sets a new mark at the end: what is written within shows to all readers then.
+
         A holder that keeps the lock longer is assumed to be stopped. Without the lock a
         hold-off may be lost, an eviction cannot. When the holder continues, it may
         restore an old generation; it sees by `intrusions` that it was not alone.
         """
-        locked = lock_within(self._fd, LOCK_PATIENCE)
+        number = self._file.number
+        locked = self._lock()
         if not locked:
-            self._header[_INTRUSIONS_WORD] = (self.intrusions() + 1) % (1 << 64)
+            _write(number, _INTRUSIONS_AT, self._random(WORD))
         try:
             yield
         finally:
-            if locked:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
+            try:
+                mark = _set_mark(number, self._random)
+                self._seen = RememberedSlots(self._owned, mark)
+            finally:
+                if locked:
+                    fcntl.flock(number, fcntl.LOCK_UN)
+
+    def _lock(self) -> bool:
+        """Return True if the lock was free, or became so within the patience."""
+        number = self._file.number
+        try:
+            if lock_within(number, 0.0):
+                return True
+            # One wait for all calls. Else threads that write would wait one after
+            # another, and a write at its begin and at its end.
+            now = time.monotonic()
+            locked = now >= self._impatient_until and lock_within(number, LOCK_PATIENCE)
+        except OSError as error:
+            raise StoreError(f"cannot lock the generation table: {error}") from error
+        if not locked:
+            self._impatient_until = max(self._impatient_until, now + IMPATIENCE)
+        if not self._owned.is_ours():  # closed during the wait
+            raise StoreError(f"the descriptor of {self._path} was closed")
+        return locked
+
+
+class RememberedSlots(SlotReader):
+    """Slots as a reader found them at one mark, read when they are first asked for.
+
+    What is remembered is as old as the mark. That is as if the reader had come before
+    an eviction which has not returned yet: what it fills is dead once that has.
+
+    mark: at which they count; None if they count for one reader alone.
+    """
+
+    def __init__(self, owned: _OwnedFile, mark: int | None) -> None:
+        self._owned = owned
+        self._remembered = _RememberedWords(owned.file.number)
+        self.mark = mark
+        super().__init__(self._remembered, SLOT_COUNT, 0)
+
+    def held(self, tags: Sequence[bytes], now: float) -> Held:
+        """See SlotReader.held. Raises StoreError if the descriptor was closed."""
+        known = len(self._remembered)
+        held = super().held(tags, now)
+        # Words of another file might say that nothing is held. As generations they are
+        # harmless: no write changes them, and other processes serve nothing by them.
+        if len(self._remembered) != known and not self._owned.is_ours():
+            raise StoreError("the descriptor of the generation table was closed")
+        return held
+
+
+class _RememberedWords(dict[int, int]):
+    """Words by their index, each read from the file at most once.
+
+    Each reader asks for a slot's generation before its hold-off. All threads get the
+    generation that was remembered first. So a remembered hold-off was read after it,
+    which is the order that SlotReader.held asks for. It is why nothing is ever dropped.
+    """
+
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def __missing__(self, index: int) -> int:
+        word = _slot_word(self._number, index)
+        return word if len(self) >= _REMEMBERED else self.setdefault(index, word)
+
+
+class _FileWords:
+    """The words of a file's slots, read and written at once."""
+
+    def __init__(self, owned: _OwnedFile) -> None:
+        self._owned = owned
+        self.number = owned.file.number
+
+    def __len__(self) -> int:
+        return 2 * SLOT_COUNT
+
+    def __getitem__(self, index: int) -> int:
+        return _slot_word(self.number, index)
+
+    def __setitem__(self, index: int, word: int) -> None:
+        try:  # `_write`, written out: each write comes here a dozen times
+            os.pwrite(self.number, _WORD.pack(word), _HEADER_SIZE + index * WORD)
+        except OSError as error:
+            raise _unwritten(error) from error
+
+
+def _slot_word(number: int, index: int) -> int:
+    """Return a word of a slot. Raises StoreLostError if its generation was wiped."""
+    word = int.from_bytes(_read(number, WORD, _HEADER_SIZE + index * WORD), _ORDER)
+    # A write into a truncated file lets it grow again, with zeros in between. To evict
+    # in the zeros would make a slot that looks whole and has lost its hold-off.
+    if not word and not index % 2:
+        raise StoreLostError("generations were wiped")
+    return word
+
+
+def _read(number: int, size: int, at: int) -> bytes:
+    try:
+        found = os.pread(number, size, at)
+    except OSError as error:
+        raise StoreError(f"cannot read the generation table: {error}") from error
+    if len(found) != size:
+        raise StoreLostError("the generation table was truncated")
+    return found
+
+
+def _write(number: int, at: int, word: bytes) -> None:
+    try:
+        os.pwrite(number, word, at)
+    except OSError as error:
+        raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> StoreError:
+    return StoreError(f"cannot write the generation table: {error}")
+
+
+def _set_mark(number: int, random: Random) -> int:
+    """Put a new mark into the header, then set the modification time to it.
+
+    Called after the slots were written: see the top of this file.
+    """
+    mark = time.time_ns() - int.from_bytes(random(WORD), _ORDER) % _MARK_RANGE
+    _write(number, _MARK_AT, _WORD.pack(mark))
+    try:
+        os.utime(number, ns=(mark, mark))
+    except OSError as error:
+        raise StoreError(f"cannot mark the generation table: {error}") from error
+    return mark
+
+
+def _are_current(
+    slots: SlotReader, tags: Sequence[bytes], snapshot: tuple[int, ...]
+) -> bool:
+    try:
+        return slots.generations(tags) == snapshot
+    except StoreError:
+        return False
+
+
+def _never() -> bool:
+    return False
 
 
 def _checked(header: bytes, status: os.stat_result, boot: bytes) -> int:
@@ -182,8 +488,8 @@ def open_generation_file(path: Path, boot: bytes, random: Random) -> GenerationF
     lock = os.open(path.with_name("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         # Without the lock, after this wait, two processes may each make a table. The
-        # later one replaces the earlier, which is_in_place() then detects.
-        lock_within(lock, 20 * LOCK_PATIENCE)
+        # later one replaces the earlier, which slots_in_place() then detects.
+        lock_within(lock, MAKER_PATIENCE)
         try:
             return _open(path, boot, random)
         except (StoreError, FileNotFoundError):
@@ -207,9 +513,10 @@ def _make(path: Path, boot: bytes, random: Random) -> None:
     try:
         os.posix_fallocate(fd, 0, _SIZE)
         os.pwrite(fd, _HEADER.pack(_MAGIC, boot, SLOT_COUNT, origin_generation), 0)
-        slots = struct.pack("=QQ", origin_generation, 0) * _WRITTEN_AT_ONCE
+        slots = _SLOT.pack(origin_generation, 0) * _WRITTEN_AT_ONCE
         for at in range(_HEADER_SIZE, _SIZE, len(slots)):
             os.pwrite(fd, slots, at)
+        _set_mark(fd, random)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """The embedded store: all processes of one machine, in one private directory.
 
-    <root>/v1/<namespace>/slots      generations and hold-offs, mapped memory
+    <root>/v1/<namespace>/slots      generations and hold-offs, a file of our own
     <root>/v1/<namespace>/entries/   entries, SQLite
 
 `DiskStore` combines the two and manages the directory. Only its user may enter it, and
@@ -14,6 +14,7 @@ import os
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -28,10 +29,7 @@ from botocache._errors import (
 )
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
-from botocache.stores.disk.connections import (
-    DatabaseReplacedError,
-    DescriptorsLostError,
-)
+from botocache.stores.disk.connections import DatabaseReplacedError
 from botocache.stores.disk.entry_database import (
     UNUSABLE,
     EntryDatabase,
@@ -39,6 +37,7 @@ from botocache.stores.disk.entry_database import (
 )
 from botocache.stores.disk.generation_file import (
     GenerationFile,
+    RememberedSlots,
     boot_id,
     open_generation_file,
 )
@@ -48,7 +47,9 @@ DEFAULT_SIZE_LIMIT = 1024**3
 """Bytes of entries on disk. The generation table takes another 16 MiB."""
 
 OPEN_PATIENCE = 0.25
-"""Seconds that a call waits for SQLite to open. A thread finishes it after that."""
+"""Seconds that a call waits for the store to open.
+
+A thread finishes the opening of SQLite after that."""
 
 PAUSE = 1.0
 """Seconds after a failure of SQLite in which entries are not used."""
@@ -122,6 +123,7 @@ class DiskStore:
     _slot_file: GenerationFile | None
     _entries: EntryDatabase | None
     _trouble: str
+    _table_took: float
 
     def __init__(
         self,
@@ -147,47 +149,50 @@ class DiskStore:
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
-        table = self._table()
-        slots = table.slots
-        snapshot = slots.generations(tags)
-        if 0 in snapshot:
-            raise self._wiped(table)
-        # The snapshot comes before the entry. In the other order, an eviction between
-        # the two would give an old entry the new generation.
-        entry = None
-        entries = self._open_entries()
-        if entries is not None:
-            try:
-                entry = entries.get(key)
-            except UNUSABLE as error:
-                self._give_up_if_used(entries, error)
+        table, slots = self._table_in_place()
+        try:
+            snapshot = slots.generations(tags)
+            # The snapshot comes before the entry. In the other order, an eviction
+            # between the two would give an old entry the new generation.
+            entry = None
+            entries = self._open_entries()
+            if entries is not None:
+                try:
+                    entry = entries.get(key)
+                except UNUSABLE as error:
+                    self._give_up_if_used(entries, error)
+                    raise
+            return Loaded(entry, snapshot, slots.held(tags, self.now()))
+        except StoreError as error:
+            if not table.has_descriptor():
+                table.abandon()  # the program closed it: open the file again
+            elif isinstance(error, StoreLostError):
+                raise self._wiped(table) from None
+            else:
                 raise
-        return Loaded(entry, snapshot, slots.held(tags, self.now()))
+        return self.load(key, tags)
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
-        # Each load checks that the table is in place, which takes a microsecond: the
-        # file may be truncated between two of many look-ups.
+        # Each load checks that the table is in place, which takes 2 µs: the file may be
+        # replaced between two of many look-ups.
         return [self.load(key, tags) for key, tags in lookups]
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current."""
         table = self._slot_file
-        if table is None or not table.is_in_place():
+        slots = None if table is None else table.slots_in_place()
+        try:
+            return slots is not None and slots.generations(tags) == tuple(snapshot)
+        except StoreError:
             return False
-        generations = table.slots.generations(tags)
-        return generations == tuple(snapshot) and 0 not in generations
 
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
         """See Watching.watch."""
         table = self._slot_file
-        if table is None or 0 in snapshot or not self.is_current(tags, snapshot):
-            return lambda: False
-        are_current, is_in_place = table.slots.watch(tags, snapshot), table.is_in_place
-        # is_in_place() first: are_current() on a truncated file would raise SIGBUS.
-        return lambda: self._slot_file is table and is_in_place() and are_current()
+        return _never if table is None else table.watch(tags, snapshot)
 
     def fill(
         self,
@@ -221,6 +226,20 @@ class DiskStore:
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         table = self._table()
+        if not table.has_descriptor():
+            table.abandon()  # the program closed it: open the file again
+            table = self._table()
+        try:
+            eviction = self._evict(table, request)
+        except StoreLostError:
+            raise self._wiped(table) from None
+        if self._table().identity != table.identity:
+            # The directory was removed meanwhile. Other processes may use a new one
+            # already, without this eviction.
+            raise StoreLostError(f"{self.directory} was removed during an eviction")
+        return eviction
+
+    def _evict(self, table: GenerationFile, request: EvictionRequest) -> Eviction:
         with self._writing:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
             intrusions = table.intrusions()
@@ -233,10 +252,6 @@ class DiskStore:
                 eviction = table.slots.evict(
                     request.as_first(), self.now(), table.exclusive()
                 )
-        if self._table().identity != table.identity:
-            # The directory was removed meanwhile. Other processes may use a new one
-            # already, without this eviction.
-            raise StoreLostError(f"{self.directory} was removed during an eviction")
         return eviction
 
     def clear(self) -> None:
@@ -254,6 +269,7 @@ class DiskStore:
     def close(self) -> None:
         """See Store.close."""
         entries = self._entries
+        self._abandon_table()
         self._reset()
         if entries is not None:
             entries.close()
@@ -262,14 +278,23 @@ class DiskStore:
 
     def _table(self) -> GenerationFile:
         """Return the table that is at the path now; open or make it if necessary."""
+        return self._table_in_place()[0]
+
+    def _table_in_place(self) -> tuple[GenerationFile, RememberedSlots]:
+        """Return the table that `_table` does, and its slots as they are now."""
         table = self._slot_file
-        if table is not None and table.is_in_place():
-            return table
+        slots = None if table is None else table.slots_in_place()
+        if table is not None and slots is not None:
+            return table, slots
         with self._opening:
             table = self._slot_file
-            if table is not None and table.is_in_place():
-                return table
+            slots = None if table is None else table.slots_in_place()
+            if table is not None and slots is not None:
+                return table, slots
+            if table is not None:
+                table.abandon()
             self._slot_file = self._entries = None
+            began = time.monotonic()
             try:
                 make_private(self._root)
                 make_private(self.directory)
@@ -279,13 +304,18 @@ class DiskStore:
             except OSError as error:
                 pass_on(error)
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
+            finally:
+                self._table_took = time.monotonic() - began
             self._slot_file = table
             # Evictions in the previous table are lost to this one, so the first call
             # that finds another table fails and reports the loss.
             last, self._last_table = self._last_table, table.identity
             if last not in (None, table.identity):
                 raise StoreLostError(f"{self.directory} was removed or replaced")
-            return table
+            slots = table.slots_in_place()
+            if slots is None:  # removed again at once
+                raise StoreError(f"{self.directory} was removed or replaced")
+            return table, slots
 
     def _wiped(self, table: GenerationFile) -> StoreLostError:
         """Replace a table that lost generations; return the error to raise."""
@@ -317,7 +347,8 @@ class DiskStore:
                     own = pass_on(error)
                     # The system has no thread left.
                     raise EntryError(f"cannot open entries: {own}") from own
-                opened.wait(OPEN_PATIENCE)
+                # One wait for the call that opens both parts of the store.
+                opened.wait(max(0.0, OPEN_PATIENCE - self._table_took))
             return self._entries
 
     def _open_in_background(self, opened: threading.Event) -> None:
@@ -344,9 +375,7 @@ class DiskStore:
         """Use no entries for `PAUSE` seconds; remove the database if it is damaged."""
         self._trouble = str(error)
         self._entries = None
-        if entries is not None and isinstance(error, DescriptorsLostError):
-            entries.leave(is_lost=True)
-        elif entries is not None:
+        if entries is not None:
             entries.close()
         if isinstance(error, DatabaseReplacedError):
             return  # the new one is usable at once
@@ -372,6 +401,7 @@ class DiskStore:
         self._entries = None
         self._paused_until = 0.0
         self._trouble = ""
+        self._table_took = 0.0
         self._is_opening = False
         self._evictions = 0
         # A signal handler may make calls of its own while its thread holds them.
@@ -385,8 +415,13 @@ class DiskStore:
         parent may hold a lock. SQLite forbids a child even to close a connection.
         """
         if self._entries is not None:
-            self._entries.leave(is_lost=False)
+            self._entries.leave_to_parent()
+        self._abandon_table()
         self._reset()
+
+    def _abandon_table(self) -> None:
+        if self._slot_file is not None:
+            self._slot_file.abandon()
 
 
 def make_private(directory: Path) -> None:
@@ -405,3 +440,7 @@ def make_private(directory: Path) -> None:
         raise StoreError(f"{directory} belongs to another user")
     if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
         directory.chmod(stat.S_IRWXU)
+
+
+def _never() -> bool:
+    return False

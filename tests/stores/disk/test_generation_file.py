@@ -169,8 +169,8 @@ NOT_TO_BE_TRUSTED: dict[str, Callable[[], bytes]] = {
     "ones": lambda: table_of(b"", rest=b"\xff"),
     "noise": lambda: os.urandom(SIZE),
     "another magic": lambda: table_of(header(magic=b"botocache slits\x01")),
-    "an earlier version": lambda: table_of(header(magic=b"botocache slots\x01")),
-    "a later version": lambda: table_of(header(magic=b"botocache slots\x03")),
+    "an earlier version": lambda: table_of(header(magic=b"botocache slots\x02")),
+    "a later version": lambda: table_of(header(magic=b"botocache slots\x04")),
     "another boot": lambda: table_of(header(boot=BOOT[::-1])),
     "fewer slots": lambda: table_of(header(count=generation_file.SLOT_COUNT // 2)),
     "more slots": lambda: table_of(header(count=generation_file.SLOT_COUNT * 2)),
@@ -230,7 +230,9 @@ def test_a_condemned_table_is_replaced_when_it_is_opened_next(
 
 
 def test_no_generation_of_a_new_table_is_zero(path: Path) -> None:
-    assert 0 not in opened(path).slots._words[::2]
+    slots = path.read_bytes() if opened(path) else b""
+    words = memoryview(slots)[generation_file._HEADER_SIZE :].cast("Q")
+    assert 0 not in words[::2]
 
 
 @pytest.mark.parametrize("size", [0, 1, SIZE // 2, SIZE - 1, SIZE + 1])
@@ -493,16 +495,16 @@ def test_the_writers_of_a_table_exclude_each_other(
     monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     one, other = opened(path), opened(path)
     with one.exclusive():
-        assert not lock_within(other._fd, 0.0)
-    assert lock_within(other._fd, 0.0)
-    fcntl.flock(other._fd, fcntl.LOCK_UN)
+        assert not lock_within(other._file.number, 0.0)
+    assert lock_within(other._file.number, 0.0)
+    fcntl.flock(other._file.number, fcntl.LOCK_UN)
 
 
 def test_a_writer_that_fails_leaves_no_lock(path: Path) -> None:
     table, other = opened(path), opened(path)
     with pytest.raises(ZeroDivisionError), table.exclusive():
         _ = 1 / 0
-    assert lock_within(other._fd, 0.0)
+    assert lock_within(other._file.number, 0.0)
 
 
 def test_a_writer_that_stopped_waiting_does_not_free_the_holders_lock(
@@ -512,7 +514,7 @@ def test_a_writer_that_stopped_waiting_does_not_free_the_holders_lock(
     holder, writer, third = opened(path), opened(path), opened(path)
     with holder.exclusive():
         evict_in(writer, [A])
-        assert not lock_within(third._fd, 0.0)
+        assert not lock_within(third._file.number, 0.0)
 
 
 def test_a_writer_continues_when_the_holder_of_the_lock_is_stopped(
@@ -532,7 +534,7 @@ def test_a_writer_continues_when_the_holder_of_the_lock_is_stopped(
 def test_a_table_is_made_even_when_another_maker_is_stopped(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.001)
+    monkeypatch.setattr(generation_file, "MAKER_PATIENCE", 0.001)
     path.with_name("lock").touch()
     with running_peer() as maker:
         maker.call(hold_lock, path.with_name("lock"))

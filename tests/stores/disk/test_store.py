@@ -279,7 +279,7 @@ def test_the_default_directory_is_a_temporary_one_when_home_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Root may write anywhere.
-    monkeypatch.setattr(os, "access", lambda place, _: place != str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path)
     expected = Path(tempfile.gettempdir(), f"botocache-{os.getuid()}")
     assert default_directory({"HOME": str(tmp_path)}) == expected
 
@@ -630,7 +630,7 @@ def test_an_eviction_is_seen_even_if_the_directory_is_removed_during_it(
 # --- order ---------------------------------------------------------------------------
 
 
-def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
+def test_generations_are_read_before_the_entry(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def get_and_evict(entries: EntryDatabase, asked: bytes) -> bytes | None:
@@ -641,7 +641,9 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
     before = generations(store, A)
     get = EntryDatabase.get
     monkeypatch.setattr(EntryDatabase, "get", get_and_evict)
-    assert store.load(KEY, [A]) == (b"entry", before, Held.WRITING)
+    loaded = store.load(KEY, [A])
+    assert (loaded.entry, loaded.snapshot) == (b"entry", before)
+    assert not store.is_current([A], loaded.snapshot)
 
 
 class Stopped:
@@ -737,13 +739,13 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
     table = store._slot_file
     assert table is not None
     other = os.open(store.directory / "slots", os.O_RDWR)
-    words = Watched(
+    words: Any = Watched(
         table.slots._words,
         lambda: (
             is_owned(store._writing) and not generation_file.lock_within(other, 0.0)
         ),
     )
-    table.slots._words = words  # type: ignore[assignment]  # it is one to its users
+    table.slots._words = words
     first = store.evict(EvictionRequest([A, B], 5.0))
     store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))
     os.close(other)

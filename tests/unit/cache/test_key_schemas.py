@@ -1,13 +1,22 @@
 """Key attributes are learned, shared, and forgotten with the table's tag."""
 
+from typing import Any
+
 import pytest
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import encode_entry
 from botocache._cache.evictions import Evictions
+from botocache._cache.invalidation import KeyTypes
 from botocache._cache.key_schemas import TTL, KeySchemas, Schema, schema_key
 from botocache._coherence import EvictionRequest
-from botocache._dynamodb.tags import table_tag, tag_digest
+from botocache._dynamodb.tags import (
+    EVERYTHING,
+    Tag,
+    item_tag,
+    table_tag,
+    tag_digest,
+)
 from botocache._stats import Counters, FailureLog
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
@@ -36,7 +45,7 @@ class Schemas:
         call = CallStore(self._store)
         return self.schemas.recall(call, (origin, table), is_read=is_read)
 
-    def learn(self, attributes: frozenset[str], generation: int, **more: bool) -> bool:
+    def learn(self, attributes: frozenset[str], generation: int, **more: Any) -> bool:
         call = CallStore(self._store)
         return self.schemas.learn(call, (HERE, TABLE), attributes, generation, **more)
 
@@ -54,7 +63,7 @@ def schemas(store: FailingStore) -> Schemas:
     return Schemas(store)
 
 
-def _learn(schemas: Schemas, attributes: frozenset[str], **more: bool) -> bool:
+def _learn(schemas: Schemas, attributes: frozenset[str], **more: Any) -> bool:
     """Learn under the current generation."""
     generation = schemas.generation()
     return schemas.learn(attributes, generation, **more)
@@ -160,7 +169,7 @@ def test_not_every_confirmation_of_a_schema_is_filled(
     for _ in range(5):
         _learn(schemas, PK)
         clock.advance(FRESH_FOR / 10)
-    assert store.asked["fill"] == 1
+    assert store.asked["fill_many"] == 1
 
 
 def test_a_read_that_names_some_key_attributes_keeps_no_schema_fresh(
@@ -274,7 +283,7 @@ def test_an_incomplete_set_of_key_attributes_is_not_learned(
 ) -> None:
     assert _learn(schemas, PK, is_complete=False)
     assert _attributes(schemas) is None
-    assert store.asked["fill"] == 0
+    assert store.asked["fill_many"] == 0
 
 
 # --- damage ------------------------------------------------------------------------
@@ -319,7 +328,7 @@ def test_a_damaged_entry_is_replaced_by_what_is_learned(
     assert _attributes(Schemas(store)) == PK
 
 
-@pytest.mark.parametrize("verb", ["load", "fill", "now"])
+@pytest.mark.parametrize("verb", ["load", "fill_many", "now"])
 def test_a_store_that_fails_teaches_nothing_and_is_reported(
     schemas: Schemas, store: FailingStore, verb: str
 ) -> None:
@@ -329,3 +338,102 @@ def test_a_store_that_fails_teaches_nothing_and_is_reported(
     assert schemas.counters.read(0).failures == {"learn_failed": 1}
     store.failing.clear()
     assert _attributes(Schemas(store)) is None
+
+
+# --- what an invalidation checks a key against -------------------------------------
+
+OF_PK = (EVERYTHING, table_tag(TABLE), item_tag(TABLE, {"pk": {"N": "7"}}))
+"""The tags of a GetItem by `pk`, which is a number."""
+
+
+def _types(store: Store) -> list[KeyTypes]:
+    """Return what a process that has made no call knows of the table."""
+    return Schemas(store).schemas.types_of(CallStore(store), TABLE)
+
+
+def _learn_types(
+    store: Store, tags: tuple[Tag, ...], origin: str = HERE, **more: Any
+) -> None:
+    schemas = Schemas(store)
+    schemas.schemas.learn(
+        CallStore(store), (origin, TABLE), PK, schemas.generation(), tags=tags, **more
+    )
+
+
+def test_nothing_is_known_of_a_table_that_no_call_has_named(
+    store: FailingStore,
+) -> None:
+    assert _types(store) == []
+
+
+def test_the_types_of_key_attributes_are_learned_with_their_names(
+    store: FailingStore,
+) -> None:
+    _learn_types(store, OF_PK)
+    assert _types(store) == [{"pk": "N"}]
+
+
+def test_names_are_learned_where_no_type_shows(store: FailingStore) -> None:
+    _learn_types(store, (EVERYTHING, table_tag(TABLE)))
+    assert _types(store) == [{"pk": ""}]
+
+
+def test_types_are_those_of_an_item_of_the_table_with_these_key_attributes(
+    store: FailingStore,
+) -> None:
+    others = (
+        item_tag("u", {"pk": {"S": "7"}}),
+        item_tag(TABLE, {"id": {"S": "7"}}),
+    )
+    _learn_types(store, (*others, *OF_PK))
+    assert _types(store) == [{"pk": "N"}]
+
+
+def test_a_description_tells_names_and_types(store: FailingStore) -> None:
+    schemas = Schemas(store)
+    table = {
+        "TableName": TABLE,
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "AttributeDefinitions": [
+            {"AttributeName": "pk", "AttributeType": "B"},
+            {"AttributeName": "of an index", "AttributeType": "S"},
+        ],
+    }
+    schemas.schemas.learn_described(
+        CallStore(store), (HERE, TABLE), schemas.generation(), {"Table": table}
+    )
+    assert _types(store) == [{"pk": "B"}]
+
+
+def test_tables_of_one_name_at_two_endpoints_are_both_known(
+    store: FailingStore,
+) -> None:
+    _learn_types(store, OF_PK, origin=HERE)
+    _learn_types(store, (), origin="there")
+    assert sorted(_types(store), key=str) == [{"pk": ""}, {"pk": "N"}]
+
+
+def test_an_eviction_of_the_table_ends_what_is_known_of_it(
+    store: FailingStore,
+) -> None:
+    _learn_types(store, OF_PK)
+    store.evict(EvictionRequest((TAG,), 0.0))
+    assert _types(store) == []
+
+
+def test_what_is_known_expires_with_the_schema(
+    store: FailingStore, clock: FakeClock
+) -> None:
+    _learn_types(store, OF_PK)
+    clock.advance(TTL)
+    assert _types(store) == []
+
+
+def test_a_store_that_fails_knows_nothing_and_is_reported(
+    store: FailingStore,
+) -> None:
+    _learn_types(store, OF_PK)
+    schemas = Schemas(store)
+    store.failing.add("load")
+    assert schemas.schemas.types_of(CallStore(store), TABLE) == []
+    assert schemas.counters.read(0).failures == {"recall_failed": 1}

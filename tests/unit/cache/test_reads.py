@@ -212,13 +212,15 @@ def test_every_fill_passes_its_tags_to_the_store(
     assert store.load(scan.key, scan.tags).snapshot != loaded.snapshot
 
 
-def test_a_schema_is_filled_with_the_tag_of_its_table(
+def test_what_is_learned_is_filled_with_the_tag_of_its_table(
     cache: Cache, store: RecordingStore
 ) -> None:
     get = request("GetItem", TableName="t", Key={"pk": {"S": "a"}})
     ask(cache, get, {"Item": ITEMS[0]})
+    of_table = (tag_digest(table_tag("t")),)
     assert [fill.tags for fill in store.fills] == [
-        (tag_digest(table_tag("t")),),
+        of_table,  # the schema
+        of_table,  # what an invalidation checks a key against
         tags_of("a"),
     ]
 

@@ -455,6 +455,31 @@ OTHER_QUESTION = {
         _project("a.b"),
         _project("#x", {"#x": "a.b"}),
     ),
+    "blanks in a path": (_project("a.b[0]"), _project("a . b [ 0 ]")),
+    "no blank before a placeholder": (
+        _filter("a BETWEEN :x AND :y", x="1", y="2"),
+        _filter("a BETWEEN :x AND:y", x="1", y="2"),
+    ),
+    "no blank behind a parenthesis": (
+        _filter("(a = :x) AND b = :x", x="1"),
+        _filter("(a = :x)AND b = :x", x="1"),
+    ),
+    "no blank behind a keyword": (
+        _filter("NOT (a = :x)", x="1"),
+        _filter("NOT(a = :x)", x="1"),
+    ),
+    "a function's name as an attribute, plain": (
+        _project("contains"),
+        _project("#x", {"#x": "contains"}),
+    ),
+    "a long placeholder": (
+        _project("#x", {"#x": "a"}),
+        _project(f"#{'x' * 255}", {f"#{'x' * 255}": "a"}),
+    ),
+    "a long name, plain": (
+        _project("a" * 256),
+        _project("#x", {"#x": "a" * 256}),
+    ),
     "another index": (_project("a[0]"), _project("a[1]")),
     "an index in another spelling": (_project("a[0]"), _project("a[00]")),
     "another expression": (
@@ -528,7 +553,9 @@ def _write(tokens: list[tuple[str, str]], draw: Callable[..., Any]) -> dict[str,
                 values[written[-1][1:]] = text
             case _:
                 written.append(text)
-    return _filter(" ".join(written), names or None, **values)
+    # A blank beside a dot is a spelling that keeps its own question.
+    text = " ".join(written).replace(" .", ".").replace(". ", ".")
+    return _filter(text, names or None, **values)
 
 
 def _read(tokens: list[tuple[str, str]]) -> list[tuple[str, str]]:

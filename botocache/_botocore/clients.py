@@ -1,0 +1,600 @@
+"""What sets a client apart from others that have its credentials.
+
+Two clients share entries only if they read answers alike, and if the same caller stands
+behind their requests. botocore lets an application change both, and the credentials
+show neither:
+
+- *Reading.* A client with parsers of its own gets a scope of its own, whatever the user
+  named. If a handler may change its answers, its reads are not cached.
+- *Asking.* Headers that handlers added before our `before-call` are part of the scope.
+  A handler that runs later may add what we cannot see, per call. So this client's reads
+  are not cached, unless the user named a scope.
+- *Answering.* What answers inside the process (moto) is an origin of its own.
+
+Handlers of botocore, boto3 and known tracers change nothing of this. All else that is
+not known counts as changing it: the scope is too narrow then, and never too wide.
+"""
+
+import inspect
+import secrets
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+
+from botocore.endpoint import Endpoint
+from botocore.hooks import EventAliaser, HierarchicalEmitter
+from botocore.httpsession import URLLib3Session
+from botocore.parsers import PROTOCOL_PARSERS, ResponseParserFactory
+from botocore.signers import RequestSigner
+
+from botocache._botocore.types import (
+    Client,
+    ClientEndpoint,
+    Emitter,
+    Handler,
+    Signer,
+    emitter_behind,
+    emitter_of_signer,
+    endpoint_of,
+    extra_headers_of,
+    handlers_of,
+    parser_defaults_of,
+    parser_factory_of,
+    signer_of,
+    version_of_handlers,
+)
+from botocache._digests import DIGEST_SIZE, digest
+from botocache._forks import renew_after_fork
+from botocache._stats import log, log_once
+
+_TRAITS = "_botocache_traits"
+"""The name under which a signer has the ClientTraits of its client."""
+
+# --- known code --------------------------------------------------------------------
+
+_BOTOCORE = frozenset({"boto3", "botocache", "botocore", "s3transfer"})
+
+_TRACERS = frozenset(
+    {
+        "appoptics_apm",
+        "autodynatrace",
+        "aws_lambda_powertools",
+        "aws_xray_sdk",
+        "datadog_lambda",
+        "ddtrace",
+        "elasticapm",
+        "epsagon",
+        "helios",
+        "instana",
+        "logfire",
+        "lumigo_tracer",
+        "newrelic",
+        "opentelemetry",
+        "scout_apm",
+        "sentry_sdk",
+        "skywalking",
+        "solarwinds_apm",
+        "splunk_otel",
+        "thundra",
+    }
+)
+"""Packages whose handlers read requests, and add headers of tracers at most."""
+
+_KNOWN = _BOTOCORE | _TRACERS
+
+_MOTO = "moto"
+_EXTRA_HEADERS = "pynamodb.connection.base:Connection._before_send"
+"""The handler of PynamoDB, which adds the headers that its connection was made with."""
+
+_ANOTHER_IDENTITY = frozenset({"botocore.handlers:disable_signing"})
+"""botocore's own handlers after which a request is signed by another identity."""
+
+_USUAL_HEADERS = frozenset(
+    {"Content-Type", "User-Agent", "X-Amz-Target", "X-Amzn-Trace-Id"}
+)
+"""Headers of nearly all requests, as botocore spells them."""
+
+_HARMLESS_HEADERS = frozenset(
+    {
+        # of botocore
+        "accept",
+        "accept-encoding",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "content-encoding",
+        "content-length",
+        "content-md5",
+        "content-type",
+        "user-agent",
+        "x-amz-api-version",
+        "x-amz-target",
+        "x-amz-user-agent",
+        "x-amzn-query-mode",
+        # of tracers
+        "b3",
+        "baggage",
+        "elastic-apm-traceparent",
+        "newrelic",
+        "sentry-trace",
+        "traceparent",
+        "tracestate",
+        "uber-trace-id",
+        "x-amzn-trace-id",
+        "x-cloud-trace-context",
+    }
+)
+"""Headers that tell no callers apart, in lower case."""
+
+_HARMLESS_PREFIXES = ("x-amz-checksum-", "x-b3-", "x-datadog-", "x-instana-")
+
+
+def is_known(handler: object) -> bool:
+    """Return whether botocore, boto3, botocache or a known tracer defines a handler.
+
+    A wrapper is known if what it wraps is known as well.
+    """
+    layer: Any = handler
+    for _ in range(_MOST_LAYERS):
+        kind = type(layer)
+        if kind is FunctionType:
+            # By its globals: functools.wraps copies `__module__` to wrappers.
+            if _package(layer.__globals__.get("__name__", "")) not in _KNOWN:
+                return False
+            layer = vars(layer).get("__wrapped__")
+            if layer is None:
+                return True
+        elif kind is partial:
+            layer = layer.func
+        elif inspect.getattr_static(layer, "_self_wrapper", None) is not None:
+            # A wrapper of wrapt, which looks like what it wraps in all other ways.
+            if not is_known(layer._self_wrapper):  # noqa: SLF001 - wrapt has no other name for it
+                return False
+            layer = layer.__wrapped__
+        else:
+            owner = layer.__self__ if kind is MethodType else layer
+            if not _is_known_class(owner if isinstance(owner, type) else type(owner)):
+                return False
+            # An object is a handler by its class's `__call__`.
+            layer = (
+                layer.__func__
+                if kind is MethodType
+                else getattr(kind, "__call__", None)  # noqa: B004 - the function itself
+            )
+    return False
+
+
+_MOST_LAYERS = 20
+"""Wrappers around wrappers that are looked through."""
+
+
+def _is_known_class(kind: type) -> bool:
+    return _package(kind.__module__) in _KNOWN
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def name_of(handler: object) -> str:
+    """Return the module and the name of a handler, `module:qualified.name`."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    function = getattr(handler, "__func__", handler)
+    if not isinstance(function, (FunctionType, type)):
+        function = type(handler)
+    globals_ = getattr(function, "__globals__", {})
+    module = globals_.get("__name__") or function.__module__
+    return f"{module}:{function.__qualname__}"
+
+
+# --- one operation of a client -----------------------------------------------------
+
+_LATER_EVENTS = ("request-created", "choose-signer", "before-sign", "before-send")
+"""Events after `before-call` whose handlers may change a request."""
+
+_ANSWER_EVENTS = ("before-parse", "response-received", "needs-retry")
+"""Events before `after-call` whose handlers may change an answer."""
+
+
+_Found: TypeAlias = tuple[str, object]
+"""An event, and a handler of it; or `the client`, and what was found of it."""
+
+
+class Stubber(Protocol):
+    """What moto registers on `before-send`.
+
+    enabled: it answers at this moment.
+    """
+
+    enabled: bool
+
+
+class OperationTraits(NamedTuple):
+    """What the handlers of a client may do to the calls of one operation.
+
+    changes_answers: they may change what DynamoDB answered before we see it.
+    hides_callers: they may change requests after we have seen them.
+    stubbers: of moto.
+    extra_headers: handlers of PynamoDB, whose connections have the headers they add.
+    """
+
+    changes_answers: bool = False
+    hides_callers: bool = False
+    stubbers: tuple[Stubber, ...] = ()
+    extra_headers: tuple[Handler, ...] = ()
+
+    @property
+    def is_mocked(self) -> bool:
+        """Whether moto answers at this moment."""
+        return any(each.enabled for each in self.stubbers)
+
+    def headers(self) -> Iterator[tuple[str, object]]:
+        """Yield the headers that handlers of PynamoDB will add."""
+        for handler in self.extra_headers:
+            yield from (extra_headers_of(handler) or {}).items()
+
+    def is_plain(self, *, is_scope_named: bool) -> bool:
+        """Return whether all calls have the scope of their credentials, or the named.
+
+        Unless moto answers them.
+        """
+        return not (
+            self.changes_answers
+            or (not is_scope_named and (self.hides_callers or any(self.headers())))
+        )
+
+
+class _Detour(NamedTuple):
+    """What `ClientTraits.detour` returns for a client that moto may answer."""
+
+    parser_defaults: Mapping[str, object]
+    stubbers: tuple[Stubber, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.parser_defaults) or any(each.enabled for each in self.stubbers)
+
+
+class _Derived:
+    """What was derived from the handlers of one version."""
+
+    def __init__(self, version: object) -> None:
+        self.version = version
+        self.operations: dict[str, OperationTraits] = {}
+        self.has_botocores_parsers = all(map(is_known, _parser_functions()))
+
+
+class ClientTraits:
+    """What sets one client apart. Kept by its signer.
+
+    client: None if botocache has not seen how it was made, and does not know it.
+    signer: of the client.
+    """
+
+    def __init__(self, client: Client | None, signer: Signer) -> None:
+        # Weak: its signer keeps these traits, and would keep the client alive.
+        self._client = None if client is None else weakref.ref(client)
+        self._signer = weakref.ref(signer)
+        self._emitter = _emitter_of(signer)
+        self._derived = _Derived(None)
+        self._own_scope = secrets.token_bytes(DIGEST_SIZE)
+        self._own_parsers: tuple[object, ...] = ()
+        self.is_async: Final = inspect.iscoroutinefunction(
+            getattr(type(signer), "sign", None)
+        )
+
+    @property
+    def is_of_known_client(self) -> bool:
+        """Whether botocache knows the client, and not only its signer."""
+        return self._client is not None
+
+    def _endpoint(self) -> ClientEndpoint | None:
+        client = None if self._client is None else self._client()
+        return None if client is None else endpoint_of(client)
+
+    def of(self, operation: str) -> OperationTraits:
+        """Return the traits of the calls of an operation."""
+        emitter = self._emitter
+        if emitter is None:
+            return OperationTraits(changes_answers=True)
+        # First, so that a handler that is registered meanwhile outdates the new traits.
+        version = version_of_handlers(emitter)
+        derived = self._derived
+        if derived.version is not version:
+            derived = self._derived = _Derived(version)
+        traits = derived.operations.get(operation)
+        if traits is None:
+            traits = self._derive(operation, emitter)
+            derived.operations[operation] = traits
+        return traits
+
+    def own_scope(self) -> bytes:
+        """Return a scope for what this client alone can read; b"" if it has none.
+
+        Parsers may be replaced at any time, also after the client was made. What was
+        read with others before must not be found then.
+        """
+        endpoint = self._endpoint()
+        parsers: tuple[object, ...] = ()
+        if endpoint is not None:
+            factory = parser_factory_of(endpoint)
+            if (
+                type(factory) is ResponseParserFactory
+                and "create_parser" not in vars(factory)
+                and self._derived.has_botocores_parsers
+            ):
+                defaults = parser_defaults_of(factory)
+                if not defaults:
+                    return b""
+                parsers = (factory, *defaults.items())
+            else:
+                parsers = (factory,)
+        if parsers != self._own_parsers:
+            self._own_scope = secrets.token_bytes(DIGEST_SIZE)
+            self._own_parsers = parsers
+        log_once(log.info, "answers_not_shared", _READS_ALONE)
+        return self._own_scope
+
+    def detour(self, operations: Iterable[str]) -> object:
+        """Return what is true while the near cache must not answer this client's calls.
+
+        That is while it has parsers of its own, or while moto answers. For a client
+        without a scope of its own.
+
+        operations: those of the near cache.
+        """
+        endpoint = self._endpoint()
+        if endpoint is None:
+            return True
+        # The live mapping itself: each near hit asks for its truth.
+        defaults = parser_defaults_of(parser_factory_of(endpoint))
+        stubbers = {each for name in operations for each in self.of(name).stubbers}
+        return _Detour(defaults, tuple(stubbers)) if stubbers else defaults
+
+    def is_sent_by_botocore(self) -> bool:
+        """Return whether botocore's own classes send the client's requests."""
+        endpoint = self._endpoint()
+        if endpoint is None:
+            return True
+        session, kind = endpoint.http_session, cast("type", type(endpoint))
+        if (
+            kind is Endpoint
+            and type(session) is URLLib3Session
+            and _SENDING.isdisjoint(vars(endpoint))
+            and _SENDING.isdisjoint(vars(session))
+            and (URLLib3Session.send is _SEND or is_known(URLLib3Session.send))
+        ):
+            return True
+        if not self.is_async:
+            sender = session if kind is Endpoint else endpoint
+            _report([("the client", sender)], "callers_not_known", _HIDES_CALLERS)
+        return False
+
+    def _derive(self, operation: str, emitter: Emitter) -> OperationTraits:
+        trie = handlers_of(emitter)
+
+        def handlers(event: str) -> list[Handler]:
+            return list(trie.prefix_search(f"{event}.dynamodb.{operation}"))
+
+        changing: list[_Found] = [
+            (event, handler)
+            for event in _ANSWER_EVENTS
+            for handler in handlers(event)
+            if not is_known(handler)
+        ]
+        changing += [
+            ("after-call", handler)
+            for handler in _before_ours(handlers("after-call"))
+            if not is_known(handler)
+        ]
+        later: list[tuple[str, Handler]] = [
+            (event, each) for event in _LATER_EVENTS for each in handlers(event)
+        ]
+        later += [
+            ("before-call", handler) for handler in _after_ours(handlers("before-call"))
+        ]
+        stubbers: list[Any] = [each for _, each in later if _is_of_moto(each)]
+        extras = [each for _, each in later if _is_of_pynamodb(each)]
+        hiding: list[_Found] = [
+            (event, handler)
+            for event, handler in later
+            if handler not in stubbers
+            and handler not in extras
+            and (not is_known(handler) or name_of(handler) in _ANOTHER_IDENTITY)
+        ]
+        hiding += [("the client", each) for each in self._foreign_senders()]
+        if not self.is_async:
+            _report(changing, "answers_not_cached", _CHANGES_ANSWERS)
+            _report(hiding, "callers_not_known", _HIDES_CALLERS)
+        return OperationTraits(
+            bool(changing), bool(hiding), tuple(stubbers), tuple(extras)
+        )
+
+    def _foreign_senders(self) -> Iterator[object]:
+        """Yield what sends or signs the client's requests and is not botocore's."""
+        signer: object = self._signer()
+        if type(signer) is not RequestSigner:
+            yield type(signer)
+        elif not is_known(signer.sign):
+            yield signer.sign
+        client = None if self._client is None else self._client()
+        if client is None:
+            return
+        method = getattr(client, "_make_request", None)
+        if not is_known(getattr(method, "__func__", method)):
+            yield method
+
+
+_READS_ALONE = (
+    "a client has parsers of its own, or botocache has not seen how it was made; it "
+    "shares its answers with no other client"
+)
+_CHANGES_ANSWERS = "may change answers; reads of clients that have it are not cached"
+_HIDES_CALLERS = (
+    "may tell callers apart by what botocache cannot see; reads of clients that have "
+    "it are not cached. If their callers may share answers, name a `scope`"
+)
+
+
+def _report(found: Iterable[_Found], event_name: str, consequence: str) -> None:
+    for event, handler in found:
+        what = f"{name_of(handler)}, of {event}, {consequence}"
+        log_once(log.warning, event_name, what)
+
+
+def _is_ours(handler: Handler) -> bool:
+    return isinstance(handler, MethodType) and type(handler.__self__).__module__ == (
+        "botocache._botocore.hooks"
+    )
+
+
+def _after_ours(handlers: list[Handler]) -> list[Handler]:
+    ours = [at for at, handler in enumerate(handlers) if _is_ours(handler)]
+    return handlers[ours[0] + 1 :] if ours else []
+
+
+def _before_ours(handlers: list[Handler]) -> list[Handler]:
+    ours = [at for at, handler in enumerate(handlers) if _is_ours(handler)]
+    return handlers[: ours[-1]] if ours else []
+
+
+def _is_of_moto(handler: Handler) -> bool:
+    kind = type(handler)
+    return _package(kind.__module__) == _MOTO and hasattr(handler, "enabled")
+
+
+def _is_of_pynamodb(handler: Handler) -> bool:
+    return (
+        isinstance(handler, MethodType)
+        and name_of(handler) == _EXTRA_HEADERS
+        and hasattr(handler.__self__, "_extra_headers")
+    )
+
+
+def _emitter_of(signer: Signer) -> Emitter | None:
+    """Return the emitter of a signer's client; None if its type is not known."""
+    try:
+        events: object = emitter_of_signer(signer)
+        # Through its class: the signer has a weak proxy.
+        if events.__class__ is EventAliaser:
+            events = emitter_behind(events)
+        if not issubclass(events.__class__, HierarchicalEmitter):
+            return None
+        version_of_handlers(cast("Emitter", events))
+    except AttributeError:
+        return None
+    return cast("Emitter", events)
+
+
+# --- botocore's own ----------------------------------------------------------------
+
+_SENDING = frozenset(
+    {
+        "_do_get_response",
+        "_get_response",
+        "_send",
+        "_send_request",
+        "create_request",
+        "make_request",
+        "prepare_request",
+        "send",
+    }
+)
+"""Methods that send a request, of an endpoint and of an HTTP session."""
+
+_SEND = URLLib3Session.send if is_known(URLLib3Session.send) else None
+
+
+def _parser_functions() -> Iterator[object]:
+    """Yield the functions of the class that parses DynamoDB's answers."""
+    parser = cast("type", PROTOCOL_PARSERS["json"])
+    for kind in parser.__mro__[:-1]:
+        for member in vars(kind).values():
+            function = getattr(member, "__func__", member)
+            if callable(function) and not isinstance(function, type):
+                yield function
+
+
+# --- known clients -----------------------------------------------------------------
+
+
+class KnownClient:
+    """A base class of clients, before botocore's own, by which their traits are known.
+
+    botocore hands a client's signer to the handlers of events, and not the client.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        know(self)
+
+
+def know(client: object) -> None:
+    """Note the traits of a client of botocore, unless they are noted."""
+    client = cast("Client", client)
+    signer = signer_of(client)
+    traits: ClientTraits | None = vars(signer).get(_TRAITS)
+    if traits is None or not traits.is_of_known_client:
+        vars(signer)[_TRAITS] = ClientTraits(client, signer)
+
+
+def traits_of(signer: Signer) -> ClientTraits:
+    """Return the traits of the client that has a signer."""
+    traits: ClientTraits | None = vars(signer).get(_TRAITS)
+    if traits is None:
+        traits = vars(signer)[_TRAITS] = ClientTraits(None, signer)
+    return traits
+
+
+# --- scope and origin --------------------------------------------------------------
+
+
+def with_headers(
+    scope: bytes, headers: Mapping[str, object], traits: OperationTraits
+) -> bytes:
+    """Return a scope in which the headers count that tell callers apart.
+
+    headers: of the request, at `before-call`.
+    traits: of the call.
+    """
+    if _USUAL_HEADERS.issuperset(headers) and not traits.extra_headers:
+        return scope
+    telling = sorted(
+        (name.lower(), value if isinstance(value, bytes) else str(value))
+        for name, value in (*headers.items(), *traits.headers())
+        if not _is_harmless(name.lower())
+    )
+    return digest("scope", "headers", scope, telling) if telling else scope
+
+
+def _is_harmless(header: str) -> bool:
+    return header in _HARMLESS_HEADERS or header.startswith(_HARMLESS_PREFIXES)
+
+
+def alone(scope: bytes, own_scope: bytes) -> bytes:
+    """Return a scope that only a client with a scope of its own has."""
+    return digest("scope", "own", scope, own_scope)
+
+
+class _Process:
+    """Stands for this process, in the origin of what it answers itself.
+
+    token: unequal in any two processes. A forked child has another one than its parent:
+        their mocks differ from then on.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+        renew_after_fork(self, _Process.renew)
+
+    def renew(self) -> None:
+        self.token = secrets.token_hex(8)
+
+
+_process = _Process()
+
+
+def in_process(region: str) -> str:
+    """Return the region of an origin that only this process has."""
+    return f"{region}@{_process.token}"

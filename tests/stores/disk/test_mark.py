@@ -1,0 +1,389 @@
+"""The mark of the generation table: one stat shows that no slot has changed."""
+
+import os
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botocache._coherence import EvictionRequest, Held
+from botocache.stores.disk import generation_file
+from botocache.stores.disk.generation_file import (
+    GenerationFile,
+    RememberedSlots,
+    open_generation_file,
+)
+from botocache.stores.generation_table import Words
+from tests.support.digests import tag, tags
+from tests.support.processes import TIMEOUT, forked
+
+A, B = tag("a"), tag("b")
+NOW = 1000.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "slots"
+
+
+def opened(path: Path) -> GenerationFile:
+    return open_generation_file(path, bytes(range(16)), os.urandom)
+
+
+def evict(table: GenerationFile, *evicted: bytes, hold_off: float = 5.0) -> None:
+    table.slots.evict(EvictionRequest(evicted, hold_off), NOW, table.exclusive())
+
+
+def slots(table: GenerationFile) -> RememberedSlots:
+    found = table.slots_in_place()
+    assert found is not None
+    return found
+
+
+def generations(table: GenerationFile, *asked: bytes) -> tuple[int, ...]:
+    return slots(table).generations(asked)
+
+
+def mark_of(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def fail(*_: object) -> bytes:
+    raise OSError("a slot was read")
+
+
+class Observed:
+    """Words that call `look` after each write of one of them."""
+
+    def __init__(self, words: Words, look: Callable[[], object]) -> None:
+        self._words = words
+        self._look = look
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __getitem__(self, index: int) -> int:
+        return self._words[index]
+
+    def __setitem__(self, index: int, word: int) -> None:
+        self._words[index] = word
+        self._look()
+
+
+@pytest.fixture
+def writer(path: Path) -> GenerationFile:
+    return opened(path)
+
+
+@pytest.fixture
+def reader(path: Path, writer: GenerationFile) -> GenerationFile:
+    return opened(path)
+
+
+@pytest.fixture
+def no_slot_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[], None]:
+    """Return what lets each read of a slot fail from now on."""
+    return lambda: monkeypatch.setattr(os, "pread", fail)
+
+
+def test_a_watched_snapshot_stays_current_without_a_read(
+    reader: GenerationFile, no_slot_is_read: Callable[[], None]
+) -> None:
+    is_current = reader.watch([A, B], generations(reader, A, B))
+    no_slot_is_read()
+    assert is_current()
+    assert is_current()
+
+
+def test_after_an_eviction_of_others_one_more_read_is_enough(
+    reader: GenerationFile,
+    writer: GenerationFile,
+    no_slot_is_read: Callable[[], None],
+) -> None:
+    is_current = reader.watch([A], generations(reader, A))
+    evict(writer, B)
+    assert is_current()
+    no_slot_is_read()
+    assert is_current()
+
+
+def test_the_slots_of_equal_loads_are_read_once(
+    reader: GenerationFile, no_slot_is_read: Callable[[], None]
+) -> None:
+    known, held = generations(reader, A), slots(reader).held([A], NOW)
+    no_slot_is_read()
+    assert (generations(reader, A), slots(reader).held([A], NOW)) == (known, held)
+
+
+def test_a_writer_reads_no_header_to_find_its_own_mark(
+    writer: GenerationFile, no_slot_is_read: Callable[[], None]
+) -> None:
+    evict(writer, A)
+    no_slot_is_read()
+    assert writer.is_in_place()
+
+
+def test_every_eviction_leaves_a_mark_that_was_never_there(
+    path: Path, writer: GenerationFile
+) -> None:
+    marks = [mark_of(path)]
+    for _ in range(20):
+        evict(writer, A)
+        marks.append(mark_of(path))
+    assert len(set(marks)) == len(marks)
+    with path.open("rb") as file:
+        file.seek(generation_file._MARK_AT)
+        assert file.read(8) == generation_file._WORD.pack(marks[-1])
+
+
+def test_a_mark_is_a_date_of_the_last_weeks(path: Path, writer: GenerationFile) -> None:
+    evict(writer, A)
+    assert (
+        0 <= path.with_name("lock").stat().st_mtime - path.stat().st_mtime < 14 * 86400
+    )
+
+
+def test_a_reader_in_the_middle_of_an_eviction_remembers_nothing(
+    path: Path, reader: GenerationFile, writer: GenerationFile
+) -> None:
+    before = generations(reader, B)
+    is_current = reader.watch([B], before)
+    seen_at: list[int] = []
+
+    def look() -> None:
+        if is_current() and generations(reader, B) == before:
+            seen_at.append(mark_of(path))
+
+    words: Any = Observed(writer.slots._words, look)
+    writer.slots._words = words
+    evict(writer, A, B)  # B last
+    assert len(seen_at) > 1
+    assert not is_current()
+    assert generations(reader, B) != before
+    # The clock is at the same tick when the next writer begins.
+    for mark in seen_at:
+        os.utime(path, ns=(mark, mark))
+        assert not is_current()
+        assert generations(reader, B) != before
+
+
+# --- at every step -------------------------------------------------------------------
+
+_CALLS = ("pread", "pwrite", "utime", "stat")
+
+
+def interrupt(
+    verb: Callable[[], object], at: int, meanwhile: Callable[[], object]
+) -> bool:
+    """Call `verb`, and `meanwhile` before one of its system calls.
+
+    at: the number of that call.
+
+    Return whether there was such a call.
+    """
+    steps = count()
+    original = {name: getattr(os, name) for name in _CALLS}
+
+    def restore() -> None:
+        for name, call in original.items():
+            setattr(os, name, call)
+
+    def interrupted(call: Callable[..., object]) -> Callable[..., object]:
+        def step(*args: object, **kwargs: object) -> object:
+            if next(steps) == at:
+                restore()
+                meanwhile()
+            return call(*args, **kwargs)
+
+        return step
+
+    for name, call in original.items():
+        setattr(os, name, interrupted(call))
+    try:
+        verb()
+    finally:
+        restore()
+    return next(steps) > at
+
+
+def assert_seen(
+    reader: GenerationFile, writer: GenerationFile, is_current: Callable[[], bool]
+) -> None:
+    assert not is_current()
+    assert generations(reader, A, B) == writer.slots.generations([A, B])
+    for each in (A, B):
+        assert slots(reader).held([each], NOW) is writer.slots.held([each], NOW)
+
+
+def test_a_reader_that_looks_at_any_step_of_an_eviction_sees_it_at_its_end(
+    reader: GenerationFile, writer: GenerationFile
+) -> None:
+    for at in count():
+        is_current = reader.watch([A, B], generations(reader, A, B))
+        evict(writer, tag("another"))  # the reader has to read again
+
+        def look(is_current: Callable[[], bool] = is_current) -> None:
+            if is_current():
+                slots(reader).held([A, B], NOW)
+
+        if not interrupt(lambda: evict(writer, A, B), at, look):
+            break
+        assert_seen(reader, writer, is_current)
+    assert at >= 10
+
+
+@pytest.mark.parametrize("verb", ["watched", "loaded"])
+def test_an_eviction_between_any_two_steps_of_a_reader_is_seen(
+    reader: GenerationFile, writer: GenerationFile, verb: str
+) -> None:
+    for at in count():
+        is_current = reader.watch([A, B], generations(reader, A, B))
+        evict(writer, tag("another"))
+
+        def load() -> None:
+            found = slots(reader)
+            found.generations([A, B])
+            found.held([A, B], NOW)
+
+        look = is_current if verb == "watched" else load
+        if not interrupt(look, at, lambda: evict(writer, A, B)):
+            break
+        assert_seen(reader, writer, is_current)
+    assert at > 3
+
+
+def test_a_writer_between_any_two_steps_of_one_without_the_lock_is_seen(
+    path: Path,
+    reader: GenerationFile,
+    writer: GenerationFile,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
+    intruder = opened(path)
+    for at in count():
+        before = generations(reader, A, B)
+        is_current = reader.watch([A, B], before)
+        looks: list[Callable[[], bool]] = []
+
+        def intrude(looks: list[Callable[[], bool]] = looks) -> None:
+            evict(intruder, A, B)
+            looks.append(reader.watch([A], generations(reader, A)))
+
+        if not interrupt(lambda: evict(writer, A, B), at, intrude):
+            break
+        assert_seen(reader, writer, is_current)
+        assert not set(before) & set(generations(reader, A, B))
+        (look,) = looks
+        evict(writer, A)
+        assert not look()
+    assert at >= 10
+
+
+def test_a_killed_writers_changes_are_seen(
+    path: Path, reader: GenerationFile, writer: GenerationFile
+) -> None:
+    before = generations(reader, A)
+    is_current = reader.watch([A], before)
+
+    def child(pipe: Any) -> None:
+        table = opened(path)
+        written: list[int] = []
+
+        def die_at_the_second_word() -> None:
+            written.append(1)
+            if len(written) == 2:
+                pipe.send("dead")
+                os._exit(0)
+
+        words: Any = Observed(table.slots._words, die_at_the_second_word)
+        table.slots._words = words
+        evict(table, A)
+
+    with forked(child) as pipe:
+        assert pipe.poll(TIMEOUT)
+        pipe.recv()
+    assert not is_current()
+    assert generations(reader, A) != before
+    assert slots(reader).held([A], NOW) is Held.WRITING
+
+
+# --- where there is no mark ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [100, 10**9, 2 * 10**9], ids=str)
+def test_evictions_are_seen_on_a_file_system_that_rounds_times(
+    path: Path, monkeypatch: pytest.MonkeyPatch, unit: int
+) -> None:
+    utime = os.utime
+
+    def rounded(number: int, ns: tuple[int, int]) -> None:
+        utime(number, ns=(ns[0] // unit * unit, ns[1] // unit * unit))
+
+    monkeypatch.setattr(os, "utime", rounded)
+    writer, reader = opened(path), opened(path)
+    for _ in range(20):
+        is_current = reader.watch([A, B], generations(reader, A, B))
+        assert is_current()
+        evict(writer, A)
+        assert not is_current()
+        assert generations(reader, A) == writer.slots.generations([A])
+
+
+@pytest.mark.parametrize("at", [0, -1, 10**18, None], ids=str)
+def test_evictions_are_seen_in_a_file_that_others_touch(
+    path: Path, reader: GenerationFile, writer: GenerationFile, at: int | None
+) -> None:
+    def touch() -> None:
+        if at is None:
+            path.touch()
+        else:
+            os.utime(path, ns=(at, at))
+
+    is_current = reader.watch([A], generations(reader, A))
+    touch()
+    assert is_current()
+    evict(writer, A)
+    touch()
+    assert not is_current()
+    assert generations(reader, A) == writer.slots.generations([A])
+
+
+# --- what is remembered --------------------------------------------------------------
+
+
+def test_threads_find_no_new_generation_beside_an_old_hold_off(
+    reader: GenerationFile, writer: GenerationFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = writer.slots.generations([A])
+    of_both, read = slots(reader), os.pread
+
+    def read_late(*args: int) -> bytes:
+        # Meanwhile another thread reads the slot, and a writer evicts it.
+        monkeypatch.setattr(os, "pread", read)
+        assert of_both.generations([A]) == before
+        assert of_both.held([A], NOW) is Held.FREE
+        evict(writer, A)
+        return read(*args)
+
+    monkeypatch.setattr(os, "pread", read_late)
+    found = (of_both.generations([A]), of_both.held([A], NOW))
+    after = writer.slots.generations([A])
+    assert after != before
+    assert found in [(before, Held.FREE), (after, Held.WRITING)]
+
+
+def test_a_process_remembers_a_bounded_number_of_words(
+    reader: GenerationFile, writer: GenerationFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation_file, "_REMEMBERED", 8)
+    many = tags(30)
+    evict(writer, *many[:15])
+    found = slots(reader)
+    assert found.generations(many) == writer.slots.generations(many)
+    for each in many:
+        assert found.held([each], NOW) == writer.slots.held([each], NOW)
+    assert len(found._remembered) == 8
