@@ -18,6 +18,7 @@ import pytest
 import botocache
 from botocache import Cache
 from tests.integration.app import (
+    WINDOW,
     World,
     delete,
     every_store,
@@ -223,3 +224,31 @@ def test_in_a_storm_of_alarms_each_reaches_the_application(
     assert reached + len(dropped) == raised
     application.check("the storm")
     application.check_that_it_caches()
+
+
+@every_store
+@each_way
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_long_write_that_is_interrupted_evicts_all_the_same(
+    limit: type[BaseException], near: Any, world: World
+) -> None:
+    application = Application(world, near)
+    application.prepare()
+    client, other, table = application.client, application.other, application.table
+
+    def take_long(**_: object) -> None:
+        world.clock.advance(WINDOW)  # the hold-off of its begin is over
+        assert get(other, table, pk="a") == {"pk": "a", "n": 1}
+
+    def interrupt(**_: object) -> None:
+        raise limit  # DynamoDB has carried the write out
+
+    events = client.meta.events
+    events.register("before-send.dynamodb.PutItem", take_long)
+    events.register("response-received.dynamodb.PutItem", interrupt)
+    with pytest.raises(limit):
+        put(client, table, pk="a", n=2)
+    events.unregister("response-received.dynamodb.PutItem", interrupt)
+    events.unregister("before-send.dynamodb.PutItem", take_long)
+    application.check("a long write")
+    assert get(other, table, pk="a") == {"pk": "a", "n": 2}
