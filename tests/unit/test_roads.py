@@ -69,12 +69,12 @@ def put(client: Any) -> None:
 
 ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near hit": ("on", lambda client: get(client, "a"), 7, 6),
-    "near miss": ("on", lambda client: get(client, "z"), 60, 23),
+    "near miss": ("on", lambda client: get(client, "z"), 61, 23),
     "hit through the hooks": ("off", lambda client: get(client, "a"), 40, 18),
-    "miss through the hooks": ("off", lambda client: get(client, "z"), 47, 17),
-    "update": ("off", update, 80, 15),
-    "put, written through": ("off", put, 119, 21),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 90, 23),
+    "miss through the hooks": ("off", lambda client: get(client, "z"), 48, 17),
+    "update": ("off", update, 81, 15),
+    "put, written through": ("off", put, 120, 21),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 91, 23),
 }
 """Near or not, the call, and the most calls and files that it may take."""
 
