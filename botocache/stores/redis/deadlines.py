@@ -14,12 +14,13 @@ from botocache.stores.protocol import CallVerbs, Fill
 
 CONNECTING = 1.0
 """Seconds that an eviction waits for a connection if there is none, unless the last one
-waited in vain. They bound connecting in the background, too."""
+waited in vain."""
 
+CONNECT_TIMEOUT = 2.0
+"""Seconds for each step of connecting to a server, behind the calls."""
 
-def connect_timeout(timeout: float) -> float:
-    """Return how long making a connection may take. timeout: see StoreOptions."""
-    return max(timeout, CONNECTING)
+SENTINEL_TIMEOUT = 0.25
+"""Seconds for a Sentinel, after which the next one is asked."""
 
 
 class _Call(threading.local):

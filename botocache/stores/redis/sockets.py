@@ -150,6 +150,6 @@ def require_ours(connection: Connection) -> None:
 
 def set_deadline(connection: Connection, until: float) -> None:
     """Let whatever a connection sends and receives from now on end at a moment."""
-    connected = connection._sock  # noqa: SLF001 - as above
+    connected = connection._sock  # noqa: SLF001 - redis-py has no other name for it
     if isinstance(connected, GuardedSocket):
         connected.until = until

@@ -425,7 +425,7 @@ class RedisStore:
         packed: bytes,
         count: int,
         again: Callable[[], bytes] | None = None,
-        is_eviction: bool = False,  # noqa: FBT001, FBT002 - see ServerConnections.ask
+        is_eviction: bool = False,  # noqa: FBT001, FBT002 - `ask` passes it on by its place
     ) -> list[Reply]:
         breaker = self._breaker
         breaker.check()

@@ -14,7 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from botocache._errors import ConfigError
-from botocache.stores.redis.deadlines import connect_timeout
+from botocache.stores.redis.deadlines import CONNECT_TIMEOUT, SENTINEL_TIMEOUT
 from botocache.stores.redis.sockets import guarded
 from botocache.stores.redis.types import Connection
 
@@ -30,7 +30,7 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     """Return a server's name, and a function that makes connections to it.
 
     timeout: seconds that a call waits. Each step of connecting may take longer, behind
-        the call; see connect_timeout.
+        the call; see CONNECT_TIMEOUT.
 
     Raises ConfigError.
     """
@@ -40,12 +40,12 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     server, _, setup = scheme.partition("+")
     is_encrypted = server in ("rediss", "valkeys")
     common: dict[str, Any] = {
-        "socket_timeout": connect_timeout(timeout),
-        "socket_connect_timeout": connect_timeout(timeout),
+        "socket_timeout": max(timeout, CONNECT_TIMEOUT),
+        "socket_connect_timeout": max(timeout, CONNECT_TIMEOUT),
         "retry": Retry(NoBackoff(), 0),
     }
     if setup == "sentinel":
-        return _by_sentinel(scheme, rest, common, is_encrypted=is_encrypted)
+        return _by_sentinel(scheme, rest, common, timeout, is_encrypted=is_encrypted)
     plain = {"unix": "unix"}.get(server, "rediss" if is_encrypted else "redis")
     try:
         if plain != "unix":
@@ -82,7 +82,7 @@ def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
     Connections have the client's settings, except for time-outs and retries. The
     client's own suit other uses, and redis-py's default is seconds or none.
     """
-    pool, patience = client.connection_pool, connect_timeout(timeout)
+    pool, patience = client.connection_pool, max(timeout, CONNECT_TIMEOUT)
     own: dict[str, Any] = {
         "socket_timeout": patience,
         "socket_connect_timeout": patience,
@@ -99,7 +99,12 @@ def _maker(pool: ConnectionPool) -> _Maker:
 
 
 def _by_sentinel(
-    scheme: str, rest: str, common: dict[str, Any], *, is_encrypted: bool
+    scheme: str,
+    rest: str,
+    common: dict[str, Any],
+    timeout: float,
+    *,
+    is_encrypted: bool,
 ) -> tuple[str, _Maker]:
     """Read `//user:password@host:port,host:port/service/db?...`."""
     try:
@@ -115,6 +120,8 @@ def _by_sentinel(
             if name in given
         }
         of_tls = _options_of_tls(given) if is_encrypted else {}
+        of_one = max(timeout, SENTINEL_TIMEOUT)
+        patience = {"socket_timeout": of_one, "socket_connect_timeout": of_one}
         # A password with a "/", "?" or "#" in it would be shown as a service's name.
         is_named = (
             service and not parts.fragment and "@" not in parts.path + parts.query
@@ -123,7 +130,7 @@ def _by_sentinel(
             raise wrong_url(scheme)
         manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
             sentinels,
-            sentinel_kwargs={**common, **of_sentinels},
+            sentinel_kwargs={**common, **patience, **of_sentinels},
             **common,
             **({"ssl": True, **of_tls} if is_encrypted else {}),
             db=int(db or 0),
