@@ -244,14 +244,18 @@ class DiskStore:
             self._evictions = mine = self._evictions + 1
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
-            while table.intrusions() != intrusions or self._evictions != mine:
+            is_alone = table.intrusions() == intrusions and self._evictions == mine
+            while not is_alone:
                 # A writer proceeded without the lock, or a signal handler has evicted
                 # in the middle. This call may have undone that eviction, e.g. by
-                # restoring a generation: evict again.
-                intrusions, mine = table.intrusions(), self._evictions
+                # restoring a generation: evict again. The next round restores nothing,
+                # so other writers need no third one. While a stopped process holds the
+                # lock, this call's own rounds count as intrusions, without an end.
+                mine = self._evictions
                 eviction = table.slots.evict(
                     request.as_first(), self.now(), table.exclusive()
                 )
+                is_alone = self._evictions == mine
         return eviction
 
     def clear(self) -> None:
