@@ -239,7 +239,7 @@ class Asking:
 class Wrapping(importlib.abc.Loader):
     def __init__(self, loader: Any, execute: Callable[[ModuleType], None]) -> None:
         self.create_module = loader.create_module
-        self.exec_module = execute  # type: ignore[method-assign]  # for this module
+        self.exec_module = execute  # type: ignore[method-assign, assignment]  # for this module
 
 
 @pytest.mark.parametrize("place", [0, 1])
