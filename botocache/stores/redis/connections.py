@@ -177,8 +177,10 @@ class ServerConnections:
 
     def _connect_for_eviction(self, deadline: float) -> tuple[Connection, float]:
         """Return a new connection, and the deadline for the replies."""
-        if self._eviction_deadline is None:
-            self._eviction_deadline = time.monotonic() + CONNECTING
+        # Read once: another thread sets it to None when its connection works.
+        until = self._eviction_deadline
+        if until is None:
+            until = self._eviction_deadline = time.monotonic() + CONNECTING
         try:
             attempt = self._begin()
         except RuntimeError as error:
@@ -186,8 +188,7 @@ class ServerConnections:
             # No thread can be started while the interpreter ends (Python 3.12). What
             # this process owes must be evicted all the same.
             return self._connect(), extended_deadline(self._patience)
-        until = max(deadline, self._eviction_deadline)
-        connection = self._wait_for(attempt, until)
+        connection = self._wait_for(attempt, max(deadline, until))
         if connection is None:
             raise StoreError(_LATE)
         if time.monotonic() >= deadline:

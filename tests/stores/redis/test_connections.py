@@ -226,6 +226,24 @@ def test_an_eviction_waits_for_the_first_connection(
     assert cold.ask(packed, 1, is_eviction=True) == [b"evicted"]
 
 
+def test_an_eviction_connects_while_another_thread_has_just_connected(
+    links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = links()
+    begin = link._begin
+
+    def connected_meanwhile() -> Attempt:
+        attempt = begin()
+        assert attempt.result(TIMEOUT) is not None
+        assert link._eviction_deadline is None
+        return attempt
+
+    monkeypatch.setattr(link, "_begin", connected_meanwhile)
+    packed = pack((b"ECHO", b"evicted"))
+    assert link.ask(packed, 1, is_eviction=True) == [b"evicted"]
+    assert len(link._idle) == 1
+
+
 def test_a_server_that_is_down_delays_one_eviction_until_it_is_back(
     proxy: TcpProxy, links: Links, monkeypatch: pytest.MonkeyPatch
 ) -> None:
