@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as LostError
 
+from botocache._cache.call_store import CallStore
+from botocache._cache.evictions import Evictions
 from botocache._coherence import EvictionRequest
-from botocache._errors import StoreError
-from botocache.stores.protocol import Store
+from botocache._errors import StoreConnectingError, StoreError
+from botocache._stats import Counters, FailureLog
+from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import Fill, Store
 from botocache.stores.redis.sockets import GuardedSocket
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.tracking.messages import Listener
@@ -267,3 +271,35 @@ def test_an_entry_that_is_large_arrives_in_one_call(
     store.for_call().fill(KEY, entry, 60.0)
     assert store.for_call().load(KEY, [TAG]).entry == entry
     store.close()
+
+
+def test_what_is_asked_after_the_answer_has_a_deadline_of_its_own(
+    valkey: ValkeyServer, namespace: str
+) -> None:
+    store = open_store_at(valkey.url, namespace=namespace, timeout=TIMEOUT)
+    eventually(lambda: is_usable(store))
+    call = CallStore(store)
+    call.load(KEY, [TAG])
+    verbs: Any = call._store
+    verbs._deadline = 0.0  # the time before the request is used up
+    with pytest.raises(StoreError, match="Timeout"):
+        call.load(KEY, [TAG])
+    another = CallStore(store)
+    another.load(KEY, [TAG])
+    verbs = another._store
+    verbs._deadline = 0.0
+    another.restart()
+    another.fill([Fill(KEY, b"entry", 60.0, [TAG])])
+    assert store.load(KEY, [TAG]).entry == b"entry"
+    store.close()
+
+
+def test_a_process_that_starts_reports_no_failure() -> None:
+    counters = Counters()
+    evictions = Evictions(
+        MemoryStore(), FailureLog(counters, time.monotonic), settle=0, write_hold_off=0
+    )
+    evictions.report("begin_failed", "a miss", StoreConnectingError("still connecting"))
+    assert counters.read(undelivered=0).failures == {}
+    evictions.report("begin_failed", "a miss", StoreError("down"))
+    assert counters.read(undelivered=0).failures == {"begin_failed": 1}
