@@ -188,7 +188,7 @@ def container(
     }
     answer = {name: value for name, value in answer.items() if value is not None}
     environ = {ContainerProvider.ENV_VAR_FULL: "http://127.0.0.1/role"}
-    fetcher = ContainerMetadataFetcher(session=Endpoint(answer))
+    fetcher: Any = ContainerMetadataFetcher(session=Endpoint(answer))
     found = ContainerProvider(environ, fetcher).load()
     assert isinstance(found, RefreshableCredentials)
     return found
