@@ -165,13 +165,13 @@ class NearAnswers:
         hit: Hit,
         copy: Copier,
         size: int,
-        is_current: StillCurrent,
+        is_current: StillCurrent | None = None,
     ) -> None:
         """Remember the answer of a hit that `may_remember` accepted.
 
         copy: makes the answer.
         size: bytes that the answer takes.
-        is_current: returns whether it may still be served; see `watch`.
+        is_current: returns whether it may still be served; None for what `watch` makes.
 
         Does nothing if this process filled any entry since the call began.
         """
@@ -198,7 +198,7 @@ class NearAnswers:
                 request_prefix(hit.key.hex()),
                 entry.stored_at,
                 entry.expires_at,
-                is_current,
+                is_current or self.watch(hit),
                 markers,
             ),
         )

@@ -30,7 +30,7 @@ from botocache.stores.protocol import StillCurrent
 
 _METADATA = "ResponseMetadata"
 
-Remember: TypeAlias = Callable[[Copier, int, StillCurrent], None]
+Remember: TypeAlias = Callable[..., None]
 """Remembers an answer: takes its copier, the bytes that the answer takes, and what
 returns whether it may still be served."""
 
@@ -101,15 +101,14 @@ def deliver_from_store(call: NearCall, hit: Hit) -> Answer | Delivery:
     is_current: StillCurrent | None = None
     if call.answers.may_remember(hit):
         remember = partial(call.answers.remember, call, hit)
-        is_current = call.answers.watch(hit)
         if is_emitted or state.is_plain:
             # Before the answer is handed out: the application, or its handlers, may
             # change it.
-            remember(*copier_of_hit(hit), is_current)
+            remember(*copier_of_hit(hit))
             remember = None
         else:
             # Before boto3 deserializes it, in whichever way it then has.
-            is_current = guard(is_current, state.injector, answer)
+            is_current = guard(call.answers.watch(hit), state.injector, answer)
     answer[_METADATA] = response_metadata(hit.key.hex(), hit.age)
     if state.is_plain and not is_emitted:
         return answer

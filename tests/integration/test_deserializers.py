@@ -101,7 +101,7 @@ def read_all(table: Any) -> list[Any]:
 @pytest.mark.parametrize("patch", PATCHES)
 def test_an_answer_has_the_form_of_now(
     world: World,
-    near: str,
+    near: Any,
     patch: Callable[[Any, pytest.MonkeyPatch], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

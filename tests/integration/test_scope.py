@@ -25,6 +25,7 @@ from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher
 
 import botocache
 from botocache import _stats
+from botocache._botocore import roles
 from botocache._botocore.roles import watch_roles
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
@@ -45,6 +46,12 @@ from tests.support.dynamodb import REGION
 def store(clock: FakeClock) -> Store:
     """Return the one store that these tests need, save those of secrets."""
     return MemoryStore(clock=clock)
+
+
+@pytest.fixture(autouse=True)
+def _no_role_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget roles: the keys of these tests are not unique, as those of AWS are."""
+    monkeypatch.setattr(roles, "_roles", {})
 
 
 START = datetime(2025, 1, 1, tzinfo=timezone.utc)
@@ -188,7 +195,7 @@ def container(
     }
     answer = {name: value for name, value in answer.items() if value is not None}
     environ = {ContainerProvider.ENV_VAR_FULL: "http://127.0.0.1/role"}
-    fetcher = ContainerMetadataFetcher(session=Endpoint(answer))
+    fetcher: Any = ContainerMetadataFetcher(session=Endpoint(answer))
     found = ContainerProvider(environ, fetcher).load()
     assert isinstance(found, RefreshableCredentials)
     return found
