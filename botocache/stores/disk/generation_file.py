@@ -158,6 +158,7 @@ class GenerationFile:
         self._file = self._owned.file
         self._random = random
         self._is_open = True
+        self._is_held = False
         self._impatient_until = 0.0
         status = os.fstat(number)
         self._header = os.pread(number, _HEADER.size, 0)
@@ -290,17 +291,26 @@ class GenerationFile:
         restore an old generation; it sees by `intrusions` that it was not alone.
         """
         number = self._file.number
-        locked = self._lock()
-        if not locked:
-            _write(number, _INTRUSIONS_AT, self._random(WORD))
+        is_nested = (
+            self._is_held
+        )  # a signal handler evicts in the middle of an eviction
+        locked = False
         try:
-            yield
-        finally:
+            # Inside: a signal handler may raise as soon as the file is locked.
+            self._is_held = True
+            locked = self._lock()
+            if not locked:
+                _write(number, _INTRUSIONS_AT, self._random(WORD))
             try:
+                yield
+            finally:
                 mark = _set_mark(number, self._random)
                 self._seen = RememberedSlots(self._owned, mark)
-            finally:
-                if locked:
+        finally:
+            if not is_nested:
+                self._is_held = False
+                # Without the lock, the number may be another file's by now.
+                if locked or self._owned.is_ours():
                     fcntl.flock(number, fcntl.LOCK_UN)
 
     def _lock(self) -> bool:
