@@ -238,8 +238,8 @@ class Asking:
 
 class Wrapping(importlib.abc.Loader):
     def __init__(self, loader: Any, execute: Callable[[ModuleType], None]) -> None:
-        self.create_module = loader.create_module
-        self.exec_module = execute  # type: ignore[method-assign, assignment]  # for this module
+        methods = {"create_module": loader.create_module, "exec_module": execute}
+        vars(self).update(methods)
 
 
 @pytest.mark.parametrize("place", [0, 1])
