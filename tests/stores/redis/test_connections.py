@@ -287,7 +287,7 @@ def test_few_connections_are_begun_behind_calls(
     eventually(lambda: len(link._idle) == MOST_LEFT)
 
 
-def test_what_fails_behind_a_call_is_told_to_the_breaker(proxy: TcpProxy) -> None:
+def test_the_breaker_counts_what_fails_behind_a_call(proxy: TcpProxy) -> None:
     failed: list[Exception] = []
     _, connection = connections_of_url(proxy.url(), TIMEOUT)
     link = ServerConnections(connection, raise_oserror, 0.01, failed.append)
