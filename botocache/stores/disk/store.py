@@ -244,11 +244,13 @@ class DiskStore:
             self._evictions = mine = self._evictions + 1
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
-            while table.intrusions() != intrusions or self._evictions != mine:
+            # Once: without the lock, this call's own evictions count as intrusions, too.
+            is_disturbed = table.intrusions() != intrusions
+            while is_disturbed or self._evictions != mine:
                 # A writer proceeded without the lock, or a signal handler has evicted
                 # in the middle. This call may have undone that eviction, e.g. by
                 # restoring a generation: evict again.
-                intrusions, mine = table.intrusions(), self._evictions
+                is_disturbed, mine = False, self._evictions
                 eviction = table.slots.evict(
                     request.as_first(), self.now(), table.exclusive()
                 )
