@@ -244,7 +244,7 @@ class DiskStore:
             self._evictions = mine = self._evictions + 1
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
-            # Once: without the lock, this call's own evictions count as intrusions, too.
+            # Once: without the lock, its own evictions count as intrusions, too.
             is_disturbed = table.intrusions() != intrusions
             while is_disturbed or self._evictions != mine:
                 # A writer proceeded without the lock, or a signal handler has evicted
