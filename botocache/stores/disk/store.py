@@ -244,18 +244,16 @@ class DiskStore:
             self._evictions = mine = self._evictions + 1
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
-            is_alone = table.intrusions() == intrusions and self._evictions == mine
-            while not is_alone:
+            # Once: without the lock, its own evictions count as intrusions, too.
+            is_disturbed = table.intrusions() != intrusions
+            while is_disturbed or self._evictions != mine:
                 # A writer proceeded without the lock, or a signal handler has evicted
                 # in the middle. This call may have undone that eviction, e.g. by
-                # restoring a generation: evict again. The next round restores nothing,
-                # so other writers need no third one. While a stopped process holds the
-                # lock, this call's own rounds count as intrusions, without an end.
-                mine = self._evictions
+                # restoring a generation: evict again.
+                is_disturbed, mine = False, self._evictions
                 eviction = table.slots.evict(
                     request.as_first(), self.now(), table.exclusive()
                 )
-                is_alone = self._evictions == mine
         return eviction
 
     def clear(self) -> None:
