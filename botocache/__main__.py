@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import NoReturn
 
@@ -94,11 +95,23 @@ def _explain(arguments: list[str]) -> int:
             text = "" if sys.stdin is None else sys.stdin.read()
         settings = load_settings({}, os.environ, default_url())
         keys = frozenset(call.keys.split(",")) if call.keys else None
-        explanation = explain(call.operation, text, settings, keys)
+        explanation = explain(call.operation, text, settings, keys, _operations)
     except (BotocacheError, OSError, UnicodeDecodeError) as error:
         say(f"botocache: explain: {error}")
         return 2
     return _print(explanation + "\n")
+
+
+def _operations() -> Collection[str]:
+    """Return DynamoDB's operations as the installed botocore knows them."""
+    try:
+        from botocore.session import get_session
+
+        model = get_session().get_service_model("dynamodb")
+        operations: Collection[str] = model.operation_names
+    except Exception:  # noqa: BLE001 - without them an operation is checked by its name
+        return ()
+    return operations
 
 
 class _Parser(argparse.ArgumentParser):

@@ -55,6 +55,16 @@ class StoreUnavailableError(StoreError):
     """
 
 
+class StoreConnectingError(StoreError):
+    """A read did not wait any longer for a connection, which is still being made.
+
+    Each process starts like that, so it is no failure and not reported. An eviction
+    that has no connection in time raises a StoreError.
+    """
+
+    is_alive = True
+
+
 class StoreSkippedError(StoreError):
     """A call skipped the store, because the store failed earlier in the same call.
 

@@ -6,7 +6,7 @@ why. This file has no reasons of its own, except for a table's policy.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
 from difflib import get_close_matches
 
@@ -35,7 +35,11 @@ class ExplainError(BotocacheError):
 
 
 def explain(
-    operation: str, text: str, settings: Settings, keys: frozenset[str] | None
+    operation: str,
+    text: str,
+    settings: Settings,
+    keys: frozenset[str] | None,
+    newer_operations: Callable[[], Collection[str]] = tuple,
 ) -> str:
     """Return the lines that describe a call's treatment. Raises ExplainError.
 
@@ -44,8 +48,10 @@ def explain(
         base64) or as a resource takes them (`{"id": "7"}`).
     settings: of the cache that the call would go through.
     keys: the key attributes of its tables; None if they are not known.
+    newer_operations: returns the operations of the installed botocore.
     """
-    _check_operation(operation)
+    if operation not in OPERATIONS and operation not in newer_operations():
+        _check_spelling(operation)
     parameters, form = wire_parameters(_parameters(text))
     tables: list[str] = []
 
@@ -66,10 +72,8 @@ def explain(
     return "\n".join(f"{name:<11}{value}".rstrip() for name, value in lines)
 
 
-def _check_operation(operation: str) -> None:
-    """Raise ExplainError for an operation that is misspelt."""
-    if operation in OPERATIONS:
-        return
+def _check_spelling(operation: str) -> None:
+    """Raise ExplainError if an unknown operation is a misspelt one."""
     # `get-item` and `get_item` are the spellings of the AWS CLI and of boto3.
     spelling = operation.lower().replace("_", "").replace("-", "")
     near = get_close_matches(spelling, _SPELLINGS, n=1, cutoff=_LEAST_LIKENESS)

@@ -7,7 +7,6 @@ existing sessions and clients through the garbage collector, because botocore ke
 list of them.
 """
 
-import contextlib
 import gc
 import os
 import sys
@@ -18,7 +17,7 @@ from dataclasses import fields
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
-from botocache._errors import ConfigError, StoreUnavailableError
+from botocache._errors import ConfigError, StoreUnavailableError, pass_on
 from botocache._stats import log, printable
 from botocache.stores.opening import open_store
 from botocache.stores.options import (
@@ -273,7 +272,8 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
             else:
                 continue
             is_passed_over = _is_async(candidate, events)
-        except Exception:  # noqa: BLE001, S112 - it is half made, or a library's own class
+        except Exception as error:  # noqa: BLE001 - it is half made, or a library's own class
+            pass_on(error)
             continue
         if not is_passed_over:
             yield events, client
@@ -448,9 +448,10 @@ def _announce(cache: "Cache", target: str) -> None:
 
 
 def _announce_first_client(**_: object) -> None:
-    # Nothing may disturb the client that is made, and another thread may be faster.
-    with contextlib.suppress(Exception):
+    try:
         _announce(_unannounced.pop(), "all sessions")
+    except Exception as error:  # noqa: BLE001 - another thread was faster; or no line
+        pass_on(error)  # nothing else may disturb the client that is made
 
 
 _ANNOUNCER = ("creating-client-class.dynamodb", _announce_first_client)

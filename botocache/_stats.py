@@ -1,6 +1,5 @@
 """Counters of what the cache did in this process, and the log of what failed."""
 
-import contextlib
 import logging
 import math
 import sys
@@ -130,10 +129,10 @@ class _Log:
 
     def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
         line = f"botocache: {message}"
-        # The handlers are the application's, and there is no other place to complain.
         try:
-            self._logger.log(level, line, *arguments)
-        except Exception as error:  # noqa: BLE001 - the reason above
+            # `stacklevel`: the caller of `info`, `warning` or `error`.
+            self._logger.log(level, line, *arguments, stacklevel=3)
+        except Exception as error:  # noqa: BLE001 - the handlers are the application's
             pass_on(error)
 
 
@@ -145,10 +144,11 @@ def say(line: str) -> None:
     stream = sys.stderr
     if stream is None:
         return  # print(file=None) would write among the application's output
-    # A full disk, a closed stream, or an object of the application's own.
-    with contextlib.suppress(Exception):
+    try:
         stream.write(f"{line}\n")
         stream.flush()
+    except Exception as error:  # noqa: BLE001 - it is full, closed, or the application's own
+        pass_on(error)
 
 
 def printable(text: str) -> str:

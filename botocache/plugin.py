@@ -62,6 +62,9 @@ def _install() -> None:
 
 
 def _complain_about(error: Exception) -> None:
+    from botocache._errors import pass_on  # of the standard library alone
+
+    pass_on(error)
     # By its name: importing ConfigError may be what failed.
     if type(error).__name__ == "ConfigError":
         _complain(str(error))
@@ -128,10 +131,11 @@ class _AfterImport:
     def _done(self) -> None:
         if self._is_done:  # the module was executed a second time
             return
+        self._callback()
+        # After it: what interrupts the callback fails the import, too.
         self._is_done = True
         if self in sys.meta_path:
             sys.meta_path.remove(self)
-        self._callback()
 
 
 class _Loader:

@@ -206,6 +206,7 @@ class Cache:
         certain: no earlier attempt of this call can still be carried out.
         """
         try:
+            ticket.store.restart()
             match ticket:
                 case ReadTicket():
                     self._services.counters.add("misses")

@@ -4,13 +4,17 @@ A store that does not respond may take its whole timeout for each verb. The firs
 failure ends the use of the store for this call: later verbs raise at once. So a failing
 store delays a call once. `begin` makes the CallStore, and the ticket carries it to
 `finish`.
+
+A store across a network also has a deadline for all verbs of `begin` together, and
+another one for those of `finish`. It has not one for both: a read that was answered in
+time must be filled, and a write evicted twice, wherever a round trip fits in `timeout`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreSkippedError, is_alive
-from botocache.stores.protocol import Fill, Store
+from botocache.stores.protocol import CallVerbs, Fill, Store
 
 
 class CallStore:
@@ -22,10 +26,14 @@ class CallStore:
     now: the store's clock. It is local, so it works after a failure, too.
     """
 
-    __slots__ = ("_failure", "_store", "now")
+    __slots__ = ("_failure", "_for_call", "_store", "now")
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        # See Bounding. Not by isinstance, which takes a microsecond for a protocol.
+        self._for_call: Callable[[], CallVerbs] | None = getattr(
+            store, "for_call", None
+        )
+        self._store = store if self._for_call is None else self._for_call()
         self._failure: Exception | None = None
         self.now = store.now  # bound here: one call less in every hit
 
@@ -33,6 +41,11 @@ class CallStore:
     def failure(self) -> Exception | None:
         """The error that ended the use of the store; None if the store is in use."""
         return self._failure
+
+    def restart(self) -> None:
+        """Set a new deadline, if the store has one: DynamoDB has answered the call."""
+        if self._for_call is not None:
+            self._store = self._for_call()
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""

@@ -14,7 +14,12 @@ from botocache._cache.call_store import CallStore
 from botocache._cache.pending_evictions import PendingEvictions
 from botocache._coherence import Eviction, EvictionRequest
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import StoreLostError, StoreSkippedError, pass_on
+from botocache._errors import (
+    StoreConnectingError,
+    StoreLostError,
+    StoreSkippedError,
+    pass_on,
+)
 from botocache._stats import FailureLog
 from botocache.stores.protocol import Store
 
@@ -117,9 +122,10 @@ class Evictions:
     def report(self, kind: str, consequence: str, error: Exception) -> None:
         """Count and log a failure. If the store lost generations, evict everything.
 
-        A call that skipped a failed store has reported that failure before.
+        A call that skipped a failed store has reported that failure before. One that
+        found a connection still being made has met no failure.
         """
-        if isinstance(error, StoreSkippedError):
+        if isinstance(error, (StoreSkippedError, StoreConnectingError)):
             return
         if isinstance(error, StoreLostError):
             # New generations alone would do, but hold-offs were lost with the old ones.

@@ -25,9 +25,9 @@ class Invalidation(NamedTuple):
     table: the name of the table.
     key: of the item, as on the wire; None if all of the table was evicted.
     is_table_known: botocache knows the table's key attributes from a call of a process
-        that shares the store, so it has checked the key against them. False: no such
-        call was made since the table was evicted as a whole, or the store could not be
-        asked. Is the name right?
+        that shares the store, so it has checked the key against them. False: it knows
+        of no such call since the table was last evicted as a whole, so the name may be
+        wrong; or the store could not be asked.
     is_delivered: the store has it. False: the store failed. Then botocache retries, and
         until it succeeds this process serves nothing of what was to be evicted.
     """

@@ -5,6 +5,9 @@ would be a side effect. It learns from requests that DynamoDB accepted. A schema
 stored as an entry that depends on its table's tag, so an eviction of the table makes
 every process forget it. A plan that rests on a schema must check that the tag still has
 the schema's generation.
+
+A second entry has the schemas of all tables of a name, with the types of the key
+attributes. `Cache.invalidate` checks a key against it: it has no origin.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,13 +2,16 @@
 
 While a tag is pending, this process must serve nothing that depends on it. A daemon
 thread retries every second while tags are pending, so that an idle process delivers
-them too. Calls also retry, in case no thread could be started.
+them too. Calls also retry, in case no thread could be started. So does the end of the
+process, see exits.py.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from botocache._cache.exits import deliver_at_exit
 from botocache._cache.worker import Start, Worker
 from botocache._coherence import Eviction, EvictionRequest
 from botocache._digests import EVERYTHING_DIGEST
@@ -23,6 +26,12 @@ RETRY_INTERVAL = 1.0
 
 TAGS_PER_EVICTION = 500
 """A Redis server runs an eviction in one go, and other clients wait meanwhile."""
+
+_EXIT_INTERVAL = 0.1
+"""Seconds between two attempts while the process ends."""
+
+_GLANCE = 0.002
+"""Seconds after which the end of the process looks whether all is delivered."""
 
 _STOP_TIMEOUT = 1.0
 """Seconds for the thread to end in; it may be waiting for the store."""
@@ -87,6 +96,8 @@ class PendingEvictions:
             for tag in tags:
                 # A new token even for a pending tag: it may be in delivery right now.
                 self._tags[tag] = object()
+        if tags:
+            deliver_at_exit(self)
 
     def includes(self, tags: Sequence[bytes]) -> bool:
         """Return whether one of the tags is pending."""
@@ -112,7 +123,21 @@ class PendingEvictions:
             self._evict_pending(self._store)
         except Exception as error:  # the thread has no caller
             self._report(error)
+        if self._tags:  # again: a child of multiprocessing forgets it as it begins
+            deliver_at_exit(self)
         return bool(self._tags)
+
+    def deliver_until(self, deadline: float) -> None:
+        """Retry while the process ends. See Debtor."""
+        due = 0.0
+        while self._tags and (now := time.monotonic()) < deadline:
+            if now >= due:
+                due = now + _EXIT_INTERVAL
+                self._worker.wake()
+                # Since Python 3.12 no thread can be started any more.
+                if not self._worker.is_at_work:
+                    self.attempt()
+            time.sleep(_GLANCE)
 
     def stop(self) -> None:
         """End the thread. What is pending is left to calls."""

@@ -8,7 +8,12 @@ import re
 import sys
 from pathlib import Path
 
-from botocache._errors import ConfigError, StoreUnavailableError, suggestion
+from botocache._errors import (
+    ConfigError,
+    StoreUnavailableError,
+    pass_on,
+    suggestion,
+)
 from botocache._stats import describe
 from botocache.stores.options import BOOT_ID, StoreOptions, has_boot_id
 from botocache.stores.protocol import Store
@@ -61,7 +66,7 @@ def _open_local(place: LocalPlace, options: StoreOptions) -> Store:
     try:
         from botocache.stores.disk import store as disk_store
     except Exception as error:
-        raise _not_importable(error) from error
+        raise _not_importable(pass_on(error)) from error
     root = (
         Path(place.path)
         if place.path
@@ -118,7 +123,8 @@ def _package_missing(
 def _can_import(name: str) -> bool:
     try:
         importlib.import_module(name)
-    except Exception:  # noqa: BLE001 - a damaged module may raise anything
+    except Exception as error:  # noqa: BLE001 - a damaged module may raise anything
+        pass_on(error)
         return False
     return True
 
@@ -142,8 +148,9 @@ def _open_redis(options: StoreOptions) -> Store:
         from botocache.stores.redis.cluster.urls import names_cluster
         from botocache.stores.redis.store import open_redis
     except Exception as error:
+        extra = "'botocache-dynamodb[redis]'"
         raise _package_missing(
-            f"{scheme_of(options.url)}:", error, "redis", "'botocache-dynamodb[redis]'"
+            f"{scheme_of(options.url)}:", pass_on(error), "redis", extra
         ) from error
     if names_cluster(options.url, options.client):
         return open_cluster(options)

@@ -115,3 +115,33 @@ class Watching(Protocol):
         tags: of an entry.
         snapshot: a generation for each tag, in the same order.
         """
+
+
+class CallVerbs(Protocol):
+    """What a call asks of a store."""
+
+    def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
+        """See Store.load."""
+
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many."""
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
+        """See Store.fill."""
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many."""
+
+    def evict(self, request: EvictionRequest) -> Eviction:
+        """See Store.evict."""
+
+
+class Bounding(Protocol):
+    """A store across a network: what a call asks of it has one deadline."""
+
+    def for_call(self) -> CallVerbs:
+        """Return the store's verbs, which share one deadline from the first on."""

@@ -129,13 +129,17 @@ class Near:
         if body is not None:
             outcome = cache.begin(call_of(operation), body)
             if isinstance(outcome, Hit) and answers.may_remember(outcome):
-                answers.remember(place, outcome, *copier_of_hit(outcome))
+                answers.remember(
+                    place, outcome, *copier_of_hit(outcome), answers.watch(outcome)
+                )
         elif entry is not None and entry.prepared is not None:
             body = entry.prepared.parameters
             outcome = cache.load(entry.prepared)
             if isinstance(outcome, Hit) and answers.may_remember(outcome):
                 place.remembered = entry.prepared
-                answers.remember(place, outcome, *copier_of_hit(outcome))
+                answers.remember(
+                    place, outcome, *copier_of_hit(outcome), answers.watch(outcome)
+                )
         else:
             body = json.loads(wire(parameters))
             assert body is not None

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from botocache.stores.disk.connections import MOST_CONNECTIONS
 from tests.integration.long_run import AT_A_TIME, THREADS
 from tests.support.places import ROOT
 from tests.support.valkey_server import ValkeyServer
@@ -45,8 +44,8 @@ class Bound(NamedTuple):
 
 
 BOUNDS = {
-    # The connections to SQLite, the table of generations, and its lock while it opens.
-    "disk": Bound(2 * MOST_CONNECTIONS + 1 + 2, 2, 1, 3),
+    # Eight connections to SQLite, the index of its log, and the table of generations.
+    "disk": Bound(2 * 8 + 2, 2, 1, 3),
     "memory": Bound(0, 1, 1, 3),
     # Two for each thread at work: its connection, and one that is made meanwhile.
     "redis": Bound(2 * AT_A_TIME, AT_A_TIME, 2, 0.5),

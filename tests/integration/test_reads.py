@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +32,70 @@ from tests.integration.app import (
     wire,
 )
 from tests.support.processes import TIMEOUT, forked
+
+_LONG = " " * 4096
+
+REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "a long filter": (
+        "query",
+        {"FilterExpression": "n = :pk"},
+        {"FilterExpression": f"n{_LONG}= :pk"},
+    ),
+    "a long key condition": (
+        "query",
+        {"KeyConditionExpression": "pk = :pk"},
+        {"KeyConditionExpression": f"pk{_LONG}= :pk"},
+    ),
+    "a long projection": (
+        "get_item",
+        {"ProjectionExpression": "pk, n"},
+        {"ProjectionExpression": f"pk,{_LONG}n"},
+    ),
+    "a long number": (
+        "get_item",
+        {"Key": {"pk": {"N": "1"}}},
+        {"Key": {"pk": {"N": f"1.{0:050}"}}},
+    ),
+    "a word that runs into a placeholder": (
+        "query",
+        {"FilterExpression": "n BETWEEN :pk AND :pk"},
+        {"FilterExpression": "n BETWEEN :pk AND:pk"},
+    ),
+}
+"""A method, what DynamoDB accepts, and its like that DynamoDB refuses."""
+
+
+@every_store
+@pytest.mark.parametrize("near", ["on", "off"])
+@pytest.mark.parametrize(
+    ("method", "accepted", "refused"), REFUSED.values(), ids=list(REFUSED)
+)
+def test_what_dynamodb_refuses_reaches_it_whatever_is_cached(
+    method: str,
+    accepted: dict[str, Any],
+    refused: dict[str, Any],
+    near: str,
+    world: World,
+) -> None:
+    client = world.cached_client(near=near)
+    is_number = "Key" in accepted
+    table = world.table("pk:N" if is_number else "pk:S")
+    common: dict[str, Any] = {"TableName": table, "Key": {"pk": {"S": "a"}}}
+    if method == "query":
+        common = {
+            "TableName": table,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": "a"}},
+        }
+    for _ in range(2):
+        getattr(client, method)(**{**common, **accepted})
+    with world.counting() as reached:
+        getattr(client, method)(**{**common, **accepted})
+    assert reached == {}
+    with world.counting() as reached, suppress(ClientError):  # moto takes some of them
+        getattr(client, method)(**{**common, **refused})
+    assert reached.total() == 1
+
 
 Reader = Callable[[Any, Any, str], Any]
 """Reads the item `a` through a client or a resource, and returns the whole answer."""

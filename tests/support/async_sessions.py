@@ -13,7 +13,7 @@ class AsyncEmitter(HierarchicalEmitter):
     """An emitter whose events are awaited."""
 
     async def _emit(self, *arguments: Any, **settings: Any) -> Any:
-        return super()._emit(*arguments, **settings)
+        return super()._emit(*arguments, **settings)  # type: ignore[misc]  # the stubs lack it
 
 
 class AsyncSession(Session):

@@ -73,6 +73,10 @@ class TcpProxy:
         """Let everything take that many seconds more."""
         self.to_server, self.to_client = to_server, to_client
 
+    def drip(self, seconds: float) -> None:
+        """Let each byte of a reply come so much later than the one before it."""
+        self.seconds_per_byte = seconds
+
     def swallow(self) -> None:
         """Take whatever clients send, and answer nothing."""
         self.swallows = True
@@ -139,6 +143,7 @@ class TcpProxy:
 
     def _healthy(self) -> None:
         self.delay()
+        self.drip(0.0)
         self.swallows = False
         self._answers.clear()
         self._always = None
@@ -301,8 +306,15 @@ class _Pair:
                 await self._proxy._replies_pass.wait()
             await asyncio.sleep(self._proxy.to_client)
             with contextlib.suppress(RuntimeError):  # it was half closed
-                client.write(reply)
-                await client.drain()
+                for part in self._parts(reply):
+                    client.write(part)
+                    await client.drain()
+                    await asyncio.sleep(self._proxy.seconds_per_byte)
+
+    def _parts(self, reply: bytes) -> list[bytes]:
+        if not self._proxy.seconds_per_byte:
+            return [reply]
+        return [reply[at : at + 1] for at in range(len(reply))]
 
     def _close(self) -> None:
         for writer in self._writers:

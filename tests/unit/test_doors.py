@@ -4,6 +4,7 @@ import importlib.abc
 import importlib.util
 import logging
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -174,6 +175,33 @@ def test_an_import_that_fails_and_is_tried_again_installs(
     assert (installations, watchers()) == (["installed"], [])
 
 
+class TimeLimit(Exception):  # noqa: N818 - as applications name theirs
+    """An application's time limit."""
+
+
+def test_a_time_limit_passes_on_and_the_next_import_installs(
+    late: Path, installations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handle(*_: object) -> None:
+        raise TimeLimit
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                _install,
+                "install_before_first_session",
+                lambda **_: signal.raise_signal(signal.SIGUSR1),
+            )
+            with pytest.raises(TimeLimit):
+                importlib.import_module(late.stem)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert installations == []
+    importlib.import_module(late.stem)
+    assert (installations, watchers()) == (["installed"], [])
+
+
 def test_a_module_that_is_loaded_again_installs_no_second_time(
     late: Path, installations: list[str]
 ) -> None:
@@ -210,8 +238,8 @@ class Asking:
 
 class Wrapping(importlib.abc.Loader):
     def __init__(self, loader: Any, execute: Callable[[ModuleType], None]) -> None:
-        self.create_module = loader.create_module
-        self.exec_module = execute  # type: ignore[method-assign]  # for this module
+        methods = {"create_module": loader.create_module, "exec_module": execute}
+        vars(self).update(methods)
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -460,6 +461,16 @@ def test_an_error_is_one_sentence(
     assert captured.err.startswith("botocache: explain: ")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_an_operation_that_botocore_knows_is_not_misspelt(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = SimpleNamespace(operation_names=["GetItems"])
+    session = SimpleNamespace(get_service_model=lambda _: model)
+    monkeypatch.setattr("botocore.session.get_session", lambda: session)
+    lines = explained(capsys, monkeypatch, "GetItems", TableName="t")
+    assert "treated as write" in lines
 
 
 def test_an_error_of_a_setting_is_one_sentence_too(

@@ -232,6 +232,11 @@ def raised_in(name: str, error: Exception | type[Exception]) -> Callable[[], obj
     return in_module(name, "def work():\n    raise error\n", error=error)
 
 
+def of_sqlite() -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("nonsense")
+
+
 def of_a_thread() -> object:
     future: Future[object] = Future()
     future.set_exception(OwnStoreError())
@@ -245,7 +250,7 @@ FAILURES: dict[str, Callable[[], object]] = {
     "a socket": raised_in("redis.connection", TimeoutError("timed out")),
     "a future": lambda: Future[object]().result(0.0),
     "a queue": lambda: queue.Queue[object]().get(timeout=0.0),
-    "SQLite": lambda: sqlite3.connect(":memory:").execute("nonsense"),
+    "SQLite": of_sqlite,
     "diskcache": raised_in("diskcache.core", diskcache.Timeout),
     "the codec": lambda: msgspec.json.decode(b"{"),
     "the application's store": raised_in("shop.store", OwnStoreError()),

@@ -29,6 +29,9 @@ from botocache.stores.disk.descriptors import OpenFile, open_file
 MOST_CONNECTIONS = 8
 """Each takes two descriptors. One more is for the index of SQLite's log."""
 
+CACHED_PAGES = 1024
+"""Of 4 KiB, in each connection: 32 MiB in all of them."""
+
 _OPEN_NUMBERS = "/proc/self/fd"
 
 _MOST_PROBED = 1024
@@ -40,7 +43,7 @@ _INDEX_SIZE = 32768
 _SETTINGS = (
     "PRAGMA synchronous = 0",  # after a power loss all entries are unreachable
     "PRAGMA mmap_size = 0",  # truncating the file would raise SIGBUS
-    "PRAGMA cache_size = 8192",
+    f"PRAGMA cache_size = {CACHED_PAGES}",
 )
 """What SQLite forgets with each connection. The rest is in the database."""
 
@@ -126,11 +129,6 @@ class Connection(_sqlite3.Connection):
             self.check_index()
         with contextlib.suppress(_sqlite3.Error):
             self.__del__()
-
-    def leave(self, *, is_lost: bool) -> None:
-        """Neither use nor close it again. is_lost: nor open its database again."""
-        self._is_lost = self._is_lost or is_lost
-        _left.append(self)
 
     def note_files(
         self, path: Path, before: set[int], first: "Connection | None" = None
@@ -228,7 +226,6 @@ class ConnectionPool:
         self._free: list[Connection | None] = [None] * MOST_CONNECTIONS
         self._waiting: deque[threading.Lock] = deque()
         self._round = 0
-        self._is_left = self._is_lost = False
         self._first: Connection | None = None
         self._mark = object()  # of its connections; not the pool, which may end first
         _pools.add(self)
@@ -274,9 +271,7 @@ class ConnectionPool:
 
     def give_back(self, connection: Connection) -> None:
         """Let another user have the connection."""
-        if self._is_left:
-            connection.leave(is_lost=self._is_lost)
-        elif connection.round != self._round or connection.in_transaction:
+        if connection.round != self._round or connection.in_transaction:
             # The pool was closed meanwhile, or a signal handler's exception came.
             connection.dispose()
             self._put(None)
@@ -293,19 +288,17 @@ class ConnectionPool:
             if connection is not None:
                 connection.dispose()
             self._put(None)
-
-    def leave(self, *, is_lost: bool) -> None:
-        """Forget all connections without closing them. The pool is useless then.
-
-        is_lost: the application closed their descriptors. Otherwise the parent process
-            opened them.
-        """
-        self._is_left, self._is_lost = True, is_lost
-        if is_lost:
+        if _is_lost(_identity(str(self._path))):
             _pin(self._path)
+
+    def leave_to_parent(self) -> None:
+        """Forget all connections, in a forked child. The pool may be used again."""
+        self._round += 1
+        self._first = None
         for connection in self._drain():
             if connection is not None:
-                connection.leave(is_lost=is_lost)
+                _left.append(connection)
+            self._put(None)
 
     def _is_all(self, count: int) -> bool:
         """Return True if there is no connection beside `count` and the free ones."""
@@ -402,8 +395,6 @@ class ConnectionPool:
         return connection
 
     def _connect(self, patience: float) -> Connection:
-        if self._is_left:
-            raise DescriptorsLostError(_LOST)
         _check_database(self._path)
         connection = Connection(self._path, patience)
         connection.round, connection.pool = self._round, self._mark
@@ -412,7 +403,7 @@ class ConnectionPool:
 
 _pools: "weakref.WeakSet[ConnectionPool]" = weakref.WeakSet()
 
-_pins: list[int] = []
+_pins: list[OpenFile] = []
 """Descriptors of lost databases, so that no new file gets the inode of one."""
 
 
@@ -441,9 +432,12 @@ def _is_lost(database: tuple[int, int] | None) -> bool:
 
 def _pin(path: Path) -> None:
     """Keep the inode of a lost database in use."""
+    identity = _identity(str(path))
+    if any(pin[1:] == identity and pin.is_ours() for pin in _pins):
+        return
     # O_PATH: closing any other descriptor of a file drops SQLite's locks on it.
     with contextlib.suppress(OSError):
-        _pins.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
+        _pins.append(open_file(os.open(path, os.O_PATH | os.O_CLOEXEC)))
 
 
 def _identity(path: str) -> tuple[int, int] | None:

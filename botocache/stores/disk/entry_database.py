@@ -27,6 +27,7 @@ import diskcache
 
 from botocache._errors import EntryError, StoreError, pass_on
 from botocache.stores.disk.connections import (
+    CACHED_PAGES,
     Connection,
     ConnectionPool,
     DatabaseReplacedError,
@@ -124,6 +125,11 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
                 self._on_busy()
             raise
 
+    def forget_transaction(self) -> None:
+        """Forget the calling thread's transaction, if it left one open."""
+        if self._txn_id == threading.get_ident():
+            self._txn_id: int | None = None
+
     def close(self) -> None:
         """Close nothing: the pool owns the connections."""
 
@@ -158,6 +164,7 @@ class EntryDatabase:
             directory.mkdir(parents=True, exist_ok=True)
             self._path = directory / diskcache.core.DBNAME
             self._putting = threading.RLock()
+            self._putters: set[int] = set()
             self._connections = ConnectionPool(self._path)
             with self._connections.first(LOCK_PATIENCE) as connection:
                 self._cache = _Cache(
@@ -171,6 +178,7 @@ class EntryDatabase:
                     tag_index=0,
                     sqlite_synchronous=0,  # as in connections.py
                     sqlite_mmap_size=0,
+                    sqlite_cache_size=CACHED_PAGES,
                 )
             self._inode = self._path.stat().st_ino
 
@@ -213,10 +221,20 @@ class EntryDatabase:
 
         entries: each its key, its bytes, and its TTL in seconds.
         """
-        patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
-        if is_owned(self._putting):
+        me = threading.get_ident()
+        if me in self._putters:
             return  # a signal handler, in the middle of a transaction of its thread
-        for piece in _pieces(entries):
+        try:
+            self._putters.add(me)
+            self._put_pieces(_pieces(entries))
+        finally:
+            self._putters.discard(me)
+
+    def _put_pieces(
+        self, pieces: Iterator[Sequence[tuple[bytes, bytes, float]]]
+    ) -> None:
+        patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
+        for piece in pieces:
             try:
                 # SQLite's own lock is not fair: some of many threads would time out.
                 if not self._putting.acquire(blocking=False):
@@ -226,8 +244,9 @@ class EntryDatabase:
                 with _store_errors("put"):
                     self._put_piece(piece, patience)
             finally:
-                # Not by a variable: a signal handler may raise before it is set.
-                if is_owned(self._putting):
+                # Not by a variable: a signal handler may raise before it is set. An
+                # earlier call may have been interrupted right here.
+                while is_owned(self._putting):
                     self._putting.release()
             patience = max(0.0, deadline - time.monotonic())
 
@@ -257,9 +276,9 @@ class EntryDatabase:
         """Close all connections. The next use opens one."""
         self._connections.close()
 
-    def leave(self, *, is_lost: bool) -> None:
-        """Forget all connections without closing them; see ConnectionPool.leave."""
-        self._connections.leave(is_lost=is_lost)
+    def leave_to_parent(self) -> None:
+        """Forget all connections without closing them, in a forked child."""
+        self._connections.leave_to_parent()
 
     def _taken(self, patience: float) -> "_TakenConnection":
         """Return a context in which the calling thread has a connection."""
@@ -272,6 +291,8 @@ class _TakenConnection:
     A signal handler may read in the middle of it: then the thread has another one for a
     while. And it may raise, even between two statements of diskcache's own.
     """
+
+    __slots__ = ("_before", "_cache", "_connection", "_connections", "_patience")
 
     def __init__(
         self, connections: ConnectionPool, cache: _Cache, patience: float
@@ -292,9 +313,11 @@ class _TakenConnection:
 
     def __exit__(self, *_: object) -> None:
         # The pool rolls an open transaction back; diskcache must forget it, too.
-        if self._before is None and self._cache._txn_id == threading.get_ident():  # noqa: SLF001 - it has no method for it
-            self._cache._txn_id = None  # noqa: SLF001 - as above
-        self._cache.taken.connection = self._before
+        cache, before = self._cache, self._before
+        # None after all reads: they begin no transaction.
+        if cache._txn_id is not None and before is None:  # noqa: SLF001 - it has no method for it
+            cache.forget_transaction()
+        cache.taken.connection = before
         self._connections.give_back(self._connection)
 
 

@@ -104,12 +104,15 @@ _SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
 def boot_id() -> bytes:
     """Return 16 bytes that are the same until the machine is booted again.
 
-    Raises StoreError if the operating system has no boot id.
+    Read when a table is opened, not before. Raises StoreError if there is none.
     """
     try:
         return UUID(BOOT_ID.read_text().strip()).bytes
     except (OSError, ValueError) as error:
-        raise StoreError(f"this machine has no boot id: {error}") from error
+        raise StoreError(
+            "the disk store needs the boot id of Linux, to find files from before a "
+            f"power loss: {error}"
+        ) from error
 
 
 class _OwnedFile:
@@ -119,6 +122,7 @@ class _OwnedFile:
     """
 
     def __init__(self, number: int) -> None:
+        self._is_lost = True  # until it is known which file it is
         self.file = open_file(number)
         self._is_lost = False
 
@@ -154,6 +158,7 @@ class GenerationFile:
         self._file = self._owned.file
         self._random = random
         self._is_open = True
+        self._is_held = False
         self._impatient_until = 0.0
         status = os.fstat(number)
         self._header = os.pread(number, _HEADER.size, 0)
@@ -286,17 +291,26 @@ class GenerationFile:
         restore an old generation; it sees by `intrusions` that it was not alone.
         """
         number = self._file.number
-        locked = self._lock()
-        if not locked:
-            _write(number, _INTRUSIONS_AT, self._random(WORD))
+        is_nested = (
+            self._is_held
+        )  # a signal handler evicts in the middle of an eviction
+        locked = False
         try:
-            yield
-        finally:
+            # Inside: a signal handler may raise as soon as the file is locked.
+            self._is_held = True
+            locked = self._lock()
+            if not locked:
+                _write(number, _INTRUSIONS_AT, self._random(WORD))
             try:
+                yield
+            finally:
                 mark = _set_mark(number, self._random)
                 self._seen = RememberedSlots(self._owned, mark)
-            finally:
-                if locked:
+        finally:
+            if not is_nested:
+                self._is_held = False
+                # Without the lock, the number may be another file's by now.
+                if locked or self._owned.is_ours():
                     fcntl.flock(number, fcntl.LOCK_UN)
 
     def _lock(self) -> bool:

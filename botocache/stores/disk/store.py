@@ -29,10 +29,7 @@ from botocache._errors import (
 )
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
-from botocache.stores.disk.connections import (
-    DatabaseReplacedError,
-    DescriptorsLostError,
-)
+from botocache.stores.disk.connections import DatabaseReplacedError
 from botocache.stores.disk.entry_database import (
     UNUSABLE,
     EntryDatabase,
@@ -247,14 +244,18 @@ class DiskStore:
             self._evictions = mine = self._evictions + 1
             intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
-            while table.intrusions() != intrusions or self._evictions != mine:
+            is_alone = table.intrusions() == intrusions and self._evictions == mine
+            while not is_alone:
                 # A writer proceeded without the lock, or a signal handler has evicted
                 # in the middle. This call may have undone that eviction, e.g. by
-                # restoring a generation: evict again.
-                intrusions, mine = table.intrusions(), self._evictions
+                # restoring a generation: evict again. The next round restores nothing,
+                # so other writers need no third one. While a stopped process holds the
+                # lock, this call's own rounds count as intrusions, without an end.
+                mine = self._evictions
                 eviction = table.slots.evict(
                     request.as_first(), self.now(), table.exclusive()
                 )
+                is_alone = self._evictions == mine
         return eviction
 
     def clear(self) -> None:
@@ -378,9 +379,7 @@ class DiskStore:
         """Use no entries for `PAUSE` seconds; remove the database if it is damaged."""
         self._trouble = str(error)
         self._entries = None
-        if entries is not None and isinstance(error, DescriptorsLostError):
-            entries.leave(is_lost=True)
-        elif entries is not None:
+        if entries is not None:
             entries.close()
         if isinstance(error, DatabaseReplacedError):
             return  # the new one is usable at once
@@ -420,7 +419,7 @@ class DiskStore:
         parent may hold a lock. SQLite forbids a child even to close a connection.
         """
         if self._entries is not None:
-            self._entries.leave(is_lost=False)
+            self._entries.leave_to_parent()
         self._abandon_table()
         self._reset()
 

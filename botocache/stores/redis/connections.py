@@ -15,13 +15,23 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import RedisError, ResponseError
 from redis.sentinel import SentinelManagedConnection
 
-from botocache._errors import StoreError, pass_on
+from botocache._errors import StoreConnectingError, StoreError, pass_on
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
+from botocache.stores.redis.deadlines import (
+    CONNECTING,
+    call_deadline,
+    extended_deadline,
+)
 from botocache.stores.redis.sentinel import PrimaryLease
+from botocache.stores.redis.sockets import require_ours, set_deadline
 from botocache.stores.redis.types import Connection, Reply
 
 _LATE = "connecting takes longer than a call may wait"
+
+MOST_LEFT = 4
+"""Attempts to connect that may go on behind calls. With more, a call does not begin
+another: a server that accepts nothing would gather threads."""
 
 
 class ServerConnections:
@@ -29,8 +39,14 @@ class ServerConnections:
 
     make: returns a connection that is not connected yet.
     handshake: called with each new connection before its first command.
-    patience: seconds that a call waits for a new connection. Connecting goes on behind
-        the call, and a later call finds the connection.
+    patience: seconds that a request waits, unless its call has a deadline. Connecting
+        goes on behind the call, and a later call finds the connection.
+    failed: called with the error of a connection that failed behind a call.
+
+    A read that finds no connection in time raises StoreConnectingError. An eviction
+    waits longer for the first connection, and for the first after one that worked:
+    others would be served what the write changes. So a process that begins with a
+    write evicts, and a server that is down delays one write.
     """
 
     def __init__(
@@ -38,11 +54,17 @@ class ServerConnections:
         make: Callable[[], Connection],
         handshake: Callable[[Connection], object],
         patience: float,
+        failed: Callable[[Exception], object] = repr,
     ) -> None:
         self._make = make
         self._handshake = handshake
         self._patience = patience
+        self._failed = failed
         self._idle: deque[Connection] = deque()
+        self._left: list[Attempt] = []
+        # Moment at which evictions stop waiting; None if none has waited since a
+        # connection worked.
+        self._eviction_deadline: float | None = None
         self._lease: PrimaryLease | None = None  # unless Sentinels name the primary
         self._lease_of_sentinels = PrimaryLease(self.close)
         renew_after_fork(self, ServerConnections._reset)
@@ -56,7 +78,12 @@ class ServerConnections:
         return lease is None or lease.lasts(0.0)
 
     def ask(
-        self, packed: bytes, count: int, again: Callable[[], bytes] | None = None
+        self,
+        packed: bytes,
+        count: int,
+        again: Callable[[], bytes] | None = None,
+        *,
+        is_eviction: bool = False,
     ) -> list[Reply]:
         """Send commands and return their replies, in one round trip.
 
@@ -64,10 +91,11 @@ class ServerConnections:
         count: of the replies.
         again: returns what to send if it must be sent a second time; the server may
             have carried out the first already. By default the same is sent.
+        is_eviction: it may wait longer for a connection.
 
         A reply may be a ResponseError. Raises StoreError if there are none.
         """
-        deadline = time.monotonic() + self._patience
+        deadline = call_deadline(self._patience)
         lease = self._lease
         if lease is not None and not lease.lasts(deadline):
             self.close()
@@ -77,7 +105,7 @@ class ServerConnections:
             if idle:
                 try:
                     connection = idle.pop()
-                    replies = exchange(connection, packed, count)
+                    replies = exchange(connection, packed, count, deadline)
                     idle.append(connection)
                 except (LostError, IndexError) as error:
                     pass_on(error)  # a socket's TimeoutError may be a time limit
@@ -87,7 +115,11 @@ class ServerConnections:
                     packed = again() if again else packed
                 else:
                     return replies
-            connection, replies = self._ask_anew(packed, count, deadline)
+            if is_eviction:
+                connection, deadline = self._connect_for_eviction(deadline)
+            else:
+                connection = self._connect_for_read(deadline)
+            replies = exchange(connection, packed, count, deadline)
         except RedisError as error:
             pass_on(error)
             raise StoreError(f"{type(error).__name__}: {error}") from error
@@ -104,7 +136,8 @@ class ServerConnections:
         idle = self._idle
         try:
             connection = self._connect()
-            replies = exchange(connection, packed, count)
+            deadline = time.monotonic() + self._patience
+            replies = exchange(connection, packed, count, deadline)
         except (RedisError, OSError) as error:
             pass_on(error)
             raise StoreError(f"{type(error).__name__}: {error}") from error
@@ -123,33 +156,55 @@ class ServerConnections:
             while idle:
                 idle.pop().disconnect()
 
-    def _ask_anew(
-        self, packed: bytes, count: int, deadline: float
-    ) -> tuple[Connection, list[Reply]]:
-        """Ask by a new connection. One deadline bounds connecting and the replies."""
-        replies: list[Reply] = []
-
-        def connect() -> Connection:
-            connection = self._connect()
-            if time.monotonic() < deadline:  # else the call has ended
-                replies.extend(exchange(connection, packed, count))
-            return connection
-
-        attempt = self._begin(connect)
-        connection = attempt.result(max(0.0, deadline - time.monotonic()))
-        if not replies:
-            self._idle.append(connection)
-            raise StoreError(_LATE)
-        return connection, replies
-
-    def _begin(self, connect: Callable[[], Connection]) -> "Attempt":
-        # In a thread, because nothing bounds how long a name is looked up.
-        attempt = Attempt(connect, self._idle)
+    def _connect_for_read(self, deadline: float) -> Connection:
+        """Return a new connection. Raises StoreConnectingError if it is late."""
+        self._left = [attempt for attempt in self._left if not attempt.is_over]
+        if len(self._left) >= MOST_LEFT:
+            raise StoreConnectingError(_LATE)
         try:
-            threading.Thread(target=attempt.run, daemon=True).start()
+            attempt = self._begin()
         except RuntimeError as error:  # no thread can be started now
             pass_on(error)
             raise StoreError(f"cannot connect: {error}") from error
+        connection = self._wait_for(attempt, deadline)
+        if connection is None:
+            raise StoreConnectingError(_LATE)
+        if deadline - time.monotonic() < self._patience / 2:
+            # A reply that came too late would cost the connection, again and again.
+            self._idle.append(connection)
+            raise StoreConnectingError(_LATE)
+        return connection
+
+    def _connect_for_eviction(self, deadline: float) -> tuple[Connection, float]:
+        """Return a new connection, and the deadline for the replies."""
+        # Read once: another thread sets it to None when its connection works.
+        until = self._eviction_deadline
+        if until is None:
+            until = self._eviction_deadline = time.monotonic() + CONNECTING
+        try:
+            attempt = self._begin()
+        except RuntimeError as error:
+            pass_on(error)
+            # No thread can be started while the interpreter ends (Python 3.12). What
+            # this process owes must be evicted all the same.
+            return self._connect(), extended_deadline(self._patience)
+        connection = self._wait_for(attempt, max(deadline, until))
+        if connection is None:
+            raise StoreError(_LATE)
+        if time.monotonic() >= deadline:
+            deadline = extended_deadline(self._patience)
+        return connection, deadline
+
+    def _wait_for(self, attempt: "Attempt", deadline: float) -> Connection | None:
+        connection = attempt.result(max(0.0, deadline - time.monotonic()))
+        if connection is None:
+            self._left.append(attempt)
+        return connection
+
+    def _begin(self) -> "Attempt":
+        # In a thread, because nothing bounds how long a name is looked up.
+        attempt = Attempt(self._connect, self._idle, self._failed)
+        threading.Thread(target=attempt.run, daemon=True).start()
         return attempt
 
     def _connect(self) -> Connection:
@@ -164,63 +219,87 @@ class ServerConnections:
             connection.disconnect()
             _require_known(error)
             raise
+        self._eviction_deadline = None
         return connection
 
     def _reset(self) -> None:
         """Start as if nothing had been connected, as a child of a fork has to."""
         self._idle = deque()
+        self._left = []
+        self._eviction_deadline = None
 
 
 class Attempt:
-    """A connection that is being made. It becomes idle if its caller does not wait."""
+    """A connection that is being made. It becomes idle if its caller does not wait.
+
+    failed: called with its error if its caller does not wait.
+    """
 
     def __init__(
-        self, connect: Callable[[], Connection], idle: deque[Connection]
+        self,
+        connect: Callable[[], Connection],
+        idle: deque[Connection],
+        failed: Callable[[Exception], object],
     ) -> None:
         self._connect = connect
         self._idle = idle
+        self._failed = failed
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._is_left = False
         self._connection: Connection | None = None
         self._error: Exception | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is being made any more."""
+        return self._done.is_set()
+
     def run(self) -> None:
         """Make it. For a thread."""
+        connection = error = None
         try:
             connection = self._connect()
-        except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            self._error = error
-        else:
-            with self._lock:
-                if self._is_left:
-                    self._idle.append(connection)
-                else:
-                    self._connection = connection
+        except Exception as raised:  # noqa: BLE001 - raised where it is waited for
+            error = raised
+        with self._lock:
+            is_left = self._is_left
+            self._connection, self._error = connection, error
         self._done.set()
+        if is_left and connection is not None:
+            self._idle.append(connection)
+        if is_left and error is not None:
+            self._failed(error)
 
-    def result(self, patience: float) -> Connection:
-        """Return the connection. Raises its error, or StoreError if it is late."""
+    def result(self, patience: float) -> Connection | None:
+        """Return the connection, or None if it is late. Raises its error."""
         try:
             self._done.wait(patience)
         finally:  # also when the caller is interrupted
             with self._lock:
-                self._is_left = self._connection is None
+                self._is_left = self._connection is None and self._error is None
         if self._error is not None:
             raise self._error
-        if self._connection is None:
-            raise StoreError(_LATE)
-        return self._connection
+        return None if self._is_left else self._connection
 
 
-def exchange(connection: Connection, packed: bytes, count: int) -> list[Reply]:
+def exchange(
+    connection: Connection, packed: bytes, count: int, deadline: float | None = None
+) -> list[Reply]:
     """Send commands on a connection and return their replies; errors among them.
+
+    deadline: moment of `time.monotonic`; None for that of the connection's handshake.
+
+    Raises LostError if its descriptor has become another file's.
 
     On any other failure, even an interruption, it is disconnected. Otherwise its next
     user would read the replies to these commands.
     """
     replies: list[Reply] = []
     try:
+        require_ours(connection)
+        if deadline is not None:
+            set_deadline(connection, deadline)
         connection.send_packed_command((packed,), check_health=False)
         while len(replies) < count:
             try:

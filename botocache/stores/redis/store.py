@@ -20,10 +20,10 @@ from redis.exceptions import NoPermissionError, NoScriptError
 
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import StoreError, pass_on
+from botocache._errors import StoreConnectingError, StoreError, pass_on
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
-from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
+from botocache.stores.protocol import CallVerbs, Clock, Fill, Random, StillCurrent
 from botocache.stores.redis.circuit_breaker import Breaker
 from botocache.stores.redis.commands import (
     PROBED_DIGEST,
@@ -44,6 +44,7 @@ from botocache.stores.redis.commands import (
 )
 from botocache.stores.redis.compression import unpack as unpack_entry
 from botocache.stores.redis.connections import ServerConnections, exchange
+from botocache.stores.redis.deadlines import BoundedVerbs
 from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.scripts import (
     ARRIVE,
@@ -119,8 +120,11 @@ class RedisStore:
         self._random = random
         self._settle_us = b"%d" % round(options.settle * US)
         self._generation_ttl = options.longest_ttl * 2 + SLACK
-        self._connections = ServerConnections(make, self._handshake, options.timeout)
+        self._timeout = options.timeout
         self._breaker = Breaker(self._probe)
+        self._connections = ServerConnections(
+            make, self._handshake, options.timeout, self._breaker.failed
+        )
         self._tracker: InvalidationTracker | None = None
         if options.client_tracking:
             self._tracker = InvalidationTracker(
@@ -134,6 +138,10 @@ class RedisStore:
             f"<{type(self).__name__} {self._name} namespace {self._namespace!r}, "
             f"{self._breaker!r}{f', {self._tracker!r}' if self._tracker else ''}>"
         )
+
+    def for_call(self) -> CallVerbs:
+        """See Bounding.for_call."""
+        return BoundedVerbs(self, self._timeout)
 
     def now(self) -> float:
         """See Store.now. Sends nothing: by the last sync."""
@@ -216,9 +224,9 @@ class RedisStore:
             return [self._eviction(each, hold_off, known, is_full=True)]
 
         try:
-            states, *looked = self._ask(commands)
+            states, *looked = self._ask(commands, is_eviction=True)
         except FullError:
-            (states,), looked = self._ask(last), []
+            (states,), looked = self._ask(last, is_eviction=True), []
         finally:  # also after an error: the server may have evicted
             forget(self._keys, tags)
         pairs = zip(states[1::2], states[2::2], strict=True)
@@ -374,10 +382,13 @@ class RedisStore:
             *(self._time_to_use(), self._settle_us, *head, *arguments),
         )
 
-    def _ask(self, make: Callable[[], Sequence[Command]]) -> list[Reply]:
+    def _ask(
+        self, make: Callable[[], Sequence[Command]], *, is_eviction: bool = False
+    ) -> list[Reply]:
         """Return the replies to commands. Raises StoreError if one is an error.
 
         make: returns the commands. It is called again for what is sent a second time.
+        is_eviction: it may wait longer for a connection.
         """
         # A fresh generation must not be sent twice. The server may have carried out the
         # first command, and another process may have evicted since. The second would
@@ -388,7 +399,7 @@ class RedisStore:
             return b"".join(map(pack, make()))
 
         replies = self._exchange(
-            b"".join(map(pack, commands)), len(commands), again=packed
+            b"".join(map(pack, commands)), len(commands), packed, is_eviction
         )
         unknown = [
             at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)
@@ -399,7 +410,9 @@ class RedisStore:
                 each = make()
                 return b"".join(pack(with_source(each[at])) for at in unknown)
 
-            known = self._exchange(with_sources(), len(unknown), again=with_sources)
+            known = self._exchange(
+                with_sources(), len(unknown), with_sources, is_eviction
+            )
             for at, reply in zip(unknown, known, strict=True):
                 replies[at] = reply
         for command, reply in zip(commands, replies, strict=True):
@@ -408,14 +421,20 @@ class RedisStore:
         return replies
 
     def _exchange(
-        self, packed: bytes, count: int, again: Callable[[], bytes] | None = None
+        self,
+        packed: bytes,
+        count: int,
+        again: Callable[[], bytes] | None = None,
+        is_eviction: bool = False,  # noqa: FBT001, FBT002 - `ask` passes it on by its place
     ) -> list[Reply]:
         breaker = self._breaker
         breaker.check()
         try:
-            replies = self._connections.ask(packed, count, again)
+            replies = self._connections.ask(
+                packed, count, again, is_eviction=is_eviction
+            )
             require_no_errors(replies)
-        except FullError:
+        except (FullError, StoreConnectingError):
             raise
         except StoreError as error:
             if isinstance(error, ReplicaError):

@@ -14,6 +14,8 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from botocache._errors import ConfigError
+from botocache.stores.redis.deadlines import CONNECT_TIMEOUT, SENTINEL_TIMEOUT
+from botocache.stores.redis.sockets import guarded
 from botocache.stores.redis.types import Connection
 
 _Maker = Callable[[], Connection]
@@ -27,7 +29,8 @@ _UNREADABLE = (TypeError, ValueError, RedisError)
 def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     """Return a server's name, and a function that makes connections to it.
 
-    timeout: seconds for connecting, and for each reply.
+    timeout: seconds that a call waits. Each step of connecting may take longer, behind
+        the call; see CONNECT_TIMEOUT.
 
     Raises ConfigError.
     """
@@ -37,12 +40,12 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
     server, _, setup = scheme.partition("+")
     is_encrypted = server in ("rediss", "valkeys")
     common: dict[str, Any] = {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
+        "socket_timeout": max(timeout, CONNECT_TIMEOUT),
+        "socket_connect_timeout": max(timeout, CONNECT_TIMEOUT),
         "retry": Retry(NoBackoff(), 0),
     }
     if setup == "sentinel":
-        return _by_sentinel(scheme, rest, common, is_encrypted=is_encrypted)
+        return _by_sentinel(scheme, rest, common, timeout, is_encrypted=is_encrypted)
     plain = {"unix": "unix"}.get(server, "rediss" if is_encrypted else "redis")
     try:
         if plain != "unix":
@@ -76,22 +79,32 @@ def refuse_unknown_options(url: str) -> None:
 def connections_of_client(client: Any, timeout: float) -> tuple[str, _Maker]:
     """Return the same for a client that the user built.
 
-    Connections have the client's settings, except for the time-out of a reply. The
-    client's own suits other uses, and redis-py's default is seconds or none.
+    Connections have the client's settings, except for time-outs and retries. The
+    client's own suit other uses, and redis-py's default is seconds or none.
     """
-    pool = client.connection_pool
-    return "of a client", lambda: pool.connection_class(
-        **{**pool.connection_kwargs, "socket_timeout": timeout}
-    )
+    pool, patience = client.connection_pool, max(timeout, CONNECT_TIMEOUT)
+    own: dict[str, Any] = {
+        "socket_timeout": patience,
+        "socket_connect_timeout": patience,
+    }
+    own |= {"retry": Retry(NoBackoff(), 0)}
+    kind = guarded(pool.connection_class)
+    return "of a client", lambda: kind(**{**pool.connection_kwargs, **own})
 
 
 def _maker(pool: ConnectionPool) -> _Maker:
     # Not by the pool's own `make_connection`: it counts, and refuses beyond a limit.
-    return lambda: pool.connection_class(**pool.connection_kwargs)
+    kind = guarded(pool.connection_class)
+    return lambda: kind(**pool.connection_kwargs)
 
 
 def _by_sentinel(
-    scheme: str, rest: str, common: dict[str, Any], *, is_encrypted: bool
+    scheme: str,
+    rest: str,
+    common: dict[str, Any],
+    timeout: float,
+    *,
+    is_encrypted: bool,
 ) -> tuple[str, _Maker]:
     """Read `//user:password@host:port,host:port/service/db?...`."""
     try:
@@ -107,6 +120,8 @@ def _by_sentinel(
             if name in given
         }
         of_tls = _options_of_tls(given) if is_encrypted else {}
+        of_one = max(timeout, SENTINEL_TIMEOUT)
+        patience = {"socket_timeout": of_one, "socket_connect_timeout": of_one}
         # A password with a "/", "?" or "#" in it would be shown as a service's name.
         is_named = (
             service and not parts.fragment and "@" not in parts.path + parts.query
@@ -115,13 +130,16 @@ def _by_sentinel(
             raise wrong_url(scheme)
         manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
             sentinels,
-            sentinel_kwargs={**common, **of_sentinels},
+            sentinel_kwargs={**common, **patience, **of_sentinels},
             **common,
             **({"ssl": True, **of_tls} if is_encrypted else {}),
             db=int(db or 0),
             username=unquote(user) or None,
             password=unquote(password) or None,
         )
+        for client in manager.sentinels:
+            asked = client.connection_pool
+            asked.connection_class = guarded(asked.connection_class)
         pool = manager.master_for(service).connection_pool  # type: ignore[no-untyped-call]  # as above
         _maker(pool)()
     except _UNREADABLE as error:

@@ -30,6 +30,7 @@ from tests.support.digests import key, tag
 from tests.support.processes import (
     TIMEOUT,
     Peer,
+    eventually,
     forked,
     in_thread,
     in_threads,
@@ -132,10 +133,11 @@ def test_a_thread_waits_until_another_gives_a_connection_back(
 ) -> None:
     taken = [pool.take(0.0) for _ in range(MOST_CONNECTIONS)]
     found: list[Connection] = []
-    thread = threading.Thread(target=lambda: found.append(pool.take(TIMEOUT)))
+    thread = threading.Thread(
+        target=lambda: found.append(pool.take(TIMEOUT)), daemon=True
+    )
     thread.start()
-    while not pool._waiting:
-        pass
+    eventually(lambda: bool(pool._waiting))
     pool.give_back(taken[3])
     thread.join(TIMEOUT)
     assert found == [taken[3]]
@@ -178,10 +180,11 @@ def test_without_a_descriptor_a_thread_waits_for_a_connection_of_another(
     (first,) = [pool.take(0.0)]
     monkeypatch.setattr(connections, "Connection", no_descriptors)
     found: list[Connection] = []
-    thread = threading.Thread(target=lambda: found.append(pool.take(TIMEOUT)))
+    thread = threading.Thread(
+        target=lambda: found.append(pool.take(TIMEOUT)), daemon=True
+    )
     thread.start()
-    while not pool._waiting:
-        pass
+    eventually(lambda: bool(pool._waiting))
     pool.give_back(first)
     thread.join(TIMEOUT)
     assert found == [first]
@@ -390,6 +393,24 @@ def test_no_new_database_gets_the_inode_of_a_lost_one(
         store.close()
 
 
+def test_a_lost_database_that_cannot_be_removed_costs_one_descriptor(
+    store: DiskStore,
+    clock: FakeClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(DiskStore, "_discard", lambda *_: None)
+    directory = store.directory / "entries"
+    numbers = numbers_of(directory)
+    with taken_over(numbers, tmp_path / "theirs"):
+        for _ in range(5):
+            with contextlib.suppress(StoreError):
+                store.fill(KEY, b"entry", TTL)
+            clock.advance(PAUSE)
+        assert len(numbers_of(directory)) == 1
+        store.close()
+
+
 def test_other_processes_share_the_new_database(
     store: DiskStore, clock: FakeClock, tmp_path: Path
 ) -> None:
@@ -429,6 +450,28 @@ def test_a_forked_child_that_closes_all_descriptors_writes_to_none_of_its_own_fi
         pass
 
 
+def test_a_forked_child_closes_no_connection_that_its_parent_has_open(
+    directory: Path,
+) -> None:
+    """SQLite forbids it, also when the child frees what it has inherited."""
+    opened = [EntryDatabase(directory, LIMIT)]
+    opened[0].put(KEY, b"entry", TTL)
+    numbers = numbers_of(directory)
+
+    def child(_: object) -> None:
+        opened.clear()
+        gc.collect()
+        assert set(numbers) <= set(numbers_of(directory))
+        with contextlib.closing(EntryDatabase(directory, LIMIT)) as entries:
+            assert entries.get(KEY) == b"entry"
+        assert set(numbers) <= set(numbers_of(directory))
+
+    with forked(child):
+        pass
+    assert opened[0].get(KEY) == b"entry"
+    opened[0].close()
+
+
 EXIT = """
 import gc, os, sys
 from pathlib import Path
@@ -441,7 +484,7 @@ if is_forked and (pid := os.fork()):
     _, status = os.waitpid(pid, 0)
     sys.exit(os.waitstatus_to_exitcode(status))
 if is_forked:
-    entries.leave(is_lost=False)
+    entries.leave_to_parent()
 os.closerange(3, 256)
 files = [open(place / f"file-{n}", "w") for n in range(12)]
 for file in files:
@@ -451,7 +494,7 @@ if is_noticed and not is_forked:
         entries.get(bytes(16))
     except Exception as error:
         assert "closed descriptors" in str(error), error
-    entries.leave(is_lost=True)
+    entries.close()
 sys.files = files  # freed late
 del entries
 gc.collect()

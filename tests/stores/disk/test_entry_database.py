@@ -25,7 +25,7 @@ from botocache.stores.disk.entry_database import (
 from tests.support.digests import key
 from tests.support.locks import all_locks, locked
 from tests.support.privileges import NOBODY, as_nobody, is_root
-from tests.support.processes import in_thread
+from tests.support.processes import TIMEOUT, in_thread
 
 KEY, OTHER_KEY = key("an entry"), key("another entry")
 TTL = 60.0
@@ -429,7 +429,7 @@ def test_a_fill_that_would_wait_long_for_another_thread_is_dropped(
 ) -> None:
     monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
     with locked(all_locks(entries)):
-        entries.put(KEY, b"entry", TTL)
+        in_thread(lambda: entries.put(KEY, b"entry", TTL), TIMEOUT)
     assert entries.get(KEY) is None
     entries.put(KEY, b"entry", TTL)
     assert entries.get(KEY) == b"entry"

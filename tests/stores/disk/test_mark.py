@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -170,26 +171,116 @@ def test_a_reader_in_the_middle_of_an_eviction_remembers_nothing(
         assert generations(reader, B) != before
 
 
-def test_an_eviction_that_ends_between_a_look_at_the_mark_and_the_slots_is_seen(
-    reader: GenerationFile, writer: GenerationFile, monkeypatch: pytest.MonkeyPatch
+# --- at every step -------------------------------------------------------------------
+
+_CALLS = ("pread", "pwrite", "utime", "stat")
+
+
+def interrupt(
+    verb: Callable[[], object], at: int, meanwhile: Callable[[], object]
+) -> bool:
+    """Call `verb`, and `meanwhile` before one of its system calls.
+
+    at: the number of that call.
+
+    Return whether there was such a call.
+    """
+    steps = count()
+    original = {name: getattr(os, name) for name in _CALLS}
+
+    def restore() -> None:
+        for name, call in original.items():
+            setattr(os, name, call)
+
+    def interrupted(call: Callable[..., object]) -> Callable[..., object]:
+        def step(*args: object, **kwargs: object) -> object:
+            if next(steps) == at:
+                restore()
+                meanwhile()
+            return call(*args, **kwargs)
+
+        return step
+
+    for name, call in original.items():
+        setattr(os, name, interrupted(call))
+    try:
+        verb()
+    finally:
+        restore()
+    return next(steps) > at
+
+
+def assert_seen(
+    reader: GenerationFile, writer: GenerationFile, is_current: Callable[[], bool]
 ) -> None:
-    is_current = reader.watch([A], generations(reader, A))
-    evict(writer, B)
-    read, stat = os.pread, os.stat
-
-    def evict_and_read(*args: int) -> bytes:
-        monkeypatch.setattr(os, "pread", read)
-        evict(writer, A)
-        return read(*args)
-
-    def stat_and_evict(path: str) -> os.stat_result:
-        monkeypatch.setattr(os, "stat", stat)
-        monkeypatch.setattr(os, "pread", evict_and_read)
-        return stat(path)
-
-    monkeypatch.setattr(os, "stat", stat_and_evict)
-    is_current()
     assert not is_current()
+    assert generations(reader, A, B) == writer.slots.generations([A, B])
+    for each in (A, B):
+        assert slots(reader).held([each], NOW) is writer.slots.held([each], NOW)
+
+
+def test_a_reader_that_looks_at_any_step_of_an_eviction_sees_it_at_its_end(
+    reader: GenerationFile, writer: GenerationFile
+) -> None:
+    for at in count():
+        is_current = reader.watch([A, B], generations(reader, A, B))
+        evict(writer, tag("another"))  # the reader has to read again
+
+        def look(is_current: Callable[[], bool] = is_current) -> None:
+            if is_current():
+                slots(reader).held([A, B], NOW)
+
+        if not interrupt(lambda: evict(writer, A, B), at, look):
+            break
+        assert_seen(reader, writer, is_current)
+    assert at >= 10
+
+
+@pytest.mark.parametrize("verb", ["watched", "loaded"])
+def test_an_eviction_between_any_two_steps_of_a_reader_is_seen(
+    reader: GenerationFile, writer: GenerationFile, verb: str
+) -> None:
+    for at in count():
+        is_current = reader.watch([A, B], generations(reader, A, B))
+        evict(writer, tag("another"))
+
+        def load() -> None:
+            found = slots(reader)
+            found.generations([A, B])
+            found.held([A, B], NOW)
+
+        look = is_current if verb == "watched" else load
+        if not interrupt(look, at, lambda: evict(writer, A, B)):
+            break
+        assert_seen(reader, writer, is_current)
+    assert at > 3
+
+
+def test_a_writer_between_any_two_steps_of_one_without_the_lock_is_seen(
+    path: Path,
+    reader: GenerationFile,
+    writer: GenerationFile,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
+    intruder = opened(path)
+    for at in count():
+        before = generations(reader, A, B)
+        is_current = reader.watch([A, B], before)
+        looks: list[Callable[[], bool]] = []
+
+        def intrude(looks: list[Callable[[], bool]] = looks) -> None:
+            evict(intruder, A, B)
+            looks.append(reader.watch([A], generations(reader, A)))
+
+        if not interrupt(lambda: evict(writer, A, B), at, intrude):
+            break
+        assert_seen(reader, writer, is_current)
+        assert not set(before) & set(generations(reader, A, B))
+        (look,) = looks
+        evict(writer, A)
+        assert not look()
+    assert at >= 10
 
 
 def test_a_killed_writers_changes_are_seen(

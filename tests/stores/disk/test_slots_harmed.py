@@ -6,13 +6,14 @@ import fcntl
 import gc
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from botocache._coherence import EvictionRequest
+from botocache._coherence import EvictionRequest, Held
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.disk import generation_file
 from botocache.stores.disk import store as disk_store
@@ -115,6 +116,19 @@ def test_a_file_that_grew_again_after_it_was_truncated_is_replaced(
         use(store, in_the_zeros)
     assert generation(store) != before
     assert slots.stat().st_ino != inode
+
+
+def test_a_hold_off_that_was_cut_off_is_not_taken_for_none(
+    root: Path, slots: Path
+) -> None:
+    store = DiskStore(root)
+    table = store._table()
+    found = table.slots_in_place()
+    assert found is not None
+    found.generations([LAST])
+    os.truncate(slots, generation_file._SIZE - 8)
+    with pytest.raises(StoreLostError):
+        found.held([LAST], store.now())
 
 
 @pytest.mark.parametrize("call", ["pread", "pwrite", "utime"])
@@ -221,6 +235,21 @@ def can_be_locked(path: Path) -> bool:
     return True
 
 
+def test_a_word_of_the_applications_file_is_not_taken_for_a_hold_off(
+    root: Path, tmp_path: Path
+) -> None:
+    evict(DiskStore(root), A)
+    store = DiskStore(root)
+    number = store._table()._file.number
+    assert not store.is_current([A], [0])  # the generation alone is remembered
+    (tmp_path / "file").write_bytes(bytes(generation_file._SIZE))
+    other = os.open(tmp_path / "file", os.O_RDWR)
+    os.dup2(other, number)  # closes it first
+    assert store.load(KEY, [A]).held is Held.WRITING
+    os.close(number)
+    os.close(other)
+
+
 def test_evictions_go_on_after_the_descriptor_was_closed(root: Path) -> None:
     store, other = DiskStore(root), DiskStore(root)
     generation(other)
@@ -279,7 +308,9 @@ def test_all_calls_together_wait_once_for_a_holder_that_is_stopped(
         assert waits == [generation_file.LOCK_PATIENCE]
         table = store._slot_file
         assert table is not None
-        table._impatient_until = 0.0  # the second is over
+        is_over = time.monotonic() + generation_file.IMPATIENCE
+        assert table._impatient_until <= is_over
+        table._impatient_until = 0.0
         evict(store, A)
         assert waits == [generation_file.LOCK_PATIENCE] * 2
 

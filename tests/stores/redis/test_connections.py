@@ -10,9 +10,15 @@ from typing import Any
 import pytest
 from redis.connection import Connection, ConnectionPool
 
-from botocache._errors import StoreError
+from botocache._errors import StoreConnectingError, StoreError
+from botocache.stores.redis import connections
 from botocache.stores.redis.commands import pack
-from botocache.stores.redis.connections import ServerConnections, exchange
+from botocache.stores.redis.connections import (
+    MOST_LEFT,
+    Attempt,
+    ServerConnections,
+    exchange,
+)
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import (
     TIMEOUT,
@@ -184,6 +190,125 @@ def test_a_late_reply_reaches_no_call(proxy: TcpProxy, links: Links) -> None:
         assert echo(link, f"{number}") == [f"{number}"]
 
 
+# --- the first connection ------------------------------------------------------------
+
+
+@pytest.fixture
+def cold(proxy: TcpProxy) -> Iterator[ServerConnections]:
+    """A link without a connection, whose calls wait for less than connecting takes."""
+    proxy.delay(to_client=SHORT)
+    _, connection = connections_of_url(proxy.url(), TIMEOUT)
+    made = ServerConnections(connection, lambda *_: None, SHORT / 4)
+    yield made
+    made.close()
+
+
+def test_a_read_does_not_wait_for_the_first_connection_and_a_later_one_has_it(
+    cold: ServerConnections, proxy: TcpProxy
+) -> None:
+    with pytest.raises(StoreConnectingError):
+        echo(cold, "early")
+    eventually(lambda: bool(cold._idle))
+    proxy.heal()
+    cold._patience = TIMEOUT
+    assert echo(cold, "later") == ["later"]
+    assert proxy.accepted == 1
+    assert proxy.commands.count(b"ECHO") == 1
+
+
+def test_an_eviction_waits_for_the_first_connection(
+    cold: ServerConnections, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CONNECTING", TIMEOUT)
+    cold._handshake = lambda *_: proxy.heal()  # the replies to commands are quick
+    packed = pack((b"ECHO", b"evicted"))
+    monkeypatch.setattr(cold, "_patience", SHORT / 4)
+    assert cold.ask(packed, 1, is_eviction=True) == [b"evicted"]
+
+
+def test_an_eviction_connects_while_another_thread_has_just_connected(
+    links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = links()
+    begin = link._begin
+
+    def connected_meanwhile() -> Attempt:
+        attempt = begin()
+        assert attempt.result(TIMEOUT) is not None
+        assert link._eviction_deadline is None
+        return attempt
+
+    monkeypatch.setattr(link, "_begin", connected_meanwhile)
+    packed = pack((b"ECHO", b"evicted"))
+    assert link.ask(packed, 1, is_eviction=True) == [b"evicted"]
+    assert len(link._idle) == 1
+
+
+def test_a_server_that_is_down_delays_one_eviction_until_it_is_back(
+    proxy: TcpProxy, links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    result = Attempt.result
+
+    def noted(attempt: Attempt, patience: float) -> Any:
+        waits.append(patience)
+        return result(attempt, 0.0 if proxy.swallows else TIMEOUT)
+
+    monkeypatch.setattr(Attempt, "result", noted)
+    monkeypatch.setattr(connections, "CONNECTING", 2.0 * TIMEOUT)
+    link, packed = links(), pack((b"ECHO", b"evicted"))
+    link._patience = 1.0
+    proxy.swallow()
+    link._eviction_deadline = None
+    with pytest.raises(StoreError, match="longer than"):
+        link.ask(packed, 1, is_eviction=True)
+    link._eviction_deadline = 0.0  # the time is over
+    with pytest.raises(StoreError, match="longer than"):
+        link.ask(packed, 1, is_eviction=True)
+    assert waits[0] > TIMEOUT
+    assert waits[1] <= 1.0
+    proxy.heal()
+    link._patience = TIMEOUT
+    assert link.ask(packed, 1, is_eviction=True) == [b"evicted"]
+    assert link._eviction_deadline is None  # the next may wait again
+
+
+def test_few_connections_are_begun_behind_calls(
+    proxy: TcpProxy, links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = links()
+    link._patience = 0.01
+    proxy.hold_replies()
+    for _ in range(3 * MOST_LEFT):
+        with pytest.raises(StoreConnectingError):
+            echo(link, "a")
+    assert len(link._left) == MOST_LEFT
+    proxy.release_replies()
+    eventually(lambda: len(link._idle) == MOST_LEFT)
+
+
+def test_the_breaker_counts_what_fails_behind_a_call(proxy: TcpProxy) -> None:
+    failed: list[Exception] = []
+    _, connection = connections_of_url(proxy.url(), TIMEOUT)
+    link = ServerConnections(connection, raise_oserror, 0.01, failed.append)
+    proxy.hold_replies()
+    with pytest.raises(StoreConnectingError):
+        echo(link, "a")
+    assert not failed
+    proxy.release_replies()
+    eventually(lambda: bool(failed))
+    assert str(failed[0]) == "no route"
+
+
+def test_an_eviction_connects_in_its_own_thread_if_no_other_can_be_started(
+    links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = links()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    packed = pack((b"ECHO", b"evicted"))
+    assert link.ask(packed, 1, is_eviction=True) == [b"evicted"]
+
+
 # --- callers who give up, or are interrupted ---------------------------------------
 
 
@@ -215,12 +340,12 @@ def test_connecting_and_the_answer_are_waited_for_as_one(
         greeted.set()
 
     link._handshake = greet
-    with pytest.raises(StoreError, match="longer than"):
+    with pytest.raises(StoreError, match=r"longer than|Timeout"):
         echo(link, "held")
     assert greeted.wait(TIMEOUT)
     assert proxy.unanswered <= 1
     proxy.release_replies()
-    eventually(lambda: bool(link._idle))
+    link._patience, link._handshake = TIMEOUT, lambda *_: None
     assert echo(link, "next") == ["next"]
 
 

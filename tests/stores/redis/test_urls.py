@@ -15,6 +15,7 @@ from redis.sentinel import (
 )
 
 from botocache._errors import ConfigError
+from botocache.stores.redis.deadlines import CONNECT_TIMEOUT
 from botocache.stores.redis.urls import (
     connections_of_client,
     connections_of_url,
@@ -68,8 +69,8 @@ def test_a_url_names_a_server(
     connection = made(url)
     assert (connection.host, connection.port) == place
     assert login(connection) == of_whom
-    assert connection.socket_timeout == TIMEOUT
-    assert connection.socket_connect_timeout == TIMEOUT
+    assert connection.socket_timeout == CONNECT_TIMEOUT
+    assert connection.socket_connect_timeout == CONNECT_TIMEOUT
     assert connection.retry.get_retries() == 0
     assert not isinstance(connection, SSLConnection)
 
@@ -107,7 +108,7 @@ def test_sentinels_name_a_service(scheme: str) -> None:
     assert isinstance(connection, SentinelManagedConnection)
     assert not isinstance(connection, SSLConnection)
     assert login(connection) == ("u", "p@", 4)
-    assert connection.socket_timeout == TIMEOUT
+    assert connection.socket_timeout == CONNECT_TIMEOUT
     pool = connection.connection_pool
     assert (pool.service_name, pool.is_master) == ("shop", True)
     of_sentinels = [

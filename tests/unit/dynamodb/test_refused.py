@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from botocache._dynamodb.operations import plan
@@ -476,6 +476,7 @@ MUTATIONS: dict[str, Callable[[Body], Body]] = {
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
+@settings(max_examples=30)  # times the mutations
 @given(body=accepted_queries())
 def test_no_refused_like_of_a_random_query_has_its_question(
     mutation: str, body: Body

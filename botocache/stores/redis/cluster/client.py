@@ -29,17 +29,21 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as LostError
 from redis.retry import Retry
 
-from botocache._errors import StoreError, pass_on
+from botocache._errors import StoreConnectingError, StoreError, pass_on
 from botocache._forks import renew_after_fork
 from botocache.stores.redis.cluster.batch import Batch
 from botocache.stores.redis.cluster.clocks import ServerClocks
 from botocache.stores.redis.cluster.connections import (
+    ConnectingError,
     UnreachableError,
     bounded,
+    deadline_now,
+    extend_deadline,
     in_background,
     wait_until,
 )
 from botocache.stores.redis.cluster.urls import ClusterEndpoints, pool_at
+from botocache.stores.redis.deadlines import CONNECTING, call_deadline
 from botocache.stores.redis.types import (
     Address,
     ClusterServer,
@@ -72,6 +76,7 @@ class ClusterClient:
     with_source: returns a call of a script that brings the script.
     """
 
+    _eviction_deadline: float | None
     _refreshing: threading.Event | None
     _cluster: "_Cluster | None"
     _pipeline: ClusterPipeline | None
@@ -103,23 +108,37 @@ class ClusterClient:
         """The servers that hold slots, as far as they are known."""
         return [*self._primaries.values()]
 
-    def ask(self, make: Callable[[], Sequence[Command]]) -> list[Reply]:
+    def ask(
+        self, make: Callable[[], Sequence[Command]], *, is_eviction: bool = False
+    ) -> list[Reply]:
         """Return the replies to commands, in the time of one round trip.
 
         make: returns the commands. Those of one slot are carried out in their order,
             others in any. It is called again for what must be sent a second time.
+        is_eviction: it may wait longer for connections; see ServerConnections.
 
         A reply may be a ResponseError. Raises StoreError.
         """
         began = time.monotonic()
-        deadline = began + self._timeout
-        # A server that cannot be connected to must not take the others' time.
-        wait_until(deadline, began + self._timeout * _CONNECTING)
+        deadline = call_deadline(self._timeout)
+        if is_eviction:
+            if self._eviction_deadline is None:
+                self._eviction_deadline = began + CONNECTING
+            connect_deadline = max(deadline, self._eviction_deadline)
+            wait_until(deadline, connect_deadline, self._timeout)
+        else:
+            # A server that cannot be connected to must not take the others' time.
+            connect_deadline = began + (deadline - began) * _CONNECTING
+            wait_until(deadline, connect_deadline)
         batch = Batch(make, self._with_source)
         for _ in range(ATTEMPTS):
             if self._cluster is None:
-                self._refresh_behind().wait(max(0.0, deadline - time.monotonic()))
-            self._send(batch, deadline)
+                self._await_map(
+                    max(deadline, connect_deadline), is_eviction=is_eviction
+                )
+            self._connect_new_primaries(max(deadline, connect_deadline))
+            self._send(batch)
+            deadline = deadline_now()
             batch.reopen()
             if not batch.open:
                 break
@@ -128,8 +147,19 @@ class ClusterClient:
                 break
         self.clocks.require_agreement()
         if batch.open:
-            raise StoreError(f"the cluster: {batch.trouble}") from batch.trouble
+            trouble = f"the cluster: {batch.trouble}"
+            if isinstance(batch.trouble, ConnectingError) and not is_eviction:
+                raise StoreConnectingError(trouble) from batch.trouble
+            raise StoreError(trouble) from batch.trouble
         return batch.replies
+
+    def _await_map(self, deadline: float, *, is_eviction: bool) -> None:
+        """Wait for the first map. Raises StoreConnectingError if a read is late."""
+        refreshed = self._refresh_behind()
+        is_over = refreshed.wait(max(0.0, deadline - time.monotonic()))
+        extend_deadline()
+        if not is_over and not is_eviction:
+            raise StoreConnectingError("the cluster is still being connected to")
 
     def ask_server(self, node: ClusterServer, command: Command) -> Reply:
         """Return what one server replies to one command. Raises StoreError.
@@ -177,9 +207,8 @@ class ClusterClient:
 
     # --- one attempt -----------------------------------------------------------------
 
-    def _send(self, batch: Batch, deadline: float) -> None:
+    def _send(self, batch: Batch) -> None:
         """Send what is open, and take the replies. What fails stays open."""
-        self._connect_new_primaries(deadline)
         parts: dict[str, _Part] = {}
         for at in batch.open:
             try:
@@ -190,12 +219,10 @@ class ClusterClient:
             else:
                 # By its name: before redis-py 5.1 a ClusterNode has no hash.
                 parts.setdefault(node.name, _Part(node, [])).indexes.append(at)
-        while parts and not self._send_parts(batch, parts, deadline):
+        while parts and not self._send_parts(batch, parts):
             pass
 
-    def _send_parts(
-        self, batch: Batch, parts: dict[str, "_Part"], deadline: float
-    ) -> bool:
+    def _send_parts(self, batch: Batch, parts: dict[str, "_Part"]) -> bool:
         """Send commands to their servers.
 
         Returns False if a server cannot be connected to. Then nothing was sent, and the
@@ -218,7 +245,7 @@ class ClusterClient:
         except (RedisError, OSError) as error:
             pass_on(error)
             self._lose(batch, parts, error)
-            wait_until(deadline)  # the rest of the time is for the others
+            wait_until(deadline_now())  # the rest of the time is for the others
             return False
         for node, indexes in parts.values():
             for at in indexes:
@@ -391,6 +418,7 @@ class ClusterClient:
         for thread in threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
+        extend_deadline()
 
     def _connect(self, node: ClusterServer) -> None:
         with contextlib.suppress(Exception):
@@ -403,8 +431,13 @@ class ClusterClient:
             settings["host"],
             settings["port"],
             connection_class=bounded(self._endpoints.connection_class),
-            verify=self._verify,
+            verify=self._verify_primary,
+            patience=self._timeout,
         )
+
+    def _verify_primary(self, connection: Connection) -> None:
+        self._verify(connection)
+        self._eviction_deadline = None  # the next eviction may wait again
 
     @staticmethod
     def _drop_idle(node: ClusterServer) -> None:
@@ -417,6 +450,8 @@ class ClusterClient:
         self._refreshing = self._cluster = self._pipeline = None
         self._trouble = ""
         self._primaries, self._new_primaries, self._asked = {}, [], {}
+        # Moment at which evictions stop waiting for connections; see ServerConnections.
+        self._eviction_deadline = None
 
 
 class _Part(NamedTuple):

@@ -22,6 +22,8 @@ from redis.exceptions import MovedError, ResponseError
 from redis.exceptions import TimeoutError as LateError
 
 from botocache._errors import pass_on
+from botocache.stores.redis.deadlines import extended_deadline
+from botocache.stores.redis.sockets import guarded, is_ours, set_deadline
 from botocache.stores.redis.types import Address, Command, Connection, Reply
 
 if TYPE_CHECKING:
@@ -58,12 +60,15 @@ class _Thread(threading.local):
 
     deadline: moment of `time.monotonic` at which it stops waiting for replies.
     connect_deadline: the moment at which it stops waiting for a connection.
+    extension: seconds for replies, if it has waited to connect beyond the deadline;
+        0.0 if it must not.
     is_background: it may connect, for no call waits for it without a deadline.
     is_discovering: it asks for the map of the cluster, which any server may tell.
     """
 
     deadline = math.inf
     connect_deadline = math.inf
+    extension = 0.0
     is_background = False
     is_discovering = False
 
@@ -71,13 +76,29 @@ class _Thread(threading.local):
 _here = _Thread()
 
 
-def wait_until(deadline: float, connect_deadline: float | None = None) -> None:
+def wait_until(
+    deadline: float, connect_deadline: float | None = None, extension: float = 0.0
+) -> None:
     """Let this thread wait for replies until then, and for connections.
 
-    connect_deadline: an earlier moment for connections, if there is one.
+    connect_deadline: another moment for connections, if there is one.
+    extension: seconds for replies after a connection that came beyond the deadline.
     """
     _here.deadline = deadline
     _here.connect_deadline = deadline if connect_deadline is None else connect_deadline
+    _here.extension = extension
+
+
+def deadline_now() -> float:
+    """Return the moment at which this thread stops waiting for replies."""
+    return _here.deadline
+
+
+def extend_deadline() -> None:
+    """Call it after waiting to connect: an eviction may wait for replies from now."""
+    if _here.extension and time.monotonic() >= _here.deadline:
+        _here.deadline = extended_deadline(_here.extension)
+        _here.extension = 0.0  # once
 
 
 @contextlib.contextmanager
@@ -101,18 +122,29 @@ class UnreachableError(LostError):
         self.address = address
 
 
+class ConnectingError(UnreachableError):
+    """A server is still being connected to, behind the call."""
+
+
 class BoundedConnection(_Base):
     """A connection whose waits end at the deadline and whose server is verified.
 
     verify: called with each new connection before its first command; raises if the
         server must not be used.
+    patience: seconds for each request in the background.
     """
 
     def __init__(
-        self, *, verify: Callable[[Connection], object], **settings: object
+        self,
+        *,
+        verify: Callable[[Connection], object],
+        patience: float = _LONGEST,
+        **settings: object,
     ) -> None:
         super().__init__(**settings)
         self._verify = verify
+        self._patience = patience
+        self._is_connecting = False
         self._verified_socket: object = None
         self._attempt: _Attempt | None = None
         self._connecting = threading.Lock()
@@ -125,17 +157,26 @@ class BoundedConnection(_Base):
     def connect(self) -> None:
         """Connect and verify, unless that is done. Raises UnreachableError."""
         if self.is_ready:
-            return
+            if is_ours(self):
+                return
+            self.disconnect()
         if _here.is_background:
             self._connect_now()
             return
         attempt = self._attempt
-        if attempt is None or attempt.is_over:
+        # What went wrong behind a call fails the next one, without a wait. Otherwise it
+        # would count for nothing. An eviction tries again.
+        is_news = attempt is not None and attempt.failed_behind and not _here.extension
+        if attempt is None or (attempt.is_over and not is_news):
             attempt = self._attempt = _Attempt(self._connect_now)
         error = attempt.result(_here.connect_deadline)
+        extend_deadline()
+        if is_news:
+            self._attempt = None
         if error is not None:
+            kind = UnreachableError if attempt.is_over else ConnectingError
             trouble = str(error) or type(error).__name__
-            raise UnreachableError(trouble, (self.host, self.port)) from error
+            raise kind(trouble, (self.host, self.port)) from error
 
     def send_packed_command(
         self,
@@ -146,15 +187,16 @@ class BoundedConnection(_Base):
         # redis-py would connect anew here, without `connect`, and so unverified.
         if not _here.is_background and not self.is_ready:
             raise LostError("the connection was closed")
+        if not _here.is_background:
+            self._set_deadline()
+        elif not self._is_connecting:  # else it has that of its handshake
+            set_deadline(self, time.monotonic() + self._patience)
         super().send_packed_command(command, check_health)
 
     def read_response(self, *args: bool, **settings: object) -> Reply:
-        """Return a reply. Raises LateError at the deadline."""
-        if _here.deadline < math.inf:
-            left = max(_SHORTEST, _here.deadline - time.monotonic())
-            if not self.can_read(timeout=left):
-                self.disconnect()  # or its next user would read this reply
-                raise LateError("a server did not answer in time")
+        """Return a reply. Raises LateError at the deadline, and disconnects."""
+        if not _here.is_background:
+            self._set_deadline()
         try:
             return super().read_response(*args, **settings)
         except MovedError:
@@ -171,6 +213,10 @@ class BoundedConnection(_Base):
             pass_on(error)
             raise LostError(f"not understood: {type(error).__name__}") from error
 
+    def _set_deadline(self) -> None:
+        until = max(_here.deadline, time.monotonic() + _SHORTEST)
+        set_deadline(self, until)
+
     def _connect_now(self) -> None:
         # Another thread may connect it too, if a caller that did not wait any longer
         # gave it back to the pool.
@@ -180,6 +226,7 @@ class BoundedConnection(_Base):
         try:
             if self.is_ready:
                 return
+            self._is_connecting = True
             super().connect()
             if not _here.is_discovering:
                 self._verify(self)
@@ -188,45 +235,56 @@ class BoundedConnection(_Base):
             self.disconnect()
             raise
         finally:
+            self._is_connecting = False
             self._connecting.release()
 
 
 @lru_cache(16)
 def bounded(kind: type) -> type:
     """Return the kind of connection that is one of `kind`, and bounded."""
-    return type(f"Bounded{kind.__name__}", (BoundedConnection, kind), {})
+    return type(f"Bounded{kind.__name__}", (BoundedConnection, guarded(kind)), {})
 
 
 class _Attempt:
-    """A thread that connects."""
+    """A thread that connects. error: what went wrong, if it is over."""
 
     def __init__(self, connect: Callable[[], None]) -> None:
         self._connect = connect
         self._done = threading.Event()
-        self._error: Exception | None = None
+        self.error: Exception | None = None
+        self._is_left = False
         try:
             threading.Thread(target=self._run, daemon=True).start()
         except RuntimeError as error:  # no thread can be started now
-            self._error = error
-            self._done.set()
+            if _here.extension:  # an eviction, perhaps while the interpreter ends
+                self._run()
+            else:
+                self.error = error
+                self._done.set()
 
     @property
     def is_over(self) -> bool:
         """Whether the thread has ended."""
         return self._done.is_set()
 
+    @property
+    def failed_behind(self) -> bool:
+        """Whether it has failed after its caller did not wait any longer."""
+        return self._is_left and self.error is not None
+
     def result(self, deadline: float) -> Exception | None:
         """Wait until the deadline; return what went wrong."""
         left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
         if not self._done.wait(left):
+            self._is_left = True
             return LateError("connecting takes longer than a call may wait")
-        return self._error
+        return self.error
 
     def _run(self) -> None:
         try:
             with in_background():
                 self._connect()
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            self._error = error
+            self.error = error
         finally:
             self._done.set()

@@ -42,7 +42,7 @@ from botocache._coherence import (
     TagEviction,
 )
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import StoreError
+from botocache._errors import StoreConnectingError, StoreError
 from botocache._stats import log
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
@@ -194,7 +194,10 @@ class ClusterStore(RedisStore):
             ]
             return self._eviction(shard, hold_off, known, is_full=is_full)
 
-        replies = self._ask(lambda: [*map(eviction, shards), *map(self._look, watched)])
+        replies = self._ask(
+            lambda: [*map(eviction, shards), *map(self._look, watched)],
+            is_eviction=True,
+        )
         found: _States = {}
         for shard, (_, *states) in zip(shards, replies, strict=False):
             pairs = zip(states[::2], states[1::2], strict=True)
@@ -221,9 +224,13 @@ class ClusterStore(RedisStore):
         # First the hold-offs of the shards. A generation that is made after that
         # settles with its shard. In the other order a generation could be made
         # in between that is held by nothing.
-        self._ask(lambda: [(b"UNLINK", self._keys.held(s[0])) for s in shards])
         self._ask(
-            lambda: [(b"UNLINK", self._keys.generation(t)) for s in shards for t in s]
+            lambda: [(b"UNLINK", self._keys.held(s[0])) for s in shards],
+            is_eviction=True,
+        )
+        self._ask(
+            lambda: [(b"UNLINK", self._keys.generation(t)) for s in shards for t in s],
+            is_eviction=True,
         )
         fresh = iter(map(generation_number, self._fresh(len(tags) + len(watch))))
         evicted = {tag: TagEviction(next(fresh), 0.0) for tag in tags}
@@ -241,15 +248,17 @@ class ClusterStore(RedisStore):
     def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
         return _shards(tags)
 
-    def _ask(self, make: Callable[[], Sequence[Command]]) -> list[Reply]:
+    def _ask(
+        self, make: Callable[[], Sequence[Command]], *, is_eviction: bool = False
+    ) -> list[Reply]:
         """Return the replies to commands. Raises StoreError if one is an error."""
         breaker = self._breaker
         breaker.check()
         try:
-            replies = self._cluster.ask(make)
+            replies = self._cluster.ask(make, is_eviction=is_eviction)
             _require_whole(replies)
             require_no_errors(replies)
-        except (FullError, _DividedError):
+        except (FullError, _DividedError, StoreConnectingError):
             raise
         except StoreError as error:
             breaker.failed(error)

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.retry import Retry
 
+from botocache.stores.redis.deadlines import CONNECT_TIMEOUT
 from botocache.stores.redis.types import Address
 from botocache.stores.redis.urls import refuse_unknown_options, wrong_url
 
@@ -74,7 +75,8 @@ def names_cluster(url: str, client: Any) -> bool:
 def endpoints_of_url(url: str, timeout: float) -> tuple[str, ClusterEndpoints]:
     """Read `redis+cluster://user:password@host:port,host:port?...`.
 
-    timeout: seconds for connecting, and for each answer.
+    timeout: seconds that a call waits. Each step of connecting may take longer, behind
+        the call; see CONNECT_TIMEOUT.
 
     Raises ConfigError.
     """
@@ -89,8 +91,8 @@ def endpoints_of_url(url: str, timeout: float) -> tuple[str, ClusterEndpoints]:
             raise wrong_url(scheme)
         pool = ConnectionPool.from_url(
             f"{plain or 'redis'}://{login}{at}host?{parts.query}",
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
+            socket_timeout=max(timeout, CONNECT_TIMEOUT),
+            socket_connect_timeout=max(timeout, CONNECT_TIMEOUT),
         )
         endpoints = _endpoints(seeds, pool, {})
         host, port = seeds[0]
@@ -111,7 +113,9 @@ def endpoints_of_client(client: Any, timeout: float) -> tuple[str, ClusterEndpoi
     node = client.get_redis_connection(client.get_default_node())
     # Its own would let connections read from replicas, if the client does.
     own = {"redis_connect_func": client.user_on_connect_func}
-    own["socket_timeout"] = own["socket_connect_timeout"] = timeout
+    own["socket_timeout"] = own["socket_connect_timeout"] = max(
+        timeout, CONNECT_TIMEOUT
+    )
     remap = getattr(manager, "address_remap", None)
     return "of a client", _endpoints(seeds, node.connection_pool, own, remap)
 

@@ -10,12 +10,14 @@ depend on the reading thread's turn: it misses only what is still on the network
 """
 
 import contextlib
+import math
 import select
+import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from redis.exceptions import ConnectionError as LostError
 
+from botocache.stores.redis.sockets import require_ours, set_deadline
 from botocache.stores.redis.types import Connection, Reply
 
 _AT_A_TIME = 1 << 16
@@ -31,6 +33,8 @@ class Listener:
     """A connection in RESP2 from which only messages are read from now on."""
 
     def __init__(self, connection: Connection) -> None:
+        set_deadline(connection, math.inf)  # that of its handshake is over
+        self._connection = connection
         self._socket = connection._sock  # noqa: SLF001 - redis-py has no other name for it
         self._wait = _waiting_for(self._socket.fileno())
         self._unparsed = b""
@@ -38,6 +42,7 @@ class Listener:
 
     def send(self, packed: bytes) -> None:
         """Send a command. Its reply is read as a message."""
+        require_ours(self._connection)
         self._socket.sendall(packed)
 
     def read_messages(self, timeout: float) -> Iterator[Reply]:
@@ -50,6 +55,7 @@ class Listener:
         """
         if not self._wait(timeout):
             return
+        require_ours(self._connection)
         self._is_reading = True  # before data leaves the socket: see has_unread
         self._receive(timeout)
         with contextlib.suppress(_UnfinishedError):
@@ -77,22 +83,26 @@ class Listener:
             self._unparsed += chunk
 
 
+class _Poll(threading.local):
+    """A poll object for each thread, because two must not share one.
+
+    Not epoll, which takes a descriptor of its own. If the application closes that, and
+    opens a file that gets its number, the end of the epoll object closes the file.
+    """
+
+    def __init__(self, fd: int) -> None:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        self.poll = poll.poll
+
+
 def _waiting_for(fd: int) -> Callable[[float], object]:
     """Return a function that waits, in seconds, and tells whether there is data.
 
-    Any number of threads may call it. With epoll it takes half a microsecond.
+    Any number of threads may call it. It takes half a microsecond.
     """
-    if hasattr(select, "epoll"):
-        epoll = select.epoll()
-        epoll.register(fd, select.EPOLLIN)
-        return partial(epoll.poll, maxevents=1)
-    return partial(_poll, fd)
-
-
-def _poll(fd: int, timeout: float) -> object:
-    poll = select.poll()  # one for each call: two threads must not share it
-    poll.register(fd, select.POLLIN)
-    return poll.poll(timeout * 1000)
+    local = _Poll(fd)
+    return lambda timeout: local.poll(timeout * 1000)
 
 
 class _UnfinishedError(Exception):

@@ -19,6 +19,7 @@ from botocache.stores.redis.cluster.urls import (
     pool_at,
 )
 from botocache.stores.redis.commands import with_source
+from botocache.stores.redis.deadlines import CONNECT_TIMEOUT
 from tests.support.opening import open_store_at
 
 ENDPOINTS = ClusterEndpoints((("seed", 6379),), Connection, {})
@@ -54,7 +55,7 @@ def test_a_url_says_how_to_connect(server: str) -> None:
     made: Any = pool_at(endpoints, "elsewhere", 7).make_connection()
     assert (made.host, made.port) == ("elsewhere", 7)
     assert (made.username, made.password, made.client_name) == ("user", "p@ss", "me")
-    assert (made.socket_timeout, made.socket_connect_timeout) == (0.5, 0.5)
+    assert (made.socket_timeout, made.socket_connect_timeout) == (CONNECT_TIMEOUT,) * 2
     assert isinstance(made, SSLConnection) is (server in ("rediss", "valkeys"))
 
 

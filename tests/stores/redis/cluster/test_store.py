@@ -605,6 +605,7 @@ def test_an_eviction_reaches_the_servers_that_answer(
     reached = [each for node, each in by_node.items() if node is not slow]
     store, other = opened(0.3), opened(TIMEOUT)
     eventually(lambda: is_usable(store, tags(60)))
+    store.evict(EvictionRequest([*by_node.values()], 0.0))  # all know the script then
     before = {*other.load(KEY, reached).snapshot}
     if not is_connected:
         for node in store._cluster.primaries:

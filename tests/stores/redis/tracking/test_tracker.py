@@ -203,11 +203,11 @@ class Crossing:
         self.after: Callable[[], object] = lambda: None
         monkeypatch.setattr(store._connections, "ask", self)
 
-    def __call__(self, packed: bytes, count: int, again: Any = None) -> list[Any]:
+    def __call__(self, packed: bytes, count: int, *more: Any, **how: Any) -> list[Any]:
         before, self.before = self.before, lambda: None
         after, self.after = self.after, lambda: None
         before()
-        replies = self._ask(packed, count, again)
+        replies = self._ask(packed, count, *more, **how)
         after()
         return replies
 

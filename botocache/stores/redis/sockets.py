@@ -1,0 +1,155 @@
+"""Sockets that keep a deadline, and that leave descriptors of others alone.
+
+redis-py's time-outs bound each `recv`, so a reply that drips in takes as long as it
+likes. Here each `recv` gets the time that is left until a deadline.
+
+A program may close all descriptors and open its own, which get the old numbers. So each
+socket remembers which file its number stood for. A number that stands for another file
+is neither written to nor closed.
+"""
+
+import math
+import os
+import socket
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from redis.exceptions import ConnectionError as LostError
+
+from botocache.stores.redis.types import Connection
+
+_File: TypeAlias = tuple[int, int]
+
+if TYPE_CHECKING:
+
+    class _Base:
+        """What a kind of connection of redis-py inherits; see `guarded`."""
+
+        socket_timeout: float | None
+
+        def _connect(self) -> socket.socket: ...
+
+else:
+    _Base = object
+
+
+class GuardedSocket:
+    """A connected socket, plain or encrypted, that passes for one.
+
+    until: moment of `time.monotonic` after which nothing is sent or received.
+    """
+
+    # Kept here: `__del__` may run when the interpreter has cleared its modules.
+    _fstat = staticmethod(os.fstat)
+
+    def __init__(self, connected: socket.socket, until: float = math.inf) -> None:
+        self._socket = connected
+        self._timeout = connected.gettimeout()
+        self._fd = connected.fileno()
+        self._file = self._file_now()
+        self.until = until
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_socket":  # `__init__` did not come that far
+            raise AttributeError(name)
+        return getattr(self._socket, name)
+
+    def is_ours(self) -> bool:
+        """Tell whether the number still stands for this socket. Takes 0.5 us."""
+        return self._file is None or self._file_now() == self._file
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Set the time-out of each step; the deadline may be earlier."""
+        self._timeout = timeout
+        self._socket.settimeout(timeout)
+
+    def gettimeout(self) -> float | None:
+        """Return the time-out of each step."""
+        return self._timeout
+
+    def recv(self, *args: Any) -> bytes:
+        """See socket.recv. Raises TimeoutError at the deadline."""
+        self._set_time_left()
+        return self._socket.recv(*args)
+
+    def recv_into(self, *args: Any, **settings: Any) -> int:
+        """See socket.recv_into. Raises TimeoutError at the deadline."""
+        self._set_time_left()
+        return self._socket.recv_into(*args, **settings)
+
+    def sendall(self, *args: Any) -> None:
+        """See socket.sendall. Raises TimeoutError at the deadline."""
+        self._set_time_left()
+        self._socket.sendall(*args)
+
+    def shutdown(self, how: int) -> None:
+        """See socket.shutdown."""
+        if self.is_ours():
+            self._socket.shutdown(how)
+
+    def close(self) -> None:
+        """Close the socket, or forget its number if that is no longer ours."""
+        if self.is_ours():
+            self._socket.close()
+        else:
+            self._socket.detach()
+
+    def __del__(self) -> None:
+        # The socket itself would close the number, whatever it stands for.
+        if "_socket" in self.__dict__:
+            self.close()
+
+    def _set_time_left(self) -> None:
+        left, timeout = self.until - time.monotonic(), self._timeout
+        if left <= 0.0 and timeout != 0.0:  # what does not wait is not late
+            raise TimeoutError("the deadline has passed")
+        is_first = timeout is None or (timeout and left < timeout)
+        self._socket.settimeout(left if is_first else timeout)
+
+    def _file_now(self) -> _File | None:
+        """Return what the number stands for now; None if it is closed.
+
+        None as well where sockets are no descriptors.
+        """
+        try:
+            found = self._fstat(self._fd)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+class GuardedConnection(_Base):
+    """A connection of redis-py on a GuardedSocket."""
+
+    def _connect(self) -> Any:
+        # The handshake has as long as one of its steps, so that it cannot drip either.
+        patience = self.socket_timeout or math.inf
+        return GuardedSocket(super()._connect(), time.monotonic() + patience)
+
+
+@lru_cache(32)
+def guarded(kind: type) -> type:
+    """Return the kind of connection that is one of `kind` on a GuardedSocket."""
+    if issubclass(kind, GuardedConnection):
+        return kind
+    return type(f"Guarded{kind.__name__}", (GuardedConnection, kind), {})
+
+
+def is_ours(connection: Connection) -> bool:
+    """Tell whether a connection still has its own socket, or has none."""
+    connected = connection._sock  # noqa: SLF001 - redis-py has no other name for it
+    return not isinstance(connected, GuardedSocket) or connected.is_ours()
+
+
+def require_ours(connection: Connection) -> None:
+    """Raise LostError if a connection's number stands for another file now."""
+    if not is_ours(connection):
+        raise LostError("the application has closed the connection's descriptor")
+
+
+def set_deadline(connection: Connection, until: float) -> None:
+    """Let whatever a connection sends and receives from now on end at a moment."""
+    connected = connection._sock  # noqa: SLF001 - redis-py has no other name for it
+    if isinstance(connected, GuardedSocket):
+        connected.until = until
