@@ -23,17 +23,20 @@ from botocore.parsers import ResponseParserFactory
 from botocore.signers import RequestSigner
 from botocore.stub import Stubber
 from moto.core.botocore_stubber import BotocoreStubber
+from pynamodb.connection import Connection
 
 import botocache
 from botocache import _stats
 from botocache._botocore import clients
 from tests.integration.app import (
+    KEY_ID,
     World,
     every_store,
     get,
     put,
     wire,
 )
+from tests.support.dynamodb import REGION
 from tests.support.network import intercept
 from tests.support.processes import forked
 
@@ -428,6 +431,33 @@ HANDLERS: dict[str, tuple[Any, bool]] = {
 @pytest.mark.parametrize(("handler", "is_known"), HANDLERS.values(), ids=HANDLERS)
 def test_a_handler_is_known_by_who_defines_it(handler: Any, *, is_known: bool) -> None:
     assert clients.is_known(handler) is is_known
+
+
+def connection(world: World, extra_headers: Any, near: Any) -> Any:
+    """Return the client of a connection of PynamoDB, through the gateway."""
+    made = Connection(
+        region=REGION,
+        host=world.dynamodb.url,
+        aws_access_key_id=KEY_ID,
+        aws_secret_access_key="secret",
+        extra_headers=extra_headers,
+    )
+    botocache.install(made.client, url=world.store, near=near)
+    intercept(made.client, "before-send", gateway)
+    return made.client
+
+
+@near_or_not
+def test_extra_headers_of_pynamodb_are_part_of_the_scope(
+    world: World, near: str
+) -> None:
+    headers = [{"x-tenant": "A"}, {"x-tenant": "B"}, None, {"x-tenant": "A"}]
+    made = [connection(world, each, near) for each in headers]
+    for _ in range(3):
+        assert [owner(client) for client in made] == ["A", "B", "nobody", "A"]
+    assert all(is_hit(client, "t") for client in made)
+    fresh = connection(world, {"x-tenant": "B"}, near)
+    assert is_hit(fresh, "t")
 
 
 def test_a_request_that_is_signed_by_no_one_is_not_shared(

@@ -226,7 +226,7 @@ def test_an_eviction_waits_for_the_first_connection(
     assert cold.ask(packed, 1, is_eviction=True) == [b"evicted"]
 
 
-def test_an_eviction_connects_while_another_thread_has_just_connected(
+def test_an_eviction_connects_after_another_thread_connected(
     links: Links, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = links()
