@@ -18,9 +18,6 @@ _TYPES = frozenset({"B", "BOOL", "BS", "L", "M", "N", "NS", "NULL", "S", "SS"})
 _MEMBERS = {"BS": "B", "NS": "N", "SS": "S"}
 """The types of the members of sets."""
 
-_CONTEXT = "DYNAMODB_CONTEXT"
-"""The global of boto3 that makes the Decimal of a number."""
-
 
 class Injector(Protocol):
     """What registers boto3's resource layer on a client.
@@ -42,24 +39,23 @@ def guard(
     injector: of the resource.
     answer: on the wire.
     """
-    types = sys.modules.get("boto3.dynamodb.types")
-    if injector is None or types is None:
+    types: Any = sys.modules.get("boto3.dynamodb.types")
+    if injector is None or not hasattr(types, "DYNAMODB_CONTEXT"):
         return None
     deserializer = injector._deserializer  # noqa: SLF001 - boto3 has no other way to it
     kind, own = type(deserializer), vars(deserializer)
     if kind is not types.TypeDeserializer or own:
         return None
     names = (f"_deserialize_{name.lower()}" for name in sorted(_types_in(answer)))
-    # Two at least, so that attrgetter returns a tuple.
-    methods_of = attrgetter("deserialize", "__init__", *names)
-    methods, context = methods_of(kind), getattr(types, _CONTEXT, None)
+    methods_of = attrgetter("deserialize", *names)
+    methods, context = methods_of(kind), types.DYNAMODB_CONTEXT
 
     # On one level, because each near hit of a resource runs this.
     def is_still_current() -> bool:
         return (
             methods_of(kind) == methods
             and injector._deserializer is deserializer  # noqa: SLF001 - the resource may have another one by now
-            and getattr(types, _CONTEXT, None) is context
+            and types.DYNAMODB_CONTEXT is context  # it makes the Decimal of a number
             and not own
             and is_current()
         )
