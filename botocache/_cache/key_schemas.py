@@ -254,6 +254,7 @@ class KeySchemas:
         try:
             return list(self._load_origins(store, table).values())
         except Exception as error:
+            pass_on(error)
             self._evictions.report(
                 "recall_failed", "the key of an invalidation is not checked", error
             )

@@ -226,6 +226,7 @@ def test_a_miss_loads_from_the_store_once(world: World, item_table: str) -> None
     client = world.client(session)
     warm(client, item_table, pk="a")
     world.clock.advance(TTL)
+    get(client, item_table, pk="b")  # confirms the table's key attributes
     store.asked.clear()
     get(client, item_table, pk="a")
     assert store.asked["load"] == 1

@@ -123,7 +123,7 @@ time.clock_gettime = lambda which: real(which) + slept * (which in counting_slee
 import boto3, botocache
 
 url, near = sys.argv[1:]
-botocache.install(url=url, ttl=60, near=near)
+botocache.install(url=url, ttl=60, near=near, scope="one", timeout=5)
 session = boto3.Session("AKIATEST", "secret", region_name="us-east-1")
 client = session.client("dynamodb")
 answers = iter([
