@@ -6,20 +6,22 @@ stored as an entry that depends on its table's tag, so an eviction of the table 
 every process forget it. A plan that rests on a schema must check that the tag still has
 the schema's generation.
 
-A second entry has the schemas of all tables of a name, with the types of the key
-attributes. `Cache.invalidate` checks a key against it: it has no origin.
+The entry has the schemas of all tables of one name, one for each origin, with the types
+of the key attributes. `Cache.invalidate`, which has no origin, checks a key against it.
+Two processes that fill it at once may lose one of the two; a later call learns it anew.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import decode_entry, encode_entry
 from botocache._cache.evictions import Evictions
 from botocache._cache.invalidation import KeyTypes
 from botocache._cache.prepare import Call
-from botocache._coherence import Loaded, may_serve
+from botocache._coherence import may_serve
 from botocache._digests import digest
 from botocache._dynamodb.operations import may_write
 from botocache._dynamodb.plans import KeyAttributes, described_keys, described_types
@@ -54,8 +56,28 @@ class Schema:
 Place: TypeAlias = tuple[str, str]
 """Origin and name of a table."""
 
-Origins: TypeAlias = dict[str, KeyTypes]
-"""The key attributes of the tables of one name, by origin."""
+MOST_ORIGINS = 16
+"""Origins of which an entry has a table's schema; those confirmed last."""
+
+
+class _Shared(NamedTuple):
+    """What processes share of the tables of one name.
+
+    generation: of the table's tag; 0 if nothing is shared.
+    schemas: by origin, the moment at which the key attributes were confirmed, in
+        seconds on the store's clock, and the attributes.
+    """
+
+    generation: int = 0
+    schemas: Mapping[str, tuple[float, KeyTypes]] = MappingProxyType({})
+
+    def schema(self, place: Place, tag: bytes) -> Schema | None:
+        """Return the schema of a table, if it is shared."""
+        found = self.schemas.get(place[0])
+        if found is None:
+            return None
+        confirmed_at, types = found
+        return Schema(place, tag, frozenset(types), self.generation, confirmed_at)
 
 
 class KeySchemas:
@@ -95,7 +117,7 @@ class KeySchemas:
     def load_generation(self, store: CallStore, place: Place) -> int:
         """Return the current generation of a table's tag. May raise StoreError."""
         tag = tag_digest(table_tag(place[1]))
-        return store.load(schema_key(*place), (tag,)).snapshot[0]
+        return store.load(schema_key(place[1]), (tag,)).snapshot[0]
 
     def forget(self, schema: Schema) -> None:
         """Drop a schema that no longer holds."""
@@ -183,19 +205,20 @@ class KeySchemas:
     ) -> bool:
         """Fill a schema if it is new; return False if it contradicts the known one."""
         known = self._known.get(new.place)
-        origins: Origins | None = None
+        shared: _Shared | None = None
         if known is None or known.generation != new.generation:
             # Another process may have learned it under this generation.
-            known, origins = self._load_both(store, new.place)
+            shared = _load_shared(store, new.place[1])
+            known = self._remember_shared(shared, new.place)
         if known is None or known.generation != new.generation:
             if is_complete:
-                self._fill(store, new, types, origins)
+                self._fill(store, new, types, shared)
             return True
         if new.attributes == known.attributes:
             # At half of `fresh_for`, so that a schema in use stays fresh everywhere.
             age = new.confirmed_at - known.confirmed_at
             if is_complete and age > self._fresh_for / 2:
-                self._fill(store, new, types)
+                self._fill(store, new, types, shared)
             return True
         if not is_complete and new.attributes < known.attributes:
             return True  # a query names the partition key alone, for example
@@ -204,73 +227,35 @@ class KeySchemas:
 
     def _load(self, store: CallStore, place: Place) -> Schema | None:
         """Return the store's schema of a table, if it is current."""
-        tag = tag_digest(table_tag(place[1]))
-        return self._schema_in(store, place, store.load(schema_key(*place), (tag,)))
+        return self._remember_shared(_load_shared(store, place[1]), place)
 
-    def _load_both(
-        self, store: CallStore, place: Place
-    ) -> tuple[Schema | None, Origins]:
-        """Return the schema, and what is known of all tables of its name."""
-        _, table = place
-        tags = (tag_digest(table_tag(table)),)
-        # One request to the store for both.
-        schema, origins = store.load_many(
-            [(schema_key(*place), tags), (origins_key(table), tags)]
-        )
-        return self._schema_in(store, place, schema), _origins_in(store, origins)
-
-    def _schema_in(
-        self, store: CallStore, place: Place, loaded: Loaded
-    ) -> Schema | None:
-        """Return the schema of a table that was loaded, if it is current."""
-        tag = tag_digest(table_tag(place[1]))
-        if loaded.entry is None:
-            return None
-        try:
-            entry = decode_entry(loaded.entry)
-            now = store.now()
-            if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
-                return None
-            attributes = frozenset(entry.body()["attributes"])
-        except (CodecError, TypeError, KeyError) as error:
-            pass_on(error)
-            return None
-        return self._remember(
-            Schema(place, tag, attributes, entry.snapshot[0], entry.stored_at)
-        )
+    def _remember_shared(self, shared: _Shared, place: Place) -> Schema | None:
+        schema = shared.schema(place, tag_digest(table_tag(place[1])))
+        return None if schema is None else self._remember(schema)
 
     def _fill(
-        self,
-        store: CallStore,
-        new: Schema,
-        types: KeyTypes,
-        origins: Origins | None = None,
+        self, store: CallStore, new: Schema, types: KeyTypes, shared: _Shared | None
     ) -> None:
         # Before the fill, which may fail: this process has learned it all the same.
         self._remember(new)
         origin, table = new.place
         # Two endpoints may have a table of this name, each with a key of its own.
-        if origins is None:
-            origins = self._load_origins(store, table)
-        origins[origin] = {name: types.get(name, "") for name in new.attributes}
+        shared = shared or _load_shared(store, table)
+        named = {name: types.get(name, "") for name in new.attributes}
+        schemas: dict[str, tuple[float, KeyTypes]] = {origin: (new.confirmed_at, named)}
+        if shared.generation == new.generation:
+            schemas = {**shared.schemas, **schemas}
+        latest = sorted(schemas.items(), key=lambda item: item[1][0])[-MOST_ORIGINS:]
         # Under the generation from before the call: if the table was evicted since, no
-        # process uses the entries.
+        # process uses the entry.
         now = new.confirmed_at
-        bodies: dict[bytes, dict[str, object]] = {
-            schema_key(*new.place): {"attributes": sorted(new.attributes)},
-            origins_key(table): {"origins": origins},
-        }
-        store.fill(
-            [
-                Fill(
-                    key,
-                    encode_entry(body, (new.generation,), now, now + TTL),
-                    TTL,
-                    (new.tag,),
-                )
-                for key, body in bodies.items()
-            ]
+        entry = encode_entry(
+            {"origins": {name: list(each) for name, each in latest}},
+            (new.generation,),
+            now,
+            now + TTL,
         )
+        store.fill([Fill(schema_key(table), entry, TTL, (new.tag,))])
 
     # --- for invalidations -----------------------------------------------------------
 
@@ -281,7 +266,8 @@ class KeySchemas:
         shares the store has learned them. Never raises.
         """
         try:
-            return list(self._load_origins(store, table).values())
+            shared = _load_shared(store, table)
+            return [types for _, types in shared.schemas.values()]
         except Exception as error:
             pass_on(error)
             self._evictions.report(
@@ -289,41 +275,33 @@ class KeySchemas:
             )
             return []
 
-    def _load_origins(self, store: CallStore, table: str) -> Origins:
-        """Return what is known of the tables of a name, by origin."""
-        tags = (tag_digest(table_tag(table)),)
-        return _origins_in(store, store.load(origins_key(table), tags))
-
     def _remember(self, schema: Schema) -> Schema:
         self._known[schema.place] = schema
         return schema
 
 
-def _origins_in(store: CallStore, loaded: Loaded) -> Origins:
-    """Return what is known of the tables of a name, if what was loaded is current."""
+def _load_shared(store: CallStore, table: str) -> _Shared:
+    """Return what is shared of the tables of a name, if it is current."""
+    loaded = store.load(schema_key(table), (tag_digest(table_tag(table)),))
     if loaded.entry is None:
-        return {}
+        return _Shared()
     try:
         entry = decode_entry(loaded.entry)
         now = store.now()
         if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
-            return {}
-        return dict(entry.body()["origins"])
-    except (CodecError, TypeError, KeyError, ValueError) as error:
+            return _Shared()
+        schemas = {
+            str(origin): (float(confirmed_at), dict(types))
+            for origin, (confirmed_at, types) in entry.body()["origins"].items()
+        }
+    except (AttributeError, CodecError, TypeError, KeyError, ValueError) as error:
         pass_on(error)
-        return {}
+        return _Shared()
+    return _Shared(entry.snapshot[0], schemas)
 
 
-def schema_key(origin: str, table: str) -> bytes:
-    """Return the key under which a table's learned key attributes are shared."""
-    return digest("schema", origin, table)
-
-
-def origins_key(table: str) -> bytes:
-    """Return the key under which the keys of all tables of a name are shared.
-
-    An invalidation has no origin: it evicts through every endpoint.
-    """
+def schema_key(table: str) -> bytes:
+    """Return the key under which the schemas of all tables of a name are shared."""
     return digest("schemas", table)
 
 

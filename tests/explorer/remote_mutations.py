@@ -69,7 +69,7 @@ _decode_eviction = commands.decode_eviction
 
 
 def _ask_again(
-    link: ServerConnections, packed: bytes, count: int, _again: Any = None, **how: bool
+    link: ServerConnections, packed: bytes, count: int, _again: Any = None, **how: Any
 ) -> Any:
     """Send the very same a second time."""
     return _link_ask(link, packed, count, **how)
@@ -153,8 +153,7 @@ MUTATIONS = [
             "the server is flushed",
             *MISSED_OLD[:-1],
             f"{GET}: load",  # of the table's key attributes, which are gone as well
-            *(f"{GET}: fill", f"{GET}: fill, set", f"{GET}: fill, prolong"),
-            *(f"{GET}: fill", f"{GET}: fill, prolong"),
+            *(f"{GET}: fill", f"{GET}: fill, prolong") * 2,
         ),
     ),
     Mutation(

@@ -13,6 +13,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+from urllib3.exceptions import ReadTimeoutError as ConnectionTimedOutError
 
 import botocache
 from tests.integration.app import (
@@ -707,7 +708,7 @@ def test_a_write_that_is_carried_out_without_an_answer_is_seen(
 
     def land_and_lose_the_answer(**_: Any) -> None:
         set_n(world.outside, table, 2, **KEY)
-        raise ReadTimeoutError(endpoint_url="lost")
+        raise ConnectionTimedOutError(None, "lost", "no answer")  # type: ignore[arg-type]  # no pool
 
     intercept(unlucky, "before-send.dynamodb", land_and_lose_the_answer)
     with pytest.raises(ReadTimeoutError):
@@ -725,7 +726,7 @@ def test_a_write_that_is_carried_out_after_its_timeout_is_seen_after_the_hold_of
     unlucky = world.client(session, config=ONCE)
 
     def time_out(**_: Any) -> None:
-        raise ReadTimeoutError(endpoint_url="late")
+        raise ConnectionTimedOutError(None, "late", "no answer")  # type: ignore[arg-type]  # no pool
 
     intercept(unlucky, "before-send.dynamodb", time_out)
     with pytest.raises(ReadTimeoutError):

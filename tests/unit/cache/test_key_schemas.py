@@ -8,7 +8,13 @@ from botocache._cache.call_store import CallStore
 from botocache._cache.entries import encode_entry
 from botocache._cache.evictions import Evictions
 from botocache._cache.invalidation import KeyTypes
-from botocache._cache.key_schemas import TTL, KeySchemas, Schema, schema_key
+from botocache._cache.key_schemas import (
+    MOST_ORIGINS,
+    TTL,
+    KeySchemas,
+    Schema,
+    schema_key,
+)
 from botocache._coherence import EvictionRequest
 from botocache._dynamodb.tags import (
     EVERYTHING,
@@ -169,7 +175,7 @@ def test_not_every_confirmation_of_a_schema_is_filled(
     for _ in range(5):
         _learn(schemas, PK)
         clock.advance(FRESH_FOR / 10)
-    assert store.asked["fill_many"] == 1
+    assert store.asked["fill"] == 1
 
 
 def test_a_read_that_names_some_key_attributes_keeps_no_schema_fresh(
@@ -293,10 +299,12 @@ def test_an_incomplete_set_of_key_attributes_is_not_learned(
     "body",
     [
         {},
-        {"attributes": None},
-        {"attributes": 5},
-        {"attributes": [["pk"]]},
-        {"attributes": [{}]},
+        {"origins": None},
+        {"origins": {HERE: 5}},
+        {"origins": {HERE: [0.0]}},
+        {"origins": {HERE: ["then", {}]}},
+        {"origins": {HERE: [0.0, None]}},
+        {"origins": {HERE: [0.0, [["pk"]]]}},
     ],
     ids=repr,
 )
@@ -306,7 +314,7 @@ def test_an_entry_that_holds_no_names_teaches_nothing(
     generation = schemas.generation()
     now = store.now()
     entry = encode_entry(body, (generation,), now, now + TTL)
-    store.fill(schema_key(HERE, TABLE), entry, TTL)
+    store.fill(schema_key(TABLE), entry, TTL)
     assert schemas.recall(HERE, TABLE) is None
 
 
@@ -316,19 +324,19 @@ def test_an_entry_that_holds_no_names_teaches_nothing(
 def test_an_entry_that_cannot_be_read_teaches_nothing(
     schemas: Schemas, store: FailingStore, entry: bytes
 ) -> None:
-    store.fill(schema_key(HERE, TABLE), entry, TTL)
+    store.fill(schema_key(TABLE), entry, TTL)
     assert schemas.recall(HERE, TABLE) is None
 
 
 def test_a_damaged_entry_is_replaced_by_what_is_learned(
     schemas: Schemas, store: FailingStore
 ) -> None:
-    store.fill(schema_key(HERE, TABLE), b"damaged", TTL)
+    store.fill(schema_key(TABLE), b"damaged", TTL)
     assert _learn(schemas, PK)
     assert _attributes(Schemas(store)) == PK
 
 
-@pytest.mark.parametrize("verb", ["load", "fill_many", "now"])
+@pytest.mark.parametrize("verb", ["load", "fill", "now"])
 def test_a_store_that_fails_teaches_nothing_and_is_reported(
     schemas: Schemas, store: FailingStore, verb: str
 ) -> None:
@@ -437,3 +445,15 @@ def test_a_store_that_fails_knows_nothing_and_is_reported(
     store.failing.add("load")
     assert schemas.schemas.types_of(CallStore(store), TABLE) == []
     assert schemas.counters.read(0).failures == {"recall_failed": 1}
+
+
+def test_only_so_many_origins_of_a_table_are_kept(
+    store: FailingStore, clock: FakeClock
+) -> None:
+    for number in range(MOST_ORIGINS + 3):
+        _learn_types(store, OF_PK, origin=f"origin {number}")
+        clock.advance(1.0)
+    assert len(_types(store)) == MOST_ORIGINS
+    latest = Schemas(store)
+    assert latest.recall(f"origin {MOST_ORIGINS + 2}", TABLE) is not None
+    assert latest.recall("origin 2", TABLE) is None

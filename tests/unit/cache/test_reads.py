@@ -218,11 +218,7 @@ def test_what_is_learned_is_filled_with_the_tag_of_its_table(
     get = request("GetItem", TableName="t", Key={"pk": {"S": "a"}})
     ask(cache, get, {"Item": ITEMS[0]})
     of_table = (tag_digest(table_tag("t")),)
-    assert [fill.tags for fill in store.fills] == [
-        of_table,  # the schema
-        of_table,  # what an invalidation checks a key against
-        tags_of("a"),
-    ]
+    assert [fill.tags for fill in store.fills] == [of_table, tags_of("a")]
 
 
 def test_a_store_that_fails_at_the_end_of_a_batch_leaves_the_hits_in_the_answer(
