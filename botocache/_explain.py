@@ -52,7 +52,10 @@ def explain(
     """
     if operation not in OPERATIONS and operation not in newer_operations():
         _check_spelling(operation)
-    parameters, form = wire_parameters(_parameters(text))
+    try:
+        parameters, form = wire_parameters(_parameters(text))
+    except RecursionError:
+        raise ExplainError("the parameters are nested too deeply") from None
     tables: list[str] = []
 
     # Remembers the tables, so that the note appears only if the plan uses their keys.

@@ -418,6 +418,12 @@ def test_the_parameters_may_be_in_a_file(
 
 BAD: dict[str, tuple[list[str], str, str]] = {
     "no JSON": (["GetItem"], "{", "the parameters are not JSON: "),
+    "deep lists": (["GetItem"], "[" * 100_000, "the parameters are nested too deeply"),
+    "deep maps": (
+        ["GetItem"],
+        '{"a":' * 3000 + "1" + "}" * 3000,
+        "the parameters are nested too deeply",
+    ),
     "no object": (["GetItem"], "[]", "expected the parameters as a JSON object, not"),
     "a method's name": (["get_item"], "{}", "unknown operation 'get_item'; did you"),
     "a method's name, misspelt": (
