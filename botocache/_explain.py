@@ -125,15 +125,7 @@ def _outcome(
                     yield from _entry(operation, read, settings)
             yield "why", planned.why
         case Write():
-            yield "treated as", "write"
-            yield "evicts", "before the request, and again after its response or error:"
-            for tag in planned.tags:
-                yield "", spelled(tag)
-            if _is_precise(operation, parameters, planned, settings):
-                yield "precise", _PRECISE
-            if planned.item is not None:
-                yield from _filled(operation, read_of(planned.item), settings)
-            yield "why", planned.why
+            yield from _write(operation, parameters, planned, settings)
         case Describe():
             yield (
                 "treated as",
@@ -191,6 +183,20 @@ def _ttl(read: Read, policy: TablePolicy, mode: CachingMode) -> str:
     if mode is CachingMode.TTL_ONLY:
         text += "; writes do not evict it"
     return text
+
+
+def _write(
+    operation: str, parameters: Body, write: Write, settings: Settings
+) -> _Lines:
+    yield "treated as", "write"
+    yield "evicts", "before the request, and again after its response or error:"
+    for tag in write.tags:
+        yield "", spelled(tag)
+    if _is_precise(operation, parameters, write, settings):
+        yield "precise", _PRECISE
+    if write.item is not None:
+        yield from _filled(operation, read_of(write.item), settings)
+    yield "why", write.why
 
 
 _PRECISE = (
