@@ -19,16 +19,18 @@ OLDEST_BOTO3 := 1.35.68
 
 # What coverage is measured on. All of the tests are not: it makes botocore twice as slow.
 COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
-	batches.py early_lookups.py install.py invalidate.py modes.py near.py scope.py tracing.py)
+	async_sessions.py batches.py clients.py deserializers.py early_lookups.py install.py \
+	invalidate.py modes.py near.py scope.py tracing.py)
 
 # What meets boto3's and botocore's insides.
 OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
-	batches.py early_lookups.py install.py modes.py near.py reads.py refusal.py scope.py)
+	batches.py clients.py deserializers.py early_lookups.py install.py modes.py near.py \
+	reads.py refusal.py scope.py)
 
 # Half a minute of tests for each Python that is supported.
 QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/near \
 	tests/stores/disk tests/stores/test_memory.py tests/integration/test_modes.py \
-	tests/integration/test_scope.py
+	tests/integration/test_scope.py tests/unit/test_interruptions.py
 
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
 

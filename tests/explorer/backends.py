@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+from greenlet import getcurrent
 
 from botocache._cache.entries import decode_entry
 from botocache._errors import StoreError
@@ -143,17 +144,25 @@ class PausingWords(Words):
 
 
 class PausingLock:
-    """A lock that waits by letting others have their turn."""
+    """An RLock that waits by letting others have their turn."""
 
     def __init__(self) -> None:
-        self.is_held = False
+        self._owner: object = None
+        self._depth = 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether any actor has it."""
+        return self._depth > 0
 
     def __enter__(self) -> None:
-        pause(lambda: [] if self.is_held else [("takes the lock", None)])
-        self.is_held = True
+        if self._depth == 0 or self._owner is not getcurrent():
+            pause(lambda: [] if self.is_held else [("takes the lock", None)])
+            self._owner = getcurrent()
+        self._depth += 1
 
     def __exit__(self, *_: object) -> None:
-        self.is_held = False
+        self._depth -= 1
 
 
 def small_store(clock: FakeClock, random: Random, count: int) -> MemoryStore:

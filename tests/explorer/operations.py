@@ -351,6 +351,9 @@ class Surroundings:
 
     def _kill(self, client: int) -> None:
         self._world.faults -= 1
+        # First: a call that is interrupted remembers its eviction. One that is killed
+        # does not, and the end of its greenlet only looks like an interruption.
+        self._world.lose_debts(client)
         for operation in self._operations:
             if operation.client == client and operation.is_under_way:
                 operation.kill()

@@ -28,7 +28,7 @@ from botocache._dynamodb.tags import (
 )
 from botocache.stores.protocol import Store
 from botocache.stores.redis import store as store_module
-from botocache.stores.redis.connections import ServerConnections, exchange
+from botocache.stores.redis.connections import ServerConnections
 from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.scripts import STATE, US
 from botocache.stores.redis.store import RedisStore
@@ -79,6 +79,7 @@ class Wire:
         self._waiting: deque[bytes] = deque()
         self._unrecorded: Any = None
         self.run = -1
+        self._sock = None  # of redis-py's connections; None has no descriptor
 
     def connect(self) -> None:
         """Connect to the server as it is now."""
@@ -134,9 +135,11 @@ class Wire:
 class TurnConnections(ServerConnections):
     """A ServerConnections that connects where it is: a schedule has one thread."""
 
-    def _ask_anew(self, packed: bytes, count: int, _: float) -> tuple[Any, list[Any]]:
-        connection = self._connect()
-        return connection, exchange(connection, packed, count)
+    def _connect_for_read(self, _: float) -> Any:
+        return self._connect()
+
+    def _connect_for_eviction(self, deadline: float) -> tuple[Any, float]:
+        return self._connect(), deadline
 
 
 class RedisBackend:

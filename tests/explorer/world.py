@@ -480,12 +480,15 @@ class World:
         self.faults -= 1
         self.has_failed_eviction |= verb == "evict" or _is_before_a_write(verb)
 
-    def restart(self, client: int) -> None:
-        """Give a client's process, which was killed, a successor that knows nothing.
+    def lose_debts(self, client: int) -> None:
+        """Note that a client's process is about to be killed.
 
-        Evictions that the process could not do, and remembered, are gone with it.
+        Evictions that it could not do, and remembered, are gone with it.
         """
         self.has_lost_evictions |= bool(self.caches[client].stats().undelivered)
+
+    def restart(self, client: int) -> None:
+        """Give a client's process, which was killed, a successor that knows nothing."""
         self.caches[client] = self._new_cache(client)
 
     def _new_cache(self, client: int) -> Cache:
