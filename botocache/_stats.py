@@ -172,7 +172,8 @@ def say(line: str) -> None:
             stream.flush()
             # Past its buffer: Python would try again at exit what the buffer holds, and
             # end a process whose standard error is full with status 120.
-            os.write(stream.fileno(), f"{printable(line)}\n".encode())
+            text = f"{line}\n".encode(stream.encoding, "backslashreplace")
+            os.write(stream.fileno(), text)
         else:  # the application's own
             stream.write(f"{line}\n")
             stream.flush()
