@@ -19,7 +19,7 @@ from botocache._cache.entries import decode_entry, encode_entry
 from botocache._cache.evictions import Evictions
 from botocache._cache.invalidation import KeyTypes
 from botocache._cache.prepare import Call
-from botocache._coherence import may_serve
+from botocache._coherence import Loaded, may_serve
 from botocache._digests import digest
 from botocache._dynamodb.operations import may_write
 from botocache._dynamodb.plans import KeyAttributes, described_keys, described_types
@@ -53,6 +53,9 @@ class Schema:
 
 Place: TypeAlias = tuple[str, str]
 """Origin and name of a table."""
+
+Origins: TypeAlias = dict[str, KeyTypes]
+"""The key attributes of the tables of one name, by origin."""
 
 
 class KeySchemas:
@@ -180,12 +183,13 @@ class KeySchemas:
     ) -> bool:
         """Fill a schema if it is new; return False if it contradicts the known one."""
         known = self._known.get(new.place)
+        origins: Origins | None = None
         if known is None or known.generation != new.generation:
             # Another process may have learned it under this generation.
-            known = self._load(store, new.place)
+            known, origins = self._load_both(store, new.place)
         if known is None or known.generation != new.generation:
             if is_complete:
-                self._fill(store, new, types)
+                self._fill(store, new, types, origins)
             return True
         if new.attributes == known.attributes:
             # At half of `fresh_for`, so that a schema in use stays fresh everywhere.
@@ -201,7 +205,25 @@ class KeySchemas:
     def _load(self, store: CallStore, place: Place) -> Schema | None:
         """Return the store's schema of a table, if it is current."""
         tag = tag_digest(table_tag(place[1]))
-        loaded = store.load(schema_key(*place), (tag,))
+        return self._schema_in(store, place, store.load(schema_key(*place), (tag,)))
+
+    def _load_both(
+        self, store: CallStore, place: Place
+    ) -> tuple[Schema | None, Origins]:
+        """Return the schema, and what is known of all tables of its name."""
+        _, table = place
+        tags = (tag_digest(table_tag(table)),)
+        # One request to the store for both.
+        schema, origins = store.load_many(
+            [(schema_key(*place), tags), (origins_key(table), tags)]
+        )
+        return self._schema_in(store, place, schema), _origins_in(store, origins)
+
+    def _schema_in(
+        self, store: CallStore, place: Place, loaded: Loaded
+    ) -> Schema | None:
+        """Return the schema of a table that was loaded, if it is current."""
+        tag = tag_digest(table_tag(place[1]))
         if loaded.entry is None:
             return None
         try:
@@ -217,12 +239,19 @@ class KeySchemas:
             Schema(place, tag, attributes, entry.snapshot[0], entry.stored_at)
         )
 
-    def _fill(self, store: CallStore, new: Schema, types: KeyTypes) -> None:
+    def _fill(
+        self,
+        store: CallStore,
+        new: Schema,
+        types: KeyTypes,
+        origins: Origins | None = None,
+    ) -> None:
         # Before the fill, which may fail: this process has learned it all the same.
         self._remember(new)
         origin, table = new.place
         # Two endpoints may have a table of this name, each with a key of its own.
-        origins = self._load_origins(store, table)
+        if origins is None:
+            origins = self._load_origins(store, table)
         origins[origin] = {name: types.get(name, "") for name in new.attributes}
         # Under the generation from before the call: if the table was evicted since, no
         # process uses the entries.
@@ -260,23 +289,29 @@ class KeySchemas:
             )
             return []
 
-    def _load_origins(self, store: CallStore, table: str) -> dict[str, KeyTypes]:
+    def _load_origins(self, store: CallStore, table: str) -> Origins:
         """Return what is known of the tables of a name, by origin."""
-        loaded = store.load(origins_key(table), (tag_digest(table_tag(table)),))
-        if loaded.entry is None:
-            return {}
-        try:
-            entry = decode_entry(loaded.entry)
-            now = store.now()
-            if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
-                return {}
-            return dict(entry.body()["origins"])
-        except (CodecError, TypeError, KeyError, ValueError):
-            return {}
+        tags = (tag_digest(table_tag(table)),)
+        return _origins_in(store, store.load(origins_key(table), tags))
 
     def _remember(self, schema: Schema) -> Schema:
         self._known[schema.place] = schema
         return schema
+
+
+def _origins_in(store: CallStore, loaded: Loaded) -> Origins:
+    """Return what is known of the tables of a name, if what was loaded is current."""
+    if loaded.entry is None:
+        return {}
+    try:
+        entry = decode_entry(loaded.entry)
+        now = store.now()
+        if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
+            return {}
+        return dict(entry.body()["origins"])
+    except (CodecError, TypeError, KeyError, ValueError) as error:
+        pass_on(error)
+        return {}
 
 
 def schema_key(origin: str, table: str) -> bytes:

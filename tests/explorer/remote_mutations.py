@@ -69,10 +69,10 @@ _decode_eviction = commands.decode_eviction
 
 
 def _ask_again(
-    link: ServerConnections, packed: bytes, count: int, _again: Any = None
+    link: ServerConnections, packed: bytes, count: int, _again: Any = None, **how: bool
 ) -> Any:
     """Send the very same a second time."""
-    return _link_ask(link, packed, count)
+    return _link_ask(link, packed, count, **how)
 
 
 _link_ask = ServerConnections.ask
@@ -153,7 +153,8 @@ MUTATIONS = [
             "the server is flushed",
             *MISSED_OLD[:-1],
             f"{GET}: load",  # of the table's key attributes, which are gone as well
-            *(f"{GET}: fill", f"{GET}: fill, prolong") * 2,
+            *(f"{GET}: fill", f"{GET}: fill, set", f"{GET}: fill, prolong"),
+            *(f"{GET}: fill", f"{GET}: fill, prolong"),
         ),
     ),
     Mutation(
