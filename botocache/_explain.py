@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
 from difflib import get_close_matches
 
+from botocache._dynamodb.items import determines_new_keys
 from botocache._dynamodb.operations import OPERATIONS, plan
 from botocache._dynamodb.plain_values import wire_parameters
 from botocache._dynamodb.plans import (
@@ -52,7 +53,10 @@ def explain(
     """
     if operation not in OPERATIONS and operation not in newer_operations():
         _check_spelling(operation)
-    parameters, form = wire_parameters(_parameters(text))
+    try:
+        parameters, form = wire_parameters(_parameters(text))
+    except RecursionError:
+        raise ExplainError("the parameters are nested too deeply") from None
     tables: list[str] = []
 
     # Remembers the tables, so that the note appears only if the plan uses their keys.
@@ -64,7 +68,7 @@ def explain(
     lines = [("operation", operation)]
     if form is not None:
         lines.append(("read as", form.value))
-    lines += _outcome(operation, planned, settings)
+    lines += _outcome(operation, parameters, planned, settings)
     if tables and keys is None:
         lines.append(
             ("note", f"the key attributes of {tables[0]!r} are not given; pass --keys")
@@ -108,7 +112,9 @@ def _parameters(text: str) -> Body:
 _Lines = Iterator[tuple[str, str]]
 
 
-def _outcome(operation: str, planned: CallPlan, settings: Settings) -> _Lines:
+def _outcome(
+    operation: str, parameters: Body, planned: CallPlan, settings: Settings
+) -> _Lines:
     match planned:
         case Read():
             yield from _read(operation, planned, settings)
@@ -119,13 +125,7 @@ def _outcome(operation: str, planned: CallPlan, settings: Settings) -> _Lines:
                     yield from _entry(operation, read, settings)
             yield "why", planned.why
         case Write():
-            yield "treated as", "write"
-            yield "evicts", "before the request, and again after its response or error:"
-            for tag in planned.tags:
-                yield "", spelled(tag)
-            if planned.item is not None:
-                yield from _filled(operation, read_of(planned.item), settings)
-            yield "why", planned.why
+            yield from _write(operation, parameters, planned, settings)
         case Describe():
             yield (
                 "treated as",
@@ -183,6 +183,38 @@ def _ttl(read: Read, policy: TablePolicy, mode: CachingMode) -> str:
     if mode is CachingMode.TTL_ONLY:
         text += "; writes do not evict it"
     return text
+
+
+def _write(
+    operation: str, parameters: Body, write: Write, settings: Settings
+) -> _Lines:
+    yield "treated as", "write"
+    yield "evicts", "before the request, and again after its response or error:"
+    for tag in write.tags:
+        yield "", spelled(tag)
+    if _is_precise(operation, parameters, write, settings):
+        yield "precise", _PRECISE
+    if write.item is not None:
+        yield from _filled(operation, read_of(write.item), settings)
+    yield "why", write.why
+
+
+_PRECISE = (
+    "with the old item in DynamoDB's answer, index queries by values that neither the "
+    "old nor the new item has are valid again"
+)
+
+
+def _is_precise(
+    operation: str, parameters: Body, write: Write, settings: Settings
+) -> bool:
+    """Return whether the old item restores the index queries that it is not in."""
+    return (
+        settings.precise_index_eviction
+        and write.item is not None
+        and parameters.get("ReturnValues", "NONE") in ("NONE", "ALL_OLD")
+        and determines_new_keys(operation, parameters)
+    )
 
 
 def _filled(operation: str, item: Read, settings: Settings) -> _Lines:

@@ -160,10 +160,8 @@ def installed(target: object = None) -> "Cache | None":
     """
     if target is None:
         return None if _process is None else _process.cache
-    from botocache._botocore.hooks import installed_on
-
     events, _ = _emitter_of(target)
-    caches = [hooks.cache for hooks in installed_on(events) if hooks.cache is not None]
+    caches = [hooks.cache for hooks in _hooks_on(events) if hooks.cache is not None]
     return caches[0] if caches else None
 
 
@@ -305,8 +303,6 @@ def _install_on_target(target: object, wanted: "Settings") -> "Cache":
 
 
 def _uninstall_from_target(target: object) -> None:
-    from botocache._near.client import without_near
-
     events, client = _emitter_of(target)
     hooks = _installed.pop(events, None)
     if hooks is not None and hooks.cache is not None:
@@ -314,6 +310,8 @@ def _uninstall_from_target(target: object) -> None:
         hooks.cache = None
         hooks.unregister(events)
         if client is not None:
+            from botocache._near.client import without_near
+
             without_near(client)
     elif _has_cache(events):
         wider = "install()" if _is_process_wide(events) else "install() on its session"
@@ -324,15 +322,20 @@ def _uninstall_from_target(target: object) -> None:
 
 
 def _has_cache(events: "BaseEventHooks") -> bool:
-    from botocache._botocore.hooks import installed_on
-
-    return any(hooks.cache is not None for hooks in installed_on(events))
+    return any(hooks.cache is not None for hooks in _hooks_on(events))
 
 
 def _is_process_wide(events: "BaseEventHooks") -> bool:
+    return any(hooks is _process for hooks in _hooks_on(events))
+
+
+def _hooks_on(events: "BaseEventHooks") -> "Iterable[Hooks]":
+    """Return the hooks that an emitter has. Needs no dependency if there are none."""
+    if _process is None and not _installed:
+        return ()
     from botocache._botocore.hooks import installed_on
 
-    return any(hooks is _process for hooks in installed_on(events))
+    return installed_on(events)
 
 
 def _active_on(events: "BaseEventHooks", wanted: "Settings") -> "Cache | None":

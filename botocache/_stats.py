@@ -2,11 +2,13 @@
 
 import logging
 import math
+import os
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from itertools import count
 from typing import Final
 
@@ -130,10 +132,31 @@ class _Log:
     def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
         line = f"botocache: {message}"
         try:
+            if self._is_printed(level):
+                record = self._logger.makeRecord(
+                    self._logger.name, level, "", 0, line, arguments, None
+                )
+                if self._logger.filter(record):
+                    say(record.getMessage())
+                return
             # `stacklevel`: the caller of `info`, `warning` or `error`.
             self._logger.log(level, line, *arguments, stacklevel=3)
         except Exception as error:  # noqa: BLE001 - the handlers are the application's
             pass_on(error)
+
+    def _is_printed(self, level: int) -> bool:
+        """Return whether `logging` would print a line on standard error by itself.
+
+        Such a line goes through `say`, which leaves nothing behind in a buffer.
+        """
+        last = logging.lastResort  # the application may have put its own here
+        return (
+            last is not None
+            and last is getattr(logging, "_defaultLastResort", last)
+            and level >= last.level
+            and not self._logger.hasHandlers()
+            and self._logger.isEnabledFor(level)
+        )
 
 
 log = _Log()
@@ -145,8 +168,15 @@ def say(line: str) -> None:
     if stream is None:
         return  # print(file=None) would write among the application's output
     try:
-        stream.write(f"{line}\n")
-        stream.flush()
+        if type(stream) is TextIOWrapper:
+            stream.flush()
+            # Past its buffer: Python would try again at exit what the buffer holds, and
+            # end a process whose standard error is full with status 120.
+            text = f"{line}\n".encode(stream.encoding, "backslashreplace")
+            os.write(stream.fileno(), text)
+        else:  # the application's own
+            stream.write(f"{line}\n")
+            stream.flush()
     except Exception as error:  # noqa: BLE001 - it is full, closed, or the application's own
         pass_on(error)
 

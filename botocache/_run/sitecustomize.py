@@ -6,6 +6,7 @@ Python finds it by its path.
 """
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def _complain(error: Exception) -> None:
     if sys.stderr is None:
         return  # print(file=None) would write among the application's output
     with contextlib.suppress(Exception):  # standard error is full or closed
-        sys.stderr.write(f"botocache: {error}; running uncached\n")
+        # Past its buffer, as `say` of _stats.py does.
+        line = f"botocache: {error}; running uncached\n"
+        os.write(sys.stderr.fileno(), line.encode("ascii", "backslashreplace"))
 
 
 def _is_here(entry: str) -> bool:

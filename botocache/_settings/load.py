@@ -234,7 +234,9 @@ def _hint(
 
 
 def _url(value: object) -> StoreLocation:
-    if isinstance(value, str) or is_client(value):
+    if isinstance(value, str):
+        return value.strip()  # a variable from a file may end with a line break
+    if is_client(value):
         return value
     # A class has the methods of its instances, so it looks like a Store as well.
     if isinstance(value, Store) and not isinstance(value, type):

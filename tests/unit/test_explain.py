@@ -365,6 +365,37 @@ def test_an_index_query_says_why_by_the_setting_precise_index_eviction(
     )
 
 
+@pytest.mark.parametrize(
+    ("setting", "returned", "is_precise"),
+    [
+        ("true", "NONE", True),
+        ("true", "ALL_OLD", True),
+        ("true", "ALL_NEW", False),
+        ("false", "NONE", False),
+    ],
+)
+def test_a_write_says_what_is_valid_again_by_the_setting_precise_index_eviction(
+    setting: str,
+    returned: str,
+    is_precise: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BOTOCACHE_PRECISE_INDEX_EVICTION", setting)
+    parameters = {
+        "TableName": "t",
+        "Key": KEY,
+        "UpdateExpression": "SET g = :g",
+        "ExpressionAttributeValues": {":g": {"S": "x"}},
+        "ReturnValues": returned,
+    }
+    lines = explained(capsys, monkeypatch, "UpdateItem", "--keys", "id", **parameters)
+    assert [line for line in lines if line.startswith("precise")] == [
+        "precise    with the old item in DynamoDB's answer, index queries by values "
+        "that neither the old nor the new item has are valid again"
+    ] * is_precise
+
+
 def test_an_index_query_by_a_key_attribute_of_the_table_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -418,6 +449,12 @@ def test_the_parameters_may_be_in_a_file(
 
 BAD: dict[str, tuple[list[str], str, str]] = {
     "no JSON": (["GetItem"], "{", "the parameters are not JSON: "),
+    "deep lists": (["GetItem"], "[" * 100_000, "the parameters are nested too deeply"),
+    "deep maps": (
+        ["GetItem"],
+        '{"a":' * 3000 + "1" + "}" * 3000,
+        "the parameters are nested too deeply",
+    ),
     "no object": (["GetItem"], "[]", "expected the parameters as a JSON object, not"),
     "a method's name": (["get_item"], "{}", "unknown operation 'get_item'; did you"),
     "a method's name, misspelt": (

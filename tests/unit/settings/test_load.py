@@ -176,6 +176,11 @@ def test_the_default_store_is_the_one_that_the_caller_names() -> None:
     assert load_settings({}, {}, "memory:").url == "memory:"
 
 
+@pytest.mark.parametrize("url", ["memory:", "disk:///a b", "redis://host:6379/0"])
+def test_a_url_may_have_blanks_around_it(url: str) -> None:
+    assert _load({}, {"BOTOCACHE_URL": f" {url}\n"}) == _load({"url": url})
+
+
 # --- good values -------------------------------------------------------------------
 
 
