@@ -189,7 +189,7 @@ def copy_slots(directory: Path) -> None:
 LOST = "removed or replaced"
 WIPED = "were wiped|removed or replaced"
 MALFORMED = "malformed|not a database|disk I/O error"
-UNOPENED = "unable to open|Is a directory"
+UNOPENED = "unable to open|Is a directory|File exists|readonly database"
 NO_BYTES = "holds something else than bytes"
 DATABASE = "entries/cache.db"
 LOG, INDEX = f"{DATABASE}-wal", f"{DATABASE}-shm"
@@ -211,12 +211,13 @@ ATTACKS: dict[str, Attack] = {
         overwrite("slots", harms.other_version), LOST, ""
     ),
     "no lock": Attack(remove("lock")),
-    "noise in the database": Attack(overwrite(DATABASE, noise), MALFORMED, MALFORMED),
-    "zeros in the database": Attack(overwrite(DATABASE, bytes), MALFORMED),
-    "a database of noise": Attack(harms.replace(DATABASE, noise), MALFORMED),
-    "an empty database": Attack(cut(DATABASE, 0), MALFORMED, ""),
+    # A process that has the database open has these pages in SQLite's own cache.
+    "noise in the database": Attack(overwrite(DATABASE, noise), "", MALFORMED),
+    "zeros in the database": Attack(overwrite(DATABASE, bytes), "", MALFORMED),
+    "a database of noise": Attack(harms.replace(DATABASE, noise), "", MALFORMED),
+    "an empty database": Attack(cut(DATABASE, 0), "", ""),
     "a short database": Attack(cut(DATABASE, 5000), "", MALFORMED),
-    "no database": Attack(remove(DATABASE)),
+    "no database": Attack(remove(DATABASE), MALFORMED),
     "a directory for a database": Attack(
         harms.replace_by_a_directory(DATABASE), UNOPENED, UNOPENED
     ),
@@ -227,7 +228,9 @@ ATTACKS: dict[str, Attack] = {
     "no index of the log": Attack(remove(INDEX)),
     "an empty index": Attack(cut(INDEX, 0)),
     "noise in the index": Attack(overwrite(INDEX, noise)),
-    "a directory for an index": Attack(harms.replace_by_a_directory(INDEX), UNOPENED),
+    "a directory for an index": Attack(
+        harms.replace_by_a_directory(INDEX), "", UNOPENED
+    ),
     "all cut": Attack(
         harms.in_turn(*[cut(name, 0) for name in (DATABASE, LOG, INDEX)]),
         "no such table",
