@@ -14,9 +14,15 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSResponse,
+)
+from botocore.client import BaseClient
 from botocore.compat import HTTPHeaders
 from botocore.credentials import RefreshableCredentials
+from botocore.endpoint import Endpoint
 from botocore.handlers import disable_signing
 from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserFactory
@@ -590,6 +596,74 @@ def test_a_client_that_others_send_for_shares_only_by_name_and_in_its_process(
             assert item(named, table) == BINARY
         clients._process.renew()
         assert item(named, table) == BINARY
+    assert reached == {"GetItem": 2}
+
+
+class OwnConnection(AWSHTTPConnection):
+    """A connection that may answer itself, as VCR.py's does."""
+
+
+def pass_through(method: Any) -> Any:
+    """Return what tests put in a method's place: it could answer by itself."""
+
+    def replacement(*arguments: Any, **options: Any) -> Any:
+        return method(*arguments, **options)
+
+    return replacement
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({"near": near, "scope": scope}, asked)
+        for near in ("on", "off")
+        for scope, asked in (("auto", 3), ("team", 1))
+    ],
+)
+@pytest.mark.parametrize(
+    "sender",
+    [
+        (BaseClient, "_make_request"),
+        (Endpoint, "make_request"),
+        (Endpoint, "_send_request"),
+        (Endpoint, "_send"),
+        (URLLib3Session, "send"),
+        (AWSHTTPConnectionPool, "ConnectionCls"),
+    ],
+)
+def test_what_a_patched_class_answers_stays_within_the_process(
+    world: World,
+    table: str,
+    settings: dict[str, Any],
+    asked: int,
+    sender: tuple[type, str],
+) -> None:
+    client = world.cached_client(**settings)
+    client.scan(TableName=table)  # the near cache has looked at the client
+    own = getattr(*sender)
+    with pytest.MonkeyPatch.context() as patched, world.counting() as reached:
+        replacement = OwnConnection if isinstance(own, type) else pass_through(own)
+        patched.setattr(*sender, replacement)
+        for _ in range(3):
+            assert item(client, table) == BINARY
+    assert reached == {"GetItem": asked}
+    with world.counting() as reached:
+        for _ in range(3):
+            assert item(client, table) == BINARY
+    assert reached == {"GetItem": 1}
+
+
+@near_or_not
+def test_a_method_of_one_client_that_sends_is_noticed(
+    world: World, table: str, near: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = world.cached_client(near=near)
+    client.scan(TableName=table)  # the near cache has looked at the client
+    with monkeypatch.context() as patched, world.counting() as reached:
+        method = pass_through(client._make_request)
+        patched.setattr(client, "_make_request", method, raising=False)
+        for _ in range(2):
+            assert item(client, table) == BINARY
     assert reached == {"GetItem": 2}
 
 
