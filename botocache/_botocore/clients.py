@@ -373,7 +373,7 @@ class ClientTraits:
             sender = session
         else:
             # Tests and tracers replace methods of the classes while the process runs.
-            methods = _senders()
+            methods = _senders(_Senders)
             if methods == _SENDERS:
                 return True
             unknown = [each for each in methods if not _is_known_sender(each)]
@@ -520,28 +520,33 @@ _SENDING = frozenset(
 """Methods that send a request: of a client, of its endpoint and of its HTTP session."""
 
 
-_senders_of_endpoint: Final = attrgetter(*sorted(_SENDING & vars(Endpoint).keys()))
+class _Senders:
+    """botocore's classes by which it sends a request."""
+
+    client = BaseClient
+    endpoint = Endpoint
+    session = URLLib3Session
+    pool = AWSHTTPConnectionPool
+    tls_pool = AWSHTTPSConnectionPool
 
 
-def _senders() -> tuple[object, ...]:
-    """Return what botocore's classes send a request with at this moment.
-
-    VCR.py replaces the classes of connections.
-    """
-    return (
-        BaseClient._make_request,  # type: ignore[attr-defined]  # noqa: SLF001 - botocore has no other name for it
-        *_senders_of_endpoint(Endpoint),
-        URLLib3Session.send,
-        AWSHTTPConnectionPool.ConnectionCls,
-        AWSHTTPSConnectionPool.ConnectionCls,
-    )
+_senders: Final = attrgetter(
+    "client._make_request",
+    *(f"endpoint.{name}" for name in sorted(_SENDING & vars(Endpoint).keys())),
+    "session.send",
+    "pool.ConnectionCls",  # VCR.py replaces the classes of connections
+    "tls_pool.ConnectionCls",
+)
+"""Returns what these classes send a request with at this moment."""
 
 
 def _is_known_sender(sender: object) -> bool:
     return _is_known_class(sender) if isinstance(sender, type) else is_known(sender)
 
 
-_SENDERS: Final = tuple(each if _is_known_sender(each) else None for each in _senders())
+_SENDERS: Final = tuple(
+    each if _is_known_sender(each) else None for each in _senders(_Senders)
+)
 
 
 def _parser_functions() -> Iterator[object]:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -695,11 +695,20 @@ class AsyncCredentials(RefreshableCredentials):
         """Ignore it."""
 
 
-def events_of_a_call(client: Any, operation: str, body: Mapping[str, Any]) -> None:
-    """Emit the events of a call of an asynchronous client, which DynamoDB answers."""
+def events_of_a_call(
+    client: Any, operation: str, body: Mapping[str, Any], *, is_known: bool = False
+) -> None:
+    """Emit the events of a call of an asynchronous client, which DynamoDB answers.
+
+    is_known: botocache has seen how the client was made.
+    """
     emitter = client.meta.events
     service: Any = "dynamodb"
     signer = AsyncSigner(service, "", "", "v4", AsyncCredentials(), emitter)
+    if is_known:
+        vars(signer)[clients._TRAITS] = clients.ClientTraits(
+            client, cast("Any", signer)
+        )
     context: dict[str, Any] = {
         "client_region": client.meta.region_name,
         "client_config": client.meta.config,
@@ -743,6 +752,23 @@ def test_an_asynchronous_write_evicts_what_it_writes_and_no_more(
     events_of_a_call(client, "UpdateItem", body)
     gc.collect()  # a coroutine that no one awaited warns here
     assert cache.stats().failures == {}
+    with world.counting() as reached:
+        assert get(client, table, pk="b") == {"pk": "b", "n": 1}
+        assert reached == {}
+        assert item(client, table) == BINARY
+    assert reached == {"GetItem": 1}
+
+
+def test_an_asynchronous_put_evicts_its_item_alone(world: World, table: str) -> None:
+    put(world.outside, table, pk="b", n=1)
+    session = world.session()
+    botocache.install(session, url=world.store)
+    client, other = world.client(session), world.client(session)
+    replace_session(other)  # aiobotocore's clients send by classes of their own
+    get(client, table, pk="b")
+    assert item(client, table) == BINARY
+    body = {"TableName": table, "Item": {"pk": {"S": "a"}}}
+    events_of_a_call(other, "PutItem", body, is_known=True)
     with world.counting() as reached:
         assert get(client, table, pk="b") == {"pk": "b", "n": 1}
         assert reached == {}
