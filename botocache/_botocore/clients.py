@@ -20,9 +20,12 @@ import secrets
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from operator import attrgetter
 from types import FunctionType, MethodType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
+from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
+from botocore.client import BaseClient
 from botocore.endpoint import Endpoint
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocore.httpsession import URLLib3Session
@@ -358,16 +361,26 @@ class ClientTraits:
         if endpoint is None:
             return True
         session, kind = endpoint.http_session, cast("type", type(endpoint))
-        if (
-            kind is Endpoint
-            and type(session) is URLLib3Session
-            and _SENDING.isdisjoint(vars(endpoint))
-            and _SENDING.isdisjoint(vars(session))
-            and (URLLib3Session.send is _SEND or is_known(URLLib3Session.send))
+        client = None if self._client is None else self._client()
+        if kind is not Endpoint:
+            sender: object = endpoint
+        elif (
+            type(session) is not URLLib3Session
+            or not _SENDING.isdisjoint(vars(session))
+            or not _SENDING.isdisjoint(vars(endpoint))
+            or not _SENDING.isdisjoint(vars(client))
         ):
-            return True
+            sender = session
+        else:
+            # Tests and tracers replace methods of the classes while the process runs.
+            methods = _senders(_Senders)
+            if methods == _SENDERS:
+                return True
+            unknown = [each for each in methods if not _is_known_sender(each)]
+            if not unknown:
+                return True
+            sender = unknown[0]
         if not self.is_async:
-            sender = session if kind is Endpoint else endpoint
             _report([("the client", sender)], "callers_not_known", _HIDES_CALLERS)
         return False
 
@@ -421,9 +434,11 @@ class ClientTraits:
         client = None if self._client is None else self._client()
         if client is None:
             return
-        method = getattr(client, "_make_request", None)
-        if not is_known(getattr(method, "__func__", method)):
-            yield method
+        # `is_sent_by_botocore` asks for BaseClient's own at each call.
+        for kind in type(client).__mro__:
+            method = vars(kind).get("_make_request") if kind is not BaseClient else None
+            if method is not None and not is_known(method):
+                yield method
 
 
 _READS_ALONE = (
@@ -493,6 +508,7 @@ _SENDING = frozenset(
     {
         "_do_get_response",
         "_get_response",
+        "_make_request",
         "_send",
         "_send_request",
         "create_request",
@@ -501,9 +517,36 @@ _SENDING = frozenset(
         "send",
     }
 )
-"""Methods that send a request, of an endpoint and of an HTTP session."""
+"""Methods that send a request: of a client, of its endpoint and of its HTTP session."""
 
-_SEND = URLLib3Session.send if is_known(URLLib3Session.send) else None
+
+class _Senders:
+    """botocore's classes by which it sends a request."""
+
+    client = BaseClient
+    endpoint = Endpoint
+    session = URLLib3Session
+    pool = AWSHTTPConnectionPool
+    tls_pool = AWSHTTPSConnectionPool
+
+
+_senders: Final = attrgetter(
+    "client._make_request",
+    *(f"endpoint.{name}" for name in sorted(_SENDING & vars(Endpoint).keys())),
+    "session.send",
+    "pool.ConnectionCls",  # VCR.py replaces the classes of connections
+    "tls_pool.ConnectionCls",
+)
+"""Returns what these classes send a request with at this moment."""
+
+
+def _is_known_sender(sender: object) -> bool:
+    return _is_known_class(sender) if isinstance(sender, type) else is_known(sender)
+
+
+_SENDERS: Final = tuple(
+    each if _is_known_sender(each) else None for each in _senders(_Senders)
+)
 
 
 def _parser_functions() -> Iterator[object]:
@@ -598,3 +641,9 @@ _process = _Process()
 def in_process(region: str) -> str:
     """Return the region of an origin that only this process has."""
     return f"{region}@{_process.token}"
+
+
+def is_in_process(origin: str) -> bool:
+    """Return whether only this process has an origin."""
+    region, _, _ = origin.partition(" ")
+    return "@" in region

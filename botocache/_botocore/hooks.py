@@ -291,7 +291,10 @@ def _call(
         own_scope = client.own_scope()
         if own_scope:
             scope = alone(scope, own_scope)
-    if not is_sent_by_botocore or (traits.stubbers and traits.is_mocked):
+    # aiobotocore has senders of its own, for the DynamoDB that all processes share. Its
+    # writes must find the key schemas of that origin.
+    is_foreign = not is_sent_by_botocore and not client.is_async
+    if is_foreign or (traits.stubbers and traits.is_mocked):
         region = in_process(region)
     return Call(operation, origin(request["url"], region), scope, current_mode())
 

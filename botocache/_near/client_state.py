@@ -17,7 +17,7 @@ from botocore.client import BaseClient
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 
-from botocache._botocore.clients import know, traits_of
+from botocache._botocore.clients import is_in_process, know, traits_of
 from botocache._botocore.credentials import AUTO, scope_of
 from botocache._botocore.hooks import Hooks, installed_on
 from botocache._botocore.types import (
@@ -153,6 +153,8 @@ class ClientState:
         operation = call.operation
         if self.answers is None or self.cache is None:
             return
+        if is_in_process(call.origin):
+            return  # a test answered; the near cache cannot see when it ends
         if exact_key(self.token, operation, arguments, self.kinds) != key:
             return  # the application changed them meanwhile: the read has another key
         if call.scope != scope_of(

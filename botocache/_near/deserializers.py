@@ -49,6 +49,7 @@ def guard(
     names = (f"_deserialize_{name.lower()}" for name in sorted(_types_in(answer)))
     methods_of = attrgetter("deserialize", *names)
     methods, context = methods_of(kind), types.DYNAMODB_CONTEXT
+    binary, precision = types.Binary, context.prec
 
     # On one level, because each near hit of a resource runs this.
     def is_still_current() -> bool:
@@ -56,6 +57,8 @@ def guard(
             methods_of(kind) == methods
             and injector._deserializer is deserializer  # noqa: SLF001 - the resource may have another one by now
             and types.DYNAMODB_CONTEXT is context  # it makes the Decimal of a number
+            and context.prec == precision
+            and types.Binary is binary
             and not own
             and is_current()
         )

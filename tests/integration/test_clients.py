@@ -10,13 +10,19 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSResponse,
+)
+from botocore.client import BaseClient
 from botocore.compat import HTTPHeaders
 from botocore.credentials import RefreshableCredentials
+from botocore.endpoint import Endpoint
 from botocore.handlers import disable_signing
 from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserFactory
@@ -593,6 +599,74 @@ def test_a_client_that_others_send_for_shares_only_by_name_and_in_its_process(
     assert reached == {"GetItem": 2}
 
 
+class OwnConnection(AWSHTTPConnection):
+    """A connection that may answer itself, as VCR.py's does."""
+
+
+def pass_through(method: Any) -> Any:
+    """Return what tests put in a method's place: it could answer by itself."""
+
+    def replacement(*arguments: Any, **options: Any) -> Any:
+        return method(*arguments, **options)
+
+    return replacement
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({"near": near, "scope": scope}, asked)
+        for near in ("on", "off")
+        for scope, asked in (("auto", 3), ("team", 1))
+    ],
+)
+@pytest.mark.parametrize(
+    "sender",
+    [
+        (BaseClient, "_make_request"),
+        (Endpoint, "make_request"),
+        (Endpoint, "_send_request"),
+        (Endpoint, "_send"),
+        (URLLib3Session, "send"),
+        (AWSHTTPConnectionPool, "ConnectionCls"),
+    ],
+)
+def test_what_a_patched_class_answers_stays_within_the_process(
+    world: World,
+    table: str,
+    settings: dict[str, Any],
+    asked: int,
+    sender: tuple[type, str],
+) -> None:
+    client = world.cached_client(**settings)
+    client.scan(TableName=table)  # the near cache has looked at the client
+    own = getattr(*sender)
+    with pytest.MonkeyPatch.context() as patched, world.counting() as reached:
+        replacement = OwnConnection if isinstance(own, type) else pass_through(own)
+        patched.setattr(*sender, replacement)
+        for _ in range(3):
+            assert item(client, table) == BINARY
+    assert reached == {"GetItem": asked}
+    with world.counting() as reached:
+        for _ in range(3):
+            assert item(client, table) == BINARY
+    assert reached == {"GetItem": 1}
+
+
+@near_or_not
+def test_a_method_of_one_client_that_sends_is_noticed(
+    world: World, table: str, near: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = world.cached_client(near=near)
+    client.scan(TableName=table)  # the near cache has looked at the client
+    with monkeypatch.context() as patched, world.counting() as reached:
+        method = pass_through(client._make_request)
+        patched.setattr(client, "_make_request", method, raising=False)
+        for _ in range(2):
+            assert item(client, table) == BINARY
+    assert reached == {"GetItem": 2}
+
+
 # --- asynchronous clients ----------------------------------------------------------
 
 
@@ -621,11 +695,20 @@ class AsyncCredentials(RefreshableCredentials):
         """Ignore it."""
 
 
-def events_of_a_call(client: Any, operation: str, body: Mapping[str, Any]) -> None:
-    """Emit the events of a call of an asynchronous client, which DynamoDB answers."""
+def events_of_a_call(
+    client: Any, operation: str, body: Mapping[str, Any], *, is_known: bool = False
+) -> None:
+    """Emit the events of a call of an asynchronous client, which DynamoDB answers.
+
+    is_known: botocache has seen how the client was made.
+    """
     emitter = client.meta.events
     service: Any = "dynamodb"
     signer = AsyncSigner(service, "", "", "v4", AsyncCredentials(), emitter)
+    if is_known:
+        vars(signer)[clients._TRAITS] = clients.ClientTraits(
+            client, cast("Any", signer)
+        )
     context: dict[str, Any] = {
         "client_region": client.meta.region_name,
         "client_config": client.meta.config,
@@ -669,6 +752,23 @@ def test_an_asynchronous_write_evicts_what_it_writes_and_no_more(
     events_of_a_call(client, "UpdateItem", body)
     gc.collect()  # a coroutine that no one awaited warns here
     assert cache.stats().failures == {}
+    with world.counting() as reached:
+        assert get(client, table, pk="b") == {"pk": "b", "n": 1}
+        assert reached == {}
+        assert item(client, table) == BINARY
+    assert reached == {"GetItem": 1}
+
+
+def test_an_asynchronous_put_evicts_its_item_alone(world: World, table: str) -> None:
+    put(world.outside, table, pk="b", n=1)
+    session = world.session()
+    botocache.install(session, url=world.store)
+    client, other = world.client(session), world.client(session)
+    replace_session(other)  # aiobotocore's clients send by classes of their own
+    get(client, table, pk="b")
+    assert item(client, table) == BINARY
+    body = {"TableName": table, "Item": {"pk": {"S": "a"}}}
+    events_of_a_call(other, "PutItem", body, is_known=True)
     with world.counting() as reached:
         assert get(client, table, pk="b") == {"pk": "b", "n": 1}
         assert reached == {}

@@ -1,7 +1,7 @@
 """A resource's answers have the form that boto3's deserializer gives them now."""
 
 from collections.abc import Callable
-from decimal import Context, Decimal
+from decimal import Context, Decimal, Inexact, Rounded
 from typing import Any
 
 import pytest
@@ -143,3 +143,41 @@ def test_answers_are_remembered_in_a_patched_form(
     near_hits = cache.stats().near_hits
     table.get_item(Key={"pk": "a"})
     assert cache.stats().near_hits == near_hits + 1
+
+
+def round_numbers(patched: pytest.MonkeyPatch) -> None:
+    """Change boto3's context in place."""
+    patched.setattr(types.DYNAMODB_CONTEXT, "prec", 1)
+    for signal in (Inexact, Rounded):
+        patched.setitem(types.DYNAMODB_CONTEXT.traps, signal, False)
+
+
+def take_bytes(patched: pytest.MonkeyPatch) -> None:
+    """Replace boto3's type of binary values."""
+    patched.setattr(types, "Binary", bytes)
+
+
+@near_or_not
+@pytest.mark.parametrize(
+    ("patch", "name", "value"),
+    [(round_numbers, "n", Decimal(2)), (take_bytes, "bytes", b"b")],
+)
+def test_an_answer_has_the_types_of_now(
+    world: World,
+    near: Any,
+    patch: Callable[[pytest.MonkeyPatch], None],
+    name: str,
+    value: object,
+) -> None:
+    session = world.session()
+    botocache.install(session, url=world.store, near=near)
+    table = world.resource(session).Table(world.table("pk:S"))
+    world.resource(world.session()).Table(table.name).put_item(Item=ITEM)
+    for _ in range(3):
+        assert table.get_item(Key={"pk": "a"})["Item"] == ITEM
+    with pytest.MonkeyPatch.context() as patched:
+        patch(patched)
+        for _ in range(3):
+            read = table.get_item(Key={"pk": "a"})["Item"][name]
+            assert (type(read), read) == (type(value), value)
+    assert table.get_item(Key={"pk": "a"})["Item"] == ITEM
