@@ -7,12 +7,14 @@ store or the codec to the failure policy in cache.py.
 What interrupts our work is no error of ours: see `pass_on`.
 """
 
+import functools
+import signal
 import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from inspect import CO_VARARGS, CO_VARKEYWORDS
-from types import FrameType, TracebackType
-from typing import ClassVar, NoReturn
+from types import CodeType, FrameType, TracebackType
+from typing import Any, ClassVar, NoReturn
 
 
 class BotocacheError(Exception):
@@ -191,17 +193,20 @@ def _is_interruption(error: BaseException) -> bool:
     at: TracebackType | None = error.__traceback__
     before: FrameType | None = None
     packages: list[str] = []
+    codes: set[CodeType] = set()
     while at is not None:
         frame = at.tb_frame
         if before is not None and _is_handler(frame, before):
             return True
         packages.append(_package(frame.f_globals.get("__name__")))
+        codes.add(frame.f_code)
         before, at = frame, at.tb_next
     # What another thread or greenlet throws has no frame of its own. A store, a redis
     # client or a credential provider of the application's has: its errors are its
     # failures. The first frame is the one that has caught the error, and ours.
     if not {*packages[1:]} <= _OURS | _BETWEEN:
-        return False
+        # A handler may have deleted its arguments: `del signum, frame`.
+        return not codes.isdisjoint(_codes_of_handlers())
     if type(error) is TimeoutError and not error.args:  # often a bare class is thrown
         return packages[-1:] not in _BARE_TIMEOUTS
     return _package(type(error).__module__) not in _OURS
@@ -223,6 +228,20 @@ def _is_handler(frame: FrameType, interrupted: FrameType) -> bool:
         if type(value) is tuple and any(each is interrupted for each in value):
             return True
     return False
+
+
+def _codes_of_handlers() -> set[CodeType]:
+    """Return the code of each signal handler that is written in Python."""
+    codes = set()
+    for number in range(1, signal.NSIG):
+        handler: Any = signal.getsignal(number)
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        for function in (handler, vars(type(handler)).get("__call__")):
+            code = getattr(function, "__code__", None)  # a method has its function's
+            if isinstance(code, CodeType):
+                codes.add(code)
+    return codes
 
 
 def _package(module: object) -> str:

@@ -157,7 +157,8 @@ class OpenWrite:
         self._add = add
 
     def __del__(self) -> None:
-        if self.tags:
+        # `__init__` may have been interrupted; then no ticket was sent either.
+        if getattr(self, "_add", None) is not None and self.tags:
             self._add(self.tags)
 
 

@@ -45,9 +45,9 @@ class Interruption:
         if not name.startswith(_PACKAGE) or _is_in_finalizer(frame):
             return None
         # Python runs no handler between the end of a `with` and the exit of its lock,
-        # where it calls a trace function.
+        # where it calls a trace function. Nor does it before it enters a `try`.
         source = linecache.getline(name, line).lstrip()
-        if event == "line" and not source.startswith(("with ", "finally")):
+        if event == "line" and not source.startswith(("with ", "try", "finally")):
             self.reached += 1
             if self.reached - 1 == self._at:
                 self.place = f"{name.removeprefix(_PACKAGE)}:{line}"

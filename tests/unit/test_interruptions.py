@@ -81,6 +81,19 @@ def decorated(*args: Any, **kwargs: Any) -> None:
     handler(*args, **kwargs)
 
 
+def handler_that_deletes(number: int, frame: object) -> None:
+    del number, frame  # unused, as some styles ask for
+    raise TimeLimit
+
+
+class DeletingHandler:
+    def method(self, number: int, frame: object) -> None:
+        del number, frame
+        raise TimeLimit
+
+    __call__ = method
+
+
 def of_a_builtin_type(_number: int, _frame: object) -> None:
     raise ValueError("past its time")
 
@@ -102,6 +115,10 @@ HANDLERS: dict[str, Callable[..., object]] = {
     "partial": functools.partial(handler_of_any, "more"),
     "decorated": decorated,
     "keywords": lambda number, frame: handler_by_name(number=number, frame=frame),
+    "deletes": handler_that_deletes,
+    "method that deletes": DeletingHandler().method,
+    "object that deletes": DeletingHandler(),
+    "partial that deletes": functools.partial(DeletingHandler().method),
     "of C": functools.partial(signal.default_int_handler),
     "a builtin type": of_a_builtin_type,
     "a type of sockets": of_a_socket_type,

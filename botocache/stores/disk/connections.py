@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from botocache._errors import EntryError
+from botocache._errors import EntryError, pass_on
 from botocache.stores.disk.descriptors import OpenFile, open_file
 
 MOST_CONNECTIONS = 8
@@ -178,7 +178,8 @@ class Connection(_sqlite3.Connection):
             return  # not opened yet
         try:
             status = os.fstat(index.number)
-        except OSError:
+        except OSError as error:
+            pass_on(error)  # a time limit may be a TimeoutError
             status = None
         # As index.is_ours() does; a second fstat would take another microsecond.
         if (
@@ -443,7 +444,8 @@ def _pin(path: Path) -> None:
 def _identity(path: str) -> tuple[int, int] | None:
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path would be made for it
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return None
     return status.st_dev, status.st_ino
 
@@ -463,8 +465,10 @@ def _listed_numbers() -> set[int]:
 def _files_of(numbers: set[int]) -> list[OpenFile]:
     files = []
     for number in numbers:
-        with contextlib.suppress(OSError):  # closed meanwhile
+        try:
             files.append(open_file(number))
+        except OSError as error:  # noqa: PERF203 - another thread has closed it
+            pass_on(error)
     return files
 
 

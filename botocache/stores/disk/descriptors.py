@@ -10,6 +10,8 @@ import contextlib
 import os
 from typing import NamedTuple
 
+from botocache._errors import pass_on
+
 
 class OpenFile(NamedTuple):
     """A descriptor, and the file that it led to when it was opened.
@@ -27,7 +29,8 @@ class OpenFile(NamedTuple):
         """Return True if the number still leads to this file (about 1 µs)."""
         try:
             status = os.fstat(self.number)
-        except OSError:
+        except OSError as error:
+            pass_on(error)  # a time limit may be a TimeoutError
             return False
         return status.st_ino == self.inode and status.st_dev == self.device
 

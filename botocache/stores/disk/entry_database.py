@@ -47,6 +47,10 @@ _AT_ONCE = 256 * 1024
 _CHECKSUM_SIZE = 4
 
 
+class _InterruptedFetchError(Exception):
+    """A time limit that is an OSError; diskcache would take it for a missing file."""
+
+
 class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
     """Writes and reads values as plain bytes; raises DamagedEntryError for others."""
 
@@ -70,11 +74,14 @@ class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type
         return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
 
     def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> Any:  # noqa: FBT001 - diskcache passes it by position
-        if mode != diskcache.core.MODE_RAW or filename or read:
-            self._refuse()
-        if not isinstance(value, bytes):
-            self._refuse()
-        return value
+        try:
+            if mode != diskcache.core.MODE_RAW or filename or read:
+                self._refuse()
+            if not isinstance(value, bytes):
+                self._refuse()
+            return value  # noqa: TRY300 - a time limit may come up on this line, too
+        except OSError as error:
+            raise _InterruptedFetchError from error
 
     def remove(self, file_path: Any) -> None:
         """Remove nothing. No row has a file; one that names a file was altered."""
@@ -186,7 +193,8 @@ class EntryDatabase:
         """Return True if the path still leads to this database."""
         try:
             return bool(self._path.stat().st_ino == self._inode)
-        except OSError:
+        except OSError as error:
+            pass_on(error)  # a time limit may be a TimeoutError
             return False
 
     def get(self, key: bytes) -> bytes | None:

@@ -50,7 +50,7 @@ from pathlib import Path
 from uuid import UUID
 
 from botocache._coherence import Held
-from botocache._errors import StoreError, StoreLostError
+from botocache._errors import StoreError, StoreLostError, pass_on
 from botocache.stores.disk.descriptors import open_file
 from botocache.stores.generation_table import (
     SLOT,
@@ -191,7 +191,8 @@ class GenerationFile:
         """
         try:
             status = os.stat(self._path)  # noqa: PTH116 - Path.stat takes twice as long
-        except OSError:
+        except OSError as error:
+            pass_on(error)  # a time limit may be a TimeoutError
             return None
         seen = self._seen
         if (
@@ -222,7 +223,8 @@ class GenerationFile:
             nonlocal mark
             try:
                 status = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long
-            except OSError:
+            except OSError as error:
+                pass_on(error)
                 return False
             if (
                 status.st_mtime_ns == mark
@@ -251,7 +253,8 @@ class GenerationFile:
             return seen
         try:
             header = os.pread(file.number, _HEADER_SIZE, 0)
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             return None
         # Another header: the table was condemned or overwritten, or the program closed
         # our descriptor, and its number belongs to another file now.

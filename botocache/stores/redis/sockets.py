@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.exceptions import ConnectionError as LostError
 
+from botocache._errors import pass_on
 from botocache.stores.redis.types import Connection
 
 _File: TypeAlias = tuple[int, int]
@@ -114,7 +115,9 @@ class GuardedSocket:
         """
         try:
             found = self._fstat(self._fd)
-        except OSError:
+        except OSError as error:
+            if pass_on is not None:  # the interpreter has cleared its modules
+                pass_on(error)  # a time limit may be a TimeoutError
             return None
         return found.st_dev, found.st_ino
 
