@@ -94,8 +94,8 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
     """Uses the connection that the calling thread has taken from the pool.
 
     taken: its `connection` is the one that the calling thread has taken.
-    on_busy: called during opening when another process keeps the database locked.
-        diskcache goes on trying for a minute.
+    on_busy: called during opening when another process has kept the database locked
+        for `LOCK_PATIENCE`. diskcache goes on trying for a minute.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
     ) -> None:
         self.taken = threading.local()
         self.taken.connection = connection
+        self._patient_until = time.monotonic() + LOCK_PATIENCE
         self._on_busy: Callable[[], object] | None = on_busy
         super().__init__(str(directory), **settings)
         self._on_busy = None
@@ -128,7 +129,10 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
         try:
             return self._con.execute(*statement)
         except sqlite3.OperationalError as error:
-            if self._on_busy is not None and "locked" in str(error):
+            # Not at once: processes that make the database together lock each other
+            # out for moments, and SQLite does not wait before each statement.
+            is_late = time.monotonic() >= self._patient_until
+            if self._on_busy is not None and is_late and "locked" in str(error):
                 self._on_busy()
             raise
 
