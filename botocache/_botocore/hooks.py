@@ -272,7 +272,8 @@ def _call(
     """
     client = traits_of(signer)
     traits = client.of(operation)
-    is_sent_by_botocore = client.is_sent_by_botocore()
+    is_usual = client.is_usual()
+    is_sent_by_botocore = is_usual or client.is_sent_by_botocore()
     is_named, region = setting != AUTO, context["client_region"]
     # A handler may have given this call credentials of its own.
     is_hidden = traits.hides_callers or "request_credentials" in context.get(
@@ -288,7 +289,7 @@ def _call(
     if scope is not None:
         if not is_named:
             scope = with_headers(scope, request["headers"], traits)
-        own_scope = client.own_scope()
+        own_scope = b"" if is_usual else client.own_scope()
         if own_scope:
             scope = alone(scope, own_scope)
     if not is_sent_by_botocore or (traits.stubbers and traits.is_mocked):
