@@ -313,8 +313,8 @@ class ClientTraits:
     def is_usual(self) -> bool:
         """Return whether botocore's own classes send the requests and read the answers.
 
-        Then `is_sent_by_botocore` is true, and `own_scope` is empty; this takes a third
-        of their time. Called after `of`.
+        Then `is_sent_by_botocore` is true, and `own_scope` is empty; this takes less
+        time than those two. Called after `of`.
         """
         # On one level, because each call through the hooks runs this.
         client = None if self._client is None else self._client()

@@ -71,7 +71,7 @@ class MemoryStore:
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
-                try:  # noqa: SIM105 - `suppress` takes half a microsecond in each hit
+                try:  # noqa: SIM105 - `suppress` takes 0.25 µs more in each hit
                     self._entries.move_to_end(key)
                 except KeyError:
                     pass  # a signal handler has dropped it
