@@ -124,7 +124,6 @@ def _find(
         if (
             answers is None
             or state.detour
-            or operation not in state.operations
             or current_mode() is not _NORMAL
             or (
                 _METHODS["_make_api_call"] is not _OWN
@@ -141,6 +140,10 @@ def _find(
                     return answer
                 call = NearCall(client, state, answers, operation, key)
                 return deliver_from_memory(call, entry.origin, answer)
+        # After the look-up, which finds nothing of other operations: nothing of them is
+        # remembered under the state's token.
+        if operation not in state.operations:
+            return None
         return _look_up(
             NearCall(client, state, answers, operation, key), entry, arguments
         )

@@ -8,7 +8,6 @@ its own for its writers. So from the first fork on no write counts as alone: its
 hold-offs run for the whole `write_hold_off`.
 """
 
-import contextlib
 import mmap
 import os
 import threading
@@ -72,8 +71,10 @@ class MemoryStore:
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
-                with contextlib.suppress(KeyError):  # a signal handler has dropped it
+                try:  # noqa: SIM105 - `suppress` takes 0.25 µs more in each hit
                     self._entries.move_to_end(key)
+                except KeyError:
+                    pass  # a signal handler has dropped it
         return Loaded(entry, snapshot, self._table.held(tags, self.now()))
 
     def load_many(

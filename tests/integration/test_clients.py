@@ -667,6 +667,41 @@ def test_a_method_of_one_client_that_sends_is_noticed(
     assert reached == {"GetItem": 2}
 
 
+def replace_method_of_endpoint(client: Any) -> None:
+    """Replace a method of what sends a client's requests."""
+    endpoint = client._endpoint
+    endpoint._send = functools.partial(endpoint._send)
+
+
+@pytest.mark.parametrize(
+    "replace", [replace_session, replace_send, replace_method_of_endpoint]
+)
+def test_others_that_send_later_count_from_then_on(
+    world: World, table: str, replace: Callable[[Any], None]
+) -> None:
+    client = world.cached_client(near="off")
+    for _ in range(3):
+        assert item(client, table) == BINARY
+    assert is_hit(client, table)
+    replace(client)
+    with world.counting() as reached:
+        for _ in range(2):
+            assert item(client, table) == BINARY
+    assert reached == {"GetItem": 2}
+
+
+def test_a_method_that_makes_parsers_later_counts_from_then_on(
+    world: World, table: str
+) -> None:
+    client = world.cached_client(near="off")
+    for _ in range(3):
+        assert item(client, table) == BINARY
+    factory = client._endpoint._response_parser_factory
+    factory.create_parser = OwnFactory().create_parser
+    for _ in range(3):
+        assert item(client, table) == TEXT
+
+
 # --- asynchronous clients ----------------------------------------------------------
 
 

@@ -94,6 +94,37 @@ def test_no_count_is_lost_between_threads() -> None:
     )
 
 
+def test_a_near_hit_counts_as_a_hit_too_however_often_the_counts_are_read() -> None:
+    counters = Counters()
+    counters.add("hits")
+    numbers = set()
+    for hits in range(1, 4):
+        numbers.add(counters.number_near_hit())
+        stats = counters.read(undelivered=0)
+        assert stats == Stats(hits=1 + hits, near_hits=hits)
+        assert counters.read(undelivered=0) == stats
+    assert len(numbers) == 3
+
+
+def test_a_child_goes_on_with_the_counts_of_near_hits_and_with_other_numbers() -> None:
+    counters = Counters()
+    here = [counters.number_near_hit() for _ in range(3)]
+    counters.read(undelivered=0)
+
+    def child(pipe: Any) -> None:
+        there = [counters.number_near_hit() for _ in range(2)]
+        counters.read(undelivered=0)
+        pipe.send((there, counters.read(undelivered=0)))
+
+    with forked(child) as pipe:
+        here += [counters.number_near_hit() for _ in range(2)]
+        assert pipe.poll(TIMEOUT)
+        there, stats = pipe.recv()
+    assert stats == Stats(hits=5, near_hits=5)
+    assert counters.read(undelivered=0) == Stats(hits=5, near_hits=5)
+    assert len({*here, *there}) == 7
+
+
 def test_a_lock_that_was_held_at_a_fork_is_free_in_the_child() -> None:
     counters = Counters()
     counters.add("hits")
