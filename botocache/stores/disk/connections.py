@@ -22,8 +22,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from botocache._errors import EntryError, pass_on
+from botocache._forks import renew_after_fork
 from botocache.stores.disk.descriptors import OpenFile, open_file
 
 MOST_CONNECTIONS = 8
@@ -122,6 +124,11 @@ class Connection(_sqlite3.Connection):
             left.append(self)
             still_open[id(self)] = weakref.ref(self)  # the old one is dead by now
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this connection neither closes nor was closed."""
+        return self._opened_by is not None
+
     def dispose(self) -> None:
         """Close the connection, or leave it if its descriptors are not its own."""
         # SQLite reads its index to close.
@@ -214,6 +221,49 @@ class Connection(_sqlite3.Connection):
         return not self._is_lost
 
 
+def is_owned(lock: Any) -> bool:
+    """Return whether the calling thread holds a lock."""
+    owned: bool = lock._is_owned()  # noqa: SLF001 - threading.Condition relies on it
+    return owned
+
+
+class _Opening:
+    """Lets the threads of a process open connections one after the other.
+
+    A connection notes the numbers that are open after it and were not before. It would
+    note those of another one that is opened at that time, and take itself for lost when
+    the other is closed.
+    """
+
+    def __init__(self) -> None:
+        self._renew()
+        renew_after_fork(self, _Opening._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.RLock()
+
+    @contextlib.contextmanager
+    def alone(self, patience: float) -> Iterator[None]:
+        """Keep other threads from opening connections meanwhile.
+
+        patience: seconds to wait for them.
+
+        Raises NoFreeConnectionError.
+        """
+        lock = self._lock
+        try:
+            if not lock.acquire(timeout=patience):
+                raise NoFreeConnectionError("other threads open connections to SQLite")
+            yield
+        finally:
+            # Not by a variable: a signal handler may raise before it is set.
+            while is_owned(lock):
+                lock.release()
+
+
+_opening = _Opening()
+
+
 class ConnectionPool:
     """At most `MOST_CONNECTIONS` connections to one database, for all threads.
 
@@ -242,14 +292,15 @@ class ConnectionPool:
 
         patience: seconds that a statement waits for a lock.
         """
-        before = _open_numbers()
-        connection = self._connect(patience)
-        try:
-            yield connection
-            connection.note_files(self._path, before)
-        except BaseException:
-            connection.dispose()
-            raise
+        with _opening.alone(patience):
+            before = _open_numbers()
+            connection = self._connect(patience)
+            try:
+                yield connection
+                connection.note_files(self._path, before)
+            except BaseException:
+                connection.dispose()
+                raise
         self._first = connection
         self._free[-1] = connection
 
@@ -382,17 +433,18 @@ class ConnectionPool:
             self._put(None)
 
     def _open(self, patience: float) -> Connection:
-        before = _open_numbers()
-        connection = self._connect(patience)
-        try:
-            for setting in _SETTINGS:
-                connection.execute(setting).fetchall()
-            # Opens the log and its index, which opening the database does not.
-            connection.execute("SELECT 1 FROM Settings LIMIT 1").fetchall()
-            connection.note_files(self._path, before, self._first)
-        except BaseException:
-            connection.dispose()
-            raise
+        with _opening.alone(patience):
+            before = _open_numbers()
+            connection = self._connect(patience)
+            try:
+                for setting in _SETTINGS:
+                    connection.execute(setting).fetchall()
+                # Opens the log and its index, which opening the database does not.
+                connection.execute("SELECT 1 FROM Settings LIMIT 1").fetchall()
+                connection.note_files(self._path, before, self._first)
+            except BaseException:
+                connection.dispose()
+                raise
         return connection
 
     def _connect(self, patience: float) -> Connection:
@@ -425,7 +477,10 @@ def _is_lost(database: tuple[int, int] | None) -> bool:
     """Return True if SQLite has this database open by a number that it lost."""
     connections = [reference() for reference in list(_open.values())]
     return any(
-        connection.database == database and not connection.is_ours()
+        # The last look: another thread may be closing it.
+        connection.database == database
+        and not connection.is_ours()
+        and connection.is_open
         for connection in connections
         if connection is not None and connection.database is not None
     )

@@ -32,6 +32,7 @@ from botocache.stores.disk.connections import (
     ConnectionPool,
     DatabaseReplacedError,
     DescriptorsLostError,
+    is_owned,
     is_unopened,
 )
 
@@ -331,12 +332,6 @@ class _TakenConnection:
             cache.forget_transaction()
         cache.taken.connection = before
         self._connections.give_back(self._connection)
-
-
-def is_owned(lock: Any) -> bool:
-    """Return whether the calling thread holds a lock."""
-    owned: bool = lock._is_owned()  # noqa: SLF001 - threading.Condition relies on it
-    return owned
 
 
 def _pieces(

@@ -21,10 +21,10 @@ from botocache._errors import StoreError, StoreLostError
 from botocache.stores.clock import machine_clock
 from botocache.stores.disk import connections, entry_database, generation_file
 from botocache.stores.disk import store as disk_store
+from botocache.stores.disk.connections import is_owned
 from botocache.stores.disk.entry_database import (
     EntryDatabase,
     EntryDatabaseError,
-    is_owned,
 )
 from botocache.stores.disk.store import (
     PAUSE,
