@@ -145,7 +145,8 @@ $(DEMO)/.ready: pyproject.toml setup.cfg $(shell find botocache startup -name '*
 
 $(OLDEST)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 	$(ENVIRONMENT) $(OLDEST) $(PYTHON) --constraint $(CONSTRAINTS) \
-		--editable . --group test "boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)"
+		--editable . --group test "boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)" \
+		pynamodb
 	touch $@
 
 # A DynamoDB to test against, beside moto's.

@@ -31,7 +31,7 @@ from tests.integration.app import (
 from tests.support.interruptions import Interruption, lines_of
 from tests.support.processes import TIMEOUT, eventually
 
-PLACES = 25 if os.environ.get("EXAMPLES") == "new" else 6
+PLACES = 25 if os.environ.get("EXAMPLES") == "new" else 3
 """How many lines of each call are interrupted, from the first to the last."""
 
 
