@@ -29,8 +29,10 @@ OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integra
 
 # Half a minute of tests for each Python that is supported.
 QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/near \
-	tests/stores/disk tests/stores/test_memory.py tests/integration/test_modes.py \
-	tests/integration/test_scope.py tests/unit/test_interruptions.py
+	tests/stores/disk/test_connections.py tests/stores/disk/test_entry_database.py \
+	tests/stores/disk/test_slots_harmed.py tests/stores/test_memory.py \
+	tests/integration/test_modes.py tests/integration/test_scope.py \
+	tests/unit/test_interruptions.py
 
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
 
