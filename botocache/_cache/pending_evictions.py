@@ -30,9 +30,6 @@ TAGS_PER_EVICTION = 500
 _EXIT_INTERVAL = 0.1
 """Seconds between two attempts while the process ends."""
 
-_GLANCE = 0.002
-"""Seconds after which the end of the process looks whether all is delivered."""
-
 _STOP_TIMEOUT = 1.0
 """Seconds for the thread to end in; it may be waiting for the store."""
 
@@ -129,15 +126,15 @@ class PendingEvictions:
 
     def deliver_until(self, deadline: float) -> None:
         """Retry while the process ends. See Debtor."""
-        due = 0.0
         while self._tags and (now := time.monotonic()) < deadline:
-            if now >= due:
-                due = now + _EXIT_INTERVAL
-                self._worker.wake()
-                # Since Python 3.12 no thread can be started any more.
-                if not self._worker.is_at_work:
-                    self.attempt()
-            time.sleep(_GLANCE)
+            pause = min(_EXIT_INTERVAL, deadline - now)
+            self._worker.wake()
+            if self._worker.is_at_work:
+                self._worker.wait(pause)
+            elif self.attempt():
+                # Since Python 3.12 no thread can be started any more, so there is none
+                # to wait for. The server may be back in a moment.
+                time.sleep(pause)
 
     def stop(self) -> None:
         """End the thread. What is pending is left to calls."""

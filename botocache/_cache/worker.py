@@ -77,6 +77,12 @@ class Worker:
         if thread is not None and thread is not threading.current_thread():
             thread.join(patience)
 
+    def wait(self, patience: float) -> None:
+        """Wait until no work is left, or for `patience` seconds."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(patience)
+
     def renew(self) -> None:
         """Reset to the state without a thread: a forked child has none."""
         # The lock, too: a thread of the parent may have held it at the fork.
