@@ -51,6 +51,7 @@ from botocache._cache.cache import Cache, decode_body
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
+    BypassTicket,
     Hit,
     ReadTicket,
     Ticket,
@@ -58,6 +59,7 @@ from botocache._cache.tickets import (
     pipeline_call,
     response_metadata,
 )
+from botocache._dynamodb.refusals import is_refusal
 from botocache._dynamodb.types import Answer, Body
 from botocache._errors import EvictionError, pass_on
 
@@ -221,8 +223,13 @@ class Hooks:
         # reached DynamoDB and be carried out later.
         certain = status < _SERVER_ERROR and not metadata.get("RetryAttempts")
         # Without a first attempt it is not DynamoDB that answered.
-        succeeded = status < _NO_SUCCESS and "retries" in context
+        is_sent = "retries" in context
+        succeeded = is_sent and status < _NO_SUCCESS
         cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
+        # Of the calls that succeed, a batch of statements may be refused in part.
+        may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
+        if may_be_refused and is_sent and is_refusal(parsed):
+            cache.refuse(ticket, parsed)
 
     def _after_call_error(self, *, context: CallContext, **_: object) -> None:
         cache, ticket = context.pop("botocache_ticket", (None, None))
@@ -314,10 +321,11 @@ def _begin(
     pipeline_call.set(None)
     if announced.is_begun and announced.cache is cache:
         ticket = announced.ticket
+        if ticket is None:
+            return None
         # Handlers, or another thread, may have changed the call since.
-        if ticket is None or (
-            ticket.prepared.call == call and ticket.prepared.parameters == parameters
-        ):
+        begun = ticket.prepared if isinstance(ticket, ReadTicket) else ticket
+        if begun.call == call and begun.parameters == parameters:
             return ticket
     outcome = cache.begin(call, parameters)
     if isinstance(outcome, (Hit, ReadTicket)):

@@ -4,6 +4,7 @@ A PreparedRead holds all that a load needs, and nothing that changes between cal
 near cache keeps one for each call that it has seen, and loads it again.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from botocache._cache.read_mode import Mode
@@ -50,7 +51,8 @@ class PreparedRead(NamedTuple):
     read: what the request means.
     policy: of the table.
     key: of the read's entry.
-    tags: digests of the entry's tags; those of everything and of the table come first.
+    tags: digests of the entry's tags. Those of everything and of the table come first,
+        and that of the reader last.
     whole_item_key: of the whole item's entry, from which a projection can be served;
         None if the read is no projection.
     """
@@ -78,6 +80,11 @@ class PreparedRead(NamedTuple):
         """The digest of the item's tag. For reads of one item only."""
         return self.tags[ITEM_TAG]
 
+    @property
+    def reader_tag(self) -> bytes:
+        """The tag that ends what this scope is served of the table."""
+        return self.tags[-1]
+
 
 def prepare(
     call: Call, parameters: Body, read: Read, caching: TableCaching
@@ -99,15 +106,27 @@ def prepare(
         read,
         caching.policy,
         entry_key(scope, origin, operation, read.question),
-        tuple(map(tag_digest, tags)),
+        (*map(tag_digest, tags), reader_tag(scope, read.table)),
         whole,
     )
+
+
+@lru_cache(maxsize=1024)
+def reader_tag(scope: bytes, table: str) -> bytes:
+    """Return the digest of the tag that a refused read evicts.
+
+    Every entry of this scope and of the table with this name depends on it, and no
+    other entry does. So a principal that DynamoDB refuses ends what is served to itself
+    alone. Writes do not evict the tag.
+    """
+    return digest("reader", scope, table)
 
 
 def entry_key(scope: bytes, origin: str, operation: str, question: bytes) -> bytes:
     """Return the key of an entry.
 
     Tags, unlike keys, have neither scope nor origin. A write evicts for all of them.
+    The one exception is `reader_tag`, which no write evicts.
 
     scope: of the principal that may be served.
     origin: which DynamoDB, by region and endpoint.

@@ -179,7 +179,8 @@ class Reads:
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
-        return BatchTicket(batch, lookups, store, remaining_body(parameters, lookups))
+        body = remaining_body(parameters, lookups)
+        return BatchTicket(call, batch, lookups, store, body)
 
     def _make_hit(
         self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float

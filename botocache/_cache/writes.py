@@ -302,7 +302,8 @@ class Writes:
         loaded = store.load(through.key, through.tags)
         # Only under the generation that the second eviction left: a later one may be of
         # a write that came after it.
-        if loaded.snapshot != (*around, own.generation):
+        # The reader's tag is any: the principal made this item itself.
+        if loaded.snapshot[:-1] != (*around, own.generation):
             return
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
         self._reads.fill(store, fills_of(read, left))
