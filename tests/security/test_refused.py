@@ -286,17 +286,18 @@ def test_a_refused_write_says_nothing_of_reads(
 def test_what_another_plugin_refuses_is_no_refusal_of_dynamodb(
     server: RefusingServer, in_memory: Store
 ) -> None:
-    a = client_of(server, A, in_memory)
+    a = client_of(server, A, in_memory, scope="one")
     get(a)
-    error = {"Error": {"Code": "AccessDeniedException", "Message": "refused"}}
+    error = {"Code": "AccessDeniedException", "Message": "refused"}
 
     def refuse(**_: Any) -> Any:
-        return AWSResponse("", 400, {}, None), dict(error)  # type: ignore[arg-type]
+        raw: Any = None
+        headers: Any = {}
+        return AWSResponse("", 400, headers, raw), {"Error": error}
 
-    a.meta.events.register_first("before-call.dynamodb.GetItem", refuse)
-    with pytest.raises(ClientError):
-        get(a, ConsistentRead=True)
-    a.meta.events.unregister("before-call.dynamodb.GetItem", refuse)
+    a.meta.events.register_last("before-call", refuse)  # it runs after our handler
+    assert code_of(lambda: get(a, ConsistentRead=True)) == "AccessDeniedException"
+    a.meta.events.unregister("before-call", refuse)
     assert is_served(server, a)
 
 

@@ -49,7 +49,8 @@ class RefusingServer:
         refusal = self.refuses(key_id, what)
         status, answer = 200, None
         if refusal is None:
-            answer = _answers.get(what, _nothing)(body)
+            make: Callable[[Any], Any] = _answers.get(what, _nothing)
+            answer = make(body)
         elif what == "BatchExecuteStatement":
             error = {"Code": "AccessDenied", "Message": "refused"}
             answer = {"Responses": [{"Error": error} for _ in body["Statements"]]}
