@@ -21,7 +21,7 @@ from botocache._cache.invalidation import (
     checked_key,
     checked_table,
 )
-from botocache._cache.key_schemas import KeyRecall
+from botocache._cache.key_schemas import KeyRecall, place_of
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices, NearTier, services_of
@@ -196,7 +196,7 @@ class Cache:
         """Load a read that was prepared by an earlier call. Never raises."""
         store = CallStore(self._store)
         try:
-            outcome = self._reads.load(prepared, store)
+            outcome = self._reads.load_again(prepared, store)
         except Exception as error:
             pass_on(error)
             self._evictions.report(*BEGIN_FAILED, error)
@@ -307,7 +307,7 @@ class Cache:
                 if planned.rests_on_schema:
                     # Its generation is compared with the load's: the table may be
                     # evicted in between.
-                    schema = recall.schemas[planned.table]
+                    schema = recall.schemas[planned.table_parameter]
                 return self._reads.begin(call, parameters, planned, store, schema)
             case BatchRead():
                 return self._reads.begin_batch(call, parameters, planned, store)
@@ -316,7 +316,7 @@ class Cache:
             case Describe():
                 # Before the call: if the table is evicted meanwhile, the schema is
                 # filled under an old generation, and no process uses it.
-                place = (call.origin, planned.table)
+                place = place_of(call.origin, call.account, planned.table)
                 generation = key_schemas.load_generation(store, place)
                 return DescribeTicket(place, generation, store)
             case Bypass():

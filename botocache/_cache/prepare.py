@@ -10,7 +10,7 @@ from typing import NamedTuple
 from botocache._cache.read_mode import Mode
 from botocache._digests import digest
 from botocache._dynamodb.plans import ITEM_TAG, TABLE_TAG, CachingMode, Read
-from botocache._dynamodb.tags import tag_digest
+from botocache._dynamodb.tags import any_write_tags, precise_writes_tag, tag_digest
 from botocache._dynamodb.types import Body
 from botocache._settings.tables import TablePolicy
 
@@ -22,12 +22,14 @@ class Call(NamedTuple):
     origin: which DynamoDB, by region and endpoint.
     scope: of the principal that signs the call; None if the call cannot be signed.
     mode: of the calling thread or task.
+    account: of the principal, twelve digits; "" if it is not known.
     """
 
     operation: str
     origin: str
     scope: bytes | None
     mode: Mode
+    account: str = ""
 
 
 class TableCaching(NamedTuple):
@@ -85,17 +87,34 @@ class PreparedRead(NamedTuple):
         """The tag that ends what this scope is served of the table."""
         return self.tags[-1]
 
+    @property
+    def is_coarse(self) -> bool:
+        """Whether any write to the table evicts the entry, or none at all does."""
+        if len(self.tags) == len(("everything", "table", "reader")):
+            return True
+        return tag_digest(precise_writes_tag(self.read.table)) in self.tags
+
 
 def prepare(
-    call: Call, parameters: Body, read: Read, caching: TableCaching
+    call: Call,
+    parameters: Body,
+    read: Read,
+    caching: TableCaching,
+    *,
+    is_coarse: bool = False,
 ) -> PreparedRead | None:
-    """Return the prepared read; None if the read must bypass the cache."""
+    """Return the prepared read; None if the read must bypass the cache.
+
+    is_coarse: the read depends on any write to the table.
+    """
     scope, mode = call.scope, caching.mode
     if scope is None or mode is CachingMode.OFF or call.mode is Mode.BYPASS:
         return None
     tags = read.tags  # computed with the plan: the common case, on the path of a miss
     if mode is not CachingMode.COHERENT or read.precise_tags:
         tags = read.depends_on(mode, caching.is_precise)
+    if is_coarse and mode is CachingMode.COHERENT:
+        tags = (*read.broad_tags, *any_write_tags(read.table))
     origin, operation = call.origin, read.operation
     whole = None
     if read.whole is not None:

@@ -185,6 +185,7 @@ class WriteTicket(NamedTuple):
 
     write: what the request means.
     origin: which DynamoDB, by region and endpoint.
+    account: of the principal; "" if it is not known.
     store: as this call uses it.
     tags: digests of the tags that the write evicts.
     first: its first eviction; None if that failed and is pending.
@@ -199,6 +200,7 @@ class WriteTicket(NamedTuple):
 
     write: Write
     origin: str
+    account: str
     store: CallStore
     tags: tuple[bytes, ...]
     first: Eviction | None
