@@ -151,8 +151,9 @@ class Writes:
         read = read_of(item)
         get_item = call._replace(operation=read.operation)
         through = self._reads.prepare(get_item, parameters, read)
-        # A coarse entry does not depend on the item, so it shows no other write of it.
-        return None if through is None or through.is_coarse else through
+        if through is not None and self._key_schemas.ambiguous and through.is_coarse:
+            return None  # it does not depend on the item, so shows no other write of it
+        return through
 
     def _body_for_images(
         self, call: Call, parameters: Body, write: Write

@@ -25,7 +25,15 @@ class NearCall(PipelineCall):
     remembered: the read of an earlier call; None where the arguments are enough.
     """
 
-    __slots__ = ("answers", "client", "key", "last_fill", "remembered", "state")
+    __slots__ = (
+        "answers",
+        "client",
+        "key",
+        "last_fill",
+        "remembered",
+        "state",
+        "valid_until",
+    )
 
     def __init__(
         self,
@@ -48,6 +56,7 @@ class NearCall(PipelineCall):
         # Now, before the store is loaded: see NearAnswers.remember.
         self.last_fill = answers.last_fill
         self.remembered: PreparedRead | None = None
+        self.valid_until = state.valid_until
 
     def note(self, outcome: Hit | Ticket | None) -> Hit | None:
         """Return the hit; note the ticket, which the hooks take over."""
