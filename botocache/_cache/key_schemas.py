@@ -416,9 +416,8 @@ def types_in(
 
 _CONFLICT = (
     "tables with the name %r have different key attributes at one endpoint, and their "
-    "accounts are not known; until this process ends or for an hour, each write to one "
-    "of them evicts all that is cached of both. Give each account a `namespace` of its "
-    "own"
+    "accounts are not known. For an hour each write to one of them evicts all that is "
+    "cached of both. Give each account a `namespace` of its own"
 )
 
 

@@ -9,7 +9,13 @@ import pytest
 from botocache import Cache
 from botocache._cache.key_schemas import place_of
 from botocache._cache.prepare import reader_tag
-from botocache._cache.tickets import BatchTicket, BypassTicket, Hit, ReadTicket
+from botocache._cache.tickets import (
+    BatchTicket,
+    BypassTicket,
+    Hit,
+    ReadTicket,
+    WriteTicket,
+)
 from botocache._dynamodb.tags import (
     EVERYTHING,
     any_write_tags,
@@ -262,5 +268,9 @@ def test_what_depends_on_too_little_is_not_filled_once_its_table_is_ambiguous(
         (*tags_of("a")[:2], *of_any_write, tags_of("a")[-1])
     ]
     assert isinstance(calls.begin(cache, *get), Hit)
-    ask(cache, request("DeleteItem", TableName="t", Key={"pk": {"S": "b"}}), {})
+    delete = ask(
+        cache, request("DeleteItem", TableName="t", Key={"pk": {"S": "b"}}), {}
+    )
+    assert isinstance(delete, WriteTicket)
+    assert delete.through is None  # its entry would not depend on the item
     assert isinstance(calls.begin(cache, *get), ReadTicket)
