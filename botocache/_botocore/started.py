@@ -40,15 +40,18 @@ def function_of_keys(keys: Keys) -> bytes | None:
 @cache
 def _own_function() -> tuple[Keys, bytes] | None:
     # Once: what a process was started with does not change, nor what a fork inherits.
-    return function_started(environment_of, os.getpid())
+    return function_started(environment_of, parent_of, os.getpid())
 
 
 def function_started(
-    environment_of: Callable[[int], Mapping[str, str]], pid: int
+    environment_of: Callable[[int], Mapping[str, str]],
+    parent_of: Callable[[int], int],
+    pid: int,
 ) -> tuple[Keys, bytes] | None:
     """Return the keys of a process's function, and its principal; None if it has none.
 
     environment_of: returns what a process was started with; empty if not readable.
+    parent_of: returns a process's parent; 0 if it has none.
     pid: of the process.
     """
     own = environment_of(pid)

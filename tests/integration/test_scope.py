@@ -428,7 +428,9 @@ def lambda_clients(
         started,
         "_own_function",
         # As if this process, and those above it, had been started with them.
-        lambda: started.function_started(lambda _: dict(os.environ), os.getpid()),
+        lambda: started.function_started(
+            lambda _: dict(os.environ), lambda _: 0, os.getpid()
+        ),
     )
     for key in keys:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
