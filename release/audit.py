@@ -3,8 +3,8 @@
     python -m release.audit PYTHON [--strict]
 
 PYTHON is that of an environment with botocache and all its extras. A finding that
-advisories.toml does not argue is an error. Where no database can be reached, nothing was
-audited: the last line says so, and only `--strict` makes that an error.
+advisories.toml does not argue is an error. Where no database can be reached, nothing
+was audited: the last line says so, and only `--strict` makes that an error.
 """
 
 import json
@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
     (python,) = [each for each in arguments if not each.startswith("-")]
     requirements = installed(python)
     today = datetime.now(tz=timezone.utc).date()
-    status, lines = judge(audit(requirements, _pip_audit), read(), today, is_strict)
+    answer = audit(requirements, _pip_audit)
+    status, lines = judge(answer, read(), today, is_strict=is_strict)
     print("\n".join([f"Shipped: {', '.join(requirements)}", *lines]))
     return status
 
@@ -127,7 +128,7 @@ def parse(output: str, requirements: Sequence[str]) -> Audit:
 
 
 def judge(
-    answer: Audit, advisories: Iterable[Advisory], today: date, is_strict: bool
+    answer: Audit, advisories: Iterable[Advisory], today: date, *, is_strict: bool
 ) -> tuple[int, list[str]]:
     """Return the exit status, and the lines to print."""
     lines, status = [], 0

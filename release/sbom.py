@@ -2,10 +2,11 @@
 
     python -m release.sbom PYTHON DIST
 
-PYTHON is that of an environment with the wheel's dependencies and all its extras. DIST has
-the wheel and the source distribution. cyclonedx-bom lists the environment. This program
-adds what only a release knows (hashes, version, ranges), and leaves out what the wheel does
-not depend on. The same release makes the same bytes: times come from SOURCE_DATE_EPOCH.
+PYTHON is that of an environment with the wheel's dependencies and all its extras. DIST
+has the wheel and the source distribution. cyclonedx-bom lists the environment. This
+program adds what only a release knows (hashes, version, ranges), and leaves out what
+the wheel does not depend on. The same release makes the same bytes: times come from
+SOURCE_DATE_EPOCH.
 """
 
 import hashlib
@@ -91,9 +92,7 @@ def complete(
             for each in metadata.get_all("Requires-Dist", [])
         ],
     }
-    graph = {
-        each["ref"]: each.get("dependsOn", []) for each in listed["dependencies"]
-    }
+    graph = {each["ref"]: each.get("dependsOn", []) for each in listed["dependencies"]}
     graph[ours["bom-ref"]] = graph.pop(before)
     kept = _reachable(graph, ours["bom-ref"])
     listed["metadata"]["timestamp"] = timestamp

@@ -117,9 +117,7 @@ def test_pip_installs_the_sdist_and_leaves_the_startup_files_out_if_told(
     installed = {
         str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()
     }
-    whole = {
-        name for name in files_of(distributions.wheel) if "dist-info" not in name
-    }
+    whole = {name for name in files_of(distributions.wheel) if "dist-info" not in name}
     startup = {"botocache.pth", "botocache.start", "botocache_startup.py"}
     assert startup < whole
     assert {name for name in installed if "dist-info" not in name} == whole - startup
