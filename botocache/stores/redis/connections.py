@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.sentinel import SentinelManagedConnection
 
 from botocache._errors import StoreConnectingError, StoreError, pass_on
@@ -24,7 +24,7 @@ from botocache.stores.redis.deadlines import (
     extended_deadline,
 )
 from botocache.stores.redis.sentinel import PrimaryLease
-from botocache.stores.redis.sockets import require_ours, set_deadline
+from botocache.stores.redis.sockets import REPLY_LIMIT, require_ours, set_deadline
 from botocache.stores.redis.types import Connection, Reply
 
 _LATE = "connecting takes longer than a call may wait"
@@ -284,33 +284,32 @@ class Attempt:
 
 
 def exchange(
-    connection: Connection, packed: bytes, count: int, deadline: float | None = None
+    connection: Connection,
+    packed: bytes,
+    count: int,
+    deadline: float | None = None,
+    limit: int = REPLY_LIMIT,
 ) -> list[Reply]:
     """Send commands on a connection and return their replies; errors among them.
 
     deadline: moment of `time.monotonic`; None for that of the connection's handshake.
+    limit: bytes of all replies.
 
     Raises LostError if its descriptor has become another file's.
 
     On any other failure, even an interruption, it is disconnected. Otherwise its next
     user would read the replies to these commands.
     """
-    replies: list[Reply] = []
     try:
         require_ours(connection)
         if deadline is not None:
-            set_deadline(connection, deadline)
+            set_deadline(connection, deadline, limit)
         connection.send_packed_command((packed,), check_health=False)
-        while len(replies) < count:
-            try:
-                replies.append(connection.read_response(disable_decoding=True))
-            except ResponseError as error:  # noqa: PERF203 - it is a reply
-                replies.append(error)
+        return connection.read_replies(count)
     except BaseException as error:
         connection.disconnect()
         _require_known(error)
         raise
-    return replies
 
 
 def _require_known(error: BaseException) -> None:
