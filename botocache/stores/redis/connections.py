@@ -84,6 +84,7 @@ class ServerConnections:
         again: Callable[[], bytes] | None = None,
         *,
         is_eviction: bool = False,
+        limit: int = REPLY_LIMIT,
     ) -> list[Reply]:
         """Send commands and return their replies, in one round trip.
 
@@ -92,8 +93,10 @@ class ServerConnections:
         again: returns what to send if it must be sent a second time; the server may
             have carried out the first already. By default the same is sent.
         is_eviction: it may wait longer for a connection.
+        limit: bytes of all replies.
 
-        A reply may be a ResponseError. Raises StoreError if there are none.
+        A reply may be a ResponseError. Raises StoreError if there are none; it is an
+        OversizedError if more arrives than the limit.
         """
         deadline = call_deadline(self._patience)
         lease = self._lease
@@ -105,7 +108,7 @@ class ServerConnections:
             if idle:
                 try:
                     connection = idle.pop()
-                    replies = exchange(connection, packed, count, deadline)
+                    replies = exchange(connection, packed, count, deadline, limit)
                     idle.append(connection)
                 except (LostError, IndexError) as error:
                     pass_on(error)  # a socket's TimeoutError may be a time limit
@@ -119,7 +122,7 @@ class ServerConnections:
                 connection, deadline = self._connect_for_eviction(deadline)
             else:
                 connection = self._connect_for_read(deadline)
-            replies = exchange(connection, packed, count, deadline)
+            replies = exchange(connection, packed, count, deadline, limit)
         except RedisError as error:
             pass_on(error)
             raise StoreError(f"{type(error).__name__}: {error}") from error

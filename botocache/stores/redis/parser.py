@@ -4,8 +4,7 @@ replies.py says why. It has the methods that redis-py's connections call.
 """
 
 import select
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import redis.cluster
 from redis._parsers.base import BaseParser
@@ -14,7 +13,7 @@ from redis.exceptions import TimeoutError as LateError
 
 from botocache._errors import pass_on
 from botocache.stores.redis.replies import UNFINISHED, ReplyReader
-from botocache.stores.redis.types import Connection, Reply
+from botocache.stores.redis.types import Reply
 
 _AT_A_TIME = 1 << 16
 _AT_MOST = 1 << 20
@@ -25,10 +24,10 @@ _CLOSED = "Connection closed by server."
 _OF_CLUSTERS = getattr(redis.cluster, "ClusterParser", BaseParser)
 
 
-class BoundedParser(BaseParser):  # type: ignore[misc]  # redis-py has no types there
+class BoundedParser(BaseParser):
     """Reads replies from a connection, within the bounds of replies.py."""
 
-    EXCEPTION_CLASSES = {
+    EXCEPTION_CLASSES: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # redis-py does not say so
         **BaseParser.EXCEPTION_CLASSES,
         **_OF_CLUSTERS.EXCEPTION_CLASSES,
     }
@@ -37,15 +36,14 @@ class BoundedParser(BaseParser):  # type: ignore[misc]  # redis-py has no types 
         self._read_size = max(socket_read_size, _AT_A_TIME)
         self._socket: Any = None
         self._reader: ReplyReader | None = None
-        self._secrets: Sequence[str] = ()
+        self._secret = ""
 
     def on_connect(self, connection: Any) -> None:
         """Begin with a connection that has a socket."""
         self._socket = connection._sock  # noqa: SLF001 - redis-py's parsers do so
         self._encoder = connection.encoder
         self._reader = ReplyReader(self._error)
-        password = getattr(connection, "password", None)
-        self._secrets = (str(password),) if password else ()
+        self._secret = str(getattr(connection, "password", None) or "")
 
     def on_disconnect(self) -> None:
         """Forget the connection."""
@@ -104,7 +102,7 @@ class BoundedParser(BaseParser):  # type: ignore[misc]  # redis-py has no types 
     def _error(self, text: str) -> Exception:
         # Servers and proxies that do not know AUTH or HELLO repeat its arguments.
         text = text.partition(", with args")[0]
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        error: Exception = self.parse_error(text)
+        if self._secret:
+            text = text.replace(self._secret, "***")
+        error: Exception = self.parse_error(text)  # type: ignore[no-untyped-call]
         return error

@@ -80,7 +80,7 @@ class ReplyReader:
             self._later.append(chunk)
             self._later_size += len(chunk)
 
-    def next_reply(self) -> Reply:
+    def next_reply(self) -> Reply:  # noqa: C901, PLR0912 - a call for each value would take as long again
         """Return the next reply, or UNFINISHED. Raises InvalidResponse.
 
         After an error the rest has no meaning. Messages of RESP3 are left out.
@@ -99,7 +99,8 @@ class ReplyReader:
             if kind in _STRINGS:
                 size = _number(data, at, end)
                 if size < 0:
-                    value, at = _null(size), begin
+                    _require_null(size)
+                    value, at = None, begin
                 else:
                     stop = begin + size
                     if len(data) < stop + 2:
@@ -114,7 +115,9 @@ class ReplyReader:
                 if size > 0:
                     self._begin_list(kind, size)
                     continue
-                value = _null(size) if size else _finished(kind, [])
+                if size:
+                    _require_null(size)
+                value = None if size else _finished(kind, [])
             else:
                 value = self._line(kind, data, at, end)
                 at = begin
@@ -187,7 +190,7 @@ def _number(data: bytes, at: int, end: int) -> int:
     raise InvalidResponse("a number cannot be read")
 
 
-def _null(size: int) -> None:
+def _require_null(size: int) -> None:
     if size != -1:
         raise InvalidResponse("a size is negative")
 

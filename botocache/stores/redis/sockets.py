@@ -17,9 +17,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import InvalidResponse
 
-from botocache._errors import pass_on
+from botocache._errors import StoreError, pass_on
 from botocache.stores.redis.parser import BoundedParser
 from botocache.stores.redis.types import Connection, Reply
 
@@ -29,6 +28,11 @@ REPLY_LIMIT = 4 * 1024**2
 _NOTIFICATIONS = ("maint_", "oss_", "orig_")
 """How settings begin of redis-py's notifications of maintenance, which need a parser of
 redis-py's."""
+
+
+class OversizedError(StoreError):
+    """More arrives than the limit. The connection has to be closed."""
+
 
 _File: TypeAlias = tuple[int, int]
 
@@ -130,7 +134,7 @@ class GuardedSocket:
     def _count(self, received: int) -> None:
         self._left -= received
         if self._left < 0:
-            raise InvalidResponse("the server sends more than it was asked for")
+            raise OversizedError("the server sends more than it was asked for")
 
     def _file_now(self) -> _File | None:
         """Return what the number stands for now; None if it is closed.
