@@ -81,7 +81,7 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "miss through the hooks": ("off", lambda client: get(client, "z"), 56, 18),
     "update": ("off", update, 91, 17),
     "put, written through": ("off", put, 129, 23),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 97, 22),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 98, 22),
 }
 """Near or not, the call, and the most calls and files that it may take."""
 

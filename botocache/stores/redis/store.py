@@ -297,6 +297,8 @@ class RedisStore:
     def _loaded(self, entry: bytes | None, states: Sequence[bytes]) -> Loaded:
         words = unpack(f"<{2 * len(states)}Q", b"".join(states))
         if entry is not None:
+            if type(entry) is not bytes:
+                raise TypeError("an entry is bytes")
             entry = unpack_entry(entry)
         return Loaded(entry, words[::2], self._held(words[1::2]))
 
