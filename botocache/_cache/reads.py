@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-import msgspec
-
 from botocache._cache.batches import (
     AnswersByKey,
     answers_by_key,
+    encode_body,
     hit_of,
     merge_hits,
     remaining_body,
@@ -40,8 +39,6 @@ from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
-
-_encode = msgspec.json.encode
 
 
 class Reads:
@@ -253,7 +250,7 @@ class Reads:
             and read.kind in (Kind.ITEM, Kind.QUERY)
         ):
             is_consistent = True
-            body = _encode({**prepared.parameters, "ConsistentRead": True})
+            body = encode_body({**prepared.parameters, "ConsistentRead": True})
         return ReadTicket(prepared, loaded, now, store, is_consistent, body)
 
     def without_consistency(self, ticket: ReadTicket) -> ReadTicket:
