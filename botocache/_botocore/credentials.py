@@ -17,6 +17,7 @@ from botocore.credentials import (
     RefreshableCredentials,
 )
 
+from botocache._botocore.accounts import account_of
 from botocache._botocore.principals import principals, session_of
 from botocache._botocore.started import function_of_keys
 from botocache._digests import digest
@@ -47,10 +48,12 @@ class Caller(NamedTuple):
 
     scope: whose answers it may be served.
     access_key_id: of the keys that would sign it now; "" if it is not signed.
+    account: of these keys, twelve digits; "" if it is not known.
     """
 
     scope: bytes
     access_key_id: str
+    account: str
 
 
 def caller_of(credentials: Credentials | None, setting: str) -> Caller:
@@ -61,13 +64,15 @@ def caller_of(credentials: Credentials | None, setting: str) -> Caller:
     """
     if credentials is None:
         scope = ANONYMOUS_SCOPE if setting == AUTO else named_scope(setting)
-        return Caller(scope, "")
+        return Caller(scope, "", "")
     frozen: Frozen
     if isinstance(credentials, RefreshableCredentials):
         frozen = frozen_of(credentials)
     else:
         frozen = credentials.get_frozen_credentials()
-    return Caller(scope_of(frozen, credentials, setting), frozen.access_key or "")
+    key = frozen.access_key or ""
+    scope = scope_of(frozen, credentials, setting)
+    return Caller(scope, key, account_of(frozen, key))
 
 
 def scope_of(frozen: Frozen, credentials: Credentials, setting: str) -> bytes:
@@ -77,7 +82,7 @@ def scope_of(frozen: Frozen, credentials: Credentials, setting: str) -> bytes:
     setting: `scope`.
     """
     if setting != AUTO:
-        return named_scope(setting)
+        return named_scope(setting, account_of(frozen, frozen.access_key or ""))
     keys = (frozen.access_key or "", frozen.secret_key or "", frozen.token or "")
     session = session_of(*keys)
     principal = principals.of(session)
@@ -187,9 +192,15 @@ _local_now: Final = getattr(botocores, "_local_now", math)
 
 
 @lru_cache(maxsize=16)
-def named_scope(name: str) -> bytes:
-    """Return the scope that the user named; callers with this name share entries."""
-    return digest("scope", "named", name)
+def named_scope(name: str, account: str = "") -> bytes:
+    """Return the scope that the user named.
+
+    Callers of one account share entries by this name. Those of two accounts do not:
+    each has tables of its own, which may have the same names.
+
+    account: twelve digits; "" if it is not known.
+    """
+    return digest("scope", "named", name, account)
 
 
 ANONYMOUS_SCOPE = digest("scope", "anonymous")

@@ -40,9 +40,11 @@ _Form: TypeAlias = Mapping[str, object]
 def begin(operation: str, signer: Signer, context: CallContext) -> None:
     """Note who makes a call, before it is signed. Does nothing for other operations."""
     if operation in _UNSIGNED:
-        context["botocache_handout"] = HandOut(*caller_of(None, AUTO))
+        context["botocache_handout"] = HandOut(*caller_of(None, AUTO)[:2])
     elif operation in _SIGNED:
-        context["botocache_handout"] = HandOut(*caller_of(credentials_of(signer), AUTO))
+        context["botocache_handout"] = HandOut(
+            *caller_of(credentials_of(signer), AUTO)[:2]
+        )
 
 
 def sign(request: AWSRequest, context: CallContext) -> None:

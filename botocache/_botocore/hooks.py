@@ -33,6 +33,7 @@ from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
 
 from botocache._botocore import handouts
+from botocache._botocore.accounts import account_at_hand
 from botocache._botocore.clients import (
     KnownClient,
     alone,
@@ -55,6 +56,7 @@ from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
     BatchTicket,
+    BypassTicket,
     Hit,
     ReadTicket,
     Ticket,
@@ -62,6 +64,7 @@ from botocache._cache.tickets import (
     pipeline_call,
     response_metadata,
 )
+from botocache._dynamodb.refusals import is_refusal
 from botocache._dynamodb.types import Answer, Body
 from botocache._errors import EvictionError, pass_on
 
@@ -249,12 +252,16 @@ class Hooks:
         # reached DynamoDB and be carried out later.
         certain = status < _SERVER_ERROR and not metadata.get("RetryAttempts")
         # Without a first attempt it is not DynamoDB that answered.
-        succeeded = status < _NO_SUCCESS and "retries" in context
-        if "botocache_is_foreign" in context and isinstance(
-            ticket, (ReadTicket, BatchTicket)
-        ):
+        is_sent, is_foreign = "retries" in context, "botocache_is_foreign" in context
+        succeeded = is_sent and status < _NO_SUCCESS
+        if is_foreign and isinstance(ticket, (ReadTicket, BatchTicket)):
             succeeded = False  # nothing is filled
         cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
+        # Of the calls that succeed, a batch of statements may be refused in part.
+        may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
+        # A read that other keys have signed was refused to another principal.
+        if may_be_refused and is_sent and not is_foreign and is_refusal(parsed):
+            cache.refuse(ticket, parsed)
 
     def _after_call_error(self, *, context: CallContext, **_: object) -> None:
         cache, ticket = context.pop("botocache_ticket", (None, None))
@@ -334,7 +341,7 @@ def _call(
     is_hidden = traits.hides_callers or "request_credentials" in context.get(
         "signing", ()
     )
-    scope = None
+    scope = account = None
     if (
         not traits.changes_answers
         and not client.is_async
@@ -342,7 +349,7 @@ def _call(
     ):
         caller = _caller(signer, context, setting)
         if caller is not None:
-            scope = caller.scope
+            scope, account = caller.scope, caller.account
             # With a named scope it does not matter who signs.
             context["botocache_key"] = None if is_named else caller.access_key_id
     if scope is not None:
@@ -356,7 +363,10 @@ def _call(
     is_foreign = not is_sent_by_botocore and not client.is_async
     if is_foreign or (traits.stubbers and traits.is_mocked):
         region = in_process(region)
-    return Call(operation, origin(request["url"], region), scope, current_mode())
+    if account is None:
+        account = account_at_hand(credentials_of(signer))
+    place = origin(request["url"], region)
+    return Call(operation, place, scope, current_mode(), account)
 
 
 def _begin(
@@ -374,10 +384,11 @@ def _begin(
     pipeline_call.set(None)
     if announced.is_begun and announced.cache is cache:
         ticket = announced.ticket
+        if ticket is None:
+            return None
         # Handlers, or another thread, may have changed the call since.
-        if ticket is None or (
-            ticket.prepared.call == call and ticket.prepared.parameters == parameters
-        ):
+        begun = ticket.prepared if isinstance(ticket, ReadTicket) else ticket
+        if begun.call == call and begun.parameters == parameters:
             return ticket
     outcome = cache.begin(call, parameters)
     if isinstance(outcome, (Hit, ReadTicket)):

@@ -2,7 +2,13 @@
 
 from botocache._botocore.types import Client, signer_of
 from botocache._cache.prepare import PreparedRead  # noqa: TC001 - it is loaded in any case
-from botocache._cache.tickets import Hit, PipelineCall, ReadTicket, Ticket
+from botocache._cache.tickets import (
+    BypassTicket,
+    Hit,
+    PipelineCall,
+    ReadTicket,
+    Ticket,
+)
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey
 from botocache._near.client_state import ClientState
@@ -57,5 +63,6 @@ class NearCall(PipelineCall):
         if isinstance(outcome, Hit):
             return outcome
         self.is_begun = True
-        self.ticket = outcome if isinstance(outcome, ReadTicket) else None
+        if isinstance(outcome, (ReadTicket, BypassTicket)):
+            self.ticket = outcome
         return None
