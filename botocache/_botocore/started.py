@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from botocache._botocore.principals import account_bits, role_principal
+from botocache._botocore.accounts import account_of_key
+from botocache._botocore.principals import role_principal
 from botocache._errors import pass_on
 
 _FUNCTION = "AWS_LAMBDA_FUNCTION_NAME"
@@ -56,7 +57,7 @@ def function_started(
     """
     own = environment_of(pid)
     function, keys = own.get(_FUNCTION, ""), _keys_in(own)
-    account = account_bits(keys[0])
+    account = account_of_key(keys[0])
     if not (function and account and keys[1]):
         return None
     parent = pid
