@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from datetime import datetime, timedelta, timezone
 from hashlib import sha1
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import boto3
@@ -234,6 +236,13 @@ def role_of_profile(
     )
 
 
+def later(a: Application) -> Application:
+    """Let botocore make up another name for the sessions that it begins."""
+    moment = SimpleNamespace(time=lambda: time.time() + 3600)
+    a.patch.setattr("botocore.credentials.time", moment)
+    return a
+
+
 def process(a: Application, key: str = "AKIA1") -> Any:
     answer = {"Version": 1, "AccessKeyId": key, "SecretAccessKey": "s"}
     path = a.write("answer", json.dumps(answer))
@@ -376,6 +385,9 @@ SHARE: dict[str, Two] = {
         lambda a: environment(a, "AKIA1"), lambda a: a.client(static("AKIA1", "s"))
     ),
     "one role of a profile": twice(role_of_profile),
+    "one role of a profile, an hour later": Two(
+        role_of_profile, lambda a: role_of_profile(later(a))
+    ),
     "one role and user of the identity center": twice(sso),
     "one service account's role, in two pods": Two(
         web_identity, lambda a: web_identity(a, token=token_of(7))
@@ -940,15 +952,16 @@ def test_a_batch_that_other_keys_sign_has_none_of_the_first_ones_answers(
 
 def test_an_item_that_other_keys_have_put_is_not_filled(swapping: Application) -> None:
     client = swapping.client(static("AKIA1"))
-    item = {"pk": {"S": "a"}, "of": {"S": "the writer"}}
 
-    def put() -> None:
+    def put(of: str) -> None:
+        item = {"pk": {"S": "a"}, "of": {"S": of}}
         client.put_item(TableName=swapping.table, Item=item)
 
-    _swapped(swapping, client, put)
+    swapping.read(client, "warm")  # shows the table's key attributes
+    put("the first")
+    assert swapping.read(client) == "the first"  # what a put leaves is filled
+    _swapped(swapping, client, lambda: put("another tenant"))
     assert swapping.read(client) == "AKIA1"
-    put()
-    assert swapping.read(client) == "the writer"  # one that the same keys signed
 
 
 def test_a_role_counts_only_if_the_keys_of_its_caller_have_assumed_it(
