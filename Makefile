@@ -45,7 +45,7 @@ PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo environments test test-long test-pythons test-pythons-quick lint types
-.PHONY: wheel-test oldest-test explore soak fuzz bench bench-quick bench-compare performance docs
+.PHONY: wheel-test oldest-test explore soak fuzz fuzz-inputs bench bench-quick bench-compare performance docs
 .PHONY: docs-serve constraints format clean dist audit sbom
 
 help:           ## this list
@@ -109,6 +109,9 @@ soak: $(VENV)/.ready  ## real processes that are killed and stopped; STORE=redis
 
 fuzz: $(VENV)/.ready $(MINISTACK)/.ready  ## random programs, cached and not; FOR=300 SEED=...
 	$(BIN)/python -m tests.differential --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED))
+
+fuzz-inputs: $(VENV)/.ready  ## random inputs for all that reads; FOR=300 SEED=... ARGS="--target entry"
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(VENV)/.ready $(RIVAL)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks
