@@ -74,7 +74,6 @@ def now_is(seconds: bytes, microseconds: bytes = b"0") -> Attack:
 
 def states(packed: bytes) -> Attack:
     """Return what a script would reply, at this time."""
-
     count = 1 + packed.count(b"$") + packed.count(b"*")
 
     def reply() -> Iterator[Part]:
