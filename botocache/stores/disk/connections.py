@@ -90,7 +90,7 @@ _HEADER_SIZE = 100
 _HEADER = b"SQLite format 3\0" + PAGE_SIZE.to_bytes(2, "big") + b"\1\1\0\x40\x20\x20"
 """How each database of ours begins. `\1\1`: it has no log, which SQLite would map."""
 
-_NUMBERS = [number.to_bytes(4, "big") for number in range(5)]
+_NUMBERS = [number.to_bytes(4, "big") for number in range(2)]
 
 _TABLE = "Cache"
 _READABLE = frozenset({_TABLE, "sqlite_master", "sqlite_schema"})
@@ -600,9 +600,9 @@ def check_header(number: int) -> None:
         return  # a new one
     is_ours = (
         found[: len(_HEADER)] == _HEADER
-        and found[44:48] == _NUMBERS[4]  # the format of the schema
         and found[52:56] > _NUMBERS[0]  # vacuums itself
-        and found[56:60] == _NUMBERS[1]  # has texts in UTF-8
+        # Texts are in UTF-8; 0 while another process makes the first table.
+        and found[56:60] in (_NUMBERS[0], _NUMBERS[1])
         and found[64:68] == _NUMBERS[0]  # vacuums all at each commit
     )
     if not is_ours:

@@ -83,7 +83,7 @@ _CLEARED = 500
 _LEFTOVERS = ("-journal", "-wal", "-shm")
 """Files beside the database that SQLite would use. Ours has none."""
 
-_NO_INDEX = "/dev/null/none"
+_NO_INDEX = "/proc/none"
 """What the link in the place of an index leads to: a path that cannot exist.
 
 So SQLite maps no file even where a program leaves a log beside the database: it opens
@@ -243,10 +243,17 @@ class EntryDatabase:
         journal, log, index = (f"{self._path}{suffix}" for suffix in _LEFTOVERS)
         _remove(journal)
         _remove(log)
-        if not os.path.islink(index) or os.readlink(index) != _NO_INDEX:  # noqa: PTH114, PTH115 - index is no Path
+        try:
+            if os.readlink(index) == _NO_INDEX:  # noqa: PTH115 - index is no Path
+                return
             _remove(index)
-            with contextlib.suppress(FileExistsError):  # another process made it
-                os.symlink(_NO_INDEX, index)  # noqa: PTH211 - index is no Path
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # no link
+            pass_on(error)
+            _remove(index)
+        with contextlib.suppress(FileExistsError):  # another process made it
+            os.symlink(_NO_INDEX, index)  # noqa: PTH211 - index is no Path
 
     def _check_place(self, connection: Connection, directory: int) -> None:
         """Check that SQLite opened the file in the directory that was checked."""

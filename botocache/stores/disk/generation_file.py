@@ -97,6 +97,9 @@ _REMEMBERED = 1 << 14
 """Words that a process remembers of a table: at most 2 MiB."""
 
 _TEMPORARY = "new-"
+_LONGEST_MAKING = 60.0
+"""Seconds after which nothing makes a temporary file any more."""
+
 _WRITTEN_AT_ONCE = 1 << 12
 """Slots in one write to a new file: 64 KiB, to save 16 MiB of memory."""
 
@@ -562,8 +565,10 @@ def _open_checked(path: Path, flags: int, directory: int | None) -> int:
 def _make(path: Path, boot: bytes, random: Random) -> None:
     """Write a new table beside `path`, then rename it: no process opens a part."""
     for leftover in path.parent.glob(f"{_TEMPORARY}*"):  # its process was killed
-        with contextlib.suppress(IsADirectoryError):
-            leftover.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            # Not one that another process makes right now. Its other time is a mark.
+            if time.time() - leftover.lstat().st_ctime > _LONGEST_MAKING:
+                leftover.unlink()
     origin_generation = int.from_bytes(random(WORD), "little") or 1
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
     try:

@@ -116,10 +116,19 @@ def test_processes_that_make_a_table_at_once_end_up_with_the_same(
             path.unlink()
 
 
-def test_a_file_left_by_a_killed_maker_is_removed(path: Path) -> None:
+def test_a_file_left_by_a_killed_maker_is_removed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation_file, "_LONGEST_MAKING", -1.0)
     path.with_name("new-abc").write_bytes(b"half a table")
     opened(path)
     assert names(path) == {"slots", "lock"}
+
+
+def test_a_file_that_another_process_makes_right_now_is_left(path: Path) -> None:
+    path.with_name("new-abc").write_bytes(b"half a table")
+    opened(path)
+    assert names(path) == {"slots", "lock", "new-abc"}
 
 
 def test_the_repr_shows_the_path(path: Path) -> None:
