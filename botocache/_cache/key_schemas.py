@@ -62,6 +62,10 @@ MOST_ORIGINS = 16
 """Origins of which an entry has a table's schema; those confirmed last."""
 
 
+MOST_TABLES = 10_000
+"""Tables whose schemas a process keeps. An application may name tables by its input."""
+
+
 class _Shared(NamedTuple):
     """What processes share of the tables of one name.
 
@@ -283,6 +287,9 @@ class KeySchemas:
 
     def _remember(self, schema: Schema) -> Schema:
         self._known[schema.place] = schema
+        if len(self._known) > MOST_TABLES:
+            # The one that was learned first. A look-up in the store finds it again.
+            self._known.pop(next(iter(self._known)), None)
         return schema
 
 

@@ -11,6 +11,7 @@ from botocache._digests import digest
 from botocache._dynamodb.plans import ITEM_TAG, TABLE_TAG, CachingMode, Read
 from botocache._dynamodb.tags import tag_digest
 from botocache._dynamodb.types import Body
+from botocache._errors import shows
 from botocache._settings.tables import TablePolicy
 
 
@@ -42,6 +43,7 @@ class TableCaching(NamedTuple):
     is_precise: bool
 
 
+@shows("call", "policy", "key")
 class PreparedRead(NamedTuple):
     """A read, ready to be loaded from the store.
 

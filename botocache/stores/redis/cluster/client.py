@@ -60,6 +60,9 @@ a server that does not know the script."""
 _CONNECTING = 0.8
 """The share of a call's time that it waits for the connection to one server."""
 
+_MOST_ASKED = 100
+"""Servers that ASK has pointed to. A map that names them replaces them."""
+
 _TIME = (b"TIME",)
 
 _Addressed: TypeAlias = tuple[ClusterServer, Command]
@@ -321,6 +324,8 @@ class ClusterClient:
         """Return the server at an address; it may be new."""
         cluster = self._cluster
         known = cluster.server(host, port) if cluster is not None else None
+        if len(self._asked) >= _MOST_ASKED:  # a server may name any address
+            self._asked.clear()
         return known or self._asked.setdefault((host, port), server_at(host, port))
 
     def _refresh_behind(self) -> threading.Event:
