@@ -28,7 +28,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         settle=settings.settle,
         write_hold_off=settings.write_hold_off,
     )
-    key_schemas = KeySchemas(evictions, settings.ttl)
+    key_schemas = KeySchemas(evictions, settings.ttl, store.now)
     return CacheServices(store, settings, counters, evictions, key_schemas)
 
 

@@ -12,11 +12,12 @@ first one had left (see _coherence.py).
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from botocache._cache.batches import encode_body
 from botocache._cache.call_store import CallStore
-from botocache._cache.key_schemas import KeyRecall
+from botocache._cache.key_schemas import KeyRecall, place_of
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads, fills_of
 from botocache._cache.services import CacheServices
@@ -35,6 +36,7 @@ from botocache._dynamodb.tags import (
 )
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.types import Item as Image
+from botocache._dynamodb.values import table_name
 from botocache._errors import EvictionError, pass_on
 
 _MOST_TABLES = 10_000
@@ -93,6 +95,7 @@ class Writes:
         return WriteTicket(
             write,
             call.origin,
+            call.account,
             store,
             tags,
             first,
@@ -113,7 +116,7 @@ class Writes:
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
         first = self._evict_first(operation, write, tags, (), store)
         left = OpenWrite(tags, self._evictions.pending.add_quietly)
-        return WriteTicket(write, "", store, tags, first, left)
+        return WriteTicket(write, "", "", store, tags, first, left)
 
     def _evict_first(
         self,
@@ -147,7 +150,10 @@ class Writes:
             return None
         read = read_of(item)
         get_item = call._replace(operation=read.operation)
-        return self._reads.prepare(get_item, parameters, read)
+        through = self._reads.prepare(get_item, parameters, read)
+        if through is not None and self._key_schemas.ambiguous and through.is_coarse:
+            return None  # it does not depend on the item, so shows no other write of it
+        return through
 
     def _body_for_images(
         self, call: Call, parameters: Body, write: Write
@@ -238,19 +244,18 @@ class Writes:
         Under the generations that the second eviction saw: a table that was made anew
         after the write must not get the keys of its predecessor.
         """
-        write, origin = ticket.write, ticket.origin
+        write = ticket.write
         is_as_known = True
         for table, attributes in write.named:
-            generation = second.watched[tag_digest(table_tag(table))]
+            place = place_of(ticket.origin, ticket.account, table)
+            generation = second.watched[_table_digest(table)]
             is_as_known &= self._key_schemas.learn(
-                store, (origin, table), attributes, generation, tags=write.tags
+                store, place, attributes, generation, tags=write.tags
             )
         if write.described:
-            table = write.described
-            generation = second.watched[tag_digest(table_tag(table))]
-            self._key_schemas.learn_described(
-                store, (origin, table), generation, answer
-            )
+            place = place_of(ticket.origin, ticket.account, write.described)
+            generation = second.watched[_table_digest(write.described)]
+            self._key_schemas.learn_described(store, place, generation, answer)
         return is_as_known
 
     def _precise_tags(
@@ -308,7 +313,8 @@ class Writes:
         loaded = store.load(through.key, through.tags)
         # Only under the generation that the second eviction left: a later one may be of
         # a write that came after it.
-        if loaded.snapshot != (*around, own.generation):
+        # The reader's tag is any: the principal made this item itself.
+        if loaded.snapshot[:-1] != (*around, own.generation):
             return
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
         self._reads.fill(store, fills_of(read, left))
@@ -346,12 +352,19 @@ def _tags_to_watch(ticket: WriteTicket) -> list[bytes]:
     """
     write, through = ticket.write, ticket.through
     watch = [schema.tag for schema in ticket.assumed]
-    watch += [tag_digest(table_tag(table)) for table, _ in write.named]
+    tables = [table for table, _ in write.named]
     if write.described:
-        watch.append(tag_digest(table_tag(write.described)))
+        tables.append(write.described)
+    watch += map(_table_digest, tables)
     if through is not None:
         watch += through.broad_tags
     return list(dict.fromkeys(watch))
+
+
+@lru_cache(maxsize=1024)
+def _table_digest(table: str) -> bytes:
+    """Return the digest of a table's tag. table: its name or ARN."""
+    return tag_digest(table_tag(table_name(table)))
 
 
 def _old_image(ticket: WriteTicket, answer: Answer) -> Image | None:
