@@ -144,6 +144,7 @@ class BatchTicket(NamedTuple):
     body: bytes | None
 
 
+@shows("call")
 class BypassTicket(NamedTuple):
     """A read that is sent to DynamoDB, and neither looked up nor filled.
 

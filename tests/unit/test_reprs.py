@@ -22,7 +22,14 @@ HARMLESS = frozenset(
         *("remembered", "scan_size_limit", "scans", "index_queries", "size", "ttl"),
         *("settle", "size_limit", "stored_at", "timeout", "undelivered", "writes"),
         *("was_alone", "confirmed_at", "operations", "longest_ttl", "is_quiet"),
-        *("client_tracking", "near", "on_eviction_failure", "precise_index_eviction"),
+        *(
+            "client_tracking",
+            "near",
+            "rounds",
+            "last",
+            "on_eviction_failure",
+            "precise_index_eviction",
+        ),
         *("reads_after_write", "write_hold_off", "index", "indexes"),
         # Names of tables and attributes, of operations and of places.
         *("assumed", "attributes", "cached", "depends_on", "described", "evicts"),
@@ -33,7 +40,18 @@ HARMLESS = frozenset(
         # Digests, generations, and objects that show nothing more than these.
         *("batch", "cache", "call", "counters", "evictions", "first_eviction"),
         *("generation", "key_schemas", "previous_generation", "restore", "scope"),
-        *("services", "settings", "sha", "snapshot", "source", "store", "tag", "tags"),
+        *(
+            "services",
+            "settings",
+            "sha",
+            "account",
+            "principal",
+            "snapshot",
+            "source",
+            "store",
+            "tag",
+            "tags",
+        ),
         *("watch", "watched", "node", "plan", "hides_callers", "changes_answers"),
     }
 )
