@@ -24,6 +24,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import decode_entry, encode_entry
 from botocache._cache.evictions import Evictions
@@ -107,6 +109,10 @@ class _Contradictions(NamedTuple):
     attributes: frozenset[KeyAttributes] = frozenset()
     rounds: int = 0
     last: float = 0.0
+
+
+MOST_TABLES = 10_000
+"""Tables whose schemas a process keeps. An application may name tables by its input."""
 
 
 class _Shared(NamedTuple):
@@ -289,9 +295,13 @@ class KeySchemas:
         self, store: CallStore, place: Place, generation: int, answer: Answer
     ) -> None:
         """Learn from an answer that describes a table, if it is that of `place`."""
-        described = described_keys(answer)
-        if described is not None and described[0] == place[1]:
+        try:
+            described = described_keys(answer)
             types = described_types(answer)
+        except (AttributeError, LookupError, TypeError) as error:  # of a stub, perhaps
+            pass_on(error)
+            return
+        if described is not None and described[0] == place[1]:
             self.learn(store, place, described[1], generation, types=types)
 
     def _learn(
@@ -374,7 +384,16 @@ class KeySchemas:
 
     def _remember(self, schema: Schema) -> Schema:
         self._known[schema.place] = schema
+        if len(self._known) > MOST_TABLES:
+            # The one that was learned first. A look-up in the store finds it again.
+            self._known.pop(next(iter(self._known)), None)
         return schema
+
+
+_Schemas: TypeAlias = dict[str, tuple[float, dict[str, str]]]
+"""What an entry has under `origins`. Checked: others may write to the store."""
+
+_convert = msgspec.convert
 
 
 def _load_shared(store: CallStore, table: str) -> _Shared:
@@ -387,11 +406,11 @@ def _load_shared(store: CallStore, table: str) -> _Shared:
         now = store.now()
         if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
             return _Shared()
-        schemas = {
-            str(origin): (float(confirmed_at), dict(types))
-            for origin, (confirmed_at, types) in entry.body()["origins"].items()
-        }
-    except (AttributeError, CodecError, TypeError, KeyError, ValueError) as error:
+        schemas = _convert(entry.body()["origins"], _Schemas)
+        # A moment that is still to come would keep a schema fresh for ever.
+        if not all(0.0 <= confirmed_at <= now for confirmed_at, _ in schemas.values()):
+            return _Shared()
+    except (CodecError, KeyError, msgspec.ValidationError) as error:
         pass_on(error)
         return _Shared()
     return _Shared(entry.snapshot[0], schemas)

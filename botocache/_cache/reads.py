@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-import msgspec
-
 from botocache._cache.batches import (
     AnswersByKey,
     answers_by_key,
+    encode_body,
     hit_of,
     merge_hits,
     remaining_body,
@@ -39,9 +38,10 @@ from botocache._errors import CodecError, pass_on
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
-_DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
+_MOST_TABLES = 10_000
+"""Kinds of reads of tables whose policy is kept; at one more, all are found anew."""
 
-_encode = msgspec.json.encode
+_DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
 
 class Reads:
@@ -68,6 +68,8 @@ class Reads:
         place = (read.table, call.operation, read.kind)
         caching = self._caching.get(place)
         if caching is None:
+            if len(self._caching) >= _MOST_TABLES:
+                self._caching.clear()
             policy = self._settings.policy(read.table)
             caching = self._caching[place] = TableCaching(
                 policy,
@@ -253,7 +255,7 @@ class Reads:
             and read.kind in (Kind.ITEM, Kind.QUERY)
         ):
             is_consistent = True
-            body = _encode({**prepared.parameters, "ConsistentRead": True})
+            body = encode_body({**prepared.parameters, "ConsistentRead": True})
         return ReadTicket(prepared, loaded, now, store, is_consistent, body)
 
     def without_consistency(self, ticket: ReadTicket) -> ReadTicket:

@@ -7,6 +7,7 @@ evicts everything. A SELECT is a bypass.
 import re
 from collections.abc import Iterable, Iterator
 
+from botocache._dynamodb.limits import STATEMENT_LENGTH
 from botocache._dynamodb.plans import Bypass, CallPlan, KeysOf, Write
 from botocache._dynamodb.tags import EVERYTHING, Tag, table_tag
 from botocache._dynamodb.types import Body
@@ -55,7 +56,7 @@ def execute_transaction(body: Body, _keys_of: KeysOf) -> CallPlan:
 def _statements(statements: Iterable[str]) -> CallPlan:
     tags: dict[Tag, None] = {}
     for statement in statements:
-        match = _STATEMENT.match(statement)
+        match = _STATEMENT.match(statement[:STATEMENT_LENGTH])
         if match is None:
             return _UNREADABLE
         # EXISTS is the condition check of a transaction.

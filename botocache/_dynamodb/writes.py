@@ -100,6 +100,8 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
                 tags[table_tag(table)] = None
                 why = _WHY_COARSE
         check_key(key)
+        # UTF-8 has no lone surrogates: a ValueError, before the item is read of this.
+        "".join((table, *key)).encode()
         tags.update(dict.fromkeys(item_tags(table, key)))
     if not tags:
         return _WRITES_NOTHING

@@ -81,7 +81,7 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "miss through the hooks": ("off", lambda client: get(client, "z"), 62, 21),
     "update": ("off", update, 97, 21),
     "put, written through": ("off", put, 135, 26),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 103, 25),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 104, 25),
 }
 """Near or not, the call, and the most calls and files that it may take."""
 

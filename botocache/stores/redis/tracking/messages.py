@@ -1,9 +1,7 @@
 """Messages that a server sends without being asked, read from a redis-py connection.
 
-redis-py connects, encrypts and authenticates. The messages are read here, because its
-parsers are made for replies: each of its versions handles in another way what comes in
-between, the parser of RESP3 cannot read RESP2's null (FLUSHALL sends one), and all of
-them take half a message for an error.
+redis-py connects, encrypts and authenticates. The messages are read here, because what
+waits for replies takes half a message for an error.
 
 One thread reads. Any other thread can ask whether something is unread. So it does not
 depend on the reading thread's turn: it misses only what is still on the network.
@@ -16,7 +14,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 from redis.exceptions import ConnectionError as LostError
+from redis.exceptions import InvalidResponse
 
+from botocache.stores.redis.replies import UNFINISHED, ReplyReader
 from botocache.stores.redis.sockets import require_ours, set_deadline
 from botocache.stores.redis.types import Connection, Reply
 
@@ -37,7 +37,7 @@ class Listener:
         self._connection = connection
         self._socket = connection._sock  # noqa: SLF001 - redis-py has no other name for it
         self._wait = _waiting_for(self._socket.fileno())
-        self._unparsed = b""
+        self._reader = ReplyReader(Refusal, protocol=2)
         self._is_reading = False
 
     def send(self, packed: bytes) -> None:
@@ -50,20 +50,17 @@ class Listener:
 
         timeout: seconds.
 
-        A message counts as unread until the next one is requested. Raises LostError and
-        OSError.
+        A message counts as unread until the next one is requested. Raises LostError,
+        StoreError and OSError.
         """
         if not self._wait(timeout):
             return
         require_ours(self._connection)
         self._is_reading = True  # before data leaves the socket: see has_unread
         self._receive(timeout)
-        with contextlib.suppress(_UnfinishedError):
-            while self._unparsed:
-                reply, end = _parsed(self._unparsed, 0)
-                self._unparsed = self._unparsed[end:]
-                yield reply
-        self._is_reading = bool(self._unparsed)
+        while (reply := self._next_reply()) is not UNFINISHED:
+            yield reply
+        self._is_reading = self._reader.has_data
 
     def has_unread(self) -> bool:
         """Tell whether a message has arrived that was not processed yet.
@@ -74,13 +71,19 @@ class Listener:
         # order a message could arrive, and be on its way through, between the two.
         return bool(self._wait(0)) or self._is_reading
 
+    def _next_reply(self) -> Reply:
+        try:
+            return self._reader.next_reply()
+        except InvalidResponse as error:
+            raise LostError(f"a message cannot be read: {error}") from error
+
     def _receive(self, timeout: float) -> None:
         self._socket.settimeout(timeout)
         with contextlib.suppress(TimeoutError):  # of TLS, half a record is there
             chunk = self._socket.recv(_AT_A_TIME)
             if not chunk:
                 raise LostError("the server has closed the connection")
-            self._unparsed += chunk
+            self._reader.feed(chunk)
 
 
 class _Poll(threading.local):
@@ -103,43 +106,3 @@ def _waiting_for(fd: int) -> Callable[[float], object]:
     """
     local = _Poll(fd)
     return lambda timeout: local.poll(timeout * 1000)
-
-
-class _UnfinishedError(Exception):
-    """The rest of a message has not arrived yet."""
-
-
-def _parsed(data: bytes, at: int) -> tuple[Reply, int]:
-    """Return the value that begins at an index, and the index after it."""
-    end = data.find(b"\r\n", at)
-    if end < 0:
-        raise _UnfinishedError
-    kind, text, at = data[at : at + 1], data[at + 1 : end], end + 2
-    if kind == b"$":
-        return _string(data, at, int(text))
-    if kind == b"*":
-        return _array(data, at, int(text))
-    if kind == b"-":
-        return Refusal(text.decode(errors="replace")), at
-    if kind in (b"+", b":"):
-        return text, at
-    raise LostError("a message is not RESP2")
-
-
-def _string(data: bytes, at: int, size: int) -> tuple[bytes | None, int]:
-    if size < 0:
-        return None, at
-    end = at + size
-    if len(data) < end + 2:
-        raise _UnfinishedError
-    return data[at:end], end + 2
-
-
-def _array(data: bytes, at: int, count: int) -> tuple[list[Reply] | None, int]:
-    if count < 0:
-        return None, at
-    items = []
-    for _ in range(count):
-        item, at = _parsed(data, at)
-        items.append(item)
-    return items, at
