@@ -80,6 +80,9 @@ _ROUNDS_WITHIN = 600.0
 _AMBIGUOUS_FOR = 3600.0
 """Seconds for which a place is ambiguous."""
 
+_MOST_KNOWN = 10_000
+"""Schemas that a process keeps; at one more it forgets all, and the store has them."""
+
 _MOST_PLACES = 1000
 """Places with contradictions that are kept; at one more, all are forgotten."""
 
@@ -385,6 +388,8 @@ class KeySchemas:
             return []
 
     def _remember(self, schema: Schema) -> Schema:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
         self._known[schema.place] = schema
         if len(self._known) > MOST_TABLES:
             # The one that was learned first. A look-up in the store finds it again.
@@ -458,6 +463,9 @@ class KeyRecall:
 
     def keys_of(self, table: str) -> KeyAttributes | None:
         """Return the names of a table's key attributes. See KeysOf."""
+        schema = self.schemas.get(table)
+        if schema is not None:  # the plan of a put asks twice
+            return schema.attributes
         call = self._call
         place = place_of(call.origin, call.account, table)
         schema = self._key_schemas.recall(
