@@ -80,9 +80,6 @@ _ROUNDS_WITHIN = 600.0
 _AMBIGUOUS_FOR = 3600.0
 """Seconds for which a place is ambiguous."""
 
-_MOST_KNOWN = 10_000
-"""Schemas that a process keeps; at one more it forgets all, and the store has them."""
-
 _MOST_PLACES = 1000
 """Places with contradictions that are kept; at one more, all are forgotten."""
 
@@ -388,8 +385,6 @@ class KeySchemas:
             return []
 
     def _remember(self, schema: Schema) -> Schema:
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
         self._known[schema.place] = schema
         if len(self._known) > MOST_TABLES:
             # The one that was learned first. A look-up in the store finds it again.
