@@ -825,6 +825,17 @@ def test_callers_with_other_headers_do_not_share(
         assert aws.reads == reads + 1
 
 
+def test_a_client_that_signs_nothing_is_served_nothing_that_its_credentials_may_read(
+    application: Application,
+) -> None:
+    signed = application.client(static("AKIA1"))
+    assert application.read(signed) == "AKIA1"
+    client = application.client(config=Config(signature_version=UNSIGNED))
+    client._request_signer._credentials = static("AKIA1")
+    for _ in range(3):
+        assert application.read(client) == "anonymous"
+
+
 def test_a_class_whose_method_is_replaced_is_asked_at_each_call(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -863,6 +874,27 @@ def test_another_tenants_keys_in_the_environment_are_another_principal(
         client = application.client()
         for _ in range(3):
             assert application.read(client) == key
+
+
+@near_first
+@pytest.mark.parametrize(
+    "make",
+    [lambda a: environment(a, "AKIA1", "of ann"), container],
+    ids=["static", "role"],
+)
+def test_what_is_remembered_of_a_client_shows_no_key(
+    make: Way, application: Application
+) -> None:
+    """Tools that report errors print the local variables of all frames."""
+    client = make(application)
+    for _ in range(3):
+        application.read(client)
+    state = vars(client)["_botocache_state"]
+    secret = credentials_of(client).get_frozen_credentials().secret_key
+    assert secret in (state.values or {}).values() or state.keys.secret_key == secret
+    for shown in (state, application.cache, known):
+        assert secret not in repr(shown)
+        assert key_of(client) not in repr(shown)
 
 
 # --- the request that is really signed ---------------------------------------------
