@@ -78,6 +78,8 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from botocache._errors import shows
+
 LONGEST_HOLD_OFF = 3600.0
 """Seconds. No hold-off may be set longer than this."""
 
@@ -123,6 +125,7 @@ class TagEviction(NamedTuple):
     was_alone: bool = False
 
 
+@shows("snapshot", "held")
 class Loaded(NamedTuple):
     """The answer to a store's `load`.
 

@@ -230,10 +230,9 @@ def _filled(operation: str, item: Read, settings: Settings) -> _Lines:
 
 
 def spelled(tag: Tag) -> str:
-    """Return a tag as text: `item(users, id S '7')`."""
+    """Return a tag as text: `item(users, id S)`. Values are not shown."""
     details = [tag.table] if tag.table else []
     # Three parts for each attribute: name, type and canonical value.
-    for at in range(0, len(tag.detail), 3):
-        name, kind, value = tag.detail[at : at + 3]
-        details.append(f"{name!s} {kind!s} {value!r}")
+    names, kinds = tag.detail[::3], tag.detail[1::3]
+    details += [f"{name!s} {kind!s}" for name, kind in zip(names, kinds, strict=True)]
     return f"{tag.kind}({', '.join(details)})" if details else tag.kind

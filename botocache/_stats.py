@@ -225,6 +225,10 @@ def describe(error: BaseException) -> str:
 
 _logged: set[str] = set()
 
+_MOST_LOGGED = 1000
+"""Lines that are logged once. Some name a handler or a class, which may be made anew
+for each client."""
+
 
 def log_once(write: Callable[..., None], event: str, text: str) -> None:
     """Log a line, unless this process has logged it.
@@ -232,7 +236,7 @@ def log_once(write: Callable[..., None], event: str, text: str) -> None:
     write: `log.info` or `log.warning`.
     event: the name of what happened, with which the line begins.
     """
-    if text not in _logged:
+    if text not in _logged and len(_logged) < _MOST_LOGGED:
         _logged.add(text)
         write("%s: %s", event, text)
 

@@ -18,7 +18,7 @@ from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher
 
 from botocache._botocore.accounts import account_of_key
 from botocache._digests import digest
-from botocache._errors import pass_on
+from botocache._errors import pass_on, shows
 
 MOST_SESSIONS = 4096
 """Sets of keys whose principals are remembered: those used last."""
@@ -63,6 +63,7 @@ class Principals:
 principals: Final = Principals()
 
 
+@shows("scope", "principal")
 class HandOut(NamedTuple):
     """A call under way that hands out keys.
 

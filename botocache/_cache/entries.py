@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from botocache._dynamodb.types import Answer
-from botocache._errors import CodecError
+from botocache._errors import CodecError, shows
 
 Copier: TypeAlias = Callable[[], Answer]
 """Makes another equal answer at each call."""
@@ -31,6 +31,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Answer)
 
 
+@shows("stored_at", "expires_at")
 class Entry(NamedTuple):
     """The header of an entry, and where its body begins.
 

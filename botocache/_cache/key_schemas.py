@@ -111,6 +111,10 @@ class _Contradictions(NamedTuple):
     last: float = 0.0
 
 
+MOST_TABLES = 10_000
+"""Tables whose schemas a process keeps. An application may name tables by its input."""
+
+
 class _Shared(NamedTuple):
     """What processes share of the tables of one name.
 
@@ -380,6 +384,9 @@ class KeySchemas:
 
     def _remember(self, schema: Schema) -> Schema:
         self._known[schema.place] = schema
+        if len(self._known) > MOST_TABLES:
+            # The one that was learned first. A look-up in the store finds it again.
+            self._known.pop(next(iter(self._known)), None)
         return schema
 
 

@@ -40,6 +40,7 @@ from botocache._botocore.types import (
 )
 from botocache._cache.cache import Cache
 from botocache._cache.prepare import Call, PreparedRead
+from botocache._errors import shows
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey, exact_key, is_quick
 from botocache._near.deserializers import Injector
@@ -107,9 +108,8 @@ class _NoHooks:
 _NO_HOOKS = _NoHooks()
 
 
-# No repr: tools that report errors print the local variables of each frame, and the
-# keys are among the fields.
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@shows("operations", "is_plain", "cache")
+@dataclass(frozen=True, slots=True, eq=False)
 class ClientState:
     """What was found out about a client, and the objects that it was derived from.
 
