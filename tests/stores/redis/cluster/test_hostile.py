@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from redis.exceptions import MovedError
 
 from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
@@ -176,7 +177,7 @@ def test_servers_that_ask_and_moved_name_are_not_kept_without_bound(
     asked = cluster._cluster.primaries()[0]
     for port in range(1, 20):
         cluster._node("127.0.0.1", port)
-        moved: Any = client_module.MovedError(f"1 other:{port}")
+        moved: Any = MovedError(f"1 other:{port}")
         cluster._move(moved, asked)
     assert len(cluster._asked) <= 5
     assert len(cluster._cluster.servers()) <= 5
