@@ -487,8 +487,9 @@ NOT_TO_BE_OPENED: dict[str, Callable[[Path], object]] = {
     "a directory without permission to enter": lambda directory: directory.chmod(0),
     "a file without permission to read": lambda d: (d / "cache.db").chmod(0),
     "a file without permission to write": lambda d: (d / "cache.db").chmod(0o400),
-    "a directory for a file": lambda d: (d / "cache.db").replace(d / "old")
-    and (d / "other").rename(d / "cache.db"),
+    "a directory for a file": lambda d: (
+        (d / "cache.db").replace(d / "old") and (d / "other").rename(d / "cache.db")
+    ),
     "a file with two names": lambda d: (d / "two").hardlink_to(d / "cache.db"),
     "a link for a file": lambda d: (d / "link").rename(d / "cache.db"),
     "a directory that others can write to": lambda directory: directory.chmod(0o770),
