@@ -236,6 +236,9 @@ class EntryDatabase:
             self._most = size_limit + max(size_limit // 4, _SLACK)
             self._putting = threading.RLock()
             self._putters: set[int] = set()
+            # Once may be chance, on a busy machine: one load misses, or one fill is
+            # dropped. Twice in a row, a process that holds the lock was stopped.
+            self._was_busy_for_loads = self._was_busy_for_fills = False
             self._connections = ConnectionPool(self._path)
             self._cache = _Cache(size_limit)
             with private_directory(directory.parent, directory.name) as opened:
@@ -284,25 +287,36 @@ class EntryDatabase:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the entry under `key`, or None if there is none."""
-        with _store_errors("get"), self._taken(LOCK_PATIENCE) as connection:
-            connection.check_file()
-            now = time.time()
-            rows = connection.execute(
-                _SELECT_ENTRY, (_LARGEST_ROW, key, now, now + _FURTHEST)
-            ).fetchall()
-            if not rows:
+        try:
+            with _store_errors("get"), self._taken(LOCK_PATIENCE) as connection:
+                connection.check_file()
+                entry = self._get(connection, key)
+        except EntryDatabaseError as error:
+            if error.is_busy and not self._was_busy_for_loads:
+                self._was_busy_for_loads = True
                 return None
-            ((row, kind),) = rows
-            if row is not None:
-                entry: bytes = row[_CHECKSUM_SIZE:]
-                if row[:_CHECKSUM_SIZE] == _checksum(key, entry):
-                    return entry
-            elif kind in ("blob", "text"):
-                # To remove one row of a gigabyte would take SQLite seconds.
-                raise UnsafeDatabaseError("a row is a text, or larger than any entry")
-            # Without this, each load of the key would fail until the TTL ends.
-            self._cache.delete(key)
-            raise DamagedEntryError("a row does not match its checksum")
+            raise
+        self._was_busy_for_loads = False
+        return entry
+
+    def _get(self, connection: Connection, key: bytes) -> bytes | None:
+        now = time.time()
+        rows = connection.execute(
+            _SELECT_ENTRY, (_LARGEST_ROW, key, now, now + _FURTHEST)
+        ).fetchall()
+        if not rows:
+            return None
+        ((row, kind),) = rows
+        if row is not None:
+            entry: bytes = row[_CHECKSUM_SIZE:]
+            if row[:_CHECKSUM_SIZE] == _checksum(key, entry):
+                return entry
+        elif kind in ("blob", "text"):
+            # To remove one row of a gigabyte would take SQLite seconds.
+            raise UnsafeDatabaseError("a row is a text, or larger than any entry")
+        # Without this, each load of the key would fail until the TTL ends.
+        self._cache.delete(key)
+        raise DamagedEntryError("a row does not match its checksum")
 
     def put(self, key: bytes, entry: bytes, ttl: float) -> None:
         """Write an entry unless it is larger than `LARGEST_ENTRY`. ttl: in seconds."""
@@ -337,6 +351,12 @@ class EntryDatabase:
                     patience = max(0.0, deadline - time.monotonic())
                 with _store_errors("put"):
                     self._put_piece(piece, patience)
+                self._was_busy_for_fills = False
+            except EntryDatabaseError as error:
+                if not error.is_busy or self._was_busy_for_fills:
+                    raise
+                self._was_busy_for_fills = True
+                return
             finally:
                 # Not by a variable: a signal handler may raise before it is set. An
                 # earlier call may have been interrupted right here.
