@@ -80,6 +80,18 @@ def replace(name: str, content: Callable[[int], bytes]) -> Harm:
     return harm
 
 
+def plant(name: str, content: bytes = noise(5000)) -> Harm:
+    """Put a file of this user's there, in the place of whatever is there."""
+
+    def harm(directory: Path) -> None:
+        other = directory / "other"
+        other.write_bytes(content)
+        other.chmod(0o600)
+        other.replace(directory / name)
+
+    return harm
+
+
 def replace_by_a_directory(name: str) -> Harm:
     def harm(directory: Path) -> None:
         remove(name)(directory)

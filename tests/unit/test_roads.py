@@ -79,7 +79,7 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near miss": ("on", lambda client: get(client, "z"), 75, 27),
     "hit through the hooks": ("off", lambda client: get(client, "a"), 52, 21),
     "miss through the hooks": ("off", lambda client: get(client, "z"), 62, 21),
-    "update": ("off", update, 97, 20),
+    "update": ("off", update, 97, 21),
     "put, written through": ("off", put, 135, 26),
     "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 104, 25),
 }
