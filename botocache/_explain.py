@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
 from difflib import get_close_matches
 
+from botocache._digests import digest
 from botocache._dynamodb.items import determines_new_keys
 from botocache._dynamodb.operations import OPERATIONS, plan
 from botocache._dynamodb.plain_values import wire_parameters
@@ -160,7 +161,8 @@ def _read(operation: str, read: Read, settings: Settings) -> _Lines:
 def _entry(operation: str, read: Read, settings: Settings) -> _Lines:
     policy = settings.policy(read.table)
     mode = caching_mode(policy, operation, read.kind)
-    question = read.question.decode()
+    # Its digest alone: the question has the item's key, and the values of conditions.
+    question = digest(read.question).hex()
     # Scope and origin are part of the key; both are known only to a client.
     yield "key", f"{read.operation} {question}, with its caller's scope and endpoint"
     if mode is CachingMode.OFF:
