@@ -190,6 +190,7 @@ def test_runs_that_a_server_invents_are_not_kept_without_bound(
 
     def info() -> Iterator[Part]:
         run = b"role:master\r\nmaster_replid:1\r\nrun_id:%d\r\n" % time.monotonic_ns()
+        run += b"cluster_enabled:1\r\n"
         yield b"$%d\r\n%b\r\n" % (len(run), run)
 
     server.stream(info, b"INFO")
