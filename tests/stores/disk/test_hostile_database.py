@@ -296,6 +296,22 @@ def test_what_is_planted_in_an_open_database_ends_soon_and_is_replaced(
     assert store.load(KEY, [A]).entry == b"new"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON Cache BEGIN DELETE FROM Cache; END",
+        "CREATE TRIGGER t AFTER INSERT ON Cache BEGIN UPDATE Cache SET raw = 2; END",
+    ],
+)
+def test_a_trigger_is_refused_also_if_it_does_what_the_store_does(
+    statement: str, entries: EntryDatabase, directory: Path
+) -> None:
+    run(directory, statement)
+    with pytest.raises(EntryDatabaseError, match="authorized") as caught:
+        entries.put(OTHER_KEY, b"other", TTL)
+    assert not keeps_database(caught.value, directory)
+
+
 @pytest.mark.parametrize("name", LIVE)
 def test_what_the_tests_plant_would_run(name: str, directory: Path) -> None:
     """An ordinary connection, with a limit of its own."""
