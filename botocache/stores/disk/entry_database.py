@@ -204,8 +204,8 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
             return
         # The more, the larger the excess: old rows may be small, and new ones large.
         rows = min(_CULLED + excess // _ROW_SIZE, _MOST_CULLED)
-        sql(_DELETE_FUTURE, (now + _DAY, rows))
-        sql(_DELETE_OLDEST, (rows,))
+        if sql(_DELETE_FUTURE, (now + _DAY, rows)).rowcount <= 0:
+            sql(_DELETE_OLDEST, (rows,))
         connection.size = 0  # once in a transaction: until it ends, nothing shrinks
 
     def forget_transaction(self) -> None:
