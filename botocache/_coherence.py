@@ -67,6 +67,13 @@ value's partition instead, with the setting. No read depends on the writes tag w
 one of the other two. A process without the setting evicts the writes tag and restores
 nothing, so processes with and without the setting can share a store.
 
+Readers
+-------
+Each entry depends on one tag that no write evicts: that of its reader, which is a scope
+and a table. A read that DynamoDB refuses evicts it. So an entry that is served also
+proves that its reader has not been refused since its read was sent. For coherence it is
+a tag as any other: it can only cost misses.
+
 Memory
 ------
 Where the two words are memory shared between processes, a writer stores the hold-off

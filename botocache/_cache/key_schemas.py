@@ -98,8 +98,10 @@ def place_of(origin: str, account: str, table: str) -> Place:
     account: of the caller; "" if it is not known.
     table: the request's TableName. An ARN names the account itself.
     """
-    owner = table_account(table) or account
-    return f"{origin} {owner}" if owner else origin, table_name(table)
+    if not account:
+        # A name and an ARN may be of one table: what is learned by one serves both.
+        return origin, table_name(table)
+    return f"{origin} {table_account(table) or account}", table_name(table)
 
 
 _MOST_SETS = 100
@@ -443,9 +445,8 @@ def types_in(
 
 _CONFLICT = (
     "tables with the name %r have different key attributes at one endpoint, and their "
-    "accounts are not known; until this process ends or for an hour, each write to one "
-    "of them evicts all that is cached of both. Give each account a `namespace` of its "
-    "own"
+    "accounts are not known. For an hour each write to one of them evicts all that is "
+    "cached of both. Give each account a `namespace` of its own"
 )
 
 

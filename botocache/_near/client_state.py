@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict, cast
 
+from botocore import UNSIGNED
 from botocore.client import BaseClient
 from botocore.credentials import Credentials
 from botocore.hooks import EventAliaser, HierarchicalEmitter
@@ -239,6 +240,7 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
     if (
         cache is None
         or credentials is None
+        or signer.signature_version is UNSIGNED
         or not isinstance(cache.near, NearAnswers)
         or not is_one
         or not is_botocores(credentials)

@@ -107,7 +107,8 @@ def test_open_vex_says_of_this_version_that_it_is_not_affected(
     assert statement["status"] == "not_affected"
     assert statement["justification"] == "vulnerable_code_not_in_execute_path"
     assert (
-        "botocache gives diskcache a Disk of its own" in statement["impact_statement"]
+        "botocache lets diskcache write and remove rows"
+        in statement["impact_statement"]
     )
     (product,) = statement["products"]
     assert product["@id"] == OURS

@@ -36,7 +36,7 @@ import botocache
 from botocache import _stats
 from botocache._botocore import started
 from botocache._botocore.credentials import AUTO, caller_of
-from botocache._botocore.principals import Principals
+from botocache._botocore.principals import Principals, session_of
 from botocache._botocore.principals import principals as known
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
@@ -825,6 +825,17 @@ def test_callers_with_other_headers_do_not_share(
         assert aws.reads == reads + 1
 
 
+def test_a_client_that_signs_nothing_is_served_nothing_that_its_credentials_may_read(
+    application: Application,
+) -> None:
+    signed = application.client(static("AKIA1"))
+    assert application.read(signed) == "AKIA1"
+    client = application.client(config=Config(signature_version=UNSIGNED))
+    client._request_signer._credentials = static("AKIA1")
+    for _ in range(3):
+        assert application.read(client) == "anonymous"
+
+
 def test_a_class_whose_method_is_replaced_is_asked_at_each_call(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -863,6 +874,27 @@ def test_another_tenants_keys_in_the_environment_are_another_principal(
         client = application.client()
         for _ in range(3):
             assert application.read(client) == key
+
+
+@near_first
+@pytest.mark.parametrize(
+    "make",
+    [lambda a: environment(a, "AKIA1", "of ann"), container],
+    ids=["static", "role"],
+)
+def test_what_is_remembered_of_a_client_shows_no_key(
+    make: Way, application: Application
+) -> None:
+    """Tools that report errors print the local variables of all frames."""
+    client = make(application)
+    for _ in range(3):
+        application.read(client)
+    state = vars(client)["_botocache_state"]
+    secret = credentials_of(client).get_frozen_credentials().secret_key
+    assert secret in (state.values or {}).values() or state.keys.secret_key == secret
+    for shown in (state, application.cache, known):
+        assert secret not in repr(shown)
+        assert key_of(client) not in repr(shown)
 
 
 # --- the request that is really signed ---------------------------------------------
@@ -981,6 +1013,22 @@ def test_a_role_counts_only_if_the_keys_of_its_caller_have_assumed_it(
     sts.meta.events.register("before-sign", swap)
     other = explicit(application, sts.assume_role(**stated))
     assert application.read(other) == key_of(other) != key
+
+
+def test_a_client_of_sts_that_was_there_before_the_cache_is_observed_too(
+    application: Application,
+) -> None:
+    inner: Any = new_botocore_session()
+    inner._credentials = static("AKIASOURCE")
+    sts = boto3.Session(botocore_session=inner, region_name=REGION).client("sts")
+    botocache.install(url=application.store)
+    parameters = {"RoleArn": ONE, "RoleSessionName": "orders"}
+    for _ in range(2):
+        sts.assume_role(**parameters)
+    assert len(known) == 2
+    botocache.uninstall()
+    sts.assume_role(**parameters)
+    assert len(known) == 2
 
 
 def test_a_call_of_sts_that_is_refused_hands_out_nothing(
@@ -1181,27 +1229,26 @@ def test_the_start_of_this_process_can_be_read() -> None:
     assert started.parent_of(0) == 0
 
 
-READ = """
+PROGRAM = """
 import os, subprocess, sys
-import boto3, botocache
+import botocore.session
+from botocache._botocore.credentials import AUTO, caller_of
 
-def read():
-    session = boto3.Session(region_name="us-east-1")
-    botocache.install(session, url=sys.argv[1])
-    client = session.client("dynamodb", endpoint_url=sys.argv[2])
-    answer = client.get_item(TableName="t", Key={"pk": {"S": "a"}})
-    print(answer["Item"]["of"]["S"], flush=True)
+def say():
+    credentials = botocore.session.Session().get_credentials()
+    print(caller_of(credentials, AUTO).scope.hex(), flush=True)
 
-read()
+say()
 if "TENANT" in os.environ:
     os.environ["AWS_ACCESS_KEY_ID"] = os.environ.pop("TENANT")
-    read()
+    say()
     subprocess.run([sys.executable, *sys.orig_argv[1:]], check=True)
 """
+"""Says its scope; then that of a tenant's keys, in it and in a child of it."""
 
 
 def test_a_lambda_function_shares_its_own_answers_and_those_of_no_tenant(
-    aws: AWS, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     def run(key: str, **more: str) -> list[str]:
         environment = _started_with(
@@ -1212,24 +1259,22 @@ def test_a_lambda_function_shares_its_own_answers_and_those_of_no_tenant(
             AWS_LAMBDA_FUNCTION_NAME=tmp_path.name,
             **more,
         )
-        done = subprocess.run(
-            [sys.executable, "-c", READ, f"disk://{tmp_path}/cache", aws.url],
+        printed: str = subprocess.run(
+            [sys.executable, "-c", PROGRAM],
             env=environment,
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
             check=True,
-        )
-        printed: str = done.stdout
+        ).stdout
         return printed.split()
 
-    first, second, tenant = key_id(), key_id(), key_id()
-    assert run(first) == [first]
-    # The function in another sandbox; a tenant's keys in it; and those in its child,
-    # which makes keys of its own start of them.
-    reads = aws.reads
-    assert run(second, TENANT=tenant) == [first, tenant, tenant]
-    assert aws.reads == reads + 1
+    tenant = key_id()
+    (one,) = run(key_id())
+    # In another sandbox the function has other keys.
+    own, in_it, in_its_child = run(key_id(), TENANT=tenant)
+    assert own == one
+    assert in_it == in_its_child == session_of(tenant, "s", "t").hex()
 
 
 # --- the log -----------------------------------------------------------------------

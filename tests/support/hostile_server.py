@@ -89,6 +89,8 @@ class HostileServer:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(("127.0.0.1", self._target))
                 self._sockets += (client, server)
+                for each in (client, server):
+                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._start(lambda c=client, s=server: self._serve(c, s))  # type: ignore[misc]  # defaults
 
     def _serve(self, client: socket.socket, server: socket.socket) -> None:

@@ -6,7 +6,7 @@ opens them when they are needed. A thread takes one, and gives it back.
 A connection is safe to use with a file that another program altered. It maps nothing,
 so no cut file kills the process. It runs the statements of `entry_database.py` alone:
 `_is_allowed` refuses triggers, views and all else that a schema can hold. And no
-statement goes on for long: `Connection.deadline`.
+statement goes on for long: `_MOST_STEPS`.
 
 SQLite keeps state for the whole process by device and inode: which locks the process
 holds on a file. So two rules hold:
@@ -49,14 +49,15 @@ _MOST_PROBED = 1024
 
 PAGE_SIZE = 4096
 
-STATEMENT_PATIENCE = 0.1
-"""Seconds after which SQLite ends a statement. One of ours takes microseconds.
-
-It may do more than it says where another program altered the file: an index leads in
-circles, a trigger counts to a million."""
-
 _STEPS = 20_000
-"""Steps of SQLite's machine between two looks at the clock: about a millisecond."""
+"""Steps of SQLite's machine between two looks at their number."""
+
+_MOST_STEPS = 500_000
+"""Steps after which SQLite ends a statement, which takes it about 20 ms.
+
+A load takes 20 steps, a fill 100, and one that makes much room a hundred thousand. More
+takes what another program planted: a trigger that counts for ever, an index that leads
+in circles. Steps, not time: a busy machine must not end a statement of ours."""
 
 _SETTINGS = (
     "PRAGMA trusted_schema = 0",  # before a statement that reads the schema
@@ -136,7 +137,7 @@ class Connection(_sqlite3.Connection):
     database: device and inode of the database.
     file: the database's descriptor.
     size: of the database when `check_file` looked last, bytes.
-    deadline: in seconds of `time.monotonic`. SQLite ends a statement that goes on.
+    steps: of SQLite's machine for the user of the connection, counted by `_STEPS`.
     """
 
     patience: float
@@ -145,7 +146,7 @@ class Connection(_sqlite3.Connection):
     database: tuple[int, int] | None = None
     file: OpenFile | None = None
     size = 0
-    deadline = 0.0
+    steps = 0
     _is_lost = False
     _opened_by: int | None = None
 
@@ -214,15 +215,20 @@ class Connection(_sqlite3.Connection):
             os.fchmod(number, FILE_MODE)
         check_header(number)
 
+    def check_same(self, database: tuple[int, int] | None) -> None:
+        """Raise DatabaseReplacedError unless this is that database; None for any."""
+        if database not in (None, self.database):
+            raise DatabaseReplacedError("another process replaced the database")
+
     def protect(self) -> None:
         """Allow this connection no other statements than those of the cache."""
-        self.set_progress_handler(self._is_late, _STEPS)
+        self.set_progress_handler(self._is_endless, _STEPS)
         for name, limit in _LIMITS:
             if hasattr(_sqlite3, name):
                 self.setlimit(getattr(_sqlite3, name), limit)
         for name, switch in _SWITCHES:
             if hasattr(_sqlite3, name):
-                self.setconfig(getattr(_sqlite3, name), switch)
+                self.setconfig(getattr(_sqlite3, name), switch)  # type: ignore[attr-defined,unused-ignore]
 
     def restrict(self) -> None:
         """Refuse from now on what is not needed to load, fill and remove rows.
@@ -232,8 +238,9 @@ class Connection(_sqlite3.Connection):
         """
         self.set_authorizer(_is_allowed)
 
-    def _is_late(self) -> bool:
-        return time.monotonic() > self.deadline
+    def _is_endless(self) -> bool:
+        self.steps += _STEPS
+        return self.steps > _MOST_STEPS
 
     def set_patience(self, patience: float) -> None:
         """Let a statement wait for a lock no longer than `patience` seconds."""
@@ -404,7 +411,7 @@ class ConnectionPool:
         except IndexError:
             return self._take_slowly(patience)
         if connection is not None and connection.patience == patience:
-            connection.deadline = time.monotonic() + STATEMENT_PATIENCE
+            connection.steps = 0
             return connection
         self._put(connection)
         return self._take_slowly(patience)
@@ -478,7 +485,7 @@ class ConnectionPool:
                 try:
                     if connection is None:
                         return self._open(patience)
-                    connection.deadline = time.monotonic() + STATEMENT_PATIENCE
+                    connection.steps = 0
                     connection.set_patience(patience)
                 except BaseException as error:
                     unopened += 1
@@ -525,8 +532,7 @@ class ConnectionPool:
         with _opening.alone(patience):
             connection = self._connect(patience)
             try:
-                if self._database not in (None, connection.database):
-                    raise DatabaseReplacedError("another process replaced the database")
+                connection.check_same(self._database)
                 connection.restrict()
             except BaseException:
                 connection.dispose()
@@ -541,7 +547,6 @@ class ConnectionPool:
         connection.round, connection.pool = self._round, self._mark
         try:
             connection.note_file(self._path, before)
-            connection.deadline = time.monotonic() + STATEMENT_PATIENCE
             connection.protect()
             for setting in _SETTINGS:
                 connection.execute(setting).fetchall()
@@ -565,7 +570,9 @@ def _check_database(path: Path) -> None:
     """
     # By SQLite it would be made too late to look at its inode.
     try:
-        made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_RDWR, FILE_MODE)
+        made = os.open(
+            path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_RDWR, FILE_MODE
+        )
     except FileExistsError:
         pass
     else:

@@ -32,7 +32,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import diskcache
 
@@ -62,6 +62,7 @@ _AT_ONCE = 256 * 1024
 """Bytes of entries in one transaction. Other writers wait until it ends."""
 
 _CHECKSUM_SIZE = 4
+_LARGEST_ROW = LARGEST_ENTRY + _CHECKSUM_SIZE
 
 _FURTHEST = 1e10
 """Seconds from now. No row of ours ends later; infinity and texts are beyond it."""
@@ -69,13 +70,16 @@ _FURTHEST = 1e10
 _DAY = 86400.0
 
 _CULLED = 10
-"""Rows that a fill removes at most of those that ended, and of the oldest."""
+"""Rows that a fill removes of those that ended, and at least of a full database."""
 
-_CULLED_MORE = 100
-"""The same where the database is larger than its limit by `_EXCESS`."""
+_MOST_CULLED = 2000
+"""Rows that a fill removes at most. That takes it about 10 ms."""
 
-_EXCESS = 16 * 1024**2
-"""Bytes."""
+_ROW_SIZE = 4096
+"""Bytes beyond the limit for which a fill removes one row more."""
+
+_SLACK = 64 * 1024**2
+"""Bytes. A database that exceeds its limit by more was altered."""
 
 _CLEARED = 500
 """Rows in one transaction of `clear`."""
@@ -111,9 +115,9 @@ nothing reads the counts, and a fill is faster without them.
 _SELECT_SCHEMA = "SELECT name, sql, tbl_name FROM sqlite_master LIMIT 9"
 
 # Of a blob SQLite knows the length without reading it. It would read a text.
-_SELECT_ENTRY = f"""
-SELECT CASE WHEN typeof(value) = 'blob' AND length(value) <= {LARGEST_ENTRY + 4}
-       THEN value END, typeof(value)
+_SELECT_ENTRY = """
+SELECT CASE WHEN typeof(value) = 'blob' AND length(value) <= ? THEN value END,
+       typeof(value)
 FROM Cache WHERE key = ? AND raw = 1 AND expire_time > ? AND expire_time < ? LIMIT 1
 """
 
@@ -193,12 +197,15 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
     ) -> None:
         """Remove some rows that have ended, and if the database is full, the oldest."""
         sql(_DELETE_ENDED, (now, _CULLED))
-        excess = self._con.size - self.size_limit
+        connection = self._con
+        excess = connection.size - self.size_limit
         if excess < 0:
             return
-        rows = _CULLED if excess < _EXCESS else _CULLED_MORE
+        # The more, the larger the excess: old rows may be small, and new ones large.
+        rows = min(_CULLED + excess // _ROW_SIZE, _MOST_CULLED)
         sql(_DELETE_FUTURE, (now + _DAY, rows))
         sql(_DELETE_OLDEST, (rows,))
+        connection.size = 0  # once in a transaction: until it ends, nothing shrinks
 
     def forget_transaction(self) -> None:
         """Forget the calling thread's transaction, if it left one open."""
@@ -226,12 +233,15 @@ class EntryDatabase:
     def __init__(self, directory: Path, size_limit: int) -> None:
         with _store_errors("open"):
             self._path = directory / diskcache.core.DBNAME
-            self._most = size_limit + max(size_limit // 4, 4 * _EXCESS)
+            self._most = size_limit + max(size_limit // 4, _SLACK)
             self._putting = threading.RLock()
             self._putters: set[int] = set()
+            # Once may be chance, on a busy machine: one load misses, or one fill is
+            # dropped. Twice in a row, a process that holds the lock was stopped.
+            self._was_busy_for_loads = self._was_busy_for_fills = False
             self._connections = ConnectionPool(self._path)
             self._cache = _Cache(size_limit)
-            with private_directory(directory) as opened:
+            with private_directory(directory.parent, directory.name) as opened:
                 self._remove_leftovers()
                 with self._connections.first(LOCK_PATIENCE) as connection:
                     self._check_place(connection, opened)
@@ -277,25 +287,36 @@ class EntryDatabase:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the entry under `key`, or None if there is none."""
-        with _store_errors("get"), self._taken(LOCK_PATIENCE) as connection:
-            connection.check_file()
-            now = time.time()
-            rows = connection.execute(
-                _SELECT_ENTRY, (key, now, now + _FURTHEST)
-            ).fetchall()
-            if not rows:
+        try:
+            with _store_errors("get"), self._taken(LOCK_PATIENCE) as connection:
+                connection.check_file()
+                entry = self._get(connection, key)
+        except EntryDatabaseError as error:
+            if error.is_busy and not self._was_busy_for_loads:
+                self._was_busy_for_loads = True
                 return None
-            ((row, kind),) = rows
-            if row is not None:
-                entry: bytes = row[_CHECKSUM_SIZE:]
-                if row[:_CHECKSUM_SIZE] == _checksum(key, entry):
-                    return entry
-            elif kind in ("blob", "text"):
-                # To remove one row of a gigabyte would take SQLite seconds.
-                raise UnsafeDatabaseError("a row is a text, or larger than any entry")
-            # Without this, each load of the key would fail until the TTL ends.
-            self._cache.delete(key)
-            raise DamagedEntryError("a row does not match its checksum")
+            raise
+        self._was_busy_for_loads = False
+        return entry
+
+    def _get(self, connection: Connection, key: bytes) -> bytes | None:
+        now = time.time()
+        rows = connection.execute(
+            _SELECT_ENTRY, (_LARGEST_ROW, key, now, now + _FURTHEST)
+        ).fetchall()
+        if not rows:
+            return None
+        ((row, kind),) = rows
+        if row is not None:
+            entry: bytes = row[_CHECKSUM_SIZE:]
+            if row[:_CHECKSUM_SIZE] == _checksum(key, entry):
+                return entry
+        elif kind in ("blob", "text"):
+            # To remove one row of a gigabyte would take SQLite seconds.
+            raise UnsafeDatabaseError("a row is a text, or larger than any entry")
+        # Without this, each load of the key would fail until the TTL ends.
+        self._cache.delete(key)
+        raise DamagedEntryError("a row does not match its checksum")
 
     def put(self, key: bytes, entry: bytes, ttl: float) -> None:
         """Write an entry unless it is larger than `LARGEST_ENTRY`. ttl: in seconds."""
@@ -330,6 +351,12 @@ class EntryDatabase:
                     patience = max(0.0, deadline - time.monotonic())
                 with _store_errors("put"):
                     self._put_piece(piece, patience)
+                self._was_busy_for_fills = False
+            except EntryDatabaseError as error:
+                if not error.is_busy or self._was_busy_for_fills:
+                    raise
+                self._was_busy_for_fills = True
+                return
             finally:
                 # Not by a variable: a signal handler may raise before it is set. An
                 # earlier call may have been interrupted right here.
@@ -351,6 +378,7 @@ class EntryDatabase:
 
     def _put(self, key: bytes, entry: bytes, ttl: float) -> None:
         if len(entry) <= LARGEST_ENTRY:
+            self._cache.taken.connection.steps = 0  # a transaction may have thousands
             self._cache.set(key, _checksum(key, entry) + entry, expire=ttl)
 
     def clear(self) -> None:

@@ -41,7 +41,10 @@ def private_directory(root: Path, *below: str) -> Iterator[int]:
     with contextlib.ExitStack() as opened:
         number = _open_parents(root.parent, makes=True)
         opened.callback(os.close, number)
-        for path in (root, *(root.joinpath(*below[: n + 1]) for n in range(len(below)))):
+        for path in (
+            root,
+            *(root.joinpath(*below[: n + 1]) for n in range(len(below))),
+        ):
             number = _open_or_make(path.name, number, _AS_DIRECTORY)
             opened.callback(os.close, number)
             _check_directory(path, number, is_root=path == root)
@@ -92,18 +95,15 @@ def check_opened(number: int, path: Path, directory: int | None) -> None:
 
 
 def is_safe_place(directory: Path) -> bool:
-    """Return whether no other user can replace what is made at this path.
-
-    Makes nothing. Parents that are missing are taken for safe.
-    """
+    """Return whether a directory is, or would be, this user's alone. Makes nothing."""
     try:
-        os.close(_open_parents(directory, makes=False))
+        os.close(_open_parents(directory.parent, makes=False))
+        return is_private(directory.lstat())
     except FileNotFoundError:
-        return True  # those above it are safe
+        return True  # what is there above it is safe
     except OSError as error:
         pass_on(error)
         return False
-    return True
 
 
 def _open_parents(path: Path, *, makes: bool) -> int:

@@ -56,22 +56,25 @@ PAUSE = 1.0
 
 _DISCARDED = "old-"
 
-_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - `make_private` refuses a directory of another user
+_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - `is_safe_place` finds a directory of another user
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
     """Return the user's directory: in the cache home, else in a temporary one.
 
+    One that another user made, or could replace, is passed over: `/tmp/botocache-1000`
+    that was there before, a HOME that `sudo` has kept.
+
     Writes nothing, not even to find out what can be written. Raises
     StoreUnavailableError if no directory can be.
     """
     for place in _default_places(environ):
-        if _can_be_made(place):
+        if _can_be_made(place) and is_safe_place(place):
             return place
     raise StoreUnavailableError(
-        "url 'disk:' finds no directory that can be written, neither XDG_CACHE_HOME "
-        "nor HOME, TMPDIR or /tmp; mount one and name it, as 'disk:///path', or use a "
-        "server, or 'memory:' in a single process"
+        "url 'disk:' finds no directory that can be written, and that no other user "
+        "can replace, neither XDG_CACHE_HOME nor HOME, TMPDIR or /tmp; mount one and "
+        "name it, as 'disk:///path', or use a server, or 'memory:' in a single process"
     )
 
 

@@ -205,7 +205,9 @@ def test_a_frame_that_others_made_takes_no_memory_and_is_none(bomb: bytes) -> No
     assert unpack(ZSTD + ONE) == b"x" * 100
     assert unpack(ZSTD + bomb) is None
     # What a thread's decompressor keeps.
-    assert compression._local.unpacker.memory_size() < BLOCK
+    unpacker = compression._local.unpacker
+    assert unpacker is not None
+    assert unpacker.memory_size() < BLOCK
     assert unpack(ZSTD + ONE) == b"x" * 100
 
 

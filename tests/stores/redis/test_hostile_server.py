@@ -20,6 +20,7 @@ from botocache._errors import StoreError
 from botocache.stores.redis import store as store_module
 from botocache.stores.redis.commands import ENTRY_LIMIT
 from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.tracking import tracker
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.digests import key, tag
 from tests.support.hostile_server import HostileServer, Part, hostile_server
@@ -405,3 +406,84 @@ def test_many_large_entries_are_all_found(store: RedisStore) -> None:
         store._ask(lambda n=name: [(b"SET", store._keys.entry(n), b"x" * ENTRY_LIMIT)])  # type: ignore[misc]  # a default
     found = store.load_many(lookups)
     assert [len(each.entry or b"") for each in found] == [ENTRY_LIMIT] * 10
+
+
+# --- Sentinels, and client tracking --------------------------------------------------
+
+SENTINELS = {
+    "no Sentinel": b"-ERR unknown command\r\n",
+    "a list of two thousand million": b"*2000000000\r\n",
+    "a number": b":1\r\n",
+    "a list of numbers": b"*2\r\n:1\r\n:2\r\n",
+    "a primary without an address": b"*1\r\n*2\r\n$4\r\nname\r\n$7\r\nservice\r\n",
+    "a map of nothing": b"*1\r\n%0\r\n",
+    "text": b"$5\r\nhello\r\n",
+    "much text": b"$5000000\r\n" + b"x" * 5_000_000 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("reply", SENTINELS.values(), ids=SENTINELS.keys())
+def test_what_is_no_sentinel_costs_a_miss(
+    reply: bytes, server: HostileServer, namespace: str
+) -> None:
+    server.answer(reply, to=b"SENTINEL")
+    url = server.url("redis+sentinel").replace("/0", "/service/0")
+    _, make = connections_of_url(url, TIMEOUT)
+    store = redis_store(make, namespace=namespace, timeout=TIMEOUT)
+    with pytest.raises(StoreError):
+        in_thread(lambda: store.load(KEY, [A]), TIMEOUT)
+    store.close()
+
+
+MESSAGE = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n"
+
+MESSAGES: dict[str, Attack] = {
+    "a million keys": says(MESSAGE + b"*1000000\r\n", b"$1\r\nx\r\n" * 1_000_000),
+    "keys without end": again_and_again(
+        b"$1\r\nx\r\n" * 1000, MESSAGE + b"*300000\r\n"
+    ),
+    "messages without end": again_and_again((MESSAGE + b"*1\r\n$1\r\nx\r\n") * 1000),
+    "keys that are numbers": says(MESSAGE + b"*2\r\n:1\r\n:2\r\n"),
+    "keys that are lists": says(MESSAGE + b"*1\r\n*0\r\n"),
+    "keys that are a number": says(MESSAGE + b":5\r\n"),
+    "a message of RESP3": says(b">2\r\n+invalidate\r\n*0\r\n"),
+    "a message of nothing": says(b"*0\r\n"),
+    "a number": says(b":7\r\n"),
+    "lists in lists": says(b"*1\r\n" * 1000),
+    "a list of two thousand million": says(b"*2000000000\r\n"),
+    "an error of a megabyte": says(b"-" + b"x" * 1_000_000 + b"\r\n"),
+    "a line without end": again_and_again(b"x" * 10_000, b"+"),
+}
+
+
+@pytest.mark.parametrize("attack", MESSAGES.values(), ids=MESSAGES.keys())
+def test_messages_that_are_none_end_tracking_until_the_server_is_well(
+    attack: Attack,
+    server: HostileServer,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracker, "PAUSES", (0.01,))
+    _, make = connections_of_url(server.url(), TIMEOUT)
+    store = redis_store(
+        make, namespace=namespace, timeout=TIMEOUT, settle=0.0, client_tracking=True
+    )
+
+    def is_tracked() -> bool:
+        return store.is_current([A], store.load(KEY, [A]).snapshot)
+
+    eventually(is_tracked)
+    assert store._tracker is not None
+    session = store._tracker._session
+    assert session is not None
+    tracemalloc.start()
+    server.stream(attack.parts, b"PING")
+    eventually(lambda: session.attempts > 0)  # its connection is lost
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < MOST_MEMORY
+    assert store.load(KEY, [A]).entry is None
+    server.heal()
+    eventually(is_tracked)
+    assert_works(store)
+    store.close()
