@@ -115,7 +115,7 @@ class Pickled:
         return open, (self.path, "w")
 
 
-# --- what can be written to ------------------------------------------------------------
+# --- what can be written to --------------------------------------------------------
 
 
 class Disk:
@@ -201,7 +201,7 @@ class Server:
 Hands = Disk | Server
 
 
-# --- attacks ---------------------------------------------------------------------------
+# --- attacks -----------------------------------------------------------------------
 
 
 def _each(change: Callable[[bytes], Any]) -> Callable[[Hands], None]:
