@@ -175,8 +175,9 @@ class Hooks:
                 self._begin_handout(model, request_signer, context)
             return None
         operation, url = model.name, params["url"]
+        key = None
         try:
-            call = _call(
+            call, key = _call(
                 operation, params, request_signer, context, cache.settings.scope
             )
             outcome = _begin(cache, call, decode_body(params["body"]), request_signer)
@@ -193,6 +194,7 @@ class Hooks:
             # With its cache: a write that is under way when the cache is uninstalled
             # must still evict at its end.
             context["botocache_ticket"] = (cache, outcome)
+            context["botocache_key"] = key
         return None
 
     def _request_signed(self, *, request: AWSRequest, **_: object) -> None:
@@ -239,6 +241,8 @@ class Hooks:
             handouts.finish(http_response, parsed, context)
         cache, ticket = context.pop("botocache_ticket", (None, None))
         context.pop("botocache_rewritten", None)
+        context.pop("botocache_key", None)
+        is_foreign = context.pop("botocache_is_foreign", False)
         if cache is None or ticket is None:
             return
         if self.cache is not cache and isinstance(ticket, ReadTicket):
@@ -252,7 +256,7 @@ class Hooks:
         # reached DynamoDB and be carried out later.
         certain = status < _SERVER_ERROR and not metadata.get("RetryAttempts")
         # Without a first attempt it is not DynamoDB that answered.
-        is_sent, is_foreign = "retries" in context, "botocache_is_foreign" in context
+        is_sent = "retries" in context
         succeeded = is_sent and status < _NO_SUCCESS
         if is_foreign and isinstance(ticket, (ReadTicket, BatchTicket)):
             succeeded = False  # nothing is filled
@@ -266,6 +270,8 @@ class Hooks:
     def _after_call_error(self, *, context: CallContext, **_: object) -> None:
         cache, ticket = context.pop("botocache_ticket", (None, None))
         context.pop("botocache_rewritten", None)
+        context.pop("botocache_key", None)
+        context.pop("botocache_is_foreign", None)
         if cache is not None and ticket is not None:
             cache.fail(ticket)
 
@@ -328,8 +334,10 @@ def _is_refused_for_our_sake(
 
 def _call(
     operation: str, request: Request, signer: Signer, context: CallContext, setting: str
-) -> Call:
-    """Return the call that a request makes.
+) -> tuple[Call, str | None]:
+    """Return the call that a request makes, and the access key id that its scope is of.
+
+    The id is None where it does not matter who signs.
 
     setting: `scope`.
     """
@@ -341,7 +349,7 @@ def _call(
     is_hidden = traits.hides_callers or "request_credentials" in context.get(
         "signing", ()
     )
-    scope = account = None
+    scope = account = key = None
     if (
         not traits.changes_answers
         and not client.is_async
@@ -350,8 +358,7 @@ def _call(
         caller = _caller(signer, context, setting)
         if caller is not None:
             scope, account = caller.scope, caller.account
-            # With a named scope it does not matter who signs.
-            context["botocache_key"] = None if is_named else caller.access_key_id
+            key = None if is_named else caller.access_key_id
     if scope is not None:
         if not is_named:
             scope = with_headers(scope, request["headers"], traits)
@@ -366,7 +373,7 @@ def _call(
     if account is None:
         account = account_at_hand(credentials_of(signer))
     place = origin(request["url"], region)
-    return Call(operation, place, scope, current_mode(), account)
+    return Call(operation, place, scope, current_mode(), account), key
 
 
 def _begin(
