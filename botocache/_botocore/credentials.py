@@ -112,11 +112,12 @@ def _caller_of_refreshable(credentials: RefreshableCredentials, setting: str) ->
         and time() < known.valid_until
     ):
         return known.caller
-    expiry = values.get("_expiry_time")
     keys = frozen_of(credentials)
     caller = _caller_of_keys(keys, credentials, setting)
-    seconds = seconds_valid(credentials)
-    if seconds:
+    # The keys after their expiry: botocore publishes new ones in the other order, so
+    # these are the same only if the expiry is theirs.
+    expiry, seconds = values.get("_expiry_time"), seconds_valid(credentials)
+    if seconds and values.get("_frozen_credentials") is keys:
         _known[credentials] = _Known(keys, expiry, time() + seconds, setting, caller)
     return caller
 

@@ -1153,9 +1153,11 @@ def test_botocache_refreshes_only_what_cannot_sign_any_more(
 def test_who_calls_is_remembered_until_the_keys_must_be_refreshed(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    numbers = count(2)
+
     def refresh() -> dict[str, str]:
         return {
-            "access_key": "AKIA2",
+            "access_key": f"AKIA{next(numbers)}",
             "secret_key": "secret",
             "token": "",
             "expiry_time": _FUTURE.isoformat(),
@@ -1167,14 +1169,18 @@ def test_who_calls_is_remembered_until_the_keys_must_be_refreshed(
     for _ in range(2):
         assert caller_of(credentials, AUTO).access_key_id == "AKIA1"
     if how == "at once":
-        credentials._expiry_time = now
+        for number in (2, 3, 4):
+            credentials._expiry_time = now  # one object each time
+            for _ in range(2):
+                caller = caller_of(credentials, AUTO)
+                assert caller.access_key_id == f"AKIA{number}"
     else:
         later = now + timedelta(seconds=301)
         watch = SimpleNamespace(now=later.astimezone)
         botocores = SimpleNamespace(datetime=watch, timedelta=timedelta)
         monkeypatch.setattr("botocore.credentials.datetime", botocores)
         monkeypatch.setattr("botocache._botocore.credentials.time", later.timestamp)
-    assert caller_of(credentials, AUTO).access_key_id == "AKIA2"
+        assert caller_of(credentials, AUTO).access_key_id == "AKIA2"
 
 
 # --- Lambda functions --------------------------------------------------------------
