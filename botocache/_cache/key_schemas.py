@@ -14,10 +14,18 @@ Two processes that fill it at once may lose one of the two; a later call learns 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict
+
+import msgspec
 
 from botocache._cache.call_store import CallStore
-from botocache._cache.entries import decode_entry, encode_entry
+from botocache._cache.entries import (
+    CLOCK_SKEW,
+    EntryCodec,
+    decode_body,
+    decode_header,
+    encode_body,
+)
 from botocache._cache.evictions import Evictions
 from botocache._cache.invalidation import KeyTypes
 from botocache._cache.prepare import Call
@@ -60,6 +68,23 @@ MOST_ORIGINS = 16
 """Origins of which an entry has a table's schema; those confirmed last."""
 
 
+_MOST_ATTRIBUTES = 2
+"""Key attributes of a table: a partition key, and perhaps a sort key."""
+
+
+class _Body(TypedDict):
+    """The body of an entry.
+
+    origins: by origin, the moment at which the key attributes were confirmed, in
+        seconds on the store's clock, and their types by name, as far as known.
+    """
+
+    origins: dict[str, tuple[float, dict[str, Literal["S", "N", "B", ""]]]]
+
+
+_decode: Final = msgspec.msgpack.Decoder(_Body).decode
+
+
 class _Shared(NamedTuple):
     """What processes share of the tables of one name.
 
@@ -83,11 +108,15 @@ class _Shared(NamedTuple):
 class KeySchemas:
     """The schemas of one cache, by origin and table.
 
+    codec: of the entries.
     fresh_for: seconds after a confirmation for which reads may rest on a schema.
     """
 
-    def __init__(self, evictions: Evictions, fresh_for: float) -> None:
+    def __init__(
+        self, evictions: Evictions, codec: EntryCodec, fresh_for: float
+    ) -> None:
         self._evictions: Final = evictions
+        self._codec: Final = codec
         self._fresh_for: Final = fresh_for
         self._known: Final[dict[Place, Schema]] = {}
 
@@ -208,7 +237,7 @@ class KeySchemas:
         shared: _Shared | None = None
         if known is None or known.generation != new.generation:
             # Another process may have learned it under this generation.
-            shared = _load_shared(store, new.place[1])
+            shared = self._load_shared(store, new.place[1])
             known = self._remember_shared(shared, new.place)
         if known is None or known.generation != new.generation:
             if is_complete:
@@ -227,11 +256,33 @@ class KeySchemas:
 
     def _load(self, store: CallStore, place: Place) -> Schema | None:
         """Return the store's schema of a table, if it is current."""
-        return self._remember_shared(_load_shared(store, place[1]), place)
+        return self._remember_shared(self._load_shared(store, place[1]), place)
 
     def _remember_shared(self, shared: _Shared, place: Place) -> Schema | None:
         schema = shared.schema(place, tag_digest(table_tag(place[1])))
         return None if schema is None else self._remember(schema)
+
+    def _load_shared(self, store: CallStore, table: str) -> _Shared:
+        """Return what is shared of the tables of a name, if it is current."""
+        key = schema_key(table)
+        loaded = store.load(key, (tag_digest(table_tag(table)),))
+        if loaded.entry is None:
+            return _Shared()
+        try:
+            header = decode_header(loaded.entry)
+            now = store.now()
+            if not may_serve(header.snapshot, loaded.snapshot, header.expires_at, now):
+                return _Shared()
+            body = decode_body(self._codec.open(key, header), _decode)
+        except CodecError:
+            return _Shared()
+        schemas = {
+            origin: (confirmed_at, types)
+            for origin, (confirmed_at, types) in body["origins"].items()
+            # A schema from the future would stay fresh for ever.
+            if confirmed_at - now <= CLOCK_SKEW and 0 < len(types) <= _MOST_ATTRIBUTES
+        }
+        return _Shared(header.snapshot[0], schemas)
 
     def _fill(
         self, store: CallStore, new: Schema, types: KeyTypes, shared: _Shared | None
@@ -240,7 +291,7 @@ class KeySchemas:
         self._remember(new)
         origin, table = new.place
         # Two endpoints may have a table of this name, each with a key of its own.
-        shared = shared or _load_shared(store, table)
+        shared = shared or self._load_shared(store, table)
         named = {name: types.get(name, "") for name in new.attributes}
         schemas: dict[str, tuple[float, KeyTypes]] = {origin: (new.confirmed_at, named)}
         if shared.generation == new.generation:
@@ -248,14 +299,10 @@ class KeySchemas:
         latest = sorted(schemas.items(), key=lambda item: item[1][0])[-MOST_ORIGINS:]
         # Under the generation from before the call: if the table was evicted since, no
         # process uses the entry.
-        now = new.confirmed_at
-        entry = encode_entry(
-            {"origins": {name: list(each) for name, each in latest}},
-            (new.generation,),
-            now,
-            now + TTL,
-        )
-        store.fill([Fill(schema_key(table), entry, TTL, (new.tag,))])
+        now, key = new.confirmed_at, schema_key(table)
+        packed = encode_body({"origins": dict(latest)}, _decode)
+        entry = self._codec.encode(key, packed, (new.generation,), now, now + TTL)
+        store.fill([Fill(key, entry, TTL, (new.tag,))])
 
     # --- for invalidations -----------------------------------------------------------
 
@@ -266,7 +313,7 @@ class KeySchemas:
         shares the store has learned them. Never raises.
         """
         try:
-            shared = _load_shared(store, table)
+            shared = self._load_shared(store, table)
             return [types for _, types in shared.schemas.values()]
         except Exception as error:
             pass_on(error)
@@ -278,26 +325,6 @@ class KeySchemas:
     def _remember(self, schema: Schema) -> Schema:
         self._known[schema.place] = schema
         return schema
-
-
-def _load_shared(store: CallStore, table: str) -> _Shared:
-    """Return what is shared of the tables of a name, if it is current."""
-    loaded = store.load(schema_key(table), (tag_digest(table_tag(table)),))
-    if loaded.entry is None:
-        return _Shared()
-    try:
-        entry = decode_entry(loaded.entry)
-        now = store.now()
-        if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
-            return _Shared()
-        schemas = {
-            str(origin): (float(confirmed_at), dict(types))
-            for origin, (confirmed_at, types) in entry.body()["origins"].items()
-        }
-    except (AttributeError, CodecError, TypeError, KeyError, ValueError) as error:
-        pass_on(error)
-        return _Shared()
-    return _Shared(entry.snapshot[0], schemas)
 
 
 def schema_key(table: str) -> bytes:

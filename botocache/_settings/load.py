@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 from botocache._coherence import LONGEST_HOLD_OFF
 from botocache._errors import ConfigError, hint
 from botocache._settings import values
+from botocache._settings.encryption_keys import EncryptionKeys, parse_encryption_keys
 from botocache._settings.tables import (
     TablePolicy,
     Tables,
@@ -66,6 +67,7 @@ class Settings:
     precise_index_eviction: ask DynamoDB for the old item of a write, and evict only the
         index queries that the old or the new item belongs to.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
+    encryption_keys: under which entries are encrypted and named; None for clear ones.
     """
 
     url: StoreLocation = ""
@@ -82,6 +84,7 @@ class Settings:
     client_tracking: bool = False
     precise_index_eviction: bool = False
     near: str = "on"
+    encryption_keys: EncryptionKeys | None = None
 
     def __repr__(self) -> str:
         shown = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -291,5 +294,6 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "client_tracking": values.switch,
     "precise_index_eviction": values.switch,
     "near": _near,
+    "encryption_keys": parse_encryption_keys,
 }
 """Each setting; a test holds it against the fields of Settings."""
