@@ -8,7 +8,8 @@ application runs uncached, never in clear.
 import math
 import os
 import threading
-import time
+from time import monotonic
+from time import time as wall_clock
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -47,7 +48,7 @@ class Keyring:
         keys: EncryptionKeys,
         report: Callable[[Exception], None],
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._keys: Final = keys
         self._report: Final = report
@@ -134,7 +135,7 @@ def _in_use(keys: tuple[Key, ...]) -> InUse:
         return InUse(Names(keys), ClearEntries())
     from botocache._cache.encryption import EncryptedEntries
 
-    return InUse(Names(keys), EncryptedEntries(first, os.urandom, time.time))
+    return InUse(Names(keys), EncryptedEntries(first, os.urandom, wall_clock))
 
 
 def _require_cryptography() -> None:
