@@ -8,9 +8,9 @@ application runs uncached, never in clear.
 import math
 import os
 import threading
+from collections.abc import Callable
 from time import monotonic
 from time import time as wall_clock
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from botocache._cache.entries import ClearEntries, EntryCodec, Header, Packed
@@ -38,7 +38,6 @@ class Keyring:
     """The keys of one cache, obtained at their first use. Safe for threads.
 
     report: called with the error if the keys cannot be had.
-    clock: in seconds.
 
     Raises ConfigError if `cryptography` is needed and cannot be imported.
     """
@@ -47,12 +46,9 @@ class Keyring:
         self,
         keys: EncryptionKeys,
         report: Callable[[Exception], None],
-        *,
-        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._keys: Final = keys
         self._report: Final = report
-        self._clock: Final = clock
         self._in_use: InUse | None = None
         self._failure: Exception | None = None
         self._next_attempt: float = -math.inf
@@ -74,7 +70,7 @@ class Keyring:
 
     def _obtain(self) -> InUse:
         """Obtain the keys, or wait a moment for the thread that does."""
-        now = self._clock()
+        now = monotonic()
         with self._lock:
             is_mine = now >= self._next_attempt
             if is_mine:
@@ -85,9 +81,13 @@ class Keyring:
             asked = self._asked
             try:
                 self._in_use = _in_use(self._keys.obtain())
-            except Exception as error:  # the source is the application's
-                self._failure = pass_on(error)
-                self._report(self._failure)
+            except BaseException as error:
+                self._next_attempt = -math.inf  # after an interruption, at once
+                own = pass_on(error)
+                self._next_attempt = now + RETRY_INTERVAL
+                self._report(own)
+                # Its frames would live as long, and may hold secrets.
+                self._failure = own.with_traceback(None)
             finally:
                 asked.set()
         # The source itself may read from DynamoDB: it must not wait for its own end.

@@ -123,9 +123,11 @@ def _read(path: str) -> str:
     try:
         # Not blocking: it may be a pipe. The look goes at what is open, not at a path.
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(number, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+        try:
             _require_safe(os.fstat(number), path)
-            return file.read(_LARGEST_FILE).decode("ascii")
+            return os.read(number, _LARGEST_FILE).decode("ascii")
+        finally:
+            os.close(number)
     except UnicodeDecodeError:
         raise ValueError(f"{_EXPECTED}; {path} is not text") from None
     except OSError as error:

@@ -5,7 +5,7 @@ import base64
 
 def key(number: int) -> bytes:
     """Return the key with that number."""
-    return bytes([number]) * 31 + b"\xff"  # with a sign in which the alphabets differ
+    return b"\xff" * 3 + bytes([number]) * 29  # the alphabets differ in its signs
 
 
 def key_text(number: int) -> str:
