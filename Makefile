@@ -10,6 +10,11 @@ WHEEL  := .venv-wheel
 MINISTACK := .venv-ministack
 RIVAL  := .venv-rival
 DOCS   := .venv-docs
+RELEASE := .venv-release
+SHIPPED := .venv-shipped
+
+# All extras but the demo's. An SBOM lists what they bring, and an audit looks it up.
+EXTRAS := redis
 
 ENVIRONMENT := .ci/environment
 CONSTRAINTS := constraints.txt
@@ -40,8 +45,8 @@ PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo environments test test-long test-pythons test-pythons-quick lint types
-.PHONY: wheel-test oldest-test explore soak fuzz bench bench-quick bench-compare performance docs
-.PHONY: docs-serve constraints format clean
+.PHONY: wheel-test oldest-test explore soak fuzz fuzz-inputs bench bench-quick bench-compare performance docs
+.PHONY: docs-serve constraints format clean dist audit sbom
 
 help:           ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -66,7 +71,8 @@ test-pythons: $(VENV)/.ready  ## unit, integration and store tests on each suppo
 test-pythons-quick: $(VENV)/.ready  ## half a minute of them on each, but for that of make test
 	$(BIN)/python -m tests.pythons --others $(QUICK)
 
-lint: $(VENV)/.ready  ## ruff, and vermin for the oldest Python
+lint: $(VENV)/.ready  ## ruff, vermin for the oldest Python, and zizmor for the workflows
+	$(BIN)/zizmor --offline --no-progress --quiet --pedantic .github
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/vermin --quiet --no-tips --eval-annotations -t=3.10- --violations botocache
@@ -74,9 +80,20 @@ lint: $(VENV)/.ready  ## ruff, and vermin for the oldest Python
 types: $(VENV)/.ready  ## mypy --strict
 	$(BIN)/mypy
 
-wheel-test: $(VENV)/.ready  ## the sdist, the wheel built from it, and the quickstart, in an environment of their own
-	rm -rf build dist
-	$(BIN)/python -m build --outdir dist .
+# The time of all files in the distributions: that of the commit.
+dist sbom: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+
+dist: $(VENV)/.ready  ## the sdist, and the wheel built from it: the same bytes each time
+	rm -rf build dist *.egg-info
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+audit: $(RELEASE)/.ready $(SHIPPED)/.ready  ## the dependencies in the advisory databases; STRICT=1
+	$(RELEASE)/bin/python -m release.audit $(SHIPPED)/bin/python $(if $(STRICT),--strict)
+
+sbom: dist $(RELEASE)/.ready $(SHIPPED)/.ready  ## an SBOM and VEX statements beside the distributions
+	$(RELEASE)/bin/python -m release.sbom $(SHIPPED)/bin/python dist
+
+wheel-test: dist  ## the quickstart, in an environment that has the wheel
 	$(ENVIRONMENT) $(WHEEL) $(PYTHON) --constraint $(CONSTRAINTS) \
 		dist/*.whl boto3 "moto[dynamodb,server]"
 	cd $(WHEEL) && bin/python ../examples/quickstart.py
@@ -92,6 +109,9 @@ soak: $(VENV)/.ready  ## real processes that are killed and stopped; STORE=redis
 
 fuzz: $(VENV)/.ready $(MINISTACK)/.ready  ## random programs, cached and not; FOR=300 SEED=...
 	$(BIN)/python -m tests.differential --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED))
+
+fuzz-inputs: $(VENV)/.ready  ## random inputs for all that reads; FOR=300 SEED=... ARGS="--target entry"
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(VENV)/.ready $(RIVAL)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks
@@ -119,7 +139,7 @@ format: $(VENV)/.ready  ## let ruff rewrite what it can
 
 constraints: .venv-uv/.ready  ## constraints.txt: the newest of everything but boto3
 	.venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--no-annotate --no-header --group dev --extra demo --extra redis \
+		--no-annotate --no-header --group dev --group release --extra demo --extra redis \
 		$(addprefix --no-emit-package ,boto3 botocore s3transfer) \
 		pyproject.toml --output-file $(CONSTRAINTS)
 
@@ -149,6 +169,16 @@ $(OLDEST)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 	$(ENVIRONMENT) $(OLDEST) $(PYTHON) --constraint $(CONSTRAINTS) \
 		--editable . --group test "boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)" \
 		pynamodb
+	touch $@
+
+# What makes an audit and an SBOM, apart from what they are about.
+$(RELEASE)/.ready: pyproject.toml $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(RELEASE) $(PYTHON) --constraint $(CONSTRAINTS) --group release
+	touch $@
+
+# What a user gets, built in isolation: the build needs what pyproject.toml says, and no more.
+$(SHIPPED)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(SHIPPED) $(PYTHON) --constraint $(CONSTRAINTS) ".[$(EXTRAS)]"
 	touch $@
 
 # A DynamoDB to test against, beside moto's.

@@ -16,7 +16,20 @@ _pack = msgspec.msgpack.Encoder(order="deterministic").encode
 
 def digest(*parts: object) -> bytes:
     """Return a digest of plain data. Equal parts, and only they, have equal digests."""
-    return blake2b(_pack(parts), digest_size=DIGEST_SIZE).digest()
+    try:
+        packed = _pack(parts)
+    except UnicodeEncodeError:  # a name with a lone surrogate, which has no UTF-8
+        packed = _pack(_packable(parts))
+    return blake2b(packed, digest_size=DIGEST_SIZE).digest()
+
+
+def _packable(part: object) -> object:
+    """Return a part with texts as an extension type, which no other part becomes."""
+    if isinstance(part, str):
+        return msgspec.msgpack.Ext(0, part.encode("utf-8", "surrogatepass"))
+    if isinstance(part, (tuple, list)):
+        return [*map(_packable, part)]
+    return part
 
 
 EVERYTHING_DIGEST = digest("tag", "everything", "", ())

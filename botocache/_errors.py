@@ -102,13 +102,19 @@ def is_alive(error: Exception) -> bool:
     return isinstance(error, StoreError) and error.is_alive
 
 
+_LONGEST_NAME = 100
+"""Characters of a name that may be a misspelt one. To compare takes long."""
+
+
 def suggestion(name: object, known: Iterable[str]) -> str:
     """Return the end of an error message about an unknown name: "; did you mean ...?".
 
     Empty if no known name is similar.
     """
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        return ""
     spellings = {other.lower(): other for other in known}
-    near = get_close_matches(str(name).lower(), spellings, n=1)
+    near = get_close_matches(name.lower(), spellings, n=1)
     return f"; did you mean {spellings[near[0]]!r}?" if near else ""
 
 

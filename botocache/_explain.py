@@ -26,6 +26,7 @@ from botocache._dynamodb.plans import (
 from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import Tag
 from botocache._dynamodb.types import Body
+from botocache._dynamodb.values import table_name
 from botocache._errors import BotocacheError, assert_never
 from botocache._settings.load import Settings
 from botocache._settings.tables import TablePolicy, caching_mode
@@ -61,7 +62,7 @@ def explain(
 
     # Remembers the tables, so that the note appears only if the plan uses their keys.
     def keys_of(table: str) -> frozenset[str] | None:
-        tables.append(table)
+        tables.append(table_name(table))
         return keys
 
     planned = plan(operation, parameters, keys_of)

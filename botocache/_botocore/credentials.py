@@ -1,135 +1,207 @@
-"""Whose answers a call may be served: the scope of its credentials.
+"""Whose answers a call may be served: the scope of the keys that would sign it now.
 
-Calls with equal scopes share entries. Computing a scope makes no network call, except
-that credentials that refresh themselves are resolved once, for their first key.
+Calls with equal scopes share entries. The keys are those of this very moment: an
+application may change its credentials at any time, and a class of its own may choose
+them by the tenant of the current context.
 """
 
-import os
-import weakref
-from base64 import b32decode
+import math
 from functools import lru_cache
+from operator import attrgetter
+from typing import Final, NamedTuple, Protocol
 
-from botocore.credentials import Credentials, RefreshableCredentials
+from botocore import credentials as botocores
+from botocore.credentials import (
+    Credentials,
+    DeferredRefreshableCredentials,
+    RefreshableCredentials,
+)
 
-from botocache._botocore.roles import role_of
+from botocache._botocore.accounts import account_of
+from botocache._botocore.principals import principals, session_of
+from botocache._botocore.started import function_of_keys
 from botocache._digests import digest
 from botocache._stats import log, log_once
 
 AUTO = "auto"
 """The setting `scope` by which credentials decide; any other value is a name."""
 
-_OWN_ROLE_METHODS = frozenset({"container-role", "iam-role"})
-"""The methods by which botocore obtains the process's own role from an endpoint."""
 
-_WEB_IDENTITY = "assume-role-with-web-identity"
+class Frozen(Protocol):
+    """One set of keys, which does not change: botocore's ReadOnlyCredentials."""
 
-_scopes: "weakref.WeakKeyDictionary[RefreshableCredentials, bytes]" = (
-    weakref.WeakKeyDictionary()
-)
-"""Scopes of credentials that refresh themselves: the object stands for one principal
-through all of its rotations."""
+    @property
+    def access_key(self) -> str | None:
+        """The access key id."""
+
+    @property
+    def secret_key(self) -> str | None:
+        """The secret."""
+
+    @property
+    def token(self) -> str | None:
+        """The session token; None for long-lived keys."""
 
 
-def scope_of(
-    credentials: Credentials | None, setting: str, key: str | None = None
-) -> bytes:
-    """Return the scope of credentials.
+class Caller(NamedTuple):
+    """Who makes a call.
+
+    scope: whose answers it may be served.
+    access_key_id: of the keys that would sign it now; "" if it is not signed.
+    account: of these keys, twelve digits; "" if it is not known.
+    """
+
+    scope: bytes
+    access_key_id: str
+    account: str
+
+
+def caller_of(credentials: Credentials | None, setting: str) -> Caller:
+    """Return who makes a call. Raises what refreshing the credentials raises.
 
     credentials: of the call; None when it is not signed.
     setting: `scope`.
-    key: the access key that they had, if they may have another now.
+    """
+    if credentials is None:
+        scope = ANONYMOUS_SCOPE if setting == AUTO else named_scope(setting)
+        return Caller(scope, "", "")
+    frozen: Frozen
+    if isinstance(credentials, RefreshableCredentials):
+        frozen = frozen_of(credentials)
+    else:
+        frozen = credentials.get_frozen_credentials()
+    key = frozen.access_key or ""
+    scope = scope_of(frozen, credentials, setting)
+    return Caller(scope, key, account_of(frozen, key))
+
+
+def scope_of(frozen: Frozen, credentials: Credentials, setting: str) -> bytes:
+    """Return the scope of a set of keys.
+
+    credentials: those that the keys are of.
+    setting: `scope`.
     """
     if setting != AUTO:
-        return named_scope(setting)
-    if credentials is None:
-        return ANONYMOUS_SCOPE
-    if isinstance(credentials, RefreshableCredentials):
-        scope = _scopes.get(credentials)
-        if scope is None:
-            # The first of two threads counts: a rotation between them must not split
-            # the principal in two.
-            scope = _scopes.setdefault(credentials, _refreshable_scope(credentials))
-        return scope
-    return _static_scope(key or credentials.access_key, credentials.method)
-
-
-def _refreshable_scope(credentials: RefreshableCredentials) -> bytes:
-    first_key = credentials.get_frozen_credentials().access_key or ""
-    method = credentials.method
-    if method in _OWN_ROLE_METHODS:
-        account = getattr(credentials, "account_id", None) or account_bits(first_key)
-        role = role_of(first_key)
-        # Names of roles are unique within an account, and ARNs everywhere.
-        if role.startswith("arn:") or (role and account):
-            return role_scope(method, account, role)
-        log_once(
-            log.info,
-            "role_not_known",
-            f"the endpoint of {method} credentials names no role; this process shares "
-            "entries with those that began with the same access key. To share more, "
-            "name a `scope`",
-        )
-        return principal_scope(first_key)
-    # Private to botocore; without them the scope is narrower, by the first key.
-    fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
-    arn = getattr(fetcher, "_role_arn", None)
-    if arn and method == _WEB_IDENTITY:
-        return role_scope(method, "", arn)
-    # Some other role, of which a process may have several: its first key names it.
-    return principal_scope(first_key)
-
-
-def _static_scope(key: str, method: str) -> bytes:
-    # The method first: os.environ costs a microsecond.
+        return named_scope(setting, account_of(frozen, frozen.access_key or ""))
+    keys = (frozen.access_key or "", frozen.secret_key or "", frozen.token or "")
+    session = session_of(*keys)
+    principal = principals.of(session)
+    if principal is not None:
+        return principal
+    method: str = getattr(credentials, "method", "")
     if method == "env":
-        function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-        account = account_bits(key) if function else ""
-        if function and account:  # keys of its role, which Lambda replaces
-            return role_scope("lambda", account, function)
-    return principal_scope(key)
+        return function_of_keys(keys) or session
+    if isinstance(credentials, RefreshableCredentials):
+        log_once(log.info, "role_not_known", _NOT_KNOWN % method)
+    return session
 
+
+def frozen_of(credentials: RefreshableCredentials) -> Frozen:
+    """Return the keys that would sign a request at this moment.
+
+    Refreshes credentials only where botocore could not sign without it. Up to five
+    minutes earlier botocore refreshes for the requests that it signs; an attempt here
+    would be a second one, and an endpoint that does not answer would delay each call
+    twice.
+    """
+    if is_botocores(credentials):
+        frozen: Frozen | None = getattr(credentials, "_frozen_credentials", None)
+        timeout: int | None = getattr(credentials, "_mandatory_refresh_timeout", None)
+        # None for the timeout is botocore's advisory one.
+        if frozen is not None and not credentials.refresh_needed(timeout):
+            return frozen
+    return credentials.get_frozen_credentials()
+
+
+_NOT_KNOWN = (
+    "botocache did not see for which role %s credentials were handed out; this process "
+    "shares entries with those that have the same keys, until they are refreshed. To "
+    "share more, install before the first client is made, or name a `scope`"
+)
+
+# --- botocore's own kinds of credentials -------------------------------------------
+
+_KINDS = frozenset(
+    {Credentials, RefreshableCredentials, DeferredRefreshableCredentials}
+)
+
+
+class _Kinds:
+    """botocore's classes of credentials."""
+
+    static = Credentials
+    refreshable = RefreshableCredentials
+    deferred = DeferredRefreshableCredentials
+
+
+_NAMES = ("get_frozen_credentials", "_refresh", "refresh_needed", "_seconds_remaining")
+
+_methods: Final = attrgetter(
+    "static.get_frozen_credentials",
+    *(f"refreshable.{name}" for name in _NAMES),
+    *(f"deferred.{name}" for name in _NAMES),
+)
+"""Returns what botocore's classes choose keys with at this moment."""
+
+
+def _is_of_botocore(method: object) -> bool:
+    return getattr(method, "__globals__", {}).get("__name__") == "botocore.credentials"
+
+
+_METHODS: Final = tuple(
+    each if _is_of_botocore(each) else None for each in _methods(_Kinds)
+)
+
+
+def is_botocores(credentials: object) -> bool:
+    """Return whether botocore's own code alone chooses the keys of credentials."""
+    return (
+        type(credentials) in _KINDS
+        and vars(credentials).keys().isdisjoint(_NAMES)
+        and _methods(_Kinds) == _METHODS
+    )
+
+
+def seconds_valid(credentials: Credentials) -> float:
+    """Return for how many seconds botocore signs with the present keys.
+
+    0 if it has none yet, or if that is not known; infinite for static keys.
+
+    credentials: of a kind of botocore's.
+    """
+    if not isinstance(credentials, RefreshableCredentials):
+        return math.inf
+    values = vars(credentials)
+    if values.get("_frozen_credentials") is None:
+        return 0
+    if values.get("_time_fetcher") is not _local_now:
+        return 0  # a clock that only the application can read
+    if values.get("_expiry_time", 0) is None:
+        return math.inf
+    timeout: int | None = getattr(credentials, "_mandatory_refresh_timeout", None)
+    if timeout is None:
+        return 0
+    remaining: float = credentials._seconds_remaining()  # type: ignore[attr-defined]  # noqa: SLF001 - one of _NAMES
+    return max(remaining - timeout, 0)
+
+
+_local_now: Final = getattr(botocores, "_local_now", math)
+"""botocore's clock; something else where botocore has none of that name."""
 
 # --- scopes ------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=16)
-def named_scope(name: str) -> bytes:
-    """Return the scope that the user named; callers with this name share entries."""
-    return digest("scope", "named", name)
+def named_scope(name: str, account: str = "") -> bytes:
+    """Return the scope that the user named.
 
+    Callers of one account share entries by this name. Those of two accounts do not:
+    each has tables of its own, which may have the same names.
 
-@lru_cache(maxsize=1024)
-def principal_scope(access_key_id: str) -> bytes:
-    """Return the scope of an access key; the id itself is not kept in it."""
-    return digest("scope", "access key", access_key_id)
-
-
-@lru_cache(maxsize=16)
-def role_scope(method: str, account: str, role: str) -> bytes:
-    """Return the scope of a process's own role, which outlives each set of its keys.
-
-    method: how botocore obtained the credentials (`container-role`, ...).
-    account: twelve digits, or "".
-    role: its ARN or name, or what else names it.
+    account: twelve digits; "" if it is not known.
     """
-    return digest("scope", "role", method, account, role)
+    return digest("scope", "named", name, account)
 
-
-def account_bits(access_key_id: str) -> str:
-    """Return the part of an access key id in which AWS encodes the account, or "".
-
-    AWS does not document it. It need not be the account for our purpose: it only has
-    to stay when a role's keys rotate, and if it did not, that would cost hits.
-    """
-    try:
-        decoded = b32decode(access_key_id[4:20])
-    except ValueError:
-        return ""
-    bits = int.from_bytes(decoded[:6], "big")
-    return str((bits & 0x7FFFFFFFFF80) >> 7) if len(decoded) == _KEY_ID_BYTES else ""
-
-
-_KEY_ID_BYTES = 10
 
 ANONYMOUS_SCOPE = digest("scope", "anonymous")
 """The scope of unsigned requests."""

@@ -9,11 +9,13 @@ Why these events, and at these places in their order:
 - `after-call.*.*`, first: boto3's resource layer rewrites the answer in place, and so
   may others. Wildcards come before names.
 - `after-call-error.dynamodb`: no answer came.
+- `request-created.dynamodb`, last: botocore has signed the request. If the keys are not
+  those that the scope is of, the answer belongs to another principal.
 - `needs-retry.dynamodb`, first: IAM may forbid what botocache added to the request, or
   a throttled table refuse it; then the request is sent again as it was.
 
 `before-call` and `after-call` are called for the other services of a session as well,
-and leave at once.
+and leave at once, except for those that hand out keys: see `handouts.py`.
 
 botocore hands one dict, `context`, to all events of a call; the ticket travels in it.
 With Stubber `after-call` comes without `before-call`; when another plugin raises, no
@@ -25,11 +27,13 @@ from typing import Any, TypeAlias
 from weakref import WeakSet
 
 from botocore import UNSIGNED
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
 
+from botocache._botocore import handouts
+from botocache._botocore.accounts import account_at_hand
 from botocache._botocore.clients import (
     KnownClient,
     alone,
@@ -37,8 +41,8 @@ from botocache._botocore.clients import (
     traits_of,
     with_headers,
 )
-from botocache._botocore.credentials import AUTO, scope_of
-from botocache._botocore.roles import watch_roles
+from botocache._botocore.credentials import AUTO, Caller, caller_of
+from botocache._botocore.principals import watch_endpoints
 from botocache._botocore.types import (
     CallContext,
     Handler,
@@ -51,6 +55,8 @@ from botocache._cache.cache import Cache, decode_body
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
+    BatchTicket,
+    BypassTicket,
     Hit,
     ReadTicket,
     Ticket,
@@ -58,6 +64,7 @@ from botocache._cache.tickets import (
     pipeline_call,
     response_metadata,
 )
+from botocache._dynamodb.refusals import is_refusal
 from botocache._dynamodb.types import Answer, Body
 from botocache._errors import EvictionError, pass_on
 
@@ -92,7 +99,7 @@ class Hooks:
     """
 
     def __init__(self, base: type | None = None) -> None:
-        watch_roles()
+        watch_endpoints()
         self.cache: Cache | None = None
         self._base = KnownClient if base is None else base
         # Weak: a call that is interrupted may end without a closing event.
@@ -103,6 +110,9 @@ class Hooks:
             ("after-call.*.*", self._after_call, REGISTER_FIRST),
             ("after-call-error.dynamodb", self._after_call_error, REGISTER_FIRST),
             ("needs-retry.dynamodb", self._needs_retry, REGISTER_FIRST),
+            ("request-created.dynamodb", self._request_signed, REGISTER_LAST),
+            ("request-created.sts", self._handout_signed, REGISTER_LAST),
+            ("request-created.sso", self._handout_signed, REGISTER_LAST),
             (_PROBE, self._installed, REGISTER_FIRST),
         )
 
@@ -161,6 +171,8 @@ class Hooks:
     ) -> tuple[AWSResponse, Answer] | None:
         cache = self.cache
         if cache is None or model.service_model.service_name != _SERVICE:
+            if cache is not None:
+                self._begin_handout(model, request_signer, context)
             return None
         operation, url = model.name, params["url"]
         try:
@@ -182,6 +194,23 @@ class Hooks:
             # must still evict at its end.
             context["botocache_ticket"] = (cache, outcome)
         return None
+
+    def _request_signed(self, *, request: AWSRequest, **_: object) -> None:
+        """Fill nothing of a call that other keys have signed than its scope is of.
+
+        Credentials may have been refreshed since `before-call`, or replaced by any
+        means. Called for each attempt.
+        """
+        context: CallContext = request.context  # type: ignore[assignment]  # botocore sets it
+        cache, ticket = context.get("botocache_ticket", (None, None))
+        key = context.get("botocache_key")
+        if cache is None or ticket is None or key is None:
+            return
+        if handouts.signed_by(request) != key:
+            context["botocache_is_foreign"] = True
+            if isinstance(ticket, WriteTicket):
+                # It evicts. What it left is of a principal that is not known here.
+                context["botocache_ticket"] = (cache, ticket._replace(through=None))
 
     def _rewrite(
         self, params: Request, context: CallContext, ticket: Ticket, body: bytes
@@ -206,6 +235,8 @@ class Hooks:
         context: CallContext,
         **_: object,
     ) -> None:
+        if "botocache_handout" in context:
+            handouts.finish(http_response, parsed, context)
         cache, ticket = context.pop("botocache_ticket", (None, None))
         context.pop("botocache_rewritten", None)
         if cache is None or ticket is None:
@@ -221,8 +252,16 @@ class Hooks:
         # reached DynamoDB and be carried out later.
         certain = status < _SERVER_ERROR and not metadata.get("RetryAttempts")
         # Without a first attempt it is not DynamoDB that answered.
-        succeeded = status < _NO_SUCCESS and "retries" in context
+        is_sent, is_foreign = "retries" in context, "botocache_is_foreign" in context
+        succeeded = is_sent and status < _NO_SUCCESS
+        if is_foreign and isinstance(ticket, (ReadTicket, BatchTicket)):
+            succeeded = False  # nothing is filled
         cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
+        # Of the calls that succeed, a batch of statements may be refused in part.
+        may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
+        # A read that other keys have signed was refused to another principal.
+        if may_be_refused and is_sent and not is_foreign and is_refusal(parsed):
+            cache.refuse(ticket, parsed)
 
     def _after_call_error(self, *, context: CallContext, **_: object) -> None:
         cache, ticket = context.pop("botocache_ticket", (None, None))
@@ -236,20 +275,44 @@ class Hooks:
         response: tuple[Response, Answer] | None,
         request_dict: Request,
         **_: object,
-    ) -> int | None:
+    ) -> int | None:  # seconds to wait before the request is sent again
         context: CallContext = request_dict.get("context", {})
         cache, ticket = context.get("botocache_ticket", (None, None))
-        if response is None or cache is None or ticket is None:
+        if cache is None or ticket is None:
             return None
         if ticket.body is None or request_dict["body"] != ticket.body:
             return None
-        if not isinstance(ticket, (ReadTicket, WriteTicket)):
-            return None
-        if not _is_refused_for_our_sake(ticket, *response):
-            return None
-        request_dict["body"] = context.pop("botocache_original")
-        context["botocache_ticket"] = (cache, cache.without_additions(ticket))
-        return 0  # seconds to wait
+        if isinstance(ticket, BatchTicket) and "botocache_is_foreign" in context:
+            # Its hits are of another principal. Ask DynamoDB for all of its keys.
+            request_dict["body"] = context.pop("botocache_original")
+            del context["botocache_ticket"]
+            return None if response is None else 0
+        if (
+            response is not None
+            and isinstance(ticket, (ReadTicket, WriteTicket))
+            and _is_refused_for_our_sake(ticket, *response)
+        ):
+            request_dict["body"] = context.pop("botocache_original")
+            context["botocache_ticket"] = (cache, cache.without_additions(ticket))
+            return 0
+        return None
+
+    # --- keys that are handed out --------------------------------------------------
+
+    def _begin_handout(
+        self, model: OperationModel, signer: Signer, context: CallContext
+    ) -> None:
+        if model.service_model.service_name not in handouts.SERVICES:
+            return
+        try:
+            if not traits_of(signer).is_async:
+                handouts.begin(model.name, signer, context)
+        except Exception as error:
+            pass_on(error)  # the principal of its keys is not known then
+
+    def _handout_signed(self, *, request: AWSRequest, **_: object) -> None:
+        context: CallContext = request.context  # type: ignore[assignment]  # botocore sets it
+        handouts.sign(request, context)
 
 
 def _is_refused_for_our_sake(
@@ -278,13 +341,17 @@ def _call(
     is_hidden = traits.hides_callers or "request_credentials" in context.get(
         "signing", ()
     )
-    scope = None
+    scope = account = None
     if (
         not traits.changes_answers
         and not client.is_async
         and (is_named or (is_sent_by_botocore and not is_hidden))
     ):
-        scope = _scope(signer, context, setting)
+        caller = _caller(signer, context, setting)
+        if caller is not None:
+            scope, account = caller.scope, caller.account
+            # With a named scope it does not matter who signs.
+            context["botocache_key"] = None if is_named else caller.access_key_id
     if scope is not None:
         if not is_named:
             scope = with_headers(scope, request["headers"], traits)
@@ -296,7 +363,10 @@ def _call(
     is_foreign = not is_sent_by_botocore and not client.is_async
     if is_foreign or (traits.stubbers and traits.is_mocked):
         region = in_process(region)
-    return Call(operation, origin(request["url"], region), scope, current_mode())
+    if account is None:
+        account = account_at_hand(credentials_of(signer))
+    place = origin(request["url"], region)
+    return Call(operation, place, scope, current_mode(), account)
 
 
 def _begin(
@@ -314,10 +384,11 @@ def _begin(
     pipeline_call.set(None)
     if announced.is_begun and announced.cache is cache:
         ticket = announced.ticket
+        if ticket is None:
+            return None
         # Handlers, or another thread, may have changed the call since.
-        if ticket is None or (
-            ticket.prepared.call == call and ticket.prepared.parameters == parameters
-        ):
+        begun = ticket.prepared if isinstance(ticket, ReadTicket) else ticket
+        if begun.call == call and begun.parameters == parameters:
             return ticket
     outcome = cache.begin(call, parameters)
     if isinstance(outcome, (Hit, ReadTicket)):
@@ -359,11 +430,11 @@ def _response(url: str, hit: Hit) -> tuple[AWSResponse, Answer]:
     return http_response(url, metadata["HTTPHeaders"]), hit.answer
 
 
-def _scope(signer: Signer, context: CallContext, setting: str) -> bytes | None:
-    """Return whose answers a call may be served; None when it cannot be signed."""
+def _caller(signer: Signer, context: CallContext, setting: str) -> Caller | None:
+    """Return who makes a call; None when it cannot be signed."""
     credentials = credentials_of(signer)
     if credentials is None:
         config = context["client_config"]
         if config.signature_version != UNSIGNED:  # type: ignore[attr-defined]  # Config.__init__ sets it
             return None
-    return scope_of(credentials, setting)
+    return caller_of(credentials, setting)

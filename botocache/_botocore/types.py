@@ -5,7 +5,7 @@ The attributes with a `_` below are the private ones that botocache reads instea
 of them are in botocore 1.35.68 (2024), the oldest that is supported, and in 1.44.
 
 Two other files read private attributes. `_near/client.py` reads those below inline,
-because each near hit does. `credentials.py` reads two of refreshable credentials, and
+because each near hit does. `credentials.py` reads some of refreshable credentials, and
 does without where they are missing.
 """
 
@@ -17,6 +17,7 @@ from botocore.client import ClientMeta
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from botocache._botocore.principals import HandOut
 from botocache._cache.cache import Cache
 from botocache._cache.tickets import Ticket
 
@@ -141,6 +142,10 @@ class CallContext(TypedDict, total=False):
     botocache_rewritten: lives as long as such a request.
     botocache_original: the application's own body, of a request that is sent with
         another one.
+    botocache_key: id of the access key that the call's scope is of; "" if the call is
+        not signed; None if the scope is of no key.
+    botocache_is_foreign: present once another key has signed the request.
+    botocache_handout: a call that hands out keys.
     """
 
     client_region: str
@@ -152,6 +157,9 @@ class CallContext(TypedDict, total=False):
     botocache_ticket: tuple[Cache, Ticket]
     botocache_original: bytes
     botocache_rewritten: object
+    botocache_key: str | None
+    botocache_is_foreign: bool
+    botocache_handout: HandOut
 
 
 class Request(TypedDict):

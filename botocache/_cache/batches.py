@@ -5,6 +5,7 @@ not say which key an item answers. It is split only if every item shows its whol
 otherwise nothing of that table is filled.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -15,8 +16,6 @@ from botocache._dynamodb.plans import BatchRead, Read
 from botocache._dynamodb.tags import item_tag
 from botocache._dynamodb.types import Answer, Body, Item
 
-_encode = msgspec.json.encode
-
 Lookups: TypeAlias = Mapping[str, tuple[Lookup, ...]]
 """What the cache has for each key, by TableName: `{"users": (Hit, ReadTicket)}`."""
 
@@ -26,6 +25,18 @@ AnswersByKey: TypeAlias = Mapping[str, Mapping[int, Answer] | None]
 By TableName and the key's index in the request: `{"users": {1: {"Item": ...}}}`. None
 for a table whose items cannot be matched with its keys.
 """
+
+
+def encode_body(body: Body) -> bytes:
+    """Return the JSON of a request's body.
+
+    msgspec takes no lone surrogates, and Python's json does. DynamoDB refuses a request
+    with one. So it must not be botocache that fails, and evicts everything to be safe.
+    """
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return json.dumps(body).encode()
 
 
 def remaining_body(body: Body, lookups: Lookups) -> bytes | None:
@@ -41,7 +52,7 @@ def remaining_body(body: Body, lookups: Lookups) -> bytes | None:
         ]
         if keys:  # DynamoDB refuses an empty list of keys
             remaining[table] = {**part, "Keys": keys}
-    return _encode({**body, "RequestItems": remaining})
+    return encode_body({**body, "RequestItems": remaining})
 
 
 def hit_of(batch: BatchRead, lookups: Lookups) -> Hit | None:

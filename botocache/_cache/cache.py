@@ -21,12 +21,13 @@ from botocache._cache.invalidation import (
     checked_key,
     checked_table,
 )
-from botocache._cache.key_schemas import KeyRecall
-from botocache._cache.prepare import Call, PreparedRead
+from botocache._cache.key_schemas import KeyRecall, place_of
+from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices, NearTier, services_of
 from botocache._cache.tickets import (
     BatchTicket,
+    BypassTicket,
     DescribeTicket,
     Hit,
     ReadTicket,
@@ -37,12 +38,14 @@ from botocache._cache.writes import Writes
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb.operations import may_write, plan
 from botocache._dynamodb.plans import BatchRead, Bypass, Describe, Read, Write
+from botocache._dynamodb.refusals import reads_items, refused_tables
 from botocache._dynamodb.tags import Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Answer, Body
+from botocache._dynamodb.values import table_name
 from botocache._dynamodb.writes import item_tags
 from botocache._errors import EvictionError, assert_never, pass_on
 from botocache._settings.load import Settings
-from botocache._stats import Stats
+from botocache._stats import Stats, log, log_once
 from botocache.stores.protocol import Store
 
 
@@ -171,12 +174,15 @@ class Cache:
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store)
         try:
-            return self._begin(call, parameters, store)
+            outcome = self._begin(call, parameters, store)
         except EvictionError:
             raise
         except Exception as error:
             pass_on(error)  # the call is not sent, so nothing is to be evicted
-            return self._begin_unplanned(call.operation, error, store)
+            outcome = self._begin_unplanned(call.operation, error, store)
+        if outcome is None:
+            return _bypass(call, parameters, store)
+        return outcome
 
     def begin_unplanned(self, operation: str, error: Exception) -> WriteTicket | None:
         """Begin a call that could not be planned, because of `error`.
@@ -186,14 +192,18 @@ class Cache:
         """
         return self._begin_unplanned(operation, error, CallStore(self._store))
 
-    def load(self, prepared: PreparedRead) -> Hit | ReadTicket | None:
+    def load(self, prepared: PreparedRead) -> Hit | ReadTicket | BypassTicket | None:
         """Load a read that was prepared by an earlier call. Never raises."""
+        store = CallStore(self._store)
         try:
-            return self._reads.load(prepared, CallStore(self._store))
+            outcome = self._reads.load_again(prepared, store)
         except Exception as error:
             pass_on(error)
             self._evictions.report(*BEGIN_FAILED, error)
-            return None
+            outcome = None
+        if outcome is None:
+            return _bypass(prepared.call, prepared.parameters, store)
+        return outcome
 
     def finish(
         self, ticket: Ticket, answer: Answer, *, succeeded: bool, certain: bool
@@ -218,6 +228,8 @@ class Cache:
                     # plugin's, too, which is not `succeeded`.
                     if "Error" not in answer:
                         self._reads.finish_batch(ticket, answer, is_kept=succeeded)
+                case BypassTicket():
+                    pass  # only `refuse` needs it
                 case WriteTicket():
                     # After an error, too: DynamoDB may have carried the write out.
                     self._writes.finish(
@@ -233,6 +245,26 @@ class Cache:
                     assert_never(ticket)
         except BaseException as error:
             self._put_right(ticket, error)
+
+    def refuse(self, ticket: Ticket, answer: Answer) -> None:
+        """Evict what the scope of a refused read is served of the read's tables.
+
+        Call it after `finish`. Raises interruptions alone.
+
+        answer: shows that DynamoDB refused the call, or a part of it; see `is_refusal`.
+        """
+        try:
+            tags = _reader_tags(ticket, answer)
+            if tags:
+                log_once(log.info, "read_refused", _REFUSED)
+                # The hold-off is of use: a host of DynamoDB that has not heard yet may
+                # allow the next read, whose answer must not be filled.
+                self._evictions.evict_tags(tags, ticket.store)
+        except Exception as error:
+            pass_on(error)
+            self._evictions.report(
+                "finish_failed", "a refused read has ended no hits", error
+            )
 
     def fail(self, ticket: Ticket) -> None:
         """End a call without an answer; it may have been carried out."""
@@ -275,7 +307,7 @@ class Cache:
                 if planned.rests_on_schema:
                     # Its generation is compared with the load's: the table may be
                     # evicted in between.
-                    schema = recall.schemas[planned.table]
+                    schema = recall.schemas[planned.table_parameter]
                 return self._reads.begin(call, parameters, planned, store, schema)
             case BatchRead():
                 return self._reads.begin_batch(call, parameters, planned, store)
@@ -284,7 +316,7 @@ class Cache:
             case Describe():
                 # Before the call: if the table is evicted meanwhile, the schema is
                 # filled under an old generation, and no process uses it.
-                place = (call.origin, planned.table)
+                place = place_of(call.origin, call.account, planned.table)
                 generation = key_schemas.load_generation(store, place)
                 return DescribeTicket(place, generation, store)
             case Bypass():
@@ -299,6 +331,46 @@ class Cache:
         if not may_write(operation):
             return None
         return self._writes.begin_unplanned(operation, store)
+
+
+_REFUSED = (
+    "DynamoDB has refused a read for its credentials; what its scope was served of the "
+    "table has ended in all processes that share the store. Said once"
+)
+
+
+def _bypass(call: Call, parameters: Body, store: CallStore) -> BypassTicket | None:
+    """Return the ticket of a call that is not cached; None if it reads no items."""
+    if call.scope is None or not reads_items(call.operation):
+        return None
+    return BypassTicket(call, parameters, store)
+
+
+def _reader_tags(ticket: Ticket, answer: Answer) -> tuple[bytes, ...]:
+    """Return the readers' tags of a refused read; none for other calls.
+
+    A refused write says nothing of reads.
+    """
+    match ticket:
+        case ReadTicket():
+            return (ticket.prepared.reader_tag,)
+        case BatchTicket():
+            # Of the tables that were sent: of the others all keys were hits.
+            tables = {
+                table_name(table)
+                for table, lookups in ticket.lookups.items()
+                if not all(isinstance(lookup, Hit) for lookup in lookups)
+            }
+        case BypassTicket(call, parameters):
+            tables = refused_tables(call.operation, parameters, answer)
+        case WriteTicket() | DescribeTicket():
+            return ()
+        case _:
+            return assert_never(ticket)
+    scope = ticket.call.scope
+    if scope is None:  # its answers are served to no call
+        return ()
+    return tuple(reader_tag(scope, table) for table in tables)
 
 
 def decode_body(body: bytes) -> Body:

@@ -6,13 +6,21 @@ stored as an entry that depends on its table's tag, so an eviction of the table 
 every process forget it. A plan that rests on a schema must check that the tag still has
 the schema's generation.
 
-The entry has the schemas of all tables of one name, one for each origin, with the types
-of the key attributes. `Cache.invalidate`, which has no origin, checks a key against it.
-Two processes that fill it at once may lose one of the two; a later call learns it anew.
+The entry has the schemas of all tables of one name, one for each origin and account,
+with the types of the key attributes. `Cache.invalidate`, which has neither, checks a
+key against it. Two processes that fill it at once may lose one of the two; a later call
+learns it anew.
+
+Two tables of one name and one origin, of accounts that are not known, have one place.
+Where their key attributes differ, each would evict what the other has cached, for ever.
+So after some rounds the place is *ambiguous* to a process: it learns no key attributes
+of it and uses none. Its reads of such a table depend on any write to the table, and its
+writes evict the table. That is coherent whatever other processes have learned.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict
 
@@ -35,7 +43,9 @@ from botocache._dynamodb.operations import may_write
 from botocache._dynamodb.plans import KeyAttributes, described_keys, described_types
 from botocache._dynamodb.tags import Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Answer
+from botocache._dynamodb.values import table_account, table_name
 from botocache._errors import CodecError, pass_on
+from botocache._stats import log, log_once
 from botocache.stores.protocol import Fill
 
 TTL = 7 * 24 * 3600.0
@@ -46,7 +56,7 @@ TTL = 7 * 24 * 3600.0
 class Schema:
     """A table's key attributes, true while the table's tag has this generation.
 
-    place: origin and table.
+    place: see `place_of`.
     tag: the digest of the table's tag.
     attributes: their names.
     generation: of the tag when the attributes were learned.
@@ -62,10 +72,49 @@ class Schema:
 
 
 Place: TypeAlias = tuple[str, str]
-"""Origin and name of a table."""
+"""What tells apart the tables of one name, and the name."""
 
 MOST_ORIGINS = 16
-"""Origins of which an entry has a table's schema; those confirmed last."""
+"""Places of which an entry has a table's schema; those confirmed last."""
+
+MOST_ROUNDS = 3
+"""Times that key attributes come back at a place, before it is ambiguous."""
+
+_ROUNDS_WITHIN = 600.0
+"""Seconds between two contradictions, after which they are not counted together."""
+
+_AMBIGUOUS_FOR = 3600.0
+"""Seconds for which a place is ambiguous."""
+
+_MOST_PLACES = 1000
+"""Places with contradictions that are kept; at one more, all are forgotten."""
+
+
+@lru_cache(maxsize=1024)
+def place_of(origin: str, account: str, table: str) -> Place:
+    """Return the place of a table.
+
+    Tables of two accounts may have one name, and an endpoint serves all accounts.
+
+    origin: which DynamoDB, by region and endpoint.
+    account: of the caller; "" if it is not known.
+    table: the request's TableName. An ARN names the account itself.
+    """
+    owner = table_account(table) or account
+    return f"{origin} {owner}" if owner else origin, table_name(table)
+
+
+class _Contradictions(NamedTuple):
+    """What calls have contradicted at a place.
+
+    attributes: sets of key attributes that were known there, or named.
+    rounds: how often one of them has come back.
+    last: when, in seconds on the store's clock.
+    """
+
+    attributes: frozenset[KeyAttributes] = frozenset()
+    rounds: int = 0
+    last: float = 0.0
 
 
 _MOST_ATTRIBUTES = 2
@@ -106,19 +155,28 @@ class _Shared(NamedTuple):
 
 
 class KeySchemas:
-    """The schemas of one cache, by origin and table.
+    """The schemas of one cache, by place.
 
     codec: of the entries.
     fresh_for: seconds after a confirmation for which reads may rest on a schema.
+    now: the store's clock.
+    ambiguous: the places that are, and until when.
     """
 
     def __init__(
-        self, evictions: Evictions, codec: EntryCodec, fresh_for: float
+        self,
+        evictions: Evictions,
+        codec: EntryCodec,
+        fresh_for: float,
+        now: Callable[[], float],
     ) -> None:
         self._evictions: Final = evictions
         self._codec: Final = codec
         self._fresh_for: Final = fresh_for
+        self._now: Final = now
         self._known: Final[dict[Place, Schema]] = {}
+        self._contradictions: Final[dict[Place, _Contradictions]] = {}
+        self.ambiguous: Final[dict[Place, float]] = {}
 
     # --- before a call ---------------------------------------------------------------
 
@@ -129,6 +187,8 @@ class KeySchemas:
             botocache, with other key attributes. A write that rests on the old ones
             evicts too much at worst, as long as no read rests on them.
         """
+        if self.ambiguous and self.is_ambiguous(place):
+            return None
         schema = self._known.get(place)
         if schema is None:
             try:
@@ -186,7 +246,7 @@ class KeySchemas:
         If other key attributes were known for the same generation, the table was
         created anew around botocache. Then evict the table, and return False.
 
-        place: origin and name of the table.
+        place: of the table.
         attributes: all key attributes of the table if `is_complete`, else some of them.
         generation: of the table's tag before the call was sent.
         tags: of the call. The tag of an item shows the types of the key attributes.
@@ -200,6 +260,8 @@ class KeySchemas:
             and store.now() - known.confirmed_at < self._fresh_for / 2
         ):
             return True  # nothing new: the path of every miss
+        if self.ambiguous and self.is_ambiguous(place):
+            return True
         try:
             new = Schema(
                 place,
@@ -220,13 +282,51 @@ class KeySchemas:
             self._evictions.evict_tags((tag_digest(table_tag(place[1])),), store)
         return is_as_known
 
+    def is_ambiguous(self, place: Place) -> bool:
+        """Return whether tables of different key attributes have this place."""
+        until = self.ambiguous.get(place)
+        if until is None:
+            return False
+        if self._now() < until:
+            return True
+        self.ambiguous.pop(place, None)
+        return False
+
+    def _note_contradiction(self, known: Schema, new: Schema) -> None:
+        """Count a contradiction; with too many the place is ambiguous.
+
+        A table that was created anew contradicts once. Only key attributes that come
+        back, again and again, are those of two tables.
+        """
+        place, now = new.place, new.confirmed_at
+        seen = self._contradictions.get(place, _Contradictions())
+        if now - seen.last > _ROUNDS_WITHIN:
+            seen = _Contradictions()
+        rounds = seen.rounds + (new.attributes in seen.attributes)
+        for each in (self._contradictions, self.ambiguous):
+            if len(each) >= _MOST_PLACES:
+                each.clear()
+        if rounds < MOST_ROUNDS:
+            both = {known.attributes, new.attributes}
+            self._contradictions[place] = _Contradictions(
+                seen.attributes | both, rounds, now
+            )
+            return
+        self._contradictions.pop(place, None)
+        self.ambiguous[place] = now + _AMBIGUOUS_FOR
+        log_once(log.warning, "key_schema_conflict", _CONFLICT % place[1])
+
     def learn_described(
         self, store: CallStore, place: Place, generation: int, answer: Answer
     ) -> None:
         """Learn from an answer that describes a table, if it is that of `place`."""
-        described = described_keys(answer)
-        if described is not None and described[0] == place[1]:
+        try:
+            described = described_keys(answer)
             types = described_types(answer)
+        except (AttributeError, LookupError, TypeError) as error:  # of a stub, perhaps
+            pass_on(error)
+            return
+        if described is not None and described[0] == place[1]:
             self.learn(store, place, described[1], generation, types=types)
 
     def _learn(
@@ -252,6 +352,7 @@ class KeySchemas:
         if not is_complete and new.attributes < known.attributes:
             return True  # a query names the partition key alone, for example
         self.forget(known)
+        self._note_contradiction(known, new)
         return False
 
     def _load(self, store: CallStore, place: Place) -> Schema | None:
@@ -309,9 +410,11 @@ class KeySchemas:
     def types_of(self, store: CallStore, table: str) -> list[KeyTypes]:
         """Return the key attributes with their types, as far as they are known.
 
-        One for each origin with a table of this name, and none if no process that
-        shares the store has learned them. Never raises.
+        One for each place of a table of this name, and none if no process that shares
+        the store has learned them, or if one of the places is ambiguous. Never raises.
         """
+        if any(place[1] == table for place in self.ambiguous.copy()):
+            return []
         try:
             shared = self._load_shared(store, table)
             return [types for _, types in shared.schemas.values()]
@@ -344,6 +447,14 @@ def types_in(
     return {}
 
 
+_CONFLICT = (
+    "tables with the name %r have different key attributes at one endpoint, and their "
+    "accounts are not known; until this process ends or for an hour, each write to one "
+    "of them evicts all that is cached of both. Give each account a `namespace` of its "
+    "own"
+)
+
+
 class KeyRecall:
     """Recalls schemas for the plan of one call, and records them.
 
@@ -359,13 +470,14 @@ class KeyRecall:
         self.schemas: dict[str, Schema] = {}
 
     def keys_of(self, table: str) -> KeyAttributes | None:
-        """Return the names of a table's key attributes; None if they are not known."""
+        """Return the names of a table's key attributes. See KeysOf."""
+        call = self._call
+        place = place_of(call.origin, call.account, table)
         schema = self._key_schemas.recall(
-            self._store,
-            (self._call.origin, table),
-            is_read=not may_write(self._call.operation),
+            self._store, place, is_read=not may_write(call.operation)
         )
         if schema is None:
-            return None
+            is_ambiguous = self._key_schemas.is_ambiguous(place)
+            return frozenset() if is_ambiguous else None
         self.schemas[table] = schema
         return schema.attributes

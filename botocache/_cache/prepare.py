@@ -4,12 +4,13 @@ A PreparedRead holds all that a load needs, and nothing that changes between cal
 near cache keeps one for each call that it has seen, and loads it again.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from botocache._cache.read_mode import Mode
 from botocache._digests import digest
 from botocache._dynamodb.plans import ITEM_TAG, TABLE_TAG, CachingMode, Read
-from botocache._dynamodb.tags import tag_digest
+from botocache._dynamodb.tags import any_write_tags, precise_writes_tag, tag_digest
 from botocache._dynamodb.types import Body
 from botocache._settings.tables import TablePolicy
 
@@ -21,12 +22,14 @@ class Call(NamedTuple):
     origin: which DynamoDB, by region and endpoint.
     scope: of the principal that signs the call; None if the call cannot be signed.
     mode: of the calling thread or task.
+    account: of the principal, twelve digits; "" if it is not known.
     """
 
     operation: str
     origin: str
     scope: bytes | None
     mode: Mode
+    account: str = ""
 
 
 class TableCaching(NamedTuple):
@@ -50,7 +53,8 @@ class PreparedRead(NamedTuple):
     read: what the request means.
     policy: of the table.
     key: of the read's entry.
-    tags: digests of the entry's tags; those of everything and of the table come first.
+    tags: digests of the entry's tags. Those of everything and of the table come first,
+        and that of the reader last.
     whole_item_key: of the whole item's entry, from which a projection can be served;
         None if the read is no projection.
     """
@@ -78,17 +82,39 @@ class PreparedRead(NamedTuple):
         """The digest of the item's tag. For reads of one item only."""
         return self.tags[ITEM_TAG]
 
+    @property
+    def reader_tag(self) -> bytes:
+        """The tag that ends what this scope is served of the table."""
+        return self.tags[-1]
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether any write to the table evicts the entry, or none at all does."""
+        if len(self.tags) == len(("everything", "table", "reader")):
+            return True
+        return tag_digest(precise_writes_tag(self.read.table)) in self.tags
+
 
 def prepare(
-    call: Call, parameters: Body, read: Read, caching: TableCaching
+    call: Call,
+    parameters: Body,
+    read: Read,
+    caching: TableCaching,
+    *,
+    is_coarse: bool = False,
 ) -> PreparedRead | None:
-    """Return the prepared read; None if the read must bypass the cache."""
+    """Return the prepared read; None if the read must bypass the cache.
+
+    is_coarse: the read depends on any write to the table.
+    """
     scope, mode = call.scope, caching.mode
     if scope is None or mode is CachingMode.OFF or call.mode is Mode.BYPASS:
         return None
     tags = read.tags  # computed with the plan: the common case, on the path of a miss
     if mode is not CachingMode.COHERENT or read.precise_tags:
         tags = read.depends_on(mode, caching.is_precise)
+    if is_coarse and mode is CachingMode.COHERENT:
+        tags = (*read.broad_tags, *any_write_tags(read.table))
     origin, operation = call.origin, read.operation
     whole = None
     if read.whole is not None:
@@ -99,15 +125,27 @@ def prepare(
         read,
         caching.policy,
         entry_key(scope, origin, operation, read.question),
-        tuple(map(tag_digest, tags)),
+        (*map(tag_digest, tags), reader_tag(scope, read.table)),
         whole,
     )
+
+
+@lru_cache(maxsize=1024)
+def reader_tag(scope: bytes, table: str) -> bytes:
+    """Return the digest of the tag that a refused read evicts.
+
+    Every entry of this scope and of the table with this name depends on it, and no
+    other entry does. So a principal that DynamoDB refuses ends what is served to itself
+    alone. Writes do not evict the tag.
+    """
+    return digest("reader", scope, table)
 
 
 def entry_key(scope: bytes, origin: str, operation: str, question: bytes) -> bytes:
     """Return the key of an entry.
 
     Tags, unlike keys, have neither scope nor origin. A write evicts for all of them.
+    The one exception is `reader_tag`, which no write evicts.
 
     scope: of the principal that may be served.
     origin: which DynamoDB, by region and endpoint.

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-import msgspec
-
 from botocache._cache.batches import (
     AnswersByKey,
     answers_by_key,
+    encode_body,
     hit_of,
     merge_hits,
     remaining_body,
@@ -27,7 +26,7 @@ from botocache._cache.entries import (
     decode_header,
     encode_answer,
 )
-from botocache._cache.key_schemas import Schema
+from botocache._cache.key_schemas import Schema, place_of
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
@@ -47,8 +46,6 @@ from botocache.stores.protocol import Fill
 
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
-_encode = msgspec.json.encode
-
 
 class Reads:
     """The reads of one cache.
@@ -62,6 +59,7 @@ class Reads:
         self._counters: Final = services.counters
         self._evictions: Final = services.evictions
         self._key_schemas: Final = services.key_schemas
+        self._ambiguous: Final = services.key_schemas.ambiguous
         self._pending: Final = services.evictions.pending
         self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
         self.on_fill: Callable[[bytes], None] = _ignore
@@ -80,7 +78,12 @@ class Reads:
                 caching_mode(policy, call.operation, read.kind),
                 self._settings.precise_index_eviction,
             )
-        return prepare(call, parameters, read, caching)
+        is_coarse = bool(self._ambiguous) and self._is_ambiguous(call, read)
+        return prepare(call, parameters, read, caching, is_coarse=is_coarse)
+
+    def _is_ambiguous(self, call: Call, read: Read) -> bool:
+        place = place_of(call.origin, call.account, read.table_parameter)
+        return self._key_schemas.is_ambiguous(place)
 
     def begin(
         self,
@@ -108,6 +111,13 @@ class Reads:
             self._key_schemas.forget(schema)
             return None
         return lookup
+
+    def load_again(self, prepared: PreparedRead, store: CallStore) -> Lookup:
+        """Do what `load` does for a read that an earlier call has prepared."""
+        if self._ambiguous:  # since then, perhaps: then it has other tags now
+            call, parameters, read = prepared[:3]
+            prepared = self.prepare(call, parameters, read) or prepared
+        return self.load(prepared, store)
 
     def load(self, prepared: PreparedRead, store: CallStore) -> Lookup:
         """Return the hit, or the ticket of a miss; None if an eviction is pending."""
@@ -186,7 +196,8 @@ class Reads:
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
-        return BatchTicket(batch, lookups, store, remaining_body(parameters, lookups))
+        body = remaining_body(parameters, lookups)
+        return BatchTicket(call, batch, lookups, store, body)
 
     def _make_hit(
         self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
@@ -251,7 +262,7 @@ class Reads:
             and read.kind in (Kind.ITEM, Kind.QUERY)
         ):
             is_consistent = True
-            body = _encode({**prepared.parameters, "ConsistentRead": True})
+            body = encode_body({**prepared.parameters, "ConsistentRead": True})
         return ReadTicket(prepared, loaded, now, store, is_consistent, body)
 
     def without_consistency(self, ticket: ReadTicket) -> ReadTicket:
@@ -340,7 +351,13 @@ class Reads:
 
     def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
         """Learn the table's key attributes; return whether the answer may be filled."""
-        read = ticket.prepared.read
+        read, call = ticket.prepared.read, ticket.prepared.call
+        if (
+            self._ambiguous
+            and self._is_ambiguous(call, read)
+            and not ticket.prepared.is_coarse
+        ):
+            return False
         named, is_complete = read.named, read.names_all
         if read.kind is not Kind.ITEM:
             # A LastEvaluatedKey names them all; a query's request names the first.
@@ -349,7 +366,7 @@ class Reads:
                 named, is_complete = last, True
         return self._key_schemas.learn(
             ticket.store,
-            (ticket.prepared.call.origin, read.table),
+            place_of(call.origin, call.account, read.table_parameter),
             named,
             ticket.loaded.snapshot[TABLE_TAG],
             is_complete=is_complete,

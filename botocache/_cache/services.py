@@ -45,7 +45,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         settle=settings.settle,
         write_hold_off=settings.write_hold_off,
     )
-    key_schemas = KeySchemas(evictions, codec, settings.ttl)
+    key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
     return CacheServices(store, codec, settings, counters, evictions, key_schemas)
 
 

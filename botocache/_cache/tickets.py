@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias, TypedDict
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import Entry
 from botocache._cache.key_schemas import Place, Schema
-from botocache._cache.prepare import PreparedRead
+from botocache._cache.prepare import Call, PreparedRead
 from botocache._coherence import Eviction, Loaded
 from botocache._dynamodb.plans import TABLE_TAG, BatchRead, Write
 from botocache._dynamodb.types import Answer, Body
@@ -125,6 +125,7 @@ Lookup: TypeAlias = Hit | ReadTicket | None
 class BatchTicket(NamedTuple):
     """A BatchGetItem that is sent without the keys that are hits.
 
+    call: the application's.
     batch: what the application's request means.
     lookups: by TableName, one for each read of `batch`:
         `{"users": (Hit, ReadTicket)}`.
@@ -132,10 +133,27 @@ class BatchTicket(NamedTuple):
     body: the request without the hits; None if there are no hits.
     """
 
+    call: Call
     batch: BatchRead
     lookups: Mapping[str, tuple[Lookup, ...]]
     store: CallStore
     body: bytes | None
+
+
+class BypassTicket(NamedTuple):
+    """A read that is sent to DynamoDB, and neither looked up nor filled.
+
+    If DynamoDB refuses it, what its scope is served of the table must end all the same.
+
+    call: the application's. Its scope is never None.
+    parameters: the body of its request.
+    store: as this call uses it.
+    """
+
+    call: Call
+    parameters: Body
+    store: CallStore
+    body: None = None
 
 
 class OpenWrite:
@@ -167,6 +185,7 @@ class WriteTicket(NamedTuple):
 
     write: what the request means.
     origin: which DynamoDB, by region and endpoint.
+    account: of the principal; "" if it is not known.
     store: as this call uses it.
     tags: digests of the tags that the write evicts.
     first: its first eviction; None if that failed and is pending.
@@ -181,6 +200,7 @@ class WriteTicket(NamedTuple):
 
     write: Write
     origin: str
+    account: str
     store: CallStore
     tags: tuple[bytes, ...]
     first: Eviction | None
@@ -207,7 +227,9 @@ class DescribeTicket:
     body: None = None
 
 
-Ticket: TypeAlias = ReadTicket | BatchTicket | WriteTicket | DescribeTicket
+Ticket: TypeAlias = (
+    ReadTicket | BatchTicket | BypassTicket | WriteTicket | DescribeTicket
+)
 
 
 # --- a call of a near client -------------------------------------------------------
@@ -220,7 +242,7 @@ class PipelineCall:
         the two calls apart by it.
     operation: as the service model spells it.
     is_begun: the near cache has called `begin` or `load` already, without a hit.
-    ticket: the result of that, for this call alone; None if the call is not cached.
+    ticket: the result of that, for this call alone; None if there is none.
     prepared: set by the hooks: the read that this call makes. The near cache keeps it
         for the next identical call.
     """
@@ -231,7 +253,7 @@ class PipelineCall:
     operation: str
     cache: object
     is_begun: bool
-    ticket: ReadTicket | None
+    ticket: ReadTicket | BypassTicket | None
     prepared: PreparedRead | None
 
 

@@ -12,12 +12,12 @@ first one had left (see _coherence.py).
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
-import msgspec
-
+from botocache._cache.batches import encode_body
 from botocache._cache.call_store import CallStore
-from botocache._cache.key_schemas import KeyRecall
+from botocache._cache.key_schemas import KeyRecall, place_of
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices
@@ -36,9 +36,8 @@ from botocache._dynamodb.tags import (
 )
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.types import Item as Image
+from botocache._dynamodb.values import table_name
 from botocache._errors import EvictionError, pass_on
-
-_encode = msgspec.json.encode
 
 
 class Writes:
@@ -93,6 +92,7 @@ class Writes:
         return WriteTicket(
             write,
             call.origin,
+            call.account,
             store,
             tags,
             first,
@@ -113,7 +113,7 @@ class Writes:
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
         first = self._evict_first(operation, write, tags, (), store)
         left = OpenWrite(tags, self._evictions.pending.add_quietly)
-        return WriteTicket(write, "", store, tags, first, left)
+        return WriteTicket(write, "", "", store, tags, first, left)
 
     def _evict_first(
         self,
@@ -147,7 +147,10 @@ class Writes:
             return None
         read = read_of(item)
         get_item = call._replace(operation=read.operation)
-        return self._reads.prepare(get_item, parameters, read)
+        through = self._reads.prepare(get_item, parameters, read)
+        if through is not None and self._key_schemas.ambiguous and through.is_coarse:
+            return None  # it does not depend on the item, so shows no other write of it
+        return through
 
     def _body_for_images(
         self, call: Call, parameters: Body, write: Write
@@ -162,7 +165,7 @@ class Writes:
             or not items.determines_new_keys(call.operation, parameters)
         ):
             return None
-        return _encode({**parameters, "ReturnValues": "ALL_OLD"})
+        return encode_body({**parameters, "ReturnValues": "ALL_OLD"})
 
     def without_images(self, ticket: WriteTicket) -> WriteTicket:
         """Return the ticket of a write that is sent again as the application made it.
@@ -236,19 +239,18 @@ class Writes:
         Under the generations that the second eviction saw: a table that was made anew
         after the write must not get the keys of its predecessor.
         """
-        write, origin = ticket.write, ticket.origin
+        write = ticket.write
         is_as_known = True
         for table, attributes in write.named:
-            generation = second.watched[tag_digest(table_tag(table))]
+            place = place_of(ticket.origin, ticket.account, table)
+            generation = second.watched[_table_digest(table)]
             is_as_known &= self._key_schemas.learn(
-                store, (origin, table), attributes, generation, tags=write.tags
+                store, place, attributes, generation, tags=write.tags
             )
         if write.described:
-            table = write.described
-            generation = second.watched[tag_digest(table_tag(table))]
-            self._key_schemas.learn_described(
-                store, (origin, table), generation, answer
-            )
+            place = place_of(ticket.origin, ticket.account, write.described)
+            generation = second.watched[_table_digest(write.described)]
+            self._key_schemas.learn_described(store, place, generation, answer)
         return is_as_known
 
     def _precise_tags(
@@ -266,11 +268,15 @@ class Writes:
         new = items.image_after(ticket.operation, parameters, old)
         if new is None or len(old) + len(new) > items.MOST_ATTRIBUTES:
             return ticket.tags, ()
-        partitions = {
-            tag_digest(tag): None
-            for image in (old, new)
-            for tag in items.partitions_of(item.table, image)
-        }
+        try:
+            partitions = {
+                tag_digest(tag): None
+                for image in (old, new)
+                for tag in items.partitions_of(item.table, image)
+            }
+        except (AttributeError, TypeError, ValueError) as error:  # no image of a table
+            pass_on(error)
+            return ticket.tags, ()
         more = [tag for tag in partitions if tag not in ticket.tags]
         self._counters.add("evicted", len(more))
         # The precise writes tag, in place of the writes tag, says to scans and the like
@@ -302,7 +308,8 @@ class Writes:
         loaded = store.load(through.key, through.tags)
         # Only under the generation that the second eviction left: a later one may be of
         # a write that came after it.
-        if loaded.snapshot != (*around, own.generation):
+        # The reader's tag is any: the principal made this item itself.
+        if loaded.snapshot[:-1] != (*around, own.generation):
             return
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
         self._reads.fill(store, self._reads.fills_of(read, left))
@@ -340,12 +347,19 @@ def _tags_to_watch(ticket: WriteTicket) -> list[bytes]:
     """
     write, through = ticket.write, ticket.through
     watch = [schema.tag for schema in ticket.assumed]
-    watch += [tag_digest(table_tag(table)) for table, _ in write.named]
+    tables = [table for table, _ in write.named]
     if write.described:
-        watch.append(tag_digest(table_tag(write.described)))
+        tables.append(write.described)
+    watch += map(_table_digest, tables)
     if through is not None:
         watch += through.broad_tags
     return list(dict.fromkeys(watch))
+
+
+@lru_cache(maxsize=1024)
+def _table_digest(table: str) -> bytes:
+    """Return the digest of a table's tag. table: its name or ARN."""
+    return tag_digest(table_tag(table_name(table)))
 
 
 def _old_image(ticket: WriteTicket, answer: Answer) -> Image | None:
@@ -354,7 +368,9 @@ def _old_image(ticket: WriteTicket, answer: Answer) -> Image | None:
     None if neither the application nor botocache asked for it.
     """
     if ticket.body is not None:
-        image: Image = answer.pop("Attributes", {})
-        return image
-    asked = (ticket.parameters or {}).get("ReturnValues")
-    return answer.get("Attributes", {}) if asked == "ALL_OLD" else None
+        image = answer.pop("Attributes", {})
+    elif (ticket.parameters or {}).get("ReturnValues") == "ALL_OLD":
+        image = answer.get("Attributes", {})
+    else:
+        return None
+    return image if isinstance(image, dict) else None  # of a stub, perhaps

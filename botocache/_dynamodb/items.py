@@ -36,7 +36,7 @@ def stored_item(item: Item) -> dict[str, AttributeValue] | None:
     """
     try:
         return {name: _stored(value) for name, value in item.items()}
-    except (_UncertainError, RecursionError):
+    except (_UncertainError, AttributeError, RecursionError, TypeError):
         return None
 
 

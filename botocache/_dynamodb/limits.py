@@ -15,6 +15,9 @@ from base64 import b64decode, b64encode
 EXPRESSION_BYTES = 4096
 """The longest expression, as it is sent."""
 
+STATEMENT_LENGTH = 8192
+"""Characters of the longest statement in PartiQL."""
+
 NAME_BYTES = 255
 """The longest placeholder, and the longest name of a key attribute."""
 

@@ -5,8 +5,9 @@ evicts everything. A SELECT is a bypass.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from botocache._dynamodb.limits import STATEMENT_LENGTH
 from botocache._dynamodb.plans import Bypass, CallPlan, KeysOf, Write
 from botocache._dynamodb.tags import EVERYTHING, Tag, table_tag
 from botocache._dynamodb.types import Body
@@ -19,6 +20,25 @@ _STATEMENT = re.compile(
         (?:\s*"(?P<quoted>[^"]+)"|\s+(?P<plain>[A-Za-z_](?:-?[A-Za-z0-9_.])*)(?![^\s]))?""",
     re.IGNORECASE | re.VERBOSE,
 )
+
+# The first FROM outside of quotes. Each step takes at least one character, and no two
+# of the alternatives begin alike, so a long statement takes no longer than its length.
+_FROM = re.compile(
+    r"""(?:"[^"]*"|'[^']*'|[^"'])*?\bFROM\b
+        (?:\s*"(?P<quoted>[^"]+)"|\s+(?P<plain>[A-Za-z_](?:-?[A-Za-z0-9_])*))""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def selected_tables(statement: str) -> Iterator[str]:
+    """Yield the table, a name or an ARN, that a SELECT names; none of other verbs.
+
+    Yields nothing either if the statement is not understood.
+    """
+    verb = _STATEMENT.match(statement)
+    found = _FROM.match(statement)
+    if verb is not None and found is not None and verb["verb"].upper() == "SELECT":
+        yield found["quoted"] or found["plain"]
 
 
 def execute_statement(body: Body, _keys_of: KeysOf) -> CallPlan:
@@ -36,7 +56,7 @@ def execute_transaction(body: Body, _keys_of: KeysOf) -> CallPlan:
 def _statements(statements: Iterable[str]) -> CallPlan:
     tags: dict[Tag, None] = {}
     for statement in statements:
-        match = _STATEMENT.match(statement)
+        match = _STATEMENT.match(statement[:STATEMENT_LENGTH])
         if match is None:
             return _UNREADABLE
         # EXISTS is the condition check of a transaction.

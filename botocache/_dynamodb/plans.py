@@ -22,7 +22,11 @@ KeyAttributes: TypeAlias = frozenset[str]
 """The names of a table's key attributes: one or two."""
 
 KeysOf: TypeAlias = Callable[[str], KeyAttributes | None]
-"""Returns the learned key attributes of a table, by its name; None: not learned yet."""
+"""Returns the learned key attributes of a table, by the request's TableName.
+
+None: not learned yet. None at all in the set: they are not known for certain, because
+tables of one name cannot be told apart.
+"""
 
 
 class Kind(Enum):
@@ -163,7 +167,8 @@ class Write(NamedTuple):
     named: tables with all their key attributes, as the request names them. They are
         learned if DynamoDB accepts the request.
     assumed: the tables whose learned key attributes the tags come from.
-    described: the table that the answer may describe, or "".
+    described: the table that the answer may describe, or "". Like all tables here, by
+        the request's TableName, which may be an ARN.
     item: that it writes; None unless it is the write of a single item.
     why: it evicts these tags.
     """
@@ -178,7 +183,10 @@ class Write(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """A call whose answer names the key attributes of a table."""
+    """A call whose answer names the key attributes of a table.
+
+    table: the request's TableName, which may be an ARN.
+    """
 
     table: str
     why: str = "Its answer names the table's key attributes."

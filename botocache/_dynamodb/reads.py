@@ -193,7 +193,8 @@ def query(body: Body, keys_of: KeysOf) -> CallPlan:
     table = table_name(body["TableName"])
     conditions = _key_conditions(body)
     if "IndexName" in body:
-        return _index_query(body, table, conditions, keys_of(table) or frozenset())
+        keys = keys_of(body["TableName"]) or frozenset()
+        return _index_query(body, table, conditions, keys)
     if conditions is None:
         return _page_of(
             "Query", Kind.QUERY, body, any_write_tags(table), why=_WHY_UNREAD

@@ -66,11 +66,11 @@ def partition_tag(table: str, attribute: str, value: AttributeValue) -> Tag:
 
 def item_tag(table: str, key: Item) -> Tag:
     """Return the tag of one item. key: with every key attribute of the table."""
-    detail: tuple[str | bytes, ...] = ()
+    detail: list[str | bytes] = []
     # Two requests may name the attributes of one key in different orders.
     for attribute in sorted(key):
         detail += (attribute, *canonical_value(key[attribute]))
-    return Tag("item", table, detail)
+    return Tag("item", table, tuple(detail))
 
 
 @lru_cache(maxsize=8192)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from botocache._dynamodb.limits import EXPRESSION_BYTES
+
 
 class UnreadableError(Exception):
     """The expression is not understood. Never leaves this package."""
@@ -58,6 +60,8 @@ def tokens_of(expression: str) -> tuple[Token, ...]:
     # An application has few short expressions, and reading one takes long.
     if len(expression) <= REMEMBERED:
         return _remembered_tokens(expression)
+    if len(expression) > EXPRESSION_BYTES:  # DynamoDB refuses it
+        raise UnreadableError
     return tuple(read_tokens(expression))
 
 

@@ -93,6 +93,13 @@ def table_name(name: str) -> str:
     return name
 
 
+def table_account(name: str) -> str:
+    """Return the account that an ARN of a table names; "" for a mere name."""
+    return (
+        name.split(":", 5)[4] if name.startswith("arn:") and ":table/" in name else ""
+    )
+
+
 def wire_key(key: Mapping[str, object]) -> dict[str, dict[str, str]]:
     """Return an item's key as it is on the wire.
 

@@ -44,10 +44,10 @@ def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> CallPlan:
     # The only tag of a write whose key is not known is that of the table.
     if not isinstance(planned, Write) or len(planned.tags) == 1:
         return planned
-    key, table = body.get("Key"), table_name(body["TableName"])
+    key, parameter = body.get("Key"), body["TableName"]
     if key is None:
-        key = {attribute: body["Item"][attribute] for attribute in keys_of(table) or ()}
-    return planned._replace(item=WrittenItem(table, body["TableName"], key))
+        key = {name: body["Item"][name] for name in keys_of(parameter) or ()}
+    return planned._replace(item=WrittenItem(table_name(parameter), parameter, key))
 
 
 def batch_write_item(body: Body, keys_of: KeysOf) -> CallPlan:
@@ -79,27 +79,29 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
     for kind, entry in entries:
         if kind == "ConditionCheck":
             continue
-        table = table_name(entry["TableName"])
-        learned = keys_of(table)
+        parameter = entry["TableName"]
+        table, learned = table_name(parameter), keys_of(parameter)
         if kind == "Put":
             item = entry["Item"]
             # An item without the learned attributes shows that the table was
             # recreated with another key.
-            if learned is None or not learned.issubset(item):
+            if not learned or not learned.issubset(item):
                 tags[table_tag(table)] = None
                 why = _WHY_COARSE
                 continue
-            assumed[table] = None
+            assumed[parameter] = None
             key = {attribute: item[attribute] for attribute in learned}
         else:
             key = entry["Key"]
             attributes = frozenset(key)
-            named[table, attributes] = None
+            named[parameter, attributes] = None
             # As above: entries under the old key attributes must go.
             if learned is not None and learned != attributes:
                 tags[table_tag(table)] = None
                 why = _WHY_COARSE
         check_key(key)
+        # UTF-8 has no lone surrogates: a ValueError, before the item is read of this.
+        "".join((table, *key)).encode()
         tags.update(dict.fromkeys(item_tags(table, key)))
     if not tags:
         return _WRITES_NOTHING
@@ -140,10 +142,9 @@ def changes_table(*path: str) -> Planner:
     def plan(body: Body, _keys_of: KeysOf) -> CallPlan:
         for parent in parents:
             body = body[parent]
-        table = table_name(body[parameter])
         return Write(
-            (table_tag(table),),
-            described=table,
+            (table_tag(table_name(body[parameter])),),
+            described=body[parameter],
             why="It may change any item of the table, or the permission to read it.",
         )
 
@@ -158,7 +159,9 @@ def delete_table(body: Body, _keys_of: KeysOf) -> CallPlan:
 
 
 def describe_table(body: Body, _keys_of: KeysOf) -> CallPlan:
-    return Describe(table_name(body["TableName"]))
+    table: str = body["TableName"]
+    table_name(table)  # it is a text, or there is no plan
+    return Describe(table)
 
 
 _TABLE_PARAMETERS = re.compile(r"(?:Table(?:Name|Arn)|ResourceArn)$")

@@ -77,17 +77,23 @@ class NearEntry(NamedTuple):
 
 
 class CallToRemember(Protocol):
-    """A call whose answer is remembered; its attributes are those of NearCall."""
+    """A call whose answer is remembered; its attributes are those of NearCall.
+
+    valid_until: when its credentials must be refreshed, in seconds on the store's
+        clock. No answer is served from memory after that.
+    """
 
     key: CallKey | None
     last_fill: object
     remembered: PreparedRead | None
+    valid_until: float
 
 
 class NearAnswers:
     """What one cache remembers of calls, by keys that are unequal for unequal calls.
 
     last_fill: replaced by a new object at each fill of this process.
+    now: returns the time on the store's clock.
     find: returns what is remembered under a key, or None.
     clear: forgets everything.
     """
@@ -95,7 +101,7 @@ class NearAnswers:
     def __init__(self, services: CacheServices) -> None:
         store = services.store
         self._counters: Final = services.counters
-        self._now: Final = store.now
+        self.now: Final = store.now
         self._is_current: Final = store.is_current
         self._watch: Final = _watch_of(store)
         self._pending: Final = services.evictions.pending.tags
@@ -125,7 +131,7 @@ class NearAnswers:
         for marker in markers:
             if marker.is_outdated:
                 return None
-        now = self._now()
+        now = self.now()
         if now >= expires_at or not is_current():
             return None
         answer = copy()
@@ -198,7 +204,7 @@ class NearAnswers:
                 copy,
                 request_prefix(hit.key.hex()),
                 entry.stored_at,
-                entry.expires_at,
+                min(entry.expires_at, call.valid_until),
                 is_current or self.watch(hit),
                 markers,
             ),

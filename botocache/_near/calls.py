@@ -2,7 +2,13 @@
 
 from botocache._botocore.types import Client, signer_of
 from botocache._cache.prepare import PreparedRead  # noqa: TC001 - it is loaded in any case
-from botocache._cache.tickets import Hit, PipelineCall, ReadTicket, Ticket
+from botocache._cache.tickets import (
+    BypassTicket,
+    Hit,
+    PipelineCall,
+    ReadTicket,
+    Ticket,
+)
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey
 from botocache._near.client_state import ClientState
@@ -19,7 +25,15 @@ class NearCall(PipelineCall):
     remembered: the read of an earlier call; None where the arguments are enough.
     """
 
-    __slots__ = ("answers", "client", "key", "last_fill", "remembered", "state")
+    __slots__ = (
+        "answers",
+        "client",
+        "key",
+        "last_fill",
+        "remembered",
+        "state",
+        "valid_until",
+    )
 
     def __init__(
         self,
@@ -42,11 +56,13 @@ class NearCall(PipelineCall):
         # Now, before the store is loaded: see NearAnswers.remember.
         self.last_fill = answers.last_fill
         self.remembered: PreparedRead | None = None
+        self.valid_until = state.valid_until
 
     def note(self, outcome: Hit | Ticket | None) -> Hit | None:
         """Return the hit; note the ticket, which the hooks take over."""
         if isinstance(outcome, Hit):
             return outcome
         self.is_begun = True
-        self.ticket = outcome if isinstance(outcome, ReadTicket) else None
+        if isinstance(outcome, (ReadTicket, BypassTicket)):
+            self.ticket = outcome
         return None

@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Final, Literal, TypeAlias
 
 from botocore.client import BaseClient, ClientMeta
+from botocore.credentials import Credentials
 
 from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Signer
@@ -114,8 +115,15 @@ def _find(
             or credentials is not state.credentials
             or state.hooks.cache is not state.cache
             or (
-                state.access_key is not None
-                and credentials.access_key != state.access_key  # type: ignore[union-attr]  # it had a key
+                # All attributes: a method of the same name may be among them.
+                credentials.__dict__ != state.values or _CHOICES[_CHOICE] is not _CHOOSE
+                if state.values is not None
+                else state.choose is not None
+                and (
+                    credentials._frozen_credentials is not state.keys  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
+                    or credentials._expiry_time is not state.expiry  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
+                    or credentials.get_frozen_credentials != state.choose  # type: ignore[union-attr]  # it had keys
+                )
             )
         ):
             state = state_of(client, state.emitter)
@@ -142,7 +150,7 @@ def _find(
                 return deliver_from_memory(call, entry.origin, answer)
         # After the look-up, which finds nothing of other operations: nothing of them is
         # remembered under the state's token.
-        if operation not in state.operations:
+        if operation not in state.operations or answers.now() >= state.valid_until:
             return None
         return _look_up(
             NearCall(client, state, answers, operation, key), entry, arguments
@@ -264,5 +272,9 @@ def _is_botocores(method: object) -> bool:
     module: str = method.__globals__.get("__name__", "")
     return module.startswith("botocore.")
 
+
+# As `is_botocores` has it for all methods, when a state is made.
+_CHOICES, _CHOICE = vars(Credentials), "get_frozen_credentials"
+_CHOOSE: Final = _CHOICES[_CHOICE]
 
 _OWN = _METHODS["_make_api_call"] if _is_botocores(_METHODS["_make_api_call"]) else None

@@ -8,17 +8,24 @@ If botocore's private attributes (see _botocore/types.py) are not as expected, t
 no state, and botocore handles every call.
 """
 
+import math
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypedDict, cast
 
 from botocore.client import BaseClient
-from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.credentials import Credentials
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 
 from botocache._botocore.clients import is_in_process, know, traits_of
-from botocache._botocore.credentials import AUTO, scope_of
+from botocache._botocore.credentials import (
+    AUTO,
+    Frozen,
+    is_botocores,
+    scope_of,
+    seconds_valid,
+)
 from botocache._botocore.hooks import Hooks, installed_on
 from botocache._botocore.types import (
     Client,
@@ -106,10 +113,15 @@ class ClientState:
     emitter: of the client's events.
     registered: the version of its handlers, a new object after every change.
     credentials: of the client.
-    access_key: of static credentials; None for refreshable ones, whose object
-        identifies the principal.
     hooks: the hooks that are registered on the client.
     cache: of the hooks; None when they are not active.
+    values: the attributes of static credentials; None for others.
+    choose: the method by which refreshable credentials choose their keys; None for
+        others.
+    keys: those of refreshable credentials; None before the first call.
+    expiry: when the keys expire, as the credentials have it.
+    scope: of the credentials' keys.
+    valid_until: when botocore must refresh the keys, in seconds on the store's clock.
     operations: those that the near cache may answer.
     emitting: operations with `after-call` handlers other than ours and boto3's.
     is_plain: answers are as the wire has them; no resource layer changes them.
@@ -127,9 +139,14 @@ class ClientState:
     emitter: Emitter
     registered: object
     credentials: Credentials | None
-    access_key: str | None
     hooks: Hooks | _NoHooks
     cache: Cache | None
+    values: Mapping[str, object] | None
+    choose: object
+    keys: Frozen | None
+    expiry: object
+    scope: bytes | None = None
+    valid_until: float = math.inf
     operations: frozenset[str] = frozenset()
     emitting: frozenset[str] = frozenset()
     is_plain: bool = True
@@ -157,9 +174,7 @@ class ClientState:
             return  # a test answered; the near cache cannot see when it ends
         if exact_key(self.token, operation, arguments, self.kinds) != key:
             return  # the application changed them meanwhile: the read has another key
-        if call.scope != scope_of(
-            self.credentials, self.cache.settings.scope, self.access_key
-        ):
+        if call.scope != self.scope:
             return  # the client had other credentials while the call was under way
         if is_quick(key):
             if len(self.calls) >= _MOST_TABLES:
@@ -216,19 +231,21 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
     )
     first = hooks[0] if hooks else _NO_HOOKS
     cache = first.cache
-    # Not of a subclass: it may have more than a key that identifies the principal.
-    key = credentials.access_key if type(credentials) is Credentials else None
+    watched = _watched_of(credentials)
+    seconds = 0.0 if credentials is None else seconds_valid(credentials)
     is_one = sum(each.cache is not None for each in hooks) == 1
-    is_known = key is not None or isinstance(credentials, RefreshableCredentials)
     if (
         cache is None
+        or credentials is None
         or not isinstance(cache.near, NearAnswers)
         or not is_one
-        or not is_known
+        or not is_botocores(credentials)
+        or not seconds  # botocore must refresh the keys, or has none yet
         or not traits.is_sent_by_botocore()
         or traits.own_scope()
     ):
-        return ClientState(emitter, registered, credentials, key, first, cache)
+        return ClientState(emitter, registered, credentials, first, cache, **watched)
+    keys = watched["keys"] or credentials.get_frozen_credentials()
     after = {
         operation: set(_names(emitter, _AFTER.format(operation)))
         for operation in OPERATIONS
@@ -240,9 +257,11 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         emitter,
         registered,
         credentials,
-        key,
         first,
         cache,
+        **watched,
+        scope=scope_of(keys, credentials, cache.settings.scope),
+        valid_until=cache.near.now() + seconds,
         operations=frozenset(
             operation
             for operation in OPERATIONS
@@ -261,6 +280,32 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         detour=traits.detour(OPERATIONS),
         is_untraced=cache.settings.near == "untraced",
         bodies=dict(_bodies_of(emitter, after)),
+    )
+
+
+class _Watched(TypedDict):
+    """The fields of a state by which a change of its credentials shows."""
+
+    values: Mapping[str, object] | None
+    choose: object
+    keys: Frozen | None
+    expiry: object
+
+
+def _watched_of(credentials: Credentials | None) -> _Watched:
+    if type(credentials) is Credentials:
+        # A copy: it is compared with the attributes as they are at each call.
+        return _Watched(
+            values=dict(vars(credentials)), choose=None, keys=None, expiry=None
+        )
+    if not is_botocores(credentials):
+        return _Watched(values=None, choose=None, keys=None, expiry=None)
+    values = vars(credentials)
+    return _Watched(
+        values=None,
+        choose=credentials.get_frozen_credentials,  # type: ignore[union-attr]  # it is of botocore's
+        keys=values.get("_frozen_credentials"),
+        expiry=values.get("_expiry_time"),
     )
 
 

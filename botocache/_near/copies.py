@@ -31,7 +31,10 @@ def copier_for(
     value: the copier keeps it, so the caller must not use it any more.
     kinds: types whose instances are made anew of their attributes, which are shared.
     """
-    return _of_dict(value, kinds)
+    try:
+        return _of_dict(value, kinds)
+    except RecursionError:
+        raise NotCopyableError(dict) from None
 
 
 def _copier(value: object, kinds: Collection[type]) -> Copier[Any]:

@@ -30,7 +30,7 @@ from botocache._settings.tables import (
 from botocache._stats import log
 from botocache.stores.options import RedisClient, StoreOptions, is_client
 from botocache.stores.protocol import Store
-from botocache.stores.urls import without_secrets
+from botocache.stores.urls import shown, without_secrets
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -202,12 +202,12 @@ def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:
         return
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{_CONFIG} names {path!r}, which cannot be read as TOML: {error}"
         ) from error
     for name, value in content.items():
-        where = f"{name} in {path}"
+        where = f"{name if name.isidentifier() else shown(name)} in {path}"
         if name not in _PARSERS:
             raise ConfigError(f"unknown setting {where!r}{_hint(name, _PARSERS)}")
         yield _Given(name, value, where)
@@ -258,7 +258,9 @@ def _near(value: object) -> str:
     try:
         return "on" if values.switch(value) else "off"
     except ValueError:
-        raise ValueError(f"expected 'on', 'off' or 'untraced', not {value!r}") from None
+        raise ValueError(
+            f"expected 'on', 'off' or 'untraced', not {shown(value)}"
+        ) from None
 
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -268,14 +270,14 @@ def _namespace(value: object) -> str:
     if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
         raise ValueError(
             "expected 1 to 64 letters, digits, '.', '_' or '-', not starting with a "
-            f"sign, not {value!r}"
+            f"sign, not {shown(value)}"
         )
     return value
 
 
 def _scope(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"expected 'auto' or a name, not {value!r}")
+        raise ValueError(f"expected 'auto' or a name, not {shown(value)}")
     return value
 
 

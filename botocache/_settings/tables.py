@@ -13,7 +13,7 @@ from botocache._dynamodb.plans import CachingMode, Kind
 from botocache._dynamodb.values import table_name
 from botocache._errors import hint, suggestion
 from botocache._settings import values
-from botocache.stores.urls import parse_size
+from botocache.stores.urls import parse_size, shown
 
 _READS = ("GetItem", "BatchGetItem", "Query", "Scan")
 READS = frozenset(_READS)
@@ -169,14 +169,14 @@ def _pairs(value: object) -> Iterable[tuple[object, object]]:
         return _pairs_of_text(value)
     if isinstance(value, Mapping):
         return value.items()
-    raise ValueError(f"{_EXPECTED_TABLES}, not {value!r}")
+    raise ValueError(f"{_EXPECTED_TABLES}, not {shown(value)}")
 
 
 def _pairs_of_text(text: str) -> Iterator[tuple[str, str]]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, options = (piece.strip() for piece in part.partition("="))
         if not (name and equals and options):
-            raise ValueError(f"{_EXPECTED_TABLES}, not {part!r}")
+            raise ValueError(f"{_EXPECTED_TABLES}, not {shown(part)}")
         yield name, options
 
 
@@ -185,7 +185,7 @@ def _name(given: object) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(
             "expected a table's name or ARN, which may have '*' and '?' as wildcards, "
-            f"not {given!r}"
+            f"not {shown(given)}"
         )
     return name
 
@@ -209,7 +209,7 @@ def parse_options(value: object) -> TableOptions:
         expected = str(error).partition(", not ")[0]
         raise ValueError(
             f"{expected}, 'off', or options as a table of TOML or a mapping, "
-            f"not {value!r}{suggestion(value, ['off'])}"
+            f"not {shown(value)}{suggestion(value, ['off'])}"
         ) from None
 
 
@@ -236,10 +236,10 @@ def _options_of_mapping(mapping: Mapping[Any, object]) -> TableOptions:
 def _operations(value: object) -> frozenset[str]:
     expected = f"expected a list of some of {', '.join(_READS)}"
     if not isinstance(value, (list, tuple, set, frozenset)) or not value:
-        raise ValueError(f"{expected}, not {value!r}")
+        raise ValueError(f"{expected}, not {shown(value)}")
     for name in value:
         if name not in _READS:
-            raise ValueError(f"{expected}, not {name!r}{suggestion(name, _READS)}")
+            raise ValueError(f"{expected}, not {shown(name)}{suggestion(name, _READS)}")
     return frozenset(value)
 
 

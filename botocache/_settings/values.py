@@ -8,6 +8,7 @@ has no name of a setting or of an option.
 from collections.abc import Callable
 
 from botocache._errors import suggestion
+from botocache.stores.urls import shown
 
 _LONGEST_TTL = 30 * 24 * 3600.0
 """Seconds. A greater number is taken for a mistake in units."""
@@ -26,7 +27,7 @@ def seconds(least: float, most: float) -> Callable[[object], float]:
             else:
                 if least <= number <= most:  # false for NaN
                     return number
-        raise ValueError(f"{expected}, not {value!r}")
+        raise ValueError(f"{expected}, not {shown(value)}")
 
     return parse
 
@@ -46,7 +47,7 @@ def switch(value: object) -> bool:
     if isinstance(value, (bool, int, str)):
         is_on = _SWITCHES.get(str(value).lower())
     if is_on is None:
-        raise ValueError(f"expected 'on' or 'off', not {value!r}")
+        raise ValueError(f"expected 'on' or 'off', not {shown(value)}")
     return is_on
 
 
@@ -57,6 +58,8 @@ def choice(*names: str) -> Callable[[object], str]:
         if isinstance(value, str) and value.lower() in names:
             return value.lower()
         listed = " or ".join(map(repr, names))
-        raise ValueError(f"expected {listed}, not {value!r}{suggestion(value, names)}")
+        raise ValueError(
+            f"expected {listed}, not {shown(value)}{suggestion(value, names)}"
+        )
 
     return parse

@@ -27,6 +27,11 @@ _SERVERS = tuple(
 )
 _SCHEMES = ("memory", "disk", "unix", *_SERVERS)
 
+DISKCACHE = "'diskcache>=5.6.3,<6'"
+"""What `pip install` takes. Some leave this dependency out: scanners refuse it."""
+
+_OTHER_STORES = ", or use 'memory:' in a single process, or a server"
+
 
 def open_store(options: StoreOptions) -> Store:
     """Return the store that `options` name. Accesses neither disk nor network.
@@ -95,14 +100,13 @@ def _not_importable(error: Exception) -> Exception:
         # Python was built without it. No package can bring it.
         return StoreUnavailableError(
             f"url 'disk:' needs the module {_name(error) or 'sqlite3'!r}, which this "
-            f"Python lacks ({describe(error)}); install it, or use 'memory:' in a "
-            "single process, or a server"
+            f"Python lacks ({describe(error)}); install it{_OTHER_STORES}"
         )
-    return _package_missing("disk:", error, "diskcache", "botocache-dynamodb")
+    return _package_missing("disk:", error, "diskcache", DISKCACHE, _OTHER_STORES)
 
 
 def _package_missing(
-    scheme: str, error: Exception, package: str, distribution: str
+    scheme: str, error: Exception, package: str, distribution: str, instead: str = ""
 ) -> ConfigError:
     """Return the error to raise where a store's package cannot be imported.
 
@@ -110,13 +114,15 @@ def _package_missing(
     error: of the import.
     package: the one that the store is built on.
     distribution: what to install.
+    instead: what else the user can do, to end the sentence.
     """
     package = (_name(error) or package).partition(".")[0]
     # A package that is there, but built for another machine, needs its own error.
     is_absent = isinstance(error, ModuleNotFoundError) and _name(error) == package
     cause = "" if is_absent else f", which cannot be imported ({describe(error)})"
     return ConfigError(
-        f"url '{scheme}' needs the package {package}{cause}: pip install {distribution}"
+        f"url '{scheme}' needs the package {package}{cause}: "
+        f"pip install {distribution}{instead}"
     )
 
 

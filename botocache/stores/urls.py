@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from botocache._errors import ConfigError
+from botocache._errors import ConfigError, pass_on
 
 _LOCAL = {
     "memory": "'memory:'",
@@ -87,16 +87,45 @@ def parse_size(value: object, *, least: int = 0) -> int:
     value: a number, or text such as `64MiB`.
     least: the smallest size that is accepted, in bytes.
     """
-    match = _SIZE.fullmatch(str(value).strip())
-    if match is not None and not isinstance(value, bool):
+    is_size = isinstance(value, (int, str)) and not isinstance(value, bool)
+    match = _SIZE.fullmatch(str(value).strip()) if is_size else None
+    if match is not None:
         number = int(match[1]) * _UNITS[match[2].upper()]
         if number >= least:
             return number
     at_least = f", at least {least}" if least else ""
-    raise ValueError(f"expected bytes as 65536 or '64KiB'{at_least}, not {value!r}")
+    raise ValueError(
+        f"expected bytes as 65536 or '64KiB'{at_least}, not {shown(value)}"
+    )
 
 
 # --- secrets -----------------------------------------------------------------------
+
+
+_LONGEST_SHOWN = 100
+"""Characters of a wrong value in a message."""
+
+
+def shown(value: object) -> str:
+    """Return a wrong value for a message.
+
+    It may be a URL that stands in the wrong place, and hold a password. So text with
+    what a URL has is shown as one, and other values with it by their type alone.
+    """
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - of an object of the user's, or too deep
+        pass_on(error)
+        text = "//"
+    if "@" in text or "//" in text:
+        text = (
+            repr(without_secrets(value))
+            if isinstance(value, str)
+            else f"a {type(value).__name__}"
+        )
+    if len(text) > _LONGEST_SHOWN:
+        return f"{text[:_LONGEST_SHOWN]}..."
+    return text
 
 
 def without_secrets(url: object) -> str:

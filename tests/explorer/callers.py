@@ -6,6 +6,7 @@ raises Refused or NoAnswer.
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -100,6 +101,7 @@ class _Place:
     key: CallKey | None
     last_fill: object
     remembered: PreparedRead | None = None
+    valid_until: float = math.inf
 
 
 class Near:

@@ -25,6 +25,7 @@ from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction, T
 from botocache._dynamodb import items
 from botocache._dynamodb import reads as dynamodb_reads
 from botocache._dynamodb import writes as dynamodb_writes
+from botocache._dynamodb.plans import ITEM_TAG
 from botocache._dynamodb.tags import (
     Tag,
     item_tag,
@@ -286,9 +287,9 @@ def _under_later_generations(
     """Fill under the generations that are found, not those of the second eviction."""
     assert ticket.through is not None
     tags = ticket.through.tags
-    found = store.load(ticket.through.key, tags).snapshot[-1]
-    own = second.evicted[tags[-1]]._replace(generation=found)
-    second = second._replace(evicted={**second.evicted, tags[-1]: own})
+    found = store.load(ticket.through.key, tags).snapshot[ITEM_TAG]
+    own = second.evicted[tags[ITEM_TAG]]._replace(generation=found)
+    second = second._replace(evicted={**second.evicted, tags[ITEM_TAG]: own})
     _write_through(writes, ticket, second, answer, store)
 
 

@@ -1,1 +1,1 @@
-"""What an attacker of the store gets."""
+"""Attacks on what is cached, each against a live service: none may get an answer."""

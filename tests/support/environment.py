@@ -35,6 +35,10 @@ SOURCES = (
 """What a release has of a checkout. A copy of it is built: a build leaves files."""
 
 
+BUILT_AT = 1_700_000_000
+"""The time of the files of a distribution, by `SOURCE_DATE_EPOCH`. An even second."""
+
+
 class Distributions(NamedTuple):
     """What a release consists of.
 
@@ -79,10 +83,17 @@ def _copy_sources(sources: Path) -> None:
             shutil.copy(source, sources / name)
 
 
-def build(sources: Path, dist: Path, *options: str) -> None:
+def build(
+    sources: Path,
+    dist: Path,
+    *options: str,
+    umask: int = -1,
+    variables: Mapping[str, str] | None = None,
+) -> None:
     """Run `python -m build`: without options the sdist, and the wheel from it."""
     # A path to a checkout would give the build what its sources lack.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment["SOURCE_DATE_EPOCH"] = str(BUILT_AT)
     subprocess.run(
         [
             *(sys.executable, "-m", "build", "--no-isolation", *options),
@@ -90,7 +101,8 @@ def build(sources: Path, dist: Path, *options: str) -> None:
         ],
         check=True,
         capture_output=True,
-        env=environment,
+        env={**environment, **(variables or {})},
+        umask=umask,
     )
 
 

@@ -1,12 +1,16 @@
 """The source distribution, and the wheel that is built from it."""
 
+import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from tests.support.environment import Distributions, build
+from tests.support.environment import BUILT_AT, Distributions, build
 
 MADE_BY_THE_BUILD = {"PKG-INFO"}
 
@@ -42,22 +46,61 @@ def test_the_sdist_has_every_file_of_the_checkout(distributions: Distributions) 
     assert names - MADE_BY_THE_BUILD == files_below(distributions.sources)
     assert {
         *("startup/botocache.pth", "startup/botocache.start", "CHANGELOG.md"),
+        "startup/botocache_startup.py",
         *("startup/build_startup.py", "LICENSE", "README.md", "setup.cfg"),
         *("tests/wheel/test_distributions.py", "tests/conftest.py", "Makefile"),
         *("docs/how-to/troubleshooting.md", "botocache/stores/redis/evict.lua"),
     } <= names
 
 
-def test_the_wheel_of_the_sdist_is_that_of_the_checkout_file_by_file(
+def test_another_build_of_the_same_sources_makes_the_same_bytes(
     distributions: Distributions, tmp_path: Path
 ) -> None:
-    build(distributions.sources, tmp_path, "--wheel")
-    (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.name == distributions.wheel.name
-    assert files_of(distributions.wheel) == files_of(wheel)
+    """Elsewhere, at another time, under another umask; the wheel not by the sdist."""
+    sources = tmp_path / "sources"
+    shutil.copytree(distributions.sources, sources, copy_function=shutil.copyfile)
+    for name in ("build", "botocache_dynamodb.egg-info"):
+        shutil.rmtree(sources / name, ignore_errors=True)
+    program = sources / ".ci" / "run"
+    program.chmod(0o700)
+    (sources / ".ci" / "environment").chmod(0o711)
+    os.utime(program, (1, 1_000_000_000))
+    build(
+        *(sources, tmp_path, "--sdist", "--wheel"),
+        umask=0o077,
+        variables={"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"},
+    )
+    for one in (distributions.sdist, distributions.wheel):
+        other = tmp_path / one.name
+        assert sha256(one) == sha256(other)
 
 
-def test_pip_installs_the_sdist_with_its_startup_files(
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_each_file_has_the_time_that_the_environment_names(
+    distributions: Distributions,
+) -> None:
+    with tarfile.open(distributions.sdist) as archive:
+        members = archive.getmembers()
+    assert {each.mtime for each in members} == {BUILT_AT}
+    assert {(each.uid, each.gid, each.uname, each.gname) for each in members} == {
+        (0, 0, "", "")
+    }
+    assert {each.mode for each in members} == {0o644, 0o755}
+    with zipfile.ZipFile(distributions.wheel) as wheel:
+        infos = wheel.infolist()
+    assert {each.date_time for each in infos} == {time.gmtime(BUILT_AT)[:6]}
+    modes = {
+        each.external_attr >> 16 & 0o777
+        for each in infos
+        if not each.filename.endswith("/RECORD")
+    }
+    assert modes == {0o644}
+
+
+def test_pip_installs_the_sdist_and_leaves_the_startup_files_out_if_told(
     distributions: Distributions, tmp_path: Path
 ) -> None:
     target = tmp_path / "target"
@@ -65,6 +108,7 @@ def test_pip_installs_the_sdist_with_its_startup_files(
         [
             *(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"),
             *("--no-build-isolation", "--no-cache-dir", "--no-compile"),
+            "--config-settings=--build-option=--without-startup",
             *("--target", str(target), str(distributions.sdist)),
         ],
         check=True,
@@ -73,7 +117,7 @@ def test_pip_installs_the_sdist_with_its_startup_files(
     installed = {
         str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()
     }
-    expected = {
-        name for name in files_of(distributions.wheel) if "dist-info" not in name
-    }
-    assert {name for name in installed if "dist-info" not in name} == expected
+    whole = {name for name in files_of(distributions.wheel) if "dist-info" not in name}
+    startup = {"botocache.pth", "botocache.start", "botocache_startup.py"}
+    assert startup < whole
+    assert {name for name in installed if "dist-info" not in name} == whole - startup

@@ -4,14 +4,18 @@ With the toggle, and by `install()` in code. What the environment lacks is one l
 """
 
 import os
+import re
 import subprocess
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from botocache.stores.opening import DISKCACHE
 from tests.support.environment import ROOT, Environment
+from tests.support.valkey_server import ValkeyServer
 from tests.wheel.test_startup import CACHED, UNCACHED, arguments, check
 
 __all__ = ["arguments"]  # a fixture
@@ -27,14 +31,20 @@ options.BOOT_ID = pathlib.Path("/nowhere")
 """
 
 
-NO_REDIS = """
+WITHOUT = """
 import sys
 class Finder:
     def find_spec(self, name, *_):
-        if name == "redis":
-            raise ModuleNotFoundError("No module named 'redis'", name="redis")
+        if name == "{0}":
+            raise ModuleNotFoundError("No module named '{0}'", name="{0}")
 sys.meta_path.insert(0, Finder())
 """
+NO_REDIS = WITHOUT.format("redis")
+NO_DISKCACHE = WITHOUT.format("diskcache")
+NEEDED = (
+    "pip install 'diskcache>=5.6.3,<6', or use 'memory:' in a single process, or a "
+    "server"
+)
 
 
 def without(module: str) -> str:
@@ -73,19 +83,19 @@ LACKS = {
         "running uncached",
     ),
     "diskcache": Lack(
-        without("diskcache"),
-        "botocache: url 'disk:' needs the package diskcache: pip install "
-        "botocache-dynamodb; running uncached",
-        "url 'disk:' needs the package diskcache: pip install botocache-dynamodb",
+        NO_DISKCACHE,
+        f"botocache: url 'disk:' needs the package diskcache: {NEEDED}; running "
+        "uncached",
+        f"url 'disk:' needs the package diskcache: {NEEDED}",
     ),
     "a whole diskcache": Lack(
         without("diskcache.core"),
         "botocache: url 'disk:' needs the package diskcache, which cannot be imported "
         "(ModuleNotFoundError: import of diskcache.core halted; None in sys.modules): "
-        "pip install botocache-dynamodb; running uncached",
+        f"{NEEDED}; running uncached",
         "url 'disk:' needs the package diskcache, which cannot be imported "
         "(ModuleNotFoundError: import of diskcache.core halted; None in sys.modules): "
-        "pip install botocache-dynamodb",
+        f"{NEEDED}",
     ),
     "msgspec": Lack(
         without("msgspec"),
@@ -189,6 +199,57 @@ def test_without_redis_py_a_server_is_one_line(
         "'botocache-dynamodb[redis]'; running uncached"
     ]
     check(done.stdout, UNCACHED)
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+def test_the_other_stores_cache_where_diskcache_was_left_out(
+    store: str,
+    environment: Environment,
+    arguments: list[str],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    variables = beginning_with(Lack(NO_DISKCACHE), tmp_path)
+    variables["BOTOCACHE_URL"] = "memory:"
+    if store == "redis":
+        server: ValkeyServer = request.getfixturevalue("valkey")
+        variables |= {"BOTOCACHE_URL": server.url, "BOTOCACHE_TIMEOUT": "1"}
+    done = environment.run(*arguments, env={**ON, **variables})
+    assert done.stderr == ""
+    check(done.stdout, CACHED)
+
+
+def test_all_of_the_package_but_the_disk_store_can_be_imported_without_diskcache(
+    environment: Environment, tmp_path: Path
+) -> None:
+    code = """
+import importlib, pkgutil, sys, botocache
+failed = []
+for module in pkgutil.walk_packages(botocache.__path__, "botocache."):
+    if module.name != "botocache.__main__":
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            failed.append((module.name, error.name))
+print(failed, "diskcache" in sys.modules)
+"""
+    printed = environment.output(
+        "-c", code, env=beginning_with(Lack(NO_DISKCACHE), tmp_path)
+    )
+    names = ("entry_database", "store")
+    failed = [(f"botocache.stores.disk.{name}", "diskcache") for name in names]
+    assert printed == f"{failed} False\n"
+
+
+def test_the_line_names_the_versions_of_diskcache_that_the_wheel_asks_for(
+    wheel: Path,
+) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith("/METADATA")]
+        metadata = archive.read(name).decode()
+    (wanted,) = re.findall(r"^Requires-Dist: diskcache(.*)$", metadata, re.MULTILINE)
+    _, _, versions = DISKCACHE.strip("'").partition("diskcache")
+    assert set(wanted.split(",")) == set(versions.split(","))
 
 
 def test_a_package_for_another_machine_is_one_line_with_run_too(

@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
+import sys
 import venv
 import zipfile
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,12 @@ from typing import Any
 import pytest
 
 from botocache._settings.load import Settings
+from tests.docs.pages import DOCS, files_of
 from tests.support.dynamodb import DynamoDB
 from tests.support.environment import Environment
 
+START_UP = DOCS / "explanation" / "start-up.md"
+STARTUP_FILES = ("botocache.pth", "botocache.start", "botocache_startup.py")
 APPLICATION = Path(__file__).with_name("application.py")
 LOADED = """
 import sys
@@ -49,6 +56,7 @@ def test_the_wheel_has_the_package_and_the_startup_files(wheel: Path) -> None:
         "botocache",
         "botocache.pth",
         "botocache.start",
+        "botocache_startup.py",
     }
     assert "botocache/py.typed" in names
     scripts = {name for name in names if name.endswith(".lua")}
@@ -58,12 +66,13 @@ def test_the_wheel_has_the_package_and_the_startup_files(wheel: Path) -> None:
     assert "botocache/_run/sitecustomize.py" in names
 
 
-def test_the_startup_file_is_one_line_that_looks_at_one_variable(
+def test_the_startup_files_are_a_name_each_and_what_the_documentation_shows(
     environment: Environment,
 ) -> None:
-    line = (environment.site_packages / "botocache.pth").read_text()
-    assert line.count("\n") == 1
-    assert 'os.environ.get("BOTOCACHE") and' in line
+    files = {name: environment.site_packages / name for name in STARTUP_FILES}
+    assert files["botocache.pth"].read_bytes() == b"import botocache_startup\n"
+    assert files["botocache.start"].read_bytes() == b"botocache_startup:start\n"
+    assert files_of(START_UP) == {name: f.read_text() for name, f in files.items()}
 
 
 def test_the_entry_point_of_python_3_15_resolves(environment: Environment) -> None:
@@ -72,7 +81,69 @@ def test_the_entry_point_of_python_3_15_resolves(environment: Environment) -> No
     assert environment.output("-c", code) == "True\n"
 
 
-def test_nothing_of_ours_is_imported_unless_the_toggle_is_set(
+PROCESS_SITE = """
+import os, site, sys
+before = set(sys.modules), list(sys.meta_path), dict(os.environ)
+site.addsitedir(sys.argv[1])
+print(sorted(set(sys.modules) - before[0]), before[1:] == (sys.meta_path, os.environ))
+"""
+
+
+@pytest.fixture
+def site_directory(wheel: Path, tmp_path: Path) -> Path:
+    """A directory with the files of the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    return tmp_path / "site"
+
+
+def process_site(directory: Path, toggle: str) -> subprocess.CompletedProcess[str]:
+    """Start a Python that processes the start-up files in a directory."""
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", PROCESS_SITE, str(directory)],
+        env={**os.environ, "BOTOCACHE": toggle},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("toggle", ["", "0"])
+def test_without_the_toggle_the_startup_file_brings_its_module_and_nothing_else(
+    site_directory: Path, toggle: str
+) -> None:
+    done = process_site(site_directory, toggle)
+    assert (done.stdout, done.stderr) == ("['botocache_startup'] True\n", "")
+
+
+def test_with_the_toggle_it_brings_a_finder_of_botocore(site_directory: Path) -> None:
+    done = process_site(site_directory, "1")
+    assert done.stdout.endswith(" False\n")
+    assert "'botocache.plugin', 'botocache_startup'" in done.stdout
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "a package that is gone": shutil.rmtree,
+    "a package that lacks a file": lambda package: (package / "plugin.py").unlink(),
+    "a file that is cut": lambda package: (package / "plugin.py").write_text("def ("),
+    "a function that is gone": lambda package: (package / "plugin.py").write_text(""),
+}
+
+
+@pytest.mark.parametrize("harm", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_installation_is_silent_without_the_toggle_and_else_one_line(
+    harm: Callable[[Path], object], site_directory: Path
+) -> None:
+    harm(site_directory / "botocache")
+    done = process_site(site_directory, "")
+    assert (done.stdout, done.stderr) == ("['botocache_startup'] True\n", "")
+    done = process_site(site_directory, "1")
+    assert done.stdout.endswith(" True\n")
+    assert re.fullmatch(r"botocache: [^\n]+; running uncached\n", done.stderr)
+
+
+def test_nothing_of_the_package_is_imported_unless_the_toggle_is_set(
     environment: Environment,
 ) -> None:
     assert environment.output("-c", LOADED) == "[]\n"

@@ -7,19 +7,19 @@
 --
 -- Commands that free memory come first: then a full server lets the others be done.
 redis.call('PEXPIRE', KEYS[3], 2592000000)
-local is_new = redis.pcall('SADD', KEYS[3], ARGV[3])
+local count = attempt('SCARD', KEYS[3])
+if not count or count > 1000 then  -- none of ours has so many
+  redis.call('UNLINK', KEYS[3])
+end
+local is_new = redis.call('SADD', KEYS[3], ARGV[3])
 if is_new ~= 0 then
-  if is_new ~= 1 then
-    redis.call('DEL', KEYS[3])
-    redis.call('SADD', KEYS[3], ARGV[3])
-  end
   redis.call('PEXPIRE', KEYS[3], 2592000000)
   local generation, moment, settling = find(KEYS[1], KEYS[2])
   settling = settling or not is_held(moment)
   moment = math.max(is_held(moment) and moment or 0, now + settle)
   remember(KEYS[1], KEYS[2], moment, settling)
   if generation then
-    local life = math.max(ARGV[5], redis.call('PTTL', KEYS[1]))
+    local life = life_of(KEYS[1], ARGV[5])
     redis.call('SET', KEYS[1], state(ARGV[4], moment, settling), 'PX', life)
   end
 end

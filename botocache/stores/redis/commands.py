@@ -6,7 +6,13 @@ are used again and again are kept as they are on the wire (`Keys.packed`).
 
 from collections.abc import Mapping, Sequence
 
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError
+from redis.exceptions import (
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
 
 from botocache._coherence import TagEviction
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
@@ -20,11 +26,20 @@ from botocache.stores.redis.types import Command, Reply
 ENTRY_LIMIT = 1024**2
 """Bytes. An entry that is larger, as it is sent, is not kept."""
 
+RANGE_END = b"%d" % ENTRY_LIMIT
+"""The last byte that is asked for of a value: one more than an entry may have."""
+
+MGET_LIMIT = 8 * 1024**2
+"""Bytes of the values of one MGET. If there are more, each is asked for by itself."""
+
 SLACK = 60.0
 """Seconds that a generation lives longer than any entry needs it: a read may last."""
 
 PROBED_DIGEST = tag_digest(EVERYTHING._replace(kind="probe"))
 """The tag that a probe evicts. No entry depends on it."""
+
+_EARLIEST = 1_000_000_000 * US
+"""The year 2001. A server's clock shows no earlier time."""
 
 _LONGEST_LIFE = 1e14
 """Milliseconds. A server refuses more."""
@@ -48,6 +63,15 @@ def pack_mget(packed: Sequence[bytes]) -> bytes:
     return b"*%d\r\n$4\r\nMGET\r\n%b" % (len(packed) + 1, b"".join(packed))
 
 
+def pack_ranges(packed: Sequence[bytes]) -> bytes:
+    """Return GETRANGEs as they are on the wire. packed: the keys, as they are there.
+
+    They reply at most a byte more than the largest entry has.
+    """
+    head, tail = b"*4\r\n$8\r\nGETRANGE\r\n", bulk(b"0") + bulk(RANGE_END)
+    return b"".join([head + key + tail for key in packed])
+
+
 def unpack_bulk(packed: bytes) -> bytes:
     """Return an argument that `bulk` has packed."""
     return packed[packed.index(b"\n") + 1 : -2]
@@ -68,6 +92,24 @@ SOURCES: Mapping[bytes, bytes] = {
 # --- results -------------------------------------------------------------------------
 
 
+def value_of_range(reply: Reply) -> Reply:
+    """Return the value that a GETRANGE has replied; None if there is none.
+
+    An error is returned as it is, unless it says that the key has another type.
+    """
+    is_wrong = isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")
+    return None if is_wrong or reply == b"" else reply
+
+
+def server_time(seconds: bytes | int, microseconds: bytes | int) -> int:
+    """Return the microseconds of a reply to TIME. Raises ValueError if it is absurd."""
+    now = int(seconds) * US + int(microseconds)
+    # Lua counts in floats. From 2**53 on, no microsecond would differ from the next.
+    if not _EARLIEST <= now < 2**53:
+        raise ValueError("not a time of these years")
+    return now
+
+
 class FullError(StoreError):
     """The server is full, and is configured to evict nothing."""
 
@@ -86,6 +128,11 @@ def require_no_errors(replies: Sequence[Reply]) -> None:
             raise FullError(str(reply))
         if isinstance(reply, ReadOnlyError):
             raise ReplicaError(str(reply))
+        if isinstance(reply, NoPermissionError):
+            raise StoreError(
+                f"NoPermissionError: {reply}; give the server's user what the "
+                "documentation lists in 'The ACL user'"
+            )
         if isinstance(reply, Exception) and not isinstance(reply, NoScriptError):
             raise StoreError(f"{type(reply).__name__}: {reply}")
 

@@ -9,6 +9,8 @@ if not now then
   now = time[1] * 1000000 + time[2]
 end
 local settle = tonumber(ARGV[2])
+local longest_life = 100000000000000  -- milliseconds; a server refuses more
+local most_held = 250000  -- hold-offs of a shard
 local damage = 7200000000  -- microseconds: twice LONGEST_HOLD_OFF of _coherence.py
 
 local function is_held(moment)
@@ -23,11 +25,26 @@ local function word(moment, settling)
   return moment * 2 + (settling and 1 or 0)
 end
 
+-- Returns the reply to a command; false if the key has another type. Others can write to
+-- the server.
+local function attempt(...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' then
+    return reply
+  end
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then
+    redis.call(...)  -- fails again, and says why
+  end
+  return false
+end
+
 -- Makes the hold-offs of a shard anew if they are lost. Then all its tags settle.
+-- The same if there are more than we can have put there: to remove those that are over
+-- would keep the server busy.
 local function require_shard(shard)
-  local count = redis.pcall('ZCARD', shard)
-  if type(count) ~= 'number' or count == 0 then
-    redis.call('DEL', shard)
+  local count = attempt('ZCARD', shard)
+  if not count or count == 0 or count > most_held then
+    redis.call('UNLINK', shard)
     redis.call('ZADD', shard, '+inf', 'kept', exactly(word(now + settle, true)), 'all')
   end
 end
@@ -50,12 +67,21 @@ end
 -- Returns a tag's generation, its hold-off and whether it settles. The generation is
 -- false if there is none.
 local function find(key, shard)
-  local value = redis.pcall('GET', key)
-  if type(value) == 'string' and #value == 16 then
+  local value = attempt('GETRANGE', key, 0, 16)  -- it may be as large as they like
+  if value and #value == 16 then
     local held = struct.unpack('<I8', value, 9)
     return string.sub(value, 1, 8), math.floor(held / 2), held % 2 == 1
   end
+  if value ~= '' then
+    redis.call('UNLINK', key)  -- else SET frees it, and the server waits for that
+  end
   return false, remembered(key, shard)
+end
+
+-- Returns for how many milliseconds a generation is to live: as long as it does, and at
+-- least as long as the argument says.
+local function life_of(key, least)
+  return exactly(math.min(longest_life, math.max(least, redis.call('PTTL', key))))
 end
 
 local function state(generation, moment, settling)
@@ -67,6 +93,6 @@ local function remember(key, shard, moment, settling)
   if is_held(moment) then
     redis.call('ZADD', shard, exactly(word(moment, settling)), key)
   end
-  redis.call('ZREMRANGEBYSCORE', shard, 0, exactly(now * 2))
+  redis.call('ZREMRANGEBYSCORE', shard, '-inf', exactly(now * 2))
   redis.call('PEXPIRE', shard, 86400000)
 end

@@ -23,7 +23,8 @@ UNPACKED_LIMIT = 4 * 1024**2
 """Bytes of an unpacked entry. A page of DynamoDB has a megabyte, plus names."""
 
 MARK = b"\xc1"
-"""The first byte of a frame. Any other entry that begins with it is put in a frame."""
+"""The first byte of a frame. Any other entry that begins with it is put in a frame, and
+so is an empty one."""
 
 _PLAIN, _ZSTD = b"\0", b"\1"
 _HEAD = len(MARK + _PLAIN)
@@ -46,7 +47,8 @@ def pack(entry: bytes) -> bytes:
         # Else unpacking costs more than the smaller size saves.
         if len(packed) <= len(entry) * 3 // 4:
             return MARK + _ZSTD + packed
-    return MARK + _PLAIN + entry if entry[:1] == MARK else entry
+    # A key that does not exist has an empty value as well.
+    return MARK + _PLAIN + entry if entry[:1] in (MARK, b"") else entry
 
 
 def unpack(value: bytes) -> bytes | None:
@@ -72,7 +74,8 @@ def _compress(entry: bytes) -> bytes:
 def _decompress(packed: bytes) -> bytes | None:
     unpacker = _local.unpacker
     if unpacker is None:
-        unpacker = _local.unpacker = zstandard.ZstdDecompressor()
+        unpacker = zstandard.ZstdDecompressor(max_window_size=UNPACKED_LIMIT)
+        _local.unpacker = unpacker
     try:
         # The frame states its size, and the library allocates that before it reads on.
         if not 0 <= zstandard.frame_content_size(packed) <= UNPACKED_LIMIT:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.sentinel import SentinelManagedConnection
 
 from botocache._errors import StoreConnectingError, StoreError, pass_on
@@ -24,7 +24,7 @@ from botocache.stores.redis.deadlines import (
     extended_deadline,
 )
 from botocache.stores.redis.sentinel import PrimaryLease
-from botocache.stores.redis.sockets import require_ours, set_deadline
+from botocache.stores.redis.sockets import REPLY_LIMIT, require_ours, set_deadline
 from botocache.stores.redis.types import Connection, Reply
 
 _LATE = "connecting takes longer than a call may wait"
@@ -84,6 +84,7 @@ class ServerConnections:
         again: Callable[[], bytes] | None = None,
         *,
         is_eviction: bool = False,
+        limit: int = REPLY_LIMIT,
     ) -> list[Reply]:
         """Send commands and return their replies, in one round trip.
 
@@ -92,8 +93,10 @@ class ServerConnections:
         again: returns what to send if it must be sent a second time; the server may
             have carried out the first already. By default the same is sent.
         is_eviction: it may wait longer for a connection.
+        limit: bytes of all replies.
 
-        A reply may be a ResponseError. Raises StoreError if there are none.
+        A reply may be a ResponseError. Raises StoreError if there are none; it is an
+        OversizedError if more arrives than the limit.
         """
         deadline = call_deadline(self._patience)
         lease = self._lease
@@ -105,7 +108,7 @@ class ServerConnections:
             if idle:
                 try:
                     connection = idle.pop()
-                    replies = exchange(connection, packed, count, deadline)
+                    replies = exchange(connection, packed, count, deadline, limit)
                     idle.append(connection)
                 except (LostError, IndexError) as error:
                     pass_on(error)  # a socket's TimeoutError may be a time limit
@@ -119,7 +122,7 @@ class ServerConnections:
                 connection, deadline = self._connect_for_eviction(deadline)
             else:
                 connection = self._connect_for_read(deadline)
-            replies = exchange(connection, packed, count, deadline)
+            replies = exchange(connection, packed, count, deadline, limit)
         except RedisError as error:
             pass_on(error)
             raise StoreError(f"{type(error).__name__}: {error}") from error
@@ -284,33 +287,32 @@ class Attempt:
 
 
 def exchange(
-    connection: Connection, packed: bytes, count: int, deadline: float | None = None
+    connection: Connection,
+    packed: bytes,
+    count: int,
+    deadline: float | None = None,
+    limit: int = REPLY_LIMIT,
 ) -> list[Reply]:
     """Send commands on a connection and return their replies; errors among them.
 
     deadline: moment of `time.monotonic`; None for that of the connection's handshake.
+    limit: bytes of all replies.
 
     Raises LostError if its descriptor has become another file's.
 
     On any other failure, even an interruption, it is disconnected. Otherwise its next
     user would read the replies to these commands.
     """
-    replies: list[Reply] = []
     try:
         require_ours(connection)
         if deadline is not None:
-            set_deadline(connection, deadline)
+            set_deadline(connection, deadline, limit)
         connection.send_packed_command((packed,), check_health=False)
-        while len(replies) < count:
-            try:
-                replies.append(connection.read_response(disable_decoding=True))
-            except ResponseError as error:  # noqa: PERF203 - it is a reply
-                replies.append(error)
+        return connection.read_replies(count)
     except BaseException as error:
         connection.disconnect()
         _require_known(error)
         raise
-    return replies
 
 
 def _require_known(error: BaseException) -> None:

@@ -21,9 +21,9 @@ for i = 1, #KEYS, 2 do
   local generation, moment, settling = find(key, shard)
   local life = ARGV[4]
   if is_full then
-    redis.call('DEL', key)
+    redis.call('UNLINK', key)
   elseif generation then
-    life = math.max(life, redis.call('PTTL', key))
+    life = life_of(key, life)
   end
   local others, others_settle = moment, settling
   -- Alone: no other write has evicted the tag since this write's first eviction.

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from redis.exceptions import RedisError
 from redis.sentinel import SentinelManagedConnection
 
 from botocache._errors import pass_on
@@ -112,8 +111,8 @@ class PrimaryLease:
             else:  # until a connection leads to another primary
                 self._until = self._due = 0.0
                 self._lost()
-        except (RedisError, OSError):  # no answer: the lease runs out
-            pass
+        except Exception as error:  # noqa: BLE001 - what answers may be no Sentinel
+            pass_on(error)  # no answer: the lease runs out
         finally:
             self._end(renewed)
 

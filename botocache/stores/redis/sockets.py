@@ -1,7 +1,8 @@
-"""Sockets that keep a deadline, and that leave descriptors of others alone.
+"""Sockets that keep a deadline and a limit, and that leave descriptors of others alone.
 
 redis-py's time-outs bound each `recv`, so a reply that drips in takes as long as it
-likes. Here each `recv` gets the time that is left until a deadline.
+likes. Here each `recv` gets the time that is left until a deadline. And nothing is
+received beyond the bytes that the replies to a request can have.
 
 A program may close all descriptors and open its own, which get the old numbers. So each
 socket remembers which file its number stood for. A number that stands for another file
@@ -17,8 +18,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.exceptions import ConnectionError as LostError
 
-from botocache._errors import pass_on
-from botocache.stores.redis.types import Connection
+from botocache._errors import StoreError, pass_on
+from botocache.stores.redis.parser import BoundedParser
+from botocache.stores.redis.types import Connection, Reply
+
+REPLY_LIMIT = 4 * 1024**2
+"""Bytes of the replies to a request, unless its sender sets another limit."""
+
+_NOTIFICATIONS = ("maint_", "oss_", "orig_")
+"""How settings begin of redis-py's notifications of maintenance, which need a parser of
+redis-py's."""
+
+
+class OversizedError(StoreError):
+    """More arrives than the limit. The connection has to be closed."""
+
 
 _File: TypeAlias = tuple[int, int]
 
@@ -28,7 +42,9 @@ if TYPE_CHECKING:
         """What a kind of connection of redis-py inherits; see `guarded`."""
 
         socket_timeout: float | None
+        _parser: BoundedParser
 
+        def __init__(self, **settings: object) -> None: ...
         def _connect(self) -> socket.socket: ...
 
 else:
@@ -39,6 +55,7 @@ class GuardedSocket:
     """A connected socket, plain or encrypted, that passes for one.
 
     until: moment of `time.monotonic` after which nothing is sent or received.
+    limit: bytes that are received at most after each time that something is sent.
     """
 
     # Kept here: `__del__` may run when the interpreter has cleared its modules.
@@ -50,6 +67,7 @@ class GuardedSocket:
         self._fd = connected.fileno()
         self._file = self._file_now()
         self.until = until
+        self.limit = self._left = REPLY_LIMIT
 
     def __getattr__(self, name: str) -> Any:
         if name == "_socket":  # `__init__` did not come that far
@@ -72,16 +90,21 @@ class GuardedSocket:
     def recv(self, *args: Any) -> bytes:
         """See socket.recv. Raises TimeoutError at the deadline."""
         self._set_time_left()
-        return self._socket.recv(*args)
+        chunk = self._socket.recv(*args)
+        self._count(len(chunk))
+        return chunk
 
     def recv_into(self, *args: Any, **settings: Any) -> int:
         """See socket.recv_into. Raises TimeoutError at the deadline."""
         self._set_time_left()
-        return self._socket.recv_into(*args, **settings)
+        received = self._socket.recv_into(*args, **settings)
+        self._count(received)
+        return received
 
     def sendall(self, *args: Any) -> None:
         """See socket.sendall. Raises TimeoutError at the deadline."""
         self._set_time_left()
+        self._left = self.limit
         self._socket.sendall(*args)
 
     def shutdown(self, how: int) -> None:
@@ -108,6 +131,11 @@ class GuardedSocket:
         is_first = timeout is None or (timeout and left < timeout)
         self._socket.settimeout(left if is_first else timeout)
 
+    def _count(self, received: int) -> None:
+        self._left -= received
+        if self._left < 0:
+            raise OversizedError("the server sends more than it was asked for")
+
     def _file_now(self) -> _File | None:
         """Return what the number stands for now; None if it is closed.
 
@@ -123,7 +151,21 @@ class GuardedSocket:
 
 
 class GuardedConnection(_Base):
-    """A connection of redis-py on a GuardedSocket."""
+    """A connection of redis-py on a GuardedSocket, with a BoundedParser."""
+
+    def __init__(self, **settings: object) -> None:
+        ours = {
+            name: value
+            for name, value in settings.items()
+            if not name.startswith(_NOTIFICATIONS)
+        }
+        super().__init__(**{**ours, "parser_class": BoundedParser})
+
+    def read_replies(self, count: int) -> list[Reply]:
+        """Return replies; those that are errors as exceptions, not raised."""
+        # Not by redis-py's `read_response`, which takes as long again for each of them.
+        read = self._parser.read_reply
+        return [read() for _ in range(count)]
 
     def _connect(self) -> Any:
         # The handshake has as long as one of its steps, so that it cannot drip either.
@@ -151,8 +193,13 @@ def require_ours(connection: Connection) -> None:
         raise LostError("the application has closed the connection's descriptor")
 
 
-def set_deadline(connection: Connection, until: float) -> None:
-    """Let whatever a connection sends and receives from now on end at a moment."""
+def set_deadline(
+    connection: Connection, until: float, limit: int = REPLY_LIMIT
+) -> None:
+    """Let whatever a connection sends and receives from now on end at a moment.
+
+    limit: bytes of all replies to what is sent next.
+    """
     connected = connection._sock  # noqa: SLF001 - redis-py has no other name for it
     if isinstance(connected, GuardedSocket):
-        connected.until = until
+        connected.until, connected.limit = until, limit

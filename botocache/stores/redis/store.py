@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial, wraps
-from struct import error as UnpackError  # noqa: N812 - it is a class
 from struct import unpack
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -26,6 +25,8 @@ from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import CallVerbs, Clock, Fill, Random, StillCurrent
 from botocache.stores.redis.circuit_breaker import Breaker
 from botocache.stores.redis.commands import (
+    ENTRY_LIMIT,
+    MGET_LIMIT,
     PROBED_DIGEST,
     SLACK,
     FullError,
@@ -39,7 +40,10 @@ from botocache.stores.redis.commands import (
     milliseconds,
     pack,
     pack_mget,
+    pack_ranges,
     require_no_errors,
+    server_time,
+    value_of_range,
     with_source,
 )
 from botocache.stores.redis.compression import unpack as unpack_entry
@@ -56,6 +60,7 @@ from botocache.stores.redis.scripts import (
     US,
     Script,
 )
+from botocache.stores.redis.sockets import REPLY_LIMIT, OversizedError
 from botocache.stores.redis.tracking.tracker import InvalidationTracker, forget
 from botocache.stores.redis.types import Command, Connection, Reply
 from botocache.stores.redis.urls import connections_of_client, connections_of_url
@@ -63,7 +68,19 @@ from botocache.stores.redis.urls import connections_of_client, connections_of_ur
 CLOCK_SYNC_INTERVAL = 10.0
 """Seconds after which the server's clock, and whether it is the primary, is asked."""
 
+CAREFUL = 60.0
+"""Seconds in which each value is asked for by itself, after one that is too large."""
+
+LONGEST_CLEAR = 300.0
+"""Seconds for `clear`: a server may never say that it has returned all keys."""
+
+REPLY_HEAD = 128
+"""Bytes for what comes before and after a value, for a tag, and for other replies."""
+
 _TIME = pack((b"TIME",))
+
+_LONGEST_RUN = 256
+"""Bytes of a run's id. Redis and Valkey have 81."""
 
 _RUNS_LAST = b"2592000000"
 """Milliseconds, as in arrive.lua."""
@@ -86,7 +103,10 @@ def malformed_reply_is_store_error(
     def guarded(self: _Store, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return verb(self, *args, **kwargs)
-        except (TypeError, ValueError, LookupError, UnpackError) as error:
+        except StoreError:
+            raise
+        # What does not suit the code may fail in any way: by an OverflowError, too.
+        except Exception as error:
             pass_on(error)
             self._close_connections()
             raise StoreError(f"no answer: {type(error).__name__}") from error
@@ -132,6 +152,7 @@ class RedisStore:
             )
         self._clock_offset = time.time() - machine_clock()  # until the first sync
         self._synced_at = -CLOCK_SYNC_INTERVAL
+        self._careful_until = -CAREFUL
 
     def __repr__(self) -> str:
         return (
@@ -151,8 +172,8 @@ class RedisStore:
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
         mark = self._begin()
-        packed = (bulk(self._keys.entry(key)), *map(self._keys.packed, tags))
-        entry, *states = self._get(packed)
+        entries = (bulk(self._keys.entry(key)),)
+        (entry,), states = self._get(entries, [*map(self._keys.packed, tags)])
         if not are_whole(states):
             states = self._complete(tags, states)
         loaded = self._loaded(entry, states)
@@ -169,9 +190,8 @@ class RedisStore:
             return []
         mark = self._begin()
         tags = list(dict.fromkeys(tag for _, tags in lookups for tag in tags))
-        packed = [bulk(self._keys.entry(key)) for key, _ in lookups]
-        values = self._get([*packed, *map(self._keys.packed, tags)])
-        states = values[len(lookups) :]
+        names = [bulk(self._keys.entry(key)) for key, _ in lookups]
+        entries, states = self._get(names, [*map(self._keys.packed, tags)])
         if not are_whole(states):
             states = self._complete(tags, states)
         if self._tracker is not None:
@@ -179,7 +199,7 @@ class RedisStore:
         state_of = dict(zip(tags, states, strict=True))
         return [
             self._loaded(entry, [state_of[tag] for tag in tags])
-            for entry, (_, tags) in zip(values, lookups, strict=False)
+            for entry, (_, tags) in zip(entries, lookups, strict=True)
         ]
 
     def fill(
@@ -254,17 +274,19 @@ class RedisStore:
     @malformed_reply_is_store_error
     def clear(self) -> None:
         """See Store.clear. Looks at every key of the database, a thousand at a time."""
-        cursor = b"0"
+        cursor, end = b"0", time.monotonic() + LONGEST_CLEAR
         while True:
             scan = (
                 *(b"SCAN", cursor, b"COUNT", b"1000"),
                 *(b"MATCH", self._keys.entries + b"*"),
             )
             ((cursor, keys),) = self._ask(lambda scan=scan: [scan])  # type: ignore[misc]  # a default
+            keys = [key for key in keys if key.startswith(self._keys.entries)]
             if keys:
                 self._ask(lambda keys=keys: [(b"UNLINK", *keys)])  # type: ignore[misc]  # a default
             if cursor == b"0":
                 return
+            require_time(end)
 
     def close(self) -> None:
         """See Store.close."""
@@ -297,7 +319,9 @@ class RedisStore:
     def _loaded(self, entry: bytes | None, states: Sequence[bytes]) -> Loaded:
         words = unpack(f"<{2 * len(states)}Q", b"".join(states))
         if entry is not None:
-            entry = unpack_entry(entry)
+            if type(entry) is not bytes:
+                raise TypeError("an entry is a string")
+            entry = unpack_entry(entry) if len(entry) <= ENTRY_LIMIT else None
         return Loaded(entry, words[::2], self._held(words[1::2]))
 
     def _held(self, words: Iterable[int]) -> Held:
@@ -344,18 +368,38 @@ class RedisStore:
 
     # --- commands ------------------------------------------------------------------
 
-    def _get(self, packed: Sequence[bytes]) -> list[Reply]:
-        """Return the values of keys. packed: the keys as they are on the wire."""
-        command = pack_mget(packed)
-        if self._clock or machine_clock() - self._synced_at < CLOCK_SYNC_INTERVAL:
-            (values,) = self._exchange(command, 1)
-        else:
-            values, _, now = self._exchange(command + self._check, 3)
-            self._sync_clock(int(now[0]) * US + int(now[1]))
+    def _get(
+        self, entries: Sequence[bytes], tags: Sequence[bytes]
+    ) -> tuple[Sequence[Reply], Sequence[Reply]]:
+        """Return the values of entries and of tags. Both are keys, as on the wire."""
+        packed = [*tags, *entries]
+        values = self._get_at_once(packed, len(entries))
         if len(values) != len(packed):
             raise ValueError("as many values as keys")
-        found: list[Reply] = values
-        return found
+        return values[len(tags) :], values[: len(tags)]
+
+    def _get_at_once(self, packed: Sequence[bytes], entries: int) -> Sequence[Reply]:
+        """Return the values of keys, of which so many belong to entries."""
+        if machine_clock() >= self._careful_until:
+            limit = min(entries * ENTRY_LIMIT, MGET_LIMIT) + len(packed) * REPLY_HEAD
+            try:
+                (values,) = self._get_and_check(pack_mget(packed), 1, limit)
+            except OversizedError:
+                # Others can write to the server. One of the values must be theirs.
+                self._careful_until = machine_clock() + CAREFUL
+            else:
+                found: list[Reply] = values
+                return found
+        limit = entries * ENTRY_LIMIT + len(packed) * REPLY_HEAD
+        return self._get_and_check(pack_ranges(packed), len(packed), limit)
+
+    def _get_and_check(self, packed: bytes, count: int, limit: int) -> list[Reply]:
+        """Return replies of commands that get values. Ask for the time if it is due."""
+        if self._clock or machine_clock() - self._synced_at < CLOCK_SYNC_INTERVAL:
+            return self._exchange(packed, count, limit=limit)
+        *values, _, now = self._exchange(packed + self._check, count + 2, limit=limit)
+        self._sync_clock(server_time(*now))
+        return values
 
     def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
         """Return tags in groups, for each of which one call of a script is allowed."""
@@ -417,7 +461,7 @@ class RedisStore:
                 replies[at] = reply
         for command, reply in zip(commands, replies, strict=True):
             if command[0] == b"EVALSHA" and isinstance(reply, list):
-                self._sync_clock(int(reply[0]))
+                self._sync_clock(self._time_in(reply))
         return replies
 
     def _exchange(
@@ -426,17 +470,27 @@ class RedisStore:
         count: int,
         again: Callable[[], bytes] | None = None,
         is_eviction: bool = False,  # noqa: FBT001, FBT002 - `ask` passes it on by its place
+        limit: int | None = None,
     ) -> list[Reply]:
+        """Return the replies to packed commands. limit: bytes, if they get values."""
         breaker = self._breaker
         breaker.check()
         try:
             replies = self._connections.ask(
-                packed, count, again, is_eviction=is_eviction
+                packed,
+                count,
+                again,
+                is_eviction=is_eviction,
+                limit=limit or REPLY_LIMIT,
             )
+            if limit:
+                replies = [*map(value_of_range, replies)]
             require_no_errors(replies)
         except (FullError, StoreConnectingError):
             raise
         except StoreError as error:
+            if limit and isinstance(error, OversizedError):
+                raise  # the server is well
             if isinstance(error, ReplicaError):
                 self._connections.drop()
             breaker.failed(error)
@@ -479,7 +533,11 @@ class RedisStore:
         (reply,) = exchange(connection, pack(self._arrival(run)), 1)
         require_no_errors([reply])
         self._synced_at = -CLOCK_SYNC_INTERVAL  # what is known is another server's time
-        self._sync_clock(int(reply[0]))
+        self._sync_clock(self._time_in(reply))
+
+    def _time_in(self, reply: Sequence[Reply]) -> int:
+        """Return the time that a script has replied, in microseconds."""
+        return int(reply[0]) if self._clock else server_time(0, reply[0])
 
     def _arrival(self, run: bytes) -> Command:
         """Return the call of ARRIVE for a run of a primary."""
@@ -514,6 +572,12 @@ def open_redis(options: StoreOptions) -> RedisStore:
     return RedisStore(make, options, name=name)
 
 
+def require_time(end: float) -> None:
+    """Raise StoreError at the moment of `time.monotonic` at which `clear` gives up."""
+    if time.monotonic() >= end:
+        raise StoreError("the server does not come to the end of its keys")
+
+
 def run_id_of(connection: Connection) -> bytes | None:
     """Return an id of a server that lasts as long as it is the primary without a break.
 
@@ -532,6 +596,9 @@ def run_id_of(connection: Connection) -> bytes | None:
     if fields.get(b"role") != b"master":
         raise StoreError("it is a replica, or its INFO names no role")
     try:
-        return fields[b"run_id"] + b":" + fields[b"master_replid"]
+        run = fields[b"run_id"] + b":" + fields[b"master_replid"]
     except KeyError as error:
         raise StoreError(f"INFO names no {error}") from None
+    if len(run) > _LONGEST_RUN:
+        raise StoreError("INFO has a run_id that is none")
+    return run

@@ -42,8 +42,8 @@ class Connection(Protocol):
     ) -> None:
         """Send commands as they are on the wire."""
 
-    def read_response(self, disable_decoding: bool = False) -> Reply:  # noqa: FBT001, FBT002 - as redis-py has it
-        """Return one reply; raise it if it is an error."""
+    def read_replies(self, count: int) -> list[Reply]:
+        """Return replies; those that are errors as exceptions. See sockets.py."""
 
 
 class ClusterServer(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from redis.connection import Connection, ConnectionPool
+from redis.connection import Connection
 
 from botocache._errors import StoreConnectingError, StoreError
 from botocache.stores.redis import connections
@@ -635,8 +635,8 @@ def test_both_protocols_are_spoken(
     protocol: int, proxy: TcpProxy, links: Links
 ) -> None:
     link = links()
-    pool = ConnectionPool(host="127.0.0.1", port=proxy.port, protocol=protocol)
-    link._make = lambda: pool.connection_class(**pool.connection_kwargs)
+    url = proxy.url(options=f"?protocol={protocol}")
+    _, link._make = connections_of_url(url, TIMEOUT)
     assert echo(link, "a", "b") == ["a", "b"]
     assert (b"HELLO" in proxy.commands) is (protocol == 3)
     assert in_thread(lambda: echo(link, "c")) == ["c"]

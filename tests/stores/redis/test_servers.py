@@ -195,8 +195,8 @@ def test_a_user_of_a_client_will_do(
 
 NEEDED = [
     *("mget", "set", "unlink", "scan", "time", "info", "eval", "evalsha"),
-    *("get", "del", "pttl", "pexpire"),  # and on are those of the scripts
-    *("zcard", "zadd", "zscore", "zremrangebyscore", "sadd"),
+    *("getrange", "pttl", "pexpire"),  # and on are those of the scripts
+    *("zcard", "zadd", "zscore", "zremrangebyscore", "scard", "sadd"),
 ]
 
 

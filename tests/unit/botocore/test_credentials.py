@@ -4,13 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._botocore.credentials import (
-    ANONYMOUS_SCOPE,
-    account_bits,
-    named_scope,
-    principal_scope,
-    role_scope,
-)
+from botocache._botocore.credentials import ANONYMOUS_SCOPE, named_scope
+from botocache._botocore.principals import account_bits, role_principal, session_of
 from botocache._digests import DIGEST_SIZE
 
 _KEY_ID = "ASIAQNZGKIQY56JQ7WML"
@@ -19,15 +14,17 @@ SCOPES = [
     ANONYMOUS_SCOPE,
     named_scope("x"),
     named_scope("y"),
-    principal_scope("x"),
-    principal_scope("y"),
-    principal_scope(""),
-    role_scope("x", "", ""),
-    role_scope("iam-role", "1", ""),
-    role_scope("container-role", "1", ""),
-    role_scope("iam-role", "2", ""),
-    role_scope("iam-role", "1", "r"),
-    role_scope("iam-role1", "", "r"),
+    session_of("x", "s", ""),
+    session_of("y", "s", ""),
+    session_of("", "x", "s"),
+    session_of("x", "s", "t"),
+    session_of("x", "t", "s"),
+    role_principal("x", "", ""),
+    role_principal("iam-role", "1", ""),
+    role_principal("container-role", "1", ""),
+    role_principal("iam-role", "2", ""),
+    role_principal("iam-role", "1", "r"),
+    role_principal("iam-role1", "", "r"),
 ]
 
 
@@ -35,14 +32,15 @@ def test_no_two_principals_share_a_scope() -> None:
     assert len(set(SCOPES)) == len(SCOPES)
 
 
-def test_an_access_key_id_is_not_in_its_scope() -> None:
-    scope = principal_scope(_KEY_ID)
+def test_no_key_is_in_a_scope() -> None:
+    scope = session_of(_KEY_ID, _KEY_ID[4:], _KEY_ID[8:])
     assert len(scope) == DIGEST_SIZE
-    assert _KEY_ID.encode()[4:8] not in scope
+    for at in range(len(_KEY_ID) - 4):
+        assert _KEY_ID.encode()[at : at + 4] not in scope
 
 
 def test_an_access_key_id_names_its_account() -> None:
-    assert account_bits(_KEY_ID) == "29608264753"
+    assert account_bits(_KEY_ID) == "029608264753"
 
 
 def test_an_account_stays_when_its_keys_rotate() -> None:
@@ -60,6 +58,9 @@ def test_an_account_stays_when_its_keys_rotate() -> None:
         "akiaqnzgkiqy56jq7wml",
         "AKIA" + "=" * 16,
         "AKIA" + "ü" * 16,
+        "AKIAIOSFODNN7EXAMPLE",  # of the older form
+        "AKIAPOSFODNN7EXAMPLE",
+        "AKIA8OSFODNN7EXAMPLE",
     ],
 )
 def test_what_is_no_access_key_id_names_no_account(key_id: str) -> None:
@@ -69,4 +70,4 @@ def test_what_is_no_access_key_id_names_no_account(key_id: str) -> None:
 @given(st.text(max_size=24))
 def test_any_text_names_an_account_or_none(key_id: str) -> None:
     bits = account_bits(key_id)
-    assert bits == "" or bits.isdigit()
+    assert bits == "" or (bits.isdigit() and len(bits) == 12)

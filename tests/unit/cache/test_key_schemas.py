@@ -45,7 +45,7 @@ class Schemas:
         self._store = store
         failures = FailureLog(self.counters, lambda: 0.0)
         evictions = Evictions(store, failures, settle=0.0, write_hold_off=0.0)
-        self.schemas = KeySchemas(evictions, ClearEntries(), FRESH_FOR)
+        self.schemas = KeySchemas(evictions, ClearEntries(), FRESH_FOR, store.now)
 
     def recall(
         self, origin: str, table: str, *, is_read: bool = False

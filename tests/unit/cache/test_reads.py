@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from botocache import Cache
-from botocache._cache.tickets import BatchTicket, Hit
+from botocache._cache.prepare import reader_tag
+from botocache._cache.tickets import BatchTicket, BypassTicket, Hit
 from botocache._dynamodb.tags import EVERYTHING, item_tag, table_tag, tag_digest
 from botocache._settings.load import Settings
 from botocache._settings.tables import parse_tables
@@ -155,7 +156,7 @@ def test_a_look_up_that_fails_is_a_miss_of_the_whole_batch_that_is_not_filled(
 
     store.failing = Once()
     asked = batch_of("abc", ProjectionExpression="pk")
-    assert ask(cache, asked, answer_of("abc", "pk")) is None
+    assert isinstance(ask(cache, asked, answer_of("abc", "pk")), BypassTicket)
     assert store.fills == []
     assert cache.stats().failures == {"begin_failed": 1}
 
@@ -187,7 +188,7 @@ def test_a_key_of_a_batch_whose_eviction_is_pending_is_not_looked_up(
 
 def tags_of(pk: str) -> tuple[bytes, ...]:
     tags = (EVERYTHING, table_tag("t"), item_tag("t", {"pk": {"S": pk}}))
-    return tuple(map(tag_digest, tags))
+    return (*map(tag_digest, tags), reader_tag(b"me", "t"))
 
 
 def test_every_fill_passes_its_tags_to_the_store(

@@ -29,6 +29,7 @@ from botocache._dynamodb.reads import read_of
 from botocache._dynamodb.tags import (
     EVERYTHING,
     Tag,
+    any_write_tags,
     item_tag,
     partition_tag,
     precise_writes_tag,
@@ -36,6 +37,7 @@ from botocache._dynamodb.tags import (
     writes_tag,
 )
 from botocache._dynamodb.types import Answer, Body
+from botocache._dynamodb.values import table_name
 from botocache._dynamodb.writes import item_tags
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
@@ -453,7 +455,8 @@ def test_a_table_named_by_its_arn_is_the_same_table(operation: str) -> None:
     by_arn: dict[str, Any] = json.loads(
         json.dumps(body).replace('"t"', f'"{ARN}"').replace(" t ", f' \\"{ARN}\\" ')
     )
-    one, other = plan(operation, body, KNOWN), plan(operation, by_arn, KNOWN)
+    one = plan(operation, body, KNOWN)
+    other = plan(operation, by_arn, lambda table: KNOWN(table_name(table)))
     match one, other:
         case Read(), Read():
             assert (other.table, other.tags) == (one.table, one.tags)
@@ -463,12 +466,68 @@ def test_a_table_named_by_its_arn_is_the_same_table(operation: str) -> None:
                 read.tags for read in one.reads["t"]
             ]
         case Write(), Write():
-            assert other._replace(item=None) == one._replace(item=None)
+            # Only an ARN names the account, so plans keep the request's own name.
+            assert by_name(other) == by_name(one)
             if one.item is not None and other.item is not None:
                 assert read_of(other.item).tags == read_of(one.item).tags
             assert (other.item is None) is (one.item is None)
+        case Describe(), Describe():
+            assert (one.table, other.table) == ("t", ARN)
         case _:
             assert other == one
+
+
+def by_name(made: Write) -> Write:
+    """Return a plan, without its item, as if its request had names and no ARN."""
+    return made._replace(
+        item=None,
+        named=tuple((table_name(table), keys) for table, keys in made.named),
+        assumed=tuple(map(table_name, made.assumed)),
+        described=table_name(made.described),
+    )
+
+
+def test_the_key_attributes_of_a_table_are_asked_for_by_its_arn() -> None:
+    asked: list[str] = []
+
+    def keys_of(table: str) -> None:
+        asked.append(table)
+
+    for operation in ("PutItem", "UpdateItem", "DeleteItem"):
+        plan(
+            operation,
+            {"TableName": ARN, "Item": {}, "Key": {"pk": {"S": "a"}}},
+            keys_of,
+        )
+    index_query = {
+        "TableName": ARN,
+        "IndexName": "i",
+        "KeyConditionExpression": "a = b",
+    }
+    plan("Query", index_query, keys_of)
+    assert asked == [ARN] * 4
+
+
+def test_key_attributes_that_are_not_known_for_certain_are_not_used() -> None:
+    def ambiguous(_table: str) -> frozenset[str]:
+        return frozenset()
+
+    item, key = {"pk": {"S": "a"}, "g": {"S": "b"}}, {"pk": {"S": "a"}}
+    put = write("PutItem", ambiguous, TableName="t", Item=item)
+    assert (put.tags, put.assumed) == ((table_tag("t"),), ())
+    update = write("UpdateItem", ambiguous, TableName="t", Key=key)
+    assert table_tag("t") in update.tags
+    assert set(update.tags) >= set(item_tags("t", key))
+    made = read(
+        "Query",
+        ambiguous,
+        TableName="t",
+        IndexName="i",
+        KeyConditionExpression="pk = :p",
+        ExpressionAttributeValues={":p": {"S": "a"}},
+    )
+    assert not made.rests_on_schema
+    assert made.tags[2:] == any_write_tags("t")
 
 
 # --- PartiQL -----------------------------------------------------------------------
@@ -624,7 +683,7 @@ def test_the_answer_to_what_makes_a_table_may_describe_it(operation: str) -> Non
 
 @pytest.mark.parametrize("name", ["t", ARN])
 def test_a_description_is_of_the_table_that_it_names(name: str) -> None:
-    assert planned("DescribeTable", TableName=name) == Describe("t")
+    assert planned("DescribeTable", TableName=name) == Describe(name)
 
 
 # --- operations without a rule -----------------------------------------------------

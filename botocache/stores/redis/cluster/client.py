@@ -40,10 +40,12 @@ from botocache.stores.redis.cluster.connections import (
     deadline_now,
     extend_deadline,
     in_background,
+    limit_replies,
     wait_until,
 )
 from botocache.stores.redis.cluster.urls import ClusterEndpoints, pool_at
 from botocache.stores.redis.deadlines import CONNECTING, call_deadline
+from botocache.stores.redis.sockets import REPLY_LIMIT
 from botocache.stores.redis.types import (
     Address,
     ClusterServer,
@@ -56,6 +58,15 @@ from botocache.stores.redis.types import (
 ATTEMPTS = 4
 """How often a command is sent: its key may have moved, be on its way again, and get to
 a server that does not know the script."""
+
+MOST_SERVERS = 1000
+"""The largest cluster that Redis recommends. A map with more primaries is refused."""
+
+_MOST_ASKED = 32
+"""Servers that ASK has named and the map does not have: slots move to few of them."""
+
+_AT_ONCE = 32
+"""Threads that connect to new primaries."""
 
 _CONNECTING = 0.8
 """The share of a call's time that it waits for the connection to one server."""
@@ -109,17 +120,23 @@ class ClusterClient:
         return [*self._primaries.values()]
 
     def ask(
-        self, make: Callable[[], Sequence[Command]], *, is_eviction: bool = False
+        self,
+        make: Callable[[], Sequence[Command]],
+        *,
+        is_eviction: bool = False,
+        limit: int = REPLY_LIMIT,
     ) -> list[Reply]:
         """Return the replies to commands, in the time of one round trip.
 
         make: returns the commands. Those of one slot are carried out in their order,
             others in any. It is called again for what must be sent a second time.
         is_eviction: it may wait longer for connections; see ServerConnections.
+        limit: bytes of the replies of one server.
 
         A reply may be a ResponseError. Raises StoreError.
         """
         began = time.monotonic()
+        limit_replies(limit)
         deadline = call_deadline(self._timeout)
         if is_eviction:
             if self._eviction_deadline is None:
@@ -311,7 +328,9 @@ class ClusterClient:
         if cluster is None:
             return
         moved.host, moved.port = self._address(moved, asked)
-        cluster.move_slot(moved)
+        # Else a server could name a new one each time, and redis-py keeps all.
+        if len(cluster.servers()) < MOST_SERVERS:
+            cluster.move_slot(moved)
 
     def _address(self, error: AskError, asked: ClusterServer) -> Address:
         """Return where MOVED or ASK points to."""
@@ -321,7 +340,12 @@ class ClusterClient:
         """Return the server at an address; it may be new."""
         cluster = self._cluster
         known = cluster.server(host, port) if cluster is not None else None
-        return known or self._asked.setdefault((host, port), server_at(host, port))
+        if known is not None:
+            return known
+        if len(self._asked) >= _MOST_ASKED:
+            with contextlib.suppress(StopIteration, KeyError):  # another thread does
+                self._drop_idle(self._asked.pop(next(iter(self._asked))))
+        return self._asked.setdefault((host, port), server_at(host, port))
 
     def _refresh_behind(self) -> threading.Event:
         """Refresh the map in a thread, one at a time. Return what tells its end."""
@@ -381,6 +405,8 @@ class ClusterClient:
         primaries = {node.name: node for node in cluster.primaries()}
         if not primaries:
             raise StoreError("it holds no slots")
+        if len(primaries) > MOST_SERVERS:
+            raise StoreError("it has more servers than a cluster can have")
         with self._lock:
             known = self._primaries
             self._new_primaries += [
@@ -409,8 +435,8 @@ class ClusterClient:
         with self._lock:
             new, self._new_primaries = self._new_primaries, []
         threads = [
-            threading.Thread(target=self._connect, args=(node,), daemon=True)
-            for node in new
+            threading.Thread(target=self._connect_each, args=(new,), daemon=True)
+            for _ in new[:_AT_ONCE]
         ]
         with contextlib.suppress(RuntimeError):  # no thread can be started now
             for thread in threads:
@@ -419,6 +445,12 @@ class ClusterClient:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
         extend_deadline()
+
+    def _connect_each(self, nodes: list[ClusterServer]) -> None:
+        """Connect to servers, and remove them. Other threads do the same."""
+        with contextlib.suppress(IndexError):
+            while nodes:
+                self._connect(nodes.pop())
 
     def _connect(self, node: ClusterServer) -> None:
         with contextlib.suppress(Exception):

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from botocache._coherence import LONGEST_HOLD_OFF
 from botocache._errors import StoreError
 from botocache.stores.clock import machine_clock
+from botocache.stores.redis.commands import server_time
 from botocache.stores.redis.scripts import US
 
 SYNC_INTERVAL = 10.0
@@ -32,10 +33,10 @@ class ServerClocks:
 
     def sync(self, server: str, reply: tuple[int, int]) -> None:
         """Take in a reply to TIME: seconds and microseconds."""
-        seconds, microseconds = reply
+        microseconds = server_time(*reply)
         # The reply took a while, so the clock is further ahead than this.
         now = machine_clock()
-        self.set_offset(server, seconds + microseconds / US - now)
+        self.set_offset(server, microseconds / US - now)
         self._synced_at[server] = now
 
     def set_offset(self, server: str, offset: float) -> None:

@@ -23,7 +23,12 @@ from redis.exceptions import TimeoutError as LateError
 
 from botocache._errors import pass_on
 from botocache.stores.redis.deadlines import extended_deadline
-from botocache.stores.redis.sockets import guarded, is_ours, set_deadline
+from botocache.stores.redis.sockets import (
+    REPLY_LIMIT,
+    guarded,
+    is_ours,
+    set_deadline,
+)
 from botocache.stores.redis.types import Address, Command, Connection, Reply
 
 if TYPE_CHECKING:
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
         def disconnect(self) -> None: ...
         def can_read(self, timeout: float = 0) -> bool: ...
         def send_packed_command(self, command: Command, check: bool = ...) -> None: ...  # noqa: FBT001 - the parameters are redis-py's
+        def read_replies(self, count: int) -> list[Reply]: ...
         def read_response(self, *args: bool, **settings: object) -> Reply: ...
 
 else:
@@ -60,6 +66,7 @@ class _Thread(threading.local):
 
     deadline: moment of `time.monotonic` at which it stops waiting for replies.
     connect_deadline: the moment at which it stops waiting for a connection.
+    limit: bytes of all replies of a server to what is sent next.
     extension: seconds for replies, if it has waited to connect beyond the deadline;
         0.0 if it must not.
     is_background: it may connect, for no call waits for it without a deadline.
@@ -68,6 +75,7 @@ class _Thread(threading.local):
 
     deadline = math.inf
     connect_deadline = math.inf
+    limit = REPLY_LIMIT
     extension = 0.0
     is_background = False
     is_discovering = False
@@ -87,6 +95,11 @@ def wait_until(
     _here.deadline = deadline
     _here.connect_deadline = deadline if connect_deadline is None else connect_deadline
     _here.extension = extension
+
+
+def limit_replies(limit: int) -> None:
+    """Let this thread receive so many bytes from a server for what it sends next."""
+    _here.limit = limit
 
 
 def deadline_now() -> float:
@@ -215,7 +228,7 @@ class BoundedConnection(_Base):
 
     def _set_deadline(self) -> None:
         until = max(_here.deadline, time.monotonic() + _SHORTEST)
-        set_deadline(self, until)
+        set_deadline(self, until, _here.limit)
 
     def _connect_now(self) -> None:
         # Another thread may connect it too, if a caller that did not wait any longer

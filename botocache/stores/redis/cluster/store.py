@@ -28,6 +28,7 @@ for `settle`, and not for `write_hold_off`.
 """
 
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TypeVar
@@ -48,14 +49,16 @@ from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Random
 from botocache.stores.redis.cluster.batch import slot_of
-from botocache.stores.redis.cluster.client import ClusterClient
+from botocache.stores.redis.cluster.client import MOST_SERVERS, ClusterClient
 from botocache.stores.redis.cluster.urls import (
     ClusterEndpoints,
     endpoints_of_client,
     endpoints_of_url,
 )
 from botocache.stores.redis.commands import (
+    ENTRY_LIMIT,
     PROBED_DIGEST,
+    RANGE_END,
     SLACK,
     FullError,
     decode_eviction,
@@ -65,13 +68,18 @@ from botocache.stores.redis.commands import (
     pack,
     require_no_errors,
     unpack_bulk,
+    value_of_range,
     with_source,
 )
 from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.scripts import EVICT, STATE
+from botocache.stores.redis.sockets import REPLY_LIMIT
 from botocache.stores.redis.store import (
+    LONGEST_CLEAR,
+    REPLY_HEAD,
     RedisStore,
     malformed_reply_is_store_error,
+    require_time,
     run_id_of,
 )
 from botocache.stores.redis.types import ClusterServer, Command, Connection, Reply
@@ -238,24 +246,35 @@ class ClusterStore(RedisStore):
 
     # --- commands ------------------------------------------------------------------
 
-    def _get(self, packed: Sequence[bytes]) -> list[Reply]:
-        """Return the values of keys. packed: the keys as they are on the wire."""
-        # Not GET, which fails for a key of another type. And not one MGET for all keys
-        # of a slot, which fails while the slot moves.
-        commands = [(b"MGET", unpack_bulk(key)) for key in packed]
-        return [value for (value,) in self._ask(lambda: commands)]
+    def _get_at_once(self, packed: Sequence[bytes], entries: int) -> Sequence[Reply]:
+        """Return the values of keys, of which so many belong to entries."""
+        # Not one MGET for all keys of a slot, which fails while the slot moves.
+        commands = [(b"GETRANGE", unpack_bulk(key), b"0", RANGE_END) for key in packed]
+        limit = entries * ENTRY_LIMIT + len(packed) * REPLY_HEAD
+        return self._ask(lambda: commands, limit=limit)
 
     def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
         return _shards(tags)
 
     def _ask(
-        self, make: Callable[[], Sequence[Command]], *, is_eviction: bool = False
+        self,
+        make: Callable[[], Sequence[Command]],
+        *,
+        is_eviction: bool = False,
+        limit: int | None = None,
     ) -> list[Reply]:
-        """Return the replies to commands. Raises StoreError if one is an error."""
+        """Return the replies to commands. Raises StoreError if one is an error.
+
+        limit: bytes of all replies, if the commands get values.
+        """
         breaker = self._breaker
         breaker.check()
         try:
-            replies = self._cluster.ask(make, is_eviction=is_eviction)
+            replies = self._cluster.ask(
+                make, is_eviction=is_eviction, limit=limit or REPLY_LIMIT
+            )
+            if limit:
+                replies = [*map(value_of_range, replies)]
             _require_whole(replies)
             require_no_errors(replies)
         except (FullError, _DividedError, StoreConnectingError):
@@ -267,16 +286,18 @@ class ClusterStore(RedisStore):
         return replies
 
     def _clear(self, node: ClusterServer) -> None:
-        cursor = 0
+        cursor, end = 0, time.monotonic() + LONGEST_CLEAR
         while True:
             scan = (
                 *(b"SCAN", b"%d" % cursor, b"COUNT", b"1000"),
                 *(b"MATCH", self._keys.entries + b"*"),
             )
             cursor, keys = self._cluster.ask_server(node, scan)
+            keys = [key for key in keys if key.startswith(self._keys.entries)]
             self._ask(lambda keys=keys: [(b"UNLINK", key) for key in keys])  # type: ignore[misc]  # a default
             if not cursor:
                 return
+            require_time(end)
 
     # --- the servers ---------------------------------------------------------------
 
@@ -291,6 +312,8 @@ class ClusterStore(RedisStore):
             require_no_errors(exchange(connection, pack(command), 1))
         else:
             self._cluster.ask_server(holder, command)
+        if len(self._known_primaries) >= MOST_SERVERS:
+            self._known_primaries.clear()  # to know one again costs a round trip
         self._known_primaries.add(run)
 
     def _with_known_primaries(self, load: Callable[[], _T]) -> _T:

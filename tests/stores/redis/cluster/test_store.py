@@ -131,12 +131,12 @@ def test_all_servers_work_at_a_time(
     many = tags(60)
     store.load(KEY, many)
     slow, *others = cluster.nodes
-    before = [calls_of(node, "mget") for node in others]
+    before = [calls_of(node, "getrange") for node in others]
     reader = Thread(target=store.load, args=(KEY, many))
     with stopped(slow):
         reader.start()
         for node, count in zip(others, before, strict=True):
-            eventually(lambda n=node, c=count: calls_of(n, "mget") > c)  # type: ignore[misc]  # defaults
+            eventually(lambda n=node, c=count: calls_of(n, "getrange") > c)  # type: ignore[misc]  # defaults
         assert reader.is_alive()
     reader.join(TIMEOUT)
     assert not reader.is_alive()

@@ -165,5 +165,5 @@ def test_what_is_no_resp2_is_a_loss(ends: Ends, data: bytes) -> None:
 
 
 def test_a_number_that_is_none_is_an_error(ends: Ends) -> None:
-    with pytest.raises(ValueError, match="invalid literal"):
+    with pytest.raises(LostError, match="not RESP2"):
         ends.said(b"$x\r\n")

@@ -1,0 +1,1 @@
+"""What a release has beside its distributions: an audit, an SBOM and VEX statements."""
