@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 import diskcache
 
 from botocache.stores.disk import generation_file
-from botocache.stores.disk.entry_database import _checksum
 from tests.support.processes import TIMEOUT
 
 Harm: TypeAlias = Callable[[Path], object]
@@ -139,20 +138,17 @@ def execute(*statements: str) -> Harm:
     return harm
 
 
-def change_entries(
-    change: Callable[[bytes], bytes], *, knows_checksum: bool = False
-) -> Harm:
-    """Change each entry. knows_checksum: whether the checksum is changed to match."""
+def change_entries(change: Callable[[bytes], bytes]) -> Harm:
+    """Change each entry."""
 
     def harm(directory: Path) -> None:
         with connected(directory) as connection:
-            for rowid, key, row in list(
-                connection.execute("SELECT rowid, key, value FROM Cache")
+            for rowid, entry in list(
+                connection.execute("SELECT rowid, value FROM Cache")
             ):
-                entry = change(row[4:] if knows_checksum else row)
-                value = _checksum(key, entry) + entry if knows_checksum else entry
                 connection.execute(
-                    "UPDATE Cache SET value = ? WHERE rowid = ?", (value, rowid)
+                    "UPDATE Cache SET value = ? WHERE rowid = ?",
+                    (change(entry), rowid),
                 )
 
     return harm

@@ -3,7 +3,7 @@
 `EntryDatabase` replaces those defaults of diskcache that are not safe here:
 
 - It never unpickles. A tampered row would otherwise execute code (CVE-2025-69872).
-- Each row carries a checksum of its key and bytes, because SQLite has none.
+- It trusts no value to be as it was filled: SQLite has no checksums, entries have.
 - Values never go to files of their own, which a killed process would leave behind.
 - It has a few connections for all threads, not one for each (`connections.py`).
 - No call waits longer than `LOCK_PATIENCE`, for a connection and locks together.
@@ -18,7 +18,6 @@ import sqlite3
 import stat
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -44,8 +43,6 @@ LARGEST_ENTRY = 4 * 1024**2
 
 _AT_ONCE = 256 * 1024
 """Bytes of entries in one transaction. Other writers wait until it ends."""
-
-_CHECKSUM_SIZE = 4
 
 
 class _InterruptedFetchError(Exception):
@@ -147,7 +144,7 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
 
 
 class DamagedEntryError(EntryError):
-    """One row differs from what was written; the other rows may be whole."""
+    """One row holds what was never written; the other rows may be whole."""
 
 
 class EntryDatabase:
@@ -215,12 +212,7 @@ class EntryDatabase:
             # Without this, each load of the key would fail until the TTL ends.
             self._cache.delete(key)
             raise
-        if row is None:
-            return None
-        entry: bytes = row[_CHECKSUM_SIZE:]
-        if row[:_CHECKSUM_SIZE] != _checksum(key, entry):
-            self._cache.delete(key)
-            raise DamagedEntryError("a row does not match its checksum")
+        entry: bytes | None = row
         return entry
 
     def put(self, key: bytes, entry: bytes, ttl: float) -> None:
@@ -277,7 +269,7 @@ class EntryDatabase:
 
     def _put(self, key: bytes, entry: bytes, ttl: float) -> None:
         if len(entry) <= LARGEST_ENTRY:
-            self._cache.set(key, _checksum(key, entry) + entry, expire=ttl)
+            self._cache.set(key, entry, expire=ttl)
 
     def clear(self) -> None:
         """Remove all entries."""
@@ -409,7 +401,3 @@ def can_be_opened(directory: Path) -> bool:
         if not (is_file and os.access(path, os.R_OK | os.W_OK, effective_ids=True)):
             return False
     return True
-
-
-def _checksum(key: bytes, entry: bytes) -> bytes:
-    return zlib.crc32(entry, zlib.crc32(key)).to_bytes(_CHECKSUM_SIZE, "little")

@@ -178,58 +178,12 @@ def assert_damaged_once(entries: EntryDatabase, name: bytes = KEY) -> None:
     assert entries.get(name) == b"new"
 
 
-def flip(at: int) -> Callable[[bytes], bytes]:
-    def change(row: bytes) -> bytes:
-        changed = bytearray(row)
-        changed[at] ^= 1
-        return bytes(changed)
-
-    return change
-
-
-CHANGES: dict[str, Callable[[bytes], bytes]] = {
-    "a bit of the checksum": flip(0),
-    "the first bit of the entry": flip(4),
-    "the last bit of the entry": flip(-1),
-    "one byte less": lambda row: row[:-1],
-    "one byte more": lambda row: row + b"\0",
-    "the checksum alone": lambda row: row[:4],
-    "half a checksum": lambda row: row[:2],
-    "nothing": lambda _: b"",
-    "zeros": lambda row: bytes(len(row)),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_a_row_that_changed_is_refused_once_and_deleted(
-    entries: EntryDatabase,
-    database: sqlite3.Connection,
-    change: Callable[[bytes], bytes],
-) -> None:
-    entries.put(KEY, b"an entry that is good", TTL)
-    ((row,),) = database.execute("SELECT value FROM Cache").fetchall()
-    database.execute("UPDATE Cache SET value = ?", (change(row),))
-    assert_damaged_once(entries)
-
-
-def test_the_bytes_of_one_key_are_refused_under_another_key(
-    entries: EntryDatabase, database: sqlite3.Connection
-) -> None:
-    entries.put(KEY, b"one", TTL)
-    entries.put(OTHER_KEY, b"other", TTL)
-    (one, other) = database.execute("SELECT value FROM Cache ORDER BY rowid").fetchall()
-    database.execute("UPDATE Cache SET value = ? WHERE rowid = 1", other)
-    database.execute("UPDATE Cache SET value = ? WHERE rowid = 2", one)
-    assert_damaged_once(entries, KEY)
-    assert_damaged_once(entries, OTHER_KEY)
-
-
 def test_a_damaged_row_does_not_affect_the_others(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     entries.put(KEY, b"one", TTL)
     entries.put(OTHER_KEY, b"other", TTL)
-    database.execute("UPDATE Cache SET value = x'00' WHERE rowid = 1")
+    database.execute("UPDATE Cache SET value = 'text' WHERE rowid = 1")
     with pytest.raises(DamagedEntryError):
         entries.get(KEY)
     assert entries.get(OTHER_KEY) == b"other"
