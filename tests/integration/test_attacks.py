@@ -254,7 +254,7 @@ ATTACKS: dict[str, Attack] = {
     "settings of another version": Attack(
         execute("INSERT INTO Settings VALUES ('disk_level', 5)"), "", "unexpected"
     ),
-    # A codec looks at the checksum of an entry whose snapshot is current, and not before.
+    # The checksum is looked at if the snapshot is current, and the story writes first.
     "short entries": Attack(harms.change_entries(lambda row: row[:-1])),
     "a bit of each entry": Attack(harms.change_entries(harms.flip_a_bit)),
     "entries of another version": Attack(
