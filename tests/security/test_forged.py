@@ -3,6 +3,7 @@
 The attacker uses the store as the application does, and knows how entries are made.
 """
 
+import contextlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from botocache._cache.tickets import Hit
 from botocache._coherence import Eviction, EvictionRequest, TagEviction
 from botocache._settings.encryption_keys import EncryptionKeys
 from botocache._settings.load import Settings
+from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Fill, Store
 from tests.support import calls
 from tests.support.clock import FakeClock
@@ -114,6 +116,13 @@ def filled(cache: Cache, attacked: Attacked, read: Read = A) -> Fill:
     assert ask(cache, read) is None
     assert ask(cache, read) == read[2]
     return next(reversed(attacked.fills.values()))
+
+
+def key_of(read: Read) -> bytes:
+    """Return the key of a read's entry, which is no secret."""
+    plain = Attacked(MemoryStore())
+    with contextlib.closing(Cache(plain, Settings())) as cache:
+        return filled(cache, plain, read).key
 
 
 def assert_heals(cache: Cache, read: Read = A) -> None:
@@ -245,8 +254,9 @@ def test_a_forged_entry_is_a_miss_and_heals(
     cache: Cache, attacked: Attacked, clock: FakeClock
 ) -> None:
     name, entry, _, _ = filled(cache, attacked)
+    digest = key_of(A)
     for what, forge in FORGED.items():
-        attacked.plant(name, forge(name, decode_header(entry).snapshot, clock()))
+        attacked.plant(name, forge(digest, decode_header(entry).snapshot, clock()))
         assert ask(cache) is None, what
         assert ask(cache) == A[2], what
 
@@ -269,7 +279,7 @@ def test_what_a_forger_needs_a_key_for(
     name, entry, _, _ = filled(cache, attacked)
     planted = {"Item": {"pk": {"S": "a"}, "is_admin": {"BOOL": True}}}
     forged = clear(msgspec.msgpack.encode(planted))(
-        name, decode_header(entry).snapshot, clock()
+        key_of(A), decode_header(entry).snapshot, clock()
     )
     attacked.plant(name, forged)
     assert ask(cache) == (None if settings.encryption_keys else planted)
