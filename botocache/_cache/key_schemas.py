@@ -381,7 +381,8 @@ class KeySchemas:
             origin: (confirmed_at, types)
             for origin, (confirmed_at, types) in body["origins"].items()
             # A schema from the future would stay fresh for ever.
-            if confirmed_at - now <= CLOCK_SKEW and 0 < len(types) <= _MOST_ATTRIBUTES
+            if 0.0 <= confirmed_at <= now + CLOCK_SKEW
+            and 0 < len(types) <= _MOST_ATTRIBUTES
         }
         return _Shared(header.snapshot[0], schemas)
 
