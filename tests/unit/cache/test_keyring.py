@@ -74,6 +74,10 @@ def _unexpected(error: Exception) -> None:
     raise AssertionError("a report") from error
 
 
+def _no_wait(*_: object) -> bool:
+    raise AssertionError("it waits for itself")
+
+
 def is_hit(cache: Cache) -> bool:
     """Make a read; return whether it was a hit."""
     return isinstance(calls.ask(cache, "GetItem", GET, ANSWER), Hit)
@@ -184,8 +188,12 @@ def test_a_write_without_keys_is_sent_or_refused_as_the_setting_says(
 
 
 def test_a_source_that_reads_through_the_cache_itself_is_not_waited_for(
-    make: Callable[..., Cache], caplog: pytest.LogCaptureFixture
+    make: Callable[..., Cache],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(threading.Event, "wait", _no_wait)
+
     def source() -> object:
         assert not is_hit(cache)
         return key(1)
