@@ -89,6 +89,8 @@ def _explain(arguments: list[str]) -> int:
     parser.add_argument("--keys", help="the tables' key attributes: id or pk,sk")
     call = parser.parse_args(arguments)
     try:
+        if call.file.lstrip().startswith("{"):
+            parser.error("the parameters are read from a file or standard input")
         if call.file != "-":
             text = Path(call.file).read_text(encoding="utf-8")
         else:

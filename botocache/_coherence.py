@@ -67,6 +67,13 @@ value's partition instead, with the setting. No read depends on the writes tag w
 one of the other two. A process without the setting evicts the writes tag and restores
 nothing, so processes with and without the setting can share a store.
 
+Readers
+-------
+Each entry depends on one tag that no write evicts: that of its reader, which is a scope
+and a table. A read that DynamoDB refuses evicts it. So an entry that is served also
+proves that its reader has not been refused since its read was sent. For coherence it is
+a tag as any other: it can only cost misses.
+
 Memory
 ------
 Where the two words are memory shared between processes, a writer stores the hold-off
@@ -77,6 +84,8 @@ hold-off second. So a reader that gets the new generation also sees its hold-off
 from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
+
+from botocache._errors import shows
 
 LONGEST_HOLD_OFF = 3600.0
 """Seconds. No hold-off may be set longer than this."""
@@ -123,6 +132,7 @@ class TagEviction(NamedTuple):
     was_alone: bool = False
 
 
+@shows("snapshot", "held")
 class Loaded(NamedTuple):
     """The answer to a store's `load`.
 

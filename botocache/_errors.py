@@ -10,11 +10,13 @@ What interrupts our work is no error of ours: see `pass_on`.
 import functools
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from inspect import CO_VARARGS, CO_VARKEYWORDS
 from types import CodeType, FrameType, TracebackType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+_T = TypeVar("_T")
 
 
 class BotocacheError(Exception):
@@ -121,6 +123,27 @@ def suggestion(name: object, known: Iterable[str]) -> str:
 def hint(name: object, known: Iterable[str]) -> str:
     """Return a suggestion, or the list of all known names if none is similar."""
     return suggestion(name, known) or f"; known: {', '.join(known)}"
+
+
+# --- what an object shows of itself ------------------------------------------------
+
+
+def shows(*names: str) -> Callable[[type[_T]], type[_T]]:
+    """Let the `repr` of a class show these attributes of its instances, and no other.
+
+    For each class that holds an item, a key or a credential: objects get into logs and
+    into reports of errors.
+    """
+
+    def shown(self: object) -> str:
+        parts = [f"{name}={getattr(self, name)!r}" for name in names]
+        return f"<{' '.join([type(self).__name__, *parts])}>"
+
+    def change(kind: type[_T]) -> type[_T]:
+        kind.__repr__ = shown  # type: ignore[method-assign]  # of all classes
+        return kind
+
+    return change
 
 
 # --- what others raise in the middle of our work -----------------------------------

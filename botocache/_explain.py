@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
 from difflib import get_close_matches
 
+from botocache._digests import digest
 from botocache._dynamodb.items import determines_new_keys
 from botocache._dynamodb.operations import OPERATIONS, plan
 from botocache._dynamodb.plain_values import wire_parameters
@@ -160,7 +161,8 @@ def _read(operation: str, read: Read, settings: Settings) -> _Lines:
 def _entry(operation: str, read: Read, settings: Settings) -> _Lines:
     policy = settings.policy(read.table)
     mode = caching_mode(policy, operation, read.kind)
-    question = read.question.decode()
+    # Its digest alone: the question has the item's key, and the values of conditions.
+    question = digest(read.question).hex()
     # Scope and origin are part of the key; both are known only to a client.
     yield "key", f"{read.operation} {question}, with its caller's scope and endpoint"
     if mode is CachingMode.OFF:
@@ -230,10 +232,9 @@ def _filled(operation: str, item: Read, settings: Settings) -> _Lines:
 
 
 def spelled(tag: Tag) -> str:
-    """Return a tag as text: `item(users, id S '7')`."""
+    """Return a tag as text: `item(users, id S)`. Values are not shown."""
     details = [tag.table] if tag.table else []
     # Three parts for each attribute: name, type and canonical value.
-    for at in range(0, len(tag.detail), 3):
-        name, kind, value = tag.detail[at : at + 3]
-        details.append(f"{name!s} {kind!s} {value!r}")
+    names, kinds = tag.detail[::3], tag.detail[1::3]
+    details += [f"{name!s} {kind!s}" for name, kind in zip(names, kinds, strict=True)]
     return f"{tag.kind}({', '.join(details)})" if details else tag.kind

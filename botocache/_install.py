@@ -257,9 +257,14 @@ def _all_objects() -> Iterable[object]:
 
 
 def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
-    """Yield the emitters of the sessions and DynamoDB clients among some objects."""
+    """Yield the emitters of the sessions and DynamoDB clients among some objects.
+
+    And those of clients that hand out keys, which the hooks observe.
+    """
     from botocore.client import BaseClient
     from botocore.session import Session
+
+    from botocache._botocore.handouts import SERVICES
 
     for candidate in candidates:
         # By type: isinstance() would ask an object's `__class__`, and proxies of other
@@ -269,8 +274,12 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
         try:
             if issubclass(kind, Session):
                 events = candidate.get_component("event_emitter")  # type: ignore[attr-defined]  # see kind
-            elif issubclass(kind, BaseClient) and _is_dynamodb(candidate):
-                client = candidate  # type: ignore[assignment]  # see kind
+            elif issubclass(kind, BaseClient):
+                service = _service_of(candidate)
+                if service == _DYNAMODB:
+                    client = candidate  # type: ignore[assignment]  # see kind
+                elif service not in SERVICES:
+                    continue
                 events = candidate.meta.events  # type: ignore[attr-defined]  # see kind
             else:
                 continue
@@ -377,7 +386,7 @@ def _emitter_of(target: object) -> _Emitter:
     if _is_async(client, getattr(getattr(client, "meta", None), "events", None)):
         raise _async_target(target)
     if isinstance(client, BaseClient):
-        if not _is_dynamodb(client):
+        if _service_of(client) != _DYNAMODB:
             service = client.meta.service_model.service_name
             raise ConfigError(f"expected a client of dynamodb, not of {service}")
         return client.meta.events, client
@@ -414,10 +423,14 @@ def _async_target(target: object) -> ConfigError:
     )
 
 
-def _is_dynamodb(client: object) -> bool:
+_DYNAMODB = "dynamodb"
+
+
+def _service_of(client: object) -> str | None:
+    """Return the service of a client; None of one that is half made."""
     # From its dict: the __getattr__ of a client that is half made never returns.
     meta = vars(client).get("meta")
-    return meta is not None and meta.service_model.service_name == "dynamodb"
+    return None if meta is None else meta.service_model.service_name
 
 
 # --- the log -----------------------------------------------------------------------

@@ -217,6 +217,30 @@ def text_of(error: BaseException) -> str:
         return ""
 
 
+_ABOUT_DATA = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError),
+    ValueError,
+)
+"""What Python raises in code that works on data. Its messages repeat the data."""
+
+
+def _trouble_of(error: BaseException) -> str:
+    """Return the message of an error that came up in a call, without the call's data.
+
+    In the place of a message that may repeat data stands where the error was raised.
+    """
+    if not isinstance(error, _ABOUT_DATA) or type(error).__module__ != "builtins":
+        # Servers and proxies that do not know a command repeat its arguments.
+        return text_of(error).partition(", with args")[0]
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if at is None:
+        return "no traceback"
+    module = at.tb_frame.f_globals.get("__name__", "")
+    return printable(f"in {module}, line {at.tb_lineno}")
+
+
 def describe(error: BaseException) -> str:
     """Return the type and the message of an error, in one line. Never raises."""
     text = text_of(error)
@@ -225,6 +249,10 @@ def describe(error: BaseException) -> str:
 
 _logged: set[str] = set()
 
+_MOST_LOGGED = 1000
+"""Lines that are logged once. Some name a handler or a class, which may be made anew
+for each client."""
+
 
 def log_once(write: Callable[..., None], event: str, text: str) -> None:
     """Log a line, unless this process has logged it.
@@ -232,7 +260,7 @@ def log_once(write: Callable[..., None], event: str, text: str) -> None:
     write: `log.info` or `log.warning`.
     event: the name of what happened, with which the line begins.
     """
-    if text not in _logged:
+    if text not in _logged and len(_logged) < _MOST_LOGGED:
         _logged.add(text)
         write("%s: %s", event, text)
 
@@ -272,5 +300,5 @@ class FailureLog:
                 kind,
                 consequence,
                 type(error).__name__,
-                text_of(error),
+                _trouble_of(error),
             )

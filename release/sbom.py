@@ -100,7 +100,7 @@ def complete(
         each for each in listed["components"] if each["bom-ref"] in kept
     ]
     listed["dependencies"] = [
-        {"ref": ref, "dependsOn": sorted(graph[ref])} for ref in sorted(kept)
+        {"ref": ref, "dependsOn": sorted(graph.get(ref, []))} for ref in sorted(kept)
     ]
     listed["serialNumber"] = identity("sbom", json.dumps(listed, sort_keys=True))
     return listed

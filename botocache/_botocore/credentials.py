@@ -21,6 +21,7 @@ from botocache._botocore.accounts import account_of
 from botocache._botocore.principals import principals, session_of
 from botocache._botocore.started import function_of_keys
 from botocache._digests import digest
+from botocache._errors import shows
 from botocache._stats import log, log_once
 
 AUTO = "auto"
@@ -43,6 +44,7 @@ class Frozen(Protocol):
         """The session token; None for long-lived keys."""
 
 
+@shows("scope", "account")
 class Caller(NamedTuple):
     """Who makes a call.
 

@@ -432,9 +432,8 @@ def _response(url: str, hit: Hit) -> tuple[AWSResponse, Answer]:
 
 def _caller(signer: Signer, context: CallContext, setting: str) -> Caller | None:
     """Return who makes a call; None when it cannot be signed."""
+    # As the signer decides it: a client that signs nothing may have credentials.
+    if (context.get("auth_type") or signer.signature_version) is UNSIGNED:
+        return caller_of(None, setting)
     credentials = credentials_of(signer)
-    if credentials is None:
-        config = context["client_config"]
-        if config.signature_version != UNSIGNED:  # type: ignore[attr-defined]  # Config.__init__ sets it
-            return None
-    return caller_of(credentials, setting)
+    return None if credentials is None else caller_of(credentials, setting)

@@ -10,15 +10,15 @@ out a machine's own role. `handouts.py` observes AWS STS and IAM Identity Center
 of them makes a request.
 """
 
-from base64 import b32decode
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final, NamedTuple
 
 from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher
 
+from botocache._botocore.accounts import account_of_key
 from botocache._digests import digest
-from botocache._errors import pass_on
+from botocache._errors import pass_on, shows
 
 MOST_SESSIONS = 4096
 """Sets of keys whose principals are remembered: those used last."""
@@ -63,6 +63,7 @@ class Principals:
 principals: Final = Principals()
 
 
+@shows("scope", "principal")
 class HandOut(NamedTuple):
     """A call under way that hands out keys.
 
@@ -95,29 +96,6 @@ def role_principal(*parts: object) -> bytes:
     parts: how its keys were obtained, and all that its authority depends on.
     """
     return digest("scope", "role", *parts)
-
-
-def account_bits(access_key_id: str) -> str:
-    """Return the account that AWS encodes in an access key id; "" if it has none.
-
-    Twelve digits. AWS does not document the encoding. Keys of the older form have no
-    account in them; their fifth character is a digit or comes before "Q".
-    """
-    if access_key_id[4:5] not in _NEWER:
-        return ""
-    try:
-        decoded = b32decode(access_key_id[4:20])
-    except ValueError:
-        return ""
-    account = (int.from_bytes(decoded[:6], "big") & 0x7FFFFFFFFF80) >> 7
-    is_account = len(decoded) == _KEY_ID_BYTES and account <= _LAST_ACCOUNT
-    return f"{account:012}" if is_account else ""
-
-
-_KEY_ID_BYTES = 10
-_LAST_ACCOUNT = 10**12 - 1
-_NEWER = frozenset("QRSTUVWXYZ234567")
-"""The fifth characters of the ids of newer keys: the upper half of base32's."""
 
 
 # --- the endpoints of containers and instances -------------------------------------
@@ -160,14 +138,14 @@ def _note_container(answer: Mapping[str, object]) -> None:
     role = answer.get("RoleArn")
     if isinstance(role, str) and role.startswith("arn:"):
         key, secret, token = _texts(answer, "AccessKeyId", "SecretAccessKey", "Token")
-        principal = role_principal("container-role", account_bits(key), role)
+        principal = role_principal("container-role", account_of_key(key), role)
         principals.note(session_of(key, secret, token), principal)
 
 
 def _note_instance(answer: Mapping[str, object]) -> None:
     """Note the role that the endpoint of an instance names; names are of an account."""
     key, secret, token = _texts(answer, "access_key", "secret_key", "token")
-    role, account = answer.get("role_name"), account_bits(key)
+    role, account = answer.get("role_name"), account_of_key(key)
     if isinstance(role, str) and role and account:
         principal = role_principal("iam-role", account, role)
         principals.note(session_of(key, secret, token), principal)

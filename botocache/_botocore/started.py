@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from botocache._botocore.principals import account_bits, role_principal
+from botocache._botocore.accounts import account_of_key
+from botocache._botocore.principals import role_principal
 from botocache._errors import pass_on
 
 _FUNCTION = "AWS_LAMBDA_FUNCTION_NAME"
@@ -40,20 +41,23 @@ def function_of_keys(keys: Keys) -> bytes | None:
 @cache
 def _own_function() -> tuple[Keys, bytes] | None:
     # Once: what a process was started with does not change, nor what a fork inherits.
-    return function_started(environment_of, os.getpid())
+    return function_started(environment_of, parent_of, os.getpid())
 
 
 def function_started(
-    environment_of: Callable[[int], Mapping[str, str]], pid: int
+    environment_of: Callable[[int], Mapping[str, str]],
+    parent_of: Callable[[int], int],
+    pid: int,
 ) -> tuple[Keys, bytes] | None:
     """Return the keys of a process's function, and its principal; None if it has none.
 
     environment_of: returns what a process was started with; empty if not readable.
+    parent_of: returns a process's parent; 0 if it has none.
     pid: of the process.
     """
     own = environment_of(pid)
     function, keys = own.get(_FUNCTION, ""), _keys_in(own)
-    account = account_bits(keys[0])
+    account = account_of_key(keys[0])
     if not (function and account and keys[1]):
         return None
     parent = pid

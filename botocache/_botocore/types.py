@@ -34,6 +34,10 @@ class Signer(Protocol):
 
     _credentials: Credentials | None
 
+    @property
+    def signature_version(self) -> object:
+        """How it signs; UNSIGNED if it does not."""
+
 
 class Client(Protocol):
     """A client of botocore.

@@ -35,7 +35,7 @@ from typing import (
 import msgspec
 
 from botocache._dynamodb.types import Answer
-from botocache._errors import CodecError
+from botocache._errors import CodecError, shows
 
 Packed: TypeAlias = bytes | memoryview
 """The body of an entry in MessagePack."""
@@ -70,6 +70,7 @@ _VIEW_SIZE = 400
 # --- headers -----------------------------------------------------------------------
 
 
+@shows("stored_at", "expires_at")
 class Header(NamedTuple):
     """The header of an entry. It proves nothing before a codec has opened the body.
 
@@ -185,6 +186,7 @@ def too_large(size: int) -> CodecError:
 # --- bodies ------------------------------------------------------------------------
 
 
+@shows("stored_at", "expires_at")
 class Entry(NamedTuple):
     """An entry that a codec has opened, and that has answered a read.
 

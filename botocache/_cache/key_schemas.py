@@ -100,8 +100,10 @@ def place_of(origin: str, account: str, table: str) -> Place:
     account: of the caller; "" if it is not known.
     table: the request's TableName. An ARN names the account itself.
     """
-    owner = table_account(table) or account
-    return f"{origin} {owner}" if owner else origin, table_name(table)
+    if not account:
+        # A name and an ARN may be of one table: what is learned by one serves both.
+        return origin, table_name(table)
+    return f"{origin} {table_account(table) or account}", table_name(table)
 
 
 class _Contradictions(NamedTuple):
@@ -132,6 +134,9 @@ class _Body(TypedDict):
 
 
 _decode: Final = msgspec.msgpack.Decoder(_Body).decode
+
+MOST_TABLES = 10_000
+"""Tables whose schemas a process keeps. An application may name tables by its input."""
 
 
 class _Shared(NamedTuple):
@@ -428,6 +433,9 @@ class KeySchemas:
 
     def _remember(self, schema: Schema) -> Schema:
         self._known[schema.place] = schema
+        if len(self._known) > MOST_TABLES:
+            # The one that was learned first. A look-up in the store finds it again.
+            self._known.pop(next(iter(self._known)), None)
         return schema
 
 
@@ -450,9 +458,8 @@ def types_in(
 
 _CONFLICT = (
     "tables with the name %r have different key attributes at one endpoint, and their "
-    "accounts are not known; until this process ends or for an hour, each write to one "
-    "of them evicts all that is cached of both. Give each account a `namespace` of its "
-    "own"
+    "accounts are not known. For an hour each write to one of them evicts all that is "
+    "cached of both. Give each account a `namespace` of its own"
 )
 
 

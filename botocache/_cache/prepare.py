@@ -12,6 +12,7 @@ from botocache._digests import digest
 from botocache._dynamodb.plans import ITEM_TAG, TABLE_TAG, CachingMode, Read
 from botocache._dynamodb.tags import any_write_tags, precise_writes_tag, tag_digest
 from botocache._dynamodb.types import Body
+from botocache._errors import shows
 from botocache._settings.tables import TablePolicy
 
 
@@ -45,6 +46,7 @@ class TableCaching(NamedTuple):
     is_precise: bool
 
 
+@shows("call", "policy", "key")
 class PreparedRead(NamedTuple):
     """A read, ready to be loaded from the store.
 

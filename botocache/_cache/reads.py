@@ -44,6 +44,9 @@ from botocache._errors import CodecError, pass_on
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
+_MOST_TABLES = 10_000
+"""Kinds of reads of tables whose policy is kept; at one more, all are found anew."""
+
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
 
@@ -72,6 +75,8 @@ class Reads:
         place = (read.table, call.operation, read.kind)
         caching = self._caching.get(place)
         if caching is None:
+            if len(self._caching) >= _MOST_TABLES:
+                self._caching.clear()
             policy = self._settings.policy(read.table)
             caching = self._caching[place] = TableCaching(
                 policy,

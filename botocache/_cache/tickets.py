@@ -19,11 +19,13 @@ from botocache._cache.prepare import Call, PreparedRead
 from botocache._coherence import Eviction, Loaded
 from botocache._dynamodb.plans import TABLE_TAG, BatchRead, Write
 from botocache._dynamodb.types import Answer, Body
+from botocache._errors import shows
 from botocache._forks import renew_after_fork
 
 # --- outcomes ----------------------------------------------------------------------
 
 
+@shows("age", "key")
 class Hit(NamedTuple):
     """An answer from the cache.
 
@@ -94,6 +96,7 @@ def response_metadata(key: str, age: float) -> ResponseMetadata:
     }
 
 
+@shows("began", "is_consistent")
 class ReadTicket(NamedTuple):
     """A read that is sent to DynamoDB: what is needed to fill its answer.
 
@@ -122,6 +125,7 @@ Lookup: TypeAlias = Hit | ReadTicket | None
 """The result of a look-up. None: a bypass, whose answer is not filled."""
 
 
+@shows("batch")
 class BatchTicket(NamedTuple):
     """A BatchGetItem that is sent without the keys that are hits.
 
@@ -140,6 +144,7 @@ class BatchTicket(NamedTuple):
     body: bytes | None
 
 
+@shows("call")
 class BypassTicket(NamedTuple):
     """A read that is sent to DynamoDB, and neither looked up nor filled.
 
@@ -180,6 +185,7 @@ class OpenWrite:
             self._add(self.tags)
 
 
+@shows("operation", "origin")
 class WriteTicket(NamedTuple):
     """A write that is sent to DynamoDB.
 

@@ -39,6 +39,9 @@ from botocache._dynamodb.types import Item as Image
 from botocache._dynamodb.values import table_name
 from botocache._errors import EvictionError, pass_on
 
+_MOST_TABLES = 10_000
+"""Tables that DynamoDB returns no old images of; at one more, it is asked again."""
+
 
 class Writes:
     """The writes of one cache."""
@@ -174,6 +177,8 @@ class Writes:
         From now on this process does not ask for old images of that table again.
         """
         if ticket.write.item is not None:
+            if len(self._without_images) >= _MOST_TABLES:
+                self._without_images.clear()
             self._without_images.add((ticket.origin, ticket.write.item.table))
         return ticket._replace(body=None)
 

@@ -22,8 +22,10 @@ from botocache._dynamodb.tokens import (
     tokens_of,
 )
 from botocache._dynamodb.types import AttributeValue, Body, Names, Values
+from botocache._errors import shows
 
 
+@shows("attributes")
 class Conditions(NamedTuple):
     """The attributes of a key condition.
 

@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias
 from botocache._dynamodb.projections import Projection
 from botocache._dynamodb.tags import Tag
 from botocache._dynamodb.types import Answer, Body, Item
+from botocache._errors import shows
 
 KeyAttributes: TypeAlias = frozenset[str]
 """The names of a table's key attributes: one or two."""
@@ -58,6 +59,7 @@ TABLE_TAG, ITEM_TAG = 1, 2
 
 
 # Each call makes one of these. A frozen dataclass takes four times as long to create.
+@shows("operation", "kind", "table", "is_consistent", "named")
 class Read(NamedTuple):
     """A read that may be served from the cache.
 
@@ -135,6 +137,7 @@ class Read(NamedTuple):
         return self.tags[ITEM_TAG]
 
 
+@shows("capacity")
 class BatchRead(NamedTuple):
     """A BatchGetItem.
 
@@ -147,6 +150,7 @@ class BatchRead(NamedTuple):
     why: str = "Each key is a GetItem of its own."
 
 
+@shows("table")
 class WrittenItem(NamedTuple):
     """The item that a write names.
 
@@ -160,6 +164,7 @@ class WrittenItem(NamedTuple):
     key: Item
 
 
+@shows("tags", "named", "assumed", "described")
 class Write(NamedTuple):
     """A call that may change data.
 

@@ -61,7 +61,10 @@ all of them together are too large for DynamoDB.
 """
 
 _LARGEST_OPTIONS = 16 * 1024
-"""Bytes. Above a projection that is understood, and small enough to be memoised."""
+"""Bytes. Above a projection that is understood."""
+
+_LARGEST_REMEMBERED = 512
+"""Bytes. What is made of 1024 such projections takes 11 MB."""
 
 
 def get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
@@ -92,8 +95,10 @@ def item_read(body: Body, capacity: str) -> Read:
     if options:
         encoded = _encode(options)
         canonical: object = options
-        if len(encoded) <= _LARGEST_OPTIONS:
+        if len(encoded) <= _LARGEST_REMEMBERED:
             projection, canonical = _projected(encoded)
+        elif len(encoded) <= _LARGEST_OPTIONS:
+            projection, canonical = _projected.__wrapped__(encoded)
         whole = question if projection is not None else None
         question = _encode({**parts, "options": canonical})
     return Read(

@@ -10,8 +10,10 @@ from typing import NamedTuple
 from botocache._digests import digest
 from botocache._dynamodb.types import AttributeValue, Item
 from botocache._dynamodb.values import canonical_value
+from botocache._errors import shows
 
 
+@shows("kind", "table")
 class Tag(NamedTuple):
     """The name of something that a write can change.
 

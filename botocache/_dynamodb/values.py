@@ -9,6 +9,7 @@ from binascii import Error as Base64Error
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
+from botocache._digests import digest
 from botocache._dynamodb.limits import RefusedError, check_binary, check_number
 from botocache._dynamodb.types import Item
 
@@ -63,6 +64,9 @@ def canonical_value(value: Mapping[str, object]) -> tuple[str, str | bytes]:
         if kind == "B" and isinstance(content, bytes):
             return kind, content
         if isinstance(content, str):
+            if len(content) > _LONGEST_VALUE and kind in _KEY_KINDS:
+                # Tags are kept in several places. DynamoDB refuses such a key.
+                return f"long {kind}", digest(content)
             if kind == "S":
                 return kind, content
             if kind == "N":
@@ -70,6 +74,12 @@ def canonical_value(value: Mapping[str, object]) -> tuple[str, str | bytes]:
             if kind == "B":
                 return kind, _canonical_binary(content)
     raise RefusedError(_NO_KEY)
+
+
+_LONGEST_VALUE = 4096
+"""Characters. Above the longest key attribute, also in base64."""
+
+_KEY_KINDS = frozenset({"S", "N", "B"})
 
 
 _NO_KEY = "It has what is not the value of a key attribute: a string, number or binary."
@@ -83,14 +93,19 @@ def _canonical_binary(text: str) -> str | bytes:
         return text
 
 
+_LONGEST_NAME = 255
+"""Characters of the longest name of a table."""
+
+
 def table_name(name: str) -> str:
     """Return the table's name for a TableName, which may be an ARN."""
     # Also an ARN of an index or a stream: `arn:...:table/users/index/by_age`.
     if name.startswith("arn:"):
         _, slash, rest = name.partition(":table/")
         if slash:
-            return rest.split("/", 1)[0]
-    return name
+            name = rest.split("/", 1)[0]
+    # Names are kept in many places. One that is longer names no table.
+    return name[:_LONGEST_NAME]
 
 
 def table_account(name: str) -> str:

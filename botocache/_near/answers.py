@@ -16,6 +16,7 @@ from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import Hit, request_prefix
 from botocache._dynamodb.types import Answer
+from botocache._errors import shows
 from botocache._forks import renew_after_fork
 from botocache._near.call_keys import CallKey, cost_of
 from botocache._near.lru import LRUCache
@@ -51,6 +52,7 @@ class RefillMarker:
         self.is_outdated = False
 
 
+@shows("origin", "size", "stored_at", "expires_at")
 class NearEntry(NamedTuple):
     """What is remembered of a call.
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict, cast
 
+from botocore import UNSIGNED
 from botocore.client import BaseClient
 from botocore.credentials import Credentials
 from botocore.hooks import EventAliaser, HierarchicalEmitter
@@ -39,6 +40,7 @@ from botocache._botocore.types import (
 )
 from botocache._cache.cache import Cache
 from botocache._cache.prepare import Call, PreparedRead
+from botocache._errors import shows
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey, exact_key, is_quick
 from botocache._near.deserializers import Injector
@@ -106,6 +108,7 @@ class _NoHooks:
 _NO_HOOKS = _NoHooks()
 
 
+@shows("operations", "is_plain", "cache")
 @dataclass(frozen=True, slots=True, eq=False)
 class ClientState:
     """What was found out about a client, and the objects that it was derived from.
@@ -237,6 +240,7 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
     if (
         cache is None
         or credentials is None
+        or signer.signature_version is UNSIGNED
         or not isinstance(cache.near, NearAnswers)
         or not is_one
         or not is_botocores(credentials)

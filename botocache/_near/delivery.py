@@ -20,7 +20,7 @@ from botocache._botocore.types import CallContext
 from botocache._cache.entries import copier_of
 from botocache._cache.tickets import Hit, response_metadata
 from botocache._dynamodb.types import Answer
-from botocache._errors import pass_on
+from botocache._errors import pass_on, shows
 from botocache._near.answers import Copier
 from botocache._near.calls import NearCall
 from botocache._near.client_state import ClientState
@@ -45,6 +45,7 @@ class AfterCall(TypedDict):
     context: CallContext
 
 
+@shows()
 @dataclass(slots=True)
 class Delivery:
     """A hit for which `after-call` must be emitted; its handlers may change it.

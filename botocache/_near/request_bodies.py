@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from botocache._dynamodb.types import Body
+from botocache._errors import shows
 from botocache._near.call_keys import CallKey, quick_key
 
 JSONObject: TypeAlias = dict[str, Any]
@@ -92,6 +93,7 @@ def resource_body(operation: str, encoded: bytes, arguments: Arguments) -> Body 
 # argument that does not change the answer is not in the entry's key.
 
 
+@shows()
 class _Read(msgspec.Struct, forbid_unknown_fields=True, rename="pascal", kw_only=True):
     table_name: str
     attributes_to_get: list[str] = []

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from botocache._coherence import LONGEST_HOLD_OFF
-from botocache._errors import ConfigError, hint
+from botocache._errors import ConfigError, hint, shows
 from botocache._settings import values
 from botocache._settings.encryption_keys import EncryptionKeys, parse_encryption_keys
 from botocache._settings.tables import (
@@ -118,6 +118,7 @@ class Settings:
 # --- sources -----------------------------------------------------------------------
 
 
+@shows("name", "where")
 class _Given(NamedTuple):
     """A setting as one source has it.
 

@@ -217,7 +217,7 @@ def _options_of_mapping(mapping: Mapping[Any, object]) -> TableOptions:
     options: dict[str, Any] = {}
     for option, given in mapping.items():
         if option not in _OPTIONS:
-            raise ValueError(f"unknown option {option!r}{hint(option, _OPTIONS)}")
+            raise ValueError(f"unknown option {shown(option)}{hint(option, _OPTIONS)}")
         try:
             options[option] = _OPTIONS[option](given)
         except ValueError as error:

@@ -62,6 +62,7 @@ class StoreOptions:
     longest_ttl: seconds that the longest-lived entry lives.
     client: a redis-py client that the user has built.
     client_tracking: the server announces which generations changed.
+    is_encrypted: entries are encrypted before they get to the store.
     """
 
     url: str = field(repr=False)
@@ -72,6 +73,7 @@ class StoreOptions:
     longest_ttl: float
     client: RedisClient | None = field(default=None, repr=False)
     client_tracking: bool = False
+    is_encrypted: bool = False
 
 
 class StoreIdentity(NamedTuple):

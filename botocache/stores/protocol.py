@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
+from botocache._errors import shows
 
 Random: TypeAlias = Callable[[int], bytes]
 """Returns as many random bytes as its argument; tests replace os.urandom by it."""
@@ -21,6 +22,7 @@ StillCurrent: TypeAlias = Callable[[], bool]
 """Returns True if the tags of a snapshot have its generations at this moment."""
 
 
+@shows("key", "ttl", "tags")
 class Fill(NamedTuple):
     """The arguments of one `fill`."""
 

@@ -179,10 +179,10 @@ MUTATIONS = [
     Mutation("batch writes pass", _pass("BatchWriteItem")),
     Mutation("transactions pass", _pass("TransactWriteItems"), first=7),
     Mutation(
-        "PartiQL passes", _pass("ExecuteStatement", "BatchExecuteStatement"), first=2
+        "PartiQL passes", _pass("ExecuteStatement", "BatchExecuteStatement"), first=12
     ),
     Mutation("tables come and go unseen", _pass("CreateTable", "DeleteTable")),
-    Mutation("both directions are one", _without("ScanIndexForward"), first=2),
+    Mutation("both directions are one", _without("ScanIndexForward"), first=46),
     Mutation(
         "all projections are one",
         _replace(dynamodb_reads, "_projected", lambda _: (None, ())),
@@ -190,7 +190,9 @@ MUTATIONS = [
     Mutation("all pages are one", _without("ExclusiveStartKey")),
     Mutation("an answer is shared", _shared_answers),
     Mutation(
-        "a batch loses its hits", _replace(cache_reads, "merge_hits", lambda *_: None)
+        "a batch loses its hits",
+        _replace(cache_reads, "merge_hits", lambda *_: None),
+        first=5,
     ),
     Mutation(
         "a projection is the whole item",

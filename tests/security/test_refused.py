@@ -19,12 +19,13 @@ from tests.integration.app import new_botocore_session
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION
 from tests.support.failing_store import FailingStore
+from tests.support.own_view import OwnView
 from tests.support.processes import Peer
 from tests.support.refusing_server import Refusal, RefusingServer, refusing_server
 
 A, B = "AKIAPRINCIPALA000000", "AKIAPRINCIPALB000000"
 PK = {"pk": {"S": "a"}}
-SECRET = {**PK, "secret": {"S": "of the table"}}
+SECRET = {**PK, "secret": {"S": "of the table"}, "n": {"N": "0"}}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def client_of(server: RefusingServer, key: str, store: Any, **settings: Any) -> 
     session = boto3.Session(
         key, "secret", region_name=REGION, botocore_session=new_botocore_session()
     )
-    botocache.install(session, url=store, **{"settle": 0, **settings})
+    botocache.install(session, url=OwnView(store), **{"settle": 0, **settings})
     config = Config(retries={"max_attempts": 0}, max_pool_connections=2)
     return session.client("dynamodb", endpoint_url=server.url, config=config)
 

@@ -15,12 +15,14 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 SOURCES = (
     ".ci",
+    ".github",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "LICENSE",
     "MANIFEST.in",
     "Makefile",
     "README.md",
+    "SECURITY.md",
     "benchmarks",
     "botocache",
     "constraints.txt",
@@ -28,6 +30,7 @@ SOURCES = (
     "examples",
     "mkdocs.yml",
     "pyproject.toml",
+    "release",
     "setup.cfg",
     "startup",
     "tests",

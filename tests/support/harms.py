@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import diskcache
 
 from botocache.stores.disk import generation_file
+from botocache.stores.disk.entry_database import _checksum
 from tests.support.processes import TIMEOUT
 
 Harm: TypeAlias = Callable[[Path], object]
@@ -79,6 +80,18 @@ def replace(name: str, content: Callable[[int], bytes]) -> Harm:
     return harm
 
 
+def plant(name: str, content: bytes = noise(5000)) -> Harm:
+    """Put a file of this user's there, in the place of whatever is there."""
+
+    def harm(directory: Path) -> None:
+        other = directory / "other"
+        other.write_bytes(content)
+        other.chmod(0o600)
+        other.replace(directory / name)
+
+    return harm
+
+
 def replace_by_a_directory(name: str) -> Harm:
     def harm(directory: Path) -> None:
         remove(name)(directory)
@@ -138,17 +151,20 @@ def execute(*statements: str) -> Harm:
     return harm
 
 
-def change_entries(change: Callable[[bytes], bytes]) -> Harm:
-    """Change each entry."""
+def change_entries(
+    change: Callable[[bytes], bytes], *, knows_checksum: bool = False
+) -> Harm:
+    """Change each entry. knows_checksum: whether the checksum is changed to match."""
 
     def harm(directory: Path) -> None:
         with connected(directory) as connection:
-            for rowid, entry in list(
-                connection.execute("SELECT rowid, value FROM Cache")
+            for rowid, key, row in list(
+                connection.execute("SELECT rowid, key, value FROM Cache")
             ):
+                entry = change(row[4:] if knows_checksum else row)
+                value = _checksum(key, entry) + entry if knows_checksum else entry
                 connection.execute(
-                    "UPDATE Cache SET value = ? WHERE rowid = ?",
-                    (change(entry), rowid),
+                    "UPDATE Cache SET value = ? WHERE rowid = ?", (value, rowid)
                 )
 
     return harm

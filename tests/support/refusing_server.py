@@ -29,11 +29,13 @@ class RefusingServer:
     url: its endpoint.
     asked: how many requests came, by access key id and operation.
     refuses: returns how to refuse an access key id an operation; None to answer it.
+    value: the number that each item has as its attribute `n`.
     before_answer: called with the operation once a request was carried out.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.value = "0"
         self.asked: Counter[tuple[str, str]] = Counter()
         self.refuses: Callable[[str, str], Refusal | None] = lambda _key, _what: None
         self.before_answer: Callable[[str], None] = lambda _what: None
@@ -50,7 +52,7 @@ class RefusingServer:
         status, answer = 200, None
         if refusal is None:
             make: Callable[[Any], Any] = _answers.get(what, _nothing)
-            answer = make(body)
+            answer = _with_value(make(body), {"N": self.value})
         elif what == "BatchExecuteStatement":
             error = {"Code": "AccessDenied", "Message": "refused"}
             answer = {"Responses": [{"Error": error} for _ in body["Statements"]]}
@@ -67,6 +69,14 @@ def _nothing(_body: Any) -> dict[str, Any]:
 
 def _item(key: Any) -> dict[str, Any]:
     return {**key, "secret": {"S": "of the table"}}
+
+
+def _with_value(answer: Any, value: Any) -> Any:
+    """Give the items of an answer their attribute `n`."""
+    for each in (answer.get("Item"), *answer.get("Items", ())):
+        if each is not None:
+            each["n"] = value
+    return answer
 
 
 def _page(_body: Any) -> dict[str, Any]:

@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"TableName": "t", "Key": KEY},
         [
             "treated as read",
-            "tags       everything, table(t), item(t, id S '7')",
+            "tags       everything, table(t), item(t, id S)",
             "ttl        60 s; 5 s for 'no such item'",
             "why        It depends on one item.",
             'read as    a client\'s parameters, as on the wire: {"S": "7"}',
@@ -62,8 +62,8 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"RequestItems": {"t": {"Keys": [KEY]}, "u": {"Keys": [KEY]}}},
         [
             "treated as read, key by key",
-            "tags       everything, table(t), item(t, id S '7')",
-            "tags       everything, table(u), item(u, id S '7')",
+            "tags       everything, table(t), item(t, id S)",
+            "tags       everything, table(u), item(u, id S)",
         ],
     ),
     "what DynamoDB refuses": (
@@ -78,7 +78,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         "Query",
         QUERY,
         [
-            "tags       everything, table(t), partition(t, g S 'x')",
+            "tags       everything, table(t), partition(t, g S)",
             "ttl        60 s",
             f"{WHY}A key attribute equals a value, so it depends on that partition.",
         ],
@@ -190,23 +190,23 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         [
             'read as    a resource\'s parameters, with plain values: "7"',
             "treated as read",
-            "tags       everything, table(t), item(t, id S '7', n N '7e0')",
+            "tags       everything, table(t), item(t, id S, n N)",
         ],
     ),
     "a resource's batch": (
         "BatchGetItem",
         {"RequestItems": {"t": {"Keys": [{"id": "7"}]}}},
-        ["tags       everything, table(t), item(t, id S '7')"],
+        ["tags       everything, table(t), item(t, id S)"],
     ),
     "a resource's query": (
         "Query",
         {**QUERY, "ExpressionAttributeValues": {":g": 1.50}},
-        ["tags       everything, table(t), partition(t, g N '15e-1')"],
+        ["tags       everything, table(t), partition(t, g N)"],
     ),
     "a resource's batch of writes": (
         "BatchWriteItem",
         {"RequestItems": {"t": [{"DeleteRequest": {"Key": {"id": "7"}}}]}},
-        ["           item(t, id S '7')"],
+        ["           item(t, id S)"],
     ),
     "a resource's key that is none": (
         "GetItem",
@@ -222,7 +222,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         [
             "read as    parameters of which some values have a type, as on the wire, "
             "and some not",
-            "tags       everything, table(t), item(t, id S '7', n N '7e0')",
+            "tags       everything, table(t), item(t, id S, n N)",
         ],
     ),
     "an index query": (
@@ -249,7 +249,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         "DeleteItem",
         {"TableName": "t", "Key": {"b": {"B": "AP8="}}},
         [
-            "           item(t, b B b'\\x00\\xff')",
+            "           item(t, b B)",
             "fills      the item's entry, if no other write of the item is in progress",
             "why        It names what it writes.",
         ],
@@ -352,9 +352,7 @@ def test_an_index_query_says_why_by_the_setting_precise_index_eviction(
     monkeypatch.setenv("BOTOCACHE_PRECISE_INDEX_EVICTION", setting)
     lines = explained(capsys, monkeypatch, "Query", "--keys", "id", **ON_INDEX)
     is_precise = setting == "true"
-    tags = "writes(t), " + (
-        "partition(t, g S 'x')" if is_precise else "precise writes(t)"
-    )
+    tags = "writes(t), " + ("partition(t, g S)" if is_precise else "precise writes(t)")
     assert f"tags       everything, table(t), {tags}" in lines
     assert lines[-1] == (
         "why        It reads an index, and precise_index_eviction is on. So it depends "
@@ -400,7 +398,7 @@ def test_an_index_query_by_a_key_attribute_of_the_table_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = explained(capsys, monkeypatch, "Query", "--keys", "g", **ON_INDEX)
-    assert "tags       everything, table(t), partition(t, g S 'x')" in lines
+    assert "tags       everything, table(t), partition(t, g S)" in lines
     assert lines[-1] == (
         "why        It reads an index, by a key attribute of the table that equals a "
         "value. So it depends on the items of the table with that value."
@@ -434,7 +432,7 @@ def test_it_plans_with_the_key_attributes_of_the_option_keys(
     lines = explained(
         capsys, monkeypatch, "PutItem", "--keys", "id", TableName="t", Item=KEY
     )
-    assert "           item(t, id S '7')" in lines
+    assert "           item(t, id S)" in lines
     assert not any(line.startswith("note") for line in lines)
 
 

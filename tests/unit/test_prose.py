@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "botocache").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(
+        ROOT / name
+        for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+    ),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 

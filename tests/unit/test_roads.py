@@ -81,7 +81,7 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "miss through the hooks": ("off", lambda client: get(client, "z"), 65, 21),
     "update": ("off", update, 97, 21),
     "put, written through": ("off", put, 138, 26),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 108, 25),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 109, 25),
 }
 """Near or not, the call, and the most calls and files that it may take."""
 

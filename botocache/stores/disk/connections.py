@@ -3,8 +3,13 @@
 A `ConnectionPool` has at most `MOST_CONNECTIONS`, whatever the number of threads, and
 opens them when they are needed. A thread takes one, and gives it back.
 
+A connection is safe to use with a file that another program altered. It maps nothing,
+so no cut file kills the process. It runs the statements of `entry_database.py` alone:
+`_is_allowed` refuses triggers, views and all else that a schema can hold. And no
+statement goes on for long: `_MOST_STEPS`.
+
 SQLite keeps state for the whole process by device and inode: which locks the process
-holds on a file, and the descriptor of the index of the log. So two rules hold:
+holds on a file. So two rules hold:
 
 - A connection whose descriptors the application closed is never used and never closed,
   and its database is never opened again. The numbers may be the application's by now.
@@ -16,6 +21,7 @@ import _sqlite3
 import atexit
 import contextlib
 import os
+import stat
 import threading
 import time
 import weakref
@@ -23,13 +29,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 from botocache._errors import EntryError, pass_on
 from botocache._forks import renew_after_fork
 from botocache.stores.disk.descriptors import OpenFile, open_file
+from botocache.stores.disk.private_files import FILE_MODE, trouble_of
 
 MOST_CONNECTIONS = 8
-"""Each takes two descriptors. One more is for the index of SQLite's log."""
+"""Each takes one descriptor."""
 
 CACHED_PAGES = 1024
 """Of 4 KiB, in each connection: 32 MiB in all of them."""
@@ -39,15 +47,56 @@ _OPEN_NUMBERS = "/proc/self/fd"
 _MOST_PROBED = 1024
 """Where the system does not list the open descriptors, those below this are tried."""
 
-_INDEX_SIZE = 32768
-"""Bytes. The index of SQLite's log (`cache.db-shm`) is a multiple of this size."""
+PAGE_SIZE = 4096
+
+_STEPS = 20_000
+"""Steps of SQLite's machine between two looks at their number."""
+
+_MOST_STEPS = 500_000
+"""Steps after which SQLite ends a statement, which takes it about 20 ms.
+
+A load takes 20 steps, a fill 100, and one that makes much room a hundred thousand. More
+takes what another program planted: a trigger that counts for ever, an index that leads
+in circles. Steps, not time: a busy machine must not end a statement of ours."""
 
 _SETTINGS = (
-    "PRAGMA synchronous = 0",  # after a power loss all entries are unreachable
+    "PRAGMA trusted_schema = 0",  # before a statement that reads the schema
     "PRAGMA mmap_size = 0",  # truncating the file would raise SIGBUS
+    # No log, whose index SQLite maps: see `entry_database.py`. And no journal.
+    "PRAGMA journal_mode = MEMORY",
+    "PRAGMA synchronous = 0",  # after a power loss all entries are unreachable
+    "PRAGMA temp_store = MEMORY",  # else entries might lie in another directory
+    "PRAGMA cell_size_check = 1",
     f"PRAGMA cache_size = {CACHED_PAGES}",
 )
-"""What SQLite forgets with each connection. The rest is in the database."""
+"""What SQLite forgets with each connection. The header of the database has the rest."""
+
+_LIMITS = (
+    ("SQLITE_LIMIT_ATTACHED", 0),
+    ("SQLITE_LIMIT_TRIGGER_DEPTH", 1),
+    ("SQLITE_LIMIT_WORKER_THREADS", 0),
+    ("SQLITE_LIMIT_LENGTH", 5 * 1024**2),  # more than an entry with its row
+)
+"""Limits of a connection, from Python 3.11 on."""
+
+_SWITCHES = (
+    ("SQLITE_DBCONFIG_DEFENSIVE", True),
+    ("SQLITE_DBCONFIG_TRUSTED_SCHEMA", False),
+    ("SQLITE_DBCONFIG_ENABLE_TRIGGER", False),
+    ("SQLITE_DBCONFIG_ENABLE_VIEW", False),
+)
+"""Switches of a connection, from Python 3.12 on."""
+
+_HEADER_SIZE = 100
+_HEADER = b"SQLite format 3\0" + PAGE_SIZE.to_bytes(2, "big") + b"\1\1\0\x40\x20\x20"
+"""How each database of ours begins. `\1\1`: it has no log, which SQLite would map."""
+
+_NUMBERS = [number.to_bytes(4, "big") for number in range(2)]
+
+_TABLE = "Cache"
+_READABLE = frozenset({_TABLE, "sqlite_master", "sqlite_schema"})
+_FUNCTIONS = frozenset({"length", "typeof"})
+_PRAGMAS = frozenset({"busy_timeout"})
 
 _LOST = "the application closed descriptors of SQLite"
 
@@ -62,6 +111,10 @@ class DatabaseReplacedError(EntryError):
 
 class NoFreeConnectionError(EntryError):
     """Other threads kept all connections in use."""
+
+
+class UnsafeDatabaseError(Exception):
+    """The database is not one that this user made for the cache: it is replaced."""
 
 
 _left: list["Connection"] = []
@@ -82,22 +135,25 @@ class Connection(_sqlite3.Connection):
     pool: the mark of the pool that has opened it.
     round: how often the pool had been closed when this connection was opened.
     database: device and inode of the database.
-    index: of SQLite's log. A process opens it once for all connections.
+    file: the database's descriptor.
+    size: of the database when `check_file` looked last, bytes.
+    steps: of SQLite's machine for the user of the connection, counted by `_STEPS`.
     """
 
     patience: float
     round = 0
     pool: object = None
     database: tuple[int, int] | None = None
-    index: OpenFile | None = None
-    _index_size = _INDEX_SIZE
-    _others: tuple[OpenFile, ...] = ()
+    file: OpenFile | None = None
+    size = 0
+    steps = 0
     _is_lost = False
     _opened_by: int | None = None
 
     def __init__(self, path: Path, patience: float) -> None:
         super().__init__(
-            path,
+            _uri(path),
+            uri=True,
             timeout=patience,
             isolation_level=None,
             check_same_thread=False,  # it has one user at a time, in any thread
@@ -130,95 +186,134 @@ class Connection(_sqlite3.Connection):
         return self._opened_by is not None
 
     def dispose(self) -> None:
-        """Close the connection, or leave it if its descriptors are not its own."""
-        # SQLite reads its index to close.
-        with contextlib.suppress(DescriptorsLostError, OSError):
-            self.check_index()
+        """Close the connection, or leave it if its descriptor is not its own."""
         with contextlib.suppress(_sqlite3.Error):
             self.__del__()
 
-    def note_files(
-        self, path: Path, before: set[int], first: "Connection | None" = None
-    ) -> None:
-        """Find the descriptors that SQLite opened for this connection.
+    def note_file(self, path: Path, before: set[int]) -> None:
+        """Find the descriptor that SQLite opened, and check what it leads to.
+
+        SQLite has read 100 bytes by now, and written nothing.
 
         path: of the database.
         before: the numbers that were open before this connection was.
-        first: another connection, which must be to the same database.
 
-        Raises DatabaseReplacedError.
+        Raises UnsafeDatabaseError or DatabaseReplacedError.
         """
-        self.database, log, shared = (
-            _identity(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")
-        )
-        if first is not None and first.database != self.database:
+        self.database = found = look_up(path)
+        opened = _listed_numbers() - before
+        own = [file for file in _files_of(opened) if file[1:] == found]
+        if own:
+            self.file = own[-1]
+        else:
+            # SQLite reuses a descriptor that it could not close earlier.
+            own = [file for file in _files_of(before) if file[1:] == found]
+        if not own:
             raise DatabaseReplacedError("another process replaced the database")
-        opened = _files_of(_listed_numbers() - before)
-        indexes = [file for file in opened if file[1:] == shared]
-        if not indexes and first and first.index and first.index[1:] == shared:
-            indexes = [first.index]
-        if not indexes:  # the index of another pool, or of the parent process
-            indexes = [file for file in _files_of(before) if file[1:] == shared]
-        if not indexes:
-            raise DatabaseReplacedError("SQLite's files are no longer at their paths")
-        self.index = indexes[-1]
-        own = [file for file in opened if file[1:] in (self.database, log)]
-        self._others = (*own, *indexes[:-1])
+        number = own[-1].number
+        if stat.S_IMODE(os.fstat(number).st_mode) != FILE_MODE:
+            os.fchmod(number, FILE_MODE)
+        check_header(number)
+
+    def check_same(self, database: tuple[int, int] | None) -> None:
+        """Raise DatabaseReplacedError unless this is that database; None for any."""
+        if database not in (None, self.database):
+            raise DatabaseReplacedError("another process replaced the database")
+
+    def protect(self) -> None:
+        """Allow this connection no other statements than those of the cache."""
+        self.set_progress_handler(self._is_endless, _STEPS)
+        for name, limit in _LIMITS:
+            if hasattr(_sqlite3, name):
+                self.setlimit(getattr(_sqlite3, name), limit)
+        for name, switch in _SWITCHES:
+            if hasattr(_sqlite3, name):
+                self.setconfig(getattr(_sqlite3, name), switch)  # type: ignore[attr-defined,unused-ignore]
+
+    def restrict(self) -> None:
+        """Refuse from now on what is not needed to load, fill and remove rows.
+
+        SQLite asks when it prepares a statement, and again after each change of the
+        schema. Execution asks nothing.
+        """
+        self.set_authorizer(_is_allowed)
+
+    def _is_endless(self) -> bool:
+        self.steps += _STEPS
+        return self.steps > _MOST_STEPS
 
     def set_patience(self, patience: float) -> None:
         """Let a statement wait for a lock no longer than `patience` seconds."""
         self.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}").fetchall()
         self.patience = patience
 
-    def check_index(self) -> None:
-        """Check the index of SQLite's log, and restore its size (about 1 µs).
-
-        SQLite maps this file. Reading a truncated part would raise SIGBUS; SQLite
-        rebuilds an index that contains zeros.
-
-        Enough before a read, which harms no file. Before a write: `check_files`.
-
-        Raises DescriptorsLostError if its descriptor is not SQLite's any more.
-        """
-        index = self.index
-        if index is None:
+    def check_file(self) -> None:
+        """Raise DescriptorsLostError unless the descriptor is SQLite's own (1 µs)."""
+        file = self.file
+        if file is None:
             return  # not opened yet
         try:
-            status = os.fstat(index.number)
+            status = os.fstat(file.number)
         except OSError as error:
             pass_on(error)  # a time limit may be a TimeoutError
             status = None
-        # As index.is_ours() does; a second fstat would take another microsecond.
+        # As file.is_ours() does; a second fstat would take another microsecond.
         if (
             status is None
-            or status.st_ino != index.inode
-            or status.st_dev != index.device
+            or status.st_ino != file.inode
+            or status.st_dev != file.device
         ):
             self._is_lost = True
             raise DescriptorsLostError(_LOST)
-        size = status.st_size
-        if size < self._index_size:
-            os.truncate(index.number, self._index_size)
-        else:
-            self._index_size = size
-
-    def check_files(self) -> None:
-        """Raise DescriptorsLostError unless all descriptors are SQLite's own.
-
-        Restores the size of the index, too.
-        """
-        self.check_index()
-        if not all(file.is_ours() for file in self._others):
-            self._is_lost = True
-            raise DescriptorsLostError(_LOST)
+        self.size = status.st_size
 
     def is_ours(self) -> bool:
-        """Return True if all descriptors are still SQLite's own."""
+        """Return True if the descriptor is still SQLite's own."""
         # Once lost, for ever: an old number may lead to our file again by chance.
-        if not self._is_lost:
-            files = (self.index, *self._others) if self.index else self._others
-            self._is_lost = not all(file.is_ours() for file in files)
+        if not self._is_lost and self.file is not None:
+            self._is_lost = not self.file.is_ours()
         return not self._is_lost
+
+
+def _uri(path: Path) -> str:
+    """Return the URI by which SQLite opens a file that exists, and makes none."""
+    quoted = quote_from_bytes(os.fsencode(path))
+    return f"file:{'//' if path.is_absolute() else ''}{quoted}?mode=rw"
+
+
+def _is_allowed(
+    action: int,
+    name: str | None,
+    detail: str | None,
+    _database: str | None,
+    inside: str | None,
+) -> int:
+    """Decide on one part of a statement, as SQLite's authorizer.
+
+    action: what the part does.
+    name: of a table, a pragma, or what else the action needs.
+    detail: a column, or the name of a function.
+    inside: the trigger or the view that has the part.
+    """
+    if inside is not None:
+        return _sqlite3.SQLITE_DENY
+    if action == _sqlite3.SQLITE_READ:
+        if detail == "filename":
+            return _sqlite3.SQLITE_IGNORE  # NULL: no row of ours names a file
+        allowed = name in _READABLE
+    elif action in (
+        _sqlite3.SQLITE_INSERT,
+        _sqlite3.SQLITE_UPDATE,
+        _sqlite3.SQLITE_DELETE,
+    ):
+        allowed = name == _TABLE
+    elif action == _sqlite3.SQLITE_FUNCTION:
+        allowed = detail in _FUNCTIONS
+    elif action == _sqlite3.SQLITE_PRAGMA:
+        allowed = name in _PRAGMAS
+    else:
+        allowed = action in (_sqlite3.SQLITE_SELECT, _sqlite3.SQLITE_TRANSACTION)
+    return _sqlite3.SQLITE_OK if allowed else _sqlite3.SQLITE_DENY
 
 
 def is_owned(lock: Any) -> bool:
@@ -277,7 +372,7 @@ class ConnectionPool:
         self._free: list[Connection | None] = [None] * MOST_CONNECTIONS
         self._waiting: deque[threading.Lock] = deque()
         self._round = 0
-        self._first: Connection | None = None
+        self._database: tuple[int, int] | None = None
         self._mark = object()  # of its connections; not the pool, which may end first
         _pools.add(self)
 
@@ -293,15 +388,14 @@ class ConnectionPool:
         patience: seconds that a statement waits for a lock.
         """
         with _opening.alone(patience):
-            before = _open_numbers()
             connection = self._connect(patience)
             try:
                 yield connection
-                connection.note_files(self._path, before)
+                connection.restrict()
             except BaseException:
                 connection.dispose()
                 raise
-        self._first = connection
+        self._database = connection.database
         self._free[-1] = connection
 
     def take(self, patience: float) -> Connection:
@@ -317,6 +411,7 @@ class ConnectionPool:
         except IndexError:
             return self._take_slowly(patience)
         if connection is not None and connection.patience == patience:
+            connection.steps = 0
             return connection
         self._put(connection)
         return self._take_slowly(patience)
@@ -346,7 +441,7 @@ class ConnectionPool:
     def leave_to_parent(self) -> None:
         """Forget all connections, in a forked child. The pool may be used again."""
         self._round += 1
-        self._first = None
+        self._database = None
         for connection in self._drain():
             if connection is not None:
                 _left.append(connection)
@@ -390,6 +485,7 @@ class ConnectionPool:
                 try:
                     if connection is None:
                         return self._open(patience)
+                    connection.steps = 0
                     connection.set_patience(patience)
                 except BaseException as error:
                     unopened += 1
@@ -434,23 +530,29 @@ class ConnectionPool:
 
     def _open(self, patience: float) -> Connection:
         with _opening.alone(patience):
-            before = _open_numbers()
             connection = self._connect(patience)
             try:
-                for setting in _SETTINGS:
-                    connection.execute(setting).fetchall()
-                # Opens the log and its index, which opening the database does not.
-                connection.execute("SELECT 1 FROM Settings LIMIT 1").fetchall()
-                connection.note_files(self._path, before, self._first)
+                connection.check_same(self._database)
+                connection.restrict()
             except BaseException:
                 connection.dispose()
                 raise
         return connection
 
     def _connect(self, patience: float) -> Connection:
+        """Open a connection to a file that was checked, with all settings."""
+        before = _open_numbers()
         _check_database(self._path)
         connection = Connection(self._path, patience)
         connection.round, connection.pool = self._round, self._mark
+        try:
+            connection.note_file(self._path, before)
+            connection.protect()
+            for setting in _SETTINGS:
+                connection.execute(setting).fetchall()
+        except BaseException:
+            connection.dispose()
+            raise
         return connection
 
 
@@ -463,14 +565,55 @@ _pins: list[OpenFile] = []
 def _check_database(path: Path) -> None:
     """Make the file if it is missing, and check it before SQLite opens it.
 
-    Raises DescriptorsLostError if SQLite would use a lost number for it.
+    Raises DescriptorsLostError if SQLite would use a lost number for it, and
+    UnsafeDatabaseError.
     """
     # By SQLite it would be made too late to look at its inode.
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    if _is_lost(_identity(str(path))):
+    try:
+        made = os.open(
+            path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_RDWR, FILE_MODE
+        )
+    except FileExistsError:
+        pass
+    else:
+        os.fchmod(made, FILE_MODE)  # the umask may have taken bits away
+        os.close(made)
+    if _is_lost(look_up(path)):
         _pin(path)
         raise DescriptorsLostError(_LOST)
+
+
+def look_up(path: Path) -> tuple[int, int]:
+    """Return device and inode of a database that is safe to open.
+
+    Raises UnsafeDatabaseError or OSError.
+    """
+    status = path.lstat()
+    if trouble := trouble_of(status):
+        raise UnsafeDatabaseError(f"the database {trouble}")
+    return status.st_dev, status.st_ino
+
+
+def check_header(number: int) -> None:
+    """Check the settings that a database has in its first bytes.
+
+    SQLite must not see others: for a log it would map a file, for pages of 64 KiB its
+    cache would take as much more memory.
+
+    Raises UnsafeDatabaseError or OSError.
+    """
+    found = os.pread(number, _HEADER_SIZE, 0)
+    if not found:
+        return  # a new one
+    is_ours = (
+        found[: len(_HEADER)] == _HEADER
+        and found[52:56] > _NUMBERS[0]  # vacuums itself
+        # Texts are in UTF-8; 0 while another process makes the first table.
+        and found[56:60] in (_NUMBERS[0], _NUMBERS[1])
+        and found[64:68] == _NUMBERS[0]  # vacuums all at each commit
+    )
+    if not is_ours:
+        raise UnsafeDatabaseError("not a database of this version")
 
 
 def _is_lost(database: tuple[int, int] | None) -> bool:

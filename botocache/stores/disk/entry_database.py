@@ -1,38 +1,55 @@
 """Entries in diskcache: one SQLite database that all processes of a machine share.
 
-`EntryDatabase` replaces those defaults of diskcache that are not safe here:
+`EntryDatabase` uses diskcache to write and to remove rows, and replaces those parts of
+it that are not safe with a file that another program may have altered:
 
-- It never unpickles. A tampered row would otherwise execute code (CVE-2025-69872).
-- It trusts no value to be as it was filled: SQLite has no checksums, entries have.
+- Nothing is unpickled. A tampered row would otherwise execute code (CVE-2025-69872).
+- Nothing in the file decides how it is used: neither its settings, which diskcache
+  would apply as pragmas and attributes, nor its schema, which must be `_SCHEMA`. Any
+  other database is replaced by a new one.
+- A row is read only if it has the type, the size and the end of one of ours.
+- Each row carries a checksum of its key and bytes, because SQLite has none.
 - Values never go to files of their own, which a killed process would leave behind.
 - It has a few connections for all threads, not one for each (`connections.py`).
 - No call waits longer than `LOCK_PATIENCE`, for a connection and locks together.
-- A truncated database file does not kill the processes that have it mapped.
+
+There is no write-ahead log. SQLite maps the log's index, and a program that truncates
+that file (a clean-up script, `rsync --inplace`) kills every process that reads it, by
+SIGBUS. To look at the size before each use leaves a race, and the first cut of a file
+in steady use has lost it each time. Without the log a hit takes 4 µs more, and a fill
+less. A load waits while another process writes (50 µs). The journal is in memory: a
+process that is killed while it writes leaves a database that may have to be replaced.
 
 A lost or old entry is harmless: its snapshot alone decides whether it may be served
 (`_coherence.py`).
 """
 
+import contextlib
 import os
 import sqlite3
-import stat
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import diskcache
 
 from botocache._errors import EntryError, StoreError, pass_on
 from botocache.stores.disk.connections import (
-    CACHED_PAGES,
     Connection,
     ConnectionPool,
     DatabaseReplacedError,
     DescriptorsLostError,
+    UnsafeDatabaseError,
     is_owned,
     is_unopened,
+)
+from botocache.stores.disk.private_files import (
+    is_private,
+    private_directory,
+    trouble_of,
 )
 
 LOCK_PATIENCE = 0.05
@@ -44,22 +61,93 @@ LARGEST_ENTRY = 4 * 1024**2
 _AT_ONCE = 256 * 1024
 """Bytes of entries in one transaction. Other writers wait until it ends."""
 
+_CHECKSUM_SIZE = 4
+_LARGEST_ROW = LARGEST_ENTRY + _CHECKSUM_SIZE
 
-class _InterruptedFetchError(Exception):
-    """A time limit that is an OSError; diskcache would take it for a missing file."""
+_FURTHEST = 1e10
+"""Seconds from now. No row of ours ends later; infinity and texts are beyond it."""
+
+_DAY = 86400.0
+
+_CULLED = 10
+"""Rows that a fill removes of those that ended, and at least of a full database."""
+
+_MOST_CULLED = 2000
+"""Rows that a fill removes at most. That takes it about 10 ms."""
+
+_ROW_SIZE = 4096
+"""Bytes beyond the limit for which a fill removes one row more."""
+
+_SLACK = 64 * 1024**2
+"""Bytes. A database that exceeds its limit by more was altered."""
+
+_CLEARED = 500
+"""Rows in one transaction of `clear`."""
+
+_LEFTOVERS = ("-journal", "-wal", "-shm")
+"""Files beside the database that SQLite would use. Ours has none."""
+
+_NO_INDEX = "/proc/none"
+"""What the link in the place of an index leads to: a path that cannot exist.
+
+So SQLite maps no file even where a program leaves a log beside the database: it opens
+the log, then fails to open the index.
+"""
+
+_AUTO_VACUUM = "PRAGMA auto_vacuum = FULL"
+
+_SCHEMA = {
+    "Cache": (
+        "CREATE TABLE Cache ( rowid INTEGER PRIMARY KEY, key BLOB, raw INTEGER,"
+        " store_time REAL, expire_time REAL, access_time REAL, access_count INTEGER,"
+        " tag BLOB, size INTEGER, mode INTEGER, filename TEXT, value BLOB)"
+    ),
+    "Cache_key_raw": "CREATE UNIQUE INDEX Cache_key_raw ON Cache(key, raw)",
+    "Cache_expire_time": "CREATE INDEX Cache_expire_time ON Cache (expire_time)",
+    "Cache_store_time": "CREATE INDEX Cache_store_time ON Cache (store_time)",
+}
+"""What the database consists of: name, and how it was made.
+
+The columns are those that diskcache writes. Its triggers, which count, are left out:
+nothing reads the counts, and a fill is faster without them.
+"""
+
+_SELECT_SCHEMA = "SELECT name, sql, tbl_name FROM sqlite_master LIMIT 9"
+
+# Of a blob SQLite knows the length without reading it. It would read a text.
+_SELECT_ENTRY = """
+SELECT CASE WHEN typeof(value) = 'blob' AND length(value) <= ? THEN value END,
+       typeof(value)
+FROM Cache WHERE key = ? AND raw = 1 AND expire_time > ? AND expire_time < ? LIMIT 1
+"""
+
+_DELETE_ENDED = """
+DELETE FROM Cache WHERE rowid IN (
+    SELECT rowid FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?)
+"""
+
+_DELETE_OLDEST = """
+DELETE FROM Cache WHERE rowid IN (
+    SELECT rowid FROM Cache ORDER BY store_time LIMIT ?)
+"""
+
+# Infinity and texts come last in the order, and would stay for ever.
+_DELETE_FUTURE = """
+DELETE FROM Cache WHERE rowid IN (
+    SELECT rowid FROM Cache WHERE store_time > ? ORDER BY store_time DESC LIMIT ?)
+"""
+
+_DELETE_SOME = """
+DELETE FROM Cache WHERE rowid IN (
+    SELECT rowid FROM Cache WHERE rowid <= ? ORDER BY rowid LIMIT ?)
+"""
 
 
 class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-    """Writes and reads values as plain bytes; raises DamagedEntryError for others."""
+    """Writes keys and values as plain bytes. diskcache reads neither."""
 
     def put(self, key: Any) -> tuple[Any, bool]:
         return sqlite3.Binary(key), True
-
-    def get(self, key: Any, raw: bool) -> Any:  # noqa: FBT001 - diskcache passes it by position
-        # A key that is not raw is a pickle, and reading it would execute it.
-        if not raw:
-            self._refuse()
-        return bytes(key)
 
     def store(
         self,
@@ -68,48 +156,27 @@ class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type
         key: Any = diskcache.UNKNOWN,  # noqa: ARG002 - diskcache passes it by name
     ) -> tuple[int, int, None, Any]:
         if read or not isinstance(value, bytes):
-            self._refuse()
+            raise TypeError("an entry is bytes")
         return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
-
-    def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> Any:  # noqa: FBT001 - diskcache passes it by position
-        try:
-            if mode != diskcache.core.MODE_RAW or filename or read:
-                self._refuse()
-            if not isinstance(value, bytes):
-                self._refuse()
-            return value  # noqa: TRY300 - a time limit may come up on this line, too
-        except OSError as error:
-            raise _InterruptedFetchError from error
 
     def remove(self, file_path: Any) -> None:
         """Remove nothing. No row has a file; one that names a file was altered."""
-
-    def _refuse(self) -> NoReturn:
-        raise DamagedEntryError("a row holds something else than bytes")
 
 
 class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
     """Uses the connection that the calling thread has taken from the pool.
 
+    diskcache's own constructor is not called: it applies what it finds in the file.
+
     taken: its `connection` is the one that the calling thread has taken.
-    on_busy: called during opening when another process has kept the database locked
-        for `LOCK_PATIENCE`. diskcache goes on trying for a minute.
+    size_limit: of the database, bytes.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        connection: Connection,
-        on_busy: Callable[[], object],
-        **settings: Any,
-    ) -> None:
+    def __init__(self, size_limit: int) -> None:
         self.taken = threading.local()
-        self.taken.connection = connection
-        self._patient_until = time.monotonic() + LOCK_PATIENCE
-        self._on_busy: Callable[[], object] | None = on_busy
-        super().__init__(str(directory), **settings)
-        self._on_busy = None
-        del self.taken.connection
+        self.size_limit = size_limit
+        self._disk = _BytesOnly("")
+        self._txn_id: int | None = None
 
     @property
     def _con(self) -> Connection:
@@ -118,33 +185,39 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
 
     @property
     def _sql(self) -> Callable[..., sqlite3.Cursor]:
-        if self._on_busy is not None:
-            return self._execute_in_opening
         execute: Callable[..., sqlite3.Cursor] = self.taken.connection.execute
         return execute
 
-    def _execute_in_opening(self, *statement: Any) -> sqlite3.Cursor:
-        try:
-            return self._con.execute(*statement)
-        except sqlite3.OperationalError as error:
-            # Not at once: processes that make the database together lock each other
-            # out for moments, and SQLite does not wait before each statement.
-            is_late = time.monotonic() >= self._patient_until
-            if self._on_busy is not None and is_late and "locked" in str(error):
-                self._on_busy()
-            raise
+    def _cull(
+        self,
+        now: float,
+        sql: Callable[..., sqlite3.Cursor],
+        _cleanup: object,
+        _limit: int | None = None,
+    ) -> None:
+        """Remove some rows that have ended, and if the database is full, the oldest."""
+        sql(_DELETE_ENDED, (now, _CULLED))
+        connection = self._con
+        excess = connection.size - self.size_limit
+        if excess < 0:
+            return
+        # The more, the larger the excess: old rows may be small, and new ones large.
+        rows = min(_CULLED + excess // _ROW_SIZE, _MOST_CULLED)
+        sql(_DELETE_FUTURE, (now + _DAY, rows))
+        sql(_DELETE_OLDEST, (rows,))
+        connection.size = 0  # once in a transaction: until it ends, nothing shrinks
 
     def forget_transaction(self) -> None:
         """Forget the calling thread's transaction, if it left one open."""
         if self._txn_id == threading.get_ident():
-            self._txn_id: int | None = None
+            self._txn_id = None
 
     def close(self) -> None:
         """Close nothing: the pool owns the connections."""
 
 
 class DamagedEntryError(EntryError):
-    """One row holds what was never written; the other rows may be whole."""
+    """One row differs from what was written; the other rows may be whole."""
 
 
 class EntryDatabase:
@@ -153,43 +226,56 @@ class EntryDatabase:
     Every method raises StoreError. `keeps_database` says whether the database can be
     used after one.
 
-    directory: is made if it is missing.
+    directory: is made if it is missing. The one above must be private.
     size_limit: of the database, bytes. Beyond it the oldest entries are removed first.
-    on_busy: called when opening has to wait for another process.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        size_limit: int,
-        on_busy: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, directory: Path, size_limit: int) -> None:
         with _store_errors("open"):
-            if os.path.expandvars(directory) != str(directory):
-                # diskcache expands variables, so it would use another directory.
-                raise EntryDatabaseError(
-                    f"{directory} contains a variable of the environment"
-                )
-            directory.mkdir(parents=True, exist_ok=True)
             self._path = directory / diskcache.core.DBNAME
+            self._most = size_limit + max(size_limit // 4, _SLACK)
             self._putting = threading.RLock()
             self._putters: set[int] = set()
+            # Once may be chance, on a busy machine: one load misses, or one fill is
+            # dropped. Twice in a row, a process that holds the lock was stopped.
+            self._was_busy_for_loads = self._was_busy_for_fills = False
             self._connections = ConnectionPool(self._path)
-            with self._connections.first(LOCK_PATIENCE) as connection:
-                self._cache = _Cache(
-                    directory,
-                    connection,
-                    on_busy,
-                    disk=_BytesOnly,
-                    size_limit=size_limit,
-                    eviction_policy="least-recently-stored",  # a get() writes nothing
-                    statistics=0,
-                    tag_index=0,
-                    sqlite_synchronous=0,  # as in connections.py
-                    sqlite_mmap_size=0,
-                    sqlite_cache_size=CACHED_PAGES,
-                )
+            self._cache = _Cache(size_limit)
+            with private_directory(directory.parent, directory.name) as opened:
+                self._remove_leftovers()
+                with self._connections.first(LOCK_PATIENCE) as connection:
+                    self._check_place(connection, opened)
+                    self._check_size(connection)
+                    _make_or_check_schema(connection)
             self._inode = self._path.stat().st_ino
+
+    def _remove_leftovers(self) -> None:
+        journal, log, index = (f"{self._path}{suffix}" for suffix in _LEFTOVERS)
+        _remove(journal)
+        _remove(log)
+        try:
+            if os.readlink(index) == _NO_INDEX:  # noqa: PTH115 - index is no Path
+                return
+            _remove(index)
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # no link
+            pass_on(error)
+            _remove(index)
+        with contextlib.suppress(FileExistsError):  # another process made it
+            os.symlink(_NO_INDEX, index)  # noqa: PTH211 - index is no Path
+
+    def _check_place(self, connection: Connection, directory: int) -> None:
+        """Check that SQLite opened the file in the directory that was checked."""
+        there = os.stat(self._path.name, dir_fd=directory, follow_symlinks=False)
+        if connection.database != (there.st_dev, there.st_ino):
+            raise UnsafeDatabaseError("the database was replaced while it was opened")
+
+    def _check_size(self, connection: Connection) -> None:
+        """Check the descriptor, and that the database is not much too large."""
+        connection.check_file()
+        if connection.size > self._most:
+            raise UnsafeDatabaseError("the database is much larger than its limit")
 
     def is_in_place(self) -> bool:
         """Return True if the path still leads to this database."""
@@ -201,19 +287,36 @@ class EntryDatabase:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the entry under `key`, or None if there is none."""
-        with _store_errors("get"), self._taken(LOCK_PATIENCE) as connection:
-            connection.check_index()
-            return self._get(key)
-
-    def _get(self, key: bytes) -> bytes | None:
         try:
-            row = self._cache.get(key)
-        except DamagedEntryError:
-            # Without this, each load of the key would fail until the TTL ends.
-            self._cache.delete(key)
+            with _store_errors("get"), self._taken(LOCK_PATIENCE) as connection:
+                connection.check_file()
+                entry = self._get(connection, key)
+        except EntryDatabaseError as error:
+            if error.is_busy and not self._was_busy_for_loads:
+                self._was_busy_for_loads = True
+                return None
             raise
-        entry: bytes | None = row
+        self._was_busy_for_loads = False
         return entry
+
+    def _get(self, connection: Connection, key: bytes) -> bytes | None:
+        now = time.time()
+        rows = connection.execute(
+            _SELECT_ENTRY, (_LARGEST_ROW, key, now, now + _FURTHEST)
+        ).fetchall()
+        if not rows:
+            return None
+        ((row, kind),) = rows
+        if row is not None:
+            entry: bytes = row[_CHECKSUM_SIZE:]
+            if row[:_CHECKSUM_SIZE] == _checksum(key, entry):
+                return entry
+        elif kind in ("blob", "text"):
+            # To remove one row of a gigabyte would take SQLite seconds.
+            raise UnsafeDatabaseError("a row is a text, or larger than any entry")
+        # Without this, each load of the key would fail until the TTL ends.
+        self._cache.delete(key)
+        raise DamagedEntryError("a row does not match its checksum")
 
     def put(self, key: bytes, entry: bytes, ttl: float) -> None:
         """Write an entry unless it is larger than `LARGEST_ENTRY`. ttl: in seconds."""
@@ -248,6 +351,12 @@ class EntryDatabase:
                     patience = max(0.0, deadline - time.monotonic())
                 with _store_errors("put"):
                     self._put_piece(piece, patience)
+                self._was_busy_for_fills = False
+            except EntryDatabaseError as error:
+                if not error.is_busy or self._was_busy_for_fills:
+                    raise
+                self._was_busy_for_fills = True
+                return
             finally:
                 # Not by a variable: a signal handler may raise before it is set. An
                 # earlier call may have been interrupted right here.
@@ -259,7 +368,7 @@ class EntryDatabase:
         self, piece: Sequence[tuple[bytes, bytes, float]], patience: float
     ) -> None:
         with self._taken(patience) as connection:
-            connection.check_files()
+            self._check_size(connection)
             if len(piece) == 1:  # diskcache's set() begins a transaction itself
                 self._put(*piece[0])
                 return
@@ -269,13 +378,30 @@ class EntryDatabase:
 
     def _put(self, key: bytes, entry: bytes, ttl: float) -> None:
         if len(entry) <= LARGEST_ENTRY:
-            self._cache.set(key, entry, expire=ttl)
+            self._cache.taken.connection.steps = 0  # a transaction may have thousands
+            self._cache.set(key, _checksum(key, entry) + entry, expire=ttl)
 
     def clear(self) -> None:
-        """Remove all entries."""
-        with _store_errors("clear"), self._taken(LOCK_PATIENCE) as connection:
-            connection.check_files()
-            self._cache.clear()
+        """Remove all entries that are there when this is called."""
+        with _store_errors("clear"):
+            last = self._last_row()
+            while self._clear_some(last):
+                pass
+
+    def _last_row(self) -> int:
+        with self._taken(LOCK_PATIENCE) as connection:
+            connection.check_file()
+            rows = connection.execute(
+                "SELECT rowid FROM Cache ORDER BY rowid DESC LIMIT 1"
+            ).fetchall()
+            return int(rows[0][0]) if rows else 0
+
+    def _clear_some(self, last: int) -> bool:
+        """Remove some rows up to `last`. Return False if there were none."""
+        with self._taken(LOCK_PATIENCE) as connection:
+            connection.check_file()
+            removed = connection.execute(_DELETE_SOME, (last, _CLEARED))
+            return removed.rowcount > 0
 
     def close(self) -> None:
         """Close all connections. The next use opens one."""
@@ -386,18 +512,47 @@ def keeps_database(error: StoreError, directory: Path) -> bool:
 
 
 def can_be_opened(directory: Path) -> bool:
-    """Return True if the files are regular, and this user may read and write them.
+    """Return True if directory and database are this user's, to read and to write.
 
     If SQLite cannot open them then, they need not be replaced. Needs no descriptor.
     """
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
-        return False
-    for suffix in ("", "-wal", "-shm"):
-        path = directory / f"{diskcache.core.DBNAME}{suffix}"
-        try:
-            is_file = stat.S_ISREG(path.stat().st_mode)
-        except FileNotFoundError:
-            continue  # SQLite makes it
-        if not (is_file and os.access(path, os.R_OK | os.W_OK, effective_ids=True)):
+    path = directory / diskcache.core.DBNAME
+    try:
+        if not is_private(directory.lstat()):
             return False
-    return True
+        if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+            return False
+        if any(os.path.exists(f"{path}{suffix}") for suffix in _LEFTOVERS):  # noqa: PTH110 - a Path would be made for it
+            return False  # SQLite opens them, too
+        is_file = not trouble_of(path.lstat())
+    except FileNotFoundError:
+        return directory.exists()  # the database is made
+    return is_file and os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - path is no Path
+
+
+def _make_or_check_schema(connection: Connection) -> None:
+    """Make the tables in a new database, or check those of an old one.
+
+    Raises UnsafeDatabaseError or sqlite3.Error.
+    """
+    if not connection.execute(_SELECT_SCHEMA).fetchall():
+        # Counts until something is written.
+        connection.execute(_AUTO_VACUUM).fetchall()
+        # In one transaction: another process finds all of the schema, or makes it.
+        connection.execute("BEGIN IMMEDIATE")
+        if not connection.execute(_SELECT_SCHEMA).fetchall():
+            for statement in _SCHEMA.values():
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    found = connection.execute(_SELECT_SCHEMA).fetchall()
+    if {name: sql for name, sql, _ in found} != _SCHEMA or len(found) != len(_SCHEMA):
+        raise UnsafeDatabaseError("the database has a schema of another program")
+
+
+def _checksum(key: bytes, entry: bytes) -> bytes:
+    return zlib.crc32(entry, zlib.crc32(key)).to_bytes(_CHECKSUM_SIZE, "little")

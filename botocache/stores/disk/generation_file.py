@@ -39,6 +39,7 @@ equals no snapshot; and an entry that is filled under one is never served.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -52,6 +53,7 @@ from uuid import UUID
 from botocache._coherence import Held
 from botocache._errors import StoreError, StoreLostError, pass_on
 from botocache.stores.disk.descriptors import open_file
+from botocache.stores.disk.private_files import FILE_MODE, check_opened
 from botocache.stores.generation_table import (
     SLOT,
     WORD,
@@ -95,10 +97,16 @@ _REMEMBERED = 1 << 14
 """Words that a process remembers of a table: at most 2 MiB."""
 
 _TEMPORARY = "new-"
+_LONGEST_MAKING = 60.0
+"""Seconds after which nothing makes a temporary file any more."""
+
 _WRITTEN_AT_ONCE = 1 << 12
 """Slots in one write to a new file: 64 KiB, to save 16 MiB of memory."""
 
 _SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
+
+_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""O_NONBLOCK: to open a device or a pipe in the place of a file takes no time."""
 
 
 def boot_id() -> bytes:
@@ -489,41 +497,82 @@ def lock_within(fd: int, patience: float) -> bool:
             return True
 
 
-def open_generation_file(path: Path, boot: bytes, random: Random) -> GenerationFile:
+def open_generation_file(
+    path: Path, boot: bytes, random: Random, directory: int | None = None
+) -> GenerationFile:
     """Open the table, or make it. Several processes may call this at once.
+
+    path: of the file.
+    boot: this boot's id, 16 bytes.
+    random: makes new generations.
+    directory: a descriptor of the directory in which the file must be; None if the path
+        leads to it for certain.
 
     Raises StoreError (also when the disk is full) or OSError.
     """
     try:
-        return _open(path, boot, random)
+        return _open(path, boot, random, directory)
     except (StoreError, FileNotFoundError):
         pass
-    lock = os.open(path.with_name("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _lock_of_makers(path, directory):
+        try:
+            return _open(path, boot, random, directory)
+        except (StoreError, FileNotFoundError):
+            _make(path, boot, random)
+            return _open(path, boot, random, directory)
+
+
+@contextlib.contextmanager
+def _lock_of_makers(path: Path, directory: int | None) -> Iterator[None]:
+    """Let one process make the table, and others wait for `MAKER_PATIENCE`."""
+    path = path.with_name("lock")
+    try:
+        lock = _open_checked(path, os.O_CREAT, directory)
+    except StoreError:
+        path.unlink(missing_ok=True)  # e.g. a second name, of a backup by hard links
+        lock = _open_checked(path, os.O_CREAT, directory)
     try:
         # Without the lock, after this wait, two processes may each make a table. The
         # later one replaces the earlier, which slots_in_place() then detects.
         lock_within(lock, MAKER_PATIENCE)
-        try:
-            return _open(path, boot, random)
-        except (StoreError, FileNotFoundError):
-            _make(path, boot, random)
-            return _open(path, boot, random)
+        yield
     finally:
         os.close(lock)
 
 
-def _open(path: Path, boot: bytes, random: Random) -> GenerationFile:
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    return GenerationFile(path, fd, boot, random)
+def _open(
+    path: Path, boot: bytes, random: Random, directory: int | None
+) -> GenerationFile:
+    return GenerationFile(path, _open_checked(path, 0, directory), boot, random)
+
+
+def _open_checked(path: Path, flags: int, directory: int | None) -> int:
+    """Open a file of this user's own. Raises StoreError for any other, or OSError."""
+    try:
+        number = os.open(path, flags | _FLAGS, FILE_MODE)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(f"{path} is a link") from None
+        raise
+    try:
+        check_opened(number, path, directory)
+    except BaseException:
+        os.close(number)
+        raise
+    return number
 
 
 def _make(path: Path, boot: bytes, random: Random) -> None:
     """Write a new table beside `path`, then rename it: no process opens a part."""
     for leftover in path.parent.glob(f"{_TEMPORARY}*"):  # its process was killed
-        leftover.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            # Not one that another process makes right now. Its other time is a mark.
+            if time.time() - leftover.lstat().st_ctime > _LONGEST_MAKING:
+                leftover.unlink()
     origin_generation = int.from_bytes(random(WORD), "little") or 1
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
     try:
+        os.fchmod(fd, FILE_MODE)  # whatever the umask is
         os.posix_fallocate(fd, 0, _SIZE)
         os.pwrite(fd, _HEADER.pack(_MAGIC, boot, SLOT_COUNT, origin_generation), 0)
         slots = _SLOT.pack(origin_generation, 0) * _WRITTEN_AT_ONCE

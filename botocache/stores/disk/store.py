@@ -12,7 +12,6 @@ work, and every load is a miss.
 import contextlib
 import os
 import shutil
-import stat
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -41,6 +40,7 @@ from botocache.stores.disk.generation_file import (
     boot_id,
     open_generation_file,
 )
+from botocache.stores.disk.private_files import is_safe_place, private_directory
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
 
 DEFAULT_SIZE_LIMIT = 1024**3
@@ -56,22 +56,25 @@ PAUSE = 1.0
 
 _DISCARDED = "old-"
 
-_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - `make_private` refuses a directory of another user
+_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - `is_safe_place` finds a directory of another user
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
     """Return the user's directory: in the cache home, else in a temporary one.
 
+    One that another user made, or could replace, is passed over: `/tmp/botocache-1000`
+    that was there before, a HOME that `sudo` has kept.
+
     Writes nothing, not even to find out what can be written. Raises
     StoreUnavailableError if no directory can be.
     """
     for place in _default_places(environ):
-        if _can_be_made(place):
+        if _can_be_made(place) and is_safe_place(place):
             return place
     raise StoreUnavailableError(
-        "url 'disk:' finds no directory that can be written, neither XDG_CACHE_HOME "
-        "nor HOME, TMPDIR or /tmp; mount one and name it, as 'disk:///path', or use a "
-        "server, or 'memory:' in a single process"
+        "url 'disk:' finds no directory that can be written, and that no other user "
+        "can replace, neither XDG_CACHE_HOME nor HOME, TMPDIR or /tmp; mount one and "
+        "name it, as 'disk:///path', or use a server, or 'memory:' in a single process"
     )
 
 
@@ -298,11 +301,11 @@ class DiskStore:
             self._slot_file = self._entries = None
             began = time.monotonic()
             try:
-                make_private(self._root)
-                make_private(self.directory)
-                table = open_generation_file(
-                    self.directory / "slots", boot_id(), self._random
-                )
+                below = self.directory.relative_to(self._root).parts
+                with private_directory(self._root, *below) as directory:
+                    table = open_generation_file(
+                        self.directory / "slots", boot_id(), self._random, directory
+                    )
             except OSError as error:
                 pass_on(error)
                 raise StoreError(f"cannot open {self.directory}: {error}") from error
@@ -355,13 +358,9 @@ class DiskStore:
 
     def _open_in_background(self, opened: threading.Event) -> None:
         """Open the entries, then set `opened`."""
-        # In a thread, because diskcache retries for a minute while another process
-        # keeps the database locked.
+        # In a thread, because a disk may be slow.
         try:
-            # `opened` ends the wait of the first caller if the database is locked.
-            self._entries = EntryDatabase(
-                self.directory / "entries", self._size_limit, opened.set
-            )
+            self._entries = EntryDatabase(self.directory / "entries", self._size_limit)
         except UNUSABLE as error:
             self._give_up(None, error)
         finally:
@@ -424,24 +423,6 @@ class DiskStore:
     def _abandon_table(self) -> None:
         if self._slot_file is not None:
             self._slot_file.abandon()
-
-
-def make_private(directory: Path) -> None:
-    """Make a directory that only this user can enter, or check an existing one.
-
-    Raises StoreError or OSError.
-    """
-    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-    # lstat, because another user could put a link into a shared temporary directory.
-    status = directory.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        raise StoreError(f"{directory} is not a directory")
-    if status.st_uid != os.getuid():
-        raise StoreError(f"{directory} belongs to another user")
-    if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
-        directory.chmod(stat.S_IRWXU)
 
 
 def _never() -> bool:

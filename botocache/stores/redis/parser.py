@@ -42,7 +42,7 @@ class BoundedParser(BaseParser):
         """Begin with a connection that has a socket."""
         self._socket = connection._sock  # noqa: SLF001 - redis-py's parsers do so
         self._encoder = connection.encoder
-        self._reader = ReplyReader(self._error)
+        self._reader = ReplyReader(self._error, int(connection.protocol))
         self._secret = str(getattr(connection, "password", None) or "")
 
     def on_disconnect(self) -> None:

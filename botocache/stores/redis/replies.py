@@ -43,16 +43,26 @@ _NULL, _DOUBLE, _BOOLEAN, _BIG, _VERBATIM, _BULK_ERROR = b"_,#(=!"
 _MAP, _SET, _PUSH = b"%~>"
 _STRINGS = frozenset((_BULK, _VERBATIM, _BULK_ERROR))
 _LISTS = frozenset((_ARRAY, _SET, _PUSH, _MAP))
+_LINES = frozenset((_INTEGER, _STATUS, _ERROR, _NULL, _DOUBLE, _BOOLEAN, _BIG))
+_KINDS = {
+    2: frozenset((_BULK, _ARRAY, _INTEGER, _STATUS, _ERROR)),
+    3: _STRINGS | _LISTS | _LINES,
+}
 
 
 class ReplyReader:
     """Gets bytes by `feed`, and returns replies by `next_reply`.
 
     make_error: returns the reply for the text of an error.
+    protocol: 2 or 3; what only RESP3 has is refused in RESP2.
     """
 
-    def __init__(self, make_error: _MakeError) -> None:
+    def __init__(self, make_error: _MakeError, protocol: int = 3) -> None:
         self._make_error = make_error
+        self._protocol = protocol
+        kinds = _KINDS[protocol]
+        self._lines, self._strings = _LINES & kinds, _STRINGS & kinds
+        self._lists = _LISTS & kinds
         self._data = b""
         self._at = 0  # where the next value begins
         self._later: list[bytes] = []  # what arrived after `_data`
@@ -96,7 +106,7 @@ class ReplyReader:
             if end < 0:
                 return self._wait(at, len(data) - at + 1)
             kind, begin = data[at], end + 2
-            if kind in _STRINGS:
+            if kind in self._strings:
                 size = _number(data, at, end)
                 if size < 0:
                     _require_null(size)
@@ -110,7 +120,7 @@ class ReplyReader:
                     value, at = data[begin:stop], stop + 2
                     if kind != _BULK:
                         value = self._string(kind, value)
-            elif kind in _LISTS:
+            elif kind in self._lists:
                 size, at = _number(data, at, end), begin
                 if size > 0:
                     self._begin_list(kind, size)
@@ -118,9 +128,11 @@ class ReplyReader:
                 if size:
                     _require_null(size)
                 value = None if size else _finished(kind, [])
-            else:
+            elif kind in self._lines:
                 value = self._line(kind, data, at, end)
                 at = begin
+            else:
+                raise InvalidResponse(f"a reply is not RESP{self._protocol}")
             while unfinished:
                 kind, items, size = unfinished[-1]
                 items.append(value)
@@ -163,12 +175,10 @@ class ReplyReader:
             return None
         if kind == _BOOLEAN:
             return text == b"t"
-        if kind == _DOUBLE and len(text) <= LONGEST_ERROR:
-            try:
-                return float(text)
-            except ValueError:
-                pass
-        raise InvalidResponse("a reply is neither RESP2 nor RESP3")
+        try:
+            return float(text)
+        except ValueError:
+            raise InvalidResponse("a number cannot be read") from None
 
     def _string(self, kind: int, text: bytes) -> Reply:
         return self._error(text) if kind == _BULK_ERROR else text[4:]

@@ -50,6 +50,7 @@ from botocache.stores.redis.commands import (
 from botocache.stores.redis.compression import unpack as unpack_entry
 from botocache.stores.redis.connections import ServerConnections, exchange
 from botocache.stores.redis.deadlines import BoundedVerbs
+from botocache.stores.redis.in_clear import note_if_in_clear
 from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.scripts import (
     ARRIVE,
@@ -137,6 +138,7 @@ class RedisStore:
     ) -> None:
         self._name = name
         self._namespace = options.namespace
+        self._is_encrypted = options.is_encrypted
         self._keys = Keys(options.namespace)
         # A demoted primary still answers reads. A write is refused, so one is tried.
         self._check = pack((b"PEXPIRE", self._keys.runs, _RUNS_LAST)) + _TIME
@@ -536,6 +538,7 @@ class RedisStore:
 
         It may have lost evictions. Without permission for INFO that cannot be known.
         """
+        note_if_in_clear(connection, self._name, is_encrypted=self._is_encrypted)
         run = self._server_run_id(connection)
         if self._tracker is not None:
             self._tracker.on_server_changed(run)

@@ -51,6 +51,8 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
         if plain != "unix":
             int(urlsplit(rest).path.strip("/") or 0)  # redis-py ignores a wrong one
         pool = ConnectionPool.from_url(f"{plain}:{rest}", **common)
+        if is_encrypted:
+            check_names(pool.connection_kwargs)
         made: Any = _maker(pool)()
     except _UNREADABLE:
         raise wrong_url(scheme) from None
@@ -59,6 +61,15 @@ def connections_of_url(url: str, timeout: float) -> tuple[str, _Maker]:
             raise wrong_url(scheme)
         return f"unix://{made.path}", _maker(pool)
     return f"{server}://{made.host}:{made.port}/{made.db}", _maker(pool)
+
+
+def check_names(options: dict[str, Any]) -> None:
+    """Let TLS compare the server's name with its certificate, unless a URL says not to.
+
+    redis-py does so by default from version 6 on.
+    """
+    is_checked = str(options.get("ssl_cert_reqs", "required")) != "none"
+    options.setdefault("ssl_check_hostname", is_checked)
 
 
 def refuse_unknown_options(url: str) -> None:
@@ -153,7 +164,9 @@ def _options_of_tls(given: dict[str, str]) -> dict[str, Any]:
     """Remove the options of TLS from those of a URL; return them as values."""
     ours = {name: given.pop(name) for name in list(given) if name.startswith("ssl_")}
     read = ConnectionPool.from_url(f"rediss://host?{urlencode(ours)}").connection_kwargs
-    return {name: read[name] for name in ours}
+    options = {name: read[name] for name in ours}
+    check_names(options)
+    return options
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -30,7 +30,6 @@ from botocache.stores.disk.store import (
     PAUSE,
     DiskStore,
     default_directory,
-    make_private,
 )
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
@@ -120,7 +119,7 @@ def test_the_directory_is_private_whichever_verb_comes_first(
         assert mode(store.directory) == 0o700
 
 
-@pytest.mark.parametrize("before", [0o755, 0o777, 0o750, 0o500])
+@pytest.mark.parametrize("before", [0o755, 0o711, 0o750, 0o500])
 def test_a_directory_that_was_open_to_others_becomes_private(
     store: DiskStore, before: int
 ) -> None:
@@ -171,10 +170,10 @@ def test_a_symlink_in_the_directorys_place_is_refused(
     assert not list(elsewhere.iterdir())
 
 
-def test_a_symlink_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+def test_a_symlink_that_leads_nowhere_is_refused(store: DiskStore, root: Path) -> None:
+    root.symlink_to(root.with_name("nowhere"))
     with pytest.raises(StoreError, match="not a directory"):
-        make_private(tmp_path / "link")
+        store.load(KEY, [A])
 
 
 def test_a_file_above_the_directory_is_an_error_of_the_store(
@@ -789,7 +788,7 @@ def replace_by_a_directory(path: Path) -> None:
 
 def drop_a_table(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE Settings")
+        connection.execute("DROP TABLE Cache")
 
 
 DATABASE_HARMS = [
@@ -915,6 +914,8 @@ def test_a_locked_database_causes_a_pause_and_loses_no_entry(
     store.fill(KEY, b"entry", TTL)
     with contextlib.closing(connected(store)) as connection:
         connection.execute("BEGIN IMMEDIATE")
+        store.fill(OTHER_KEY, b"lost", TTL)
+        assert store.load(KEY, [A]).entry == b"entry"  # once may be chance
         with pytest.raises(StoreError):
             store.fill(OTHER_KEY, b"lost", TTL)
         assert store.load(KEY, [A]).entry is None
@@ -976,7 +977,7 @@ def test_a_process_whose_database_another_one_replaced_shares_the_new_one(
     peer.call(load, root, KEY, [A])
     with contextlib.closing(connected(store)) as connection:
         # Broken for the next process that opens it; the peer has it open.
-        connection.execute("INSERT INTO Settings VALUES ('disk_broken', 1)")
+        connection.execute("CREATE TABLE Another (value)")
     store.close()
     assert store.load(KEY, [A]).entry is None
     assert not (store.directory / "entries").exists()
@@ -988,15 +989,14 @@ def test_a_process_whose_database_another_one_replaced_shares_the_new_one(
 
 
 @pytest.mark.parametrize("size", [0, 4096, 100_000])
-@pytest.mark.parametrize("file", ["cache.db", "cache.db-wal", "cache.db-shm"])
 def test_a_database_that_shrinks_while_it_is_open_kills_no_process(
-    root: Path, peer: Peer, file: str, size: int
+    root: Path, peer: Peer, size: int
 ) -> None:
     names = tags(80)
     for name in names:
         peer.call(load, root, name, [A])
         peer.call(fill, root, name, os.urandom(100_000))
-    os.truncate(root / "v1" / "default" / "entries" / file, size)
+    os.truncate(root / "v1" / "default" / "entries" / "cache.db", size)
     for name in names:
         with contextlib.suppress(StoreError):
             peer.call(load, root, name, [A])
@@ -1024,12 +1024,10 @@ class SlowOpening:
         self.count = 0
         monkeypatch.setattr(disk_store, "EntryDatabase", self._open)
 
-    def _open(
-        self, directory: Path, size_limit: int, on_busy: Callable[[], object]
-    ) -> EntryDatabase:
+    def _open(self, directory: Path, size_limit: int) -> EntryDatabase:
         self.count += 1
         assert self.go_on.wait(TIMEOUT)
-        return EntryDatabase(directory, size_limit, on_busy)
+        return EntryDatabase(directory, size_limit)
 
 
 def test_opening_entries_blocks_briefly_and_continues_in_the_background(

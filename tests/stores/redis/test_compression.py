@@ -143,3 +143,77 @@ def test_threads_pack_and_unpack_at_once() -> None:
             assert unpack(pack(entry)) == entry
 
     in_threads([partial(use, number) for number in range(6)])
+
+
+# --- frames that others make ---------------------------------------------------------
+
+BLOCK = 1 << 17
+
+
+def frame(
+    size: int,
+    blocks: bytes,
+    *,
+    window: int | None = None,
+    dictionary: bytes = b"",
+) -> bytes:
+    """Return a frame of Zstandard.
+
+    size: of its content, as it says.
+    blocks: after its header.
+    window: the exponent of the window's size; by default the content is the window.
+    dictionary: its id, in four bytes.
+    """
+    flags = 0b1100_0000 | (0b0010_0000 if window is None else 0)
+    flags |= 0b0000_0011 if dictionary else 0
+    of_window = b"" if window is None else bytes([(window - 10) << 3])
+    head = b"\x28\xb5\x2f\xfd" + bytes([flags]) + of_window + dictionary
+    return head + size.to_bytes(8, "little") + blocks
+
+
+def block(size: int, *, is_last: bool = True) -> bytes:
+    """Return a block of four bytes that says: so many bytes, which are all the same."""
+    return (size << 3 | 0b010 | is_last).to_bytes(3, "little") + b"x"
+
+
+ONE = frame(100, block(100))
+SKIPPED = b"\x50\x2a\x4d\x18\4\0\0\0abcd"
+
+BOMBS = {
+    "a window of two gigabytes": frame(1000, b"", window=31),
+    "a window of two terabytes": frame(100, block(100), window=41),
+    "a window of 128 megabytes, cut": frame(
+        UNPACKED_LIMIT, block(BLOCK, is_last=False), window=27
+    ),
+    "more than it says": frame(100, block(BLOCK)),
+    "less than it says": frame(UNPACKED_LIMIT, block(100)),
+    "a size of half the memory there is": frame(2**63, block(100)),
+    "a size that means that none is given": frame(2**64 - 1, block(100)),
+    "a size that means an error": frame(2**64 - 2, block(100)),
+    "a dictionary": frame(100, block(100), dictionary=b"\7\0\0\0"),
+    "two frames": ONE * 2,
+    "a frame that is skipped": SKIPPED,
+    "a frame after one that is skipped": SKIPPED + ONE,
+    "a thousand frames that are skipped": SKIPPED * 1000 + ONE,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+def test_a_frame_that_others_made_takes_no_memory_and_is_none(bomb: bytes) -> None:
+    compression._local.unpacker = None
+    assert unpack(ZSTD + ONE) == b"x" * 100
+    assert unpack(ZSTD + bomb) is None
+    # What a thread's decompressor keeps.
+    unpacker = compression._local.unpacker
+    assert unpacker is not None
+    assert unpacker.memory_size() < BLOCK
+    assert unpack(ZSTD + ONE) == b"x" * 100
+
+
+def test_many_blocks_of_few_bytes_are_an_entry_of_the_limit_at_most() -> None:
+    many = block(BLOCK, is_last=False) * (UNPACKED_LIMIT // BLOCK - 1) + block(BLOCK)
+    assert unpack(ZSTD + frame(UNPACKED_LIMIT, many)) == b"x" * UNPACKED_LIMIT
+    more = block(BLOCK, is_last=False) + many
+    assert unpack(ZSTD + frame(UNPACKED_LIMIT + BLOCK, more)) is None
+    assert unpack(ZSTD + frame(UNPACKED_LIMIT, more)) is None

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from redis.connection import Connection
 
 from botocache._errors import StoreConnectingError, StoreError
 from botocache.stores.redis import connections
@@ -19,6 +18,7 @@ from botocache.stores.redis.connections import (
     ServerConnections,
     exchange,
 )
+from botocache.stores.redis.types import Connection
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import (
     TIMEOUT,
@@ -441,7 +441,7 @@ def test_a_call_interrupted_in_an_attempt_leaves_no_connection(links: Links) -> 
     link = links(greet=greet)
     with pytest.raises(Interruption):
         link.try_out(pack((b"PING",)), 1)
-    assert not made[0].is_connected
+    assert not made[0]._sock
 
 
 # --- connecting --------------------------------------------------------------------

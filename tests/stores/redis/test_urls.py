@@ -15,6 +15,7 @@ from redis.sentinel import (
 )
 
 from botocache._errors import ConfigError
+from botocache.stores.redis.cluster.urls import endpoints_of_url
 from botocache.stores.redis.deadlines import CONNECT_TIMEOUT
 from botocache.stores.redis.urls import (
     connections_of_client,
@@ -259,3 +260,28 @@ def test_a_client_of_sentinels_makes_connections_to_the_primary() -> None:
     assert isinstance(connection, SentinelManagedConnection)
     assert connection.connection_pool.service_name == "shop"
     assert connection.password == "s3cret"
+
+
+@pytest.mark.parametrize("setup", ["", "+sentinel"])
+@pytest.mark.parametrize(
+    ("options", "is_checked"),
+    [
+        ("", True),
+        ("?ssl_cert_reqs=required", True),
+        ("?ssl_cert_reqs=none", False),
+        ("?ssl_check_hostname=no", False),
+    ],
+)
+def test_tls_checks_the_servers_name_whatever_the_version_of_redis_py(
+    setup: str, options: str, is_checked: bool
+) -> None:
+    service = "/service" if setup else ""
+    made: Any = connections_of_url(f"valkeys{setup}://h{service}/0{options}", 1.0)[1]()
+    assert made.check_hostname is is_checked
+
+
+def test_tls_in_a_cluster_checks_the_servers_names() -> None:
+    _, endpoints = endpoints_of_url("rediss+cluster://h", 1.0)
+    assert endpoints.settings["ssl_check_hostname"] is True
+    _, endpoints = endpoints_of_url("rediss+cluster://h?ssl_cert_reqs=none", 1.0)
+    assert endpoints.settings["ssl_check_hostname"] is False

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from botocache._botocore.accounts import account_of_key
 from botocache._botocore.credentials import ANONYMOUS_SCOPE, named_scope
-from botocache._botocore.principals import account_bits, role_principal, session_of
+from botocache._botocore.principals import role_principal, session_of
 from botocache._digests import DIGEST_SIZE
 
 _KEY_ID = "ASIAQNZGKIQY56JQ7WML"
@@ -40,11 +41,11 @@ def test_no_key_is_in_a_scope() -> None:
 
 
 def test_an_access_key_id_names_its_account() -> None:
-    assert account_bits(_KEY_ID) == "029608264753"
+    assert account_of_key(_KEY_ID) == "029608264753"
 
 
 def test_an_account_stays_when_its_keys_rotate() -> None:
-    assert account_bits(_KEY_ID) == account_bits("AKIA" + _KEY_ID[4:13] + "A" * 7)
+    assert account_of_key(_KEY_ID) == account_of_key("AKIA" + _KEY_ID[4:13] + "A" * 7)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +65,10 @@ def test_an_account_stays_when_its_keys_rotate() -> None:
     ],
 )
 def test_what_is_no_access_key_id_names_no_account(key_id: str) -> None:
-    assert account_bits(key_id) == ""
+    assert account_of_key(key_id) == ""
 
 
 @given(st.text(max_size=24))
 def test_any_text_names_an_account_or_none(key_id: str) -> None:
-    bits = account_bits(key_id)
+    bits = account_of_key(key_id)
     assert bits == "" or (bits.isdigit() and len(bits) == 12)

@@ -171,6 +171,7 @@ def test_a_source_that_has_failed_is_called_again_after_a_while(
     now.advance(RETRY_INTERVAL)
     clock.advance(RETRY_INTERVAL)
     cache._evictions.pending.deliver(at_once=True)
+    cache._evictions.pending.stop()  # its thread may be delivering the same
     assert cache.stats().undelivered == 0
     clock.advance(RETRY_INTERVAL)
     assert [is_hit(cache) for _ in range(2)] == [False, True]

@@ -7,9 +7,22 @@ from typing import Any
 import pytest
 
 from botocache import Cache
+from botocache._cache.key_schemas import place_of
 from botocache._cache.prepare import reader_tag
-from botocache._cache.tickets import BatchTicket, BypassTicket, Hit
-from botocache._dynamodb.tags import EVERYTHING, item_tag, table_tag, tag_digest
+from botocache._cache.tickets import (
+    BatchTicket,
+    BypassTicket,
+    Hit,
+    ReadTicket,
+    WriteTicket,
+)
+from botocache._dynamodb.tags import (
+    EVERYTHING,
+    any_write_tags,
+    item_tag,
+    table_tag,
+    tag_digest,
+)
 from botocache._settings.load import Settings
 from botocache._settings.tables import parse_tables
 from botocache.stores.memory import MemoryStore
@@ -235,3 +248,29 @@ def test_a_store_that_fails_at_the_end_of_a_batch_leaves_the_hits_in_the_answer(
     cache.finish(ticket, answer, succeeded=True, certain=True)
     assert answer["Responses"]["t"] == ITEMS
     assert store.asked["fill_many"] == 1
+
+
+def test_what_depends_on_too_little_is_not_filled_once_its_table_is_ambiguous(
+    cache: Cache, store: RecordingStore
+) -> None:
+    get = request("GetItem", TableName="t", Key={"pk": {"S": "a"}})
+    narrow = calls.begin(cache, *get)
+    assert isinstance(narrow, ReadTicket)
+    ambiguous = cache._services.key_schemas.ambiguous
+    ambiguous[place_of(calls.ORIGIN, "", "t")] = store.now() + 1
+    cache.finish(narrow, {"Item": ITEMS[0]}, succeeded=True, certain=True)
+    assert store.fills == []
+    coarse = calls.begin(cache, *get)
+    assert isinstance(coarse, ReadTicket)
+    cache.finish(coarse, {"Item": ITEMS[0]}, succeeded=True, certain=True)
+    of_any_write = map(tag_digest, any_write_tags("t"))
+    assert [fill.tags for fill in store.fills] == [
+        (*tags_of("a")[:2], *of_any_write, tags_of("a")[-1])
+    ]
+    assert isinstance(calls.begin(cache, *get), Hit)
+    delete = ask(
+        cache, request("DeleteItem", TableName="t", Key={"pk": {"S": "b"}}), {}
+    )
+    assert isinstance(delete, WriteTicket)
+    assert delete.through is None  # its entry would not depend on the item
+    assert isinstance(calls.begin(cache, *get), ReadTicket)

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
+SLOTS = 16384
+"""Of a cluster."""
+
 _SHORTEST = 0.001
 """Seconds. A shorter wait would miss a reply that has arrived already."""
 
@@ -211,7 +214,7 @@ class BoundedConnection(_Base):
         if not _here.is_background:
             self._set_deadline()
         try:
-            return super().read_response(*args, **settings)
+            return _checked(super().read_response(*args, **settings))
         except MovedError:
             # The server may have become a replica. Before it is a primary again it
             # can miss evictions, so it must be verified anew.
@@ -250,6 +253,19 @@ class BoundedConnection(_Base):
         finally:
             self._is_connecting = False
             self._connecting.release()
+
+
+def _checked(reply: Reply) -> Reply:
+    """Return a reply. Raises ValueError if it should be a map of slots, and is none.
+
+    redis-py walks through all slots of each part, however many the server says.
+    """
+    if _here.is_discovering and isinstance(reply, list):
+        sizes = [int(part[1]) - int(part[0]) + 1 for part in reply]
+        first = [int(part[0]) for part in reply]
+        if min(sizes + first, default=0) < 0 or sum(sizes) > SLOTS:
+            raise ValueError("there are not so many slots")
+    return reply
 
 
 @lru_cache(16)

@@ -72,6 +72,7 @@ from botocache.stores.redis.commands import (
     with_source,
 )
 from botocache.stores.redis.connections import exchange
+from botocache.stores.redis.in_clear import note_if_in_clear
 from botocache.stores.redis.scripts import EVICT, STATE
 from botocache.stores.redis.sockets import REPLY_LIMIT
 from botocache.stores.redis.store import (
@@ -303,6 +304,7 @@ class ClusterStore(RedisStore):
 
     def _verify_primary(self, connection: Connection) -> None:
         """Evict everything if this primary is a new one; see RedisStore._handshake."""
+        note_if_in_clear(connection, self._name, is_encrypted=self._is_encrypted)
         run = run_id_of(connection)
         if run is None or run in self._known_primaries:
             return

@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from botocache.stores.redis.deadlines import CONNECT_TIMEOUT
 from botocache.stores.redis.types import Address
-from botocache.stores.redis.urls import refuse_unknown_options, wrong_url
+from botocache.stores.redis.urls import check_names, refuse_unknown_options, wrong_url
 
 try:
     from redis.maint_notifications import MaintNotificationsConfig
@@ -94,6 +94,8 @@ def endpoints_of_url(url: str, timeout: float) -> tuple[str, ClusterEndpoints]:
             socket_timeout=max(timeout, CONNECT_TIMEOUT),
             socket_connect_timeout=max(timeout, CONNECT_TIMEOUT),
         )
+        if plain:
+            check_names(pool.connection_kwargs)
         endpoints = _endpoints(seeds, pool, {})
         host, port = seeds[0]
         pool_at(endpoints, host, port).make_connection()

@@ -237,7 +237,9 @@ class InvalidationTracker:
 
     def _process(self, session: "_Session", server: bytes, message: Reply) -> None:
         if isinstance(message, Refusal):
-            raise _RefusedError("SUBSCRIBE", message.partition(" ")[0])
+            if session.server is not None:  # then it is no reply to SUBSCRIBE
+                raise LostError("an error instead of a message")
+            raise _RefusedError("SUBSCRIBE", message.partition(" ")[0][:20])
         kind, *_, content = message
         if kind == b"message":
             self._invalidate(content)

@@ -1,0 +1,126 @@
+"""What an object of ours shows of itself: no item, no key and no credential."""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+import botocache
+
+HARMLESS = frozenset(
+    {
+        # Times, sizes, counts and choices.
+        *("age", "began", "body_at", "capacity", "evicted", "expires_at", "failures"),
+        *("ended", "fills", "held", "held_until", "hits", "misses", "bypassed"),
+        *("hold_off", "is_alone", "is_complete", "is_consistent", "is_delivered"),
+        *("is_on_index", "is_plain", "is_precise", "is_read", "is_settling", "kind"),
+        *("is_table_known", "mode", "near_hits", "negative_ttl", "number", "policy"),
+        *("remembered", "scan_size_limit", "scans", "index_queries", "size", "ttl"),
+        *("settle", "size_limit", "stored_at", "timeout", "undelivered", "writes"),
+        *("was_alone", "confirmed_at", "operations", "longest_ttl", "is_quiet"),
+        *(
+            "client_tracking",
+            "near",
+            "rounds",
+            "last",
+            "on_eviction_failure",
+            "precise_index_eviction",
+        ),
+        *("reads_after_write", "write_hold_off", "index", "indexes"),
+        # Names of tables and attributes, of operations and of places.
+        *("assumed", "attributes", "cached", "depends_on", "described", "evicts"),
+        *("elements", "members", "named", "namespace", "nested", "operation", "origin"),
+        *("paths", "place", "table", "tables", "whole", "why", "where", "name", "path"),
+        *("scheme", "server", "seeds", "connection_class", "remap", "device", "inode"),
+        *("schemas", "text", "stubbers", "extra_headers", "parser_defaults"),
+        # Digests, generations, and objects that show nothing more than these.
+        *("batch", "cache", "call", "counters", "evictions", "first_eviction"),
+        *("generation", "key_schemas", "previous_generation", "restore", "scope"),
+        *(
+            "services",
+            "settings",
+            "sha",
+            "account",
+            "principal",
+            "snapshot",
+            "source",
+            "store",
+            "tag",
+            "tags",
+        ),
+        *("watch", "watched", "node", "plan", "hides_callers", "changes_answers"),
+    }
+)
+"""Names of attributes that may be shown, in any class."""
+
+OF_A_CLASS = {
+    "DescribeTicket": {"body"},  # it has none
+    "Fill": {"key"},  # a digest, as in the next two
+    "Hit": {"key"},
+    "Invalidation": {"key"},  # its names alone
+    "PreparedRead": {"key"},
+}
+"""Names that may be shown in one class, and hold secrets in others."""
+
+MARK = "m4rk3d"
+
+
+def classes() -> Iterator[type]:
+    """Yield the classes of values: named tuples, dataclasses and structs."""
+    for module in pkgutil.walk_packages(botocache.__path__, "botocache."):
+        if module.name.endswith(("sitecustomize", "__main__")):
+            continue  # they begin something
+        made = importlib.import_module(module.name)
+        for kind in vars(made).values():
+            if (
+                isinstance(kind, type)
+                and kind.__module__ == module.name
+                and fields_of(kind)
+            ):
+                yield kind
+
+
+def fields_of(kind: type) -> list[str]:
+    if issubclass(kind, msgspec.Struct):
+        return [*kind.__struct_fields__]
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    return [*getattr(kind, "_fields", ())]
+
+
+def marked(kind: Any) -> object:
+    """Return an instance whose attributes are marks with their names."""
+    names = fields_of(kind)
+    marks = {name: f"{MARK}-{name}-" for name in names}
+    if issubclass(kind, tuple):
+        return kind(**marks)
+    made = object.__new__(kind) if not issubclass(kind, msgspec.Struct) else None
+    if made is None:
+        return kind(**marks)
+    for name, mark in marks.items():
+        object.__setattr__(made, name, mark)
+    return made
+
+
+@pytest.mark.parametrize("kind", [*classes()], ids=lambda kind: kind.__qualname__)
+def test_a_value_shows_only_what_is_harmless(kind: type) -> None:
+    shown = repr(marked(kind))
+    seen = {name for name in fields_of(kind) if f"{MARK}-{name}-" in shown}
+    allowed = HARMLESS | OF_A_CLASS.get(kind.__qualname__, set())
+    assert seen <= allowed, "hide it by `shows`, or say above that it is harmless"
+
+
+def test_the_classes_that_hold_items_are_found() -> None:
+    names = {kind.__qualname__ for kind in classes()}
+    assert {"Hit", "Entry", "Loaded", "Fill", "NearEntry", "StoreOptions"} <= names
+
+
+def test_a_value_that_holds_an_item_shows_the_rest() -> None:
+    from botocache._cache.tickets import Hit
+
+    hit = Hit({"Item": {"id": {"S": MARK}}}, 1.5, b"k")
+    assert repr(hit) == "<Hit age=1.5 key=b'k'>"
