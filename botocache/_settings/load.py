@@ -102,6 +102,7 @@ class Settings:
 
         environ: of the process. `url` must not be a store object.
         """
+        keys = self.encryption_keys
         url, client = (self.url, None) if isinstance(self.url, str) else ("", self.url)
         return StoreOptions(
             url=url,
@@ -112,6 +113,7 @@ class Settings:
             longest_ttl=longest_ttl(self.tables, self.ttl),
             client=client if is_client(client) else None,
             client_tracking=self.client_tracking,
+            is_encrypted=keys is not None and keys.may_encrypt,
         )
 
 

@@ -122,6 +122,24 @@ def test_a_function_is_not_called_by_the_settings() -> None:
     hash(settings)
 
 
+@pytest.mark.parametrize(
+    ("keys", "is_encrypted"),
+    [
+        (None, False),
+        ("plain", False),
+        (f"plain,{key_text(1)}", False),
+        (f"{key_text(1)},plain", True),
+        (lambda: key(1), True),
+    ],
+    ids=["none", "plain", "plain first", "a key first", "a function"],
+)
+def test_the_store_is_opened_as_one_whose_entries_are_encrypted(
+    keys: object, is_encrypted: bool
+) -> None:
+    settings = load_settings({"encryption_keys": keys}, {}, "redis://host")
+    assert settings.store_options({}).is_encrypted is is_encrypted
+
+
 # --- a file ------------------------------------------------------------------------
 
 
