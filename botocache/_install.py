@@ -42,7 +42,15 @@ if TYPE_CHECKING:
     from botocache._settings.tables import TablesArgument
 
 _lock = threading.Lock()
-_caches: "dict[Settings, Cache]" = {}
+_caches: "weakref.WeakValueDictionary[Settings, Cache]" = weakref.WeakValueDictionary()
+_kept: "dict[Settings, Cache]" = {}
+"""The caches made last, so that a session with the settings of an earlier one finds
+what that has left. The others live as long as their sessions."""
+
+_MOST_KEPT = 100
+"""An application may install one cache for each of its tenants, with a scope of its
+own."""
+
 _stores: dict[StoreIdentity, Store] = {}
 _process: "Hooks | None" = None
 _installed: "weakref.WeakKeyDictionary[BaseEventHooks, Hooks]" = (
@@ -563,7 +571,17 @@ def _cache_for(wanted: "Settings") -> "Cache":
     if cache is None:
         near = None if wanted.near == "off" else NearAnswers
         cache = _caches[wanted] = Cache(_store_for(wanted), wanted, near)
+        _keep(cache)
     return cache
+
+
+def _keep(cache: "Cache") -> None:
+    """Keep a new cache, and those made last. What owes an eviction is kept, too."""
+    _kept[cache.settings] = cache
+    excess = len(_kept) - _MOST_KEPT
+    for settings in [*_kept][: max(0, excess)]:
+        if not _kept[settings].stats().undelivered:
+            del _kept[settings]
 
 
 def _store_for(wanted: "Settings") -> Store:

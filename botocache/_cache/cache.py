@@ -21,7 +21,7 @@ from botocache._cache.invalidation import (
     checked_key,
     checked_table,
 )
-from botocache._cache.key_schemas import KeyRecall, place_of
+from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices, NearTier, services_of
@@ -316,7 +316,7 @@ class Cache:
             case Describe():
                 # Before the call: if the table is evicted meanwhile, the schema is
                 # filled under an old generation, and no process uses it.
-                place = place_of(call.origin, call.account, planned.table)
+                place = place_of(call.origin, call.account, planned.table[:LONGEST_ARN])
                 generation = key_schemas.load_generation(store, place)
                 return DescribeTicket(place, generation, store)
             case Bypass():

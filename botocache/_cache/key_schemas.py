@@ -90,6 +90,10 @@ _MOST_PLACES = 1000
 """Places with contradictions that are kept; at one more, all are forgotten."""
 
 
+LONGEST_ARN = 2048
+"""Characters. What is longer names no table, and must not be remembered whole."""
+
+
 @lru_cache(maxsize=1024)
 def place_of(origin: str, account: str, table: str) -> Place:
     """Return the place of a table.
@@ -104,6 +108,10 @@ def place_of(origin: str, account: str, table: str) -> Place:
         # A name and an ARN may be of one table: what is learned by one serves both.
         return origin, table_name(table)
     return f"{origin} {table_account(table) or account}", table_name(table)
+
+
+_MOST_SETS = 100
+"""Sets of key attributes kept of a place; at one more, counting begins anew."""
 
 
 class _Contradictions(NamedTuple):
@@ -305,7 +313,7 @@ class KeySchemas:
         """
         place, now = new.place, new.confirmed_at
         seen = self._contradictions.get(place, _Contradictions())
-        if now - seen.last > _ROUNDS_WITHIN:
+        if now - seen.last > _ROUNDS_WITHIN or len(seen.attributes) > _MOST_SETS:
             seen = _Contradictions()
         rounds = seen.rounds + (new.attributes in seen.attributes)
         for each in (self._contradictions, self.ambiguous):
@@ -479,8 +487,11 @@ class KeyRecall:
 
     def keys_of(self, table: str) -> KeyAttributes | None:
         """Return the names of a table's key attributes. See KeysOf."""
+        schema = self.schemas.get(table)
+        if schema is not None:  # the plan of a put asks twice
+            return schema.attributes
         call = self._call
-        place = place_of(call.origin, call.account, table)
+        place = place_of(call.origin, call.account, table[:LONGEST_ARN])
         schema = self._key_schemas.recall(
             self._store, place, is_read=not may_write(call.operation)
         )

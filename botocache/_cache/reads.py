@@ -26,7 +26,7 @@ from botocache._cache.entries import (
     decode_header,
     encode_answer,
 )
-from botocache._cache.key_schemas import Schema, place_of
+from botocache._cache.key_schemas import LONGEST_ARN, Schema, place_of
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
@@ -87,7 +87,8 @@ class Reads:
         return prepare(call, parameters, read, caching, is_coarse=is_coarse)
 
     def _is_ambiguous(self, call: Call, read: Read) -> bool:
-        place = place_of(call.origin, call.account, read.table_parameter)
+        table = read.table_parameter[:LONGEST_ARN]
+        place = place_of(call.origin, call.account, table)
         return self._key_schemas.is_ambiguous(place)
 
     def begin(
@@ -371,7 +372,7 @@ class Reads:
                 named, is_complete = last, True
         return self._key_schemas.learn(
             ticket.store,
-            place_of(call.origin, call.account, read.table_parameter),
+            place_of(call.origin, call.account, read.table_parameter[:LONGEST_ARN]),
             named,
             ticket.loaded.snapshot[TABLE_TAG],
             is_complete=is_complete,

@@ -254,7 +254,7 @@ def _garbled(entry: bytes) -> bytes:
     return entry.replace(b"m4rk", b"m\xff\xffk")
 
 
-URLS = {
+URLS: dict[str, Callable[[Path, ValkeyServer], str]] = {
     "memory": lambda _directory, _valkey: "memory:",
     "disk": lambda directory, _valkey: f"disk://{directory}/cache",
     "redis": lambda _directory, valkey: f"redis://127.0.0.1:{valkey.port}/0",
