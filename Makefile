@@ -115,7 +115,7 @@ fuzz-inputs: $(VENV)/.ready  ## random inputs for all that reads; FOR=300 SEED=.
 
 bench: $(VENV)/.ready $(RIVAL)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks hot_item redis_store cluster tracking compression
+	$(BIN)/python -m benchmarks hot_item redis_store cluster tracking compression encryption
 
 bench-quick: $(VENV)/.ready  ## the same in under a minute, without botocache 0.0.6
 	$(BIN)/python -m benchmarks --scale quick

@@ -20,7 +20,12 @@ import zstandard
 from benchmarks.measure import Group, timed_group
 from benchmarks.places import Places
 from benchmarks.scale import FULL, Scale
-from botocache._cache.entries import decode_entry, encode_entry
+from botocache._cache.entries import (
+    ClearEntries,
+    decode_answer,
+    decode_header,
+    encode_answer,
+)
 from botocache.stores.redis import compression
 
 SIZES = (200, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 64_000, 400_000)
@@ -86,6 +91,9 @@ def secret(chance: random.Random) -> dict[str, Any]:
     }
 
 
+_KEY = bytes(16)
+_clear = ClearEntries()
+
 KINDS = {"orders": order, "encrypted": secret}
 
 
@@ -103,7 +111,11 @@ def entry(kind: str, size: int) -> tuple[dict[str, Any], bytes]:
 
 
 def _entry(answer: dict[str, Any]) -> bytes:
-    return encode_entry(answer, (1, 2, 3), 0.0, 60.0)
+    return _clear.encode(_KEY, encode_answer(answer), (1, 2, 3), 0.0, 60.0)
+
+
+def _decoded(raw: bytes) -> object:
+    return decode_answer(_clear.open(_KEY, decode_header(raw)))
 
 
 def measure(scale: Scale, _places: Places) -> Iterator[Group]:
@@ -118,7 +130,7 @@ def _codecs(kind: str, size: int, scale: Scale) -> Iterator[Group]:
     answer, raw = entry(kind, size)
     packed = {name: codec.pack(raw) for name, codec in CODECS.items()}
     unpackers: dict[str, Callable[[], object]] = {
-        "decode": lambda: decode_entry(raw).body(),
+        "decode": lambda: _decoded(raw),
         **{name: partial(CODECS[name].unpack, packed[name]) for name in CODECS},
     }
     packers: dict[str, Callable[[], object]] = {

@@ -14,7 +14,7 @@ from benchmarks.places import TTL
 from benchmarks.work import SMALL
 from botocache._botocore.credentials import named_scope
 from botocache._botocore.hooks import origin
-from botocache._cache.entries import encode_entry
+from botocache._cache.entries import ClearEntries, encode_answer
 from botocache._cache.prepare import entry_key
 from botocache._dynamodb.operations import plan
 from botocache._dynamodb.plans import CachingMode, Read
@@ -58,7 +58,7 @@ def put_entries(store: Store, count: int) -> None:
         loaded = store.load_many(lookups)
         now = store.now()
         fills = [
-            Fill(key, _entry(number, each.snapshot, now), TTL, tags)
+            Fill(key, entry_of(key, answer_of(number), each.snapshot, now), TTL, tags)
             for number, (key, tags), each in zip(some, lookups, loaded, strict=True)
         ]
         eventually(partial(_are_filled, store, fills))
@@ -73,8 +73,11 @@ def _are_filled(store: Store, fills: Sequence[Fill]) -> bool:
     return True
 
 
-def _entry(number: int, snapshot: tuple[int, ...], now: float) -> bytes:
-    return encode_entry(answer_of(number), snapshot, now, now + TTL)
+def entry_of(
+    key: bytes, answer: dict[str, Any], snapshot: tuple[int, ...], now: float
+) -> bytes:
+    """Return an entry that was stored now."""
+    return ClearEntries().encode(key, encode_answer(answer), snapshot, now, now + TTL)
 
 
 def _lookup(number: int) -> tuple[bytes, list[bytes]]:

@@ -15,12 +15,11 @@ import redis
 
 from benchmarks import names
 from benchmarks.crowds import in_processes, open_contender
-from benchmarks.entries import opened, put_entries
+from benchmarks.entries import entry_of, opened, put_entries
 from benchmarks.measure import Contender, Group, time_rounds, timed, timed_group
 from benchmarks.places import TTL, Places
 from benchmarks.scale import Scale
 from benchmarks.work import GET
-from botocache._cache.entries import encode_entry
 from botocache._coherence import EvictionRequest
 from tests.support.processes import running_peers
 from tests.support.valkey_server import running_valkey
@@ -40,7 +39,7 @@ class Verbs:
         self._tags = [os.urandom(16) for _ in range(TAGS_OF_GET)]
         self._written = [os.urandom(16) for _ in range(TAGS_OF_WRITE)]
         snapshot = self._store.load(self._key, self._tags).snapshot
-        self._entry = encode_entry(GET.answer, snapshot, 0.0, TTL)
+        self._entry = entry_of(self._key, GET.answer, snapshot, 0.0)
         self._store.fill(self._key, self._entry, TTL, self._tags)
         states = {b"bare:" + tag: os.urandom(16) for tag in self._tags}
         self._bare.mset({b"bare:" + self._key: self._entry, **states})

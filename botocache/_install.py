@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from botocache._botocore.hooks import Hooks
     from botocache._cache.cache import Cache
+    from botocache._settings.encryption_keys import KeysArgument
     from botocache._settings.load import Settings, StoreLocation
     from botocache._settings.tables import TablesArgument
 
@@ -74,6 +75,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     client_tracking: bool | None = None,
     precise_index_eviction: bool | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
+    encryption_keys: "KeysArgument | None" = None,
 ) -> "Cache":
     """Answer DynamoDB reads from a cache, and evict what writes change.
 
@@ -99,6 +101,8 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for old items, to evict fewer index queries.
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
+    encryption_keys: secrets of 32 bytes, in base64 or as bytes; or a function that
+        returns them, called when the store is first used. The first one encrypts.
 
     Installing twice with the same settings is one installation. Makes no network call,
     and opens the store on first use. If the environment lacks what the store needs, one
@@ -121,6 +125,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "client_tracking": client_tracking,
         "precise_index_eviction": precise_index_eviction,
         "near": near,
+        "encryption_keys": encryption_keys,
     }
     return _install(target, arguments, _all_objects)
 
@@ -552,8 +557,8 @@ def _differences(a: "Settings", b: "Settings") -> Iterator[str]:
             continue
         if field.name == "url":
             there, here = without_secrets(there), without_secrets(here)
-            if there == here:  # two logins, or two objects of one class
-                here = f"another {here}"
+        if repr(there) == repr(here):  # two logins, keys, or objects of one class
+            here = f"another {here}"
         yield f"{field.name}={there!r} there and {here!r} here"
 
 

@@ -54,7 +54,7 @@ class Cache:
 
     store: where entries and generations live. Processes that open the same one share
         them.
-    settings: of the installation.
+    settings: of the installation. Raises ConfigError if its keys cannot be used.
     near: makes the near cache in front of this one; None for no near cache.
     """
 
@@ -66,7 +66,7 @@ class Cache:
     ) -> None:
         self.settings: Final = settings
         self._services: Final = services_of(store, settings)
-        self._store: Final = store
+        self._store: Final = self._services.store
         self._evictions: Final = self._services.evictions
         self._reads: Final = Reads(self._services)
         self._writes: Final = Writes(self._services, self._reads)

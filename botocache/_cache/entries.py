@@ -1,116 +1,336 @@
 """Answer <-> bytes. Pure; never pickle.
 
 An entry is a header and a body. The header holds the snapshot and the times, which
-decide whether the entry may be served; the body is decoded only then. The body is the
+decide whether the entry may be served; only then is the body opened. The body is the
 parsed answer in MessagePack, by msgspec. It keeps str and bytes apart as botocore's
 answers do, decodes into fresh objects, can hold nothing but data, and is the fastest of
 the safe codecs (benchmarks/codec.py).
+
+Anyone who can write to the store can write any bytes. So the decoders accept only what
+a DynamoDB answer is made of, no deeper than `MOST_NESTED`, and no entry larger than
+`LARGEST_ENTRY`. Decoding then takes at most 75 times an entry's bytes, for a list of
+empty maps. A list of empty strings, as DynamoDB itself may return it, takes 50 times.
+
+An EntryCodec puts header and body together. It binds them to the entry's key, so that
+an entry is good under its own key alone. `ClearEntries` does that by a checksum, which
+detects damage and misplacement. Against forgery there is `encryption.py`.
 """
 
 import struct
+import zlib
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, TypeAlias
+from contextlib import suppress
+from functools import cache, partial
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+)
 
 import msgspec
 
 from botocache._dynamodb.types import Answer
 from botocache._errors import CodecError, shows
 
+Packed: TypeAlias = bytes | memoryview
+"""The body of an entry in MessagePack."""
+
+Decode: TypeAlias = Callable[[Packed], Answer]
+"""Decodes a body into fresh objects."""
+
 Copier: TypeAlias = Callable[[], Answer]
 """Makes another equal answer at each call."""
 
-VERSION = 1
-"""Of the layout below. An entry of another version is a miss."""
+CLEAR = 2
+"""The version of an entry in clear; its first byte. An entry of version 1 is a miss."""
+
+ENCRYPTED = 3
+"""The version of an encrypted entry; its first byte."""
+
+LARGEST_ENTRY = 4 * 1024**2
+"""Bytes. A page of DynamoDB has a megabyte, plus names."""
+
+MOST_NESTED = 40
+"""Lists and maps inside one another. DynamoDB allows 32."""
+
+CLOCK_SKEW = 60.0
+"""Seconds by which two processes may differ in what they take for the store's time."""
 
 _HEADER = struct.Struct("<BBdd")
+_CHECKSUM = struct.Struct("<I")
 _VIEW_SIZE = 400
-"""Bytes of an entry from which a memoryview takes less memory than a copy."""
+"""Bytes of a body from which a memoryview takes less memory than a copy."""
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Answer)
+
+# --- headers -----------------------------------------------------------------------
 
 
 @shows("stored_at", "expires_at")
-class Entry(NamedTuple):
-    """The header of an entry, and where its body begins.
+class Header(NamedTuple):
+    """The header of an entry. It proves nothing before a codec has opened the body.
 
     snapshot: the generations of its tags when its read was sent.
     stored_at: when its read was sent, in seconds on the store's clock.
     expires_at: from when on it is a miss, in seconds on the store's clock.
     raw: the whole entry.
-    body_at: where the body begins in `raw`.
+    end: where the header ends in `raw`.
     """
 
     snapshot: tuple[int, ...]
     stored_at: float
     expires_at: float
     raw: bytes
-    body_at: int
+    end: int
 
-    def body(self) -> Answer:
-        """Decode the body into fresh objects, which the caller may change.
 
-        Raises CodecError if it is not a map in MessagePack.
+def encode_header(
+    version: int, snapshot: tuple[int, ...], stored_at: float, expires_at: float
+) -> bytes:
+    """Return the bytes of a header."""
+    return _HEADER.pack(version, len(snapshot), stored_at, expires_at) + struct.pack(
+        f"<{len(snapshot)}Q", *snapshot
+    )
+
+
+def decode_header(raw: bytes) -> Header:
+    """Decode an entry's header. Raises CodecError if `raw` is not an entry."""
+    try:
+        version, count, stored_at, expires_at = _HEADER.unpack_from(raw)
+        if version not in (CLEAR, ENCRYPTED):
+            raise CodecError(f"entry has version {version}, not {CLEAR} or {ENCRYPTED}")
+        snapshot = struct.unpack_from(f"<{count}Q", raw, _HEADER.size)
+    except struct.error as error:
+        raise CodecError(f"entry header cannot be read: {error}") from error
+    # False for NaN, too.
+    if not -_INFINITE < stored_at <= expires_at < _INFINITE:
+        raise CodecError("entry header has impossible times")
+    if len(raw) > LARGEST_ENTRY:
+        raise CodecError(f"entry has {len(raw)} bytes, more than {LARGEST_ENTRY}")
+    return Header(snapshot, stored_at, expires_at, raw, _HEADER.size + 8 * count)
+
+
+_INFINITE = float("inf")
+
+
+# --- codecs ------------------------------------------------------------------------
+
+
+class EntryCodec(Protocol):
+    """Puts the entries of one cache together, and takes them apart."""
+
+    def encode(
+        self,
+        key: bytes,
+        packed: bytes,
+        snapshot: tuple[int, ...],
+        stored_at: float,
+        expires_at: float,
+    ) -> bytes:
+        """Return an entry's bytes, which are good under `key` alone.
+
+        Raises CodecError if they are too many.
         """
-        try:
-            return _decoder.decode(memoryview(self.raw)[self.body_at :])
-        # RecursionError: damaged bytes may nest too deeply.
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise CodecError(f"entry body cannot be decoded: {error}") from error
+
+    def open(self, key: bytes, header: Header) -> Packed:
+        """Return the body of an entry that was loaded under `key`.
+
+        Raises CodecError if this codec has not encoded these very bytes for that key.
+        """
+
+
+class ClearEntries:
+    """Entries that everyone who can read the store can read. See EntryCodec.
+
+    CRC-32, and not BLAKE2b: at 1 KB it takes a third of the time, at 400 KB a quarter.
+    """
+
+    def encode(
+        self,
+        key: bytes,
+        packed: bytes,
+        snapshot: tuple[int, ...],
+        stored_at: float,
+        expires_at: float,
+    ) -> bytes:
+        """See EntryCodec.encode."""
+        header = encode_header(CLEAR, snapshot, stored_at, expires_at)
+        if len(header) + len(packed) + _CHECKSUM.size > LARGEST_ENTRY:
+            raise too_large(len(packed))
+        # Joined once, at the end: the copies of a large body take longer than all else.
+        checksum = zlib.crc32(packed, zlib.crc32(header, zlib.crc32(key)))
+        return b"".join((header, packed, _CHECKSUM.pack(checksum)))
+
+    def open(self, key: bytes, header: Header) -> Packed:
+        """See EntryCodec.open."""
+        raw, end = header.raw, header.end
+        if raw[0] != CLEAR:
+            raise CodecError("entry is encrypted, and this process has no key")
+        checked = memoryview(raw)[: -_CHECKSUM.size]
+        checksum = _CHECKSUM.pack(zlib.crc32(checked, zlib.crc32(key)))
+        # The header may reach into the checksum of an entry that was cut off.
+        if len(checked) < end or raw[-_CHECKSUM.size :] != checksum:
+            raise CodecError("entry does not match its checksum")
+        return checked[end:]
+
+
+def too_large(size: int) -> CodecError:
+    """Return the error to raise for a body of that many bytes."""
+    return CodecError(f"answer cannot be encoded: {size} bytes are too many")
+
+
+# --- bodies ------------------------------------------------------------------------
+
+
+@shows("stored_at", "expires_at")
+class Entry(NamedTuple):
+    """An entry that a codec has opened, and that has answered a read.
+
+    snapshot: the generations of its tags when its read was sent.
+    stored_at: when its read was sent, in seconds on the store's clock.
+    expires_at: from when on it is a miss, in seconds on the store's clock.
+    packed: its body.
+    decode: the function that has decoded the body.
+    """
+
+    snapshot: tuple[int, ...]
+    stored_at: float
+    expires_at: float
+    packed: Packed
+    decode: Decode
 
     def copier(self) -> Copier:
-        """Return a function that decodes the body. Call `body` first: it checks."""
+        """Return a function that decodes the body."""
         # Near entries keep the copier, so its memory counts.
-        if len(self.raw) < _VIEW_SIZE:
-            return partial(_decoder.decode, self.raw[self.body_at :])
-        return partial(_decoder.decode, memoryview(self.raw)[self.body_at :])
+        if len(self.packed) < _VIEW_SIZE:
+            return partial(self.decode, bytes(self.packed))
+        return partial(self.decode, self.packed)
 
 
-def copier_of(body: Answer) -> tuple[Copier, int]:
-    """Return a copier for a body that came out of an entry, and its size in bytes."""
-    encoded = _encoder.encode(body)
-    return partial(_decoder.decode, encoded), len(encoded)
+_T = TypeVar("_T")
+
+_encoder = msgspec.msgpack.Encoder()
 
 
-def encode_entry(
-    body: Answer, snapshot: tuple[int, ...], stored_at: float, expires_at: float
-) -> bytes:
-    """Return the entry's bytes.
+def _decoder_of_answers(binary: type) -> Decode:
+    """Return a decoder of answers, and of nothing else.
 
-    Raises CodecError if `body` would be decoded to something else.
+    binary: the type of the values that DynamoDB calls binary.
+    """
+    # By a type for each level, because msgspec has no limit to the depth. It checks
+    # types as it decodes, which takes 2 % longer than decoding without them.
+    # Any: these types are made here, where a type checker does not follow.
+    make: Any = TypedDict
+    maps: Any = dict
+    lists: Any = list
+    leaf = {
+        **dict.fromkeys(("S", "N"), str),
+        **dict.fromkeys(("SS", "NS"), lists[str]),
+        **dict.fromkeys(("BOOL", "NULL"), bool),
+        "B": binary,
+        "BS": lists[binary],
+    }
+    # The innermost ones are empty: what has an unknown name would be left out.
+    empty = msgspec.Meta(max_length=0)
+    innermost = {"M": Annotated[dict, empty], "L": Annotated[list, empty]}
+    value = make("Value", {**leaf, **innermost}, total=False)
+    for _ in range(MOST_NESTED - 1):
+        nested = {"M": maps[str, value], "L": lists[value]}
+        value = make("Value", {**leaf, **nested}, total=False)
+    item = maps[str, value]
+    parts = {"Item": item, "Items": lists[item], "LastEvaluatedKey": item}
+    counts = dict.fromkeys(("Count", "ScannedCount"), int)
+    answer = make("Answer", {**parts, **counts}, total=False)
+    decode: Decode = msgspec.msgpack.Decoder(answer).decode
+    return decode
+
+
+_decode_answer: Final = _decoder_of_answers(bytes)
+
+
+@cache
+def _text_decoder() -> Decode:
+    """Return the decoder for clients that read binary values as text."""
+    return _decoder_of_answers(str)
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """Return the body of an answer's entry.
+
+    Raises CodecError if it would be decoded to something else.
+    """
+    try:
+        return encode_body(answer, _decode_answer)
+    except CodecError:
+        with suppress(CodecError):
+            return encode_body(answer, _text_decoder())
+        raise
+
+
+def decode_answer(packed: Packed) -> tuple[Answer, Decode]:
+    """Return the answer in a body, in fresh objects, and the function to decode more.
+
+    Raises CodecError if it is not an answer of DynamoDB.
+    """
+    decode = _decode_answer
+    try:
+        return decode(packed), decode
+    except msgspec.ValidationError:
+        decode = _text_decoder()
+    except _DECODING_ERRORS as error:
+        raise _undecodable(error) from error
+    return decode_body(packed, decode), decode
+
+
+def encode_body(body: object, decode: Callable[[Packed], object]) -> bytes:
+    """Return a body in MessagePack.
+
+    Raises CodecError if `decode` returns something else for it.
     """
     try:
         packed = _encoder.encode(body)
         # msgspec encodes a Decimal or a set, too, but decodes a str or a list. The
         # check costs a decoding, once per miss.
-        is_kept = _decoder.decode(packed) == body
+        is_kept = decode(packed) == body
     except (
         TypeError,
         OverflowError,
         RecursionError,
         UnicodeEncodeError,
         msgspec.DecodeError,
+        CodecError,
     ) as error:
         raise CodecError(f"answer cannot be encoded: {error}") from error
     if not is_kept:
         raise CodecError("answer cannot be encoded: it holds more than plain data")
-    return b"".join(
-        (
-            _HEADER.pack(VERSION, len(snapshot), stored_at, expires_at),
-            struct.pack(f"<{len(snapshot)}Q", *snapshot),
-            packed,
-        )
-    )
+    return packed
 
 
-def decode_entry(raw: bytes) -> Entry:
-    """Decode an entry's header. Raises CodecError if `raw` is not an entry."""
+def decode_body(packed: Packed, decode: Callable[[Packed], _T]) -> _T:
+    """Decode a body into fresh objects. Raises CodecError if `decode` refuses it."""
     try:
-        version, count, stored_at, expires_at = _HEADER.unpack_from(raw)
-        if version != VERSION:
-            raise CodecError(f"entry has version {version}, not {VERSION}")
-        snapshot = struct.unpack_from(f"<{count}Q", raw, _HEADER.size)
-    except struct.error as error:
-        raise CodecError(f"entry header cannot be read: {error}") from error
-    return Entry(snapshot, stored_at, expires_at, raw, _HEADER.size + 8 * count)
+        return decode(packed)
+    except _DECODING_ERRORS as error:
+        raise _undecodable(error) from error
+
+
+# RecursionError: msgspec skips what has an unknown name, however deep it is nested.
+_DECODING_ERRORS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
+def _undecodable(error: Exception) -> CodecError:
+    return CodecError(f"entry body cannot be decoded: {error}")
+
+
+_decode_own: Final = msgspec.msgpack.Decoder(Answer).decode
+
+
+def copier_of(answer: Answer) -> tuple[Copier, int]:
+    """Return a copier for an answer of this process, and its size in bytes."""
+    # Not as strict as the store's: the answer may have its ConsumedCapacity already.
+    encoded = _encoder.encode(answer)
+    return partial(_decode_own, encoded), len(encoded)

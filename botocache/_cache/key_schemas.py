@@ -22,12 +22,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 import msgspec
 
 from botocache._cache.call_store import CallStore
-from botocache._cache.entries import decode_entry, encode_entry
+from botocache._cache.entries import (
+    CLOCK_SKEW,
+    EntryCodec,
+    decode_body,
+    decode_header,
+    encode_body,
+)
 from botocache._cache.evictions import Evictions
 from botocache._cache.invalidation import KeyTypes
 from botocache._cache.prepare import Call
@@ -121,6 +127,22 @@ class _Contradictions(NamedTuple):
     last: float = 0.0
 
 
+_MOST_ATTRIBUTES = 2
+"""Key attributes of a table: a partition key, and perhaps a sort key."""
+
+
+class _Body(TypedDict):
+    """The body of an entry.
+
+    origins: by origin, the moment at which the key attributes were confirmed, in
+        seconds on the store's clock, and their types by name, as far as known.
+    """
+
+    origins: dict[str, tuple[float, dict[str, Literal["S", "N", "B", ""]]]]
+
+
+_decode: Final = msgspec.msgpack.Decoder(_Body).decode
+
 MOST_TABLES = 10_000
 """Tables whose schemas a process keeps. An application may name tables by its input."""
 
@@ -148,15 +170,21 @@ class _Shared(NamedTuple):
 class KeySchemas:
     """The schemas of one cache, by place.
 
+    codec: of the entries.
     fresh_for: seconds after a confirmation for which reads may rest on a schema.
     now: the store's clock.
     ambiguous: the places that are, and until when.
     """
 
     def __init__(
-        self, evictions: Evictions, fresh_for: float, now: Callable[[], float]
+        self,
+        evictions: Evictions,
+        codec: EntryCodec,
+        fresh_for: float,
+        now: Callable[[], float],
     ) -> None:
         self._evictions: Final = evictions
+        self._codec: Final = codec
         self._fresh_for: Final = fresh_for
         self._now: Final = now
         self._known: Final[dict[Place, Schema]] = {}
@@ -322,7 +350,7 @@ class KeySchemas:
         shared: _Shared | None = None
         if known is None or known.generation != new.generation:
             # Another process may have learned it under this generation.
-            shared = _load_shared(store, new.place[1])
+            shared = self._load_shared(store, new.place[1])
             known = self._remember_shared(shared, new.place)
         if known is None or known.generation != new.generation:
             if is_complete:
@@ -342,11 +370,34 @@ class KeySchemas:
 
     def _load(self, store: CallStore, place: Place) -> Schema | None:
         """Return the store's schema of a table, if it is current."""
-        return self._remember_shared(_load_shared(store, place[1]), place)
+        return self._remember_shared(self._load_shared(store, place[1]), place)
 
     def _remember_shared(self, shared: _Shared, place: Place) -> Schema | None:
         schema = shared.schema(place, tag_digest(table_tag(place[1])))
         return None if schema is None else self._remember(schema)
+
+    def _load_shared(self, store: CallStore, table: str) -> _Shared:
+        """Return what is shared of the tables of a name, if it is current."""
+        key = schema_key(table)
+        loaded = store.load(key, (tag_digest(table_tag(table)),))
+        if loaded.entry is None:
+            return _Shared()
+        try:
+            header = decode_header(loaded.entry)
+            now = store.now()
+            if not may_serve(header.snapshot, loaded.snapshot, header.expires_at, now):
+                return _Shared()
+            body = decode_body(self._codec.open(key, header), _decode)
+        except CodecError:
+            return _Shared()
+        schemas = {
+            origin: (confirmed_at, types)
+            for origin, (confirmed_at, types) in body["origins"].items()
+            # A schema from the future would stay fresh for ever.
+            if 0.0 <= confirmed_at <= now + CLOCK_SKEW
+            and 0 < len(types) <= _MOST_ATTRIBUTES
+        }
+        return _Shared(header.snapshot[0], schemas)
 
     def _fill(
         self, store: CallStore, new: Schema, types: KeyTypes, shared: _Shared | None
@@ -355,7 +406,7 @@ class KeySchemas:
         self._remember(new)
         origin, table = new.place
         # Two endpoints may have a table of this name, each with a key of its own.
-        shared = shared or _load_shared(store, table)
+        shared = shared or self._load_shared(store, table)
         named = {name: types.get(name, "") for name in new.attributes}
         schemas: dict[str, tuple[float, KeyTypes]] = {origin: (new.confirmed_at, named)}
         if shared.generation == new.generation:
@@ -363,14 +414,10 @@ class KeySchemas:
         latest = sorted(schemas.items(), key=lambda item: item[1][0])[-MOST_ORIGINS:]
         # Under the generation from before the call: if the table was evicted since, no
         # process uses the entry.
-        now = new.confirmed_at
-        entry = encode_entry(
-            {"origins": {name: list(each) for name, each in latest}},
-            (new.generation,),
-            now,
-            now + TTL,
-        )
-        store.fill([Fill(schema_key(table), entry, TTL, (new.tag,))])
+        now, key = new.confirmed_at, schema_key(table)
+        packed = encode_body({"origins": dict(latest)}, _decode)
+        entry = self._codec.encode(key, packed, (new.generation,), now, now + TTL)
+        store.fill([Fill(key, entry, TTL, (new.tag,))])
 
     # --- for invalidations -----------------------------------------------------------
 
@@ -383,7 +430,7 @@ class KeySchemas:
         if any(place[1] == table for place in self.ambiguous.copy()):
             return []
         try:
-            shared = _load_shared(store, table)
+            shared = self._load_shared(store, table)
             return [types for _, types in shared.schemas.values()]
         except Exception as error:
             pass_on(error)
@@ -398,32 +445,6 @@ class KeySchemas:
             # The one that was learned first. A look-up in the store finds it again.
             self._known.pop(next(iter(self._known)), None)
         return schema
-
-
-_Schemas: TypeAlias = dict[str, tuple[float, dict[str, str]]]
-"""What an entry has under `origins`. Checked: others may write to the store."""
-
-_convert = msgspec.convert
-
-
-def _load_shared(store: CallStore, table: str) -> _Shared:
-    """Return what is shared of the tables of a name, if it is current."""
-    loaded = store.load(schema_key(table), (tag_digest(table_tag(table)),))
-    if loaded.entry is None:
-        return _Shared()
-    try:
-        entry = decode_entry(loaded.entry)
-        now = store.now()
-        if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
-            return _Shared()
-        schemas = _convert(entry.body()["origins"], _Schemas)
-        # A moment that is still to come would keep a schema fresh for ever.
-        if not all(0.0 <= confirmed_at <= now for confirmed_at, _ in schemas.values()):
-            return _Shared()
-    except (CodecError, KeyError, msgspec.ValidationError) as error:
-        pass_on(error)
-        return _Shared()
-    return _Shared(entry.snapshot[0], schemas)
 
 
 def schema_key(table: str) -> bytes:

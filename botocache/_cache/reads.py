@@ -19,7 +19,13 @@ from botocache._cache.batches import (
     zero_capacity,
 )
 from botocache._cache.call_store import CallStore
-from botocache._cache.entries import decode_entry, encode_entry
+from botocache._cache.entries import (
+    CLOCK_SKEW,
+    Entry,
+    decode_answer,
+    decode_header,
+    encode_answer,
+)
 from botocache._cache.key_schemas import LONGEST_ARN, Schema, place_of
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
 from botocache._cache.services import CacheServices
@@ -51,6 +57,7 @@ class Reads:
     """
 
     def __init__(self, services: CacheServices) -> None:
+        self._codec: Final = services.codec
         self._settings: Final = services.settings
         self._counters: Final = services.counters
         self._evictions: Final = services.evictions
@@ -205,19 +212,24 @@ class Reads:
         if loaded.entry is None or not prepared.may_hit:
             return None
         try:
-            entry = decode_entry(loaded.entry)
-            if not may_serve(entry.snapshot, loaded.snapshot, entry.expires_at, now):
+            header = decode_header(loaded.entry)
+            if not may_serve(header.snapshot, loaded.snapshot, header.expires_at, now):
                 return None
-            answer, policy = entry.body(), prepared.policy
-            # Another process may have filled it under a longer TTL than this one has.
+            if header.stored_at - now > CLOCK_SKEW:
+                return None
+            packed = self._codec.open(key, header)
+            answer, decode = decode_answer(packed)
+            policy = prepared.policy
             is_absent = prepared.read.kind is Kind.ITEM and "Item" not in answer
             ttl = policy.negative_ttl if is_absent else policy.ttl
-            expires_at = entry.stored_at + ttl
-            if expires_at < entry.expires_at:
-                # The near cache goes by this entry, so a near hit compares no more.
-                entry = entry._replace(expires_at=expires_at)
-            if now < entry.expires_at:
-                return Hit(answer, now - entry.stored_at, key, entry, prepared)
+            # Another process may be ahead of this one by its estimate of the time.
+            stored_at = min(header.stored_at, now)
+            # Another process may have filled it under a longer TTL than this one has.
+            # The near cache goes by this entry, so a near hit compares no more.
+            expires_at = min(header.expires_at, stored_at + ttl)
+            if now < expires_at:
+                entry = Entry(header.snapshot, stored_at, expires_at, packed, decode)
+                return Hit(answer, now - stored_at, key, entry, prepared)
         except CodecError as error:
             self._evictions.report(
                 "load_failed", "the entry is a miss and filled anew", error
@@ -275,7 +287,7 @@ class Reads:
         if not self._learn(ticket, answer):
             return
         if may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
-            self.fill(ticket.store, fills_of(ticket, answer))
+            self.fill(ticket.store, self.fills_of(ticket, answer))
         else:
             self._counters.add("held")
 
@@ -299,7 +311,7 @@ class Reads:
             if not self._learn(miss, item_answer):
                 continue
             if may_fill(miss.loaded.held, is_consistent=miss.is_consistent):
-                fills += fills_of(miss, item_answer)
+                fills += self.fills_of(miss, item_answer)
             else:
                 self._counters.add("held")
         self.fill(ticket.store, fills)
@@ -319,6 +331,29 @@ class Reads:
             # After a failure, too: the entries may be in the store all the same.
             for fill in fills:
                 self.on_fill(fill.key)
+
+    def fills_of(self, ticket: ReadTicket, answer: Answer) -> list[Fill]:
+        """Return the fill of an answer in a list; an empty one if it is not cached."""
+        prepared, began = ticket.prepared, ticket.began
+        read, policy = prepared.read, prepared.policy
+        is_absent = read.kind is Kind.ITEM and "Item" not in answer
+        ttl = policy.negative_ttl if is_absent else policy.ttl
+        if ttl <= 0.0:
+            return []
+        # With the snapshot from before the call: if a write began or ended since, no
+        # load will serve the entry.
+        kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
+        entry = self._codec.encode(
+            prepared.key,
+            encode_answer(kept),
+            ticket.loaded.snapshot,
+            began,
+            began + ttl,
+        )
+        if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:
+            # One pass over a large table must not push all other entries out.
+            return []
+        return [Fill(prepared.key, entry, ttl, prepared.tags)]
 
     def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
         """Learn the table's key attributes; return whether the answer may be filled."""
@@ -367,21 +402,3 @@ def _answered_misses(
             lookup = ticket.lookups[table][index]
             if isinstance(lookup, ReadTicket):
                 yield lookup, answer
-
-
-def fills_of(ticket: ReadTicket, answer: Answer) -> list[Fill]:
-    """Return the fill of an answer in a list, which is empty if it is not cached."""
-    prepared, began = ticket.prepared, ticket.began
-    read, policy = prepared.read, prepared.policy
-    is_absent = read.kind is Kind.ITEM and "Item" not in answer
-    ttl = policy.negative_ttl if is_absent else policy.ttl
-    if ttl <= 0.0:
-        return []
-    # With the snapshot from before the call: if a write began or ended since, no load
-    # will serve the entry.
-    kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
-    entry = encode_entry(kept, ticket.loaded.snapshot, began, began + ttl)
-    if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:
-        # One pass over a large table must not push all other entries out of the store.
-        return []
-    return [Fill(prepared.key, entry, ttl, prepared.tags)]

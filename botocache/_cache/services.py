@@ -1,18 +1,27 @@
 """What the reads, the writes and the near cache of one cache share."""
 
+from functools import partial
 from typing import NamedTuple, Protocol
 
+from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.key_schemas import KeySchemas
+from botocache._cache.keyring import Keyring, KeyringCodec
 from botocache._settings.load import Settings
 from botocache._stats import Counters, FailureLog
+from botocache.stores.keyed_names import keyed_store
 from botocache.stores.protocol import Store
 
 
 class CacheServices(NamedTuple):
-    """The services of one cache: what its parts have in common."""
+    """The services of one cache: what its parts have in common.
+
+    store: under keyed names, if there are keys.
+    codec: of the store's entries.
+    """
 
     store: Store
+    codec: EntryCodec
     settings: Settings
     counters: Counters
     evictions: Evictions
@@ -20,16 +29,24 @@ class CacheServices(NamedTuple):
 
 
 def services_of(store: Store, settings: Settings) -> CacheServices:
-    """Return the services of a new cache."""
+    """Return the services of a new cache. May raise ConfigError."""
     counters = Counters()
+    failures = FailureLog(counters, store.now)
+    codec: EntryCodec = ClearEntries()
+    if settings.encryption_keys is not None:
+        keyring = Keyring(
+            settings.encryption_keys,
+            partial(failures.report, "keys_failed", "the application runs uncached"),
+        )
+        store, codec = keyed_store(store, keyring.names), KeyringCodec(keyring)
     evictions = Evictions(
         store,
-        FailureLog(counters, store.now),
+        failures,
         settle=settings.settle,
         write_hold_off=settings.write_hold_off,
     )
-    key_schemas = KeySchemas(evictions, settings.ttl, store.now)
-    return CacheServices(store, settings, counters, evictions, key_schemas)
+    key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
+    return CacheServices(store, codec, settings, counters, evictions, key_schemas)
 
 
 class NearTier(Protocol):

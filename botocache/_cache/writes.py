@@ -19,7 +19,7 @@ from botocache._cache.batches import encode_body
 from botocache._cache.call_store import CallStore
 from botocache._cache.key_schemas import KeyRecall, place_of
 from botocache._cache.prepare import Call, PreparedRead
-from botocache._cache.reads import Reads, fills_of
+from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
 from botocache._coherence import Eviction, EvictionRequest, Held, is_held
@@ -317,7 +317,7 @@ class Writes:
         if loaded.snapshot[:-1] != (*around, own.generation):
             return
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
-        self._reads.fill(store, fills_of(read, left))
+        self._reads.fill(store, self._reads.fills_of(read, left))
 
 
 def _finds_a_write(first: Eviction, through: PreparedRead, now: float) -> bool:

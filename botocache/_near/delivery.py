@@ -149,7 +149,7 @@ def copier_of_hit(hit: Hit) -> tuple[Copier, int]:
     if entry is not None and prepared is not None:
         is_entry_itself = hit.key == prepared.key and prepared.read.capacity == "NONE"
         if is_entry_itself:
-            return entry.copier(), len(entry.raw)
+            return entry.copier(), len(entry.packed)
     return copier_of(hit.answer)
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 from botocache._coherence import LONGEST_HOLD_OFF
 from botocache._errors import ConfigError, hint, shows
 from botocache._settings import values
+from botocache._settings.encryption_keys import EncryptionKeys, parse_encryption_keys
 from botocache._settings.tables import (
     TablePolicy,
     Tables,
@@ -66,6 +67,7 @@ class Settings:
     precise_index_eviction: ask DynamoDB for the old item of a write, and evict only the
         index queries that the old or the new item belongs to.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
+    encryption_keys: under which entries are encrypted and named; None for clear ones.
     """
 
     url: StoreLocation = ""
@@ -82,6 +84,7 @@ class Settings:
     client_tracking: bool = False
     precise_index_eviction: bool = False
     near: str = "on"
+    encryption_keys: EncryptionKeys | None = None
 
     def __repr__(self) -> str:
         shown = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -99,6 +102,7 @@ class Settings:
 
         environ: of the process. `url` must not be a store object.
         """
+        keys = self.encryption_keys
         url, client = (self.url, None) if isinstance(self.url, str) else ("", self.url)
         return StoreOptions(
             url=url,
@@ -109,6 +113,7 @@ class Settings:
             longest_ttl=longest_ttl(self.tables, self.ttl),
             client=client if is_client(client) else None,
             client_tracking=self.client_tracking,
+            is_encrypted=keys is not None and keys.may_encrypt,
         )
 
 
@@ -294,5 +299,6 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "client_tracking": values.switch,
     "precise_index_eviction": values.switch,
     "near": _near,
+    "encryption_keys": parse_encryption_keys,
 }
 """Each setting; a test holds it against the fields of Settings."""

@@ -25,6 +25,7 @@ ADVANCED = (
     "client_tracking",
     "precise_index_eviction",
     "near",
+    "encryption_keys",
 )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 from greenlet import getcurrent
 
-from botocache._cache.entries import decode_entry
+from botocache._cache.entries import decode_header
 from botocache._errors import StoreError
 from botocache.stores import memory
 from botocache.stores.disk.store import DiskStore
@@ -25,6 +25,7 @@ from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Random, Store
 from tests.explorer.turns import pause, record
 from tests.support.clock import FakeClock
+from tests.support.entries import answer_in
 
 OPAQUE = 1 << 60
 """Numbers from here on are compared for equality only."""
@@ -41,8 +42,8 @@ def opaque_numbers(first: int = OPAQUE) -> Random:
 @lru_cache(maxsize=100_000)
 def contents(entry: bytes) -> tuple[tuple[int, ...], float, float, bytes]:
     """Return snapshot, times and body of an entry."""
-    header = decode_entry(entry)
-    body = msgspec.json.encode(header.body())
+    header = decode_header(entry)
+    body = msgspec.json.encode(answer_in(entry))
     return header.snapshot, header.stored_at, header.expires_at, body
 
 

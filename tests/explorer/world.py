@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from botocache._cache.cache import Cache
-from botocache._cache.entries import decode_entry
+from botocache._cache.entries import decode_header
 from botocache._cache.key_schemas import Schema
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreError, StoreLostError
@@ -25,6 +25,7 @@ from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.remote import RedisBackend
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
 from tests.support.clock import FakeClock
+from tests.support.entries import answer_in
 from tests.support.threads import no_thread
 
 SETTINGS = Settings(
@@ -590,10 +591,9 @@ class World:
             return
         if self.has_lost_evictions or self.has_failed_eviction:
             return
-        decoded = decode_entry(entry)
         current = self.backend.snapshot(client, key, tags)
-        if decoded.snapshot == current and not self._late_fill:
-            self._late_fill = self._wrong_with(actor, decoded.body())
+        if decode_header(entry).snapshot == current and not self._late_fill:
+            self._late_fill = self._wrong_with(actor, answer_in(entry))
 
     def _wrong_with(self, actor: Actor, answer: Mapping[str, Any]) -> str:
         """Return the violation of an entry that the current actor has filled."""

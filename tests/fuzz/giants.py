@@ -25,7 +25,7 @@ class Giant(NamedTuple):
     memory: int = 1_500_000
 
 
-_HEADER = b"\x01\x00" + bytes(16)
+_HEADER = b"\x02\x00" + bytes(16)
 """Of an entry."""
 
 

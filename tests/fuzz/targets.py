@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 from unittest import mock
 
+import msgspec
 from redis.exceptions import ConnectionError as LostError
 
 from botocache._cache.cache import Cache, decode_body
 from botocache._cache.call_store import CallStore
-from botocache._cache.entries import decode_entry, encode_entry
+from botocache._cache.entries import CLOCK_SKEW, ClearEntries, decode_header
 from botocache._cache.invalidation import check_against, checked_key, checked_table
-from botocache._cache.key_schemas import _load_shared
+from botocache._cache.key_schemas import KeySchemas, schema_key
 from botocache._cache.prepare import Call
 from botocache._cache.read_mode import Mode
 from botocache._cache.tickets import Hit
@@ -61,6 +62,7 @@ from tests.fuzz.inputs import (
     edited_bytes,
     edited_document,
 )
+from tests.support.entries import decode_entry, encode_packed
 
 Body: TypeAlias = dict[str, Any]
 
@@ -107,10 +109,17 @@ class Target:
 
 
 def _entry(raw: bytes) -> None:
-    entry = decode_entry(raw)
-    assert len(entry.snapshot) <= 255
-    assert type(entry.body()) is dict
+    header = decode_header(raw)
+    assert len(header.snapshot) <= 255
+    assert -math.inf < header.stored_at <= header.expires_at < math.inf
+    # An attacker knows how the checksum is made.
+    sealed = encode_packed(raw[header.end :], *header[:3])
+    entry, answer = decode_entry(sealed)
+    assert type(answer) is dict
+    assert entry.copier()() == answer
     assert entry.copier()() is not entry.copier()()
+    with contextlib.suppress(CodecError):
+        decode_entry(raw)
 
 
 def _frame(value: bytes) -> None:
@@ -181,11 +190,17 @@ class _Loads:
 
 
 def _schemas(body: object) -> None:
-    raw = encode_entry(cast("Body", body), (7,), 900.0, 2000.0)
-    shared = _load_shared(CallStore(cast("Any", _Loads(raw))), "t")
+    try:
+        packed = msgspec.msgpack.encode(body)
+    except (OverflowError, RecursionError, TypeError, UnicodeEncodeError):
+        return  # MessagePack cannot hold it
+    raw = encode_packed(packed, (7,), 900.0, 2000.0, schema_key("t"))
+    # It uses nothing but the codec.
+    schemas = KeySchemas(cast("Any", None), ClearEntries(), 60.0, lambda: 1000.0)
+    shared = schemas._load_shared(CallStore(cast("Any", _Loads(raw))), "t")
     for origin, (confirmed_at, types) in shared.schemas.items():
         assert type(origin) is str
-        assert confirmed_at <= 1000.0
+        assert 0.0 <= confirmed_at <= 1000.0 + CLOCK_SKEW
         assert all(type(each) is str for pair in types.items() for each in pair)
         with contextlib.suppress(ValueError):
             check_against("t", {"id": {"S": "7"}}, [types])

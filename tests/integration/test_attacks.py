@@ -284,8 +284,8 @@ ATTACKS: dict[str, Attack] = {
     ),
     "entries of another version": Attack(
         harms.change_entries(lambda entry: b"\x63" + entry[1:], knows_checksum=True),
-        "has version 99, not 1",
-        "has version 99, not 1",
+        "has version 99, not 2",
+        "has version 99, not 2",
     ),
     "short entries with a checksum": Attack(
         harms.change_entries(lambda entry: entry[:20], knows_checksum=True),

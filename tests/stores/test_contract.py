@@ -64,7 +64,7 @@ def clock() -> InterruptedClock:
     return InterruptedClock()
 
 
-@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+@pytest.fixture(params=["memory", "keyed", "disk", "redis", "cluster"])
 def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: InterruptedClock
 ) -> Iterator[Store]:

@@ -9,10 +9,12 @@ import pytest
 
 from botocache._errors import EntryError
 from botocache.stores.disk.store import DiskStore
+from botocache.stores.keyed_names import Names, keyed_store
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
 from botocache.stores.redis.cluster.urls import endpoints_of_url
 from botocache.stores.redis.urls import connections_of_url
+from tests.support.keys import key
 from tests.support.processes import TIMEOUT
 from tests.support.redis_stores import cluster_store, redis_store
 
@@ -35,6 +37,11 @@ _Fixture = Callable[[str], Any]
 
 def _memory(fixture: _Fixture) -> Store:
     return MemoryStore(clock=fixture("clock"))
+
+
+def _keyed(fixture: _Fixture) -> Store:
+    names = Names([key(1), None, key(2)])
+    return keyed_store(_memory(fixture), lambda: names)
 
 
 def _disk(fixture: _Fixture) -> Store:
@@ -70,6 +77,7 @@ def _shared(fixture: _Fixture) -> dict[str, Any]:
 
 _STORES: Mapping[str, Callable[[_Fixture], Store]] = {
     "memory": _memory,
+    "keyed": _keyed,
     "disk": _disk,
     "redis": _redis,
     "cluster": _cluster,

@@ -34,6 +34,7 @@ PURE = (
     "botocache._dynamodb",
     "botocache._settings.tables",
     "botocache._settings.values",
+    "botocache._cache.encryption",
     "botocache._cache.entries",
     "botocache._cache.prepare",
     "botocache._cache.read_mode",
@@ -80,6 +81,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "diskcache": ("botocache.stores.disk",),
     "redis": ("botocache.stores.redis",),
+    "cryptography": ("botocache._cache.encryption",),
     "zstandard": ("botocache.stores.redis.compression",),
     "pickle": (),
     "marshal": ("botocache._near.call_keys",),  # which loads nothing

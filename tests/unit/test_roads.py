@@ -76,12 +76,12 @@ def put(client: Any) -> None:
 
 ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near hit": ("on", lambda client: get(client, "a"), 6, 5),
-    "near miss": ("on", lambda client: get(client, "z"), 75, 27),
-    "hit through the hooks": ("off", lambda client: get(client, "a"), 52, 21),
-    "miss through the hooks": ("off", lambda client: get(client, "z"), 62, 21),
+    "near miss": ("on", lambda client: get(client, "z"), 78, 27),
+    "hit through the hooks": ("off", lambda client: get(client, "a"), 53, 21),
+    "miss through the hooks": ("off", lambda client: get(client, "z"), 65, 21),
     "update": ("off", update, 97, 21),
-    "put, written through": ("off", put, 135, 26),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 104, 25),
+    "put, written through": ("off", put, 138, 26),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 109, 25),
 }
 """Near or not, the call, and the most calls and files that it may take."""
 

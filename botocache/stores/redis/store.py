@@ -8,6 +8,7 @@ All users go by the server's clock, which sets the hold-offs. The local estimate
 never runs ahead of it. So a hold-off may appear longer than it is, never shorter.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -77,6 +78,9 @@ LONGEST_CLEAR = 300.0
 
 REPLY_HEAD = 128
 """Bytes for what comes before and after a value, for a tag, and for other replies."""
+
+SET_BACK = 5.0
+"""Seconds. A server's clock that went back by more was set, or is slow."""
 
 _TIME = pack((b"TIME",))
 
@@ -154,6 +158,7 @@ class RedisStore:
             )
         self._clock_offset = time.time() - machine_clock()  # until the first sync
         self._synced_at = -CLOCK_SYNC_INTERVAL
+        self._latest_offset = -math.inf  # since the clock was last set back
         self._careful_until = -CAREFUL
 
     def __repr__(self) -> str:
@@ -521,6 +526,12 @@ class RedisStore:
         ahead = microseconds / US - here
         if ahead > self._clock_offset or here - self._synced_at >= CLOCK_SYNC_INTERVAL:
             self._clock_offset, self._synced_at = ahead, here
+            if self._tracker is not None and self._latest_offset - ahead > SET_BACK:
+                # Time went back by that for what this process remembers, too: a
+                # server that stops its clock would have it served beyond its TTL.
+                self._tracker.end_session()
+                self._latest_offset = ahead
+            self._latest_offset = max(self._latest_offset, ahead)
 
     def _handshake(self, connection: Connection) -> None:
         """Evict everything if this primary is a new one.

@@ -1,12 +1,14 @@
 """Key attributes are learned, shared, and forgotten with the table's tag."""
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
+import msgspec
 import pytest
 
 from botocache._cache.call_store import CallStore
-from botocache._cache.entries import encode_entry
+from botocache._cache.entries import ClearEntries
 from botocache._cache.evictions import Evictions
 from botocache._cache.invalidation import KeyTypes
 from botocache._cache.key_schemas import (
@@ -46,7 +48,7 @@ class Schemas:
         self._store = store
         failures = FailureLog(self.counters, lambda: 0.0)
         evictions = Evictions(store, failures, settle=0.0, write_hold_off=0.0)
-        self.schemas = KeySchemas(evictions, FRESH_FOR, store.now)
+        self.schemas = KeySchemas(evictions, ClearEntries(), FRESH_FOR, store.now)
 
     def recall(
         self, origin: str, table: str, *, is_read: bool = False
@@ -308,6 +310,15 @@ def test_an_incomplete_set_of_key_attributes_is_not_learned(
         {"origins": {HERE: ["then", {}]}},
         {"origins": {HERE: [0.0, None]}},
         {"origins": {HERE: [0.0, [["pk"]]]}},
+        {"origins": {HERE: [0.0, {"pk": "L"}]}},
+        {"origins": {HERE: [0.0, {"pk": b"S"}]}},
+        {"origins": {HERE: [0.0, {5: "S"}]}},
+        {"origins": {HERE: [0.0, {}]}},
+        {"origins": {HERE: [0.0, {"pk": "S", "sk": "S", "third": "S"}]}},
+        {"origins": {HERE: [float("nan"), {"pk": "S"}]}},
+        {"origins": {HERE: [float("inf"), {"pk": "S"}]}},
+        {"origins": {HERE: [1e12, {"pk": "S"}]}},
+        {"origins": {HERE: [datetime(2026, 1, 1, tzinfo=timezone.utc), {"pk": "S"}]}},
     ],
     ids=repr,
 )
@@ -316,9 +327,14 @@ def test_an_entry_that_holds_no_names_teaches_nothing(
 ) -> None:
     generation = schemas.generation()
     now = store.now()
-    entry = encode_entry(body, (generation,), now, now + TTL)
-    store.fill(schema_key(TABLE), entry, TTL)
-    assert schemas.recall(HERE, TABLE) is None
+    key, good = schema_key(TABLE), {"origins": {HERE: [now, {"pk": "S"}]}}
+    for each in (body, good):
+        packed = msgspec.msgpack.encode(each)
+        times = now, now + TTL
+        entry = ClearEntries().encode(key, packed, (generation,), *times)
+        store.fill(key, entry, TTL)
+        schema = schemas.recall(HERE, TABLE)
+        assert (schema and schema.attributes) == (PK if each is good else None)
 
 
 @pytest.mark.parametrize(

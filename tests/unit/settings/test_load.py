@@ -12,10 +12,12 @@ import redis.asyncio
 from botocache._dynamodb.plans import CachingMode
 from botocache._errors import ConfigError
 from botocache._settings import load
+from botocache._settings.encryption_keys import EncryptionKeys
 from botocache._settings.load import _PARSERS, Settings, load_settings
 from botocache._settings.tables import OFF, READS, TableOptions, TablePolicy
 from botocache.stores import options
 from botocache.stores.memory import MemoryStore
+from tests.support.keys import key, key_text
 
 STORE = MemoryStore()
 
@@ -73,6 +75,15 @@ ROWS = {
     ),
     "client_tracking": _Row(False, "true", True, "off", False, "On", True),
     "near": _Row("on", "false", "off", "Untraced", "untraced", True, "on"),
+    "encryption_keys": _Row(
+        None,
+        f'["{key_text(1)}", "plain"]',
+        EncryptionKeys((key(1), None)),
+        f"{key_text(2)}, {key_text(3)}",
+        EncryptionKeys((key(2), key(3))),
+        [key(4), key_text(5)],
+        EncryptionKeys((key(4), key(5))),
+    ),
 }
 
 
@@ -110,7 +121,7 @@ def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
 def test_settings_stay_few_and_the_usual_ones_come_first() -> None:
     names = [field.name for field in fields(Settings)]
     assert names[:6] == ["url", "ttl", "negative_ttl", "tables", "scope", "timeout"]
-    assert len(names) <= 14
+    assert len(names) <= 15
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:

@@ -150,6 +150,13 @@ class InvalidationTracker:
                 self._session = None
                 self._attempts = len(PAUSES)  # slowly: servers may alternate
 
+    def end_session(self) -> None:
+        """Begin anew: nothing that is watched now is current from here on."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.ended.set()
+
     def close(self) -> None:
         """End tracking. The next look-up starts it again."""
         with self._lock:

@@ -17,9 +17,11 @@ import redis as redis_py
 
 from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
+from botocache.stores.clock import machine_clock
 from botocache.stores.redis.commands import pack
 from botocache.stores.redis.connections import exchange
-from botocache.stores.redis.store import RedisStore
+from botocache.stores.redis.scripts import US
+from botocache.stores.redis.store import CLOCK_SYNC_INTERVAL, SET_BACK, RedisStore
 from botocache.stores.redis.tracking import lease, tracker
 from botocache.stores.redis.tracking.lease import (
     HEARTBEAT,
@@ -240,6 +242,24 @@ def test_what_is_watched_is_current_for_as_long_as_it_is(
     eventually(one)
     store.evict(EvictionRequest([B], 0.0))
     assert not one()
+
+
+def test_nothing_that_was_watched_is_current_after_the_servers_clock_went_back(
+    store: RedisStore,
+) -> None:
+    """A server that slows its clock must not keep what it says alive beyond its TTL."""
+    snapshot = fresh(store, A)
+    watched = store.watch([A], snapshot)
+    eventually(watched)
+    # In steps, each of which is small. Each sync replaces what is known.
+    for back in (0.0, 0.4, 0.8, 1.2):
+        told = (machine_clock() + store._latest_offset - back * SET_BACK) * US
+        store._synced_at -= CLOCK_SYNC_INTERVAL
+        is_still_watched = back < 1.0
+        store._sync_clock(round(told))
+        eventually(lambda: watched() is is_still_watched)  # noqa: B023 - at once
+    assert fresh(store, A) == snapshot
+    assert not watched()
 
 
 def test_a_watched_snapshot_is_not_current_without_client_tracking(

@@ -1,0 +1,214 @@
+"""A store under keyed names: without the key, no name tells what it stands for.
+
+Keys and tags are digests of tables, requests and items. A reader of the store could
+digest all likely ones, and compare. KeyedStore gives each digest another name, which
+only holders of the key can compute. It stands between a cache and its store, and
+decides nothing: what is behind it is a store like any other, with other digests.
+
+Processes that share a store may have different keys, while a new key is introduced. So
+each reads, fills and watches under the names of its own first key, and evicts under the
+names of all of its keys. That is coherent while each process's keys hold the first key
+of each other process: then a write is evicted under each name that a process reads by.
+Under each name the laws of `_coherence.py` hold as in a store of its own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final, TypeAlias, cast
+
+from botocache._coherence import Eviction, EvictionRequest, Loaded, TagEviction
+from botocache._digests import DIGEST_SIZE, EVERYTHING_DIGEST
+from botocache._errors import StoreError
+from botocache.stores.protocol import (
+    Bounding,
+    CallVerbs,
+    Fill,
+    StillCurrent,
+    Store,
+    Watching,
+)
+
+_PURPOSE = b"botocache name"
+"""Tells the keys that are derived here from those that are derived for entries."""
+
+_MOST_NAMES = 8192
+"""Names that are remembered; computing one takes a microsecond."""
+
+Naming: TypeAlias = Callable[[bytes], bytes]
+"""Returns the name of a digest."""
+
+
+class Names:
+    """The names of digests.
+
+    keys: secrets of 32 bytes; None in the place of a key leaves digests as they are.
+    first: returns the name by the first key.
+    of_all: returns the names by all keys, that of the first key first.
+    """
+
+    def __init__(self, keys: Sequence[bytes | None]) -> None:
+        namings = [_naming(key) for key in keys]
+        self.first: Final[Naming] = lru_cache(_MOST_NAMES)(namings[0])
+
+        def of_all(digest: bytes) -> tuple[bytes, ...]:
+            # Two keys give one digest the same name only if it has no other.
+            return tuple(dict.fromkeys(name(digest) for name in namings))
+
+        self.of_all: Final = lru_cache(_MOST_NAMES)(of_all)
+
+
+def _naming(key: bytes | None) -> Naming:
+    if key is None:
+        return bytes
+    secret = blake2b(key=key, person=_PURPOSE, digest_size=32).digest()
+
+    def name(digest: bytes) -> bytes:
+        # It is the same in each cache, and the store on Redis evicts it by itself.
+        if digest == EVERYTHING_DIGEST:
+            return digest
+        return blake2b(digest, key=secret, digest_size=DIGEST_SIZE).digest()
+
+    return name
+
+
+class KeyedVerbs:
+    """What a call asks of a store under keyed names. See CallVerbs.
+
+    names: returns the names. May raise StoreError.
+    """
+
+    __slots__ = ("_names", "_verbs")
+
+    def __init__(self, verbs: CallVerbs, names: Callable[[], Names]) -> None:
+        self._verbs = verbs
+        self._names = names
+
+    def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
+        """See Store.load."""
+        name = self._names().first
+        return self._verbs.load(name(key), [*map(name, tags)])
+
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many."""
+        name = self._names().first
+        return self._verbs.load_many(
+            [(name(key), [*map(name, tags)]) for key, tags in lookups]
+        )
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
+        """See Store.fill."""
+        name = self._names().first
+        self._verbs.fill(name(key), entry, ttl, [*map(name, tags)])
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many."""
+        name = self._names().first
+        self._verbs.fill_many(
+            [
+                Fill(name(key), entry, ttl, [*map(name, tags)])
+                for key, entry, ttl, tags in fills
+            ]
+        )
+
+    def evict(self, request: EvictionRequest) -> Eviction:
+        """See Store.evict. What is returned was done to the names by the first key."""
+        names = self._names()
+        tags, hold_off, watch, first, restore = request
+        if first is not None and isinstance(first.evicted, _Evicted):
+            first = first._replace(evicted=first.evicted.by_name)
+        answer = self._verbs.evict(
+            EvictionRequest(
+                _flat(map(names.of_all, tags)),
+                hold_off,
+                [*map(names.first, watch)],
+                first,
+                {*_flat(map(names.of_all, restore))},
+            )
+        )
+        evicted = _Evicted({tag: answer.evicted[names.first(tag)] for tag in tags})
+        evicted.by_name = answer.evicted
+        watched = {tag: answer.watched[names.first(tag)] for tag in watch}
+        return Eviction(evicted, watched, answer.held)
+
+
+class _Evicted(dict[bytes, TagEviction]):
+    """What was done to tags by their names under the first key.
+
+    by_name: what was done to all names. The second eviction compares with it.
+    """
+
+    __slots__ = ("by_name",)
+
+    by_name: Mapping[bytes, TagEviction]
+
+
+def _flat(parts: Iterable[Iterable[bytes]]) -> list[bytes]:
+    return [name for part in parts for name in part]
+
+
+class KeyedStore(KeyedVerbs):
+    """A store under keyed names. See the Store protocol.
+
+    store: has the entries and generations.
+    names: returns the names. May raise StoreError.
+    now: the clock of the store.
+    """
+
+    __slots__ = ("_store", "for_call", "now")
+
+    for_call: Callable[[], CallVerbs]
+
+    def __init__(self, store: Store, names: Callable[[], Names]) -> None:
+        super().__init__(store, names)
+        self._store = store
+        self.now = store.now
+        bounded = getattr(store, "for_call", None)  # see Bounding
+        if bounded is not None:
+            for_call = cast("Bounding", store).for_call
+            self.for_call = lambda: KeyedVerbs(for_call(), names)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._store!r}>"
+
+    def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
+        """See Store.is_current."""
+        try:
+            name = self._names().first
+        except StoreError:
+            return False
+        return self._store.is_current([*map(name, tags)], snapshot)
+
+    def clear(self) -> None:
+        """See Store.clear. Entries under all names are dropped."""
+        self._store.clear()
+
+    def close(self) -> None:
+        """See Store.close."""
+        self._store.close()
+
+
+class WatchingKeyedStore(KeyedStore):
+    """A KeyedStore in front of a store that is Watching."""
+
+    __slots__ = ()
+
+    def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
+        """See Watching.watch. A function of the store behind, as fast as without."""
+        store = cast("Watching", self._store)
+        return store.watch([*map(self._names().first, tags)], snapshot)
+
+
+def keyed_store(store: Store, names: Callable[[], Names]) -> Store:
+    """Return a store under keyed names, with the optional methods that `store` has.
+
+    names: returns the names, in a moment. May raise StoreError.
+    """
+    # As in the near cache: a store of the user's may have a `__getattr__`.
+    if issubclass(type(store), Watching):
+        return WatchingKeyedStore(store, names)
+    return KeyedStore(store, names)
