@@ -8,7 +8,9 @@ them by the tenant of the current context.
 import math
 from functools import lru_cache
 from operator import attrgetter
+from time import time
 from typing import Final, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 from botocore import credentials as botocores
 from botocore.credentials import (
@@ -67,11 +69,59 @@ def caller_of(credentials: Credentials | None, setting: str) -> Caller:
     if credentials is None:
         scope = ANONYMOUS_SCOPE if setting == AUTO else named_scope(setting)
         return Caller(scope, "", "")
-    frozen: Frozen
     if isinstance(credentials, RefreshableCredentials):
-        frozen = frozen_of(credentials)
-    else:
-        frozen = credentials.get_frozen_credentials()
+        return _caller_of_refreshable(credentials, setting)
+    keys = credentials.get_frozen_credentials()
+    key = keys.access_key or ""
+    scope = scope_of(keys, credentials, setting)
+    return Caller(scope, key, account_of(keys, key))
+
+
+@shows("expiry", "valid_until", "setting")
+class _Known(NamedTuple):
+    """Who made the last call with credentials that refresh themselves.
+
+    keys: that the caller is of.
+    expiry: of these keys, as the credentials have it.
+    valid_until: when botocore must refresh them, in seconds on the machine's clock.
+    setting: `scope`.
+    caller: who made it.
+    """
+
+    keys: Frozen
+    expiry: object
+    valid_until: float
+    setting: str
+    caller: Caller
+
+
+_known: "WeakKeyDictionary[RefreshableCredentials, _Known]" = WeakKeyDictionary()
+
+
+def _caller_of_refreshable(credentials: RefreshableCredentials, setting: str) -> Caller:
+    if not is_botocores(credentials):  # it may choose by the context
+        keys: Frozen = credentials.get_frozen_credentials()
+        return _caller_of_keys(keys, credentials, setting)
+    # botocore's own look at its clock takes 15 us.
+    known, values = _known.get(credentials), vars(credentials)
+    if (
+        known is not None
+        and values.get("_frozen_credentials") is known.keys
+        and values.get("_expiry_time") is known.expiry
+        and known.setting == setting
+        and time() < known.valid_until
+    ):
+        return known.caller
+    expiry = values.get("_expiry_time")
+    keys = frozen_of(credentials)
+    caller = _caller_of_keys(keys, credentials, setting)
+    seconds = seconds_valid(credentials)
+    if seconds:
+        _known[credentials] = _Known(keys, expiry, time() + seconds, setting, caller)
+    return caller
+
+
+def _caller_of_keys(frozen: Frozen, credentials: Credentials, setting: str) -> Caller:
     key = frozen.access_key or ""
     scope = scope_of(frozen, credentials, setting)
     return Caller(scope, key, account_of(frozen, key))
@@ -101,17 +151,18 @@ def scope_of(frozen: Frozen, credentials: Credentials, setting: str) -> bytes:
 def frozen_of(credentials: RefreshableCredentials) -> Frozen:
     """Return the keys that would sign a request at this moment.
 
+    credentials: of a kind of botocore's.
+
     Refreshes credentials only where botocore could not sign without it. Up to five
     minutes earlier botocore refreshes for the requests that it signs; an attempt here
     would be a second one, and an endpoint that does not answer would delay each call
     twice.
     """
-    if is_botocores(credentials):
-        frozen: Frozen | None = getattr(credentials, "_frozen_credentials", None)
-        timeout: int | None = getattr(credentials, "_mandatory_refresh_timeout", None)
-        # None for the timeout is botocore's advisory one.
-        if frozen is not None and not credentials.refresh_needed(timeout):
-            return frozen
+    frozen: Frozen | None = getattr(credentials, "_frozen_credentials", None)
+    timeout: int | None = getattr(credentials, "_mandatory_refresh_timeout", None)
+    # None for the timeout is botocore's advisory one.
+    if frozen is not None and not credentials.refresh_needed(timeout):
+        return frozen
     return credentials.get_frozen_credentials()
 
 

@@ -1063,9 +1063,9 @@ def test_what_is_forgotten_costs_hits_and_shares_nothing(
     second = container(application)
     assert application.read(second) in (key_of(second), key)
     known.clear()
-    assert application.read(application.client(credentials_of(second))) == key_of(
-        second
-    )
+    keys = credentials_of(second).get_frozen_credentials()
+    third = application.client(Credentials(*keys[:3]))
+    assert application.read(third) == key_of(second)
 
 
 # --- the near cache ----------------------------------------------------------------
@@ -1147,6 +1147,34 @@ def test_botocache_refreshes_only_what_cannot_sign_any_more(
     caller = caller_of(credentials, AUTO)
     assert caller.access_key_id == ("AKIA2" if count else "AKIA1")
     assert len(made) == count
+
+
+@pytest.mark.parametrize("how", ["by the clock", "at once"])
+def test_who_calls_is_remembered_until_the_keys_must_be_refreshed(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refresh() -> dict[str, str]:
+        return {
+            "access_key": "AKIA2",
+            "secret_key": "secret",
+            "token": "",
+            "expiry_time": _FUTURE.isoformat(),
+        }
+
+    now = datetime.now(timezone.utc)
+    expiry = now + timedelta(seconds=600 + 300)
+    credentials: Any = RefreshableCredentials("AKIA1", "s", "", expiry, refresh, "own")
+    for _ in range(2):
+        assert caller_of(credentials, AUTO).access_key_id == "AKIA1"
+    if how == "at once":
+        credentials._expiry_time = now
+    else:
+        later = now + timedelta(seconds=301)
+        watch = SimpleNamespace(now=later.astimezone)
+        botocores = SimpleNamespace(datetime=watch, timedelta=timedelta)
+        monkeypatch.setattr("botocore.credentials.datetime", botocores)
+        monkeypatch.setattr("botocache._botocore.credentials.time", later.timestamp)
+    assert caller_of(credentials, AUTO).access_key_id == "AKIA2"
 
 
 # --- Lambda functions --------------------------------------------------------------

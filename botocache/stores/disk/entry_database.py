@@ -16,9 +16,10 @@ it that are not safe with a file that another program may have altered:
 There is no write-ahead log. SQLite maps the log's index, and a program that truncates
 that file (a clean-up script, `rsync --inplace`) kills every process that reads it, by
 SIGBUS. To look at the size before each use leaves a race, and the first cut of a file
-in steady use has lost it each time. Without the log a hit takes 4 µs more, and a fill
-less. A load waits while another process writes (50 µs). The journal is in memory: a
-process that is killed while it writes leaves a database that may have to be replaced.
+in steady use has lost it each time. Without the log a load takes 4 µs more (18 to 22),
+and a fill 15 µs less (80 to 65). A load waits while another process writes (50 µs). The
+journal is in memory: a process that is killed while it writes leaves a database that
+may have to be replaced. With the journal in a file a fill would take 150 µs more.
 
 A lost or old entry is harmless: its snapshot alone decides whether it may be served
 (`_coherence.py`).
@@ -116,8 +117,8 @@ _SELECT_SCHEMA = "SELECT name, sql, tbl_name FROM sqlite_master LIMIT 9"
 
 # Of a blob SQLite knows the length without reading it. It would read a text.
 _SELECT_ENTRY = """
-SELECT CASE WHEN typeof(value) = 'blob' AND length(value) <= ? THEN value END,
-       typeof(value)
+SELECT CASE WHEN typeof(value) = 'blob' AND length(value) <= ? THEN value
+            ELSE typeof(value) END
 FROM Cache WHERE key = ? AND raw = 1 AND expire_time > ? AND expire_time < ? LIMIT 1
 """
 
@@ -203,8 +204,8 @@ class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
             return
         # The more, the larger the excess: old rows may be small, and new ones large.
         rows = min(_CULLED + excess // _ROW_SIZE, _MOST_CULLED)
-        sql(_DELETE_FUTURE, (now + _DAY, rows))
-        sql(_DELETE_OLDEST, (rows,))
+        if sql(_DELETE_FUTURE, (now + _DAY, rows)).rowcount <= 0:
+            sql(_DELETE_OLDEST, (rows,))
         connection.size = 0  # once in a transaction: until it ends, nothing shrinks
 
     def forget_transaction(self) -> None:
@@ -306,12 +307,12 @@ class EntryDatabase:
         ).fetchall()
         if not rows:
             return None
-        ((row, kind),) = rows
-        if row is not None:
+        ((row,),) = rows
+        if isinstance(row, bytes):
             entry: bytes = row[_CHECKSUM_SIZE:]
             if row[:_CHECKSUM_SIZE] == _checksum(key, entry):
                 return entry
-        elif kind in ("blob", "text"):
+        elif row in ("blob", "text"):
             # To remove one row of a gigabyte would take SQLite seconds.
             raise UnsafeDatabaseError("a row is a text, or larger than any entry")
         # Without this, each load of the key would fail until the TTL ends.

@@ -3,18 +3,19 @@
 So it does not matter who named the server: a URL, the user's own client, a Sentinel, or
 another server of a cluster.
 
-At WARNING, because by default no line at INFO is shown: it would be as good as none. A
-private network is no reason to say nothing. Its owner can read the line, and knows more
-about it than this file.
+At INFO on a private network: a program that has not configured logging must not write
+to standard error for what its owner may have chosen. At WARNING across the Internet.
 """
 
 import socket
-from ipaddress import ip_address
-from typing import Any
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, TypeAlias
 
 from botocache._errors import pass_on
 from botocache._stats import log, log_once
 from botocache.stores.redis.types import Connection
+
+Address: TypeAlias = IPv4Address | IPv6Address
 
 
 def note_if_in_clear(connection: Connection, name: str, *, is_encrypted: bool) -> None:
@@ -25,31 +26,30 @@ def note_if_in_clear(connection: Connection, name: str, *, is_encrypted: bool) -
     is_encrypted: whether answers are encrypted before they get to the store.
     """
     connected = connection._sock  # noqa: SLF001 - redis-py has no other name for it
-    if is_encrypted or not is_readable_by_others(connected):
-        return
-    log_once(
-        log.warning,
-        "store_in_clear",
-        f"answers pass the network unencrypted, to the server {name}; use TLS, as with "
-        "rediss:// or valkeys://",
-    )
+    address = None if is_encrypted else address_in_clear(connected)
+    if address is not None and not is_loopback(address):
+        log_once(
+            log.warning if address.is_global else log.info,
+            "store_in_clear",
+            f"answers pass the network unencrypted, to the server {name}; use TLS, as "
+            "with rediss:// or valkeys://",
+        )
 
 
-def is_readable_by_others(connected: Any) -> bool:
-    """Tell whether a socket leads to another machine, and without TLS."""
-    if hasattr(connected, "cipher"):  # TLS around a socket
-        return False
-    if connected.family not in (socket.AF_INET, socket.AF_INET6):
-        return False
+def address_in_clear(connected: Any) -> Address | None:
+    """Return where a socket leads; None if it has TLS, or does not use the network."""
+    has_tls = hasattr(connected, "cipher")
+    if has_tls or connected.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
     try:
-        host = connected.getpeername()[0]
+        host: str = connected.getpeername()[0]
     except OSError as error:  # it has ended already
         pass_on(error)
-        return False
-    return not is_loopback(host)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an address belongs to this machine alone."""
+        return None
     address = ip_address(host.partition("%")[0])
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_loopback(address: Address) -> bool:
+    """Tell whether an address belongs to this machine alone."""
+    return address.is_loopback

@@ -16,7 +16,7 @@ from botocache.stores.disk import store as disk_store
 from botocache.stores.disk.store import PAUSE, DiskStore, default_directory
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag
-from tests.support.privileges import NOBODY, is_root
+from tests.support.privileges import NOBODY, as_nobody, is_root
 
 KEY, A = key("an entry"), tag("a")
 TTL = 60.0
@@ -83,6 +83,21 @@ def test_all_that_is_made_is_private_whatever_the_umask(
     use(store)
     assert modes(root) == PRIVATE
     assert mode(root) == 0o700
+
+
+@as_root
+def test_the_umask_keeps_no_user_from_the_own_files(
+    umask: Callable[[int], int],
+) -> None:
+    """Root may use files of any mode."""
+    # Not tmp_path, which is below a directory that root alone may enter.
+    with tempfile.TemporaryDirectory() as place:
+        os.chown(place, NOBODY, -1)
+        root = Path(place, "disk")
+        umask(0o777)
+        with as_nobody(), contextlib.closing(DiskStore(root)) as store:
+            use(store)
+        assert modes(root) == PRIVATE
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o777])

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,11 @@ from botocache import _stats
 from botocache.stores.opening import open_store
 from botocache.stores.options import StoreOptions
 from botocache.stores.redis import in_clear
-from botocache.stores.redis.in_clear import is_loopback, is_readable_by_others
+from botocache.stores.redis.in_clear import (
+    address_in_clear,
+    is_loopback,
+    note_if_in_clear,
+)
 from tests.support.digests import key, tag
 from tests.support.processes import TIMEOUT
 from tests.support.tls_proxy import Authority, running_tls_proxy
@@ -28,42 +33,54 @@ KEY, TAG = key("an entry"), tag("a")
 Lines = Callable[..., list[str]]
 
 
-@pytest.mark.parametrize(
-    ("host", "is_ours"),
-    [
-        ("127.0.0.1", True),
-        ("127.1.2.3", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("10.0.0.7", False),
-        ("192.168.1.1", False),
-        ("8.8.8.8", False),
-        ("::ffff:10.0.0.7", False),
-        ("fe80::1%eth0", False),
-        ("0.0.0.0", False),
-    ],
-)
-def test_an_address_is_this_machines_own(host: str, is_ours: bool) -> None:
-    assert is_loopback(host) is is_ours
-
-
 def connected(family: int, peer: Any, **more: object) -> Any:
     return SimpleNamespace(family=family, getpeername=lambda: peer, **more)
 
 
-def test_a_socket_is_readable_by_others_without_tls_on_the_network_only() -> None:
-    assert is_readable_by_others(connected(socket.AF_INET, ("10.0.0.7", 6379)))
-    assert is_readable_by_others(connected(socket.AF_INET6, ("fd00::7", 6379, 0, 0)))
-    assert not is_readable_by_others(connected(socket.AF_INET, ("127.0.0.1", 6379)))
-    assert not is_readable_by_others(connected(socket.AF_UNIX, "/run/valkey"))
+ADDRESSES = {
+    "127.0.0.1": None,
+    "127.1.2.3": None,
+    "::1": None,
+    "::ffff:127.0.0.1": None,
+    "10.0.0.7": logging.INFO,
+    "100.64.0.1": logging.INFO,
+    "192.168.1.1": logging.INFO,
+    "::ffff:10.0.0.7": logging.INFO,
+    "fd00::7": logging.INFO,
+    "fe80::1%eth0": logging.INFO,
+    "8.8.8.8": logging.WARNING,
+    "2600::1": logging.WARNING,
+}
+"""The level of the line for a server at an address; None if there is none."""
+
+
+@pytest.mark.parametrize("host", ADDRESSES)
+def test_the_level_depends_on_where_the_server_is(
+    host: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_stats, "_logged", set())
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    connection: Any = SimpleNamespace(_sock=connected(family, (host, 6379)))
+    with caplog.at_level(logging.DEBUG):
+        for _ in range(2):
+            note_if_in_clear(connection, "redis://h", is_encrypted=False)
+    level = ADDRESSES[host]
+    expected = [] if level is None else [level]
+    assert [record.levelno for record in caplog.records] == expected
+
+
+def test_only_a_socket_on_the_network_without_tls_is_in_clear() -> None:
+    found = address_in_clear(connected(socket.AF_INET, ("10.0.0.7", 6379)))
+    assert found == ip_address("10.0.0.7")
+    assert address_in_clear(connected(socket.AF_UNIX, "/run/valkey")) is None
     encrypted = connected(socket.AF_INET, ("10.0.0.7", 6379), cipher=lambda: "")
-    assert not is_readable_by_others(encrypted)
+    assert address_in_clear(encrypted) is None
 
     def has_ended() -> object:
         raise OSError
 
     lost = SimpleNamespace(family=socket.AF_INET, getpeername=has_ended)
-    assert not is_readable_by_others(lost)
+    assert address_in_clear(lost) is None
 
 
 @pytest.fixture
@@ -87,7 +104,7 @@ def lines(
             return [
                 record.getMessage()
                 for record in caplog.records
-                if record.levelno == logging.WARNING
+                if "store_in_clear" in record.getMessage()
             ]
 
         yield load

@@ -1,5 +1,6 @@
 """Key attributes are learned, shared, and forgotten with the table's tag."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from botocache._cache.evictions import Evictions
 from botocache._cache.invalidation import KeyTypes
 from botocache._cache.key_schemas import (
     MOST_ORIGINS,
+    MOST_ROUNDS,
     TTL,
     KeySchemas,
     Schema,
+    place_of,
     schema_key,
 )
 from botocache._coherence import EvictionRequest
@@ -457,3 +460,78 @@ def test_only_so_many_origins_of_a_table_are_kept(
     latest = Schemas(store)
     assert latest.recall(f"origin {MOST_ORIGINS + 2}", TABLE) is not None
     assert latest.recall("origin 2", TABLE) is None
+
+
+# --- places ------------------------------------------------------------------------
+
+ARN = "arn:aws:dynamodb:us-east-1:111122223333:table/t"
+
+
+@pytest.mark.parametrize(
+    ("account", "table", "place"),
+    [
+        ("", "t", ("here", "t")),
+        ("", ARN, ("here", "t")),
+        ("444455556666", "t", ("here 444455556666", "t")),
+        ("444455556666", ARN, ("here 111122223333", "t")),
+        ("111122223333", ARN, ("here 111122223333", "t")),
+        ("444455556666", f"{ARN}/index/i", ("here 111122223333", "t")),
+    ],
+)
+def test_a_place_has_the_account_of_an_arn_or_of_the_caller(
+    account: str, table: str, place: tuple[str, str]
+) -> None:
+    assert place_of(HERE, account, table) == place
+
+
+def _dispute(schemas: Schemas) -> None:
+    """Let two tables of one place contradict each other until that ends."""
+    for number in range(2 * MOST_ROUNDS + 4):
+        _learn(schemas, OTHER if number % 2 else PK)
+
+
+def test_an_ambiguous_place_has_no_key_attributes_for_an_hour(
+    schemas: Schemas, store: FailingStore, clock: FakeClock
+) -> None:
+    _dispute(schemas)
+    generation = schemas.generation()
+    assert Schemas(store).learn(PK, generation)  # another process has met none
+    for attributes in (PK, OTHER, PK):
+        assert _learn(schemas, attributes)  # what it answers may be filled
+        assert schemas.recall(HERE, TABLE) is None
+    assert schemas.generation() == generation  # and nothing is evicted for it
+    clock.advance(3601)
+    assert _learn(schemas, PK)
+    assert _attributes(schemas) == PK
+    assert not _learn(schemas, OTHER)
+    assert schemas.generation() != generation
+
+
+def test_a_key_of_an_ambiguous_table_is_not_checked(
+    schemas: Schemas, store: FailingStore
+) -> None:
+    _dispute(schemas)
+    Schemas(store).learn(PK, schemas.generation())  # another process has met none
+    types = schemas.schemas.types_of
+    assert types(CallStore(store), TABLE) == []
+    assert Schemas(store).schemas.types_of(CallStore(store), TABLE) == [{"pk": ""}]
+
+
+def test_contradictions_that_are_far_apart_are_not_counted_together(
+    schemas: Schemas, clock: FakeClock
+) -> None:
+    for number in range(20):
+        _learn(schemas, OTHER if number % 2 else PK)
+        clock.advance(601)
+    assert _learn(schemas, PK)
+    assert _attributes(schemas) == PK
+
+
+def test_what_is_known_of_places_is_bounded(schemas: Schemas) -> None:
+    known = schemas.schemas
+    for number in range(1100 * MOST_ROUNDS):
+        new = Schema((HERE, f"t{number}"), TAG, PK, 1, 0.0)
+        for _ in range(number % (2 * MOST_ROUNDS)):
+            known._note_contradiction(new, replace(new, attributes=OTHER))
+    assert len(known._contradictions) <= 1000
+    assert len(known.ambiguous) <= 1000
