@@ -17,6 +17,7 @@ HARMLESS = frozenset(
         *("age", "began", "body_at", "capacity", "evicted", "expires_at", "failures"),
         *("ended", "fills", "held", "held_until", "hits", "misses", "bypassed"),
         *("hold_off", "is_alone", "is_complete", "is_consistent", "is_delivered"),
+        "is_encrypted",
         *("is_on_index", "is_plain", "is_precise", "is_read", "is_settling", "kind"),
         *("is_table_known", "mode", "near_hits", "negative_ttl", "number", "policy"),
         *("remembered", "scan_size_limit", "scans", "index_queries", "size", "ttl"),
