@@ -298,7 +298,8 @@ def test_what_is_kept_of_long_values_is_short() -> None:
     assert kept < 1_000_000  # of 100 times 20 KB, in a dozen places
 
 
-@pytest.mark.long("with fewer inputs, on the memory store, and smaller bounds")
+@pytest.mark.long("with fewer inputs, on the memory store")
+@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("store_kind", ["memory", "disk", "redis"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_million_inputs_leave_nothing_behind(
