@@ -46,8 +46,8 @@ PASSWORD, SCOPE_PASSWORD = "m4rk-url-password", "m4rk-other-password"
 
 ENCRYPTION_KEY = "m4rk-encryption-key-of-32-bytes!"
 
-CREDENTIALS = (KEY_ID, SECRET, TOKEN, PASSWORD, SCOPE_PASSWORD, TENANT)
-CREDENTIALS += (ENCRYPTION_KEY,)
+OTHERS = (PASSWORD, SCOPE_PASSWORD, TENANT, ENCRYPTION_KEY)
+CREDENTIALS = (KEY_ID, SECRET, TOKEN, *OTHERS)
 MARKS = (*CREDENTIALS, ITEM, KEY)
 
 
@@ -334,7 +334,7 @@ def _stored(directory: Path, valkey: ValkeyServer, namespace: str) -> bytes:
     with redis.Redis(port=valkey.port) as server:
         for name in server.scan_iter(f"botocache:{namespace}:*"):
             is_text = server.type(name) == b"string"  # DUMP compresses
-            stored += [name, server.get(name) if is_text else server.dump(name)]  # type: ignore[list-item]  # bytes
+            stored += [name, server.get(name) if is_text else server.dump(name)]
     return b"\n".join(stored)
 
 
