@@ -347,7 +347,7 @@ def _call(
     is_named, region = setting != AUTO, context["client_region"]
     # As the signer decides it: a client that signs nothing may have credentials.
     version = context.get("auth_type") or signer.signature_version
-    is_unsigned = version is UNSIGNED or version == "none"
+    is_unsigned = version is UNSIGNED
     # A handler may have given this call credentials of its own.
     is_hidden = (
         traits.hides_callers

@@ -212,7 +212,7 @@ def _note_instance(fetcher: Any, answer: Any) -> None:
     """Note the role that the endpoint of an instance names; names are of an account.
 
     Other programs stand in for this endpoint, and name the role of a session that is
-    told apart by more: by tags from a certificate, with IAM Roles Anywhere. Sessions of
+    set apart by more: by tags from a certificate, with IAM Roles Anywhere. Sessions of
     such a program are of one role only if one program, at one place, handed them out.
     """
     if not answer:  # there is no instance

@@ -251,7 +251,6 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         or not is_one
         or not seconds  # botocore must refresh the keys, or has none yet
         or not traits.is_sent_by_botocore()
-        or not traits.is_signed_by_keys(signer.signature_version)
         or traits.own_scope()
     ):
         return ClientState(emitter, registered, credentials, first, cache, **watched)
