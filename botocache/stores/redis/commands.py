@@ -23,8 +23,12 @@ from botocache.stores.redis.compression import pack as pack_entry
 from botocache.stores.redis.scripts import EVICT, GENERATION, LOOK, PROLONG, STATE, US
 from botocache.stores.redis.types import Command, Reply
 
-ENTRY_LIMIT = 1024**2
-"""Bytes. An entry that is larger, as it is sent, is not kept."""
+ENTRY_LIMIT = 3 * 1024**2 // 2
+"""Bytes. An entry that is larger, as it is sent, is not kept.
+
+A full page of DynamoDB has a megabyte of names and values. MessagePack adds a quarter
+of that where values have a dozen bytes, and encrypted pages are not compressed.
+"""
 
 RANGE_END = b"%d" % ENTRY_LIMIT
 """The last byte that is asked for of a value: one more than an entry may have."""
