@@ -23,7 +23,7 @@ EDITS = st.lists(
 GROWTH = 8
 """How much larger the larger one of two inputs is."""
 
-STEEPNESS = 3
+STEEPNESS = 5
 """How much more time the larger one may take for each of its bytes. A reader that looks
 at each part once for each other part takes GROWTH times as much."""
 

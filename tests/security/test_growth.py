@@ -298,13 +298,14 @@ def test_what_is_kept_of_long_values_is_short() -> None:
     assert kept < 1_000_000  # of 100 times 20 KB, in a dozen places
 
 
-@pytest.mark.long("with fewer inputs, on the memory store, and smaller bounds")
+@pytest.mark.long("with fewer inputs, on the memory store")
+@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("store_kind", ["memory", "disk", "redis"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_million_inputs_leave_nothing_behind(
     kind: str, store_kind: str, valkey: ValkeyServer, tmp_path: Path, namespace: str
 ) -> None:
-    count = {"items": 1_000_000, "long values": 3000}.get(kind, 40_000)
+    count = {"items": 1_000_000, "long values": 15_000}.get(kind, 40_000)
     if store_kind != "memory":
         count //= 10
     with contextlib.closing(_opened(store_kind, tmp_path, valkey, namespace)) as store:

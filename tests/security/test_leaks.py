@@ -21,6 +21,7 @@ from typing import Any
 
 import boto3
 import pytest
+import redis
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
@@ -43,7 +44,10 @@ ITEM, KEY, TENANT = "m4rk-item-value", "m4rk-key-value", "m4rk-tenant-header"
 KEY_ID, SECRET, TOKEN = "AKIAM4RKED0000000001", "m4rk-secret-key", "m4rk-session-token"
 PASSWORD, SCOPE_PASSWORD = "m4rk-url-password", "m4rk-other-password"
 
-CREDENTIALS = (KEY_ID, SECRET, TOKEN, PASSWORD, SCOPE_PASSWORD, TENANT)
+ENCRYPTION_KEY = "m4rk-encryption-key-of-32-bytes!"
+
+OTHERS = (PASSWORD, SCOPE_PASSWORD, TENANT, ENCRYPTION_KEY)
+CREDENTIALS = (KEY_ID, SECRET, TOKEN, *OTHERS)
 MARKS = (*CREDENTIALS, ITEM, KEY)
 
 
@@ -319,6 +323,48 @@ def test_nothing_that_is_said_holds_a_secret(
             path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
         )
         assert leaks(stored, CREDENTIALS) == []
+
+
+def _stored(directory: Path, valkey: ValkeyServer, namespace: str) -> bytes:
+    """Return all that a store holds: names and contents of files, or of keys."""
+    stored = [
+        str(path).encode() + (path.read_bytes() if path.is_file() else b"")
+        for path in directory.rglob("*")
+    ]
+    with redis.Redis(port=valkey.port) as server:
+        for name in server.scan_iter(f"botocache:{namespace}:*"):
+            is_text = server.type(name) == b"string"  # DUMP compresses
+            stored += [name, server.get(name) if is_text else server.dump(name)]
+    return b"\n".join(stored)
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+@pytest.mark.parametrize("kind", ["disk", "redis"])
+def test_an_encrypted_store_holds_no_secret(
+    kind: str, is_encrypted: bool, said: _Said, tmp_path: Path, valkey: ValkeyServer
+) -> None:
+    namespace = f"leaks-{kind}-{is_encrypted}"
+    keys = base64.b64encode(ENCRYPTION_KEY.encode())
+    client = _client()
+    cache = botocache.install(
+        client,
+        url=URLS[kind](tmp_path, valkey),
+        namespace=namespace,
+        encryption_keys=keys.decode() if is_encrypted else None,
+        settle=0.0,
+        timeout=5.0,
+    )
+    with intercepted(client, "before-send", _send):
+        _reads_and_writes(client)
+        for _ in range(2):
+            client.get_item(TableName="t", Key={"id": {"S": KEY}})
+    for line in _shown_objects():
+        said.add(line)
+    assert cache.stats().hits
+    stored = _stored(tmp_path, valkey, namespace)
+    # In clear, an answer is there to be read. So the search would find one.
+    assert sorted(leaks(stored)) == ([] if is_encrypted else sorted([ITEM, KEY]))
+    assert leaks(bytes(said)) == [], said.places()
 
 
 def test_the_log_does_not_repeat_what_a_server_repeats(said: _Said) -> None:

@@ -54,6 +54,7 @@ HARMLESS = frozenset(
             "tags",
         ),
         *("watch", "watched", "node", "plan", "hides_callers", "changes_answers"),
+        *("codec", "expiry", "setting", "valid_until"),
     }
 )
 """Names of attributes that may be shown, in any class."""
@@ -62,8 +63,10 @@ OF_A_CLASS = {
     "DescribeTicket": {"body"},  # it has none
     "Fill": {"key"},  # a digest, as in the next two
     "Hit": {"key"},
+    "InUse": {"names"},  # they have a repr of their own
     "Invalidation": {"key"},  # its names alone
     "PreparedRead": {"key"},
+    "Settings": {"encryption_keys"},  # they say how many there are
 }
 """Names that may be shown in one class, and hold secrets in others."""
 
