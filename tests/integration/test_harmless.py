@@ -555,7 +555,7 @@ PLACES = (
     "botocache._cache.entries.ClearEntries.encode",
     "botocache._cache.entries.ClearEntries.open",
     "botocache._botocore.hooks.origin",
-    "botocache._botocore.hooks._caller",
+    "botocache._botocore.hooks.caller_of",
     "botocache._botocore.hooks._response",
 )
 

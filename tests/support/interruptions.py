@@ -49,8 +49,8 @@ class Interruption:
         if not name.startswith(_PACKAGE) or _is_in_finalizer(frame):
             return None
         # Python runs no handler between the end of a `with` and the exit of its lock,
-        # where it calls a trace function. Nor does it before it enters a `try`, or where
-        # `pass` is all that a `with` has.
+        # where it calls a trace function. Nor does it before it enters a `try`, or in a
+        # `with` that has `pass` alone.
         source = linecache.getline(name, line).lstrip()
         if event == "line" and not source.startswith(_WITHOUT_HANDLERS):
             self.reached += 1

@@ -453,7 +453,7 @@ def full_page() -> dict[str, Any]:
 
 
 def test_a_full_page_is_kept_also_if_it_is_encrypted(store: RedisStore) -> None:
-    encrypted = EncryptedEntries(bytes(32), os.urandom, time.time)
+    encrypted = EncryptedEntries(bytes(32), "default", os.urandom, time.time)
     body = encode_answer(full_page())
     entry = encrypted.encode(KEY, body, (1, 2, 3), 0.0, TTL)
     assert len(entry) > 1.2 * 1024**2

@@ -85,7 +85,7 @@ def test_what_is_no_key_is_an_error_that_does_not_show_it(
 def test_an_empty_variable_is_an_error_and_not_a_store_in_clear(value: str) -> None:
     """A secret that a deployment failed to fill in."""
     environ = {"BOTOCACHE_ENCRYPTION_KEYS": value}
-    with pytest.raises(ConfigError, match="BOTOCACHE_ENCRYPTION_KEYS: .* not nothing"):
+    with pytest.raises(ConfigError, match=r"BOTOCACHE_ENCRYPTION_KEYS: .* not nothing"):
         load_settings({}, environ, "memory:")
 
 
