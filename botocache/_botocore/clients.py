@@ -24,6 +24,7 @@ from operator import attrgetter
 from types import FunctionType, MethodType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
+from botocore.auth import AUTH_TYPE_MAPS
 from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from botocore.client import BaseClient
 from botocore.endpoint import Endpoint
@@ -384,6 +385,27 @@ class ClientTraits:
             _report([("the client", sender)], "callers_not_known", _HIDES_CALLERS)
         return False
 
+    def is_signed_by_keys(self, version: object) -> bool:
+        """Return whether botocore signs by the client's keys, and by nothing else.
+
+        A token may sign instead (`bearer`), or a signer of the application.
+
+        version: of the signature, as botocore names it.
+        """
+        signer: object = self._signer()
+        by: Any = AUTH_TYPE_MAPS.get(cast("str", version))
+        unknown: object = by or type(signer)
+        if by in _BY_KEYS and _SIGNING.isdisjoint(vars(signer)):
+            methods = _signing(_Signing)
+            if methods == _SIGNING_METHODS:
+                return True
+            foreign = [each for each in methods if not is_known(each)]
+            if not foreign:
+                return True
+            unknown = foreign[0]
+        _report([("the client", unknown)], "callers_not_known", _HIDES_CALLERS)
+        return False
+
     def _derive(self, operation: str, emitter: Emitter) -> OperationTraits:
         trie = handlers_of(emitter)
 
@@ -518,6 +540,38 @@ _SENDING = frozenset(
     }
 )
 """Methods that send a request: of a client, of its endpoint and of its HTTP session."""
+
+
+_SIGNING = frozenset(
+    {"_choose_signer", "get_auth", "get_auth_instance", "handler", "sign"}
+)
+"""Methods of a signer that choose what signs a request, and sign it."""
+
+
+class _Signing:
+    """botocore's classes by which it signs a request to DynamoDB."""
+
+    signer = RequestSigner
+    v4 = AUTH_TYPE_MAPS["v4"]
+
+
+_signing: Final = attrgetter(
+    *(f"signer.{name}" for name in sorted(_SIGNING)), "v4.__init__", "v4.add_auth"
+)
+"""Returns what these classes sign with at this moment."""
+
+_SIGNING_METHODS: Final = tuple(
+    each if is_known(each) else None for each in _signing(_Signing)
+)
+
+_BY_KEYS: Final[frozenset[Any]] = frozenset(
+    kind
+    for kind in AUTH_TYPE_MAPS.values()
+    if kind.__module__ in {"botocore.auth", "botocore.crt.auth"}
+    and not getattr(kind, "REQUIRES_TOKEN", False)
+    and not getattr(kind, "REQUIRES_IDENTITY_CACHE", False)
+)
+"""botocore's classes that sign a request by the keys that they are given."""
 
 
 class _Senders:

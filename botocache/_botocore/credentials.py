@@ -7,7 +7,7 @@ them by the tenant of the current context.
 
 import math
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, is_
 from time import time
 from typing import Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
@@ -20,8 +20,8 @@ from botocore.credentials import (
 )
 
 from botocache._botocore.accounts import account_of
-from botocache._botocore.principals import principals, session_of
-from botocache._botocore.started import function_of_keys
+from botocache._botocore.principals import Proof, principals, session_of
+from botocache._botocore.started import Keys, function_of_keys
 from botocache._digests import digest
 from botocache._errors import shows
 from botocache._stats import log, log_once
@@ -72,9 +72,7 @@ def caller_of(credentials: Credentials | None, setting: str) -> Caller:
     if isinstance(credentials, RefreshableCredentials):
         return _caller_of_refreshable(credentials, setting)
     keys = credentials.get_frozen_credentials()
-    key = keys.access_key or ""
-    scope = scope_of(keys, credentials, setting)
-    return Caller(scope, key, account_of(keys, key))
+    return _caller_of_keys(keys, credentials, setting)[0]
 
 
 @shows("expiry", "valid_until", "setting")
@@ -100,8 +98,8 @@ _known: "WeakKeyDictionary[RefreshableCredentials, _Known]" = WeakKeyDictionary(
 
 def _caller_of_refreshable(credentials: RefreshableCredentials, setting: str) -> Caller:
     if not is_botocores(credentials):  # it may choose by the context
-        keys: Frozen = credentials.get_frozen_credentials()
-        return _caller_of_keys(keys, credentials, setting)
+        own: Frozen = credentials.get_frozen_credentials()
+        return _caller_of_keys(own, credentials, setting)[0]
     # botocore's own look at its clock takes 15 us.
     known, values = _known.get(credentials), vars(credentials)
     if (
@@ -113,40 +111,67 @@ def _caller_of_refreshable(credentials: RefreshableCredentials, setting: str) ->
     ):
         return known.caller
     keys = frozen_of(credentials)
-    caller = _caller_of_keys(keys, credentials, setting)
+    caller, expires_at = _caller_of_keys(keys, credentials, setting)
     # The keys after their expiry: botocore publishes new ones in the other order, so
     # these are the same only if the expiry is theirs.
     expiry, seconds = values.get("_expiry_time"), seconds_valid(credentials)
     if seconds and values.get("_frozen_credentials") is keys:
-        _known[credentials] = _Known(keys, expiry, time() + seconds, setting, caller)
+        valid_until = min(time() + seconds, expires_at)
+        _known[credentials] = _Known(keys, expiry, valid_until, setting, caller)
     return caller
 
 
-def _caller_of_keys(frozen: Frozen, credentials: Credentials, setting: str) -> Caller:
+def _caller_of_keys(
+    frozen: Frozen, credentials: Credentials, setting: str
+) -> tuple[Caller, float]:
+    """Return who makes a call, and when its keys expire, as Proof has it."""
     key = frozen.access_key or ""
-    scope = scope_of(frozen, credentials, setting)
-    return Caller(scope, key, account_of(frozen, key))
+    scope, expires_at = scope_of(frozen, credentials, setting)
+    return Caller(scope, key, account_of(frozen, key)), expires_at
 
 
-def scope_of(frozen: Frozen, credentials: Credentials, setting: str) -> bytes:
-    """Return the scope of a set of keys.
+def scope_of(frozen: Frozen, credentials: Credentials, setting: str) -> Proof:
+    """Return the scope of a set of keys, and how long they have it.
 
     credentials: those that the keys are of.
     setting: `scope`.
     """
     if setting != AUTO:
-        return named_scope(setting, account_of(frozen, frozen.access_key or ""))
+        return Proof(named_scope(setting, account_of(frozen, frozen.access_key or "")))
     keys = (frozen.access_key or "", frozen.secret_key or "", frozen.token or "")
-    session = session_of(*keys)
-    principal = principals.of(session)
-    if principal is not None:
-        return principal
+    session = _session_of(keys)
+    proof = principals.of(session)
+    if proof is not None:
+        return proof
     method: str = getattr(credentials, "method", "")
     if method == "env":
-        return function_of_keys(keys) or session
+        return Proof(function_of_keys(keys) or session)
     if isinstance(credentials, RefreshableCredentials):
         log_once(log.info, "role_not_known", _NOT_KNOWN % method)
-    return session
+    return Proof(session)
+
+
+class _Last:
+    """The session of the keys of the last call: most calls have the same objects."""
+
+    __slots__ = ("keys", "session")
+
+    def __init__(self, keys: Keys, session: bytes) -> None:
+        self.keys = keys
+        self.session = session
+
+
+_last = _Last(("", "", ""), session_of("", "", ""))
+
+
+def _session_of(keys: Keys) -> bytes:
+    global _last  # noqa: PLW0603 - one object, so that threads never see half of it
+    last = _last
+    # By identity, which no thread can change; a digest takes ten times as long.
+    if all(map(is_, keys, last.keys)):
+        return last.session
+    last = _last = _Last(keys, session_of(*keys))
+    return last.session
 
 
 def frozen_of(credentials: RefreshableCredentials) -> Frozen:

@@ -10,7 +10,6 @@ the source identity of a session go on to the sessions that it assumes.
 """
 
 import json
-import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
@@ -20,6 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocache._botocore.credentials import AUTO, caller_of
 from botocache._botocore.principals import (
     HandOut,
+    generated_names,
     principals,
     role_principal,
     session_of,
@@ -66,17 +66,26 @@ def finish(http: Response, parsed: Mapping[str, Any], context: CallContext) -> N
     handout = context.pop("botocache_handout", None)
     if handout is None or handout.principal is None or http.status_code != _OK:
         return
+    try:
+        _note_keys(parsed, handout.principal)
+    except Exception as error:
+        pass_on(error)  # an answer of a server that is not AWS's
+
+
+def _note_keys(parsed: Mapping[str, Any], principal: bytes) -> None:
     for name, fields in _KEYS.items():
         keys = parsed.get(name)
         if isinstance(keys, Mapping):
-            key, secret, token = (keys[field] for field in fields)
-            principals.note(session_of(key, secret, token), handout.principal)
+            key, secret, token, expiry = (keys[field] for field in fields)
+            if isinstance(expiry, int):  # IAM Identity Center has milliseconds
+                expiry /= 1000
+            principals.note(session_of(key, secret, token), principal, expiry)
 
 
 _OK = 200
 _KEYS: Final = {
-    "Credentials": ("AccessKeyId", "SecretAccessKey", "SessionToken"),
-    "roleCredentials": ("accessKeyId", "secretAccessKey", "sessionToken"),
+    "Credentials": ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"),
+    "roleCredentials": ("accessKeyId", "secretAccessKey", "sessionToken", "expiration"),
 }
 """Where answers have keys: of AWS STS, and of IAM Identity Center."""
 
@@ -99,24 +108,21 @@ _NO_AUTHORITY = frozenset({"DurationSeconds", "TokenCode", "WebIdentityToken"})
 """Parameters that change the authority of a session in no way, or (the token) in a way
 that its claims state."""
 
-_GENERATED_NAME = re.compile(r"botocore-session-\d+")
-"""A RoleSessionName that botocore makes up, with the time of the call."""
-
 
 def _principal(request: AWSRequest, caller: bytes) -> bytes:
     """Return the principal of the keys that a request asks for."""
+    form: _Form | None = request.data
     token = request.headers.get("x-amz-sso_bearer_token")
-    if token is not None:
+    if token is not None and not form:
         # Its URL names the role and the account. The token stands for the user.
         return role_principal("sso", request.url, token)
-    form: _Form | None = request.data
     if not isinstance(form, Mapping):
         raise TypeError("a body in a form that is not known")
     stated = {
         name: value
         for name, value in form.items()
         if name not in _NO_AUTHORITY
-        and not (name == "RoleSessionName" and _GENERATED_NAME.fullmatch(str(value)))
+        and not (name == "RoleSessionName" and value in generated_names)
     }
     identity = form.get("WebIdentityToken")
     claims = None if identity is None else claims_of(str(identity))
@@ -141,7 +147,12 @@ def claims_of(token: str) -> object:
     try:
         payload = token.split(".")[1]
         padding = "=" * (-len(payload) % 4)
-        claims = json.loads(urlsafe_b64decode(payload + padding))
+        claims = json.loads(
+            urlsafe_b64decode(payload + padding),
+            object_pairs_hook=_members,
+            parse_float=_no_claim,
+            parse_constant=_no_claim,
+        )
     except (ValueError, IndexError, RecursionError) as error:
         pass_on(error)
         return token
@@ -156,3 +167,19 @@ def claims_of(token: str) -> object:
             if name not in _VOLATILE_OF_KUBERNETES
         }
     return stable
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of JSON. Raises ValueError if two members have one name.
+
+    AWS STS may read the one of them, and this function the other.
+    """
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("two members of one name")
+    return members
+
+
+def _no_claim(text: str) -> object:
+    """Refuse a number of which two texts may have one value."""
+    raise ValueError(f"{len(text)} characters of no claim")

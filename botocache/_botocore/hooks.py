@@ -41,7 +41,7 @@ from botocache._botocore.clients import (
     traits_of,
     with_headers,
 )
-from botocache._botocore.credentials import AUTO, Caller, caller_of
+from botocache._botocore.credentials import AUTO, caller_of
 from botocache._botocore.principals import watch_endpoints
 from botocache._botocore.types import (
     CallContext,
@@ -345,9 +345,14 @@ def _call(
     traits = client.of(operation)
     is_sent_by_botocore = client.is_sent_by_botocore()
     is_named, region = setting != AUTO, context["client_region"]
+    # As the signer decides it: a client that signs nothing may have credentials.
+    version = context.get("auth_type") or signer.signature_version
+    is_unsigned = version is UNSIGNED
     # A handler may have given this call credentials of its own.
-    is_hidden = traits.hides_callers or "request_credentials" in context.get(
-        "signing", ()
+    is_hidden = (
+        traits.hides_callers
+        or "request_credentials" in context.get("signing", ())
+        or not (is_unsigned or client.is_async or client.is_signed_by_keys(version))
     )
     scope = account = key = None
     if (
@@ -355,7 +360,10 @@ def _call(
         and not client.is_async
         and (is_named or (is_sent_by_botocore and not is_hidden))
     ):
-        caller = _caller(signer, context, setting)
+        credentials = None if is_unsigned else credentials_of(signer)
+        caller = None  # it cannot be signed
+        if is_unsigned or credentials is not None:
+            caller = caller_of(credentials, setting)
         if caller is not None:
             scope, account = caller.scope, caller.account
             key = None if is_named else caller.access_key_id
@@ -435,12 +443,3 @@ def _response(url: str, hit: Hit) -> tuple[AWSResponse, Answer]:
     metadata = response_metadata(hit.key.hex(), hit.age)
     hit.answer["ResponseMetadata"] = metadata
     return http_response(url, metadata["HTTPHeaders"]), hit.answer
-
-
-def _caller(signer: Signer, context: CallContext, setting: str) -> Caller | None:
-    """Return who makes a call; None when it cannot be signed."""
-    # As the signer decides it: a client that signs nothing may have credentials.
-    if (context.get("auth_type") or signer.signature_version) is UNSIGNED:
-        return caller_of(None, setting)
-    credentials = credentials_of(signer)
-    return None if credentials is None else caller_of(credentials, setting)

@@ -257,6 +257,7 @@ class Cache:
             tags = _reader_tags(ticket, answer)
             if tags:
                 log_once(log.info, "read_refused", _REFUSED)
+                self._reads.refuse(tags)
                 # The hold-off is of use: a host of DynamoDB that has not heard yet may
                 # allow the next read, whose answer must not be filled.
                 self._evictions.evict_tags(tags, ticket.store)

@@ -47,6 +47,9 @@ from botocache.stores.protocol import Fill
 _MOST_TABLES = 10_000
 """Kinds of reads of tables whose policy is kept; at one more, all are found anew."""
 
+_MOST_REFUSED = 10_000
+"""Readers that DynamoDB has refused; at one more, the oldest is forgotten."""
+
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
 
@@ -65,6 +68,7 @@ class Reads:
         self._ambiguous: Final = services.key_schemas.ambiguous
         self._pending: Final = services.evictions.pending
         self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
+        self._refused: Final[dict[bytes, None]] = {}
         self.on_fill: Callable[[bytes], None] = _ignore
 
     # --- before the call -----------------------------------------------------------
@@ -135,9 +139,15 @@ class Reads:
         now = store.now()
         loaded = store.load(prepared.key, prepared.tags)
         hit = None
-        if loaded.entry is not None:
+        is_open = not self._refused or prepared.reader_tag not in self._refused
+        if loaded.entry is not None and is_open:
             hit = self._make_hit(prepared, prepared.key, loaded, now)
-        if hit is None and prepared.whole_item_key is not None and prepared.may_hit:
+        if (
+            hit is None
+            and prepared.whole_item_key is not None
+            and prepared.may_hit
+            and is_open
+        ):
             whole = store.load(prepared.whole_item_key, prepared.tags)
             hit = self._project_whole_item(prepared, whole, now)
         if hit is None:
@@ -171,6 +181,9 @@ class Reads:
         loads = [(read.key, read.tags) for read in by_place.values()]
         results = store.load_many(loads) if loads else []
         for (at, read), loaded in zip(by_place.items(), results, strict=True):
+            if self._refused and read.reader_tag in self._refused:
+                lookups[at] = self._make_ticket(read, loaded, now, store)
+                continue
             hit = self._make_hit(read, read.key, loaded, now)
             lookups[at] = hit or self._make_ticket(read, loaded, now, store)
             if hit is None and read.whole_item_key is not None and read.may_hit:
@@ -246,6 +259,22 @@ class Reads:
         whole = self._make_hit(prepared, key, loaded, now)
         return None if whole is None else _project(whole, projection)
 
+    # --- refusals ------------------------------------------------------------------
+
+    def refuse(self, reader_tags: Sequence[bytes]) -> None:
+        """Serve these readers no hits until DynamoDB allows them a read again.
+
+        Other processes of a role may have newer keys, and go on filling. Keys that were
+        revoked must not be served that.
+        """
+        for tag in reader_tags:
+            self._refused[tag] = None
+        while len(self._refused) > _MOST_REFUSED:
+            self._refused.pop(next(iter(self._refused)), None)
+
+    def _allow(self, prepared: PreparedRead) -> None:
+        self._refused.pop(prepared.reader_tag, None)
+
     # --- sending a miss ------------------------------------------------------------
 
     def _make_ticket(
@@ -282,6 +311,8 @@ class Reads:
 
     def finish(self, ticket: ReadTicket, answer: Answer) -> None:
         """Learn from the answer of a read, and fill it if the hold-off allows that."""
+        if self._refused:
+            self._allow(ticket.prepared)
         # First: the answer may show that the table was created anew. Then the tags are
         # wrong, and it must not be filled.
         if not self._learn(ticket, answer):
@@ -308,6 +339,8 @@ class Reads:
             return
         fills: list[Fill] = []
         for miss, item_answer in _answered_misses(ticket, answers):
+            if self._refused:
+                self._allow(miss.prepared)
             if not self._learn(miss, item_answer):
                 continue
             if may_fill(miss.loaded.held, is_consistent=miss.is_consistent):

@@ -14,7 +14,7 @@ from types import FunctionType
 from typing import Final, Literal, TypeAlias
 
 from botocore.client import BaseClient, ClientMeta
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, RefreshableCredentials
 
 from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Signer
@@ -114,15 +114,18 @@ def _find(
             state.emitter._lookup_cache is not state.registered  # noqa: SLF001 - _botocore/types.py says why
             or credentials is not state.credentials
             or state.hooks.cache is not state.cache
+            or type(credentials) is not state.kind
             or (
                 # All attributes: a method of the same name may be among them.
                 credentials.__dict__ != state.values or _CHOICES[_CHOICE] is not _CHOOSE
                 if state.values is not None
-                else state.choose is not None
+                else state.size
                 and (
                     credentials._frozen_credentials is not state.keys  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
                     or credentials._expiry_time is not state.expiry  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
-                    or credentials.get_frozen_credentials != state.choose  # type: ignore[union-attr]  # it had keys
+                    or len(credentials.__dict__) != state.size
+                    or _REFRESHING[_CHOICE] is not _CHOOSE_REFRESHED
+                    or _REFRESHING[_REFRESH] is not _REFRESHER
                 )
             )
         ):
@@ -276,5 +279,8 @@ def _is_botocores(method: object) -> bool:
 # As `is_botocores` has it for all methods, when a state is made.
 _CHOICES, _CHOICE = vars(Credentials), "get_frozen_credentials"
 _CHOOSE: Final = _CHOICES[_CHOICE]
+_REFRESHING, _REFRESH = vars(RefreshableCredentials), "_refresh"
+_CHOOSE_REFRESHED: Final = _REFRESHING[_CHOICE]
+_REFRESHER: Final = _REFRESHING.get(_REFRESH)
 
 _OWN = _METHODS["_make_api_call"] if _is_botocores(_METHODS["_make_api_call"]) else None

@@ -12,11 +12,12 @@ import math
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from time import time
 from typing import TypedDict, cast
 
 from botocore import UNSIGNED
 from botocore.client import BaseClient
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 
 from botocache._botocore.clients import is_in_process, know, traits_of
@@ -118,10 +119,12 @@ class ClientState:
     credentials: of the client.
     hooks: the hooks that are registered on the client.
     cache: of the hooks; None when they are not active.
+    kind: the class of the credentials.
     values: the attributes of static credentials; None for others.
-    choose: the method by which refreshable credentials choose their keys; None for
-        others.
-    keys: those of refreshable credentials; None before the first call.
+    size: how many attributes refreshable credentials have; 0 for others. With one more,
+        a method of theirs may be replaced.
+    keys: those of the credentials; None before the first call, and if code that is not
+        botocore's chooses them.
     expiry: when the keys expire, as the credentials have it.
     scope: of the credentials' keys.
     valid_until: when botocore must refresh the keys, in seconds on the store's clock.
@@ -144,8 +147,9 @@ class ClientState:
     credentials: Credentials | None
     hooks: Hooks | _NoHooks
     cache: Cache | None
+    kind: type
     values: Mapping[str, object] | None
-    choose: object
+    size: int
     keys: Frozen | None
     expiry: object
     scope: bytes | None = None
@@ -235,21 +239,22 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
     first = hooks[0] if hooks else _NO_HOOKS
     cache = first.cache
     watched = _watched_of(credentials)
+    keys = watched["keys"]
     seconds = 0.0 if credentials is None else seconds_valid(credentials)
     is_one = sum(each.cache is not None for each in hooks) == 1
     if (
         cache is None
         or credentials is None
+        or keys is None
         or signer.signature_version is UNSIGNED
         or not isinstance(cache.near, NearAnswers)
         or not is_one
-        or not is_botocores(credentials)
         or not seconds  # botocore must refresh the keys, or has none yet
         or not traits.is_sent_by_botocore()
         or traits.own_scope()
     ):
         return ClientState(emitter, registered, credentials, first, cache, **watched)
-    keys = watched["keys"] or credentials.get_frozen_credentials()
+    scope, expires_at = scope_of(keys, credentials, cache.settings.scope)
     after = {
         operation: set(_names(emitter, _AFTER.format(operation)))
         for operation in OPERATIONS
@@ -264,8 +269,8 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         first,
         cache,
         **watched,
-        scope=scope_of(keys, credentials, cache.settings.scope),
-        valid_until=cache.near.now() + seconds,
+        scope=scope,
+        valid_until=cache.near.now() + min(seconds, expires_at - time()),
         operations=frozenset(
             operation
             for operation in OPERATIONS
@@ -290,24 +295,29 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
 class _Watched(TypedDict):
     """The fields of a state by which a change of its credentials shows."""
 
+    kind: type
     values: Mapping[str, object] | None
-    choose: object
+    size: int
     keys: Frozen | None
     expiry: object
 
 
 def _watched_of(credentials: Credentials | None) -> _Watched:
-    if type(credentials) is Credentials:
-        # A copy: it is compared with the attributes as they are at each call.
-        return _Watched(
-            values=dict(vars(credentials)), choose=None, keys=None, expiry=None
-        )
+    # First: if a thread replaces it meanwhile, the next call finds another class.
+    kind = type(credentials)
     if not is_botocores(credentials):
-        return _Watched(values=None, choose=None, keys=None, expiry=None)
-    values = vars(credentials)
+        return _Watched(kind=kind, values=None, size=0, keys=None, expiry=None)
+    # A copy: it is compared with the attributes as they are at each call.
+    values = dict(vars(credentials))
+    if kind is Credentials:
+        # Of the copy, and not by a method: a thread may replace the keys meanwhile.
+        names = ReadOnlyCredentials._fields
+        keys = ReadOnlyCredentials(*(values.get(name) for name in names))
+        return _Watched(kind=kind, values=values, size=0, keys=keys, expiry=None)
     return _Watched(
+        kind=kind,
         values=None,
-        choose=credentials.get_frozen_credentials,  # type: ignore[union-attr]  # it is of botocore's
+        size=len(values),
         keys=values.get("_frozen_credentials"),
         expiry=values.get("_expiry_time"),
     )

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 ACCOUNT = 111122223333
-_FAR = "2099-01-01T00:00:00Z"
+FAR = "2099-01-01T00:00:00Z"
 _FAR_MILLISECONDS = 4070908800000
 _numbers = count(1)
 
@@ -38,6 +38,7 @@ class AWS:
     reads: how many requests for items have reached it.
     roles: of the instance and of the container, by the path of their endpoint. A test
         may change them.
+    expiry: of keys that AWS STS hands out.
     """
 
     def __init__(self, url: str) -> None:
@@ -45,6 +46,7 @@ class AWS:
         self.reads = 0
         self.handed_out: list[str] = []
         self.roles: dict[str, str] = {}
+        self.expiry = FAR
 
     def keys(self, account: int = ACCOUNT) -> tuple[str, str, str]:
         """Return a new set of keys."""
@@ -61,7 +63,7 @@ class AWS:
             "AccessKeyId": key,
             "SecretAccessKey": secret,
             "Token": token,
-            "Expiration": _FAR,
+            "Expiration": FAR,
         }
         if not name.startswith("pod"):
             role = self.roles.get(name, name)
@@ -79,7 +81,7 @@ class AWS:
                 "AccessKeyId": key,
                 "SecretAccessKey": secret,
                 "Token": token,
-                "Expiration": _FAR,
+                "Expiration": FAR,
             }
         )
 
@@ -90,7 +92,7 @@ class AWS:
             f'<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
             f"<{action}Result><Credentials><AccessKeyId>{key}</AccessKeyId>"
             f"<SecretAccessKey>{secret}</SecretAccessKey>"
-            f"<SessionToken>{token}</SessionToken><Expiration>{_FAR}</Expiration>"
+            f"<SessionToken>{token}</SessionToken><Expiration>{self.expiry}</Expiration>"
             f"</Credentials></{action}Result><ResponseMetadata><RequestId>r</RequestId>"
             f"</ResponseMetadata></{action}Response>"
         )

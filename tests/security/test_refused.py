@@ -174,8 +174,32 @@ def test_a_refused_read_ends_all_hits_of_its_principal_and_none_of_another(
     warm(b)
     assert sum(server.asked.values()) == asked + 8
     server.refuse()
-    assert get(elsewhere) == SECRET
+    assert get(elsewhere) == get(a) == SECRET
     assert is_served(server, a)
+
+
+@pytest.mark.parametrize("near", ["on", "off"])
+@pytest.mark.parametrize("read", [get, by_projection, query, lambda c: batch(c, "ttt")])
+def test_what_others_of_the_scope_fill_later_is_not_served_to_keys_that_are_refused(
+    server: RefusingServer, in_memory: Store, near: str, read: Callable[[Any], Any]
+) -> None:
+    """A token that was revoked; other processes of the role have newer ones."""
+    old, new = (
+        client_of(server, key, in_memory, near=near, scope="role") for key in (A, B)
+    )
+    warm(old, new)
+    server.refuse(A)
+    with pytest.raises(ClientError):
+        get(old, ConsistentRead=True)
+    for _ in range(3):
+        warm(new)
+        with pytest.raises(ClientError):
+            read(old)
+    assert is_served(server, old, "other") is False
+    server.refuse()
+    read(old)  # DynamoDB allows it again
+    warm(new)
+    assert is_served(server, old)
 
 
 @pytest.mark.parametrize("read", READS)

@@ -14,6 +14,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from hashlib import sha1
 from itertools import count
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 from botocore import UNSIGNED
+from botocore.auth import AUTH_TYPE_MAPS, SigV4Auth
 from botocore.config import Config
 from botocore.credentials import (
     Credentials,
@@ -31,17 +33,21 @@ from botocore.credentials import (
     SSOProvider,
     create_assume_role_refresher,
 )
+from botocore.exceptions import InvalidEndpointConfigurationError
+from botocore.signers import RequestSigner
+from botocore.tokens import FrozenAuthToken
 
 import botocache
 from botocache import _stats
-from botocache._botocore import started
+from botocache._botocore import principals, started
 from botocache._botocore.credentials import AUTO, caller_of
 from botocache._botocore.principals import Principals, session_of
 from botocache._botocore.principals import principals as known
+from botocache._near.client_state import emitter_of, state_of
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
 from tests.integration.app import new_botocore_session
-from tests.security.aws import ACCOUNT, AWS, key_id, running_aws
+from tests.security.aws import ACCOUNT, AWS, FAR, key_id, running_aws
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION
 from tests.support.places import ROOT
@@ -66,6 +72,7 @@ def aws(server: AWS) -> AWS:
     """Return the server, to which nothing has happened yet."""
     known.clear()
     server.roles.clear()
+    server.expiry = FAR
     return server
 
 
@@ -287,6 +294,15 @@ def token_of(volatile: Any = 0, **claims: Any) -> str:
     return ".".join([*(each.decode().rstrip("=") for each in encoded), "signature"])
 
 
+def _token_with(payload: str) -> str:
+    return f"header.{urlsafe_b64encode(payload.encode()).decode()}.signature"
+
+
+def _token_of_two(name: str) -> str:
+    """Return a token with two subjects, of which a reader may take either."""
+    return _token_with(f'{{"iss": "x", "sub": "{name}", "sub": "tenant"}}')
+
+
 def web_identity(
     a: Application, role: str = "one", token: str = "", name: str = ""
 ) -> Any:
@@ -441,6 +457,14 @@ NEVER: dict[str, Two] = {
         lambda a: web_identity(a, token="opaque one"),
         lambda a: web_identity(a, token="opaque two"),
     ),
+    "two tokens whose last subject is one": Two(
+        lambda a: assume_by_token(a, _token_of_two("ann")),
+        lambda a: assume_by_token(a, _token_of_two("bob")),
+    ),
+    "two tokens with numbers of other texts": Two(
+        lambda a: assume_by_token(a, _token_with('{"n": 0.1}')),
+        lambda a: assume_by_token(a, _token_with('{"n": 0.10}')),
+    ),
     "two tokens with other tags": Two(
         lambda a: assume_by_token(a, token_of(**{TAGS_CLAIM: {"tenant": ["one"]}})),
         lambda a: assume_by_token(a, token_of(**{TAGS_CLAIM: {"tenant": ["two"]}})),
@@ -474,6 +498,10 @@ NEVER: dict[str, Two] = {
     ),
     "a role with two names of sessions": Two(
         assume, lambda a: assume(a, RoleSessionName="other")
+    ),
+    "a role with two names like those that botocore makes up": Two(
+        lambda a: assume(a, RoleSessionName="botocore-session-1"),
+        lambda a: assume(a, RoleSessionName="botocore-session-2"),
     ),
     "a role by two users": Two(assume, lambda a: assume(a, static("AKIAOTHER"))),
     "a role by sessions with other tags": Two(
@@ -617,6 +645,31 @@ def test_a_refresh_that_brings_another_role_is_another_principal(
     assert application.read(client) == old  # the first role's answer is there still
 
 
+# --- keys that expire --------------------------------------------------------------
+
+
+def test_keys_that_have_expired_are_served_nothing_that_newer_ones_fill(
+    aws: AWS,
+    clock: FakeClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    near: str,
+) -> None:
+    """DynamoDB refuses what they sign, and the role's other sessions go on filling."""
+    a = Application(aws, MemoryStore(clock=clock), tmp_path, monkeypatch, near)
+    aws.expiry = (datetime.now(timezone.utc) + timedelta(seconds=600)).isoformat()
+    old = assume(a)
+    aws.expiry = FAR
+    new = assume(a)
+    for _ in range(3):
+        assert a.read(new) == a.read(old) == key_of(new)
+    clock.advance(601)
+    monkeypatch.setattr(known, "_clock", lambda: time.time() + 601)
+    for _ in range(3):
+        assert a.read(old) == key_of(old)
+        assert a.read(new) == key_of(new)
+
+
 # --- keys that change under a client -----------------------------------------------
 
 TENANT: ContextVar[str] = ContextVar("TENANT", default="AKIA1")
@@ -700,6 +753,24 @@ def _by_another_class(client: Any, key: str) -> None:
     credentials_of(client).__class__ = OfTenant
 
 
+class RefreshedOfTenant(RefreshableCredentials):
+    """Looks for new keys at each call, and finds those of the current tenant."""
+
+    def _refresh(self) -> None:
+        self._frozen_credentials = _frozen(TENANT.get())
+
+
+def _by_another_refreshing_class(client: Any, key: str) -> None:
+    TENANT.set(key)
+    credentials_of(client).__class__ = RefreshedOfTenant
+
+
+def _by_a_refresh_of_its_own(client: Any, key: str) -> None:
+    TENANT.set(key)
+    credentials = credentials_of(client)
+    vars(credentials)["_refresh"] = lambda: RefreshedOfTenant._refresh(credentials)
+
+
 def _by_the_environment(_client: Any, key: str) -> None:
     os.environ["AWS_ACCESS_KEY_ID"] = key
 
@@ -767,6 +838,14 @@ CHANGES: dict[str, tuple[Way, Change]] = {
         lambda a: a.client(refreshable()),
         _by_a_method_of_its_own,
     ),
+    "refreshable, another class": (
+        lambda a: a.client(refreshable()),
+        _by_another_refreshing_class,
+    ),
+    "refreshable, a refresh of its own": (
+        lambda a: a.client(refreshable()),
+        _by_a_refresh_of_its_own,
+    ),
     "the context's tenant": (lambda a: a.client(OfTenant()), _by_the_context),
     "refreshable, the context's tenant": (
         lambda a: a.client(RefreshableOfTenant()),
@@ -806,9 +885,10 @@ def test_a_client_is_served_for_the_keys_that_would_sign_now(
     make: Way, change: Change, application: Application
 ) -> None:
     client = make(application)
-    for key in ("AKIA1", "AKIA2", "AKIA1", "AKIA3"):
-        if key != "AKIA1" or application.aws.reads:
-            change(client, key)
+    for _ in range(3):
+        assert application.read(client) == "AKIA1"
+    for key in ("AKIA2", "AKIA1", "AKIA3"):
+        change(client, key)
         for _ in range(3):
             assert application.read(client) == key
 
@@ -825,6 +905,110 @@ def test_callers_with_other_headers_do_not_share(
         assert aws.reads == reads + 1
 
 
+class OwnAuth(SigV4Auth):
+    """Signs by keys of the application's own."""
+
+    def __init__(self, credentials: Any, service_name: str, region_name: str) -> None:
+        super().__init__(static("AKIA2"), service_name, region_name)
+
+
+def _with_own_auth(a: Application) -> Any:
+    a.patch.setitem(AUTH_TYPE_MAPS, "own", OwnAuth)
+    return a.client(static("AKIA1"), config=Config(signature_version="own"))
+
+
+def _with_own_v4(a: Application) -> Any:
+    a.patch.setitem(AUTH_TYPE_MAPS, "v4", OwnAuth)
+    return a.client(static("AKIA1"))
+
+
+def _with_bearer(a: Application) -> Any:
+    client = a.client(static("AKIA1"), config=Config(signature_version="bearer"))
+    client._request_signer._auth_token = FrozenAuthToken("token")
+    return client
+
+
+def _with_auth_type(a: Application, auth_type: Any) -> Any:
+    client = a.client(static("AKIA1"))
+    if auth_type == "bearer":
+        client._request_signer._auth_token = FrozenAuthToken("token")
+
+    def choose(context: Any, **_: Any) -> None:
+        context["auth_type"] = auth_type
+
+    client.meta.events.register("before-parameter-build.dynamodb", choose)
+    return client
+
+
+def _get_own_auth(
+    _signer: Any, signing_name: str, region_name: str, *_: Any, **__: Any
+) -> Any:
+    return OwnAuth(None, signing_name, region_name)
+
+
+def _with_own_method(a: Application) -> Any:
+    client = a.client(static("AKIA1"))
+    signer = client._request_signer
+    signer.get_auth_instance = partial(_get_own_auth, signer)
+    return client
+
+
+def _with_method_of_all(a: Application) -> Any:
+    a.patch.setattr(RequestSigner, "get_auth_instance", _get_own_auth)
+    return a.client(static("AKIA1"))
+
+
+SIGNERS: dict[str, tuple[Way, str]] = {
+    "a version of the application's": (_with_own_auth, "AKIA2"),
+    "a class in botocore's place": (_with_own_v4, "AKIA2"),
+    "a token": (_with_bearer, ""),
+    "a token for one call": (lambda a: _with_auth_type(a, "bearer"), ""),
+    "nothing for one call": (lambda a: _with_auth_type(a, "none"), "anonymous"),
+    "a method of the signer": (_with_own_method, "AKIA2"),
+    "a method of all signers": (_with_method_of_all, "AKIA2"),
+}
+"""What else than its keys may sign a client's calls, and who asks then.
+
+"" for a token: botocore sends none to a server without TLS.
+"""
+
+
+@pytest.mark.parametrize(("make", "who"), SIGNERS.values(), ids=SIGNERS)
+def test_a_client_that_signs_by_something_else_is_served_nothing_of_its_keys(
+    make: Way, who: str, application: Application
+) -> None:
+    plain = application.client(static("AKIA1"))
+    for _ in range(3):
+        assert application.read(plain) == "AKIA1"
+    client = make(application)
+    for _ in range(3):
+        if who:
+            assert application.read(client) == who
+        else:
+            with pytest.raises(InvalidEndpointConfigurationError):
+                application.read(client)
+
+
+@near_first
+def test_what_is_remembered_of_a_client_is_of_the_keys_that_it_is_compared_with(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = application.client(static("AKIA1"))
+
+    def swap(credentials: Any) -> float:
+        """A thread that comes in between."""
+        credentials.access_key = "AKIA2"
+        return 1000.0
+
+    monkeypatch.setattr("botocache._near.client_state.seconds_valid", swap)
+    emitter = emitter_of(client)
+    assert emitter is not None
+    state = state_of(client, emitter)
+    assert state.values is not None
+    assert state.values["access_key"] == "AKIA1"
+    assert state.scope == caller_of(static("AKIA1"), AUTO).scope
+
+
 def test_a_client_that_signs_nothing_is_served_nothing_that_its_credentials_may_read(
     application: Application,
 ) -> None:
@@ -836,17 +1020,20 @@ def test_a_client_that_signs_nothing_is_served_nothing_that_its_credentials_may_
         assert application.read(client) == "anonymous"
 
 
+@pytest.mark.parametrize("method", ["get_frozen_credentials", "_refresh"])
 def test_a_class_whose_method_is_replaced_is_asked_at_each_call(
-    application: Application, monkeypatch: pytest.MonkeyPatch
+    method: str, application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clients = [application.client(each) for each in (static("AKIA1"), refreshable())]
     for client in clients:
         for _ in range(3):
             assert application.read(client) == "AKIA1"
-    for kind in (Credentials, RefreshableCredentials):
-        monkeypatch.setattr(
-            kind, "get_frozen_credentials", OfTenant.get_frozen_credentials
-        )
+    if method == "_refresh":
+        clients = clients[1:]  # static ones have none
+        monkeypatch.setattr(RefreshableCredentials, method, RefreshedOfTenant._refresh)
+    else:
+        for kind in (Credentials, RefreshableCredentials):
+            monkeypatch.setattr(kind, method, OfTenant.get_frozen_credentials)
     for key in ("AKIA2", "AKIA3", "AKIA2"):
         TENANT.set(key)
         for client in clients * 2:
@@ -1041,17 +1228,93 @@ def test_a_call_of_sts_that_is_refused_hands_out_nothing(
     assert len(known) == 0
 
 
+@pytest.mark.parametrize("field", ["SessionToken", "Expiration"])
+def test_keys_in_a_form_that_is_not_known_are_handed_out_all_the_same(
+    field: str, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = application.aws.sts
+
+    def without(form: dict[str, str]) -> str:
+        before, _, rest = answer(form).partition(f"<{field}>")
+        return before + rest.partition(f"</{field}>")[2]
+
+    monkeypatch.setattr(application.aws, "sts", without)
+    keys = application.sts().get_session_token()["Credentials"]
+    assert keys["AccessKeyId"].startswith("ASIA")
+    assert field not in keys
+    assert len(known) == 0
+
+
+def test_a_header_of_another_service_hides_no_parameter(
+    application: Application,
+) -> None:
+    """By this header a call of IAM Identity Center has its caller."""
+
+    def assumed(role: str) -> Any:
+        sts = application.sts()
+
+        def put(request: Any, **_: Any) -> None:
+            request.headers["x-amz-sso_bearer_token"] = "token"
+
+        sts.meta.events.register("before-sign", put)
+        keys = sts.assume_role(RoleArn=role, RoleSessionName="orders")
+        return explicit(application, keys)
+
+    one, two = assumed(ONE), assumed(f"{ONE}-two")
+    assert application.read(one) == key_of(one)
+    assert application.read(two) == key_of(two)
+
+
+# --- programs that stand in for the endpoint of instances --------------------------
+
+
+def test_roles_that_programs_on_two_machines_name_are_two_principals(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IAM Roles Anywhere has one role for certificates with other tags."""
+    here, there = (("boot", "net:[1]"), ("boot", "net:[2]"))
+    places = iter([here, here, there])
+    monkeypatch.setattr(principals, "_this_network", lambda: next(places))
+    first, second, third = (instance(application) for _ in range(3))
+    key = application.read(first)
+    assert application.read(second) == key
+    assert application.read(third) == key_of(third) != key
+
+
+def test_instances_of_aws_share_by_their_role(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(principals, "_OF_INSTANCES", {"127.0.0.1"})
+    places = count()
+    monkeypatch.setattr(principals, "_this_network", lambda: (str(next(places)), ""))
+    key = application.read(instance(application))
+    assert application.read(instance(application)) == key
+
+
 # --- what is remembered ------------------------------------------------------------
 
 
 def test_the_memory_of_principals_is_bounded_and_keeps_what_is_used() -> None:
     memory = Principals(most=100)
-    memory.note(b"used", b"principal")
+    memory.note(b"used", b"principal", _FUTURE)
     for number in range(10_000):
-        memory.note(b"%d" % number, b"another")
-        assert memory.of(b"used") == b"principal"
+        memory.note(b"%d" % number, b"another", _FUTURE)
+        assert memory.of(b"used") == (b"principal", _FUTURE.timestamp())
         assert len(memory) <= 100
     assert memory.of(b"0") is None
+
+
+@pytest.mark.parametrize(
+    "expiry", [_FUTURE, "2099-01-01T00:00:00Z", 4070908800, 4070908800.0]
+)
+def test_the_expiry_of_keys_is_read_in_each_form(expiry: object) -> None:
+    now = [0.0]
+    memory = Principals(clock=lambda: now[0])
+    memory.note(b"session", b"principal", expiry)
+    now[0] = _FUTURE.timestamp() - 1
+    assert memory.of(b"session") == (b"principal", _FUTURE.timestamp())
+    now[0] += 1
+    assert memory.of(b"session") is None
 
 
 def test_what_is_forgotten_costs_hits_and_shares_nothing(
