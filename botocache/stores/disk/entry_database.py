@@ -17,9 +17,15 @@ There is no write-ahead log. SQLite maps the log's index, and a program that tru
 that file (a clean-up script, `rsync --inplace`) kills every process that reads it, by
 SIGBUS. To look at the size before each use leaves a race, and the first cut of a file
 in steady use has lost it each time. Without the log a load takes 4 µs more (18 to 22),
-and a fill 15 µs less (80 to 65). A load waits while another process writes (50 µs). The
-journal is in memory: a process that is killed while it writes leaves a database that
-may have to be replaced. With the journal in a file a fill would take 150 µs more.
+and a fill 15 µs less (80 to 65). A load waits while another process commits. SQLite
+then sleeps for a millisecond or more: beside a process that does nothing but fill, the
+slowest hundredth of loads takes 3 ms, the others 20 to 30 µs, and none misses.
+
+The journal is in memory: a process that is killed while it writes leaves a database
+that may have to be replaced. Of 370 writers of many pages that were killed, two did so.
+No load found wrong bytes, and each time the entries were back after `PAUSE`. A journal
+in a file would prevent that, and a fill would take 40 µs more (PERSIST) or 70
+(TRUNCATE).
 
 A lost or old entry is harmless: its snapshot alone decides whether it may be served
 (`_coherence.py`).

@@ -218,9 +218,7 @@ def _check_directory(path: Path, number: int, *, is_root: bool) -> None:
     mode = stat.S_IMODE(status.st_mode)
     # In a sticky directory others can replace nothing of ours. Below the root, where
     # they could put files, it would be of no use.
-    allowed = (is_root and mode & stat.S_ISVTX) or (
-        not is_root and _is_regrouped(number)
-    )
+    allowed = mode & stat.S_ISVTX if is_root else _is_regrouped(number)
     if mode & _OTHERS_WRITE and not allowed:
         raise PermissionError(
             f"{path} can be written by other users (mode {mode:o}); remove it, or "

@@ -255,12 +255,12 @@ def mounted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def device(number: int) -> int:
         return -1 if opened(number).is_relative_to(path) else status_of(number).st_dev
 
-    monkeypatch.setattr(private_files.os, "fstat", fstat)
+    monkeypatch.setattr(os, "fstat", fstat)
     monkeypatch.setattr(private_files, "_device", device)
 
 
 def opened(number: int) -> Path:
-    return Path(os.readlink(f"/proc/self/fd/{number}"))
+    return Path(f"/proc/self/fd/{number}").readlink()
 
 
 VOLUMES = {
@@ -325,7 +325,7 @@ def test_a_directory_that_others_can_write_to_is_refused_unless_it_is_such_a_vol
                 fields[stat.ST_UID] = NOBODY
             return os.stat_result(fields)
 
-        monkeypatch.setattr(private_files.os, "fstat", fstat)
+        monkeypatch.setattr(os, "fstat", fstat)
     assert not private_files.is_safe_place(root)
     with (
         contextlib.closing(DiskStore(root)) as store,
