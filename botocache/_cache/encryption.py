@@ -34,7 +34,6 @@ from botocache._cache.entries import (
     too_large,
 )
 from botocache._errors import CodecError
-from botocache._forks import renew_after_fork
 
 SKEW = 300.0
 """Seconds by which the wall clocks of two machines may differ."""
@@ -81,7 +80,6 @@ class EncryptedEntries:
             return AESGCM(derived.digest())
 
         self._cipher: Final = lru_cache(_MOST_SALTS)(cipher)
-        renew_after_fork(self, EncryptedEntries._drop_salt)
 
     def __repr__(self) -> str:
         return "<EncryptedEntries>"
@@ -127,7 +125,8 @@ class EncryptedEntries:
                 "with another key"
             ) from None
 
-    def _drop_salt(self) -> None:
+    def drop_salt(self) -> None:
+        """Encrypt the next entry under another salt: called in a forked child."""
         self._left = 0
 
     def _next_salt(self) -> bytes:

@@ -139,6 +139,7 @@ def _in_use(keys: tuple[Key, ...], namespace: str) -> InUse:
     from botocache._cache.encryption import EncryptedEntries
 
     codec = EncryptedEntries(first, namespace, os.urandom, wall_clock)
+    renew_after_fork(codec, EncryptedEntries.drop_salt)
     return InUse(Names(keys), codec)
 
 
