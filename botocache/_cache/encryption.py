@@ -2,14 +2,16 @@
 
 What is authenticated and not encrypted: the entry's key, its version, snapshot and
 times. So an entry cannot be moved to another key, and an eviction ends it as any other.
+The namespace is part of the derived key: scope and request are equal in the namespaces
+of two environments, or of two accounts, and an entry must not be moved between them.
 The header also has the time of storing on the writer's own wall clock. The store's
 clock may be that of a server, and who controls the server could stop it.
 
 A nonce must not come twice under one key. Random ones of 96 bits are good for 2^32
 messages, too few for all processes that share a cache. So each process has a salt of
 128 random bits, and encrypts under a key of its own, which is derived from the master
-key and the salt. It takes another salt after MESSAGES entries. A forked child, or a
-machine that was copied with its memory, may go on with the same salt: its nonces are
+key and the salt. It takes another salt after MESSAGES entries, and in a forked child. A
+machine that was copied with its memory goes on with the same salt: its nonces are
 random, too.
 
 Imported only if there are keys: `cryptography` is an optional dependency. Pure.
@@ -32,6 +34,7 @@ from botocache._cache.entries import (
     too_large,
 )
 from botocache._errors import CodecError
+from botocache._forks import renew_after_fork
 
 SKEW = 300.0
 """Seconds by which the wall clocks of two machines may differ."""
@@ -54,23 +57,31 @@ class EncryptedEntries:
     """Entries under one master key. See EntryCodec.
 
     key: 32 bytes.
+    namespace: of the installation; an entry is good there alone.
     random: as os.urandom.
     clock: the wall clock of this machine, in seconds.
     """
 
     def __init__(
-        self, key: bytes, random: Callable[[int], bytes], clock: Callable[[], float]
+        self,
+        key: bytes,
+        namespace: str,
+        random: Callable[[int], bytes],
+        clock: Callable[[], float],
     ) -> None:
         self._random: Final = random
         self._clock: Final = clock
         self._salt = b""
         self._left = 0  # entries to encrypt under this salt
+        place = namespace.encode()
 
         def cipher(salt: bytes) -> AESGCM:
-            derived = blake2b(salt, key=key, person=_PURPOSE, digest_size=32)
+            # Unambiguous, because each salt has the same length.
+            derived = blake2b(salt + place, key=key, person=_PURPOSE, digest_size=32)
             return AESGCM(derived.digest())
 
         self._cipher: Final = lru_cache(_MOST_SALTS)(cipher)
+        renew_after_fork(self, EncryptedEntries._drop_salt)
 
     def __repr__(self) -> str:
         return "<EncryptedEntries>"
@@ -115,6 +126,9 @@ class EncryptedEntries:
                 "entry cannot be decrypted: it was damaged, or forged, or encrypted "
                 "with another key"
             ) from None
+
+    def _drop_salt(self) -> None:
+        self._left = 0
 
     def _next_salt(self) -> bytes:
         # Without a lock: threads that come here at once take a few entries more.

@@ -37,6 +37,7 @@ class InUse(NamedTuple):
 class Keyring:
     """The keys of one cache, obtained at their first use. Safe for threads.
 
+    namespace: of the installation; it is bound into its entries.
     report: called with the error if the keys cannot be had.
 
     Raises ConfigError if `cryptography` is needed and cannot be imported.
@@ -45,9 +46,11 @@ class Keyring:
     def __init__(
         self,
         keys: EncryptionKeys,
+        namespace: str,
         report: Callable[[Exception], None],
     ) -> None:
         self._keys: Final = keys
+        self._namespace: Final = namespace
         self._report: Final = report
         self._in_use: InUse | None = None
         self._failure: Exception | None = None
@@ -80,7 +83,7 @@ class Keyring:
         if is_mine:
             asked = self._asked
             try:
-                self._in_use = _in_use(self._keys.obtain())
+                self._in_use = _in_use(self._keys.obtain(), self._namespace)
             except BaseException as error:
                 self._next_attempt = -math.inf  # after an interruption, at once
                 own = pass_on(error)
@@ -129,13 +132,14 @@ class KeyringCodec:
         return self._codec().open(key, header)
 
 
-def _in_use(keys: tuple[Key, ...]) -> InUse:
+def _in_use(keys: tuple[Key, ...], namespace: str) -> InUse:
     first = keys[0]
     if first is None:
         return InUse(Names(keys), ClearEntries())
     from botocache._cache.encryption import EncryptedEntries
 
-    return InUse(Names(keys), EncryptedEntries(first, os.urandom, wall_clock))
+    codec = EncryptedEntries(first, namespace, os.urandom, wall_clock)
+    return InUse(Names(keys), codec)
 
 
 def _require_cryptography() -> None:

@@ -36,6 +36,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
     if settings.encryption_keys is not None:
         keyring = Keyring(
             settings.encryption_keys,
+            settings.namespace,
             partial(failures.report, "keys_failed", "the application runs uncached"),
         )
         store, codec = keyed_store(store, keyring.names), KeyringCodec(keyring)

@@ -125,7 +125,10 @@ def _read(path: str) -> str:
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             _require_safe(os.fstat(number), path)
-            return os.read(number, _LARGEST_FILE).decode("ascii")
+            content = os.read(number, _LARGEST_FILE)
+            if len(content) == _LARGEST_FILE:  # the keys that follow would be lost
+                raise ValueError(f"{path} is too large for a file of keys")
+            return content.decode("ascii")
         finally:
             os.close(number)
     except UnicodeDecodeError:

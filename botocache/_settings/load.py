@@ -183,12 +183,16 @@ _warned: set[str] = set()
 """The unknown variables that the log names already; there is one line for each."""
 
 
+_KEYS = PREFIX + "ENCRYPTION_KEYS"
+"""Not to be empty: a secret that a deployment failed to fill in would mean in clear."""
+
+
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
     known = {PREFIX + name.upper(): name for name in _PARSERS}
     for variable, value in environ.items():
         if not variable.startswith(PREFIX) or _SERVICE_LINK.fullmatch(variable):
             continue
-        if variable == _CONFIG or not value.strip():
+        if variable == _CONFIG or (not value.strip() and variable != _KEYS):
             continue
         if variable in known:
             yield _Given(known[variable], value, variable)

@@ -200,7 +200,7 @@ LOST = "removed or replaced"
 WIPED = "were wiped|removed or replaced"
 MALFORMED = "malformed|not a database|disk I/O error"
 UNOPENED = "unable to open|Is a directory|not a regular file|link, or not a directory"
-DATABASE = "entries/cache.db"
+DATABASE = "entries-2/cache.db"
 LOG, INDEX, JOURNAL = f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"
 
 ATTACKS: dict[str, Attack] = {
@@ -255,12 +255,12 @@ ATTACKS: dict[str, Attack] = {
     "a database with a log": Attack(
         execute("PRAGMA journal_mode = WAL"), f"{UNOPENED}|{MALFORMED}", MALFORMED
     ),
-    "no entries": Attack(remove("entries")),
+    "no entries": Attack(remove("entries-2")),
     "a file for the entries": Attack(
-        harms.replace_by_a_file("entries"), UNOPENED, UNOPENED
+        harms.replace_by_a_file("entries-2"), UNOPENED, UNOPENED
     ),
     "a link that leads nowhere": Attack(
-        harms.replace_by_a_link("entries", "/nonexistent/entries"), UNOPENED, UNOPENED
+        harms.replace_by_a_link("entries-2", "/nonexistent/entries"), UNOPENED, UNOPENED
     ),
     "no table": Attack(execute("DROP TABLE Cache"), "no such table", ""),
     "a database of another version": Attack(
@@ -355,7 +355,7 @@ def test_a_discarded_directory_of_a_killed_process_is_removed_with_the_next_one(
 ) -> None:
     applications.do("end")
     (applications.directory / "old-left").mkdir()
-    harms.replace_by_a_file("entries")(applications.directory)
+    harms.replace_by_a_file("entries-2")(applications.directory)
     applications.assert_healed()
     assert not list(applications.directory.glob("old-*"))
 

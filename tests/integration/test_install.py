@@ -270,6 +270,7 @@ OTHER_SETTINGS: dict[str, tuple[Any, str]] = {
     "client_tracking": (True, "True"),
     "precise_index_eviction": (True, "True"),
     "near": ("off", "off"),
+    "encryption_keys": (["s3cret".ljust(32, "=").encode()], "<key>"),
 }
 """A value of each setting that is not the default, and what shows it."""
 

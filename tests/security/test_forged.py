@@ -6,6 +6,7 @@ The attacker uses the store as the application does, and knows how entries are m
 import contextlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -214,7 +215,7 @@ def clear(packed: bytes, stored_at: float = -1.0, expires_at: float = TTL) -> Fo
 
 def encrypted(packed: bytes, number: int) -> Forge:
     """Return what forges entries with a key of the attacker's own."""
-    codec = EncryptedEntries(key(number), bytes, lambda: 1e9)
+    codec = EncryptedEntries(key(number), "default", bytes, lambda: 1e9)
     return lambda name, snapshot, now: codec.encode(
         name, packed, snapshot, now - 1, now + TTL
     )
@@ -355,6 +356,24 @@ def test_an_encrypted_entry_is_a_miss_for_a_cache_with_another_key(
     other_store.plant(own_name, fill.entry)
     assert_heals(other)
     assert other.stats().failures == {"load_failed": 1}
+
+
+@encrypted_only
+def test_an_entry_that_was_moved_to_another_namespace_of_one_key_is_a_miss(
+    cache: Cache, attacked: Attacked, settings: Settings
+) -> None:
+    """A namespace may be an environment, or an account: requests in both are equal."""
+    fill = filled(cache, attacked)
+    other_store = Attacked(MemoryStore(clock=attacked.now))
+    with contextlib.closing(
+        Cache(other_store, replace(settings, namespace="test"))
+    ) as other:
+        assert ask(other) is None
+        (own,) = (each for each in other_store.fills.values() if each.key == fill.key)
+        other_store.set_generations(own.tags, decode_header(fill.entry).snapshot)
+        other_store.plant(own.key, fill.entry)
+        assert_heals(other)
+        assert other.stats().failures == {"load_failed": 1}
 
 
 @pytest.fixture(autouse=True)

@@ -136,7 +136,7 @@ def connected(directory: Path) -> Iterator[sqlite3.Connection]:
     """Yield a second connection to the entries."""
     with contextlib.closing(
         sqlite3.connect(
-            directory / "entries" / "cache.db", isolation_level=None, timeout=TIMEOUT
+            directory / "entries-2" / "cache.db", isolation_level=None, timeout=TIMEOUT
         )
     ) as connection:
         yield connection
@@ -202,7 +202,7 @@ _filled: list[int] = []
 def hold_database(directory: Path) -> None:
     """Lock the entries exclusively, until `release_database`."""
     connection = sqlite3.connect(
-        directory / "entries" / "cache.db", isolation_level=None, timeout=TIMEOUT
+        directory / "entries-2" / "cache.db", isolation_level=None, timeout=TIMEOUT
     )
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("BEGIN EXCLUSIVE")

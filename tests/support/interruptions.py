@@ -16,6 +16,10 @@ import botocache
 _PACKAGE = str(Path(botocache.__file__).parent)
 
 
+_WITHOUT_HANDLERS = ("with ", "try", "finally", "pass")
+"""How lines begin on which Python runs no handler of signals."""
+
+
 class Interruption:
     """Does something at the line that is the `at`-th to be reached.
 
@@ -45,9 +49,10 @@ class Interruption:
         if not name.startswith(_PACKAGE) or _is_in_finalizer(frame):
             return None
         # Python runs no handler between the end of a `with` and the exit of its lock,
-        # where it calls a trace function. Nor does it before it enters a `try`.
+        # where it calls a trace function. Nor does it before it enters a `try`, or where
+        # `pass` is all that a `with` has.
         source = linecache.getline(name, line).lstrip()
-        if event == "line" and not source.startswith(("with ", "try", "finally")):
+        if event == "line" and not source.startswith(_WITHOUT_HANDLERS):
             self.reached += 1
             if self.reached - 1 == self._at:
                 self.place = f"{name.removeprefix(_PACKAGE)}:{line}"

@@ -3,12 +3,15 @@
 It follows no link below its root, and nothing that another user owns or can change. It
 judges what it has opened, not what was at the path before. So nothing that another
 program puts there in between is used.
+
+One place that others can write to is trusted: a volume of a container, such as an
+`emptyDir` of Kubernetes (`_is_volume`).
 """
 
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from botocache._errors import StoreError, pass_on
@@ -25,6 +28,12 @@ _USER_MAP = Path("/proc/self/uid_map")
 _ALL_USERS = ["0", "0", "4294967295"]
 _NO_USER = 65534
 """Whose is what belongs to users that a user namespace does not have."""
+
+_IN_CONTAINER = ("KUBERNETES_SERVICE_HOST", "ECS_CONTAINER_METADATA_URI_V4")
+"""Variables that a runtime sets in each container."""
+
+_CONTAINER_FILES = (Path("/.dockerenv"), Path("/run/.containerenv"))
+"""Files of Docker and Podman, in directories that root alone can write to."""
 
 
 @contextlib.contextmanager
@@ -45,8 +54,10 @@ def private_directory(root: Path, *below: str) -> Iterator[int]:
             root,
             *(root.joinpath(*below[: n + 1]) for n in range(len(below))),
         ):
-            number = _open_or_make(path.name, number, _AS_DIRECTORY)
+            above, number = number, _open_or_make(path.name, number, _AS_DIRECTORY)
             opened.callback(os.close, number)
+            if path == root and _is_volume(number, above):
+                continue  # it has its owner's mode, and may not be ours
             _check_directory(path, number, is_root=path == root)
         yield number
 
@@ -97,8 +108,12 @@ def check_opened(number: int, path: Path, directory: int | None) -> None:
 def is_safe_place(directory: Path) -> bool:
     """Return whether a directory is, or would be, this user's alone. Makes nothing."""
     try:
-        os.close(_open_parents(directory.parent, makes=False))
-        return is_private(directory.lstat())
+        with contextlib.ExitStack() as opened:
+            above = _open_parents(directory.parent, makes=False)
+            opened.callback(os.close, above)
+            number = _open(directory.name, above, _AS_PARENT)
+            opened.callback(os.close, number)
+            return is_private(os.fstat(number)) or _is_volume(number, above)
     except FileNotFoundError:
         return True  # what is there above it is safe
     except OSError as error:
@@ -118,9 +133,13 @@ def _open_parents(path: Path, *, makes: bool) -> int:
         for name in path.parts[1:]:
             here /= name
             above, open_it = number, _open_or_make if makes else _open
-            number = open_it(name, above, _AS_PARENT)
-            os.close(above)
-            _check_parent(here, os.fstat(number))
+            try:
+                number = open_it(name, above, _AS_PARENT)
+                if not _is_volume(number, above):
+                    _check_parent(here, os.fstat(number))
+            finally:
+                if number != above:
+                    os.close(above)
     except BaseException:
         os.close(number)
         raise
@@ -138,6 +157,46 @@ def _check_parent(path: Path, status: os.stat_result) -> None:
             f"{path} can be written by all users, who could replace the cache; "
             "let its owner alone write to it, or set its sticky bit"
         )
+
+
+def _is_volume(number: int, above: int) -> bool:
+    """Return whether a directory is where root has mounted a volume in a container.
+
+    Kubernetes gives an `emptyDir` mode 0777, and volumes to a group (`fsGroup`). Those
+    who can write there are the users of one pod, which has one owner. What is made
+    below is private all the same.
+
+    number: the directory's descriptor.
+    above: a descriptor of the one above it.
+    """
+    return (
+        os.fstat(number).st_uid == 0
+        and _device(number) != _device(above)
+        and _is_in_container(os.environ)
+    )
+
+
+def _device(number: int) -> int:
+    return os.fstat(number).st_dev
+
+
+def _is_regrouped(number: int) -> bool:
+    """Return whether Kubernetes has opened a directory of ours to the pod's group.
+
+    With an `fsGroup`, it does so to all that is in a volume, at each start of a pod.
+    """
+    mode = os.fstat(number).st_mode
+    return (
+        mode & (stat.S_ISGID | stat.S_IWOTH) == stat.S_ISGID
+        and _device(number) != Path("/").stat().st_dev
+        and _is_in_container(os.environ)
+    )
+
+
+def _is_in_container(environ: Mapping[str, str]) -> bool:
+    return any(environ.get(name) for name in _IN_CONTAINER) or any(
+        os.path.lexists(path) for path in _CONTAINER_FILES
+    )
 
 
 def _trusted_users() -> Sequence[int]:
@@ -159,7 +218,10 @@ def _check_directory(path: Path, number: int, *, is_root: bool) -> None:
     mode = stat.S_IMODE(status.st_mode)
     # In a sticky directory others can replace nothing of ours. Below the root, where
     # they could put files, it would be of no use.
-    if mode & _OTHERS_WRITE and not (is_root and mode & stat.S_ISVTX):
+    allowed = (is_root and mode & stat.S_ISVTX) or (
+        not is_root and _is_regrouped(number)
+    )
+    if mode & _OTHERS_WRITE and not allowed:
         raise PermissionError(
             f"{path} can be written by other users (mode {mode:o}); remove it, or "
             "'chmod go-w' it if its files are your own"

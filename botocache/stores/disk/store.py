@@ -1,7 +1,7 @@
 """The embedded store: all processes of one machine, in one private directory.
 
-    <root>/v1/<namespace>/slots      generations and hold-offs, a file of our own
-    <root>/v1/<namespace>/entries/   entries, SQLite
+    <root>/v1/<namespace>/slots        generations and hold-offs, a file of our own
+    <root>/v1/<namespace>/entries-2/   entries, SQLite
 
 `DiskStore` combines the two and manages the directory. Only its user may enter it, and
 it is made again if it was removed. The two parts fail independently. Without the
@@ -53,6 +53,16 @@ A thread finishes the opening of SQLite after that."""
 
 PAUSE = 1.0
 """Seconds after a failure of SQLite in which entries are not used."""
+
+_ENTRIES = "entries-2"
+"""The directory of the entries. Generations stay in one place for all versions, so that
+each sees the evictions of the others while a new one is rolled out."""
+
+_FORMER = ("entries",)
+"""Directories of earlier versions, whose database has a log."""
+
+_FORMER_KEPT = 86400.0
+"""Seconds after the last fill for which a former directory may be in use."""
 
 _DISCARDED = "old-"
 
@@ -360,12 +370,24 @@ class DiskStore:
         """Open the entries, then set `opened`."""
         # In a thread, because a disk may be slow.
         try:
-            self._entries = EntryDatabase(self.directory / "entries", self._size_limit)
+            self._entries = EntryDatabase(self.directory / _ENTRIES, self._size_limit)
         except UNUSABLE as error:
             self._give_up(None, error)
         finally:
             self._is_opening = False
             opened.set()
+        for name in _FORMER:
+            self._discard_former(self.directory / name)
+
+    def _discard_former(self, entries: Path) -> None:
+        """Remove the entries of an earlier version if no process fills them any more.
+
+        One that still loads from them misses then, and makes them again.
+        """
+        with contextlib.suppress(OSError):
+            latest = max(path.lstat().st_mtime for path in entries.iterdir())
+            if time.time() - latest > _FORMER_KEPT:
+                self._discard(entries)
 
     def _give_up_if_used(self, entries: EntryDatabase, error: StoreError) -> None:
         """Close the entries after a failure, unless another thread did so."""
@@ -381,7 +403,7 @@ class DiskStore:
         if isinstance(error, DatabaseReplacedError):
             return  # the new one is usable at once
         self._paused_until = self.now() + PAUSE
-        path = self.directory / "entries"
+        path = self.directory / _ENTRIES
         # Kept are a database that another writer has locked, and one that could be
         # opened with more file descriptors. Any other failure may repeat for ever.
         if not keeps_database(error, path):

@@ -23,8 +23,12 @@ from botocache.stores.redis.compression import pack as pack_entry
 from botocache.stores.redis.scripts import EVICT, GENERATION, LOOK, PROLONG, STATE, US
 from botocache.stores.redis.types import Command, Reply
 
-ENTRY_LIMIT = 1024**2
-"""Bytes. An entry that is larger, as it is sent, is not kept."""
+ENTRY_LIMIT = 3 * 1024**2 // 2
+"""Bytes. An entry that is larger, as it is sent, is not kept.
+
+A full page of DynamoDB has a megabyte of names and values. MessagePack adds a quarter
+of that where values have a dozen bytes, and encrypted pages are not compressed.
+"""
 
 RANGE_END = b"%d" % ENTRY_LIMIT
 """The last byte that is asked for of a value: one more than an entry may have."""
@@ -128,13 +132,29 @@ def require_no_errors(replies: Sequence[Reply]) -> None:
             raise FullError(str(reply))
         if isinstance(reply, ReadOnlyError):
             raise ReplicaError(str(reply))
-        if isinstance(reply, NoPermissionError):
+        if _is_not_permitted(reply):
             raise StoreError(
                 f"NoPermissionError: {reply}; give the server's user what the "
                 "documentation lists in 'The ACL user'"
             )
         if isinstance(reply, Exception) and not isinstance(reply, NoScriptError):
             raise StoreError(f"{type(reply).__name__}: {reply}")
+
+
+_NOT_PERMITTED_IN_A_SCRIPT = (
+    "ACL failure in script",
+    "user executing the script can't",
+)
+"""How Valkey and Redis 7 say it, and Redis 6.2."""
+
+
+def _is_not_permitted(reply: Reply) -> bool:
+    if not isinstance(reply, ResponseError):
+        return False
+    text = str(reply)  # a script does not pass the kind of an error on
+    return isinstance(reply, NoPermissionError) or any(
+        words in text for words in _NOT_PERMITTED_IN_A_SCRIPT
+    )
 
 
 def compressed_fill(fill: Fill) -> Fill | None:

@@ -43,7 +43,11 @@ class BoundedParser(BaseParser):
         self._socket = connection._sock  # noqa: SLF001 - redis-py's parsers do so
         self._encoder = connection.encoder
         self._reader = ReplyReader(self._error, int(connection.protocol))
-        self._secret = str(getattr(connection, "password", None) or "")
+
+    def hide(self, secret: str | bytes) -> None:
+        """Let no error show a password, also where the server repeats it."""
+        text = secret.decode(errors="replace") if isinstance(secret, bytes) else secret
+        self._secret = text
 
     def on_disconnect(self) -> None:
         """Forget the connection."""
@@ -102,7 +106,8 @@ class BoundedParser(BaseParser):
     def _error(self, text: str) -> Exception:
         # Servers and proxies that do not know AUTH or HELLO repeat its arguments.
         text = text.partition(", with args")[0]
-        if self._secret:
-            text = text.replace(self._secret, "***")
         error: Exception = self.parse_error(text)  # type: ignore[no-untyped-call]
+        # In what is shown only: a short password may be a part of NOSCRIPT or MOVED.
+        if self._secret and self._secret in text:
+            error.args = (text.replace(self._secret, "***"),)
         return error

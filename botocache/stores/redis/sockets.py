@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from redis.exceptions import ConnectionError as LostError
 
 from botocache._errors import StoreError, pass_on
+from botocache.stores.redis.deadlines import CONNECT_TIMEOUT
 from botocache.stores.redis.parser import BoundedParser
 from botocache.stores.redis.types import Connection, Reply
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
         def __init__(self, **settings: object) -> None: ...
         def _connect(self) -> socket.socket: ...
+        def send_command(self, *words: Any, **settings: object) -> None: ...
 
 else:
     _Base = object
@@ -128,7 +130,7 @@ class GuardedSocket:
         left, timeout = self.until - time.monotonic(), self._timeout
         if left <= 0.0 and timeout != 0.0:  # what does not wait is not late
             raise TimeoutError("the deadline has passed")
-        is_first = timeout is None or (timeout and left < timeout)
+        is_first = left < math.inf if timeout is None else timeout and left < timeout
         self._socket.settimeout(left if is_first else timeout)
 
     def _count(self, received: int) -> None:
@@ -161,6 +163,13 @@ class GuardedConnection(_Base):
         }
         super().__init__(**{**ours, "parser_class": BoundedParser})
 
+    def send_command(self, *words: Any, **settings: object) -> None:
+        """Send a command. Its errors do not show the password, if it has one."""
+        # Passwords are taken from here: a credential provider's is known nowhere else.
+        if words[0] == "AUTH" or (words[0] == "HELLO" and "AUTH" in words):
+            self._parser.hide(words[-1])
+        super().send_command(*words, **settings)
+
     def read_replies(self, count: int) -> list[Reply]:
         """Return replies; those that are errors as exceptions, not raised."""
         # Not by redis-py's `read_response`, which takes as long again for each of them.
@@ -169,7 +178,8 @@ class GuardedConnection(_Base):
 
     def _connect(self) -> Any:
         # The handshake has as long as one of its steps, so that it cannot drip either.
-        patience = self.socket_timeout or math.inf
+        # Early versions of redis-py 5 drop the time-out of a Unix socket.
+        patience = self.socket_timeout or CONNECT_TIMEOUT
         return GuardedSocket(super()._connect(), time.monotonic() + patience)
 
 

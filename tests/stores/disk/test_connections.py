@@ -278,7 +278,7 @@ def test_a_first_load_does_not_wait_for_a_stopped_writer_to_open_entries(
     # The patience of a slow opening is TIMEOUT here: see conftest.py.
     monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
     another = DiskStore(store.directory.parents[1], clock=store.now)
-    with contextlib.closing(connected(store.directory / "entries")) as writer:
+    with contextlib.closing(connected(store.directory / "entries-2")) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         loaded = in_thread(lambda: another.load(KEY, [A]), TIMEOUT / 2)
     assert loaded.entry is None
@@ -315,7 +315,7 @@ FILES = ["cache.db", ""]
 def test_entries_write_to_no_descriptor_that_the_application_took_over(
     store: DiskStore, clock: FakeClock, tmp_path: Path, name: str
 ) -> None:
-    directory = store.directory / "entries"
+    directory = store.directory / "entries-2"
     numbers = numbers_of(directory) if not name else exactly(directory / name)
     assert numbers
     with taken_over(numbers, tmp_path / "theirs"):
@@ -338,7 +338,7 @@ def exactly(path: Path) -> list[int]:
 def test_a_load_notices_that_all_descriptors_were_closed(
     store: DiskStore, clock: FakeClock, tmp_path: Path, is_reused: bool
 ) -> None:
-    numbers = numbers_of(store.directory / "entries")
+    numbers = numbers_of(store.directory / "entries-2")
     snapshot = store.load(KEY, [A]).snapshot
     for number in () if is_reused else numbers:
         os.close(number)
@@ -355,7 +355,7 @@ def test_a_load_notices_that_all_descriptors_were_closed(
 def test_closing_a_store_closes_no_descriptor_that_the_application_took_over(
     store: DiskStore, tmp_path: Path
 ) -> None:
-    with taken_over(numbers_of(store.directory / "entries"), tmp_path / "theirs"):
+    with taken_over(numbers_of(store.directory / "entries-2"), tmp_path / "theirs"):
         store.close()
         gc.collect()
         # The same file again would make SQLite use the old numbers.
@@ -370,7 +370,7 @@ def test_no_new_database_gets_the_inode_of_a_lost_one(
     store: DiskStore, clock: FakeClock, tmp_path: Path
 ) -> None:
     """SQLite knows a file by its inode, and would go on with the old numbers."""
-    database = store.directory / "entries" / "cache.db"
+    database = store.directory / "entries-2" / "cache.db"
     with taken_over(numbers_of(database.parent), tmp_path / "theirs"):
         lost = database.stat().st_ino
         found = set()
@@ -394,7 +394,7 @@ def test_a_lost_database_that_cannot_be_removed_costs_one_descriptor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(DiskStore, "_discard", lambda *_: None)
-    directory = store.directory / "entries"
+    directory = store.directory / "entries-2"
     numbers = numbers_of(directory)
     with taken_over(numbers, tmp_path / "theirs"):
         for _ in range(5):
@@ -411,7 +411,7 @@ def test_other_processes_share_the_new_database(
     root = store.directory.parents[1]
     with running_peer() as peer:
         assert loaded_by(peer, root, KEY) == b"entry"
-        with taken_over(numbers_of(store.directory / "entries"), tmp_path / "theirs"):
+        with taken_over(numbers_of(store.directory / "entries-2"), tmp_path / "theirs"):
             with pytest.raises(DescriptorsLostError):
                 store.fill(KEY, b"lost", TTL)
             clock.advance(PAUSE)
@@ -430,7 +430,7 @@ def test_a_forked_child_that_closes_all_descriptors_writes_to_none_of_its_own_fi
     store: DiskStore, clock: FakeClock, tmp_path: Path
 ) -> None:
     def child(_: object) -> None:
-        numbers = numbers_of(store.directory / "entries")
+        numbers = numbers_of(store.directory / "entries-2")
         with taken_over(numbers, tmp_path / "theirs"):
             for _ in range(2):
                 with contextlib.suppress(StoreError):

@@ -166,7 +166,7 @@ def test_a_store_replaces_a_planted_database_and_answers_meanwhile(
     store: DiskStore, clock: FakeClock
 ) -> None:
     store.close()
-    entries = store.directory / "entries"
+    entries = store.directory / "entries-2"
     run(entries, *SCHEMAS["a trigger"])
     assert store.load(KEY, [A]).entry is None
     clock.advance(PAUSE)
@@ -280,7 +280,7 @@ LIVE: dict[str, list[str]] = {
 def test_what_is_planted_in_an_open_database_ends_soon_and_is_replaced(
     name: str, store: DiskStore, clock: FakeClock
 ) -> None:
-    run(store.directory / "entries", *LIVE[name])
+    run(store.directory / "entries-2", *LIVE[name])
 
     def use() -> None:
         for _ in range(2):
@@ -582,10 +582,10 @@ def assert_harmless(
     names = names_of(60)
     with contextlib.closing(DiskStore(place, clock=clock)) as store:
         snapshot = store.load(KEY, [A]).snapshot
-        entries = store.directory / "entries"
+        entries = store.directory / "entries-2"
         store.close()
         shutil.rmtree(entries)
-        shutil.copytree(whole / "v1" / "default" / "entries", entries, symlinks=True)
+        shutil.copytree(whole / "v1" / "default" / "entries-2", entries, symlinks=True)
         if is_open:
             assert store.load(names[7], [A]).entry == b"7" * 300
         database = entries / "cache.db"

@@ -65,8 +65,8 @@ def modes(root: Path) -> dict[str, int]:
 PRIVATE = {
     "v1": 0o700,
     "v1/default": 0o700,
-    "v1/default/entries": 0o700,
-    "v1/default/entries/cache.db": 0o600,
+    "v1/default/entries-2": 0o700,
+    "v1/default/entries-2/cache.db": 0o600,
     "v1/default/lock": 0o600,
     "v1/default/slots": 0o600,
 }
@@ -230,10 +230,180 @@ def test_users_that_a_container_does_not_have_are_trusted_above_the_root(
         use(store)
 
 
+# --- volumes of containers -----------------------------------------------------------
+
+
+@pytest.fixture
+def no_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the path of a file that makes this machine a container."""
+    for name in private_files._IN_CONTAINER:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(private_files, "_CONTAINER_FILES", [tmp_path / "containerenv"])
+    return tmp_path / "containerenv"
+
+
+def mounted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a directory, and all below it, be on a device of its own, and root's."""
+    status_of = os.fstat
+
+    def fstat(number: int) -> os.stat_result:
+        fields = list(status_of(number))
+        if opened(number) == path:
+            fields[stat.ST_UID] = 0
+        return os.stat_result(fields)
+
+    def device(number: int) -> int:
+        return -1 if opened(number).is_relative_to(path) else status_of(number).st_dev
+
+    monkeypatch.setattr(private_files.os, "fstat", fstat)
+    monkeypatch.setattr(private_files, "_device", device)
+
+
+def opened(number: int) -> Path:
+    return Path(os.readlink(f"/proc/self/fd/{number}"))
+
+
+VOLUMES = {
+    "an emptyDir is the root": ("disk", 0o777),
+    "an emptyDir with an fsGroup is the root": ("disk", 0o2777),
+    "a volume with an fsGroup is the root": ("disk", 0o2775),
+    "an emptyDir is above": ("", 0o777),
+    "an emptyDir with an fsGroup is above": ("", 0o2777),
+}
+
+
+@pytest.mark.parametrize("place", VOLUMES)
+@pytest.mark.parametrize("way", ["variable of Kubernetes", "variable of ECS", "file"])
+def test_a_volume_of_a_container_is_used_although_others_can_write_to_it(
+    place: str,
+    way: str,
+    tmp_path: Path,
+    no_container: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    below, mode_of_volume = VOLUMES[place]
+    root = tmp_path / "volume" / "disk"
+    root.mkdir(parents=True)
+    volume = tmp_path / "volume" / below
+    volume.chmod(mode_of_volume)
+    mounted(volume, monkeypatch)
+    if way == "file":
+        no_container.touch()
+    else:
+        name = private_files._IN_CONTAINER["ECS" in way]
+        monkeypatch.setenv(name, "10.0.0.1")
+    assert private_files.is_safe_place(root)
+    with contextlib.closing(DiskStore(root)) as store:
+        use(store)
+    assert mode(volume) == mode_of_volume
+    assert modes(root) == PRIVATE
+
+
+@pytest.mark.parametrize("lacking", ["container", "volume", "root as its owner"])
+@pytest.mark.parametrize("below", ["disk", ""])
+def test_a_directory_that_others_can_write_to_is_refused_unless_it_is_such_a_volume(
+    lacking: str,
+    below: str,
+    tmp_path: Path,
+    no_container: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = tmp_path / "volume" / "disk"
+    root.mkdir(parents=True)
+    volume = tmp_path / "volume" / below
+    volume.chmod(0o777)
+    if lacking != "container":
+        no_container.touch()
+    if lacking != "volume":
+        mounted(volume, monkeypatch)
+    if lacking == "root as its owner":
+        status_of = os.fstat
+
+        def fstat(number: int) -> os.stat_result:
+            fields = list(status_of(number))
+            if opened(number) == volume:
+                fields[stat.ST_UID] = NOBODY
+            return os.stat_result(fields)
+
+        monkeypatch.setattr(private_files.os, "fstat", fstat)
+    assert not private_files.is_safe_place(root)
+    with (
+        contextlib.closing(DiskStore(root)) as store,
+        pytest.raises(StoreError, match=r"belongs to another|can be written by"),
+    ):
+        store.load(KEY, [A])
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("harmed", [0o777, 0o770, 0o2777])
+def test_below_a_volume_directories_that_others_can_write_to_are_refused(
+    harmed: int, tmp_path: Path, no_container: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_container.touch()
+    root = tmp_path / "disk"
+    root.mkdir()
+    root.chmod(0o777)
+    mounted(root, monkeypatch)
+    with contextlib.closing(DiskStore(root)) as store:
+        use(store)
+    (root / "v1").chmod(harmed)
+    with (
+        contextlib.closing(DiskStore(root)) as store,
+        pytest.raises(StoreError, match="can be written by other users"),
+    ):
+        store.load(KEY, [A])
+
+
+@pytest.mark.parametrize("is_container", [True, False])
+def test_a_volume_that_kubernetes_has_opened_to_a_group_again_is_used(
+    *,
+    is_container: bool,
+    tmp_path: Path,
+    no_container: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With an fsGroup, each start of a pod gives the group all that is there."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    mounted(root, monkeypatch)
+    no_container.touch()
+    with contextlib.closing(DiskStore(root)) as store:
+        use(store)
+        left = store.load(KEY, [A])
+    for path in (root, *(root / name for name in PRIVATE)):
+        path.chmod(mode(path) | (0o2070 if path.is_dir() else 0o060))
+    if not is_container:
+        no_container.unlink()
+    with contextlib.closing(DiskStore(root)) as store:
+        if is_container:
+            assert store.load(KEY, [A]) == left
+            lock = {"v1/default/lock": 0o660}  # empty, and not opened again
+            assert modes(root) == PRIVATE | lock
+        else:
+            with pytest.raises(StoreError, match="can be written by other users"):
+                store.load(KEY, [A])
+
+
+def test_a_mount_is_known_by_its_device(
+    no_container: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_container.touch()
+    with contextlib.ExitStack() as exits:
+        numbers = []
+        for path in ("/", "/proc", "/etc"):
+            numbers.append(os.open(path, os.O_PATH))
+            exits.callback(os.close, numbers[-1])
+        top, mount, directory = numbers
+        assert private_files._is_volume(mount, top)
+        assert not private_files._is_volume(directory, top)
+        no_container.unlink()
+        assert not private_files._is_volume(mount, top)
+
+
 # --- between the look and the use ----------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["v1", "v1/default", "v1/default/entries"])
+@pytest.mark.parametrize("name", ["v1", "v1/default", "v1/default/entries-2"])
 def test_a_directory_that_is_replaced_while_it_is_opened_is_not_used(
     name: str, store: DiskStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,7 +411,7 @@ def test_a_directory_that_is_replaced_while_it_is_opened_is_not_used(
     use(store)
     store.close()
     other = root.with_name("other")
-    (other / "default" / "entries").mkdir(parents=True)
+    (other / "default" / "entries-2").mkdir(parents=True)
     checked = private_files._check_directory
 
     def check_and_replace(path: Path, number: int, *, is_root: bool) -> None:
@@ -260,7 +430,7 @@ def test_a_directory_that_is_replaced_while_it_is_opened_is_not_used(
     assert all(b"secret entry" not in path.read_bytes() for path in found)
 
 
-FILES = ["slots", "lock", "entries/cache.db"]
+FILES = ["slots", "lock", "entries-2/cache.db"]
 
 
 def replace_by_link(path: Path, precious: Path) -> None:
@@ -328,7 +498,7 @@ def test_a_database_that_is_replaced_by_a_link_while_sqlite_opens_it_is_not_used
 ) -> None:
     use(store)
     store.close()
-    database = store.directory / "entries" / "cache.db"
+    database = store.directory / "entries-2" / "cache.db"
     precious = tmp_path / "precious"
     precious.write_bytes(database.read_bytes())
     before = precious.stat().st_mtime_ns

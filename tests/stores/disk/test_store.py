@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import diskcache
 import pytest
 
 from botocache._coherence import EvictionRequest, Held
@@ -755,7 +756,7 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
 
 
 def connected(store: DiskStore) -> sqlite3.Connection:
-    path = store.directory / "entries" / "cache.db"
+    path = store.directory / "entries-2" / "cache.db"
     return sqlite3.connect(path, isolation_level=None, timeout=0)
 
 
@@ -812,7 +813,7 @@ def test_a_store_with_a_broken_database_misses_and_recovers_after_a_pause(
         store.fill(name, b"old" * 1000, TTL)
     snapshot = generations(store, A, B)
     store.close()
-    harm(store.directory / "entries" / "cache.db")
+    harm(store.directory / "entries-2" / "cache.db")
     for name in names:
         with contextlib.suppress(StoreError):
             loaded = store.load(name, [A, B])
@@ -980,7 +981,7 @@ def test_a_process_whose_database_another_one_replaced_shares_the_new_one(
         connection.execute("CREATE TABLE Another (value)")
     store.close()
     assert store.load(KEY, [A]).entry is None
-    assert not (store.directory / "entries").exists()
+    assert not (store.directory / "entries-2").exists()
     store.close()
     use(store, b"from here")
     peer.call(fill, root, OTHER_KEY, b"from there")
@@ -996,7 +997,7 @@ def test_a_database_that_shrinks_while_it_is_open_kills_no_process(
     for name in names:
         peer.call(load, root, name, [A])
         peer.call(fill, root, name, os.urandom(100_000))
-    os.truncate(root / "v1" / "default" / "entries" / "cache.db", size)
+    os.truncate(root / "v1" / "default" / "entries-2" / "cache.db", size)
     for name in names:
         with contextlib.suppress(StoreError):
             peer.call(load, root, name, [A])
@@ -1070,3 +1071,49 @@ def test_entries_are_opened_later_when_no_thread_can_be_started_now(
     store.load(KEY, [A])
     store.fill(KEY, b"entry", TTL)
     assert store.load(KEY, [A]).entry == b"entry"
+
+
+# --- other versions ------------------------------------------------------------------
+
+
+def earlier_version(store: DiskStore) -> diskcache.Cache:
+    """Open entries as an earlier version did: with a log, and with settings."""
+    directory = store.directory / "entries"
+    return diskcache.Cache(str(directory), eviction_policy="least-recently-stored")
+
+
+def test_an_earlier_version_beside_this_one_keeps_its_entries(
+    store: DiskStore, clock: FakeClock
+) -> None:
+    """While a new version is rolled out, both use the generations of one table."""
+    store.load(KEY, [A])
+    with contextlib.closing(earlier_version(store)) as earlier:
+        for n in range(3):
+            earlier.set(n, b"theirs")
+            store.fill(KEY, b"ours", TTL)
+            assert store.load(KEY, [A]).entry == b"ours"
+            assert earlier.get(n) == b"theirs"
+            store.close()
+            clock.advance(PAUSE)
+        assert earlier.get(0) == b"theirs"
+
+
+@pytest.mark.parametrize(("hours", "is_kept"), [(23, True), (25, False)])
+def test_entries_of_an_earlier_version_go_a_day_after_its_last_fill(
+    store: DiskStore, hours: float, *, is_kept: bool
+) -> None:
+    store.load(KEY, [A])
+    store.close()
+    with contextlib.closing(earlier_version(store)) as earlier:
+        earlier.set(1, b"theirs")
+    directory = store.directory / "entries"
+    then = time.time() - hours * 3600
+    for path in directory.iterdir():
+        os.utime(path, (then, then))
+    store.load(KEY, [A])
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and thread.daemon:
+            thread.join(10.0)
+    assert directory.exists() == is_kept
+    store.fill(KEY, b"ours", TTL)
+    assert store.load(KEY, [A]).entry == b"ours"

@@ -14,6 +14,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 import pytest
+import redis
 
 from botocache._coherence import EvictionRequest, Held, Loaded
 from botocache._errors import StoreError
@@ -21,7 +22,7 @@ from botocache.stores.redis import store as store_module
 from botocache.stores.redis.commands import ENTRY_LIMIT
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.tracking import tracker
-from botocache.stores.redis.urls import connections_of_url
+from botocache.stores.redis.urls import connections_of_client, connections_of_url
 from tests.support.digests import key, tag
 from tests.support.hostile_server import HostileServer, Part, hostile_server
 from tests.support.processes import TIMEOUT, eventually, in_thread
@@ -322,12 +323,29 @@ def test_a_scan_removes_no_keys_of_others(
     assert [words[0] for words in server.commands] == [b"SCAN"]
 
 
+class Provider(redis.CredentialProvider):
+    """A user's own, which asks a service for a token."""
+
+    def get_credentials(self) -> tuple[str, str]:
+        return "app", "s3cret"
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("is_provided", [False, True], ids=["url", "provider"])
 def test_an_error_repeats_neither_what_was_sent_nor_the_password(
-    server: HostileServer, namespace: str, caplog: pytest.LogCaptureFixture
+    protocol: int,
+    is_provided: bool,
+    server: HostileServer,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    _, make = connections_of_url(
-        server.url().replace("//", "//app:s3cret@") + "?protocol=3", TIMEOUT
-    )
+    url = f"{server.url()}?protocol={protocol}"
+    if is_provided:
+        client = redis.Redis.from_url(url, credential_provider=Provider())
+        _, make = connections_of_client(client, TIMEOUT)
+    else:
+        url = url.replace("//", "//app:s3cret@")
+        _, make = connections_of_url(url, TIMEOUT)
     store = redis_store(make, namespace=namespace, timeout=TIMEOUT)
     for text in (
         b"ERR unknown command `HELLO`, with args beginning with: `3` `AUTH` `s3cret`",
@@ -341,11 +359,30 @@ def test_an_error_repeats_neither_what_was_sent_nor_the_password(
         error: BaseException | None = raised.value
         while error is not None:
             assert "s3cret" not in f"{error!r} {error}"
-            # Without its arguments: a credential provider's password is not known.
+            # Without its arguments: what is cut off in the middle is not found in it.
             assert "with args" not in str(error)
             error = error.__cause__ or error.__context__
         assert "s3cret" not in f"{store!r} {store._connections!r} {caplog.text}"
     store.close()
+
+
+@pytest.mark.parametrize("password", ["O", "SCRIPT", "1", "ERR"])
+def test_a_password_that_is_a_part_of_an_error_does_not_change_what_it_says(
+    password: str, valkey: ValkeyServer, namespace: str
+) -> None:
+    """A script that the server has forgotten is brought again."""
+    user = f"user-{namespace}"
+    valkey.command("ACL", "SETUSER", user, "on", f">{password}", "~*", "&*", "+@all")
+    url = valkey.url.replace("//", f"//{user}:{password}@")
+    store = redis_store(connections_of_url(url, TIMEOUT)[1], namespace=namespace)
+    store._connections._patience = TIMEOUT
+    store.load(KEY, [A])
+    valkey.command("SCRIPT", "FLUSH")
+    before = store.load(KEY, [A, B]).snapshot
+    store.evict(EvictionRequest([A, B], 0.0))
+    assert set(before).isdisjoint(store.load(KEY, [A, B]).snapshot)
+    store.close()
+    valkey.command("ACL", "DELUSER", user)
 
 
 # --- values that are too large -------------------------------------------------------

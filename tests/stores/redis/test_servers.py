@@ -206,6 +206,24 @@ def test_a_user_needs_no_more_than_these_commands(
     assert_it_works(opened(allow("~*", *(f"+{command}" for command in NEEDED))))
 
 
+LACKING: dict[str, Callable[[Store], object]] = {
+    "mget": lambda store: store.load(KEY, [A]),
+    "evalsha": lambda store: store.evict(EvictionRequest([A], LONG)),
+    "getrange": lambda store: store.evict(EvictionRequest([A], LONG)),
+    "zadd": lambda store: store.evict(EvictionRequest([A], LONG)),
+}
+"""A command, and what needs it: some are called by a script."""
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+def test_a_user_who_lacks_a_command_is_said_what_to_do(
+    lacking: str, opened: Callable[..., Store], allow: Callable[..., str]
+) -> None:
+    store = opened(allow("~*", *(f"+{each}" for each in NEEDED if each != lacking)))
+    with pytest.raises(StoreError, match=rf"^NoPermissionError: .*'{lacking}'.*ACL"):
+        LACKING[lacking](store)
+
+
 def test_a_user_who_may_not_ask_for_info_will_do(
     opened: Callable[..., Store], allow: Callable[..., str], namespace: str
 ) -> None:

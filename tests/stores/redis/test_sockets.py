@@ -107,6 +107,17 @@ def test_what_does_not_wait_is_not_late(
     assert ours.recv(9) == b"x"
 
 
+def test_without_a_deadline_and_a_timeout_a_step_waits_for_its_bytes(
+    ends: tuple[GuardedSocket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    ours.settimeout(None)
+    theirs.sendall(b"x")
+    assert ours.recv(9) == b"x"
+    ours.sendall(b"y")
+    assert theirs.recv(9) == b"y"
+
+
 # --- numbers that belong to others ---------------------------------------------------
 
 

@@ -1,8 +1,12 @@
 """What the store on Redis keeps, for how long, and what it does when that is harmed."""
 
 import contextlib
+import logging
 import os
+import random
 import re
+import string
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -11,6 +15,8 @@ import redis as redis_py
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from botocache._cache.encryption import EncryptedEntries
+from botocache._cache.entries import encode_answer
 from botocache._coherence import Eviction, EvictionRequest, Held
 from botocache._errors import ConfigError
 from botocache.stores.protocol import Fill
@@ -432,6 +438,30 @@ def test_an_entry_that_is_too_large_as_it_is_sent_is_not_kept(
     assert store.load(KEY, [A]).entry == entry
 
 
+def full_page() -> dict[str, Any]:
+    """Return as many small attributes as DynamoDB puts in a page: a megabyte."""
+    values = random.Random(1)
+    size, items = 0, []
+    while size < 1024**2:
+        item = {
+            f"attribute{n}": {"S": "".join(values.choices(string.printable, k=12))}
+            for n in range(20)
+        }
+        size += sum(len(name) + 12 for name in item)
+        items.append(item)
+    return {"Items": items, "Count": len(items), "ScannedCount": len(items)}
+
+
+def test_a_full_page_is_kept_also_if_it_is_encrypted(store: RedisStore) -> None:
+    encrypted = EncryptedEntries(bytes(32), os.urandom, time.time)
+    body = encode_answer(full_page())
+    entry = encrypted.encode(KEY, body, (1, 2, 3), 0.0, TTL)
+    assert len(entry) > 1.2 * 1024**2
+    store.fill(KEY, entry, TTL, [A])
+    assert store.load(KEY, [A]).entry == entry
+    assert store._careful_until < 0.0
+
+
 def test_an_entry_that_is_small_enough_when_packed_is_kept(store: RedisStore) -> None:
     entry = b"text" * (UNPACKED_LIMIT // 4)
     store.fill(KEY, entry, TTL)
@@ -440,11 +470,19 @@ def test_an_entry_that_is_small_enough_when_packed_is_kept(store: RedisStore) ->
     assert store.load(OTHER_KEY, [A]).entry is None
 
 
-def test_of_many_fills_those_that_are_too_large_are_left_out(
-    store: RedisStore,
+def test_of_many_fills_those_that_are_too_large_are_left_out_and_one_line_says_so(
+    store: RedisStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("botocache._stats._logged", set())
     large = os.urandom(ENTRY_LIMIT + 1)
-    store.fill_many([Fill(KEY, large, TTL, [A]), Fill(OTHER_KEY, b"small", TTL, [A])])
+    small = Fill(OTHER_KEY, b"small", TTL, [A])
+    with caplog.at_level(logging.INFO, "botocache"):
+        store.fill_many([small])
+        assert caplog.messages == []
+        for _ in range(2):
+            store.fill_many([Fill(KEY, large, TTL, [A]), small])
+    (line,) = caplog.messages
+    assert "answer_too_large: an answer has more than 1.5 MiB" in line
     loaded = store.load_many([(KEY, [A]), (OTHER_KEY, [A])])
     assert [each.entry for each in loaded] == [None, b"small"]
 

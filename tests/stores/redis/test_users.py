@@ -8,11 +8,13 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from botocache._coherence import EvictionRequest
+from botocache.stores.redis.cluster.urls import endpoints_of_url
 from botocache.stores.redis.store import RedisStore
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.places import DOCS
 from tests.support.processes import TIMEOUT
-from tests.support.redis_stores import redis_store
+from tests.support.redis_stores import cluster_store, redis_store
+from tests.support.valkey_cluster import ValkeyCluster
 from tests.support.valkey_server import (
     ValkeyServer,
     redis_binary,
@@ -56,6 +58,40 @@ def test_the_user_may_do_all_that_the_store_does(server: ValkeyServer) -> None:
         loaded = store.load(KEY, TAGS)
         assert loaded.entry == b"entry"
         assert loaded.snapshot != before
+        store.clear()
+        assert store.load(KEY, TAGS).entry is None
+    finally:
+        store.close()
+
+
+def rules_in_a_cluster(form: str) -> list[str]:
+    """Return the documented rules for a user: by kinds of commands, or by commands."""
+    blocks = re.findall(
+        r"^```text\n(.*?)\n```", DOC.read_text(), re.MULTILINE | re.DOTALL
+    )
+    (by_kinds,) = [block.split() for block in blocks if "+@read" in block]
+    (by_commands,) = [block.split() for block in blocks if "+mget" in block]
+    (of_clusters,) = [block.split() for block in blocks if "+cluster|slots" in block]
+    if form == "kinds":
+        return [*by_kinds, "+cluster|slots"]
+    return ["on", ">password", "~botocache:*", *by_commands, *of_clusters]
+
+
+@pytest.mark.parametrize("form", ["kinds", "commands"])
+def test_in_a_cluster_the_user_may_do_all_that_the_store_does(
+    form: str, cluster: ValkeyCluster
+) -> None:
+    for node in cluster.nodes:
+        node.command("ACL", "SETUSER", form, "reset", *rules_in_a_cluster(form))
+    url = cluster.url.replace("//", f"//{form}:password@")
+    name, endpoints = endpoints_of_url(url, TIMEOUT)
+    store = cluster_store(endpoints, name=name, timeout=TIMEOUT, namespace=form)
+    try:
+        store.fill(KEY, b"entry", 60.0, TAGS)
+        assert store.load(KEY, TAGS).entry == b"entry"
+        before = store.load(KEY, TAGS).snapshot
+        store.evict(EvictionRequest(TAGS, 0.0))
+        assert store.load(KEY, TAGS).snapshot != before
         store.clear()
         assert store.load(KEY, TAGS).entry is None
     finally:

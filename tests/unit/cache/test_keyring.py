@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import botocache
-from botocache import Cache
+from botocache import Cache, _forks
 from botocache._cache import keyring as keyrings
 from botocache._cache.encryption import EncryptedEntries
 from botocache._cache.entries import CLEAR, ENCRYPTED, ClearEntries
@@ -228,7 +228,7 @@ def test_threads_wait_a_moment_for_the_one_that_calls_the_source(
 
 
 def test_threads_do_not_wait_longer_than_that(now: FakeClock) -> None:
-    ring = Keyring(EncryptionKeys(source=lambda: key(1)), _unexpected)
+    ring = Keyring(EncryptionKeys(source=lambda: key(1)), "default", _unexpected)
     ring._next_attempt = now() + RETRY_INTERVAL
     ring._patient_until = now() + PATIENCE
     now.advance(PATIENCE)
@@ -237,12 +237,31 @@ def test_threads_do_not_wait_longer_than_that(now: FakeClock) -> None:
 
 
 def test_a_forked_child_calls_the_source_that_its_parent_was_calling() -> None:
-    ring = Keyring(EncryptionKeys(source=lambda: key(1)), _unexpected)
+    ring = Keyring(EncryptionKeys(source=lambda: key(1)), "default", _unexpected)
     ring._next_attempt = float("inf")  # another thread of the parent
     with pytest.raises(StoreSkippedError):
         ring.names()
     ring._renew()
     assert isinstance(ring.codec(), EncryptedEntries)
+
+
+def test_a_forked_child_encrypts_under_a_salt_of_its_own() -> None:
+    """Else the entries of a thousand children would count as those of one process."""
+    salts = iter([b"a" * 16, b"b" * 16])
+    codec = EncryptedEntries(
+        key(1),
+        "default",
+        lambda size: next(salts) if size == 16 else bytes(size),
+        lambda: 0.0,
+    )
+
+    def salt() -> bytes:
+        entry = codec.encode(b"k", b"", (), 0.0, 1.0)
+        return next(each for each in (b"a" * 16, b"b" * 16) if each in entry)
+
+    assert [salt(), salt()] == [b"a" * 16] * 2
+    _forks._after_fork()
+    assert [salt(), salt()] == [b"b" * 16] * 2
 
 
 def test_a_time_limit_in_a_source_is_passed_on() -> None:
@@ -252,7 +271,7 @@ def test_a_time_limit_in_a_source_is_passed_on() -> None:
     def source() -> object:
         raise TimeLimitError
 
-    ring = Keyring(EncryptionKeys(source=source), _unexpected)
+    ring = Keyring(EncryptionKeys(source=source), "default", _unexpected)
     for _ in range(2):  # at the next call it is called again
         with pytest.raises(TimeLimitError):
             ring.names()
@@ -284,5 +303,5 @@ def test_keys_without_the_package_are_a_config_error_that_says_what_to_install(
 
 @pytest.mark.usefixtures("_without_cryptography")
 def test_plain_before_a_key_needs_no_package() -> None:
-    ring = Keyring(EncryptionKeys((None, key(1))), _unexpected)
+    ring = Keyring(EncryptionKeys((None, key(1))), "default", _unexpected)
     assert isinstance(ring.codec(), ClearEntries)

@@ -81,6 +81,14 @@ def test_what_is_no_key_is_an_error_that_does_not_show_it(
     assert key_text(1)[:8] not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["", " \n"])
+def test_an_empty_variable_is_an_error_and_not_a_store_in_clear(value: str) -> None:
+    """A secret that a deployment failed to fill in."""
+    environ = {"BOTOCACHE_ENCRYPTION_KEYS": value}
+    with pytest.raises(ConfigError, match="BOTOCACHE_ENCRYPTION_KEYS: .* not nothing"):
+        load_settings({}, environ, "memory:")
+
+
 def test_keys_are_shown_by_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     secret = key_text(1)
     settings = load_settings({}, {"BOTOCACHE_ENCRYPTION_KEYS": secret}, "memory:")
@@ -190,6 +198,10 @@ HARMS: dict[str, tuple[str, Callable[[Path, pytest.MonkeyPatch], object]]] = {
     "it is a directory": ("is not a file", _is_directory),
     "it is a pipe": ("is not a file", _is_pipe),
     "it is empty": ("not nothing", lambda f, _: f.write_bytes(b"")),
+    "it is too large": (
+        "too large",
+        lambda f, _: f.write_text(f"{key_text(1)}\n" + " " * 65_536 + key_text(2)),
+    ),
     "it is binary": ("is not text", lambda f, _: f.write_bytes(b"\xff" * 32)),
     "it is no key": ("not base64", lambda f, _: f.write_text("root:x:0:0")),
 }
