@@ -1153,10 +1153,13 @@ def test_an_answer_that_other_keys_have_signed_for_is_not_filled(
         assert swapping.read(client) == "AKIA1"
 
 
+@pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
 def test_a_batch_that_other_keys_sign_has_none_of_the_first_ones_answers(
-    swapping: Application,
+    mode: Any, swapping: Application
 ) -> None:
-    client = swapping.client(static("AKIA1"))
+    """It is sent again as a whole, also where botocore retries nothing."""
+    config = Config(retries={"mode": mode, "total_max_attempts": 1})
+    client = swapping.client(static("AKIA1"), config=config)
     swapping.read(client, "a")
     keys = [{"pk": {"S": pk}} for pk in "ab"]
     items = {swapping.table: {"Keys": keys}}
