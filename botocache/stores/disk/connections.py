@@ -96,8 +96,6 @@ _NUMBERS = [number.to_bytes(4, "big") for number in range(2)]
 _TABLE = "Cache"
 _READABLE = frozenset({_TABLE, "sqlite_master", "sqlite_schema"})
 _FUNCTIONS = frozenset({"length", "typeof"})
-_PRAGMAS = frozenset({"busy_timeout"})
-
 _LOST = "the application closed descriptors of SQLite"
 
 
@@ -154,7 +152,7 @@ class Connection(_sqlite3.Connection):
         super().__init__(
             _uri(path),
             uri=True,
-            timeout=patience,
+            timeout=0,  # `execute` waits
             isolation_level=None,
             check_same_thread=False,  # it has one user at a time, in any thread
         )
@@ -242,10 +240,24 @@ class Connection(_sqlite3.Connection):
         self.steps += _STEPS
         return self.steps > _MOST_STEPS
 
-    def set_patience(self, patience: float) -> None:
-        """Let a statement wait for a lock no longer than `patience` seconds."""
-        self.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}").fetchall()
-        self.patience = patience
+    def execute(self, *statement: Any) -> _sqlite3.Cursor:
+        """Execute a statement; wait for a lock no longer than `patience`."""
+        try:
+            return super().execute(*statement)
+        except _sqlite3.OperationalError as error:
+            if not _is_locked(error):
+                raise
+        # Not by SQLite, whose shortest wait is a millisecond: a commit of another
+        # process takes a tenth of that.
+        deadline, pause = time.monotonic() + self.patience, _SHORTEST_WAIT
+        while True:
+            time.sleep(pause)
+            try:
+                return super().execute(*statement)
+            except _sqlite3.OperationalError as error:
+                if not _is_locked(error) or time.monotonic() >= deadline:
+                    raise
+            pause = min(2 * pause, _LONGEST_WAIT)
 
     def check_file(self) -> None:
         """Raise DescriptorsLostError unless the descriptor is SQLite's own (1 µs)."""
@@ -275,6 +287,14 @@ class Connection(_sqlite3.Connection):
         return not self._is_lost
 
 
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.00005, 0.001
+"""Seconds between two attempts to get a lock: the first one, and the last ones."""
+
+
+def _is_locked(error: Exception) -> bool:
+    return "locked" in str(error)
+
+
 def _uri(path: Path) -> str:
     """Return the URI by which SQLite opens a file that exists, and makes none."""
     quoted = quote_from_bytes(os.fsencode(path))
@@ -291,7 +311,7 @@ def _is_allowed(
     """Decide on one part of a statement, as SQLite's authorizer.
 
     action: what the part does.
-    name: of a table, a pragma, or what else the action needs.
+    name: of a table, or what else the action needs.
     detail: a column, or the name of a function.
     inside: the trigger or the view that has the part.
     """
@@ -309,8 +329,6 @@ def _is_allowed(
         allowed = name == _TABLE
     elif action == _sqlite3.SQLITE_FUNCTION:
         allowed = detail in _FUNCTIONS
-    elif action == _sqlite3.SQLITE_PRAGMA:
-        allowed = name in _PRAGMAS
     else:
         allowed = action in (_sqlite3.SQLITE_SELECT, _sqlite3.SQLITE_TRANSACTION)
     return _sqlite3.SQLITE_OK if allowed else _sqlite3.SQLITE_DENY
@@ -485,8 +503,7 @@ class ConnectionPool:
                 try:
                     if connection is None:
                         return self._open(patience)
-                    connection.steps = 0
-                    connection.set_patience(patience)
+                    connection.steps, connection.patience = 0, patience
                 except BaseException as error:
                     unopened += 1
                     if connection is not None:

@@ -259,7 +259,55 @@ def test_a_wait_for_a_connection_shortens_the_wait_for_a_lock(
     taken = [pool.take(0.0) for _ in range(MOST_CONNECTIONS)]
     monkeypatch.setattr(connections, "time", SteppedTime(step=1.0))
     monkeypatch.setattr(pool, "_wait", lambda _: pool.give_back(taken[0]))
-    assert pool.take(3.0).execute("PRAGMA busy_timeout").fetchall() == [(2000,)]
+    assert pool.take(3.0).patience == 2.0
+
+
+class Releasing:
+    """A time that stands still, and in which the third wait ends another's lock."""
+
+    def __init__(self, writer: sqlite3.Connection) -> None:
+        self.waits: list[float] = []
+        self._writer = writer
+
+    def monotonic(self) -> float:
+        return sum(self.waits)
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        if len(self.waits) == 3:
+            self._writer.execute("COMMIT")
+
+
+@pytest.mark.parametrize("verb", ["load", "fill"])
+def test_a_wait_for_a_commit_of_another_process_is_no_longer_than_the_commit(
+    verb: str,
+    directory: Path,
+    entries: EntryDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entries.put(KEY, b"entry", TTL)
+    with contextlib.closing(connected(directory)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        releasing = Releasing(writer)
+        monkeypatch.setattr(connections, "time", releasing)
+        if verb == "fill":
+            entries.put(OTHER_KEY, b"other", TTL)
+        else:
+            assert entries.get(KEY) == b"entry"
+    assert releasing.waits == [0.00005, 0.0001, 0.0002]
+
+
+def test_a_wait_for_a_lock_ends_with_the_patience(
+    directory: Path, entries: EntryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.001)
+    with contextlib.closing(connected(directory)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        releasing = Releasing(writer)
+        monkeypatch.setattr(releasing, "sleep", releasing.waits.append)
+        monkeypatch.setattr(connections, "time", releasing)
+        assert entries.get(KEY) is None
+    assert sum(releasing.waits[:-1]) < 0.001 <= sum(releasing.waits)
 
 
 def test_opening_does_not_wait_for_another_process_that_writes(
