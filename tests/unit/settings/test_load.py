@@ -507,7 +507,7 @@ def test_an_unknown_variable_is_one_warning_with_the_nearest_name(
 
 
 @pytest.mark.parametrize("value", ["", " ", "\t\n"])
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", sorted({*ROWS} - {"encryption_keys"}))
 def test_an_empty_variable_is_not_set(name: str, value: str, tmp_path: Path) -> None:
     environ = _file(tmp_path, f"{name} = {ROWS[name].toml}")
     environ[f"BOTOCACHE_{name.upper()}"] = value
