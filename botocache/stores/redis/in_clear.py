@@ -32,13 +32,16 @@ def note_if_in_clear(connection: Connection, name: str, *, is_encrypted: bool) -
             log.warning if address.is_global else log.info,
             "store_in_clear",
             f"answers pass the network unencrypted, to the server {name}; use TLS, as "
-            "with rediss:// or valkeys://",
+            "with rediss:// or valkeys://, or set `encryption_keys`",
         )
 
 
 def address_in_clear(connected: Any) -> Address | None:
-    """Return where a socket leads; None if it has TLS, or does not use the network."""
-    has_tls = hasattr(connected, "cipher")
+    """Return where a socket leads; None if it has TLS, or does not use the network.
+
+    connected: None if the connection has ended.
+    """
+    has_tls = connected is None or hasattr(connected, "cipher")
     if has_tls or connected.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     try:
