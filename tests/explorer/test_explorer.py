@@ -89,14 +89,26 @@ IMAGES_PAIRS = [
     ("index 2", "put elsewhere"),
     ("scan", "put"),
     ("move", "put"),
-    ("put elsewhere", "move in old form"),
-    ("update", "unanswered move"),
     ("delete", "statement"),
 ]
+LONG_IMAGES_PAIRS = [
+    ("put elsewhere", "move in old form"),
+    ("update", "unanswered move"),
+]
+"""With a fault each of them takes ten seconds."""
+
 PAIRS = [
     Program(operations, (0, 1), moves=0, features=profile.features)
     for profile, pairs in ((THROUGH, THROUGH_PAIRS), (IMAGES, IMAGES_PAIRS))
     for operations in pairs
+]
+LONG_PAIRS = [
+    pytest.param(
+        Program(operations, (0, 1), faults, moves=0, features=IMAGES.features),
+        marks=[pytest.mark.long("a fault at each step")] if faults else [],
+    )
+    for operations in LONG_IMAGES_PAIRS
+    for faults in (0, 1)
 ]
 SOME_WITH_IMAGES = [
     Program(operations, (0, 1), moves=0, features=(f"images of the {clients}",))
@@ -123,11 +135,13 @@ TRIPLES = [
 ]
 
 
-@pytest.mark.parametrize("program", [*PAIRS, *SOME_WITH_IMAGES, *TRIPLES], ids=str)
+@pytest.mark.parametrize(
+    "program", [*PAIRS, *LONG_PAIRS, *SOME_WITH_IMAGES, *TRIPLES], ids=str
+)
 def test_no_schedule_with_a_feature_breaks_a_promise(program: Program) -> None:
     total = explore(program)
     print(total)
-    assert total.schedules > 100
+    assert total.schedules > 80
 
 
 @pytest.mark.parametrize("other", ["put", "unanswered put", "move in old form"])

@@ -71,9 +71,9 @@ LACKS = {
     "a directory": Lack(
         NO_DIRECTORY,
         "botocache: url 'disk:' finds no directory that can be written, and that no "
-        "other user can replace, neither XDG_CACHE_HOME nor HOME, TMPDIR or /tmp; mount one and name it, as "
-        "'disk:///path', or use a server, or 'memory:' in a single process; "
-        "running uncached",
+        "other user can replace, neither XDG_CACHE_HOME nor HOME, TMPDIR or /tmp; "
+        "mount one and name it, as 'disk:///path', or use a server, or 'memory:' in a "
+        "single process; running uncached",
     ),
     "SQLite": Lack(
         without("_sqlite3"),
