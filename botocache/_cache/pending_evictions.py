@@ -134,7 +134,7 @@ class PendingEvictions:
             elif self.attempt():
                 # Since Python 3.12 no thread can be started any more, so there is none
                 # to wait for. The server may be back in a moment.
-                time.sleep(pause)
+                time.sleep(pause)  # for the server, which nothing announces
 
     def stop(self) -> None:
         """End the thread. What is pending is left to calls."""

@@ -32,7 +32,6 @@ import redis
 import zstandard
 
 import botocache
-from botocache._settings.load import Settings
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.trips import answering
 from tests.support.valkey_server import ValkeyServer, running_valkey
@@ -505,11 +504,6 @@ def opened(store: str) -> Iterator[Hands]:
         yield Disk(directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def can_encrypt() -> bool:
-    """Return whether this version encrypts entries."""
-    return "encryption_keys" in Settings.__dataclass_fields__
 
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

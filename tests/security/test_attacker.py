@@ -7,7 +7,6 @@ from tests.security.attacker import (
     KEY,
     Campaign,
     Result,
-    can_encrypt,
     opened,
     problems,
     table_of,
@@ -23,11 +22,8 @@ SHARE = [
     "a poisoned table of generations",
 ]
 
-BOUND = pytest.mark.skipif(not can_encrypt(), reason="entries are not bound to keys")
-"""On a server, what is moved or damaged is found by what binds an entry to its key."""
 
-
-@pytest.mark.parametrize("store", ["disk", pytest.param("redis", marks=BOUND)])
+@pytest.mark.parametrize("store", ["disk", "redis"])
 def test_some_attacks_get_nothing_but_misses(store: str, dynamodb: DynamoDB) -> None:
     with opened(store) as hands:
         results = Campaign(dynamodb, hands).run(SHARE)
@@ -38,8 +34,8 @@ def test_some_attacks_get_nothing_but_misses(store: str, dynamodb: DynamoDB) -> 
 
 
 @pytest.mark.long("six of them, on stores in clear")
-@pytest.mark.parametrize("is_encrypted", [False, pytest.param(True, marks=BOUND)])
-@pytest.mark.parametrize("store", ["disk", pytest.param("redis", marks=BOUND)])
+@pytest.mark.parametrize("is_encrypted", [False, True])
+@pytest.mark.parametrize("store", ["disk", "redis"])
 def test_an_attacker_gets_nothing_but_misses(
     store: str, is_encrypted: bool, dynamodb: DynamoDB
 ) -> None:

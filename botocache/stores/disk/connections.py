@@ -251,7 +251,7 @@ class Connection(_sqlite3.Connection):
         # process takes a tenth of that.
         deadline, pause = time.monotonic() + self.patience, _SHORTEST_WAIT
         while True:
-            time.sleep(pause)
+            time.sleep(pause)  # SQLite tells no process that a lock is free
             try:
                 return super().execute(*statement)
             except _sqlite3.OperationalError as error:

@@ -21,7 +21,7 @@ from tests.support.privileges import NOBODY, as_nobody, is_root
 KEY, A = key("an entry"), tag("a")
 TTL = 60.0
 
-as_root = pytest.mark.skipif(not is_root(), reason="needs root to act as two users")
+as_root = pytest.mark.skipif(not is_root(), reason="only root can be two users")
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_directory_that_another_user_may_change_is_refused(
 ) -> None:
     name, harm, message = REFUSED[place]
     if harm is give_away and not is_root():
-        pytest.skip("needs root to give a directory away")
+        pytest.skip("only root can give a directory to another user")
     above = tmp_path / "above"
     with contextlib.closing(DiskStore(above / "disk")) as store:
         use(store)
