@@ -15,7 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NoReturn
 
-from botocache._stats import describe, say
+from botocache._log import describe, say
 from botocache.plugin import OFF, TOGGLE
 
 USAGE = """\

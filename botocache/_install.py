@@ -12,13 +12,13 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
 from botocache._errors import ConfigError, StoreUnavailableError, pass_on
-from botocache._stats import log, printable
+from botocache._log import log, printable
 from botocache.stores.opening import open_store
 from botocache.stores.options import (
     DefaultUrl,
@@ -76,6 +76,10 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     precise_index_eviction: bool | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
     encryption_keys: "KeysArgument | None" = None,
+    shadow: bool | None = None,
+    audit: float | None = None,
+    metrics: "str | Sequence[str] | None" = None,
+    stats_interval: float | None = None,
 ) -> "Cache":
     """Answer DynamoDB reads from a cache, and evict what writes change.
 
@@ -103,6 +107,11 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
     encryption_keys: secrets of 32 bytes, in base64 or as bytes; or a function that
         returns them, called when the store is first used. The first one encrypts.
+    shadow: serve nothing; fill and evict, and compare each hit with DynamoDB's answer.
+    audit: share of hits that are compared with DynamoDB's answer instead of served.
+    metrics: some of "otel", "prometheus" and "cloudwatch".
+    stats_interval: seconds between two posts of this process's counters on the store,
+        for `botocache stats` and `botocache report`; 0 for never.
 
     Installing twice with the same settings is one installation. Makes no network call,
     and opens the store on first use. If the environment lacks what the store needs, one
@@ -126,6 +135,10 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "precise_index_eviction": precise_index_eviction,
         "near": near,
         "encryption_keys": encryption_keys,
+        "shadow": shadow,
+        "audit": audit,
+        "metrics": metrics,
+        "stats_interval": stats_interval,
     }
     return _install(target, arguments, _all_objects)
 

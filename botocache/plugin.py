@@ -70,7 +70,7 @@ def _complain_about(error: Exception) -> None:
         _complain(str(error))
         return
     try:
-        from botocache._stats import describe
+        from botocache._log import describe
 
         what = describe(error)
     except Exception:  # noqa: BLE001 - the environment may be damaged anywhere
@@ -81,7 +81,7 @@ def _complain_about(error: Exception) -> None:
 def _complain(what: str) -> None:
     line = f"{what}; running uncached"
     try:
-        from botocache._stats import log, say
+        from botocache._log import log, say
 
         # At this moment few applications have configured logging.
         say(f"botocache: {line}")

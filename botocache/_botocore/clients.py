@@ -51,7 +51,7 @@ from botocache._botocore.types import (
 )
 from botocache._digests import DIGEST_SIZE, digest
 from botocache._forks import renew_after_fork
-from botocache._stats import log, log_once
+from botocache._log import log, log_once
 
 _TRAITS = "_botocache_traits"
 """The name under which a signer has the ClientTraits of its client."""

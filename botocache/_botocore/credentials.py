@@ -24,7 +24,7 @@ from botocache._botocore.principals import Proof, principals, session_of
 from botocache._botocore.started import Keys, function_of_keys
 from botocache._digests import digest
 from botocache._errors import shows
-from botocache._stats import log, log_once
+from botocache._log import log, log_once
 
 AUTO = "auto"
 """The setting `scope` by which credentials decide; any other value is a name."""

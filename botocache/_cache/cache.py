@@ -44,8 +44,9 @@ from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name
 from botocache._dynamodb.writes import item_tags
 from botocache._errors import EvictionError, assert_never, pass_on
+from botocache._log import log, log_once
 from botocache._settings.load import Settings
-from botocache._stats import Stats, log, log_once
+from botocache._stats import Stats
 from botocache.stores.protocol import Store
 
 

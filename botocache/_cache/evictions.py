@@ -20,7 +20,7 @@ from botocache._errors import (
     StoreSkippedError,
     pass_on,
 )
-from botocache._stats import FailureLog
+from botocache._log import FailureLog
 from botocache.stores.protocol import Store
 
 BEGIN_FAILED = ("begin_failed", "the call is sent without the cache")

@@ -45,7 +45,7 @@ from botocache._dynamodb.tags import Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Answer
 from botocache._dynamodb.values import table_account, table_name
 from botocache._errors import CodecError, pass_on
-from botocache._stats import log, log_once
+from botocache._log import log, log_once
 from botocache.stores.protocol import Fill
 
 TTL = 7 * 24 * 3600.0

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 from botocache._cache.entries import ClearEntries, EntryCodec, Header, Packed
 from botocache._errors import ConfigError, StoreSkippedError, pass_on
 from botocache._forks import renew_after_fork
+from botocache._log import describe
 from botocache._settings.encryption_keys import EncryptionKeys, Key
-from botocache._stats import describe
 from botocache.stores.keyed_names import Names
 
 RETRY_INTERVAL = 60.0

@@ -7,8 +7,9 @@ from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.key_schemas import KeySchemas
 from botocache._cache.keyring import Keyring, KeyringCodec
+from botocache._counters import Counters
+from botocache._log import FailureLog
 from botocache._settings.load import Settings
-from botocache._stats import Counters, FailureLog
 from botocache.stores.keyed_names import keyed_store
 from botocache.stores.protocol import Store
 

@@ -29,7 +29,7 @@ def _complain(error: Exception) -> None:
     if sys.stderr is None:
         return  # print(file=None) would write among the application's output
     with contextlib.suppress(Exception):  # standard error is full or closed
-        # Past its buffer, as `say` of _stats.py does.
+        # Past its buffer, as `say` of _log.py does.
         line = f"botocache: {error}; running uncached\n"
         os.write(sys.stderr.fileno(), line.encode("ascii", "backslashreplace"))
 

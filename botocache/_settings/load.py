@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from botocache._coherence import LONGEST_HOLD_OFF
 from botocache._errors import ConfigError, hint, shows
+from botocache._log import log
 from botocache._settings import values
 from botocache._settings.encryption_keys import EncryptionKeys, parse_encryption_keys
 from botocache._settings.tables import (
@@ -27,7 +28,6 @@ from botocache._settings.tables import (
     parse_tables,
     table_policy,
 )
-from botocache._stats import log
 from botocache.stores.options import RedisClient, StoreOptions, is_client
 from botocache.stores.protocol import Store
 from botocache.stores.urls import shown, without_secrets
@@ -38,6 +38,8 @@ else:
     import tomli as tomllib
 
 PREFIX = "BOTOCACHE_"
+
+_LONGEST_INTERVAL = 3600.0
 
 _LONGEST_TIMEOUT = 10.0
 """Seconds. botocore itself waits a minute for DynamoDB."""
@@ -68,6 +70,11 @@ class Settings:
         index queries that the old or the new item belongs to.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
     encryption_keys: under which entries are encrypted and named; None for clear ones.
+    shadow: serve nothing; fill and evict, and compare each hit with DynamoDB's answer.
+    audit: the share of hits that are compared with DynamoDB's answer instead of served.
+    metrics: where the counters are exported to: `otel`, `prometheus`, `cloudwatch`.
+    stats_interval: seconds between two times that a process posts its counters on the
+        store, for `botocache stats` and `botocache report`; 0 for never.
     """
 
     url: StoreLocation = ""
@@ -85,6 +92,10 @@ class Settings:
     precise_index_eviction: bool = False
     near: str = "on"
     encryption_keys: EncryptionKeys | None = None
+    shadow: bool = False
+    audit: float = 0.0
+    metrics: tuple[str, ...] = ()
+    stats_interval: float = 10.0
 
     def __repr__(self) -> str:
         shown = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -304,5 +315,9 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "precise_index_eviction": values.switch,
     "near": _near,
     "encryption_keys": parse_encryption_keys,
+    "shadow": values.switch,
+    "audit": values.share,
+    "metrics": values.words("otel", "prometheus", "cloudwatch"),
+    "stats_interval": values.seconds(0.0, _LONGEST_INTERVAL),
 }
 """Each setting; a test holds it against the fields of Settings."""

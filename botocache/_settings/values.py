@@ -63,3 +63,39 @@ def choice(*names: str) -> Callable[[object], str]:
         )
 
     return parse
+
+
+def share(value: object) -> float:
+    """Return a share from 0 to 1. Raises ValueError."""
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            if 0.0 <= number <= 1.0:  # false for NaN
+                return number
+    raise ValueError(
+        f"expected a share from 0 to 1, as 0.01 for one in 100, not {shown(value)}"
+    )
+
+
+def words(*names: str) -> Callable[[object], tuple[str, ...]]:
+    """Return a parser of some of several words: `"a,b"`, or a list of them."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        listed = ", ".join(map(repr, names))
+        expected = f"expected some of {listed}, with commas in between"
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)):
+            raise ValueError(f"{expected}, not {shown(value)}")  # noqa: TRY004 - as all parsers
+        found = []
+        for part in parts:
+            word = part.strip().lower() if isinstance(part, str) else part
+            if word not in names:
+                hint = suggestion(part, names)
+                raise ValueError(f"{expected}, not {shown(part)}{hint}")
+            found.append(word)
+        return tuple(dict.fromkeys(found))
+
+    return parse

@@ -14,7 +14,7 @@ from botocache._errors import (
     pass_on,
     suggestion,
 )
-from botocache._stats import describe
+from botocache._log import describe
 from botocache.stores.options import BOOT_ID, StoreOptions, has_boot_id
 from botocache.stores.protocol import Store
 from botocache.stores.urls import LocalPlace, local_place, scheme_of

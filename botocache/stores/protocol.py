@@ -6,7 +6,7 @@ store decides nothing about coherence: `evict` applies `next_state`, and `load` 
 what the store holds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
@@ -117,6 +117,48 @@ class Watching(Protocol):
         tags: of an entry.
         snapshot: a generation for each tag, in the same order.
         """
+
+
+class Usage(NamedTuple):
+    """How much a store holds.
+
+    entries: how many; None if the store cannot count them cheaply.
+    size: bytes that they take; None if that is not known.
+    """
+
+    entries: int | None
+    size: int | None
+
+
+@runtime_checkable
+class Board(Protocol):
+    """A store on which the processes that share it leave each other small records.
+
+    Records have nothing to do with entries: no eviction and no `clear` touches them.
+    Each namespace has its own. A name has at most 100 letters, digits, `-`, `_` or `.`;
+    a record at most a megabyte. Each method may raise StoreError, and nothing else.
+    """
+
+    def post(self, name: str, record: bytes, ttl: float) -> None:
+        """Put a record in the place of the one with its name. ttl: seconds."""
+
+    def posted(self) -> dict[str, bytes]:
+        """Return all records by their names."""
+
+    def merge(
+        self, parts: Mapping[str, bytes], name: str, record: bytes, ttl: float
+    ) -> bool:
+        """Put one record in the place of several, all at once.
+
+        Returns False, and changes nothing, if one of the parts is not there any more,
+        or has other bytes than those given; or if there is a record of that name that
+        is none of the parts.
+
+        parts: records as `posted` returned them.
+        """
+
+    def usage(self) -> Usage:
+        """Return how much this store holds."""
 
 
 class CallVerbs(Protocol):

@@ -10,7 +10,7 @@ from boto3.dynamodb.conditions import Key
 from botocore.exceptions import ClientError
 
 import botocache
-from botocache import _stats
+from botocache import _log
 from botocache._cache.key_schemas import MOST_ROUNDS
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
@@ -55,7 +55,7 @@ def lines(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], list[str]]:
     """Return what returns the lines that have been logged since."""
-    monkeypatch.setattr(_stats, "_logged", set())
+    monkeypatch.setattr(_log, "_logged", set())
     caplog.set_level(logging.WARNING, "botocache")
     return lambda: caplog.messages
 

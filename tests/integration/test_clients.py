@@ -32,7 +32,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from pynamodb.connection import Connection
 
 import botocache
-from botocache import _stats
+from botocache import _log
 from botocache._botocore import clients
 from tests.integration.app import (
     KEY_ID,
@@ -58,7 +58,7 @@ tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 
 @pytest.fixture(autouse=True)
 def _log_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stats, "_logged", set())
+    monkeypatch.setattr(_log, "_logged", set())
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher
 
 import botocache
-from botocache import _stats
+from botocache import _log
 from botocache._botocore import started
 from botocache._botocore.principals import principals as known
 from botocache._botocore.principals import watch_endpoints
@@ -338,7 +338,7 @@ def test_a_role_that_is_not_known_is_said_once(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_stats, "_logged", set())
+    monkeypatch.setattr(_log, "_logged", set())
     with caplog.at_level(logging.INFO, "botocache"):
         for first in (10, 20):
             client = principals.client(container(None, Rotation(first=first)))

@@ -28,8 +28,8 @@ from botocache._dynamodb.operations import plan
 from botocache._dynamodb.plans import Read, Write
 from botocache._dynamodb.tags import tag_digest
 from botocache._errors import StoreError
+from botocache._log import log, log_once
 from botocache._settings.load import Settings, load_settings
-from botocache._stats import log, log_once
 from botocache.stores.memory import MemoryStore
 from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
@@ -226,13 +226,13 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         "pending_evictions.MOST_TAGS",
     ):
         monkeypatch.setattr(f"botocache._cache.{name}", _SMALL)
-    monkeypatch.setattr("botocache._stats._MOST_LOGGED", _SMALL)
+    monkeypatch.setattr("botocache._log._MOST_LOGGED", _SMALL)
     monkeypatch.setattr("botocache._install._MOST_KEPT", 5)
 
 
 @pytest.fixture(autouse=True)
 def _no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botocache._stats._logged", set())
+    monkeypatch.setattr("botocache._log._logged", set())
 
 
 def _opened(kind: str, directory: Path, valkey: ValkeyServer, name: str) -> Store:

@@ -30,10 +30,11 @@ from botocore.exceptions import ClientError
 import botocache
 from botocache import ConfigError, EvictionError
 from botocache.__main__ import main
+from botocache._counters import Counters
 from botocache._errors import BotocacheError, StoreError, StoreLostError
 from botocache._install import _store_for
+from botocache._log import FailureLog
 from botocache._settings.load import load_settings
-from botocache._stats import Counters, FailureLog
 from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
 from tests.support.flaky_store import FlakyStore
@@ -215,7 +216,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Said]:
     before, level = logger.propagate, logger.level
     logger.propagate = False
     logger.setLevel(logging.DEBUG)
-    monkeypatch.setattr("botocache._stats.LOG_INTERVAL", 0.0)
+    monkeypatch.setattr("botocache._log.LOG_INTERVAL", 0.0)
     monkeypatch.setattr(
         sys, "unraisablehook", lambda hook: made.add_error(hook.exc_value)
     )

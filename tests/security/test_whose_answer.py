@@ -38,7 +38,7 @@ from botocore.signers import RequestSigner
 from botocore.tokens import FrozenAuthToken
 
 import botocache
-from botocache import _stats
+from botocache import _log
 from botocache._botocore import principals, started
 from botocache._botocore.credentials import AUTO, caller_of
 from botocache._botocore.principals import Principals, session_of
@@ -1593,7 +1593,7 @@ def test_a_role_that_is_not_known_is_said(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_stats, "_logged", set())
+    monkeypatch.setattr(_log, "_logged", set())
     with caplog.at_level("INFO", "botocache"):
         client = make(application)
         for _ in range(2):

@@ -13,16 +13,26 @@ import botocache
 PACKAGE = Path(botocache.__file__).parent
 
 ROOMS: dict[str, tuple[str, ...]] = {
-    "ground": ("_errors", "_forks", "_coherence", "_digests", "_stats"),
+    "ground": (
+        "_errors",
+        "_forks",
+        "_coherence",
+        "_digests",
+        "_log",
+        "_stats",
+        "_counters",
+    ),
     "_dynamodb": ("_dynamodb",),
     "stores": ("stores",),
     "_settings": ("_settings",),
     "_cache": ("_cache",),
+    "_observe": ("_observe",),
     "_explain": ("_explain",),
     "_botocore": ("_botocore",),
     "_near": ("_near",),
     "_install": ("_install",),
     "botocache": ("",),
+    "_cli": ("_cli",),
     "doors": ("plugin", "__main__", "_run"),
 }
 """From the lowest to the highest: files import from their own room and those above it

@@ -410,7 +410,7 @@ def test_run_says_nothing_elsewhere_if_it_cannot_import_botocache(
     assert seen.stderr == "botocache: no; running uncached\n"
 
 
-WARNS = "from botocache._stats import log; log.warning('a line of %s', 'two parts')"
+WARNS = "from botocache._log import log; log.warning('a line of %s', 'two parts')"
 LEVEL = "import logging; logging.getLogger('botocache').setLevel(40)"
 SILENT = "import logging; logging.lastResort = None; logging.raiseExceptions = False"
 FILTER = (

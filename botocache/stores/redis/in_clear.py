@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeAlias
 
 from botocache._errors import pass_on
-from botocache._stats import log, log_once
+from botocache._log import log, log_once
 from botocache.stores.redis.types import Connection
 
 Address: TypeAlias = IPv4Address | IPv6Address

@@ -21,7 +21,7 @@ from redis.exceptions import NoPermissionError, NoScriptError
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import StoreConnectingError, StoreError, pass_on
-from botocache._stats import log, log_once
+from botocache._log import log, log_once
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import CallVerbs, Clock, Fill, Random, StillCurrent

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from botocache import _stats
+from botocache import _log
 from botocache.stores.opening import open_store
 from botocache.stores.options import StoreOptions
 from botocache.stores.redis import in_clear
@@ -58,7 +58,7 @@ ADDRESSES = {
 def test_the_level_depends_on_where_the_server_is(
     host: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_stats, "_logged", set())
+    monkeypatch.setattr(_log, "_logged", set())
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     connection: Any = SimpleNamespace(_sock=connected(family, (host, 6379)))
     with caplog.at_level(logging.DEBUG):
@@ -88,7 +88,7 @@ def lines(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> Iterator[Lines]:
     """Loads from a store twice, as if its server were elsewhere; returns the lines."""
-    monkeypatch.setattr(_stats, "_logged", set())
+    monkeypatch.setattr(_log, "_logged", set())
     monkeypatch.setattr(in_clear, "is_loopback", lambda _: False)
     with contextlib.ExitStack() as stack:
 

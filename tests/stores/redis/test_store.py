@@ -473,7 +473,7 @@ def test_an_entry_that_is_small_enough_when_packed_is_kept(store: RedisStore) ->
 def test_of_many_fills_those_that_are_too_large_are_left_out_and_one_line_says_so(
     store: RedisStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("botocache._stats._logged", set())
+    monkeypatch.setattr("botocache._log._logged", set())
     large = os.urandom(ENTRY_LIMIT + 1)
     small = Fill(OTHER_KEY, b"small", TTL, [A])
     with caplog.at_level(logging.INFO, "botocache"):

@@ -21,6 +21,7 @@ from botocache._cache.key_schemas import (
     schema_key,
 )
 from botocache._coherence import EvictionRequest
+from botocache._counters import Counters
 from botocache._dynamodb.tags import (
     EVERYTHING,
     Tag,
@@ -28,7 +29,7 @@ from botocache._dynamodb.tags import (
     table_tag,
     tag_digest,
 )
-from botocache._stats import Counters, FailureLog
+from botocache._log import FailureLog
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
 from tests.support.clock import FakeClock

@@ -84,6 +84,18 @@ ROWS = {
         [key(4), key_text(5)],
         EncryptionKeys((key(4), key(5))),
     ),
+    "shadow": _Row(False, "true", True, "off", False, 1, True),
+    "audit": _Row(0.0, "0.5", 0.5, "1", 1.0, 0.01, 0.01),
+    "metrics": _Row(
+        (),
+        '["otel", "prometheus"]',
+        ("otel", "prometheus"),
+        "CloudWatch, otel",
+        ("cloudwatch", "otel"),
+        "prometheus",
+        ("prometheus",),
+    ),
+    "stats_interval": _Row(10.0, "2", 2.0, "0", 0.0, 3.5, 3.5),
 }
 
 
@@ -121,7 +133,7 @@ def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
 def test_settings_stay_few_and_the_usual_ones_come_first() -> None:
     names = [field.name for field in fields(Settings)]
     assert names[:6] == ["url", "ttl", "negative_ttl", "tables", "scope", "timeout"]
-    assert len(names) <= 15
+    assert len(names) <= 19
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
@@ -242,6 +254,8 @@ URL = "expected a URL as 'redis://host:6379/0' (install() also takes a store obj
 SWITCH = "expected 'on' or 'off'"
 NEAR = "expected 'on', 'off' or 'untraced'"
 READS_AFTER_WRITE = "expected 'consistent' or 'uncached'"
+SHARE = "expected a share from 0 to 1"
+METRICS = "expected some of 'otel', 'prometheus', 'cloudwatch'"
 ON_FAILURE = "expected 'send' or 'refuse'"
 
 _NO_SECONDS = ("", "x", "-0.1", "nan", "inf", "1e9", "60 s", "1,5", 10**400)
@@ -261,6 +275,10 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "client_tracking": (SWITCH, ("", "x", "2", "1.0", "-1", "yes", "on off", 2, 1.0)),
     "precise_index_eviction": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "near": (NEAR, ("", "x", "2", "traced", "yes", 2)),
+    "shadow": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
+    "audit": (SHARE, ("", "x", "-0.1", "nan", "1.1", "1%", 2)),
+    "metrics": (METRICS, ("x", "otel prometheus", "otel;prometheus", 5)),
+    "stats_interval": (HOLD_OFF, (*_NO_SECONDS, "3600.1", 3601)),
 }
 """What is expected of each setting, and values that are wrong in every source."""
 

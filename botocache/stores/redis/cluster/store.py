@@ -44,7 +44,7 @@ from botocache._coherence import (
 )
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import StoreConnectingError, StoreError
-from botocache._stats import log
+from botocache._log import log
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import Clock, Random

@@ -27,7 +27,7 @@ from redis.exceptions import ResponseError
 
 from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
-from botocache._stats import log
+from botocache._log import log
 from botocache.stores.clock import machine_clock
 from botocache.stores.protocol import Clock, StillCurrent
 from botocache.stores.redis.circuit_breaker import PAUSES

@@ -1,0 +1,91 @@
+"""What processes post on the store of themselves, and an overview of it. Pure.
+
+Three kinds of records, by the beginning of their names:
+
+- `process-ID`: a ProcessRecord. Each process replaces its own now and then.
+- `hour-NUMBER-ID`: a process's points of one hour; `hour-NUMBER` those of all.
+- `past`: the sum of the processes that have ended, so that their number has a bound.
+
+Times are in seconds since the epoch, by the clock of the process's machine.
+"""
+
+from dataclasses import dataclass, field
+
+from botocache._stats import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """What a process posts of itself.
+
+    process: a random id, in hex.
+    host, pid: where it runs.
+    version: of botocache.
+    started, updated: when the cache was installed, and when this was posted.
+    has_ended: the process has ended in the ordinary way.
+    shadow: it serves nothing, and compares.
+    stats: its counts since `started`.
+    entries, size: of the store, and the bytes that they take; None if not known.
+    """
+
+    process: str
+    host: str
+    pid: int
+    version: str
+    started: float
+    updated: float
+    stats: Stats
+    has_ended: bool = False
+    shadow: bool = False
+    entries: int | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What happened to a table in one minute, in one process or in several.
+
+    minute: since the epoch.
+    table: its name.
+    saved, consumed: read units.
+    hits, misses: reads.
+    writes: calls that have evicted.
+    throttled: answers that refused a request for lack of capacity.
+    stale: hits that differed from DynamoDB's answer for good.
+    """
+
+    minute: int
+    table: str
+    saved: float = 0.0
+    consumed: float = 0.0
+    hits: int = 0
+    misses: int = 0
+    writes: int = 0
+    throttled: int = 0
+    stale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What all processes have posted.
+
+    processes: those that are remembered one by one, the newest first.
+    past: the sum of the others, which have ended.
+    past_processes: how many these are.
+    points: in the order of their minutes; one for each minute and table.
+    read_at: when all this was read.
+    """
+
+    processes: tuple[ProcessRecord, ...] = ()
+    past: Stats = field(default_factory=Stats)
+    past_processes: int = 0
+    points: tuple[Point, ...] = ()
+    read_at: float = 0.0
+
+    @property
+    def total(self) -> Stats:
+        """The sum of all processes."""
+        total = self.past
+        for each in self.processes:
+            total = total + each.stats
+        return total
