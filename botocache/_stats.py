@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, TypeAlias, TypeVar
 
+from botocache._errors import shows
+
 LATENCY_BOUNDS: Final = tuple(
     step * 10.0**exponent for exponent in range(-6, 2) for step in (1, 2, 5)
 )[:-2]
@@ -133,6 +135,7 @@ class TableStats:
         return _sum(self, other, ("table", "operation"), ("stale_seconds",))
 
 
+@shows("table", "operation", "digest", "hits", "units_saved")
 @dataclass(frozen=True, slots=True)
 class HotKey:
     """A key that is read often. The counts are estimates from a sample of the reads.

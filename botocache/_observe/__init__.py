@@ -1,0 +1,1 @@
+"""What the cache did, for people: metrics, posts, the overview, doctor and report."""

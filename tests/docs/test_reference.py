@@ -26,6 +26,10 @@ ADVANCED = (
     "precise_index_eviction",
     "near",
     "encryption_keys",
+    "shadow",
+    "audit",
+    "metrics",
+    "stats_interval",
 )
 
 

@@ -271,6 +271,10 @@ OTHER_SETTINGS: dict[str, tuple[Any, str]] = {
     "precise_index_eviction": (True, "True"),
     "near": ("off", "off"),
     "encryption_keys": (["s3cret".ljust(32, "=").encode()], "<key>"),
+    "shadow": (True, "True"),
+    "audit": (0.5, "0.5"),
+    "metrics": ("otel", "('otel',)"),
+    "stats_interval": (7, "7"),
 }
 """A value of each setting that is not the default, and what shows it."""
 

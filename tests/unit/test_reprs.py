@@ -55,6 +55,14 @@ HARMLESS = frozenset(
         ),
         *("watch", "watched", "node", "plan", "hides_callers", "changes_answers"),
         *("codec", "expiry", "setting", "valid_until"),
+        # Counts and names that statistics show.
+        *("store_hits", "unfilled", "throttled", "units_saved", "units_consumed"),
+        *("units_estimated", "near_latency", "store_latency", "miss_latency"),
+        *("compared", "differing", "stale_seconds", "digest", "counts", "seconds"),
+        *("process", "host", "pid", "version", "started", "updated", "stats"),
+        *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
+        *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
+        *("audit", "metrics", "stats_interval"),
     }
 )
 """Names of attributes that may be shown, in any class."""
