@@ -19,13 +19,16 @@ class ProcessRecord:
     """What a process posts of itself.
 
     process: a random id, in hex.
-    host, pid: where it runs.
+    host: the name of its machine.
+    pid: its number there.
     version: of botocache.
-    started, updated: when the cache was installed, and when this was posted.
-    has_ended: the process has ended in the ordinary way.
+    started: when the cache was installed.
+    updated: when this was posted.
+    has_ended: the process has ended by itself, and this is its last post.
     shadow: it serves nothing, and compares.
     stats: its counts since `started`.
-    entries, size: of the store, and the bytes that they take; None if not known.
+    entries: of the store; None if it cannot count them.
+    size: bytes that they take; None if that is not known.
     """
 
     process: str
@@ -47,8 +50,10 @@ class Point:
 
     minute: since the epoch.
     table: its name.
-    saved, consumed: read units.
-    hits, misses: reads.
+    saved: read units.
+    consumed: read units.
+    hits: reads.
+    misses: reads.
     writes: calls that have evicted.
     throttled: answers that refused a request for lack of capacity.
     stale: hits that differed from DynamoDB's answer for good.
