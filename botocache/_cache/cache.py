@@ -26,10 +26,12 @@ from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices, NearTier, services_of
 from botocache._cache.tickets import (
+    AuditTicket,
     BatchTicket,
     BypassTicket,
     DescribeTicket,
     Hit,
+    Lookup,
     ReadTicket,
     Ticket,
     WriteTicket,
@@ -71,10 +73,14 @@ class Cache:
         self._evictions: Final = self._services.evictions
         self._reads: Final = Reads(self._services)
         self._writes: Final = Writes(self._services, self._reads)
-        self.near: Final = None if near is None else near(self._services)
+        # In shadow mode nothing is served, and so nothing is remembered.
+        has_near = near is not None and not settings.shadow
+        self.near: Final = near(self._services) if near and has_near else None
         if self.near is not None:
             # Set late: the near cache itself is made of this cache's services.
             self._reads.on_fill = self.near.on_fill
+            if self._services.audits is not None:
+                self._services.audits.outdate = self.near.on_fill
 
     def __repr__(self) -> str:
         return f"<Cache {self._store!r}, {self.stats()!r}>"
@@ -193,7 +199,7 @@ class Cache:
         """
         return self._begin_unplanned(operation, error, CallStore(self._store))
 
-    def load(self, prepared: PreparedRead) -> Hit | ReadTicket | BypassTicket | None:
+    def load(self, prepared: PreparedRead) -> Lookup | BypassTicket:
         """Load a read that was prepared by an earlier call. Never raises."""
         store = CallStore(self._store)
         try:
@@ -223,12 +229,10 @@ class Cache:
                     self._services.counters.add("misses")
                     if succeeded:
                         self._reads.finish(ticket, answer)
+                case AuditTicket():
+                    self._reads.finish_audit(ticket, answer, is_kept=succeeded)
                 case BatchTicket():
-                    self._reads.count_misses(ticket)
-                    # Any answer needs the hits, which were not requested; another
-                    # plugin's, too, which is not `succeeded`.
-                    if "Error" not in answer:
-                        self._reads.finish_batch(ticket, answer, is_kept=succeeded)
+                    self._reads.finish_batch(ticket, answer, is_kept=succeeded)
                 case BypassTicket():
                     pass  # only `refuse` needs it
                 case WriteTicket():
@@ -354,7 +358,7 @@ def _reader_tags(ticket: Ticket, answer: Answer) -> tuple[bytes, ...]:
     A refused write says nothing of reads.
     """
     match ticket:
-        case ReadTicket():
+        case ReadTicket() | AuditTicket():
             return (ticket.prepared.reader_tag,)
         case BatchTicket():
             # Of the tables that were sent: of the others all keys were hits.

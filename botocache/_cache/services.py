@@ -3,6 +3,7 @@
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from botocache._cache.audits import Audits
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.key_schemas import KeySchemas
@@ -19,6 +20,7 @@ class CacheServices(NamedTuple):
 
     store: under keyed names, if there are keys.
     codec: of the store's entries.
+    audits: None in a cache that audits nothing.
     """
 
     store: Store
@@ -27,6 +29,7 @@ class CacheServices(NamedTuple):
     counters: Counters
     evictions: Evictions
     key_schemas: KeySchemas
+    audits: Audits | None = None
 
 
 def services_of(store: Store, settings: Settings) -> CacheServices:
@@ -48,7 +51,12 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         write_hold_off=settings.write_hold_off,
     )
     key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
-    return CacheServices(store, codec, settings, counters, evictions, key_schemas)
+    audits = None
+    if settings.shadow or settings.audit:
+        audits = Audits(settings, counters, evictions)
+    return CacheServices(
+        store, codec, settings, counters, evictions, key_schemas, audits
+    )
 
 
 class NearTier(Protocol):
