@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from botocache._forks import renew_after_fork
-from botocache._stats import Stats, TableStats
+from botocache._stats import Stats
 
 
 class Counters:
@@ -28,7 +28,6 @@ class Counters:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
-        self._series: dict[tuple[str, str], Series] = {}
         self._near_hits = 0  # of the processes that this one was forked from
         self._begin_numbers()
         self._renew_lock()
@@ -38,10 +37,6 @@ class Counters:
         """Add `amount` to a count, named as in Stats."""
         with self._lock:
             self._counts[name] += amount
-
-    def series(self, table: str, operation: str) -> "Series":
-        """Return what counts for one operation on one table. A stand-in."""
-        return self._series.setdefault((table, operation), Series(table, operation))
 
     def add_failure(self, kind: str) -> None:
         """Count a failure of a kind."""
@@ -56,9 +51,7 @@ class Counters:
                 hits=near_hits, near_hits=near_hits
             )
             return replace(
-                Stats(undelivered=undelivered, failures=dict(self._failures)),
-                tables=tuple(series.read() for series in self._series.values()),
-                **counts,
+                Stats(undelivered=undelivered, failures=dict(self._failures)), **counts
             )
 
     def _count_near_hits(self) -> int:
@@ -80,31 +73,3 @@ class Counters:
         self._renew_lock()
         self._near_hits = self._count_near_hits()
         self._begin_numbers()
-
-
-class Series:
-    """A stand-in."""
-
-    def __init__(self, table: str, operation: str) -> None:
-        self._names = table, operation
-        self._lock = threading.RLock()
-        self._compared = 0
-        self._differing: Counter[str] = Counter()
-        self._seconds = 0.0
-
-    def add_comparison(self, difference: str | None, seconds: float) -> None:
-        """Count a comparison."""
-        with self._lock:
-            self._compared += 1
-            if difference is not None:
-                self._differing[difference] += 1
-            self._seconds = max(self._seconds, seconds)
-
-    def read(self) -> TableStats:
-        """Return the counts."""
-        return TableStats(
-            *self._names,
-            compared=self._compared,
-            differing=dict(self._differing),
-            stale_seconds=self._seconds,
-        )

@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
-from botocache._cache.answers import say_the_same
+from botocache._cache.comparison import say_the_same
 from botocache._cache.evictions import Evictions
 from botocache._cache.tickets import AuditTicket
 from botocache._coherence import Held
