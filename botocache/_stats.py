@@ -95,7 +95,8 @@ class TableStats:
     compared: hits that shadow mode or an audit compared with DynamoDB's answer.
     differing: those that differed, by what the difference was: `settling` (within
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
-        after `settle` seconds: a writer goes around botocache).
+        after `settle` seconds: a writer goes around botocache), `lasting_on_index` (the
+        same, or the index lags), `ttl_only` (writes do not evict it, by the settings).
     stale_seconds: the longest time for which a difference was seen to last.
     consistent: the part of `misses` for which the application asked for strong
         consistency, so that no entry could answer them.

@@ -103,7 +103,7 @@ class Audits:
 
     def _seed(self) -> None:
         # Not the module's own: an application that seeds it counts on its numbers.
-        self._draw = random.Random().random  # noqa: S311 - no secret
+        self._draw = random.Random().random  # noqa: S311 - it draws samples, no secrets
 
     # --- which hits ----------------------------------------------------------------
 

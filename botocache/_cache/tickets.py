@@ -121,7 +121,7 @@ class ReadTicket(NamedTuple):
         return self.loaded.snapshot[TABLE_TAG]
 
 
-@shows("hit", "held", "began")
+@shows("began")
 class AuditTicket(NamedTuple):
     """A hit that is not served: DynamoDB answers, and the two are compared.
 

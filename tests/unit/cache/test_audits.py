@@ -262,8 +262,8 @@ def test_a_refused_audit_ends_the_hits_of_its_reader(audited: World) -> None:
 def test_a_share_of_the_hits_goes_to_dynamodb_and_the_rest_is_served(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audits_module.random, "Random", lambda: Random(7))
     world = World(clock, Settings(audit=0.1, ttl=600.0))
+    monkeypatch.setattr(world.cache._services.audits, "_draw", Random(7).random)
     world.warm()
     for _ in range(2000):
         world.call(GET)
