@@ -6,8 +6,9 @@ from typing import Any
 
 _WIDTH = 8
 
-ITEMS = 4
-"""Items of the table `t`; their keys are "0" and so on."""
+ITEMS = 40
+"""Items of the table `t`, whose keys are "0" and so on. With fewer, writes of two
+processes would meet, and hold off fills for seconds."""
 
 
 class FileDynamoDB:
