@@ -1,8 +1,8 @@
 """CloudWatch's embedded metric format: lines of JSON on standard output.
 
-CloudWatch makes metrics of the lines that it finds in a log. A line has the growth since
-the last one, for one table and operation. It has less than a pipe's 4096 bytes, so that
-it arrives in one piece, and a pipe that takes it does not block.
+CloudWatch makes metrics of the lines that it finds in a log. A line has the growth
+since the last one, for one table and operation. It has at most 4096 bytes: what a pipe
+takes in one piece, without blocking.
 """
 
 import json
@@ -65,8 +65,8 @@ class CloudWatchExporter:
         groups: dict[Labels, Totals] = {}
         for (name, labels), value in growth.items():
             if self._is_new(name, labels, value):
-                table = labels[:2] if BY_NAME[name].labels[:2] == TABLE else ()
-                groups.setdefault(table, {})[name, labels] = value
+                dimensions = labels[:2] if BY_NAME[name].labels[:2] == TABLE else ()
+                groups.setdefault(dimensions, {})[name, labels] = value
         now = int(self._clock() * 1000)
         for dimensions, group in groups.items():
             for series, line in _lines(dimensions, group, now):
@@ -139,7 +139,7 @@ def _target(value: Value) -> float | list[float]:
 
 
 def write_line(line: str) -> bool:
-    """Write a line to standard output; return False if that does not take it now.
+    """Write a line to standard output; return False if that takes none now.
 
     Never raises, and does not wait for whatever reads it.
     """

@@ -82,9 +82,7 @@ class Exports:
         self._wanted: list[str] = []
         self._exporters: dict[str, Exporter] = {}
         self._renew_lock()
-        self.ticker: Final = Ticker(
-            self._export, self._end, interval, inline=is_lambda
-        )
+        self.ticker: Final = Ticker(self._export, self._end, interval, inline=is_lambda)
         renew_after_fork(self, Exports._renew_lock)
 
     def want(self, name: str) -> None:
@@ -103,14 +101,13 @@ class Exports:
         if self.ticker.is_resting:
             self.ticker.touch()
 
-    def on_hit(self, table: str, operation: str, tier: str, age: float) -> None:
-        """Show a hit in the current span, if one is recording. Never raises.
-
-        tier: `near` or `store`.
-        age: seconds since the entry's read was sent; the greatest of a batch.
-        """
+    def on_hit(
+        self, table: str, operation: str, tier: str, age: float, hits: int = 1
+    ) -> None:
+        """Show hits in the current span, if one is recording. See CallObserver."""
+        self.on_call()
         try:
-            self.spans.add(table, operation, tier, age)
+            self.spans.add(table, operation, tier, age, hits)
         except Exception as error:  # noqa: BLE001 - the tracer is the application's
             pass_on(error)
             _say_failed("otel", error)

@@ -322,7 +322,10 @@ def prometheus_name(metric: Metric) -> str:
     return f"{name}_total" if metric.kind is Kind.COUNTER else name
 
 
-ATTRIBUTES: Final = {"table": "aws.dynamodb.table_names", "operation": "db.operation.name"}
+ATTRIBUTES: Final = {
+    "table": "aws.dynamodb.table_names",
+    "operation": "db.operation.name",
+}
 """Labels that have another name in OpenTelemetry's semantic conventions."""
 
 

@@ -87,7 +87,9 @@ class OpenTelemetryExporter:
         self._growth.take(totals)
 
 
-def _histogram(meter: metrics.Meter, metric: Metric) -> tuple[Metric, metrics.Histogram]:
+def _histogram(
+    meter: metrics.Meter, metric: Metric
+) -> tuple[Metric, metrics.Histogram]:
     make: Any = partial(
         meter.create_histogram, metric.name, unit=metric.unit, description=metric.help
     )

@@ -84,7 +84,7 @@ class PrometheusExporter:
 
 
 class _Feeder:
-    """Feeds the metrics that are registered after it, when the registry is collected."""
+    """Feeds the metrics that are registered after it, at each collection."""
 
     def __init__(self, exporter: PrometheusExporter) -> None:
         self._exporter: Final = exporter

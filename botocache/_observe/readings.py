@@ -155,7 +155,8 @@ def _gauges_of(
 ) -> Iterator[tuple[Metric, Labels, float]]:
     """Yield the gauges of a cache; with stats=None, those of a store."""
     for metric in METRICS:
-        if metric.kind is Kind.GAUGE and (metric.join is Join.LATEST) is (stats is None):
+        is_of_store = metric.join is Join.LATEST
+        if metric.kind is Kind.GAUGE and is_of_store is (stats is None):
             for labels, value in metric.read(stats or _NO_STATS, usage):
                 if not isinstance(value, Histogram):
                     yield metric, labels, value

@@ -5,16 +5,16 @@ of botocore has begun for this very call, attributes say that the cache answered
 other span, the application's, each hit is an event: there may be several.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable  # noqa: TC003 - loaded in any case
+from typing import Any
 
 from botocache._observe.metrics import ATTRIBUTES
 
 EVENT = "botocache.hit"
 
+_BATCH = "BatchGetItem"
+
 _INSTRUMENTATION = "opentelemetry.instrumentation.botocore"
-
-
 
 
 class HitSpans:
@@ -38,19 +38,26 @@ class HitSpans:
         variable = getattr(runtime, "_current_context", None)
         self.context = getattr(variable, "get", context.get_current)
 
-    def add(self, table: str, operation: str, tier: str, age: float) -> None:
-        """Add a hit to the current span. May raise what a tracer raises."""
-        if self._current is None:
+    def add(
+        self, table: str, operation: str, tier: str, age: float, hits: int = 1
+    ) -> None:
+        """Add hits to the current span. May raise what a tracer raises.
+
+        See CallObserver.on_hit.
+        """
+        if self._current is None or not self.context():
             return
         span = self._current()
         if not span.is_recording():
             return
-        own: Final = {
+        own: dict[str, str | float] = {
             "botocache.result": "hit",
             "botocache.tier": tier,
             "botocache.age": age,
         }
-        if _is_of_call(span):
+        if operation == _BATCH:  # of which some keys may be hits
+            own["botocache.hits"] = hits
+        elif _is_of_call(span):
             span.set_attributes(own)
             return
         named = {ATTRIBUTES["table"]: (table,), ATTRIBUTES["operation"]: operation}

@@ -30,7 +30,7 @@ class Ticker:
     start: starts the thread; see Worker.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last ones are for tests
         self,
         work: Callable[[], bool],
         end: Callable[[], None],
@@ -40,6 +40,8 @@ class Ticker:
         clock: Callable[[], float] = time.time,
         start: Start = threading.Thread.start,
     ) -> None:
+        self._is_registered = self._is_first = self._is_retired = False
+        self._due_at = 0.0
         self._work: Final = work
         self._end: Final = end
         self._interval: Final = interval
@@ -62,7 +64,9 @@ class Ticker:
             self._is_first = True
             self.is_resting = False
             self._worker.wake()
-            return
+            if self._worker.is_at_work:
+                return
+            self.is_resting = True  # there are no more threads
         now = self._clock()
         # Farther away than an interval: the clock was set back.
         if now >= self._due_at or self._due_at > now + self._interval:

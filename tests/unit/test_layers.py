@@ -91,6 +91,11 @@ HOMES: dict[str, tuple[str, ...]] = {
         "botocache.__main__",
     ),
     "diskcache": ("botocache.stores.disk",),
+    "opentelemetry": (
+        "botocache._observe.open_telemetry",
+        "botocache._observe.spans",
+    ),
+    "prometheus_client": ("botocache._observe.prometheus",),
     "redis": ("botocache.stores.redis",),
     "cryptography": ("botocache._cache.encryption",),
     "zstandard": ("botocache.stores.redis.compression",),
