@@ -65,7 +65,8 @@ class CloudWatchExporter:
         groups: dict[Labels, Totals] = {}
         for (name, labels), value in growth.items():
             if self._is_new(name, labels, value):
-                dimensions = labels[:2] if BY_NAME[name].labels[:2] == TABLE else ()
+                is_of_table = BY_NAME[name].labels[:2] == TABLE
+                dimensions = labels[:2] if is_of_table else ()
                 groups.setdefault(dimensions, {})[name, labels] = value
         now = int(self._clock() * 1000)
         for dimensions, group in groups.items():

@@ -23,16 +23,21 @@ _SYSTEM = {"db.system.name": "aws.dynamodb"}
 
 
 class OpenTelemetryExporter:
-    """The instruments of this process. The SDK keeps them, and so this object."""
+    """The instruments of this process. The SDK keeps them, and so this object.
+
+    provider: the global one, also if it is set later; tests have their own.
+    """
 
     is_asked = True
 
-    def __init__(self, readings: Readings) -> None:
+    def __init__(
+        self, readings: Readings, provider: metrics.MeterProvider | None = None
+    ) -> None:
         self._readings: Final = readings
         self._growth: Final = Growth()
         self._totals: Totals | None = None
         version = getattr(sys.modules.get("botocache"), "__version__", "")
-        meter = metrics.get_meter("botocache", version)
+        meter = metrics.get_meter("botocache", version, provider)
         self._histograms: Final = {
             metric.name: _histogram(meter, metric)
             for metric in METRICS
