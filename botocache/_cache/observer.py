@@ -1,10 +1,10 @@
-"""What calls tell those that export and trace them."""
+"""What a call tells the exporters and the tracer, if there are any."""
 
 from typing import Protocol
 
 
 class CallObserver(Protocol):
-    """Is told of calls, after they were counted. No method raises."""
+    """Hears of each call after it was counted. No method raises."""
 
     def on_call(self) -> None:
         """Note that something was counted."""

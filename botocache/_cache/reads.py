@@ -58,7 +58,7 @@ class Reads:
     """The reads of one cache.
 
     on_fill: called with the key of each entry that this process fills.
-    observer: is told of hits; None if there is none.
+    observer: hears of hits; None if there is none.
     """
 
     def __init__(self, services: CacheServices) -> None:

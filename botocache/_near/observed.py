@@ -1,6 +1,6 @@
 """The near cache of an installation whose hits are traced or exported.
 
-A class of its own, so that those who have switched on neither pay nothing.
+A class of its own: a near hit pays nothing for it where neither is switched on.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ _SERVE: Final = NearAnswers.serve  # bound late: `super()` takes 50 ns longer
 
 
 class ObservedAnswers(NearAnswers):
-    """Near answers whose hits the exports are told of."""
+    """Near answers that report their hits to the exports."""
 
     def __init__(self, exports: Exports, services: CacheServices) -> None:
         super().__init__(services)

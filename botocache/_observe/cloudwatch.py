@@ -19,7 +19,6 @@ from botocache._observe.metrics import (
     TABLE,
     Kind,
     Labels,
-    Metric,
     Value,
     cloudwatch_name,
     cloudwatch_unit,
@@ -83,7 +82,7 @@ class CloudWatchExporter:
         self.export()
 
     def _is_new(self, name: str, labels: Labels, value: Value) -> bool:
-        """Return whether a line must have a value: a growth, or a gauge that changed."""
+        """Return whether a value goes into a line: a growth, or another gauge."""
         if BY_NAME[name].kind is Kind.GAUGE:
             return self._gauges.get((name, labels), 0.0) != value
         return isinstance(value, Histogram) or value > 0
@@ -165,6 +164,3 @@ def write_line(line: str) -> bool:
         pass_on(error)
         return False
     return True
-
-
-__all__ = ["CloudWatchExporter", "Metric", "write_line"]

@@ -16,11 +16,9 @@ from typing import Final, Protocol
 from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
 from botocache._log import describe, log, log_once
-from botocache._observe.readings import Counted, Readings
+from botocache._observe.readings import Readings
 from botocache._observe.spans import HitSpans
 from botocache._observe.ticker import Ticker
-
-EVENT = "metrics_not_exported"
 
 _DEFAULT_INTERVAL = 10.0
 """Seconds between two exports if `stats_interval` is 0, which is about posts alone."""
@@ -61,12 +59,15 @@ def _cloudwatch(readings: Readings) -> Exporter:
     return CloudWatchExporter(readings)
 
 
-_MAKERS: Final[dict[str, tuple[str, Callable[[Readings], Exporter]]]] = {
-    "otel": ("opentelemetry.metrics", _open_telemetry),
-    "prometheus": ("prometheus_client", _prometheus),
-    "cloudwatch": ("json", _cloudwatch),
+_MAKERS: Final[dict[str, Callable[[Readings], Exporter]]] = {
+    "otel": _open_telemetry,
+    "prometheus": _prometheus,
+    "cloudwatch": _cloudwatch,
 }
-"""By the name in the setting `metrics`: the module that is needed, and the maker."""
+"""By the name in the setting `metrics`."""
+
+_NEEDED: Final = {"otel": "opentelemetry.metrics", "prometheus": "prometheus_client"}
+"""The module that an exporter imports."""
 
 
 class Exports:
@@ -143,10 +144,10 @@ class Exports:
             if name in self._exporters:
                 continue
             try:
-                self._exporters[name] = _MAKERS[name][1](self.readings)
+                self._exporters[name] = _MAKERS[name](self.readings)
                 if name == "otel":
                     self.spans.begin()
-            except Exception as error:  # noqa: BLE001 - a library, or what it is told
+            except Exception as error:  # noqa: BLE001 - a library, or its configuration
                 pass_on(error)
                 self._wanted = [each for each in self._wanted if each != name]
                 _say_failed(name, error)
@@ -156,18 +157,23 @@ class Exports:
 
 
 def _say_failed(name: str, error: Exception) -> None:
-    log_once(log.warning, EVENT, f"metrics={name}: {describe(error)}")
+    log_once(log.warning, "metrics_not_exported", f"metrics={name}: {describe(error)}")
 
 
 def _lacks_library(name: str) -> bool:
     """Return whether the library of an exporter is missing; log that, once."""
+    if name not in _NEEDED:
+        return False
     try:
-        is_there = find_spec(_MAKERS[name][0]) is not None
+        is_there = find_spec(_NEEDED[name]) is not None
     except (ImportError, ValueError):
         is_there = False
     if not is_there:
-        command = f"pip install 'botocache-dynamodb[{name}]'"
-        log_once(log.warning, EVENT, f"metrics={name} needs a library: {command}")
+        log_once(
+            log.warning,
+            "metrics_not_exported",
+            f"metrics={name} needs a library: pip install 'botocache-dynamodb[{name}]'",
+        )
     return not is_there
 
 
@@ -188,6 +194,3 @@ def exports_for(names: tuple[str, ...], interval: float) -> Exports:
     for name in names:
         exports.want(name)
     return exports
-
-
-__all__ = ["Counted", "Exporter", "Exports", "exports_for"]

@@ -80,7 +80,8 @@ def everything() -> Stats:
     )
     write = TableStats("users", "PutItem", writes=13, evicted=52)
     return Stats(
-        undelivered=4, failures={"load_failed": 7, "evict_failed": 1},
+        undelivered=4,
+        failures={"load_failed": 7, "evict_failed": 1},
         tables=(table, write),
     )
 

@@ -53,7 +53,7 @@ def check_line(line: str) -> dict[str, Any]:
     return document
 
 
-def _check_value(value: object) -> None:
+def _check_value(value: Any) -> None:
     values = value if isinstance(value, list) else [value]
     assert 1 <= len(values) <= _MOST_VALUES
     for each in values:

@@ -3,8 +3,12 @@
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
-from opentelemetry.sdk.metrics import ObservableCounter
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    MeterProvider,
+    ObservableCounter,
+)
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     InMemoryMetricReader,
@@ -67,11 +71,14 @@ def test_each_metric_of_the_table_is_an_instrument_of_its_kind() -> None:
     for metric in METRICS:
         it = found[metric.name]
         assert (it.unit, it.description) == (metric.unit, metric.help)
-        assert type(it.data).__name__ == {
-            Kind.COUNTER: "Sum",
-            Kind.GAUGE: "Gauge",
-            Kind.HISTOGRAM: "Histogram",
-        }[metric.kind]
+        assert (
+            type(it.data).__name__
+            == {
+                Kind.COUNTER: "Sum",
+                Kind.GAUGE: "Gauge",
+                Kind.HISTOGRAM: "Histogram",
+            }[metric.kind]
+        )
         if metric.kind is Kind.COUNTER:
             assert it.data.is_monotonic
 

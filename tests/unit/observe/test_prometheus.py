@@ -96,6 +96,6 @@ def test_a_gauge_follows_up_and_down() -> None:
 
 def test_a_registry_of_the_application_may_show_the_default_one() -> None:
     scraped, own = Scraped(), CollectorRegistry()
-    own.register(scraped.registry)  # type: ignore[arg-type]  # it collects
+    own.register(scraped.registry)
     scraped.cache.set(fills=3)
     assert own.get_sample_value("botocache_fills_total", OF_TABLE) == 3

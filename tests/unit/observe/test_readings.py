@@ -48,7 +48,7 @@ def test_each_value_has_a_label_for_each_name() -> None:
     seen = set()
     cache, store = Counted(), BoardStore(5, 600)
     cache.now = everything()
-    for (name, labels), _ in readings_of(cache, store=store).read().items():
+    for name, labels in readings_of(cache, store=store).read():
         metric = next(each for each in METRICS if each.name == name)
         assert len(labels) == len(metric.labels)
         seen.add(name)

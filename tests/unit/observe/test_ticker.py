@@ -52,7 +52,7 @@ def test_a_call_that_counts_while_the_thread_makes_up_its_mind_is_exported() -> 
         seen.append(ticker.is_resting)
         return len(seen) == 3  # a change that the second, idle, round did not see
 
-    ticker = Ticker(work, Work(), SHORT)
+    ticker = Ticker(work, Work().end, SHORT)
     ticker.touch()
     eventually(rests(ticker))
     # The first two do not rest; the third decides, and finds a change after all.
