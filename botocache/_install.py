@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
@@ -583,8 +584,27 @@ def _cache_for(wanted: "Settings") -> "Cache":
     cache = _caches.get(wanted)
     if cache is None:
         near = None if wanted.near == "off" else NearAnswers
-        cache = _caches[wanted] = Cache(_store_for(wanted), wanted, near)
+        store = _store_for(wanted)
+        if wanted.metrics:
+            cache = _exported_cache(store, wanted)
+        else:
+            cache = Cache(store, wanted, near)
+        _caches[wanted] = cache
         _keep(cache)
+    return cache
+
+
+def _exported_cache(store: Store, wanted: "Settings") -> "Cache":
+    """Return a new cache whose counters are exported."""
+    from botocache._cache.cache import Cache
+    from botocache._near.observed import ObservedAnswers
+    from botocache._observe.exports import exports_for
+
+    exports = exports_for(wanted.metrics, wanted.stats_interval)
+    near = None if wanted.near == "off" else partial(ObservedAnswers, exports)
+    cache = Cache(store, wanted, near)
+    cache.observe(exports)
+    exports.readings.add(cache, store)
     return cache
 
 

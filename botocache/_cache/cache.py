@@ -22,6 +22,7 @@ from botocache._cache.invalidation import (
     checked_table,
 )
 from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
+from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices, NearTier, services_of
@@ -75,6 +76,7 @@ class Cache:
         if self.near is not None:
             # Set late: the near cache itself is made of this cache's services.
             self._reads.on_fill = self.near.on_fill
+        self._observer: CallObserver | None = None
 
     def __repr__(self) -> str:
         return f"<Cache {self._store!r}, {self.stats()!r}>"
@@ -159,6 +161,10 @@ class Cache:
 
     # --- for the adapter and the near cache ----------------------------------------
 
+    def observe(self, observer: CallObserver) -> None:
+        """Tell an observer of the calls from now on. The near cache has its own."""
+        self._observer = self._reads.observer = observer
+
     def report_near(self, error: Exception) -> None:
         """Report that the near cache failed; botocore handles the call."""
         self._evictions.report(
@@ -206,7 +212,7 @@ class Cache:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
-    def finish(
+    def finish(  # noqa: C901 - a case for each ticket
         self, ticket: Ticket, answer: Answer, *, succeeded: bool, certain: bool
     ) -> None:
         """End a call that DynamoDB answered. Raises interruptions alone.
@@ -246,6 +252,8 @@ class Cache:
                     assert_never(ticket)
         except BaseException as error:
             self._put_right(ticket, error)
+        if self._observer is not None:
+            self._observer.on_call()
 
     def refuse(self, ticket: Ticket, answer: Answer) -> None:
         """Evict what the scope of a refused read is served of the read's tables.
