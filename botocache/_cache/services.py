@@ -57,6 +57,19 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
     )
 
 
+class CallObserver(Protocol):
+    """What posts the counts of a cache."""
+
+    def note_call(self) -> None:
+        """Note that a call begins which the near cache did not answer."""
+
+    def rest(self, *, is_closing: bool) -> None:
+        """Post what is left, and end the thread. The next call may start another one.
+
+        is_closing: the store is about to be closed, so wait for the post.
+        """
+
+
 class NearTier(Protocol):
     """The near cache, as the cache behind it sees it."""
 
