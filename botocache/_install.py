@@ -261,6 +261,7 @@ def _uninstall_from_process() -> None:
     if _ANNOUNCER in BUILTIN_HANDLERS:
         BUILTIN_HANDLERS.remove(_ANNOUNCER)
     _process.cache.forget()
+    _process.cache.rest()
     _process.cache = None
     for events, client in _existing_emitters(_all_objects()):
         _process.unregister(events)
@@ -343,6 +344,7 @@ def _uninstall_from_target(target: object) -> None:
     hooks = _installed.pop(events, None)
     if hooks is not None and hooks.cache is not None:
         hooks.cache.forget()
+        hooks.cache.rest()
         hooks.cache = None
         hooks.unregister(events)
         if client is not None:
@@ -580,6 +582,7 @@ def _cache_for(wanted: "Settings") -> "Cache":
     """Return the cache of some settings: one per process."""
     from botocache._cache.cache import Cache
     from botocache._near.answers import NearAnswers
+    from botocache._observe.posting import post_counts_of
 
     cache = _caches.get(wanted)
     if cache is None:
@@ -590,6 +593,7 @@ def _cache_for(wanted: "Settings") -> "Cache":
         else:
             cache = Cache(store, wanted, near)
         _caches[wanted] = cache
+        post_counts_of(cache, store)
         _keep(cache)
     return cache
 

@@ -25,7 +25,12 @@ from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
 from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
-from botocache._cache.services import CacheServices, NearTier, services_of
+from botocache._cache.services import (
+    CacheServices,
+    CallObserver,
+    NearTier,
+    services_of,
+)
 from botocache._cache.tickets import (
     BatchTicket,
     BypassTicket,
@@ -67,6 +72,7 @@ class Cache:
         near: Callable[[CacheServices], NearTier] | None = None,
     ) -> None:
         self.settings: Final = settings
+        self.observer: CallObserver | None = None
         self._services: Final = services_of(store, settings)
         self._store: Final = self._services.store
         self._evictions: Final = self._services.evictions
@@ -143,6 +149,7 @@ class Cache:
         use `botocache.uninstall`.
         """
         self._evictions.pending.stop()  # first: its thread would open the store again
+        self.rest(is_closing=True)
         self.forget()
         try:
             self._store.close()
@@ -158,6 +165,16 @@ class Cache:
         """Clear the near cache. The store keeps its entries."""
         if self.near is not None:
             self.near.clear()
+
+    def rest(self, *, is_closing: bool = False) -> None:
+        """Post what is left to post of this process's counts, if they are posted."""
+        if self.observer is not None:
+            self.observer.rest(is_closing=is_closing)
+
+    @property
+    def services(self) -> CacheServices:
+        """What the parts of this cache have in common, for those who observe it."""
+        return self._services
 
     # --- for the adapter and the near cache ----------------------------------------
 
@@ -178,6 +195,8 @@ class Cache:
         None if the call does not concern the cache. Raise EvictionError if a write
         must be refused, and nothing else.
         """
+        if self.observer is not None:
+            self.observer.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store)
         try:
@@ -201,6 +220,8 @@ class Cache:
 
     def load(self, prepared: PreparedRead) -> Hit | ReadTicket | BypassTicket | None:
         """Load a read that was prepared by an earlier call. Never raises."""
+        if self.observer is not None:
+            self.observer.note_call()
         store = CallStore(self._store)
         try:
             outcome = self._reads.load_again(prepared, store)
