@@ -23,7 +23,8 @@ usage: python -m botocache run -- COMMAND [ARGUMENT ...]
        python -m botocache explain OPERATION [FILE] [--keys NAME[,NAME]]
 
 run      runs COMMAND, and every Python process that COMMAND starts, with the
-         DynamoDB cache on. Settings come from BOTOCACHE_* variables.
+         DynamoDB cache on. Settings come from BOTOCACHE_* variables. With
+         BOTOCACHE=shadow, the cache serves nothing and measures what it would.
 explain  prints what the cache does with a call, and why. FILE, or standard input,
          has the call's parameters as JSON, as a client takes them ({"S": "7"}) or
          as a resource does ("7"). --keys names the key attributes of the call's

@@ -581,12 +581,12 @@ def _differences(a: "Settings", b: "Settings") -> Iterator[str]:
 def _cache_for(wanted: "Settings") -> "Cache":
     """Return the cache of some settings: one per process."""
     from botocache._cache.cache import Cache
-    from botocache._near.answers import NearAnswers
+    from botocache._near.audited_answers import near_answers
     from botocache._observe.posting import post_counts_of
 
     cache = _caches.get(wanted)
     if cache is None:
-        near = None if wanted.near == "off" else NearAnswers
+        near = None if wanted.near == "off" else near_answers
         store = _store_for(wanted)
         if wanted.metrics:
             cache = _exported_cache(store, wanted)

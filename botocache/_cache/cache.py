@@ -27,15 +27,17 @@ from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
 from botocache._cache.services import (
     CacheServices,
-    CallObserver,
+    CountsPoster,
     NearTier,
     services_of,
 )
 from botocache._cache.tickets import (
+    AuditTicket,
     BatchTicket,
     BypassTicket,
     DescribeTicket,
     Hit,
+    Lookup,
     ReadTicket,
     Ticket,
     WriteTicket,
@@ -72,16 +74,20 @@ class Cache:
         near: Callable[[CacheServices], NearTier] | None = None,
     ) -> None:
         self.settings: Final = settings
-        self.observer: CallObserver | None = None
+        self.poster: CountsPoster | None = None
         self._services: Final = services_of(store, settings)
         self._store: Final = self._services.store
         self._evictions: Final = self._services.evictions
         self._reads: Final = Reads(self._services)
         self._writes: Final = Writes(self._services, self._reads)
-        self.near: Final = None if near is None else near(self._services)
+        # In shadow mode nothing is served, and so nothing is remembered.
+        has_near = near is not None and not settings.shadow
+        self.near: Final = near(self._services) if near and has_near else None
         if self.near is not None:
             # Set late: the near cache itself is made of this cache's services.
             self._reads.on_fill = self.near.on_fill
+            if self._services.audits is not None:
+                self._services.audits.outdate = self.near.on_fill
         self._observer: CallObserver | None = None
 
     def __repr__(self) -> str:
@@ -168,8 +174,8 @@ class Cache:
 
     def rest(self, *, is_closing: bool = False) -> None:
         """Post what is left to post of this process's counts, if they are posted."""
-        if self.observer is not None:
-            self.observer.rest(is_closing=is_closing)
+        if self.poster is not None:
+            self.poster.rest(is_closing=is_closing)
 
     @property
     def services(self) -> CacheServices:
@@ -195,8 +201,8 @@ class Cache:
         None if the call does not concern the cache. Raise EvictionError if a write
         must be refused, and nothing else.
         """
-        if self.observer is not None:
-            self.observer.note_call()
+        if self.poster is not None:
+            self.poster.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store)
         try:
@@ -218,10 +224,10 @@ class Cache:
         """
         return self._begin_unplanned(operation, error, CallStore(self._store))
 
-    def load(self, prepared: PreparedRead) -> Hit | ReadTicket | BypassTicket | None:
+    def load(self, prepared: PreparedRead) -> Lookup | BypassTicket:
         """Load a read that was prepared by an earlier call. Never raises."""
-        if self.observer is not None:
-            self.observer.note_call()
+        if self.poster is not None:
+            self.poster.note_call()
         store = CallStore(self._store)
         try:
             outcome = self._reads.load_again(prepared, store)
@@ -250,12 +256,10 @@ class Cache:
                     self._services.counters.add("misses")
                     if succeeded:
                         self._reads.finish(ticket, answer)
+                case AuditTicket():
+                    self._reads.finish_audit(ticket, answer, is_kept=succeeded)
                 case BatchTicket():
-                    self._reads.count_misses(ticket)
-                    # Any answer needs the hits, which were not requested; another
-                    # plugin's, too, which is not `succeeded`.
-                    if "Error" not in answer:
-                        self._reads.finish_batch(ticket, answer, is_kept=succeeded)
+                    self._reads.finish_batch(ticket, answer, is_kept=succeeded)
                 case BypassTicket():
                     pass  # only `refuse` needs it
                 case WriteTicket():
@@ -383,7 +387,7 @@ def _reader_tags(ticket: Ticket, answer: Answer) -> tuple[bytes, ...]:
     A refused write says nothing of reads.
     """
     match ticket:
-        case ReadTicket():
+        case ReadTicket() | AuditTicket():
             return (ticket.prepared.reader_tag,)
         case BatchTicket():
             # Of the tables that were sent: of the others all keys were hits.

@@ -8,23 +8,24 @@ from typing import Final
 from botocache._cache.services import CacheServices
 from botocache._dynamodb.types import Answer
 from botocache._near.answers import NearAnswers, NearEntry
+from botocache._near.audited_answers import AuditedAnswers
 from botocache._observe.exports import Exports
 
-_SERVE: Final = NearAnswers.serve  # bound late: `super()` takes 50 ns longer
 
-
-class ObservedAnswers(NearAnswers):
+class ObservedAnswers(AuditedAnswers):
     """Near answers that report their hits to the exports."""
 
     def __init__(self, exports: Exports, services: CacheServices) -> None:
         super().__init__(services)
+        kind = NearAnswers if services.audits is None else AuditedAnswers
+        self._serve: Final = kind.serve  # `super()` takes 50 ns longer
         self._exports: Final = exports
         self._ticker: Final = exports.ticker
         self._spans: Final = exports.spans
 
     def serve(self, entry: NearEntry) -> Answer | None:
         """Return the answer as a hit; None when it may not be served."""
-        answer = _SERVE(self, entry)
+        answer = self._serve(self, entry)
         if answer is not None:
             if self._ticker.is_resting:
                 self._exports.on_call()

@@ -369,7 +369,7 @@ class Posting:
             poster.add(cache)
             each = [poster.interval for poster in self._posters.values()]
             self._worker.interval = min(each)
-        cache.observer = self
+        cache.poster = self
         deliver_last(self)
 
     def note_call(self) -> None:

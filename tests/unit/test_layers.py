@@ -45,6 +45,7 @@ PURE = (
     "botocache._dynamodb",
     "botocache._settings.tables",
     "botocache._settings.values",
+    "botocache._cache.comparison",
     "botocache._cache.encryption",
     "botocache._cache.entries",
     "botocache._cache.prepare",
