@@ -2,11 +2,14 @@
 
 import argparse
 import os
+from collections import Counter
+from typing import TYPE_CHECKING
 
 from botocache._cli.commands import Parser
 from botocache._cli.console import Console
-from botocache._observe.doctor.examine import examine
-from botocache._observe.doctor.findings import Finding, State, worst
+
+if TYPE_CHECKING:
+    from botocache._observe.doctor.findings import Finding
 
 NAME = "doctor"
 SUMMARY = "check installation, settings and store, and say what to do"
@@ -19,9 +22,10 @@ def add_arguments(parser: Parser) -> None:
         "-q", "--quiet", action="store_true", help="print no findings that are good"
     )
     parser.description = (
-        "Check what is installed, whether BOTOCACHE=1 takes effect here, the settings\n"
-        "and where each comes from, the store with a live round trip, and the process.\n"
-        "Run it as the application runs: the same user, variables and Python.\n\n"
+        "Check what is installed, whether BOTOCACHE=1 takes effect here, the\n"
+        "settings and where each comes from, the store with a live round trip, and\n"
+        "the process. Run it as the application runs: the same user, variables and\n"
+        "Python.\n\n"
         "It takes ten seconds at most. It writes to the store in a namespace of its\n"
         "own, and removes that. No password and no key is shown."
     )
@@ -33,7 +37,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Print all findings. Return 1 if one of them is bad."""
-    findings = examine(os.environ)
+    from botocache import __version__
+    from botocache._observe.doctor.examine import examine
+    from botocache._observe.doctor.findings import State, worst
+
+    findings = examine(os.environ, __version__)
     console.json(
         {
             "state": worst(findings).value,
@@ -56,11 +64,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 1 if worst(findings) is State.BAD else 0
 
 
-def _summary(findings: list[Finding]) -> str:
-    count = {each: sum(f.state is each for f in findings) for each in State}
-    if worst(findings) is State.GOOD:
-        return f"All {count[State.GOOD]} findings are good."
-    return (
-        f"{count[State.BAD]} bad, {count[State.WARNING]} to look at, "
-        f"{count[State.GOOD]} good."
-    )
+def _summary(findings: "list[Finding]") -> str:
+    count = Counter(finding.state.value for finding in findings)
+    if count["good"] == len(findings):
+        return f"All {len(findings)} findings are good."
+    return f"{count['bad']} bad, {count['warning']} to look at, {count['good']} good."

@@ -202,7 +202,7 @@ def trace_settings(environ: Mapping[str, str], default_url: str) -> TracedSettin
             try:
                 found[given.name] = _parsed(given)
                 sources[given.name] = given.where
-            except ConfigError as error:
+            except ConfigError as error:  # noqa: PERF203 - each value may be wrong
                 troubles.append(str(error))
     unknown = dict(_unknown_variables(environ))
     return TracedSettings(Settings(**found), sources, tuple(troubles), unknown)

@@ -47,7 +47,11 @@ _PAUSE = 0.01
 
 
 class Space(NamedTuple):
-    """Room on a file system. free: bytes. inodes: free ones; None if not counted."""
+    """Room on a file system.
+
+    free: bytes.
+    inodes: free ones; None if the file system does not count them.
+    """
 
     free: int
     inodes: int | None
@@ -68,7 +72,9 @@ def check_directory(root: Path, directory: Path, size_limit: int) -> Iterator[Fi
             pass
     except OSError as error:
         pass_on(error)
-        yield bad("directory", _text_of(error, root), advice_of(error, root))
+        yield bad(
+            "directory", _text_of(error, root), advice_of(str(error), error.errno)
+        )
         return
     try:
         yield good("directory", f"{root} can be {'made' if is_new else 'used'}")
@@ -89,27 +95,48 @@ def _text_of(error: OSError, root: Path) -> str:
     return f"{error.filename or root}: {error.strerror}"
 
 
-def advice_of(error: BaseException, root: Path) -> str:
-    """Return what to do about an error of a store's directory."""
-    text = str(error)
-    elsewhere = "name another directory: BOTOCACHE_URL=disk:///path"
-    if "belongs to another user" in text:
-        return (
-            f"Let the user of the application own it (`chown`), or {elsewhere}. A "
-            "directory that another user made in a temporary one is best removed."
-        )
-    if "can be written by" in text:
-        return f"Take others' right to write (`chmod go-w`), or {elsewhere}."
-    number = getattr(error, "errno", None)
-    if number == errno.EROFS or "read-only" in text.lower():
-        return f"Mount it writable, or a tmpfs on /tmp, or {elsewhere}."
-    if number in (errno.EACCES, errno.EPERM) or "ermission denied" in text:
-        return f"Give the application's user the right to write there, or {elsewhere}."
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in text:
-        return f"Free space, or raise the quota, or {elsewhere}."
-    if number in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST) or "link" in text:
-        return f"Remove the file or link that is there, or {elsewhere}."
-    return f"See docs/reference/stores.md#disk, or {elsewhere}."
+_ELSEWHERE = "name another directory: BOTOCACHE_URL=disk:///path"
+
+_ADVICE: tuple[tuple[tuple[int | str, ...], str], ...] = (
+    (
+        ("belongs to another user",),
+        f"Let the application's user own it (`chown`), remove it, or {_ELSEWHERE}.",
+    ),
+    (
+        ("can be written by",),
+        f"Take others' right to write (`chmod go-w`), or {_ELSEWHERE}.",
+    ),
+    (
+        (errno.EROFS, "Read-only file system"),
+        f"Mount it writable, or a tmpfs on /tmp, or {_ELSEWHERE}.",
+    ),
+    (
+        (errno.EACCES, errno.EPERM, "ermission denied"),
+        f"Give the application's user the right to write there, or {_ELSEWHERE}.",
+    ),
+    (
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, "No space", "too large", "is full"),
+        f"Free space, or raise the quota, or {_ELSEWHERE}.",
+    ),
+    (
+        (errno.ENOTDIR, errno.ELOOP, errno.EEXIST, "link", "not a directory"),
+        f"Remove the file or link that is there, or {_ELSEWHERE}.",
+    ),
+)
+"""What to do, by the number of an error or words in it. The first match counts."""
+
+
+def advice_of(text: str, number: int | None = None) -> str:
+    """Return what to do about an error of a store's directory.
+
+    text: of the error.
+    number: of the system's error, if it is one.
+    """
+    for signs, advice in _ADVICE:
+        words = [sign for sign in signs if isinstance(sign, str)]
+        if number in signs or any(word in text for word in words):
+            return advice
+    return f"See docs/reference/stores.md#disk, or {_ELSEWHERE}."
 
 
 def _check_files(directory: Path) -> Iterator[Finding]:
@@ -132,7 +159,7 @@ def _check_files(directory: Path) -> Iterator[Finding]:
                 troubles.append(f"{file} {trouble}")
     if troubles:
         text = "; ".join(troubles)
-        yield bad("directory", text, advice_of(OSError(text), directory))
+        yield bad("directory", text, advice_of(text))
 
 
 # --- the file system ---------------------------------------------------------------
@@ -145,7 +172,9 @@ def file_system_of(path: Path) -> str:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return ""
-    return type_in(lines, os.path.realpath(path), f"{os.major(device)}:{os.minor(device)}")
+    return type_in(
+        lines, os.path.realpath(path), f"{os.major(device)}:{os.minor(device)}"
+    )
 
 
 def type_in(lines: list[str], path: str, device: str) -> str:
@@ -181,7 +210,9 @@ def judge_file_system(kind: str, root: Path) -> Finding:
             "Use a directory of this machine: BOTOCACHE_URL=disk:///path, or a server "
             "that all machines share.",
         )
-    return good("file system", f"{root} is on {kind or 'a file system of no known type'}")
+    return good(
+        "file system", f"{root} is on {kind or 'a file system of no known type'}"
+    )
 
 
 def _space_of(root: Path) -> Space:
@@ -239,7 +270,9 @@ def judge_space(space: Space, size_limit: int, used: int) -> Iterator[Finding]:
 def _check_lock(slots: Path) -> Iterator[Finding]:
     """Judge whether a process holds the lock of the generations for long."""
     try:
-        number = os.open(slots, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        number = os.open(
+            slots, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        )
     except OSError:
         return  # not there yet; what else is wrong with it is found elsewhere
     try:

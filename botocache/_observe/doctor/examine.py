@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import botocache
 from botocache._errors import pass_on
 from botocache._log import describe
 from botocache._observe.doctor.environment import check_environment
@@ -63,7 +62,7 @@ class _Check:
     def _run(self) -> None:
         try:
             for finding in self._find():
-                self._found.append(finding)  # noqa: PERF402 - one by one, for `result`
+                self._found.append(finding)
         except Exception as error:  # noqa: BLE001 - whatever the error, it is a finding
             pass_on(error)
             self._found.append(
@@ -78,21 +77,20 @@ class _Check:
 
 
 def examine(
-    environ: Mapping[str, str], patience: float = PATIENCE
+    environ: Mapping[str, str], version: str, patience: float = PATIENCE
 ) -> list[Finding]:
     """Return the findings of all checks, in the order of their subjects.
 
     environ: of the process.
+    version: of this package.
     patience: seconds for all of them.
     """
     end = time.monotonic() + patience
     traced = trace_settings(environ, default_url())
-    package = Path(botocache.__file__).parent
+    package = Path(__file__).parents[2]
     checks = [
-        _Check(
-            "installed", lambda: check_installed(package, botocache.__version__)
-        ),
-        _Check("start", lambda: check_start(environ)),
+        _Check("installed", lambda: check_installed(package, version)),
+        _Check("start", lambda: check_start(environ, package)),
         _Check("variables", lambda: check_variables(environ, traced)),
         _Check("settings", lambda: check_settings(traced)),
         _Check("store", lambda: check_store(traced.settings, environ)),

@@ -37,7 +37,11 @@ _PACKED = b"\x81\xa4Item\x81\xa2id\x81\xa1S\xa6doctor"
 
 
 class Digests(NamedTuple):
-    """What one round trip keeps. key: of its entry. tag: of its eviction."""
+    """What one round trip keeps.
+
+    key: of its entry.
+    tag: of its eviction.
+    """
 
     key: bytes
     tag: bytes
@@ -151,7 +155,7 @@ def _patiently(verb: Callable[[], _T]) -> _T:
     while True:
         try:
             return verb()
-        except (EntryError, StoreConnectingError) as error:
+        except (EntryError, StoreConnectingError) as error:  # noqa: PERF203 - the loop retries because of it
             pass_on(error)
             if time.monotonic() >= end:
                 raise StoreError(f"it does not open: {error}") from error

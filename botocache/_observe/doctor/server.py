@@ -23,7 +23,7 @@ _NEARLY_ALL = 0.5
 """Of `timeout`. With a median above it, some look-ups come too late."""
 
 _CLOCK_OFF, _CLOCK_FAR_OFF = 5.0, 300.0
-"""Seconds. AWS refuses requests, and encrypted entries are refused, beyond the second."""
+"""Seconds. Beyond the second, AWS and encrypted entries refuse."""
 
 RULES = "docs/how-to/redis.md#the-acl-user"
 
@@ -175,7 +175,7 @@ def _judge_memory(facts: ServerFacts) -> Finding:
         held = f"; it uses {size_text(used)}" if used else ""
         return good(subject, f"no maxmemory is set, or the server does not say{held}")
     found = f"it uses {size_text(used)} of {size_text(most)}, policy {policy}"
-    if policy == "noeviction" and used >= 0.9 * most:  # noqa: PLR2004 - nearly full
+    if policy == "noeviction" and used >= 0.9 * most:
         return warning(
             subject,
             f"{found}: a full server keeps no new answers",
@@ -208,8 +208,10 @@ def _judge_network(facts: ServerFacts, *, is_encrypted: bool) -> Finding:
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("WRONGPASS", "AuthenticationError", "NOAUTH", "invalid username-password"),
-        "Correct the user and the password in BOTOCACHE_URL; percent-encode what is "
-        "not a letter or a digit.",
+        (
+            "Correct user and password in BOTOCACHE_URL; percent-encode what is "
+            "not a letter or a digit."
+        ),
     ),
     (
         ("NOPERM", "NoPermissionError"),
@@ -217,13 +219,14 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("CERTIFICATE_VERIFY_FAILED", "certificate"),
-        "Name the authority of the server's certificate: ?ssl_ca_certs=/path in the "
-        "URL. The host must be the one in the certificate.",
+        (
+            "Name the certificate's authority: ?ssl_ca_certs=/path in the "
+            "URL. The host must be the one in the certificate."
+        ),
     ),
     (
         ("WRONG_VERSION_NUMBER", "record layer", "SSL", "EOF occurred"),
-        "The server speaks no TLS on this port: use redis:// or valkey://, or its TLS "
-        "port.",
+        ("This port has no TLS: use redis:// or valkey://, or the TLS port."),
     ),
     (
         ("name or service", "Name or service", "resolution", "getaddrinfo", "nodename"),
@@ -235,13 +238,17 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("Timeout", "timed out", "deadline"),
-        "Let the firewall and the security group pass the port, and see whether the "
-        "server is stopped or overloaded.",
+        (
+            "Let firewall and security group pass the port, and see whether the "
+            "server is stopped or overloaded."
+        ),
     ),
     (
         ("closed by server", "reset by peer", "No such file"),
-        "See whether the port is right, and whether the server wants TLS: rediss:// or "
-        "valkeys://.",
+        (
+            "See whether the port is right, and whether it wants TLS: rediss:// or "
+            "valkeys://."
+        ),
     ),
 )
 """What to do about an error of connecting, by words in it. The first match counts."""

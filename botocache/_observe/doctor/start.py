@@ -19,11 +19,11 @@ from botocache._observe.doctor.findings import Finding, bad, good, warning
 TOGGLE = "BOTOCACHE"
 
 DIGESTS = {
-    "botocache.pth": "489323c1a15ad0a0b2cd7bbad2bff54c25143f2974fd916209b784b379b46a37",
-    "botocache.start": "054e04501b295addc239e406e51c2c85b16a8ef89a7126f10e1489c9d0fcfaf6",
-    "botocache_startup.py": "d9129df6fa89dfcb13fffd8b97e83ad3e9eee1de4bc1f6acfc4f1850f0bd33bc",
+    "botocache.pth": "b734b4f0a8f3589f77302d4f3d44e4fb",
+    "botocache.start": "f492c9656dd807689de30d3786ba976b",
+    "botocache_startup.py": "f697159a6fc76c4a5a800ab81f76423e",
 }
-"""SHA-256 of the start-up files of this release; a test holds them against the files.
+"""BLAKE2b, 16 bytes, of the start-up files of this release; a test compares them.
 docs/explanation/start-up.md shows each in full."""
 
 _PTH_IS_READ_UNTIL = (3, 14)
@@ -61,7 +61,8 @@ try:
     import botocache
     answer["package"] = os.path.dirname(botocache.__file__)
     from botocache import plugin as known
-    answer["words"] = sorted(known.ON | known.OFF | getattr(known, "SHADOW", frozenset()))
+    words = [known.ON, known.OFF, getattr(known, "SHADOW", frozenset())]
+    answer["words"] = sorted(frozenset().union(*words))
     import botocore.session
     answer["is_installed"] = botocache.installed() is not None
 except Exception as error:
@@ -72,6 +73,11 @@ print("\\n" + json.dumps(answer))
 is started by its name has none there."""
 
 _OFF = frozenset({"", "0", "off", "false", "no"})
+
+
+def digest_of(content: bytes) -> str:
+    """Return the digest of a file, as `DIGESTS` has it."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 class ChildAnswer(NamedTuple):
@@ -101,10 +107,11 @@ class ChildAnswer(NamedTuple):
     complaint: str
 
 
-def check_start(environ: Mapping[str, str]) -> Iterator[Finding]:
+def check_start(environ: Mapping[str, str], package: Path) -> Iterator[Finding]:
     """Yield whether the variable takes effect, and what keeps it from that.
 
     environ: of the process.
+    package: the directory of this package.
     """
     value = environ.get(TOGGLE, "")
     is_set = value.strip().lower() not in _OFF
@@ -120,6 +127,7 @@ def check_start(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     yield from judge_toggle(value, answer.words)
     yield from judge_start(answer, is_set=is_set)
+    yield from judge_package(answer.package, package)
     yield from check_files(answer)
     yield from check_packages(answer.path)
 
@@ -132,6 +140,8 @@ def start_child(environ: Mapping[str, str], value: str) -> ChildAnswer:
 
     Raises OSError, or SubprocessError if it gives no answer.
     """
+    if not sys.executable:
+        raise OSError("this Python is embedded in another program")
     done = subprocess.run(  # noqa: S603 - this interpreter, and a program of ours
         [sys.executable, *_interpreter_options(), "-c", _CHILD],
         env={**environ, TOGGLE: value},
@@ -230,44 +240,64 @@ _RUN = "start the application by `python -m botocache run -- COMMAND`"
 
 def _why_not_loaded(answer: ChildAnswer) -> tuple[str, str]:
     """Return why Python did not load the package at start, and what to do."""
-    if not answer.is_site_on:
-        return (
-            "this Python runs with -S, or is embedded, and reads no start-up files",
-            f"Start Python without -S, or call botocache.install(), or {_RUN}.",
-        )
-    if answer.startup is not None:
-        return (
-            f"{answer.startup} was run at start, and did not load the package"
-            + (f" ({answer.complaint})" if answer.complaint else ""),
-            "Install botocache-dynamodb again.",
-        )
+    complaint = f" ({answer.complaint})" if answer.complaint else ""
+    again = "Install botocache-dynamodb again."
     name = start_file()
-    places = [place for place in answer.site_directories if Path(place, name).exists()]
-    if places:
-        return (
-            f"{Path(places[0], name)} is there, and Python did not run it"
-            + (f" ({answer.complaint})" if answer.complaint else ""),
-            "Install botocache-dynamodb again. If it belongs to another Python or is "
-            f"in the user's directory, which is off here, {_RUN}.",
-        )
+    there = [place for place in answer.site_directories if Path(place, name).exists()]
     beside = Path(answer.package).parent if answer.package else None
-    if beside is not None and (beside / name).exists():
-        return (
-            f"{beside / name} is in no directory whose start-up files Python reads "
-            "(`pip install --target`, a layer, PYTHONPATH)",
-            f"Install into the environment itself, or {_RUN}.",
+    if not answer.is_site_on:
+        found = "this Python runs with -S, or is embedded, and reads no start-up files"
+        advice = f"Start Python without -S, or call botocache.install(), or {_RUN}."
+    elif answer.startup is not None:
+        found = f"{answer.startup} was run, and did not load the package{complaint}"
+        advice = again
+    elif there:
+        found = f"{Path(there[0], name)} is there, and was not run{complaint}"
+        advice = (
+            f"{again} If the file is another Python's, or in the user's directory, "
+            f"which is off here, {_RUN}."
         )
-    return (
-        f"there is no start-up file {name} in {' or '.join(answer.site_directories)}",
-        "Install the wheel of botocache-dynamodb into this environment: an editable "
-        f"install, an archive, and a build --without-startup have none. Or {_RUN}.",
-    )
+    elif beside is not None and (beside / name).exists():
+        found = (
+            f"{beside / name} is in no directory whose start-up files Python reads "
+            "(`pip install --target`, a layer, PYTHONPATH)"
+        )
+        advice = f"Install into the environment itself, or {_RUN}."
+    else:
+        found = f"no start-up file {name} is in {' or '.join(answer.site_directories)}"
+        advice = (
+            "Install the wheel of botocache-dynamodb here: an editable install, an "
+            f"archive and a build --without-startup have no such file. Or {_RUN}."
+        )
+    return found, advice
 
 
 def start_file() -> str:
     """Return the name of the file that this Python reads at start."""
     reads_pth = sys.version_info[:2] <= _PTH_IS_READ_UNTIL
     return "botocache.pth" if reads_pth else "botocache.start"
+
+
+def judge_package(theirs: str | None, ours: Path) -> Iterator[Finding]:
+    """Judge which package an application imports.
+
+    theirs: the directory of the child's, if it has one.
+    ours: the directory of the doctor's own.
+    """
+    if theirs is None:
+        yield bad(
+            "package",
+            "a Python that was started here cannot import botocache; the doctor's own "
+            f"is {ours}",
+            "Install botocache-dynamodb into the application's environment.",
+        )
+    elif os.path.realpath(theirs) != os.path.realpath(ours):
+        yield warning(
+            "package",
+            f"an application imports {theirs}, and the doctor is {ours}",
+            "Run the doctor of the application's environment, and remove the other "
+            "copy if it is not meant.",
+        )
 
 
 def check_files(answer: ChildAnswer) -> Iterator[Finding]:
@@ -284,10 +314,10 @@ def check_files(answer: ChildAnswer) -> Iterator[Finding]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            altered.append(f"{path} cannot be read ({error.strerror})")
+            altered.append(f"{path}: {error.strerror}")
             continue
         count += 1
-        if hashlib.sha256(content).hexdigest() != DIGESTS[path.name]:
+        if digest_of(content) != DIGESTS[path.name]:
             altered.append(f"{path} is not the file of this release")
     if altered:
         yield bad(
@@ -329,5 +359,5 @@ def _places_of(name: str, path: Sequence[str]) -> Iterator[str]:
     for entry in path:
         for place in (Path(entry, name), Path(entry, f"{name}.py")):
             file = place / "__init__.py" if place.suffix != ".py" else place
-            if os.path.isfile(file):  # noqa: PTH113 - Path.is_file() raises where a directory may not be searched
+            if os.path.isfile(file):  # noqa: PTH113 - Path.is_file() may raise
                 yield os.path.realpath(place)

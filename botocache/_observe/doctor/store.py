@@ -164,12 +164,10 @@ def _check_disk(
             with contextlib.suppress(OSError):  # a process has begun to use it
                 path.rmdir()
 
-    advice = disk.advice_of(OSError(""), root)
-    for finding in _try(store, settings, options, remove, advice):
-        if finding.state is State.BAD and finding.subject == "round trip":
-            yield finding._replace(advice=disk.advice_of(OSError(finding.found), root))
-        else:
-            yield finding
+    for finding in _try(store, settings, options, remove, ""):
+        is_failed = finding.state is State.BAD and not finding.advice
+        advice = disk.advice_of(finding.found) if is_failed else finding.advice
+        yield finding._replace(advice=advice)
 
 
 # --- on a server -------------------------------------------------------------------

@@ -20,8 +20,8 @@ from botocache.stores.urls import without_secrets
 _TOGGLE = "BOTOCACHE"
 
 _SIMILAR = 0.88
-"""How alike two names are of which one is meant for the other. BOTOCORE_CONFIG, which is
-another program's, is less like BOTOCACHE_CONFIG than that."""
+"""How alike two names are of which one is meant for the other. BOTOCORE_CONFIG, which
+is another program's, is less like BOTOCACHE_CONFIG than that."""
 
 
 def check_variables(

@@ -13,7 +13,7 @@ class ServerFacts(NamedTuple):
     version: of the software, as `valkey 8.1.1`; empty if it does not say.
     numbers: of that version.
     role: `master` or `slave`; empty if the server does not say.
-    memory: fields of INFO memory: `maxmemory`, `maxmemory_policy`, `used_memory`.
+    memory: fields of INFO, by their names: the limit, the policy, the bytes in use.
     ahead: seconds by which its clock is ahead of this machine's; None if unknown.
     network: `tls`, `local` or `private`; `public` in clear across the Internet.
     refused: ACL rules that the user lacks, as `+eval`.

@@ -64,7 +64,9 @@ def inspect_servers(options: StoreOptions, mark: bytes) -> Iterator[ServerFacts]
     yield _inspected(make, name, options, mark)
 
 
-def remove_traces(store: RedisStore, keys: Sequence[bytes], tags: Sequence[bytes]) -> None:
+def remove_traces(
+    store: RedisStore, keys: Sequence[bytes], tags: Sequence[bytes]
+) -> None:
     """Remove what a store has kept in a namespace that is used no more.
 
     keys: of all its entries.
@@ -81,7 +83,7 @@ def remove_traces(store: RedisStore, keys: Sequence[bytes], tags: Sequence[bytes
         names.runs,
     ]
     commands = [(b"UNLINK", name) for name in dict.fromkeys(each)]
-    store._ask(lambda: commands)  # noqa: SLF001 - as above
+    store._ask(lambda: commands)  # noqa: SLF001 - the room's own, as before
 
 
 # --- one server --------------------------------------------------------------------
@@ -117,9 +119,7 @@ def _facts(
     tries = _tries(options.namespace, mark, is_clustered=is_clustered)
     refused, unknown, errors = _tried(connection, tries)
     key = tries["+mget"][1]
-    round_trips = [
-        _timed(connection, (b"MGET", key))[0] for _ in range(ROUND_TRIPS)
-    ]
+    round_trips = [_timed(connection, (b"MGET", key))[0] for _ in range(ROUND_TRIPS)]
     return ServerFacts(
         name=name,
         connecting=connecting,
@@ -142,9 +142,7 @@ _MEMORY = ("maxmemory", "maxmemory_policy", "used_memory")
 
 def _exchange(connection: Connection, commands: Sequence[Command]) -> list[Reply]:
     packed = b"".join(map(pack, commands))
-    return exchange(
-        connection, packed, len(commands), time.monotonic() + PATIENCE
-    )
+    return exchange(connection, packed, len(commands), time.monotonic() + PATIENCE)
 
 
 def _timed(connection: Connection, command: Command) -> tuple[float, Reply]:
@@ -282,7 +280,9 @@ def _primaries(endpoints: ClusterEndpoints) -> list[tuple[str, int]]:
             connection.connect()
             (slots,) = _exchange(connection, [(b"CLUSTER", b"SLOTS")])
             found = [
-                endpoints.seen((part[2][0].decode() if part[2][0] else None, part[2][1]))
+                endpoints.seen(
+                    (part[2][0].decode() if part[2][0] else None, part[2][1])
+                )
                 for part in slots
             ]
             return list(dict.fromkeys(found))[:MOST_SERVERS]
@@ -298,5 +298,3 @@ def _maker(endpoints: ClusterEndpoints, host: str, port: int) -> Callable[[], An
     kind = guarded(endpoints.connection_class)
     settings = {**endpoints.settings, "host": host, "port": port}
     return lambda: kind(**settings)
-
-
