@@ -77,6 +77,13 @@ def check_directory(root: Path, directory: Path, size_limit: int) -> Iterator[Fi
         )
         return
     try:
+        # Root, too, cannot write to a file system that is mounted read-only.
+        if not os.access(root, os.W_OK | os.X_OK, effective_ids=True):
+            is_read_only = os.statvfs(root).f_flag & os.ST_RDONLY
+            number = errno.EROFS if is_read_only else errno.EACCES
+            text = f"{root}: {os.strerror(number)}"
+            yield bad("directory", text, advice_of(text, number))
+            return
         yield good("directory", f"{root} can be {'made' if is_new else 'used'}")
         yield from _check_files(directory)
         yield judge_file_system(file_system_of(root), root)

@@ -359,5 +359,5 @@ def _places_of(name: str, path: Sequence[str]) -> Iterator[str]:
     for entry in path:
         for place in (Path(entry, name), Path(entry, f"{name}.py")):
             file = place / "__init__.py" if place.suffix != ".py" else place
-            if os.path.isfile(file):  # noqa: PTH113 - Path.is_file() may raise
+            if os.path.isfile(file):  # noqa: PTH113 - Path raises here
                 yield os.path.realpath(place)

@@ -7,8 +7,6 @@ older server, and one with another clock, are a real one with some replies chang
 import contextlib
 import json
 import os
-import resource
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,9 +22,12 @@ from botocache._observe.doctor import examine as examination
 from botocache._observe.doctor import start
 from botocache._observe.doctor.findings import Finding, State
 from botocache._observe.doctor.start import ChildAnswer
-from botocache._observe.doctor.store import check_store
 from botocache._settings.load import load_settings
 from botocache.stores.redis import urls
+from tests.support.doctor_peer import (
+    complaints_on_mount,
+    complaints_with_small_files,
+)
 from tests.support.hostile_server import HostileServer, hostile_server
 from tests.support.privileges import NOBODY, as_nobody, can_mount, is_root
 from tests.support.processes import running_peer
@@ -135,7 +136,7 @@ SURROUNDINGS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("surroundings", SURROUNDINGS)
 @pytest.mark.parametrize("kind", ["memory", "disk", "redis", "socket"])
-def test_where_all_is_well_nothing_is_complained_of(  # noqa: PLR0913 - each is asked for by its name
+def test_where_all_is_well_nothing_is_complained_of(  # noqa: PLR0913, PLR0917 - fixtures
     examine: Examine,
     valkey: ValkeyServer,
     tmp_path: Path,
@@ -403,24 +404,6 @@ def test_a_directory_that_all_may_write_to_is_found(
     assert found.advice.startswith("Take others' right to write (`chmod go-w`)")
 
 
-def complaints_on_disk(directory: str) -> list[Finding]:
-    """Return what is found about a store on disk; for another process."""
-    environ = {"BOTOCACHE_URL": f"disk://{directory}?size_limit=1MiB"}
-    return complaints([*check_store(load_settings({}, environ, ""), environ)])
-
-
-def complaints_on_mount(directory: str, options: str) -> list[Finding]:
-    command = ["mount", "-t", "tmpfs", "-o", options, "none", directory]
-    subprocess.run(command, check=True)
-    return complaints_on_disk(directory)
-
-
-def complaints_with_small_files(directory: str) -> list[Finding]:
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
-    return complaints_on_disk(directory)
-
-
 @pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
 def test_a_full_disk_and_a_read_only_one_are_found(tmp_path: Path) -> None:
     full, read_only = tmp_path / "full", tmp_path / "read-only"
@@ -434,7 +417,8 @@ def test_a_full_disk_and_a_read_only_one_are_found(tmp_path: Path) -> None:
     assert (of_full.subject, of_full.state) == ("space", State.BAD)
     assert "the disk is full" in of_full.found
     assert of_full.advice.startswith("Free space, or name another directory")
-    assert (of_read_only.subject, of_read_only.state) == ("round trip", State.BAD)
+    assert (of_read_only.subject, of_read_only.state) == ("directory", State.BAD)
+    assert of_read_only.found == f"{read_only}: Read-only file system"
     assert of_read_only.advice.startswith("Mount it writable, or a tmpfs on /tmp")
 
 
