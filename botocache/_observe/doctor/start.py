@@ -338,7 +338,7 @@ _HIDING = (
 
 
 def check_packages(path: Sequence[str]) -> Iterator[Finding]:
-    """Find modules that are there twice. path: where Python looks for them, in order."""
+    """Find modules that are there twice. path: where Python looks, in order."""
     doubled = []
     for name in _HIDING:
         places = list(dict.fromkeys(_places_of(name, path)))
