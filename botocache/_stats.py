@@ -97,6 +97,8 @@ class TableStats:
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
         after `settle` seconds: a writer goes around botocache).
     stale_seconds: the longest time for which a difference was seen to last.
+    consistent: the part of `misses` for which the application asked for strong
+        consistency, so that no entry could answer them.
     """
 
     table: str
@@ -119,6 +121,7 @@ class TableStats:
     compared: int = 0
     differing: Counts = field(default_factory=dict)
     stale_seconds: float = 0.0
+    consistent: int = 0
 
     @property
     def hits(self) -> int:

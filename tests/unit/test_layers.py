@@ -21,6 +21,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "_log",
         "_stats",
         "_counters",
+        "_hot_keys",
     ),
     "_dynamodb": ("_dynamodb",),
     "stores": ("stores",),
