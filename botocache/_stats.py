@@ -97,6 +97,10 @@ class TableStats:
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
         after `settle` seconds: a writer goes around botocache).
     stale_seconds: the longest time for which a difference was seen to last.
+    consistent: misses that the application has asked to be strongly consistent.
+    expired: misses whose entry was too old for its TTL, and that no write had evicted.
+    index_hits: hits among queries of an index.
+    index_misses: misses among queries of an index.
     """
 
     table: str
@@ -119,6 +123,10 @@ class TableStats:
     compared: int = 0
     differing: Counts = field(default_factory=dict)
     stale_seconds: float = 0.0
+    consistent: int = 0
+    expired: int = 0
+    index_hits: int = 0
+    index_misses: int = 0
 
     @property
     def hits(self) -> int:

@@ -63,6 +63,11 @@ HARMLESS = frozenset(
         *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
         *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
         *("audit", "metrics", "stats_interval"),
+        # What a report computes of them.
+        *("consistent", "expired", "index_hits", "index_misses", "prices"),
+        *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
+        *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
+        *("with_dax", "capacity_without", "capacity_with", "dax"),
     }
 )
 """Names of attributes that may be shown, in any class."""
