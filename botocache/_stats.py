@@ -97,7 +97,8 @@ class TableStats:
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
         after `settle` seconds: a writer goes around botocache).
     stale_seconds: the longest time for which a difference was seen to last.
-    consistent: misses that the application has asked to be strongly consistent.
+    consistent: the part of `misses` for which the application asked for strong
+        consistency, so that no entry could answer them.
     expired: misses whose entry was too old for its TTL, and that no write had evicted.
     index_hits: hits among queries of an index.
     index_misses: misses among queries of an index.

@@ -417,8 +417,8 @@ _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 
 def _named(tables: Iterable[TableStats]) -> Iterator[TableStats]:
-    """Yield what is about one table, and not about all beyond the first thousand."""
-    return (row for row in tables if row.table != "(other)")
+    """Yield what is about one table; "(other)" and "(unknown)" are about several."""
+    return (row for row in tables if not row.table.startswith("("))
 
 
 def _table_setting(table: str, line: str, *, off: bool = False) -> str:
