@@ -14,7 +14,7 @@ RELEASE := .venv-release
 SHIPPED := .venv-shipped
 
 # All extras but the demo's. An SBOM lists what they bring, and an audit looks it up.
-EXTRAS := redis,encryption
+EXTRAS := redis,encryption,cli,otel,prometheus
 
 ENVIRONMENT := .ci/environment
 CONSTRAINTS := constraints.txt
@@ -140,7 +140,7 @@ format: $(VENV)/.ready  ## let ruff rewrite what it can
 
 constraints: .venv-uv/.ready  ## constraints.txt: the newest of everything but boto3
 	.venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--no-annotate --no-header --group dev --group release --extra demo --extra encryption --extra redis \
+		--no-annotate --no-header --group dev --group release $(addprefix --extra ,cli demo encryption otel prometheus redis) \
 		$(addprefix --no-emit-package ,boto3 botocore s3transfer) \
 		pyproject.toml --output-file $(CONSTRAINTS)
 

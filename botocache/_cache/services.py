@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.key_schemas import KeySchemas
-from botocache._cache.keyring import Keyring, KeyringCodec
+from botocache._cache.keyring import Keyring, KeyringCodec, KeyringRecords
 from botocache._counters import Counters
 from botocache._log import FailureLog
 from botocache._settings.load import Settings
@@ -19,6 +19,7 @@ class CacheServices(NamedTuple):
 
     store: under keyed names, if there are keys.
     codec: of the store's entries.
+    records: the codec of what processes post on the store.
     """
 
     store: Store
@@ -27,6 +28,7 @@ class CacheServices(NamedTuple):
     counters: Counters
     evictions: Evictions
     key_schemas: KeySchemas
+    records: EntryCodec
 
 
 def services_of(store: Store, settings: Settings) -> CacheServices:
@@ -34,6 +36,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
     counters = Counters()
     failures = FailureLog(counters, store.now)
     codec: EntryCodec = ClearEntries()
+    records = codec
     if settings.encryption_keys is not None:
         keyring = Keyring(
             settings.encryption_keys,
@@ -41,6 +44,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
             partial(failures.report, "keys_failed", "the application runs uncached"),
         )
         store, codec = keyed_store(store, keyring.names), KeyringCodec(keyring)
+        records = KeyringRecords(keyring)
     evictions = Evictions(
         store,
         failures,
@@ -48,7 +52,9 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         write_hold_off=settings.write_hold_off,
     )
     key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
-    return CacheServices(store, codec, settings, counters, evictions, key_schemas)
+    return CacheServices(
+        store, codec, settings, counters, evictions, key_schemas, records
+    )
 
 
 class NearTier(Protocol):
