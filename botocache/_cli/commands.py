@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "botocache._cli.run",
         "explain": "botocache._cli.explain",
+        "report": "botocache._cli.report",
     }
 )
 """The module of each command, in the order in which help lists them."""

@@ -201,15 +201,17 @@ def _ticks(most: float) -> list[float]:
 
 
 _MANY_DAYS: Final = 3 * 86400.0
+_TWO_MINUTES: Final = 120.0
 
 
 def _times(steps: Sequence[Step], y: float) -> Html:
     """Return the times below a chart: of its ends, and between them if it is wide."""
-    began, last = steps[0].began, steps[-1].began
-    width = steps[1].began - began if len(steps) > 1 else 60.0
-    whole = last + width - began
+    began, last = steps[0].began, steps[-1]
+    whole = last.began + last.seconds - began
     form = "%d %b" if whole > _MANY_DAYS else "%H:%M"
     first = "%d %b" if whole > _MANY_DAYS else "%d %b, %H:%M"
+    if whole < _TWO_MINUTES:
+        form, first = "%H:%M:%S", "%d %b, %H:%M:%S"
     places = [("0", "start", 0.0, None), ("100%", "end", 1.0, None)]
     if len(steps) >= 8:
         places += [

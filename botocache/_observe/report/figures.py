@@ -5,11 +5,12 @@ of another millennium. Here it becomes a number of a size that the rest can show
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from math import isfinite
 from typing import Any, Final
 
+from botocache._observe.points import COARSE, FINE_TABLES
 from botocache._observe.prices import HourlyPeak, Money, money
 from botocache._observe.records import Overview, Point, ProcessRecord
 from botocache._settings.prices import Prices
@@ -375,21 +376,23 @@ def _steps(
 
 def _peaks(points: Iterable[Point]) -> dict[str, list[HourlyPeak]]:
     """Return the busiest minute of each hour, for each table."""
-    peaks: dict[str, dict[int, HourlyPeak]] = defaultdict(dict)
-    for table, minute, saved, consumed in _minutes(points):
-        before = peaks[table].get(minute // 60, HourlyPeak(0.0, 0.0))
-        peaks[table][minute // 60] = HourlyPeak(
-            max(before.without, (saved + consumed) / 60.0),
-            max(before.with_cache, consumed / 60.0),
-        )
-    return {table: [*of_table.values()] for table, of_table in peaks.items()}
-
-
-def _minutes(points: Iterable[Point]) -> Iterator[tuple[str, int, float, float]]:
-    sums: dict[tuple[str, int], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    hours: dict[int, dict[str, dict[int, list[float]]]] = {}
     for point in points:
-        units = sums[point.table, point.minute]
+        tables = hours.setdefault(point.minute // 60, {})
+        units = tables.setdefault(point.table, {}).setdefault(point.minute, [0.0, 0.0])
         units[0] += point.saved
         units[1] += point.consumed
-    for (table, minute), (saved, consumed) in sums.items():
-        yield table, minute, saved, consumed
+    peaks: dict[str, list[HourlyPeak]] = defaultdict(list)
+    for tables in hours.values():
+        for table, minutes in tables.items():
+            is_coarse = len(tables) > FINE_TABLES and not any(
+                minute % COARSE for minute in minutes
+            )
+            seconds = 60.0 * (COARSE if is_coarse else 1)
+            peaks[table].append(
+                HourlyPeak(
+                    max(sum(units) for units in minutes.values()) / seconds,
+                    max(units[1] for units in minutes.values()) / seconds,
+                )
+            )
+    return dict(peaks)

@@ -106,7 +106,7 @@ def amount(number: float, currency: str) -> str:
     value = abs(number)
     if 0 < value < 0.01:
         digits = "< 0.01"
-    elif value < 100:
+    elif value < 1000:
         digits = f"{value:,.2f}"
     else:
         digits = f"{value:,.0f}"

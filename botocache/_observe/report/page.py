@@ -22,8 +22,12 @@ from botocache._observe.report.sections import Subject
 from botocache._observe.report.style import STYLE
 from botocache._settings.load import Settings
 from botocache._settings.prices import Prices
+from botocache.stores.urls import local_place
 
 _STYLE_HASH: Final = b64encode(sha256(STYLE.encode()).digest()).decode()
+
+DEFAULT_SIZE_LIMIT: Final = 1024**3
+"""Of a disk store, in bytes. A test compares it: the store itself imports SQLite."""
 
 POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
@@ -49,11 +53,26 @@ def write_report(
     days: show this many, up to the time of the overview; None for all.
     show_keys: show hot keys as they are, and not their digests.
     """
+    subject = subject_of(
+        overview, prices, settings=settings, days=days, show_keys=show_keys
+    )
+    replace_file(Path(path), page(subject))
+    return subject.figures
+
+
+def subject_of(
+    overview: Overview,
+    prices: Prices,
+    *,
+    settings: Settings | None = None,
+    days: float | None = None,
+    show_keys: bool = False,
+) -> Subject:
+    """Return what a report is about. The parameters are those of `write_report`."""
     shown = figures(overview, prices, days)
     settings = settings or Settings()
     advice = advise(shown, settings, size_limit_of(settings))
-    replace_file(Path(path), page(Subject(shown, prices, advice, show_keys)))
-    return shown
+    return Subject(shown, prices, advice, show_keys)
 
 
 def page(subject: Subject) -> str:
@@ -140,11 +159,11 @@ def _footer(subject: Subject) -> Html:
 
 def size_limit_of(settings: Settings) -> int | None:
     """Return how many bytes the store of these settings may hold; None if unknown."""
-    from botocache.stores.urls import local_place
-
     url = settings.url
     place = local_place(url) if isinstance(url, str) and url else None
-    return None if place is None else place.size_limit
+    if place is None:
+        return None
+    return place.size_limit or (DEFAULT_SIZE_LIMIT if place.scheme == "disk" else None)
 
 
 def replace_file(path: Path, text: str) -> None:

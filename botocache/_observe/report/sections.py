@@ -24,6 +24,7 @@ from botocache._observe.report.numbers import (
     exact,
     latency,
     percent,
+    short,
     size,
     units,
 )
@@ -169,7 +170,7 @@ def _pointer(advice: tuple[Advice, ...]) -> Html | None:
     wrong = sum(each.kind == FIX for each in advice)
     more = sum(each.kind == SAVE for each in advice)
     parts = [
-        f"{count(wrong)} to mend" if wrong else "",
+        f"{count(wrong)} to fix" if wrong else "",
         f"{count(more)} to save more" if more else "",
         f"{count(len(advice) - wrong - more)} to know"
         if len(advice) - wrong - more
@@ -208,10 +209,10 @@ def _tiles(subject: Subject) -> Html:
     saved = "would be saved" if subject.would else "saved"
     tiles = [
         _money_tile(
-            "A month on demand", money and money.on_demand, prices.currency, saved
+            "On demand, a month", money and money.on_demand, prices.currency, saved
         ),
         _money_tile(
-            "A month of provisioned capacity",
+            "Provisioned, a month",
             money and money.provisioned,
             prices.currency,
             saved,
@@ -219,7 +220,7 @@ def _tiles(subject: Subject) -> Html:
         _tile(
             "Would-be hit ratio" if subject.would else "Hit ratio",
             percent(total.hits, total.hits + total.misses),
-            f"{count(total.hits)} of {count(total.hits + total.misses)} reads",
+            f"{short(total.hits)} of {short(total.hits + total.misses)} reads",
         ),
         _latency_tile(total),
     ]
@@ -248,7 +249,7 @@ def _money_tile(name: str, cost: Cost | None, currency: str, saved: str) -> Html
     return _tile(
         name,
         amount(cost.saved, currency),
-        f"{saved}, of {amount(cost.without, currency)} without the cache",
+        f"{saved}, of {amount(cost.without, currency)}",
     )
 
 
@@ -438,13 +439,18 @@ def _ratio_cells(head: Content, row: TableStats) -> tuple[Content, ...]:
     return (
         head,
         (element("span", None, percent(row.hits, looked_up)), ratio_bar(row)),
-        count(row.near_hits),
-        count(row.store_hits),
-        count(row.misses),
-        count(sum(row.bypassed.values())),
-        element("span", {"title": exact(row.units_saved)}, units(row.units_saved)),
-        element("span", {"title": exact(row.units_consumed)}, units(row.units_consumed)),
+        _rounded(row.near_hits),
+        _rounded(row.store_hits),
+        _rounded(row.misses),
+        _rounded(sum(row.bypassed.values())),
+        _rounded(row.units_saved),
+        _rounded(row.units_consumed),
     )
+
+
+def _rounded(number: float) -> Html:
+    """Return a number that is easy to read; its title has it exactly."""
+    return element("span", {"title": exact(number)}, units(number))
 
 
 # --- latency -----------------------------------------------------------------------
@@ -825,8 +831,14 @@ def _prices(prices: Prices) -> Html:
         {"class": "card"},
         element("h3", None, "Prices"),
         table(
-            "Prices change, and these may be out of date: compare them with AWS's. "
-            "Set your own in the table [prices] of the TOML file, or with --prices.",
+            [
+                "Prices change, and these may be out of date: compare them with AWS's. "
+                "Set your own in the table ",
+                element("code", {"class": "o"}, "[prices]"),
+                " of the TOML file, or with ",
+                element("code", {"class": "o"}, "--prices"),
+                ".",
+            ],
             [
                 Column("What", is_number=False),
                 Column("Price"),
@@ -862,7 +874,13 @@ def hot_keys(subject: Subject) -> Html | None:
         _p(
             "The keys with the most read units saved, estimated from a sample of the "
             "reads.",
-            "" if subject.show_keys else " --show-keys shows the keys themselves.",
+            None
+            if subject.show_keys
+            else [
+                " ",
+                element("code", {"class": "o"}, "--show-keys"),
+                " shows the keys themselves.",
+            ],
         ),
         element(
             "div",
@@ -898,7 +916,7 @@ def hot_keys(subject: Subject) -> Html | None:
 # --- advice ------------------------------------------------------------------------
 
 _KINDS: Final[Mapping[str, str]] = {
-    FIX: "To mend",
+    FIX: "To fix",
     SAVE: "To save more",
     KNOW: "Good to know",
 }

@@ -54,7 +54,9 @@ _RULES = """
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--page);color:var(--ink);
  font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,
- sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+ sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:break-word}
+bdi,pre,code,.mono,.about{overflow-wrap:anywhere}
+code.o{white-space:nowrap}
 a{color:inherit}
 a:focus-visible,summary:focus-visible,[tabindex]:focus-visible{
  outline:3px solid var(--note);outline-offset:3px;border-radius:4px}
@@ -100,9 +102,9 @@ svg .halo{stroke:var(--surface);stroke-width:4px;stroke-linejoin:round;
 .base{stroke:var(--muted);stroke-width:1}
 .saved-area{fill:var(--saved-soft)}
 .used-area{fill:var(--used-soft)}
-.saved-line,.used-line{fill:none;stroke-width:2;vector-effect:non-scaling-stroke;
+.saved-line,.used-line{fill:none;stroke-width:1.8;vector-effect:non-scaling-stroke;
  stroke-linejoin:round}
-.saved-line{stroke:var(--saved);stroke-dasharray:6 3}
+.saved-line{stroke:var(--saved);stroke-dasharray:5 2}
 .used-line{stroke:var(--used)}
 .bad-bar{fill:var(--bad)}
 .touch{fill:transparent}
@@ -122,6 +124,7 @@ tbody th{font-weight:600}
 .n{text-align:right;white-space:nowrap}
 th:first-child,td:first-child{padding-left:0}
 th:last-child,td:last-child{padding-right:0}
+tbody th{min-width:9.5rem}
 .ratio{min-width:9rem}
 .bar{display:block;margin-top:.3rem}
 .rest{fill:var(--rest)}
@@ -170,9 +173,10 @@ footer p+p{margin-top:.4rem}
  svg .wide{display:none}
  .stack thead{position:absolute;width:1px;height:1px;overflow:hidden;
   clip-path:inset(50%);white-space:nowrap}
- .stack,.stack tbody,.stack tr,.stack th,.stack td{display:block;width:100%}
+ .stack,.stack caption,.stack tbody,.stack tr,.stack th,.stack td{display:block;width:100%}
  .stack tr{padding:.8rem 0;border-top:1px solid var(--line)}
  .stack tr:first-child{border-top:0;padding-top:.2rem}
+ .stack tbody th{min-width:0;font-size:1rem;padding-bottom:.3rem}
  .stack th,.stack td{border:0;padding:.12rem 0;text-align:left}
  .stack td[data-label]{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:.8rem}
  .stack td[data-label]::before{content:attr(data-label);color:var(--muted)}
