@@ -57,7 +57,7 @@ def capacity_chart(steps: Sequence[Step], labels: tuple[str, str, str]) -> Html:
                 y,
                 _STRIP,
                 [
-                    _box(at, step.throttled / most, "bad-bar")
+                    _box(at, step.throttled / most, min(0.8, 0.02 * len(steps)))
                     for at, step in enumerate(steps)
                     if step.throttled
                 ],
@@ -164,15 +164,16 @@ def _stretched(width: int, y: float, height: int, shapes: Content) -> Html:
     )
 
 
-def _box(at: int, share: float, name: str) -> Html:
+def _box(at: int, share: float, width: float) -> Html:
+    """Return a bar of refused requests, in the middle of its step."""
     least = max(share, 0.06)  # one of many must be seen as well
     return element(
         "rect",
         {
-            "class": name,
-            "x": f"{at + 0.1:g}",
+            "class": "bad-bar",
+            "x": f"{at + 0.5 - width / 2:g}",
             "y": f"{1 - least:.4g}",
-            "width": 0.8,
+            "width": f"{width:g}",
             "height": f"{least:.4g}",
         },
     )

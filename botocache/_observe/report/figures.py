@@ -370,7 +370,8 @@ def _steps(
     for number in range(first, last + 1):
         start, end = number * width * 60.0, (number + 1) * width * 60.0
         covered = max(floor, min(end, ended) - max(start, began))
-        steps.append(Step(max(start, 0.0), covered, **sums.get(number, {})))
+        first_moment = max(start, began) if end > began else start
+        steps.append(Step(max(first_moment, 0.0), covered, **sums.get(number, {})))
     return tuple(steps)
 
 

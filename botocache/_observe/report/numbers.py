@@ -71,14 +71,17 @@ def latency(seconds: float) -> str:
 _SPANS = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
 
 
+_NEARLY = 0.01
+
+
 def duration(seconds: float) -> str:
     """Return a time in words: 3 days, 90 seconds, 4.2 ms."""
     if not isfinite(seconds):
         return UNKNOWN
     for length, name in _SPANS:
         # Up to two of a kind, the next smaller one says more: 90 minutes.
-        if seconds >= 2 * length or seconds == length:
-            number = seconds / length
+        number = seconds / length
+        if number >= 2 or abs(number - 1) < _NEARLY:
             text = f"{number:.1f}".removesuffix(".0") if number < 10 else f"{number:.0f}"
             return f"{text} {name}{'' if text == '1' else 's'}"
     if seconds >= 1 or seconds == 0:

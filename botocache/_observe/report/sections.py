@@ -124,6 +124,12 @@ def _headline(subject: Subject) -> str:
 def _lead(subject: Subject) -> list[Content]:
     figures = subject.figures
     whole = figures.saved + figures.consumed
+    if not whole:
+        return [
+            "No read unit was counted in ",
+            _b(duration(figures.seconds)),
+            f": {_period(figures)}. {_processes(figures)}",
+        ]
     end = (
         " would have come from the cache, "
         if subject.would
@@ -238,8 +244,8 @@ def _tile(name: str, big: str, small: str) -> Html:
 
 
 def _money_tile(name: str, cost: Cost | None, currency: str, saved: str) -> Html:
-    if cost is None:
-        return _tile(name, UNKNOWN, "needs a time to go by")
+    if cost is None or not cost.without:
+        return _tile(name, UNKNOWN, "no read units yet")
     if cost.saved < 0:
         return _tile(
             name,
@@ -313,7 +319,12 @@ def capacity(subject: Subject) -> Html | None:
             element(
                 "figcaption",
                 None,
-                f"Each step is the average of {long}, in UTC.{refused}",
+                (
+                    f"The average of {duration(figures.seconds)}, in UTC."
+                    if len(steps) == 1
+                    else f"Each step is the average of {long}, in UTC."
+                )
+                + refused,
             ),
             _steps_table(steps, long),
         ),
@@ -430,7 +441,7 @@ def _since(figures: Figures) -> str:
 
 
 def _ratio_row(row: TableStats) -> tuple[Content, ...]:
-    head = [name_of(row.table), " ", element("span", {"class": "op"}, row.operation)]
+    head = [name_of(row.table), " ", element("span", {"class": "op"}, name_of(row.operation))]
     return _ratio_cells(head, row)
 
 
@@ -522,7 +533,22 @@ def latencies(subject: Subject) -> Html | None:
 # --- evictions ---------------------------------------------------------------------
 
 REASONS: Final[Mapping[str, str]] = {
+    "bypass": "the application has asked for it",
+    "error": "DynamoDB has answered with an error",
+    "failed": "the cache has failed",
+    "foreign": "other code has changed the answer",
     "held": "a write was too recent",
+    "no_scope": "the caller is not known for certain",
+    "off": "the table or the operation is off",
+    "pending": "an eviction waits to be delivered",
+    "schema": "the table's key is not known",
+    "store_failed": "the store has failed",
+    "too_large": "the answer is too large",
+    "ttl": "its TTL is 0",
+    "uncacheable": "a read of this kind is not cached",
+    "unencodable": "the answer cannot be encoded",
+    "unmatched": "no key asked for this item",
+    "unprocessed": "DynamoDB has left the key unprocessed",
 }
 """What the reasons mean for which an answer is not kept, or a read not looked up."""
 
@@ -547,7 +573,7 @@ def evictions(subject: Subject) -> Html | None:
         ],
         [
             (
-                [name_of(row.table), " ", element("span", {"class": "op"}, row.operation)],
+                [name_of(row.table), " ", element("span", {"class": "op"}, name_of(row.operation))],
                 count(row.writes),
                 count(row.evicted),
             )
@@ -616,7 +642,7 @@ def _causes(
             ],
             [
                 (
-                    REASONS.get(reason, reason.replace("_", " ")),
+                    name_of(REASONS.get(reason, reason.replace("_", " "))),
                     (share_bar(number / whole, "store-f"),),
                     count(number),
                 )
@@ -639,7 +665,7 @@ def _failures(figures: Figures) -> Html | None:
         table(
             "The application sees none of them: such a call goes to DynamoDB.",
             [Column("Event", is_number=False), Column("Count")],
-            [(element("code", None, kind), count(n)) for kind, n in ordered[:12]],
+            [(element("code", None, name_of(kind)), count(n)) for kind, n in ordered[:12]],
         ),
     )
 
@@ -724,7 +750,7 @@ def _differences(figures: Figures) -> Html:
         ],
         [
             (
-                [name_of(row.table), " ", element("span", {"class": "op"}, row.operation)],
+                [name_of(row.table), " ", element("span", {"class": "op"}, name_of(row.operation))],
                 count(row.compared),
                 count(row.differing.get("settling", 0)),
                 count(row.differing.get("unconfirmed", 0)),
@@ -902,7 +928,7 @@ def hot_keys(subject: Subject) -> Html | None:
                             key.key if subject.show_keys else key.digest[:16],
                         ),
                         name_of(key.table),
-                        key.operation,
+                        name_of(key.operation),
                         count(key.hits),
                         units(key.units_saved),
                     )

@@ -55,7 +55,7 @@ html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--page);color:var(--ink);
  font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,
  sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:break-word}
-bdi,pre,code,.mono,.about{overflow-wrap:anywhere}
+bdi,pre,code,tbody th,tbody td{overflow-wrap:anywhere}
 code.o{white-space:nowrap}
 a{color:inherit}
 a:focus-visible,summary:focus-visible,[tabindex]:focus-visible{
@@ -93,7 +93,7 @@ section>h2+p,.sub{color:var(--muted);max-width:46rem;margin-top:.35rem;font-size
  list-style:none}
 .keys li{display:flex;align-items:center;gap:.5rem}
 .keys svg{flex:none}
-figure svg{display:block;overflow:visible}
+figure svg{display:block}
 figcaption{color:var(--muted);font-size:.88rem;margin-top:.8rem;max-width:46rem}
 svg text{font-size:12px;fill:var(--muted)}
 svg .halo{stroke:var(--surface);stroke-width:4px;stroke-linejoin:round;
@@ -129,6 +129,7 @@ tbody th{min-width:9.5rem}
 .bar{display:block;margin-top:.3rem}
 .rest{fill:var(--rest)}
 .op{color:var(--muted);font-weight:400}
+#ratio .op{display:block}
 .total>*{border-top:2px solid var(--muted);font-weight:600}
 code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",
  monospace;font-size:.9em}
@@ -171,6 +172,8 @@ footer p+p{margin-top:.4rem}
  .tiles dd.big{font-size:1.4rem}
  section{margin-top:2.5rem}
  svg .wide{display:none}
+}
+@media screen and (max-width:56rem){
  .stack thead{position:absolute;width:1px;height:1px;overflow:hidden;
   clip-path:inset(50%);white-space:nowrap}
  .stack,.stack caption,.stack tbody,.stack tr,.stack th,.stack td{display:block;width:100%}
@@ -183,6 +186,10 @@ footer p+p{margin-top:.4rem}
  .stack .ratio .bar{grid-column:1/-1;margin:.1rem 0 .4rem}
  .stack .total{border-top:2px solid var(--muted)}
 }
+@media screen and (min-width:40rem) and (max-width:56rem){
+ .stack tr{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:0 2.5rem}
+ .stack tbody th,.stack .ratio{grid-column:1/-1}
+}
 @media print{
  :root{color-scheme:light}
  body{background:#fff;font-size:10.5pt}
@@ -191,6 +198,11 @@ footer p+p{margin-top:.4rem}
  h2,h3{break-after:avoid}
  section{margin-top:1.8rem}
  details{display:none}
+ table{font-size:8.5pt}
+ th,td{padding:.35rem .3rem}
+ tbody th{min-width:6rem}
+ .ratio{min-width:5rem}
+ .two{grid-template-columns:repeat(2,minmax(0,1fr))}
  *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 }
 """
