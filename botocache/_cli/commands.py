@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "doctor": "botocache._cli.doctor",
         "run": "botocache._cli.run",
         "explain": "botocache._cli.explain",
+        "report": "botocache._cli.report",
     }
 )
 """The module of each command, in the order in which help lists them."""

@@ -21,6 +21,7 @@ from botocache._errors import ConfigError, hint, shows
 from botocache._log import log
 from botocache._settings import values
 from botocache._settings.encryption_keys import EncryptionKeys, parse_encryption_keys
+from botocache._settings.prices import Prices, parse_prices
 from botocache._settings.tables import (
     TablePolicy,
     Tables,
@@ -75,6 +76,7 @@ class Settings:
     metrics: where the counters are exported to: `otel`, `prometheus`, `cloudwatch`.
     stats_interval: seconds between two times that a process posts its counters on the
         store, for `botocache stats` and `botocache report`; 0 for never.
+    prices: of read units, with their region and date, for `botocache report`.
     """
 
     url: StoreLocation = ""
@@ -96,6 +98,7 @@ class Settings:
     audit: float = 0.0
     metrics: tuple[str, ...] = ()
     stats_interval: float = 10.0
+    prices: Prices = Prices()
 
     def __repr__(self) -> str:
         shown = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -385,5 +388,6 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "audit": values.share,
     "metrics": values.words("otel", "prometheus", "cloudwatch"),
     "stats_interval": values.seconds(0.0, _LONGEST_INTERVAL),
+    "prices": parse_prices,
 }
 """Each setting; a test holds it against the fields of Settings."""

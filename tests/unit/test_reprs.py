@@ -69,6 +69,11 @@ HARMLESS = frozenset(
         *("memory", "ahead", "network", "refused", "errors", "is_clustered"),
         *("startup", "package", "is_loaded", "is_installed", "words", "complaint"),
         *("site_directories", "is_site_on", "user_site", "wrap", "names_of"),
+        # What a report computes of them.
+        *("consistent", "expired", "index_hits", "index_misses", "prices"),
+        *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
+        *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
+        *("with_dax", "capacity_without", "capacity_with", "dax"),
     }
 )
 """Names of attributes that may be shown, in any class."""
