@@ -15,6 +15,7 @@ HARMLESS = frozenset(
     {
         # Times, sizes, counts and choices.
         *("age", "began", "body_at", "capacity", "evicted", "expires_at", "failures"),
+        *("blocks", "consistent", "cost", "is_estimated"),
         *("ended", "fills", "held", "held_until", "hits", "misses", "bypassed"),
         *("hold_off", "is_alone", "is_complete", "is_consistent", "is_delivered"),
         "is_encrypted",
@@ -74,6 +75,7 @@ HARMLESS = frozenset(
         *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
         *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
         *("with_dax", "capacity_without", "capacity_with", "dax"),
+        *("audits", "seen_at", "logged_at", "times"),
     }
 )
 """Names of attributes that may be shown, in any class."""
