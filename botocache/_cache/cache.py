@@ -143,6 +143,8 @@ class Cache:
         use `botocache.uninstall`.
         """
         self._evictions.pending.stop()  # first: its thread would open the store again
+        if self._observer is not None:
+            self._observer.on_close()
         self.forget()
         try:
             self._store.close()

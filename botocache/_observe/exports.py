@@ -113,6 +113,10 @@ class Exports:
             pass_on(error)
             _say_failed("otel", error)
 
+    def on_close(self) -> None:
+        """Export what was counted. See CallObserver."""
+        self.ticker.pause()
+
     # --- the work ------------------------------------------------------------------
 
     def _export(self) -> bool:

@@ -15,6 +15,9 @@ from botocache._cache.exits import deliver_at_exit
 from botocache._cache.worker import Start, Worker
 from botocache._forks import renew_after_fork
 
+_STOP_TIMEOUT = 1.0
+"""Seconds for the thread to end in; it may be in its work."""
+
 
 class Ticker:
     """Does some work at most once in an interval, while calls are made.
@@ -72,6 +75,13 @@ class Ticker:
         if now >= self._due_at or self._due_at > now + self._interval:
             # First: another thread must not do the same meanwhile.
             self._due_at = now + self._interval
+            self._work()
+
+    def pause(self) -> None:
+        """Do the work now, if calls were made, and end the thread until the next."""
+        if self._is_registered:
+            self._worker.stop(_STOP_TIMEOUT)
+            self.is_resting = not self._is_retired
             self._work()
 
     def retire(self) -> None:

@@ -63,6 +63,7 @@ HARMLESS = frozenset(
         *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
         *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
         *("audit", "metrics", "stats_interval"),
+        *("help", "join", "labels", "read", "unit"),
     }
 )
 """Names of attributes that may be shown, in any class."""

@@ -94,6 +94,19 @@ def test_without_threads_calls_do_the_work_when_it_is_due() -> None:
             assert work.done == done
 
 
+def test_a_pause_does_the_work_and_ends_the_thread_until_the_next_call() -> None:
+    work = Work(changes=100)
+    ticker = Ticker(work, work.end, 60.0)
+    ticker.pause()
+    assert work.done == 0  # no call was made
+    for done in (2, 4):
+        ticker.touch()
+        eventually(lambda: work.done == done - 1)  # noqa: B023 - called at once
+        ticker.pause()
+        assert work.done == done
+        assert rests(ticker)()
+
+
 def test_a_retired_ticker_starts_no_thread_and_works_at_the_end() -> None:
     work = Work(changes=100)
     ticker = Ticker(work, work.end, SHORT)
