@@ -33,33 +33,9 @@ SERVICE = "tests.integration.observe.service"
 class Collector:
     """A collector of OpenTelemetry: keeps the last points of each process."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/v1/metrics"
         self.points: dict[tuple[str, ...], Any] = {}
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - http.server calls it
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                collector.add(ExportMetricsServiceRequest.FromString(body))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1/metrics"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    def __enter__(self) -> "Collector":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def add(self, request: ExportMetricsServiceRequest) -> None:
         """Note the points; they are cumulative."""
@@ -94,6 +70,33 @@ class Collector:
         )
 
 
+@contextlib.contextmanager
+def collecting() -> Iterator[Collector]:
+    """Run a collector."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            collector.add(ExportMetricsServiceRequest.FromString(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    collector = Collector(server.server_port)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield collector
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 def _attributes(holder: Any) -> dict[str, str]:
     return {
         each.key: each.value.string_value
@@ -123,7 +126,8 @@ class Service:
 
     def read_in_several_workers(self) -> int:
         """Read until several workers have; return how many reads there were."""
-        pids, reads = set(), 0
+        pids: set[int] = set()
+        reads = 0
         while len(pids) < 2 or reads < 60:
             pids.add(json.loads(self.get("/read?n=20")))
             reads += 20
@@ -207,7 +211,7 @@ def test_the_workers_export_each_read_once(
     dynamodb.client().put_item(TableName=table, Item={"pk": {"S": "a"}})
     directory = tmp_path / "prometheus"
     directory.mkdir()
-    with Collector() as collector:
+    with collecting() as collector:
         variables = {
             "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.url,
             "BOTOCACHE_METRICS": "otel,prometheus",
