@@ -4,6 +4,10 @@ One of each kind for all caches together, because the systems behind them take a
 once in a process. Each imports its library when the process makes its first call, not
 when the cache is installed: an application may still choose how that library works, by
 variables that are read at its import.
+
+A fork must find no thread of ours in foreign code, because the child would wait for ever
+for whatever lock that held. So the call itself imports, never the ticker's thread; and a
+fork waits until an export is over.
 """
 
 import os
@@ -22,6 +26,9 @@ from botocache._observe.ticker import Ticker
 
 _DEFAULT_INTERVAL = 10.0
 """Seconds between two exports if `stats_interval` is 0, which is about posts alone."""
+
+_FORK_PATIENCE = 1.0
+"""Seconds that a fork waits for an export; reading a store's usage may take long."""
 
 
 class Exporter(Protocol):
@@ -99,7 +106,13 @@ class Exports:
 
     def on_call(self) -> None:
         """Note that something was counted. Never raises."""
-        if self.ticker.is_resting:
+        if not self.ticker.is_resting:
+            return
+        with self._lock:
+            self._make()
+        if all(each.is_asked for each in self._exporters.values()):
+            self.ticker.retire()
+        else:
             self.ticker.touch()
 
     def on_hit(
@@ -122,16 +135,11 @@ class Exports:
     def _export(self) -> bool:
         """Export; return whether anything had changed. Raises nothing."""
         with self._lock:
-            self._make()
-            changed = [self._try(name, Exporter.export) for name in [*self._exporters]]
-            if all(each.is_asked for each in self._exporters.values()):
-                self.ticker.retire()
-            return any(changed)
+            return any([self._try(name, Exporter.export) for name in self._exporters])
 
     def _end(self) -> None:
         with self._lock:
-            self._make()
-            for name in [*self._exporters]:
+            for name in self._exporters:
                 self._try(name, Exporter.end)
 
     def _try(self, name: str, method: Callable[[Exporter], object]) -> bool:
@@ -156,8 +164,16 @@ class Exports:
                 self._wanted = [each for each in self._wanted if each != name]
                 _say_failed(name, error)
 
+    def _before_fork(self) -> None:
+        self._is_held = self._lock.acquire(timeout=_FORK_PATIENCE)
+
+    def _after_fork(self) -> None:
+        if self._is_held:
+            self._lock.release()
+
     def _renew_lock(self) -> None:
         self._lock = threading.RLock()
+        self._is_held = False
 
 
 def _say_failed(name: str, error: Exception) -> None:
