@@ -150,7 +150,7 @@ class BypassTicket(NamedTuple):
 
     If DynamoDB refuses it, what its scope is served of the table must end all the same.
 
-    call: the application's. Its scope is never None.
+    call: the application's.
     parameters: the body of its request.
     store: as this call uses it.
     """

@@ -5,9 +5,9 @@ once in a process. Each imports its library when the process makes its first cal
 when the cache is installed: an application may still choose how that library works, by
 variables that are read at its import.
 
-A fork must find no thread of ours in foreign code, because the child would wait for ever
-for whatever lock that held. So the call itself imports, never the ticker's thread; and a
-fork waits until an export is over.
+A fork must find no thread of ours in foreign code: the child would wait for ever for a
+lock that it held. So calls import, never the ticker's thread; and a fork waits until an
+export is over.
 """
 
 import os
@@ -98,6 +98,7 @@ class Exports:
         if name in self._wanted or _lacks_library(name):
             return
         self._wanted.append(name)
+        self.ticker.is_resting = True
         if name == "otel" and "opentelemetry.trace" in sys.modules:
             # The first hits, too, may be in a span.
             self.spans.begin()
@@ -111,7 +112,7 @@ class Exports:
         with self._lock:
             self._make()
         if all(each.is_asked for each in self._exporters.values()):
-            self.ticker.retire()
+            self.ticker.is_resting = False  # for good: no thread is needed
         else:
             self.ticker.touch()
 
@@ -135,21 +136,28 @@ class Exports:
     def _export(self) -> bool:
         """Export; return whether anything had changed. Raises nothing."""
         with self._lock:
-            return any([self._try(name, Exporter.export) for name in self._exporters])
+            # A list: each must be tried.
+            return any([*map(self._try_export, self._exporters)])
 
     def _end(self) -> None:
         with self._lock:
             for name in self._exporters:
-                self._try(name, Exporter.end)
+                self._try_end(name)
 
-    def _try(self, name: str, method: Callable[[Exporter], object]) -> bool:
-        exporter = self._exporters[name]
+    def _try_export(self, name: str) -> bool:
         try:
-            return bool(getattr(exporter, method.__name__)())
+            return self._exporters[name].export()
         except Exception as error:  # noqa: BLE001 - the system behind it is not ours
             pass_on(error)
             _say_failed(name, error)
             return False
+
+    def _try_end(self, name: str) -> None:
+        try:
+            self._exporters[name].end()
+        except Exception as error:  # noqa: BLE001 - the system behind it is not ours
+            pass_on(error)
+            _say_failed(name, error)
 
     def _make(self) -> None:
         for name in self._wanted:
@@ -164,10 +172,12 @@ class Exports:
                 self._wanted = [each for each in self._wanted if each != name]
                 _say_failed(name, error)
 
-    def _before_fork(self) -> None:
+    def before_fork(self) -> None:
+        """Wait until no export is under way, and have none until `after_fork`."""
         self._is_held = self._lock.acquire(timeout=_FORK_PATIENCE)
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """Allow exports again, in the parent. The child has a lock of its own."""
         if self._is_held:
             self._lock.release()
 
@@ -204,12 +214,13 @@ _exports: list[Exports] = []
 def exports_for(names: tuple[str, ...], interval: float) -> Exports:
     """Return the exports of this process, with some more exporters switched on."""
     if not _exports:
-        _exports.append(
-            Exports(
-                is_lambda="AWS_LAMBDA_FUNCTION_NAME" in os.environ,
-                interval=interval or _DEFAULT_INTERVAL,
+        is_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+        made = Exports(is_lambda=is_lambda, interval=interval or _DEFAULT_INTERVAL)
+        if hasattr(os, "register_at_fork"):  # all but Windows
+            os.register_at_fork(
+                before=made.before_fork, after_in_parent=made.after_fork
             )
-        )
+        _exports.append(made)
     exports = _exports[0]
     for name in names:
         exports.want(name)

@@ -15,6 +15,7 @@ HARMLESS = frozenset(
     {
         # Times, sizes, counts and choices.
         *("age", "began", "body_at", "capacity", "evicted", "expires_at", "failures"),
+        *("blocks", "consistent", "cost", "is_estimated"),
         *("ended", "fills", "held", "held_until", "hits", "misses", "bypassed"),
         *("hold_off", "is_alone", "is_complete", "is_consistent", "is_delivered"),
         "is_encrypted",

@@ -107,18 +107,13 @@ def test_a_pause_does_the_work_and_ends_the_thread_until_the_next_call() -> None
         assert rests(ticker)()
 
 
-def test_a_retired_ticker_starts_no_thread_and_works_at_the_end() -> None:
+def test_the_end_of_the_process_ends_the_thread_and_exports_once_more() -> None:
     work = Work(changes=100)
-    ticker = Ticker(work, work.end, SHORT)
-
-    def retiring() -> bool:
-        ticker.retire()
-        return work()
-
-    ticker._work = retiring  # type: ignore[misc]  # it needs the ticker
+    ticker = Ticker(work, work.end, 60.0)
     ticker.touch()
-    eventually(lambda: not ticker._worker.is_at_work)
-    assert not ticker.is_resting
-    assert work.done == 1
+    eventually(lambda: work.done == 1)
     ticker.deliver_until(time.monotonic() + 5)
+    assert (work.done, work.ended) == (1, 1)
+    assert not ticker._worker.is_at_work
+    ticker.deliver_until(time.monotonic())  # no time is left
     assert work.ended == 1
