@@ -158,6 +158,8 @@ class Cache:
         """
         self._evictions.pending.stop()  # first: its thread would open the store again
         self.rest(is_closing=True)
+        if self._observer is not None:
+            self._observer.on_close()
         self.forget()
         try:
             self._store.close()

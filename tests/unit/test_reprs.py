@@ -76,6 +76,7 @@ HARMLESS = frozenset(
         *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
         *("with_dax", "capacity_without", "capacity_with", "dax"),
         *("audits", "seen_at", "logged_at", "times"),
+        *("help", "join", "labels", "read", "unit"),
     }
 )
 """Names of attributes that may be shown, in any class."""
