@@ -63,6 +63,7 @@ HARMLESS = frozenset(
         *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
         *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
         *("audit", "metrics", "stats_interval"),
+        *("records", "unreadable", "temporary", "parts"),
     }
 )
 """Names of attributes that may be shown, in any class."""
@@ -71,7 +72,7 @@ OF_A_CLASS = {
     "DescribeTicket": {"body"},  # it has none
     "Fill": {"key"},  # a digest, as in the next two
     "Hit": {"key"},
-    "InUse": {"names"},  # they have a repr of their own
+    "InUse": {"names", "older"},  # they have a repr of their own, and a function
     "Invalidation": {"key"},  # its names alone
     "PreparedRead": {"key"},
     "Settings": {"encryption_keys"},  # they say how many there are

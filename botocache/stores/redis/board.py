@@ -86,7 +86,7 @@ class RedisBoard:
         there = self.names()
         now = self._now()
         found = {}
-        for name, field in self._fields(
+        for name, field in self._read(
             [n for n in there if names is None or n in names]
         ):
             is_whole = len(field) >= _END.size
@@ -105,7 +105,7 @@ class RedisBoard:
             b"merge", parts, name, record, ttl
         )
 
-    def _fields(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    def _read(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the fields of some names that are there and not too large."""
         sizes = self._ask(
             [(b"HSTRLEN", self._key, name.encode()) for name in names],
@@ -122,11 +122,11 @@ class RedisBoard:
             some.append(name)
             waiting += size
             if waiting > _AT_ONCE:
-                yield from self._fields_at_once(some)
+                yield from self._read_at_once(some)
                 some, waiting = [], 0
-        yield from self._fields_at_once(some)
+        yield from self._read_at_once(some)
 
-    def _fields_at_once(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    def _read_at_once(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         if not names:
             return
         # A record may have grown since, or have been merged.
