@@ -48,7 +48,7 @@ def pause(process: Poster, clock: FakeClock, seconds: float = 10.0) -> bool:
     return process.posting.work()
 
 
-# --- when it posts -----------------------------------------------------------------
+# --- when it posts -------------------------------------------------------------------
 
 
 def test_a_process_that_counts_nothing_posts_nothing(
@@ -245,7 +245,7 @@ def test_a_store_whose_caches_are_gone_is_let_go(
     assert process.posting._posters == {}
 
 
-# --- records that others have merged ---------------------------------------------------
+# --- records that others have merged -------------------------------------------------
 
 
 def merge_all(store: MemoryStore, clock: FakeClock) -> None:
@@ -351,7 +351,7 @@ def test_a_failure_is_one_line_at_info_and_no_failure_of_a_call(
     assert process.cache.stats().failures == {}
 
 
-# --- forks -----------------------------------------------------------------------------
+# --- forks ---------------------------------------------------------------------------
 
 
 def test_a_forked_child_is_a_process_of_its_own(clock: FakeClock) -> None:
@@ -389,7 +389,7 @@ def test_the_thread_ends_before_a_fork(store: MemoryStore, clock: FakeClock) -> 
     process._worker.stop(10.0)
 
 
-# --- points ----------------------------------------------------------------------------
+# --- points --------------------------------------------------------------------------
 
 
 def test_points_say_what_happened_in_a_minute(
@@ -425,7 +425,7 @@ def test_the_points_of_each_hour_have_a_record_of_their_own(
     assert misses(store, clock) == 4
 
 
-# --- which installations post ------------------------------------------------------------
+# --- which installations post --------------------------------------------------------
 
 
 @pytest.mark.parametrize("interval", [0.0, 10.0])
@@ -449,7 +449,7 @@ def test_a_store_without_a_board_is_left_alone(store: MemoryStore) -> None:
     assert overview(plain, FakeClock(WALL)).total == Stats()
 
 
-# --- tidying -----------------------------------------------------------------------------
+# --- tidying -------------------------------------------------------------------------
 
 
 def test_many_short_processes_leave_few_records_and_exact_sums(
