@@ -30,6 +30,7 @@ ADVANCED = (
     "audit",
     "metrics",
     "stats_interval",
+    "prices",
 )
 
 
