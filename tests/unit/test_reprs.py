@@ -64,6 +64,7 @@ HARMLESS = frozenset(
         *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
         *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
         *("audit", "metrics", "stats_interval"),
+        *("records", "unreadable", "temporary", "parts"),
         # What the doctor finds out about machine, server and settings.
         *("subject", "state", "found", "advice", "free", "inodes", "sources"),
         *("troubles", "unknown", "connecting", "round_trips", "numbers", "role"),
@@ -86,7 +87,7 @@ OF_A_CLASS = {
     "Digests": {"key"},  # a digest, as in the next three
     "Fill": {"key"},
     "Hit": {"key"},
-    "InUse": {"names"},  # they have a repr of their own
+    "InUse": {"names", "older"},  # they have a repr of their own, and a function
     "Invalidation": {"key"},  # its names alone
     "PreparedRead": {"key"},
     "Settings": {"encryption_keys"},  # they say how many there are
