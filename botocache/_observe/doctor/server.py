@@ -4,6 +4,7 @@ Nothing here connects: `stores/redis/inspection.py` does.
 """
 
 from collections.abc import Iterator
+from itertools import groupby
 from statistics import median
 
 from botocache._observe.doctor.findings import (
@@ -109,7 +110,10 @@ def _judge_permissions(facts: ServerFacts) -> Iterator[Finding]:
             f"ACL SETUSER <user> {' '.join(vital)}; see {RULES}.",
         )
     if dispensable:
-        lost = "; ".join(f"{rule}: {_DISPENSABLE[rule]}" for rule in dispensable)
+        lost = "; ".join(
+            f"{' '.join(rules)}: {loss}"
+            for loss, rules in groupby(dispensable, _DISPENSABLE.__getitem__)
+        )
         yield warning(
             subject,
             f"the user of {facts.name} lacks {lost}",
@@ -135,6 +139,10 @@ def _judge_permissions(facts: ServerFacts) -> Iterator[Finding]:
 _DISPENSABLE = {
     "+info": "a primary that changed is not noticed",
     "+scan": "cache.clear() leaves entries to their TTL",
+    **dict.fromkeys(
+        ("+hset", "+hget", "+hmget", "+hlen", "+hstrlen", "+hkeys", "+hdel"),
+        "processes leave no counts for `botocache stats` and `report`",
+    ),
 }
 """Permissions without which the cache works, and what is lost."""
 

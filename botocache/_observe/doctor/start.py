@@ -61,8 +61,7 @@ try:
     import botocache
     answer["package"] = os.path.dirname(botocache.__file__)
     from botocache import plugin as known
-    words = [known.ON, known.OFF, getattr(known, "SHADOW", frozenset())]
-    answer["words"] = sorted(frozenset().union(*words))
+    answer["words"] = sorted({*known.ON, *known.OFF, known.SHADOW})
     import botocore.session
     answer["is_installed"] = botocache.installed() is not None
 except Exception as error:

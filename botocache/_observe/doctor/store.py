@@ -185,7 +185,9 @@ def _check_server(
     yield findings[0]
     is_reached = False
     try:
-        for facts in inspect_servers(options, word.encode()):
+        for facts in inspect_servers(
+            options, word.encode(), has_board=settings.stats_interval > 0
+        ):
             is_reached = True
             for finding in judge_server(
                 facts, timeout=settings.timeout, is_encrypted=options.is_encrypted

@@ -9,7 +9,7 @@ reply of any other kind means that the user may send it.
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
@@ -49,19 +49,30 @@ _NO_SCRIPT = b"0" * 40
 _SECTIONS = (b"server", b"replication", b"memory", b"cluster")
 
 
-def inspect_servers(options: StoreOptions, mark: bytes) -> Iterator[ServerFacts]:
+class _Aim(NamedTuple):
+    """What is inspected. See `inspect_servers`."""
+
+    options: StoreOptions
+    mark: bytes
+    has_board: bool
+
+
+def inspect_servers(
+    options: StoreOptions, mark: bytes, *, has_board: bool
+) -> Iterator[ServerFacts]:
     """Yield what each primary is like, or the one server that there is.
 
     options: how the store is opened, by a URL.
+    has_board: processes post their counts there.
     mark: a word for the inspection's keys, which no other inspection has.
 
     Raises StoreError, or ConfigError for a wrong URL.
     """
     if names_cluster(options.url, None):
-        yield from _inspect_cluster(options, mark)
+        yield from _inspect_cluster(_Aim(options, mark, has_board))
         return
     name, make = connections_of_url(options.url, options.timeout)
-    yield _inspected(make, name, options, mark)
+    yield _inspected(make, name, _Aim(options, mark, has_board))
 
 
 def remove_traces(
@@ -89,15 +100,13 @@ def remove_traces(
 # --- one server --------------------------------------------------------------------
 
 
-def _inspected(
-    make: Callable[[], Connection], name: str, options: StoreOptions, mark: bytes
-) -> ServerFacts:
+def _inspected(make: Callable[[], Connection], name: str, aim: _Aim) -> ServerFacts:
     connection = make()
     try:
         began = time.monotonic()
         connection.connect()
         connecting = time.monotonic() - began
-        return _facts(connection, name, options, mark, connecting)
+        return _facts(connection, name, aim, connecting)
     except (RedisError, OSError) as error:
         pass_on(error)
         raise StoreError(describe(error)) from error
@@ -108,15 +117,14 @@ def _inspected(
 def _facts(
     connection: Connection,
     name: str,
-    options: StoreOptions,
-    mark: bytes,
+    aim: _Aim,
     connecting: float,
 ) -> ServerFacts:
     infos = _exchange(connection, [(b"INFO", section) for section in _SECTIONS])
     fields = _fields([info for info in infos if isinstance(info, bytes)])
     version, numbers = _version(fields)
     is_clustered = fields.get("cluster_enabled") == "1"
-    tries = _tries(options.namespace, mark, is_clustered=is_clustered)
+    tries = _tries(aim, is_clustered=is_clustered)
     refused, unknown, errors = _tried(connection, tries)
     key = tries["+mget"][1]
     round_trips = [_timed(connection, (b"MGET", key))[0] for _ in range(ROUND_TRIPS)]
@@ -198,11 +206,14 @@ def _version(fields: Mapping[str, str]) -> tuple[str, tuple[int, ...]]:
 # --- what the user may do ----------------------------------------------------------
 
 
-def _tries(namespace: str, mark: bytes, *, is_clustered: bool) -> dict[str, Command]:
+def _tries(aim: _Aim, *, is_clustered: bool) -> dict[str, Command]:
     """Return a harmless use of each command that the store sends, by its ACL rule."""
     # In one slot of a cluster, as the keys of a script are.
-    prefix = b"botocache:%b:doctor-%b:{00}:" % (namespace.encode(), mark)
-    text, scores, members = (prefix + kind for kind in (b"s", b"z", b"m"))
+    prefix = b"botocache:%b:doctor-%b:{00}:" % (
+        aim.options.namespace.encode(),
+        aim.mark,
+    )
+    text, scores, members, fields = (prefix + kind for kind in (b"s", b"z", b"m", b"h"))
     tries: dict[str, Command] = {
         "+set": (b"SET", text, b"1", b"PX", _LIFE),
         "+mget": (b"MGET", text),
@@ -225,6 +236,14 @@ def _tries(namespace: str, mark: bytes, *, is_clustered: bool) -> dict[str, Comm
         tries["+exists"] = (b"EXISTS", text)
         tries["+cluster|slots"] = (b"CLUSTER", b"SLOTS")
         tries["+asking"] = (b"ASKING",)
+    if aim.has_board:
+        tries["+hset"] = (b"HSET", fields, b"1", b"1")
+        tries["+hget"] = (b"HGET", fields, b"1")
+        tries["+hmget"] = (b"HMGET", fields, b"1")
+        tries["+hlen"] = (b"HLEN", fields)
+        tries["+hstrlen"] = (b"HSTRLEN", fields, b"1")
+        tries["+hkeys"] = (b"HKEYS", fields)
+        tries["+hdel"] = (b"HDEL", fields, b"1")
     tries["+unlink"] = (b"UNLINK", text, scores, members)
     return tries
 
@@ -259,13 +278,14 @@ def _is_expected(reply: ResponseError) -> bool:
 # --- a cluster ---------------------------------------------------------------------
 
 
-def _inspect_cluster(options: StoreOptions, mark: bytes) -> Iterator[ServerFacts]:
+def _inspect_cluster(aim: _Aim) -> Iterator[ServerFacts]:
+    options = aim.options
     _, endpoints = endpoints_of_url(options.url, options.timeout)
     failure: StoreError | None = None
     for host, port in _primaries(endpoints):
         name = f"{options.url.partition(':')[0]}://{host}:{port}"
         try:
-            yield _inspected(_maker(endpoints, host, port), name, options, mark)
+            yield _inspected(_maker(endpoints, host, port), name, aim)
         except StoreError as error:
             failure = failure or StoreError(f"{name}: {error}")
     if failure is not None:
