@@ -186,8 +186,8 @@ def test_a_store_that_is_in_use_is_left_as_it_was(
     [
         "~botocache:{}:* +@read +@write +@scripting +@connection -@dangerous +info",
         "~botocache:* +mget +getrange +set +unlink +scan +time +info +eval +evalsha "
-        "+pttl +pexpire +zcard +zadd +zscore +zremrangebyscore +scard +sadd +hello "
-        "+auth +select +client|setinfo",
+        "+pttl +pexpire +zcard +zadd +zscore +zremrangebyscore +scard +sadd "
+        "+hset +hget +hmget +hlen +hstrlen +hkeys +hdel",
     ],
 )
 def test_a_user_with_no_more_than_the_documented_rules_is_well(
@@ -348,6 +348,7 @@ PERMISSIONS = {
     "-unlink": (State.BAD, "+unlink", "+unlink;"),
     "-zadd": (State.BAD, "+zadd", "+zadd;"),
     "-info": (State.WARNING, "+info: a primary that changed", "+info;"),
+    "-hset": (State.WARNING, "+hset: processes leave no counts", "+hset;"),
     "-scan": (State.WARNING, "+scan: cache.clear() leaves", "+scan;"),
     "resetkeys ~other:*": (State.BAD, "~botocache:*", "~botocache:*;"),
 }
