@@ -7,6 +7,7 @@ older server, and one with another clock, are a real one with some replies chang
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from tests.support.doctor_peer import (
     complaints_with_small_files,
 )
 from tests.support.hostile_server import HostileServer, hostile_server
+from tests.support.places import DOCS
 from tests.support.privileges import NOBODY, as_nobody, can_mount, is_root
 from tests.support.processes import running_peer
 from tests.support.valkey_cluster import ValkeyCluster
@@ -575,3 +577,13 @@ def test_people_get_lines_and_a_summary(
     assert "BOTOCACHE_TLL names no setting of this version" in lines[0]
     assert lines[1].strip().startswith("Rename it to BOTOCACHE_TTL.")
     assert lines[-1].startswith("0 bad, 1 to look at,")
+
+
+def test_the_page_has_each_subject(
+    examine: Examine, valkey: ValkeyServer, tmp_path: Path, namespace: str
+) -> None:
+    page = (DOCS / "how-to" / "doctor.md").read_text(encoding="utf-8")
+    for url in urls_of(valkey, tmp_path).values():
+        for found in examine(BOTOCACHE_URL=url, BOTOCACHE_NAMESPACE=namespace):
+            subject = re.sub("^setting .*", "setting ...", found.subject)
+            assert f"`{subject}`" in page
