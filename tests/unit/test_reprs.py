@@ -68,6 +68,7 @@ HARMLESS = frozenset(
         *("troubles", "unknown", "connecting", "round_trips", "numbers", "role"),
         *("memory", "ahead", "network", "refused", "errors", "is_clustered"),
         *("startup", "package", "is_loaded", "is_installed", "words", "complaint"),
+        *("options", "mark", "has_board"),  # options show no URL
         *("site_directories", "is_site_on", "user_site", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "index_hits", "index_misses", "prices"),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import StoreError, pass_on
+from botocache._errors import StoreError, pass_on, shows
 from botocache._log import describe, text_of
 from botocache.stores.options import StoreOptions
 from botocache.stores.redis.cluster.urls import (
@@ -49,6 +49,7 @@ _NO_SCRIPT = b"0" * 40
 _SECTIONS = (b"server", b"replication", b"memory", b"cluster")
 
 
+@shows("options", "mark", "has_board")
 class _Aim(NamedTuple):
     """What is inspected. See `inspect_servers`."""
 
@@ -120,6 +121,7 @@ def _facts(
     aim: _Aim,
     connecting: float,
 ) -> ServerFacts:
+    # One by one: several sections in one INFO need Redis 7.
     infos = _exchange(connection, [(b"INFO", section) for section in _SECTIONS])
     fields = _fields([info for info in infos if isinstance(info, bytes)])
     version, numbers = _version(fields)
@@ -163,6 +165,7 @@ def _timed(connection: Connection, command: Command) -> tuple[float, Reply]:
 def _ahead(connection: Connection) -> float | None:
     """Return by how many seconds the server's clock is ahead; None if unknown."""
     took, reply = _timed(connection, (b"TIME",))
+    # The server has looked at its clock in the middle of the round trip, more or less.
     here = time.time() - took / 2
     try:
         return server_time(*reply) / US - here
@@ -236,6 +239,9 @@ def _tries(aim: _Aim, *, is_clustered: bool) -> dict[str, Command]:
         tries["+exists"] = (b"EXISTS", text)
         tries["+cluster|slots"] = (b"CLUSTER", b"SLOTS")
         tries["+asking"] = (b"ASKING",)
+    if aim.options.client_tracking and not is_clustered:
+        tries["+client|id"] = (b"CLIENT", b"ID")
+        tries["+client|tracking"] = (b"CLIENT", b"TRACKING", b"OFF")
     if aim.has_board:
         tries["+hset"] = (b"HSET", fields, b"1", b"1")
         tries["+hget"] = (b"HGET", fields, b"1")
@@ -244,6 +250,7 @@ def _tries(aim: _Aim, *, is_clustered: bool) -> dict[str, Command]:
         tries["+hstrlen"] = (b"HSTRLEN", fields, b"1")
         tries["+hkeys"] = (b"HKEYS", fields)
         tries["+hdel"] = (b"HDEL", fields, b"1")
+    # Last: it removes what the others have made.
     tries["+unlink"] = (b"UNLINK", text, scores, members)
     return tries
 
@@ -260,6 +267,7 @@ def _tried(
         if not isinstance(reply, ResponseError):
             continue
         text = text_of(reply)
+        # Before all else about a command, a server checks its user's rules.
         if isinstance(reply, NoPermissionError):
             # "... to access one of the keys used as arguments"
             refused.append("~botocache:*" if " key" in text else rule)
@@ -281,6 +289,7 @@ def _is_expected(reply: ResponseError) -> bool:
 def _inspect_cluster(aim: _Aim) -> Iterator[ServerFacts]:
     options = aim.options
     _, endpoints = endpoints_of_url(options.url, options.timeout)
+    # One server that is down must not hide what is wrong with the others.
     failure: StoreError | None = None
     for host, port in _primaries(endpoints):
         name = f"{options.url.partition(':')[0]}://{host}:{port}"

@@ -24,6 +24,8 @@ from botocache._observe.doctor import start
 from botocache._observe.doctor.findings import Finding, State
 from botocache._observe.doctor.start import ChildAnswer
 from botocache._settings.load import load_settings
+from botocache.stores import options
+from botocache.stores.disk import store as disk_store
 from botocache.stores.redis import urls
 from tests.support.doctor_peer import (
     complaints_on_mount,
@@ -306,6 +308,82 @@ def test_a_toml_file_that_is_wrong_is_found(examine: Examine, tmp_path: Path) ->
     assert found.state is State.BAD
     assert "cannot be read as TOML" in found.found
     assert found.advice.startswith("Correct the file, or let BOTOCACHE_CONFIG name")
+
+
+def test_a_file_that_never_ends_is_found(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(examination, "_FILE_PATIENCE", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    findings = examine(
+        BOTOCACHE_URL="memory:", BOTOCACHE_TTL="5", BOTOCACHE_CONFIG=str(pipe)
+    )
+    pipe.open("w").close()  # lets the thread end
+    found = the_complaint(findings, "settings")
+    assert "cannot be read in time" in found.found
+    assert "5, from BOTOCACHE_TTL" in [each.found for each in findings]
+
+
+@pytest.mark.parametrize("url", ["redsi://host", "disk:relative"])
+def test_a_wrong_url_is_found(examine: Examine, url: str) -> None:
+    found = the_complaint(examine(BOTOCACHE_URL=url), "store")
+    assert found.state is State.BAD
+    assert found.advice.startswith("Correct BOTOCACHE_URL; docs/reference/stores.md")
+
+
+def test_tls_to_a_port_without_it_is_found(
+    examine: Examine, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server takes the handshake for the beginning of a command, and waits.
+    monkeypatch.setattr(urls, "CONNECT_TIMEOUT", 0.2)
+    url = f"rediss://127.0.0.1:{valkey.port}/0"
+    found = the_complaint(
+        examine(BOTOCACHE_URL=url, BOTOCACHE_TIMEOUT="0.02"), "server"
+    )
+    assert found.state is State.BAD
+    assert "whether both sides use TLS" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("variables", "state", "words"),
+    [
+        ({}, State.WARNING, "Name a server by BOTOCACHE_URL"),
+        ({"BOTOCACHE_URL": "disk:"}, State.BAD, "Mount /proc in the sandbox"),
+    ],
+)
+def test_a_machine_without_a_boot_id_is_found(
+    examine: Examine,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    state: State,
+    words: str,
+) -> None:
+    monkeypatch.setattr(options, "BOOT_ID", Path("/none"))
+    found = the_complaint(examine(**variables), "store")
+    assert found.state is state
+    assert found.advice.startswith(words)
+
+
+def test_no_directory_at_all_is_found(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_store, "_default_places", lambda _: [])
+    found = the_complaint(examine(BOTOCACHE_URL="disk:"), "store")
+    assert found.advice.startswith("Mount a directory that the application's user owns")
+
+
+def test_what_a_killed_doctor_has_left_is_removed(
+    examine: Examine, tmp_path: Path
+) -> None:
+    namespaces = tmp_path / "s" / "v1"
+    old, new = namespaces / "shop:doctor-1", namespaces / "shop:doctor-2"
+    for path in (namespaces.parent, namespaces, old, new, namespaces / "shop"):
+        path.mkdir(mode=0o700)
+    for path in (old, namespaces / "shop"):
+        os.utime(path, (1.0, 1.0))
+    examine(BOTOCACHE_URL=f"disk://{tmp_path}/s?size_limit=16MiB")
+    assert {path.name for path in namespaces.iterdir()} == {"shop", "shop:doctor-2"}
 
 
 def test_each_wrong_value_is_found_in_one_run(examine: Examine, tmp_path: Path) -> None:
