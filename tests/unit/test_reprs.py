@@ -114,7 +114,8 @@ def fields_of(kind: type) -> list[str]:
         return [*kind.__struct_fields__]
     if dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind)]
-    return [*getattr(kind, "_fields", ())]
+    fields = getattr(kind, "_fields", ())  # of a class of another kind, a method
+    return [*fields] if isinstance(fields, tuple) else []
 
 
 def marked(kind: Any) -> object:
