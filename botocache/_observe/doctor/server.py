@@ -222,6 +222,13 @@ def _judge_network(facts: ServerFacts, *, is_encrypted: bool) -> Finding:
 
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
+        ("No master found", "MasterNotFound"),
+        (
+            "Correct the service's name in BOTOCACHE_URL. See whether the Sentinels can be "
+            "reached and agree on a primary."
+        ),
+    ),
+    (
         ("WRONGPASS", "AuthenticationError", "NOAUTH", "invalid username-password"),
         (
             "Correct user and password in BOTOCACHE_URL; percent-encode what is "

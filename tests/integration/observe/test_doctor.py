@@ -268,6 +268,19 @@ def test_a_server_that_hangs_is_found_in_time(
     assert found.advice.startswith("Let firewall and security group pass the port")
 
 
+def test_sentinels_that_hang_are_found_and_no_password_is_shown(
+    examine: Examine,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        url = f"redis+sentinel://app:s3cret@{host}/shop/0?sentinel_password=s3cret2"
+        findings = examine(BOTOCACHE_URL=url, BOTOCACHE_TIMEOUT="0.02")
+    found = the_complaint(findings, "server")
+    assert found.found.endswith("MasterNotFoundError: No master found for 'shop'")
+    assert found.advice.startswith("Correct the service's name in BOTOCACHE_URL")
+    assert "s3cret" not in str(findings)
+
+
 def test_a_directory_that_cannot_be_written_is_found(
     examine: Examine, place: Path
 ) -> None:

@@ -186,7 +186,8 @@ def test_encrypted_entries_may_cross_a_network_in_clear() -> None:
         ("ConnectionError: [SSL: CERTIFICATE_VERIFY_FAILED] failed", "Name the cert"),
         ("ConnectionError: [SSL: WRONG_VERSION_NUMBER] wrong", "This port has no TLS"),
         ("ConnectionError: Connection closed by server.", "See whether the port is"),
-        ("MasterNotFoundError: no master found", "See the server's log"),
+        ("MasterNotFoundError: No master found for 'a'", "Correct the service's name"),
+        ("OddError: what is this", "See the server's log"),
     ],
 )
 def test_an_error_of_connecting_has_its_own_advice(error: str, advice: str) -> None:
