@@ -70,6 +70,7 @@ HARMLESS = frozenset(
         *("troubles", "unknown", "connecting", "round_trips", "numbers", "role"),
         *("memory", "ahead", "network", "refused", "errors", "is_clustered"),
         *("startup", "package", "is_loaded", "is_installed", "words", "complaint"),
+        *("options", "mark", "has_board"),  # options show no URL
         *("site_directories", "is_site_on", "user_site", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "index_hits", "index_misses", "prices"),
@@ -117,7 +118,8 @@ def fields_of(kind: type) -> list[str]:
         return [*kind.__struct_fields__]
     if dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind)]
-    return [*getattr(kind, "_fields", ())]
+    fields = getattr(kind, "_fields", ())  # of a class of another kind, a method
+    return [*fields] if isinstance(fields, tuple) else []
 
 
 def marked(kind: Any) -> object:
