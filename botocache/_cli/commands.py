@@ -13,6 +13,8 @@ from botocache._log import say
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "botocache._cli.run",
+        "stats": "botocache._cli.stats",
+        "clear": "botocache._cli.clear",
         "explain": "botocache._cli.explain",
     }
 )

@@ -42,11 +42,16 @@ class Console:
         if not self.is_json:
             self.text(self.face.lines([*map(clean, lines)]))
 
-    def pairs(self, pairs: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
-        """Print names with their values, one under the other."""
+    def pairs(
+        self, pairs: Sequence[tuple[str, str]], *, is_indented: bool = True
+    ) -> None:
+        """Print names with their values, one under the other.
+
+        is_indented: they belong to the heading before them.
+        """
         if not self.is_json:
-            every = pairs.items() if isinstance(pairs, Mapping) else pairs
-            self.text(self.face.pairs([(clean(n), clean(v)) for n, v in every]))
+            cleaned = [(clean(name), clean(value)) for name, value in pairs]
+            self.text(self.face.pairs(cleaned, is_indented=is_indented))
 
     def table(self, columns: Row, rows: Sequence[Row], *, words: int = 1) -> None:
         """Print a table.
@@ -74,6 +79,16 @@ class Console:
         if self.is_json:
             # Escaped: it passes through any encoding, and no terminal obeys it.
             self.text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+    def json_line(self, value: object) -> None:
+        """Print a document in one line, if JSON is wanted: one of many."""
+        if self.is_json:
+            self.text(json.dumps(value, allow_nan=False) + "\n")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a view can be drawn again in its own place."""
+        return not self.is_json and self.face.is_live and _is_a_tty()
 
     @cached_property
     def face(self) -> Face:

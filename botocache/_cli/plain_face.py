@@ -15,6 +15,8 @@ class PlainFace:
     width: columns of the terminal; None where lines may have any length.
     """
 
+    is_live = False
+
     def __init__(self, width: int | None = None) -> None:
         self._width = width
 
@@ -24,10 +26,11 @@ class PlainFace:
     def lines(self, lines: Sequence[str]) -> str:
         return "".join(f"{line}\n" for line in lines)
 
-    def pairs(self, pairs: Sequence[tuple[str, str]]) -> str:
+    def pairs(self, pairs: Sequence[tuple[str, str]], *, is_indented: bool) -> str:
         longest = max((len(name) for name, _ in pairs), default=0)
+        indent, gap = (_GAP, _GAP) if is_indented else ("", " ")
         return "".join(
-            f"{_GAP}{name:<{longest}}{_GAP}{value}".rstrip() + "\n"
+            f"{indent}{name:<{longest}}{gap}{value}".rstrip() + "\n"
             for name, value in pairs
         )
 
