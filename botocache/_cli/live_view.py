@@ -48,6 +48,9 @@ _NARROW = 60
 
 _BAR, _QUIET_BAR = "green", "blue"
 
+_HEADROOM = 1.4
+"""The highest latency takes 5 of 7 steps."""
+
 
 def run_live(
     watched: Watch, seconds: float, wait: Callable[[float], object] | None = None
@@ -110,9 +113,11 @@ def _gauges(frames: Sequence[Frame], width: int, bars: str) -> Table:
     grid.add_column(width=24, no_wrap=True)
     grid.add_column(no_wrap=True)
     for name, value, drawn in gauges_of(frames[-1]):
-        top = 1.0 if name == "hit ratio" else 0.0
         values = [drawn(frame) if frame.is_known else None for frame in frames]
-        line = sparkline(values, width - 13 - 24 - 5, top=top, bars=bars)
+        top = 1.0 if name == "hit ratio" else 0.0
+        if name in LATENCIES:  # a steady duration is no full bar
+            top = _HEADROOM * max((each for each in values if each), default=0.0)
+        line = sparkline(values, width - 13 - 24 - 4, top=top, bars=bars)
         style = _QUIET_BAR if name in LATENCIES else _BAR
         grid.add_row(name, value, Text(line, style))
     return grid
@@ -125,7 +130,7 @@ def _columns(*heads: str, width: int) -> tuple[Table, int]:
     """
     words, *numbers = heads
     bars = max(0, (width - 10) // 4) if width >= _NARROW else 0
-    rest = width - sum(max(9, len(name)) + 2 for name in numbers) - bars - 3
+    rest = width - sum(max(9, len(name)) + 2 for name in numbers) - bars - 2
     table = Table.grid(padding=(0, 2))
     table.add_column(width=max(8, rest), no_wrap=True, overflow="ellipsis")
     for name in numbers:

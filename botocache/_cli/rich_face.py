@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from botocache._cli.face import Grade, Row
-from botocache._cli.plain_face import PlainFace
+from botocache._cli.plain_face import fits, records, widths_of
 
 _MARKS: dict[Grade, Text] = {
     "good": Text("✓", "green"),
@@ -49,6 +49,8 @@ class RichFace:
         )
 
     def table(self, columns: Row, rows: Sequence[Row], words: int) -> str:
+        if not fits(widths_of(columns, rows), self._console.width):
+            return records(columns, rows, words)
         table = Table(
             box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim"
         )
@@ -57,9 +59,6 @@ class RichFace:
             table.add_column(Text(name), justify=side, no_wrap=True)  # type: ignore[arg-type]  # one of Rich's words
         for row in rows:
             table.add_row(*map(Text, row))
-        wanted = self._console.measure(table).maximum
-        if wanted > self._console.width:  # the last gap is not needed
-            return PlainFace(self._console.width).table(columns, rows, words)
         return self._rendered(Padding(table, _INDENT, expand=False))
 
     def finding(self, grade: Grade, text: str, advice: str) -> str:

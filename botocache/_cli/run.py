@@ -31,8 +31,9 @@ def add_arguments(parser: Parser) -> None:
     parser.takes_command = True
     parser.epilog = (
         "Settings come from BOTOCACHE_* variables and the file that BOTOCACHE_CONFIG "
-        "names.\nThe exit status is the command's; 127 if it cannot be run.\n\n"
-        f"example: {parser.prog} -- gunicorn app:app"
+        "names.\n\n"
+        "exit status: the command's; 127 if it cannot be run, 2 wrong usage\n\n"
+        f"example:\n  {parser.prog} -- gunicorn app:app"
     )
 
 

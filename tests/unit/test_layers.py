@@ -95,6 +95,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "cryptography": ("botocache._cache.encryption",),
     "zstandard": ("botocache.stores.redis.compression",),
     "rich": ("botocache._cli.live_view", "botocache._cli.rich_face"),
+    "shtab": ("botocache._cli.completion",),
     "pickle": (),
     "marshal": ("botocache._near.call_keys",),  # which loads nothing
 }

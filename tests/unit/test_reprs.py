@@ -63,6 +63,9 @@ HARMLESS = frozenset(
         *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
         *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
         *("audit", "metrics", "stats_interval"),
+        # What the command line looks at, and the rates that it computes.
+        *("at", "is_known", "measured", "record", "running", "seen_at", "total"),
+        *("interval", "overview", "read", "shows_keys", "usage"),
     }
 )
 """Names of attributes that may be shown, in any class."""
