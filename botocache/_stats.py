@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from botocache._errors import shows
 
 LATENCY_BOUNDS: Final = tuple(
-    step * 10.0**exponent for exponent in range(-6, 2) for step in (1, 2, 5)
+    float(f"{step}e{exponent}") for exponent in range(-6, 2) for step in (1, 2, 5)
 )[:-2]
 """Upper bounds of a histogram's buckets in seconds: 1, 2, 5 µs and so on, to 10 s."""
 
@@ -97,6 +97,8 @@ class TableStats:
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
         after `settle` seconds: a writer goes around botocache).
     stale_seconds: the longest time for which a difference was seen to last.
+    consistent: the part of `misses` for which the application asked for strong
+        consistency, so that no entry could answer them.
     """
 
     table: str
@@ -119,6 +121,7 @@ class TableStats:
     compared: int = 0
     differing: Counts = field(default_factory=dict)
     stale_seconds: float = 0.0
+    consistent: int = 0
 
     @property
     def hits(self) -> int:

@@ -10,6 +10,7 @@ import math
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 from time import monotonic
 from time import time as wall_clock
 from typing import Final, NamedTuple
@@ -32,12 +33,13 @@ class InUse(NamedTuple):
     """What is made of the keys.
 
     codec: of the first key.
-    older: of the other keys; a record may still be encrypted with one of them.
+    older: returns the codecs of the other keys; a record may still be encrypted with
+        one of them.
     """
 
     names: Names
     codec: EntryCodec
-    older: tuple[EntryCodec, ...] = ()
+    older: Callable[[], tuple[EntryCodec, ...]]
 
 
 class Keyring:
@@ -79,7 +81,7 @@ class Keyring:
 
     def older(self) -> tuple[EntryCodec, ...]:
         """Return the codecs of the other keys. Raises StoreSkippedError without any."""
-        return (self._in_use or self._obtain()).older
+        return (self._in_use or self._obtain()).older()
 
     def _obtain(self) -> InUse:
         """Obtain the keys, or wait a moment for the thread that does."""
@@ -166,10 +168,17 @@ class KeyringRecords(KeyringCodec):
 
 
 def _in_use(keys: tuple[Key, ...], namespace: str) -> InUse:
-    codecs = [_codec(key, namespace) for key in keys if key is not None]
-    if keys[0] is None:
-        return InUse(Names(keys), ClearEntries(), tuple(codecs))
-    return InUse(Names(keys), codecs[0], tuple(codecs[1:]))
+    first, *others = keys
+
+    @cache
+    def older() -> tuple[EntryCodec, ...]:
+        try:
+            return tuple(_codec(key, namespace) for key in others if key is not None)
+        except ImportError:  # with `plain` first, cryptography may be lacking
+            return ()
+
+    codec = ClearEntries() if first is None else _codec(first, namespace)
+    return InUse(Names(keys), codec, older)
 
 
 def _codec(key: bytes, namespace: str) -> EntryCodec:

@@ -31,7 +31,8 @@ def add_arguments(parser: Parser) -> None:
     parser.takes_command = True
     parser.epilog = (
         "Settings come from BOTOCACHE_* variables and the file that BOTOCACHE_CONFIG "
-        "names.\n\n"
+        "names.\nWith BOTOCACHE=shadow the cache serves nothing, and measures what it "
+        "would save.\n\n"
         "exit status: the command's; 127 if it cannot be run, 2 wrong usage\n\n"
         f"example:\n  {parser.prog} -- gunicorn app:app"
     )

@@ -194,6 +194,9 @@ _warned: set[str] = set()
 """The unknown variables that the log names already; there is one line for each."""
 
 
+_TOGGLE = PREFIX.removesuffix("_")
+"""The variable that installs the cache without code; plugin.py reads it, too."""
+
 _KEYS = PREFIX + "ENCRYPTION_KEYS"
 """Not to be empty: a secret that a deployment failed to fill in would mean in clear."""
 
@@ -212,6 +215,10 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
             former = variable.removeprefix(PREFIX).lower()
             near = _hint(former, (*_PARSERS, "config"), PREFIX, str.upper)
             log.warning("variable %r is unknown and ignored%s", variable, near)
+    # After BOTOCACHE_SHADOW: of two that contradict each other, the harmless one. Here,
+    # and not as an argument of the start-up, so that it holds for `install()` as well.
+    if environ.get(_TOGGLE, "").strip().lower() == "shadow":
+        yield _Given("shadow", "on", _TOGGLE)
 
 
 def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:

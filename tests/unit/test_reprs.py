@@ -66,6 +66,7 @@ HARMLESS = frozenset(
         # What the command line looks at, and the rates that it computes.
         *("at", "is_known", "measured", "record", "running", "seen_at", "total"),
         *("interval", "overview", "read", "shows_keys", "usage"),
+        *("records", "unreadable", "temporary", "parts"),
     }
 )
 """Names of attributes that may be shown, in any class."""
@@ -74,7 +75,7 @@ OF_A_CLASS = {
     "DescribeTicket": {"body"},  # it has none
     "Fill": {"key"},  # a digest, as in the next two
     "Hit": {"key"},
-    "InUse": {"names"},  # they have a repr of their own
+    "InUse": {"names", "older"},  # they have a repr of their own, and a function
     "Invalidation": {"key"},  # its names alone
     "PreparedRead": {"key"},
     "Settings": {"encryption_keys"},  # they say how many there are

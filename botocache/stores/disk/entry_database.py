@@ -414,7 +414,7 @@ class EntryDatabase:
         """Return how many entries there are, and the bytes of the database."""
         with _store_errors("count"), self._taken(LOCK_PATIENCE) as connection:
             connection.check_file()
-            ((count,),) = connection.execute("SELECT COUNT(*) FROM Cache").fetchall()
+            ((count,),) = connection.execute("SELECT count(*) FROM Cache").fetchall()
             return int(count), connection.size
 
     def close(self) -> None:
