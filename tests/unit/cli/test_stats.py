@@ -425,10 +425,10 @@ tables                       hit ratio    saved/s  consumed/s
 users                           84.0 %         84          16               ▃▆█▆
 orders                          25.0 %         51         153               ▃▆█▆
 
-keys                                          saved    reads/s
-users 9e3779b97f4a7c15                        4,410         98              ▃▆█▆
-users 3c6ef372fe94f82b                        4,320         96              ▃▆█▆
-users daa66d2c7ddf7441                        4,230         94              ▃▆█▆
+keys                                         saved    reads/s
+users 9e3779b97f4a7c15                       4,410         98               ▃▆█▆
+users 3c6ef372fe94f82b                       4,320         96               ▃▆█▆
+users daa66d2c7ddf7441                       4,230         94               ▃▆█▆
 """
 
 
