@@ -66,7 +66,7 @@ class HourlyPeak:
     with_cache: float
 
 
-def money(
+def money(  # noqa: PLR0913 - each is a figure of its own, given by name
     prices: Prices,
     *,
     saved: float,

@@ -138,7 +138,8 @@ pre{margin:.7rem 0 0;padding:.7rem .9rem;border-radius:9px;background:var(--page
  overflow-wrap:anywhere}
 .two{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:0 1.1rem;
  align-items:start}
-.advice{list-style:none;display:grid;gap:1rem;margin-top:1.1rem}
+.advice{list-style:none;display:grid;gap:1rem;margin-top:1.1rem;
+ grid-template-columns:minmax(0,1fr)}
 .advice>li{background:var(--surface);border:1px solid var(--line);border-radius:14px;
  padding:1.1rem 1.35rem 1.2rem}
 .advice p{margin-top:.5rem;max-width:48rem}
@@ -176,7 +177,8 @@ footer p+p{margin-top:.4rem}
 @media screen and (max-width:56rem){
  .stack thead{position:absolute;width:1px;height:1px;overflow:hidden;
   clip-path:inset(50%);white-space:nowrap}
- .stack,.stack caption,.stack tbody,.stack tr,.stack th,.stack td{display:block;width:100%}
+ .stack,.stack caption,.stack tbody,.stack tr,.stack th,.stack td{display:block;
+  width:100%}
  .stack tr{padding:.8rem 0;border-top:1px solid var(--line)}
  .stack tr:first-child{border-top:0;padding-top:.2rem}
  .stack tbody th{min-width:0;font-size:1rem;padding-bottom:.3rem}
@@ -195,7 +197,7 @@ footer p+p{margin-top:.4rem}
  body{background:#fff;font-size:10.5pt}
  .page{max-width:none;padding:0}
  .card,.advice>li,.tiles,tr,figure{break-inside:avoid}
- h2,h3{break-after:avoid}
+ h2,h3,section>p,.keys,caption{break-after:avoid}
  section{margin-top:1.8rem}
  details{display:none}
  table{font-size:8.5pt}
