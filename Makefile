@@ -8,6 +8,7 @@ DEMO   := .venv-demo
 OLDEST := .venv-oldest
 WHEEL  := .venv-wheel
 MINISTACK := .venv-ministack
+DYNALITE := .venv-dynalite
 RIVAL  := .venv-rival
 DOCS   := .venv-docs
 RELEASE := .venv-release
@@ -55,14 +56,14 @@ help:           ## this list
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
 
-environments: $(VENV)/.ready $(MINISTACK)/.ready $(OLDEST)/.ready $(DOCS)/.ready  ## what .ci/run needs
+environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(DOCS))  ## what .ci/run needs
 
-test: $(VENV)/.ready $(MINISTACK)/.ready  ## all tests but the long ones, with coverage
+test: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready  ## all tests but the long ones, with coverage
 	rm -f .coverage .coverage.*
 	$(PYTEST) $(COVERED) --cov --cov-report=term-missing:skip-covered $(ARGS)
 	$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
 
-test-long: $(VENV)/.ready $(MINISTACK)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
+test-long: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
 	$(PYTEST) -m long -v tests $(ARGS)
 	EXAMPLES=new $(PYTEST) -m hypothesis -q tests $(ARGS)
 
@@ -185,6 +186,11 @@ $(SHIPPED)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 # A DynamoDB to test against, beside moto's.
 $(MINISTACK)/.ready: pyproject.toml | $(UV)
 	$(ENVIRONMENT) $(MINISTACK) $(PYTHON) --group ministack
+	touch $@
+
+# A DynamoDB that computes the read units of each answer.
+$(DYNALITE)/.ready: .ci/npm-environment tests/support/dynalite/package-lock.json | $(UV)
+	.ci/npm-environment $(DYNALITE) $(PYTHON) tests/support/dynalite
 	touch $@
 
 # What the benchmarks compare with and cannot import beside ours: it has the same name.

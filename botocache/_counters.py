@@ -1,42 +1,347 @@
-"""Counters of what the cache did in this process. Always on."""
+"""Counters of what the cache did in this process. Always on.
+
+They count exactly, from any number of threads and in a forked child. All but near hits
+count with a lock, because a bare `+=` loses counts between threads. The lock costs some
+50 ns in every call. A near hit takes its number of an `itertools.count`, which is atomic
+and a tenth of the time.
+"""
 
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from itertools import count
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from botocache._forks import renew_after_fork
-from botocache._stats import Stats
+from botocache._hot_keys import HotKeys
+from botocache._stats import (
+    LATENCY_BOUNDS,
+    Histogram,
+    Stats,
+    TableStats,
+    bucket_of,
+)
+
+Lock: TypeAlias = AbstractContextManager[Any]
+
+MOST_SERIES = 1_000
+"""Tables and operations that are counted apart; all others count as one, OTHER."""
+
+OTHER = "(other)"
+"""The name of the table of that one."""
+
+UNKNOWN = "(unknown)"
+"""The name of the table of a call that does not say which it concerns."""
+
+SAMPLED = 16
+"""One near hit in so many is timed and its key sampled. A power of two."""
+
+_MOST_UNITS = 1_024
+"""Different read units of near hits that a series counts apart."""
+
+
+class Timings:
+    """How long calls took; `Series` adds to it under its lock."""
+
+    __slots__ = ("_counts", "_seconds")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(LATENCY_BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def add(self, seconds: float, calls: int = 1) -> None:
+        """Add calls that took so long each."""
+        self._counts[bucket_of(seconds)] += calls
+        self._seconds += seconds * calls
+
+    def read(self) -> Histogram:
+        """Return the histogram of this moment."""
+        return Histogram(tuple(self._counts), self._seconds)
+
+
+class NearHits:
+    """The near hits of one series on entries of the same read units.
+
+    number: counts a near hit. Returns its number, which no other near hit on these
+        entries has in this process. One in SAMPLED is a multiple of SAMPLED, and for
+        that one `sample` must be called. A forked child has another function here.
+    """
+
+    __slots__ = ("_before", "_first", "_numbers", "_series", "number")
+
+    number: Callable[[], int]
+
+    def __init__(self, series: "Series") -> None:
+        self._series = series
+        self._before = 0  # counted in the processes that this one was forked from
+        self._begin()
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        # By its text: to take the next number would count one more.
+        return self._before + int(repr(self._numbers)[6:-1]) - self._first
+
+    def sample(self, seconds: float, digest: str, text: Callable[[], str]) -> None:
+        """Take note of a near hit that stands for SAMPLED of them.
+
+        seconds: that it took.
+        digest: of its entry's key, in hex.
+        text: makes the text of the key.
+        """
+        self._series.add_near_sample(self, seconds, digest, text)
+
+    def _begin(self) -> None:
+        # From anywhere: other processes, and the parent of a fork, number as well.
+        self._first = int.from_bytes(os.urandom(6), "little")
+        self._numbers = count(self._first)
+        self.number = self._numbers.__next__
+
+    def after_fork(self) -> None:
+        """Number from another start than the parent."""
+        self._before = self.count
+        self._begin()
+
+
+class Series:
+    """The counts of one operation on one table. See TableStats for what each means."""
+
+    __slots__ = (
+        "_bypassed",
+        "_compared",
+        "_consistent",
+        "_differing",
+        "_estimated",
+        "_evicted",
+        "_fills",
+        "_hot_keys",
+        "_lock",
+        "_miss_latency",
+        "_misses",
+        "_near",
+        "_near_latency",
+        "_stale_seconds",
+        "_store_hits",
+        "_store_latency",
+        "_throttled",
+        "_unfilled",
+        "_units_consumed",
+        "_units_saved",
+        "_writes",
+        "operation",
+        "table",
+    )
+
+    def __init__(
+        self, table: str, operation: str, lock: Lock, hot_keys: HotKeys
+    ) -> None:
+        self.table: Final = table
+        self.operation: Final = operation
+        self._lock = lock
+        self._hot_keys = hot_keys
+        self._near: dict[tuple[float, bool], NearHits] = {}
+        self._store_hits = self._misses = self._consistent = 0
+        self._fills = self._writes = self._evicted = self._throttled = 0
+        self._units_saved = self._units_consumed = self._estimated = 0.0
+        self._bypassed: Counter[str] = Counter()
+        self._unfilled: Counter[str] = Counter()
+        self._near_latency = Timings()
+        self._store_latency = Timings()
+        self._miss_latency = Timings()
+        self._compared = 0
+        self._differing: Counter[str] = Counter()
+        self._stale_seconds = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Series of {self.operation} on {self.table!r}>"
+
+    # --- reads ---------------------------------------------------------------------
+
+    def near_hits(self, units: float, *, is_estimated: bool = False) -> NearHits:
+        """Return the count of the near hits on entries of so many read units."""
+        with self._lock:
+            near = self._near.get((units, is_estimated))
+            if near is None:
+                if len(self._near) >= _MOST_UNITS:
+                    # Another process may have filled entries of any read units.
+                    nearest = min(self._near, key=lambda each: abs(each[0] - units))
+                    return self._near[nearest]
+                near = self._near[units, is_estimated] = NearHits(self)
+            return near
+
+    def add_near_sample(
+        self, near: NearHits, seconds: float, digest: str, text: Callable[[], str]
+    ) -> None:
+        """Take note of a near hit that stands for SAMPLED. See NearHits.sample."""
+        with self._lock:
+            units = next((u for (u, _), hits in self._near.items() if hits is near), 0)
+            self._near_latency.add(seconds)
+            self._hot_keys.add(self, digest, text, SAMPLED, units * SAMPLED)
+
+    def add_store_hit(
+        self,
+        seconds: float,
+        units: float,
+        *,
+        is_estimated: bool = False,
+        digest: str = "",
+        text: Callable[[], str] | None = None,
+    ) -> None:
+        """Count a read that the store answered, or would have answered.
+
+        seconds: that the call took.
+        units: read units that it would have consumed.
+        is_estimated: the units rest on an estimate.
+        digest: of the entry's key, in hex.
+        text: makes the text of the key; None for a key that is not sampled.
+        """
+        with self._lock:
+            self._store_hits += 1
+            self._units_saved += units
+            if is_estimated:
+                self._estimated += units
+            self._store_latency.add(seconds)
+            if text is not None and not self._store_hits % SAMPLED:
+                self._hot_keys.add(self, digest, text, SAMPLED, units * SAMPLED)
+
+    def add_miss(
+        self, seconds: float, units: float, *, is_consistent: bool = False
+    ) -> None:
+        """Count a read that was looked up and that DynamoDB answered.
+
+        seconds: that the call took.
+        units: read units that it has consumed.
+        is_consistent: the application asked for strong consistency.
+        """
+        with self._lock:
+            self._misses += 1
+            self._consistent += is_consistent
+            self._units_consumed += units
+            self._miss_latency.add(seconds)
+
+    def add_bypass(self, reason: str, reads: int = 1) -> None:
+        """Count reads that are neither looked up nor filled, when they begin."""
+        with self._lock:
+            self._bypassed[reason] += reads
+
+    def add_consumed(self, units: float) -> None:
+        """Add read units that a bypassed read has consumed, when it ends."""
+        with self._lock:
+            self._units_consumed += units
+
+    def add_fills(self, entries: int = 1) -> None:
+        """Count entries that were filled."""
+        with self._lock:
+            self._fills += entries
+
+    def add_unfilled(self, reason: str, answers: int = 1) -> None:
+        """Count answers of misses that were not filled."""
+        with self._lock:
+            self._unfilled[reason] += answers
+
+    def add_throttled(self) -> None:
+        """Count an answer of DynamoDB that refused a request for lack of capacity."""
+        with self._lock:
+            self._throttled += 1
+
+    # --- writes --------------------------------------------------------------------
+
+    def add_write(self, tags: int) -> None:
+        """Count a call that evicts so many tags of this table."""
+        with self._lock:
+            self._writes += 1
+            self._evicted += tags
+
+    def add_evicted(self, tags: int) -> None:
+        """Count tags that a write, which is counted already, evicts in addition."""
+        with self._lock:
+            self._evicted += tags
+
+    # --- shadow mode and audit -----------------------------------------------------
+
+    def add_comparison(self, difference: str | None, seconds: float = 0.0) -> None:
+        """Count a hit that was compared with DynamoDB's answer.
+
+        difference: `settling`, `unconfirmed` or `lasting`; None if they were equal.
+        seconds: for which the difference has lasted.
+        """
+        with self._lock:
+            self._compared += 1
+            if difference is not None:
+                self._differing[difference] += 1
+                self._stale_seconds = max(self._stale_seconds, seconds)
+
+    # --- the counts of this moment -------------------------------------------------
+
+    def read(self) -> TableStats:
+        """Return the counts of this moment."""
+        with self._lock:
+            near_hits, saved = 0, self._units_saved
+            estimated = self._estimated
+            for (units, is_estimated), near in self._near.items():
+                hits = near.count
+                near_hits += hits
+                saved += hits * units
+                if is_estimated:
+                    estimated += hits * units
+            return TableStats(
+                table=self.table,
+                operation=self.operation,
+                near_hits=near_hits,
+                store_hits=self._store_hits,
+                misses=self._misses,
+                bypassed=dict(self._bypassed),
+                fills=self._fills,
+                unfilled=dict(self._unfilled),
+                writes=self._writes,
+                evicted=self._evicted,
+                throttled=self._throttled,
+                units_saved=saved,
+                units_consumed=self._units_consumed,
+                units_estimated=estimated,
+                near_latency=self._near_latency.read(),
+                store_latency=self._store_latency.read(),
+                miss_latency=self._miss_latency.read(),
+                compared=self._compared,
+                differing=dict(self._differing),
+                stale_seconds=self._stale_seconds,
+                consistent=self._consistent,
+            )
+
+    def after_fork(self, lock: Lock) -> None:
+        """Count with another lock and other numbers than the parent."""
+        self._lock = lock
+        for near in self._near.values():
+            near.after_fork()
 
 
 class Counters:
-    """Counts exactly, from any number of threads and in a forked child.
-
-    With a lock, because a bare `+=` loses counts between threads. The lock costs some
-    50 ns in every call.
-
-    number_near_hit: counts a near hit, which counts as a hit, too. Returns its number,
-        which no other near hit of this process has. A forked child has another function
-        here than its parent.
-    """
-
-    number_near_hit: Callable[[], int]
+    """The counts of one cache in this process."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
-        self._near_hits = 0  # of the processes that this one was forked from
-        self._begin_numbers()
-        self._renew_lock()
+        self._series: dict[tuple[str, str], Series] = {}
+        self._hot_keys = HotKeys()
+        self._lock = threading.RLock()  # a signal handler may make calls in here
+        self._old: Counter[str] = Counter()  # until the paths record on series
+        self.number_near_hit = (
+            Series("", "", self._lock, self._hot_keys).near_hits(1).number
+        )
         renew_after_fork(self, Counters._after_fork)
 
+    def series(self, table: str, operation: str) -> Series:
+        """Return the counts of an operation on a table, always the same object.
+
+        After MOST_SERIES, all others are one, whose table is OTHER.
+        """
+        series = self._series.get((table, operation))
+        return self._add_series(table, operation) if series is None else series
+
     def add(self, name: str, amount: int = 1) -> None:
-        """Add `amount` to a count, named as in Stats."""
         with self._lock:
-            self._counts[name] += amount
+            self._old[name] += amount
 
     def add_failure(self, kind: str) -> None:
         """Count a failure of a kind."""
@@ -46,30 +351,42 @@ class Counters:
     def read(self, undelivered: int) -> Stats:
         """Return the current counts. undelivered: tags whose eviction is pending."""
         with self._lock:
-            near_hits = self._count_near_hits()
-            counts: dict[str, Any] = self._counts + Counter(
-                hits=near_hits, near_hits=near_hits
+            tables = tuple(self._series[name].read() for name in sorted(self._series))
+            return Stats(
+                hits=sum(each.hits for each in tables),
+                near_hits=sum(each.near_hits for each in tables),
+                misses=sum(each.misses for each in tables),
+                bypassed=sum(_total(each.bypassed) for each in tables),
+                held=sum(each.unfilled.get(HELD, 0) for each in tables),
+                fills=sum(each.fills for each in tables),
+                writes=sum(each.writes for each in tables),
+                evicted=sum(each.evicted for each in tables),
+                undelivered=undelivered,
+                failures=dict(self._failures),
+                tables=tables,
+                hot_keys=self._hot_keys.read(),
             )
-            return replace(
-                Stats(undelivered=undelivered, failures=dict(self._failures)), **counts
-            )
 
-    def _count_near_hits(self) -> int:
-        # To read the numbers advances them, too, so the reads are counted beside them.
-        return self._near_hits + next(self._numbers) - next(self._reads)
-
-    def _begin_numbers(self) -> None:
-        # From anywhere: other processes, and the parent of a fork, number as well.
-        first = int.from_bytes(os.urandom(6), "little")
-        self._numbers, self._reads = count(first), count(first)
-        # Atomic, a tenth of the time of a lock, and no frame of Python's on the path of
-        # a near hit.
-        self.number_near_hit = self._numbers.__next__
-
-    def _renew_lock(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may make calls in here
+    def _add_series(self, table: str, operation: str) -> Series:
+        with self._lock:
+            name = (table, operation)
+            if len(self._series) >= MOST_SERIES:
+                name = (OTHER, OTHER)
+            series = self._series.get(name)
+            if series is None:
+                series = Series(*name, self._lock, self._hot_keys)
+                self._series[name] = series
+            return series
 
     def _after_fork(self) -> None:
-        self._renew_lock()
-        self._near_hits = self._count_near_hits()
-        self._begin_numbers()
+        self._lock = threading.RLock()
+        for series in self._series.values():
+            series.after_fork(self._lock)
+
+
+HELD = "held"
+"""The reason of an answer that is not filled because a write was too recent."""
+
+
+def _total(counts: Mapping[str, int]) -> int:
+    return sum(counts.values())

@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
@@ -263,6 +264,7 @@ def _uninstall_from_process() -> None:
     if _ANNOUNCER in BUILTIN_HANDLERS:
         BUILTIN_HANDLERS.remove(_ANNOUNCER)
     _process.cache.forget()
+    _process.cache.rest()
     _process.cache = None
     for events, client in _existing_emitters(_all_objects()):
         _process.unregister(events)
@@ -345,6 +347,7 @@ def _uninstall_from_target(target: object) -> None:
     hooks = _installed.pop(events, None)
     if hooks is not None and hooks.cache is not None:
         hooks.cache.forget()
+        hooks.cache.rest()
         hooks.cache = None
         hooks.unregister(events)
         if client is not None:
@@ -581,13 +584,34 @@ def _differences(a: "Settings", b: "Settings") -> Iterator[str]:
 def _cache_for(wanted: "Settings") -> "Cache":
     """Return the cache of some settings: one per process."""
     from botocache._cache.cache import Cache
-    from botocache._near.answers import NearAnswers
+    from botocache._near.audited_answers import near_answers
+    from botocache._observe.posting import post_counts_of
 
     cache = _caches.get(wanted)
     if cache is None:
-        near = None if wanted.near == "off" else NearAnswers
-        cache = _caches[wanted] = Cache(_store_for(wanted), wanted, near)
+        near = None if wanted.near == "off" else near_answers
+        store = _store_for(wanted)
+        if wanted.metrics:
+            cache = _exported_cache(store, wanted)
+        else:
+            cache = Cache(store, wanted, near)
+        _caches[wanted] = cache
+        post_counts_of(cache, store)
         _keep(cache)
+    return cache
+
+
+def _exported_cache(store: Store, wanted: "Settings") -> "Cache":
+    """Return a new cache whose counters are exported."""
+    from botocache._cache.cache import Cache
+    from botocache._near.observed import ObservedAnswers
+    from botocache._observe.exports import exports_for
+
+    exports = exports_for(wanted.metrics, wanted.stats_interval)
+    near = None if wanted.near == "off" else partial(ObservedAnswers, exports)
+    cache = Cache(store, wanted, near)
+    cache.observe(exports)
+    exports.readings.add(cache, store)
     return cache
 
 

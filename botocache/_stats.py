@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from botocache._errors import shows
 
 LATENCY_BOUNDS: Final = tuple(
-    step * 10.0**exponent for exponent in range(-6, 2) for step in (1, 2, 5)
+    float(f"{step}e{exponent}") for exponent in range(-6, 2) for step in (1, 2, 5)
 )[:-2]
 """Upper bounds of a histogram's buckets in seconds: 1, 2, 5 µs and so on, to 10 s."""
 

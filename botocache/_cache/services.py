@@ -3,6 +3,7 @@
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from botocache._cache.audits import Audits
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.key_schemas import KeySchemas
@@ -20,6 +21,7 @@ class CacheServices(NamedTuple):
     store: under keyed names, if there are keys.
     codec: of the store's entries.
     records: the codec of what processes post on the store.
+    audits: None in a cache that audits nothing.
     """
 
     store: Store
@@ -29,6 +31,7 @@ class CacheServices(NamedTuple):
     evictions: Evictions
     key_schemas: KeySchemas
     records: EntryCodec
+    audits: Audits | None = None
 
 
 def services_of(store: Store, settings: Settings) -> CacheServices:
@@ -52,9 +55,25 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         write_hold_off=settings.write_hold_off,
     )
     key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
+    audits = None
+    if settings.shadow or settings.audit:
+        audits = Audits(settings, counters, evictions)
     return CacheServices(
-        store, codec, settings, counters, evictions, key_schemas, records
+        store, codec, settings, counters, evictions, key_schemas, records, audits
     )
+
+
+class CountsPoster(Protocol):
+    """What posts the counts of a cache."""
+
+    def note_call(self) -> None:
+        """Note that a call begins which the near cache did not answer."""
+
+    def rest(self, *, is_closing: bool) -> None:
+        """Post what is left, and end the thread. The next call may start another one.
+
+        is_closing: the store is about to be closed, so wait for the post.
+        """
 
 
 class NearTier(Protocol):

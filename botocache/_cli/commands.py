@@ -12,6 +12,7 @@ from botocache._log import say
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "doctor": "botocache._cli.doctor",
         "run": "botocache._cli.run",
         "explain": "botocache._cli.explain",
         "report": "botocache._cli.report",

@@ -31,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
     parser.takes_command = True
     parser.epilog = (
         "Settings come from BOTOCACHE_* variables and the file that BOTOCACHE_CONFIG "
-        "names.\nThe exit status is the command's; 127 if it cannot be run.\n\n"
+        "names.\nWith BOTOCACHE=shadow, the cache serves nothing and measures what it would.\nThe exit status is the command's; 127 if it cannot be run.\n\n"
         f"example: {parser.prog} -- gunicorn app:app"
     )
 

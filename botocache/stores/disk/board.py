@@ -271,7 +271,7 @@ def _names(directory: int) -> list[str]:
     """Return the names of records."""
     names = [
         name.removeprefix(_PREFIX)
-        for name in os.listdir(directory)  # noqa: PTH208 - of a descriptor
+        for name in os.listdir(directory)
         if name.startswith(_PREFIX)
     ]
     return sorted(filter(is_name, names))
@@ -323,7 +323,7 @@ def _content(directory: int, file: str) -> bytes | None:
 
 def _drop_leftovers(directory: int) -> None:
     """Remove what processes that were killed have left. Needs the lock."""
-    for name in os.listdir(directory):  # noqa: PTH208 - of a descriptor
+    for name in os.listdir(directory):
         if name.startswith(_TEMPORARY):
             with contextlib.suppress(OSError):
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)

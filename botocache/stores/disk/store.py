@@ -143,7 +143,7 @@ class DiskStore:
     _trouble: str
     _table_took: float
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two clocks, which tests replace
         self,
         root: Path,
         *,

@@ -86,8 +86,11 @@ class RedisBoard:
         there = self.names()
         now = self._now()
         found = {}
-        for name, field in self._fields([n for n in there if names is None or n in names]):
-            if len(field) >= _END.size and lives(*_END.unpack_from(field), now):
+        for name, field in self._fields(
+            [n for n in there if names is None or n in names]
+        ):
+            is_whole = len(field) >= _END.size
+            if is_whole and lives(_END.unpack_from(field)[0], now):
                 found[name] = field[_END.size :]
             else:
                 self._change(b"drop", {name: field}, "", b"", 0.0)

@@ -5,7 +5,7 @@
     botocache:<namespace>:1:h:{<2 digits>}             hold-offs of the tags with them
     botocache:<namespace>:1:runs                       runs of primaries that are known
     botocache:<namespace>:1:runs:{<2 digits>}          the same in a cluster
-    botocache:<namespace>:1:board                      records of processes, see board.py
+    botocache:<namespace>:1:board                      posts of processes, see board.py
 
 Nothing else in the database is touched. A generation and its hold-off are one value of
 16 bytes, little endian: the generation, and a word that is twice the microsecond until

@@ -599,6 +599,34 @@ def test_a_variable_of_another_program_is_ignored(variable: str) -> None:
     assert _load({}, {variable: "x"}) == _load()
 
 
+SHADOWED: dict[str, tuple[dict[str, Any], dict[str, str], bool]] = {
+    "the toggle": ({}, {"BOTOCACHE": "shadow"}, True),
+    "the toggle in another spelling": ({}, {"BOTOCACHE": " Shadow "}, True),
+    "a variable that contradicts it": (
+        {},
+        {"BOTOCACHE": "shadow", "BOTOCACHE_SHADOW": "off"},
+        True,
+    ),
+    "an argument that contradicts it": (
+        {"shadow": False},
+        {"BOTOCACHE": "shadow"},
+        False,
+    ),
+    "another toggle": ({}, {"BOTOCACHE": "1"}, False),
+    "another toggle and the variable": (
+        {},
+        {"BOTOCACHE": "1", "BOTOCACHE_SHADOW": "on"},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHADOWED)
+def test_the_toggle_sets_shadow_for_install_as_well(name: str) -> None:
+    arguments, environment, expected = SHADOWED[name]
+    assert _load(arguments, environment).shadow is expected
+
+
 SERVICE_LINKS = [
     "SERVICE_HOST",
     "SERVICE_PORT",

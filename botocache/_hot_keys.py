@@ -1,0 +1,78 @@
+"""Which keys are read most, from a sample of the hits, in bounded memory.
+
+By the algorithm "space-saving": when all places are taken, a new key takes the place of
+the one with the fewest reads, and begins at its count. So a key that is read often can
+be counted too high, never be missed.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from botocache._stats import HotKey, hottest
+
+MOST_KEPT = 200
+"""Keys that are counted at a time."""
+
+MOST_TEXT = 200
+"""Characters of a key that are kept."""
+
+
+class Named(Protocol):
+    """What the key belongs to: a Series."""
+
+    table: Final[str]
+    operation: Final[str]
+
+
+class _Place:
+    __slots__ = ("hits", "text", "units")
+
+    def __init__(self, hits: int, units: float, text: str) -> None:
+        self.hits = hits
+        self.units = units
+        self.text = text
+
+
+class HotKeys:
+    """The keys that are read most. The caller holds a lock."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str, str], _Place] = {}
+
+    def __repr__(self) -> str:
+        return f"<HotKeys: {len(self._places)}>"
+
+    def add(
+        self,
+        series: Named,
+        digest: str,
+        text: Callable[[], str],
+        hits: int,
+        units: float,
+    ) -> None:
+        """Add hits on a key.
+
+        series: that it belongs to.
+        digest: of the entry's key, in hex.
+        text: makes the text of the key.
+        hits: that this one stands for.
+        units: read units that these would have consumed.
+        """
+        name = (series.table, series.operation, digest)
+        place = self._places.get(name)
+        if place is None:
+            place = _Place(0, 0.0, text()[:MOST_TEXT])
+            if len(self._places) >= MOST_KEPT:
+                least = min(self._places, key=lambda each: self._places[each].hits)
+                before = self._places.pop(least)
+                place.hits, place.units = before.hits, before.units
+            self._places[name] = place
+        place.hits += hits
+        place.units += units
+
+    def read(self) -> tuple[HotKey, ...]:
+        """Return the keys with the most read units saved."""
+        return hottest(
+            HotKey(*name, place.text, place.hits, place.units)
+            for name, place in self._places.items()
+        )
