@@ -1,8 +1,14 @@
-"""Overviews made up for tests, and for `make report-sample`."""
+"""Overviews made up for tests, and for `make report-sample`.
+
+As a program: write a page of each into a directory.
+"""
 
 import math
 import random
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
 
 from botocache._observe.records import Overview, Point, ProcessRecord
 from botocache._stats import (
@@ -62,8 +68,12 @@ def stats_of(*rows: TableStats, hot: Iterable[HotKey] = (), **more: object) -> S
     return Stats(**values)  # type: ignore[arg-type]
 
 
-def two_weeks(*, shadow: bool = False) -> Overview:
-    """Return two weeks of a shop, with something to say for most of the advice."""
+@cache
+def two_weeks(*, shadow: bool = False, every: int = 15) -> Overview:
+    """Return two weeks of a shop, with something to say for most of the advice.
+
+    every: minutes from one point to the next; between them nothing happens.
+    """
     chance = random.Random(7)
     minutes = int(NOW // 60) - 14 * 1440
     tables = {
@@ -74,7 +84,7 @@ def two_weeks(*, shadow: bool = False) -> Overview:
     }
     points = []
     sums: dict[str, list[float]] = {name: [0, 0, 0, 0, 0, 0] for name in tables}
-    for minute in range(minutes, int(NOW // 60) + 1):
+    for minute in range(minutes, int(NOW // 60) + 1, every):
         hour = (minute % 1440) / 60
         day = 0.72 if (minute // 1440) % 7 in (2, 3) else 1.0
         load = day * (0.35 + 0.65 * max(0.0, math.sin((hour - 7) / 15 * math.pi)))
@@ -291,7 +301,7 @@ ONLY_WRITES = Overview(
     read_at=NOW,
 )
 
-OVERVIEWS = {
+OVERVIEWS: dict[str, Callable[[], Overview]] = {
     "two-weeks": two_weeks,
     "shadow": lambda: two_weeks(shadow=True),
     "twenty-seconds": twenty_seconds,
@@ -299,3 +309,23 @@ OVERVIEWS = {
     "nothing": lambda: NOTHING,
     "only-writes": lambda: ONLY_WRITES,
 }
+
+
+def _write_samples(directory: Path) -> None:
+    from botocache._observe.report.page import write_report
+    from botocache._settings.prices import Prices
+
+    directory.mkdir(exist_ok=True)
+    samples = {
+        **{name: make() for name, make in OVERVIEWS.items()},
+        "two-weeks": two_weeks(every=1),
+        "shadow": two_weeks(shadow=True, every=1),
+    }
+    for name, overview in samples.items():
+        path = directory / f"{name}.html"
+        write_report(overview, Prices(), path)
+        print(path)
+
+
+if __name__ == "__main__":
+    _write_samples(Path(sys.argv[1]))

@@ -170,7 +170,8 @@ def figures(overview: Overview, prices: Prices, days: float | None = None) -> Fi
     # The counters are exact, and have no times. They may reach further back than the
     # points, which expire.
     counted = total.units_saved + total.units_consumed
-    if days is None and (not points or saved + consumed >= 0.95 * counted):
+    differ = abs(saved + consumed - counted)
+    if days is None and (not points or differ <= 0.05 * counted):
         saved, consumed = total.units_saved, total.units_consumed
     width = _width(began, ended)
     alive = sum(_is_alive(each, read_at) for each in processes)
