@@ -76,10 +76,10 @@ def cost(subject: Subject) -> Html | None:
             ),
             paragraph(
                 "On demand, each read unit has its price. Provisioned capacity is paid "
-                "by the hour: in each hour what the table's busiest minute needs, with "
+                "by the hour: in each hour what the busiest minute needs, with "
                 f"{percent(prices.utilization, 1)} of it used. That is "
-                f"{units(money.capacity_without)} units on average without a cache, and "
-                f"{units(money.capacity_with)} with botocache.",
+                f"{units(money.capacity_without)} units on average without a cache, "
+                f"and {units(money.capacity_with)} with botocache.",
                 kind="sub",
             ),
             paragraph(

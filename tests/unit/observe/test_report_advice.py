@@ -1,6 +1,6 @@
 """Advice: it comes with the figures that show it, and not without them."""
 
-import tomllib
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,11 @@ from tests.support.overviews import (
     times,
     two_weeks,
 )
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 SETTINGS = Settings(url="disk:")
 GIBIBYTE = 1024**3
@@ -200,7 +205,7 @@ def test_a_full_store_of_unknown_limit_is_not_called_full() -> None:
 
 
 def test_a_writer_around_the_cache_forbids_to_trust_it_more() -> None:
-    around = {"compared": 90, "differing": {"lasting": 2}}
+    around: dict[str, Any] = {"compared": 90, "differing": {"lasting": 2}}
     rows = [replace(EXPIRED, **around), replace(CONSISTENT, operation="Query")]
     assert [each.name for each in advice_on(overview_of(*rows))] == ["written_around"]
 

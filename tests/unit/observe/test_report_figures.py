@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,7 @@ def test_the_mode_is_that_of_all_processes(shadows: list[bool], mode: str) -> No
     ],
 )
 def test_a_process_runs_if_it_has_just_posted(
-    change: dict[str, object], runs: bool
+    change: dict[str, Any], runs: bool
 ) -> None:
     stats = replace(Stats(), undelivered=3)
     record = process(stats, started=NOW - 7200, **change)
@@ -235,7 +236,8 @@ def test_a_point_of_five_minutes_is_no_peak_of_one() -> None:
 def test_what_is_no_number_counts_as_nothing() -> None:
     shown = of(hostile())
     total = shown.total
-    assert math.isfinite(shown.saved) and math.isfinite(shown.consumed)
+    assert math.isfinite(shown.saved)
+    assert math.isfinite(shown.consumed)
     assert total.units_consumed == 0
     assert total.stale_seconds == 0
     assert total.near_latency.count == 0  # too few buckets

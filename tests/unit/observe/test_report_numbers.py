@@ -1,6 +1,7 @@
 """Numbers as people read them."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -53,7 +54,9 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
         (numbers.size, 1.5 * 1024**3, f"1.5{THIN}GiB"),
     ],
 )
-def test_a_number_is_short_and_has_its_unit(function, number, text) -> None:  # type: ignore[no-untyped-def]
+def test_a_number_is_short_and_has_its_unit(
+    function: Callable[[float], str], number: float, text: str
+) -> None:
     assert function(number) == text
 
 

@@ -28,7 +28,8 @@ def test_provisioned_capacity_follows_the_busiest_minute_of_each_hour() -> None:
         "b": [HourlyPeak(0.1, 0.0)],
     }
     found = money(PRICES, saved=1, consumed=1, seconds=2 * HOUR, peaks=peaks, hours=2)
-    assert found is not None and found.provisioned is not None
+    assert found is not None
+    assert found.provisioned is not None
     # Half of it is used: 20 and 9 units for a, and 1 unit for b in each of two hours.
     assert found.capacity_without == (20 + 9 + 1 + 1) / 2
     assert found.capacity_with == (4 + 2 + 1 + 1) / 2
