@@ -55,6 +55,7 @@ from botocache._cache.cache import Cache, decode_body
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
+    AuditTicket,
     BatchTicket,
     BypassTicket,
     Hit,
@@ -245,7 +246,8 @@ class Hooks:
         is_foreign = context.pop("botocache_is_foreign", False)
         if cache is None or ticket is None:
             return
-        if self.cache is not cache and isinstance(ticket, ReadTicket):
+        is_on = self.cache is cache
+        if not is_on and isinstance(ticket, (ReadTicket, AuditTicket)):
             # Uninstalled meanwhile: writes of this process evict no more, so the answer
             # may be outdated already. A batch goes on, because its answer needs its
             # hits, and a write still evicts.
@@ -258,8 +260,11 @@ class Hooks:
         # Without a first attempt it is not DynamoDB that answered.
         is_sent = "retries" in context
         succeeded = is_sent and status < _NO_SUCCESS
-        if is_foreign and isinstance(ticket, (ReadTicket, BatchTicket)):
-            succeeded = False  # nothing is filled
+        is_of_batch = isinstance(ticket, BatchTicket)
+        if is_foreign and isinstance(ticket, (ReadTicket, AuditTicket)):
+            succeeded = False  # nothing is filled or compared
+        elif is_of_batch and (is_foreign or not is_on):
+            succeeded = False
         cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
         # Of the calls that succeed, a batch of statements may be refused in part.
         may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
@@ -402,11 +407,11 @@ def _begin(
         if ticket is None:
             return None
         # Handlers, or another thread, may have changed the call since.
-        begun = ticket.prepared if isinstance(ticket, ReadTicket) else ticket
+        begun = ticket if isinstance(ticket, BypassTicket) else ticket.prepared
         if begun.call == call and begun.parameters == parameters:
             return ticket
     outcome = cache.begin(call, parameters)
-    if isinstance(outcome, (Hit, ReadTicket)):
+    if isinstance(outcome, (Hit, ReadTicket, AuditTicket)):
         announced.prepared = outcome.prepared
     return outcome
 

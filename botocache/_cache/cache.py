@@ -22,14 +22,22 @@ from botocache._cache.invalidation import (
     checked_table,
 )
 from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
+from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
-from botocache._cache.services import CacheServices, NearTier, services_of
+from botocache._cache.services import (
+    CacheServices,
+    CountsPoster,
+    NearTier,
+    services_of,
+)
 from botocache._cache.tickets import (
+    AuditTicket,
     BatchTicket,
     BypassTicket,
     DescribeTicket,
     Hit,
+    Lookup,
     ReadTicket,
     Ticket,
     WriteTicket,
@@ -66,15 +74,21 @@ class Cache:
         near: Callable[[CacheServices], NearTier] | None = None,
     ) -> None:
         self.settings: Final = settings
+        self.poster: CountsPoster | None = None
         self._services: Final = services_of(store, settings)
         self._store: Final = self._services.store
         self._evictions: Final = self._services.evictions
         self._reads: Final = Reads(self._services)
         self._writes: Final = Writes(self._services, self._reads)
-        self.near: Final = None if near is None else near(self._services)
+        # In shadow mode nothing is served, and so nothing is remembered.
+        has_near = near is not None and not settings.shadow
+        self.near: Final = near(self._services) if near and has_near else None
         if self.near is not None:
             # Set late: the near cache itself is made of this cache's services.
             self._reads.on_fill = self.near.on_fill
+            if self._services.audits is not None:
+                self._services.audits.outdate = self.near.on_fill
+        self._observer: CallObserver | None = None
 
     def __repr__(self) -> str:
         return f"<Cache {self._store!r}, {self.stats()!r}>"
@@ -141,6 +155,7 @@ class Cache:
         use `botocache.uninstall`.
         """
         self._evictions.pending.stop()  # first: its thread would open the store again
+        self.rest(is_closing=True)
         self.forget()
         try:
             self._store.close()
@@ -157,7 +172,21 @@ class Cache:
         if self.near is not None:
             self.near.clear()
 
+    def rest(self, *, is_closing: bool = False) -> None:
+        """Post what is left to post of this process's counts, if they are posted."""
+        if self.poster is not None:
+            self.poster.rest(is_closing=is_closing)
+
+    @property
+    def services(self) -> CacheServices:
+        """What the parts of this cache have in common, for those who observe it."""
+        return self._services
+
     # --- for the adapter and the near cache ----------------------------------------
+
+    def observe(self, observer: CallObserver) -> None:
+        """Tell an observer of the calls from now on. The near cache has its own."""
+        self._observer = self._reads.observer = observer
 
     def report_near(self, error: Exception) -> None:
         """Report that the near cache failed; botocore handles the call."""
@@ -172,6 +201,8 @@ class Cache:
         None if the call does not concern the cache. Raise EvictionError if a write
         must be refused, and nothing else.
         """
+        if self.poster is not None:
+            self.poster.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store)
         try:
@@ -193,8 +224,10 @@ class Cache:
         """
         return self._begin_unplanned(operation, error, CallStore(self._store))
 
-    def load(self, prepared: PreparedRead) -> Hit | ReadTicket | BypassTicket | None:
+    def load(self, prepared: PreparedRead) -> Lookup | BypassTicket:
         """Load a read that was prepared by an earlier call. Never raises."""
+        if self.poster is not None:
+            self.poster.note_call()
         store = CallStore(self._store)
         try:
             outcome = self._reads.load_again(prepared, store)
@@ -206,7 +239,7 @@ class Cache:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
-    def finish(
+    def finish(  # noqa: C901 - a case for each ticket
         self, ticket: Ticket, answer: Answer, *, succeeded: bool, certain: bool
     ) -> None:
         """End a call that DynamoDB answered. Raises interruptions alone.
@@ -223,12 +256,10 @@ class Cache:
                     self._services.counters.add("misses")
                     if succeeded:
                         self._reads.finish(ticket, answer)
+                case AuditTicket():
+                    self._reads.finish_audit(ticket, answer, is_kept=succeeded)
                 case BatchTicket():
-                    self._reads.count_misses(ticket)
-                    # Any answer needs the hits, which were not requested; another
-                    # plugin's, too, which is not `succeeded`.
-                    if "Error" not in answer:
-                        self._reads.finish_batch(ticket, answer, is_kept=succeeded)
+                    self._reads.finish_batch(ticket, answer, is_kept=succeeded)
                 case BypassTicket():
                     pass  # only `refuse` needs it
                 case WriteTicket():
@@ -246,6 +277,8 @@ class Cache:
                     assert_never(ticket)
         except BaseException as error:
             self._put_right(ticket, error)
+        if self._observer is not None:
+            self._observer.on_call()
 
     def refuse(self, ticket: Ticket, answer: Answer) -> None:
         """Evict what the scope of a refused read is served of the read's tables.
@@ -354,7 +387,7 @@ def _reader_tags(ticket: Ticket, answer: Answer) -> tuple[bytes, ...]:
     A refused write says nothing of reads.
     """
     match ticket:
-        case ReadTicket():
+        case ReadTicket() | AuditTicket():
             return (ticket.prepared.reader_tag,)
         case BatchTicket():
             # Of the tables that were sent: of the others all keys were hits.

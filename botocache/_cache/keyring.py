@@ -5,6 +5,7 @@ called when the store is first used. While there are no keys, the store is skipp
 application runs uncached, never in clear.
 """
 
+import contextlib
 import math
 import os
 import threading
@@ -14,7 +15,7 @@ from time import time as wall_clock
 from typing import Final, NamedTuple
 
 from botocache._cache.entries import ClearEntries, EntryCodec, Header, Packed
-from botocache._errors import ConfigError, StoreSkippedError, pass_on
+from botocache._errors import CodecError, ConfigError, StoreSkippedError, pass_on
 from botocache._forks import renew_after_fork
 from botocache._log import describe
 from botocache._settings.encryption_keys import EncryptionKeys, Key
@@ -28,10 +29,15 @@ PATIENCE = 1.0
 
 
 class InUse(NamedTuple):
-    """What is made of the keys."""
+    """What is made of the keys.
+
+    codec: of the first key.
+    older: of the other keys; a record may still be encrypted with one of them.
+    """
 
     names: Names
     codec: EntryCodec
+    older: tuple[EntryCodec, ...] = ()
 
 
 class Keyring:
@@ -70,6 +76,10 @@ class Keyring:
     def codec(self) -> EntryCodec:
         """Return the codec of the entries. Raises StoreSkippedError without keys."""
         return (self._in_use or self._obtain()).codec
+
+    def older(self) -> tuple[EntryCodec, ...]:
+        """Return the codecs of the other keys. Raises StoreSkippedError without any."""
+        return (self._in_use or self._obtain()).older
 
     def _obtain(self) -> InUse:
         """Obtain the keys, or wait a moment for the thread that does."""
@@ -132,15 +142,42 @@ class KeyringCodec:
         return self._codec().open(key, header)
 
 
+class KeyringRecords(KeyringCodec):
+    """The codec of records that processes with any of the keys have posted.
+
+    An entry under an older key is a miss, which the next fill ends. A record is the
+    only one of its kind, so it is read under each key. One in clear is refused, also
+    where `plain` is among the keys: nothing proves who has written it.
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        super().__init__(keyring)
+        self._older: Final = keyring.older
+
+    def open(self, key: bytes, header: Header) -> Packed:
+        """See EntryCodec.open."""
+        try:
+            return super().open(key, header)
+        except CodecError:
+            for codec in self._older():
+                with contextlib.suppress(CodecError):
+                    return codec.open(key, header)
+            raise
+
+
 def _in_use(keys: tuple[Key, ...], namespace: str) -> InUse:
-    first = keys[0]
-    if first is None:
-        return InUse(Names(keys), ClearEntries())
+    codecs = [_codec(key, namespace) for key in keys if key is not None]
+    if keys[0] is None:
+        return InUse(Names(keys), ClearEntries(), tuple(codecs))
+    return InUse(Names(keys), codecs[0], tuple(codecs[1:]))
+
+
+def _codec(key: bytes, namespace: str) -> EntryCodec:
     from botocache._cache.encryption import EncryptedEntries
 
-    codec = EncryptedEntries(first, namespace, os.urandom, wall_clock)
+    codec = EncryptedEntries(key, namespace, os.urandom, wall_clock)
     renew_after_fork(codec, EncryptedEntries.drop_salt)
-    return InUse(Names(keys), codec)
+    return codec
 
 
 def _require_cryptography() -> None:

@@ -27,9 +27,10 @@ from botocache._cache.entries import (
     encode_answer,
 )
 from botocache._cache.key_schemas import LONGEST_ARN, Schema, place_of
+from botocache._cache.observer import CallObserver  # noqa: TC001 - loaded in any case
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
+from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
 from botocache._dynamodb.plans import (
     TABLE_TAG,
@@ -57,6 +58,7 @@ class Reads:
     """The reads of one cache.
 
     on_fill: called with the key of each entry that this process fills.
+    observer: hears of hits; None if there is none.
     """
 
     def __init__(self, services: CacheServices) -> None:
@@ -67,9 +69,11 @@ class Reads:
         self._key_schemas: Final = services.key_schemas
         self._ambiguous: Final = services.key_schemas.ambiguous
         self._pending: Final = services.evictions.pending
+        self._audits: Final = services.audits
         self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
         self._refused: Final[dict[bytes, None]] = {}
         self.on_fill: Callable[[bytes], None] = _ignore
+        self.observer: CallObserver | None = None
 
     # --- before the call -----------------------------------------------------------
 
@@ -152,11 +156,16 @@ class Reads:
             hit = self._project_whole_item(prepared, whole, now)
         if hit is None:
             return self._make_ticket(prepared, loaded, now, store)
+        if self._audits is not None and self._is_due(prepared):
+            return AuditTicket(hit, prepared, loaded, now, store)
         self._counters.add("hits")
         read = prepared.read
         if read.capacity != "NONE":
             capacity = zero_capacity(read.table_parameter, read.capacity)
             hit.answer["ConsumedCapacity"] = capacity
+        if self.observer is not None:
+            operation = prepared.call.operation
+            self.observer.on_hit(read.table, operation, "store", hit.age)
         return hit
 
     def load_many(
@@ -186,12 +195,17 @@ class Reads:
                 continue
             hit = self._make_hit(read, read.key, loaded, now)
             lookups[at] = hit or self._make_ticket(read, loaded, now, store)
+            if hit is not None and self._is_due(read):
+                lookups[at] = AuditTicket(hit, read, loaded, now, store)
             if hit is None and read.whole_item_key is not None and read.may_hit:
                 wholes[at] = read
         loads = [(read.whole_item_key or b"", read.tags) for read in wholes.values()]
         results = store.load_many(loads) if loads else []
         for (at, read), loaded in zip(wholes.items(), results, strict=True):
-            lookups[at] = self._project_whole_item(read, loaded, now) or lookups[at]
+            hit = self._project_whole_item(read, loaded, now)
+            lookups[at] = hit or lookups[at]
+            if hit is not None and self._is_due(read):
+                lookups[at] = AuditTicket(hit, read, loaded, now, store)
         hits = sum(isinstance(lookup, Hit) for lookup in lookups)
         self._counters.add("hits", hits)
         self._counters.add("bypassed", lookups.count(None))
@@ -212,11 +226,22 @@ class Reads:
             table: tuple(islice(by_read, len(part)))
             for table, part in batch.reads.items()
         }
+        if self.observer is not None:
+            for part, found in zip(batch.reads.values(), lookups.values(), strict=True):
+                hits = [each for each in found if isinstance(each, Hit)]
+                if hits:
+                    age = max(each.age for each in hits)
+                    table = part[0].table
+                    self.observer.on_hit(table, call.operation, "store", age, len(hits))
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
         body = remaining_body(parameters, lookups)
         return BatchTicket(call, batch, lookups, store, body)
+
+    def _is_due(self, prepared: PreparedRead) -> bool:
+        """Return whether a hit is audited instead of served."""
+        return self._audits is not None and self._audits.is_due(prepared.key)
 
     def _make_hit(
         self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
@@ -293,6 +318,7 @@ class Reads:
             loaded.held is Held.SETTLING
             and not is_consistent
             and self._settings.reads_after_write == "consistent"
+            and not self._settings.shadow  # which changes no request
             and prepared.call.operation == read.operation  # not a key of a batch
             and read.kind in (Kind.ITEM, Kind.QUERY)
         ):
@@ -322,23 +348,50 @@ class Reads:
         else:
             self._counters.add("held")
 
-    def count_misses(self, ticket: BatchTicket) -> None:
+    def finish_audit(
+        self, ticket: AuditTicket, answer: Answer, *, is_kept: bool
+    ) -> None:
+        """Count a hit that was not served; compare it with the answer if `is_kept`.
+
+        The answer is not filled: see audits.py.
+        """
+        self._counters.add("hits")
+        if is_kept and self._audits is not None:
+            self._audits.finish(ticket, answer)
+
+    def _count_batch(self, ticket: BatchTicket) -> None:
         """Count the keys of a batch that DynamoDB had to answer."""
         lookups = [lookup for part in ticket.lookups.values() for lookup in part]
         misses = sum(isinstance(lookup, ReadTicket) for lookup in lookups)
         self._counters.add("misses", misses)
+        if self._audits is not None:
+            audited = sum(isinstance(lookup, AuditTicket) for lookup in lookups)
+            self._counters.add("hits", audited)
 
     def finish_batch(
         self, ticket: BatchTicket, answer: Answer, *, is_kept: bool
     ) -> None:
-        """Put the hits of a batch into its answer; fill the misses if `is_kept`."""
+        """Put the hits of a batch into its answer.
+
+        If `is_kept`, fill the misses, and compare the hits that were not served.
+        """
+        self._count_batch(ticket)
+        # Any answer needs the hits, which were not requested; another plugin's, too,
+        # which is not kept.
+        if "Error" in answer:
+            return
         answers = answers_by_key(ticket.batch, ticket.lookups, answer)
         # First: if something fails below, the hits must be in the answer already.
         merge_hits(ticket.batch, ticket.lookups, answer, answers)
         if not is_kept:
             return
         fills: list[Fill] = []
-        for miss, item_answer in _answered_misses(ticket, answers):
+        audited: list[tuple[AuditTicket, Answer]] = []
+        for lookup, item_answer in _answered(ticket, answers):
+            if isinstance(lookup, AuditTicket):
+                audited.append((lookup, item_answer))
+                continue
+            miss = lookup
             if self._refused:
                 self._allow(miss.prepared)
             if not self._learn(miss, item_answer):
@@ -348,6 +401,9 @@ class Reads:
             else:
                 self._counters.add("held")
         self.fill(ticket.store, fills)
+        if self._audits is not None:
+            for audit, item_answer in audited:
+                self._audits.finish(audit, item_answer)
 
     def fill(self, store: CallStore, fills: Sequence[Fill]) -> None:
         """Fill entries, and tell the near cache which."""
@@ -426,12 +482,12 @@ def _project(whole: Hit, projection: Projection) -> Hit | None:
     return None if item is None else whole._replace(answer={"Item": item})
 
 
-def _answered_misses(
+def _answered(
     ticket: BatchTicket, answers: AnswersByKey
-) -> Iterator[tuple[ReadTicket, Answer]]:
-    """Yield the misses of a batch that DynamoDB answered, with their answers."""
+) -> Iterator[tuple[ReadTicket | AuditTicket, Answer]]:
+    """Yield what DynamoDB answered of a batch, with its answers."""
     for table, by_index in answers.items():
         for index, answer in (by_index or {}).items():
             lookup = ticket.lookups[table][index]
-            if isinstance(lookup, ReadTicket):
+            if isinstance(lookup, (ReadTicket, AuditTicket)):
                 yield lookup, answer

@@ -56,7 +56,7 @@ def test_a_toggle_that_is_off_does_nothing(
     assert (installations, watchers()) == ([], [])
 
 
-@pytest.mark.parametrize("value", ["1", "on", "ON", "yes", " true "])
+@pytest.mark.parametrize("value", ["1", "on", "ON", "yes", " true ", " Shadow"])
 def test_a_toggle_that_is_on_installs_where_botocore_is_imported_already(
     monkeypatch: pytest.MonkeyPatch, installations: list[str], value: str
 ) -> None:
@@ -373,13 +373,13 @@ def test_an_unknown_toggle_is_one_line_on_standard_error_and_on_the_log(
     caplog: pytest.LogCaptureFixture,
     logging_is_configured: bool,
 ) -> None:
-    monkeypatch.setenv("BOTOCACHE", "shadow")
+    monkeypatch.setenv("BOTOCACHE", "maybe")
     log = logging.getLogger("botocache")
     monkeypatch.setattr(log, "hasHandlers", lambda: logging_is_configured)
     plugin.start()
     line = (
-        "botocache: BOTOCACHE='shadow' is not known; expected 1, on, 0 or off; "
-        "running uncached"
+        "botocache: BOTOCACHE='maybe' is not known; "
+        "expected 1, on, shadow, 0 or off; running uncached"
     )
     assert capsys.readouterr().err == f"{line}\n"
     assert caplog.messages == [line] * logging_is_configured

@@ -63,13 +63,25 @@ HARMLESS = frozenset(
         *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
         *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
         *("audit", "metrics", "stats_interval"),
+        # What the doctor finds out about machine, server and settings.
+        *("subject", "state", "found", "advice", "free", "inodes", "sources"),
+        *("troubles", "unknown", "connecting", "round_trips", "numbers", "role"),
+        *("memory", "ahead", "network", "refused", "errors", "is_clustered"),
+        *("startup", "package", "is_loaded", "is_installed", "words", "complaint"),
+        *("site_directories", "is_site_on", "user_site", "wrap", "names_of"),
+        # What a report computes of them.
+        *("consistent", "expired", "index_hits", "index_misses", "prices"),
+        *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
+        *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
+        *("with_dax", "capacity_without", "capacity_with", "dax"),
     }
 )
 """Names of attributes that may be shown, in any class."""
 
 OF_A_CLASS = {
     "DescribeTicket": {"body"},  # it has none
-    "Fill": {"key"},  # a digest, as in the next two
+    "Digests": {"key"},  # a digest, as in the next three
+    "Fill": {"key"},
     "Hit": {"key"},
     "InUse": {"names"},  # they have a repr of their own
     "Invalidation": {"key"},  # its names alone

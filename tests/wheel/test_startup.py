@@ -347,4 +347,4 @@ def test_the_command_line_shows_its_usage(
 ) -> None:
     done = environment.run("-m", "botocache", *arguments)
     assert done.returncode == status
-    assert "usage: python -m botocache run" in done.stdout + done.stderr
+    assert "botocache run -- gunicorn app:app" in done.stdout + done.stderr

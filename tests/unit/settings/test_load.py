@@ -14,6 +14,7 @@ from botocache._errors import ConfigError
 from botocache._settings import load
 from botocache._settings.encryption_keys import EncryptionKeys
 from botocache._settings.load import _PARSERS, Settings, load_settings
+from botocache._settings.prices import UNSTATED, Prices
 from botocache._settings.tables import OFF, READS, TableOptions, TablePolicy
 from botocache.stores import options
 from botocache.stores.memory import MemoryStore
@@ -96,6 +97,15 @@ ROWS = {
         ("prometheus",),
     ),
     "stats_interval": _Row(10.0, "2", 2.0, "0", 0.0, 3.5, 3.5),
+    "prices": _Row(
+        Prices(),
+        '{ on_demand = 0.142, region = "eu-west-1", as_of = "2026-11" }',
+        Prices(on_demand=0.142, region="eu-west-1", as_of="2026-11"),
+        "store=12.5, currency=EUR",
+        Prices(store=12.5, currency="EUR", **UNSTATED),
+        {"dax_nodes": 5},
+        Prices(dax_nodes=5.0, **UNSTATED),
+    ),
 }
 
 
@@ -133,7 +143,7 @@ def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
 def test_settings_stay_few_and_the_usual_ones_come_first() -> None:
     names = [field.name for field in fields(Settings)]
     assert names[:6] == ["url", "ttl", "negative_ttl", "tables", "scope", "timeout"]
-    assert len(names) <= 19
+    assert len(names) <= 20
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
@@ -256,6 +266,7 @@ NEAR = "expected 'on', 'off' or 'untraced'"
 READS_AFTER_WRITE = "expected 'consistent' or 'uncached'"
 SHARE = "expected a share from 0 to 1"
 METRICS = "expected some of 'otel', 'prometheus', 'cloudwatch'"
+PRICES = "expected prices as 'on_demand=0.125,region=us-east-1'"
 ON_FAILURE = "expected 'send' or 'refuse'"
 
 _NO_SECONDS = ("", "x", "-0.1", "nan", "inf", "1e9", "60 s", "1,5", 10**400)
@@ -279,6 +290,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "audit": (SHARE, ("", "x", "-0.1", "nan", "1.1", "1%", 2)),
     "metrics": (METRICS, ("x", "otel prometheus", "otel;prometheus", 5)),
     "stats_interval": (HOLD_OFF, (*_NO_SECONDS, "3600.1", 3601)),
+    "prices": (PRICES, ("x", "on_demand", "=1", 5)),
 }
 """What is expected of each setting, and values that are wrong in every source."""
 
@@ -297,6 +309,15 @@ _ALSO_BAD: list[tuple[str, Any, str]] = [
     ("tables", {"a": 0}, TTL),
     ("tables", {"a": 10**400}, TTL),
     ("tables", {"a": {"ttl": 0}}, f"ttl: {TTL}"),
+    ("prices", "ondemand=1", "expected the name of a price, not 'ondemand'; did you mean 'on_demand'?"),
+    ("prices", "on_demand=x", "on_demand: expected a number from 0 to 1000000"),
+    ("prices", "on_demand=nan", "on_demand: expected a number from 0 to 1000000"),
+    ("prices", {"on_demand": -1}, "on_demand: expected a number from 0 to 1000000"),
+    ("prices", {"on_demand": True}, "on_demand: expected a number from 0 to 1000000"),
+    ("prices", "utilization=0", "utilization: expected a number from 0.1 to 1"),
+    ("prices", "region=<b>", "region: expected 1 to 40 letters"),
+    ("prices", {"region": "x" * 41}, "region: expected 1 to 40 letters"),
+    ("prices", "store=1,store=2", "store is given twice"),
     ("tables", {"a": {"tll": 5}}, "unknown option 'tll'; did you mean 'ttl'?"),
     ("tables", {"": 60}, "expected a table's name"),
     ("reads_after_write", "cached", "'cached'; did you mean 'uncached'?"),
@@ -576,6 +597,34 @@ def test_where_no_name_is_near_all_are_told(tmp_path: Path) -> None:
 )
 def test_a_variable_of_another_program_is_ignored(variable: str) -> None:
     assert _load({}, {variable: "x"}) == _load()
+
+
+SHADOWED: dict[str, tuple[dict[str, Any], dict[str, str], bool]] = {
+    "the toggle": ({}, {"BOTOCACHE": "shadow"}, True),
+    "the toggle in another spelling": ({}, {"BOTOCACHE": " Shadow "}, True),
+    "a variable that contradicts it": (
+        {},
+        {"BOTOCACHE": "shadow", "BOTOCACHE_SHADOW": "off"},
+        True,
+    ),
+    "an argument that contradicts it": (
+        {"shadow": False},
+        {"BOTOCACHE": "shadow"},
+        False,
+    ),
+    "another toggle": ({}, {"BOTOCACHE": "1"}, False),
+    "another toggle and the variable": (
+        {},
+        {"BOTOCACHE": "1", "BOTOCACHE_SHADOW": "on"},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHADOWED)
+def test_the_toggle_sets_shadow_for_install_as_well(name: str) -> None:
+    arguments, environment, expected = SHADOWED[name]
+    assert _load(arguments, environment).shadow is expected
 
 
 SERVICE_LINKS = [
