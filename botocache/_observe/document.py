@@ -88,9 +88,7 @@ def _counts(table: TableStats) -> Json:
 def _latency(histogram: Histogram) -> Json:
     if not histogram.count:
         return {"count": 0, "mean": None, **dict.fromkeys(QUANTILES)}
-    quantiles = {
-        name: histogram.quantile(share) for name, share in QUANTILES.items()
-    }
+    quantiles = {name: histogram.quantile(share) for name, share in QUANTILES.items()}
     return {
         "count": histogram.count,
         "mean": histogram.mean,

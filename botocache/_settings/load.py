@@ -261,6 +261,10 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
         value = environ.get(variable)
         if value is not None and (value.strip() or variable == _KEYS):
             yield _Given(name, value, variable)
+    # After BOTOCACHE_SHADOW: of two that contradict each other, the harmless one. Here,
+    # and not as an argument of the start-up, so that it holds for `install()` as well.
+    if environ.get(_TOGGLE, "").strip().lower() == "shadow":
+        yield _Given("shadow", "on", _TOGGLE)
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -279,10 +283,6 @@ def _warn_of_unknown(environ: Mapping[str, str]) -> None:
         if variable not in _warned:
             _warned.add(variable)
             log.warning("variable %r is unknown and ignored%s", variable, near)
-    # After BOTOCACHE_SHADOW: of two that contradict each other, the harmless one. Here,
-    # and not as an argument of the start-up, so that it holds for `install()` as well.
-    if environ.get(_TOGGLE, "").strip().lower() == "shadow":
-        yield _Given("shadow", "on", _TOGGLE)
 
 
 def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:

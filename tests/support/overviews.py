@@ -177,7 +177,9 @@ def _rows(name: str, values: list[float]) -> list[TableStats]:
     return [
         first,
         TableStats(name, "PutItem", writes=int(writes * 0.3), evicted=int(writes)),
-        TableStats(name, "UpdateItem", writes=int(writes * 0.7), evicted=int(writes * 2)),
+        TableStats(
+            name, "UpdateItem", writes=int(writes * 0.7), evicted=int(writes * 2)
+        ),
     ]
 
 
@@ -200,11 +202,17 @@ def twenty_seconds() -> Overview:
         miss_latency=times(8e-3, 0.5, 388),
     )
     return Overview(
-        processes=(
-            process(stats_of(row), started=NOW - 24, entries=388, size=2**20),
-        ),
+        processes=(process(stats_of(row), started=NOW - 24, entries=388, size=2**20),),
         points=(
-            Point(minute, "frontier", saved=1106, consumed=194, hits=2212, misses=388, throttled=23),
+            Point(
+                minute,
+                "frontier",
+                saved=1106,
+                consumed=194,
+                hits=2212,
+                misses=388,
+                throttled=23,
+            ),
         ),
         read_at=NOW,
     )
@@ -265,9 +273,7 @@ def hostile() -> Overview:
         Point(-(10**15), "early", saved=1.0),
         Point(int(NOW // 60), "bad", saved=float("nan"), consumed=float("-inf")),
     ]
-    return Overview(
-        (record,), stats_of(rows[0]), -3, tuple(points), read_at=NOW
-    )
+    return Overview((record,), stats_of(rows[0]), -3, tuple(points), read_at=NOW)
 
 
 NOTHING = Overview(read_at=NOW)

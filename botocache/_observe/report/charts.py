@@ -51,7 +51,9 @@ def capacity_chart(steps: Sequence[Step], labels: tuple[str, str, str]) -> Html:
     if most:
         y = _PLOT + 30
         refused = [
-            _label("0", y - 6, "start", f"refused requests, up to {count(most)} a step"),
+            _label(
+                "0", y - 6, "start", f"refused requests, up to {count(most)} a step"
+            ),
             _stretched(
                 len(steps),
                 y,
@@ -95,7 +97,9 @@ def capacity_chart(steps: Sequence[Step], labels: tuple[str, str, str]) -> Html:
 def _touch(at: int, step: Step) -> Html:
     """Return what shows a step's exact figures under a pointer."""
     box = {"class": "touch", "x": at, "y": 0, "width": 1, "height": 1}
-    return element("g", None, element("title", None, _title(step)), element("rect", box))
+    return element(
+        "g", None, element("title", None, _title(step)), element("rect", box)
+    )
 
 
 def _title(step: Step) -> str:
@@ -184,9 +188,7 @@ def _rule(y: float, name: str) -> Html:
 
 
 def _label(x: str, y: float, anchor: str, text: str, name: str | None = None) -> Html:
-    return element(
-        "text", {"class": name, "x": x, "y": y, "text-anchor": anchor}, text
-    )
+    return element("text", {"class": name, "x": x, "y": y, "text-anchor": anchor}, text)
 
 
 def _ticks(most: float) -> list[float]:
@@ -268,7 +270,11 @@ def latency_chart(rows: Sequence[tuple[str, str, Histogram]]) -> Html:
                 _label(
                     _x(tick),
                     bottom + 18,
-                    "start" if tick == scale[0] else "end" if tick == scale[-1] else "middle",
+                    "start"
+                    if tick == scale[0]
+                    else "end"
+                    if tick == scale[-1]
+                    else "middle",
                     latency(tick),
                     None if at % 3 == 0 or tick == scale[-1] else "wide",
                 ),

@@ -258,17 +258,13 @@ def _clean_histogram(histogram: Histogram) -> Histogram:
 
 def _hot_keys(stats: Iterable[Stats]) -> tuple[HotKey, ...]:
     return hottest(
-        replace(
-            key, hits=int(_number(key.hits)), units_saved=_number(key.units_saved)
-        )
+        replace(key, hits=int(_number(key.hits)), units_saved=_number(key.units_saved))
         for part in stats
         for key in part.hot_keys
     )
 
 
-def _points(
-    points: Iterable[Point], read_at: float, days: float | None
-) -> list[Point]:
+def _points(points: Iterable[Point], read_at: float, days: float | None) -> list[Point]:
     """Return the points of the time that is shown, in order."""
     first = read_at - (_LONGEST_PAST if days is None else days * 86400.0)
     last = read_at + 3600.0  # clocks differ

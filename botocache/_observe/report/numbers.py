@@ -82,7 +82,9 @@ def duration(seconds: float) -> str:
         # Up to two of a kind, the next smaller one says more: 90 minutes.
         number = seconds / length
         if number >= 2 or abs(number - 1) < _NEARLY:
-            text = f"{number:.1f}".removesuffix(".0") if number < 10 else f"{number:.0f}"
+            text = (
+                f"{number:.1f}".removesuffix(".0") if number < 10 else f"{number:.0f}"
+            )
             return f"{text} {name}{'' if text == '1' else 's'}"
     if seconds >= 1 or seconds == 0:
         text = f"{seconds:.1f}".removesuffix(".0") if seconds < 10 else f"{seconds:.0f}"

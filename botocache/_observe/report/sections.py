@@ -150,7 +150,9 @@ def _period(figures: Figures) -> str:
     last = "%d %B %Y, %H:%M"
     first = "%d %B, %H:%M" if figures.seconds < 180 * 86400 else last
     if figures.seconds < 120:
-        return f"{moment(began, '%d %B %Y, %H:%M:%S')} to {moment(ended, '%H:%M:%S')} UTC"
+        return (
+            f"{moment(began, '%d %B %Y, %H:%M:%S')} to {moment(ended, '%H:%M:%S')} UTC"
+        )
     if moment(began, "%d %B") == moment(ended, "%d %B") and figures.seconds < 90000:
         return f"{moment(began, last)} to {moment(ended, '%H:%M')} UTC"
     return f"{moment(began, first)} to {moment(ended, last)} UTC"
@@ -163,7 +165,9 @@ def _plural(number: int, one: str, several: str) -> str:
 def _processes(figures: Figures) -> str:
     hosts = _plural(figures.hosts, "machine", "machines")
     running = _plural(figures.processes, "process runs", "processes run")
-    ended = _plural(figures.ended_processes, "process has ended", "processes have ended")
+    ended = _plural(
+        figures.ended_processes, "process has ended", "processes have ended"
+    )
     if not figures.processes:
         return f"{ended[0].upper()}{ended[1:]}." if figures.ended_processes else ""
     more = f"; {ended}" if figures.ended_processes else ""
@@ -335,7 +339,11 @@ def _step_name(minutes: int) -> str:
     for length, name in ((10080, "week"), (1440, "day"), (60, "hour")):
         if minutes >= length and minutes % length == 0:
             number = minutes // length
-            return f"a{'n' if name == 'hour' else ''} {name}" if number == 1 else f"{number} {name}s"
+            return (
+                f"a{'n' if name == 'hour' else ''} {name}"
+                if number == 1
+                else f"{number} {name}s"
+            )
     return "a minute" if minutes == 1 else f"{minutes} minutes"
 
 
@@ -441,7 +449,11 @@ def _since(figures: Figures) -> str:
 
 
 def _ratio_row(row: TableStats) -> tuple[Content, ...]:
-    head = [name_of(row.table), " ", element("span", {"class": "op"}, name_of(row.operation))]
+    head = [
+        name_of(row.table),
+        " ",
+        element("span", {"class": "op"}, name_of(row.operation)),
+    ]
     return _ratio_cells(head, row)
 
 
@@ -573,7 +585,11 @@ def evictions(subject: Subject) -> Html | None:
         ],
         [
             (
-                [name_of(row.table), " ", element("span", {"class": "op"}, name_of(row.operation))],
+                [
+                    name_of(row.table),
+                    " ",
+                    element("span", {"class": "op"}, name_of(row.operation)),
+                ],
                 count(row.writes),
                 count(row.evicted),
             )
@@ -624,9 +640,7 @@ def _store_sentence(figures: Figures) -> str:
     return kept + waiting
 
 
-def _causes(
-    heading: str, reasons: Mapping[str, int], before: str, none: str
-) -> Html:
+def _causes(heading: str, reasons: Mapping[str, int], before: str, none: str) -> Html:
     whole = sum(reasons.values())
     ordered = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
     return element(
@@ -665,7 +679,10 @@ def _failures(figures: Figures) -> Html | None:
         table(
             "The application sees none of them: such a call goes to DynamoDB.",
             [Column("Event", is_number=False), Column("Count")],
-            [(element("code", None, name_of(kind)), count(n)) for kind, n in ordered[:12]],
+            [
+                (element("code", None, name_of(kind)), count(n))
+                for kind, n in ordered[:12]
+            ],
         ),
     )
 
@@ -750,7 +767,11 @@ def _differences(figures: Figures) -> Html:
         ],
         [
             (
-                [name_of(row.table), " ", element("span", {"class": "op"}, name_of(row.operation))],
+                [
+                    name_of(row.table),
+                    " ",
+                    element("span", {"class": "op"}, name_of(row.operation)),
+                ],
                 count(row.compared),
                 count(row.differing.get("settling", 0)),
                 count(row.differing.get("unconfirmed", 0)),
@@ -808,7 +829,9 @@ def cost(subject: Subject) -> Html | None:
                     Column("Without a cache"),
                     Column("With botocache"),
                     Column("With DAX"),
-                    Column("botocache would save" if subject.would else "botocache saves"),
+                    Column(
+                        "botocache would save" if subject.would else "botocache saves"
+                    ),
                 ],
                 rows,
             ),
@@ -1034,6 +1057,8 @@ def nothing(subject: Subject) -> Html:
             "div",
             {"class": "card"},
             element("h2", None, "What to check"),
-            element("ul", {"class": "checks"}, [element("li", None, c) for c in checks]),
+            element(
+                "ul", {"class": "checks"}, [element("li", None, c) for c in checks]
+            ),
         ),
     )

@@ -65,9 +65,7 @@ def table(
     )
 
 
-def _row(
-    columns: Sequence[Column], cells: Sequence[Content], kind: str | None
-) -> Html:
+def _row(columns: Sequence[Column], cells: Sequence[Content], kind: str | None) -> Html:
     head, *others = cells
     return element(
         "tr",

@@ -309,7 +309,11 @@ _ALSO_BAD: list[tuple[str, Any, str]] = [
     ("tables", {"a": 0}, TTL),
     ("tables", {"a": 10**400}, TTL),
     ("tables", {"a": {"ttl": 0}}, f"ttl: {TTL}"),
-    ("prices", "ondemand=1", "expected the name of a price, not 'ondemand'; did you mean 'on_demand'?"),
+    (
+        "prices",
+        "ondemand=1",
+        "expected the name of a price, not 'ondemand'; did you mean 'on_demand'?",
+    ),
     ("prices", "on_demand=x", "on_demand: expected a number from 0 to 1000000"),
     ("prices", "on_demand=nan", "on_demand: expected a number from 0 to 1000000"),
     ("prices", {"on_demand": -1}, "on_demand: expected a number from 0 to 1000000"),
