@@ -22,9 +22,15 @@ from botocache._cache.invalidation import (
     checked_table,
 )
 from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
+from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
-from botocache._cache.services import CacheServices, NearTier, services_of
+from botocache._cache.services import (
+    CacheServices,
+    CountsPoster,
+    NearTier,
+    services_of,
+)
 from botocache._cache.tickets import (
     AuditTicket,
     BatchTicket,
@@ -70,6 +76,7 @@ class Cache:
         near: Callable[[CacheServices], NearTier] | None = None,
     ) -> None:
         self.settings: Final = settings
+        self.poster: CountsPoster | None = None
         self._services: Final = services_of(store, settings)
         self._store: Final = self._services.store
         self._evictions: Final = self._services.evictions
@@ -83,6 +90,7 @@ class Cache:
             self._reads.on_fill = self.near.on_fill
             if self._services.audits is not None:
                 self._services.audits.outdate = self.near.on_fill
+        self._observer: CallObserver | None = None
 
     def __repr__(self) -> str:
         return f"<Cache {self._store!r}, {self.stats()!r}>"
@@ -149,6 +157,9 @@ class Cache:
         use `botocache.uninstall`.
         """
         self._evictions.pending.stop()  # first: its thread would open the store again
+        self.rest(is_closing=True)
+        if self._observer is not None:
+            self._observer.on_close()
         self.forget()
         try:
             self._store.close()
@@ -165,7 +176,21 @@ class Cache:
         if self.near is not None:
             self.near.clear()
 
+    def rest(self, *, is_closing: bool = False) -> None:
+        """Post what is left to post of this process's counts, if they are posted."""
+        if self.poster is not None:
+            self.poster.rest(is_closing=is_closing)
+
+    @property
+    def services(self) -> CacheServices:
+        """What the parts of this cache have in common, for those who observe it."""
+        return self._services
+
     # --- for the adapter and the near cache ----------------------------------------
+
+    def observe(self, observer: CallObserver) -> None:
+        """Tell an observer of the calls from now on. The near cache has its own."""
+        self._observer = self._reads.observer = observer
 
     def report_near(self, error: Exception) -> None:
         """Report that the near cache failed; botocore handles the call."""
@@ -184,6 +209,8 @@ class Cache:
         None if the call does not concern the cache. Raise EvictionError if a write
         must be refused, and nothing else.
         """
+        if self.poster is not None:
+            self.poster.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store, started)
         try:
@@ -212,6 +239,8 @@ class Cache:
 
         started: when the call began, by `perf_counter`; None for now.
         """
+        if self.poster is not None:
+            self.poster.note_call()
         store = CallStore(self._store, started)
         try:
             outcome = self._reads.load_again(prepared, store)
@@ -224,7 +253,7 @@ class Cache:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
-    def finish(  # noqa: PLR0913 - each says one thing of the end
+    def finish(  # noqa: C901, PLR0913 - a case for each ticket; each says one thing of the end
         self,
         ticket: Ticket,
         answer: Answer,
@@ -285,6 +314,8 @@ class Cache:
                     assert_never(ticket)
         except BaseException as error:
             self._put_right(ticket, error)
+        if self._observer is not None:
+            self._observer.on_call()
 
     def refuse(self, ticket: Ticket, answer: Answer) -> None:
         """Evict what the scope of a refused read is served of the read's tables.

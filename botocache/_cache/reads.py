@@ -28,6 +28,7 @@ from botocache._cache.entries import (
     encode_answer,
 )
 from botocache._cache.key_schemas import LONGEST_ARN, Schema, place_of
+from botocache._cache.observer import CallObserver  # noqa: TC001 - loaded in any case
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
 from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
@@ -69,6 +70,7 @@ class Reads:
     """The reads of one cache.
 
     on_fill: called with the key of each entry that this process fills.
+    observer: hears of hits; None if there is none.
     """
 
     def __init__(self, services: CacheServices) -> None:
@@ -83,6 +85,7 @@ class Reads:
         self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
         self._refused: Final[dict[bytes, None]] = {}
         self.on_fill: Callable[[bytes], None] = _ignore
+        self.observer: CallObserver | None = None
 
     # --- before the call -----------------------------------------------------------
 
@@ -173,6 +176,9 @@ class Reads:
         if read.capacity != "NONE":
             capacity = zero_capacity(read.table_parameter, read.capacity)
             hit.answer["ConsumedCapacity"] = capacity
+        if self.observer is not None:
+            operation = prepared.call.operation
+            self.observer.on_hit(read.table, operation, "store", hit.age)
         return hit
 
     def load_many(
@@ -229,6 +235,13 @@ class Reads:
             table: tuple(islice(by_read, len(part)))
             for table, part in batch.reads.items()
         }
+        if self.observer is not None:
+            for part, found in zip(batch.reads.values(), lookups.values(), strict=True):
+                hits = [each for each in found if isinstance(each, Hit)]
+                if hits:
+                    age = max(each.age for each in hits)
+                    table = part[0].table
+                    self.observer.on_hit(table, call.operation, "store", age, len(hits))
         self._count_batch(call, parameters, lookups, prepared, store)
         hit = hit_of(batch, lookups)
         if hit is not None:
