@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, Final, TypeAlias
 
 from botocache._forks import renew_after_fork
-from botocache._hot_keys import HotKeys
+from botocache._hot_keys import HotKeys, TextOf
 from botocache._stats import (
     LATENCY_BOUNDS,
     Histogram,
@@ -35,9 +35,13 @@ OTHER = "(other)"
 UNKNOWN = "(unknown)"
 """The name of the table of a call that does not say which it concerns."""
 
-SAMPLED = 17
-"""One hit in so many has its key sampled, and a near hit its time, too. A prime: of 2
-or 16 keys that an application reads in turn, each must be sampled at times."""
+NEAR_SAMPLED = 61
+"""One near hit in so many has its time taken and its key noted, which takes a third of
+the time of a near hit. A prime: of 2 or 16 keys that an application reads in turn, each
+must be noted at times."""
+
+STORE_SAMPLED = 17
+"""One hit of the store in so many has its key noted."""
 
 HELD = "held"
 """Why an answer is not filled: a write was too recent."""
@@ -70,8 +74,8 @@ class NearHits:
     """The near hits of one series on entries of the same read units.
 
     number: counts a near hit. Returns its number, which no other near hit on these
-        entries has in this process. One in SAMPLED is a multiple of SAMPLED, and for
-        that one `sample` must be called. A forked child has another function here.
+        entries has in this process. If it is a multiple of NEAR_SAMPLED, `sample` must
+        be called. A forked child has another function here.
     """
 
     __slots__ = ("_before", "_first", "_numbers", "_series", "_units", "number")
@@ -90,15 +94,19 @@ class NearHits:
         # By its text: to take the next number would count one more.
         return self._before + int(repr(self._numbers)[6:-1]) - self._first
 
-    def sample(self, seconds: float, digest: str, text: str) -> None:
-        """Take note of a near hit that stands for SAMPLED of them.
+    def sample(
+        self, seconds: float, digest: str, text_of: TextOf, asked: object
+    ) -> None:
+        """Take note of a near hit that stands for NEAR_SAMPLED of them.
 
         seconds: that it took.
         digest: of its entry's key, in hex.
-        text: of the key.
+        text_of: makes the key's text of `asked`.
         """
-        self._series.add_near_latency(seconds)
-        self._series.add_hot_key(digest, text, self._units)
+        series = self._series
+        series.add_near_latency(seconds)
+        units = self._units * NEAR_SAMPLED
+        series.add_hot_key(digest, NEAR_SAMPLED, units, text_of, asked)
 
     def _begin(self) -> None:
         # From anywhere: other processes, and the parent of a fork, number as well.
@@ -190,7 +198,7 @@ class Series:
     ) -> bool:
         """Count a read that the store answered, or would have answered.
 
-        Return whether it stands for SAMPLED of them: then call `add_hot_key`.
+        Return whether it stands for STORE_SAMPLED of them: then call `add_hot_key`.
 
         seconds: that the call took.
         units: read units that it would have consumed.
@@ -204,17 +212,14 @@ class Series:
             timings = self._store_latency
             timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
             timings.seconds += seconds
-            return not self._store_hits % SAMPLED
+            return not self._store_hits % STORE_SAMPLED
 
-    def add_hot_key(self, digest: str, text: str, units: float) -> None:
-        """Take note of the key of a hit that stands for SAMPLED of them.
-
-        digest: of the entry's key, in hex.
-        text: of the key.
-        units: read units of this one hit.
-        """
+    def add_hot_key(
+        self, digest: str, hits: int, units: float, text_of: TextOf, asked: object
+    ) -> None:
+        """Take note of the key of a hit that stands for several. See HotKeys.add."""
         with self._lock:
-            self._hot_keys.add(self, digest, text, SAMPLED, units * SAMPLED)
+            self._hot_keys.add(self, digest, hits, units, text_of, asked)
 
     def add_miss(
         self,

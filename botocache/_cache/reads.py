@@ -33,7 +33,7 @@ from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
-from botocache._counters import FOREIGN, HELD, UNENCODABLE, Series
+from botocache._counters import FOREIGN, HELD, STORE_SAMPLED, UNENCODABLE, Series
 from botocache._dynamodb.key_texts import text_of_key, text_of_read
 from botocache._dynamodb.plans import (
     TABLE_TAG,
@@ -53,6 +53,7 @@ from botocache._dynamodb.read_units import (
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, pass_on
+from botocache._hot_keys import TextOf
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
@@ -291,8 +292,7 @@ class Reads:
         if series.add_store_hit(
             perf_counter() - store.started, blocks / 2, is_estimated=is_estimated
         ):
-            text = text_of_read(prepared.parameters)
-            series.add_hot_key(hit.key.hex(), text, blocks / 2)
+            _note(series, hit.key, blocks, text_of_read, prepared.parameters)
 
     def _count_batch(
         self,
@@ -320,8 +320,7 @@ class Reads:
                     if series.add_store_hit(
                         seconds, blocks / 2, is_estimated=is_estimated
                     ):
-                        digest = lookup.key.hex()
-                        series.add_hot_key(digest, text_of_key(key), blocks / 2)
+                        _note(series, lookup.key, blocks, text_of_key, key)
 
     def _count_misses(
         self, ticket: BatchTicket, answer: Answer, unfilled: str, length: int | None
@@ -605,6 +604,14 @@ def _misses(
                 yield lookup, "unmatched"
             else:
                 yield lookup, by_index.get(index, "unprocessed")
+
+
+def _note(
+    series: Series, key: bytes, blocks: int, text_of: TextOf, asked: object
+) -> None:
+    """Take note of the key of a hit that stands for several. See HotKeys.add."""
+    units = STORE_SAMPLED * blocks / 2
+    series.add_hot_key(key.hex(), STORE_SAMPLED, units, text_of, asked)
 
 
 def _why_bypassed(call: Call) -> str:

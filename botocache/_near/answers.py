@@ -15,8 +15,8 @@ from weakref import WeakValueDictionary
 
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import Hit, request_prefix
-from botocache._counters import SAMPLED, NearHits
+from botocache._cache.tickets import Hit, digest_in, request_prefix
+from botocache._counters import NEAR_SAMPLED, NearHits
 from botocache._dynamodb.key_texts import text_of_read
 from botocache._dynamodb.read_units import ReadCost
 from botocache._dynamodb.types import Answer
@@ -157,7 +157,7 @@ class NearAnswers:
             "HTTPHeaders": {"x-botocache": "hit", "age": age},
             "RetryAttempts": 0,
         }
-        if not number % SAMPLED:
+        if not number % NEAR_SAMPLED:
             _sample(entry, hits, started, arguments)
         return answer
 
@@ -278,8 +278,7 @@ def _sample(
     seconds = perf_counter() - started
     # A resource's condition is an object; the request that was made of it is not.
     asked = arguments if entry.prepared is None else entry.prepared.parameters
-    digest = entry.request_prefix.split("-")[1]
-    hits.sample(seconds, digest, text_of_read(asked))
+    hits.sample(seconds, digest_in(entry.request_prefix), text_of_read, asked)
 
 
 def _size_of(key: CallKey, prepared: PreparedRead | None) -> int:

@@ -108,8 +108,8 @@ def _find(
     client: Client, state: ClientState, operation: str, arguments: object
 ) -> Outcome:
     """Return what the near cache makes of a call."""
-    # Each near hit takes the time, though one in SAMPLED alone needs it: which one that
-    # is shows at its end.
+    # Each near hit takes the time, though one in NEAR_SAMPLED alone needs it: which one
+    # that is shows at its end.
     started = perf_counter()
     try:
         credentials = client._request_signer._credentials  # noqa: SLF001 - _botocore/types.py says why

@@ -13,7 +13,7 @@ import pytest
 from botocore.handlers import BUILTIN_HANDLERS
 
 import botocache
-from botocache._counters import SAMPLED
+from botocache._counters import NEAR_SAMPLED
 from botocache._dynamodb.tags import tag_digest
 from tests.support.trips import Trip, answering, trip_of
 
@@ -108,7 +108,7 @@ def test_one_near_hit_in_so_many_takes_a_longer_road(
 ) -> None:
     """It has its time taken and its key noted."""
     client = make_client("on")
-    trips = [trip_of(lambda: get(client, "a")) for _ in range(SAMPLED)]
+    trips = [trip_of(lambda: get(client, "a")) for _ in range(NEAR_SAMPLED)]
     *short, long = sorted(trip.calls for trip in trips)
     assert set(short) == {ROADS["near hit"][2]}
     assert long <= 22
