@@ -35,10 +35,10 @@ OTHER = "(other)"
 UNKNOWN = "(unknown)"
 """The name of the table of a call that does not say which it concerns."""
 
-NEAR_SAMPLED = 61
-"""One near hit in so many has its time taken and its key noted, which takes a third of
-the time of a near hit. A prime: of 2 or 16 keys that an application reads in turn, each
-must be noted at times."""
+NEAR_SAMPLED = 101
+"""One near hit in so many has its time and its key noted, which takes as long as the
+near hit itself. A prime: of 2 or 16 keys that an application reads in turn, each must
+be noted at times."""
 
 STORE_SAMPLED = 17
 """One hit of the store in so many has its key noted."""
@@ -103,10 +103,8 @@ class NearHits:
         digest: of its entry's key, in hex.
         text_of: makes the key's text of `asked`.
         """
-        series = self._series
-        series.add_near_latency(seconds)
         units = self._units * NEAR_SAMPLED
-        series.add_hot_key(digest, NEAR_SAMPLED, units, text_of, asked)
+        self._series.add_near_sample(seconds, units, digest, text_of, asked)
 
     def _begin(self) -> None:
         # From anywhere: other processes, and the parent of a fork, number as well.
@@ -186,9 +184,17 @@ class Series:
                 near = self._near[units, is_estimated] = NearHits(self, units)
             return near
 
-    def add_near_latency(self, seconds: float) -> None:
-        """Take note of how long a near hit took. See NearHits.sample."""
+    def add_near_sample(
+        self,
+        seconds: float,
+        units: float,
+        digest: str,
+        text_of: TextOf,
+        asked: object,
+    ) -> None:
+        """Take note of a near hit that stands for several. See NearHits.sample."""
         with self._lock:
+            self._hot_keys.add(self, digest, NEAR_SAMPLED, units, text_of, asked)
             timings = self._near_latency
             timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
             timings.seconds += seconds

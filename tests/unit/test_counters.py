@@ -59,7 +59,7 @@ OUTCOMES: dict[str, tuple[Callable[[Series], object], dict[str, Any]]] = {
         {"near_hits": 1, "units_saved": 1.5, "units_estimated": 1.5},
     ),
     "latency of near hits": (
-        lambda series: series.add_near_latency(3e-6),
+        lambda series: series.add_near_sample(3e-6, 0.5, "d", str, ""),
         {"near_latency": _took(3e-6)},
     ),
     "store hit": (
