@@ -74,8 +74,8 @@ class NearHits:
     """The near hits of one series on entries of the same read units.
 
     number: counts a near hit. Returns its number, which no other near hit on these
-        entries has in this process. If it is a multiple of NEAR_SAMPLED, `sample` must
-        be called. A forked child has another function here.
+        entries has in this process. `sample` must be called for those that leave 1
+        when they are divided by NEAR_SAMPLED. A forked child has another function here.
     """
 
     __slots__ = ("_before", "_first", "_numbers", "_series", "_units", "number")
@@ -95,11 +95,11 @@ class NearHits:
         return self._before + int(repr(self._numbers)[6:-1]) - self._first
 
     def sample(
-        self, seconds: float, digest: str, text_of: TextOf, asked: object
+        self, seconds: float | None, digest: str, text_of: TextOf, asked: object
     ) -> None:
         """Take note of a near hit that stands for NEAR_SAMPLED of them.
 
-        seconds: that it took.
+        seconds: that it took; None if that is not known.
         digest: of its entry's key, in hex.
         text_of: makes the key's text of `asked`.
         """
@@ -186,7 +186,7 @@ class Series:
 
     def add_near_sample(
         self,
-        seconds: float,
+        seconds: float | None,
         units: float,
         digest: str,
         text_of: TextOf,
@@ -195,9 +195,10 @@ class Series:
         """Take note of a near hit that stands for several. See NearHits.sample."""
         with self._lock:
             self._hot_keys.add(self, digest, NEAR_SAMPLED, units, text_of, asked)
-            timings = self._near_latency
-            timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
-            timings.seconds += seconds
+            if seconds is not None:
+                timings = self._near_latency
+                timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+                timings.seconds += seconds
 
     def add_store_hit(
         self, seconds: float, units: float, *, is_estimated: bool = False
