@@ -89,7 +89,7 @@ class TableStats:
     units_consumed: read units that the misses and bypassed reads have consumed.
     units_estimated: the part of `units_saved` that rests on an estimate of item sizes,
         because the answers show only parts of their items.
-    near_latency: how long near hits took; one in seventeen is timed.
+    near_latency: how long near hits took; one in a hundred and one is timed.
     store_latency: how long hits of the store took.
     miss_latency: how long misses took.
     compared: hits that shadow mode or an audit compared with DynamoDB's answer.
