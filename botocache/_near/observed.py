@@ -30,8 +30,9 @@ class ObservedAnswers(NearAnswers):
         if answer is not None:
             if self._ticker.is_resting:
                 self._exports.on_call()
-            # No span is recording in an empty context.
-            if self._spans.context() and entry.hits is not None:
+            spans = self._spans
+            span = spans.context().get(spans.key)
+            if span is not None and span.is_recording() and entry.hits is not None:
                 age = self.now() - entry.stored_at
                 self._exports.on_hit(*entry.hits.place, "near", age)
         return answer
