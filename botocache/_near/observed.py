@@ -8,16 +8,17 @@ from typing import Final
 from botocache._cache.services import CacheServices
 from botocache._dynamodb.types import Answer
 from botocache._near.answers import NearAnswers, NearEntry
+from botocache._near.audited_answers import AuditedAnswers
 from botocache._observe.exports import Exports
 
-_SERVE: Final = NearAnswers.serve  # bound late: `super()` takes 50 ns longer
 
-
-class ObservedAnswers(NearAnswers):
+class ObservedAnswers(AuditedAnswers):
     """Near answers that report their hits to the exports."""
 
     def __init__(self, exports: Exports, services: CacheServices) -> None:
         super().__init__(services)
+        kind = NearAnswers if services.audits is None else AuditedAnswers
+        self._serve: Final = kind.serve  # `super()` takes 50 ns longer
         self._exports: Final = exports
         self._ticker: Final = exports.ticker
         self._spans: Final = exports.spans
@@ -26,7 +27,7 @@ class ObservedAnswers(NearAnswers):
         self, entry: NearEntry, started: float, arguments: object
     ) -> Answer | None:
         """Return the answer as a hit, and report it. See NearAnswers."""
-        answer = _SERVE(self, entry, started, arguments)
+        answer = self._serve(self, entry, started, arguments)
         if answer is not None:
             if self._ticker.is_resting:
                 self._exports.on_call()
