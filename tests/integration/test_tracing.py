@@ -210,3 +210,16 @@ def test_without_the_setting_no_span_says_anything(
         read(client, full_table, 4)
     [span] = exporter.get_finished_spans()
     assert shown(span) == []
+
+
+def test_of_audited_hits_those_that_were_served_show(
+    world: World, full_table: str
+) -> None:
+    client = world.cached_client(metrics="otel", audit=0.5)
+    read(client, full_table, 1)
+    exporter = InMemorySpanExporter()
+    with world.counting() as reached, span_of_application(exporter):
+        read(client, full_table, 40)
+    [span] = exporter.get_finished_spans()
+    assert 0 < reached["GetItem"] < 40
+    assert len(shown(span)) == 40 - reached["GetItem"]
