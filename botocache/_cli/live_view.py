@@ -217,6 +217,6 @@ def _wait_for_q(number: int, seconds: float) -> bool:
         ready, _, _ = select.select([number], [], [], left)
         if ready:
             pressed = os.read(number, 100)
-            if not pressed or pressed[:1] in (b"q", b"Q"):
+            if not pressed or b"q" in pressed.lower():
                 return True  # nothing was read: the terminal is gone
     return False
