@@ -204,6 +204,8 @@ def _entry(operation: str, read: Read, settings: Settings) -> _Lines:
         yield "served", "never: it is strongly consistent; its answer is filled"
     elif read.whole is not None:
         yield "served", "from its own entry, or from the entry of the whole item"
+    if settings.shadow:
+        yield "shadow", "DynamoDB answers, and a hit is compared with its answer"
     yield (
         "tags",
         [*map(spelled, read.depends_on(mode, settings.precise_index_eviction))],

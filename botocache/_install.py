@@ -81,6 +81,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     audit: float | None = None,
     metrics: "str | Sequence[str] | None" = None,
     stats_interval: float | None = None,
+    prices: "str | Mapping[str, float | str] | None" = None,
 ) -> "Cache":
     """Answer DynamoDB reads from a cache, and evict what writes change.
 
@@ -113,6 +114,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     metrics: some of "otel", "prometheus" and "cloudwatch".
     stats_interval: seconds between two posts of this process's counters on the store,
         for `botocache stats` and `botocache report`; 0 for never.
+    prices: of read units, with their region and date, for `botocache report`.
 
     Installing twice with the same settings is one installation. Makes no network call,
     and opens the store on first use. If the environment lacks what the store needs, one
@@ -140,6 +142,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "audit": audit,
         "metrics": metrics,
         "stats_interval": stats_interval,
+        "prices": prices,
     }
     return _install(target, arguments, _all_objects)
 

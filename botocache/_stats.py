@@ -89,16 +89,20 @@ class TableStats:
     units_consumed: read units that the misses and bypassed reads have consumed.
     units_estimated: the part of `units_saved` that rests on an estimate of item sizes,
         because the answers show only parts of their items.
-    near_latency: how long near hits took; one in sixteen is timed.
+    near_latency: how long near hits took; one in seventeen is timed.
     store_latency: how long hits of the store took.
     miss_latency: how long misses took.
     compared: hits that shadow mode or an audit compared with DynamoDB's answer.
     differing: those that differed, by what the difference was: `settling` (within
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
-        after `settle` seconds: a writer goes around botocache).
+        after `settle` seconds: a writer goes around botocache), `lasting_on_index` (the
+        same, or the index lags), `ttl_only` (writes do not evict it, by the settings).
     stale_seconds: the longest time for which a difference was seen to last.
     consistent: the part of `misses` for which the application asked for strong
         consistency, so that no entry could answer them.
+    expired: misses whose entry was too old for its TTL, and that no write had evicted.
+    index_hits: hits among queries of an index.
+    index_misses: misses among queries of an index.
     """
 
     table: str
@@ -122,6 +126,9 @@ class TableStats:
     differing: Counts = field(default_factory=dict)
     stale_seconds: float = 0.0
     consistent: int = 0
+    expired: int = 0
+    index_hits: int = 0
+    index_misses: int = 0
 
     @property
     def hits(self) -> int:

@@ -13,10 +13,12 @@ from botocache._log import say
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "doctor": "botocache._cli.doctor",
         "run": "botocache._cli.run",
         "stats": "botocache._cli.stats",
         "clear": "botocache._cli.clear",
         "explain": "botocache._cli.explain",
+        "report": "botocache._cli.report",
         "completion": "botocache._cli.completion",
     }
 )

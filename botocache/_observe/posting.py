@@ -321,7 +321,7 @@ class Poster:
 
 
 class Posting:
-    """Posts for all caches of a process. See CallObserver and Debtor.
+    """Posts for all caches of a process. See CountsPoster and Debtor.
 
     clock: in seconds; it also runs while the machine sleeps.
     wall_clock: seconds since the epoch.
@@ -373,12 +373,12 @@ class Posting:
         deliver_last(self)
 
     def note_call(self) -> None:
-        """See CallObserver."""
+        """See CountsPoster."""
         if self._clock() >= self._due:
             self._wake()
 
     def rest(self, *, is_closing: bool) -> None:
-        """See CallObserver."""
+        """See CountsPoster."""
         if is_closing:
             self._worker.stop(_STOP_PATIENCE)
             self._due = -math.inf

@@ -19,7 +19,7 @@ from botocache._errors import StoreError
 from botocache._observe.records import Overview
 from botocache._stats import Stats
 from botocache.stores.protocol import Usage
-from tests.support.overviews import NOW, key, orders, overview_of, record, users
+from tests.support.posted import NOW, key, orders, overview_of, record, users
 
 USAGE = Usage(1234, 12_345_678)
 

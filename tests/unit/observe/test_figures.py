@@ -19,7 +19,7 @@ from botocache._observe.figures import (
 )
 from botocache._observe.records import Overview
 from botocache._stats import Histogram, Stats, TableStats
-from tests.support.overviews import (
+from tests.support.posted import (
     NOW,
     key,
     orders,
