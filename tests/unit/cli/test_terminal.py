@@ -17,7 +17,7 @@ from botocache._observe.overview import open_board
 from botocache._observe.sealing import process_name, seal
 from botocache._settings.load import Settings
 from botocache.stores.protocol import Board
-from tests.support.overviews import record
+from tests.support.posted import record
 from tests.support.processes import TIMEOUT
 from tests.support.terminals import on_terminal
 
