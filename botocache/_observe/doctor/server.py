@@ -223,10 +223,7 @@ def _judge_network(facts: ServerFacts, *, is_encrypted: bool) -> Finding:
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("No master found", "MasterNotFound"),
-        (
-            "Correct the service's name in BOTOCACHE_URL. See whether the Sentinels can be "
-            "reached and agree on a primary."
-        ),
+        "Correct the service's name in BOTOCACHE_URL, or start the Sentinels.",
     ),
     (
         ("WRONGPASS", "AuthenticationError", "NOAUTH", "invalid username-password"),

@@ -110,8 +110,7 @@ def _inspected(make: Callable[[], Connection], name: str, aim: _Aim) -> ServerFa
         return _facts(connection, name, aim, connecting)
     except (RedisError, OSError) as error:
         pass_on(error)
-        # Behind the colon redis-py shows its clients, and some versions their passwords.
-        raise StoreError(describe(error).partition(" : <")[0]) from error
+        raise StoreError(describe(error)) from error
     finally:
         connection.disconnect()
 
