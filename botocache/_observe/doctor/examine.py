@@ -129,7 +129,12 @@ def examine(
         _Check("variables", lambda: check_variables(environ, traced)),
         _Check("settings", lambda: chain(unread, check_settings(traced))),
         _Check("store", lambda: check_store(traced.settings, environ)),
-        _Check("environment", lambda: check_environment(environ)),
+        _Check(
+            "environment",
+            lambda: check_environment(
+                environ, client_tracking=traced.settings.client_tracking
+            ),
+        ),
     ]
     # All at once: the child of `start` takes as long as a server that hangs.
     for check in checks:

@@ -79,7 +79,7 @@ def check_store(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
 def _advice_of_opening(text: str) -> str:
     if "pip install" in text:
         return "Install it: " + text[text.index("pip install") :] + "."
-    if "boot id" in text or "boot_id" in text:
+    if "boot_id" in text:
         return (
             "Mount /proc in the sandbox, or name a server: BOTOCACHE_URL=redis://host, "
             "or memory: for a single process."
@@ -188,6 +188,13 @@ def _remove_old(namespaces: Path) -> None:
                 shutil.rmtree(path)
 
 
+_TRACKING_IN_CLUSTER = warning(
+    "client tracking",
+    "client_tracking is on, and a cluster does not announce changes: each hit asks it",
+    "Set BOTOCACHE_CLIENT_TRACKING=off.",
+)
+
+
 # --- on a server -------------------------------------------------------------------
 
 
@@ -206,6 +213,8 @@ def _check_server(
         for facts in inspect_servers(
             options, word.encode(), has_board=settings.stats_interval > 0
         ):
+            if facts.is_clustered and settings.client_tracking and not is_reached:
+                yield _TRACKING_IN_CLUSTER
             is_reached = True
             for finding in judge_server(
                 facts, timeout=settings.timeout, is_encrypted=options.is_encrypted
