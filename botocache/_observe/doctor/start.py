@@ -66,10 +66,13 @@ try:
     answer["is_installed"] = botocache.installed() is not None
 except Exception as error:
     answer["trouble"] = f"{type(error).__name__}: {error}"
-print("\\n" + json.dumps(answer))
+print("\\n" + json.dumps(answer), flush=True)
+sys.stderr.flush()
+os._exit(0)
 """
 """Run by the child. It takes the current directory from the path: an application that
-is started by its name has none there."""
+is started by its name has none there. It leaves without the end of a process, in which
+a cache posts its counts on the store."""
 
 _OFF = frozenset({"", "0", "off", "false", "no"})
 
