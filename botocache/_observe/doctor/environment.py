@@ -57,6 +57,7 @@ def check_environment(
 
 def count_descriptors() -> int | None:
     """Return how many files this process has open; None if that cannot be known."""
+    # The second is of macOS and the BSDs.
     for directory in ("/proc/self/fd", "/dev/fd"):
         with contextlib.suppress(OSError):
             return len(os.listdir(directory)) - 1  # noqa: PTH208 - names are enough; one is of the listing
@@ -134,6 +135,7 @@ def _has_boottime() -> bool:
 
 def judge_clocks(now: float, *, has_boottime: bool) -> Iterator[Finding]:
     """Judge this machine's clocks. now: seconds on the wall clock."""
+    # A machine without a battery begins in 1970, until it has reached a time server.
     if not _EARLIEST <= now <= _LATEST:
         shown = time.strftime("%Y-%m-%d", time.gmtime(min(max(now, 0.0), 1e11)))
         yield bad(

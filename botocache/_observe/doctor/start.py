@@ -116,6 +116,7 @@ def check_start(environ: Mapping[str, str], package: Path) -> Iterator[Finding]:
     package: the directory of this package.
     """
     value = environ.get(TOGGLE, "")
+    # Also without the variable, the child has it: people run this before they set it.
     is_set = value.strip().lower() not in _OFF
     try:
         answer = start_child(environ, value if is_set else "1")
@@ -201,6 +202,7 @@ def _interpreter_options() -> list[str]:
 def judge_toggle(value: str, words: Sequence[str]) -> Iterator[Finding]:
     """Judge the value of the variable. words: those that the package knows."""
     word = value.strip().lower()
+    # Without words the package could not be imported, which is found by itself.
     if not words or word in words:
         state = {True: "is not set", False: f"is {value.strip()!r}"}[word == ""]
         yield good("BOTOCACHE", f"the variable {TOGGLE} {state}")

@@ -59,6 +59,7 @@ def check_store(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
         timeout=max(settings.timeout, _PATIENCE),
         client_tracking=False,
     )
+    # Opens nothing yet: this finds wrong URLs, and packages that are missing.
     try:
         store = open_store(tried)
     except (ConfigError, StoreUnavailableError) as error:
@@ -153,6 +154,7 @@ def _check_disk(
     from botocache.stores.disk.store import DEFAULT_SIZE_LIMIT, DiskStore
 
     assert isinstance(store, DiskStore)  # noqa: S101 - for the type checker
+    # The store knows where the default directory is; its namespace is the doctor's.
     of_test = store.directory
     root = of_test.parents[1]
     directory = of_test.with_name(settings.namespace)

@@ -87,6 +87,7 @@ def remove_traces(
     Raises StoreError.
     """
     names = store._keys  # noqa: SLF001 - the room's own; no verb removes generations
+    # Also the tag of everything, which a handshake evicts on a server that is new.
     of_tags = [*tags, EVERYTHING_DIGEST]
     each = [
         *map(names.entry, keys),
@@ -102,6 +103,8 @@ def remove_traces(
 
 
 def _inspected(make: Callable[[], Connection], name: str, aim: _Aim) -> ServerFacts:
+    # A connection of its own, as the store makes them, and outside of its breaker: that
+    # would stop asking after three failures, and hide what the others are.
     connection = make()
     try:
         began = time.monotonic()
