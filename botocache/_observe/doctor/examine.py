@@ -67,7 +67,7 @@ class _Check:
         try:
             for finding in self._find():
                 self._found.append(finding)
-        # A check looks into what may be damaged in any way: it is the last to be trusted.
+        # A check looks into what may be damaged in any way, so it may fail in any way.
         except Exception as error:  # noqa: BLE001 - whatever the error, it is a finding
             pass_on(error)
             self._found.append(
