@@ -41,7 +41,9 @@ QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/ne
 	tests/integration/test_modes.py tests/integration/test_scope.py \
 	tests/unit/test_interruptions.py
 
-PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
+# One more than the two cores of CI: tests wait for servers, timeouts and processes for a
+# fifth of their time.
+PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist worksteal
 
 # The tests start hundreds of processes. Each would compile boto3 anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -10,11 +10,13 @@ import math
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 from time import monotonic
 from time import time as wall_clock
 from typing import Final, NamedTuple
 
 from botocache._cache.entries import ClearEntries, EntryCodec, Header, Packed
+from botocache._dynamodb.read_units import SMALLEST, ReadCost
 from botocache._errors import CodecError, ConfigError, StoreSkippedError, pass_on
 from botocache._forks import renew_after_fork
 from botocache._log import describe
@@ -32,12 +34,13 @@ class InUse(NamedTuple):
     """What is made of the keys.
 
     codec: of the first key.
-    older: of the other keys; a record may still be encrypted with one of them.
+    older: returns the codecs of the other keys; a record may still be encrypted with
+        one of them.
     """
 
     names: Names
     codec: EntryCodec
-    older: tuple[EntryCodec, ...] = ()
+    older: Callable[[], tuple[EntryCodec, ...]]
 
 
 class Keyring:
@@ -79,7 +82,7 @@ class Keyring:
 
     def older(self) -> tuple[EntryCodec, ...]:
         """Return the codecs of the other keys. Raises StoreSkippedError without any."""
-        return (self._in_use or self._obtain()).older
+        return (self._in_use or self._obtain()).older()
 
     def _obtain(self) -> InUse:
         """Obtain the keys, or wait a moment for the thread that does."""
@@ -126,16 +129,17 @@ class KeyringCodec:
     def __init__(self, keyring: Keyring) -> None:
         self._codec: Final = keyring.codec
 
-    def encode(
+    def encode(  # noqa: PLR0913, PLR0917 - what an entry consists of
         self,
         key: bytes,
         packed: bytes,
         snapshot: tuple[int, ...],
         stored_at: float,
         expires_at: float,
+        cost: ReadCost = SMALLEST,
     ) -> bytes:
         """See EntryCodec.encode."""
-        return self._codec().encode(key, packed, snapshot, stored_at, expires_at)
+        return self._codec().encode(key, packed, snapshot, stored_at, expires_at, cost)
 
     def open(self, key: bytes, header: Header) -> Packed:
         """See EntryCodec.open."""
@@ -166,10 +170,17 @@ class KeyringRecords(KeyringCodec):
 
 
 def _in_use(keys: tuple[Key, ...], namespace: str) -> InUse:
-    codecs = [_codec(key, namespace) for key in keys if key is not None]
-    if keys[0] is None:
-        return InUse(Names(keys), ClearEntries(), tuple(codecs))
-    return InUse(Names(keys), codecs[0], tuple(codecs[1:]))
+    first, *others = keys
+
+    @cache
+    def older() -> tuple[EntryCodec, ...]:
+        try:
+            return tuple(_codec(key, namespace) for key in others if key is not None)
+        except ImportError:  # with `plain` first, cryptography may be lacking
+            return ()
+
+    codec = ClearEntries() if first is None else _codec(first, namespace)
+    return InUse(Names(keys), codec, older)
 
 
 def _codec(key: bytes, namespace: str) -> EntryCodec:

@@ -379,12 +379,12 @@ class Posting:
 
     def rest(self, *, is_closing: bool) -> None:
         """See CountsPoster."""
-        self._is_resting = True
         if is_closing:
             self._worker.stop(_STOP_PATIENCE)
             self._due = -math.inf
             self._post_all(time.monotonic() + _LOCK_PATIENCE, has_ended=True)
         elif self._worker.is_at_work:
+            self._is_resting = True
             self._worker.wake()
 
     def work(self) -> bool:

@@ -146,7 +146,7 @@ def test_no_record_lives_longer_than_the_longest_life(
     assert board.posted() == {}
 
 
-# --- merging ---------------------------------------------------------------------------
+# --- merging -------------------------------------------------------------------------
 
 
 def test_a_merge_puts_one_record_in_the_place_of_several(board: Board) -> None:
@@ -251,7 +251,7 @@ def test_threads_that_merge_at_once_count_each_record_once(board: Board) -> None
     assert posted(board) == {"sum": b"24"}
 
 
-# --- beside the entries ----------------------------------------------------------------
+# --- beside the entries --------------------------------------------------------------
 
 
 def test_records_stay_when_entries_are_evicted_and_cleared(

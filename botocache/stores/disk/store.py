@@ -318,9 +318,11 @@ class DiskStore:
         return self._board.merge(parts, name, record, ttl)
 
     def usage(self) -> Usage:
-        """See Board.usage. The size is that of the database."""
-        self._table()
-        entries = self._open_entries()
+        """See Board.usage. Not known unless the database is open, which has the size.
+
+        A process may ask as it ends, and opening takes a while.
+        """
+        entries = self._entries
         try:
             return Usage(*entries.usage()) if entries else Usage(None, None)
         except UNUSABLE:

@@ -33,14 +33,17 @@ if count > 2 * most then  -- more than we can have put there
   count = 0
 end
 
--- Returns a field of a size; false if there is none, or if its life has ended.
+-- Returns a field of a size; false if there is none, or no record whose life goes on.
 local function find(field, size)
-  if redis.call('HSTRLEN', board, field) ~= size or size < 8 then
+  if redis.call('HSTRLEN', board, field) ~= size then
     return false
   end
   local value = redis.call('HGET', board, field)
-  local left = struct.unpack('<d', value) - now
-  return (mode == 'drop' or (left > 0 and left <= longest)) and value
+  if mode == 'drop' then
+    return value
+  end
+  local left = size >= 8 and struct.unpack('<d', value) - now
+  return left and left > 0 and left <= longest and value  -- none of these for NaN
 end
 
 local own = false

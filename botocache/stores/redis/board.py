@@ -45,7 +45,10 @@ _MOST_NAMES = 2 * MOST_RECORDS
 _LONGEST_NAME = 100
 
 _HEAD = 64
-"""Bytes around a value in a reply, and for a number."""
+"""Bytes around a value in a reply."""
+
+_SMALL = 4096
+"""Bytes of a reply that is a number or an error."""
 
 _Ask = Callable[[Sequence[Command], int], list[Reply]]
 """Returns the replies to commands. The number: bytes of all replies at most."""
@@ -71,7 +74,7 @@ class RedisBoard:
 
     def names(self) -> Collection[str]:
         """See Board.names."""
-        (count,) = self._ask([(b"HLEN", self._key)], _HEAD)
+        (count,) = self._ask([(b"HLEN", self._key)], _SMALL)
         if not 0 <= int(count) <= _MOST_NAMES:
             raise StoreError(f"the board has {count} records, which are too many")
         if not count:
@@ -86,7 +89,7 @@ class RedisBoard:
         there = self.names()
         now = self._now()
         found = {}
-        for name, field in self._fields(
+        for name, field in self._read(
             [n for n in there if names is None or n in names]
         ):
             is_whole = len(field) >= _END.size
@@ -105,11 +108,11 @@ class RedisBoard:
             b"merge", parts, name, record, ttl
         )
 
-    def _fields(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    def _read(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the fields of some names that are there and not too large."""
         sizes = self._ask(
             [(b"HSTRLEN", self._key, name.encode()) for name in names],
-            _HEAD * (len(names) + 1),
+            _SMALL * (len(names) + 1),
         )
         if sum(sizes) > MOST_BYTES:
             raise StoreError("the records of the board are too large together")
@@ -117,16 +120,16 @@ class RedisBoard:
         waiting = 0
         for name, size in zip(names, sizes, strict=True):
             if size > _LARGEST_FIELD:
-                self._ask([(b"HDEL", self._key, name.encode())], _HEAD)
+                self._ask([(b"HDEL", self._key, name.encode())], _SMALL)
                 continue
             some.append(name)
             waiting += size
             if waiting > _AT_ONCE:
-                yield from self._fields_at_once(some)
+                yield from self._read_at_once(some)
                 some, waiting = [], 0
-        yield from self._fields_at_once(some)
+        yield from self._read_at_once(some)
 
-    def _fields_at_once(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    def _read_at_once(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         if not names:
             return
         # A record may have grown since, or have been merged.
@@ -159,7 +162,7 @@ class RedisBoard:
             *(milliseconds(LONGEST_LIFE), mode, name.encode()),
             *(_END.pack(end_of_life(now, ttl)) + record, *arguments),
         )
-        (reply,) = self._ask([command], _HEAD)
+        (reply,) = self._ask([command], _SMALL)
         if reply == -1:
             raise full_board()
         return bool(reply == 1)
