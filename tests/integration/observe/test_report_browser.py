@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(
     reason=f"no browser: none of {', '.join(browser.NAMES)} is installed",
 )
 
-WIDTHS = (320, 375, 640, 768, 896, 1200)
-FEW_WIDTHS = (320, 768)
+WIDTHS = (320, 375, 640, 650, 768, 896, 1200)
+FEW_WIDTHS = (320, 650)
 A4 = 718
 """Pixels between the margins of a sheet."""
 

@@ -27,6 +27,7 @@ from botocache._settings.load import Settings
 from botocache._settings.prices import Prices, parse_prices
 from botocache._stats import TableStats
 from botocache.stores.disk import store as disk_store
+from tests.support.pages import Node, read_page
 from tests.support.report_overviews import (
     NOW,
     OVERVIEWS,
@@ -36,7 +37,6 @@ from tests.support.report_overviews import (
     twenty_seconds,
     two_weeks,
 )
-from tests.support.pages import Node, read_page
 
 
 @cache
