@@ -462,7 +462,7 @@ class Reads:
             perf_counter() - ticket.store.started,
             units,
             is_consistent=ticket.prepared.read.is_consistent,
-            is_outdated=_is_outdated(ticket),
+            is_outdated=ticket.loaded.entry is not None and _is_outdated(ticket),
             is_on_index=ticket.prepared.read.is_on_index,
         )
         if not unfilled:
@@ -715,11 +715,9 @@ def _why_bypassed(call: Call) -> str:
 
 def _is_outdated(miss: ReadTicket) -> bool:
     """Return whether the store had an entry of this read that a write has evicted."""
-    entry = miss.loaded.entry
-    if entry is None:
-        return False
     try:
-        return decode_header(entry).snapshot != miss.loaded.snapshot
+        header = decode_header(miss.loaded.entry or b"")
+        return header.snapshot != miss.loaded.snapshot
     except CodecError:  # it was reported when it was loaded
         return False
 
