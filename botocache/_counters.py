@@ -111,6 +111,10 @@ class NearHits:
         units = self._units * NEAR_SAMPLED
         self._series.add_near_sample(seconds, units, digest, text_of, asked)
 
+    def expire(self) -> None:
+        """Count that such an entry is too old, and that no write has evicted it."""
+        self._series.add_expired()
+
     def _begin(self) -> None:
         # From anywhere: other processes, and the parent of a fork, number as well.
         self._first = int.from_bytes(os.urandom(6), "little")
@@ -133,8 +137,10 @@ class Series:
         "_differing",
         "_estimated",
         "_evicted",
+        "_expired",
         "_fills",
         "_hot_keys",
+        "_index_outdated",
         "_lock",
         "_miss_latency",
         "_misses",
@@ -143,6 +149,7 @@ class Series:
         "_stale_seconds",
         "_store_hits",
         "_store_latency",
+        "_outdated",
         "_throttled",
         "_unfilled",
         "_units_consumed",
@@ -161,6 +168,7 @@ class Series:
         self._hot_keys = hot_keys
         self._near: dict[tuple[float, bool], NearHits] = {}
         self._store_hits = self._misses = self._consistent = 0
+        self._expired = self._outdated = self._index_outdated = 0
         self._fills = self._writes = self._evicted = self._throttled = 0
         self._units_saved = self._units_consumed = self._estimated = 0.0
         self._bypassed: Counter[str] = Counter()
@@ -239,6 +247,8 @@ class Series:
         units: float,
         *,
         is_consistent: bool = False,
+        is_outdated: bool = False,
+        is_on_index: bool = False,
         reads: int = 1,
     ) -> None:
         """Count a read that was looked up and that was sent to DynamoDB.
@@ -246,6 +256,8 @@ class Series:
         seconds: that the call took; None if DynamoDB has not answered it.
         units: read units that it has consumed.
         is_consistent: the application asked for strong consistency.
+        is_outdated: the store had an entry that a write has evicted.
+        is_on_index: it is a query of an index.
         reads: keys of a batch, which count one by one; the units are those of all.
         """
         with self._lock:
@@ -253,10 +265,19 @@ class Series:
             self._units_consumed += units
             if is_consistent:
                 self._consistent += reads
+            if is_outdated:
+                self._outdated += reads
+                if is_on_index:
+                    self._index_outdated += reads
             if seconds is not None:
                 timings = self._miss_latency
                 timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += reads
                 timings.seconds += seconds * reads
+
+    def add_expired(self) -> None:
+        """Count an answer in the near cache that is too old, and else still good."""
+        with self._lock:
+            self._expired += 1
 
     def add_bypass(self, reason: str, reads: int = 1) -> None:
         """Count reads that are neither looked up nor filled, when they begin."""
@@ -345,6 +366,9 @@ class Series:
                 differing=dict(self._differing),
                 stale_seconds=self._stale_seconds,
                 consistent=self._consistent,
+                expired=self._expired,
+                outdated=self._outdated,
+                index_outdated=self._index_outdated,
             )
 
     def after_fork(self, lock: Lock) -> None:

@@ -461,6 +461,8 @@ class Reads:
             perf_counter() - ticket.store.started,
             units,
             is_consistent=ticket.prepared.read.is_consistent,
+            is_outdated=ticket.loaded.entry is not None and _is_outdated(ticket),
+            is_on_index=ticket.prepared.read.is_on_index,
         )
         if not unfilled:
             if self._refused:
@@ -715,6 +717,15 @@ def _why_bypassed(call: Call) -> str:
     if call.mode is Mode.BYPASS:
         return "bypass"
     return "no_scope" if call.scope is None else "off"
+
+
+def _is_outdated(miss: ReadTicket) -> bool:
+    """Return whether the store had an entry of this read that a write has evicted."""
+    try:
+        header = decode_header(miss.loaded.entry or b"")
+        return header.snapshot != miss.loaded.snapshot
+    except CodecError:  # it was reported when it was loaded
+        return False
 
 
 def _consumption(

@@ -157,7 +157,12 @@ class NearAnswers:
             if marker.is_outdated:
                 return None
         now = self.now()
-        if now >= expires_at or not is_current():
+        if now >= expires_at:
+            # For the report: a longer TTL would have kept this answer.
+            if is_current():
+                hits.expire()
+            return None
+        if not is_current():
             return None
         answer = copy()
         # As response_metadata returns it; each near hit would pay for that call.

@@ -88,6 +88,21 @@ OUTCOMES: dict[str, tuple[Callable[[Series], object], dict[str, Any]]] = {
             "miss_latency": _took(0.02),
         },
     ),
+    "miss, outdated": (
+        lambda series: series.add_miss(None, 0.0, is_outdated=True),
+        {"misses": 1, "outdated": 1},
+    ),
+    "misses of an index, outdated": (
+        lambda series: series.add_miss(
+            None, 0.0, is_outdated=True, is_on_index=True, reads=2
+        ),
+        {"misses": 2, "outdated": 2, "index_outdated": 2},
+    ),
+    "miss of an index": (
+        lambda series: series.add_miss(None, 0.0, is_on_index=True),
+        {"misses": 1},
+    ),
+    "expired": (lambda series: series.add_expired(), {"expired": 1}),
     "miss without an answer": (
         lambda series: series.add_miss(None, 0.0),
         {"misses": 1},
@@ -163,7 +178,7 @@ def test_the_totals_are_the_sums_of_the_tables() -> None:
             act(series)
     stats = counters.read(undelivered=0)
     # Of each table: two near hits and two of the store; and so on.
-    assert (stats.hits, stats.near_hits, stats.misses) == (16, 8, 20)
+    assert (stats.hits, stats.near_hits, stats.misses) == (16, 8, 36)
     assert (stats.bypassed, stats.held, stats.fills) == (12, 4, 4)
     assert (stats.writes, stats.evicted) == (4, 20)
     assert (stats.units_saved, stats.units_consumed) == (32.0, 30.0)
@@ -391,7 +406,7 @@ def test_no_count_is_lost_between_threads() -> None:
     stats = counters.read(undelivered=0)
     assert stats.failures == {"load_failed": 3000}
     assert (stats.near_hits, stats.hits) == (9000, 15000)
-    assert (stats.misses, stats.fills, stats.evicted) == (15000, 3000, 15000)
+    assert (stats.misses, stats.fills, stats.evicted) == (27000, 3000, 15000)
     # The outcomes save 8 units, and one more near hit saves 0.5 to 2.
     assert stats.units_saved == 3000 * 8 + 750 * 5.0
     assert sum(t.miss_latency.count for t in stats.tables) == 12000
