@@ -21,7 +21,7 @@ from botocache._errors import ConfigError, hint, shows
 from botocache._log import log
 from botocache._settings import values
 from botocache._settings.encryption_keys import EncryptionKeys, parse_encryption_keys
-from botocache._settings.prices import Prices, parse_prices
+from botocache._settings.prices import DEFAULT_PRICES, Prices, parse_prices
 from botocache._settings.tables import (
     TablePolicy,
     Tables,
@@ -98,7 +98,7 @@ class Settings:
     audit: float = 0.0
     metrics: tuple[str, ...] = ()
     stats_interval: float = 10.0
-    prices: Prices = Prices()
+    prices: Prices = DEFAULT_PRICES
 
     def __repr__(self) -> str:
         shown = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -64,6 +64,9 @@ HARMLESS = frozenset(
         *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
         *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
         *("audit", "metrics", "stats_interval"),
+        # What the command line looks at, and the rates that it computes.
+        *("at", "is_known", "measured", "record", "running", "seen_at", "total"),
+        *("interval", "overview", "read", "shows_keys", "usage"),
         *("records", "unreadable", "temporary", "parts"),
         # What the doctor finds out about machine, server and settings.
         *("subject", "state", "found", "advice", "free", "inodes", "sources"),
