@@ -8,7 +8,7 @@ import pytest
 from botocache._observe.report.page import write_report
 from botocache._settings.prices import Prices
 from tests.support import browser
-from tests.support.overviews import OVERVIEWS
+from tests.support.report_overviews import OVERVIEWS
 
 pytestmark = pytest.mark.skipif(
     browser.program() is None,

@@ -12,7 +12,7 @@ from botocache._observe.report.figures import figures
 from botocache._settings.load import Settings, load_settings
 from botocache._settings.prices import Prices
 from botocache._stats import HotKey, TableStats
-from tests.support.overviews import (
+from tests.support.report_overviews import (
     NOTHING,
     NOW,
     ONLY_WRITES,

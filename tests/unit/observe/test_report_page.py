@@ -27,7 +27,7 @@ from botocache._settings.load import Settings
 from botocache._settings.prices import Prices, parse_prices
 from botocache._stats import TableStats
 from botocache.stores.disk import store as disk_store
-from tests.support.overviews import (
+from tests.support.report_overviews import (
     NOW,
     OVERVIEWS,
     hostile,
