@@ -25,7 +25,7 @@ class AuditedAnswers(NearAnswers):
         self._audits = services.audits
 
     def serve(
-        self, entry: NearEntry, started: float, arguments: object
+        self, entry: NearEntry, started: float | None, arguments: object
     ) -> Answer | None:
         """See NearAnswers.serve."""
         audits = self._audits
