@@ -230,20 +230,23 @@ def test_in_shadow_mode_no_write_is_refused(clock: FakeClock) -> None:
         serving.call(put_of(1))
 
 
+@pytest.mark.parametrize("settings", [SHADOW, ALWAYS], ids=["shadow", "audit"])
 def test_a_hit_that_dynamodb_does_not_answer_is_counted_and_not_compared(
-    shadow: World,
+    clock: FakeClock, settings: Settings
 ) -> None:
-    shadow.warm()
-    hits = shadow.stats.hits
-    outcome = shadow.begin(GET)
+    world = World(clock, settings)
+    world.warm()
+    before = world.stats
+    outcome = world.begin(GET)
     assert isinstance(outcome, AuditTicket)
     error = {"Error": {"Code": "ProvisionedThroughputExceededException"}}
-    shadow.cache.finish(outcome, error, succeeded=False, certain=True)
-    outcome = shadow.begin(GET)
+    world.cache.finish(outcome, error, succeeded=False, certain=True)
+    outcome = world.begin(GET)
     assert isinstance(outcome, AuditTicket)
-    shadow.cache.fail(outcome)
-    assert shadow.stats.hits - hits == 2
-    assert shadow.compared() == (0, {})
+    world.cache.fail(outcome)
+    assert world.stats.hits - before.hits == 2
+    assert world.stats.units_consumed == before.units_consumed
+    assert world.compared() == (0, {})
 
 
 def test_a_refused_audit_ends_the_hits_of_its_reader(audited: World) -> None:
