@@ -8,13 +8,14 @@ DEMO   := .venv-demo
 OLDEST := .venv-oldest
 WHEEL  := .venv-wheel
 MINISTACK := .venv-ministack
+DYNALITE := .venv-dynalite
 RIVAL  := .venv-rival
 DOCS   := .venv-docs
 RELEASE := .venv-release
 SHIPPED := .venv-shipped
 
 # All extras but the demo's. An SBOM lists what they bring, and an audit looks it up.
-EXTRAS := redis,encryption
+EXTRAS := redis,encryption,cli,otel,prometheus
 
 ENVIRONMENT := .ci/environment
 CONSTRAINTS := constraints.txt
@@ -40,14 +41,16 @@ QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/ne
 	tests/integration/test_modes.py tests/integration/test_scope.py \
 	tests/unit/test_interruptions.py
 
-PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
+# One more than the two cores of CI: tests wait for servers, timeouts and processes for a
+# fifth of their time.
+PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist worksteal
 
 # The tests start hundreds of processes. Each would compile boto3 anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo environments test test-long test-pythons test-pythons-quick lint types
 .PHONY: wheel-test oldest-test explore soak fuzz fuzz-inputs bench bench-quick bench-compare performance docs
-.PHONY: docs-serve constraints format clean dist audit sbom
+.PHONY: report-sample docs-serve constraints format clean dist audit sbom
 
 help:           ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -55,14 +58,14 @@ help:           ## this list
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
 
-environments: $(VENV)/.ready $(MINISTACK)/.ready $(OLDEST)/.ready $(DOCS)/.ready  ## what .ci/run needs
+environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(DOCS))  ## what .ci/run needs
 
-test: $(VENV)/.ready $(MINISTACK)/.ready  ## all tests but the long ones, with coverage
+test: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready  ## all tests but the long ones, with coverage
 	rm -f .coverage .coverage.*
 	$(PYTEST) $(COVERED) --cov --cov-report=term-missing:skip-covered $(ARGS)
 	$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
 
-test-long: $(VENV)/.ready $(MINISTACK)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
+test-long: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
 	$(PYTEST) -m long -v tests $(ARGS)
 	EXAMPLES=new $(PYTEST) -m hypothesis -q tests $(ARGS)
 
@@ -124,6 +127,9 @@ bench-quick: $(VENV)/.ready  ## the same in under a minute, without botocache 0.
 bench-compare: $(VENV)/.ready  ## this tree beside another revision; REV=main
 	$(BIN)/python -m benchmarks compare $(or $(REV),HEAD)
 
+report-sample: $(VENV)/.ready  ## a page of `botocache report` from made-up figures, into report-out/
+	$(BIN)/python -m tests.support.overviews report-out
+
 performance: $(VENV)/.ready  ## docs/performance.md, from what `make bench` measured
 	$(BIN)/python -m benchmarks.page
 
@@ -140,12 +146,12 @@ format: $(VENV)/.ready  ## let ruff rewrite what it can
 
 constraints: .venv-uv/.ready  ## constraints.txt: the newest of everything but boto3
 	.venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--no-annotate --no-header --group dev --group release --extra demo --extra encryption --extra redis \
+		--no-annotate --no-header --group dev --group release $(addprefix --extra ,cli demo encryption otel prometheus redis) \
 		$(addprefix --no-emit-package ,boto3 botocore s3transfer) \
 		pyproject.toml --output-file $(CONSTRAINTS)
 
 clean:          ## remove what the targets above made
-	rm -rf .venv .venv-* build dist site demo-out bench-out *.egg-info
+	rm -rf .venv .venv-* build dist site demo-out bench-out report-out *.egg-info
 	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv makes environments sooner than pip. Without it pip makes them.
@@ -185,6 +191,11 @@ $(SHIPPED)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 # A DynamoDB to test against, beside moto's.
 $(MINISTACK)/.ready: pyproject.toml | $(UV)
 	$(ENVIRONMENT) $(MINISTACK) $(PYTHON) --group ministack
+	touch $@
+
+# A DynamoDB that computes the read units of each answer.
+$(DYNALITE)/.ready: .ci/npm-environment tests/support/dynalite/package-lock.json | $(UV)
+	.ci/npm-environment $(DYNALITE) $(PYTHON) tests/support/dynalite
 	touch $@
 
 # What the benchmarks compare with and cannot import beside ours: it has the same name.

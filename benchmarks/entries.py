@@ -15,7 +15,7 @@ from benchmarks.work import SMALL
 from botocache._botocore.credentials import named_scope
 from botocache._botocore.hooks import origin
 from botocache._cache.entries import ClearEntries, encode_answer
-from botocache._cache.prepare import entry_key
+from botocache._cache.prepare import entry_key, reader_tag
 from botocache._dynamodb.operations import plan
 from botocache._dynamodb.plans import CachingMode, Read
 from botocache._dynamodb.tags import tag_digest
@@ -85,9 +85,10 @@ def _lookup(number: int) -> tuple[bytes, list[bytes]]:
     read = plan("GetItem", {"TableName": TABLE, "Key": key_of(number)}, _unknown)
     assert isinstance(read, Read)
     where = origin(f"{ENDPOINT}/", REGION)
-    key = entry_key(named_scope(SCOPE), where, "GetItem", read.question)
+    scope = named_scope(SCOPE)
+    key = entry_key(scope, where, "GetItem", read.question)
     tags = read.depends_on(CachingMode.COHERENT, False)  # noqa: FBT003 - a setting
-    return key, [tag_digest(tag) for tag in tags]
+    return key, [*map(tag_digest, tags), reader_tag(scope, TABLE)]
 
 
 def _unknown(_table: str) -> None:

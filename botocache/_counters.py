@@ -89,6 +89,11 @@ class NearHits:
         self._begin()
 
     @property
+    def place(self) -> tuple[str, str]:
+        """The table and the operation."""
+        return self._series.table, self._series.operation
+
+    @property
     def count(self) -> int:
         """How many there were."""
         # By its text: to take the next number would count one more.

@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
@@ -80,6 +81,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     audit: float | None = None,
     metrics: "str | Sequence[str] | None" = None,
     stats_interval: float | None = None,
+    prices: "str | Mapping[str, float | str] | None" = None,
 ) -> "Cache":
     """Answer DynamoDB reads from a cache, and evict what writes change.
 
@@ -112,6 +114,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     metrics: some of "otel", "prometheus" and "cloudwatch".
     stats_interval: seconds between two posts of this process's counters on the store,
         for `botocache stats` and `botocache report`; 0 for never.
+    prices: of read units, with their region and date, for `botocache report`.
 
     Installing twice with the same settings is one installation. Makes no network call,
     and opens the store on first use. If the environment lacks what the store needs, one
@@ -139,6 +142,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "audit": audit,
         "metrics": metrics,
         "stats_interval": stats_interval,
+        "prices": prices,
     }
     return _install(target, arguments, _all_objects)
 
@@ -260,6 +264,7 @@ def _uninstall_from_process() -> None:
     if _ANNOUNCER in BUILTIN_HANDLERS:
         BUILTIN_HANDLERS.remove(_ANNOUNCER)
     _process.cache.forget()
+    _process.cache.rest()
     _process.cache = None
     for events, client in _existing_emitters(_all_objects()):
         _process.unregister(events)
@@ -342,6 +347,7 @@ def _uninstall_from_target(target: object) -> None:
     hooks = _installed.pop(events, None)
     if hooks is not None and hooks.cache is not None:
         hooks.cache.forget()
+        hooks.cache.rest()
         hooks.cache = None
         hooks.unregister(events)
         if client is not None:
@@ -578,13 +584,34 @@ def _differences(a: "Settings", b: "Settings") -> Iterator[str]:
 def _cache_for(wanted: "Settings") -> "Cache":
     """Return the cache of some settings: one per process."""
     from botocache._cache.cache import Cache
-    from botocache._near.answers import NearAnswers
+    from botocache._near.audited_answers import near_answers
+    from botocache._observe.posting import post_counts_of
 
     cache = _caches.get(wanted)
     if cache is None:
-        near = None if wanted.near == "off" else NearAnswers
-        cache = _caches[wanted] = Cache(_store_for(wanted), wanted, near)
+        near = None if wanted.near == "off" else near_answers
+        store = _store_for(wanted)
+        if wanted.metrics:
+            cache = _exported_cache(store, wanted)
+        else:
+            cache = Cache(store, wanted, near)
+        _caches[wanted] = cache
+        post_counts_of(cache, store)
         _keep(cache)
+    return cache
+
+
+def _exported_cache(store: Store, wanted: "Settings") -> "Cache":
+    """Return a new cache whose counters are exported."""
+    from botocache._cache.cache import Cache
+    from botocache._near.observed import observed_answers
+    from botocache._observe.exports import exports_for
+
+    exports = exports_for(wanted.metrics, wanted.stats_interval)
+    near = None if wanted.near == "off" else partial(observed_answers, exports)
+    cache = Cache(store, wanted, near)
+    cache.observe(exports)
+    exports.readings.add(cache, store)
     return cache
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from botocache._errors import shows
 
 LATENCY_BOUNDS: Final = tuple(
-    step * 10.0**exponent for exponent in range(-6, 2) for step in (1, 2, 5)
+    float(f"{step}e{exponent}") for exponent in range(-6, 2) for step in (1, 2, 5)
 )[:-2]
 """Upper bounds of a histogram's buckets in seconds: 1, 2, 5 µs and so on, to 10 s."""
 
@@ -95,10 +95,14 @@ class TableStats:
     compared: hits that shadow mode or an audit compared with DynamoDB's answer.
     differing: those that differed, by what the difference was: `settling` (within
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
-        after `settle` seconds: a writer goes around botocache).
+        after `settle` seconds: a writer goes around botocache), `lasting_on_index` (the
+        same, or the index lags), `ttl_only` (writes do not evict it, by the settings).
     stale_seconds: the longest time for which a difference was seen to last.
     consistent: the part of `misses` for which the application asked for strong
         consistency, so that no entry could answer them.
+    expired: misses whose entry was too old for its TTL, and that no write had evicted.
+    index_hits: hits among queries of an index.
+    index_misses: misses among queries of an index.
     """
 
     table: str
@@ -122,6 +126,9 @@ class TableStats:
     differing: Counts = field(default_factory=dict)
     stale_seconds: float = 0.0
     consistent: int = 0
+    expired: int = 0
+    index_hits: int = 0
+    index_misses: int = 0
 
     @property
     def hits(self) -> int:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TOGGLE = "BOTOCACHE"
 ON = frozenset({"1", "on", "true", "yes"})
 OFF = frozenset({"", "0", "off", "false", "no"})
+SHADOW = "shadow"
+"""Also on; the settings read it and serve nothing."""
 
 _BOTOCORE = "botocore.session"
 """Once this module is loaded, so is all of botocore that an installation needs."""
@@ -43,8 +45,9 @@ def start() -> None:
     value = os.environ.get(TOGGLE, "").strip().lower()
     if value in OFF:
         return
-    if value not in ON:
-        _complain(f"{TOGGLE}={value!r} is not known; expected 1, on, 0 or off")
+    if value not in ON and value != SHADOW:
+        expected = f"expected 1, on, {SHADOW}, 0 or off"
+        _complain(f"{TOGGLE}={value!r} is not known; {expected}")
     elif _BOTOCORE in sys.modules:
         _install()
     else:

@@ -56,6 +56,7 @@ from botocache._cache.cache import Cache, decode_body
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
+    AuditTicket,
     BatchTicket,
     BypassTicket,
     Hit,
@@ -252,7 +253,8 @@ class Hooks:
         is_foreign = context.pop("botocache_is_foreign", False)
         if cache is None or ticket is None:
             return
-        if self.cache is not cache and isinstance(ticket, ReadTicket):
+        is_on = self.cache is cache
+        if not is_on and isinstance(ticket, (ReadTicket, AuditTicket)):
             # Uninstalled meanwhile: writes of this process evict no more, so the answer
             # may be outdated already. A batch goes on, because its answer needs its
             # hits, and a write still evicts.
@@ -266,8 +268,9 @@ class Hooks:
         is_sent = "retries" in context
         succeeded = is_sent and status < _NO_SUCCESS
         unfilled = "error" if is_sent else "not_sent"
-        if is_foreign and succeeded and isinstance(ticket, (ReadTicket, BatchTicket)):
-            succeeded, unfilled = False, FOREIGN  # nothing is filled
+        is_read = isinstance(ticket, (ReadTicket, AuditTicket, BatchTicket))
+        if succeeded and is_read and (is_foreign or not is_on):
+            succeeded, unfilled = False, FOREIGN  # nothing is filled or compared
         cache.finish(
             ticket,
             parsed,
@@ -441,11 +444,11 @@ def _begin(
         if ticket is None:
             return None
         # Handlers, or another thread, may have changed the call since.
-        begun = ticket.prepared if isinstance(ticket, ReadTicket) else ticket
+        begun = ticket if isinstance(ticket, BypassTicket) else ticket.prepared
         if begun.call == call and begun.parameters == parameters:
             return ticket
     outcome = cache.begin(call, parameters, started)
-    if isinstance(outcome, (Hit, ReadTicket)):
+    if isinstance(outcome, (Hit, ReadTicket, AuditTicket)):
         announced.prepared = outcome.prepared
     return outcome
 

@@ -22,14 +22,22 @@ from botocache._cache.invalidation import (
     checked_table,
 )
 from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
+from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
-from botocache._cache.services import CacheServices, NearTier, services_of
+from botocache._cache.services import (
+    CacheServices,
+    CountsPoster,
+    NearTier,
+    services_of,
+)
 from botocache._cache.tickets import (
+    AuditTicket,
     BatchTicket,
     BypassTicket,
     DescribeTicket,
     Hit,
+    Lookup,
     ReadTicket,
     Ticket,
     WriteTicket,
@@ -68,15 +76,21 @@ class Cache:
         near: Callable[[CacheServices], NearTier] | None = None,
     ) -> None:
         self.settings: Final = settings
+        self.poster: CountsPoster | None = None
         self._services: Final = services_of(store, settings)
         self._store: Final = self._services.store
         self._evictions: Final = self._services.evictions
         self._reads: Final = Reads(self._services)
         self._writes: Final = Writes(self._services, self._reads)
-        self.near: Final = None if near is None else near(self._services)
+        # In shadow mode nothing is served, and so nothing is remembered.
+        has_near = near is not None and not settings.shadow
+        self.near: Final = near(self._services) if near and has_near else None
         if self.near is not None:
             # Set late: the near cache itself is made of this cache's services.
             self._reads.on_fill = self.near.on_fill
+            if self._services.audits is not None:
+                self._services.audits.outdate = self.near.on_fill
+        self._observer: CallObserver | None = None
 
     def __repr__(self) -> str:
         return f"<Cache {self._store!r}, {self.stats()!r}>"
@@ -143,6 +157,9 @@ class Cache:
         use `botocache.uninstall`.
         """
         self._evictions.pending.stop()  # first: its thread would open the store again
+        self.rest(is_closing=True)
+        if self._observer is not None:
+            self._observer.on_close()
         self.forget()
         try:
             self._store.close()
@@ -159,7 +176,21 @@ class Cache:
         if self.near is not None:
             self.near.clear()
 
+    def rest(self, *, is_closing: bool = False) -> None:
+        """Post what is left to post of this process's counts, if they are posted."""
+        if self.poster is not None:
+            self.poster.rest(is_closing=is_closing)
+
+    @property
+    def services(self) -> CacheServices:
+        """What the parts of this cache have in common, for those who observe it."""
+        return self._services
+
     # --- for the adapter and the near cache ----------------------------------------
+
+    def observe(self, observer: CallObserver) -> None:
+        """Tell an observer of the calls from now on. The near cache has its own."""
+        self._observer = self._reads.observer = observer
 
     def report_near(self, error: Exception) -> None:
         """Report that the near cache failed; botocore handles the call."""
@@ -178,6 +209,8 @@ class Cache:
         None if the call does not concern the cache. Raise EvictionError if a write
         must be refused, and nothing else.
         """
+        if self.poster is not None:
+            self.poster.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store, started)
         try:
@@ -201,11 +234,13 @@ class Cache:
 
     def load(
         self, prepared: PreparedRead, started: float | None = None
-    ) -> Hit | ReadTicket | BypassTicket | None:
+    ) -> Lookup | BypassTicket:
         """Load a read that was prepared by an earlier call. Never raises.
 
         started: when the call began, by `perf_counter`; None for now.
         """
+        if self.poster is not None:
+            self.poster.note_call()
         store = CallStore(self._store, started)
         try:
             outcome = self._reads.load_again(prepared, store)
@@ -218,7 +253,7 @@ class Cache:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
-    def finish(  # noqa: PLR0913 - each says one thing of the end
+    def finish(  # noqa: C901, PLR0913 - a case for each ticket; each says one thing of the end
         self,
         ticket: Ticket,
         answer: Answer,
@@ -242,6 +277,13 @@ class Cache:
             match ticket:
                 case ReadTicket():
                     self._reads.finish(
+                        ticket,
+                        answer,
+                        unfilled="" if succeeded else unfilled,
+                        length=length,
+                    )
+                case AuditTicket():
+                    self._reads.finish_audit(
                         ticket,
                         answer,
                         unfilled="" if succeeded else unfilled,
@@ -272,6 +314,8 @@ class Cache:
                     assert_never(ticket)
         except BaseException as error:
             self._put_right(ticket, error)
+        if self._observer is not None:
+            self._observer.on_call()
 
     def refuse(self, ticket: Ticket, answer: Answer) -> None:
         """Evict what the scope of a refused read is served of the read's tables.
@@ -419,7 +463,7 @@ def _bypass(call: Call, parameters: Body, store: CallStore) -> BypassTicket | No
 def _tables_of(ticket: Ticket) -> tuple[str, Iterable[str]]:
     """Return the operation of a call and the names of the tables that it concerns."""
     match ticket:
-        case ReadTicket():
+        case ReadTicket() | AuditTicket():
             return ticket.prepared.call.operation, (ticket.prepared.read.table,)
         case BatchTicket():
             return ticket.call.operation, map(table_name, _sent_tables(ticket))
@@ -449,7 +493,7 @@ def _reader_tags(ticket: Ticket, answer: Answer) -> tuple[bytes, ...]:
     A refused write says nothing of reads.
     """
     match ticket:
-        case ReadTicket():
+        case ReadTicket() | AuditTicket():
             return (ticket.prepared.reader_tag,)
         case BatchTicket():
             tables = set(map(table_name, _sent_tables(ticket)))

@@ -1,8 +1,8 @@
-"""The end of a process: it delivers its pending evictions first, for a bounded time.
+"""The end of a process: it delivers what it owes first, for a bounded time.
 
-That is the end of a script, `sys.exit`, an exception, and the same in a child of
-`multiprocessing` or of `os.fork`. A process that is killed, or that calls `os._exit`,
-delivers nothing. Nothing is registered before an eviction is pending.
+It owes pending evictions, and what it has counted since its last post. The end is that
+of a script, `sys.exit`, an exception, and the same in a child of `multiprocessing` or
+of `os.fork`. A process that is killed, or that calls `os._exit`, delivers nothing.
 """
 
 import atexit
@@ -14,7 +14,7 @@ import weakref
 from typing import Any, Protocol
 
 EXIT_PATIENCE = 2.0
-"""Seconds by which pending evictions may delay the end of a process, in all."""
+"""Seconds by which deliveries may delay the end of a process, in all."""
 
 
 class Debtor(Protocol):
@@ -25,6 +25,7 @@ class Debtor(Protocol):
 
 
 _debtors: "weakref.WeakSet[Debtor]" = weakref.WeakSet()
+_last: "weakref.WeakSet[Debtor]" = weakref.WeakSet()
 
 
 class _Exit:
@@ -38,6 +39,16 @@ class _Exit:
 def deliver_at_exit(debtor: Debtor) -> None:
     """Call `deliver_until` when the process ends, if the debtor still lives then."""
     _debtors.add(debtor)
+    _register()
+
+
+def deliver_last(debtor: Debtor) -> None:
+    """Do the same after all others have delivered."""
+    _last.add(debtor)
+    _register()
+
+
+def _register() -> None:
     if _Exit.process != os.getpid():
         _Exit.process = os.getpid()
         _Exit.deadline = None
@@ -49,10 +60,22 @@ def deliver_at_exit(debtor: Debtor) -> None:
         _Exit.finalizer = util.Finalize(None, _deliver, exitpriority=0)
 
 
+def deliver_after_fork(debtor: Debtor) -> None:
+    """Have a debtor deliver last when this child of a fork ends. Call it at the fork.
+
+    A child of `os.fork` has what its parent has registered. One of multiprocessing
+    drops that as it begins, after the callbacks of a fork have run.
+    """
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.register_after_fork(debtor, deliver_last)
+
+
 def _deliver() -> None:
     if _Exit.deadline is None:
         _Exit.deadline = time.monotonic() + EXIT_PATIENCE
-    # Whatever goes wrong, the process ends, and prints nothing.
+    # Evictions first: without them, others serve what is outdated. Whatever goes wrong,
+    # the process ends, and prints nothing.
     with contextlib.suppress(Exception, KeyboardInterrupt):
-        for debtor in list(_debtors):
+        for debtor in (*_debtors, *_last):
             debtor.deliver_until(_Exit.deadline)

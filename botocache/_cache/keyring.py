@@ -5,17 +5,19 @@ called when the store is first used. While there are no keys, the store is skipp
 application runs uncached, never in clear.
 """
 
+import contextlib
 import math
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 from time import monotonic
 from time import time as wall_clock
 from typing import Final, NamedTuple
 
 from botocache._cache.entries import ClearEntries, EntryCodec, Header, Packed
 from botocache._dynamodb.read_units import SMALLEST, ReadCost
-from botocache._errors import ConfigError, StoreSkippedError, pass_on
+from botocache._errors import CodecError, ConfigError, StoreSkippedError, pass_on
 from botocache._forks import renew_after_fork
 from botocache._log import describe
 from botocache._settings.encryption_keys import EncryptionKeys, Key
@@ -29,10 +31,16 @@ PATIENCE = 1.0
 
 
 class InUse(NamedTuple):
-    """What is made of the keys."""
+    """What is made of the keys.
+
+    codec: of the first key.
+    older: returns the codecs of the other keys; a record may still be encrypted with
+        one of them.
+    """
 
     names: Names
     codec: EntryCodec
+    older: Callable[[], tuple[EntryCodec, ...]]
 
 
 class Keyring:
@@ -71,6 +79,10 @@ class Keyring:
     def codec(self) -> EntryCodec:
         """Return the codec of the entries. Raises StoreSkippedError without keys."""
         return (self._in_use or self._obtain()).codec
+
+    def older(self) -> tuple[EntryCodec, ...]:
+        """Return the codecs of the other keys. Raises StoreSkippedError without any."""
+        return (self._in_use or self._obtain()).older()
 
     def _obtain(self) -> InUse:
         """Obtain the keys, or wait a moment for the thread that does."""
@@ -134,15 +146,49 @@ class KeyringCodec:
         return self._codec().open(key, header)
 
 
+class KeyringRecords(KeyringCodec):
+    """The codec of records that processes with any of the keys have posted.
+
+    An entry under an older key is a miss, which the next fill ends. A record is the
+    only one of its kind, so it is read under each key. One in clear is refused, also
+    where `plain` is among the keys: nothing proves who has written it.
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        super().__init__(keyring)
+        self._older: Final = keyring.older
+
+    def open(self, key: bytes, header: Header) -> Packed:
+        """See EntryCodec.open."""
+        try:
+            return super().open(key, header)
+        except CodecError:
+            for codec in self._older():
+                with contextlib.suppress(CodecError):
+                    return codec.open(key, header)
+            raise
+
+
 def _in_use(keys: tuple[Key, ...], namespace: str) -> InUse:
-    first = keys[0]
-    if first is None:
-        return InUse(Names(keys), ClearEntries())
+    first, *others = keys
+
+    @cache
+    def older() -> tuple[EntryCodec, ...]:
+        try:
+            return tuple(_codec(key, namespace) for key in others if key is not None)
+        except ImportError:  # with `plain` first, cryptography may be lacking
+            return ()
+
+    codec = ClearEntries() if first is None else _codec(first, namespace)
+    return InUse(Names(keys), codec, older)
+
+
+def _codec(key: bytes, namespace: str) -> EntryCodec:
     from botocache._cache.encryption import EncryptedEntries
 
-    codec = EncryptedEntries(first, namespace, os.urandom, wall_clock)
+    codec = EncryptedEntries(key, namespace, os.urandom, wall_clock)
     renew_after_fork(codec, EncryptedEntries.drop_salt)
-    return InUse(Names(keys), codec)
+    return codec
 
 
 def _require_cryptography() -> None:

@@ -90,9 +90,14 @@ class PreparedRead(NamedTuple):
         return self.tags[-1]
 
     @property
+    def is_ttl_only(self) -> bool:
+        """Whether no write evicts the entry, by the table's policy."""
+        return len(self.tags) == len(("everything", "table", "reader"))
+
+    @property
     def is_coarse(self) -> bool:
         """Whether any write to the table evicts the entry, or none at all does."""
-        if len(self.tags) == len(("everything", "table", "reader")):
+        if self.is_ttl_only:
             return True
         return tag_digest(precise_writes_tag(self.read.table)) in self.tags
 

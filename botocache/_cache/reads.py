@@ -28,10 +28,11 @@ from botocache._cache.entries import (
     encode_answer,
 )
 from botocache._cache.key_schemas import LONGEST_ARN, Schema, place_of
+from botocache._cache.observer import CallObserver  # noqa: TC001 - loaded in any case
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
 from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket
+from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
 from botocache._counters import FOREIGN, HELD, STORE_SAMPLED, UNENCODABLE, Series
 from botocache._dynamodb.key_texts import text_of_key, text_of_read
@@ -70,6 +71,7 @@ class Reads:
     """The reads of one cache.
 
     on_fill: called with the key of each entry that this process fills.
+    observer: hears of hits; None if there is none.
     """
 
     def __init__(self, services: CacheServices) -> None:
@@ -80,9 +82,11 @@ class Reads:
         self._key_schemas: Final = services.key_schemas
         self._ambiguous: Final = services.key_schemas.ambiguous
         self._pending: Final = services.evictions.pending
+        self._audits: Final = services.audits
         self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
         self._refused: Final[dict[bytes, None]] = {}
         self.on_fill: Callable[[bytes], None] = _ignore
+        self.observer: CallObserver | None = None
 
     # --- before the call -----------------------------------------------------------
 
@@ -166,11 +170,16 @@ class Reads:
             hit = self._project_whole_item(prepared, whole, now)
         if hit is None:
             return self._make_ticket(prepared, loaded, now, store)
-        self._count_hit(hit, prepared, store)
+        if self._audits is not None and self._audits.is_due(prepared.key):
+            return _audit(hit, prepared, loaded, now, store)
+        self._count_hit(hit, prepared, perf_counter() - store.started)
         read = prepared.read
         if read.capacity != "NONE":
             capacity = zero_capacity(read.table_parameter, read.capacity)
             hit.answer["ConsumedCapacity"] = capacity
+        if self.observer is not None:
+            operation = prepared.call.operation
+            self.observer.on_hit(read.table, operation, "store", hit.age)
         return hit
 
     def load_many(
@@ -199,12 +208,17 @@ class Reads:
                 continue
             hit = self._make_hit(read, read.key, loaded, now)
             lookups[at] = hit or self._make_ticket(read, loaded, now, store)
+            if self._audits is not None and hit and self._audits.is_due(read.key):
+                lookups[at] = _audit(hit, read, loaded, now, store)
             if hit is None and read.whole_item_key is not None and read.may_hit:
                 wholes[at] = read
         loads = [(read.whole_item_key or b"", read.tags) for read in wholes.values()]
         results = store.load_many(loads) if loads else []
         for (at, read), loaded in zip(wholes.items(), results, strict=True):
-            lookups[at] = self._project_whole_item(read, loaded, now) or lookups[at]
+            hit = self._project_whole_item(read, loaded, now)
+            lookups[at] = hit or lookups[at]
+            if self._audits is not None and hit and self._audits.is_due(read.key):
+                lookups[at] = _audit(hit, read, loaded, now, store)
         return lookups
 
     def begin_batch(
@@ -222,6 +236,13 @@ class Reads:
             table: tuple(islice(by_read, len(part)))
             for table, part in batch.reads.items()
         }
+        if self.observer is not None:
+            for part, found in zip(batch.reads.values(), lookups.values(), strict=True):
+                hits = [each for each in found if isinstance(each, Hit)]
+                if hits:
+                    age = max(each.age for each in hits)
+                    table = part[0].table
+                    self.observer.on_hit(table, call.operation, "store", age, len(hits))
         self._count_batch(call, parameters, lookups, prepared, store)
         hit = hit_of(batch, lookups)
         if hit is not None:
@@ -283,16 +304,30 @@ class Reads:
         """Return where a read counts."""
         return self._series(prepared.read.table, prepared.call.operation)
 
-    def _count_hit(self, hit: Hit, prepared: PreparedRead, store: CallStore) -> None:
+    def _count_hit(
+        self, hit: Hit, prepared: PreparedRead, seconds: float, per_block: float = 0.5
+    ) -> None:
+        """Count a hit.
+
+        seconds: that it took.
+        per_block: read units that it saves for each block that DynamoDB would read.
+        """
         entry = hit.entry
         if entry is None:  # a batch, which counts key by key
             return
         blocks, is_estimated = entry.cost
+        units = blocks * per_block
         series = self._series(prepared.read.table, prepared.call.operation)
-        if series.add_store_hit(
-            perf_counter() - store.started, blocks / 2, is_estimated=is_estimated
-        ):
-            _note(series, hit.key, blocks, text_of_read, prepared.parameters)
+        if series.add_store_hit(seconds, units, is_estimated=is_estimated):
+            _note(series, hit.key, units, text_of_read, prepared.parameters)
+
+    @property
+    def _saved_by_audits(self) -> float:
+        """Read units that an audited hit counts as saved, for each block.
+
+        In shadow mode, what it would save. Else none: DynamoDB has read them.
+        """
+        return 0.5 if self._settings.shadow else 0.0
 
     def _count_batch(
         self,
@@ -315,12 +350,15 @@ class Reads:
                 if lookup is None:
                     reason = _why_bypassed(call) if read is None else "pending"
                     series.add_bypass(reason)
-                elif isinstance(lookup, Hit) and lookup.entry is not None:
-                    blocks, is_estimated = lookup.entry.cost
-                    if series.add_store_hit(
-                        seconds, blocks / 2, is_estimated=is_estimated
-                    ):
-                        _note(series, lookup.key, blocks, text_of_key, key)
+                    continue
+                hit, per_block = lookup, 0.5
+                if isinstance(hit, AuditTicket):
+                    hit, per_block = hit.hit, self._saved_by_audits
+                if isinstance(hit, Hit) and hit.entry is not None:
+                    blocks, is_estimated = hit.entry.cost
+                    units = blocks * per_block
+                    if series.add_store_hit(seconds, units, is_estimated=is_estimated):
+                        _note(series, hit.key, units, text_of_key, key)
 
     def _count_misses(
         self, ticket: BatchTicket, answer: Answer, unfilled: str, length: int | None
@@ -340,6 +378,11 @@ class Reads:
                 units = units_of_keys(
                     table, sent, answer, is_consistent=is_consistent, length=length
                 )
+                if self._audits is not None:
+                    # What the cache would save, it would not consume.
+                    units = max(
+                        0.0, units - self._saved_by_audits * _audited_blocks(part)
+                    )
             series.add_miss(seconds, units, is_consistent=is_consistent, reads=misses)
             if unfilled:
                 series.add_unfilled(unfilled, misses)
@@ -378,6 +421,7 @@ class Reads:
             loaded.held is Held.SETTLING
             and not is_consistent
             and self._settings.reads_after_write == "consistent"
+            and not self._settings.shadow  # which changes no request
             and prepared.call.operation == read.operation  # not a key of a batch
             and read.kind in (Kind.ITEM, Kind.QUERY)
         ):
@@ -432,6 +476,28 @@ class Reads:
             unfilled = fill
         series.add_unfilled(unfilled)
 
+    def finish_audit(
+        self,
+        ticket: AuditTicket,
+        answer: Answer,
+        *,
+        unfilled: str = "",
+        length: int | None = None,
+    ) -> None:
+        """Count a hit that was not served, and compare it with the answer.
+
+        The answer is not filled: see audits.py. See `finish` for the arguments.
+        """
+        per_block = self._saved_by_audits
+        self._count_hit(ticket.hit, ticket.prepared, ticket.seconds, per_block)
+        if unfilled and unfilled != FOREIGN:
+            return
+        if not per_block:
+            units, _ = _consumption(ticket, answer, length)
+            self.series_of(ticket.prepared).add_consumed(units)
+        if not unfilled and self._audits is not None:
+            self._audits.finish(ticket, answer)
+
     def finish_batch(
         self,
         ticket: BatchTicket,
@@ -442,7 +508,7 @@ class Reads:
     ) -> None:
         """Put the hits of a batch into its answer; fill the misses.
 
-        See `finish`.
+        Compare the hits that were not served. See `finish`.
         """
         self._count_misses(ticket, answer, unfilled, length)
         if "Error" in answer:
@@ -474,6 +540,9 @@ class Reads:
             else:
                 series.add_unfilled(fill)
         self.fill(ticket.store, fills, filled)
+        if self._audits is not None:
+            for audit, item_answer in _audited(ticket, answers):
+                self._audits.finish(audit, item_answer)
 
     def fill_written(self, ticket: ReadTicket, answer: Answer, series: Series) -> None:
         """Fill what a write has left of an item.
@@ -591,6 +660,34 @@ def _project(whole: Hit, projection: Projection) -> Hit | None:
     return None if item is None else whole._replace(answer={"Item": item})
 
 
+def _audit(
+    hit: Hit, prepared: PreparedRead, loaded: Loaded, now: float, store: CallStore
+) -> AuditTicket:
+    """Return the ticket of a hit that is not served."""
+    seconds = perf_counter() - store.started
+    return AuditTicket(hit, prepared, loaded, now, store, seconds)
+
+
+def _audited_blocks(lookups: Sequence[Lookup]) -> int:
+    """Return the blocks that DynamoDB reads for hits that were not served."""
+    return sum(
+        lookup.hit.entry.cost.blocks
+        for lookup in lookups
+        if isinstance(lookup, AuditTicket) and lookup.hit.entry is not None
+    )
+
+
+def _audited(
+    ticket: BatchTicket, answers: AnswersByKey
+) -> Iterator[tuple[AuditTicket, Answer]]:
+    """Yield the hits of a batch that DynamoDB answered, with their answers."""
+    for table, by_index in answers.items():
+        for index, answer in (by_index or {}).items():
+            lookup = ticket.lookups[table][index]
+            if isinstance(lookup, AuditTicket):
+                yield lookup, answer
+
+
 def _misses(
     ticket: BatchTicket, answers: AnswersByKey
 ) -> Iterator[tuple[ReadTicket, Answer | str]]:
@@ -607,11 +704,10 @@ def _misses(
 
 
 def _note(
-    series: Series, key: bytes, blocks: int, text_of: TextOf, asked: object
+    series: Series, key: bytes, units: float, text_of: TextOf, asked: object
 ) -> None:
     """Take note of the key of a hit that stands for several. See HotKeys.add."""
-    units = STORE_SAMPLED * blocks / 2
-    series.add_hot_key(key.hex(), STORE_SAMPLED, units, text_of, asked)
+    series.add_hot_key(key.hex(), STORE_SAMPLED, STORE_SAMPLED * units, text_of, asked)
 
 
 def _why_bypassed(call: Call) -> str:
@@ -622,9 +718,9 @@ def _why_bypassed(call: Call) -> str:
 
 
 def _consumption(
-    ticket: ReadTicket, answer: Answer, length: int | None
+    ticket: ReadTicket | AuditTicket, answer: Answer, length: int | None
 ) -> tuple[float, ReadCost]:
-    """Return the read units of a miss, and what its entry saves each time."""
+    """Return the read units of a read, and what an entry of it saves each time."""
     prepared, is_consistent = ticket.prepared, ticket.is_consistent
     if prepared.read.capacity != "NONE":
         units = reported_units(answer)

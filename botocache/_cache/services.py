@@ -3,10 +3,11 @@
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from botocache._cache.audits import Audits
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.key_schemas import KeySchemas
-from botocache._cache.keyring import Keyring, KeyringCodec
+from botocache._cache.keyring import Keyring, KeyringCodec, KeyringRecords
 from botocache._counters import Counters
 from botocache._log import FailureLog
 from botocache._settings.load import Settings
@@ -19,6 +20,8 @@ class CacheServices(NamedTuple):
 
     store: under keyed names, if there are keys.
     codec: of the store's entries.
+    records: the codec of what processes post on the store.
+    audits: None in a cache that audits nothing.
     """
 
     store: Store
@@ -27,6 +30,8 @@ class CacheServices(NamedTuple):
     counters: Counters
     evictions: Evictions
     key_schemas: KeySchemas
+    records: EntryCodec
+    audits: Audits | None = None
 
 
 def services_of(store: Store, settings: Settings) -> CacheServices:
@@ -34,6 +39,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
     counters = Counters()
     failures = FailureLog(counters, store.now)
     codec: EntryCodec = ClearEntries()
+    records = codec
     if settings.encryption_keys is not None:
         keyring = Keyring(
             settings.encryption_keys,
@@ -41,6 +47,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
             partial(failures.report, "keys_failed", "the application runs uncached"),
         )
         store, codec = keyed_store(store, keyring.names), KeyringCodec(keyring)
+        records = KeyringRecords(keyring)
     evictions = Evictions(
         store,
         failures,
@@ -48,7 +55,25 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         write_hold_off=settings.write_hold_off,
     )
     key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
-    return CacheServices(store, codec, settings, counters, evictions, key_schemas)
+    audits = None
+    if settings.shadow or settings.audit:
+        audits = Audits(settings, counters, evictions)
+    return CacheServices(
+        store, codec, settings, counters, evictions, key_schemas, records, audits
+    )
+
+
+class CountsPoster(Protocol):
+    """What posts the counts of a cache."""
+
+    def note_call(self) -> None:
+        """Note that a call begins which the near cache did not answer."""
+
+    def rest(self, *, is_closing: bool) -> None:
+        """Post what is left, and end the thread. The next call may start another one.
+
+        is_closing: the store is about to be closed, so wait for the post.
+        """
 
 
 class NearTier(Protocol):

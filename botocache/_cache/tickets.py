@@ -126,7 +126,35 @@ class ReadTicket(NamedTuple):
         return self.loaded.snapshot[TABLE_TAG]
 
 
-Lookup: TypeAlias = Hit | ReadTicket | None
+@shows("began")
+class AuditTicket(NamedTuple):
+    """A hit that is not served: DynamoDB answers, and the two are compared.
+
+    hit: what the cache would have served. It has an entry.
+    prepared: the read.
+    loaded: what the store had for it; its snapshot is the entry's.
+    began: when the store was asked, in seconds on its clock.
+    store: as this call uses it.
+    seconds: that the load took, counted from the beginning of the call.
+    is_consistent: DynamoDB answers it as the application asked, eventually consistent.
+    """
+
+    hit: Hit
+    prepared: PreparedRead
+    loaded: Loaded
+    began: float
+    store: CallStore
+    seconds: float
+    is_consistent: bool = False
+    body: None = None
+
+    @property
+    def stored_at(self) -> float:
+        """When the entry's read was sent, in seconds on the store's clock."""
+        return self.hit.entry.stored_at if self.hit.entry is not None else 0.0
+
+
+Lookup: TypeAlias = Hit | ReadTicket | AuditTicket | None
 """The result of a look-up. None: a bypass, whose answer is not filled."""
 
 
@@ -239,7 +267,7 @@ class DescribeTicket:
 
 
 Ticket: TypeAlias = (
-    ReadTicket | BatchTicket | BypassTicket | WriteTicket | DescribeTicket
+    ReadTicket | AuditTicket | BatchTicket | BypassTicket | WriteTicket | DescribeTicket
 )
 
 
@@ -264,7 +292,7 @@ class PipelineCall:
     operation: str
     cache: object
     is_begun: bool
-    ticket: ReadTicket | BypassTicket | None
+    ticket: ReadTicket | AuditTicket | BypassTicket | None
     prepared: PreparedRead | None
 
 

@@ -27,8 +27,9 @@ class Worker:
     work: does what there is to do, and returns whether something is left. It must not
         raise.
     interval: seconds from the end of one call of `work` to the next; `wake` from
-        another thread ends the wait.
+        another thread ends the wait. It may be changed.
     start: starts the thread.
+    name: of the thread.
     """
 
     _thread: threading.Thread | None
@@ -38,10 +39,12 @@ class Worker:
         work: Callable[[], bool],
         interval: float,
         start: Start = threading.Thread.start,
+        name: str = NAME,
     ) -> None:
         self._work = work
-        self._interval = interval
+        self.interval = interval
         self._start = start
+        self._name = name
         self.renew()
 
     def __repr__(self) -> str:
@@ -95,7 +98,7 @@ class Worker:
     def _begin(self) -> None:
         self._woken = SimpleQueue()  # a stopped thread may still use the old one
         self._thread = thread = threading.Thread(
-            target=self._run, args=(self._woken,), name=NAME, daemon=True
+            target=self._run, args=(self._woken,), name=self._name, daemon=True
         )
         try:
             self._start(thread)
@@ -115,7 +118,7 @@ class Worker:
             if not self._work() and self._may_end(me, woken):
                 return
             with contextlib.suppress(Empty):
-                woken.get(timeout=self._interval)
+                woken.get(timeout=self.interval)
 
     def _may_end(self, me: threading.Thread, woken: "SimpleQueue[None]") -> bool:
         """Return True, and give up the thread, unless `wake` was called meanwhile."""

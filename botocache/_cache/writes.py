@@ -136,7 +136,8 @@ class Writes:
     ) -> Eviction | None:
         """Evict before the call. If that fails, remember it or refuse the write."""
         request = EvictionRequest(tags, self._settings.write_hold_off, watch)
-        if self._settings.on_eviction_failure == "send":
+        # In shadow mode nothing is served, so no write need be refused.
+        if self._settings.on_eviction_failure == "send" or self._settings.shadow:
             return self._evictions.evict(request, store)
         try:
             return self._evictions.evict_or_raise(request, store)
@@ -168,6 +169,8 @@ class Writes:
     ) -> bytes | None:
         """Return the request with ReturnValues=ALL_OLD; None if that is of no use."""
         if write.item is None or not self._settings.precise_index_eviction:
+            return None
+        if self._settings.shadow:  # which changes no request
             return None
         table = write.item.table
         if (

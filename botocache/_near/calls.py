@@ -3,6 +3,7 @@
 from botocache._botocore.types import Client, signer_of
 from botocache._cache.prepare import PreparedRead  # noqa: TC001 - it is loaded in any case
 from botocache._cache.tickets import (
+    AuditTicket,
     BypassTicket,
     Hit,
     PipelineCall,
@@ -67,6 +68,6 @@ class NearCall(PipelineCall):
         if isinstance(outcome, Hit):
             return outcome
         self.is_begun = True
-        if isinstance(outcome, (ReadTicket, BypassTicket)):
+        if isinstance(outcome, (ReadTicket, AuditTicket, BypassTicket)):
             self.ticket = outcome
         return None

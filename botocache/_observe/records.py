@@ -4,9 +4,14 @@ Three kinds of records, by the beginning of their names:
 
 - `process-ID`: a ProcessRecord. Each process replaces its own now and then.
 - `hour-NUMBER-ID`: a process's points of one hour; `hour-NUMBER` those of all.
-- `past`: the sum of the processes that have ended, so that their number has a bound.
+- `past`: a PastRecord, the sum of the processes that have ended, so that their number
+  has a bound.
 
-Times are in seconds since the epoch, by the clock of the process's machine.
+A `past` or an `hour-NUMBER` that cannot be read stays until it expires, and others take
+its place: `past-ID`, `hour-NUMBER-ID`. A reader adds up all that it finds.
+
+Times are in seconds since the epoch, by the clock of the process's machine. An ID is
+random: a process that finds its record merged goes on under another one.
 """
 
 from dataclasses import dataclass, field
@@ -45,11 +50,23 @@ class ProcessRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRecord:
+    """The sum of processes that have ended.
+
+    processes: how many they are.
+    """
+
+    stats: Stats
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """What happened to a table in one minute, in one process or in several.
 
-    minute: since the epoch.
-    table: its name.
+    minute: since the epoch. Where an hour has many tables, one point stands for five
+        minutes, and has the first of them.
+    table: its name; "(other)" for all but the fifty with the most reads.
     saved: read units.
     consumed: read units.
     hits: reads.
@@ -79,6 +96,8 @@ class Overview:
     past_processes: how many these are.
     points: in the order of their minutes; one for each minute and table.
     read_at: when all this was read.
+    unreadable: how many records were left out, because they are damaged, forged, or
+        sealed with another key.
     """
 
     processes: tuple[ProcessRecord, ...] = ()
@@ -86,6 +105,7 @@ class Overview:
     past_processes: int = 0
     points: tuple[Point, ...] = ()
     read_at: float = 0.0
+    unreadable: int = 0
 
     @property
     def total(self) -> Stats:

@@ -21,6 +21,7 @@ from botocache._errors import ConfigError, hint, shows
 from botocache._log import log
 from botocache._settings import values
 from botocache._settings.encryption_keys import EncryptionKeys, parse_encryption_keys
+from botocache._settings.prices import DEFAULT_PRICES, Prices, parse_prices
 from botocache._settings.tables import (
     TablePolicy,
     Tables,
@@ -75,6 +76,7 @@ class Settings:
     metrics: where the counters are exported to: `otel`, `prometheus`, `cloudwatch`.
     stats_interval: seconds between two times that a process posts its counters on the
         store, for `botocache stats` and `botocache report`; 0 for never.
+    prices: of read units, with their region and date, for `botocache report`.
     """
 
     url: StoreLocation = ""
@@ -96,6 +98,7 @@ class Settings:
     audit: float = 0.0
     metrics: tuple[str, ...] = ()
     stats_interval: float = 10.0
+    prices: Prices = DEFAULT_PRICES
 
     def __repr__(self) -> str:
         shown = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -155,20 +158,71 @@ def load_settings(
     default_url: of the store.
     """
     found: dict[str, Any] = {"url": default_url}
-    # The source that wins comes last. Each value is parsed, so that a wrong one is an
-    # error even if another source wins.
-    for given in (
+    # The source that wins comes last.
+    sources = (
         *_from_file(environ),
         *_from_environment(environ),
         *(_Given(n, v, n) for n, v in arguments.items() if v is not None),
-    ):
+    )
+    _warn_of_unknown(environ)
+    # Each value is parsed, so that a wrong one is an error even if another source wins.
+    for given in sources:
         found[given.name] = _parsed(given)
     return Settings(**found)
 
 
+class TracedSettings(NamedTuple):
+    """What `load_settings` would return, each value with its source.
+
+    settings: of the values that can be read; a wrong one leaves the next source's.
+    sources: by the setting's name, as messages name the source; defaults have none.
+    troubles: messages of the ConfigErrors that `load_settings` would raise one by one.
+    unknown: variables with the prefix and no such setting, each with a hint.
+    """
+
+    settings: Settings
+    sources: Mapping[str, str]
+    troubles: tuple[str, ...]
+    unknown: Mapping[str, str]
+
+
+def trace_settings(environ: Mapping[str, str], default_url: str) -> TracedSettings:
+    """Return the settings of file and environment with their sources. Never raises.
+
+    environ: of the process.
+    default_url: of the store.
+    """
+    found: dict[str, Any] = {"url": default_url}
+    sources: dict[str, str] = {}
+    troubles: list[str] = []
+    for source in (_from_file, _from_environment):
+        try:
+            given_here = [*source(environ)]
+        except ConfigError as error:
+            troubles.append(str(error))
+            continue
+        for given in given_here:
+            try:
+                found[given.name] = _parsed(given)
+                sources[given.name] = given.where
+            except ConfigError as error:  # noqa: PERF203 - each value may be wrong
+                troubles.append(str(error))
+    unknown = dict(_unknown_variables(environ))
+    return TracedSettings(Settings(**found), sources, tuple(troubles), unknown)
+
+
+def variable_names() -> tuple[str, ...]:
+    """Return the variable of each setting, and that of the file."""
+    return (*(PREFIX + name.upper() for name in _PARSERS), CONFIG)
+
+
 def _parsed(given: _Given) -> object:
+    parse = _PARSERS.get(given.name)
+    if parse is None:
+        near = _hint(given.name, _PARSERS)
+        raise ConfigError(f"unknown setting {given.where!r}{near}")
     try:
-        return _PARSERS[given.name](given.value)
+        return parse(given.value)
     except ValueError as error:
         raise ConfigError(f"{given.where}: {error}") from None
 
@@ -177,7 +231,7 @@ def _parsed(given: _Given) -> object:
 _SERVICE_LINK = re.compile(
     PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_[0-9]+_\w+)"
 )
-_CONFIG = PREFIX + "CONFIG"
+CONFIG = PREFIX + "CONFIG"
 
 
 _RENAMED = {
@@ -194,40 +248,55 @@ _warned: set[str] = set()
 """The unknown variables that the log names already; there is one line for each."""
 
 
+_TOGGLE = PREFIX.removesuffix("_")
+"""The variable that installs the cache without code; plugin.py reads it, too."""
+
 _KEYS = PREFIX + "ENCRYPTION_KEYS"
 """Not to be empty: a secret that a deployment failed to fill in would mean in clear."""
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
-    known = {PREFIX + name.upper(): name for name in _PARSERS}
+    for name in _PARSERS:
+        variable = PREFIX + name.upper()
+        value = environ.get(variable)
+        if value is not None and (value.strip() or variable == _KEYS):
+            yield _Given(name, value, variable)
+    # After BOTOCACHE_SHADOW: of two that contradict each other, the harmless one. Here,
+    # and not as an argument of the start-up, so that it holds for `install()` as well.
+    if environ.get(_TOGGLE, "").strip().lower() == "shadow":
+        yield _Given("shadow", "on", _TOGGLE)
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each variable that names no setting, with the end of its message."""
+    known = variable_names()
     for variable, value in environ.items():
         if not variable.startswith(PREFIX) or _SERVICE_LINK.fullmatch(variable):
             continue
-        if variable == _CONFIG or (not value.strip() and variable != _KEYS):
-            continue
-        if variable in known:
-            yield _Given(known[variable], value, variable)
-        elif variable not in _warned:
-            _warned.add(variable)
+        if variable not in known and value.strip():
             former = variable.removeprefix(PREFIX).lower()
-            near = _hint(former, (*_PARSERS, "config"), PREFIX, str.upper)
+            yield variable, _hint(former, (*_PARSERS, "config"), PREFIX, str.upper)
+
+
+def _warn_of_unknown(environ: Mapping[str, str]) -> None:
+    for variable, near in _unknown_variables(environ):
+        if variable not in _warned:
+            _warned.add(variable)
             log.warning("variable %r is unknown and ignored%s", variable, near)
 
 
 def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:
-    path = environ.get(_CONFIG, "")
+    path = environ.get(CONFIG, "")
     if not path.strip():
         return
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{_CONFIG} names {path!r}, which cannot be read as TOML: {error}"
+            f"{CONFIG} names {path!r}, which cannot be read as TOML: {error}"
         ) from error
     for name, value in content.items():
         where = f"{name if name.isidentifier() else shown(name)} in {path}"
-        if name not in _PARSERS:
-            raise ConfigError(f"unknown setting {where!r}{_hint(name, _PARSERS)}")
         yield _Given(name, value, where)
 
 
@@ -319,5 +388,6 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "audit": values.share,
     "metrics": values.words("otel", "prometheus", "cloudwatch"),
     "stats_interval": values.seconds(0.0, _LONGEST_INTERVAL),
+    "prices": parse_prices,
 }
 """Each setting; a test holds it against the fields of Settings."""

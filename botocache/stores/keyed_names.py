@@ -12,7 +12,7 @@ of each other process: then a write is evicted under each name that a process re
 Under each name the laws of `_coherence.py` hold as in a store of its own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, TypeAlias, cast
@@ -21,11 +21,13 @@ from botocache._coherence import Eviction, EvictionRequest, Loaded, TagEviction
 from botocache._digests import DIGEST_SIZE, EVERYTHING_DIGEST
 from botocache._errors import StoreError
 from botocache.stores.protocol import (
+    Board,
     Bounding,
     CallVerbs,
     Fill,
     StillCurrent,
     Store,
+    Usage,
     Watching,
 )
 
@@ -203,12 +205,58 @@ class WatchingKeyedStore(KeyedStore):
         return store.watch([*map(self._names().first, tags)], snapshot)
 
 
+class _KeyedBoard:
+    """The board of the store behind. Names of records are no digests, and stay."""
+
+    __slots__ = ()
+
+    _store: Store
+
+    def post(self, name: str, record: bytes, ttl: float) -> None:
+        """See Board.post."""
+        cast("Board", self._store).post(name, record, ttl)
+
+    def names(self) -> Collection[str]:
+        """See Board.names."""
+        return cast("Board", self._store).names()
+
+    def posted(self, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """See Board.posted."""
+        return cast("Board", self._store).posted(names)
+
+    def merge(
+        self, parts: Mapping[str, bytes], name: str, record: bytes, ttl: float
+    ) -> bool:
+        """See Board.merge."""
+        return cast("Board", self._store).merge(parts, name, record, ttl)
+
+    def usage(self) -> Usage:
+        """See Board.usage."""
+        return cast("Board", self._store).usage()
+
+
+class _KeyedStoreAndBoard(_KeyedBoard, KeyedStore):
+    __slots__ = ()
+
+
+class _WatchingKeyedStoreAndBoard(_KeyedBoard, WatchingKeyedStore):
+    __slots__ = ()
+
+
+_KINDS: Mapping[tuple[bool, bool], type[KeyedStore]] = {
+    (False, False): KeyedStore,
+    (True, False): WatchingKeyedStore,
+    (False, True): _KeyedStoreAndBoard,
+    (True, True): _WatchingKeyedStoreAndBoard,
+}
+"""By whether the store behind is Watching, and whether it is a Board."""
+
+
 def keyed_store(store: Store, names: Callable[[], Names]) -> Store:
     """Return a store under keyed names, with the optional methods that `store` has.
 
     names: returns the names, in a moment. May raise StoreError.
     """
     # As in the near cache: a store of the user's may have a `__getattr__`.
-    if issubclass(type(store), Watching):
-        return WatchingKeyedStore(store, names)
-    return KeyedStore(store, names)
+    kind = type(store)
+    return _KINDS[issubclass(kind, Watching), issubclass(kind, Board)](store, names)

@@ -12,13 +12,14 @@ import mmap
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._forks import renew_after_fork
+from botocache.stores.boards import MemoryBoard
 from botocache.stores.clock import machine_clock
 from botocache.stores.generation_table import SLOT, WORD, GenerationTable
-from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
+from botocache.stores.protocol import Clock, Fill, Random, StillCurrent, Usage
 
 DEFAULT_SIZE_LIMIT = 256 * 1024**2
 """Bytes of entries."""
@@ -48,6 +49,7 @@ class MemoryStore:
         self._size_limit = size_limit
         self._size = self._changes = self._evictions = 0
         self._entries: OrderedDict[bytes, bytes] = OrderedDict()
+        self._board = MemoryBoard(clock)
         shared = memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT + WORD))
         # Shared, too: the parent must know that a child is there.
         self._has_forked = shared[-WORD:].cast("Q")
@@ -151,6 +153,30 @@ class MemoryStore:
     def close(self) -> None:
         """See Store.close. What is in memory only is gone."""
         self.clear()
+
+    # --- the board -----------------------------------------------------------------
+
+    def post(self, name: str, record: bytes, ttl: float) -> None:
+        """See Board.post."""
+        self._board.post(name, record, ttl)
+
+    def names(self) -> Collection[str]:
+        """See Board.names."""
+        return self._board.names()
+
+    def posted(self, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """See Board.posted."""
+        return self._board.posted(names)
+
+    def merge(
+        self, parts: Mapping[str, bytes], name: str, record: bytes, ttl: float
+    ) -> bool:
+        """See Board.merge."""
+        return self._board.merge(parts, name, record, ttl)
+
+    def usage(self) -> Usage:
+        """See Board.usage. The size has ENTRY_OVERHEAD for each entry."""
+        return Usage(len(self._entries), self._size)
 
     def _count_anew(self) -> None:
         self._size = sum(

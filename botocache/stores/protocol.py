@@ -6,7 +6,7 @@ store decides nothing about coherence: `evict` applies `next_state`, and `load` 
 what the store holds.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
@@ -135,15 +135,23 @@ class Board(Protocol):
     """A store on which the processes that share it leave each other small records.
 
     Records have nothing to do with entries: no eviction and no `clear` touches them.
-    Each namespace has its own. A name has at most 100 letters, digits, `-`, `_` or `.`;
-    a record at most a megabyte. Each method may raise StoreError, and nothing else.
+    Each namespace has its own. A name has at most 100 letters, digits, `-`, `_` or `.`,
+    and begins with a letter or digit; a record has at most a megabyte. A store keeps at
+    most 2,000 records. Each method may raise StoreError, and nothing else, and waits
+    for no other process for more than a moment.
     """
 
     def post(self, name: str, record: bytes, ttl: float) -> None:
         """Put a record in the place of the one with its name. ttl: seconds."""
 
-    def posted(self) -> dict[str, bytes]:
-        """Return all records by their names."""
+    def names(self) -> Collection[str]:
+        """Return the names of all records; some may have expired."""
+
+    def posted(self, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """Return records by their names, those that are there.
+
+        names: of the records; None for all.
+        """
 
     def merge(
         self, parts: Mapping[str, bytes], name: str, record: bytes, ttl: float
@@ -151,10 +159,10 @@ class Board(Protocol):
         """Put one record in the place of several, all at once.
 
         Returns False, and changes nothing, if one of the parts is not there any more,
-        or has other bytes than those given; or if there is a record of that name that
-        is none of the parts.
+        or has other bytes than those given; if there is a record of that name that is
+        none of the parts; or if another process takes long to change records.
 
-        parts: records as `posted` returned them.
+        parts: at most 100 records as `posted` returned them.
         """
 
     def usage(self) -> Usage:

@@ -30,6 +30,7 @@ ADVANCED = (
     "audit",
     "metrics",
     "stats_interval",
+    "prices",
 )
 
 
@@ -104,8 +105,9 @@ def test_the_forms_side_by_side_say_the_same(
 
 _EVENT = re.compile(
     r"([a-z]+(?:_[a-z]+)*_"
-    r"(?:conflict|failed|in_clear|refused|lost|not_cached|not_known|not_shared|"
-    r"too_large))(?::|$)"
+    r"(?:around|behind|conflict|failed|in_clear|refused|lost|not_cached|not_exported|"
+    r"not_known|"
+    r"not_shared|too_large))(?::|$)"
 )
 
 

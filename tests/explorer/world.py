@@ -46,6 +46,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "images": {"precise_index_eviction": True},
     "images of the odd": {"precise_index_eviction": True},
     "images of the even": {"precise_index_eviction": True},
+    "shadow": {"shadow": True},
 }
 """What each feature of a program sets; two of them for some of the clients.
 

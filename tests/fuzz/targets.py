@@ -356,7 +356,7 @@ def _explained(document: object) -> None:
     operation = document.get("operation")
     text = json.dumps(document.get("body"))
     lines = explain(str(operation), text, Settings(url="memory:"), frozenset({"id"}))
-    assert lines.startswith("operation")
+    assert lines[0] == ("operation", str(operation))
 
 
 def _item(document: object) -> None:

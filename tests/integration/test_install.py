@@ -275,6 +275,7 @@ OTHER_SETTINGS: dict[str, tuple[Any, str]] = {
     "audit": (0.5, "0.5"),
     "metrics": ("otel", "('otel',)"),
     "stats_interval": (7, "7"),
+    "prices": ("on_demand=7", "on_demand=7.0"),
 }
 """A value of each setting that is not the default, and what shows it."""
 

@@ -151,6 +151,7 @@ class Debtor:
 def _no_end_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exits._Exit, "deadline", None)
     monkeypatch.setattr(exits, "_debtors", weakref.WeakSet())
+    monkeypatch.setattr(exits, "_last", weakref.WeakSet())
 
 
 def test_all_who_owe_share_one_deadline() -> None:
@@ -162,6 +163,25 @@ def test_all_who_owe_share_one_deadline() -> None:
     noted = [deadline for debtor in debtors for deadline in debtor.deadlines]
     assert len(noted) == 4
     assert len({*noted}) == 1
+
+
+def test_what_is_less_urgent_is_delivered_last() -> None:
+    order: list[str] = []
+
+    class Noted(Debtor):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def deliver_until(self, deadline: float) -> None:
+            super().deliver_until(deadline)
+            order.append(self.name)
+
+    counts, evictions = Noted("counts"), Noted("evictions")
+    exits.deliver_last(counts)
+    exits.deliver_at_exit(evictions)
+    exits._deliver()
+    assert order == ["evictions", "counts"]
 
 
 def test_the_end_of_the_process_keeps_no_cache_alive() -> None:

@@ -308,13 +308,14 @@ FORBIDDEN_CALLS = frozenset(
 )
 
 ALLOWED_CALLS = {
-    # `python -m botocache run -- COMMAND` becomes the command of its user.
-    ("__main__.py", "execvpe"),
+    # `botocache run -- COMMAND` becomes the command of its user.
+    ("_cli/run.py", "execvpe"),
     # The import of botocore itself, at which the toggle installs the cache.
     ("plugin.py", "exec_module"),
     ("plugin.py", "load_module"),
     # Of a name in its own table, when the name is used first.
     ("__init__.py", "import_module"),
+    ("_cli/commands.py", "import_module"),
     # Of the constant "sqlite3", to name what an environment lacks.
     ("stores/opening.py", "import_module"),
 }

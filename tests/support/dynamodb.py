@@ -1,6 +1,7 @@
 """A DynamoDB to test against: moto's, in a process of its own, over HTTP."""
 
 import json
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -104,8 +105,33 @@ def running_dynamodb(
 
     program: a module of the tests. python: of the environment that it runs in.
     """
+    with _running([python, "-m", program]) as server:
+        yield server
+
+
+@contextmanager
+def running_dynalite() -> Iterator[DynamoDB]:
+    """Run dynalite, which computes read units, for as long as the context lasts.
+
+    It has no transactions and no PartiQL, and does not count what reaches it.
+    """
+    with _running([_node(), "tests/support/dynalite/server.js"]) as server:
+        yield server
+
+
+def _node() -> str:
+    """Return the program that `make environments` installed dynalite with."""
+    installed = _ROOT / ".venv-dynalite/bin/node"
+    node = str(installed) if installed.exists() else shutil.which("node")
+    assert node, "`make environments` installs dynalite"
+    return node
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[DynamoDB]:
+    """Run a server that prints its port, and that ends when its input does."""
     with subprocess.Popen(
-        [python, "-m", program],
+        command,
         cwd=_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -45,7 +45,8 @@ def _keyed(fixture: _Fixture) -> Store:
 
 
 def _disk(fixture: _Fixture) -> Store:
-    store = DiskStore(fixture("tmp_path") / "disk", clock=fixture("clock"))
+    clock = fixture("clock")
+    store = DiskStore(fixture("tmp_path") / "disk", clock=clock, wall_clock=clock)
     deadline = time.monotonic() + TIMEOUT
     while True:  # a busy machine may take longer to open it than the store waits
         try:

@@ -33,8 +33,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "_near": ("_near",),
     "_install": ("_install",),
     "botocache": ("",),
+    "doors": ("plugin", "_run"),
     "_cli": ("_cli",),
-    "doors": ("plugin", "__main__", "_run"),
+    "command line": ("__main__",),
 }
 """From the lowest to the highest: files import from their own room and those above it
 in this list. Each is named by the modules or packages of `botocache` that it holds."""
@@ -45,6 +46,7 @@ PURE = (
     "botocache._dynamodb",
     "botocache._settings.tables",
     "botocache._settings.values",
+    "botocache._cache.comparison",
     "botocache._cache.encryption",
     "botocache._cache.entries",
     "botocache._cache.prepare",
@@ -88,12 +90,19 @@ HOMES: dict[str, tuple[str, ...]] = {
         "botocache._near",
         "botocache._install",
         "botocache.plugin",
-        "botocache.__main__",
+        "botocache._cli.explain",
     ),
     "diskcache": ("botocache.stores.disk",),
+    "opentelemetry": (
+        "botocache._observe.open_telemetry",
+        "botocache._observe.spans",
+    ),
+    "prometheus_client": ("botocache._observe.prometheus",),
     "redis": ("botocache.stores.redis",),
     "cryptography": ("botocache._cache.encryption",),
     "zstandard": ("botocache.stores.redis.compression",),
+    "rich": ("botocache._cli.live_view", "botocache._cli.rich_face"),
+    "shtab": ("botocache._cli.completion",),
     "pickle": (),
     "marshal": ("botocache._near.call_keys",),  # which loads nothing
 }

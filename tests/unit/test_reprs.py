@@ -64,15 +64,34 @@ HARMLESS = frozenset(
         *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
         *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
         *("audit", "metrics", "stats_interval"),
+        # What the command line looks at, and the rates that it computes.
+        *("at", "is_known", "measured", "record", "running", "seen_at", "total"),
+        *("interval", "overview", "read", "shows_keys", "usage"),
+        *("records", "unreadable", "temporary", "parts"),
+        # What the doctor finds out about machine, server and settings.
+        *("subject", "state", "found", "advice", "free", "inodes", "sources"),
+        *("troubles", "unknown", "connecting", "round_trips", "numbers", "role"),
+        *("memory", "ahead", "network", "refused", "errors", "is_clustered"),
+        *("startup", "package", "is_loaded", "is_installed", "words", "complaint"),
+        *("options", "mark", "has_board"),  # options show no URL
+        *("site_directories", "is_site_on", "user_site", "wrap", "names_of"),
+        # What a report computes of them.
+        *("consistent", "expired", "index_hits", "index_misses", "prices"),
+        *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
+        *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
+        *("with_dax", "capacity_without", "capacity_with", "dax"),
+        *("audits", "seen_at", "logged_at", "times"),
+        *("help", "join", "labels", "read", "unit"),
     }
 )
 """Names of attributes that may be shown, in any class."""
 
 OF_A_CLASS = {
     "DescribeTicket": {"body"},  # it has none
-    "Fill": {"key"},  # a digest, as in the next two
+    "Digests": {"key"},  # a digest, as in the next three
+    "Fill": {"key"},
     "Hit": {"key"},
-    "InUse": {"names"},  # they have a repr of their own
+    "InUse": {"names", "older"},  # they have a repr of their own, and a function
     "Invalidation": {"key"},  # its names alone
     "PreparedRead": {"key"},
     "Settings": {"encryption_keys"},  # they say how many there are
@@ -102,7 +121,8 @@ def fields_of(kind: type) -> list[str]:
         return [*kind.__struct_fields__]
     if dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind)]
-    return [*getattr(kind, "_fields", ())]
+    fields = getattr(kind, "_fields", ())  # of a class of another kind, a method
+    return [*fields] if isinstance(fields, tuple) else []
 
 
 def marked(kind: Any) -> object:

@@ -63,6 +63,7 @@ def test_the_wheel_has_the_package_and_the_startup_files(wheel: Path) -> None:
     assert {Path(name).stem for name in scripts} == {
         *("common", "look", "evict", "prolong", "arrive")
     }
+    assert "botocache/_observe/report/report.css" in names
     assert "botocache/_run/sitecustomize.py" in names
 
 
@@ -347,4 +348,4 @@ def test_the_command_line_shows_its_usage(
 ) -> None:
     done = environment.run("-m", "botocache", *arguments)
     assert done.returncode == status
-    assert "usage: python -m botocache run" in done.stdout + done.stderr
+    assert "botocache run -- gunicorn app:app" in done.stdout + done.stderr

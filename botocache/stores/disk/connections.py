@@ -95,7 +95,7 @@ _NUMBERS = [number.to_bytes(4, "big") for number in range(2)]
 
 _TABLE = "Cache"
 _READABLE = frozenset({_TABLE, "sqlite_master", "sqlite_schema"})
-_FUNCTIONS = frozenset({"length", "typeof"})
+_FUNCTIONS = frozenset({"count", "length", "typeof"})
 _LOST = "the application closed descriptors of SQLite"
 
 

@@ -410,6 +410,13 @@ class EntryDatabase:
             removed = connection.execute(_DELETE_SOME, (last, _CLEARED))
             return removed.rowcount > 0
 
+    def usage(self) -> tuple[int, int]:
+        """Return how many entries there are, and the bytes of the database."""
+        with _store_errors("count"), self._taken(LOCK_PATIENCE) as connection:
+            connection.check_file()
+            ((count,),) = connection.execute("SELECT count(*) FROM Cache").fetchall()
+            return int(count), connection.size
+
     def close(self) -> None:
         """Close all connections. The next use opens one."""
         self._connections.close()

@@ -2,6 +2,7 @@
 
     <root>/v1/<namespace>/slots        generations and hold-offs, a file of our own
     <root>/v1/<namespace>/entries-2/   entries, SQLite
+    <root>/v1/<namespace>/board/       records of processes, see board.py
 
 `DiskStore` combines the two and manages the directory. Only its user may enter it, and
 it is made again if it was removed. The two parts fail independently. Without the
@@ -14,7 +15,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from botocache._errors import (
 )
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
+from botocache.stores.disk.board import DiskBoard
 from botocache.stores.disk.connections import DatabaseReplacedError
 from botocache.stores.disk.entry_database import (
     UNUSABLE,
@@ -41,7 +43,7 @@ from botocache.stores.disk.generation_file import (
     open_generation_file,
 )
 from botocache.stores.disk.private_files import is_safe_place, private_directory
-from botocache.stores.protocol import Clock, Fill, Random, StillCurrent
+from botocache.stores.protocol import Clock, Fill, Random, StillCurrent, Usage
 
 DEFAULT_SIZE_LIMIT = 1024**3
 """Bytes of entries on disk. The generation table takes another 16 MiB."""
@@ -57,6 +59,8 @@ PAUSE = 1.0
 _ENTRIES = "entries-2"
 """The directory of the entries. Generations stay in one place for all versions, so that
 each sees the evictions of the others while a new one is rolled out."""
+
+_BOARD = "board"
 
 _FORMER = ("entries",)
 """Directories of earlier versions, whose database has a log."""
@@ -127,6 +131,7 @@ class DiskStore:
     size_limit: of the entries, bytes.
     clock: seconds; the same in all processes.
     random: makes generations, as `os.urandom` does.
+    wall_clock: seconds since the epoch, for records of the board.
     """
 
     _opening: AbstractContextManager[object]
@@ -138,7 +143,7 @@ class DiskStore:
     _trouble: str
     _table_took: float
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two clocks, which tests replace
         self,
         root: Path,
         *,
@@ -146,12 +151,15 @@ class DiskStore:
         size_limit: int = DEFAULT_SIZE_LIMIT,
         clock: Clock = machine_clock,
         random: Random = os.urandom,
+        wall_clock: Clock = time.time,
     ) -> None:
         self._root = root
         self.directory = root / "v1" / namespace
         self.now = clock
         self._size_limit = size_limit
         self._random = random
+        below = ("v1", namespace, _BOARD)
+        self._board = DiskBoard(root, below, clock=wall_clock, random=random)
         self._last_table: tuple[int, ...] | None = None  # close() and a fork keep it
         self._reset()
         renew_after_fork(self, DiskStore._forget_parent)
@@ -288,6 +296,37 @@ class DiskStore:
         self._reset()
         if entries is not None:
             entries.close()
+
+    # --- the board -----------------------------------------------------------------
+
+    def post(self, name: str, record: bytes, ttl: float) -> None:
+        """See Board.post."""
+        self._board.post(name, record, ttl)
+
+    def names(self) -> Collection[str]:
+        """See Board.names."""
+        return self._board.names()
+
+    def posted(self, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """See Board.posted."""
+        return self._board.posted(names)
+
+    def merge(
+        self, parts: Mapping[str, bytes], name: str, record: bytes, ttl: float
+    ) -> bool:
+        """See Board.merge."""
+        return self._board.merge(parts, name, record, ttl)
+
+    def usage(self) -> Usage:
+        """See Board.usage. Not known unless the database is open, which has the size.
+
+        A process may ask as it ends, and opening takes a while.
+        """
+        entries = self._entries
+        try:
+            return Usage(*entries.usage()) if entries else Usage(None, None)
+        except UNUSABLE:
+            return Usage(None, None)  # busy; or the next load finds out what is wrong
 
     # --- the directory -------------------------------------------------------------
 

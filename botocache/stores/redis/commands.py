@@ -20,7 +20,15 @@ from botocache._errors import StoreError
 from botocache.stores.protocol import Fill
 from botocache.stores.redis.compression import UNPACKED_LIMIT
 from botocache.stores.redis.compression import pack as pack_entry
-from botocache.stores.redis.scripts import EVICT, GENERATION, LOOK, PROLONG, STATE, US
+from botocache.stores.redis.scripts import (
+    BOARD,
+    EVICT,
+    GENERATION,
+    LOOK,
+    PROLONG,
+    STATE,
+    US,
+)
 from botocache.stores.redis.types import Command, Reply
 
 ENTRY_LIMIT = 3 * 1024**2 // 2
@@ -89,7 +97,7 @@ def with_source(command: Command) -> Command:
 
 
 SOURCES: Mapping[bytes, bytes] = {
-    script.sha: script.source for script in (LOOK, EVICT, PROLONG)
+    script.sha: script.source for script in (LOOK, EVICT, PROLONG, BOARD)
 }
 
 

@@ -4,10 +4,11 @@ A verb may take several round trips, and a call several verbs. All that a call a
 before its request is sent has one deadline, and all that it asks for afterwards.
 """
 
+import contextlib
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache.stores.protocol import CallVerbs, Fill
@@ -47,6 +48,16 @@ def extended_deadline(timeout: float) -> float:
     if _call.deadline != math.inf:
         _call.deadline = deadline
     return deadline
+
+
+@contextlib.contextmanager
+def with_deadline(seconds: float) -> Iterator[None]:
+    """Let the current thread wait for so long: it does what belongs to no call."""
+    before, _call.deadline = _call.deadline, time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _call.deadline = before
 
 
 class BoundedVerbs:

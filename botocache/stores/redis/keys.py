@@ -15,6 +15,7 @@ class Keys:
         self.entries = self.prefix + b"e:"
         self.generations = self.prefix + b"g:"
         self.runs = self.prefix + b"runs"
+        self.board = self.prefix + b"board"
         self.generation: Callable[[bytes], bytes] = lru_cache(8192)(self._generation)
         self.packed: Callable[[bytes], bytes] = lru_cache(8192)(self._packed)
 

@@ -5,6 +5,7 @@
     botocache:<namespace>:1:h:{<2 digits>}             hold-offs of the tags with them
     botocache:<namespace>:1:runs                       runs of primaries that are known
     botocache:<namespace>:1:runs:{<2 digits>}          the same in a cluster
+    botocache:<namespace>:1:board                      posts of processes, see board.py
 
 Nothing else in the database is touched. A generation and its hold-off are one value of
 16 bytes, little endian: the generation, and a word that is twice the microsecond until
@@ -52,10 +53,9 @@ class Script(NamedTuple):
     sha: bytes
 
 
-def _script(name: str) -> Script:
-    code = b"\n".join(
-        [get_data(__name__, file) or b"" for file in ("common.lua", name)]
-    )
+def _script(name: str, *, with_common: bool = True) -> Script:
+    files = ("common.lua", name) if with_common else (name,)
+    code = b"\n".join([get_data(__name__, file) or b"" for file in files])
     return Script(code, sha1(code, usedforsecurity=False).hexdigest().encode())
 
 
@@ -63,3 +63,4 @@ LOOK = _script("look.lua")
 EVICT = _script("evict.lua")
 PROLONG = _script("prolong.lua")
 ARRIVE = _script("arrive.lua")
+BOARD = _script("board.lua", with_common=False)

@@ -11,7 +11,7 @@ never runs ahead of it. So a hold-off may appear longer than it is, never shorte
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from struct import unpack
 from typing import Concatenate, ParamSpec, TypeVar
@@ -24,7 +24,15 @@ from botocache._errors import StoreConnectingError, StoreError, pass_on
 from botocache._log import log, log_once
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
-from botocache.stores.protocol import CallVerbs, Clock, Fill, Random, StillCurrent
+from botocache.stores.protocol import (
+    CallVerbs,
+    Clock,
+    Fill,
+    Random,
+    StillCurrent,
+    Usage,
+)
+from botocache.stores.redis.board import PATIENCE, RedisBoard
 from botocache.stores.redis.circuit_breaker import Breaker
 from botocache.stores.redis.commands import (
     ENTRY_LIMIT,
@@ -50,7 +58,7 @@ from botocache.stores.redis.commands import (
 )
 from botocache.stores.redis.compression import unpack as unpack_entry
 from botocache.stores.redis.connections import ServerConnections, exchange
-from botocache.stores.redis.deadlines import BoundedVerbs
+from botocache.stores.redis.deadlines import BoundedVerbs, with_deadline
 from botocache.stores.redis.in_clear import note_if_in_clear
 from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.scripts import (
@@ -153,6 +161,7 @@ class RedisStore:
         self._settle_us = b"%d" % round(options.settle * US)
         self._generation_ttl = options.longest_ttl * 2 + SLACK
         self._timeout = options.timeout
+        self._board = RedisBoard(self._ask_for_board, self._keys.board, self.now)
         self._breaker = Breaker(self._probe)
         self._connections = ServerConnections(
             make, self._handshake, options.timeout, self._breaker.failed
@@ -309,6 +318,34 @@ class RedisStore:
             self._tracker.close()
         self._breaker.close()
         self._connections.close()
+
+    # --- the board -----------------------------------------------------------------
+
+    @malformed_reply_is_store_error
+    def post(self, name: str, record: bytes, ttl: float) -> None:
+        """See Board.post."""
+        self._board.post(name, record, ttl)
+
+    @malformed_reply_is_store_error
+    def names(self) -> Collection[str]:
+        """See Board.names."""
+        return self._board.names()
+
+    @malformed_reply_is_store_error
+    def posted(self, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """See Board.posted."""
+        return self._board.posted(names)
+
+    @malformed_reply_is_store_error
+    def merge(
+        self, parts: Mapping[str, bytes], name: str, record: bytes, ttl: float
+    ) -> bool:
+        """See Board.merge."""
+        return self._board.merge(parts, name, record, ttl)
+
+    def usage(self) -> Usage:
+        """See Board.usage. A server counts its keys alone, of all namespaces."""
+        return Usage(None, None)
 
     def _close_connections(self) -> None:
         """Close all connections that are idle, and those in use after their use."""
@@ -512,6 +549,29 @@ class RedisStore:
             breaker.failed(error)
             raise
         breaker.succeeded()
+        return replies
+
+    def _ask_for_board(self, commands: Sequence[Command], limit: int) -> list[Reply]:
+        """Return the replies to commands that belong to no call. Raises StoreError.
+
+        The breaker counts neither their failures nor their successes: a server may
+        refuse these commands alone, or take long for large records.
+        """
+        self._breaker.check()
+        if not commands:
+            return []
+        with with_deadline(PATIENCE + self._timeout):
+            replies = self._ask_quietly(commands, limit)
+        require_no_errors(replies)
+        return replies
+
+    def _ask_quietly(self, commands: Sequence[Command], limit: int) -> list[Reply]:
+        replies: list[Reply] = []
+        for each in (commands, [*map(with_source, commands)]):
+            packed = b"".join(map(pack, each))
+            replies = self._connections.ask(packed, len(each), limit=limit)
+            if not any(isinstance(reply, NoScriptError) for reply in replies):
+                break
         return replies
 
     def _fresh(self, count: int) -> list[bytes]:

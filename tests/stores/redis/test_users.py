@@ -48,6 +48,16 @@ def store_on(url: str) -> RedisStore:
     return redis_store(make, name=name, timeout=TIMEOUT, settle=0.0)
 
 
+def leave_records(store: RedisStore) -> None:
+    """Do all that a process does with a board."""
+    store.post("a", b"a", 60.0)
+    store.post("b", b"b", 60.0)
+    store.post("short", b"short", 1e-9)
+    assert store.posted() == {"a": b"a", "b": b"b"}
+    assert store.merge({"a": b"a", "b": b"b"}, "sum", b"ab", 60.0)
+    assert [*store.names()] == ["sum"]
+
+
 def test_the_user_may_do_all_that_the_store_does(server: ValkeyServer) -> None:
     store = store_on(url_of(server))
     try:
@@ -60,6 +70,7 @@ def test_the_user_may_do_all_that_the_store_does(server: ValkeyServer) -> None:
         assert loaded.snapshot != before
         store.clear()
         assert store.load(KEY, TAGS).entry is None
+        leave_records(store)
     finally:
         store.close()
 
@@ -94,6 +105,7 @@ def test_in_a_cluster_the_user_may_do_all_that_the_store_does(
         assert store.load(KEY, TAGS).snapshot != before
         store.clear()
         assert store.load(KEY, TAGS).entry is None
+        leave_records(store)
     finally:
         store.close()
 

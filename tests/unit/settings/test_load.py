@@ -13,7 +13,13 @@ from botocache._dynamodb.plans import CachingMode
 from botocache._errors import ConfigError
 from botocache._settings import load
 from botocache._settings.encryption_keys import EncryptionKeys
-from botocache._settings.load import _PARSERS, Settings, load_settings
+from botocache._settings.load import (
+    _PARSERS,
+    Settings,
+    load_settings,
+    trace_settings,
+)
+from botocache._settings.prices import UNSTATED, Prices
 from botocache._settings.tables import OFF, READS, TableOptions, TablePolicy
 from botocache.stores import options
 from botocache.stores.memory import MemoryStore
@@ -96,6 +102,15 @@ ROWS = {
         ("prometheus",),
     ),
     "stats_interval": _Row(10.0, "2", 2.0, "0", 0.0, 3.5, 3.5),
+    "prices": _Row(
+        Prices(),
+        '{ on_demand = 0.142, region = "eu-west-1", as_of = "2026-11" }',
+        Prices(on_demand=0.142, region="eu-west-1", as_of="2026-11"),
+        "store=12.5, currency=EUR",
+        Prices(store=12.5, currency="EUR", **UNSTATED),
+        {"dax_nodes": 5},
+        Prices(dax_nodes=5.0, **UNSTATED),
+    ),
 }
 
 
@@ -133,7 +148,7 @@ def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
 def test_settings_stay_few_and_the_usual_ones_come_first() -> None:
     names = [field.name for field in fields(Settings)]
     assert names[:6] == ["url", "ttl", "negative_ttl", "tables", "scope", "timeout"]
-    assert len(names) <= 19
+    assert len(names) <= 20
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
@@ -256,6 +271,7 @@ NEAR = "expected 'on', 'off' or 'untraced'"
 READS_AFTER_WRITE = "expected 'consistent' or 'uncached'"
 SHARE = "expected a share from 0 to 1"
 METRICS = "expected some of 'otel', 'prometheus', 'cloudwatch'"
+PRICES = "expected prices as 'on_demand=0.125,region=us-east-1'"
 ON_FAILURE = "expected 'send' or 'refuse'"
 
 _NO_SECONDS = ("", "x", "-0.1", "nan", "inf", "1e9", "60 s", "1,5", 10**400)
@@ -279,6 +295,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "audit": (SHARE, ("", "x", "-0.1", "nan", "1.1", "1%", 2)),
     "metrics": (METRICS, ("x", "otel prometheus", "otel;prometheus", 5)),
     "stats_interval": (HOLD_OFF, (*_NO_SECONDS, "3600.1", 3601)),
+    "prices": (PRICES, ("x", "on_demand", "=1", 5)),
 }
 """What is expected of each setting, and values that are wrong in every source."""
 
@@ -297,6 +314,19 @@ _ALSO_BAD: list[tuple[str, Any, str]] = [
     ("tables", {"a": 0}, TTL),
     ("tables", {"a": 10**400}, TTL),
     ("tables", {"a": {"ttl": 0}}, f"ttl: {TTL}"),
+    (
+        "prices",
+        "ondemand=1",
+        "expected the name of a price, not 'ondemand'; did you mean 'on_demand'?",
+    ),
+    ("prices", "on_demand=x", "on_demand: expected a number from 0 to 1000000"),
+    ("prices", "on_demand=nan", "on_demand: expected a number from 0 to 1000000"),
+    ("prices", {"on_demand": -1}, "on_demand: expected a number from 0 to 1000000"),
+    ("prices", {"on_demand": True}, "on_demand: expected a number from 0 to 1000000"),
+    ("prices", "utilization=0", "utilization: expected a number from 0.1 to 1"),
+    ("prices", "region=<b>", "region: expected 1 to 40 letters"),
+    ("prices", {"region": "x" * 41}, "region: expected 1 to 40 letters"),
+    ("prices", "store=1,store=2", "store is given twice"),
     ("tables", {"a": {"tll": 5}}, "unknown option 'tll'; did you mean 'ttl'?"),
     ("tables", {"": 60}, "expected a table's name"),
     ("reads_after_write", "cached", "'cached'; did you mean 'uncached'?"),
@@ -578,6 +608,34 @@ def test_a_variable_of_another_program_is_ignored(variable: str) -> None:
     assert _load({}, {variable: "x"}) == _load()
 
 
+SHADOWED: dict[str, tuple[dict[str, Any], dict[str, str], bool]] = {
+    "the toggle": ({}, {"BOTOCACHE": "shadow"}, True),
+    "the toggle in another spelling": ({}, {"BOTOCACHE": " Shadow "}, True),
+    "a variable that contradicts it": (
+        {},
+        {"BOTOCACHE": "shadow", "BOTOCACHE_SHADOW": "off"},
+        True,
+    ),
+    "an argument that contradicts it": (
+        {"shadow": False},
+        {"BOTOCACHE": "shadow"},
+        False,
+    ),
+    "another toggle": ({}, {"BOTOCACHE": "1"}, False),
+    "another toggle and the variable": (
+        {},
+        {"BOTOCACHE": "1", "BOTOCACHE_SHADOW": "on"},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHADOWED)
+def test_the_toggle_sets_shadow_for_install_as_well(name: str) -> None:
+    arguments, environment, expected = SHADOWED[name]
+    assert _load(arguments, environment).shadow is expected
+
+
 SERVICE_LINKS = [
     "SERVICE_HOST",
     "SERVICE_PORT",
@@ -679,3 +737,55 @@ def test_a_table_is_treated_as_the_settings_say(
     arguments: Mapping[str, Any], expected: TablePolicy
 ) -> None:
     assert _load(arguments).policy("users") == expected
+
+
+# --- with their sources ---------------------------------------------------------------
+
+
+def test_a_trace_has_each_value_with_its_source(tmp_path: Path) -> None:
+    file = tmp_path / "botocache.toml"
+    file.write_text("ttl = 30\nsettle = 2\n")
+    environ = {"BOTOCACHE_CONFIG": str(file), "BOTOCACHE_TTL": "5", "BOTOCACHE_X": "1"}
+    traced = trace_settings(environ, "memory:")
+    assert traced.settings == load_settings({}, environ, "memory:")
+    assert traced.sources == {"ttl": "BOTOCACHE_TTL", "settle": f"settle in {file}"}
+    assert traced.troubles == ()
+    assert list(traced.unknown) == ["BOTOCACHE_X"]
+
+
+def test_a_trace_has_all_troubles_and_the_next_source_instead(tmp_path: Path) -> None:
+    file = tmp_path / "botocache.toml"
+    file.write_text("ttl = 30\nsettel = 2\n")
+    environ = {
+        "BOTOCACHE_CONFIG": str(file),
+        "BOTOCACHE_TTL": "often",
+        "BOTOCACHE_NEAR": "maybe",
+    }
+    traced = trace_settings(environ, "memory:")
+    assert (traced.settings.ttl, traced.settings.near) == (30.0, "on")
+    assert [each.partition(":")[0] for each in traced.troubles] == [
+        f"unknown setting 'settel in {file}'; did you mean 'settle'?",
+        "BOTOCACHE_TTL",
+        "BOTOCACHE_NEAR",
+    ]
+    # The first of them is what stops an installation.
+    with pytest.raises(ConfigError) as raised:
+        load_settings({}, environ, "memory:")
+    assert str(raised.value) == traced.troubles[0]
+
+
+def test_a_trace_writes_nothing_on_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    trace_settings({"BOTOCACHE_UNSEEN": "1"}, "memory:")
+    assert caplog.messages == []
+
+
+def test_a_file_that_cannot_be_read_leaves_the_environment() -> None:
+    environ = {"BOTOCACHE_CONFIG": "/does/not/exist", "BOTOCACHE_TTL": "5"}
+    traced = trace_settings(environ, "memory:")
+    assert traced.settings.ttl == 5.0
+    assert "cannot be read as TOML" in traced.troubles[0]
+
+
+def test_shadow_by_the_toggle_has_a_source() -> None:
+    traced = trace_settings({"BOTOCACHE": "shadow"}, "memory:")
+    assert (traced.settings.shadow, traced.sources) == (True, {"shadow": "BOTOCACHE"})

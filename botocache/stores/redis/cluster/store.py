@@ -286,6 +286,9 @@ class ClusterStore(RedisStore):
         breaker.succeeded()
         return replies
 
+    def _ask_quietly(self, commands: Sequence[Command], limit: int) -> list[Reply]:
+        return self._cluster.ask(lambda: commands, limit=limit)
+
     def _clear(self, node: ClusterServer) -> None:
         cursor, end = 0, time.monotonic() + LONGEST_CLEAR
         while True:

@@ -1,0 +1,25 @@
+"""What a call tells the exporters and the tracer, if there are any."""
+
+from typing import Protocol
+
+
+class CallObserver(Protocol):
+    """Hears of each call after it was counted. No method raises."""
+
+    def on_call(self) -> None:
+        """Note that something was counted."""
+
+    def on_hit(
+        self, table: str, operation: str, tier: str, age: float, hits: int = 1
+    ) -> None:
+        """Note hits on one table, while the call is under way.
+
+        table: its name.
+        operation: as the service model spells it.
+        tier: `near` or `store`.
+        age: seconds since the entry's read was sent; the greatest of several.
+        hits: how many keys of a BatchGetItem are hits.
+        """
+
+    def on_close(self) -> None:
+        """Export what was counted, and end the thread; the next call starts another."""

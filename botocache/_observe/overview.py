@@ -1,0 +1,127 @@
+"""Read what all processes have posted on a store.
+
+The store is not trusted: what is damaged or forged is left out and counted, and no
+record makes reading fail.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
+
+from botocache._cache.entries import EntryCodec
+from botocache._cache.services import services_of
+from botocache._errors import CodecError
+from botocache._observe.points import sum_points
+from botocache._observe.records import Overview, ProcessRecord
+from botocache._observe.sealing import (
+    hour_of,
+    is_past,
+    is_process,
+    open_past,
+    open_points,
+    open_process,
+)
+from botocache._settings.load import Settings
+from botocache._stats import Stats
+from botocache.stores.opening import open_store
+from botocache.stores.protocol import Board, Store
+
+_T = TypeVar("_T")
+
+_Open = Callable[[EntryCodec, str, bytes], _T]
+
+
+class OpenBoard(NamedTuple):
+    """A store for `read_overview`, and its codec.
+
+    store: as an installation with the same settings uses it.
+    codec: of its records.
+    """
+
+    store: Store
+    codec: EntryCodec
+
+
+@contextlib.contextmanager
+def open_board(settings: Settings, environ: Mapping[str, str]) -> Iterator[OpenBoard]:
+    """Open the store that settings name, for a command; close it at the end.
+
+    environ: of the process.
+
+    Imports no botocore, and sends nothing before the first verb. Raises ConfigError, or
+    StoreUnavailableError if the environment lacks what the store needs.
+    """
+    url = settings.url
+    is_own = isinstance(url, Store)
+    store = (
+        url if isinstance(url, Store) else open_store(settings.store_options(environ))
+    )
+    services = services_of(store, settings)
+    try:
+        yield OpenBoard(services.store, services.records)
+    finally:
+        if not is_own:
+            store.close()
+
+
+def has_board(store: Store) -> bool:
+    """Return whether processes can leave each other records on a store."""
+    # As in the near cache: a store of the user's may have a `__getattr__`.
+    return issubclass(type(store), Board)
+
+
+def read_overview(
+    store: Store, codec: EntryCodec, *, wall_clock: Callable[[], float] = time.time
+) -> Overview:
+    """Return what all processes have posted on a store. Raises StoreError.
+
+    store: without a Board, the overview is empty.
+    codec: of the records, as `open_board` returns it.
+    wall_clock: seconds since the epoch.
+    """
+    now = wall_clock()
+    if not isinstance(store, Board) or not has_board(store):
+        return Overview(read_at=now)
+    return overview_of(store.posted(), codec, now)
+
+
+def overview_of(posted: Mapping[str, bytes], codec: EntryCodec, now: float) -> Overview:
+    """Return an overview of records. now: seconds since the epoch.
+
+    Raises StoreSkippedError if there are no keys.
+    """
+    processes = _opened(codec, posted, filter(is_process, posted), open_process)
+    past = _opened(codec, posted, filter(is_past, posted), open_past)
+    hours = [name for name in posted if hour_of(name) is not None]
+    points = _opened(codec, posted, hours, open_points)
+    total = Stats()
+    for record in past:
+        total = total + record.stats
+    known = len(processes) + len(past) + len(points)
+    return Overview(
+        processes=tuple(sorted(processes, key=_newest_first)),
+        past=total,
+        past_processes=sum(record.processes for record in past),
+        points=sum_points(point for each in points for point in each),
+        read_at=now,
+        unreadable=len(posted) - known,
+    )
+
+
+def _newest_first(record: ProcessRecord) -> tuple[float, str]:
+    return -record.updated, record.process
+
+
+def _opened(
+    codec: EntryCodec,
+    posted: Mapping[str, bytes],
+    names: Iterable[str],
+    open_record: "_Open[_T]",
+) -> list[_T]:
+    """Return the records that can be opened."""
+    records = []
+    for name in names:
+        with contextlib.suppress(CodecError):
+            records.append(open_record(codec, name, posted[name]))
+    return records

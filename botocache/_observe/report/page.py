@@ -1,0 +1,187 @@
+"""The page of a report: one file that loads nothing, with no script.
+
+Its Content-Security-Policy allows its own style sheet and nothing else: a browser would
+not run what got into it against all escaping.
+"""
+
+import os
+import sys
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Final
+
+from botocache._observe.advice import advise
+from botocache._observe.records import Overview
+from botocache._observe.report.advices import advices
+from botocache._observe.report.charts import moment
+from botocache._observe.report.cost import cost
+from botocache._observe.report.evictions import evictions, staleness
+from botocache._observe.report.figures import Figures, figures
+from botocache._observe.report.head import answer, nothing
+from botocache._observe.report.markup import Html, element, raw
+from botocache._observe.report.style import STYLE
+from botocache._observe.report.subject import Subject
+from botocache._observe.report.traffic import capacity, hot_keys, latencies, ratio
+from botocache._settings.load import Settings
+from botocache._settings.prices import Prices
+from botocache.stores.urls import local_place
+
+_STYLE_HASH: Final = b64encode(sha256(STYLE.encode()).digest()).decode()
+
+DEFAULT_SIZE_LIMIT: Final = 1024**3
+"""Of a disk store, in bytes. A test compares it: the store itself imports SQLite."""
+
+POLICY: Final = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
+    "form-action 'none'"
+)
+
+
+def write_report(  # noqa: PLR0913 - what may be left out is given by name
+    overview: Overview,
+    prices: Prices,
+    path: str | os.PathLike[str],
+    *,
+    settings: Settings | None = None,
+    days: float | None = None,
+    show_keys: bool = False,
+) -> Figures:
+    """Write a report to a file, and return what it shows. Raises OSError.
+
+    overview: of the store.
+    prices: that money is computed by.
+    path: of the file, which is replaced at once.
+    settings: that the advice goes by; None for the defaults.
+    days: show this many, up to the time of the overview; None for all.
+    show_keys: show hot keys as they are, and not their digests.
+    """
+    subject = subject_of(
+        overview, prices, settings=settings, days=days, show_keys=show_keys
+    )
+    replace_file(Path(path), page(subject))
+    return subject.figures
+
+
+def subject_of(
+    overview: Overview,
+    prices: Prices,
+    *,
+    settings: Settings | None = None,
+    days: float | None = None,
+    show_keys: bool = False,
+) -> Subject:
+    """Return what a report is about. The parameters are those of `write_report`."""
+    shown = figures(overview, prices, days)
+    settings = settings or Settings()
+    advice = advise(shown, settings, size_limit_of(settings))
+    return Subject(shown, prices, advice, show_keys)
+
+
+def page(subject: Subject) -> str:
+    """Return the HTML of a report."""
+    body = (
+        (nothing(subject),)
+        if subject.figures.is_empty
+        else (
+            answer(subject),
+            capacity(subject),
+            ratio(subject),
+            latencies(subject),
+            evictions(subject),
+            staleness(subject),
+            cost(subject),
+            hot_keys(subject),
+            advices(subject),
+        )
+    )
+    when = moment(subject.figures.read_at, "%d %B %Y")
+    document = element(
+        "html",
+        {"lang": "en"},
+        element(
+            "head",
+            None,
+            element("meta", {"charset": "utf-8"}),
+            element(
+                "meta",
+                {"http-equiv": "Content-Security-Policy", "content": POLICY},
+            ),
+            element(
+                "meta",
+                {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            ),
+            element("meta", {"name": "color-scheme", "content": "light dark"}),
+            element("meta", {"name": "referrer", "content": "no-referrer"}),
+            element("title", None, f"botocache report, {when}"),
+            element("style", None, raw(STYLE)),
+        ),
+        element(
+            "body",
+            None,
+            element(
+                "div",
+                {"class": "page"},
+                element("main", None, *body),
+                _footer(subject),
+            ),
+        ),
+    )
+    return f"<!DOCTYPE html>\n{document}\n"
+
+
+def _footer(subject: Subject) -> Html:
+
+    figures = subject.figures
+    # The package's own name, in whose room this file is not.
+    version = getattr(sys.modules.get("botocache"), "__version__", "")
+    return element(
+        "footer",
+        None,
+        element(
+            "p",
+            None,
+            f"Made by botocache {version} from what the processes have left on "
+            f"their store, read on {moment(figures.read_at, '%d %B %Y, %H:%M:%S')} "
+            "UTC.",
+        ),
+        element(
+            "p",
+            None,
+            "Read units are counted by DynamoDB's own rules from the size of each "
+            "answer. Money is units times the prices in this page, and no bill.",
+        ),
+        element(
+            "p",
+            None,
+            "This page loads nothing from anywhere, and runs no script.",
+        ),
+    )
+
+
+def size_limit_of(settings: Settings) -> int | None:
+    """Return how many bytes the store of these settings may hold; None if unknown."""
+    url = settings.url
+    place = local_place(url) if isinstance(url, str) and url else None
+    if place is None:
+        return None
+    return place.size_limit or (DEFAULT_SIZE_LIMIT if place.scheme == "disk" else None)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file in one step: a reader sees the old one or the new one."""
+    # As any program would write it, and not for this user alone as temporary files are.
+    mask = os.umask(0)
+    os.umask(mask)
+    with NamedTemporaryFile(
+        "w", dir=path.parent, prefix=".botocache-", delete=False, encoding="utf-8"
+    ) as file:
+        try:
+            file.write(text)
+            file.close()
+            Path(file.name).chmod(0o666 & ~mask)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
