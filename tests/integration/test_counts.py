@@ -91,7 +91,8 @@ def test_near_hits_save_units_and_show_the_key(
     assert (table.misses, table.store_hits, table.near_hits) == (1, 1, hits)
     assert (table.units_consumed, table.units_saved) == (1.0, hits + 1.0)
     assert table.units_estimated == 0.0
-    assert table.near_latency.count == 3
+    # The first near hit may be one that is sampled; then it was not timed.
+    assert table.near_latency.count in (2, 3)
     assert 0.0 < table.near_latency.quantile(0.5) < 1.0
     (key,) = cache.stats().hot_keys
     assert (key.table, key.operation, key.key) == ("t", "GetItem", '{"pk":{"S":"a"}}')
