@@ -133,11 +133,8 @@ class Series:
         "_differing",
         "_estimated",
         "_evicted",
-        "_expired",
         "_fills",
         "_hot_keys",
-        "_index_hits",
-        "_index_misses",
         "_lock",
         "_miss_latency",
         "_misses",
@@ -162,8 +159,7 @@ class Series:
         self.operation: Final = operation
         self._lock = lock
         self._hot_keys = hot_keys
-        self._near: dict[tuple[float, bool, bool], NearHits] = {}
-        self._expired = self._index_hits = self._index_misses = 0
+        self._near: dict[tuple[float, bool], NearHits] = {}
         self._store_hits = self._misses = self._consistent = 0
         self._fills = self._writes = self._evicted = self._throttled = 0
         self._units_saved = self._units_consumed = self._estimated = 0.0
@@ -181,19 +177,16 @@ class Series:
 
     # --- reads ---------------------------------------------------------------------
 
-    def near_hits(
-        self, units: float, *, is_estimated: bool = False, is_on_index: bool = False
-    ) -> NearHits:
+    def near_hits(self, units: float, *, is_estimated: bool = False) -> NearHits:
         """Return the count of the near hits on entries of so many read units."""
         with self._lock:
-            name = (units, is_estimated, is_on_index)
-            near = self._near.get(name)
+            near = self._near.get((units, is_estimated))
             if near is None:
                 if len(self._near) >= _MOST_UNITS:
                     # Another process may have filled entries of any read units.
                     nearest = min(self._near, key=lambda each: abs(each[0] - units))
                     return self._near[nearest]
-                near = self._near[name] = NearHits(self, units)
+                near = self._near[units, is_estimated] = NearHits(self, units)
             return near
 
     def add_near_sample(
@@ -213,12 +206,7 @@ class Series:
                 timings.seconds += seconds
 
     def add_store_hit(
-        self,
-        seconds: float,
-        units: float,
-        *,
-        is_estimated: bool = False,
-        is_on_index: bool = False,
+        self, seconds: float, units: float, *, is_estimated: bool = False
     ) -> bool:
         """Count a read that the store answered, or would have answered.
 
@@ -227,11 +215,9 @@ class Series:
         seconds: that the call took.
         units: read units that it would have consumed.
         is_estimated: the units rest on an estimate.
-        is_on_index: it is a query of an index.
         """
         with self._lock:
             self._store_hits += 1
-            self._index_hits += is_on_index
             self._units_saved += units
             if is_estimated:
                 self._estimated += units
@@ -247,14 +233,12 @@ class Series:
         with self._lock:
             self._hot_keys.add(self, digest, hits, units, text_of, asked)
 
-    def add_miss(  # noqa: PLR0913 - each says one thing of the read
+    def add_miss(
         self,
         seconds: float | None,
         units: float,
         *,
         is_consistent: bool = False,
-        is_on_index: bool = False,
-        is_expired: bool = False,
         reads: int = 1,
     ) -> None:
         """Count a read that was looked up and that was sent to DynamoDB.
@@ -262,14 +246,10 @@ class Series:
         seconds: that the call took; None if DynamoDB has not answered it.
         units: read units that it has consumed.
         is_consistent: the application asked for strong consistency.
-        is_on_index: it is a query of an index.
-        is_expired: its entry was too old for its TTL, and no write had evicted it.
         reads: keys of a batch, which count one by one; the units are those of all.
         """
         with self._lock:
             self._misses += reads
-            self._index_misses += is_on_index
-            self._expired += is_expired
             self._units_consumed += units
             if is_consistent:
                 self._consistent += reads
@@ -336,12 +316,11 @@ class Series:
         """Return the counts of this moment."""
         with self._lock:
             near_hits, saved = 0, self._units_saved
-            estimated, index_hits = self._estimated, self._index_hits
-            for (units, is_estimated, is_on_index), near in self._near.items():
+            estimated = self._estimated
+            for (units, is_estimated), near in self._near.items():
                 hits = near.count
                 near_hits += hits
                 saved += hits * units
-                index_hits += hits * is_on_index
                 if is_estimated:
                     estimated += hits * units
             return TableStats(
@@ -366,9 +345,6 @@ class Series:
                 differing=dict(self._differing),
                 stale_seconds=self._stale_seconds,
                 consistent=self._consistent,
-                expired=self._expired,
-                index_hits=index_hits,
-                index_misses=self._index_misses,
             )
 
     def after_fork(self, lock: Lock) -> None:

@@ -100,8 +100,7 @@ class TableStats:
     stale_seconds: the longest time for which a difference was seen to last.
     consistent: the part of `misses` for which the application asked for strong
         consistency, so that no entry could answer them.
-    expired: misses whose entry was too old for its TTL, and that no write had evicted;
-        of the entries that this process has filled last.
+    expired: misses whose entry was too old for its TTL, and that no write had evicted.
     index_hits: hits among queries of an index.
     index_misses: misses among queries of an index.
     """

@@ -64,9 +64,6 @@ _MOST_TABLES = 10_000
 _MOST_REFUSED = 10_000
 """Readers that DynamoDB has refused; at one more, the oldest is forgotten."""
 
-_MOST_FILLED = 2_000
-"""Entries of which this process notes when they expire; they take a megabyte."""
-
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
 
@@ -88,7 +85,6 @@ class Reads:
         self._audits: Final = services.audits
         self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
         self._refused: Final[dict[bytes, None]] = {}
-        self._filled: Final[dict[bytes, tuple[tuple[int, ...], float]]] = {}
         self.on_fill: Callable[[bytes], None] = _ignore
         self.observer: CallObserver | None = None
 
@@ -321,11 +317,8 @@ class Reads:
             return
         blocks, is_estimated = entry.cost
         units = blocks * per_block
-        read = prepared.read
-        if self._series(read.table, prepared.call.operation).add_store_hit(
-            seconds, units, is_estimated=is_estimated, is_on_index=read.is_on_index
-        ):
-            series = self.series_of(prepared)
+        series = self._series(prepared.read.table, prepared.call.operation)
+        if series.add_store_hit(seconds, units, is_estimated=is_estimated):
             _note(series, hit.key, units, text_of_read, prepared.parameters)
 
     @property
@@ -464,19 +457,10 @@ class Reads:
             series.add_unfilled(unfilled)
             return
         units, cost = _consumption(ticket, answer, length)
-        read = ticket.prepared.read
-        # An entry is dropped when it expires: what this process has filled shows that
-        # it was there.
-        filled = self._filled.get(ticket.prepared.key)
         series.add_miss(
             perf_counter() - ticket.store.started,
             units,
-            is_consistent=read.is_consistent,
-            is_on_index=read.is_on_index,
-            is_expired=filled is not None
-            and filled[0] == ticket.loaded.snapshot
-            and filled[1] <= ticket.began
-            and ticket.prepared.may_hit,
+            is_consistent=ticket.prepared.read.is_consistent,
         )
         if not unfilled:
             if self._refused:
@@ -488,16 +472,9 @@ class Reads:
                 raise
             if isinstance(fill, Fill):
                 self.fill(ticket.store, [fill], [series])
-                self._note_filled(ticket, fill)
                 return
             unfilled = fill
         series.add_unfilled(unfilled)
-
-    def _note_filled(self, ticket: ReadTicket, fill: Fill) -> None:
-        """Note until when an entry is good, unless a write evicts it."""
-        while len(self._filled) >= _MOST_FILLED:
-            self._filled.pop(next(iter(self._filled)), None)
-        self._filled[fill.key] = ticket.loaded.snapshot, ticket.began + fill.ttl
 
     def finish_audit(
         self,

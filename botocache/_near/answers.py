@@ -256,11 +256,7 @@ class NearAnswers:
     def _hits_of(self, prepared: PreparedRead, cost: ReadCost) -> NearHits:
         """Return what counts the hits of a read whose entry has this cost."""
         series = self._series(prepared.read.table, prepared.call.operation)
-        return series.near_hits(
-            cost.units(),
-            is_estimated=cost.is_estimated,
-            is_on_index=prepared.read.is_on_index,
-        )
+        return series.near_hits(cost.units(), is_estimated=cost.is_estimated)
 
     def _markers_of(self, keys: Sequence[bytes]) -> list[RefillMarker]:
         """Return the marker of each entry; none within a call of this method."""

@@ -77,9 +77,9 @@ def put(client: Any) -> None:
 
 ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near hit": ("on", lambda client: get(client, "a"), 6, 5),
-    "near miss": ("on", lambda client: get(client, "z"), 86, 28),
+    "near miss": ("on", lambda client: get(client, "z"), 85, 28),
     "hit through the hooks": ("off", lambda client: get(client, "a"), 55, 22),
-    "miss through the hooks": ("off", lambda client: get(client, "z"), 73, 23),
+    "miss through the hooks": ("off", lambda client: get(client, "z"), 72, 23),
     "update": ("off", update, 97, 21),
     "put, written through": ("off", put, 142, 27),
     "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 119, 26),

@@ -156,36 +156,6 @@ def test_a_hit_in_so_many_has_its_key_noted(cache: Cache) -> None:
     assert key.units_saved == 2 * STORE_SAMPLED * 1.0
 
 
-INDEX = {
-    "TableName": "t",
-    "IndexName": "i",
-    "KeyConditionExpression": "o = :v",
-    "ExpressionAttributeValues": {":v": {"S": "a"}},
-}
-
-
-def test_queries_of_an_index_count_apart(cache: Cache) -> None:
-    for body in (INDEX, INDEX, INDEX, QUERY, QUERY):
-        ask(cache, "Query", body, {"Items": [], "Count": 0, "ScannedCount": 0})
-    counted = counts(cache, "Query")
-    assert (counted["index_hits"], counted["index_misses"]) == (2, 1)
-    assert (counted["store_hits"], counted["misses"]) == (3, 2)
-
-
-def test_an_entry_that_expires_is_told_from_one_that_a_write_evicts(
-    cache: Cache, clock: FakeClock
-) -> None:
-    ask(cache, "GetItem", KEY, ITEM)
-    clock.advance(cache.settings.ttl + 1.0)
-    ask(cache, "GetItem", KEY, ITEM)
-    assert counts(cache, "GetItem")["expired"] == 1
-    ask(cache, "UpdateItem", KEY, {})
-    clock.advance(cache.settings.ttl + 1.0)
-    ask(cache, "GetItem", KEY, ITEM)
-    assert counts(cache, "GetItem")["expired"] == 1
-    assert counts(cache, "GetItem")["misses"] == 3
-
-
 # --- batches -----------------------------------------------------------------------
 
 
