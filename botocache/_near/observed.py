@@ -30,7 +30,7 @@ class ObservedAnswers(NearAnswers):
         self._spans: Final = exports.spans
 
     def serve(
-        self, entry: NearEntry, started: float, arguments: object
+        self, entry: NearEntry, started: float | None, arguments: object
     ) -> Answer | None:
         """Return the answer as a hit, and report it. See NearAnswers."""
         answer = self._serve(entry, started, arguments)
