@@ -41,14 +41,16 @@ QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/ne
 	tests/integration/test_modes.py tests/integration/test_scope.py \
 	tests/unit/test_interruptions.py
 
-PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
+# One more than the two cores of CI: tests wait for servers, timeouts and processes for a
+# fifth of their time.
+PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist worksteal
 
 # The tests start hundreds of processes. Each would compile boto3 anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo environments test test-long test-pythons test-pythons-quick lint types
 .PHONY: wheel-test oldest-test explore soak fuzz fuzz-inputs bench bench-quick bench-compare performance docs
-.PHONY: docs-serve constraints format clean dist audit sbom
+.PHONY: report-sample docs-serve constraints format clean dist audit sbom
 
 help:           ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -125,6 +127,9 @@ bench-quick: $(VENV)/.ready  ## the same in under a minute, without botocache 0.
 bench-compare: $(VENV)/.ready  ## this tree beside another revision; REV=main
 	$(BIN)/python -m benchmarks compare $(or $(REV),HEAD)
 
+report-sample: $(VENV)/.ready  ## a page of `botocache report` from made-up figures, into report-out/
+	$(BIN)/python -m tests.support.overviews report-out
+
 performance: $(VENV)/.ready  ## docs/performance.md, from what `make bench` measured
 	$(BIN)/python -m benchmarks.page
 
@@ -146,7 +151,7 @@ constraints: .venv-uv/.ready  ## constraints.txt: the newest of everything but b
 		pyproject.toml --output-file $(CONSTRAINTS)
 
 clean:          ## remove what the targets above made
-	rm -rf .venv .venv-* build dist site demo-out bench-out *.egg-info
+	rm -rf .venv .venv-* build dist site demo-out bench-out report-out *.egg-info
 	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # uv makes environments sooner than pip. Without it pip makes them.

@@ -2,12 +2,13 @@
 
 They count exactly, from any number of threads and in a forked child. All but near hits
 count with a lock, because a bare `+=` loses counts between threads. The lock costs some
-50 ns in every call. A near hit takes its number of an `itertools.count`, which is atomic
-and a tenth of the time.
+50 ns in every call. A near hit takes a number of an `itertools.count`, which is atomic
+and takes a tenth of that time.
 """
 
 import os
 import threading
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -21,7 +22,6 @@ from botocache._stats import (
     Histogram,
     Stats,
     TableStats,
-    bucket_of,
 )
 
 Lock: TypeAlias = AbstractContextManager[Any]
@@ -35,30 +35,35 @@ OTHER = "(other)"
 UNKNOWN = "(unknown)"
 """The name of the table of a call that does not say which it concerns."""
 
-SAMPLED = 16
-"""One near hit in so many is timed and its key sampled. A power of two."""
+SAMPLED = 17
+"""One hit in so many has its key sampled, and a near hit its time, too. A prime: of 2
+or 16 keys that an application reads in turn, each must be sampled at times."""
+
+HELD = "held"
+"""Why an answer is not filled: a write was too recent."""
+
+FOREIGN = "foreign"
+"""Why an answer is not filled: other keys signed the request than its scope is of."""
+
+UNENCODABLE = "unencodable"
+"""Why an answer is not filled: an entry cannot hold it."""
 
 _MOST_UNITS = 1_024
 """Different read units of near hits that a series counts apart."""
 
 
-class Timings:
-    """How long calls took; `Series` adds to it under its lock."""
+class _Timings:
+    """How long calls took. Series adds to it under its lock, without a further call."""
 
-    __slots__ = ("_counts", "_seconds")
+    __slots__ = ("counts", "seconds")
 
     def __init__(self) -> None:
-        self._counts = [0] * (len(LATENCY_BOUNDS) + 1)
-        self._seconds = 0.0
-
-    def add(self, seconds: float, calls: int = 1) -> None:
-        """Add calls that took so long each."""
-        self._counts[bucket_of(seconds)] += calls
-        self._seconds += seconds * calls
+        self.counts = [0] * (len(LATENCY_BOUNDS) + 1)
+        self.seconds = 0.0
 
     def read(self) -> Histogram:
         """Return the histogram of this moment."""
-        return Histogram(tuple(self._counts), self._seconds)
+        return Histogram(tuple(self.counts), self.seconds)
 
 
 class NearHits:
@@ -69,14 +74,20 @@ class NearHits:
         that one `sample` must be called. A forked child has another function here.
     """
 
-    __slots__ = ("_before", "_first", "_numbers", "_series", "number")
+    __slots__ = ("_before", "_first", "_numbers", "_series", "_units", "number")
 
     number: Callable[[], int]
 
-    def __init__(self, series: "Series") -> None:
+    def __init__(self, series: "Series", units: float) -> None:
         self._series = series
+        self._units = units
         self._before = 0  # counted in the processes that this one was forked from
         self._begin()
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The table and the operation."""
+        return self._series.table, self._series.operation
 
     @property
     def count(self) -> int:
@@ -84,14 +95,15 @@ class NearHits:
         # By its text: to take the next number would count one more.
         return self._before + int(repr(self._numbers)[6:-1]) - self._first
 
-    def sample(self, seconds: float, digest: str, text: Callable[[], str]) -> None:
+    def sample(self, seconds: float, digest: str, text: str) -> None:
         """Take note of a near hit that stands for SAMPLED of them.
 
         seconds: that it took.
         digest: of its entry's key, in hex.
-        text: makes the text of the key.
+        text: of the key.
         """
-        self._series.add_near_sample(self, seconds, digest, text)
+        self._series.add_near_latency(seconds)
+        self._series.add_hot_key(digest, text, self._units)
 
     def _begin(self) -> None:
         # From anywhere: other processes, and the parent of a fork, number as well.
@@ -100,7 +112,7 @@ class NearHits:
         self.number = self._numbers.__next__
 
     def after_fork(self) -> None:
-        """Number from another start than the parent."""
+        """Begin numbers of its own, in a forked child."""
         self._before = self.count
         self._begin()
 
@@ -147,9 +159,9 @@ class Series:
         self._units_saved = self._units_consumed = self._estimated = 0.0
         self._bypassed: Counter[str] = Counter()
         self._unfilled: Counter[str] = Counter()
-        self._near_latency = Timings()
-        self._store_latency = Timings()
-        self._miss_latency = Timings()
+        self._near_latency = _Timings()
+        self._store_latency = _Timings()
+        self._miss_latency = _Timings()
         self._compared = 0
         self._differing: Counter[str] = Counter()
         self._stale_seconds = 0.0
@@ -168,58 +180,71 @@ class Series:
                     # Another process may have filled entries of any read units.
                     nearest = min(self._near, key=lambda each: abs(each[0] - units))
                     return self._near[nearest]
-                near = self._near[units, is_estimated] = NearHits(self)
+                near = self._near[units, is_estimated] = NearHits(self, units)
             return near
 
-    def add_near_sample(
-        self, near: NearHits, seconds: float, digest: str, text: Callable[[], str]
-    ) -> None:
-        """Take note of a near hit that stands for SAMPLED. See NearHits.sample."""
+    def add_near_latency(self, seconds: float) -> None:
+        """Take note of how long a near hit took. See NearHits.sample."""
         with self._lock:
-            units = next((u for (u, _), hits in self._near.items() if hits is near), 0)
-            self._near_latency.add(seconds)
-            self._hot_keys.add(self, digest, text, SAMPLED, units * SAMPLED)
+            timings = self._near_latency
+            timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+            timings.seconds += seconds
 
     def add_store_hit(
-        self,
-        seconds: float,
-        units: float,
-        *,
-        is_estimated: bool = False,
-        digest: str = "",
-        text: Callable[[], str] | None = None,
-    ) -> None:
+        self, seconds: float, units: float, *, is_estimated: bool = False
+    ) -> bool:
         """Count a read that the store answered, or would have answered.
+
+        Return whether it stands for SAMPLED of them: then call `add_hot_key`.
 
         seconds: that the call took.
         units: read units that it would have consumed.
         is_estimated: the units rest on an estimate.
-        digest: of the entry's key, in hex.
-        text: makes the text of the key; None for a key that is not sampled.
         """
         with self._lock:
             self._store_hits += 1
             self._units_saved += units
             if is_estimated:
                 self._estimated += units
-            self._store_latency.add(seconds)
-            if text is not None and not self._store_hits % SAMPLED:
-                self._hot_keys.add(self, digest, text, SAMPLED, units * SAMPLED)
+            timings = self._store_latency
+            timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+            timings.seconds += seconds
+            return not self._store_hits % SAMPLED
 
-    def add_miss(
-        self, seconds: float, units: float, *, is_consistent: bool = False
-    ) -> None:
-        """Count a read that was looked up and that DynamoDB answered.
+    def add_hot_key(self, digest: str, text: str, units: float) -> None:
+        """Take note of the key of a hit that stands for SAMPLED of them.
 
-        seconds: that the call took.
-        units: read units that it has consumed.
-        is_consistent: the application asked for strong consistency.
+        digest: of the entry's key, in hex.
+        text: of the key.
+        units: read units of this one hit.
         """
         with self._lock:
-            self._misses += 1
-            self._consistent += is_consistent
+            self._hot_keys.add(self, digest, text, SAMPLED, units * SAMPLED)
+
+    def add_miss(
+        self,
+        seconds: float | None,
+        units: float,
+        *,
+        is_consistent: bool = False,
+        reads: int = 1,
+    ) -> None:
+        """Count a read that was looked up and that was sent to DynamoDB.
+
+        seconds: that the call took; None if DynamoDB has not answered it.
+        units: read units that it has consumed.
+        is_consistent: the application asked for strong consistency.
+        reads: keys of a batch, which count one by one; the units are those of all.
+        """
+        with self._lock:
+            self._misses += reads
             self._units_consumed += units
-            self._miss_latency.add(seconds)
+            if is_consistent:
+                self._consistent += reads
+            if seconds is not None:
+                timings = self._miss_latency
+                timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += reads
+                timings.seconds += seconds * reads
 
     def add_bypass(self, reason: str, reads: int = 1) -> None:
         """Count reads that are neither looked up nor filled, when they begin."""
@@ -325,10 +350,6 @@ class Counters:
         self._series: dict[tuple[str, str], Series] = {}
         self._hot_keys = HotKeys()
         self._lock = threading.RLock()  # a signal handler may make calls in here
-        self._old: Counter[str] = Counter()  # until the paths record on series
-        self.number_near_hit = (
-            Series("", "", self._lock, self._hot_keys).near_hits(1).number
-        )
         renew_after_fork(self, Counters._after_fork)
 
     def series(self, table: str, operation: str) -> Series:
@@ -338,10 +359,6 @@ class Counters:
         """
         series = self._series.get((table, operation))
         return self._add_series(table, operation) if series is None else series
-
-    def add(self, name: str, amount: int = 1) -> None:
-        with self._lock:
-            self._old[name] += amount
 
     def add_failure(self, kind: str) -> None:
         """Count a failure of a kind."""
@@ -382,10 +399,6 @@ class Counters:
         self._lock = threading.RLock()
         for series in self._series.values():
             series.after_fork(self._lock)
-
-
-HELD = "held"
-"""The reason of an answer that is not filled because a write was too recent."""
 
 
 def _total(counts: Mapping[str, int]) -> int:

@@ -1,4 +1,4 @@
-"""`python -m botocache explain`: how the cache would treat a call, and why. Pure.
+"""`botocache explain`: how the cache would treat a call, and why. Pure.
 
 It plans a call as the cache does, with the settings of the environment. A running cache
 learns the key attributes of tables; here they are an argument. The plan itself says
@@ -6,9 +6,10 @@ why. This file has no reasons of its own, except for a table's policy.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
 from difflib import get_close_matches
+from typing import TypeAlias
 
 from botocache._digests import digest
 from botocache._dynamodb.items import determines_new_keys
@@ -37,14 +38,18 @@ class ExplainError(BotocacheError):
     """The operation is misspelt, or its parameters are not a JSON object."""
 
 
+Line: TypeAlias = tuple[str, str | list[str]]
+"""A name, and a text or several. Without a name it belongs to the line before it."""
+
+
 def explain(
     operation: str,
     text: str,
     settings: Settings,
     keys: frozenset[str] | None,
     newer_operations: Callable[[], Collection[str]] = tuple,
-) -> str:
-    """Return the lines that describe a call's treatment. Raises ExplainError.
+) -> list[Line]:
+    """Return what describes a call's treatment. Raises ExplainError.
 
     operation: as the service model spells it: `GetItem`.
     text: the parameters as JSON, as on the wire (`{"id": {"S": "7"}}`, binary values in
@@ -67,7 +72,7 @@ def explain(
         return keys
 
     planned = plan(operation, parameters, keys_of)
-    lines = [("operation", operation)]
+    lines: list[Line] = [("operation", operation)]
     if form is not None:
         lines.append(("read as", form.value))
     lines += _outcome(operation, parameters, planned, settings)
@@ -75,7 +80,34 @@ def explain(
         lines.append(
             ("note", f"the key attributes of {tables[0]!r} are not given; pass --keys")
         )
-    return "\n".join(f"{name:<11}{value}".rstrip() for name, value in lines)
+    return lines
+
+
+_ONCE = ("operation", "read as", "treated as", "why")
+"""Lines that an explanation has at most once."""
+
+
+def texts_of(lines: Iterable[Line]) -> list[tuple[str, str]]:
+    """Return an explanation for people."""
+    return [
+        (name, text if isinstance(text, str) else ", ".join(text))
+        for name, text in lines
+    ]
+
+
+def document_of(lines: Iterable[Line]) -> dict[str, object]:
+    """Return an explanation for programs: a text for what it has once, else a list."""
+    document: dict[str, object] = {}
+    many: list[str] = []
+    for name, text in lines:
+        if name in _ONCE:
+            document[name.replace(" ", "_")] = text
+            continue
+        if name:
+            many = document.setdefault(name, [])  # type: ignore[assignment]  # it is none of _ONCE
+        if name != "evicts":  # a sentence; the tags follow it without a name
+            many += [text] if isinstance(text, str) else text
+    return document
 
 
 def _check_spelling(operation: str) -> None:
@@ -111,7 +143,7 @@ def _parameters(text: str) -> Body:
     return parameters
 
 
-_Lines = Iterator[tuple[str, str]]
+_Lines = Iterator[Line]
 
 
 def _outcome(
@@ -172,9 +204,11 @@ def _entry(operation: str, read: Read, settings: Settings) -> _Lines:
         yield "served", "never: it is strongly consistent; its answer is filled"
     elif read.whole is not None:
         yield "served", "from its own entry, or from the entry of the whole item"
+    if settings.shadow:
+        yield "shadow", "DynamoDB answers, and a hit is compared with its answer"
     yield (
         "tags",
-        ", ".join(map(spelled, read.depends_on(mode, settings.precise_index_eviction))),
+        [*map(spelled, read.depends_on(mode, settings.precise_index_eviction))],
     )
     yield "ttl", _ttl(read, policy, mode)
 

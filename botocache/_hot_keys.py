@@ -5,8 +5,7 @@ the one with the fewest reads, and begins at its count. So a key that is read of
 be counted too high, never be missed.
 """
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from botocache._stats import HotKey, hottest
 
@@ -20,8 +19,13 @@ MOST_TEXT = 200
 class Named(Protocol):
     """What the key belongs to: a Series."""
 
-    table: Final[str]
-    operation: Final[str]
+    @property
+    def table(self) -> str:
+        """Its name."""
+
+    @property
+    def operation(self) -> str:
+        """As the service model spells it."""
 
 
 class _Place:
@@ -46,7 +50,7 @@ class HotKeys:
         self,
         series: Named,
         digest: str,
-        text: Callable[[], str],
+        text: str,
         hits: int,
         units: float,
     ) -> None:
@@ -54,14 +58,14 @@ class HotKeys:
 
         series: that it belongs to.
         digest: of the entry's key, in hex.
-        text: makes the text of the key.
+        text: of the key.
         hits: that this one stands for.
         units: read units that these would have consumed.
         """
         name = (series.table, series.operation, digest)
         place = self._places.get(name)
         if place is None:
-            place = _Place(0, 0.0, text()[:MOST_TEXT])
+            place = _Place(0, 0.0, text[:MOST_TEXT])
             if len(self._places) >= MOST_KEPT:
                 least = min(self._places, key=lambda each: self._places[each].hits)
                 before = self._places.pop(least)

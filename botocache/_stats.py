@@ -89,13 +89,14 @@ class TableStats:
     units_consumed: read units that the misses and bypassed reads have consumed.
     units_estimated: the part of `units_saved` that rests on an estimate of item sizes,
         because the answers show only parts of their items.
-    near_latency: how long near hits took; one in sixteen is timed.
+    near_latency: how long near hits took; one in seventeen is timed.
     store_latency: how long hits of the store took.
     miss_latency: how long misses took.
     compared: hits that shadow mode or an audit compared with DynamoDB's answer.
     differing: those that differed, by what the difference was: `settling` (within
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
-        after `settle` seconds: a writer goes around botocache).
+        after `settle` seconds: a writer goes around botocache), `lasting_on_index` (the
+        same, or the index lags), `ttl_only` (writes do not evict it, by the settings).
     stale_seconds: the longest time for which a difference was seen to last.
     consistent: the part of `misses` for which the application asked for strong
         consistency, so that no entry could answer them.

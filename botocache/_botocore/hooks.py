@@ -23,6 +23,7 @@ closing event comes at all. Neither may matter here.
 """
 
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
@@ -65,6 +66,7 @@ from botocache._cache.tickets import (
     pipeline_call,
     response_metadata,
 )
+from botocache._counters import FOREIGN
 from botocache._dynamodb.refusals import is_refusal
 from botocache._dynamodb.types import Answer, Body
 from botocache._errors import EvictionError, pass_on
@@ -84,6 +86,9 @@ _THROTTLED = frozenset(
         "ThrottlingException",
     }
 )
+
+_THROTTLED_PARTS = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError"})
+"""Why a part of a transaction was cancelled."""
 
 
 class _RewrittenRequest:
@@ -175,13 +180,15 @@ class Hooks:
             if cache is not None:
                 self._begin_handout(model, request_signer, context)
             return None
+        started = perf_counter()
         operation, url = model.name, params["url"]
         key = None
         try:
             call, key = _call(
                 operation, params, request_signer, context, cache.settings.scope
             )
-            outcome = _begin(cache, call, decode_body(params["body"]), request_signer)
+            body = decode_body(params["body"])
+            outcome = _begin(cache, call, body, request_signer, started)
             if isinstance(outcome, Hit):
                 return _response(url, outcome)
         except EvictionError:  # not a failure: the user asked for it
@@ -260,12 +267,18 @@ class Hooks:
         # Without a first attempt it is not DynamoDB that answered.
         is_sent = "retries" in context
         succeeded = is_sent and status < _NO_SUCCESS
-        is_of_batch = isinstance(ticket, BatchTicket)
-        if is_foreign and isinstance(ticket, (ReadTicket, AuditTicket)):
-            succeeded = False  # nothing is filled or compared
-        elif is_of_batch and (is_foreign or not is_on):
-            succeeded = False
-        cache.finish(ticket, parsed, succeeded=succeeded, certain=certain)
+        unfilled = "error" if is_sent else "not_sent"
+        is_read = isinstance(ticket, (ReadTicket, AuditTicket, BatchTicket))
+        if succeeded and is_read and (is_foreign or not is_on):
+            succeeded, unfilled = False, FOREIGN  # nothing is filled or compared
+        cache.finish(
+            ticket,
+            parsed,
+            succeeded=succeeded,
+            certain=certain,
+            unfilled=unfilled,
+            length=_length_of(http_response) if succeeded else None,
+        )
         # Of the calls that succeed, a batch of statements may be refused in part.
         may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
         # A read that other keys have signed was refused to another principal.
@@ -291,6 +304,8 @@ class Hooks:
         cache, ticket = context.get("botocache_ticket", (None, None))
         if cache is None or ticket is None:
             return None
+        if response is not None and "Error" in response[1] and _is_throttled(response):
+            cache.count_throttled(ticket)
         if ticket.body is None or request_dict["body"] != ticket.body:
             return None
         if isinstance(ticket, BatchTicket) and "botocache_is_foreign" in context:
@@ -324,6 +339,21 @@ class Hooks:
     def _handout_signed(self, *, request: AWSRequest, **_: object) -> None:
         context: CallContext = request.context  # type: ignore[assignment]  # botocore sets it
         handouts.sign(request, context)
+
+
+def _length_of(http_response: Response) -> int | None:
+    """Return the bytes of a response's body; None if they are not at hand."""
+    content = getattr(http_response, "content", None)
+    return len(content) if isinstance(content, bytes) else None
+
+
+def _is_throttled(response: tuple[Response, Answer]) -> bool:
+    """Return whether DynamoDB refused a request, or a part of it, for capacity."""
+    parsed = response[1]
+    if parsed["Error"].get("Code", "") in _THROTTLED:
+        return True
+    reasons = parsed.get("CancellationReasons") or ()  # of a transaction
+    return any(reason.get("Code") in _THROTTLED_PARTS for reason in reasons)
 
 
 def _is_refused_for_our_sake(
@@ -390,16 +420,23 @@ def _call(
 
 
 def _begin(
-    cache: Cache, call: Call, parameters: Body, request_signer: Signer
+    cache: Cache,
+    call: Call,
+    parameters: Body,
+    request_signer: Signer,
+    started: float,
 ) -> Hit | Ticket | None:
-    """Begin a call, unless the near cache has begun this very call already."""
+    """Begin a call, unless the near cache has begun this very call already.
+
+    started: when the call began, by `perf_counter`.
+    """
     announced = pipeline_call.get()
     if (
         announced is None
         or announced.signer is not request_signer
         or announced.operation != call.operation
     ):
-        return cache.begin(call, parameters)
+        return cache.begin(call, parameters, started)
     # A call is announced once: a handler may make another call within this one.
     pipeline_call.set(None)
     if announced.is_begun and announced.cache is cache:
@@ -410,7 +447,7 @@ def _begin(
         begun = ticket if isinstance(ticket, BypassTicket) else ticket.prepared
         if begun.call == call and begun.parameters == parameters:
             return ticket
-    outcome = cache.begin(call, parameters)
+    outcome = cache.begin(call, parameters, started)
     if isinstance(outcome, (Hit, ReadTicket, AuditTicket)):
         announced.prepared = outcome.prepared
     return outcome

@@ -103,7 +103,7 @@ class Audits:
 
     def _seed(self) -> None:
         # Not the module's own: an application that seeds it counts on its numbers.
-        self._draw = random.Random().random  # noqa: S311 - no secret
+        self._draw = random.Random().random  # noqa: S311 - it draws samples, no secrets
 
     # --- which hits ----------------------------------------------------------------
 
@@ -187,8 +187,10 @@ class Audits:
 
     def _suspect(self, key: bytes, suspect: Suspect) -> None:
         self._suspects[key] = suspect
-        while len(self._suspects) > MOST_SUSPECTS:
-            self._suspects.pop(next(iter(self._suspects)), None)
+        if len(self._suspects) > MOST_SUSPECTS:
+            # A list: another thread's suspect would end an iteration over the dict.
+            for oldest in [*self._suspects][:-MOST_SUSPECTS]:
+                self._suspects.pop(oldest, None)
         # After it is a suspect: a load in between would be remembered and served.
         self.outdate(key)
 
@@ -210,14 +212,14 @@ class Audits:
         seen = self._seen.get((event, table), _Seen(-LOG_INTERVAL, 0))
         seen = seen._replace(times=seen.times + 1)
         if now - seen.logged_at >= LOG_INTERVAL:
-            log.warning(_LINE, event, printable(table), seen.times, seconds, cause)
+            log.warning(_LINE, event, printable(table), seconds, seen.times, cause)
             seen = _Seen(now, 0)
         self._seen[event, table] = seen
 
 
 _LINE = (
-    "%s: table '%s': %d times an entry still differed from DynamoDB's answer, "
-    "the last time after %.0f s; %s"
+    "%s: table '%s': an entry still differs from DynamoDB's answer %.0f s after it was "
+    "first seen to (since the last line: %d times); %s"
 )
 _WRITTEN_AROUND = (
     "a writer that does not use this cache changes the table: call cache.invalidate() "

@@ -43,9 +43,11 @@ from botocache._cache.tickets import (
     WriteTicket,
 )
 from botocache._cache.writes import Writes
+from botocache._counters import UNKNOWN
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb.operations import may_write, plan
 from botocache._dynamodb.plans import BatchRead, Bypass, Describe, Read, Write
+from botocache._dynamodb.read_units import reads_by_table, units_by_table
 from botocache._dynamodb.refusals import reads_items, refused_tables
 from botocache._dynamodb.tags import Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Answer, Body
@@ -156,6 +158,8 @@ class Cache:
         """
         self._evictions.pending.stop()  # first: its thread would open the store again
         self.rest(is_closing=True)
+        if self._observer is not None:
+            self._observer.on_close()
         self.forget()
         try:
             self._store.close()
@@ -194,8 +198,12 @@ class Cache:
             "near_failed", "botocore and the hooks handle the call", error
         )
 
-    def begin(self, call: Call, parameters: Body) -> Hit | Ticket | None:
+    def begin(
+        self, call: Call, parameters: Body, started: float | None = None
+    ) -> Hit | Ticket | None:
         """Begin a call before it is sent.
+
+        started: when the call began, by `perf_counter`; None for now.
 
         Return a hit, which holds the answer; or a ticket for `finish` or `fail`; or
         None if the call does not concern the cache. Raise EvictionError if a write
@@ -204,14 +212,14 @@ class Cache:
         if self.poster is not None:
             self.poster.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
-        store = CallStore(self._store)
+        store = CallStore(self._store, started)
         try:
             outcome = self._begin(call, parameters, store)
         except EvictionError:
             raise
         except Exception as error:
             pass_on(error)  # the call is not sent, so nothing is to be evicted
-            outcome = self._begin_unplanned(call.operation, error, store)
+            outcome = self._begin_unplanned(call.operation, error, store, parameters)
         if outcome is None:
             return _bypass(call, parameters, store)
         return outcome
@@ -224,23 +232,36 @@ class Cache:
         """
         return self._begin_unplanned(operation, error, CallStore(self._store))
 
-    def load(self, prepared: PreparedRead) -> Lookup | BypassTicket:
-        """Load a read that was prepared by an earlier call. Never raises."""
+    def load(
+        self, prepared: PreparedRead, started: float | None = None
+    ) -> Lookup | BypassTicket:
+        """Load a read that was prepared by an earlier call. Never raises.
+
+        started: when the call began, by `perf_counter`; None for now.
+        """
         if self.poster is not None:
             self.poster.note_call()
-        store = CallStore(self._store)
+        store = CallStore(self._store, started)
         try:
             outcome = self._reads.load_again(prepared, store)
         except Exception as error:
             pass_on(error)
             self._evictions.report(*BEGIN_FAILED, error)
+            self._reads.series_of(prepared).add_bypass("failed")
             outcome = None
         if outcome is None:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
-    def finish(  # noqa: C901 - a case for each ticket
-        self, ticket: Ticket, answer: Answer, *, succeeded: bool, certain: bool
+    def finish(  # noqa: C901, PLR0913 - a case for each ticket; each says one thing of the end
+        self,
+        ticket: Ticket,
+        answer: Answer,
+        *,
+        succeeded: bool,
+        certain: bool,
+        unfilled: str = "error",
+        length: int | None = None,
     ) -> None:
         """End a call that DynamoDB answered. Raises interruptions alone.
 
@@ -248,20 +269,36 @@ class Cache:
             is changed into the answer to the application's own request.
         succeeded: DynamoDB did not answer with an error.
         certain: no earlier attempt of this call can still be carried out.
+        unfilled: why the answer of a read that did not succeed is not filled.
+        length: bytes of the answer on the wire, if they are known.
         """
         try:
             ticket.store.restart()
             match ticket:
                 case ReadTicket():
-                    self._services.counters.add("misses")
-                    if succeeded:
-                        self._reads.finish(ticket, answer)
+                    self._reads.finish(
+                        ticket,
+                        answer,
+                        unfilled="" if succeeded else unfilled,
+                        length=length,
+                    )
                 case AuditTicket():
-                    self._reads.finish_audit(ticket, answer, is_kept=succeeded)
+                    self._reads.finish_audit(
+                        ticket,
+                        answer,
+                        unfilled="" if succeeded else unfilled,
+                        length=length,
+                    )
                 case BatchTicket():
-                    self._reads.finish_batch(ticket, answer, is_kept=succeeded)
+                    self._reads.finish_batch(
+                        ticket,
+                        answer,
+                        unfilled="" if succeeded else unfilled,
+                        length=length,
+                    )
                 case BypassTicket():
-                    pass  # only `refuse` needs it
+                    if succeeded:
+                        self._count_consumed(ticket, answer)
                 case WriteTicket():
                     # After an error, too: DynamoDB may have carried the write out.
                     self._writes.finish(
@@ -355,17 +392,59 @@ class Cache:
                 generation = key_schemas.load_generation(store, place)
                 return DescribeTicket(place, generation, store)
             case Bypass():
+                self._count_bypass(call.operation, parameters, "uncacheable")
                 return None
             case _:
                 return assert_never(planned)
 
     def _begin_unplanned(
-        self, operation: str, error: Exception, store: CallStore
+        self,
+        operation: str,
+        error: Exception,
+        store: CallStore,
+        parameters: Body | None = None,
     ) -> WriteTicket | None:
         self._evictions.report(*BEGIN_FAILED, error)
         if not may_write(operation):
+            self._count_bypass(operation, parameters, "failed")
             return None
         return self._writes.begin_unplanned(operation, store)
+
+    # --- counting ------------------------------------------------------------------
+
+    def count_throttled(self, ticket: Ticket) -> None:
+        """Count an answer that refused a call for lack of capacity; never raises."""
+        try:
+            operation, tables = _tables_of(ticket)
+            for table in tables:
+                self._services.counters.series(table, operation).add_throttled()
+        except Exception as error:
+            pass_on(error)  # of a request that was not understood
+
+    def _count_bypass(
+        self, operation: str, parameters: Body | None, reason: str
+    ) -> None:
+        """Count a read that is not planned, once for each key that it names."""
+        if not reads_items(operation):
+            return
+        try:
+            reads = reads_by_table(operation, parameters or {})
+        except Exception as error:
+            pass_on(error)  # a request that DynamoDB will refuse
+            reads = {UNKNOWN: 1}
+        for table, number in reads.items():
+            series = self._services.counters.series(table, operation)
+            series.add_bypass(reason, number)
+
+    def _count_consumed(self, ticket: BypassTicket, answer: Answer) -> None:
+        operation = ticket.call.operation
+        try:
+            units = units_by_table(operation, ticket.parameters, answer)
+        except Exception as error:
+            pass_on(error)  # an answer that is not DynamoDB's
+            return
+        for table, number in units.items():
+            self._services.counters.series(table, operation).add_consumed(number)
 
 
 _REFUSED = (
@@ -376,9 +455,36 @@ _REFUSED = (
 
 def _bypass(call: Call, parameters: Body, store: CallStore) -> BypassTicket | None:
     """Return the ticket of a call that is not cached; None if it reads no items."""
-    if call.scope is None or not reads_items(call.operation):
+    if not reads_items(call.operation):
         return None
     return BypassTicket(call, parameters, store)
+
+
+def _tables_of(ticket: Ticket) -> tuple[str, Iterable[str]]:
+    """Return the operation of a call and the names of the tables that it concerns."""
+    match ticket:
+        case ReadTicket() | AuditTicket():
+            return ticket.prepared.call.operation, (ticket.prepared.read.table,)
+        case BatchTicket():
+            return ticket.call.operation, map(table_name, _sent_tables(ticket))
+        case BypassTicket(call, parameters):
+            return call.operation, reads_by_table(call.operation, parameters)
+        case WriteTicket():
+            tables = dict.fromkeys(tag.table or UNKNOWN for tag in ticket.write.tags)
+            return ticket.operation, tables
+        case DescribeTicket():
+            return "", ()
+        case _:
+            return assert_never(ticket)
+
+
+def _sent_tables(ticket: BatchTicket) -> list[str]:
+    """Return the TableNames that were sent: of the others all keys were hits."""
+    return [
+        table
+        for table, lookups in ticket.lookups.items()
+        if not all(isinstance(lookup, Hit) for lookup in lookups)
+    ]
 
 
 def _reader_tags(ticket: Ticket, answer: Answer) -> tuple[bytes, ...]:
@@ -390,12 +496,7 @@ def _reader_tags(ticket: Ticket, answer: Answer) -> tuple[bytes, ...]:
         case ReadTicket() | AuditTicket():
             return (ticket.prepared.reader_tag,)
         case BatchTicket():
-            # Of the tables that were sent: of the others all keys were hits.
-            tables = {
-                table_name(table)
-                for table, lookups in ticket.lookups.items()
-                if not all(isinstance(lookup, Hit) for lookup in lookups)
-            }
+            tables = set(map(table_name, _sent_tables(ticket)))
         case BypassTicket(call, parameters):
             tables = refused_tables(call.operation, parameters, answer)
         case WriteTicket() | DescribeTicket():

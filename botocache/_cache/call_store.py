@@ -11,6 +11,7 @@ time must be filled, and a write evicted twice, wherever a round trip fits in `t
 """
 
 from collections.abc import Callable, Sequence
+from time import perf_counter
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreSkippedError, is_alive
@@ -23,12 +24,15 @@ class CallStore:
     A verb raises what the store raises. After a failure that is not `is_alive`, every
     verb raises StoreSkippedError instead, without a request.
 
+    started: when the call began, by `perf_counter`; None for now.
+
     now: the store's clock. It is local, so it works after a failure, too.
     """
 
-    __slots__ = ("_failure", "_for_call", "_store", "now")
+    __slots__ = ("_failure", "_for_call", "_store", "now", "started")
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, started: float | None = None) -> None:
+        self.started = perf_counter() if started is None else started
         # See Bounding. Not by isinstance, which takes a microsecond for a protocol.
         self._for_call: Callable[[], CallVerbs] | None = getattr(
             store, "for_call", None

@@ -1,11 +1,11 @@
 """Encrypted entries: AES-256-GCM, so that only holders of the key can make or read one.
 
-What is authenticated and not encrypted: the entry's key, its version, snapshot and
-times. So an entry cannot be moved to another key, and an eviction ends it as any other.
-The namespace is part of the derived key: scope and request are equal in the namespaces
-of two environments, or of two accounts, and an entry must not be moved between them.
-The header also has the time of storing on the writer's own wall clock. The store's
-clock may be that of a server, and who controls the server could stop it.
+What is authenticated and not encrypted: the entry's key, its version, snapshot, times
+and cost. So an entry cannot be moved to another key, and an eviction ends it as any
+other. The namespace is part of the derived key: scope and request are equal in the
+namespaces of two environments, or of two accounts, and an entry must not be moved
+between them. The header also has the time of storing on the writer's own wall clock.
+The store's clock may be that of a server, and who controls the server could stop it.
 
 A nonce must not come twice under one key. Random ones of 96 bits are good for 2^32
 messages, too few for all processes that share a cache. So each process has a salt of
@@ -33,6 +33,7 @@ from botocache._cache.entries import (
     encode_header,
     too_large,
 )
+from botocache._dynamodb.read_units import SMALLEST, ReadCost
 from botocache._errors import CodecError
 
 SKEW = 300.0
@@ -84,17 +85,18 @@ class EncryptedEntries:
     def __repr__(self) -> str:
         return "<EncryptedEntries>"
 
-    def encode(
+    def encode(  # noqa: PLR0913, PLR0917 - what an entry consists of
         self,
         key: bytes,
         packed: bytes,
         snapshot: tuple[int, ...],
         stored_at: float,
         expires_at: float,
+        cost: ReadCost = SMALLEST,
     ) -> bytes:
         """See EntryCodec.encode."""
         salt, nonce = self._next_salt(), self._random(_NONCE)
-        clear = encode_header(ENCRYPTED, snapshot, stored_at, expires_at)
+        clear = encode_header(ENCRYPTED, snapshot, stored_at, expires_at, cost)
         clear += _STORED.pack(self._clock(), salt, nonce)
         if len(clear) + len(packed) + _TAG > LARGEST_ENTRY:
             raise too_large(len(packed))

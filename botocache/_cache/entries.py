@@ -1,10 +1,11 @@
 """Answer <-> bytes. Pure; never pickle.
 
 An entry is a header and a body. The header holds the snapshot and the times, which
-decide whether the entry may be served; only then is the body opened. The body is the
-parsed answer in MessagePack, by msgspec. It keeps str and bytes apart as botocore's
-answers do, decodes into fresh objects, can hold nothing but data, and is the fastest of
-the safe codecs (benchmarks/codec.py).
+decide whether the entry may be served; only then is the body opened. It also holds what
+DynamoDB reads for the answer, so that a hit in any process knows what it saves. The
+body is the parsed answer in MessagePack, by msgspec. It keeps str and bytes apart as
+botocore's answers do, decodes into fresh objects, can hold nothing but data, and is the
+fastest of the safe codecs (benchmarks/codec.py).
 
 Anyone who can write to the store can write any bytes. So the decoders accept only what
 a DynamoDB answer is made of, no deeper than `MOST_NESTED`, and no entry larger than
@@ -34,6 +35,7 @@ from typing import (
 
 import msgspec
 
+from botocache._dynamodb.read_units import SMALLEST, ReadCost
 from botocache._dynamodb.types import Answer
 from botocache._errors import CodecError, shows
 
@@ -61,7 +63,10 @@ MOST_NESTED = 40
 CLOCK_SKEW = 60.0
 """Seconds by which two processes may differ in what they take for the store's time."""
 
-_HEADER = struct.Struct("<BBdd")
+_HEADER = struct.Struct("<BBddH")
+_ESTIMATED = 0x8000
+"""The bit of a cost that is estimated; the others are its blocks."""
+
 _CHECKSUM = struct.Struct("<I")
 _VIEW_SIZE = 400
 """Bytes of a body from which a memoryview takes less memory than a copy."""
@@ -77,6 +82,7 @@ class Header(NamedTuple):
     snapshot: the generations of its tags when its read was sent.
     stored_at: when its read was sent, in seconds on the store's clock.
     expires_at: from when on it is a miss, in seconds on the store's clock.
+    cost: what DynamoDB reads for its answer.
     raw: the whole entry.
     end: where the header ends in `raw`.
     """
@@ -84,23 +90,29 @@ class Header(NamedTuple):
     snapshot: tuple[int, ...]
     stored_at: float
     expires_at: float
+    cost: ReadCost
     raw: bytes
     end: int
 
 
 def encode_header(
-    version: int, snapshot: tuple[int, ...], stored_at: float, expires_at: float
+    version: int,
+    snapshot: tuple[int, ...],
+    stored_at: float,
+    expires_at: float,
+    cost: ReadCost,
 ) -> bytes:
     """Return the bytes of a header."""
-    return _HEADER.pack(version, len(snapshot), stored_at, expires_at) + struct.pack(
-        f"<{len(snapshot)}Q", *snapshot
-    )
+    blocks = cost.blocks | _ESTIMATED if cost.is_estimated else cost.blocks
+    return _HEADER.pack(
+        version, len(snapshot), stored_at, expires_at, blocks
+    ) + struct.pack(f"<{len(snapshot)}Q", *snapshot)
 
 
 def decode_header(raw: bytes) -> Header:
     """Decode an entry's header. Raises CodecError if `raw` is not an entry."""
     try:
-        version, count, stored_at, expires_at = _HEADER.unpack_from(raw)
+        version, count, stored_at, expires_at, blocks = _HEADER.unpack_from(raw)
         if version not in (CLEAR, ENCRYPTED):
             raise CodecError(f"entry has version {version}, not {CLEAR} or {ENCRYPTED}")
         snapshot = struct.unpack_from(f"<{count}Q", raw, _HEADER.size)
@@ -109,9 +121,14 @@ def decode_header(raw: bytes) -> Header:
     # False for NaN, too.
     if not -_INFINITE < stored_at <= expires_at < _INFINITE:
         raise CodecError("entry header has impossible times")
+    # By its form it is never too high: what a hit saves has a bound.
+    cost = ReadCost(blocks & ~_ESTIMATED, blocks >= _ESTIMATED)
+    if not cost.blocks:
+        raise CodecError("entry header has an impossible cost")
     if len(raw) > LARGEST_ENTRY:
         raise CodecError(f"entry has {len(raw)} bytes, more than {LARGEST_ENTRY}")
-    return Header(snapshot, stored_at, expires_at, raw, _HEADER.size + 8 * count)
+    end = _HEADER.size + 8 * count
+    return Header(snapshot, stored_at, expires_at, cost, raw, end)
 
 
 _INFINITE = float("inf")
@@ -123,13 +140,14 @@ _INFINITE = float("inf")
 class EntryCodec(Protocol):
     """Puts the entries of one cache together, and takes them apart."""
 
-    def encode(
+    def encode(  # noqa: PLR0913, PLR0917 - what an entry consists of
         self,
         key: bytes,
         packed: bytes,
         snapshot: tuple[int, ...],
         stored_at: float,
         expires_at: float,
+        cost: ReadCost = SMALLEST,
     ) -> bytes:
         """Return an entry's bytes, which are good under `key` alone.
 
@@ -149,16 +167,17 @@ class ClearEntries:
     CRC-32, and not BLAKE2b: at 1 KB it takes a third of the time, at 400 KB a quarter.
     """
 
-    def encode(
+    def encode(  # noqa: PLR0913, PLR0917 - what an entry consists of
         self,
         key: bytes,
         packed: bytes,
         snapshot: tuple[int, ...],
         stored_at: float,
         expires_at: float,
+        cost: ReadCost = SMALLEST,
     ) -> bytes:
         """See EntryCodec.encode."""
-        header = encode_header(CLEAR, snapshot, stored_at, expires_at)
+        header = encode_header(CLEAR, snapshot, stored_at, expires_at, cost)
         if len(header) + len(packed) + _CHECKSUM.size > LARGEST_ENTRY:
             raise too_large(len(packed))
         # Joined once, at the end: the copies of a large body take longer than all else.
@@ -195,6 +214,7 @@ class Entry(NamedTuple):
     expires_at: from when on it is a miss, in seconds on the store's clock.
     packed: its body.
     decode: the function that has decoded the body.
+    cost: what DynamoDB reads for its answer.
     """
 
     snapshot: tuple[int, ...]
@@ -202,6 +222,7 @@ class Entry(NamedTuple):
     expires_at: float
     packed: Packed
     decode: Decode
+    cost: ReadCost = SMALLEST
 
     def copier(self) -> Copier:
         """Return a function that decodes the body."""

@@ -16,6 +16,7 @@ from time import time as wall_clock
 from typing import Final, NamedTuple
 
 from botocache._cache.entries import ClearEntries, EntryCodec, Header, Packed
+from botocache._dynamodb.read_units import SMALLEST, ReadCost
 from botocache._errors import CodecError, ConfigError, StoreSkippedError, pass_on
 from botocache._forks import renew_after_fork
 from botocache._log import describe
@@ -128,16 +129,17 @@ class KeyringCodec:
     def __init__(self, keyring: Keyring) -> None:
         self._codec: Final = keyring.codec
 
-    def encode(
+    def encode(  # noqa: PLR0913, PLR0917 - what an entry consists of
         self,
         key: bytes,
         packed: bytes,
         snapshot: tuple[int, ...],
         stored_at: float,
         expires_at: float,
+        cost: ReadCost = SMALLEST,
     ) -> bytes:
         """See EntryCodec.encode."""
-        return self._codec().encode(key, packed, snapshot, stored_at, expires_at)
+        return self._codec().encode(key, packed, snapshot, stored_at, expires_at, cost)
 
     def open(self, key: bytes, header: Header) -> Packed:
         """See EntryCodec.open."""

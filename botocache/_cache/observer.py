@@ -20,3 +20,6 @@ class CallObserver(Protocol):
         age: seconds since the entry's read was sent; the greatest of several.
         hits: how many keys of a BatchGetItem are hits.
         """
+
+    def on_close(self) -> None:
+        """Export what was counted, and end the thread; the next call starts another."""

@@ -5,8 +5,9 @@ read and to many. Methods may raise StoreError and CodecError; the caller turns 
 into a miss that is not filled.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from time import perf_counter
 from typing import Final
 
 from botocache._cache.batches import (
@@ -29,9 +30,12 @@ from botocache._cache.entries import (
 from botocache._cache.key_schemas import LONGEST_ARN, Schema, place_of
 from botocache._cache.observer import CallObserver  # noqa: TC001 - loaded in any case
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
+from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
+from botocache._counters import FOREIGN, HELD, UNENCODABLE, Series
+from botocache._dynamodb.key_texts import text_of_key, text_of_read
 from botocache._dynamodb.plans import (
     TABLE_TAG,
     BatchRead,
@@ -40,7 +44,15 @@ from botocache._dynamodb.plans import (
     last_key_attributes,
 )
 from botocache._dynamodb.projections import Projection, project
+from botocache._dynamodb.read_units import (
+    ReadCost,
+    cost_of_read,
+    cost_of_units,
+    reported_units,
+    units_of_keys,
+)
 from botocache._dynamodb.types import Answer, Body
+from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, pass_on
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
@@ -64,7 +76,7 @@ class Reads:
     def __init__(self, services: CacheServices) -> None:
         self._codec: Final = services.codec
         self._settings: Final = services.settings
-        self._counters: Final = services.counters
+        self._series: Final = services.counters.series
         self._evictions: Final = services.evictions
         self._key_schemas: Final = services.key_schemas
         self._ambiguous: Final = services.key_schemas.ambiguous
@@ -114,7 +126,7 @@ class Reads:
         prepared = self.prepare(call, parameters, read)
         lookup = None if prepared is None else self.load(prepared, store)
         if prepared is None:
-            self._counters.add("bypassed")
+            self._series(read.table, call.operation).add_bypass(_why_bypassed(call))
         if (
             schema is not None
             and isinstance(lookup, ReadTicket)
@@ -123,6 +135,7 @@ class Reads:
             # The table was evicted, so it may have been created anew with other key
             # attributes. Then the read's tags are wrong, and no write would evict it.
             self._key_schemas.forget(schema)
+            self._series(read.table, call.operation).add_bypass("schema")
             return None
         return lookup
 
@@ -137,7 +150,7 @@ class Reads:
         """Return the hit, or the ticket of a miss; None if an eviction is pending."""
         # `tags` is looked at here to save a method call in every hit.
         if self._pending.tags and self._evictions.are_pending(prepared.tags, store):
-            self._counters.add("bypassed")
+            self.series_of(prepared).add_bypass("pending")
             return None
         # Before the look-up: an entry that expires during it is good for this call.
         now = store.now()
@@ -156,9 +169,9 @@ class Reads:
             hit = self._project_whole_item(prepared, whole, now)
         if hit is None:
             return self._make_ticket(prepared, loaded, now, store)
-        if self._audits is not None and self._is_due(prepared):
-            return AuditTicket(hit, prepared, loaded, now, store)
-        self._counters.add("hits")
+        if self._audits is not None and self._audits.is_due(prepared.key):
+            return _audit(hit, prepared, loaded, now, store)
+        self._count_hit(hit, prepared, perf_counter() - store.started)
         read = prepared.read
         if read.capacity != "NONE":
             capacity = zero_capacity(read.table_parameter, read.capacity)
@@ -178,7 +191,6 @@ class Reads:
         """
         lookups: list[Lookup] = [None] * len(reads)
         if not self._evictions.deliver(store):
-            self._counters.add("bypassed", len(reads))
             return lookups
         by_place = {
             at: read
@@ -195,8 +207,8 @@ class Reads:
                 continue
             hit = self._make_hit(read, read.key, loaded, now)
             lookups[at] = hit or self._make_ticket(read, loaded, now, store)
-            if hit is not None and self._is_due(read):
-                lookups[at] = AuditTicket(hit, read, loaded, now, store)
+            if self._audits is not None and hit and self._audits.is_due(read.key):
+                lookups[at] = _audit(hit, read, loaded, now, store)
             if hit is None and read.whole_item_key is not None and read.may_hit:
                 wholes[at] = read
         loads = [(read.whole_item_key or b"", read.tags) for read in wholes.values()]
@@ -204,23 +216,20 @@ class Reads:
         for (at, read), loaded in zip(wholes.items(), results, strict=True):
             hit = self._project_whole_item(read, loaded, now)
             lookups[at] = hit or lookups[at]
-            if hit is not None and self._is_due(read):
-                lookups[at] = AuditTicket(hit, read, loaded, now, store)
-        hits = sum(isinstance(lookup, Hit) for lookup in lookups)
-        self._counters.add("hits", hits)
-        self._counters.add("bypassed", lookups.count(None))
+            if self._audits is not None and hit and self._audits.is_due(read.key):
+                lookups[at] = _audit(hit, read, loaded, now, store)
         return lookups
 
     def begin_batch(
         self, call: Call, parameters: Body, batch: BatchRead, store: CallStore
     ) -> Hit | BatchTicket | None:
         """Return a hit if every key is one; else the ticket of the batch."""
-        reads = [read for part in batch.reads.values() for read in part]
-        by_read = iter(
-            self.load_many(
-                [self.prepare(call, parameters, read) for read in reads], store
-            )
-        )
+        prepared = [
+            self.prepare(call, parameters, read)
+            for part in batch.reads.values()
+            for read in part
+        ]
+        by_read = iter(self.load_many(prepared, store))
         # In the order of `reads`, which load_many keeps.
         lookups = {
             table: tuple(islice(by_read, len(part)))
@@ -233,15 +242,12 @@ class Reads:
                     age = max(each.age for each in hits)
                     table = part[0].table
                     self.observer.on_hit(table, call.operation, "store", age, len(hits))
+        self._count_batch(call, parameters, lookups, prepared, store)
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
         body = remaining_body(parameters, lookups)
         return BatchTicket(call, batch, lookups, store, body)
-
-    def _is_due(self, prepared: PreparedRead) -> bool:
-        """Return whether a hit is audited instead of served."""
-        return self._audits is not None and self._audits.is_due(prepared.key)
 
     def _make_hit(
         self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
@@ -266,7 +272,14 @@ class Reads:
             # The near cache goes by this entry, so a near hit compares no more.
             expires_at = min(header.expires_at, stored_at + ttl)
             if now < expires_at:
-                entry = Entry(header.snapshot, stored_at, expires_at, packed, decode)
+                entry = Entry(
+                    header.snapshot,
+                    stored_at,
+                    expires_at,
+                    packed,
+                    decode,
+                    header.cost,
+                )
                 return Hit(answer, now - stored_at, key, entry, prepared)
         except CodecError as error:
             self._evictions.report(
@@ -283,6 +296,97 @@ class Reads:
             return None
         whole = self._make_hit(prepared, key, loaded, now)
         return None if whole is None else _project(whole, projection)
+
+    # --- counting ------------------------------------------------------------------
+
+    def series_of(self, prepared: PreparedRead) -> Series:
+        """Return where a read counts."""
+        return self._series(prepared.read.table, prepared.call.operation)
+
+    def _count_hit(
+        self, hit: Hit, prepared: PreparedRead, seconds: float, per_block: float = 0.5
+    ) -> None:
+        """Count a hit.
+
+        seconds: that it took.
+        per_block: read units that it saves for each block that DynamoDB would read.
+        """
+        entry = hit.entry
+        if entry is None:  # a batch, which counts key by key
+            return
+        blocks, is_estimated = entry.cost
+        units = blocks * per_block
+        series = self._series(prepared.read.table, prepared.call.operation)
+        if series.add_store_hit(seconds, units, is_estimated=is_estimated):
+            text = text_of_read(prepared.parameters)
+            series.add_hot_key(hit.key.hex(), text, units)
+
+    @property
+    def _saved_by_audits(self) -> float:
+        """Read units that an audited hit counts as saved, for each block.
+
+        In shadow mode, what it would save. Else none: DynamoDB has read them.
+        """
+        return 0.5 if self._settings.shadow else 0.0
+
+    def _count_batch(
+        self,
+        call: Call,
+        parameters: Body,
+        lookups: Mapping[str, tuple[Lookup, ...]],
+        prepared: Sequence[PreparedRead | None],
+        store: CallStore,
+    ) -> None:
+        """Count the hits and bypassed keys of a batch.
+
+        prepared: the reads, in the order of the look-ups.
+        """
+        seconds = perf_counter() - store.started
+        reads = iter(prepared)
+        for table, part in lookups.items():
+            series = self._series(table_name(table), call.operation)
+            keys = parameters["RequestItems"][table]["Keys"]
+            for lookup, read, key in zip(part, reads, keys, strict=False):
+                if lookup is None:
+                    reason = _why_bypassed(call) if read is None else "pending"
+                    series.add_bypass(reason)
+                    continue
+                hit, per_block = lookup, 0.5
+                if isinstance(hit, AuditTicket):
+                    hit, per_block = hit.hit, self._saved_by_audits
+                if isinstance(hit, Hit) and hit.entry is not None:
+                    blocks, is_estimated = hit.entry.cost
+                    units = blocks * per_block
+                    if series.add_store_hit(seconds, units, is_estimated=is_estimated):
+                        text = text_of_key(key)
+                        series.add_hot_key(hit.key.hex(), text, units)
+
+    def _count_misses(
+        self, ticket: BatchTicket, answer: Answer, unfilled: str, length: int | None
+    ) -> None:
+        """Count the keys of a batch that DynamoDB had to answer, and their units."""
+        is_answered = not unfilled or unfilled == FOREIGN
+        seconds = perf_counter() - ticket.store.started if is_answered else None
+        for table, part in ticket.lookups.items():
+            sent = sum(not isinstance(lookup, Hit) for lookup in part)
+            if not sent:
+                continue
+            misses = sum(isinstance(lookup, ReadTicket) for lookup in part)
+            is_consistent = ticket.batch.reads[table][0].is_consistent
+            series = self._series(table_name(table), ticket.call.operation)
+            units = 0.0
+            if is_answered:
+                units = units_of_keys(
+                    table, sent, answer, is_consistent=is_consistent, length=length
+                )
+                if self._audits is not None:
+                    # What the cache would save, it would not consume.
+                    units = max(
+                        0.0, units - self._saved_by_audits * _audited_blocks(part)
+                    )
+            series.add_miss(seconds, units, is_consistent=is_consistent, reads=misses)
+            if unfilled:
+                series.add_unfilled(unfilled, misses)
 
     # --- refusals ------------------------------------------------------------------
 
@@ -335,114 +439,189 @@ class Reads:
 
     # --- after the call ------------------------------------------------------------
 
-    def finish(self, ticket: ReadTicket, answer: Answer) -> None:
-        """Learn from the answer of a read, and fill it if the hold-off allows that."""
-        if self._refused:
-            self._allow(ticket.prepared)
-        # First: the answer may show that the table was created anew. Then the tags are
-        # wrong, and it must not be filled.
-        if not self._learn(ticket, answer):
+    def finish(
+        self,
+        ticket: ReadTicket,
+        answer: Answer,
+        *,
+        unfilled: str = "",
+        length: int | None = None,
+    ) -> None:
+        """Learn from the answer of a read, and fill it if the hold-off allows that.
+
+        unfilled: why the answer must not be filled; empty if it may be.
+        length: bytes of the answer on the wire, if they are known.
+        """
+        series = self.series_of(ticket.prepared)
+        if unfilled and unfilled != FOREIGN:  # it is no answer of DynamoDB's
+            series.add_miss(None, 0.0, is_consistent=ticket.prepared.read.is_consistent)
+            series.add_unfilled(unfilled)
             return
-        if may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
-            self.fill(ticket.store, self.fills_of(ticket, answer))
-        else:
-            self._counters.add("held")
+        units, cost = _consumption(ticket, answer, length)
+        series.add_miss(
+            perf_counter() - ticket.store.started,
+            units,
+            is_consistent=ticket.prepared.read.is_consistent,
+        )
+        if not unfilled:
+            if self._refused:
+                self._allow(ticket.prepared)
+            try:
+                fill = self._fill_of(ticket, answer, cost)
+            except CodecError:
+                series.add_unfilled(UNENCODABLE)
+                raise
+            if isinstance(fill, Fill):
+                self.fill(ticket.store, [fill], [series])
+                return
+            unfilled = fill
+        series.add_unfilled(unfilled)
 
     def finish_audit(
-        self, ticket: AuditTicket, answer: Answer, *, is_kept: bool
+        self,
+        ticket: AuditTicket,
+        answer: Answer,
+        *,
+        unfilled: str = "",
+        length: int | None = None,
     ) -> None:
-        """Count a hit that was not served; compare it with the answer if `is_kept`.
+        """Count a hit that was not served, and compare it with the answer.
 
-        The answer is not filled: see audits.py.
+        The answer is not filled: see audits.py. See `finish` for the arguments.
         """
-        self._counters.add("hits")
-        if is_kept and self._audits is not None:
+        per_block = self._saved_by_audits
+        self._count_hit(ticket.hit, ticket.prepared, ticket.seconds, per_block)
+        if unfilled and unfilled != FOREIGN:
+            return
+        if not per_block:
+            units, _ = _consumption(ticket, answer, length)
+            self.series_of(ticket.prepared).add_consumed(units)
+        if not unfilled and self._audits is not None:
             self._audits.finish(ticket, answer)
 
-    def _count_batch(self, ticket: BatchTicket) -> None:
-        """Count the keys of a batch that DynamoDB had to answer."""
-        lookups = [lookup for part in ticket.lookups.values() for lookup in part]
-        misses = sum(isinstance(lookup, ReadTicket) for lookup in lookups)
-        self._counters.add("misses", misses)
-        if self._audits is not None:
-            audited = sum(isinstance(lookup, AuditTicket) for lookup in lookups)
-            self._counters.add("hits", audited)
-
     def finish_batch(
-        self, ticket: BatchTicket, answer: Answer, *, is_kept: bool
+        self,
+        ticket: BatchTicket,
+        answer: Answer,
+        *,
+        unfilled: str = "",
+        length: int | None = None,
     ) -> None:
-        """Put the hits of a batch into its answer.
+        """Put the hits of a batch into its answer; fill the misses.
 
-        If `is_kept`, fill the misses, and compare the hits that were not served.
+        Compare the hits that were not served. See `finish`.
         """
-        self._count_batch(ticket)
-        # Any answer needs the hits, which were not requested; another plugin's, too,
-        # which is not kept.
+        self._count_misses(ticket, answer, unfilled, length)
         if "Error" in answer:
             return
+        # Any other answer needs the hits, which were not requested; another plugin's,
+        # too, which is not of DynamoDB.
         answers = answers_by_key(ticket.batch, ticket.lookups, answer)
         # First: if something fails below, the hits must be in the answer already.
         merge_hits(ticket.batch, ticket.lookups, answer, answers)
-        if not is_kept:
+        if unfilled:
             return
         fills: list[Fill] = []
-        audited: list[tuple[AuditTicket, Answer]] = []
-        for lookup, item_answer in _answered(ticket, answers):
-            if isinstance(lookup, AuditTicket):
-                audited.append((lookup, item_answer))
+        filled: list[Series] = []
+        for miss, item_answer in _misses(ticket, answers):
+            series = self.series_of(miss.prepared)
+            if isinstance(item_answer, str):
+                series.add_unfilled(item_answer)
                 continue
-            miss = lookup
             if self._refused:
                 self._allow(miss.prepared)
-            if not self._learn(miss, item_answer):
-                continue
-            if may_fill(miss.loaded.held, is_consistent=miss.is_consistent):
-                fills += self.fills_of(miss, item_answer)
+            try:
+                fill = self._fill_of(miss, item_answer)
+            except CodecError:
+                series.add_unfilled(UNENCODABLE)
+                raise
+            if isinstance(fill, Fill):
+                fills.append(fill)
+                filled.append(series)
             else:
-                self._counters.add("held")
-        self.fill(ticket.store, fills)
+                series.add_unfilled(fill)
+        self.fill(ticket.store, fills, filled)
         if self._audits is not None:
-            for audit, item_answer in audited:
+            for audit, item_answer in _audited(ticket, answers):
                 self._audits.finish(audit, item_answer)
 
-    def fill(self, store: CallStore, fills: Sequence[Fill]) -> None:
-        """Fill entries, and tell the near cache which."""
+    def fill_written(self, ticket: ReadTicket, answer: Answer, series: Series) -> None:
+        """Fill what a write has left of an item.
+
+        series: of the write.
+        """
+        fill = self._entry_of(ticket, answer)
+        if isinstance(fill, Fill):
+            self.fill(ticket.store, [fill], [series])
+
+    def fill(
+        self, store: CallStore, fills: Sequence[Fill], counted: Sequence[Series]
+    ) -> None:
+        """Fill entries, and tell the near cache which.
+
+        counted: for each fill, where it counts.
+        """
         if not fills:
             return
         try:
             store.fill(fills)
         except Exception as error:
             pass_on(error)
+            for series in counted:
+                series.add_unfilled("store_error")
             self._evictions.report("fill_failed", "an answer is not cached", error)
         else:
-            self._counters.add("fills", len(fills))
+            for series in counted:
+                series.add_fills()
         finally:
             # After a failure, too: the entries may be in the store all the same.
             for fill in fills:
                 self.on_fill(fill.key)
 
-    def fills_of(self, ticket: ReadTicket, answer: Answer) -> list[Fill]:
-        """Return the fill of an answer in a list; an empty one if it is not cached."""
+    def _fill_of(
+        self, ticket: ReadTicket, answer: Answer, cost: ReadCost | None = None
+    ) -> Fill | str:
+        """Return the fill of a read's answer; or why there is none, as it counts.
+
+        cost: what DynamoDB has read for it; None to find out.
+        """
+        # First: the answer may show that the table was created anew. Then the tags are
+        # wrong, and it must not be filled.
+        if not self._learn(ticket, answer):
+            return "schema"
+        if not may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
+            return HELD
+        return self._entry_of(ticket, answer, cost)
+
+    def _entry_of(
+        self, ticket: ReadTicket, answer: Answer, cost: ReadCost | None = None
+    ) -> Fill | str:
+        """Return the fill of an answer; or why there is none. See `_fill_of`."""
         prepared, began = ticket.prepared, ticket.began
         read, policy = prepared.read, prepared.policy
         is_absent = read.kind is Kind.ITEM and "Item" not in answer
         ttl = policy.negative_ttl if is_absent else policy.ttl
         if ttl <= 0.0:
-            return []
+            return "ttl"
         # With the snapshot from before the call: if a write began or ended since, no
         # load will serve the entry.
         kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
+        packed = encode_answer(kept)
+        if cost is None:
+            # In MessagePack as on the wire, no item is smaller than DynamoDB counts it.
+            cost = cost_of_read(read, prepared.parameters, answer, len(packed))
         entry = self._codec.encode(
             prepared.key,
-            encode_answer(kept),
+            packed,
             ticket.loaded.snapshot,
             began,
             began + ttl,
+            cost,
         )
         if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:
             # One pass over a large table must not push all other entries out.
-            return []
-        return [Fill(prepared.key, entry, ttl, prepared.tags)]
+            return "too_large"
+        return Fill(prepared.key, entry, ttl, prepared.tags)
 
     def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
         """Learn the table's key attributes; return whether the answer may be filled."""
@@ -482,12 +661,64 @@ def _project(whole: Hit, projection: Projection) -> Hit | None:
     return None if item is None else whole._replace(answer={"Item": item})
 
 
-def _answered(
+def _audit(
+    hit: Hit, prepared: PreparedRead, loaded: Loaded, now: float, store: CallStore
+) -> AuditTicket:
+    """Return the ticket of a hit that is not served."""
+    seconds = perf_counter() - store.started
+    return AuditTicket(hit, prepared, loaded, now, store, seconds)
+
+
+def _audited_blocks(lookups: Sequence[Lookup]) -> int:
+    """Return the blocks that DynamoDB reads for hits that were not served."""
+    return sum(
+        lookup.hit.entry.cost.blocks
+        for lookup in lookups
+        if isinstance(lookup, AuditTicket) and lookup.hit.entry is not None
+    )
+
+
+def _audited(
     ticket: BatchTicket, answers: AnswersByKey
-) -> Iterator[tuple[ReadTicket | AuditTicket, Answer]]:
-    """Yield what DynamoDB answered of a batch, with its answers."""
+) -> Iterator[tuple[AuditTicket, Answer]]:
+    """Yield the hits of a batch that DynamoDB answered, with their answers."""
     for table, by_index in answers.items():
         for index, answer in (by_index or {}).items():
             lookup = ticket.lookups[table][index]
-            if isinstance(lookup, (ReadTicket, AuditTicket)):
+            if isinstance(lookup, AuditTicket):
                 yield lookup, answer
+
+
+def _misses(
+    ticket: BatchTicket, answers: AnswersByKey
+) -> Iterator[tuple[ReadTicket, Answer | str]]:
+    """Yield the misses of a batch with their answers, or why they have none."""
+    for table, lookups in ticket.lookups.items():
+        by_index = answers[table]
+        for index, lookup in enumerate(lookups):
+            if not isinstance(lookup, ReadTicket):
+                continue
+            if by_index is None:
+                yield lookup, "unmatched"
+            else:
+                yield lookup, by_index.get(index, "unprocessed")
+
+
+def _why_bypassed(call: Call) -> str:
+    """Return why `prepare` has returned None, as it counts."""
+    if call.mode is Mode.BYPASS:
+        return "bypass"
+    return "no_scope" if call.scope is None else "off"
+
+
+def _consumption(
+    ticket: ReadTicket | AuditTicket, answer: Answer, length: int | None
+) -> tuple[float, ReadCost]:
+    """Return the read units of a read, and what an entry of it saves each time."""
+    prepared, is_consistent = ticket.prepared, ticket.is_consistent
+    if prepared.read.capacity != "NONE":
+        units = reported_units(answer)
+        if units is not None:
+            return units, cost_of_units(units, is_consistent=is_consistent)
+    cost = cost_of_read(prepared.read, prepared.parameters, answer, length)
+    return float(cost.blocks) if is_consistent else cost.blocks / 2, cost

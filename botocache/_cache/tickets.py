@@ -121,7 +121,7 @@ class ReadTicket(NamedTuple):
         return self.loaded.snapshot[TABLE_TAG]
 
 
-@shows("hit", "held", "began")
+@shows("began")
 class AuditTicket(NamedTuple):
     """A hit that is not served: DynamoDB answers, and the two are compared.
 
@@ -130,6 +130,8 @@ class AuditTicket(NamedTuple):
     loaded: what the store had for it; its snapshot is the entry's.
     began: when the store was asked, in seconds on its clock.
     store: as this call uses it.
+    seconds: that the load took, counted from the beginning of the call.
+    is_consistent: DynamoDB answers it as the application asked, eventually consistent.
     """
 
     hit: Hit
@@ -137,6 +139,8 @@ class AuditTicket(NamedTuple):
     loaded: Loaded
     began: float
     store: CallStore
+    seconds: float
+    is_consistent: bool = False
     body: None = None
 
     @property
@@ -174,7 +178,7 @@ class BypassTicket(NamedTuple):
 
     If DynamoDB refuses it, what its scope is served of the table must end all the same.
 
-    call: the application's. Its scope is never None.
+    call: the application's.
     parameters: the body of its request.
     store: as this call uses it.
     """

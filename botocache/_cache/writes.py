@@ -11,6 +11,7 @@ first one had left (see _coherence.py).
   which all index queries depend.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
@@ -23,6 +24,7 @@ from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
 from botocache._coherence import Eviction, EvictionRequest, Held, is_held
+from botocache._counters import UNKNOWN
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
 from botocache._dynamodb.plans import Write, WrittenItem
@@ -49,7 +51,7 @@ class Writes:
     def __init__(self, services: CacheServices, reads: Reads) -> None:
         self._store: Final = services.store
         self._settings: Final = services.settings
-        self._counters: Final = services.counters
+        self._series: Final = services.counters.series
         self._evictions: Final = services.evictions
         self._key_schemas: Final = services.key_schemas
         self._reads: Final = reads
@@ -90,8 +92,7 @@ class Writes:
                 first = self._evict_first(
                     call.operation, write, tags, tuple(watch), store
                 )
-        self._counters.add("writes")
-        self._counters.add("evicted", len(write.tags))
+        self._count(call.operation, write)
         return WriteTicket(
             write,
             call.origin,
@@ -115,8 +116,15 @@ class Writes:
         """Evict everything before a write that could not be planned."""
         write, tags = Write((EVERYTHING,)), (EVERYTHING_DIGEST,)
         first = self._evict_first(operation, write, tags, (), store)
+        self._count(operation, write)
         left = OpenWrite(tags, self._evictions.pending.add_quietly)
-        return WriteTicket(write, "", "", store, tags, first, left)
+        return WriteTicket(write, "", "", store, tags, first, left, operation=operation)
+
+    def _count(self, operation: str, write: Write) -> None:
+        """Count a write that evicts, once for each table that it concerns."""
+        tags = Counter(tag.table or UNKNOWN for tag in write.tags)
+        for table, number in tags.items():
+            self._series(table, operation).add_write(number)
 
     def _evict_first(
         self,
@@ -286,7 +294,7 @@ class Writes:
             pass_on(error)
             return ticket.tags, ()
         more = [tag for tag in partitions if tag not in ticket.tags]
-        self._counters.add("evicted", len(more))
+        self._series(item.table, ticket.operation).add_evicted(len(more))
         # The precise writes tag, in place of the writes tag, says to scans and the like
         # that there was a write. No first eviction of it is needed: until the end the
         # writes tag, evicted as by every write, invalidates what depends on both.
@@ -320,7 +328,8 @@ class Writes:
         if loaded.snapshot[:-1] != (*around, own.generation):
             return
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
-        self._reads.fill(store, self._reads.fills_of(read, left))
+        series = self._series(through.read.table, ticket.operation)
+        self._reads.fill_written(read, left, series)
 
 
 def _finds_a_write(first: Eviction, through: PreparedRead, now: float) -> bool:

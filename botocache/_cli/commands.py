@@ -1,10 +1,11 @@
 """The table of commands, and the parser of each. No command is imported for another."""
 
 import argparse
+import functools
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, cast
 
 from botocache._cli.console import Console
 from botocache._errors import suggestion
@@ -14,8 +15,11 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "doctor": "botocache._cli.doctor",
         "run": "botocache._cli.run",
+        "stats": "botocache._cli.stats",
+        "clear": "botocache._cli.clear",
         "explain": "botocache._cli.explain",
         "report": "botocache._cli.report",
+        "completion": "botocache._cli.completion",
     }
 )
 """The module of each command, in the order in which help lists them."""
@@ -51,6 +55,10 @@ class WrongUsage(Exception):  # noqa: N818 - it is the user's, not ours
     """The arguments are wrong. The message is one sentence."""
 
 
+class FailedCommand(Exception):  # noqa: N818 - as WrongUsage
+    """A command cannot do what it should. The message is one sentence."""
+
+
 class Parser(argparse.ArgumentParser):
     """The parser of a command. It prints nothing by itself.
 
@@ -59,7 +67,7 @@ class Parser(argparse.ArgumentParser):
         is read as `options.command`.
     """
 
-    def __init__(self, prog: str, console: Console) -> None:
+    def __init__(self, prog: str, console: Console, **_: object) -> None:
         super().__init__(
             prog=prog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -95,7 +103,7 @@ class Parser(argparse.ArgumentParser):
                 near = suggestion(name, self.options())
                 return f"unknown option {name!r}{near}"
         # Not the arguments themselves: one of them may be a key or an item.
-        return f"{len(unknown)} arguments too many"
+        return f"{len(unknown)} argument{'s' * (len(unknown) > 1)} too many"
 
     def error(self, message: str) -> NoReturn:
         raise WrongUsage(message)
@@ -123,6 +131,18 @@ class _Help(argparse.Action):
         assert isinstance(parser, Parser)  # noqa: S101 - for the type checker
         parser.console.text(parser.format_help())
         raise SystemExit(0)
+
+
+def whole_parser(console: Console) -> Parser:
+    """Return one parser of all commands, from which completion is made."""
+    parser = Parser("botocache", console)
+    parser.add_argument("-V", "--version", action="store_true", help="show the version")
+    made = functools.partial(Parser, console=console)
+    commands = parser.add_subparsers(parser_class=cast("type[Parser]", made))
+    for name in COMMANDS:
+        command = load_command(name)
+        command.add_arguments(commands.add_parser(name, help=command.SUMMARY))
+    return parser
 
 
 def complain(command: str, message: str) -> None:

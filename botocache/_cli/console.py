@@ -7,7 +7,6 @@ Records come from a store that other programs may write to: control characters, 
 terminal would obey, are shown as escapes.
 """
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,11 +41,16 @@ class Console:
         if not self.is_json:
             self.text(self.face.lines([*map(clean, lines)]))
 
-    def pairs(self, pairs: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
-        """Print names with their values, one under the other."""
+    def pairs(
+        self, pairs: Sequence[tuple[str, str]], *, is_indented: bool = True
+    ) -> None:
+        """Print names with their values, one under the other.
+
+        is_indented: they belong to the heading before them.
+        """
         if not self.is_json:
-            every = pairs.items() if isinstance(pairs, Mapping) else pairs
-            self.text(self.face.pairs([(clean(n), clean(v)) for n, v in every]))
+            cleaned = [(clean(name), clean(value)) for name, value in pairs]
+            self.text(self.face.pairs(cleaned, is_indented=is_indented))
 
     def table(self, columns: Row, rows: Sequence[Row], *, words: int = 1) -> None:
         """Print a table.
@@ -73,7 +77,21 @@ class Console:
         """Print a document, if JSON is wanted. value: of dicts, lists and scalars."""
         if self.is_json:
             # Escaped: it passes through any encoding, and no terminal obeys it.
+            import json
+
             self.text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+    def json_line(self, value: object) -> None:
+        """Print a document in one line, if JSON is wanted: one of many."""
+        if self.is_json:
+            import json
+
+            self.text(json.dumps(value, allow_nan=False) + "\n")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a view can be drawn again in its own place."""
+        return not self.is_json and self.face.is_live and _is_a_tty()
 
     @cached_property
     def face(self) -> Face:
@@ -96,7 +114,7 @@ class Console:
             raise OutputError("cannot write to standard output: it is closed")
         encoding = getattr(stream, "encoding", None) or "utf-8"
         try:
-            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            stream.write(_encodable(text, encoding))
             stream.flush()
         except (OSError, ValueError) as error:
             # What is left in the buffer would fail again at exit, with a traceback.
@@ -105,6 +123,17 @@ class Console:
                 raise OutputError from None
             message = f"cannot write to standard output: {error}"
             raise OutputError(message) from None
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """Return a text that an output takes, with escapes for what it lacks."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        if encoding.lower() in ("ascii", "us-ascii"):
+            text = text.replace("µ", "u")
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def clean(text: str) -> str:

@@ -1,15 +1,13 @@
 """What commands read from the environment: the settings, and the store they name."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 
-from botocache._errors import ConfigError, pass_on
+from botocache._errors import ConfigError
 from botocache._settings.load import Settings, load_settings
-from botocache.stores.opening import open_store
 from botocache.stores.options import default_url
 from botocache.stores.protocol import Store
-from botocache.stores.urls import local_place
+from botocache.stores.urls import local_place, without_secrets
 
 
 def read_settings() -> Settings:
@@ -20,12 +18,8 @@ def read_settings() -> Settings:
     return load_settings({}, os.environ, default_url())
 
 
-@contextmanager
-def opened_store(settings: Settings) -> Iterator[Store]:
-    """Open the store that the settings name; close it in the end.
-
-    Raises ConfigError, or StoreUnavailableError.
-    """
+def check_shared(settings: Settings) -> None:
+    """Raise ConfigError if no other process can have the store of the settings."""
     url = settings.url
     place = local_place(url) if isinstance(url, str) else None
     if place is not None and place.scheme == "memory":
@@ -33,11 +27,21 @@ def opened_store(settings: Settings) -> Iterator[Store]:
             "url 'memory:' is the memory of one process, which no other can look into; "
             "set BOTOCACHE_URL as the application has it"
         )
-    store = open_store(settings.store_options(os.environ))
-    try:
-        yield store
-    finally:
-        try:
-            store.close()
-        except Exception as error:  # noqa: BLE001 - the process ends anyway
-            pass_on(error)
+
+
+def shown_store(settings: Settings, store: Store) -> str:
+    """Return the name of a store, without secrets; of a local one its directory."""
+    directory = getattr(store, "directory", None)
+    return without_secrets(settings.url) if directory is None else f"disk:{directory}"
+
+
+_PATIENCE = 5.0
+
+
+def patient(settings: Settings) -> Settings:
+    """Return settings with which a server may take longer than in a call.
+
+    A command makes its connection first, which can take longer than the few
+    milliseconds that the cache may add to a call.
+    """
+    return replace(settings, timeout=max(settings.timeout, _PATIENCE))

@@ -28,7 +28,9 @@ def add_arguments(parser: Parser) -> None:
         metavar="NAME[,NAME]",
         help="the key attributes of the call's tables; a running cache learns them",
     )
+    parser.add_json()
     parser.epilog = (
+        "exit status: 0 explained, 2 wrong usage, setting or parameters\n\n"
         "example:\n"
         '  echo \'{"TableName": "users", "Key": {"id": {"S": "7"}}}\' |\n'
         f"      {parser.prog} GetItem"
@@ -38,7 +40,7 @@ def add_arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Explain a call."""
     from botocache._errors import BotocacheError
-    from botocache._explain import explain
+    from botocache._explain import document_of, explain, texts_of
     from botocache._settings.load import load_settings
     from botocache.stores.options import default_url
 
@@ -51,11 +53,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
             text = "" if sys.stdin is None else sys.stdin.read()
         settings = load_settings({}, os.environ, default_url())
         keys = frozenset(options.keys.split(",")) if options.keys else None
-        explanation = explain(options.operation, text, settings, keys, _operations)
+        lines = explain(options.operation, text, settings, keys, _operations)
     except (BotocacheError, OSError, UnicodeDecodeError) as error:
         complain(NAME, str(error))
         return 2
-    console.text(f"{explanation}\n")
+    console.json(document_of(lines))
+    console.pairs(texts_of(lines), is_indented=False)
     return 0
 
 

@@ -9,7 +9,12 @@ Row: TypeAlias = Sequence[str]
 
 
 class Face(Protocol):
-    """Turns what a command says into text. Each text ends its own line."""
+    """Turns what a command says into text. Each text ends its own line.
+
+    is_live: a terminal shows it, which can draw a view again in its own place.
+    """
+
+    is_live: bool
 
     def heading(self, text: str) -> str:
         """Return the beginning of a section."""
@@ -17,7 +22,7 @@ class Face(Protocol):
     def lines(self, lines: Sequence[str]) -> str:
         """Return lines as they are."""
 
-    def pairs(self, pairs: Sequence[tuple[str, str]]) -> str:
+    def pairs(self, pairs: Sequence[tuple[str, str]], *, is_indented: bool) -> str:
         """Return names with their values, one under the other."""
 
     def table(self, columns: Row, rows: Sequence[Row], words: int) -> str:

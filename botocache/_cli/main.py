@@ -10,6 +10,7 @@ from pathlib import Path
 
 from botocache._cli.commands import (
     COMMANDS,
+    FailedCommand,
     Parser,
     WrongUsage,
     complain,
@@ -89,7 +90,7 @@ def _run(name: str, arguments: Sequence[str], console: Console) -> int:
     except ConfigError as error:
         complain(name, str(error))
         return WRONG_USAGE
-    except (BotocacheError, OSError) as error:
+    except (BotocacheError, FailedCommand, OSError) as error:
         complain(name, str(error))
         return FAILED
     except OutputError:
@@ -102,7 +103,7 @@ def _run(name: str, arguments: Sequence[str], console: Console) -> int:
 
 def program() -> str:
     """Return how the user has called this program."""
-    is_module = Path(sys.argv[0]).name == "__main__.py"
+    is_module = Path(sys.argv[0]).parts[-2:] == ("botocache", "__main__.py")
     return "python -m botocache" if is_module else "botocache"
 
 

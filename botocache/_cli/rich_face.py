@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console as RichConsole
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -11,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from botocache._cli.face import Grade, Row
-from botocache._cli.plain_face import PlainFace
+from botocache._cli.plain_face import fits, records, widths_of
 
 _MARKS: dict[Grade, Text] = {
     "good": Text("✓", "green"),
@@ -20,9 +19,13 @@ _MARKS: dict[Grade, Text] = {
 }
 _ASCII = {"good": "+", "warning": "!", "bad": "x"}
 
+_INDENT = (0, 0, 0, 2)
+
 
 class RichFace:
     """See Face."""
+
+    is_live = True
 
     def __init__(self, console: RichConsole | None = None) -> None:
         self._console = console or RichConsole(
@@ -35,25 +38,28 @@ class RichFace:
     def lines(self, lines: Sequence[str]) -> str:
         return "".join(self._rendered(Text(line)) for line in lines)
 
-    def pairs(self, pairs: Sequence[tuple[str, str]]) -> str:
+    def pairs(self, pairs: Sequence[tuple[str, str]], *, is_indented: bool) -> str:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
         for name, value in pairs:
             grid.add_row(Text(name), Text(value))
-        return self._rendered(Padding(grid, (0, 0, 0, 2)))
+        return self._rendered(
+            Padding(grid, _INDENT if is_indented else 0, expand=False)
+        )
 
     def table(self, columns: Row, rows: Sequence[Row], words: int) -> str:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+        if not fits(widths_of(columns, rows), self._console.width):
+            return records(columns, rows, words)
+        table = Table(
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim"
+        )
         for place, name in enumerate(columns):
             side = "left" if place < words else "right"
             table.add_column(Text(name), justify=side, no_wrap=True)  # type: ignore[arg-type]  # one of Rich's words
         for row in rows:
             table.add_row(*map(Text, row))
-        wanted = self._console.measure(table).maximum
-        if wanted + 2 > self._console.width:
-            return PlainFace(self._console.width).table(columns, rows, words)
-        return self._rendered(Padding(table, (0, 0, 0, 2)))
+        return self._rendered(Padding(table, _INDENT, expand=False))
 
     def finding(self, grade: Grade, text: str, advice: str) -> str:
         grid = Table.grid(padding=(0, 1))

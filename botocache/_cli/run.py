@@ -31,8 +31,10 @@ def add_arguments(parser: Parser) -> None:
     parser.takes_command = True
     parser.epilog = (
         "Settings come from BOTOCACHE_* variables and the file that BOTOCACHE_CONFIG "
-        "names.\nWith BOTOCACHE=shadow, the cache serves nothing and measures what it would.\nThe exit status is the command's; 127 if it cannot be run.\n\n"
-        f"example: {parser.prog} -- gunicorn app:app"
+        "names.\nWith BOTOCACHE=shadow the cache serves nothing, and measures what it "
+        "would save.\n\n"
+        "exit status: the command's; 127 if it cannot be run, 2 wrong usage\n\n"
+        f"example:\n  {parser.prog} -- gunicorn app:app"
     )
 
 

@@ -1,6 +1,7 @@
 """`botocache stats`: what the processes that share the store have saved and served."""
 
 import argparse
+import os
 
 from botocache._cli.commands import Parser, WrongUsage
 from botocache._cli.console import Console
@@ -57,14 +58,32 @@ def _interval(text: str) -> float:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Show the stats once, or again and again."""
-    from botocache._cli.environment import opened_store, read_settings
-    from botocache._cli.stats_view import View, show, watch
+    from botocache._cli.environment import check_shared, read_settings, shown_store
+    from botocache._cli.stats_view import Seen, View, show, watch
+    from botocache._observe.overview import has_board, open_board, read_overview
+    from botocache.stores.protocol import Board, Usage
 
     if options.table == "":
         raise WrongUsage("--table: expected the name of a table")
     settings = read_settings()
-    with opened_store(settings) as store:
-        view = View(store, settings, options.table, shows_keys=options.show_keys)
+    check_shared(settings)
+    with open_board(settings, os.environ) as board:
+
+        def read() -> Seen:
+            store = board.store
+            usage = Usage(None, None)
+            if isinstance(store, Board) and has_board(store):
+                usage = store.usage()
+            return Seen(read_overview(board.store, board.codec), usage)
+
+        name = shown_store(settings, board.store)
+        view = View(
+            read,
+            name,
+            settings.stats_interval,
+            options.table,
+            shows_keys=options.show_keys,
+        )
         if options.watch is None:
             show(view, console)
         else:

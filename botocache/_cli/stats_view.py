@@ -1,28 +1,35 @@
 """What `botocache stats` shows, in the words of the console."""
 
-import math
-import select
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from botocache._cli import formats
+from botocache._cli.commands import complain
 from botocache._cli.console import Console
-from botocache._errors import StoreError, shows, suggestion
+from botocache._errors import StoreError, suggestion
 from botocache._observe.document import Json, document_of
 from botocache._observe.figures import (
     Frame,
+    Rates,
     Trail,
     by_table,
+    name_of,
     of_table,
     silence_of,
     state_of,
     sum_of,
 )
 from botocache._observe.records import Overview
-from botocache._stats import Counts, Histogram, HotKey, Stats, TableStats
+from botocache._stats import (
+    LATENCY_BOUNDS,
+    Counts,
+    Histogram,
+    HotKey,
+    Stats,
+    TableStats,
+)
 from botocache.stores.protocol import Usage
 
 MOST_PROCESSES = 20
@@ -91,27 +98,40 @@ def show(view: View, console: Console) -> None:
     if view.table is not None and not stats.tables:
         _explain_no_table(view.table, seen.overview.total, console)
         return
+    order = [each.table for each in by_table(stats.tables)]
+    tables = sorted(stats.tables, key=lambda each: order.index(each.table))
     _show_totals(stats, seen.usage, console)
-    _show_tables(stats.tables, console)
-    _show_latency(stats.tables, console)
-    _show_reasons(stats.tables, console)
-    _show_staleness(stats.tables, console)
+    _show_tables(tables, console)
+    _show_latency(tables, console)
+    _show_reasons(tables, console)
+    _show_staleness(tables, console)
     _show_keys(view, stats.hot_keys, console)
     _show_processes(view, seen.overview, console)
     _show_failures(stats, seen.overview, console)
 
 
 def heading_of(view: View, overview: Overview) -> str:
-    """Return what is looked at: the store, the table, and how many processes."""
+    """Return what is looked at, and how many processes have posted."""
+    return f"{place_of(view)}: {processes_of(view, overview)}"
+
+
+def place_of(view: View) -> str:
+    """Return what is looked at: the store, and the table."""
+    table = "" if view.table is None else f", table {view.table}"
+    return f"botocache on {view.store}{table}"
+
+
+def processes_of(view: View, overview: Overview) -> str:
+    """Return how many processes are running, and how many have been."""
     states = Counter(
         state_of(each, overview.read_at, view.interval) for each in overview.processes
     )
     ended = states["ended"] + overview.past_processes
-    parts = [f"{states['running']} running"]
+    running = states["running"]
+    parts = [f"{running} process{'es' * (running != 1)} running"]
     parts += [f"{states['silent']} silent"] if states["silent"] else []
     parts += [f"{formats.count(ended)} ended"] if ended else []
-    table = "" if view.table is None else f", table {view.table}"
-    return f"botocache on {view.store}{table}: processes {', '.join(parts)}"
+    return ", ".join(parts)
 
 
 def _explain_nothing(view: View, console: Console) -> None:
@@ -134,6 +154,12 @@ def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
     total = sum_of(stats.tables)
     looked_up = total.hits + total.misses
     all_units = total.units_saved + total.units_consumed
+    ratio, near, store = (
+        formats.part(hits, looked_up)
+        for hits in (total.hits, total.near_hits, total.store_hits)
+    )
+    reads = (total.hits, total.misses, sum(total.bypassed.values()))
+    hits, misses, bypassed = map(formats.count, reads)
     saved = (
         f"{formats.count(total.units_saved)} of {formats.count(all_units)}"
         f" ({formats.part(total.units_saved, all_units)})"
@@ -149,18 +175,8 @@ def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
     console.heading("Totals")
     console.pairs(
         [
-            (
-                "hit ratio",
-                f"{formats.part(total.hits, looked_up)} (near "
-                f"{formats.part(total.near_hits, looked_up)}, store "
-                f"{formats.part(total.store_hits, looked_up)})",
-            ),
-            (
-                "reads",
-                f"{formats.count(total.hits)} hits, "
-                f"{formats.count(total.misses)} misses, "
-                f"{formats.count(sum(total.bypassed.values()))} bypassed",
-            ),
+            ("hit ratio", f"{ratio} (near {near}, store {store})"),
+            ("reads", f"{hits} hits, {misses} misses, {bypassed} bypassed"),
             ("read units saved", saved),
             ("evictions", evictions),
             ("throttled", f"{formats.count(total.throttled)} requests"),
@@ -179,7 +195,6 @@ def _usage(usage: Usage) -> str:
 
 
 def _show_tables(tables: Sequence[TableStats], console: Console) -> None:
-    order = [each.table for each in by_table(tables)]
     rows = [
         (
             each.table,
@@ -191,7 +206,7 @@ def _show_tables(tables: Sequence[TableStats], console: Console) -> None:
             formats.count(each.units_consumed),
             formats.count(each.writes),
         )
-        for each in sorted(tables, key=lambda each: order.index(each.table))
+        for each in tables
     ]
     heads = ("table", "operation", "hit ratio", "hits", "misses")
     console.heading("Tables (units: read units)")
@@ -316,13 +331,15 @@ def _show_processes(view: View, overview: Overview, console: Console) -> None:
     heads = ("process", "state", "ran", "posted ago", "hit ratio", "units saved")
     console.heading("Processes")
     console.table((*heads, "version"), rows, words=2)
+    if any(each.shadow for each in overview.processes):
+        console.lines("  In shadow mode the cache has served none of its hits.")
     more = len(overview.processes) - MOST_PROCESSES
     if more > 0:
         console.lines(f"  and {formats.count(more)} more; --json has all")
 
 
 def _show_failures(stats: Stats, overview: Overview, console: Console) -> None:
-    unreadable = getattr(overview, "unreadable", 0)
+    unreadable = overview.unreadable
     if not stats.failures and not unreadable:
         return
     console.heading("Failures inside the cache (the application sees none of them)")
@@ -338,30 +355,173 @@ def _show_failures(stats: Stats, overview: Overview, console: Console) -> None:
 
 # --- again and again ---------------------------------------------------------------
 
+TOP = 5
+"""Tables and keys that are shown in each interval."""
 
-def watch(view: View, console: Console, seconds: float) -> None:
-    """Show the rates every some seconds, until Ctrl-C."""
-    trail = Trail(FRAMES, view.interval, view.table)
-    seen = view.read()  # the first failure ends the command; later ones pass
-    trail.add(seen.overview)
-    if console.live and not console.is_json:
-        from botocache._cli.live_view import LiveView
 
-        LiveView(view, trail, seen).run(seconds)
-        return
-    console.lines(heading_of(view, seen.overview))
+class Watch:
+    """A view that is looked at again and again.
+
+    Making it reads the store, and may raise StoreError. So does `look`.
+    """
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._trail = Trail(FRAMES, view.interval, view.table)
+        self.look()
+
+    def look(self) -> None:
+        """Read the store again."""
+        self.seen = self.view.read()
+        self.frame = self._trail.add(self.seen.overview)
+
+    @property
+    def frames(self) -> Sequence[Frame]:
+        """The last frames, the newest last."""
+        return self._trail.frames()
+
+
+def watch(
+    view: View,
+    console: Console,
+    seconds: float,
+    wait: Callable[[float], object] | None = None,
+) -> None:
+    """Show the rates every some seconds, until Ctrl-C; in a live view also until q.
+
+    wait: waits for that many seconds. A live view ends if it returns True.
+    """
+    watched = Watch(view)  # if this fails, the command ends; a later failure is shown
     try:
-        while True:
-            time.sleep(seconds)
-            try:
-                seen = view.read()
-            except StoreError as error:
-                _report(error, console)
-                continue
-            frame = trail.add(seen.overview)
-            if console.is_json:
-                console.json_line({**view.document(seen), "rates": rates_of(frame)})
-            else:
-                _show_frame(frame, console)
+        if console.is_live:
+            from botocache._cli.live_view import run_live
+
+            run_live(watched, seconds, wait)
+        else:
+            _watch_in_blocks(watched, console, seconds, wait or time.sleep)
     except KeyboardInterrupt:
         return
+
+
+def _watch_in_blocks(
+    watched: Watch, console: Console, seconds: float, wait: Callable[[float], object]
+) -> None:
+    view = watched.view
+    console.lines(place_of(view))
+    while True:
+        wait(seconds)
+        try:
+            watched.look()
+        except StoreError as error:
+            complain("stats", f"{error}; trying again")
+            continue
+        rates = _rates_document(watched.frame)
+        console.json_line({**view.document(watched.seen), "rates": rates})
+        _show_frame(watched, console)
+
+
+def _show_frame(watched: Watch, console: Console) -> None:
+    frame = watched.frame
+    console.heading(time_of(watched))
+    console.pairs([(name, text) for name, text, _ in gauges_of(frame)])
+    rows = [
+        (name, formats.share(rates.hit_ratio), *_per_second(rates))
+        for name, rates in top_tables(frame)[:TOP]
+    ]
+    if rows:
+        heads = ("table", "hit ratio", "hits/s", "misses/s", "saved/s", "consumed/s")
+        console.table(heads, rows)
+    shows_keys = watched.view.shows_keys
+    keys = [
+        (key.table, key_of(key, shows_keys=shows_keys), formats.rate(hits))
+        for key, hits in top_keys(watched)[:TOP]
+    ]
+    if keys:
+        console.table(("table", "key", "reads saved/s"), keys, words=2)
+
+
+def _per_second(rates: Rates) -> tuple[str, ...]:
+    numbers = (rates.hits, rates.misses, rates.saved, rates.consumed)
+    return tuple(map(formats.rate, numbers))
+
+
+def time_of(watched: Watch) -> str:
+    """Return the time of the last frame, and what its rates are of."""
+    frame = watched.frame
+    at = time.strftime("%H:%M:%S", time.localtime(frame.at))
+    processes = processes_of(watched.view, watched.seen.overview)
+    if frame.measured < frame.running:
+        processes += f"; waiting for a post of {frame.running - frame.measured}"
+    return f"{at}  {processes}"
+
+
+LATENCIES = ("near hit", "store hit", "miss")
+
+Gauge: TypeAlias = tuple[str, str, Callable[[Frame], float | None]]
+"""A name, its value now as text, and what its sparkline shows of a frame."""
+
+
+def gauges_of(frame: Frame) -> list[Gauge]:
+    """Return the figures of all tables together."""
+    total = frame.total
+    saved, consumed = (
+        formats.rate(each) if frame.is_known else "-"
+        for each in (total.saved, total.consumed)
+    )
+    near, store, miss = total.near_latency, total.store_latency, total.miss_latency
+    return [
+        ("hit ratio", formats.share(total.hit_ratio), lambda f: f.total.hit_ratio),
+        ("units saved/s", saved, lambda f: f.total.saved),
+        ("consumed/s", consumed, lambda f: f.total.consumed),
+        (LATENCIES[0], _latency(near), lambda f: _half(f.total.near_latency)),
+        (LATENCIES[1], _latency(store), lambda f: _half(f.total.store_latency)),
+        (LATENCIES[2], _latency(miss), lambda f: _half(f.total.miss_latency)),
+    ]
+
+
+def _half(histogram: Histogram) -> float | None:
+    """Return the duration to draw: infinity would flatten all others."""
+    if not histogram.count:
+        return None
+    return min(histogram.quantile(0.5), LATENCY_BOUNDS[-1])
+
+
+def _latency(histogram: Histogram) -> str:
+    half, most = _quantiles(histogram)
+    return "-" if half == "-" else f"p50 {half}, p99 {most}"
+
+
+def top_tables(frame: Frame) -> list[tuple[str, Rates]]:
+    """Return the tables of a frame, those first that save or read most just now."""
+    return sorted(
+        frame.tables.items(),
+        key=lambda each: (-each[1].saved, -each[1].hits - each[1].misses, each[0]),
+    )
+
+
+def top_keys(watched: Watch) -> list[tuple[HotKey, float]]:
+    """Return the hottest keys with their hits per second just now."""
+    rates = watched.frame.keys
+    keys = watched.view.stats(watched.seen.overview).hot_keys
+    rated = [(key, rates.get(name_of(key), 0.0)) for key in keys]
+    return sorted(rated, key=lambda each: (-each[1], -each[0].hits, each[0].digest))
+
+
+def _rates_document(frame: Frame) -> Json:
+    """Return the rates for `--watch --json`. Latency is of the last posts."""
+    return {
+        "running": frame.running,
+        "measured": frame.measured,
+        **_rates_json(frame.total),
+        "tables": {name: _rates_json(rates) for name, rates in frame.tables.items()},
+    }
+
+
+def _rates_json(rates: Rates) -> Json:
+    return {
+        "hits": rates.hits,
+        "misses": rates.misses,
+        "hit_ratio": rates.hit_ratio,
+        "units_saved": rates.saved,
+        "units_consumed": rates.consumed,
+    }

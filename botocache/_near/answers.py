@@ -9,12 +9,16 @@ memory, and the call's read is loaded from the store.
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import RLock
+from time import perf_counter
 from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import Hit, request_prefix
+from botocache._counters import SAMPLED, NearHits
+from botocache._dynamodb.key_texts import text_of_read
+from botocache._dynamodb.read_units import ReadCost
 from botocache._dynamodb.types import Answer
 from botocache._errors import shows
 from botocache._forks import renew_after_fork
@@ -65,6 +69,7 @@ class NearEntry(NamedTuple):
     expires_at: when that entry expires, in seconds on the store's clock.
     is_current: returns whether the entry's snapshot is still current.
     markers: of the entries that the call would load from the store.
+    hits: counts what is served of it; None when there is no answer.
     """
 
     origin: str
@@ -76,6 +81,7 @@ class NearEntry(NamedTuple):
     expires_at: float = 0.0
     is_current: StillCurrent = _never
     markers: tuple[RefillMarker, ...] = ()
+    hits: NearHits | None = None
 
 
 class CallToRemember(Protocol):
@@ -102,7 +108,7 @@ class NearAnswers:
 
     def __init__(self, services: CacheServices) -> None:
         store = services.store
-        self._counters: Final = services.counters
+        self._series: Final = services.counters.series
         self.now: Final = store.now
         self._is_current: Final = store.is_current
         self._watch: Final = _watch_of(store)
@@ -116,19 +122,24 @@ class NearAnswers:
         self.clear: Final = self._memory.clear
         self._is_marking = False
         self._renew_lock()
-        # After the counters, which were made before this: in this order they renew.
         renew_after_fork(self, NearAnswers._renew_lock)
 
     def __repr__(self) -> str:
         return f"<NearAnswers in {self._memory!r}>"
 
-    def serve(self, entry: NearEntry) -> Answer | None:
-        """Return the answer as a hit; None when it may not be served."""
-        # One unpacking, where nine look-ups by name would take longer.
-        _, _, _, copy, prefix, stored_at, expires_at, is_current, markers = entry
+    def serve(
+        self, entry: NearEntry, started: float, arguments: object
+    ) -> Answer | None:
+        """Return the answer as a hit; None when it may not be served.
+
+        started: when the call began, by `perf_counter`.
+        arguments: of the call.
+        """
+        # One unpacking, where ten look-ups by name would take longer.
+        _, _, _, copy, prefix, stored_at, expires_at, is_current, markers, hits = entry
         # Pending evictions before the generations: an eviction that is delivered in
         # between has changed the generations by the time that is_current reads them.
-        if self._pending or copy is None:
+        if self._pending or copy is None or hits is None:
             return None
         for marker in markers:
             if marker.is_outdated:
@@ -139,12 +150,15 @@ class NearAnswers:
         answer = copy()
         # As response_metadata returns it; each near hit would pay for that call.
         age = "%d" % (now - stored_at)  # noqa: UP031 - in less time than str(int())
+        number = hits.number()
         answer["ResponseMetadata"] = {
-            "RequestId": f"{prefix}{self._number()}",
+            "RequestId": f"{prefix}{number}",
             "HTTPStatusCode": 200,
             "HTTPHeaders": {"x-botocache": "hit", "age": age},
             "RetryAttempts": 0,
         }
+        if not number % SAMPLED:
+            _sample(entry, hits, started, arguments)
         return answer
 
     def may_remember(self, hit: Hit) -> bool:
@@ -209,6 +223,7 @@ class NearAnswers:
                 min(entry.expires_at, call.valid_until),
                 is_current or self.watch(hit),
                 markers,
+                self._hits_of(prepared, entry.cost),
             ),
         )
 
@@ -225,6 +240,11 @@ class NearAnswers:
         marker = self._markers.pop(key, None)
         if marker is not None:
             marker.is_outdated = True
+
+    def _hits_of(self, prepared: PreparedRead, cost: ReadCost) -> NearHits:
+        """Return what counts the hits of a read whose entry has this cost."""
+        series = self._series(prepared.read.table, prepared.call.operation)
+        return series.near_hits(cost.units(), is_estimated=cost.is_estimated)
 
     def _markers_of(self, keys: Sequence[bytes]) -> list[RefillMarker]:
         """Return the marker of each entry; none within a call of this method."""
@@ -249,7 +269,17 @@ class NearAnswers:
     def _renew_lock(self) -> None:
         self._lock = RLock()
         self._is_marking = False
-        self._number = self._counters.number_near_hit  # bound: one look-up less
+
+
+def _sample(
+    entry: NearEntry, hits: NearHits, started: float, arguments: object
+) -> None:
+    """Take note of the time and the key of a near hit that stands for several."""
+    seconds = perf_counter() - started
+    # A resource's condition is an object; the request that was made of it is not.
+    asked = arguments if entry.prepared is None else entry.prepared.parameters
+    digest = entry.request_prefix.split("-")[1]
+    hits.sample(seconds, digest, text_of_read(asked))
 
 
 def _size_of(key: CallKey, prepared: PreparedRead | None) -> int:

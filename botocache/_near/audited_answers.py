@@ -24,14 +24,16 @@ class AuditedAnswers(NearAnswers):
         super().__init__(services)
         self._audits = services.audits
 
-    def serve(self, entry: NearEntry) -> Answer | None:
+    def serve(
+        self, entry: NearEntry, started: float, arguments: object
+    ) -> Answer | None:
         """See NearAnswers.serve."""
         audits = self._audits
         # The draw first: it is negative most of the time, and costs less.
         if audits is not None and audits.draw() and self._may_serve(entry):
             audits.pass_on_draw()
             return None
-        return super().serve(entry)
+        return super().serve(entry, started, arguments)
 
     def _may_serve(self, entry: NearEntry) -> bool:
         """Return whether `serve` would return the answer, which counts it."""

@@ -23,6 +23,7 @@ class NearCall(PipelineCall):
     answers: what the client's cache remembers.
     key: of the answer in memory; None if the call has no quick key.
     last_fill: of `answers`, taken before the store is loaded.
+    started: when the call began, by `perf_counter`.
     remembered: the read of an earlier call; None where the arguments are enough.
     """
 
@@ -32,17 +33,19 @@ class NearCall(PipelineCall):
         "key",
         "last_fill",
         "remembered",
+        "started",
         "state",
         "valid_until",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what the call is
         self,
         client: Client,
         state: ClientState,
         answers: NearAnswers,
         operation: str,
         key: CallKey | None,
+        started: float,
     ) -> None:
         self.signer = signer_of(client)
         self.operation = operation
@@ -54,6 +57,7 @@ class NearCall(PipelineCall):
         self.state = state
         self.answers = answers
         self.key = key
+        self.started = started
         # Now, before the store is loaded: see NearAnswers.remember.
         self.last_fill = answers.last_fill
         self.remembered: PreparedRead | None = None

@@ -23,18 +23,16 @@ class ObservedAnswers(AuditedAnswers):
         self._ticker: Final = exports.ticker
         self._spans: Final = exports.spans
 
-    def serve(self, entry: NearEntry) -> Answer | None:
-        """Return the answer as a hit; None when it may not be served."""
-        answer = self._serve(self, entry)
+    def serve(
+        self, entry: NearEntry, started: float, arguments: object
+    ) -> Answer | None:
+        """Return the answer as a hit, and report it. See NearAnswers."""
+        answer = self._serve(self, entry, started, arguments)
         if answer is not None:
             if self._ticker.is_resting:
                 self._exports.on_call()
-            if self._spans.context():
+            # No span is recording in an empty context.
+            if self._spans.context() and entry.hits is not None:
                 age = self.now() - entry.stored_at
-                self._exports.on_hit(*_place_of(entry), "near", age)
+                self._exports.on_hit(*entry.hits.place, "near", age)
         return answer
-
-
-def _place_of(entry: NearEntry) -> tuple[str, str]:
-    """Return the table and the operation of an entry."""
-    return "", ""

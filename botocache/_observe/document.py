@@ -38,6 +38,7 @@ def document_of(
         "tables": [_table(each) for each in stats.tables],
         "keys": [_key(each, shows_keys=shows_keys) for each in stats.hot_keys],
         "failures": stats.failures,
+        "unreadable": overview.unreadable,
         "processes": [
             _process(each, overview.read_at, interval) for each in overview.processes
         ],

@@ -4,6 +4,10 @@ One of each kind for all caches together, because the systems behind them take a
 once in a process. Each imports its library when the process makes its first call, not
 when the cache is installed: an application may still choose how that library works, by
 variables that are read at its import.
+
+A fork must find no thread of ours in foreign code: the child would wait for ever for a
+lock that it held. So calls import, never the ticker's thread; and a fork waits until an
+export is over.
 """
 
 import os
@@ -22,6 +26,9 @@ from botocache._observe.ticker import Ticker
 
 _DEFAULT_INTERVAL = 10.0
 """Seconds between two exports if `stats_interval` is 0, which is about posts alone."""
+
+_FORK_PATIENCE = 1.0
+"""Seconds that a fork waits for an export; reading a store's usage may take long."""
 
 
 class Exporter(Protocol):
@@ -91,6 +98,7 @@ class Exports:
         if name in self._wanted or _lacks_library(name):
             return
         self._wanted.append(name)
+        self.ticker.is_resting = True
         if name == "otel" and "opentelemetry.trace" in sys.modules:
             # The first hits, too, may be in a span.
             self.spans.begin()
@@ -99,7 +107,13 @@ class Exports:
 
     def on_call(self) -> None:
         """Note that something was counted. Never raises."""
-        if self.ticker.is_resting:
+        if not self.ticker.is_resting:
+            return
+        with self._lock:
+            self._make()
+        if all(each.is_asked for each in self._exporters.values()):
+            self.ticker.is_resting = False  # for good: no thread is needed
+        else:
             self.ticker.touch()
 
     def on_hit(
@@ -113,31 +127,37 @@ class Exports:
             pass_on(error)
             _say_failed("otel", error)
 
+    def on_close(self) -> None:
+        """Export what was counted. See CallObserver."""
+        self.ticker.pause()
+
     # --- the work ------------------------------------------------------------------
 
     def _export(self) -> bool:
         """Export; return whether anything had changed. Raises nothing."""
         with self._lock:
-            self._make()
-            changed = [self._try(name, Exporter.export) for name in [*self._exporters]]
-            if all(each.is_asked for each in self._exporters.values()):
-                self.ticker.retire()
-            return any(changed)
+            # A list: each must be tried.
+            return any([*map(self._try_export, self._exporters)])
 
     def _end(self) -> None:
         with self._lock:
-            self._make()
-            for name in [*self._exporters]:
-                self._try(name, Exporter.end)
+            for name in self._exporters:
+                self._try_end(name)
 
-    def _try(self, name: str, method: Callable[[Exporter], object]) -> bool:
-        exporter = self._exporters[name]
+    def _try_export(self, name: str) -> bool:
         try:
-            return bool(getattr(exporter, method.__name__)())
+            return self._exporters[name].export()
         except Exception as error:  # noqa: BLE001 - the system behind it is not ours
             pass_on(error)
             _say_failed(name, error)
             return False
+
+    def _try_end(self, name: str) -> None:
+        try:
+            self._exporters[name].end()
+        except Exception as error:  # noqa: BLE001 - the system behind it is not ours
+            pass_on(error)
+            _say_failed(name, error)
 
     def _make(self) -> None:
         for name in self._wanted:
@@ -152,8 +172,18 @@ class Exports:
                 self._wanted = [each for each in self._wanted if each != name]
                 _say_failed(name, error)
 
+    def before_fork(self) -> None:
+        """Wait until no export is under way, and have none until `after_fork`."""
+        self._is_held = self._lock.acquire(timeout=_FORK_PATIENCE)
+
+    def after_fork(self) -> None:
+        """Allow exports again, in the parent. The child has a lock of its own."""
+        if self._is_held:
+            self._lock.release()
+
     def _renew_lock(self) -> None:
         self._lock = threading.RLock()
+        self._is_held = False
 
 
 def _say_failed(name: str, error: Exception) -> None:
@@ -184,12 +214,13 @@ _exports: list[Exports] = []
 def exports_for(names: tuple[str, ...], interval: float) -> Exports:
     """Return the exports of this process, with some more exporters switched on."""
     if not _exports:
-        _exports.append(
-            Exports(
-                is_lambda="AWS_LAMBDA_FUNCTION_NAME" in os.environ,
-                interval=interval or _DEFAULT_INTERVAL,
+        is_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+        made = Exports(is_lambda=is_lambda, interval=interval or _DEFAULT_INTERVAL)
+        if hasattr(os, "register_at_fork"):  # all but Windows
+            os.register_at_fork(
+                before=made.before_fork, after_in_parent=made.after_fork
             )
-        )
+        _exports.append(made)
     exports = _exports[0]
     for name in names:
         exports.want(name)

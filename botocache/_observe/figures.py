@@ -127,6 +127,8 @@ def name_of(key: HotKey) -> KeyName:
 
 # --- rates -------------------------------------------------------------------------
 
+_NONE: Final = Histogram()
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -145,9 +147,9 @@ class Rates:
     misses: float = 0.0
     saved: float = 0.0
     consumed: float = 0.0
-    near_latency: Histogram = Histogram()
-    store_latency: Histogram = Histogram()
-    miss_latency: Histogram = Histogram()
+    near_latency: Histogram = _NONE
+    store_latency: Histogram = _NONE
+    miss_latency: Histogram = _NONE
 
     @property
     def hit_ratio(self) -> float | None:
@@ -176,7 +178,7 @@ def rates_of(grown: TableStats, seconds: float) -> Rates:
     )
 
 
-@shows("at", "total", "tables", "measured", "running")
+@shows("at", "total", "tables", "running", "measured", "is_known")
 @dataclass(frozen=True, slots=True)
 class Frame:
     """The rates at one moment, of all processes together.
@@ -185,18 +187,21 @@ class Frame:
     total: of all tables.
     tables: by their names.
     keys: hits per second, of the hottest keys.
-    measured: processes that have posted twice, so that their rates are known.
     running: processes that are running.
+    measured: those of them that have posted twice, so that their rates are known.
+    is_known: the rates of a process are in it; or none is running.
     """
 
     at: float
-    total: Rates = Rates()
+    total: Rates = field(default_factory=Rates)
     tables: dict[str, Rates] = field(default_factory=dict)
     keys: dict[KeyName, float] = field(default_factory=dict)
-    measured: int = 0
     running: int = 0
+    measured: int = 0
+    is_known: bool = True
 
 
+@shows("record", "seen_at", "seconds")
 @dataclass(frozen=True, slots=True)
 class _Course:
     """What is known of one process.
@@ -244,9 +249,12 @@ class Trail:
         total = Rates()
         tables: dict[str, Rates] = {}
         keys: dict[KeyName, float] = {}
-        for course in courses.values():
-            if not course.seconds or self._is_over(course, overview.read_at):
-                continue
+        current = [
+            course
+            for course in courses.values()
+            if course.seconds and not self._is_over(course, overview.read_at)
+        ]
+        for course in current:
             for grown in course.tables:
                 if self._table in (None, grown.table):
                     rates = rates_of(grown, course.seconds)
@@ -257,7 +265,15 @@ class Trail:
                     before = keys.get(name_of(key), 0.0)
                     keys[name_of(key)] = before + key.hits / course.seconds
         measured = sum(course.seconds > 0 for course in running.values())
-        frame = Frame(overview.read_at, total, tables, keys, measured, len(running))
+        frame = Frame(
+            overview.read_at,
+            total,
+            tables,
+            keys,
+            running=len(running),
+            measured=measured,
+            is_known=bool(current) or not running,
+        )
         self._frames.append(frame)
         return frame
 

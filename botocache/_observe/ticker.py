@@ -15,6 +15,9 @@ from botocache._cache.exits import deliver_at_exit
 from botocache._cache.worker import Start, Worker
 from botocache._forks import renew_after_fork
 
+_STOP_TIMEOUT = 1.0
+"""Seconds for the thread to end in; it may be in its work."""
+
 
 class Ticker:
     """Does some work at most once in an interval, while calls are made.
@@ -40,7 +43,7 @@ class Ticker:
         clock: Callable[[], float] = time.time,
         start: Start = threading.Thread.start,
     ) -> None:
-        self._is_registered = self._is_first = self._is_retired = False
+        self._is_registered = self._is_first = False
         self._due_at = 0.0
         self._work: Final = work
         self._end: Final = end
@@ -74,10 +77,12 @@ class Ticker:
             self._due_at = now + self._interval
             self._work()
 
-    def retire(self) -> None:
-        """Do no more work in this process, except at its end."""
-        self.is_resting = False
-        self._is_retired = True
+    def pause(self) -> None:
+        """Do the work now, if calls were made, and end the thread until the next."""
+        if self._is_registered:
+            self._worker.stop(_STOP_TIMEOUT)
+            self.is_resting = True
+            self._work()
 
     def deliver_until(self, deadline: float) -> None:
         """Do the work once more as the process ends. See Debtor."""
@@ -88,12 +93,12 @@ class Ticker:
     def _tick(self) -> bool:
         is_first, self._is_first = self._is_first, False
         is_busy = self._work() or is_first
-        if not is_busy and not self._is_retired:
+        if not is_busy:
             self.is_resting = True
             # Again: a call that counted after the work has read did not touch this.
             is_busy = self._work()
             self.is_resting = not is_busy
-        return is_busy and not self._is_retired
+        return is_busy
 
     def _renew(self) -> None:
         """Reset to the state without a thread: a forked child has none."""
@@ -101,5 +106,4 @@ class Ticker:
         self.is_resting = True
         self._is_registered = False
         self._is_first = False
-        self._is_retired = False
         self._due_at = 0.0

@@ -21,7 +21,7 @@ from botocache._errors import ConfigError, hint, shows
 from botocache._log import log
 from botocache._settings import values
 from botocache._settings.encryption_keys import EncryptionKeys, parse_encryption_keys
-from botocache._settings.prices import Prices, parse_prices
+from botocache._settings.prices import DEFAULT_PRICES, Prices, parse_prices
 from botocache._settings.tables import (
     TablePolicy,
     Tables,
@@ -98,7 +98,7 @@ class Settings:
     audit: float = 0.0
     metrics: tuple[str, ...] = ()
     stats_interval: float = 10.0
-    prices: Prices = Prices()
+    prices: Prices = DEFAULT_PRICES
 
     def __repr__(self) -> str:
         shown = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -213,7 +213,7 @@ def trace_settings(environ: Mapping[str, str], default_url: str) -> TracedSettin
 
 def variable_names() -> tuple[str, ...]:
     """Return the variable of each setting, and that of the file."""
-    return (*(PREFIX + name.upper() for name in _PARSERS), _CONFIG)
+    return (*(PREFIX + name.upper() for name in _PARSERS), CONFIG)
 
 
 def _parsed(given: _Given) -> object:
@@ -231,7 +231,7 @@ def _parsed(given: _Given) -> object:
 _SERVICE_LINK = re.compile(
     PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_[0-9]+_\w+)"
 )
-_CONFIG = PREFIX + "CONFIG"
+CONFIG = PREFIX + "CONFIG"
 
 
 _RENAMED = {
@@ -286,14 +286,14 @@ def _warn_of_unknown(environ: Mapping[str, str]) -> None:
 
 
 def _from_file(environ: Mapping[str, str]) -> Iterator[_Given]:
-    path = environ.get(_CONFIG, "")
+    path = environ.get(CONFIG, "")
     if not path.strip():
         return
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{_CONFIG} names {path!r}, which cannot be read as TOML: {error}"
+            f"{CONFIG} names {path!r}, which cannot be read as TOML: {error}"
         ) from error
     for name, value in content.items():
         where = f"{name if name.isidentifier() else shown(name)} in {path}"

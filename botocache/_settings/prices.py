@@ -54,7 +54,9 @@ class Prices:
     as_of: str = DEFAULT_DATE
 
 
-UNSTATED: Final = {"region": "unstated region", "as_of": "undated"}
+DEFAULT_PRICES: Final = Prices()
+
+UNSTATED: Final[Mapping[str, Any]] = {"region": "unstated region", "as_of": "undated"}
 """What prices of the user's bear that come without a region or a date."""
 
 

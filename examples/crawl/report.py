@@ -1,4 +1,4 @@
-"""What the two runs say: the table side by side, and whether the demo succeeded.
+"""What the runs say: the table side by side, and whether the demo succeeded.
 
 Pure: values in, text out. Drawing is in `chart.py`.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 READS = ("GetItem", "Query")
 ACTIVE_HIT_RATIO = 0.5
+AGREEMENT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,47 @@ class Run:
         return sum(sum(table.consumed) for table in self.tables.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What botocache counted: reads, and read units."""
+
+    hits: int = 0
+    sent: int = 0
+    units_saved: float = 0.0
+    units_consumed: float = 0.0
+    compared: int = 0
+    stale: int = 0
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Counted:
+        """Return the totals of `botocache report --json`."""
+        total = document["total"]
+        return cls(
+            hits=total["hits"],
+            sent=total["misses"] + sum(total["bypassed"].values()),
+            units_saved=document["units_saved"],
+            units_consumed=document["units_consumed"],
+            compared=total["compared"],
+            stale=total["differing"].get("lasting", 0),
+        )
+
+    @property
+    def share(self) -> float:
+        """The share of the read units that hits saved, or would have saved."""
+        units = self.units_saved + self.units_consumed
+        return self.units_saved / units if units else 0.0
+
+    def line(self, answered: str) -> str:
+        """Return botocache's own figures in a line. answered: or would have."""
+        line = (
+            f"  botocache {answered} {self.hits:,} of {self.hits + self.sent:,} reads, "
+            f"{self.share:.0%} of the read units"
+        )
+        if self.compared:
+            line += f"; {self.stale} of {self.compared:,} stale"
+        return line
+
+
 def hit_ratio(plain: Run, cached: Run) -> float:
     """Return the share of reads that never reached DynamoDB.
 
@@ -115,6 +157,37 @@ ROWS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("credentials revoked meanwhile", lambda run: f"{run.revoked:,}"),
     ("  served after that", lambda run: f"{run.served_after:,}"),
 )
+
+
+def disagreements(run: Run, counted: Counted, *, is_shadow: bool) -> Iterator[str]:
+    """Say where botocache's own figures are not those of DynamoDB, a sentence each.
+
+    In shadow mode DynamoDB answers what would have been a hit, too. So this also holds
+    what a hit saves against what it costs.
+    """
+    reads, units = counted.sent, counted.units_consumed
+    if is_shadow:
+        reads, units = reads + counted.hits, units + counted.units_saved
+    for what, ours, theirs in (
+        ("reads", reads, run.answered),
+        ("read units", units, run.units),
+    ):
+        if abs(ours - theirs) > AGREEMENT * theirs:
+            which = "in shadow mode" if is_shadow else "with botocache"
+            yield (
+                f"In the run {which} botocache counted {ours:,.1f} {what}, "
+                f"and DynamoDB {theirs:,.1f}."
+            )
+
+
+def tried_in_vain(promised: Counted) -> Iterator[str]:
+    """Say what is wrong with the figures of the shadow run, a sentence each."""
+    if promised.share < ACTIVE_HIT_RATIO:
+        yield f"The shadow run promises to save {promised.share:.0%} of the read units."
+    if promised.compared < promised.hits:
+        yield f"Only {promised.compared:,} of {promised.hits:,} hits were compared."
+    if promised.stale:
+        yield f"The shadow run found stale answers: {promised.stale}."
 
 
 def complaints(plain: Run, cached: Run) -> Iterator[str]:

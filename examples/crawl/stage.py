@@ -35,7 +35,7 @@ class StageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What both runs have in common."""
+    """What all runs have in common."""
 
     pages: int
     read_capacity: int
@@ -44,8 +44,46 @@ class Settings:
     seed: int
 
 
-def perform(settings: Settings, *, cached: bool) -> Run:
-    """Run the story once with processes of its own; StageError if it cannot."""
+class Cache:
+    """A run's cache: a directory, on which its processes leave their counts.
+
+    toggle: "shadow" or "1".
+    """
+
+    def __init__(self, directory: Path, toggle: str) -> None:
+        self._url = f"disk://{directory}"
+        self.environment = {"BOTOCACHE": toggle, "BOTOCACHE_URL": self._url}
+        """What makes the difference between two runs: all of it."""
+
+    def document(self) -> Any:
+        """Return the figures that the report shows."""
+        return json.loads(self._command("report", "--json"))
+
+    def write_report(self, path: Path) -> None:
+        """Write the report, one HTML page."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._command("report", "--output", str(path))
+
+    def _command(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "botocache", *arguments],
+            env=_environment() | {"BOTOCACHE_URL": self._url},
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            message = f"botocache {arguments[0]} failed: {done.stderr.strip()}"
+            raise StageError(message)
+        return done.stdout
+
+
+def perform(settings: Settings, cache: Cache | None = None) -> Run:
+    """Run the story once with processes of its own; StageError if it cannot.
+
+    cache: of the graph service.
+    """
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="crawl-demo-"))
 
@@ -60,7 +98,7 @@ def perform(settings: Settings, *, cached: bool) -> Run:
 
         pages = ("--pages", str(settings.pages))
         site = start("website.py", plain, *pages, "--seed", str(settings.seed))
-        graph = start("graph.py", aws | (_cache(scratch) if cached else {}))
+        graph = start("graph.py", aws | (cache.environment if cache else {}))
 
         result = Path(scratch, "result.json")
         ports = ("--site", str(site), "--graph", str(graph))
@@ -89,11 +127,6 @@ def _environment() -> Environment:
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
     }
-
-
-def _cache(scratch: str) -> Environment:
-    """Return what makes the difference between the two runs: all of it."""
-    return {"BOTOCACHE": "1", "BOTOCACHE_URL": f"disk://{Path(scratch, 'cache')}"}
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from tests.differential.tables import Traits
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 
-_MINISTACK = Path(__file__).parents[2] / ".venv-ministack" / "bin" / "python"
+MINISTACK = Path(__file__).parents[2] / ".venv-ministack" / "bin" / "python"
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
@@ -84,13 +84,13 @@ ALL_RUNS = [
 @contextmanager
 def running(server: str) -> Iterator[DynamoDB]:
     """Run a server by its name."""
-    assert _MINISTACK.exists(), "`make test` makes the environment of ministack"
+    assert MINISTACK.exists(), "`make test` makes the environment of ministack"
     if server == "moto":
         with running_dynamodb() as dynamodb:
             yield dynamodb
     else:
         program = "tests.support.ministack_server"
-        with running_dynamodb(program, python=str(_MINISTACK)) as dynamodb:
+        with running_dynamodb(program, python=str(MINISTACK)) as dynamodb:
             yield dynamodb
 
 

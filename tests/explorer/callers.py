@@ -121,7 +121,7 @@ class Near:
         key = exact_key(client, operation, parameters, ())
         assert key is not None
         entry = answers.find(key)
-        answer = None if entry is None else answers.serve(entry)
+        answer = None if entry is None else answers.serve(entry, 0.0, parameters)
         if answer is not None:
             return answer, True
         place = _Place(key, answers.last_fill)

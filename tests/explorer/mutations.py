@@ -135,14 +135,16 @@ def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
 _finish_read = Reads.finish
 
 
-def _snapshot_afterwards(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
+def _snapshot_afterwards(
+    reads: Reads, ticket: ReadTicket, answer: Any, **how: Any
+) -> None:
     """Take the snapshot when the answer is there."""
     prepared = ticket.prepared
     loaded = ticket.store.load(prepared.key, prepared.tags)
-    _finish_read(reads, ticket._replace(loaded=loaded), answer)
+    _finish_read(reads, ticket._replace(loaded=loaded), answer, **how)
 
 
-def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
+def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any, **how: Any) -> None:
     """Take for a missing generation the one that there is at the fill."""
     prepared = ticket.prepared
     now = ticket.store.load(prepared.key, prepared.tags).snapshot
@@ -150,7 +152,7 @@ def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any) -> None:
         [seen or found for seen, found in zip(ticket.loaded.snapshot, now, strict=True)]
     )
     loaded = ticket.loaded._replace(snapshot=snapshot)
-    _finish_read(reads, ticket._replace(loaded=loaded), answer)
+    _finish_read(reads, ticket._replace(loaded=loaded), answer, **how)
 
 
 def _missing_generations(patch: pytest.MonkeyPatch) -> None:

@@ -87,10 +87,10 @@ def _whatever_the_generations_are(patch: pytest.MonkeyPatch) -> None:
 
 
 def _whatever_waits(patch: pytest.MonkeyPatch) -> None:
-    def serve(answers: NearAnswers, entry: NearEntry) -> Any:
+    def serve(answers: NearAnswers, entry: NearEntry, *of_call: Any) -> Any:
         waiting, answers._pending = answers._pending, {}  # type: ignore[misc]
         try:
-            return _serve(answers, entry)
+            return _serve(answers, entry, *of_call)
         finally:
             answers._pending = waiting  # type: ignore[misc]
 
@@ -98,7 +98,7 @@ def _whatever_waits(patch: pytest.MonkeyPatch) -> None:
 
 
 def _what_waits_last(patch: pytest.MonkeyPatch) -> None:
-    def serve(answers: NearAnswers, entry: NearEntry) -> Any:
+    def serve(answers: NearAnswers, entry: NearEntry, *_: Any) -> Any:
         if entry.copy is None or not entry.is_current():
             return None
         pause(lambda: [("the near cache", "goes on")])

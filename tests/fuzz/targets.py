@@ -30,6 +30,7 @@ from botocache._dynamodb.items import partitions_of, stored_item
 from botocache._dynamodb.operations import plan
 from botocache._dynamodb.plans import BatchRead, Bypass, Describe, Read, Write
 from botocache._dynamodb.projections import project, read_projection
+from botocache._dynamodb.read_units import MOST_BLOCKS
 from botocache._dynamodb.tags import tag_digest
 from botocache._dynamodb.updates import apply, read_update
 from botocache._errors import (
@@ -112,8 +113,9 @@ def _entry(raw: bytes) -> None:
     header = decode_header(raw)
     assert len(header.snapshot) <= 255
     assert -math.inf < header.stored_at <= header.expires_at < math.inf
+    assert 0 < header.cost.blocks <= MOST_BLOCKS
     # An attacker knows how the checksum is made.
-    sealed = encode_packed(raw[header.end :], *header[:3])
+    sealed = encode_packed(raw[header.end :], *header[:3], cost=header.cost)
     entry, answer = decode_entry(sealed)
     assert type(answer) is dict
     assert entry.copier()() == answer
@@ -354,7 +356,7 @@ def _explained(document: object) -> None:
     operation = document.get("operation")
     text = json.dumps(document.get("body"))
     lines = explain(str(operation), text, Settings(url="memory:"), frozenset({"id"}))
-    assert lines.startswith("operation")
+    assert lines[0] == ("operation", str(operation))
 
 
 def _item(document: object) -> None:

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials
 
 import botocache
 from botocache import Cache
@@ -320,6 +321,36 @@ def test_what_is_begun_before_an_uninstallation_is_not_compared_after_it(
         with intercepted(client, "before-send", write_uncached):
             call()
         assert compared(cache) == (before, {})
+
+
+@pytest.mark.parametrize("name", ["get", "batch"])
+def test_an_answer_that_other_keys_have_signed_for_is_not_compared(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = world.table("pk:S")
+    client = world.cached_client(shadow=True)
+    keys = [wire({"pk": pk}) for pk in "ab"]
+
+    def call() -> None:
+        if name == "get":
+            get(client, table, pk="a")
+        else:
+            client.batch_get_item(RequestItems={table: {"Keys": keys}})
+
+    put(world.outside, table, pk="a", n=1)
+    call()
+    put(world.outside, table, pk="a", n=2)
+    verb = "load" if name == "get" else "load_many"
+    load = getattr(world.store, verb)
+
+    def load_and_swap(*arguments: Any) -> Any:
+        loaded = load(*arguments)
+        client._request_signer._credentials = Credentials("AKIAOTHER", "secret")
+        return loaded
+
+    monkeypatch.setattr(world.store, verb, load_and_swap)
+    call()
+    assert compared(cache_of(client)) == (0, {})
 
 
 # --- the toggle --------------------------------------------------------------------

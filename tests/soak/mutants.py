@@ -61,11 +61,13 @@ def _snapshot_afterwards() -> None:
     """An answer is filled with the generations of afterwards, held off or not."""
     finish_read = Reads.finish
 
-    def finish(self: Reads, ticket: ReadTicket, answer: dict[str, Any]) -> None:
+    def finish(
+        self: Reads, ticket: ReadTicket, answer: dict[str, Any], **how: Any
+    ) -> None:
         prepared = ticket.prepared
         loaded = ticket.store.load(prepared.key, prepared.tags)
         loaded = loaded._replace(held=Held.FREE)
-        finish_read(self, ticket._replace(loaded=loaded), answer)
+        finish_read(self, ticket._replace(loaded=loaded), answer, **how)
 
     Reads.finish = finish  # type: ignore[method-assign]  # on purpose
 

@@ -10,6 +10,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ class Browser:
                 "Runtime.consoleAPICalled",
                 "Page.javascriptDialogOpening",
             ):
-                found.append(json.dumps(event["params"])[:400])
+                found.append(json.dumps(event["params"]))
         return found
 
     def requests(self) -> list[str]:
@@ -159,6 +160,18 @@ class Browser:
         path.write_bytes(base64.b64decode(printed["data"]))
 
 
+_START = """
+import os, sys
+pipes = [os.dup(int(number)) for number in sys.argv[1:3]]
+while min(pipes) < 5:  # else one of them could be overwritten by the other
+    pipes = [os.dup(pipe) for pipe in pipes]
+os.dup2(pipes[0], 3)
+os.dup2(pipes[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Puts the pipes where the browser looks for them. dash cannot, from 10 on."""
+
+
 @contextmanager
 def running_browser() -> Iterator[Browser]:
     """Start a browser with an empty profile; end it in the end."""
@@ -166,12 +179,13 @@ def running_browser() -> Iterator[Browser]:
     assert path, "no browser"
     to_read, to_write = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The shell puts the pipes where the browser looks for them.
         process = subprocess.Popen(
             [
-                "sh",
+                sys.executable,
                 "-c",
-                f'exec "$0" "$@" 3<&{to_read[0]} 4>&{to_write[1]}',
+                _START,
+                str(to_read[0]),
+                str(to_write[1]),
                 path,
                 "--headless=new",
                 "--remote-debugging-pipe",

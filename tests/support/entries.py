@@ -9,6 +9,7 @@ from botocache._cache.entries import (
     decode_header,
     encode_answer,
 )
+from botocache._dynamodb.read_units import SMALLEST, ReadCost
 
 KEY = b"key of an entry."
 """The digest under which these entries are."""
@@ -29,15 +30,16 @@ def encode_entry(
     return encode_packed(encode_answer(answer), snapshot, stored_at, expires_at, key)
 
 
-def encode_packed(
+def encode_packed(  # noqa: PLR0913, PLR0917 - what an entry consists of
     packed: bytes,
     snapshot: tuple[int, ...] = (),
     stored_at: float = 1.0,
     expires_at: float = 2.0,
     key: bytes = KEY,
+    cost: ReadCost = SMALLEST,
 ) -> bytes:
     """Return an entry with any bytes for its body."""
-    return _codec.encode(key, packed, snapshot, stored_at, expires_at)
+    return _codec.encode(key, packed, snapshot, stored_at, expires_at, cost)
 
 
 def decode_entry(raw: bytes, key: bytes = KEY) -> tuple[Entry, dict[str, Any]]:
@@ -46,7 +48,7 @@ def decode_entry(raw: bytes, key: bytes = KEY) -> tuple[Entry, dict[str, Any]]:
     packed = _codec.open(key, header)
     answer, decode = decode_answer(packed)
     times = header.stored_at, header.expires_at
-    return Entry(header.snapshot, *times, packed, decode), answer
+    return Entry(header.snapshot, *times, packed, decode, header.cost), answer
 
 
 def answer_in(raw: bytes) -> dict[str, Any]:

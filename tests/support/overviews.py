@@ -1,8 +1,14 @@
-"""Overviews made up for tests, and for `make report-sample`."""
+"""Overviews made up for tests, and for `make report-sample`.
+
+As a program: write a page of each into a directory.
+"""
 
 import math
 import random
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
 
 from botocache._observe.records import Overview, Point, ProcessRecord
 from botocache._stats import (
@@ -30,7 +36,10 @@ def times(median: float, spread: float, calls: int, seed: int = 1) -> Histogram:
     return Histogram(scaled, median * sum(scaled))
 
 
-def process(stats: Stats, *, started: float, number: int = 1, **more: object):
+def process(
+    stats: Stats, *, started: float, number: int = 1, **more: object
+) -> ProcessRecord:
+    """Return the record of a process that has just posted."""
     values = {
         "process": f"{number:032x}",
         "host": f"web-{number % 3}",
@@ -59,8 +68,12 @@ def stats_of(*rows: TableStats, hot: Iterable[HotKey] = (), **more: object) -> S
     return Stats(**values)  # type: ignore[arg-type]
 
 
-def two_weeks(*, shadow: bool = False) -> Overview:
-    """Return two weeks of a shop, with something to say for most of the advice."""
+@cache
+def two_weeks(*, shadow: bool = False, every: int = 15) -> Overview:
+    """Return two weeks of a shop, with something to say for most of the advice.
+
+    every: minutes from one point to the next; between them nothing happens.
+    """
     chance = random.Random(7)
     minutes = int(NOW // 60) - 14 * 1440
     tables = {
@@ -71,7 +84,7 @@ def two_weeks(*, shadow: bool = False) -> Overview:
     }
     points = []
     sums: dict[str, list[float]] = {name: [0, 0, 0, 0, 0, 0] for name in tables}
-    for minute in range(minutes, int(NOW // 60) + 1):
+    for minute in range(minutes, int(NOW // 60) + 1, every):
         hour = (minute % 1440) / 60
         day = 0.72 if (minute // 1440) % 7 in (2, 3) else 1.0
         load = day * (0.35 + 0.65 * max(0.0, math.sin((hour - 7) / 15 * math.pi)))
@@ -256,7 +269,7 @@ def hostile() -> Overview:
     ]
     hot = [HotKey(name, name, name, name * 30, 9000, float("inf")) for name in names]
     record = process(
-        stats_of(*rows, hot=hot, failures={name: 900 for name in names}),
+        stats_of(*rows, hot=hot, failures=dict.fromkeys(names, 900)),
         started=float("-inf"),
         host=marks,
         version=marks,
@@ -288,7 +301,7 @@ ONLY_WRITES = Overview(
     read_at=NOW,
 )
 
-OVERVIEWS = {
+OVERVIEWS: dict[str, Callable[[], Overview]] = {
     "two-weeks": two_weeks,
     "shadow": lambda: two_weeks(shadow=True),
     "twenty-seconds": twenty_seconds,
@@ -296,3 +309,23 @@ OVERVIEWS = {
     "nothing": lambda: NOTHING,
     "only-writes": lambda: ONLY_WRITES,
 }
+
+
+def _write_samples(directory: Path) -> None:
+    from botocache._observe.report.page import write_report
+    from botocache._settings.prices import Prices
+
+    directory.mkdir(exist_ok=True)
+    samples = {
+        **{name: make() for name, make in OVERVIEWS.items()},
+        "two-weeks": two_weeks(every=1),
+        "shadow": two_weeks(shadow=True, every=1),
+    }
+    for name, overview in samples.items():
+        path = directory / f"{name}.html"
+        write_report(overview, Prices(), path)
+        print(path)
+
+
+if __name__ == "__main__":
+    _write_samples(Path(sys.argv[1]))

@@ -101,7 +101,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "redis": ("botocache.stores.redis",),
     "cryptography": ("botocache._cache.encryption",),
     "zstandard": ("botocache.stores.redis.compression",),
-    "rich": ("botocache._cli.rich_face",),
+    "rich": ("botocache._cli.live_view", "botocache._cli.rich_face"),
+    "shtab": ("botocache._cli.completion",),
     "pickle": (),
     "marshal": ("botocache._near.call_keys",),  # which loads nothing
 }

@@ -15,6 +15,7 @@ HARMLESS = frozenset(
     {
         # Times, sizes, counts and choices.
         *("age", "began", "body_at", "capacity", "evicted", "expires_at", "failures"),
+        *("blocks", "consistent", "cost", "is_estimated"),
         *("ended", "fills", "held", "held_until", "hits", "misses", "bypassed"),
         *("hold_off", "is_alone", "is_complete", "is_consistent", "is_delivered"),
         "is_encrypted",
@@ -63,18 +64,24 @@ HARMLESS = frozenset(
         *("has_ended", "shadow", "entries", "minute", "saved", "consumed", "stale"),
         *("processes", "past", "past_processes", "points", "read_at", "hot_keys"),
         *("audit", "metrics", "stats_interval"),
+        # What the command line looks at, and the rates that it computes.
+        *("at", "is_known", "measured", "record", "running", "seen_at", "total"),
+        *("interval", "overview", "read", "shows_keys", "usage"),
         *("records", "unreadable", "temporary", "parts"),
         # What the doctor finds out about machine, server and settings.
         *("subject", "state", "found", "advice", "free", "inodes", "sources"),
         *("troubles", "unknown", "connecting", "round_trips", "numbers", "role"),
         *("memory", "ahead", "network", "refused", "errors", "is_clustered"),
         *("startup", "package", "is_loaded", "is_installed", "words", "complaint"),
+        *("options", "mark", "has_board"),  # options show no URL
         *("site_directories", "is_site_on", "user_site", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "index_hits", "index_misses", "prices"),
         *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
         *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
         *("with_dax", "capacity_without", "capacity_with", "dax"),
+        *("audits", "seen_at", "logged_at", "times"),
+        *("help", "join", "labels", "read", "unit"),
     }
 )
 """Names of attributes that may be shown, in any class."""
@@ -114,7 +121,8 @@ def fields_of(kind: type) -> list[str]:
         return [*kind.__struct_fields__]
     if dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind)]
-    return [*getattr(kind, "_fields", ())]
+    fields = getattr(kind, "_fields", ())  # of a class of another kind, a method
+    return [*fields] if isinstance(fields, tuple) else []
 
 
 def marked(kind: Any) -> object:

@@ -13,6 +13,7 @@ import pytest
 from botocore.handlers import BUILTIN_HANDLERS
 
 import botocache
+from botocache._counters import SAMPLED
 from botocache._dynamodb.tags import tag_digest
 from tests.support.trips import Trip, answering, trip_of
 
@@ -76,12 +77,12 @@ def put(client: Any) -> None:
 
 ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near hit": ("on", lambda client: get(client, "a"), 6, 5),
-    "near miss": ("on", lambda client: get(client, "z"), 78, 27),
-    "hit through the hooks": ("off", lambda client: get(client, "a"), 53, 21),
-    "miss through the hooks": ("off", lambda client: get(client, "z"), 65, 21),
+    "near miss": ("on", lambda client: get(client, "z"), 85, 28),
+    "hit through the hooks": ("off", lambda client: get(client, "a"), 55, 22),
+    "miss through the hooks": ("off", lambda client: get(client, "z"), 72, 23),
     "update": ("off", update, 97, 21),
-    "put, written through": ("off", put, 138, 26),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 109, 25),
+    "put, written through": ("off", put, 142, 27),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 119, 26),
 }
 """Near or not, the call, and the most calls and files that it may take."""
 
@@ -95,9 +96,22 @@ def test_a_road_is_no_longer_than_this(
     if call in (update, put):
         call(client)  # the second one learns nothing new
     trip = trip_of(lambda: call(client))
+    if road == "near hit":  # one of two at most is sampled
+        trip = min(trip, trip_of(lambda: call(client)))
     print(*trip.functions, sep="\n")
     assert trip.calls <= calls
     assert trip.files <= files
+
+
+def test_one_near_hit_in_so_many_takes_a_longer_road(
+    make_client: Callable[[Any], Any],
+) -> None:
+    """It has its time taken and its key noted."""
+    client = make_client("on")
+    trips = [trip_of(lambda: get(client, "a")) for _ in range(SAMPLED)]
+    *short, long = sorted(trip.calls for trip in trips)
+    assert set(short) == {ROADS["near hit"][2]}
+    assert long <= 22
 
 
 def test_a_trip_counts_what_was_called(

@@ -6,8 +6,6 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,136 +17,11 @@ from botocache._cache.tickets import Hit
 from botocache._counters import Counters
 from botocache._log import LOG_INTERVAL, FailureLog, describe, log, say
 from botocache._settings.load import Settings
-from botocache._stats import Stats
 from botocache.stores.memory import MemoryStore
 from tests.support.calls import begin
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
 from tests.support.forwarding_store import VERBS
-from tests.support.processes import TIMEOUT, forked
-
-COUNTED = [
-    field.name
-    for field in fields(Stats)
-    if field.name not in ("undelivered", "failures", "tables", "hot_keys")
-]
-
-# --- counters ----------------------------------------------------------------------
-
-
-def test_nothing_is_counted_at_first() -> None:
-    assert Counters().read(undelivered=0) == Stats()
-
-
-@pytest.mark.parametrize("name", COUNTED)
-def test_each_outcome_has_a_count_of_its_own(name: str) -> None:
-    counters = Counters()
-    counters.add(name)
-    counters.add(name, 3)
-    assert asdict(counters.read(undelivered=0)) == {**asdict(Stats()), name: 4}
-
-
-def test_failures_are_counted_by_kind() -> None:
-    counters = Counters()
-    for kind in ("load_failed", "fill_failed", "load_failed"):
-        counters.add_failure(kind)
-    stats = counters.read(undelivered=0)
-    assert stats == Stats(failures={"load_failed": 2, "fill_failed": 1})
-
-
-def test_the_caller_passes_the_number_of_undelivered_tags() -> None:
-    assert Counters().read(undelivered=7) == Stats(undelivered=7)
-
-
-def test_counts_that_were_read_do_not_change() -> None:
-    counters = Counters()
-    before = counters.read(undelivered=0)
-    counters.add("hits")
-    counters.add_failure("load_failed")
-    assert before == Stats()
-
-
-def test_changing_counts_that_were_read_does_not_change_the_counters() -> None:
-    counters = Counters()
-    counters.read(undelivered=0).failures["load_failed"] = 1
-    assert counters.read(undelivered=0) == Stats()
-
-
-def test_no_count_is_lost_between_threads() -> None:
-    counters = Counters()
-
-    def count(_: int) -> None:
-        counters.add("hits")
-        counters.add_failure("load_failed")
-
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(count, range(4000)))
-    assert counters.read(undelivered=0) == Stats(
-        hits=4000, failures={"load_failed": 4000}
-    )
-
-
-def test_a_near_hit_counts_as_a_hit_too_however_often_the_counts_are_read() -> None:
-    counters = Counters()
-    counters.add("hits")
-    numbers = set()
-    for hits in range(1, 4):
-        numbers.add(counters.number_near_hit())
-        stats = counters.read(undelivered=0)
-        assert stats == Stats(hits=1 + hits, near_hits=hits)
-        assert counters.read(undelivered=0) == stats
-    assert len(numbers) == 3
-
-
-def test_a_child_goes_on_with_the_counts_of_near_hits_and_with_other_numbers() -> None:
-    counters = Counters()
-    here = [counters.number_near_hit() for _ in range(3)]
-    counters.read(undelivered=0)
-
-    def child(pipe: Any) -> None:
-        there = [counters.number_near_hit() for _ in range(2)]
-        counters.read(undelivered=0)
-        pipe.send((there, counters.read(undelivered=0)))
-
-    with forked(child) as pipe:
-        here += [counters.number_near_hit() for _ in range(2)]
-        assert pipe.poll(TIMEOUT)
-        there, stats = pipe.recv()
-    assert stats == Stats(hits=5, near_hits=5)
-    assert counters.read(undelivered=0) == Stats(hits=5, near_hits=5)
-    assert len({*here, *there}) == 7
-
-
-def test_a_lock_that_was_held_at_a_fork_is_free_in_the_child() -> None:
-    counters = Counters()
-    counters.add("hits")
-
-    def child(pipe: Any) -> None:
-        counters.add("hits")
-        pipe.send(counters.read(undelivered=0).hits)
-
-    with counters._lock, forked(child) as pipe:
-        assert pipe.poll(TIMEOUT)
-        assert pipe.recv() == 2
-    assert counters.read(undelivered=0) == Stats(hits=1)
-
-
-@pytest.mark.parametrize(
-    ("stats", "ratio"),
-    [
-        (Stats(), 0.0),
-        (Stats(hits=3), 1.0),
-        (Stats(misses=3), 0.0),
-        (Stats(hits=1, misses=3), 0.25),
-        (Stats(hits=1, misses=1, bypassed=8, held=1), 0.5),
-        (Stats(bypassed=8), 0.0),
-    ],
-)
-def test_the_hit_ratio_is_that_of_the_reads_that_were_looked_up(
-    stats: Stats, ratio: float
-) -> None:
-    assert stats.hit_ratio == ratio
-
 
 # --- failures ----------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ def test_the_wheel_has_the_package_and_the_startup_files(wheel: Path) -> None:
     assert {Path(name).stem for name in scripts} == {
         *("common", "look", "evict", "prolong", "arrive")
     }
+    assert "botocache/_observe/report/report.css" in names
     assert "botocache/_run/sitecustomize.py" in names
 
 

@@ -68,6 +68,7 @@ def check_directory(root: Path, directory: Path, size_limit: int) -> Iterator[Fi
     """
     is_new = not os.path.lexists(root)
     try:
+        # What the store itself would do, with its own checks and its own words.
         with private_directory(root):
             pass
     except OSError as error:
@@ -148,6 +149,8 @@ def advice_of(text: str, number: int | None = None) -> str:
 
 def _check_files(directory: Path) -> Iterator[Finding]:
     """Judge directories and files that are there already."""
+    # The store checks these when it opens them. But the doctor opens another namespace,
+    # so that it disturbs no process, and would not meet what is wrong with this one.
     chain = [directory.parent, directory, directory / "entries-2"]
     troubles = []
     for place in chain:
@@ -197,6 +200,7 @@ def type_in(lines: list[str], path: str, device: str) -> str:
         words, types = front.split(), back.split()
         if len(words) < 5 or not types:  # noqa: PLR2004 - the columns up to the place
             continue
+        # The kernel writes a space as \040.
         place = words[4].encode().decode("unicode_escape")
         is_above = path == place or path.startswith(place.rstrip("/") + "/")
         # A device may be mounted often, and btrfs has another number there.
@@ -224,6 +228,7 @@ def judge_file_system(kind: str, root: Path) -> Finding:
 
 def _space_of(root: Path) -> Space:
     found = os.statvfs(root)
+    # btrfs and others make inodes as they need them, and count none.
     inodes = found.f_favail if found.f_files else None
     return Space(found.f_bavail * found.f_frsize, inodes)
 
@@ -245,6 +250,7 @@ def judge_space(space: Space, size_limit: int, used: int) -> Iterator[Finding]:
     """
     subject = "space"
     found = f"{size_text(space.free)} are free"
+    # A store that is there already has its generations: it can evict on a full disk.
     needed = 0 if used >= TABLE else LEAST_FREE
     if space.free < max(needed, 1024**2):
         yield bad(
@@ -302,6 +308,7 @@ def _check_lock(slots: Path) -> Iterator[Finding]:
 
 def _is_free(number: int) -> bool:
     try:
+        # Shared, and given back at once: a writer waits for some microseconds.
         fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return False

@@ -57,6 +57,7 @@ def judge_descriptors(limit: int, used: int | None) -> Finding:
     subject = "file descriptors"
     if limit == resource.RLIM_INFINITY:
         return good(subject, "no limit")
+    # The doctor's own are among them: as many as an idle application has.
     left = limit - (used or 0)
     found = f"{left} of {limit} are left"
     if left < _NEEDED_DESCRIPTORS:
@@ -89,6 +90,7 @@ def _check_threads() -> Finding:
             f"this process cannot start a thread ({describe(error)})",
             "Raise the limit of processes: `ulimit -u`, or `pids` of the container.",
         )
+    # By cgroups 2, as containers have them. Elsewhere no limit is known.
     left = None
     with contextlib.suppress(OSError, ValueError):
         most, current = (path.read_text().strip() for path in _PIDS)

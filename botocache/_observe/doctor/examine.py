@@ -6,7 +6,8 @@ never a traceback.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from botocache._errors import pass_on
@@ -17,11 +18,14 @@ from botocache._observe.doctor.installed import check_installed
 from botocache._observe.doctor.start import check_start
 from botocache._observe.doctor.store import check_store
 from botocache._observe.doctor.variables import check_settings, check_variables
-from botocache._settings.load import trace_settings
+from botocache._settings.load import CONFIG, TracedSettings, trace_settings
 from botocache.stores.options import default_url
 
 PATIENCE = 9.0
 """Seconds for all checks together."""
+
+_FILE_PATIENCE = 2.0
+"""Seconds for reading the file of settings."""
 
 
 class _Check:
@@ -31,7 +35,7 @@ class _Check:
     find: yields findings.
     """
 
-    def __init__(self, subject: str, find: Callable[[], Iterator[Finding]]) -> None:
+    def __init__(self, subject: str, find: Callable[[], Iterable[Finding]]) -> None:
         self._subject = subject
         self._find = find
         self._found: list[Finding] = []
@@ -76,6 +80,34 @@ class _Check:
             self._done.set()
 
 
+def _traced(environ: Mapping[str, str]) -> tuple[TracedSettings, list[Finding]]:
+    """Return the settings, and what is found if their file cannot be read in time.
+
+    A file may be a pipe, or on a network that is gone: reading it then never ends.
+    """
+    traced: list[TracedSettings] = []
+    thread = threading.Thread(
+        target=lambda: traced.append(trace_settings(environ, default_url())),
+        daemon=True,
+    )
+    try:
+        thread.start()
+    except RuntimeError as error:  # no thread can be started, which is found below
+        pass_on(error)
+        return trace_settings(environ, default_url()), []
+    thread.join(_FILE_PATIENCE)
+    if traced:
+        return traced[0], []
+    name = environ.get(CONFIG, "")
+    finding = bad(
+        "settings",
+        f"{CONFIG} names {name!r}, which cannot be read in time",
+        "Let it name a file of this machine; the application waits for it at start.",
+    )
+    without = {n: v for n, v in environ.items() if n != CONFIG}
+    return trace_settings(without, default_url()), [finding]
+
+
 def examine(
     environ: Mapping[str, str], version: str, patience: float = PATIENCE
 ) -> list[Finding]:
@@ -86,16 +118,20 @@ def examine(
     patience: seconds for all of them.
     """
     end = time.monotonic() + patience
-    traced = trace_settings(environ, default_url())
     package = Path(__file__).parents[2]
+    traced, unread = _traced(environ)
     checks = [
-        _Check("installed", lambda: check_installed(package, version)),
+        _Check(
+            "installed",
+            lambda: check_installed(package, version, traced.settings.metrics),
+        ),
         _Check("start", lambda: check_start(environ, package)),
         _Check("variables", lambda: check_variables(environ, traced)),
-        _Check("settings", lambda: check_settings(traced)),
+        _Check("settings", lambda: chain(unread, check_settings(traced))),
         _Check("store", lambda: check_store(traced.settings, environ)),
         _Check("environment", lambda: check_environment(environ)),
     ]
+    # All at once: the child of `start` takes as long as a server that hangs.
     for check in checks:
         check.start()
     return [finding for check in checks for finding in check.result(end)]

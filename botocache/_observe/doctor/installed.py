@@ -3,7 +3,7 @@
 import platform
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -39,11 +39,21 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def check_installed(package: Path, version: str) -> Iterator[Finding]:
+NEEDED_BY: Mapping[str, tuple[str, str]] = {
+    "otel": ("opentelemetry-api", "otel"),
+    "prometheus": ("prometheus-client", "prometheus"),
+}
+"""The package that each value of `metrics` needs, and the extra that brings it."""
+
+
+def check_installed(
+    package: Path, version: str, metrics: Sequence[str]
+) -> Iterator[Finding]:
     """Yield what is installed.
 
     package: the directory of this package.
     version: its own.
+    metrics: the setting.
     """
     yield good(
         "installed",
@@ -51,8 +61,9 @@ def check_installed(package: Path, version: str) -> Iterator[Finding]:
         f"({sys.executable})",
     )
     yield from judge_distributions(version, _version(DISTRIBUTION), _version(NAMESAKE))
-    named = (*LEAST, "boto3")
-    yield from judge_versions({name: _version(name) for name in named})
+    versions = {name: _version(name) for name in (*LEAST, "boto3")}
+    yield from judge_versions(versions)
+    yield from judge_metrics(metrics, versions)
 
 
 def _version(distribution: str) -> str | None:
@@ -71,6 +82,7 @@ def judge_distributions(
     distribution: version of the distribution, if there is one.
     namesake: version of the other one, if it is installed.
     """
+    # Whichever of the two was installed last has overwritten files of the other.
     if namesake is not None:
         yield bad(
             "distribution",
@@ -91,6 +103,7 @@ def judge_versions(versions: Mapping[str, str | None]) -> Iterator[Finding]:
     """Judge the versions of packages. versions: None for one that is not installed."""
     for name, version in versions.items():
         least = LEAST.get(name)
+        # Not by `packaging`, which is no dependency: all of these have plain numbers.
         if version and least and _numbers(version) < _numbers(least):
             yield bad(
                 name,
@@ -111,6 +124,20 @@ def judge_versions(versions: Mapping[str, str | None]) -> Iterator[Finding]:
         there = [f"{n} {versions[n]}" for n in names if versions.get(n)]
         extras.append(f"{extra} ({', '.join(there) or 'not installed'})")
     yield good("extras", ", ".join(extras))
+
+
+def judge_metrics(
+    metrics: Sequence[str], versions: Mapping[str, str | None]
+) -> Iterator[Finding]:
+    """Judge whether the exporters that the settings name can be had."""
+    for name in metrics:
+        package, extra = NEEDED_BY.get(name, ("", ""))
+        if package and not versions.get(package):
+            yield bad(
+                "metrics",
+                f"the setting metrics names {name}, and {package} is not installed",
+                f"pip install 'botocache-dynamodb[{extra}]'",
+            )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

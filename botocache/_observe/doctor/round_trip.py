@@ -124,6 +124,7 @@ def check_round_trip(
 
 def _what_is_wrong(store: Store, codec: EntryCodec, digests: Digests) -> str:
     key, tag = digests
+    # Only the first verbs wait: once they have worked, the store is open.
     before = _patiently(lambda: store.load(key, (tag,)))
     if before.entry is not None:
         return "an entry is there that was never filled"
@@ -140,6 +141,7 @@ def _what_is_wrong(store: Store, codec: EntryCodec, digests: Digests) -> str:
         header.snapshot, tuple(filled.snapshot), header.expires_at, store.now()
     ):
         return "an entry that was filled is not current"
+    # Without a hold-off, which would stay in the shard for others' tags.
     store.evict(EvictionRequest((tag,), 0.0))
     evicted = store.load(key, (tag,))
     if may_serve(

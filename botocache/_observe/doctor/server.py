@@ -4,6 +4,7 @@ Nothing here connects: `stores/redis/inspection.py` does.
 """
 
 from collections.abc import Iterator
+from itertools import groupby
 from statistics import median
 
 from botocache._observe.doctor.findings import (
@@ -55,6 +56,7 @@ def _judge_version(facts: ServerFacts) -> Finding:
             "Make sure that it is Redis 6.2 or Valkey 7.2, or later; the permission "
             "+info lets the doctor see it.",
         )
+    # Each by its own numbers: Valkey 7.2 is what came after Redis 7.0.
     product = facts.version.partition(" ")[0]
     oldest = OLDEST[product]
     if facts.numbers < oldest:
@@ -70,6 +72,7 @@ def _judge_version(facts: ServerFacts) -> Finding:
 
 def _judge_latency(facts: ServerFacts, timeout: float) -> Finding:
     subject = "server latency"
+    # Not the mean: on a busy machine, a few of them wait for a processor.
     middle = median(facts.round_trips)
     found = (
         f"a look-up takes {time_text(middle)} (median of {len(facts.round_trips)}), "
@@ -93,6 +96,7 @@ def _judge_role(facts: ServerFacts) -> Finding:
             f"{facts.name} is a replica: it lags behind, and refuses evictions",
             "Let BOTOCACHE_URL name the primary, never a reader endpoint.",
         )
+    # Without +info the role is unknown. That is a finding about permissions already.
     role = {"master": "a primary"}.get(facts.role, "not known")
     return good("server role", f"the role of {facts.name} is {role}")
 
@@ -109,7 +113,10 @@ def _judge_permissions(facts: ServerFacts) -> Iterator[Finding]:
             f"ACL SETUSER <user> {' '.join(vital)}; see {RULES}.",
         )
     if dispensable:
-        lost = "; ".join(f"{rule}: {_DISPENSABLE[rule]}" for rule in dispensable)
+        lost = "; ".join(
+            f"{' '.join(rules)}: {loss}"
+            for loss, rules in groupby(dispensable, _DISPENSABLE.__getitem__)
+        )
         yield warning(
             subject,
             f"the user of {facts.name} lacks {lost}",
@@ -135,6 +142,11 @@ def _judge_permissions(facts: ServerFacts) -> Iterator[Finding]:
 _DISPENSABLE = {
     "+info": "a primary that changed is not noticed",
     "+scan": "cache.clear() leaves entries to their TTL",
+    **dict.fromkeys(("+client|id", "+client|tracking"), "client_tracking stays off"),
+    **dict.fromkeys(
+        ("+hset", "+hget", "+hmget", "+hlen", "+hstrlen", "+hkeys", "+hdel"),
+        "processes leave no counts for `botocache stats` and `report`",
+    ),
 }
 """Permissions without which the cache works, and what is lost."""
 
@@ -151,6 +163,8 @@ def _advice_of_error(error: str) -> str:
 
 def _judge_clock(facts: ServerFacts) -> Finding:
     subject = "server clock"
+    # The store goes by the server's clock alone, so a difference does it no harm. But
+    # one of the two clocks is wrong, and what compares them elsewhere will fail.
     if facts.ahead is None:
         return good(subject, "not known: the server does not tell its time")
     off = abs(facts.ahead)
@@ -171,6 +185,7 @@ def _judge_memory(facts: ServerFacts) -> Finding:
     subject = "server memory"
     policy = facts.memory.get("maxmemory_policy", "")
     most, used = (_number(facts, name) for name in ("maxmemory", "used_memory"))
+    # Managed servers leave fields out, so a missing one is no complaint.
     if not most:
         held = f"; it uses {size_text(used)}" if used else ""
         return good(subject, f"no maxmemory is set, or the server does not say{held}")
@@ -207,6 +222,13 @@ def _judge_network(facts: ServerFacts, *, is_encrypted: bool) -> Finding:
 
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
+        ("No master found", "MasterNotFound"),
+        (
+            "Correct the service's name in BOTOCACHE_URL. See whether the Sentinels can be "
+            "reached and agree on a primary."
+        ),
+    ),
+    (
         ("WRONGPASS", "AuthenticationError", "NOAUTH", "invalid username-password"),
         (
             "Correct user and password in BOTOCACHE_URL; percent-encode what is "
@@ -239,8 +261,8 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("Timeout", "timed out", "deadline"),
         (
-            "Let firewall and security group pass the port, and see whether the "
-            "server is stopped or overloaded."
+            "Let firewall and security group pass the port. See whether the server "
+            "is stopped or overloaded, and whether both sides use TLS."
         ),
     ),
     (

@@ -61,8 +61,7 @@ try:
     import botocache
     answer["package"] = os.path.dirname(botocache.__file__)
     from botocache import plugin as known
-    words = [known.ON, known.OFF, getattr(known, "SHADOW", frozenset())]
-    answer["words"] = sorted(frozenset().union(*words))
+    answer["words"] = sorted({*known.ON, *known.OFF, known.SHADOW})
     import botocore.session
     answer["is_installed"] = botocache.installed() is not None
 except Exception as error:
@@ -144,6 +143,7 @@ def start_child(environ: Mapping[str, str], value: str) -> ChildAnswer:
         raise OSError("this Python is embedded in another program")
     done = subprocess.run(  # noqa: S603 - this interpreter, and a program of ours
         [sys.executable, *_interpreter_options(), "-c", _CHILD],
+        # Its value as it is, if it is on: `shadow`, or one that is misspelt.
         env={**environ, TOGGLE: value},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -152,6 +152,7 @@ def start_child(environ: Mapping[str, str], value: str) -> ChildAnswer:
         text=True,
         errors="replace",
     )
+    # Start-up files of others may print. What the child says is the last line.
     complaints = done.stderr.strip().splitlines()
     try:
         said: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -178,6 +179,8 @@ def start_child(environ: Mapping[str, str], value: str) -> ChildAnswer:
 
 def _interpreter_options() -> list[str]:
     """Return the options of this interpreter that decide what Python reads at start."""
+    # As multiprocessing does it: a child must see what the application sees. `-I` is
+    # not passed as its parts, which would leave the current directory on the path.
     flags = sys.flags
     if flags.isolated:
         return ["-I", *(["-S"] if flags.no_site else [])]
@@ -221,6 +224,7 @@ def judge_start(answer: ChildAnswer, *, is_set: bool) -> Iterator[Finding]:
         )
         return
     judged = bad if is_set else warning
+    # Loaded and not installed: the package itself has complained, and knows best.
     if answer.is_loaded:
         what = answer.complaint or "the package was loaded, and installed no cache"
         yield judged(
@@ -251,6 +255,8 @@ def _why_not_loaded(answer: ChildAnswer) -> tuple[str, str]:
     elif answer.startup is not None:
         found = f"{answer.startup} was run, and did not load the package{complaint}"
         advice = again
+    # A file that is there and was not run: in the user's directory while that is off,
+    # or with a line that Python could not read.
     elif there:
         found = f"{Path(there[0], name)} is there, and was not run{complaint}"
         advice = (
@@ -291,6 +297,7 @@ def judge_package(theirs: str | None, ours: Path) -> Iterator[Finding]:
             f"is {ours}",
             "Install botocache-dynamodb into the application's environment.",
         )
+    # By their real paths: virtual environments are full of links.
     elif os.path.realpath(theirs) != os.path.realpath(ours):
         yield warning(
             "package",
@@ -302,6 +309,8 @@ def judge_package(theirs: str | None, ours: Path) -> Iterator[Finding]:
 
 def check_files(answer: ChildAnswer) -> Iterator[Finding]:
     """Compare the start-up files that are there with those of this release."""
+    # Beside those that were run, also those in other directories that Python reads: an
+    # older release may have left them there.
     directories = dict.fromkeys(answer.site_directories)
     files = [Path(place, name) for place in directories for name in DIGESTS]
     if answer.startup is not None and Path(answer.startup) not in files:
@@ -342,7 +351,11 @@ def check_packages(path: Sequence[str]) -> Iterator[Finding]:
     doubled = []
     for name in _HIDING:
         places = list(dict.fromkeys(_places_of(name, path)))
-        if len(places) > 1:
+        # Two installed copies are usual: in a layer and the runtime of Lambda, in a
+        # virtual environment and the system. Ours must be there once, for the start-up
+        # file of one could start the other.
+        is_fault = name.startswith("botocache") or not _is_installed(name, places)
+        if len(places) > 1 and is_fault:
             doubled.append(f"{places[0]} hides {' and '.join(places[1:])}")
     if doubled:
         yield warning(
@@ -353,6 +366,11 @@ def check_packages(path: Sequence[str]) -> Iterator[Finding]:
         )
     else:
         yield good("modules", "each package is on the path once")
+
+
+def _is_installed(name: str, places: Sequence[str]) -> bool:
+    """Return whether the first of some places is of an installed distribution."""
+    return bool(places) and any(Path(places[0]).parent.glob(f"{name}-*.*-info"))
 
 
 def _places_of(name: str, path: Sequence[str]) -> Iterator[str]:

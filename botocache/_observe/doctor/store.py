@@ -7,8 +7,10 @@ removed afterwards. An ACL user who may use `botocache:shop:*` alone may use tha
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeAlias
 
 from botocache._errors import (
@@ -37,6 +39,9 @@ _SUBJECT = "store"
 _PATIENCE = 2.0
 """Seconds for each verb of the round trip. The settings' own time is judged apart."""
 
+_OLD = 3600.0
+"""Seconds. No doctor runs for so long."""
+
 
 def check_store(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield what is found about the store that the settings name.
@@ -44,6 +49,8 @@ def check_store(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
     settings: with a URL.
     environ: of the process.
     """
+    # With a colon, which no setting's namespace may have: so it meets no other's keys,
+    # and is below the setting's own for an ACL.
     word = f"doctor-{os.urandom(4).hex()}"
     options = settings.store_options(environ)
     tried = replace(
@@ -129,6 +136,7 @@ def _try(
         if isinstance(found, Finding):
             yield found
             continue
+        # Removed under all keys: an eviction has been written under each of them.
         try:
             yield from check_round_trip(found.wrap(store), found.codec, digests, advice)
         finally:
@@ -149,11 +157,13 @@ def _check_disk(
     root = of_test.parents[1]
     directory = of_test.with_name(settings.namespace)
     yield good(_SUBJECT, f"{without_secrets(settings.url)} is {directory}")
+    _remove_old(of_test.parent)
     was_there = [path for path in (root, of_test.parent) if not os.path.lexists(path)]
     findings = []
     for finding in disk.check_directory(root, directory, limit or DEFAULT_SIZE_LIMIT):
         findings.append(finding)
         yield finding
+    # A store would be 16 MiB more on a full disk, or lie in another user's directory.
     if worst(findings) is State.BAD:
         return
 
@@ -168,6 +178,14 @@ def _check_disk(
         is_failed = finding.state is State.BAD and not finding.advice
         advice = disk.advice_of(finding.found) if is_failed else finding.advice
         yield finding._replace(advice=advice)
+
+
+def _remove_old(namespaces: Path) -> None:
+    """Remove what a doctor has left that was killed: 16 MiB each."""
+    for path in namespaces.glob("*:doctor-*"):  # no namespace of a setting has a colon
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _OLD:
+                shutil.rmtree(path)
 
 
 # --- on a server -------------------------------------------------------------------
@@ -185,7 +203,9 @@ def _check_server(
     yield findings[0]
     is_reached = False
     try:
-        for facts in inspect_servers(options, word.encode()):
+        for facts in inspect_servers(
+            options, word.encode(), has_board=settings.stats_interval > 0
+        ):
             is_reached = True
             for finding in judge_server(
                 facts, timeout=settings.timeout, is_encrypted=options.is_encrypted
@@ -195,6 +215,7 @@ def _check_server(
     except BotocacheError as error:
         pass_on(error)
         yield judge_connecting(shown, text_of(error))
+    # Without a server the round trip would only say the same again, after a while.
     if not is_reached:
         return
 

@@ -32,6 +32,7 @@ def check_variables(
     environ: of the process.
     traced: its settings.
     """
+    # No complaint about Kubernetes' own, BOTOCACHE_SERVICE_HOST: the loader knows them.
     complaints = [
         warning(
             f"variable {variable}",
@@ -68,6 +69,7 @@ def _advice_of(near: str) -> str:
 
 def _meant(variable: str, known: tuple[str, ...]) -> str | None:
     """Return the known variable for which another one is meant, if it is."""
+    # Shells and templates write names in lower case, or with hyphens.
     name = variable.upper().replace("-", "_")
     near = get_close_matches(name, known, n=1, cutoff=_SIMILAR)
     return near[0] if near else None
@@ -77,6 +79,7 @@ def check_settings(traced: TracedSettings) -> Iterator[Finding]:
     """Yield the settings in force with their sources, and what is wrong with others."""
     for trouble in traced.troubles:
         yield bad("settings", trouble, _what_to_do(trouble))
+    # One line for all defaults: what was set is what people look for.
     usual = []
     for field in fields(Settings):
         value = getattr(traced.settings, field.name)

@@ -1,1 +1,1 @@
-"""`botocache report`: one HTML page that says what the cache saves, from an overview."""
+"""`botocache report`: one HTML page that says what the cache saves."""

@@ -14,9 +14,10 @@ from botocache._observe.report.markup import Content, Html, element, join, raw
 from botocache._observe.report.numbers import count, latency, percent, units
 from botocache._stats import Histogram, TableStats
 
+_TOP: Final = 18
 _PLOT: Final = 230
 _STRIP: Final = 44
-"""Heights in pixels: of the curves, and of the refused requests below them."""
+"""Heights in pixels: above the curves, of them, and of the refused requests below."""
 
 
 def moment(seconds: float, form: str) -> str:
@@ -40,7 +41,7 @@ def capacity_chart(steps: Sequence[Step], labels: tuple[str, str, str]) -> Html:
     ticks = _ticks(max(together))
     top = ticks[-1]
     most = max(step.throttled for step in steps)
-    height = _PLOT + 8 + (_STRIP + 22 if most else 0) + 22
+    height = _TOP + _PLOT + 8 + (_STRIP + 22 if most else 0) + 22
     shapes = [
         _shape(consumed, [0.0] * len(steps), top, "used-area"),
         _shape(together, consumed, top, "saved-area"),
@@ -49,7 +50,7 @@ def capacity_chart(steps: Sequence[Step], labels: tuple[str, str, str]) -> Html:
     ]
     refused: Content = None
     if most:
-        y = _PLOT + 30
+        y = _TOP + _PLOT + 30
         refused = [
             _label(
                 "0", y - 6, "start", f"refused requests, up to {count(most)} a step"
@@ -75,7 +76,7 @@ def capacity_chart(steps: Sequence[Step], labels: tuple[str, str, str]) -> Html:
             "height": height,
             "aria-label": f"{title}. {_told(steps, together, consumed)}",
         },
-        _stretched(len(steps), 0, _PLOT, shapes),
+        _stretched(len(steps), _TOP, _PLOT, shapes),
         [
             [
                 _rule(_y(tick, top), "grid" if tick else "base"),
@@ -149,7 +150,7 @@ def _up(value: float, top: float) -> str:
 
 
 def _y(value: float, top: float) -> float:
-    return round(_PLOT * (1 - value / top), 1)
+    return round(_TOP + _PLOT * (1 - value / top), 1)
 
 
 def _stretched(width: int, y: float, height: int, shapes: Content) -> Html:
@@ -215,7 +216,10 @@ def _times(steps: Sequence[Step], y: float) -> Html:
     first = "%d %b" if whole > _MANY_DAYS else "%d %b, %H:%M"
     if whole < _TWO_MINUTES:
         form, first = "%H:%M:%S", "%d %b, %H:%M:%S"
-    places = [("0", "start", 0.0, None), ("100%", "end", 1.0, None)]
+    places: list[tuple[str, str, float, str | None]] = [
+        ("0", "start", 0.0, None),
+        ("100%", "end", 1.0, None),
+    ]
     if len(steps) >= 8:
         places += [
             ("50%", "middle", 0.5, None),
@@ -327,7 +331,7 @@ def _x(seconds: float) -> str:
 
 
 def ratio_bar(row: TableStats) -> Html:
-    """Return a bar of near hits, hits of the store and misses. The text is beside it."""
+    """Return a bar of near hits, store hits and misses. The text is beside it."""
     looked_up = row.hits + row.misses
     near = 100 * row.near_hits / looked_up if looked_up else 0.0
     store = 100 * row.store_hits / looked_up if looked_up else 0.0

@@ -28,7 +28,7 @@ from botocache._stats import (
 SERVING: Final = "serving"
 SHADOW: Final = "shadow"
 BOTH: Final = "both"
-"""What the processes did with hits: served them, only compared them, or some of each."""
+"""What the processes did with hits: serve them, only compare them, or both."""
 
 _WIDTHS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 10080)
 """Minutes that a step of a chart may take."""
@@ -40,6 +40,12 @@ _LONGEST_PAST: Final = 400 * 86400.0
 
 _LEAST_STEP: Final = 30.0
 """Seconds that a rate is taken over, because processes post only now and then."""
+
+_MOST: Final = 1e18
+"""No count or amount is as large."""
+
+_LAST: Final = 32_503_680_000.0
+"""The beginning of the year 3000. No time is as late."""
 
 _ALIVE: Final = 120.0
 """Seconds since its last post after which a process counts as ended."""
@@ -163,11 +169,9 @@ def figures(overview: Overview, prices: Prices, days: float | None = None) -> Fi
     consumed = sum(point.consumed for point in points)
     # The counters are exact, and have no times. They may reach further back than the
     # points, which expire.
-    if days is None and saved + consumed >= 0.95 * (
-        total.units_saved + total.units_consumed
-    ):
-        saved, consumed = total.units_saved, total.units_consumed
-    elif not points and days is None:
+    counted = total.units_saved + total.units_consumed
+    differ = abs(saved + consumed - counted)
+    if days is None and (not points or differ <= 0.05 * counted):
         saved, consumed = total.units_saved, total.units_consumed
     width = _width(began, ended)
     alive = sum(_is_alive(each, read_at) for each in processes)
@@ -221,12 +225,12 @@ def figures(overview: Overview, prices: Prices, days: float | None = None) -> Fi
 
 def _number(value: float) -> float:
     """Return a count or an amount; 0.0 for what cannot be one."""
-    return float(value) if isfinite(value) and 0 < value < 1e18 else 0.0
+    return float(value) if isfinite(value) and 0 < value < _MOST else 0.0
 
 
 def _time(value: float) -> float:
     """Return a time between 1970 and 2999; the beginning for any other."""
-    return float(value) if isfinite(value) and 0 < value < 32_503_680_000 else 0.0
+    return float(value) if isfinite(value) and 0 < value < _LAST else 0.0
 
 
 def _greatest(values: Iterable[int | None]) -> int | None:
@@ -328,7 +332,8 @@ def _observed(
         ended = points[-1].minute * 60.0 + 60.0
         # In the first minute of the points, or after it: then it is no start of them.
         first = first if began <= first < began + 60.0 else began
-        last = max(min(last, ended) if last >= ended - 60.0 else ended, last)
+        # No minute has ended yet if the last post came within it.
+        last = last if last >= ended - 60.0 else ended
     if days is not None:
         first = max(first, read_at - days * 86400.0)
     last = min(last, max(read_at, first))
@@ -357,8 +362,8 @@ def _steps(
             sums[point.minute // width][name] += getattr(point, name)
     if not sums:
         return ()
-    last = max(max(sums), int(ended / 60.0 - 1e-6) // width)
-    first = min(min(sums), int(began / 60.0) // width)
+    last = max(*sums, int(ended / 60.0 - 1e-6) // width)
+    first = min(*sums, int(began / 60.0) // width)
     # Of a year whose clock was set back, the end is the part that is shown.
     first = max(first, last - 4 * MOST_STEPS)
     floor = max(1.0, min(ended - began, _LEAST_STEP))

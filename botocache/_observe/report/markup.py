@@ -5,10 +5,12 @@ always text. Only `element` and `raw` make markup, and `raw` takes what stands i
 code.
 """
 
-from collections.abc import Iterable
 from html import escape
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from unicodedata import category
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Html(str):
@@ -17,7 +19,7 @@ class Html(str):
     __slots__ = ()
 
 
-Content: TypeAlias = "str | None | Iterable[Content]"
+Content: TypeAlias = "str | Iterable[Content] | None"
 """What an element holds: texts, markup, several of both, or nothing."""
 
 _EMPTY: Final = frozenset({"meta", "br", "path", "line", "rect", "circle"})

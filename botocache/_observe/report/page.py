@@ -1,7 +1,7 @@
 """The page of a report: one file that loads nothing, with no script.
 
-Its Content-Security-Policy allows its own style sheet and nothing else, so that a browser
-would not run what got into it against all escaping.
+Its Content-Security-Policy allows its own style sheet and nothing else: a browser would
+not run what got into it against all escaping.
 """
 
 import os
@@ -14,12 +14,16 @@ from typing import Final
 
 from botocache._observe.advice import advise
 from botocache._observe.records import Overview
-from botocache._observe.report import sections
+from botocache._observe.report.advices import advices
 from botocache._observe.report.charts import moment
+from botocache._observe.report.cost import cost
+from botocache._observe.report.evictions import evictions, staleness
 from botocache._observe.report.figures import Figures, figures
+from botocache._observe.report.head import answer, nothing
 from botocache._observe.report.markup import Html, element, raw
-from botocache._observe.report.sections import Subject
 from botocache._observe.report.style import STYLE
+from botocache._observe.report.subject import Subject
+from botocache._observe.report.traffic import capacity, hot_keys, latencies, ratio
 from botocache._settings.load import Settings
 from botocache._settings.prices import Prices
 from botocache.stores.urls import local_place
@@ -35,7 +39,7 @@ POLICY: Final = (
 )
 
 
-def write_report(
+def write_report(  # noqa: PLR0913 - what may be left out is given by name
     overview: Overview,
     prices: Prices,
     path: str | os.PathLike[str],
@@ -78,18 +82,18 @@ def subject_of(
 def page(subject: Subject) -> str:
     """Return the HTML of a report."""
     body = (
-        (sections.nothing(subject),)
+        (nothing(subject),)
         if subject.figures.is_empty
         else (
-            sections.answer(subject),
-            sections.capacity(subject),
-            sections.ratio(subject),
-            sections.latencies(subject),
-            sections.evictions(subject),
-            sections.staleness(subject),
-            sections.cost(subject),
-            sections.hot_keys(subject),
-            sections.advices(subject),
+            answer(subject),
+            capacity(subject),
+            ratio(subject),
+            latencies(subject),
+            evictions(subject),
+            staleness(subject),
+            cost(subject),
+            hot_keys(subject),
+            advices(subject),
         )
     )
     when = moment(subject.figures.read_at, "%d %B %Y")
@@ -128,7 +132,6 @@ def page(subject: Subject) -> str:
 
 
 def _footer(subject: Subject) -> Html:
-    from botocache import __version__
 
     figures = subject.figures
     # The package's own name, in whose room this file is not.

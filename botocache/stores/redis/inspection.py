@@ -9,12 +9,12 @@ reply of any other kind means that the user may send it.
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import StoreError, pass_on
+from botocache._errors import StoreError, pass_on, shows
 from botocache._log import describe, text_of
 from botocache.stores.options import StoreOptions
 from botocache.stores.redis.cluster.urls import (
@@ -49,19 +49,31 @@ _NO_SCRIPT = b"0" * 40
 _SECTIONS = (b"server", b"replication", b"memory", b"cluster")
 
 
-def inspect_servers(options: StoreOptions, mark: bytes) -> Iterator[ServerFacts]:
+@shows("options", "mark", "has_board")
+class _Aim(NamedTuple):
+    """What is inspected. See `inspect_servers`."""
+
+    options: StoreOptions
+    mark: bytes
+    has_board: bool
+
+
+def inspect_servers(
+    options: StoreOptions, mark: bytes, *, has_board: bool
+) -> Iterator[ServerFacts]:
     """Yield what each primary is like, or the one server that there is.
 
     options: how the store is opened, by a URL.
+    has_board: processes post their counts there.
     mark: a word for the inspection's keys, which no other inspection has.
 
     Raises StoreError, or ConfigError for a wrong URL.
     """
     if names_cluster(options.url, None):
-        yield from _inspect_cluster(options, mark)
+        yield from _inspect_cluster(_Aim(options, mark, has_board))
         return
     name, make = connections_of_url(options.url, options.timeout)
-    yield _inspected(make, name, options, mark)
+    yield _inspected(make, name, _Aim(options, mark, has_board))
 
 
 def remove_traces(
@@ -89,18 +101,17 @@ def remove_traces(
 # --- one server --------------------------------------------------------------------
 
 
-def _inspected(
-    make: Callable[[], Connection], name: str, options: StoreOptions, mark: bytes
-) -> ServerFacts:
+def _inspected(make: Callable[[], Connection], name: str, aim: _Aim) -> ServerFacts:
     connection = make()
     try:
         began = time.monotonic()
         connection.connect()
         connecting = time.monotonic() - began
-        return _facts(connection, name, options, mark, connecting)
+        return _facts(connection, name, aim, connecting)
     except (RedisError, OSError) as error:
         pass_on(error)
-        raise StoreError(describe(error)) from error
+        # Behind the colon redis-py shows its clients, and some versions their passwords.
+        raise StoreError(describe(error).partition(" : <")[0]) from error
     finally:
         connection.disconnect()
 
@@ -108,15 +119,15 @@ def _inspected(
 def _facts(
     connection: Connection,
     name: str,
-    options: StoreOptions,
-    mark: bytes,
+    aim: _Aim,
     connecting: float,
 ) -> ServerFacts:
+    # One by one: several sections in one INFO need Redis 7.
     infos = _exchange(connection, [(b"INFO", section) for section in _SECTIONS])
     fields = _fields([info for info in infos if isinstance(info, bytes)])
     version, numbers = _version(fields)
     is_clustered = fields.get("cluster_enabled") == "1"
-    tries = _tries(options.namespace, mark, is_clustered=is_clustered)
+    tries = _tries(aim, is_clustered=is_clustered)
     refused, unknown, errors = _tried(connection, tries)
     key = tries["+mget"][1]
     round_trips = [_timed(connection, (b"MGET", key))[0] for _ in range(ROUND_TRIPS)]
@@ -155,6 +166,7 @@ def _timed(connection: Connection, command: Command) -> tuple[float, Reply]:
 def _ahead(connection: Connection) -> float | None:
     """Return by how many seconds the server's clock is ahead; None if unknown."""
     took, reply = _timed(connection, (b"TIME",))
+    # The server has looked at its clock in the middle of the round trip, more or less.
     here = time.time() - took / 2
     try:
         return server_time(*reply) / US - here
@@ -198,11 +210,14 @@ def _version(fields: Mapping[str, str]) -> tuple[str, tuple[int, ...]]:
 # --- what the user may do ----------------------------------------------------------
 
 
-def _tries(namespace: str, mark: bytes, *, is_clustered: bool) -> dict[str, Command]:
+def _tries(aim: _Aim, *, is_clustered: bool) -> dict[str, Command]:
     """Return a harmless use of each command that the store sends, by its ACL rule."""
     # In one slot of a cluster, as the keys of a script are.
-    prefix = b"botocache:%b:doctor-%b:{00}:" % (namespace.encode(), mark)
-    text, scores, members = (prefix + kind for kind in (b"s", b"z", b"m"))
+    prefix = b"botocache:%b:doctor-%b:{00}:" % (
+        aim.options.namespace.encode(),
+        aim.mark,
+    )
+    text, scores, members, fields = (prefix + kind for kind in (b"s", b"z", b"m", b"h"))
     tries: dict[str, Command] = {
         "+set": (b"SET", text, b"1", b"PX", _LIFE),
         "+mget": (b"MGET", text),
@@ -225,6 +240,18 @@ def _tries(namespace: str, mark: bytes, *, is_clustered: bool) -> dict[str, Comm
         tries["+exists"] = (b"EXISTS", text)
         tries["+cluster|slots"] = (b"CLUSTER", b"SLOTS")
         tries["+asking"] = (b"ASKING",)
+    if aim.options.client_tracking and not is_clustered:
+        tries["+client|id"] = (b"CLIENT", b"ID")
+        tries["+client|tracking"] = (b"CLIENT", b"TRACKING", b"OFF")
+    if aim.has_board:
+        tries["+hset"] = (b"HSET", fields, b"1", b"1")
+        tries["+hget"] = (b"HGET", fields, b"1")
+        tries["+hmget"] = (b"HMGET", fields, b"1")
+        tries["+hlen"] = (b"HLEN", fields)
+        tries["+hstrlen"] = (b"HSTRLEN", fields, b"1")
+        tries["+hkeys"] = (b"HKEYS", fields)
+        tries["+hdel"] = (b"HDEL", fields, b"1")
+    # Last: it removes what the others have made.
     tries["+unlink"] = (b"UNLINK", text, scores, members)
     return tries
 
@@ -241,6 +268,7 @@ def _tried(
         if not isinstance(reply, ResponseError):
             continue
         text = text_of(reply)
+        # Before all else about a command, a server checks its user's rules.
         if isinstance(reply, NoPermissionError):
             # "... to access one of the keys used as arguments"
             refused.append("~botocache:*" if " key" in text else rule)
@@ -259,13 +287,15 @@ def _is_expected(reply: ResponseError) -> bool:
 # --- a cluster ---------------------------------------------------------------------
 
 
-def _inspect_cluster(options: StoreOptions, mark: bytes) -> Iterator[ServerFacts]:
+def _inspect_cluster(aim: _Aim) -> Iterator[ServerFacts]:
+    options = aim.options
     _, endpoints = endpoints_of_url(options.url, options.timeout)
+    # One server that is down must not hide what is wrong with the others.
     failure: StoreError | None = None
     for host, port in _primaries(endpoints):
         name = f"{options.url.partition(':')[0]}://{host}:{port}"
         try:
-            yield _inspected(_maker(endpoints, host, port), name, options, mark)
+            yield _inspected(_maker(endpoints, host, port), name, aim)
         except StoreError as error:
             failure = failure or StoreError(f"{name}: {error}")
     if failure is not None:

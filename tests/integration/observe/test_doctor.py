@@ -7,6 +7,7 @@ older server, and one with another clock, are a real one with some replies chang
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -23,12 +24,15 @@ from botocache._observe.doctor import start
 from botocache._observe.doctor.findings import Finding, State
 from botocache._observe.doctor.start import ChildAnswer
 from botocache._settings.load import load_settings
+from botocache.stores import options
+from botocache.stores.disk import store as disk_store
 from botocache.stores.redis import urls
 from tests.support.doctor_peer import (
     complaints_on_mount,
     complaints_with_small_files,
 )
 from tests.support.hostile_server import HostileServer, hostile_server
+from tests.support.places import DOCS
 from tests.support.privileges import NOBODY, as_nobody, can_mount, is_root
 from tests.support.processes import running_peer
 from tests.support.valkey_cluster import ValkeyCluster
@@ -186,8 +190,8 @@ def test_a_store_that_is_in_use_is_left_as_it_was(
     [
         "~botocache:{}:* +@read +@write +@scripting +@connection -@dangerous +info",
         "~botocache:* +mget +getrange +set +unlink +scan +time +info +eval +evalsha "
-        "+pttl +pexpire +zcard +zadd +zscore +zremrangebyscore +scard +sadd +hello "
-        "+auth +select +client|setinfo",
+        "+pttl +pexpire +zcard +zadd +zscore +zremrangebyscore +scard +sadd "
+        "+hset +hget +hmget +hlen +hstrlen +hkeys +hdel",
     ],
 )
 def test_a_user_with_no_more_than_the_documented_rules_is_well(
@@ -264,6 +268,19 @@ def test_a_server_that_hangs_is_found_in_time(
     assert found.advice.startswith("Let firewall and security group pass the port")
 
 
+def test_sentinels_that_hang_are_found_and_no_password_is_shown(
+    examine: Examine,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        url = f"redis+sentinel://app:s3cret@{host}/shop/0?sentinel_password=s3cret2"
+        findings = examine(BOTOCACHE_URL=url, BOTOCACHE_TIMEOUT="0.02")
+    found = the_complaint(findings, "server")
+    assert found.found.endswith("MasterNotFoundError: No master found for 'shop'")
+    assert found.advice.startswith("Correct the service's name in BOTOCACHE_URL")
+    assert "s3cret" not in str(findings)
+
+
 def test_a_directory_that_cannot_be_written_is_found(
     examine: Examine, place: Path
 ) -> None:
@@ -304,6 +321,82 @@ def test_a_toml_file_that_is_wrong_is_found(examine: Examine, tmp_path: Path) ->
     assert found.state is State.BAD
     assert "cannot be read as TOML" in found.found
     assert found.advice.startswith("Correct the file, or let BOTOCACHE_CONFIG name")
+
+
+def test_a_file_that_never_ends_is_found(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(examination, "_FILE_PATIENCE", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    findings = examine(
+        BOTOCACHE_URL="memory:", BOTOCACHE_TTL="5", BOTOCACHE_CONFIG=str(pipe)
+    )
+    pipe.open("w").close()  # lets the thread end
+    found = the_complaint(findings, "settings")
+    assert "cannot be read in time" in found.found
+    assert "5, from BOTOCACHE_TTL" in [each.found for each in findings]
+
+
+@pytest.mark.parametrize("url", ["redsi://host", "disk:relative"])
+def test_a_wrong_url_is_found(examine: Examine, url: str) -> None:
+    found = the_complaint(examine(BOTOCACHE_URL=url), "store")
+    assert found.state is State.BAD
+    assert found.advice.startswith("Correct BOTOCACHE_URL; docs/reference/stores.md")
+
+
+def test_tls_to_a_port_without_it_is_found(
+    examine: Examine, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server takes the handshake for the beginning of a command, and waits.
+    monkeypatch.setattr(urls, "CONNECT_TIMEOUT", 0.2)
+    url = f"rediss://127.0.0.1:{valkey.port}/0"
+    found = the_complaint(
+        examine(BOTOCACHE_URL=url, BOTOCACHE_TIMEOUT="0.02"), "server"
+    )
+    assert found.state is State.BAD
+    assert "whether both sides use TLS" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("variables", "state", "words"),
+    [
+        ({}, State.WARNING, "Name a server by BOTOCACHE_URL"),
+        ({"BOTOCACHE_URL": "disk:"}, State.BAD, "Mount /proc in the sandbox"),
+    ],
+)
+def test_a_machine_without_a_boot_id_is_found(
+    examine: Examine,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    state: State,
+    words: str,
+) -> None:
+    monkeypatch.setattr(options, "BOOT_ID", Path("/none"))
+    found = the_complaint(examine(**variables), "store")
+    assert found.state is state
+    assert found.advice.startswith(words)
+
+
+def test_no_directory_at_all_is_found(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_store, "_default_places", lambda _: [])
+    found = the_complaint(examine(BOTOCACHE_URL="disk:"), "store")
+    assert found.advice.startswith("Mount a directory that the application's user owns")
+
+
+def test_what_a_killed_doctor_has_left_is_removed(
+    examine: Examine, tmp_path: Path
+) -> None:
+    namespaces = tmp_path / "s" / "v1"
+    old, new = namespaces / "shop:doctor-1", namespaces / "shop:doctor-2"
+    for path in (namespaces.parent, namespaces, old, new, namespaces / "shop"):
+        path.mkdir(mode=0o700)
+    for path in (old, namespaces / "shop"):
+        os.utime(path, (1.0, 1.0))
+    examine(BOTOCACHE_URL=f"disk://{tmp_path}/s?size_limit=16MiB")
+    assert {path.name for path in namespaces.iterdir()} == {"shop", "shop:doctor-2"}
 
 
 def test_each_wrong_value_is_found_in_one_run(examine: Examine, tmp_path: Path) -> None:
@@ -348,6 +441,7 @@ PERMISSIONS = {
     "-unlink": (State.BAD, "+unlink", "+unlink;"),
     "-zadd": (State.BAD, "+zadd", "+zadd;"),
     "-info": (State.WARNING, "+info: a primary that changed", "+info;"),
+    "-hset": (State.WARNING, "+hset: processes leave no counts", "+hset;"),
     "-scan": (State.WARNING, "+scan: cache.clear() leaves", "+scan;"),
     "resetkeys ~other:*": (State.BAD, "~botocache:*", "~botocache:*;"),
 }
@@ -574,3 +668,13 @@ def test_people_get_lines_and_a_summary(
     assert "BOTOCACHE_TLL names no setting of this version" in lines[0]
     assert lines[1].strip().startswith("Rename it to BOTOCACHE_TTL.")
     assert lines[-1].startswith("0 bad, 1 to look at,")
+
+
+def test_the_page_has_each_subject(
+    examine: Examine, valkey: ValkeyServer, tmp_path: Path, namespace: str
+) -> None:
+    page = (DOCS / "how-to" / "doctor.md").read_text(encoding="utf-8")
+    for url in urls_of(valkey, tmp_path).values():
+        for found in examine(BOTOCACHE_URL=url, BOTOCACHE_NAMESPACE=namespace):
+            subject = re.sub("^setting .*", "setting ...", found.subject)
+            assert f"`{subject}`" in page

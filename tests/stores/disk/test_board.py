@@ -175,7 +175,9 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "a record until NaN": lambda path: path.write_bytes(
         b"botorec\x01" + b"\0" * 6 + b"\xf8\x7f" + b"forged"
     ),
-    "a gigabyte": lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_RDWR), 2**30),
+    "a gigabyte": lambda path: os.truncate(
+        os.open(path, os.O_CREAT | os.O_RDWR), 2**30
+    ),
 }
 
 

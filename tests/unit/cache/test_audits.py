@@ -256,14 +256,47 @@ def test_a_refused_audit_ends_the_hits_of_its_reader(audited: World) -> None:
     assert isinstance(audited.begin(GET), ReadTicket)
 
 
+UNITS = {"get": 0.5, "query": 0.5, "index": 0.5, "scan": 0.5, "batch": 1.0}
+"""Read units of each read, eventually consistent and of small items."""
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("settings", [SHADOW, ALWAYS], ids=["shadow", "audit"])
+def test_a_hit_saves_units_in_shadow_mode_and_consumes_them_in_an_audit(
+    clock: FakeClock, settings: Settings, name: str
+) -> None:
+    world, asked, units = World(clock, settings), READS[name], UNITS[name]
+    world.database.put(item(1, sk="2"))
+    world.warm(asked)
+    before = world.stats
+    for _ in range(4):
+        world.call(asked)
+    saved = world.stats.units_saved - before.units_saved
+    consumed = world.stats.units_consumed - before.units_consumed
+    spent = (4 * units, 0.0) if settings.shadow else (0.0, 4 * units)
+    assert (saved, consumed) == pytest.approx(spent)
+
+
+def test_the_latency_of_a_hit_in_shadow_mode_is_that_of_its_load(
+    shadow: World,
+) -> None:
+    shadow.warm()
+    outcome = shadow.begin(GET)
+    assert isinstance(outcome, AuditTicket)
+    shadow.finish(GET, outcome._replace(seconds=4e-4))
+    (table,) = [each for each in shadow.stats.tables if each.store_hits]
+    assert table.store_latency.count == 1
+    assert table.store_latency.seconds == 4e-4
+
+
 # --- which hits are audited --------------------------------------------------------
 
 
 def test_a_share_of_the_hits_goes_to_dynamodb_and_the_rest_is_served(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audits_module.random, "Random", lambda: Random(7))
     world = World(clock, Settings(audit=0.1, ttl=600.0))
+    monkeypatch.setattr(world.cache._services.audits, "_draw", Random(7).random)
     world.warm()
     for _ in range(2000):
         world.call(GET)
@@ -337,7 +370,8 @@ def test_a_difference_is_unconfirmed_until_settle_seconds_later_it_lasts(
     shadow.call(GET)
     assert shadow.compared() == (3, {"unconfirmed": 2, "lasting": 1})
     (line,) = caplog.messages
-    assert line.startswith("botocache: written_around: table 't': 1 times")
+    assert line.startswith("botocache: written_around: table 't': an entry still")
+    assert "(since the last line: 1 times)" in line
     assert "cache.invalidate()" in line
 
 
@@ -416,8 +450,8 @@ def test_the_log_names_a_table_once_a_minute_with_a_count(
         shadow.call(GET)
         shadow.clock.advance(1.0)
     assert len(caplog.messages) == 2
-    assert " 1 times " in caplog.messages[0]
-    assert " 59 times " in caplog.messages[1]
+    assert " 1 times)" in caplog.messages[0]
+    assert " 59 times)" in caplog.messages[1]
 
 
 # --- what is no difference ---------------------------------------------------------
@@ -538,6 +572,22 @@ def test_a_replica_that_lags_behind_another_writer_is_never_lasting(
     world.call(GET)
     assert world.compared() == (4, {"unconfirmed": 2})
     assert not caplog.messages
+
+
+def test_an_index_that_lags_by_more_than_settle_is_called_by_its_name(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(clock, SHADOW, index_lag=3.0)
+    world.database.always_lags = True
+    world.warm(INDEX_QUERY)
+    clock.advance(3.0)
+    for asked in (INDEX_QUERY, INDEX_QUERY, GET):
+        world.call(asked)
+    clock.advance(SETTLE)
+    world.call(INDEX_QUERY)
+    world.call(GET)
+    assert world.compared()[1] == {"unconfirmed": 2, "lasting_on_index": 1}
+    assert [line.split(": ")[1] for line in caplog.messages] == ["index_behind"]
 
 
 def test_a_difference_of_another_entry_of_the_same_read_begins_anew(

@@ -13,7 +13,6 @@ from botocache._observe import exports
 from botocache._observe.exports import Exports
 from botocache._observe.readings import Readings
 from tests.support.counted import Counted
-from tests.support.processes import eventually
 
 ROOT = Path(__file__).parents[3]
 
@@ -80,13 +79,16 @@ def test_an_exporter_is_made_at_the_first_call(monkeypatch: pytest.MonkeyPatch) 
     assert exporter.exported == 1
 
 
-def test_exporters_that_are_asked_need_no_thread_after_the_first_call(
+def test_exporters_that_are_asked_need_no_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     of = exports_of(monkeypatch, False, otel=Recording(is_asked=True))
     of.on_call()
-    eventually(lambda: bool(of._exporters) and not of.ticker._worker.is_at_work)
+    assert list(of._exporters) == ["otel"]
+    assert not of.ticker._worker.is_at_work
     assert not of.ticker.is_resting
+    of.want("cloudwatch")  # of another cache
+    assert of.ticker.is_resting
 
 
 def test_an_exporter_that_fails_disturbs_neither_calls_nor_others(
@@ -96,7 +98,7 @@ def test_an_exporter_that_fails_disturbs_neither_calls_nor_others(
     of = exports_of(
         monkeypatch, otel=failing, prometheus=ValueError("no dir"), cloudwatch=other
     )
-    of._export()
+    of.on_call()  # which exports, too: there is no thread
     of._export()
     assert (failing.exported, other.exported) == (2, 2)
     of._end()

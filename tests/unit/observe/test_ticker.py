@@ -94,18 +94,26 @@ def test_without_threads_calls_do_the_work_when_it_is_due() -> None:
             assert work.done == done
 
 
-def test_a_retired_ticker_starts_no_thread_and_works_at_the_end() -> None:
+def test_a_pause_does_the_work_and_ends_the_thread_until_the_next_call() -> None:
     work = Work(changes=100)
-    ticker = Ticker(work, work.end, SHORT)
+    ticker = Ticker(work, work.end, 60.0)
+    ticker.pause()
+    assert work.done == 0  # no call was made
+    for done in (2, 4):
+        ticker.touch()
+        eventually(lambda: work.done == done - 1)  # noqa: B023 - called at once
+        ticker.pause()
+        assert work.done == done
+        assert rests(ticker)()
 
-    def retiring() -> bool:
-        ticker.retire()
-        return work()
 
-    ticker._work = retiring  # type: ignore[misc]  # it needs the ticker
+def test_the_end_of_the_process_ends_the_thread_and_exports_once_more() -> None:
+    work = Work(changes=100)
+    ticker = Ticker(work, work.end, 60.0)
     ticker.touch()
-    eventually(lambda: not ticker._worker.is_at_work)
-    assert not ticker.is_resting
-    assert work.done == 1
+    eventually(lambda: work.done == 1)
     ticker.deliver_until(time.monotonic() + 5)
+    assert (work.done, work.ended) == (1, 1)
+    assert not ticker._worker.is_at_work
+    ticker.deliver_until(time.monotonic())  # no time is left
     assert work.ended == 1

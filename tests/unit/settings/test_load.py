@@ -13,7 +13,12 @@ from botocache._dynamodb.plans import CachingMode
 from botocache._errors import ConfigError
 from botocache._settings import load
 from botocache._settings.encryption_keys import EncryptionKeys
-from botocache._settings.load import _PARSERS, Settings, load_settings
+from botocache._settings.load import (
+    _PARSERS,
+    Settings,
+    load_settings,
+    trace_settings,
+)
 from botocache._settings.prices import UNSTATED, Prices
 from botocache._settings.tables import OFF, READS, TableOptions, TablePolicy
 from botocache.stores import options
@@ -732,3 +737,55 @@ def test_a_table_is_treated_as_the_settings_say(
     arguments: Mapping[str, Any], expected: TablePolicy
 ) -> None:
     assert _load(arguments).policy("users") == expected
+
+
+# --- with their sources ---------------------------------------------------------------
+
+
+def test_a_trace_has_each_value_with_its_source(tmp_path: Path) -> None:
+    file = tmp_path / "botocache.toml"
+    file.write_text("ttl = 30\nsettle = 2\n")
+    environ = {"BOTOCACHE_CONFIG": str(file), "BOTOCACHE_TTL": "5", "BOTOCACHE_X": "1"}
+    traced = trace_settings(environ, "memory:")
+    assert traced.settings == load_settings({}, environ, "memory:")
+    assert traced.sources == {"ttl": "BOTOCACHE_TTL", "settle": f"settle in {file}"}
+    assert traced.troubles == ()
+    assert list(traced.unknown) == ["BOTOCACHE_X"]
+
+
+def test_a_trace_has_all_troubles_and_the_next_source_instead(tmp_path: Path) -> None:
+    file = tmp_path / "botocache.toml"
+    file.write_text("ttl = 30\nsettel = 2\n")
+    environ = {
+        "BOTOCACHE_CONFIG": str(file),
+        "BOTOCACHE_TTL": "often",
+        "BOTOCACHE_NEAR": "maybe",
+    }
+    traced = trace_settings(environ, "memory:")
+    assert (traced.settings.ttl, traced.settings.near) == (30.0, "on")
+    assert [each.partition(":")[0] for each in traced.troubles] == [
+        f"unknown setting 'settel in {file}'; did you mean 'settle'?",
+        "BOTOCACHE_TTL",
+        "BOTOCACHE_NEAR",
+    ]
+    # The first of them is what stops an installation.
+    with pytest.raises(ConfigError) as raised:
+        load_settings({}, environ, "memory:")
+    assert str(raised.value) == traced.troubles[0]
+
+
+def test_a_trace_writes_nothing_on_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    trace_settings({"BOTOCACHE_UNSEEN": "1"}, "memory:")
+    assert caplog.messages == []
+
+
+def test_a_file_that_cannot_be_read_leaves_the_environment() -> None:
+    environ = {"BOTOCACHE_CONFIG": "/does/not/exist", "BOTOCACHE_TTL": "5"}
+    traced = trace_settings(environ, "memory:")
+    assert traced.settings.ttl == 5.0
+    assert "cannot be read as TOML" in traced.troubles[0]
+
+
+def test_shadow_by_the_toggle_has_a_source() -> None:
+    traced = trace_settings({"BOTOCACHE": "shadow"}, "memory:")
+    assert (traced.settings.shadow, traced.sources) == (True, {"shadow": "BOTOCACHE"})

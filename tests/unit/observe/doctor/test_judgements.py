@@ -1,6 +1,7 @@
 """What the doctor makes of facts: a table for each judgement, the good cases too."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from botocache._observe.doctor.installed import (
     LEAST,
     REQUIRED,
     judge_distributions,
+    judge_metrics,
     judge_versions,
 )
 from botocache._observe.doctor.server import judge_connecting, judge_server
@@ -184,7 +186,8 @@ def test_encrypted_entries_may_cross_a_network_in_clear() -> None:
         ("ConnectionError: [SSL: CERTIFICATE_VERIFY_FAILED] failed", "Name the cert"),
         ("ConnectionError: [SSL: WRONG_VERSION_NUMBER] wrong", "This port has no TLS"),
         ("ConnectionError: Connection closed by server.", "See whether the port is"),
-        ("MasterNotFoundError: no master found", "See the server's log"),
+        ("MasterNotFoundError: No master found for 'a'", "Correct the service's name"),
+        ("OddError: what is this", "See the server's log"),
     ],
 )
 def test_an_error_of_connecting_has_its_own_advice(error: str, advice: str) -> None:
@@ -376,6 +379,15 @@ def test_a_namesake_and_another_version_are_found() -> None:
     assert (namesake.state, other.state) == (State.BAD, State.WARNING)
 
 
+def test_an_exporter_without_its_package_is_found() -> None:
+    names = ("otel", "prometheus", "cloudwatch")
+    assert list(judge_metrics(names, VERSIONS)) == []
+    otel, prometheus = judge_metrics(names, {})
+    assert (otel.state, prometheus.state) == (State.BAD, State.BAD)
+    assert otel.advice == "pip install 'botocache-dynamodb[otel]'"
+    assert prometheus.advice == "pip install 'botocache-dynamodb[prometheus]'"
+
+
 # --- the start ---------------------------------------------------------------------
 
 
@@ -481,6 +493,10 @@ def test_modules_that_are_there_twice_are_found(tmp_path: Path) -> None:
     path = [str(first), str(tmp_path / "link"), str(tmp_path / "none")]
     (alone,) = check_packages(path)
     assert alone.state is State.GOOD
+    (first / "boto3").mkdir()
+    (first / "boto3" / "__init__.py").touch()
+    (first / "boto3-1.0.dist-info").mkdir()
+    shutil.copytree(first / "boto3", second / "boto3")  # a layer, and the runtime
     (first / "redis.py").touch()
     (second / "redis").mkdir()
     (second / "redis" / "__init__.py").touch()
@@ -488,6 +504,7 @@ def test_modules_that_are_there_twice_are_found(tmp_path: Path) -> None:
     assert twice.state is State.WARNING
     assert f"{first}/botocache hides {second}/botocache" in twice.found
     assert f"{first}/redis.py hides {second}/redis" in twice.found
+    assert "boto3" not in twice.found
     assert twice.advice.startswith("Remove the copies")
 
 

@@ -1,0 +1,271 @@
+"""Sections of a report: what was evicted or not kept, and whether hits were right."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from botocache._observe.report.charts import (
+    share_bar,
+)
+from botocache._observe.report.figures import Figures
+from botocache._observe.report.markup import Content, Html, element
+from botocache._observe.report.numbers import (
+    UNKNOWN,
+    count,
+    duration,
+    size,
+)
+from botocache._observe.report.subject import (
+    MOST_ROWS,
+    Subject,
+    name_of,
+    paragraph,
+    section,
+)
+from botocache._observe.report.tables import Column, table
+from botocache._stats import TableStats
+
+# --- evictions ---------------------------------------------------------------------
+
+REASONS: Final[Mapping[str, str]] = {
+    "bypass": "the application has asked for it",
+    "error": "DynamoDB has answered with an error",
+    "failed": "the cache has failed",
+    "foreign": "other code has changed the answer",
+    "held": "a write was too recent",
+    "no_scope": "the caller is not known for certain",
+    "off": "the table or the operation is off",
+    "pending": "an eviction waits to be delivered",
+    "schema": "the table's key is not known",
+    "store_failed": "the store has failed",
+    "too_large": "the answer is too large",
+    "ttl": "its TTL is 0",
+    "uncacheable": "a read of this kind is not cached",
+    "unencodable": "the answer cannot be encoded",
+    "unmatched": "no key asked for this item",
+    "unprocessed": "DynamoDB has left the key unprocessed",
+}
+"""What the reasons mean for which an answer is not kept, or a read not looked up."""
+
+
+def evictions(subject: Subject) -> Html | None:
+    """Return what was evicted, and what was not filled or not looked up."""
+    figures = subject.figures
+    writes = sorted(
+        (row for row in figures.rows if row.writes or row.evicted),
+        key=lambda row: -row.writes,
+    )
+    total = figures.total
+    if not (writes or total.unfilled or total.bypassed or total.fills):
+        return None
+    shown = table(
+        "Writes by table and operation. A write evicts tags: an item, the queries that "
+        "it belongs to, the scans of its table.",
+        [
+            Column("Table and operation", is_number=False),
+            Column("Writes"),
+            Column("Tags evicted"),
+        ],
+        [
+            (
+                [
+                    name_of(row.table),
+                    " ",
+                    element("span", {"class": "op"}, name_of(row.operation)),
+                ],
+                count(row.writes),
+                count(row.evicted),
+            )
+            for row in writes[:MOST_ROWS]
+        ],
+    )
+    return section(
+        "evictions",
+        "Evictions, and answers that were not kept",
+        paragraph(_store_sentence(figures)),
+        element(
+            "div",
+            {"class": "card"},
+            shown if writes else paragraph("No write went through botocache."),
+        ),
+        element(
+            "div",
+            {"class": "two"},
+            _causes(
+                "Answers that were not kept",
+                total.unfilled,
+                f"{count(total.fills)} entries were filled. ",
+                "Every answer was kept.",
+            ),
+            _causes(
+                "Reads that bypassed the cache",
+                total.bypassed,
+                "",
+                "Every read was looked up.",
+            ),
+        ),
+        _failures(figures),
+    )
+
+
+def _store_sentence(figures: Figures) -> str:
+    parts = []
+    if figures.entries is not None:
+        parts.append(f"{count(figures.entries)} entries")
+    if figures.size is not None:
+        parts.append(size(figures.size))
+    kept = f"The store holds {' in '.join(parts)}." if parts else ""
+    waiting = (
+        f" {count(figures.undelivered)} evictions wait to be delivered."
+        if figures.undelivered
+        else " No eviction waits to be delivered."
+    )
+    return kept + waiting
+
+
+def _causes(heading: str, reasons: Mapping[str, int], before: str, none: str) -> Html:
+    whole = sum(reasons.values())
+    ordered = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+    return element(
+        "div",
+        {"class": "card"},
+        element("h3", None, heading),
+        table(
+            f"{before}By reason:",
+            [
+                Column("Reason", is_number=False),
+                Column("", is_number=False, kind="ratio"),
+                Column("Count"),
+            ],
+            [
+                (
+                    name_of(REASONS.get(reason, reason.replace("_", " "))),
+                    (share_bar(number / whole, "store-f"),),
+                    count(number),
+                )
+                for reason, number in ordered[:12]
+            ],
+        )
+        if ordered
+        else paragraph(before, none, kind="sub"),
+    )
+
+
+def _failures(figures: Figures) -> Html | None:
+    if not figures.failures:
+        return None
+    ordered = sorted(figures.failures.items(), key=lambda pair: (-pair[1], pair[0]))
+    return element(
+        "div",
+        {"class": "card"},
+        element("h3", None, "Failures inside the cache"),
+        table(
+            "The application sees none of them: such a call goes to DynamoDB.",
+            [Column("Event", is_number=False), Column("Count")],
+            [
+                (element("code", None, name_of(kind)), count(n))
+                for kind, n in ordered[:12]
+            ],
+        ),
+    )
+
+
+# --- staleness ---------------------------------------------------------------------
+
+
+def staleness(subject: Subject) -> Html:
+    """Return what shadow mode or an audit found."""
+    figures = subject.figures
+    total = figures.total
+    if not total.compared:
+        found: Content = element(
+            "div",
+            {"class": "card"},
+            paragraph(
+                element("strong", None, "Not measured: "),
+                "neither shadow mode nor an audit has compared a hit.",
+            ),
+            paragraph(
+                "An audit sends a share of the hits to DynamoDB and compares the "
+                "answers; the rest is served. One in a hundred costs one per cent of "
+                "what is saved:",
+                kind="sub",
+            ),
+            element("pre", None, element("code", None, "BOTOCACHE_AUDIT=0.01")),
+            paragraph(
+                "Shadow mode serves nothing, and compares every would-be hit:",
+                kind="sub",
+            ),
+            element("pre", None, element("code", None, "BOTOCACHE=shadow")),
+        )
+    else:
+        found = element(
+            "div", {"class": "card"}, _verdict(total), _differences(figures)
+        )
+    return section(
+        "staleness",
+        "Is it ever wrong?",
+        paragraph(
+            "Hits that were compared with DynamoDB's own answer, at no extra request."
+        ),
+        found,
+    )
+
+
+def _verdict(total: TableStats) -> Html:
+    lasting = total.differing.get("lasting", 0)
+    if lasting:
+        return paragraph(
+            element("strong", {"class": "wrong"}, "\N{BALLOT X} Yes. "),
+            f"{count(lasting)} of {count(total.compared)} compared hits differed for "
+            f"good, the longest for {duration(total.stale_seconds)}. A writer goes "
+            "around botocache; the advice names the table.",
+        )
+    different = sum(total.differing.values())
+    if not different:
+        return paragraph(
+            element("strong", {"class": "good"}, "\N{CHECK MARK} No difference"),
+            f" in {count(total.compared)} compared hits.",
+        )
+    return paragraph(
+        element("strong", {"class": "good"}, "\N{CHECK MARK} None that lasted"),
+        f" in {count(total.compared)} compared hits. {count(different)} differed for a "
+        "moment, as DynamoDB's own replicas do after a write.",
+    )
+
+
+def _differences(figures: Figures) -> Html:
+    rows = [row for row in figures.rows if row.compared]
+    rows.sort(
+        key=lambda row: (-row.differing.get("lasting", 0), -row.compared, row.table)
+    )
+    return table(
+        "Settling: within moments of a write of ours. Unconfirmed: seen once. Lasting: "
+        "seen again later.",
+        [
+            Column("Table and operation", is_number=False),
+            Column("Compared"),
+            Column("Settling"),
+            Column("Unconfirmed"),
+            Column("Lasting"),
+            Column("Longest"),
+        ],
+        [
+            (
+                [
+                    name_of(row.table),
+                    " ",
+                    element("span", {"class": "op"}, name_of(row.operation)),
+                ],
+                count(row.compared),
+                count(row.differing.get("settling", 0)),
+                count(row.differing.get("unconfirmed", 0)),
+                element(
+                    "span",
+                    {"class": "wrong" if row.differing.get("lasting") else None},
+                    count(row.differing.get("lasting", 0)),
+                ),
+                duration(row.stale_seconds) if row.stale_seconds else UNKNOWN,
+            )
+            for row in rows[:MOST_ROWS]
+        ],
+    )
