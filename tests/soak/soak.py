@@ -171,7 +171,7 @@ def soak(  # noqa: PLR0913 - all but two have defaults
 
 
 def _overview(url: str) -> Overview:
-    """Return what the workers have posted. A server that was harmed may need a moment."""
+    """Return what the workers have posted. A harmed server may need a moment."""
     settings = load_settings({"url": url, "timeout": 5.0}, {}, "")
     with open_board(settings, os.environ) as (store, codec):
         eventually(lambda: _can_be_read(store))
