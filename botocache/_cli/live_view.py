@@ -21,16 +21,15 @@ from rich.text import Text
 
 from botocache._cli import formats
 from botocache._cli.console import clean
-from botocache._cli.stats_view import (
+from botocache._cli.rates_view import (
     LATENCIES,
     Watch,
     gauges_of,
-    key_of,
-    place_of,
     time_of,
     top_keys,
     top_tables,
 )
+from botocache._cli.stats_view import key_of, place_of
 from botocache._errors import StoreError
 from botocache._observe.figures import (
     ASCII_BARS,
@@ -217,6 +216,6 @@ def _wait_for_q(number: int, seconds: float) -> bool:
         ready, _, _ = select.select([number], [], [], left)
         if ready:
             pressed = os.read(number, 100)
-            if not pressed or pressed[:1] in (b"q", b"Q"):
+            if not pressed or b"q" in pressed.lower():
                 return True  # nothing was read: the terminal is gone
     return False

@@ -2,9 +2,15 @@
 
 import argparse
 import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from botocache._cli.commands import Parser, WrongUsage
 from botocache._cli.console import Console
+
+if TYPE_CHECKING:
+    from botocache._cli.stats_view import View
 
 NAME = "stats"
 SUMMARY = "show what the cache has saved, of all processes that share the store"
@@ -58,8 +64,13 @@ def _interval(text: str) -> float:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Show the stats once, or again and again."""
-    from botocache._cli.environment import check_shared, read_settings, shown_store
-    from botocache._cli.stats_view import Seen, View, show, watch
+    from botocache._cli.environment import (
+        check_shared,
+        patient,
+        read_settings,
+        shown_store,
+    )
+    from botocache._cli.stats_view import Seen, View, show
     from botocache._observe.overview import has_board, open_board, read_overview
     from botocache.stores.protocol import Board, Usage
 
@@ -67,7 +78,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise WrongUsage("--table: expected the name of a table")
     settings = read_settings()
     check_shared(settings)
-    with open_board(settings, os.environ) as board:
+    with open_board(patient(settings), os.environ) as board:
 
         def read() -> Seen:
             store = board.store
@@ -89,3 +100,27 @@ def run(options: argparse.Namespace, console: Console) -> int:
         else:
             watch(view, console, options.watch)
     return 0
+
+
+def watch(
+    view: "View",
+    console: Console,
+    seconds: float,
+    wait: Callable[[float], object] | None = None,
+) -> None:
+    """Show the rates every some seconds, until Ctrl-C; in a live view also until q.
+
+    wait: waits for that many seconds. A live view ends if it returns True.
+    """
+    from botocache._cli.rates_view import Watch, watch_in_blocks
+
+    watched = Watch(view)  # if this fails, the command ends; a later failure is shown
+    try:
+        if console.is_live:
+            from botocache._cli.live_view import run_live
+
+            run_live(watched, seconds, wait)
+        else:
+            watch_in_blocks(watched, console, seconds, wait or time.sleep)
+    except KeyboardInterrupt:
+        return

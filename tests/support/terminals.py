@@ -8,12 +8,20 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tests.support.processes import TIMEOUT
+
+_WITH_CONTROL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Lets the terminal control the program, so that Ctrl-C is a signal."""
 
 
 class Shown(NamedTuple):
@@ -52,11 +60,14 @@ def on_terminal(
 ) -> Shown:
     """Run a command on a terminal. Fails the test if it does not end.
 
+    command: begins with the path of a program.
+
     size: columns and lines.
     until: of what the terminal has received so far.
     then: keys that are pressed, or a signal that is sent, once `until` is true.
     """
     columns, lines = size
+    command = [sys.executable, "-SEc", _WITH_CONTROL, *command]
     ours, theirs = pty.openpty()
     try:
         fcntl.ioctl(

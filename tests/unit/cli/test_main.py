@@ -66,7 +66,7 @@ def test_each_command_has_help_with_examples_and_exit_statuses(
     assert ended.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: botocache {name} ")
-    assert f"  botocache {name}" in text.partition("example")[2]
+    assert f"botocache {name}" in text.partition("\nexample")[2]
     assert "exit status" in text.lower()
     assert max(map(len, text.splitlines())) <= 88
 

@@ -14,7 +14,9 @@ from rich.console import Console as RichConsole
 
 from botocache._cli import formats, live_view
 from botocache._cli.console import Console
-from botocache._cli.stats_view import Seen, View, Watch, show, watch
+from botocache._cli.rates_view import Watch
+from botocache._cli.stats import watch
+from botocache._cli.stats_view import Seen, View, show
 from botocache._errors import StoreError
 from botocache._observe.records import Overview
 from botocache._stats import Stats
