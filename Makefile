@@ -128,7 +128,7 @@ bench-compare: $(VENV)/.ready  ## this tree beside another revision; REV=main
 	$(BIN)/python -m benchmarks compare $(or $(REV),HEAD)
 
 report-sample: $(VENV)/.ready  ## a page of `botocache report` from made-up figures, into report-out/
-	$(BIN)/python -m tests.support.overviews report-out
+	$(BIN)/python -m tests.support.report_overviews report-out
 
 performance: $(VENV)/.ready  ## docs/performance.md, from what `make bench` measured
 	$(BIN)/python -m benchmarks.page

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, Final, TypeAlias
 
 from botocache._forks import renew_after_fork
-from botocache._hot_keys import HotKeys
+from botocache._hot_keys import HotKeys, TextOf
 from botocache._stats import (
     LATENCY_BOUNDS,
     Histogram,
@@ -35,9 +35,13 @@ OTHER = "(other)"
 UNKNOWN = "(unknown)"
 """The name of the table of a call that does not say which it concerns."""
 
-SAMPLED = 17
-"""One hit in so many has its key sampled, and a near hit its time, too. A prime: of 2
-or 16 keys that an application reads in turn, each must be sampled at times."""
+NEAR_SAMPLED = 101
+"""One near hit in so many has its time and its key noted, which takes as long as the
+near hit itself. A prime: of 2 or 16 keys that an application reads in turn, each must
+be noted at times."""
+
+STORE_SAMPLED = 17
+"""One hit of the store in so many has its key noted."""
 
 HELD = "held"
 """Why an answer is not filled: a write was too recent."""
@@ -70,8 +74,8 @@ class NearHits:
     """The near hits of one series on entries of the same read units.
 
     number: counts a near hit. Returns its number, which no other near hit on these
-        entries has in this process. One in SAMPLED is a multiple of SAMPLED, and for
-        that one `sample` must be called. A forked child has another function here.
+        entries has in this process. `sample` must be called for those that leave 1
+        when they are divided by NEAR_SAMPLED. A forked child has another function here.
     """
 
     __slots__ = ("_before", "_first", "_numbers", "_series", "_units", "number")
@@ -95,15 +99,21 @@ class NearHits:
         # By its text: to take the next number would count one more.
         return self._before + int(repr(self._numbers)[6:-1]) - self._first
 
-    def sample(self, seconds: float, digest: str, text: str) -> None:
-        """Take note of a near hit that stands for SAMPLED of them.
+    def sample(
+        self, seconds: float | None, digest: str, text_of: TextOf, asked: object
+    ) -> None:
+        """Take note of a near hit that stands for NEAR_SAMPLED of them.
 
-        seconds: that it took.
+        seconds: that it took; None if that is not known.
         digest: of its entry's key, in hex.
-        text: of the key.
+        text_of: makes the key's text of `asked`.
         """
-        self._series.add_near_latency(seconds)
-        self._series.add_hot_key(digest, text, self._units)
+        units = self._units * NEAR_SAMPLED
+        self._series.add_near_sample(seconds, units, digest, text_of, asked)
+
+    def expire(self) -> None:
+        """Count that such an entry is too old, and that no write has evicted it."""
+        self._series.add_expired()
 
     def _begin(self) -> None:
         # From anywhere: other processes, and the parent of a fork, number as well.
@@ -127,8 +137,10 @@ class Series:
         "_differing",
         "_estimated",
         "_evicted",
+        "_expired",
         "_fills",
         "_hot_keys",
+        "_index_outdated",
         "_lock",
         "_miss_latency",
         "_misses",
@@ -137,6 +149,7 @@ class Series:
         "_stale_seconds",
         "_store_hits",
         "_store_latency",
+        "_outdated",
         "_throttled",
         "_unfilled",
         "_units_consumed",
@@ -155,6 +168,7 @@ class Series:
         self._hot_keys = hot_keys
         self._near: dict[tuple[float, bool], NearHits] = {}
         self._store_hits = self._misses = self._consistent = 0
+        self._expired = self._outdated = self._index_outdated = 0
         self._fills = self._writes = self._evicted = self._throttled = 0
         self._units_saved = self._units_consumed = self._estimated = 0.0
         self._bypassed: Counter[str] = Counter()
@@ -183,19 +197,28 @@ class Series:
                 near = self._near[units, is_estimated] = NearHits(self, units)
             return near
 
-    def add_near_latency(self, seconds: float) -> None:
-        """Take note of how long a near hit took. See NearHits.sample."""
+    def add_near_sample(
+        self,
+        seconds: float | None,
+        units: float,
+        digest: str,
+        text_of: TextOf,
+        asked: object,
+    ) -> None:
+        """Take note of a near hit that stands for several. See NearHits.sample."""
         with self._lock:
-            timings = self._near_latency
-            timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
-            timings.seconds += seconds
+            self._hot_keys.add(self, digest, NEAR_SAMPLED, units, text_of, asked)
+            if seconds is not None:
+                timings = self._near_latency
+                timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+                timings.seconds += seconds
 
     def add_store_hit(
         self, seconds: float, units: float, *, is_estimated: bool = False
     ) -> bool:
         """Count a read that the store answered, or would have answered.
 
-        Return whether it stands for SAMPLED of them: then call `add_hot_key`.
+        Return whether it stands for STORE_SAMPLED of them: then call `add_hot_key`.
 
         seconds: that the call took.
         units: read units that it would have consumed.
@@ -209,17 +232,14 @@ class Series:
             timings = self._store_latency
             timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
             timings.seconds += seconds
-            return not self._store_hits % SAMPLED
+            return not self._store_hits % STORE_SAMPLED
 
-    def add_hot_key(self, digest: str, text: str, units: float) -> None:
-        """Take note of the key of a hit that stands for SAMPLED of them.
-
-        digest: of the entry's key, in hex.
-        text: of the key.
-        units: read units of this one hit.
-        """
+    def add_hot_key(
+        self, digest: str, hits: int, units: float, text_of: TextOf, asked: object
+    ) -> None:
+        """Take note of the key of a hit that stands for several. See HotKeys.add."""
         with self._lock:
-            self._hot_keys.add(self, digest, text, SAMPLED, units * SAMPLED)
+            self._hot_keys.add(self, digest, hits, units, text_of, asked)
 
     def add_miss(
         self,
@@ -227,6 +247,8 @@ class Series:
         units: float,
         *,
         is_consistent: bool = False,
+        is_outdated: bool = False,
+        is_on_index: bool = False,
         reads: int = 1,
     ) -> None:
         """Count a read that was looked up and that was sent to DynamoDB.
@@ -234,6 +256,8 @@ class Series:
         seconds: that the call took; None if DynamoDB has not answered it.
         units: read units that it has consumed.
         is_consistent: the application asked for strong consistency.
+        is_outdated: the store had an entry that a write has evicted.
+        is_on_index: it is a query of an index.
         reads: keys of a batch, which count one by one; the units are those of all.
         """
         with self._lock:
@@ -241,10 +265,19 @@ class Series:
             self._units_consumed += units
             if is_consistent:
                 self._consistent += reads
+            if is_outdated:
+                self._outdated += reads
+                if is_on_index:
+                    self._index_outdated += reads
             if seconds is not None:
                 timings = self._miss_latency
                 timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += reads
                 timings.seconds += seconds * reads
+
+    def add_expired(self) -> None:
+        """Count an answer in the near cache that is too old, and else still good."""
+        with self._lock:
+            self._expired += 1
 
     def add_bypass(self, reason: str, reads: int = 1) -> None:
         """Count reads that are neither looked up nor filled, when they begin."""
@@ -333,6 +366,9 @@ class Series:
                 differing=dict(self._differing),
                 stale_seconds=self._stale_seconds,
                 consistent=self._consistent,
+                expired=self._expired,
+                outdated=self._outdated,
+                index_outdated=self._index_outdated,
             )
 
     def after_fork(self, lock: Lock) -> None:

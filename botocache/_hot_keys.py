@@ -5,9 +5,13 @@ the one with the fewest reads, and begins at its count. So a key that is read of
 be counted too high, never be missed.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 from botocache._stats import HotKey, hottest
+
+TextOf: TypeAlias = Callable[[Any], str]
+"""Makes the text of a key; never raises."""
 
 MOST_KEPT = 200
 """Keys that are counted at a time."""
@@ -41,31 +45,32 @@ class HotKeys:
     """The keys that are read most. The caller holds a lock."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, str, str], _Place] = {}
+        self._places: dict[tuple[Named, str], _Place] = {}
 
     def __repr__(self) -> str:
         return f"<HotKeys: {len(self._places)}>"
 
-    def add(
+    def add(  # noqa: PLR0913, PLR0917 - what a sample consists of
         self,
         series: Named,
         digest: str,
-        text: str,
         hits: int,
         units: float,
+        text_of: TextOf,
+        asked: object,
     ) -> None:
         """Add hits on a key.
 
         series: that it belongs to.
         digest: of the entry's key, in hex.
-        text: of the key.
         hits: that this one stands for.
         units: read units that these would have consumed.
+        text_of: makes the key's text of `asked`; called if the key is new here.
         """
-        name = (series.table, series.operation, digest)
+        name = (series, digest)
         place = self._places.get(name)
         if place is None:
-            place = _Place(0, 0.0, text[:MOST_TEXT])
+            place = _Place(0, 0.0, text_of(asked)[:MOST_TEXT])
             if len(self._places) >= MOST_KEPT:
                 least = min(self._places, key=lambda each: self._places[each].hits)
                 before = self._places.pop(least)
@@ -77,6 +82,13 @@ class HotKeys:
     def read(self) -> tuple[HotKey, ...]:
         """Return the keys with the most read units saved."""
         return hottest(
-            HotKey(*name, place.text, place.hits, place.units)
-            for name, place in self._places.items()
+            HotKey(
+                series.table,
+                series.operation,
+                digest,
+                place.text,
+                place.hits,
+                place.units,
+            )
+            for (series, digest), place in self._places.items()
         )

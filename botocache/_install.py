@@ -604,11 +604,11 @@ def _cache_for(wanted: "Settings") -> "Cache":
 def _exported_cache(store: Store, wanted: "Settings") -> "Cache":
     """Return a new cache whose counters are exported."""
     from botocache._cache.cache import Cache
-    from botocache._near.observed import ObservedAnswers
+    from botocache._near.observed import observed_answers
     from botocache._observe.exports import exports_for
 
     exports = exports_for(wanted.metrics, wanted.stats_interval)
-    near = None if wanted.near == "off" else partial(ObservedAnswers, exports)
+    near = None if wanted.near == "off" else partial(observed_answers, exports)
     cache = Cache(store, wanted, near)
     cache.observe(exports)
     exports.readings.add(cache, store)

@@ -89,7 +89,7 @@ class TableStats:
     units_consumed: read units that the misses and bypassed reads have consumed.
     units_estimated: the part of `units_saved` that rests on an estimate of item sizes,
         because the answers show only parts of their items.
-    near_latency: how long near hits took; one in seventeen is timed.
+    near_latency: how long near hits took; one in a hundred and one is timed.
     store_latency: how long hits of the store took.
     miss_latency: how long misses took.
     compared: hits that shadow mode or an audit compared with DynamoDB's answer.
@@ -100,9 +100,10 @@ class TableStats:
     stale_seconds: the longest time for which a difference was seen to last.
     consistent: the part of `misses` for which the application asked for strong
         consistency, so that no entry could answer them.
-    expired: misses whose entry was too old for its TTL, and that no write had evicted.
-    index_hits: hits among queries of an index.
-    index_misses: misses among queries of an index.
+    expired: answers in the near cache that reached their TTL, though no write had
+        evicted them. Each process counts its own.
+    outdated: the part of `misses` whose entry was in the store, and a write had evicted.
+    index_outdated: the part of that which are queries of an index.
     """
 
     table: str
@@ -127,8 +128,8 @@ class TableStats:
     stale_seconds: float = 0.0
     consistent: int = 0
     expired: int = 0
-    index_hits: int = 0
-    index_misses: int = 0
+    outdated: int = 0
+    index_outdated: int = 0
 
     @property
     def hits(self) -> int:

@@ -34,7 +34,7 @@ from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
-from botocache._counters import FOREIGN, HELD, UNENCODABLE, Series
+from botocache._counters import FOREIGN, HELD, STORE_SAMPLED, UNENCODABLE, Series
 from botocache._dynamodb.key_texts import text_of_key, text_of_read
 from botocache._dynamodb.plans import (
     TABLE_TAG,
@@ -54,6 +54,7 @@ from botocache._dynamodb.read_units import (
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, pass_on
+from botocache._hot_keys import TextOf
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
@@ -318,8 +319,7 @@ class Reads:
         units = blocks * per_block
         series = self._series(prepared.read.table, prepared.call.operation)
         if series.add_store_hit(seconds, units, is_estimated=is_estimated):
-            text = text_of_read(prepared.parameters)
-            series.add_hot_key(hit.key.hex(), text, units)
+            _note(series, hit.key, units, text_of_read, prepared.parameters)
 
     @property
     def _saved_by_audits(self) -> float:
@@ -358,8 +358,7 @@ class Reads:
                     blocks, is_estimated = hit.entry.cost
                     units = blocks * per_block
                     if series.add_store_hit(seconds, units, is_estimated=is_estimated):
-                        text = text_of_key(key)
-                        series.add_hot_key(hit.key.hex(), text, units)
+                        _note(series, hit.key, units, text_of_key, key)
 
     def _count_misses(
         self, ticket: BatchTicket, answer: Answer, unfilled: str, length: int | None
@@ -462,6 +461,8 @@ class Reads:
             perf_counter() - ticket.store.started,
             units,
             is_consistent=ticket.prepared.read.is_consistent,
+            is_outdated=ticket.loaded.entry is not None and _is_outdated(ticket),
+            is_on_index=ticket.prepared.read.is_on_index,
         )
         if not unfilled:
             if self._refused:
@@ -704,11 +705,27 @@ def _misses(
                 yield lookup, by_index.get(index, "unprocessed")
 
 
+def _note(
+    series: Series, key: bytes, units: float, text_of: TextOf, asked: object
+) -> None:
+    """Take note of the key of a hit that stands for several. See HotKeys.add."""
+    series.add_hot_key(key.hex(), STORE_SAMPLED, STORE_SAMPLED * units, text_of, asked)
+
+
 def _why_bypassed(call: Call) -> str:
     """Return why `prepare` has returned None, as it counts."""
     if call.mode is Mode.BYPASS:
         return "bypass"
     return "no_scope" if call.scope is None else "off"
+
+
+def _is_outdated(miss: ReadTicket) -> bool:
+    """Return whether the store had an entry of this read that a write has evicted."""
+    try:
+        header = decode_header(miss.loaded.entry or b"")
+        return header.snapshot != miss.loaded.snapshot
+    except CodecError:  # it was reported when it was loaded
+        return False
 
 
 def _consumption(

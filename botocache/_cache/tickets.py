@@ -73,6 +73,11 @@ def request_prefix(key: str) -> str:
     return f"botocache-{key}-"
 
 
+def digest_in(prefix: str) -> str:
+    """Return the key that `request_prefix` has made a prefix of."""
+    return prefix[len("botocache-") : -1]
+
+
 class ResponseMetadata(TypedDict):
     """What botocore adds to an answer."""
 

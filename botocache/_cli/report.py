@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from botocache._cli.commands import Parser, WrongUsage
@@ -14,9 +13,6 @@ SUMMARY = "write an HTML page: what it saves, what it costs, and what to do"
 DEFAULT_OUTPUT = "botocache-report.html"
 
 LONGEST_DAYS = 400.0
-
-PATIENCE = 5.0
-"""Seconds for a server. A page may take longer than a call of the application."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -71,9 +67,8 @@ def _days(text: str) -> float:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Write the page, or print the figures."""
-    from botocache._cache.services import services_of
-    from botocache._cli.environment import opened_store, read_settings
-    from botocache._observe.overview import read_overview
+    from botocache._cli.environment import check_shared, patient, read_settings
+    from botocache._observe.overview import open_board, read_overview
     from botocache._observe.report.document import report_document
     from botocache._observe.report.page import page, replace_file, subject_of
     from botocache._settings.prices import parse_prices
@@ -85,10 +80,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
             prices = parse_prices(options.prices)
         except ValueError as error:
             raise WrongUsage(f"--prices: {error}") from None
-    patient = replace(settings, timeout=max(settings.timeout, PATIENCE))
-    with opened_store(patient) as store:
-        services = services_of(store, patient)
-        overview = read_overview(services.store, services.records)
+    check_shared(settings)
+    with open_board(patient(settings), os.environ) as board:
+        overview = read_overview(board.store, board.codec)
     subject = subject_of(
         overview,
         prices,
@@ -104,7 +98,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.text(text)
         return 0
     replace_file(Path(options.output), text)
-    console.lines(f"{_outline(options.output)}")
+    # Not resolved: the user knows the file by the name that they gave.
+    console.lines(f"wrote {os.path.abspath(options.output)}")  # noqa: PTH100 - resolve() would follow links
     if subject.figures.is_empty:
         console.finding(
             "warning",
@@ -118,7 +113,3 @@ def run(options: argparse.Namespace, console: Console) -> int:
             "set the encryption keys that the application has",
         )
     return 0
-
-
-def _outline(output: str) -> str:
-    return f"wrote {os.path.abspath(output)}"  # noqa: PTH100 - resolve() would follow links

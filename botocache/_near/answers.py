@@ -15,8 +15,8 @@ from weakref import WeakValueDictionary
 
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import Hit, request_prefix
-from botocache._counters import SAMPLED, NearHits
+from botocache._cache.tickets import Hit, digest_in, request_prefix
+from botocache._counters import NEAR_SAMPLED, NearHits
 from botocache._dynamodb.key_texts import text_of_read
 from botocache._dynamodb.read_units import ReadCost
 from botocache._dynamodb.types import Answer
@@ -37,6 +37,18 @@ _ANSWER_SIZE = 1500
 
 Copier: TypeAlias = Callable[[], Answer]
 """Returns an answer, a fresh object each time, without ResponseMetadata."""
+
+
+class Timing:
+    """Whether the near hits of this process take the time when they begin."""
+
+    __slots__ = ("is_on",)
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+
+timing: Final = Timing()
 
 
 def _never() -> bool:
@@ -128,11 +140,11 @@ class NearAnswers:
         return f"<NearAnswers in {self._memory!r}>"
 
     def serve(
-        self, entry: NearEntry, started: float, arguments: object
+        self, entry: NearEntry, started: float | None, arguments: object
     ) -> Answer | None:
         """Return the answer as a hit; None when it may not be served.
 
-        started: when the call began, by `perf_counter`.
+        started: when the call began, by `perf_counter`; None if that was not noted.
         arguments: of the call.
         """
         # One unpacking, where ten look-ups by name would take longer.
@@ -145,7 +157,12 @@ class NearAnswers:
             if marker.is_outdated:
                 return None
         now = self.now()
-        if now >= expires_at or not is_current():
+        if now >= expires_at:
+            # For the report: a longer TTL would have kept this answer.
+            if is_current():
+                hits.expire()
+            return None
+        if not is_current():
             return None
         answer = copy()
         # As response_metadata returns it; each near hit would pay for that call.
@@ -157,8 +174,8 @@ class NearAnswers:
             "HTTPHeaders": {"x-botocache": "hit", "age": age},
             "RetryAttempts": 0,
         }
-        if not number % SAMPLED:
-            _sample(entry, hits, started, arguments)
+        if number % NEAR_SAMPLED < 2:  # noqa: PLR2004 - this one is sampled, or the next
+            _sample(entry, number, started, arguments)
         return answer
 
     def may_remember(self, hit: Hit) -> bool:
@@ -272,14 +289,21 @@ class NearAnswers:
 
 
 def _sample(
-    entry: NearEntry, hits: NearHits, started: float, arguments: object
+    entry: NearEntry, number: int, started: float | None, arguments: object
 ) -> None:
-    """Take note of the time and the key of a near hit that stands for several."""
-    seconds = perf_counter() - started
+    """Take note of a near hit that stands for several, or have the next one timed.
+
+    number: of the near hit.
+    """
+    hits = entry.hits
+    timing.is_on = not number % NEAR_SAMPLED
+    if timing.is_on or hits is None:
+        return
+    # Another thread may have begun before the timing was on.
+    seconds = None if started is None else perf_counter() - started
     # A resource's condition is an object; the request that was made of it is not.
     asked = arguments if entry.prepared is None else entry.prepared.parameters
-    digest = entry.request_prefix.split("-")[1]
-    hits.sample(seconds, digest, text_of_read(asked))
+    hits.sample(seconds, digest_in(entry.request_prefix), text_of_read, asked)
 
 
 def _size_of(key: CallKey, prepared: PreparedRead | None) -> int:

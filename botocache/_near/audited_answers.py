@@ -25,7 +25,7 @@ class AuditedAnswers(NearAnswers):
         self._audits = services.audits
 
     def serve(
-        self, entry: NearEntry, started: float, arguments: object
+        self, entry: NearEntry, started: float | None, arguments: object
     ) -> Answer | None:
         """See NearAnswers.serve."""
         audits = self._audits
@@ -33,7 +33,8 @@ class AuditedAnswers(NearAnswers):
         if audits is not None and audits.draw() and self._may_serve(entry):
             audits.pass_on_draw()
             return None
-        return super().serve(entry, started, arguments)
+        # Not by `super()`, which takes 50 ns longer.
+        return NearAnswers.serve(self, entry, started, arguments)
 
     def _may_serve(self, entry: NearEntry) -> bool:
         """Return whether `serve` would return the answer, which counts it."""

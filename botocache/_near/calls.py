@@ -23,7 +23,7 @@ class NearCall(PipelineCall):
     answers: what the client's cache remembers.
     key: of the answer in memory; None if the call has no quick key.
     last_fill: of `answers`, taken before the store is loaded.
-    started: when the call began, by `perf_counter`.
+    started: when the call began, by `perf_counter`; None if that was not noted.
     remembered: the read of an earlier call; None where the arguments are enough.
     """
 
@@ -45,7 +45,7 @@ class NearCall(PipelineCall):
         answers: NearAnswers,
         operation: str,
         key: CallKey | None,
-        started: float,
+        started: float | None,
     ) -> None:
         self.signer = signer_of(client)
         self.operation = operation

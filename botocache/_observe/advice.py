@@ -219,15 +219,15 @@ def _short_ttl(at: Situation) -> Iterator[Advice]:
         ):
             continue
         longer = min(ttl * 10, _LONGEST_ADVISED_TTL)
-        per_miss = table.units_consumed / max(1, table.misses)
         yield Advice(
             "short_ttl",
             SAVE,
-            "The TTL ends entries that no write has changed",
+            "The TTL ends answers that no write has changed",
             table.table,
-            f"{count(table.expired)} of {count(table.misses)} misses found an entry "
-            "that was too old, though no write through botocache had touched it. They "
-            f"consumed about {units(table.expired * per_miss)} read units.",
+            f"{count(table.expired)} times an answer in the near cache was too old, "
+            "though no write through botocache had touched it. The table has "
+            f"{count(table.misses)} misses, which consumed "
+            f"{units(table.units_consumed)} read units with the bypassed reads.",
             f"Writes through botocache evict, so the TTL ({duration(ttl)} in these "
             "settings) only bounds what other writers change. If there are none, "
             "lengthen it.",
@@ -261,18 +261,18 @@ def _consistent(at: Situation) -> Iterator[Advice]:
         )
 
 
-_POOR_RATIO: Final = 0.5
-
-
 def _index_queries(at: Situation) -> Iterator[Advice]:
     if at.settings.precise_index_eviction:
         return
     for table in _named(at.figures.tables):
-        queries = table.index_hits + table.index_misses
+        queries = sum(
+            row.misses
+            for row in at.figures.rows
+            if row.table == table.table and row.operation == "Query"
+        )
         if (
-            table.index_misses < LEAST_READS
-            or table.index_hits >= _POOR_RATIO * queries
-            or table.writes * 10 < table.index_misses
+            table.index_outdated < LEAST_READS
+            or table.index_outdated < _OFTEN_EVICTED * queries
         ):
             continue
         yield Advice(
@@ -280,13 +280,16 @@ def _index_queries(at: Situation) -> Iterator[Advice]:
             SAVE,
             "Each write evicts all index queries",
             table.table,
-            f"{percent(table.index_hits, queries)} of {count(queries)} index queries "
-            f"were hits. Each of the {count(table.writes)} writes to the table has "
-            "evicted the answers of all of them.",
+            f"{count(table.index_outdated)} of {count(queries)} misses of Query were "
+            "index queries whose answer was there, and a write had evicted it. Each of "
+            f"the {count(table.writes)} writes to the table evicts all of them.",
             "Evict only the queries that the old or the new item belongs to. botocache "
             "then asks DynamoDB for the old item of each write, which costs no units.",
             "precise_index_eviction = true",
         )
+
+
+_OFTEN_EVICTED: Final = 0.3
 
 
 _MANY_HITS: Final = 1000

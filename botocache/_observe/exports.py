@@ -173,7 +173,12 @@ class Exports:
                 _say_failed(name, error)
 
     def before_fork(self) -> None:
-        """Wait until no export is under way, and have none until `after_fork`."""
+        """End the thread, and have no export until `after_fork`.
+
+        Python warns of a fork of a process with threads, and the application asked for
+        none. The next call starts another one.
+        """
+        self.ticker.rest()
         self._is_held = self._lock.acquire(timeout=_FORK_PATIENCE)
 
     def after_fork(self) -> None:

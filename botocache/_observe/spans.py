@@ -5,7 +5,8 @@ of botocore has begun for this very call, attributes say that the cache answered
 other span, the application's, each hit is an event: there may be several.
 """
 
-from collections.abc import Callable  # noqa: TC003 - loaded in any case
+from collections.abc import Callable, Mapping  # noqa: TC003 - loaded in any case
+from contextvars import ContextVar
 from typing import Any
 
 from botocache._observe.metrics import ATTRIBUTES
@@ -20,23 +21,29 @@ _INSTRUMENTATION = "opentelemetry.instrumentation.botocore"
 class HitSpans:
     """Adds hits to the current span, once `begin` was called.
 
-    context: returns OpenTelemetry's current context. It is empty, and so false, outside
-        of spans. A near hit looks at nothing else: the public way to the current span
-        takes ten times as long.
+    A near hit finds the span by `context().get(key)`, which may be None: the public way
+    to it takes ten times as long.
+
+    context: returns OpenTelemetry's current context.
+    key: of the span in it.
     """
 
     def __init__(self) -> None:
-        self.context: Callable[[], object] = dict
-        self._current: Callable[[], Any] | None = None
+        self.context: Callable[[], Mapping[str, Any]] = dict
+        self.key = ""
 
     def begin(self) -> None:
         """Import OpenTelemetry. Raises ImportError."""
         from opentelemetry import context, trace
 
-        self._current = trace.get_current_span
         runtime = getattr(context, "_RUNTIME_CONTEXT", None)
         variable = getattr(runtime, "_current_context", None)
-        self.context = getattr(variable, "get", context.get_current)
+        key = getattr(trace.propagation, "_SPAN_KEY", None)
+        if isinstance(variable, ContextVar) and isinstance(key, str):
+            self.key = key
+            self.context = variable.get
+        else:  # another version, or a runtime context of the application's
+            self.context = lambda: {self.key: trace.get_current_span()}
 
     def add(
         self, table: str, operation: str, tier: str, age: float, hits: int = 1
@@ -45,10 +52,8 @@ class HitSpans:
 
         See CallObserver.on_hit.
         """
-        if self._current is None or not self.context():
-            return
-        span = self._current()
-        if not span.is_recording():
+        span = self.context().get(self.key)
+        if span is None or not span.is_recording():
             return
         own: dict[str, str | float] = {
             "botocache.result": "hit",

@@ -80,9 +80,14 @@ class Ticker:
     def pause(self) -> None:
         """Do the work now, if calls were made, and end the thread until the next."""
         if self._is_registered:
+            self.rest()
+            self._work()
+
+    def rest(self) -> None:
+        """End the thread, if there is one, until the next call."""
+        if self._worker.is_at_work:
             self._worker.stop(_STOP_TIMEOUT)
             self.is_resting = True
-            self._work()
 
     def deliver_until(self, deadline: float) -> None:
         """Do the work once more as the process ends. See Debtor."""

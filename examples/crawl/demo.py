@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__.partition("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--pages", type=_positive, default=200, help="pages to crawl")
+    parser.add_argument("--pages", type=_positive, default=180, help="pages to crawl")
     parser.add_argument(
         "--read-capacity",
         type=_positive,

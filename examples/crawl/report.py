@@ -97,7 +97,11 @@ class Counted:
             units_saved=document["units_saved"],
             units_consumed=document["units_consumed"],
             compared=total["compared"],
-            stale=total["differing"].get("lasting", 0),
+            stale=sum(
+                number
+                for what, number in total["differing"].items()
+                if what.startswith("lasting")
+            ),
         )
 
     @property

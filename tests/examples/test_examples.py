@@ -1,5 +1,6 @@
 """The examples run, as their own programs, and show what they promise."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,15 @@ def test_the_crawl_reads_less_with_the_cache_and_serves_nothing_revoked(
     assert int(answered[-1]) * 3 < int(answered[-2])
     assert ["served", "after", "that", "0", "0"] in rows
     assert (tmp_path / "read-capacity.png").stat().st_size > 10_000
+    # What botocache says of itself is what DynamoDB saw.
+    tried, kept = re.findall(
+        r"botocache (?:would have )?answered ([\d,]+) of ([\d,]+) reads, (\d+)%",
+        done.stdout,
+    )
+    hits, reads, share = (int(number.replace(",", "")) for number in kept)
+    assert abs(reads - hits - int(answered[-1])) <= 0.01 * int(answered[-1])
+    assert int(tried[2]) > 50
+    assert share > 50
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "credentials" in page

@@ -1,7 +1,7 @@
 """A service whose threads come and go, or stay idle; it measures what the cache takes.
 
     python -m tests.integration.long_run URL STORE NEAR      1,000 threads, 64 at a time
-    python -m tests.integration.long_run URL STORE idle      500 idle threads
+    python -m tests.integration.long_run URL STORE idle      200 idle threads
 
 URL is of a DynamoDB, STORE of a store. Prints what it measured, as JSON. The second
 form has 128 descriptors, and afterwards opens 60 files of its own.
@@ -35,7 +35,7 @@ AT_A_TIME = 64
 WARM = 200
 """From this thread on nothing has to grow any more."""
 
-IDLE_THREADS = 500
+IDLE_THREADS = 200
 DESCRIPTORS = 128
 OWN_FILES = 60
 

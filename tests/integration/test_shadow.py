@@ -54,7 +54,7 @@ def all_calls(client: Any, table: str) -> None:
     for number in range(2):
         put(client, table, pk="a", n=number, g="x")
         put(client, table, pk="b", n=number, g="x")
-        for _ in range(3):
+        for _ in range(2):
             get(client, table, pk="a")
             get(client, table, pk="c")
             query(client, table, pk="a")
@@ -87,14 +87,13 @@ def requests_of(client: Any, table: str) -> list[tuple[str, dict[str, str], str]
     return sent
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"precise_index_eviction": True, "reads_after_write": "consistent"}],
-    ids=["", "with what changes requests"],
-)
 def test_in_shadow_mode_every_request_is_that_of_an_uncached_client(
-    world: World, settings: dict[str, Any]
+    world: World,
 ) -> None:
+    settings: dict[str, Any] = {
+        "precise_index_eviction": True,
+        "reads_after_write": "consistent",
+    }
     uncached = requests_of(world.client(world.session()), world.table(**INDEX))
     client = world.cached_client(shadow=True, **settings)
     assert requests_of(client, world.table(**INDEX)) == uncached
@@ -131,7 +130,7 @@ def test_in_shadow_mode_the_answers_are_dynamodbs_and_nothing_differs(
         assert "x-botocache" not in answer["ResponseMetadata"]["HTTPHeaders"]
         assert not answer["ResponseMetadata"]["RequestId"].startswith("botocache")
     number, differing = compared(cache_of(client))
-    assert number > 20
+    assert number > 10
     assert differing == {}
     assert cache_of(client).near is None
 
@@ -162,8 +161,10 @@ def planted(world: World, client: Any, table: str, times: int = 2) -> None:
         world.settle()
 
 
-@pytest.mark.parametrize("settings", [{"shadow": True}, {"audit": 1.0}])
-@pytest.mark.parametrize("near", ["on", "off"])
+@pytest.mark.parametrize(
+    ("settings", "near"),
+    [({"shadow": True}, "on"), ({"audit": 1.0}, "on"), ({"audit": 1.0}, "off")],
+)
 def test_the_log_and_the_counters_name_the_table_that_is_written_around(
     world: World,
     settings: dict[str, Any],
@@ -205,8 +206,9 @@ def is_hit(answer: dict[str, Any]) -> bool:
     return headers.get("x-botocache") == "hit"
 
 
-@pytest.mark.parametrize("near", [True, False])
-@pytest.mark.parametrize("is_resource", [False, True])
+@pytest.mark.parametrize(
+    ("near", "is_resource"), [(True, False), (False, False), (True, True)]
+)
 def test_each_hit_is_drawn_once_and_the_drawn_share_goes_to_dynamodb(
     world: World, near: bool, is_resource: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,12 +231,12 @@ def test_each_hit_is_drawn_once_and_the_drawn_share_goes_to_dynamodb(
     drawn = draws_of(client, monkeypatch, Random(1).random)
     before = cache.stats().hits
     with world.counting() as reached:
-        hits = [read() for _ in range(200)]
-    assert len(drawn) == 200
+        hits = [read() for _ in range(80)]
+    assert len(drawn) == 80
     assert [draw >= 0.25 for draw in drawn] == hits
     assert reached == {"GetItem": hits.count(False)}
     assert compared(cache) == (hits.count(False), {})
-    assert cache.stats().hits - before == 200
+    assert cache.stats().hits - before == 80
 
 
 @pytest.mark.parametrize("near", ["on", "off"])
@@ -312,7 +314,10 @@ def test_what_is_begun_before_an_uninstallation_is_not_compared_after_it(
         lambda: client.batch_get_item(RequestItems={table: {"Keys": keys}}),
     ):
         botocache.install(session, url=world.store, shadow=True)
-        before = compared(cache)[0]
+        cache.clear()
+        world.settle()
+        call()
+        before = compared(cache)
 
         def write_uncached(**_: Any) -> None:
             botocache.uninstall(session)
@@ -320,7 +325,7 @@ def test_what_is_begun_before_an_uninstallation_is_not_compared_after_it(
 
         with intercepted(client, "before-send", write_uncached):
             call()
-        assert compared(cache) == (before, {})
+        assert compared(cache) == before
 
 
 @pytest.mark.parametrize("name", ["get", "batch"])

@@ -24,7 +24,10 @@ class BoardStore:
 
     def post(self, name: str, record: bytes, ttl: float) -> None: ...
 
-    def posted(self) -> dict[str, bytes]:
+    def names(self) -> list[str]:
+        return []
+
+    def posted(self, *_: Any) -> dict[str, bytes]:
         return {}
 
     def merge(self, *_: Any) -> bool:

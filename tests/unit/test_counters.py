@@ -13,8 +13,9 @@ import pytest
 from botocache._counters import (
     _MOST_UNITS,
     MOST_SERIES,
+    NEAR_SAMPLED,
     OTHER,
-    SAMPLED,
+    STORE_SAMPLED,
     Counters,
     NearHits,
     Series,
@@ -22,7 +23,6 @@ from botocache._counters import (
 from botocache._hot_keys import MOST_KEPT, MOST_TEXT, HotKeys
 from botocache._stats import (
     LATENCY_BOUNDS,
-    MOST_HOT_KEYS,
     Histogram,
     HotKey,
     Stats,
@@ -59,7 +59,7 @@ OUTCOMES: dict[str, tuple[Callable[[Series], object], dict[str, Any]]] = {
         {"near_hits": 1, "units_saved": 1.5, "units_estimated": 1.5},
     ),
     "latency of near hits": (
-        lambda series: series.add_near_latency(3e-6),
+        lambda series: series.add_near_sample(3e-6, 0.5, "d", str, ""),
         {"near_latency": _took(3e-6)},
     ),
     "store hit": (
@@ -88,6 +88,21 @@ OUTCOMES: dict[str, tuple[Callable[[Series], object], dict[str, Any]]] = {
             "miss_latency": _took(0.02),
         },
     ),
+    "miss, outdated": (
+        lambda series: series.add_miss(None, 0.0, is_outdated=True),
+        {"misses": 1, "outdated": 1},
+    ),
+    "misses of an index, outdated": (
+        lambda series: series.add_miss(
+            None, 0.0, is_outdated=True, is_on_index=True, reads=2
+        ),
+        {"misses": 2, "outdated": 2, "index_outdated": 2},
+    ),
+    "miss of an index": (
+        lambda series: series.add_miss(None, 0.0, is_on_index=True),
+        {"misses": 1},
+    ),
+    "expired": (lambda series: series.add_expired(), {"expired": 1}),
     "miss without an answer": (
         lambda series: series.add_miss(None, 0.0),
         {"misses": 1},
@@ -163,7 +178,7 @@ def test_the_totals_are_the_sums_of_the_tables() -> None:
             act(series)
     stats = counters.read(undelivered=0)
     # Of each table: two near hits and two of the store; and so on.
-    assert (stats.hits, stats.near_hits, stats.misses) == (16, 8, 20)
+    assert (stats.hits, stats.near_hits, stats.misses) == (16, 8, 36)
     assert (stats.bypassed, stats.held, stats.fills) == (12, 4, 4)
     assert (stats.writes, stats.evicted) == (4, 20)
     assert (stats.units_saved, stats.units_consumed) == (32.0, 30.0)
@@ -299,69 +314,66 @@ def test_another_process_cannot_make_the_counts_grow_without_bound() -> None:
 
 def test_one_near_hit_in_so_many_is_sampled() -> None:
     near = Counters().series(TABLE, OPERATION).near_hits(0.5)
-    numbers = [near.number() for _ in range(SAMPLED * 20)]
-    assert sum(not number % SAMPLED for number in numbers) == 20
+    numbers = [near.number() for _ in range(NEAR_SAMPLED * 20)]
+    assert sum(number % NEAR_SAMPLED == 1 for number in numbers) == 20
 
 
-@pytest.mark.parametrize("keys", [2, 3, 4, 8, 10, 16, 32])
+@pytest.mark.parametrize("keys", [2, 3, 4, 8, 10, 16, 20])
 def test_each_of_several_keys_that_are_read_in_turn_is_sampled(keys: int) -> None:
     counters = Counters()
     series = counters.series(TABLE, OPERATION)
     near = series.near_hits(0.5)
-    for hit in range(SAMPLED * keys * 2):
-        if not near.number() % SAMPLED:
-            near.sample(1e-6, f"{hit % keys}", "")
+    for hit in range(NEAR_SAMPLED * keys * 2):
+        if near.number() % NEAR_SAMPLED == 1:
+            near.sample(1e-6, f"{hit % keys}", str, "")
     hot = {key.digest: key.hits for key in counters.read(undelivered=0).hot_keys}
-    assert hot == {f"{key}": 2 * SAMPLED for key in range(keys)[:MOST_HOT_KEYS]} or (
-        keys > MOST_HOT_KEYS and set(hot.values()) == {2 * SAMPLED}
-    )
+    assert len(hot) == keys
+    assert set(hot.values()) == {2 * NEAR_SAMPLED}
 
 
 def test_a_sample_stands_for_all_hits_between_two() -> None:
     counters = Counters()
     near = counters.series(TABLE, OPERATION).near_hits(1.5)
-    near.sample(4e-6, "d1", "key")
+    near.sample(4e-6, "d1", str, "key")
     (key,) = counters.read(undelivered=0).hot_keys
-    assert key == HotKey(TABLE, OPERATION, "d1", "key", SAMPLED, 1.5 * SAMPLED)
+    assert key == HotKey(
+        TABLE, OPERATION, "d1", "key", NEAR_SAMPLED, 1.5 * NEAR_SAMPLED
+    )
     assert _table(counters).near_latency == _took(4e-6)
 
 
 def test_one_hit_of_the_store_in_so_many_is_sampled() -> None:
     series = Counters().series(TABLE, OPERATION)
-    assert sum(series.add_store_hit(0.0, 0.5) for _ in range(SAMPLED * 20)) == 20
+    assert sum(series.add_store_hit(0.0, 0.5) for _ in range(STORE_SAMPLED * 20)) == 20
 
 
 # --- hot keys ----------------------------------------------------------------------
 
 
-def _hot(keys: HotKeys, counters: Counters) -> dict[str, HotKey]:
-    return {key.digest: key for key in keys.read()}
-
-
 def test_the_keys_that_save_most_come_first() -> None:
     keys, series = HotKeys(), Counters().series(TABLE, OPERATION)
     for number in range(50):
-        keys.add(series, f"{number:02}", "", 1, float(number))
+        keys.add(series, f"{number:02}", 1, float(number), str, "")
     assert [key.digest for key in keys.read()] == [f"{n}" for n in range(49, 29, -1)]
 
 
 def test_a_key_that_is_read_often_is_found_among_many_that_are_not() -> None:
     keys, series = HotKeys(), Counters().series(TABLE, OPERATION)
     for number in range(20 * MOST_KEPT):
-        keys.add(series, f"cold-{number}", "", 1, 0.5)
+        keys.add(series, f"cold-{number}", 1, 0.5, str, "")
         if not number % 20:
-            keys.add(series, "hot", "", 1, 0.5)
+            keys.add(series, "hot", 1, 0.5, str, "")
     assert len(keys._places) == MOST_KEPT
     first = keys.read()[0]
     # Never too low; too high by no more than the least of the kept ones had.
     assert first.digest == "hot" or first.hits >= MOST_KEPT
-    (hot,) = (place for name, place in keys._places.items() if name[2] == "hot")
+    (hot,) = (place for name, place in keys._places.items() if name[1] == "hot")
     assert MOST_KEPT <= hot.hits <= 2 * MOST_KEPT
 
 
 def test_the_text_of_a_key_is_cut_off() -> None:
     keys, series = HotKeys(), Counters().series(TABLE, OPERATION)
-    keys.add(series, "d", "x" * 5000, 1, 0.5)
+    keys.add(series, "d", 1, 0.5, str, "x" * 5000)
     (key,) = keys.read()
     assert key.key == "x" * MOST_TEXT
 
@@ -369,7 +381,7 @@ def test_the_text_of_a_key_is_cut_off() -> None:
 def test_a_repr_shows_no_key() -> None:
     counters = Counters()
     near = counters.series(TABLE, OPERATION).near_hits(0.5)
-    near.sample(0.0, "d", "m4rk")
+    near.sample(0.0, "d", str, "m4rk")
     stats = counters.read(undelivered=0)
     assert stats.hot_keys[0].key == "m4rk"
     assert "m4rk" not in repr(stats)
@@ -394,7 +406,7 @@ def test_no_count_is_lost_between_threads() -> None:
     stats = counters.read(undelivered=0)
     assert stats.failures == {"load_failed": 3000}
     assert (stats.near_hits, stats.hits) == (9000, 15000)
-    assert (stats.misses, stats.fills, stats.evicted) == (15000, 3000, 15000)
+    assert (stats.misses, stats.fills, stats.evicted) == (27000, 3000, 15000)
     # The outcomes save 8 units, and one more near hit saves 0.5 to 2.
     assert stats.units_saved == 3000 * 8 + 750 * 5.0
     assert sum(t.miss_latency.count for t in stats.tables) == 12000
@@ -455,7 +467,7 @@ def test_counts_survive_a_trip_through_messagepack_and_json() -> None:
     series = counters.series(TABLE, OPERATION)
     for act, _ in OUTCOMES.values():
         act(series)
-    series.add_hot_key("d", "key", 0.5)
+    series.add_hot_key("d", 1, 0.5, str, "key")
     stats = counters.read(undelivered=2)
     raw = msgspec.msgpack.encode(stats)
     assert msgspec.msgpack.decode(raw, type=Stats) == stats

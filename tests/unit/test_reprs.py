@@ -76,7 +76,7 @@ HARMLESS = frozenset(
         *("options", "mark", "has_board"),  # options show no URL
         *("site_directories", "is_site_on", "user_site", "wrap", "names_of"),
         # What a report computes of them.
-        *("consistent", "expired", "index_hits", "index_misses", "prices"),
+        *("consistent", "expired", "outdated", "index_outdated", "prices"),
         *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
         *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
         *("with_dax", "capacity_without", "capacity_with", "dax"),

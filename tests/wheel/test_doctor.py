@@ -1,6 +1,7 @@
 """The doctor in a real environment: the wheel in a virtual one, and beside one."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tests.support.environment import Environment
@@ -13,14 +14,19 @@ def complaints(output: str) -> list[dict[str, Any]]:
     return [each for each in findings if each["state"] != "good"]
 
 
-def test_in_an_environment_with_the_wheel_all_is_well(environment: Environment) -> None:
-    done = environment.run("-m", "botocache", "doctor", "--json", env=QUIET)
+def test_in_an_environment_with_the_wheel_all_is_well(
+    environment: Environment, tmp_path: Path
+) -> None:
+    url = {"BOTOCACHE_URL": f"disk://{tmp_path}/new?size_limit=16MiB"}
+    done = environment.run("-m", "botocache", "doctor", "--json", env=QUIET | url)
     assert complaints(done.stdout) == []
     assert (done.returncode, done.stderr) == (0, "")
     findings = {
         each["subject"]: each["found"] for each in json.loads(done.stdout)["findings"]
     }
     assert findings["start"].startswith("BOTOCACHE=1 takes effect here")
+    # The Python that was started has left nothing there either.
+    assert not (tmp_path / "new").exists()
     assert findings["start-up files"] == "3 files, as this release has them"
 
 

@@ -27,21 +27,37 @@ _LATEST = _EARLIEST + 75 * 365.25 * 86400.0
 
 _PIDS = (Path("/sys/fs/cgroup/pids.max"), Path("/sys/fs/cgroup/pids.current"))
 
+_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
+
 _FEW_THREADS = 8
 """Of those that are left. Connecting, and delivering what is owed, take one each."""
 
 
-def check_environment(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what is found about the process and the machine."""
+def check_environment(
+    environ: Mapping[str, str], *, client_tracking: bool
+) -> Iterator[Finding]:
+    """Yield what is found about the process and the machine.
+
+    environ: of the process.
+    client_tracking: the setting.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield judge_descriptors(soft, count_descriptors())
     yield _check_threads()
     yield from judge_clocks(time.time(), has_boottime=_has_boottime())
     yield from judge_place(environ)
+    if client_tracking and environ.get(_LAMBDA):
+        yield warning(
+            "client tracking",
+            "client_tracking is on, and Lambda freezes this process between calls: it "
+            "cannot receive messages then",
+            "Set BOTOCACHE_CLIENT_TRACKING=off.",
+        )
 
 
 def count_descriptors() -> int | None:
     """Return how many files this process has open; None if that cannot be known."""
+    # The second is of macOS and the BSDs.
     for directory in ("/proc/self/fd", "/dev/fd"):
         with contextlib.suppress(OSError):
             return len(os.listdir(directory)) - 1  # noqa: PTH208 - names are enough; one is of the listing
@@ -119,6 +135,7 @@ def _has_boottime() -> bool:
 
 def judge_clocks(now: float, *, has_boottime: bool) -> Iterator[Finding]:
     """Judge this machine's clocks. now: seconds on the wall clock."""
+    # A machine without a battery begins in 1970, until it has reached a time server.
     if not _EARLIEST <= now <= _LATEST:
         shown = time.strftime("%Y-%m-%d", time.gmtime(min(max(now, 0.0), 1e11)))
         yield bad(
@@ -141,7 +158,7 @@ def judge_clocks(now: float, *, has_boottime: bool) -> Iterator[Finding]:
 
 def judge_place(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Say what counts in the kind of place that the variables name."""
-    if environ.get("AWS_LAMBDA_FUNCTION_NAME"):
+    if environ.get(_LAMBDA):
         yield good(
             "place",
             "AWS Lambda: each instance has a cache of its own, in /tmp, unless a "

@@ -67,6 +67,7 @@ class _Check:
         try:
             for finding in self._find():
                 self._found.append(finding)
+        # A check looks into what may be damaged in any way, so it may fail in any way.
         except Exception as error:  # noqa: BLE001 - whatever the error, it is a finding
             pass_on(error)
             self._found.append(
@@ -129,7 +130,12 @@ def examine(
         _Check("variables", lambda: check_variables(environ, traced)),
         _Check("settings", lambda: chain(unread, check_settings(traced))),
         _Check("store", lambda: check_store(traced.settings, environ)),
-        _Check("environment", lambda: check_environment(environ)),
+        _Check(
+            "environment",
+            lambda: check_environment(
+                environ, client_tracking=traced.settings.client_tracking
+            ),
+        ),
     ]
     # All at once: the child of `start` takes as long as a server that hangs.
     for check in checks:

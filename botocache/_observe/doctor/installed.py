@@ -22,6 +22,7 @@ LEAST: Mapping[str, str] = {
     "zstandard": "0.22",
     "cryptography": "42",
     "rich": "13",
+    "shtab": "1.9",
     "opentelemetry-api": "1.20",
     "prometheus-client": "0.19",
 }
@@ -33,7 +34,7 @@ REQUIRED = ("botocore", "msgspec", "diskcache")
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "redis": ("redis", "zstandard"),
     "encryption": ("cryptography",),
-    "cli": ("rich",),
+    "cli": ("rich", "shtab"),
     "otel": ("opentelemetry-api",),
     "prometheus": ("prometheus-client",),
 }

@@ -78,6 +78,7 @@ def obtain_encryption(
         yield good(subject, "off: entries are in clear")
         yield Encryption(lambda store: store, lambda digest: (digest,), ClearEntries())
         return
+    # The keyring raises that it skips the store, and reports why to this list.
     failures: list[Exception] = []
     try:
         keyring = Keyring(keys, namespace, failures.append)
@@ -128,6 +129,7 @@ def _what_is_wrong(store: Store, codec: EntryCodec, digests: Digests) -> str:
     before = _patiently(lambda: store.load(key, (tag,)))
     if before.entry is not None:
         return "an entry is there that was never filled"
+    # On the store's own clock, as each entry of a cache.
     now = store.now()
     raw = codec.encode(key, _PACKED, tuple(before.snapshot), now, now + _TTL)
     _patiently(lambda: store.fill(key, raw, _TTL, (tag,)))
@@ -135,6 +137,7 @@ def _what_is_wrong(store: Store, codec: EntryCodec, digests: Digests) -> str:
     if filled.entry is None:
         return "an entry that was filled is not there"
     header = decode_header(filled.entry)
+    # Through the codec of the settings: with keys, this decrypts what came back.
     if bytes(codec.open(key, header)) != _PACKED:
         return "an entry that was filled has come back as another one"
     if not may_serve(

@@ -103,6 +103,7 @@ def _judge_role(facts: ServerFacts) -> Finding:
 
 def _judge_permissions(facts: ServerFacts) -> Iterator[Finding]:
     subject = "server permissions"
+    # Apart: without some rules the cache works, and says less of itself.
     vital = [rule for rule in facts.refused if rule not in _DISPENSABLE]
     dispensable = [rule for rule in facts.refused if rule in _DISPENSABLE]
     if vital:
@@ -122,6 +123,7 @@ def _judge_permissions(facts: ServerFacts) -> Iterator[Finding]:
             f"the user of {facts.name} lacks {lost}",
             f"ACL SETUSER <user> {' '.join(dispensable)}; see {RULES}.",
         )
+    # Managed servers rename or switch off commands; no ACL rule brings them back.
     if facts.unknown:
         yield bad(
             subject,
@@ -210,6 +212,7 @@ def _judge_network(facts: ServerFacts, *, is_encrypted: bool) -> Finding:
         return good(subject, "TLS")
     if facts.network == "local":
         return good(subject, "on this machine")
+    # The login crosses the network as well, and no key of ours protects that.
     if is_encrypted:
         return good(subject, "without TLS; entries are encrypted, the login is not")
     advice = "Use TLS: rediss:// or valkeys://, or set BOTOCACHE_ENCRYPTION_KEYS."
@@ -223,10 +226,7 @@ def _judge_network(facts: ServerFacts, *, is_encrypted: bool) -> Finding:
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("No master found", "MasterNotFound"),
-        (
-            "Correct the service's name in BOTOCACHE_URL. See whether the Sentinels can be "
-            "reached and agree on a primary."
-        ),
+        "Correct the service's name in BOTOCACHE_URL, or start the Sentinels.",
     ),
     (
         ("WRONGPASS", "AuthenticationError", "NOAUTH", "invalid username-password"),

@@ -66,10 +66,13 @@ try:
     answer["is_installed"] = botocache.installed() is not None
 except Exception as error:
     answer["trouble"] = f"{type(error).__name__}: {error}"
-print("\\n" + json.dumps(answer))
+print("\\n" + json.dumps(answer), flush=True)
+sys.stderr.flush()
+os._exit(0)
 """
 """Run by the child. It takes the current directory from the path: an application that
-is started by its name has none there."""
+is started by its name has none there. It leaves without the end of a process, in which
+a cache posts its counts on the store."""
 
 _OFF = frozenset({"", "0", "off", "false", "no"})
 
@@ -113,6 +116,7 @@ def check_start(environ: Mapping[str, str], package: Path) -> Iterator[Finding]:
     package: the directory of this package.
     """
     value = environ.get(TOGGLE, "")
+    # Also without the variable, the child has it: people run this before they set it.
     is_set = value.strip().lower() not in _OFF
     try:
         answer = start_child(environ, value if is_set else "1")
@@ -198,6 +202,7 @@ def _interpreter_options() -> list[str]:
 def judge_toggle(value: str, words: Sequence[str]) -> Iterator[Finding]:
     """Judge the value of the variable. words: those that the package knows."""
     word = value.strip().lower()
+    # Without words the package could not be imported, which is found by itself.
     if not words or word in words:
         state = {True: "is not set", False: f"is {value.strip()!r}"}[word == ""]
         yield good("BOTOCACHE", f"the variable {TOGGLE} {state}")

@@ -59,6 +59,7 @@ def check_store(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
         timeout=max(settings.timeout, _PATIENCE),
         client_tracking=False,
     )
+    # Opens nothing yet: this finds wrong URLs, and packages that are missing.
     try:
         store = open_store(tried)
     except (ConfigError, StoreUnavailableError) as error:
@@ -79,7 +80,7 @@ def check_store(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
 def _advice_of_opening(text: str) -> str:
     if "pip install" in text:
         return "Install it: " + text[text.index("pip install") :] + "."
-    if "boot id" in text or "boot_id" in text:
+    if "boot_id" in text:
         return (
             "Mount /proc in the sandbox, or name a server: BOTOCACHE_URL=redis://host, "
             "or memory: for a single process."
@@ -153,6 +154,7 @@ def _check_disk(
     from botocache.stores.disk.store import DEFAULT_SIZE_LIMIT, DiskStore
 
     assert isinstance(store, DiskStore)  # noqa: S101 - for the type checker
+    # The store knows where the default directory is; its namespace is the doctor's.
     of_test = store.directory
     root = of_test.parents[1]
     directory = of_test.with_name(settings.namespace)
@@ -188,6 +190,13 @@ def _remove_old(namespaces: Path) -> None:
                 shutil.rmtree(path)
 
 
+_TRACKING_IN_CLUSTER = warning(
+    "client tracking",
+    "client_tracking is on, and a cluster does not announce changes: each hit asks it",
+    "Set BOTOCACHE_CLIENT_TRACKING=off.",
+)
+
+
 # --- on a server -------------------------------------------------------------------
 
 
@@ -206,6 +215,8 @@ def _check_server(
         for facts in inspect_servers(
             options, word.encode(), has_board=settings.stats_interval > 0
         ):
+            if facts.is_clustered and settings.client_tracking and not is_reached:
+                yield _TRACKING_IN_CLUSTER
             is_reached = True
             for finding in judge_server(
                 facts, timeout=settings.timeout, is_encrypted=options.is_encrypted

@@ -106,8 +106,10 @@ def _what_to_do(trouble: str) -> str:
 
 
 def _shown(name: str, value: object) -> str:
+    # The one setting that may hold a password; keys show their number by themselves.
     if name == "url":
         return without_secrets(value) or "''"
+    # There may be hundreds of them.
     if name == "tables":
         return f"{len(value)} tables" if isinstance(value, tuple) else ""
     if isinstance(value, bool):

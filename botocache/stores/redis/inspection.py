@@ -87,6 +87,7 @@ def remove_traces(
     Raises StoreError.
     """
     names = store._keys  # noqa: SLF001 - the room's own; no verb removes generations
+    # Also the tag of everything, which a handshake evicts on a server that is new.
     of_tags = [*tags, EVERYTHING_DIGEST]
     each = [
         *map(names.entry, keys),
@@ -102,6 +103,8 @@ def remove_traces(
 
 
 def _inspected(make: Callable[[], Connection], name: str, aim: _Aim) -> ServerFacts:
+    # A connection of its own, as the store makes them, and outside of its breaker: that
+    # would stop asking after three failures, and hide what the others are.
     connection = make()
     try:
         began = time.monotonic()
@@ -110,8 +113,7 @@ def _inspected(make: Callable[[], Connection], name: str, aim: _Aim) -> ServerFa
         return _facts(connection, name, aim, connecting)
     except (RedisError, OSError) as error:
         pass_on(error)
-        # Behind the colon redis-py shows its clients, and some versions their passwords.
-        raise StoreError(describe(error).partition(" : <")[0]) from error
+        raise StoreError(describe(error)) from error
     finally:
         connection.disconnect()
 

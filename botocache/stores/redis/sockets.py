@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.exceptions import ConnectionError as LostError
+from redis.sentinel import MasterNotFoundError
 
 from botocache._errors import StoreError, pass_on
 from botocache.stores.redis.deadlines import CONNECT_TIMEOUT
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         _parser: BoundedParser
 
         def __init__(self, **settings: object) -> None: ...
+        def connect(self) -> None: ...
         def _connect(self) -> socket.socket: ...
         def send_command(self, *words: Any, **settings: object) -> None: ...
 
@@ -162,6 +164,19 @@ class GuardedConnection(_Base):
             if not name.startswith(_NOTIFICATIONS)
         }
         super().__init__(**{**ours, "parser_class": BoundedParser})
+
+    def connect(self) -> None:
+        """Connect. The error of Sentinels without a primary shows no password."""
+        try:
+            super().connect()
+        except MasterNotFoundError as error:
+            # Behind the service's name it has the clients of the Sentinels, with all
+            # their settings; redis-py 6 and 7.0 show passwords among them.
+            text = str(error).partition(" : ")[0]
+        else:
+            return
+        # Outside of the handler, so that the first error is no context of this one.
+        raise MasterNotFoundError(text)
 
     def send_command(self, *words: Any, **settings: object) -> None:
         """Send a command. Its errors do not show the password, if it has one."""

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from botocache import __main__ as command_line
+from botocache._observe.doctor import disk, start
 from botocache._observe.doctor import examine as examination
-from botocache._observe.doctor import start
 from botocache._observe.doctor.findings import Finding, State
 from botocache._observe.doctor.start import ChildAnswer
 from botocache._settings.load import load_settings
@@ -216,6 +216,21 @@ def test_a_healthy_cluster_is_well(
     assert len(versions) == 3  # each primary
     kept = [node.command("KEYS", f"botocache:{namespace}:*") for node in cluster.nodes]
     assert set(kept) == {b"*0\r\n"}
+
+
+def test_client_tracking_that_cannot_work_is_found(
+    examine: Examine, cluster: ValkeyCluster, namespace: str
+) -> None:
+    findings = examine(
+        BOTOCACHE_URL=cluster.url,
+        BOTOCACHE_NAMESPACE=namespace,
+        BOTOCACHE_CLIENT_TRACKING="on",
+        AWS_LAMBDA_FUNCTION_NAME="f",
+    )
+    found = [each for each in complaints(findings) if each.subject == "client tracking"]
+    assert len(found) == 2  # of the cluster, and of Lambda
+    assert {each.advice for each in found} == {"Set BOTOCACHE_CLIENT_TRACKING=off."}
+    assert complaints(findings) == found
 
 
 # --- ten faults, and their relatives -----------------------------------------------
@@ -516,6 +531,15 @@ def test_a_full_disk_and_a_read_only_one_are_found(tmp_path: Path) -> None:
     assert of_read_only.advice.startswith("Mount it writable, or a tmpfs on /tmp")
 
 
+def test_a_disk_without_room_gets_no_directory(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(disk, "_space_of", lambda _: disk.Space(0, None))
+    findings = examine(BOTOCACHE_URL=f"disk://{tmp_path}/new?size_limit=16MiB")
+    assert the_complaint(findings, "space").state is State.BAD
+    assert not (tmp_path / "new").exists()
+
+
 def test_files_that_may_not_grow_are_found(tmp_path: Path) -> None:
     with running_peer() as peer:
         (found,) = peer.call(complaints_with_small_files, str(tmp_path / "store"))
@@ -611,7 +635,7 @@ def test_a_lock_that_is_held_for_long_is_found(
 def test_a_check_that_fails_is_a_finding(
     examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> Iterator[Finding]:
+    def fail(*_: object, **__: object) -> Iterator[Finding]:
         raise ZeroDivisionError("within a check")
 
     monkeypatch.setattr(examination, "check_environment", fail)

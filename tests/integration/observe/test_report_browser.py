@@ -8,15 +8,15 @@ import pytest
 from botocache._observe.report.page import write_report
 from botocache._settings.prices import Prices
 from tests.support import browser
-from tests.support.overviews import OVERVIEWS
+from tests.support.report_overviews import OVERVIEWS
 
 pytestmark = pytest.mark.skipif(
     browser.program() is None,
     reason=f"no browser: none of {', '.join(browser.NAMES)} is installed",
 )
 
-WIDTHS = (320, 375, 640, 768, 896, 1200)
-FEW_WIDTHS = (320, 768)
+WIDTHS = (320, 375, 640, 650, 768, 896, 1200)
+FEW_WIDTHS = (320, 650)
 A4 = 718
 """Pixels between the margins of a sheet."""
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.support.processes import TIMEOUT, eventually
 from tests.support.tcp_proxy import TcpProxy, running_proxy
 from tests.support.threads import no_thread
 from tests.support.valkey_sentinel import SERVICE, Service, running_service
+from tests.support.valkey_server import free_port
 
 KEY, TAG = key("an entry"), tag("a")
 PING = pack((b"PING",))
@@ -367,3 +369,12 @@ def test_a_primary_without_sentinels_is_the_primary_for_ever(
     assert link.is_confirmed()
     assert link._lease is None  # it is not asked
     link.close()
+
+
+def test_sentinels_that_are_down_are_no_reason_to_show_their_password() -> None:
+    url = f"redis+sentinel://app:s3cret@127.0.0.1:{free_port()}/shop/0"
+    store = opened(f"{url}?sentinel_password=s3cret2", "default")
+    with closing(store), pytest.raises(StoreError) as raised:
+        store.evict(EvictionRequest([TAG], 0.0))
+    # Without redis-py's clients, which some versions show with their passwords.
+    assert str(raised.value) == "MasterNotFoundError: No master found for 'shop'"

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 from botocache import _log
 from botocache._observe import exports
 from botocache._observe.exports import Exports
 from botocache._observe.readings import Readings
+from botocache._observe.spans import HitSpans
 from tests.support.counted import Counted
 
 ROOT = Path(__file__).parents[3]
@@ -159,3 +162,29 @@ def test_counts_of_a_cache_reach_every_exporter() -> None:
     of.readings.add(cache, cache)
     labels = ("users", "GetItem", "hit", "near")
     assert of.readings.read()["botocache.requests", labels] == 3
+
+
+def is_recording(span: Any) -> bool:
+    return span is not None and span.is_recording()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_current_span_is_found_in_every_version_of_opentelemetry(
+    is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_known:
+        contexts = ContextVarsRuntimeContext()
+
+        class Own:
+            attach, detach = contexts.attach, contexts.detach
+            get_current = contexts.get_current
+
+        monkeypatch.setattr("opentelemetry.context._RUNTIME_CONTEXT", Own())
+    spans = HitSpans()
+    assert spans.context().get(spans.key) is None
+    spans.begin()
+    assert not is_recording(spans.context().get(spans.key))
+    assert (spans.key != "") is is_known  # else the near hits take the long way
+    span = NonRecordingSpan(SpanContext(1, 1, is_remote=False))
+    with use_span(span):
+        assert spans.context().get(spans.key) is span

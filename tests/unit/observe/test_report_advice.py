@@ -12,7 +12,7 @@ from botocache._observe.report.figures import figures
 from botocache._settings.load import Settings, load_settings
 from botocache._settings.prices import Prices
 from botocache._stats import HotKey, TableStats
-from tests.support.overviews import (
+from tests.support.report_overviews import (
     NOTHING,
     NOW,
     ONLY_WRITES,
@@ -79,7 +79,7 @@ PUTS = TableStats("carts", "PutItem", writes=700, evicted=2100)
 EXPIRED = replace(GOOD, misses=2000, expired=900, units_consumed=1000)
 AROUND = replace(GOOD, compared=90, differing={"lasting": 2}, stale_seconds=31.5)
 CONSISTENT = replace(GOOD, misses=4000, consistent=3500)
-INDEX = replace(GOOD, operation="Query", index_hits=100, index_misses=400)
+INDEX = replace(GOOD, operation="Query", index_outdated=400)
 UPDATES = TableStats("users", "UpdateItem", writes=200, evicted=800)
 FAR = replace(GOOD, near_hits=0, store_hits=9500, store_latency=times(1e-4, 0.1, 9500))
 THROTTLED = replace(GOOD, throttled=10)
@@ -105,13 +105,13 @@ CASES: dict[str, tuple[dict[str, Any], list[TableStats], list[str]]] = {
     "short_ttl": (
         {},
         [EXPIRED],
-        ["900 of 2,000 misses", "1 minute", "450 read units", "ttl = 600"],
+        ["900 times", "2,000 misses", "1 minute", "1,000 read units", "ttl = 600"],
     ),
     "consistent": ({}, [CONSISTENT], ["3,500 of 13,500 reads"]),
     "index_queries": (
         {},
         [INDEX, UPDATES],
-        ["of 500 index queries", "200 writes", "precise_index_eviction = true"],
+        ["400 of 500 misses", "200 writes", "precise_index_eviction = true"],
     ),
     "near_off": ({}, [FAR], ["9,500 hits", "100"]),
     "store_full": (
@@ -159,13 +159,10 @@ SILENT: dict[str, tuple[dict[str, Any], list[TableStats]]] = {
         [replace(GOOD, expired=300, misses=2000)],
     ),
     "few consistent reads": ({}, [replace(GOOD, misses=4000, consistent=1000)]),
-    "index queries that hit": (
+    "index queries that few writes evict": ({}, [replace(INDEX, index_outdated=99)]),
+    "index queries that miss for other reasons": (
         {},
-        [replace(INDEX, index_hits=500), UPDATES],
-    ),
-    "index queries of a table that is seldom written": (
-        {},
-        [INDEX, replace(UPDATES, writes=30)],
+        [replace(INDEX, misses=2000), UPDATES],
     ),
     "some near hits": ({}, [replace(FAR, near_hits=1)]),
     "batches have no near hits": ({}, [replace(FAR, operation="BatchGetItem")]),
@@ -204,10 +201,10 @@ def test_a_full_store_of_unknown_limit_is_not_called_full() -> None:
     assert advice_on(overview, limit=None) == ()
 
 
-def test_a_writer_around_the_cache_forbids_to_trust_it_more() -> None:
-    around: dict[str, Any] = {"compared": 90, "differing": {"lasting": 2}}
-    rows = [replace(EXPIRED, **around), replace(CONSISTENT, operation="Query")]
-    assert [each.name for each in advice_on(overview_of(*rows))] == ["written_around"]
+@pytest.mark.parametrize("row", [EXPIRED, CONSISTENT], ids=["ttl", "consistent"])
+def test_a_writer_around_the_cache_forbids_to_trust_it_more(row: TableStats) -> None:
+    around = replace(row, compared=90, differing={"lasting": 2})
+    assert one_on(around).name == "written_around"
 
 
 def test_precise_eviction_is_not_advised_where_it_is_on() -> None:

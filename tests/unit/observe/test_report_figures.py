@@ -17,7 +17,7 @@ from botocache._observe.report.figures import (
 )
 from botocache._settings.prices import Prices
 from botocache._stats import Stats, TableStats
-from tests.support.overviews import (
+from tests.support.report_overviews import (
     NOTHING,
     NOW,
     ONLY_WRITES,

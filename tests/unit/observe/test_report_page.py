@@ -27,7 +27,8 @@ from botocache._settings.load import Settings
 from botocache._settings.prices import Prices, parse_prices
 from botocache._stats import TableStats
 from botocache.stores.disk import store as disk_store
-from tests.support.overviews import (
+from tests.support.pages import Node, read_page
+from tests.support.report_overviews import (
     NOW,
     OVERVIEWS,
     hostile,
@@ -36,7 +37,6 @@ from tests.support.overviews import (
     twenty_seconds,
     two_weeks,
 )
-from tests.support.pages import Node, read_page
 
 
 @cache

@@ -184,8 +184,7 @@ def _rows(name: str, values: list[float]) -> list[TableStats]:
         stale_seconds=43.0 if name == "shop-customers" else 0.0,
         consistent=int(misses * 0.7) if name == "shop-customers" else 0,
         expired=int(misses * 0.64) if name == "shop-products" else 0,
-        index_hits=int(hits) if operation == "Query" else 0,
-        index_misses=int(misses) if operation == "Query" else 0,
+        index_outdated=int(misses * 0.6) if operation == "Query" else 0,
     )
     return [
         first,
@@ -261,7 +260,7 @@ def hostile() -> Overview:
             stale_seconds=float("inf"),
             near_latency=Histogram((1, 2, 3), 1.0),
             expired=400,
-            index_misses=700,
+            index_outdated=700,
             consistent=500,
             throttled=2000,
         )
