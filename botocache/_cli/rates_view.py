@@ -54,7 +54,7 @@ def watch_in_blocks(
         except StoreError as error:
             complain("stats", f"{error}; trying again")
             continue
-        rates = _rates_document(watched.frame)
+        rates = rates_document(watched.frame)
         console.json_line({**view.document(watched.seen), "rates": rates})
         _show_frame(watched, console)
 
@@ -146,7 +146,7 @@ def top_keys(watched: Watch) -> list[tuple[HotKey, float]]:
     return sorted(rated, key=lambda each: (-each[1], -each[0].hits, each[0].digest))
 
 
-def _rates_document(frame: Frame) -> Json:
+def rates_document(frame: Frame) -> Json:
     """Return the rates for `--watch --json`. Latency is of the last posts."""
     return {
         "running": frame.running,

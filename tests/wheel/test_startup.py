@@ -173,7 +173,7 @@ def test_the_toggle_can_say_off(
     [
         (
             {"BOTOCACHE": "maybe"},
-            "botocache: BOTOCACHE='maybe' is not known; expected 1, on, 0 or off; "
+            "botocache: BOTOCACHE='maybe' is not known; expected 1, on, shadow, 0 or off; "
             "running uncached",
         ),
         (
@@ -341,11 +341,34 @@ def test_run_says_what_is_wrong_with_its_command(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status"), [(["--help"], 0), ([], 2), (["x"], 2)]
+    ("arguments", "status", "said"),
+    [
+        (["--help"], 0, "usage: python -m botocache COMMAND"),
+        ([], 2, "usage: python -m botocache COMMAND"),
+        (["x"], 2, "botocache: unknown command 'x'; known: "),
+    ],
 )
 def test_the_command_line_shows_its_usage(
-    environment: Environment, arguments: list[str], status: int
+    environment: Environment, arguments: list[str], status: int, said: str
 ) -> None:
     done = environment.run("-m", "botocache", *arguments)
     assert done.returncode == status
-    assert "botocache run -- gunicorn app:app" in done.stdout + done.stderr
+    assert (done.stderr if status else done.stdout).startswith(said)
+
+
+def test_the_script_behaves_as_the_module(environment: Environment) -> None:
+    script = str(Path(environment.python).with_name("botocache"))
+    for arguments in (["--version"], ["run", "--"], ["x"], ["run", "echo", "-n", "a"]):
+        module = environment.run("-m", "botocache", *arguments)
+        done = subprocess.run(
+            [script, *arguments],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=120,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (
+            module.returncode,
+            module.stdout,
+            module.stderr,
+        )
