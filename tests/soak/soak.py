@@ -1,6 +1,7 @@
 """A soak from its beginning to its end, and its report."""
 
 import contextlib
+import os
 import tempfile
 import time
 from collections import Counter
@@ -10,6 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
+from botocache._errors import StoreError
+from botocache._observe.overview import open_board, read_overview
+from botocache._observe.records import Overview
+from botocache._settings.load import load_settings
+from botocache.stores.protocol import Board, Store
 from tests.soak.calls import create_tables
 from tests.soak.checker import Violation, violations
 from tests.soak.disturbances import (
@@ -35,6 +41,9 @@ STORES = ("disk", "redis")
 _TTLS = {"disk": 60.0, "redis": 2.0}
 """Seconds for which an unreachable Redis server may keep an eviction pending."""
 
+_WRITES_OF_ONE = 3
+"""Tables that a transaction writes to, each of which counts it, and attempts."""
+
 _SLOW = 2.0
 """Seconds until a read fills at the latest, also if its process is stopped."""
 
@@ -46,6 +55,7 @@ class Report:
     history: History
     disturbances: Counter[Kind]
     violations: list[Violation]
+    posted: Overview
 
     @property
     def hits(self) -> int:
@@ -57,7 +67,22 @@ class Report:
             *map(str, self.violations),
             *self.history.errors,
             *(f"{w} is no warning to expect" for w in self._unexpected_warnings()),
+            *self._wrong_posts(),
         ]
+
+    def _wrong_posts(self) -> Iterator[str]:
+        """Yield what is wrong with the statistics that the workers have posted.
+
+        A worker that is killed posts less than it did, and some calls are more to
+        botocache than to the journal: a batch counts its keys. None is counted twice.
+        """
+        posted = self.posted
+        if posted.unreadable:
+            yield f"{posted.unreadable} records of statistics cannot be read"
+        if posted.total.writes > len(self.history.writes) * _WRITES_OF_ONE:
+            yield f"{posted.total.writes} writes are posted, more than there were"
+        if sum(point.writes for point in posted.points) > posted.total.writes:
+            yield "the points have more writes than the processes"
 
     def __str__(self) -> str:
         reads, writes = self.history.reads, self.history.writes
@@ -70,6 +95,12 @@ class Report:
             f"left evictions pending: {sum(w.pending_evictions for w in writes)}",
             *_counts("disturbances", _by_value(self.disturbances)),
             *_counts("warnings", Counter(map(" ".join, self.history.warnings))),
+            f"posted: {len(self.posted.processes)} processes, "
+            f"{self.posted.past_processes} more, {self.posted.total.hits} hits, "
+            f"{self.posted.total.misses} misses, {self.posted.total.writes} writes; "
+            f"in points {sum(point.hits for point in self.posted.points)}, "
+            f"{sum(point.misses for point in self.posted.points)}, "
+            f"{sum(point.writes for point in self.posted.points)}",
             f"errors: {len(self.history.errors)}",
             f"violations: {len(self.violations)}",
         ]
@@ -134,8 +165,24 @@ def soak(  # noqa: PLR0913 - all but two have defaults
 
         _run(assignment, seconds, disturbances, do_harm, is_over)
         history = read_history(journals)
+        posted = _overview(url)
     done = Counter(disturbance.kind for disturbance in disturbances)
-    return Report(history, done, violations(history, bound))
+    return Report(history, done, violations(history, bound), posted)
+
+
+def _overview(url: str) -> Overview:
+    """Return what the workers have posted. A harmed server may need a moment."""
+    settings = load_settings({"url": url, "timeout": 5.0}, {}, "")
+    with open_board(settings, os.environ) as (store, codec):
+        eventually(lambda: _can_be_read(store))
+        return read_overview(store, codec)
+
+
+def _can_be_read(store: Store) -> bool:
+    try:
+        return isinstance(store, Board) and store.posted() is not None
+    except StoreError:
+        return False
 
 
 def _plan(store: str, seconds: float, random: Random) -> list[Disturbance]:

@@ -68,6 +68,7 @@ class Assignment:
             write_hold_off=self.write_hold_off,
             precise_index_eviction=Random(self.name).random()
             < 0.5,  # both kinds share a store
+            stats_interval=1.0,  # workers are killed every few seconds
             near="on" if Random(f"{self.name} near").random() < NEAR else "off",
         )
 
