@@ -20,6 +20,7 @@ def reader(world: World) -> tuple[Any, Any]:
 
 def counts(cache: Any, operation: str) -> TableStats:
     tables: tuple[TableStats, ...] = cache.stats().tables
+    found: TableStats
     (found,) = [each for each in tables if each.operation == operation]
     return found
 

@@ -36,7 +36,6 @@ REASONS: Final[Mapping[str, str]] = {
     "off": "the table or the operation is off",
     "pending": "an eviction waits to be delivered",
     "schema": "the table's key is not known",
-    "store_failed": "the store has failed",
     "too_large": "the answer is too large",
     "ttl": "its TTL is 0",
     "uncacheable": "a read of this kind is not cached",
