@@ -43,7 +43,7 @@ local function find(field, size)
   if mode == 'drop' then
     return value
   end
-  local left = size >= 8 and struct.unpack('<d', value) - now
+  local left = size >= 8 and size <= largest and struct.unpack('<d', value) - now
   return left and left > 0 and left <= longest and value  -- none of these for NaN
 end
 
