@@ -180,11 +180,12 @@ def test_a_batch_says_how_many_keys_of_each_table_are_hits(
     assert attributes["aws.dynamodb.table_names"] == (full_table,)
 
 
+@pytest.mark.parametrize("near", ["on", "off"])
 @pytest.mark.parametrize("sampled", [True, False])
 def test_a_span_that_does_not_record_gets_nothing(
-    world: World, full_table: str, sampled: bool
+    world: World, full_table: str, sampled: bool, near: str
 ) -> None:
-    client = traced_client(world, "on")
+    client = traced_client(world, near)
     read(client, full_table, 2)
     recorded: list[object] = []
 
@@ -221,5 +222,5 @@ def test_of_audited_hits_those_that_were_served_show(
     with world.counting() as reached, span_of_application(exporter):
         read(client, full_table, 40)
     [span] = exporter.get_finished_spans()
-    assert 0 < reached["GetItem"] < 40
+    assert 5 < reached["GetItem"] < 35  # half of 40, but for one time in a million
     assert len(shown(span)) == 40 - reached["GetItem"]

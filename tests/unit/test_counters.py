@@ -413,6 +413,28 @@ def test_no_count_is_lost_between_threads() -> None:
     assert sum(t.compared for t in stats.tables) == 6000
 
 
+class _Lock:
+    """Counts how often it was taken."""
+
+    taken = 0
+
+    def __enter__(self) -> None:
+        self.taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_each_outcome_counts_under_the_lock(outcome: str) -> None:
+    """CPython switches threads at few places, and each version at others."""
+    series = Counters().series(TABLE, OPERATION)
+    series._lock = lock = _Lock()
+    act, _ = OUTCOMES[outcome]
+    act(series)
+    assert lock.taken >= 1
+
+
 def test_numbers_of_near_hits_are_unique_between_threads() -> None:
     near = Counters().series(TABLE, OPERATION).near_hits(0.5)
     with ThreadPoolExecutor(8) as threads:

@@ -25,6 +25,7 @@ from botocache._cache.entries import (
     decode_header,
     encode_answer,
 )
+from botocache._dynamodb.read_units import MOST_BLOCKS, ReadCost
 from botocache._errors import CodecError
 from tests.support.entries import KEY, decode_entry, encode_entry, encode_packed
 
@@ -412,8 +413,26 @@ def test_a_random_body_is_an_answer_or_a_codec_error(packed: bytes) -> None:
     assert answer is None or _answer_in(encode_entry(answer, (), 1.0, 2.0)) == answer
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 100, MOST_BLOCKS])
+@pytest.mark.parametrize("is_estimated", [False, True])
+def test_what_an_answer_costs_comes_back_as_it_was(
+    blocks: int, is_estimated: bool
+) -> None:
+    cost = ReadCost(blocks, is_estimated)
+    raw = encode_packed(b"\x80", SNAPSHOT, cost=cost)
+    assert decode_header(raw).cost == cost
+    assert decode_entry(raw)[0].cost == cost
+
+
+@pytest.mark.parametrize("is_estimated", [False, True])
+def test_an_entry_that_costs_nothing_is_not_read(is_estimated: bool) -> None:
+    raw = encode_packed(b"\x80", SNAPSHOT, cost=ReadCost(0, is_estimated))
+    with pytest.raises(CodecError, match="impossible cost"):
+        decode_header(raw)
+
+
 def test_a_header_that_promises_more_than_there_is_cannot_be_read() -> None:
-    raw = struct.pack("<BBdd", CLEAR, 255, 1.0, 2.0) + b"\x00" * 16
+    raw = struct.pack("<BBddH", CLEAR, 255, 1.0, 2.0, 1) + b"\x00" * 16
     with pytest.raises(CodecError, match="header cannot be read"):
         decode_header(raw)
 

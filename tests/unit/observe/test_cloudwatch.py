@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from botocache._observe import cloudwatch
-from botocache._observe.cloudwatch import LONGEST_LINE, CloudWatchExporter, write_line
+from botocache._observe.cloudwatch import LONGEST_LINE, CloudWatchExporter
 from botocache._stats import Stats, TableStats
 from tests.support.counted import (
     BoardStore,
@@ -180,6 +181,7 @@ def run(program: str, stdout: Any) -> tuple[int, str]:
     """Return the status and the standard error of a program."""
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(program=program)],
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
         stdout=stdout,
         stderr=subprocess.PIPE,
         timeout=20,
@@ -232,10 +234,9 @@ def test_a_full_disk_disturbs_nothing() -> None:
         assert run("done = [write_line('x')]", full) == (0, "False")
 
 
-def test_a_line_comes_after_what_the_application_has_printed(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    print("first")
-    assert write_line("second")
-    print("third")
-    assert capfd.readouterr().out == "first\nsecond\nthird\n"
+def test_a_line_comes_after_what_the_application_has_printed(tmp_path: Path) -> None:
+    program = "print('first'); done = [write_line('second')]; print('third')"
+    printed = tmp_path / "printed"
+    with printed.open("wb") as file:  # Python keeps lines back from a file
+        assert run(program, file) == (0, "True")
+    assert printed.read_text() == "first\nsecond\nthird\n"
