@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from botocache._cache.cache import Cache
     from botocache._cache.invalidation import Invalidation
     from botocache._cache.modes import bypass, refresh
+    from botocache._counting.stats import Stats
     from botocache._errors import BotocacheError, ConfigError, EvictionError
     from botocache._install import install, installed, uninstall
-    from botocache._stats import Stats
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ _HOMES = {
     "ConfigError": "_errors",
     "EvictionError": "_errors",
     "Invalidation": "_cache.invalidation",
-    "Stats": "_stats",
+    "Stats": "_counting.stats",
     "bypass": "_cache.modes",
     "install": "_install",
     "installed": "_install",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 
-from botocache._counters import Counters
+from botocache._counting.counters import Counters
 from botocache._errors import pass_on
 
 

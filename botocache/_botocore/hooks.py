@@ -66,7 +66,7 @@ from botocache._cache.tickets import (
     pipeline_call,
     response_metadata,
 )
-from botocache._counters import FOREIGN
+from botocache._counting.counters import FOREIGN
 from botocache._dynamodb.refusals import is_refusal
 from botocache._dynamodb.types import Answer, Body
 from botocache._errors import EvictionError, pass_on

@@ -32,7 +32,7 @@ from botocache._cache.comparison import say_the_same
 from botocache._cache.evictions import Evictions
 from botocache._cache.tickets import AuditTicket
 from botocache._coherence import Held
-from botocache._counters import Counters
+from botocache._counting.counters import Counters
 from botocache._dynamodb.plans import TABLE_TAG
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on, shows

@@ -43,7 +43,8 @@ from botocache._cache.tickets import (
     WriteTicket,
 )
 from botocache._cache.writes import Writes
-from botocache._counters import UNKNOWN
+from botocache._counting.counters import UNKNOWN
+from botocache._counting.stats import Stats
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb.operations import may_write, plan
 from botocache._dynamodb.plans import BatchRead, Bypass, Describe, Read, Write
@@ -56,7 +57,6 @@ from botocache._dynamodb.writes import item_tags
 from botocache._errors import EvictionError, assert_never, pass_on
 from botocache._log import log, log_once
 from botocache._settings.load import Settings
-from botocache._stats import Stats
 from botocache.stores.protocol import Store
 
 

@@ -34,7 +34,14 @@ from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
-from botocache._counters import FOREIGN, HELD, STORE_SAMPLED, UNENCODABLE, Series
+from botocache._counting.counters import (
+    FOREIGN,
+    HELD,
+    STORE_SAMPLED,
+    UNENCODABLE,
+    Series,
+)
+from botocache._counting.hot_keys import TextOf
 from botocache._dynamodb.key_texts import text_of_key, text_of_read
 from botocache._dynamodb.plans import (
     TABLE_TAG,
@@ -54,7 +61,6 @@ from botocache._dynamodb.read_units import (
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, pass_on
-from botocache._hot_keys import TextOf
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 

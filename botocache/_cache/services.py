@@ -8,7 +8,7 @@ from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.key_schemas import KeySchemas
 from botocache._cache.keyring import Keyring, KeyringCodec, KeyringRecords
-from botocache._counters import Counters
+from botocache._counting.counters import Counters
 from botocache._log import FailureLog
 from botocache._settings.load import Settings
 from botocache.stores.keyed_names import keyed_store

@@ -24,7 +24,7 @@ from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
 from botocache._coherence import Eviction, EvictionRequest, Held, is_held
-from botocache._counters import UNKNOWN
+from botocache._counting.counters import UNKNOWN
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
 from botocache._dynamodb.plans import Write, WrittenItem

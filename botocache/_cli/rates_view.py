@@ -8,10 +8,10 @@ from botocache._cli import formats
 from botocache._cli.commands import complain
 from botocache._cli.console import Console
 from botocache._cli.stats_view import View, key_of, place_of, processes_of, quantiles
+from botocache._counting.stats import LATENCY_BOUNDS, Histogram, HotKey
 from botocache._errors import StoreError
 from botocache._observe.document import Json
 from botocache._observe.figures import Frame, Rates, Trail, name_of
-from botocache._stats import LATENCY_BOUNDS, Histogram, HotKey
 
 FRAMES = 120
 """Frames that the sparklines of a live view show at most."""

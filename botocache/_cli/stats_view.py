@@ -6,6 +6,13 @@ from typing import NamedTuple
 
 from botocache._cli import formats
 from botocache._cli.console import Console
+from botocache._counting.stats import (
+    Counts,
+    Histogram,
+    HotKey,
+    Stats,
+    TableStats,
+)
 from botocache._errors import suggestion
 from botocache._observe.document import Json, document_of
 from botocache._observe.figures import (
@@ -16,13 +23,6 @@ from botocache._observe.figures import (
     sum_of,
 )
 from botocache._observe.records import Overview
-from botocache._stats import (
-    Counts,
-    Histogram,
-    HotKey,
-    Stats,
-    TableStats,
-)
 from botocache.stores.protocol import Usage
 
 MOST_PROCESSES = 20

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import Hit, digest_in, request_prefix
-from botocache._counters import NEAR_SAMPLED, NearHits
+from botocache._counting.counters import NEAR_SAMPLED, NearHits
 from botocache._dynamodb.key_texts import text_of_read
 from botocache._dynamodb.read_units import ReadCost
 from botocache._dynamodb.types import Answer

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from botocache._counting.stats import TableStats
 from botocache._errors import shows
 from botocache._observe.report.figures import SERVING, Figures
 from botocache._observe.report.numbers import count, duration, percent, size, units
 from botocache._settings.load import Settings
-from botocache._stats import TableStats
 
 FIX: Final = "fix"
 SAVE: Final = "save"

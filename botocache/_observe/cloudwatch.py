@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from io import TextIOWrapper
 from typing import Any, Final
 
+from botocache._counting.stats import Histogram
 from botocache._errors import pass_on
 from botocache._observe.metrics import (
     TABLE,
@@ -25,7 +26,6 @@ from botocache._observe.metrics import (
 )
 from botocache._observe.readings import BY_NAME, Growth, Readings, Totals
 from botocache._observe.replay import replayed
-from botocache._stats import Histogram
 
 NAMESPACE = "botocache"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
+from botocache._counting.stats import Histogram, HotKey, Stats, TableStats, sum_by_table
 from botocache._observe.points import OTHER
-from botocache._stats import Histogram, HotKey, Stats, TableStats, sum_by_table
 
 MOST_SERIES = 200
 """Tables and operations that a record has; the rest is one table, OTHER."""

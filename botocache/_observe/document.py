@@ -6,9 +6,9 @@ Programs read this: a name stays as it is, and its meaning too. docs/reference h
 import math
 from typing import Any, TypeAlias
 
+from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
 from botocache._observe.figures import silence_of, state_of, sum_of
 from botocache._observe.records import Overview, ProcessRecord
-from botocache._stats import Histogram, HotKey, Stats, TableStats
 from botocache.stores.protocol import Usage
 
 Json: TypeAlias = dict[str, Any]

@@ -12,9 +12,9 @@ from functools import reduce
 from operator import add
 from typing import Any, Final, TypeAlias, TypeVar
 
+from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
 from botocache._errors import shows
 from botocache._observe.records import Overview, ProcessRecord
-from botocache._stats import Histogram, HotKey, Stats, TableStats
 
 KeyName: TypeAlias = tuple[str, str, str]
 """Table, operation and digest of a hot key."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
-from botocache._stats import Histogram, Stats, TableStats
+from botocache._counting.stats import Histogram, Stats, TableStats
 from botocache.stores.protocol import Usage
 
 Labels: TypeAlias = tuple[str, ...]

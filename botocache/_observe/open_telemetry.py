@@ -13,11 +13,11 @@ from typing import Any, Final
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from botocache._counting.stats import LATENCY_BOUNDS, Histogram
 from botocache._errors import pass_on
 from botocache._observe.metrics import ATTRIBUTES, METRICS, Kind, Labels, Metric
 from botocache._observe.readings import Growth, Readings, Totals
 from botocache._observe.replay import replayed
-from botocache._stats import LATENCY_BOUNDS, Histogram
 
 _SYSTEM = {"db.system.name": "aws.dynamodb"}
 

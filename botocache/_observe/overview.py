@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from botocache._cache.entries import EntryCodec
 from botocache._cache.services import services_of
+from botocache._counting.stats import Stats
 from botocache._errors import CodecError
 from botocache._observe.points import sum_points
 from botocache._observe.records import Overview, ProcessRecord
@@ -23,7 +24,6 @@ from botocache._observe.sealing import (
     open_process,
 )
 from botocache._settings.load import Settings
-from botocache._stats import Stats
 from botocache.stores.opening import open_store
 from botocache.stores.protocol import Board, Store
 

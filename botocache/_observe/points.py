@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Final
 
+from botocache._counting.stats import Stats
 from botocache._observe.records import Point
-from botocache._stats import Stats
 
 MINUTE = 60.0
 HOUR = 3600.0

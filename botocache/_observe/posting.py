@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocache._cache.exits import deliver_after_fork, deliver_last
 from botocache._cache.worker import Start, Worker
+from botocache._counting.stats import Stats
 from botocache._errors import StoreError, StoreSkippedError, pass_on
 from botocache._forks import renew_after_fork
 from botocache._log import describe, log
@@ -35,7 +36,6 @@ from botocache._observe.records import Point, ProcessRecord
 from botocache._observe.sealing import hour_name, process_name, sane, seal
 from botocache._observe.tidying import Tidying, life_of
 from botocache._settings.tables import longest_ttl
-from botocache._stats import Stats
 from botocache.stores.clock import machine_clock
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Board, Clock, Store, Usage

@@ -14,6 +14,7 @@ from prometheus_client import Gauge as _Gauge
 from prometheus_client import Histogram as _Histogram
 from prometheus_client.metrics_core import Metric as _Family
 
+from botocache._counting.stats import LATENCY_BOUNDS, Histogram
 from botocache._errors import pass_on
 from botocache._observe.metrics import (
     METRICS,
@@ -24,7 +25,6 @@ from botocache._observe.metrics import (
 )
 from botocache._observe.readings import Growth, Readings
 from botocache._observe.replay import replayed
-from botocache._stats import LATENCY_BOUNDS, Histogram
 
 _Object: TypeAlias = _Counter | _Gauge | _Histogram
 

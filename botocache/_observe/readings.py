@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol, TypeAlias
 
+from botocache._counting.stats import Histogram, Stats
 from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
 from botocache._observe.metrics import (
@@ -22,7 +23,6 @@ from botocache._observe.metrics import (
     Metric,
     Value,
 )
-from botocache._stats import Histogram, Stats
 from botocache.stores.protocol import Board, Usage
 
 Totals: TypeAlias = dict[tuple[str, Labels], Value]

@@ -16,7 +16,7 @@ random: a process that finds its record merged goes on under another one.
 
 from dataclasses import dataclass, field
 
-from botocache._stats import Stats
+from botocache._counting.stats import Stats
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from botocache._stats import LATENCY_BOUNDS, Histogram
+from botocache._counting.stats import LATENCY_BOUNDS, Histogram
 
 MOST = 1000
 """Durations that one histogram is replayed by at a time: each takes some 3 µs."""

@@ -18,10 +18,10 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from botocache._cache.entries import EntryCodec, decode_header
+from botocache._counting.stats import LATENCY_BOUNDS, Histogram, HotKey, Stats
 from botocache._digests import digest
 from botocache._errors import CodecError
 from botocache._observe.records import PastRecord, Point, ProcessRecord
-from botocache._stats import LATENCY_BOUNDS, Histogram, HotKey, Stats
 from botocache.stores.boards import LARGEST_RECORD
 
 Record: TypeAlias = ProcessRecord | PastRecord | tuple[Point, ...]

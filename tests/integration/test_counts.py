@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 from botocore.handlers import BUILTIN_HANDLERS
 
 import botocache
-from botocache._counters import NEAR_SAMPLED
-from botocache._stats import TableStats
+from botocache._counting.counters import NEAR_SAMPLED
+from botocache._counting.stats import TableStats
 from tests.support.network import intercepted
 
 ITEM = b'{"Item":{"pk":{"S":"a"},"text":{"S":"%s"}}}' % (b"x" * 5000)  # 2 blocks

@@ -3,7 +3,7 @@
 from typing import Any
 
 import botocache
-from botocache._stats import TableStats
+from botocache._counting.stats import TableStats
 from botocache.stores.redis.store import RedisStore
 from tests.integration.app import World, every_store, get, put, query_index
 from tests.integration.test_index_queries import make_table

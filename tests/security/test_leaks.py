@@ -30,7 +30,7 @@ from botocore.exceptions import ClientError
 import botocache
 from botocache import ConfigError, EvictionError
 from botocache.__main__ import main
-from botocache._counters import Counters
+from botocache._counting.counters import Counters
 from botocache._errors import BotocacheError, StoreError, StoreLostError
 from botocache._install import _store_for
 from botocache._log import FailureLog

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from botocache._counting.stats import Histogram, Stats, TableStats, bucket_of
 from botocache._observe.readings import Readings
-from botocache._stats import Histogram, Stats, TableStats, bucket_of
 from botocache.stores.protocol import Usage
 
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
-from botocache._observe.records import Overview, Point, ProcessRecord
-from botocache._stats import (
+from botocache._counting.stats import (
     LATENCY_BOUNDS,
     Histogram,
     HotKey,
@@ -19,6 +18,7 @@ from botocache._stats import (
     TableStats,
     bucket_of,
 )
+from botocache._observe.records import Overview, Point, ProcessRecord
 
 NOW = 1_795_900_000.0
 """28 November 2026, 20:26:40 UTC."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from botocache._counters import (
+from botocache._counting.counters import (
     _MOST_UNITS,
     MOST_SERIES,
     NEAR_SAMPLED,
@@ -20,8 +20,8 @@ from botocache._counters import (
     NearHits,
     Series,
 )
-from botocache._hot_keys import MOST_KEPT, MOST_TEXT, HotKeys
-from botocache._stats import (
+from botocache._counting.hot_keys import MOST_KEPT, MOST_TEXT, HotKeys
+from botocache._counting.stats import (
     LATENCY_BOUNDS,
     Histogram,
     HotKey,

@@ -16,7 +16,7 @@ NAMES = {
     "ConfigError": "botocache._errors",
     "EvictionError": "botocache._errors",
     "Invalidation": "botocache._cache.invalidation",
-    "Stats": "botocache._stats",
+    "Stats": "botocache._counting.stats",
     "bypass": "botocache._cache.modes",
     "install": "botocache._install",
     "installed": "botocache._install",

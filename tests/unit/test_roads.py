@@ -13,7 +13,7 @@ import pytest
 from botocore.handlers import BUILTIN_HANDLERS
 
 import botocache
-from botocache._counters import NEAR_SAMPLED
+from botocache._counting.counters import NEAR_SAMPLED
 from botocache._dynamodb.tags import tag_digest
 from tests.support.trips import Trip, answering, trip_of
 

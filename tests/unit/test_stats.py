@@ -14,7 +14,7 @@ import pytest
 import botocache
 from botocache._cache.cache import Cache
 from botocache._cache.tickets import Hit
-from botocache._counters import Counters
+from botocache._counting.counters import Counters
 from botocache._log import LOG_INTERVAL, FailureLog, describe, log, say
 from botocache._settings.load import Settings
 from botocache.stores.memory import MemoryStore

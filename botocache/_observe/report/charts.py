@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 from math import ceil, floor, log10
 from typing import Final
 
+from botocache._counting.stats import Histogram, TableStats
 from botocache._observe.report.figures import Step
 from botocache._observe.report.markup import Content, Html, element, join, raw
 from botocache._observe.report.numbers import count, latency, percent, units
-from botocache._stats import Histogram, TableStats
 
 _TOP: Final = 18
 _PLOT: Final = 230

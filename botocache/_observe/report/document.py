@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+from botocache._counting.stats import Histogram, HotKey, TableStats
 from botocache._observe.report.subject import Subject
-from botocache._stats import Histogram, HotKey, TableStats
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 

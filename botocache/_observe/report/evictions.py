@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from botocache._counting.stats import TableStats
 from botocache._observe.report.charts import (
     share_bar,
 )
@@ -22,7 +23,6 @@ from botocache._observe.report.subject import (
     section,
 )
 from botocache._observe.report.tables import Column, table
-from botocache._stats import TableStats
 
 # --- evictions ---------------------------------------------------------------------
 

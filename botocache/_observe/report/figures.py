@@ -10,12 +10,7 @@ from dataclasses import dataclass, fields, replace
 from math import isfinite
 from typing import Any, Final
 
-from botocache._errors import shows
-from botocache._observe.points import COARSE, FINE_TABLES
-from botocache._observe.prices import HourlyPeak, Money, money
-from botocache._observe.records import Overview, Point, ProcessRecord
-from botocache._settings.prices import Prices
-from botocache._stats import (
+from botocache._counting.stats import (
     LATENCY_BOUNDS,
     Counts,
     Histogram,
@@ -25,6 +20,11 @@ from botocache._stats import (
     hottest,
     sum_by_table,
 )
+from botocache._errors import shows
+from botocache._observe.points import COARSE, FINE_TABLES
+from botocache._observe.prices import HourlyPeak, Money, money
+from botocache._observe.records import Overview, Point, ProcessRecord
+from botocache._settings.prices import Prices
 
 SERVING: Final = "serving"
 SHADOW: Final = "shadow"

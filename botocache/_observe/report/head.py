@@ -1,5 +1,6 @@
 """The head of a report: what was saved. Without figures, what to check."""
 
+from botocache._counting.stats import TableStats
 from botocache._observe.advice import FIX, SAVE, Advice
 from botocache._observe.prices import Cost
 from botocache._observe.report.charts import (
@@ -23,7 +24,6 @@ from botocache._observe.report.subject import (
     bold,
     paragraph,
 )
-from botocache._stats import TableStats
 
 # --- the answer --------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Sections of a report about reads: units over time, hit ratio, latency, hot keys."""
 
+from botocache._counting.stats import TableStats
 from botocache._observe.report.charts import (
     capacity_chart,
     latency_chart,
@@ -27,7 +28,6 @@ from botocache._observe.report.subject import (
     section,
 )
 from botocache._observe.report.tables import Column, table
-from botocache._stats import TableStats
 
 # --- read units over time ----------------------------------------------------------
 

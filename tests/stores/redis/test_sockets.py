@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as LostError
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import Evictions
 from botocache._coherence import EvictionRequest
-from botocache._counters import Counters
+from botocache._counting.counters import Counters
 from botocache._errors import StoreConnectingError, StoreError
 from botocache._log import FailureLog
 from botocache.stores.memory import MemoryStore

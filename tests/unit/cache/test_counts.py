@@ -9,9 +9,9 @@ import pytest
 import botocache
 from botocache import Cache
 from botocache._cache.tickets import Hit
-from botocache._counters import STORE_SAMPLED
+from botocache._counting.counters import STORE_SAMPLED
+from botocache._counting.stats import TableStats
 from botocache._settings.load import Settings, load_settings
-from botocache._stats import TableStats
 from botocache.stores.memory import MemoryStore
 from tests.support.calls import ask, begin, call_of
 from tests.support.clock import FakeClock

@@ -21,7 +21,7 @@ from botocache._cache.key_schemas import (
     schema_key,
 )
 from botocache._coherence import EvictionRequest
-from botocache._counters import Counters
+from botocache._counting.counters import Counters
 from botocache._dynamodb.tags import (
     EVERYTHING,
     Tag,

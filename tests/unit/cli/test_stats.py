@@ -17,9 +17,9 @@ from botocache._cli.console import Console
 from botocache._cli.rates_view import Watch
 from botocache._cli.stats import watch
 from botocache._cli.stats_view import Seen, View, show
+from botocache._counting.stats import Stats
 from botocache._errors import StoreError
 from botocache._observe.records import Overview
-from botocache._stats import Stats
 from botocache.stores.protocol import Usage
 from tests.support.posted import NOW, key, orders, overview_of, record, users
 

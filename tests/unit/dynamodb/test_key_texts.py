@@ -35,7 +35,7 @@ TEXTS: list[tuple[object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("parameters", "text"), TEXTS, ids=repr)
+@pytest.mark.parametrize(("parameters", "text"), TEXTS)
 def test_a_read_is_shown_by_what_it_asks_for(parameters: Any, text: str) -> None:
     assert text_of_read(parameters) == text
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from botocache._counting.stats import Stats, TableStats
 from botocache._observe import cloudwatch
 from botocache._observe.cloudwatch import LONGEST_LINE, CloudWatchExporter
-from botocache._stats import Stats, TableStats
 from tests.support.counted import (
     BoardStore,
     Counted,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from botocache._counting.stats import Histogram, Stats, TableStats
 from botocache._observe.figures import (
     ASCII_BARS,
     Rates,
@@ -18,7 +19,6 @@ from botocache._observe.figures import (
     sum_of,
 )
 from botocache._observe.records import Overview
-from botocache._stats import Histogram, Stats, TableStats
 from tests.support.posted import (
     NOW,
     key,

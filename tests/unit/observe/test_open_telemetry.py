@@ -14,9 +14,9 @@ from opentelemetry.sdk.metrics.export import (
     InMemoryMetricReader,
 )
 
+from botocache._counting.stats import LATENCY_BOUNDS
 from botocache._observe.metrics import METRICS, Kind
 from botocache._observe.open_telemetry import OpenTelemetryExporter
-from botocache._stats import LATENCY_BOUNDS
 from tests.support.counted import (
     BoardStore,
     Counted,

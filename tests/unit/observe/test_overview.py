@@ -13,6 +13,7 @@ import pytest
 
 from botocache._cache.entries import EntryCodec
 from botocache._cache.keyring import Keyring, KeyringRecords
+from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
 from botocache._digests import digest
 from botocache._errors import CodecError
 from botocache._observe.differences import MOST_SERIES, bounded, difference
@@ -30,7 +31,6 @@ from botocache._observe.sealing import (
 from botocache._observe.tidying import Tidying
 from botocache._settings.encryption_keys import EncryptionKeys
 from botocache._settings.load import load_settings
-from botocache._stats import Histogram, HotKey, Stats, TableStats
 from botocache.stores.boards import LARGEST_RECORD
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock

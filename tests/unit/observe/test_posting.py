@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from botocache import Cache
+from botocache._counting.stats import Stats
 from botocache._errors import StoreError
 from botocache._observe import posting as posting_module
 from botocache._observe.posting import post_counts_of
 from botocache._observe.records import Point
 from botocache._observe.tidying import DEAD_AFTER, MOST_PROCESSES, Tidying
 from botocache._settings.load import Settings
-from botocache._stats import Stats
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.forwarding_store import ForwardingStore

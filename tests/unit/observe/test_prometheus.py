@@ -4,10 +4,10 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from botocache._counting.stats import LATENCY_BOUNDS
 from botocache._observe import prometheus
 from botocache._observe.metrics import METRICS, prometheus_name
 from botocache._observe.prometheus import PrometheusExporter
-from botocache._stats import LATENCY_BOUNDS
 from tests.support.counted import (
     BoardStore,
     Counted,

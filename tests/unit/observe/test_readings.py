@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from botocache._counting.stats import Histogram, Stats, TableStats
 from botocache._observe.metrics import METRICS, Kind, prometheus_name
 from botocache._observe.readings import Growth, Readings, Totals
-from botocache._stats import Histogram, Stats, TableStats
 from tests.support.clock import FakeClock
 from tests.support.counted import (
     BoardStore,

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from botocache._counting.stats import HotKey, TableStats
 from botocache._observe.advice import FIX, Advice, advise
 from botocache._observe.records import Overview
 from botocache._observe.report.figures import figures
 from botocache._settings.load import Settings, load_settings
 from botocache._settings.prices import Prices
-from botocache._stats import HotKey, TableStats
 from tests.support.report_overviews import (
     NOTHING,
     NOW,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from botocache._counting.stats import Stats, TableStats
 from botocache._observe.records import Overview, Point
 from botocache._observe.report.figures import (
     BOTH,
@@ -16,7 +17,6 @@ from botocache._observe.report.figures import (
     figures,
 )
 from botocache._settings.prices import Prices
-from botocache._stats import Stats, TableStats
 from tests.support.report_overviews import (
     NOTHING,
     NOW,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from botocache._counting.stats import TableStats
 from botocache._observe.records import Overview
 from botocache._observe.report.document import report_document
 from botocache._observe.report.markup import LONGEST_TEXT, element, raw, visible
@@ -25,7 +26,6 @@ from botocache._observe.report.page import (
 from botocache._observe.report.style import DARK, LIGHT
 from botocache._settings.load import Settings
 from botocache._settings.prices import Prices, parse_prices
-from botocache._stats import TableStats
 from botocache.stores.disk import store as disk_store
 from tests.support.pages import Node, read_page
 from tests.support.report_overviews import (

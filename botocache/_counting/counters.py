@@ -15,14 +15,14 @@ from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any, Final, TypeAlias
 
-from botocache._forks import renew_after_fork
-from botocache._hot_keys import HotKeys, TextOf
-from botocache._stats import (
+from botocache._counting.hot_keys import HotKeys, TextOf
+from botocache._counting.stats import (
     LATENCY_BOUNDS,
     Histogram,
     Stats,
     TableStats,
 )
+from botocache._forks import renew_after_fork
 
 Lock: TypeAlias = AbstractContextManager[Any]
 

@@ -8,7 +8,7 @@ be counted too high, never be missed.
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-from botocache._stats import HotKey, hottest
+from botocache._counting.stats import HotKey, hottest
 
 TextOf: TypeAlias = Callable[[Any], str]
 """Makes the text of a key; never raises."""

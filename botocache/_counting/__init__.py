@@ -1,0 +1,1 @@
+"""Counters of this process, and the plain values that show them."""
