@@ -146,10 +146,10 @@ class Series:
         "_misses",
         "_near",
         "_near_latency",
+        "_outdated",
         "_stale_seconds",
         "_store_hits",
         "_store_latency",
-        "_outdated",
         "_throttled",
         "_unfilled",
         "_units_consumed",
@@ -241,7 +241,7 @@ class Series:
         with self._lock:
             self._hot_keys.add(self, digest, hits, units, text_of, asked)
 
-    def add_miss(
+    def add_miss(  # noqa: PLR0913 - each says one thing of the miss
         self,
         seconds: float | None,
         units: float,

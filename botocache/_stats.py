@@ -102,7 +102,7 @@ class TableStats:
         consistency, so that no entry could answer them.
     expired: answers in the near cache that reached their TTL, though no write had
         evicted them. Each process counts its own.
-    outdated: the part of `misses` whose entry was in the store, and a write had evicted.
+    outdated: the part of `misses` whose entry a write had evicted, and was still there.
     index_outdated: the part of that which are queries of an index.
     """
 

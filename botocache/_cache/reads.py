@@ -723,9 +723,9 @@ def _is_outdated(miss: ReadTicket) -> bool:
     """Return whether the store had an entry of this read that a write has evicted."""
     try:
         header = decode_header(miss.loaded.entry or b"")
-        return header.snapshot != miss.loaded.snapshot
     except CodecError:  # it was reported when it was loaded
         return False
+    return header.snapshot != miss.loaded.snapshot
 
 
 def _consumption(

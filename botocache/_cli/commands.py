@@ -51,11 +51,11 @@ def load_command(name: str) -> Command:
     return command
 
 
-class WrongUsage(Exception):  # noqa: N818 - it is the user's, not ours
+class WrongUsage(Exception):  # noqa: N818 - it is no error of the program
     """The arguments are wrong. The message is one sentence."""
 
 
-class FailedCommand(Exception):  # noqa: N818 - as WrongUsage
+class FailedCommand(Exception):  # noqa: N818 - it is no error of the program
     """A command cannot do what it should. The message is one sentence."""
 
 

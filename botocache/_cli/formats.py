@@ -12,7 +12,7 @@ def count(number: float) -> str:
 
 def rate(number: float) -> str:
     """Return a number per second."""
-    if 0 < number < 0.05:  # noqa: PLR2004 - it would be shown as 0.0
+    if 0 < number < 0.05:  # noqa: PLR2004 - it would be shown as zero
         return "<0.1"
     return "0" if not number else count(round(number, 1))
 
@@ -48,7 +48,7 @@ def ago(duration: float) -> str:
 def size(octets: float) -> str:
     """Return a number of bytes: `1.2 MB`, by thousands."""
     for unit in ("B", "kB", "MB", "GB"):
-        if octets < 1000:  # noqa: PLR2004 - by thousands
+        if octets < 1000:  # noqa: PLR2004 - each unit is a thousand of the one before
             return f"{octets:.0f} B" if unit == "B" else f"{octets:.1f} {unit}"
         octets /= 1000
     return f"{octets:.1f} TB"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from botocache._errors import shows
 from botocache._observe.report.figures import SERVING, Figures
 from botocache._observe.report.numbers import count, duration, percent, size, units
 from botocache._settings.load import Settings
@@ -28,6 +29,7 @@ PARTITION_LIMIT: Final = 3000.0
 _READS: Final = ("GetItem", "BatchGetItem", "Query", "Scan")
 
 
+@shows("name", "kind", "table")
 @dataclass(frozen=True, slots=True)
 class Advice:
     """One thing to do.
@@ -50,6 +52,7 @@ class Advice:
     setting: str = ""
 
 
+@shows("size_limit")
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What the rules look at.
@@ -83,6 +86,7 @@ def advise(
 
 
 def _pending_evictions(at: Situation) -> Iterator[Advice]:
+    # Of processes that run: what another one could not deliver is lost, and over.
     waiting = at.figures.undelivered
     if waiting:
         yield Advice(
@@ -127,6 +131,7 @@ def _written_around(at: Situation) -> Iterator[Advice]:
         lasting = table.differing.get("lasting", 0)
         if not lasting:
             continue
+        # Of the environment of the report, which should be that of the application.
         ttl = at.settings.policy(table.table).ttl
         shorter = max(1.0, min(5.0, ttl / 2))
         yield Advice(
@@ -166,6 +171,7 @@ def _useless(at: Situation) -> Iterator[Advice]:
         hits = sum(row.hits for row in useless)
         looked_up = sum(row.hits + row.misses for row in useless)
         held = sum(row.unfilled.get("held", 0) for row in useless)
+        # What has hits stays, or the table would lose them with the rest.
         # GetItem and BatchGetItem share their entries, and Query is often seldom used.
         kept = [
             name
@@ -296,6 +302,7 @@ _MANY_HITS: Final = 1000
 
 
 def _near_off(at: Situation) -> Iterator[Advice]:
+    # Batches go through the hooks, whatever the setting says.
     rows = [row for row in at.figures.rows if row.operation != "BatchGetItem"]
     hits = sum(row.store_hits for row in rows)
     near = sum(row.near_hits for row in rows)
@@ -326,6 +333,7 @@ def _store_full(at: Situation) -> Iterator[Advice]:
     limit, used = at.size_limit, at.figures.size
     if not limit or used is None or used < _FULL * limit:
         return
+    # Only the URL of a place on this machine can take the option.
     url = at.settings.url
     base = url.partition("?")[0] if isinstance(url, str) else ""
     gibibytes = max(1, -(-2 * limit // 1024**3))

@@ -121,6 +121,7 @@ def _capacity(
             counted += 1
             without += _provided(peak.without, utilization)
             with_cache += _provided(peak.with_cache, utilization)
+        # A table without a call has its least capacity all the same.
         idle = max(0, hours - counted)
         without += idle
         with_cache += idle

@@ -19,7 +19,9 @@ def reader(world: World) -> tuple[Any, Any]:
 
 
 def counts(cache: Any, operation: str) -> TableStats:
-    (found,) = [each for each in cache.stats().tables if each.operation == operation]
+    tables: tuple[TableStats, ...] = cache.stats().tables
+    found: TableStats
+    (found,) = [each for each in tables if each.operation == operation]
     return found
 
 

@@ -173,7 +173,8 @@ def test_the_toggle_can_say_off(
     [
         (
             {"BOTOCACHE": "maybe"},
-            "botocache: BOTOCACHE='maybe' is not known; expected 1, on, shadow, 0 or off; "
+            "botocache: BOTOCACHE='maybe' is not known; expected 1, on, shadow, 0 or "
+            "off; "
             "running uncached",
         ),
         (

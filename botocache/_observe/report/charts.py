@@ -141,6 +141,7 @@ def _curve(values: Sequence[float], top: float, name: str) -> Html:
 
 def _stairs(values: Sequence[float], top: float) -> Iterable[str]:
     """Yield the path of steps. They do not claim what was between two of them."""
+    # No curve through the middles: a gap in time would look like a slope.
     for at, value in enumerate(values):
         yield f"L{at} {_up(value, top)}L{at + 1} {_up(value, top)}"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from math import isfinite
 from typing import Any, Final
 
+from botocache._errors import shows
 from botocache._observe.points import COARSE, FINE_TABLES
 from botocache._observe.prices import HourlyPeak, Money, money
 from botocache._observe.records import Overview, Point, ProcessRecord
@@ -75,6 +76,7 @@ class Step:
     stale: int = 0
 
 
+@shows("mode", "processes")
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What a report shows.
@@ -254,6 +256,7 @@ def _clean(row: TableStats) -> TableStats:
 
 
 def _clean_histogram(histogram: Histogram) -> Histogram:
+    # Another version may have other buckets, which cannot be added to these.
     counts = tuple(int(_number(count)) for count in histogram.counts)
     if len(counts) != len(LATENCY_BOUNDS) + 1:
         return Histogram()
@@ -366,6 +369,8 @@ def _steps(
     first = min(*sums, int(began / 60.0) // width)
     # Of a year whose clock was set back, the end is the part that is shown.
     first = max(first, last - 4 * MOST_STEPS)
+    # A step that has just begun holds what came before it, too: a process posts
+    # only now and then.
     floor = max(1.0, min(ended - began, _LEAST_STEP))
     steps = []
     for number in range(first, last + 1):

@@ -49,6 +49,7 @@ def answer(subject: Subject) -> Html:
 
 def _headline(subject: Subject) -> str:
     figures = subject.figures
+    # No share of nothing: it would be called 0 %, or not known.
     if not figures.saved:
         return "Nothing would have been saved yet" if subject.would else "Nothing saved"
     share = percent(figures.saved, figures.saved + figures.consumed)

@@ -57,6 +57,7 @@ def join(content: Content) -> Html:
         return Html()
     if isinstance(content, Html):
         return content
+    # After Html, which is a string as well.
     if isinstance(content, str):
         return Html(escape(visible(content)))
     return Html("".join(join(each) for each in content))

@@ -57,6 +57,7 @@ def write_report(  # noqa: PLR0913 - what may be left out is given by name
     days: show this many, up to the time of the overview; None for all.
     show_keys: show hot keys as they are, and not their digests.
     """
+    # All of it is made before the file is touched.
     subject = subject_of(
         overview, prices, settings=settings, days=days, show_keys=show_keys
     )

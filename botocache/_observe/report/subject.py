@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from botocache._errors import shows
 from botocache._observe.advice import Advice
 from botocache._observe.report.figures import SHADOW, Figures
 from botocache._observe.report.markup import Content, Html, element
@@ -17,6 +18,7 @@ MOST_ROWS: Final = 60
 """Rows of a table; the JSON has all."""
 
 
+@shows("prices")
 class Subject(NamedTuple):
     """What a report is about.
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from botocache._errors import shows
 from botocache._observe.report.markup import Content, Html, element
 
 
+@shows("kind")
 class Column(NamedTuple):
     """A column.
 

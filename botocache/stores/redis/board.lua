@@ -19,6 +19,7 @@
 -- only if it has the right size.
 local board, mode, name = KEYS[1], ARGV[5], ARGV[6]
 local now, longest, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local largest = 1048584  -- bytes of a field: LARGEST_RECORD of boards.py, and its end
 
 local count = redis.pcall('HLEN', board)
 if type(count) ~= 'number' then
@@ -42,7 +43,7 @@ local function find(field, size)
   if mode == 'drop' then
     return value
   end
-  local left = size >= 8 and struct.unpack('<d', value) - now
+  local left = size >= 8 and size <= largest and struct.unpack('<d', value) - now
   return left and left > 0 and left <= longest and value  -- none of these for NaN
 end
 
@@ -60,7 +61,7 @@ end
 if mode ~= 'drop' and not own then
   local size = redis.call('HSTRLEN', board, name)
   if size > 0 then
-    if mode == 'merge' and size <= 2000000 and find(name, size) then
+    if mode == 'merge' and size <= largest and find(name, size) then
       return 0
     end
   elseif count >= most then

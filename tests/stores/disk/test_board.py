@@ -160,6 +160,7 @@ def test_a_merge_of_a_process_that_was_stopped_shows_as_done(
 
 HOSTILE: dict[str, Callable[[Path], object]] = {
     "a link to a file": lambda path: path.symlink_to("/etc/hostname"),
+    "a link to a record": lambda path: path.symlink_to("r-a"),
     "a link to nowhere": lambda path: path.symlink_to("/nowhere/at/all"),
     "a directory": lambda path: path.mkdir(),
     "a pipe": os.mkfifo,

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.support.valkey_server import ValkeyServer
 
 TTL = 60.0
 FAR = struct.pack("<d", 4e9)
+SOON = struct.pack("<d", time.time() + 1e6)
 
 
 @pytest.fixture(params=["redis", "redis+cluster"])
@@ -121,9 +123,20 @@ def test_a_full_board_takes_no_new_record_and_changes_those_that_it_has(
         struct.pack("<d", float("nan")) + b"x",
         struct.pack("<d", float("inf")) + b"x",
         struct.pack("<d", -1.0) + b"x",
-        FAR * (LARGEST_RECORD // 8 + 2),
+        FAR + b"x",
+        SOON * (LARGEST_RECORD // 8 + 2),
     ],
-    ids=["empty", "1", "7", "8", "NaN", "infinite", "negative", "too large"],
+    ids=[
+        "empty",
+        "1",
+        "7",
+        "8",
+        "NaN",
+        "infinite",
+        "negative",
+        "a century",
+        "too large",
+    ],
 )
 def test_a_field_that_is_none_of_ours_is_no_record(
     store: RedisStore, client: Any, board: bytes, field: bytes

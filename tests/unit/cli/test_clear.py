@@ -149,7 +149,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "a type": (["--table", "t", "--key", '{"i": true}'], "bool is no type of a key"),
     "a list": (["--table", "t", "--key", '{"i": [1]}'], "list is no type of a key"),
     "base64": (
-        ["--table", "t", "--key", '{"i": {"B": "s3cret"}}'],
+        ["--table", "t", "--key", '{"i": {"B": "s3cr!et=="}}'],
         "--key: expected",
     ),
     "empty": (["--table", "t", "--key", '{"i": ""}'], "key: the value of the key attr"),
