@@ -71,8 +71,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
         shown_store,
     )
     from botocache._cli.stats_view import Seen, View, show
-    from botocache._observe.overview import has_board, open_board, read_overview
-    from botocache.stores.protocol import Board, Usage
+    from botocache._observe.overview import open_board, read_overview
+    from botocache.stores.boards import board_of
+    from botocache.stores.protocol import Usage
 
     if options.table == "":
         raise WrongUsage("--table: expected the name of a table")
@@ -81,10 +82,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     with open_board(patient(settings), os.environ) as board:
 
         def read() -> Seen:
-            store = board.store
-            usage = Usage(None, None)
-            if isinstance(store, Board) and has_board(store):
-                usage = store.usage()
+            records = board_of(board.store)
+            usage = Usage(None, None) if records is None else records.usage()
             return Seen(read_overview(board.store, board.codec), usage)
 
         name = shown_store(settings, board.store)

@@ -24,8 +24,9 @@ from botocache._observe.sealing import (
     open_process,
 )
 from botocache._settings.load import Settings
+from botocache.stores.boards import board_of
 from botocache.stores.opening import open_store
-from botocache.stores.protocol import Board, Store
+from botocache.stores.protocol import Store
 
 _T = TypeVar("_T")
 
@@ -65,12 +66,6 @@ def open_board(settings: Settings, environ: Mapping[str, str]) -> Iterator[OpenB
             store.close()
 
 
-def has_board(store: Store) -> bool:
-    """Return whether processes can leave each other records on a store."""
-    # As in the near cache: a store of the user's may have a `__getattr__`.
-    return issubclass(type(store), Board)
-
-
 def read_overview(
     store: Store, codec: EntryCodec, *, wall_clock: Callable[[], float] = time.time
 ) -> Overview:
@@ -80,10 +75,10 @@ def read_overview(
     codec: of the records, as `open_board` returns it.
     wall_clock: seconds since the epoch.
     """
-    now = wall_clock()
-    if not isinstance(store, Board) or not has_board(store):
+    now, board = wall_clock(), board_of(store)
+    if board is None:
         return Overview(read_at=now)
-    return overview_of(store.posted(), codec, now)
+    return overview_of(board.posted(), codec, now)
 
 
 def overview_of(posted: Mapping[str, bytes], codec: EntryCodec, now: float) -> Overview:

@@ -30,12 +30,12 @@ from botocache._forks import renew_after_fork
 from botocache._log import describe, log
 from botocache._observe.differences import bounded as bounded_stats
 from botocache._observe.differences import difference
-from botocache._observe.overview import has_board
 from botocache._observe.points import HOUR, MINUTE, bounded, points_of
 from botocache._observe.records import Point, ProcessRecord
 from botocache._observe.sealing import hour_name, process_name, sane, seal
 from botocache._observe.tidying import Tidying, life_of
 from botocache._settings.tables import longest_ttl
+from botocache.stores.boards import board_of
 from botocache.stores.clock import machine_clock
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Board, Clock, Store, Usage
@@ -471,13 +471,14 @@ def post_counts_of(cache: "Cache", store: Store) -> None:
     global _posting  # noqa: PLW0603 - a process has one
     if not cache.settings.stats_interval or isinstance(store, MemoryStore):
         return
-    if not isinstance(store, Board) or not has_board(store):
+    board = board_of(store)
+    if board is None:
         return
     if _posting is None:
         _posting = Posting()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_posting.stop_before_fork)
-    _posting.attach(cache, store)
+    _posting.attach(cache, board)
 
 
 def _version() -> str:

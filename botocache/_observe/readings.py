@@ -23,7 +23,8 @@ from botocache._observe.metrics import (
     Metric,
     Value,
 )
-from botocache.stores.protocol import Board, Usage
+from botocache.stores.boards import board_of
+from botocache.stores.protocol import Usage
 
 Totals: TypeAlias = dict[tuple[str, Labels], Value]
 """By the name of the metric and its labels."""
@@ -121,14 +122,15 @@ class Readings:
             self._sums[series] = growth + (total if isinstance(total, float) else 0.0)
 
     def _usage_of(self, store: object) -> Usage:
-        if not isinstance(store, Board):
+        board = board_of(store)
+        if board is None:
             return _NO_USAGE
         now = self._clock()
         read_at, usage = self._usages.get(store, (now - _USAGE_INTERVAL, _NO_USAGE))
         if now - read_at < _USAGE_INTERVAL:
             return usage
         try:
-            usage = store.usage()
+            usage = board.usage()
         except Exception as error:  # noqa: BLE001 - a store that fails is reported by calls
             pass_on(error)
             usage = _NO_USAGE

@@ -8,10 +8,11 @@ import math
 import re
 import threading
 from collections.abc import Collection, Mapping
+from typing import cast
 
 from botocache._errors import StoreError
 from botocache._forks import renew_after_fork
-from botocache.stores.protocol import Clock
+from botocache.stores.protocol import Board, Clock
 
 LARGEST_RECORD = 1024**2
 """Bytes."""
@@ -29,6 +30,13 @@ LONGEST_LIFE = 400 * 86400.0
 """Seconds. A record that claims to live longer was not written by us."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+
+
+def board_of(store: object) -> Board | None:
+    """Return the store as a board; None if processes cannot leave records on it."""
+    # Not isinstance: it looks the methods up on the object, and a store of the user's
+    # may have a `__getattr__`.
+    return cast("Board", store) if issubclass(type(store), Board) else None
 
 
 def is_name(name: str) -> bool:

@@ -1,5 +1,6 @@
 """The public methods of the cache: invalidate, clear, close, stats."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -324,7 +325,7 @@ def test_stats_count_what_happened(
     with botocache.bypass():
         get(client, table, pk="a")
     stats = cache.stats()
-    assert stats == botocache.Stats(
+    assert replace(stats, tables=(), hot_keys=()) == botocache.Stats(
         hits=3,
         near_hits=stats.near_hits,  # as the store allows: see test_near.py
         misses=2,

@@ -55,13 +55,16 @@ class _State(NamedTuple):
 
 def _memos() -> list[Any]:
     """Return the functions and methods of ours that remember their results."""
-    memo = type(tag_digest)
-    # Only what is tracked: a store has memos of its own methods.
-    return [
+    modules = [module for name, module in sys.modules.items() if "botocache" in name]
+    # A store has memos of its own methods. Functions may be frozen, so that the
+    # collector does not know them.
+    candidates = [each for module in modules for each in vars(module).values()]
+    found = [
         each
-        for each in gc.get_objects()
-        if type(each) is memo and each.__module__.startswith("botocache")
+        for each in (*candidates, *gc.get_objects())
+        if type(each) is type(tag_digest) and each.__module__.startswith("botocache")
     ]
+    return [*{id(each): each for each in found}.values()]
 
 
 def _state() -> _State:
