@@ -229,6 +229,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(f"botocache._cache.{name}", _SMALL)
     monkeypatch.setattr("botocache._log._MOST_LOGGED", _SMALL)
+    monkeypatch.setattr("botocache._counting.counters.MOST_SERIES", _SMALL)
+    monkeypatch.setattr("botocache._counting.hot_keys.MOST_KEPT", 5)
     monkeypatch.setattr("botocache._install._MOST_KEPT", 5)
 
 
