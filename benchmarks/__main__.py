@@ -28,6 +28,7 @@ from benchmarks import (
     hot_item,
     misses,
     mix,
+    observing,
     redis_store,
     sizes,
     startup,
@@ -52,6 +53,7 @@ SUITE: Mapping[str, Callable[[Scale, Places], Iterator[Group]]] = {
     "writes": writes.measure,
     "startup": startup.measure,
     "codec": codec.measure,
+    "observing": observing.measure,
 }
 
 MODULES = {

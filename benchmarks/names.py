@@ -31,3 +31,6 @@ TOGGLE_SET = "with it, BOTOCACHE=1"
 IMPORT_BOTO3 = "import boto3"
 IMPORT_OURS = "import botocache"
 INSTALL = "import boto3, and botocache.install()"
+
+OFF = "everything off"
+ON = "everything on"

@@ -213,4 +213,15 @@ TARGETS: Sequence[Target] = (
         "import",
         _ratio(names.IMPORT_OURS, names.IMPORT_BOTO3),
     ),
+    *(
+        Target(
+            f"{kind.replace('-', ' ')} with everything on to be seen, {store}",
+            f"{limit} of that with everything off",
+            limit,
+            f"observing-{kind}-{store}",
+            _ratio(names.ON, names.OFF),
+        )
+        for kind, limit in (("near-hit", 1.1), ("miss", 1.03))
+        for store in (names.MEMORY, names.DISK)
+    ),
 )

@@ -57,6 +57,7 @@ def test_every_module_measures_something(content: dict[str, Any]) -> None:
     assert sections == {
         *("Hit", "Server", "Batch", "Miss", "Write", "Threads", "Processes"),
         *("Entries", "Memory", "Mix", "Writes", "Start", "Import", "Codec"),
+        "Observing",
     }
     assert len(sections) >= len(SUITE)
 
