@@ -26,7 +26,7 @@ OLDEST_BOTO3 := 1.35.68
 # What coverage is measured on. All of the tests are not: it makes botocore twice as slow.
 COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
 	async_sessions.py batches.py clients.py deserializers.py early_lookups.py install.py \
-	accounts.py invalidate.py modes.py near.py scope.py tracing.py) \
+	accounts.py invalidate.py modes.py near.py scope.py tracing.py) tests/integration/observe/test_doctor.py \
 	$(addprefix tests/security/test_, refused.py whose_answer.py)
 
 # What meets boto3's and botocore's insides.

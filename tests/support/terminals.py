@@ -17,11 +17,13 @@ from typing import NamedTuple
 from tests.support.processes import TIMEOUT
 
 _WITH_CONTROL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.default_int_handler)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-"""Lets the terminal control the program, so that Ctrl-C is a signal."""
+"""Lets the terminal control the program, so that Ctrl-C is a signal. A shell starts
+what runs in the background with that signal ignored, and children inherit it."""
 
 
 class Shown(NamedTuple):
