@@ -53,10 +53,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from botocache._cache.cache import Cache
     from botocache._cli.environment import (
         check_shared,
+        is_absent,
         patient,
         read_settings,
         shown_store,
     )
+    from botocache.stores.memory import MemoryStore
     from botocache.stores.opening import open_store
 
     if options.key is not None and options.table is None:
@@ -68,6 +70,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     where = f"{shown_store(settings, store)}, namespace {settings.namespace!r}"
     if options.table is None and not options.yes and not _agrees(where, console):
         return 1
+    if is_absent(store):
+        # To open it would make it, as this user, who may not be the application's.
+        console.finding(
+            "warning", f"there is nothing to evict: no process has made {where}"
+        )
+        store = MemoryStore()
     cache = Cache(store, settings)
     try:
         if options.table is None:

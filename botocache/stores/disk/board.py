@@ -83,6 +83,10 @@ class _Merge(msgspec.Struct, array_like=True, frozen=True):
 _decode_merge = msgspec.msgpack.Decoder(_Merge).decode
 
 
+class _NoBoardError(StoreError):
+    """No process has posted anything, so there is no directory."""
+
+
 class DiskBoard:
     """The records of one namespace. It keeps nothing open.
 
@@ -118,19 +122,27 @@ class DiskBoard:
 
     def names(self) -> Collection[str]:
         """See Board.names."""
-        with self._opened() as (directory, is_locked):
+        with (
+            contextlib.suppress(_NoBoardError),
+            self._opened(makes=False) as (directory, is_locked),
+        ):
             if is_locked:
                 _drop_leftovers(directory)
             merge = None if is_locked else _read_journal(directory)
             return _names_after(merge, _names(directory))
+        return []
 
     def posted(self, names: Collection[str] | None = None) -> dict[str, bytes]:
         """See Board.posted."""
-        with self._opened() as (directory, is_locked):
+        with (
+            contextlib.suppress(_NoBoardError),
+            self._opened(makes=False) as (directory, is_locked),
+        ):
             merge = None if is_locked else _read_journal(directory)
             there = _names_after(merge, _names(directory))
             wanted = there if names is None else [n for n in there if n in names]
             return self._read_all(directory, wanted, merge, is_locked=is_locked)
+        return {}
 
     def merge(
         self, parts: Mapping[str, bytes], name: str, record: bytes, ttl: float
@@ -163,13 +175,18 @@ class DiskBoard:
             return True
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[int, bool]]:
+    def _opened(self, *, makes: bool = True) -> Iterator[tuple[int, bool]]:
         """Yield a descriptor of the directory, and whether this process has the lock.
 
         With the lock, no merge is left half done.
+
+        makes: whether to make the directory. Readers leave nothing behind: one of
+            another user's, `sudo botocache stats`, would shut the application out.
+
+        Raises StoreError; _NoBoardError if there is no directory to read.
         """
         try:
-            with private_directory(self._root, *self._below) as directory:
+            with private_directory(self._root, *self._below, makes=makes) as directory:
                 lock = _open_lock(directory)
                 try:
                     is_locked = lock_within(lock, LOCK_PATIENCE)
@@ -180,6 +197,8 @@ class DiskBoard:
                     os.close(lock)
         except OSError as error:
             pass_on(error)
+            if not makes and isinstance(error, FileNotFoundError):
+                raise _NoBoardError("there is no board") from error
             raise StoreError(f"the board cannot be used: {error}") from error
 
     def _read_all(
