@@ -95,7 +95,7 @@ class Readings:
                 for metric, labels, value in _gauges_of(stats, _NO_USAGE):
                     _join(gauges, metric, labels, value)
                 if store is not None:
-                    # Caches of several tenants may share a store, whose entries count once.
+                    # Caches of several tenants may share a store: it counts once.
                     stores[id(store)] = store
             for store in stores.values():
                 for metric, labels, value in _gauges_of(None, self._usage_of(store)):
