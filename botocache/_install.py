@@ -476,22 +476,33 @@ _ALONE = (
 
 
 def _announce(cache: "Cache", target: str) -> None:
-    """Log that the cache is on: version, store, and settings that are not defaults."""
+    """Log that the cache is on: version, store, TTL, tables, scope, other settings.
+
+    The other ones only where they are not defaults.
+    """
     settings = cache.settings
     store = without_secrets(settings.url)
     if isinstance(settings.url, str):  # an object is the user's; do not look into it
         directory = getattr(_store_for(settings), "directory", None)
         store = store if directory is None else printable(f"disk:{directory}")
     # Of the tables only the number: there may be hundreds.
+    count = len(settings.tables)
+    tables = f"{count} table{'' if count == 1 else 's'} set" if count else "all tables"
     others = [
-        f"{field.name}={value!r}" if field.name != "tables" else f"{len(value)} tables"
+        f"{field.name}={value!r}"
         for field in fields(settings)
-        if field.name != "url"
+        if field.name not in {"url", "ttl", "tables", "scope"}
         and (value := getattr(settings, field.name)) != field.default
     ]
     # Not by an import: the package's own file imports this one.
     version = getattr(sys.modules.get("botocache"), "__version__", "")
-    what = ", ".join([f"store {store}", *others])
+    always = (
+        f"store {store}",
+        f"ttl={settings.ttl:g}",
+        tables,
+        f"scope={settings.scope!r}",
+    )
+    what = ", ".join([*always, *others])
     log.info("version %s is on for %s, %s", version, target, what)
 
 

@@ -172,10 +172,13 @@ class FailureLog:
     def __init__(self, counters: Counters, clock: Callable[[], float]) -> None:
         self._counters = counters
         self._clock = clock
-        self._last: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
+        self._unlogged: dict[str, int] = {}
 
     def report(self, kind: str, consequence: str, error: BaseException) -> None:
         """Count a failure and log it, at most once in LOG_INTERVAL for each kind.
+
+        A line says how many failures of its kind came up since the last line.
 
         kind: an event name, such as `load_failed`.
         consequence: what botocache does about the failure.
@@ -186,13 +189,18 @@ class FailureLog:
         except Exception as error_of_clock:  # noqa: BLE001 - the store may be the user's own, and this is its last report
             pass_on(error_of_clock)
             now = math.inf
-        # Without a lock: two threads may both log, but neither waits.
-        if now - self._last.get(kind, -LOG_INTERVAL) >= LOG_INTERVAL:
-            self._last[kind] = now
-            log.warning(
-                "%s: %s (%s: %s)",
-                kind,
-                consequence,
-                type(error).__name__,
-                _trouble_of(error),
-            )
+        # Without a lock: two threads may both log or lose a count, but neither waits.
+        since = self._unlogged.get(kind, 0) + 1
+        if now - self._logged_at.get(kind, -LOG_INTERVAL) < LOG_INTERVAL:
+            self._unlogged[kind] = since
+            return
+        self._logged_at[kind] = now
+        self._unlogged[kind] = 0
+        log.warning(
+            "%s: %s%s (%s: %s)",
+            kind,
+            consequence,
+            f"; {since} failures since the last line" if since > 1 else "",
+            type(error).__name__,
+            _trouble_of(error),
+        )

@@ -70,10 +70,14 @@ class HotKeys:
         name = (series, digest)
         place = self._places.get(name)
         if place is None:
+            # For a new key alone: to write its JSON takes longer than all else here.
             place = _Place(0, 0.0, text_of(asked)[:MOST_TEXT])
             if len(self._places) >= MOST_KEPT:
                 least = min(self._places, key=lambda each: self._places[each].hits)
                 before = self._places.pop(least)
+                # The new key inherits them (Space-Saving). So no key that is read often
+                # is left out for long, and one that is not may be shown as hotter than
+                # it is.
                 place.hits, place.units = before.hits, before.units
             self._places[name] = place
         place.hits += hits

@@ -186,9 +186,11 @@ class Poster:
         done = difference(total, self._seen)
         self._pending += points_of(done, int(now // MINUTE))
         self._seen = total
+        # Points that failed count as news, or they would wait for the next call.
         has_news = total != self._confirmed or bool(self._pending)
         if not has_news and (self._last is None or has_ended == self._has_ended):
             return False
+        # In this order: an overview without points is right, only shorter.
         self._post_counts(total, now, has_ended=has_ended)
         self._post_points(now)
         return has_news
@@ -198,6 +200,7 @@ class Poster:
 
         now: by the clock of the Posting.
         """
+        # By chance: processes that were started together must not tidy together.
         chance = self._random(1)[0] / 256
         if has_ended:
             if chance >= 1 / TIDY_SHARE:
@@ -211,6 +214,7 @@ class Poster:
         self._tidy_at = now + (0.5 + chance) * TIDY_INTERVAL
         tidying = Tidying(self.board, self._codec, self._wall_clock(), self._new_id)
         processes = tidying.tidy()
+        # With many processes each tidies less often, so the board sees as many.
         pause = (0.5 + chance) * TIDY_INTERVAL * max(1.0, processes / TIDIERS)
         self._tidy_at = now + pause
 
@@ -238,6 +242,7 @@ class Poster:
         """Go on under another id, with what is counted from the last post on."""
         self._id = self._new_id()
         self._started = self._wall_clock()
+        # What was posted under the former id is counted there, and not here again.
         self._base = self._confirmed
         self._last: bytes | None = None
 
@@ -245,6 +250,7 @@ class Poster:
         self._ask_for_usage(now)
         sealed = self._seal_counts(total, now, has_ended=has_ended)
         name = process_name(self._id)
+        # The record is another, or gone: a process has merged it, or the store lost it.
         if self._last is not None and not self._replace(name, self._last, sealed):
             self._begin_anew()
             sealed = self._seal_counts(total, now, has_ended=has_ended)
@@ -297,6 +303,7 @@ class Poster:
             is_mine = [int(p.minute * MINUTE // HOUR) == hour for p in self._pending]
             some = [p for p, mine in zip(self._pending, is_mine, strict=True) if mine]
             self._post_hour(hour, some, life_of(hour, now), now)
+            # After each hour: what is posted must not be pending if a later one fails.
             self._pending = tuple(
                 p for p, mine in zip(self._pending, is_mine, strict=True) if not mine
             )

@@ -54,6 +54,7 @@ class PrometheusExporter:
     def export(self) -> bool:
         """Feed what has grown, and return whether anything had."""
         totals = self._readings.read()
+        # prometheus_client has counters that grow alone, so differences are fed.
         growth = self._growth.of(totals)
         # First: what is fed only in part must not be fed twice.
         self._growth.take(totals)
@@ -62,6 +63,7 @@ class PrometheusExporter:
             of_all = self._objects[name]
             child = of_all.labels(*labels) if labels else of_all
             if isinstance(child, _Gauge):
+                # Only if it changed: in multi-process mode each writes to a file.
                 if not isinstance(value, Histogram) and _read(child) != value:
                     child.set(value)
                     is_changed = True
@@ -79,6 +81,8 @@ class PrometheusExporter:
         if not self.is_asked:
             for metric in METRICS:
                 gauge = self._objects[metric.name]
+                # `livesum` leaves out dead processes only where a hook of the
+                # server marks them as dead.
                 if metric.join is Join.SUM and isinstance(gauge, _Gauge):
                     gauge.set(0.0)
 

@@ -95,6 +95,7 @@ class Readings:
                 for metric, labels, value in _gauges_of(stats, _NO_USAGE):
                     _join(gauges, metric, labels, value)
                 if store is not None:
+                    # Caches of several tenants may share a store, whose entries count once.
                     stores[id(store)] = store
             for store in stores.values():
                 for metric, labels, value in _gauges_of(None, self._usage_of(store)):
@@ -181,6 +182,8 @@ def _growth(before: Value | None, now: Value) -> Value | None:
     if isinstance(now, Histogram):
         if not isinstance(before, Histogram):
             return now if now.count else None
+        # A miss may become a hit that was held, so counts fall at times. A counter that
+        # fell would look like a process that began anew.
         if now.count <= before.count:
             return None
         counts = zip(now.counts, before.counts, strict=True)
@@ -188,6 +191,7 @@ def _growth(before: Value | None, now: Value) -> Value | None:
             tuple(max(0, a - b) for a, b in counts),
             max(0.0, now.seconds - before.seconds),
         )
+    # A reading that fell is made up for by the next ones; see `Readings`.
     growth = now - (before if isinstance(before, float) else 0.0)
     return growth if growth > 0 else None
 

@@ -25,6 +25,7 @@ def replayed(histogram: Histogram, most: int = MOST) -> Iterator[float]:
     share = min(1.0, max(0.01, (histogram.seconds - least) / width)) if width else 1.0
     total = histogram.count
     for n, low, high in zip(counts, lows, highs, strict=True):
+        # Rounded up: a bucket with few calls must not disappear.
         times = n if total <= most else -(-n * most // total)
         for _ in range(times):
             yield low + share * (high - low)
@@ -39,4 +40,5 @@ def _highest_of(histogram: Histogram) -> float:
     rest = sum(
         n * bound for n, bound in zip(histogram.counts, LATENCY_BOUNDS, strict=False)
     )
+    # What is left of the sum, if all others took as long as their bucket allows.
     return max(2 * last, (histogram.seconds - rest) / over)

@@ -60,6 +60,7 @@ class HitSpans:
             "botocache.tier": tier,
             "botocache.age": age,
         }
+        # As an event: attributes of a batch would speak of its last table alone.
         if operation == _BATCH:  # of which some keys may be hits
             own["botocache.hits"] = hits
         elif _is_of_call(span):

@@ -77,17 +77,20 @@ class Tidying:
     def _merge_processes(self, names: Sequence[str], past: Sequence[str]) -> None:
         if not names:
             return
+        # The records of hours are most of a board, and are not read for this.
         posted = self._board.posted([*names, *past])
         records = []
         for name in names:
             with contextlib.suppress(CodecError, KeyError):
                 records.append(open_process(self._codec, name, posted[name]))
+        # What has ended long ago is of least interest one by one.
         oldest_first = sorted(records, key=lambda record: record.updated)
         ended = [record for record in oldest_first if self._has_ended(record)]
         surplus = max(0, len(names) - MOST_PROCESSES)
         old = [r for r in ended if self._now - r.updated > REMEMBERED]
         merged = ended[: max(surplus, len(old))]
         target = self._target(past, "past", posted, open_past)
+        # In pieces: one merge has a bound, and may be all that is done before a kill.
         for at in range(0, len(merged), MOST_PARTS):
             if not self._merge_some(merged[at : at + MOST_PARTS], target, posted):
                 return  # another process does it
@@ -105,6 +108,8 @@ class Tidying:
         if target in posted:
             before = open_past(self._codec, target, posted[target])
             total, count = before.stats + total, before.processes + count
+            # The former sum is a part as well: if another process has changed it, the
+            # merge fails, and nothing counts twice.
             parts[target] = posted[target]
         record = PastRecord(bounded_stats(total), count)
         sealed = seal(self._codec, target, record, self._now, RETENTION)
@@ -122,6 +127,7 @@ class Tidying:
             if hour is not None:
                 of_hour.setdefault(hour, []).append(name)
         for hour, parts in sorted(of_hour.items()):
+            # Later, because the clocks of other machines may be behind.
             is_over = self._now > (hour + 1) * HOUR + _GRACE
             if self._life(hour) <= 0.0:
                 self._board.posted(parts)  # which drops them

@@ -75,6 +75,23 @@ def test_a_failure_is_logged_again_after_a_minute(reports: _Reports) -> None:
     assert len(reports.lines) == 3
 
 
+def test_a_line_has_the_count_of_its_kind_since_the_last_line(
+    reports: _Reports,
+) -> None:
+    first = "botocache: load_failed: a miss (OSError: disk full)"
+    for failures in (1, 4, 1):
+        for _ in range(failures):
+            reports.report("load_failed")
+        reports.report("fill_failed")  # of another kind: not counted with these
+        reports.clock.advance(LOG_INTERVAL)
+    assert [line for line in reports.lines if "load_failed" in line] == [
+        first,
+        first,  # the other three came after it, in the same minute
+        "botocache: load_failed: a miss; 4 failures since the last line "
+        "(OSError: disk full)",
+    ]
+
+
 def test_each_kind_of_failure_is_logged_by_itself(reports: _Reports) -> None:
     for kind in ("load_failed", "fill_failed", "load_failed", "fill_failed"):
         reports.report(kind)

@@ -11,6 +11,7 @@ from tests.support.environment import Environment
 from tests.wheel.test_lacking import NO_BOOT_ID, ON
 
 VERSION = f"botocache: version {botocache.__version__} is on for"
+DEFAULTS = "ttl=60, all tables, scope='auto'"
 CONFIGURE = """
 import logging, sys
 logging.basicConfig(level="INFO", format="%(levelname)s %(message)s", stream=sys.stdout)
@@ -45,7 +46,7 @@ def test_one_line_says_that_the_toggle_is_on(
     code: str, environment: Environment
 ) -> None:
     assert lines_of(environment, code, ON) == [
-        f"INFO {VERSION} all sessions, {default_store()}",
+        f"INFO {VERSION} all sessions, {default_store()}, {DEFAULTS}",
         "a client",
         "a client",
     ]
@@ -57,19 +58,22 @@ def test_a_start_is_no_line_where_logging_is_not_configured(
     assert lines_of(environment, CLIENT, ON) == ["a client"]
 
 
-def test_an_installation_in_code_is_one_line_with_what_is_not_default(
+def test_an_installation_in_code_is_one_line_with_what_matters_and_is_not_default(
     environment: Environment,
 ) -> None:
     code = """
 import botocache
 for _ in range(2):
-    botocache.install(url="redis://me:s3cret@host/1", ttl=7, tables={"a": 1, "b": 2})
+    botocache.install(
+        url="redis://me:s3cret@host/1", ttl=7, tables={"a": 1, "b": 2}, near="off"
+    )
 botocache.uninstall()
 botocache.install(url="memory:")
 """
     assert lines_of(environment, CONFIGURE + code) == [
-        f"INFO {VERSION} all sessions, store redis://***@host/1, ttl=7.0, 2 tables",
-        f"INFO {VERSION} all sessions, store memory:",
+        f"INFO {VERSION} all sessions, store redis://***@host/1, "
+        "ttl=7, 2 tables set, scope='auto', near='off'",
+        f"INFO {VERSION} all sessions, store memory:, {DEFAULTS}",
     ]
 
 
@@ -80,7 +84,7 @@ def test_a_directory_that_no_encoding_knows_is_escaped(
     code = CONFIGURE + "import botocache; botocache.install()"
     store = r"store disk:/tempor\udce4r/botocache/v1/default"
     assert lines_of(environment, code, {"PYTHONIOENCODING": "ascii:strict"}) == [
-        f"INFO {VERSION} all sessions, {store}"
+        f"INFO {VERSION} all sessions, {store}, {DEFAULTS}"
     ]
 
 
@@ -94,8 +98,8 @@ for _ in range(2):
 botocache.install(boto3.Session(), url="memory:", scope="one")
 """
     assert lines_of(environment, CONFIGURE + code) == [
-        f"INFO {VERSION} a DynamoDB, store memory:",
-        f"INFO {VERSION} a Session, store memory:, scope='one'",
+        f"INFO {VERSION} a DynamoDB, store memory:, {DEFAULTS}",
+        f"INFO {VERSION} a Session, store memory:, ttl=60, all tables, scope='one'",
     ]
 
 
@@ -158,7 +162,7 @@ def test_memory_that_no_setting_names_is_a_warning_with_several_workers(
 
 def test_disk_is_shared_and_no_warning(environment: Environment) -> None:
     printed = lines_of(environment, CONFIGURE + INSTALL + FORK)
-    assert printed == [f"INFO {VERSION} all sessions, {default_store()}"]
+    assert printed == [f"INFO {VERSION} all sessions, {default_store()}, {DEFAULTS}"]
 
 
 def test_with_the_toggle_workers_that_were_forked_before_the_import_are_warned(
@@ -175,7 +179,7 @@ os.wait()
 """
     variables = {**ON, "PYTHONPATH": str(tmp_path)}
     assert lines_of(environment, CONFIGURE + code, variables) == [
-        f"INFO {VERSION} all sessions, store memory:",
+        f"INFO {VERSION} all sessions, store memory:, {DEFAULTS}",
         WORKER,
     ]
 
@@ -186,4 +190,4 @@ def test_a_memory_store_that_a_setting_names_warns_of_nothing(
     (tmp_path / "sitecustomize.py").write_text(NO_BOOT_ID)
     variables = {**ON, "PYTHONPATH": str(tmp_path), "BOTOCACHE_URL": "memory:"}
     printed = lines_of(environment, CONFIGURE + "import boto3" + FORK, variables)
-    assert printed == [f"INFO {VERSION} all sessions, store memory:"]
+    assert printed == [f"INFO {VERSION} all sessions, store memory:, {DEFAULTS}"]

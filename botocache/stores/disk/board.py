@@ -163,11 +163,13 @@ class DiskBoard:
                 self._require_room(directory, is_locked=True)
             others = [each for each in parts if each != name]
             temporary = self._write(directory, record, ttl)
+            # A rename is atomic by itself; it is the removals that need a journal.
             if not others:  # one step needs no journal
                 self._put(directory, temporary, name)
                 return True
             merge = _Merge(temporary, name, others)
             journal = self._write_file(directory, msgspec.msgpack.encode(merge))
+            # From here on the merge counts as done: any process can finish it.
             _rename(directory, journal, _JOURNAL)
             _finish(directory)
             return True
@@ -213,12 +215,14 @@ class DiskBoard:
             is_new = merge is not None and name == merge.name
             file = merge.temporary if merge is not None and is_new else _PREFIX + name
             record = _read(directory, file, now)
+            # The merge was finished between the look at the journal and this one.
             if record is None and is_new:
                 record = _read(directory, _PREFIX + name, now)
             if record is None:  # it has expired, or is none of ours
                 if is_locked:
                     _remove(directory, file)
                 continue
+            # Summed up as they are read: together they could be two gigabytes.
             size += len(record)
             if size > MOST_BYTES:
                 raise StoreError("the records of the board are too large together")
@@ -266,6 +270,7 @@ def _finish(directory: int) -> None:
     """Finish the merge of the journal, if there is one. Needs the lock."""
     merge = _read_journal(directory)
     if merge is not None:
+        # Each step may have been done before its process was killed.
         with contextlib.suppress(FileNotFoundError):  # renamed already
             _rename(directory, merge.temporary, _PREFIX + merge.name)
         for part in merge.parts:
@@ -331,9 +336,11 @@ def _content(directory: int, file: str) -> bytes | None:
         return None
     try:
         status = os.fstat(number)
+        # Of the open file, not of the path, which may be another one by now.
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             return None
         with open(number, "rb", buffering=0, closefd=False) as opened:
+            # One byte more than allowed shows that the file is too large.
             content = opened.read(_LARGEST_FILE + 1) or b""
         return content if len(content) <= _LARGEST_FILE else None
     finally:
@@ -346,6 +353,8 @@ def _drop_leftovers(directory: int) -> None:
         if name.startswith(_TEMPORARY):
             with contextlib.suppress(OSError):
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                # Younger ones may be of a process that writes just now, without the
+                # lock.
                 if time.time() - status.st_ctime > _LONGEST_WRITING:
                     _remove(directory, name)
 
