@@ -29,8 +29,13 @@ _last: "weakref.WeakSet[Debtor]" = weakref.WeakSet()
 
 
 class _Exit:
-    """What is registered in this process. deadline: set when its end begins."""
+    """What is registered in this process.
 
+    deadline: set when its end begins.
+    is_renewed: multiprocessing calls `_renew` as a child begins.
+    """
+
+    is_renewed = False
     process = 0
     finalizer: Any = None
     deadline: float | None = None
@@ -56,8 +61,22 @@ def _register() -> None:
     # A child of multiprocessing ends by os._exit, without atexit before Python 3.13. It
     # runs finalizers, and begins by dropping those that it has from its parent.
     util = sys.modules.get("multiprocessing.util")
-    if util is not None and not (_Exit.finalizer and _Exit.finalizer.still_active()):
+    if util is None:
+        return
+    if not (_Exit.finalizer and _Exit.finalizer.still_active()):
         _Exit.finalizer = util.Finalize(None, _deliver, exitpriority=0)
+    if not _Exit.is_renewed:
+        _Exit.is_renewed = True
+        util.register_after_fork(_Exit, _renew)
+
+
+def _renew(_: object) -> None:
+    """Register again what a child of a fork server has registered too early.
+
+    It imports the main module, which installs, before it drops the finalizers.
+    """
+    if _Exit.process == os.getpid():
+        _register()
 
 
 def deliver_after_fork(debtor: Debtor) -> None:

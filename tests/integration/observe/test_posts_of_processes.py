@@ -259,3 +259,29 @@ count(1)
 sys.stderr.write(f"{'botocache-stats' in names()}")
 """
     assert run(program, f"disk://{tmp_path}/cache") == "True False True"
+
+
+def test_a_child_of_a_fork_server_posts_what_it_counted(tmp_path: Path) -> None:
+    # It installs as it imports the main module, which is before it is bootstrapped.
+    url = f"disk://{tmp_path}/cache"
+    main = tmp_path / "main.py"
+    main.write_text(
+        f"""{BEGIN}
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    child = context.Process(target=count, args=(4,))
+    child.start(); child.join(); count(3)
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, str(main), url, "posts", "3600"],
+        cwd=ROOT,
+        env={"PYTHONPATH": ":".join(filter(None, sys.path)), "HOME": "/nowhere"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert reads(overview(url)) == [3, 4]
