@@ -53,10 +53,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from botocache._cache.cache import Cache
     from botocache._cli.environment import (
         check_shared,
+        is_absent,
         patient,
         read_settings,
         shown_store,
     )
+    from botocache.stores.memory import MemoryStore
     from botocache.stores.opening import open_store
 
     if options.key is not None and options.table is None:
@@ -68,6 +70,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     where = f"{shown_store(settings, store)}, namespace {settings.namespace!r}"
     if options.table is None and not options.yes and not _agrees(where, console):
         return 1
+    if is_absent(store):
+        # To open it would make it, as this user, who may not be the application's.
+        console.finding(
+            "warning", f"there is nothing to evict: no process has made {where}"
+        )
+        store = MemoryStore()
     cache = Cache(store, settings)
     try:
         if options.table is None:
@@ -78,6 +86,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _clear(cache: "Cache", where: str, console: Console) -> int:
+    # A cache of its own, so its counts are of this command alone.
     cache.clear()
     stats = cache.stats()
     # The log has said why; `clear` itself raises nothing.
@@ -107,6 +116,7 @@ def _invalidate(
 ) -> int:
     try:
         done = cache.invalidate(table, key)
+    # What `invalidate` refuses is wrong usage here. Its messages hold no value.
     except (TypeError, ValueError) as error:
         raise WrongUsage(str(error)) from None
     console.json(
@@ -145,6 +155,7 @@ def _key(text: str) -> dict[str, object]:
     from decimal import Decimal
 
     try:
+        # As boto3 has it: a float would not find the item of `1.1`.
         key = json.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError):
         # Without the text: what a command prints ends up in logs.
@@ -170,6 +181,7 @@ def _agrees(where: str, console: Console) -> bool:
             "this evicts everything, in all processes that share the store: add --yes, "
             "or name a table with --table"
         )
+    # To standard error: standard output is for what the command was asked for.
     say(f"This evicts everything from {where}, for all processes. Go on? [y/N]")
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
         return True

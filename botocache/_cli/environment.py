@@ -49,6 +49,12 @@ def opened_store(settings: Settings) -> Iterator[Store]:
             pass_on(error)
 
 
+def is_absent(store: Store) -> bool:
+    """Return whether a store on disk was not made yet: nothing can be in it."""
+    directory = getattr(store, "directory", None)
+    return directory is not None and not os.path.lexists(directory)
+
+
 def shown_store(settings: Settings, store: Store) -> str:
     """Return the name of a store, without secrets; of a local one its directory."""
     directory = getattr(store, "directory", None)

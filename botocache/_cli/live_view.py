@@ -65,8 +65,10 @@ def run_live(
         _keyboard() as pressed,
         Live(console=console, screen=True, auto_refresh=False) as live,
     ):
+        # A test has no keyboard, and decides itself when the view ends.
         wait = wait or pressed
         while True:
+            # Before the first wait: the view shows what is known at once.
             live.update(draw(watched, trouble, console), refresh=True)
             if wait(seconds):
                 return
@@ -86,6 +88,7 @@ def draw(watched: Watch, trouble: str, console: Console) -> RenderableType:
     frames = watched.frames
     width, height = console.size
     bars = BARS if console.encoding.startswith("utf") else ASCII_BARS
+    # Rich cuts off what is higher than the terminal, without a word.
     rows = max(1, (height - _FIXED_LINES) // 2)
     parts: list[RenderableType] = [
         _line(place_of(watched.view), "bold"),
@@ -113,6 +116,7 @@ def _gauges(frames: Sequence[Frame], width: int, bars: str) -> Table:
     grid.add_column(no_wrap=True)
     for name, value, drawn in gauges_of(frames[-1]):
         values = [drawn(frame) if frame.is_known else None for frame in frames]
+        # A hit ratio of 40 % that never changes must not look like a full bar.
         top = 1.0 if name == "hit ratio" else 0.0
         if name in LATENCIES:  # a steady duration is no full bar
             top = _HEADROOM * max((each for each in values if each), default=0.0)
@@ -190,6 +194,7 @@ def _keyboard() -> Iterator[Callable[[float], object]]:
     number = sys.stdin.fileno()
     before = termios.tcgetattr(number)
     try:
+        # Not raw: Ctrl-C must stay a signal.
         tty.setcbreak(number)
         yield lambda seconds: _wait_for_q(number, seconds)
     finally:
@@ -215,6 +220,7 @@ def _wait_for_q(number: int, seconds: float) -> bool:
     while (left := end - time.monotonic()) > 0:
         ready, _, _ = select.select([number], [], [], left)
         if ready:
+            # Past the buffer of `sys.stdin`, of which `select` knows nothing.
             pressed = os.read(number, 100)
             if not pressed or b"q" in pressed.lower():
                 return True  # nothing was read: the terminal is gone

@@ -76,6 +76,7 @@ class View(NamedTuple):
 
 def show(view: View, console: Console) -> None:
     """Show the stats once."""
+    # Before anything is printed: the store may fail, and then that is all there is.
     seen = view.read()
     if console.is_json:
         console.json(view.document(seen))
@@ -88,6 +89,7 @@ def show(view: View, console: Console) -> None:
     if view.table is not None and not stats.tables:
         _explain_no_table(view.table, seen.overview.total, console)
         return
+    # The tables that save most come first, with all their operations together.
     order = [each.table for each in by_table(stats.tables)]
     tables = sorted(stats.tables, key=lambda each: order.index(each.table))
     _show_totals(stats, seen.usage, console)
@@ -136,6 +138,7 @@ def _explain_nothing(view: View, console: Console) -> None:
 
 def _explain_no_table(table: str, stats: Stats, console: Console) -> None:
     known = sorted({each.table for each in stats.tables})
+    # The name may be misspelt. A table without calls is not known here either.
     near = suggestion(table, known)
     console.finding("warning", f"no call has named the table {table!r}{near}")
 
@@ -263,6 +266,7 @@ def _show_staleness(tables: Sequence[TableStats], console: Console) -> None:
             f"A writer goes around botocache: find what else writes {each.table}, and "
             "let it evict.",
         )
+    # Lag of replicas, or seen once alone: no proof of a writer that goes around.
     others = sum(
         number
         for each in tables
@@ -298,6 +302,7 @@ def _show_keys(view: View, keys: Iterable[HotKey], console: Console) -> None:
 
 def key_of(key: HotKey, *, shows_keys: bool) -> str:
     """Return a key as it is shown."""
+    # A key may hold a name or an address. Its digest tells keys apart all the same.
     return key.key if shows_keys else key.digest[:16]
 
 
@@ -324,6 +329,7 @@ def _show_processes(view: View, overview: Overview, console: Console) -> None:
     console.table((*heads, "version"), rows, words=2)
     if any(each.shadow for each in overview.processes):
         console.lines("  In shadow mode the cache has served none of its hits.")
+    # Newest first, so what is left out has posted longest ago.
     more = len(overview.processes) - MOST_PROCESSES
     if more > 0:
         console.lines(f"  and {formats.count(more)} more; --json has all")

@@ -53,6 +53,7 @@ class Histogram:
             return 0.0
         reached = 0
         for bound, calls in zip(LATENCY_BOUNDS, self.counts, strict=False):
+            # Buckets are not cumulative, unlike those of Prometheus.
             reached += calls
             if reached >= share * total:
                 return bound
@@ -271,8 +272,10 @@ def _sum(left: _T, right: _T, kept: Collection[str], greatest: Collection[str]) 
         if each.name in kept:
             continue
         if each.name in greatest:
+            # Two processes that saw one difference did not see it for twice as long.
             values[each.name] = max(a, b)
         elif isinstance(a, Mapping):
+            # Counter drops what is zero, which no reader misses.
             values[each.name] = dict(Counter(a) + Counter(b))
         else:
             values[each.name] = a + b

@@ -73,6 +73,7 @@ _COLLECTION, _ELEMENT = 3, 1
 
 
 def _text_size(text: str) -> int:
+    # Most text is ASCII, and to ask takes a tenth of encoding it.
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
@@ -91,14 +92,17 @@ def _number_size(text: str) -> int:
     The pairs begin at the decimal point, zeros at both ends do not count, and a
     negative number has a byte for its sign.
     """
+    # The common case, without a Decimal, which takes twenty times as long.
     if len(text) <= _PAIR and text.isdigit():
         return 1 if text.strip("0") == "" else 2
     sign, digits, exponent = Decimal(text).as_tuple()
     significant = "".join(map(str, digits)).lstrip("0")
     if not significant or not isinstance(exponent, int):
         return 1
+    # `1000` takes no more than `1`: its zeros go into the exponent.
     trimmed = significant.rstrip("0")
     exponent += len(significant) - len(trimmed)
+    # An odd exponent cuts a pair in two: `123` is 1 and 23, and so is `12.3`.
     pairs = (len(trimmed) + exponent % 2 + 1) // 2
     return 1 + pairs + sign
 
@@ -154,6 +158,7 @@ def cost_of_read(
     length: bytes of the answer on the wire or in MessagePack, where no item is smaller
         than DynamoDB counts it; None if they are not known.
     """
+    # No item is larger than its JSON, so most answers need no look at their items.
     is_small = length is not None and length <= BLOCK
     try:
         if read.kind is not Kind.ITEM:
@@ -185,8 +190,10 @@ def cost_of_page(
     )
     if is_whole:
         return SMALLEST if is_small else ReadCost(_blocks(_sum(items)))
+    # A filter hides what was read, but DynamoDB stops at a megabyte.
     if "LastEvaluatedKey" in answer and "Limit" not in parameters:
         return ReadCost(_blocks(_PAGE), is_estimated=True)
+    # What a filter has left out is taken to be as large as what it let through.
     size = _sum(items) * scanned / len(items) if items else 0.0
     return ReadCost(_blocks(size), is_estimated=scanned > 0)
 
@@ -242,6 +249,7 @@ def units_of_keys(
     reported = reported_units(answer, table)
     if reported is not None:
         return reported
+    # DynamoDB charges nothing for keys that it did not process.
     unprocessed = (answer.get("UnprocessedKeys") or {}).get(table, {}).get("Keys", ())
     blocks = max(0, keys - len(unprocessed))
     if length is None or length > BLOCK:  # else each item costs one
@@ -281,6 +289,7 @@ def units_by_table(operation: str, body: Body, answer: Answer) -> dict[str, floa
     reported = answer.get("ConsumedCapacity")
     units: dict[str, float] = {}
     if reported:
+        # One object for an operation on one table, a list for a batch.
         parts = [reported] if isinstance(reported, Mapping) else reported
         pairs: Iterable[tuple[str, float]] = (
             (part["TableName"], part["CapacityUnits"]) for part in parts

@@ -108,6 +108,7 @@ _LEAST_FAILURES: Final = 10
 
 def _failures(at: Situation) -> Iterator[Advice]:
     failures = at.figures.failures
+    # A few failures in a million calls are what restarts look like.
     together = sum(failures.values())
     total = at.figures.total
     calls = total.hits + total.misses + total.writes
@@ -170,6 +171,7 @@ def _useless(at: Situation) -> Iterator[Advice]:
             continue
         hits = sum(row.hits for row in useless)
         looked_up = sum(row.hits + row.misses for row in useless)
+        # Held answers show that writes are the cause, and not a short TTL.
         held = sum(row.unfilled.get("held", 0) for row in useless)
         # What has hits stays, or the table would lose them with the rest.
         # GetItem and BatchGetItem share their entries, and Query is often seldom used.
@@ -199,6 +201,7 @@ def _useless(at: Situation) -> Iterator[Advice]:
 
 
 def _is_useless(row: TableStats, writes: int) -> bool:
+    # Both: reads that seldom hit for other reasons may do so when the day begins.
     looked_up = row.hits + row.misses
     return (
         looked_up >= LEAST_READS
@@ -224,6 +227,7 @@ def _short_ttl(at: Situation) -> Iterator[Advice]:
             or ttl >= _LONGEST_ADVISED_TTL
         ):
             continue
+        # Tenfold, and not for ever: the page is read again, and can advise again.
         longer = min(ttl * 10, _LONGEST_ADVISED_TTL)
         yield Advice(
             "short_ttl",
@@ -271,6 +275,7 @@ def _index_queries(at: Situation) -> Iterator[Advice]:
     if at.settings.precise_index_eviction:
         return
     for table in _named(at.figures.tables):
+        # Queries of the table itself are among them. The counts do not tell them apart.
         queries = sum(
             row.misses
             for row in at.figures.rows
@@ -387,6 +392,7 @@ def _hot_key(at: Situation) -> Iterator[Advice]:
         ):
             continue
         seen.add(key.table)
+        # Of the whole time: a short peak may have been far higher.
         seconds = at.figures.seconds
         rate = key.units_saved / seconds if seconds else 0.0
         limit = (

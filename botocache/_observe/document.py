@@ -49,6 +49,7 @@ def document_of(
 
 def _totals(stats: Stats) -> Json:
     """Return the counts of all tables, and what no table has."""
+    # As a table has them, so that a program reads both in the same way.
     totals = _counts(sum_of(stats.tables))
     return {**totals, "undelivered": stats.undelivered}
 
@@ -65,6 +66,7 @@ def _counts(table: TableStats) -> Json:
         "near_hits": table.near_hits,
         "store_hits": table.store_hits,
         "misses": table.misses,
+        # No reads are no ratio of 0, which an alarm would take for a bad one.
         "hit_ratio": table.hit_ratio if looked_up else None,
         "bypassed": table.bypassed,
         "fills": table.fills,
@@ -106,6 +108,7 @@ def _key(key: HotKey, *, shows_keys: bool) -> Json:
         "reads_saved": key.hits,
         "units_saved": key.units_saved,
     }
+    # Left out, not emptied: who reads `key` must have asked for it.
     return {**document, "key": key.key} if shows_keys else document
 
 

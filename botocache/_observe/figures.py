@@ -58,6 +58,7 @@ def state_of(record: ProcessRecord, read_at: float, interval: float) -> str:
     """
     if record.has_ended:
         return "ended"
+    # A process that counts nothing new posts nothing, so one interval is too few.
     is_silent = silence_of(record, read_at) > SILENT_AFTER * max(interval, 1.0)
     return "silent" if is_silent else "running"
 
@@ -90,6 +91,7 @@ _NAMES = frozenset({"table", "operation", "digest", "key", "stale_seconds"})
 
 def _growth(later: Any, earlier: Any) -> Any:
     """Return the growth of a number, of a histogram, or of counts by a reason."""
+    # Below zero after a process that lost its store has begun to count anew.
     if isinstance(later, Histogram):
         pairs = zip(later.counts, earlier.counts, strict=True)
         return Histogram(
@@ -292,6 +294,7 @@ class Trail:
                 return _Course(record, now)
             return _Course(record, now, stats.tables, stats.hot_keys, seconds)
         seconds = record.updated - before.record.updated
+        # The same post as before: the process posts less often than we look.
         if seconds <= 0:
             return before
         return _Course(
@@ -304,6 +307,7 @@ class Trail:
 
     def _is_over(self, course: _Course, now: float) -> bool:
         """Return whether the last post of a process says nothing of this moment."""
+        # The last post of a process that has ended is shown for one interval.
         posts = 1 if course.record.has_ended else SILENT_AFTER
         patience = posts * max(self._interval, course.seconds)
         return now - course.seen_at > patience
@@ -325,6 +329,7 @@ def sparkline(
     top: the least value of a full bar; the highest of the values is one, too.
     bars: from the lowest to the highest.
     """
+    # `values[-0:]` would be all of them.
     shown = values[-width:] if width > 0 else ()
     highest = max([top, *(value for value in shown if value is not None)])
     line = "".join(

@@ -88,6 +88,7 @@ def _field(name: str) -> Read:
     """Return what reads one field of each table and operation, unless it is 0."""
 
     def read(each: TableStats) -> Iterator[Reading]:
+        # No series for what never happened: a thousand tables would have many.
         value = getattr(each, name)
         if value:
             yield (), float(value)
@@ -114,6 +115,8 @@ HELD: Final = "held"
 
 def _requests(each: TableStats) -> Iterator[Reading]:
     """Yield the reads by their result. Each read has one result."""
+    # Held reads are misses, and stale ones hits of the store. Each is taken out of
+    # the larger count, so that the results add up to all reads.
     held = each.unfilled.get(HELD, 0)
     stale = each.differing.get(STALE, 0)
     bypassed = sum(each.bypassed.values())
@@ -121,6 +124,7 @@ def _requests(each: TableStats) -> Iterator[Reading]:
         return  # a write
     # Zeros, too: Prometheus computes no rate from a series that begins with 1.
     yield ("hit", "near"), float(each.near_hits)
+    # Not below zero: an audited hit counts when it is compared, before it ends.
     yield ("hit", "store"), float(max(0, each.store_hits - stale))
     yield ("stale", "store"), float(stale)
     yield ("miss", ""), float(max(0, each.misses - held))
@@ -171,7 +175,7 @@ METRICS: Final = (
         "botocache.request.duration",
         Kind.HISTOGRAM,
         "s",
-        "How long hits and misses took; one near hit in sixteen is timed.",
+        "How long hits and misses took; one near hit in a hundred is timed.",
         (*TABLE, "result", "tier"),
         _of_tables(_durations),
     ),

@@ -53,11 +53,13 @@ def open_board(settings: Settings, environ: Mapping[str, str]) -> Iterator[OpenB
     Imports no botocore, and sends nothing before the first verb. Raises ConfigError, or
     StoreUnavailableError if the environment lacks what the store needs.
     """
+    # A store object is the application's: it stays open.
     url = settings.url
     is_own = isinstance(url, Store)
     store = (
         url if isinstance(url, Store) else open_store(settings.store_options(environ))
     )
+    # As an installation does it, with keyed names and the codec of the same keys.
     services = services_of(store, settings)
     try:
         yield OpenBoard(services.store, services.records)
@@ -117,6 +119,7 @@ def _opened(
     """Return the records that can be opened."""
     records = []
     for name in names:
+        # Of another version, under other keys, or forged. `unreadable` counts them.
         with contextlib.suppress(CodecError):
             records.append(open_record(codec, name, posted[name]))
     return records

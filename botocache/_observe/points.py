@@ -73,6 +73,7 @@ def bounded(points: Iterable[Point]) -> tuple[Point, ...]:
     return sum_points(
         replace(
             point,
+            # The same minutes in every process, or the sums of an hour would not meet.
             minute=point.minute - point.minute % step,
             table=point.table if point.table in kept else OTHER,
         )
@@ -83,6 +84,7 @@ def bounded(points: Iterable[Point]) -> tuple[Point, ...]:
 def _busiest(reads: Mapping[str, float]) -> frozenset[str]:
     if len(reads) <= MOST_TABLES:
         return frozenset(reads)
+    # OTHER last: a record that was bounded before may have it already.
     ordered = sorted(reads, key=lambda table: (table == OTHER, -reads[table], table))
     return frozenset(ordered[: MOST_TABLES - 1])
 

@@ -111,6 +111,7 @@ class Overview:
     def total(self) -> Stats:
         """The sum of all processes."""
         total = self.past
+        # One by one: a process is in `past`, or has a record, and never both.
         for each in self.processes:
             total = total + each.stats
         return total

@@ -97,6 +97,7 @@ def capacity_chart(steps: Sequence[Step], labels: tuple[str, str, str]) -> Html:
 
 def _touch(at: int, step: Step) -> Html:
     """Return what shows a step's exact figures under a pointer."""
+    # A title shows without a script, also where the policy forbids all scripts.
     box = {"class": "touch", "x": at, "y": 0, "width": 1, "height": 1}
     return element(
         "g", None, element("title", None, _title(step)), element("rect", box)
@@ -135,6 +136,7 @@ def _shape(
 
 
 def _curve(values: Sequence[float], top: float, name: str) -> Html:
+    # The first step begins with `L`; a path has to begin with `M`.
     steps = "".join(_stairs(values, top))
     return element("path", {"class": name, "d": raw(f"M{steps[1:]}")})
 
@@ -197,6 +199,7 @@ def _ticks(most: float) -> list[float]:
     """Return round values from 0 up to at least the greatest one, three to five."""
     if most <= 0:
         return [0.0, 1.0]
+    # Three to five lines, whatever the greatest value is.
     rough = most / 3.5
     power = 10.0 ** floor(log10(rough))
     step = next(
@@ -213,6 +216,7 @@ def _times(steps: Sequence[Step], y: float) -> Html:
     """Return the times below a chart: of its ends, and between them if it is wide."""
     began, last = steps[0].began, steps[-1]
     whole = last.began + last.seconds - began
+    # The day is said once, at the left, where the time of day matters more.
     form = "%d %b" if whole > _MANY_DAYS else "%H:%M"
     first = "%d %b" if whole > _MANY_DAYS else "%d %b, %H:%M"
     if whole < _TWO_MINUTES:
@@ -294,6 +298,7 @@ def latency_chart(rows: Sequence[tuple[str, str, Histogram]]) -> Html:
 
 
 def _latency_row(y: int, name: str, kind: str, each: Histogram) -> Html:
+    # Bounds of buckets: to interpolate would show digits that were not measured.
     median, most = each.quantile(0.5), each.quantile(0.99)
     middle = y + 32
     told = (
@@ -345,6 +350,7 @@ def share_bar(share: float, kind: str) -> Html:
 
 
 def _bar(parts: Iterable[tuple[str, float]]) -> Html:
+    # The rest lies below the parts, so that the bar has round ends without any.
     boxes = [element("rect", {"class": "rest", "width": "100%", "height": 8, "rx": 3})]
     at = 0.0
     for kind, width in parts:

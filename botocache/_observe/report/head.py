@@ -203,7 +203,7 @@ def _money_tile(name: str, cost: Cost | None, currency: str, saved: str) -> Html
 def _latency_tile(total: TableStats) -> Html:
     hit = total.near_latency + total.store_latency
     miss = total.miss_latency
-    # Near hits are a sample of one in sixteen; the mean weighs both kinds.
+    # Near hits are a sample of one in a hundred; the mean weighs both kinds.
     name, took = "Half of all hits take at most", UNKNOWN
     weight = total.near_hits + total.store_hits
     if hit.count and weight:

@@ -256,7 +256,7 @@ def latencies(subject: Subject) -> Html | None:
                 "figcaption",
                 None,
                 "A hit's time is that of the call inside the application. One near hit "
-                "in sixteen is timed. A miss's time includes the network. The "
+                "in a hundred is timed. A miss's time includes the network. The "
                 "figures are upper bounds of classes of 1, 2, 5, 10 and so on.",
             ),
             element(

@@ -83,6 +83,10 @@ class _Merge(msgspec.Struct, array_like=True, frozen=True):
 _decode_merge = msgspec.msgpack.Decoder(_Merge).decode
 
 
+class _NoBoardError(StoreError):
+    """No process has posted anything, so there is no directory."""
+
+
 class DiskBoard:
     """The records of one namespace. It keeps nothing open.
 
@@ -118,19 +122,27 @@ class DiskBoard:
 
     def names(self) -> Collection[str]:
         """See Board.names."""
-        with self._opened() as (directory, is_locked):
+        with (
+            contextlib.suppress(_NoBoardError),
+            self._opened(makes=False) as (directory, is_locked),
+        ):
             if is_locked:
                 _drop_leftovers(directory)
             merge = None if is_locked else _read_journal(directory)
             return _names_after(merge, _names(directory))
+        return []
 
     def posted(self, names: Collection[str] | None = None) -> dict[str, bytes]:
         """See Board.posted."""
-        with self._opened() as (directory, is_locked):
+        with (
+            contextlib.suppress(_NoBoardError),
+            self._opened(makes=False) as (directory, is_locked),
+        ):
             merge = None if is_locked else _read_journal(directory)
             there = _names_after(merge, _names(directory))
             wanted = there if names is None else [n for n in there if n in names]
             return self._read_all(directory, wanted, merge, is_locked=is_locked)
+        return {}
 
     def merge(
         self, parts: Mapping[str, bytes], name: str, record: bytes, ttl: float
@@ -151,23 +163,30 @@ class DiskBoard:
                 self._require_room(directory, is_locked=True)
             others = [each for each in parts if each != name]
             temporary = self._write(directory, record, ttl)
+            # A rename is atomic by itself; it is the removals that need a journal.
             if not others:  # one step needs no journal
                 self._put(directory, temporary, name)
                 return True
             merge = _Merge(temporary, name, others)
             journal = self._write_file(directory, msgspec.msgpack.encode(merge))
+            # From here on the merge counts as done: any process can finish it.
             _rename(directory, journal, _JOURNAL)
             _finish(directory)
             return True
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[int, bool]]:
+    def _opened(self, *, makes: bool = True) -> Iterator[tuple[int, bool]]:
         """Yield a descriptor of the directory, and whether this process has the lock.
 
         With the lock, no merge is left half done.
+
+        makes: whether to make the directory. Readers leave nothing behind: one of
+            another user's, `sudo botocache stats`, would shut the application out.
+
+        Raises StoreError; _NoBoardError if there is no directory to read.
         """
         try:
-            with private_directory(self._root, *self._below) as directory:
+            with private_directory(self._root, *self._below, makes=makes) as directory:
                 lock = _open_lock(directory)
                 try:
                     is_locked = lock_within(lock, LOCK_PATIENCE)
@@ -178,6 +197,8 @@ class DiskBoard:
                     os.close(lock)
         except OSError as error:
             pass_on(error)
+            if not makes and isinstance(error, FileNotFoundError):
+                raise _NoBoardError("there is no board") from error
             raise StoreError(f"the board cannot be used: {error}") from error
 
     def _read_all(
@@ -194,12 +215,14 @@ class DiskBoard:
             is_new = merge is not None and name == merge.name
             file = merge.temporary if merge is not None and is_new else _PREFIX + name
             record = _read(directory, file, now)
+            # The merge was finished between the look at the journal and this one.
             if record is None and is_new:
                 record = _read(directory, _PREFIX + name, now)
             if record is None:  # it has expired, or is none of ours
                 if is_locked:
                     _remove(directory, file)
                 continue
+            # Summed up as they are read: together they could be two gigabytes.
             size += len(record)
             if size > MOST_BYTES:
                 raise StoreError("the records of the board are too large together")
@@ -247,6 +270,7 @@ def _finish(directory: int) -> None:
     """Finish the merge of the journal, if there is one. Needs the lock."""
     merge = _read_journal(directory)
     if merge is not None:
+        # Each step may have been done before its process was killed.
         with contextlib.suppress(FileNotFoundError):  # renamed already
             _rename(directory, merge.temporary, _PREFIX + merge.name)
         for part in merge.parts:
@@ -312,9 +336,11 @@ def _content(directory: int, file: str) -> bytes | None:
         return None
     try:
         status = os.fstat(number)
+        # Of the open file, not of the path, which may be another one by now.
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             return None
         with open(number, "rb", buffering=0, closefd=False) as opened:
+            # One byte more than allowed shows that the file is too large.
             content = opened.read(_LARGEST_FILE + 1) or b""
         return content if len(content) <= _LARGEST_FILE else None
     finally:
@@ -327,6 +353,8 @@ def _drop_leftovers(directory: int) -> None:
         if name.startswith(_TEMPORARY):
             with contextlib.suppress(OSError):
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                # Younger ones may be of a process that writes just now, without the
+                # lock.
                 if time.time() - status.st_ctime > _LONGEST_WRITING:
                     _remove(directory, name)
 

@@ -37,24 +37,26 @@ _CONTAINER_FILES = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 @contextlib.contextmanager
-def private_directory(root: Path, *below: str) -> Iterator[int]:
+def private_directory(root: Path, *below: str, makes: bool = True) -> Iterator[int]:
     """Make or check a directory, and yield a descriptor of it.
 
     root: must lie where no other user can replace it.
     below: names of directories in it, each in the one before.
+    makes: whether to make those that are missing.
 
     Raises OSError.
     """
     if root.name in ("", ".."):
         root = Path(os.path.realpath(root))
     with contextlib.ExitStack() as opened:
-        number = _open_parents(root.parent, makes=True)
+        open_it = _open_or_make if makes else _open
+        number = _open_parents(root.parent, makes=makes)
         opened.callback(os.close, number)
         for path in (
             root,
             *(root.joinpath(*below[: n + 1]) for n in range(len(below))),
         ):
-            above, number = number, _open_or_make(path.name, number, _AS_DIRECTORY)
+            above, number = number, open_it(path.name, number, _AS_DIRECTORY)
             opened.callback(os.close, number)
             if path == root and _is_volume(number, above):
                 continue  # it has its owner's mode, and may not be ours

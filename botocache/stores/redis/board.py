@@ -74,6 +74,7 @@ class RedisBoard:
 
     def names(self) -> Collection[str]:
         """See Board.names."""
+        # First, because HKEYS of a hash of millions would block the server.
         (count,) = self._ask([(b"HLEN", self._key)], _SMALL)
         if not 0 <= int(count) <= _MOST_NAMES:
             raise StoreError(f"the board has {count} records, which are too many")
@@ -81,6 +82,7 @@ class RedisBoard:
             return []
         limit = (_MOST_NAMES + MOST_RECORDS) * (_LONGEST_NAME + _HEAD)
         (fields,) = self._ask([(b"HKEYS", self._key)], limit)
+        # Another program may have put any bytes there; they make no name of ours.
         names = [bytes(field).decode("ascii", "replace") for field in fields]
         return sorted(filter(is_name, names))
 
@@ -96,6 +98,7 @@ class RedisBoard:
             if is_whole and lives(_END.unpack_from(field)[0], now):
                 found[name] = field[_END.size :]
             else:
+                # By its content: another process may have replaced it since.
                 self._change(b"drop", {name: field}, "", b"", 0.0)
         return found
 
@@ -110,6 +113,7 @@ class RedisBoard:
 
     def _read(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the fields of some names that are there and not too large."""
+        # Before the values: a field of 500 MB must never be sent.
         sizes = self._ask(
             [(b"HSTRLEN", self._key, name.encode()) for name in names],
             _SMALL * (len(names) + 1),
@@ -153,6 +157,7 @@ class RedisBoard:
         head = 0 if mode == b"drop" else _END.size
         arguments: list[bytes] = []
         for part, content in parts.items():
+            # The script compares digests: redis.sha1hex is all that Lua has there.
             digest = sha1(content, usedforsecurity=False).hexdigest()
             size = b"%d" % (len(content) + head)
             arguments += (part.encode(), size, digest.encode())

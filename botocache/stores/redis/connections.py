@@ -6,6 +6,7 @@ long as the server does. Idle connections lie in a stack of our own.
 """
 
 import contextlib
+import encodings.idna  # noqa: F401 - connecting needs it: see `_begin`
 import threading
 import time
 from collections import deque
@@ -22,6 +23,7 @@ from botocache.stores.redis.deadlines import (
     CONNECTING,
     call_deadline,
     extended_deadline,
+    is_apart,
 )
 from botocache.stores.redis.sentinel import PrimaryLease
 from botocache.stores.redis.sockets import REPLY_LIMIT, require_ours, set_deadline
@@ -168,6 +170,9 @@ class ServerConnections:
             attempt = self._begin()
         except RuntimeError as error:  # no thread can be started now
             pass_on(error)
+            if is_apart():
+                # The last post, perhaps: see `_connect_for_eviction`.
+                return self._connect()
             raise StoreError(f"cannot connect: {error}") from error
         connection = self._wait_for(attempt, deadline)
         if connection is None:
@@ -205,7 +210,8 @@ class ServerConnections:
         return connection
 
     def _begin(self) -> "Attempt":
-        # In a thread, because nothing bounds how long a name is looked up.
+        # In a thread, because nothing bounds how long a name is looked up. It must
+        # import nothing: a child forked meanwhile could never import that module.
         attempt = Attempt(self._connect, self._idle, self._failed)
         threading.Thread(target=attempt.run, daemon=True).start()
         return attempt

@@ -25,9 +25,14 @@ SENTINEL_TIMEOUT = 0.25
 
 
 class _Call(threading.local):
-    """The call of the current thread. deadline: a moment of `time.monotonic`."""
+    """The call of the current thread, or what it does apart from calls.
+
+    deadline: a moment of `time.monotonic`.
+    is_apart: no call waits for it.
+    """
 
     deadline = math.inf
+    is_apart = False
 
 
 _call = _Call()
@@ -53,11 +58,17 @@ def extended_deadline(timeout: float) -> float:
 @contextlib.contextmanager
 def with_deadline(seconds: float) -> Iterator[None]:
     """Let the current thread wait for so long: it does what belongs to no call."""
-    before, _call.deadline = _call.deadline, time.monotonic() + seconds
+    before = _call.deadline, _call.is_apart
+    _call.deadline, _call.is_apart = time.monotonic() + seconds, True
     try:
         yield
     finally:
-        _call.deadline = before
+        _call.deadline, _call.is_apart = before
+
+
+def is_apart() -> bool:
+    """Return whether no call waits for what the current thread does."""
+    return _call.is_apart
 
 
 class BoundedVerbs:

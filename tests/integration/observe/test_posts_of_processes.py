@@ -217,6 +217,32 @@ def test_a_process_that_was_stopped_while_others_took_it_for_dead_counts_once(
     assert (seen.past.misses, reads(seen)) == (3, [2])
 
 
+IMPORTS = """
+found = []
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is not threading.main_thread():
+            found.append(name)
+sys.meta_path.insert(0, Finder())
+count(3)
+deadline = time.monotonic() + 30
+while not cache.services.store.posted() and time.monotonic() < deadline:
+    time.sleep(0.05)
+sys.stderr.write(str(found))
+"""
+"""A child forked while a thread imports a module waits for that module for ever."""
+
+
+def test_no_thread_imports_anything(
+    tmp_path: Path, valkey: ValkeyServer, namespace: str
+) -> None:
+    for url in (f"disk://{tmp_path}/cache", valkey.url):
+        with start(IMPORTS, url, interval=0.05, namespace=namespace) as process:
+            _, errors = process.communicate(timeout=TIMEOUT)
+        assert errors == "[]"
+        assert reads(overview(url, namespace)) == [3]
+
+
 def test_no_thread_keeps_a_process_alive_and_none_is_there_at_a_fork(
     tmp_path: Path,
 ) -> None:

@@ -322,3 +322,10 @@ def test_nothing_stays_open(board: DiskBoard, place: Path) -> None:
     board.merge({"a": b"1", "b": b"2"}, "sum", b"3", TTL)
     board.posted()
     assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_who_reads_makes_nothing(board: DiskBoard, tmp_path: Path) -> None:
+    assert (board.names(), board.posted(), board.posted(["a"])) == ([], {}, {})
+    assert list(tmp_path.iterdir()) == []
+    board.post("a", b"1", TTL)
+    assert board.posted() == {"a": b"1"}

@@ -18,6 +18,7 @@ from botocache.stores.redis.connections import (
     ServerConnections,
     exchange,
 )
+from botocache.stores.redis.deadlines import with_deadline
 from botocache.stores.redis.types import Connection
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import (
@@ -307,6 +308,19 @@ def test_an_eviction_connects_in_its_own_thread_if_no_other_can_be_started(
     monkeypatch.setattr(threading.Thread, "start", no_thread)
     packed = pack((b"ECHO", b"evicted"))
     assert link.ask(packed, 1, is_eviction=True) == [b"evicted"]
+
+
+def test_what_belongs_to_no_call_connects_in_its_own_thread_if_need_be(
+    links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Python 3.12 starts no thread any more when a process posts its counts at its end.
+    link = links()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with with_deadline(TIMEOUT):
+        assert echo(link, "posted") == ["posted"]
+    link.close()
+    with pytest.raises(StoreError, match="cannot connect"):
+        echo(link, "of a call")
 
 
 # --- callers who give up, or are interrupted ---------------------------------------

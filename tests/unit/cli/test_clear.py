@@ -274,3 +274,16 @@ def test_a_store_of_one_process_cannot_be_cleared_from_another(
     monkeypatch.setenv("BOTOCACHE_URL", "memory:")
     assert main(["clear", "--yes"]) == 2
     assert "url 'memory:' is the memory of one process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["clear", "--yes"], ["clear", "--table", "t"], ["stats"], ["stats", "--json"]],
+)
+def test_a_command_makes_no_store_that_is_not_there(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `sudo botocache stats` would leave a directory that the application cannot use.
+    monkeypatch.setenv("BOTOCACHE_URL", f"disk://{tmp_path}/absent/cache")
+    assert main(arguments) == 0
+    assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ from redis.exceptions import MovedError, ResponseError
 from redis.exceptions import TimeoutError as LateError
 
 from botocache._errors import pass_on
-from botocache.stores.redis.deadlines import extended_deadline
+from botocache.stores.redis.deadlines import extended_deadline, is_apart
 from botocache.stores.redis.sockets import (
     REPLY_LIMIT,
     guarded,
@@ -285,7 +285,8 @@ class _Attempt:
         try:
             threading.Thread(target=self._run, daemon=True).start()
         except RuntimeError as error:  # no thread can be started now
-            if _here.extension:  # an eviction, perhaps while the interpreter ends
+            # An eviction or a post, perhaps while the interpreter ends.
+            if _here.extension or is_apart():
                 self._run()
             else:
                 self.error = error
