@@ -1,6 +1,7 @@
 """`botocache stats`: what the processes that share the store have saved and served."""
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +18,9 @@ SUMMARY = "show what the cache has saved, of all processes that share the store"
 
 SHORTEST, LONGEST = 0.5, 3600.0
 """Seconds between two views of `--watch`."""
+
+_NO_KEY = bytes(16)
+"""A key that no entry has."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -71,6 +75,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         shown_store,
     )
     from botocache._cli.stats_view import Seen, View, show
+    from botocache._errors import StoreError
     from botocache._observe.overview import open_board, read_overview
     from botocache.stores.boards import board_of
     from botocache.stores.protocol import Usage
@@ -82,9 +87,15 @@ def run(options: argparse.Namespace, console: Console) -> int:
     with open_board(patient(settings), os.environ) as board:
 
         def read() -> Seen:
+            overview = read_overview(board.store, board.codec)
             records = board_of(board.store)
             usage = Usage(None, None) if records is None else records.usage()
-            return Seen(read_overview(board.store, board.codec), usage)
+            if records is not None and usage == Usage(None, None):
+                # The disk store counts what is open, and a load opens it.
+                with contextlib.suppress(StoreError):
+                    board.store.load(_NO_KEY, ())
+                    usage = records.usage()
+            return Seen(overview, usage)
 
         name = shown_store(settings, board.store)
         view = View(

@@ -53,6 +53,9 @@ class Prices:
     region: str = DEFAULT_REGION
     as_of: str = DEFAULT_DATE
 
+    def __str__(self) -> str:
+        return f"of {self.region}, {self.as_of}"
+
 
 DEFAULT_PRICES: Final = Prices()
 

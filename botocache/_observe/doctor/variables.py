@@ -111,7 +111,7 @@ def _shown(name: str, value: object) -> str:
         return without_secrets(value) or "''"
     # There may be hundreds of them.
     if name == "tables":
-        return f"{len(value)} tables" if isinstance(value, tuple) else ""
+        return f"{len(value)} tables" if value and isinstance(value, tuple) else "all"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
