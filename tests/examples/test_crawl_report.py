@@ -60,7 +60,7 @@ def test_the_crawl_complains_where_botocache_and_dynamodb_count_differently(
     [
         (COUNTED, 0),
         (replace(COUNTED, stale=1), 1),
-        (replace(COUNTED, compared=59), 1),
+        (replace(COUNTED, compared=56), 1),
         (replace(COUNTED, units_saved=10.0), 1),
     ],
 )
