@@ -21,12 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from botocache._errors import ConfigError, StoreUnavailableError, pass_on
 from botocache._log import log, printable
 from botocache.stores.opening import open_store
-from botocache.stores.options import (
-    DefaultUrl,
-    StoreIdentity,
-    default_url,
-    identity_of,
-)
+from botocache.stores.options import DefaultUrl, StoreIdentity, default_url, identity_of
 from botocache.stores.protocol import Store
 from botocache.stores.urls import without_secrets
 

@@ -25,12 +25,7 @@ from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
 from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
-from botocache._cache.services import (
-    CacheServices,
-    CountsPoster,
-    NearTier,
-    services_of,
-)
+from botocache._cache.services import CacheServices, CountsPoster, NearTier, services_of
 from botocache._cache.tickets import (
     AuditTicket,
     BatchTicket,

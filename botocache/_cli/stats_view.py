@@ -6,22 +6,10 @@ from typing import NamedTuple
 
 from botocache._cli import formats
 from botocache._cli.console import Console
-from botocache._counting.stats import (
-    Counts,
-    Histogram,
-    HotKey,
-    Stats,
-    TableStats,
-)
+from botocache._counting.stats import Counts, Histogram, HotKey, Stats, TableStats
 from botocache._errors import suggestion
 from botocache._observe.document import Json, document_of
-from botocache._observe.figures import (
-    by_table,
-    of_table,
-    silence_of,
-    state_of,
-    sum_of,
-)
+from botocache._observe.figures import by_table, of_table, silence_of, state_of, sum_of
 from botocache._observe.records import Overview
 from botocache.stores.protocol import Usage
 

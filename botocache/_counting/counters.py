@@ -16,12 +16,7 @@ from itertools import count
 from typing import Any, Final, TypeAlias
 
 from botocache._counting.hot_keys import HotKeys, TextOf
-from botocache._counting.stats import (
-    LATENCY_BOUNDS,
-    Histogram,
-    Stats,
-    TableStats,
-)
+from botocache._counting.stats import LATENCY_BOUNDS, Histogram, Stats, TableStats
 from botocache._forks import renew_after_fork
 
 Lock: TypeAlias = AbstractContextManager[Any]

@@ -16,13 +16,7 @@ from prometheus_client.metrics_core import Metric as _Family
 
 from botocache._counting.stats import LATENCY_BOUNDS, Histogram
 from botocache._errors import pass_on
-from botocache._observe.metrics import (
-    METRICS,
-    Join,
-    Kind,
-    Metric,
-    prometheus_name,
-)
+from botocache._observe.metrics import METRICS, Join, Kind, Metric, prometheus_name
 from botocache._observe.readings import Growth, Readings
 from botocache._observe.replay import replayed
 

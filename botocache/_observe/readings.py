@@ -15,14 +15,7 @@ from typing import Final, Protocol, TypeAlias
 from botocache._counting.stats import Histogram, Stats
 from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
-from botocache._observe.metrics import (
-    METRICS,
-    Join,
-    Kind,
-    Labels,
-    Metric,
-    Value,
-)
+from botocache._observe.metrics import METRICS, Join, Kind, Labels, Metric, Value
 from botocache.stores.boards import board_of
 from botocache.stores.protocol import Usage
 

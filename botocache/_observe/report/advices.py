@@ -5,12 +5,7 @@ from typing import Final
 
 from botocache._observe.advice import FIX, KNOW, SAVE, Advice
 from botocache._observe.report.markup import Html, element
-from botocache._observe.report.subject import (
-    Subject,
-    name_of,
-    paragraph,
-    section,
-)
+from botocache._observe.report.subject import Subject, name_of, paragraph, section
 
 # --- advice ------------------------------------------------------------------------
 

@@ -4,17 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from botocache._counting.stats import TableStats
-from botocache._observe.report.charts import (
-    share_bar,
-)
+from botocache._observe.report.charts import share_bar
 from botocache._observe.report.figures import Figures
 from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import (
-    UNKNOWN,
-    count,
-    duration,
-    size,
-)
+from botocache._observe.report.numbers import UNKNOWN, count, duration, size
 from botocache._observe.report.subject import (
     MOST_ROWS,
     Subject,

@@ -3,9 +3,7 @@
 from botocache._counting.stats import TableStats
 from botocache._observe.advice import FIX, SAVE, Advice
 from botocache._observe.prices import Cost
-from botocache._observe.report.charts import (
-    moment,
-)
+from botocache._observe.report.charts import moment
 from botocache._observe.report.figures import BOTH, Figures
 from botocache._observe.report.markup import Content, Html, element
 from botocache._observe.report.numbers import (
@@ -19,11 +17,7 @@ from botocache._observe.report.numbers import (
     short,
     units,
 )
-from botocache._observe.report.subject import (
-    Subject,
-    bold,
-    paragraph,
-)
+from botocache._observe.report.subject import Subject, bold, paragraph
 
 # --- the answer --------------------------------------------------------------------
 
