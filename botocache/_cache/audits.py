@@ -33,6 +33,7 @@ from botocache._cache.evictions import Evictions
 from botocache._cache.tickets import AuditTicket
 from botocache._coherence import Held
 from botocache._counting.counters import Counters
+from botocache._counting.stats import LASTING
 from botocache._dynamodb.plans import TABLE_TAG
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on, shows
@@ -183,7 +184,7 @@ class Audits:
         self._report(prepared.read.table, seconds, now, is_on_index=is_on_index)
         if not self.is_shadow:
             self._heal(ticket)
-        return ("lasting_on_index" if is_on_index else "lasting"), seconds
+        return ("lasting_on_index" if is_on_index else LASTING), seconds
 
     def _suspect(self, key: bytes, suspect: Suspect) -> None:
         self._suspects[key] = suspect

@@ -6,10 +6,17 @@ from typing import NamedTuple
 
 from botocache._cli import formats
 from botocache._cli.console import Console
-from botocache._counting.stats import Counts, Histogram, HotKey, Stats, TableStats
+from botocache._counting.stats import (
+    LASTING,
+    Counts,
+    Histogram,
+    HotKey,
+    Stats,
+    TableStats,
+)
 from botocache._errors import suggestion
 from botocache._observe.document import Json, document_of
-from botocache._observe.figures import by_table, of_table, silence_of, state_of, sum_of
+from botocache._observe.rates import by_table, of_table, silence_of, state_of, sum_of
 from botocache._observe.records import Overview
 from botocache.stores.protocol import Usage
 
@@ -133,10 +140,9 @@ def _explain_no_table(table: str, stats: Stats, console: Console) -> None:
 
 def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
     total = sum_of(stats.tables)
-    looked_up = total.hits + total.misses
     all_units = total.units_saved + total.units_consumed
     ratio, near, store = (
-        formats.part(hits, looked_up)
+        formats.part(hits, total.looked_up)
         for hits in (total.hits, total.near_hits, total.store_hits)
     )
     reads = (total.hits, total.misses, sum(total.bypassed.values()))
@@ -180,7 +186,7 @@ def _show_tables(tables: Sequence[TableStats], console: Console) -> None:
         (
             each.table,
             each.operation,
-            formats.part(each.hits, each.hits + each.misses),
+            formats.part(each.hits, each.looked_up),
             formats.count(each.hits),
             formats.count(each.misses),
             formats.count(each.units_saved),
@@ -243,12 +249,12 @@ def _show_staleness(tables: Sequence[TableStats], console: Console) -> None:
     if not compared:
         return
     console.heading("Staleness")
-    lasting = [each for each in tables if each.differing.get("lasting")]
+    lasting = [each for each in tables if each.lasting]
     for each in lasting:
         console.finding(
             "bad",
             f"{each.table} {each.operation}: "
-            f"{formats.count(each.differing['lasting'])} of "
+            f"{formats.count(each.lasting)} of "
             f"{formats.count(each.compared)} compared hits were stale, up to "
             f"{formats.ago(each.stale_seconds)}",
             f"A writer goes around botocache: find what else writes {each.table}, and "
@@ -259,7 +265,7 @@ def _show_staleness(tables: Sequence[TableStats], console: Console) -> None:
         number
         for each in tables
         for kind, number in each.differing.items()
-        if kind != "lasting"
+        if kind != LASTING
     )
     if not lasting:
         rest = f"; {formats.count(others)} differed shortly" if others else ""

@@ -7,7 +7,7 @@ import math
 from typing import Any, TypeAlias
 
 from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
-from botocache._observe.figures import silence_of, state_of, sum_of
+from botocache._observe.rates import silence_of, state_of, sum_of
 from botocache._observe.records import Overview, ProcessRecord
 from botocache.stores.protocol import Usage
 
@@ -60,14 +60,13 @@ def _table(table: TableStats) -> Json:
 
 
 def _counts(table: TableStats) -> Json:
-    looked_up = table.hits + table.misses
     return {
         "hits": table.hits,
         "near_hits": table.near_hits,
         "store_hits": table.store_hits,
         "misses": table.misses,
         # No reads are no ratio of 0, which an alarm would take for a bad one.
-        "hit_ratio": table.hit_ratio if looked_up else None,
+        "hit_ratio": table.hit_ratio if table.looked_up else None,
         "bypassed": table.bypassed,
         "fills": table.fills,
         "unfilled": table.unfilled,

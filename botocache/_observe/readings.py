@@ -179,11 +179,7 @@ def _growth(before: Value | None, now: Value) -> Value | None:
         # fell would look like a process that began anew.
         if now.count <= before.count:
             return None
-        counts = zip(now.counts, before.counts, strict=True)
-        return Histogram(
-            tuple(max(0, a - b) for a, b in counts),
-            max(0.0, now.seconds - before.seconds),
-        )
+        return now.since(before)
     # A reading that fell is made up for by the next ones; see `Readings`.
     growth = now - (before if isinstance(before, float) else 0.0)
     return growth if growth > 0 else None

@@ -16,9 +16,9 @@ from botocache._counting.stats import (
     HotKey,
     Stats,
     TableStats,
-    bucket_of,
 )
 from botocache._observe.records import Overview, Point, ProcessRecord
+from tests.support.counted import bucket_of
 
 NOW = 1_795_900_000.0
 """28 November 2026, 20:26:40 UTC."""

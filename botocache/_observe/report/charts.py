@@ -10,9 +10,9 @@ from math import ceil, floor, log10
 from typing import Final
 
 from botocache._counting.stats import Histogram, TableStats
+from botocache._observe.numbers import count, latency, percent, units
 from botocache._observe.report.figures import Step
 from botocache._observe.report.markup import Content, Html, element, join, raw
-from botocache._observe.report.numbers import count, latency, percent, units
 
 _TOP: Final = 18
 _PLOT: Final = 230
@@ -338,7 +338,7 @@ def _x(seconds: float) -> str:
 
 def ratio_bar(row: TableStats) -> Html:
     """Return a bar of near hits, store hits and misses. The text is beside it."""
-    looked_up = row.hits + row.misses
+    looked_up = row.looked_up
     near = 100 * row.near_hits / looked_up if looked_up else 0.0
     store = 100 * row.store_hits / looked_up if looked_up else 0.0
     return _bar([("near-f", near), ("store-f", store)])

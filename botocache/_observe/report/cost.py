@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from botocache._observe.numbers import amount, duration, exact, percent, units
 from botocache._observe.prices import Cost
 from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import amount, duration, exact, percent, units
 from botocache._observe.report.subject import Subject, paragraph, section
 from botocache._observe.report.tables import Column, table
 from botocache._settings.prices import DEFAULT_DATE, DEFAULT_REGION, Prices

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from botocache._counting.stats import TableStats
+from botocache._observe.numbers import UNKNOWN, count, duration, size
 from botocache._observe.report.charts import share_bar
 from botocache._observe.report.figures import Figures
 from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import UNKNOWN, count, duration, size
 from botocache._observe.report.subject import (
     MOST_ROWS,
     Subject,
@@ -204,12 +204,11 @@ def staleness(subject: Subject) -> Html:
 
 
 def _verdict(total: TableStats) -> Html:
-    lasting = total.differing.get("lasting", 0)
-    if lasting:
+    if total.lasting:
         return paragraph(
             element("strong", {"class": "wrong"}, "\N{BALLOT X} Yes. "),
-            f"{count(lasting)} of {count(total.compared)} compared hits differed for "
-            f"good, the longest for {duration(total.stale_seconds)}. A writer goes "
+            f"{count(total.lasting)} of {count(total.compared)} compared hits differed "
+            f"for good, the longest for {duration(total.stale_seconds)}. A writer goes "
             "around botocache; the advice names the table.",
         )
     different = sum(total.differing.values())
@@ -227,9 +226,7 @@ def _verdict(total: TableStats) -> Html:
 
 def _differences(figures: Figures) -> Html:
     rows = [row for row in figures.rows if row.compared]
-    rows.sort(
-        key=lambda row: (-row.differing.get("lasting", 0), -row.compared, row.table)
-    )
+    rows.sort(key=lambda row: (-row.lasting, -row.compared, row.table))
     return table(
         "Settling: within moments of a write of ours. Unconfirmed: seen once. Lasting: "
         "seen again later.",
@@ -253,8 +250,8 @@ def _differences(figures: Figures) -> Html:
                 count(row.differing.get("unconfirmed", 0)),
                 element(
                     "span",
-                    {"class": "wrong" if row.differing.get("lasting") else None},
-                    count(row.differing.get("lasting", 0)),
+                    {"class": "wrong" if row.lasting else None},
+                    count(row.lasting),
                 ),
                 duration(row.stale_seconds) if row.stale_seconds else UNKNOWN,
             )

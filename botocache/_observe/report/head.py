@@ -2,11 +2,7 @@
 
 from botocache._counting.stats import TableStats
 from botocache._observe.advice import FIX, SAVE, Advice
-from botocache._observe.prices import Cost
-from botocache._observe.report.charts import moment
-from botocache._observe.report.figures import BOTH, Figures
-from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import (
+from botocache._observe.numbers import (
     UNKNOWN,
     amount,
     count,
@@ -17,6 +13,10 @@ from botocache._observe.report.numbers import (
     short,
     units,
 )
+from botocache._observe.prices import Cost
+from botocache._observe.report.charts import moment
+from botocache._observe.report.figures import BOTH, Figures
+from botocache._observe.report.markup import Content, Html, element
 from botocache._observe.report.subject import Subject, bold, paragraph
 
 # --- the answer --------------------------------------------------------------------
@@ -160,8 +160,8 @@ def _tiles(subject: Subject) -> Html:
         ),
         _tile(
             "Would-be hit ratio" if subject.would else "Hit ratio",
-            percent(total.hits, total.hits + total.misses),
-            f"{short(total.hits)} of {short(total.hits + total.misses)} reads",
+            percent(total.hits, total.looked_up),
+            f"{short(total.hits)} of {short(total.looked_up)} reads",
         ),
         _latency_tile(total),
     ]

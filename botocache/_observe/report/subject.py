@@ -4,9 +4,9 @@ from typing import Final, NamedTuple
 
 from botocache._errors import shows
 from botocache._observe.advice import Advice
+from botocache._observe.numbers import exact, units
 from botocache._observe.report.figures import SHADOW, Figures
 from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import exact, units
 from botocache._settings.prices import Prices
 
 MOST_ROWS: Final = 60

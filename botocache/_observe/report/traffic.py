@@ -1,6 +1,14 @@
 """Sections of a report about reads: units over time, hit ratio, latency, hot keys."""
 
 from botocache._counting.stats import TableStats
+from botocache._observe.numbers import (
+    count,
+    duration,
+    exact,
+    latency,
+    percent,
+    units,
+)
 from botocache._observe.report.charts import (
     capacity_chart,
     latency_chart,
@@ -11,14 +19,6 @@ from botocache._observe.report.charts import (
 )
 from botocache._observe.report.figures import Figures, Step
 from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import (
-    count,
-    duration,
-    exact,
-    latency,
-    percent,
-    units,
-)
 from botocache._observe.report.subject import (
     MOST_ROWS,
     Subject,
@@ -210,10 +210,9 @@ def _ratio_row(row: TableStats) -> tuple[Content, ...]:
 
 
 def _ratio_cells(head: Content, row: TableStats) -> tuple[Content, ...]:
-    looked_up = row.hits + row.misses
     return (
         head,
-        (element("span", None, percent(row.hits, looked_up)), ratio_bar(row)),
+        (element("span", None, percent(row.hits, row.looked_up)), ratio_bar(row)),
         rounded(row.near_hits),
         rounded(row.store_hits),
         rounded(row.misses),

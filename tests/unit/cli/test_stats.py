@@ -67,7 +67,7 @@ Totals
   read units saved  2,228 of 5,016 (44.4 %); 7.4 % of them estimated
   evictions         495 tags, by 165 writes
   throttled         99 requests
-  store holds       1,234 entries, 12.3 MB
+  store holds       1,234 entries, 11.8 MiB
 
 Tables (units: read units)
   table   operation   hit ratio   hits  misses  units saved  consumed  writes
@@ -193,7 +193,7 @@ def test_many_processes_are_cut_off_for_people_alone(
     [
         (Usage(None, None), "an unknown number of entries"),
         (Usage(7, None), "7 entries"),
-        (Usage(0, 999), "0 entries, 999 B"),
+        (Usage(0, 999), "0 entries, 999 bytes"),
     ],
 )
 def test_what_the_store_holds_is_said_as_far_as_it_is_known(
@@ -536,9 +536,9 @@ def test_a_live_view_reads_draws_and_ends(monkeypatch: pytest.MonkeyPatch) -> No
         (formats.ago(400), "7 min"),
         (formats.ago(7200), "2 h"),
         (formats.ago(1e6), "12 d"),
-        (formats.size(999), "999 B"),
-        (formats.size(12_345_678), "12.3 MB"),
-        (formats.size(5e13), "50.0 TB"),
+        (formats.size(999), "999 bytes"),
+        (formats.size(12_345_678), "11.8 MiB"),
+        (formats.size(5e13), "45.5 TiB"),
     ],
 )
 def test_numbers_are_spelled_for_people(made: str, text: str) -> None:
