@@ -70,6 +70,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Show the stats once, or again and again."""
     from botocache._cli.environment import (
         check_shared,
+        is_absent,
         patient,
         read_settings,
         shown_store,
@@ -89,9 +90,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
         def read() -> Seen:
             overview = read_overview(board.store, board.codec)
             records = board_of(board.store)
-            usage = Usage(None, None) if records is None else records.usage()
-            if records is not None and usage == Usage(None, None):
-                # The disk store counts what is open, and a load opens it.
+            if records is None:
+                return Seen(overview, Usage(None, None))
+            usage = records.usage()
+            if usage == Usage(None, None) and not is_absent(board.store):
+                # The disk store counts what is open, and a load opens it. It would
+                # make a store that is not there.
                 with contextlib.suppress(StoreError):
                     board.store.load(_NO_KEY, ())
                     usage = records.usage()
