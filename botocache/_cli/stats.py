@@ -34,11 +34,7 @@ def add_arguments(parser: Parser) -> None:
         type=_interval,
         help="look again every 2 or SECONDS seconds, until Ctrl-C or q",
     )
-    parser.add_argument(
-        "--show-keys",
-        action="store_true",
-        help="show the keys that are read most as they are; without it, as digests",
-    )
+    parser.add_show_keys()
     parser.add_json()
     parser.epilog = (
         "Each process posts its counts on the store at its end, and every 10 seconds;\n"

@@ -13,10 +13,11 @@ from botocache._counting.stats import (
     HotKey,
     Stats,
     TableStats,
+    sum_of,
 )
 from botocache._errors import suggestion
 from botocache._observe.document import Json, document_of
-from botocache._observe.rates import by_table, of_table, silence_of, state_of, sum_of
+from botocache._observe.rates import by_table, of_table, silence_of, state_of
 from botocache._observe.records import Overview
 from botocache.stores.protocol import Usage
 

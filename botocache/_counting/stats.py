@@ -6,6 +6,8 @@ They survive a trip through JSON or MessagePack: `msgspec.convert(builtins, Stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from operator import add
 from typing import Any, Final, TypeAlias, TypeVar
 
 from botocache._errors import shows
@@ -264,6 +266,11 @@ def sum_by_table(parts: Iterable[TableStats]) -> tuple[TableStats, ...]:
         name = (part.table, part.operation)
         sums[name] = sums[name] + part if name in sums else part
     return tuple(sums[name] for name in sorted(sums))
+
+
+def sum_of(tables: Iterable[TableStats]) -> TableStats:
+    """Return one sum of all; its table and its operation are empty."""
+    return reduce(add, tables, TableStats("", ""))
 
 
 def hottest(keys: Iterable[HotKey]) -> tuple[HotKey, ...]:

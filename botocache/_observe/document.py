@@ -6,8 +6,8 @@ Programs read this: a name stays as it is, and its meaning too. docs/reference h
 import math
 from typing import Any, TypeAlias
 
-from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
-from botocache._observe.rates import silence_of, state_of, sum_of
+from botocache._counting.stats import Histogram, HotKey, Stats, TableStats, sum_of
+from botocache._observe.rates import silence_of, state_of
 from botocache._observe.records import Overview, ProcessRecord
 from botocache.stores.protocol import Usage
 
@@ -77,9 +77,9 @@ def _counts(table: TableStats) -> Json:
         "units_estimated": table.units_estimated,
         "units_consumed": table.units_consumed,
         "latency": {
-            "near": _latency(table.near_latency),
-            "store": _latency(table.store_latency),
-            "miss": _latency(table.miss_latency),
+            "near": latency_of(table.near_latency),
+            "store": latency_of(table.store_latency),
+            "miss": latency_of(table.miss_latency),
         },
         "compared": table.compared,
         "differing": table.differing,
@@ -87,7 +87,8 @@ def _counts(table: TableStats) -> Json:
     }
 
 
-def _latency(histogram: Histogram) -> Json:
+def latency_of(histogram: Histogram) -> Json:
+    """Return quantiles in seconds; None for more than the highest bound."""
     if not histogram.count:
         return {"count": 0, "mean": None, **dict.fromkeys(QUANTILES)}
     quantiles = {name: histogram.quantile(share) for name, share in QUANTILES.items()}

@@ -14,7 +14,6 @@ Nothing here is on the path of a call, and no failure here is one of a call.
 import contextlib
 import math
 import os
-import sys
 import threading
 import time
 import weakref
@@ -27,7 +26,7 @@ from botocache._cache.worker import Start, Worker
 from botocache._counting.stats import Stats
 from botocache._errors import StoreError, StoreSkippedError, pass_on
 from botocache._forks import renew_after_fork
-from botocache._log import describe, log
+from botocache._log import describe, log, package_version
 from botocache._observe.differences import bounded as bounded_stats
 from botocache._observe.differences import difference
 from botocache._observe.points import HOUR, MINUTE, bounded, points_of
@@ -264,7 +263,7 @@ class Poster:
             process=self._id,
             host=self._host,
             pid=os.getpid(),
-            version=_version(),
+            version=package_version(),
             started=self._started,
             updated=now,
             stats=bounded_stats(difference(total, self._base)),
@@ -486,8 +485,3 @@ def post_counts_of(cache: "Cache", store: Store) -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_posting.stop_before_fork)
     _posting.attach(cache, board)
-
-
-def _version() -> str:
-    # Not by an import: the package's own file imports this one.
-    return str(getattr(sys.modules.get("botocache"), "__version__", ""))

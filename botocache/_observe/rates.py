@@ -8,8 +8,6 @@ that posts less often than it is looked at makes no rate jump.
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import reduce
-from operator import add
 from typing import Final, TypeAlias
 
 from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
@@ -25,11 +23,6 @@ SILENT_AFTER: Final = 3
 
 
 # --- sums --------------------------------------------------------------------------
-
-
-def sum_of(tables: Iterable[TableStats]) -> TableStats:
-    """Return one sum of all; its table and its operation are empty."""
-    return reduce(add, tables, TableStats("", ""))
 
 
 def by_table(tables: Iterable[TableStats]) -> tuple[TableStats, ...]:

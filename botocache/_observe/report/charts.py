@@ -74,7 +74,7 @@ def capacity_chart(steps: Sequence[Step], labels: tuple[str, str, str]) -> Html:
             "role": "img",
             "width": "100%",
             "height": height,
-            "aria-label": f"{title}. {_told(steps, together, consumed)}",
+            "aria-label": f"{title}. {_description(steps, together, consumed)}",
         },
         _stretched(len(steps), _TOP, _PLOT, shapes),
         [
@@ -111,7 +111,7 @@ def _title(step: Step) -> str:
     )
 
 
-def _told(
+def _description(
     steps: Sequence[Step], together: Sequence[float], consumed: Sequence[float]
 ) -> str:
     """Return in words what the curves show."""

@@ -11,7 +11,9 @@ from botocache._observe.report.markup import Content, Html, element
 from botocache._observe.report.subject import (
     MOST_ROWS,
     Subject,
+    card,
     name_of,
+    operation_of,
     paragraph,
     section,
 )
@@ -59,11 +61,7 @@ def evictions(subject: Subject) -> Html | None:
         ],
         [
             (
-                [
-                    name_of(row.table),
-                    " ",
-                    element("span", {"class": "op"}, name_of(row.operation)),
-                ],
+                operation_of(row),
                 count(row.writes),
                 count(row.evicted),
             )
@@ -74,9 +72,7 @@ def evictions(subject: Subject) -> Html | None:
         "evictions",
         "Evictions, and answers that were not kept",
         paragraph(_store_sentence(figures)),
-        element(
-            "div",
-            {"class": "card"},
+        card(
             shown if writes else paragraph("No write went through botocache."),
         ),
         element(
@@ -117,9 +113,7 @@ def _store_sentence(figures: Figures) -> str:
 def _causes(heading: str, reasons: Mapping[str, int], before: str, none: str) -> Html:
     whole = sum(reasons.values())
     ordered = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
-    return element(
-        "div",
-        {"class": "card"},
+    return card(
         element("h3", None, heading),
         table(
             f"{before}By reason:",
@@ -146,9 +140,7 @@ def _failures(figures: Figures) -> Html | None:
     if not figures.failures:
         return None
     ordered = sorted(figures.failures.items(), key=lambda pair: (-pair[1], pair[0]))
-    return element(
-        "div",
-        {"class": "card"},
+    return card(
         element("h3", None, "Failures inside the cache"),
         table(
             "The application sees none of them: such a call goes to DynamoDB.",
@@ -169,9 +161,7 @@ def staleness(subject: Subject) -> Html:
     figures = subject.figures
     total = figures.total
     if not total.compared:
-        found: Content = element(
-            "div",
-            {"class": "card"},
+        found: Content = card(
             paragraph(
                 element("strong", None, "Not measured: "),
                 "neither shadow mode nor an audit has compared a hit.",
@@ -190,9 +180,7 @@ def staleness(subject: Subject) -> Html:
             element("pre", None, element("code", None, "BOTOCACHE=shadow")),
         )
     else:
-        found = element(
-            "div", {"class": "card"}, _verdict(total), _differences(figures)
-        )
+        found = card(_verdict(total), _differences(figures))
     return section(
         "staleness",
         "Is it ever wrong?",
@@ -240,11 +228,7 @@ def _differences(figures: Figures) -> Html:
         ],
         [
             (
-                [
-                    name_of(row.table),
-                    " ",
-                    element("span", {"class": "op"}, name_of(row.operation)),
-                ],
+                operation_of(row),
                 count(row.compared),
                 count(row.differing.get("settling", 0)),
                 count(row.differing.get("unconfirmed", 0)),

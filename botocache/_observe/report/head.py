@@ -17,7 +17,7 @@ from botocache._observe.prices import Cost
 from botocache._observe.report.charts import moment
 from botocache._observe.report.figures import BOTH, Figures
 from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.subject import Subject, bold, paragraph
+from botocache._observe.report.subject import Subject, bold, card, paragraph
 
 # --- the answer --------------------------------------------------------------------
 
@@ -28,17 +28,19 @@ def answer(subject: Subject) -> Html:
     return element(
         "header",
         None,
-        paragraph(
-            element("strong", None, "botocache report"),
-            f" \N{MIDDLE DOT} {moment(figures.read_at, '%d %B %Y, %H:%M')} UTC",
-            kind="eyebrow",
-        ),
+        _eyebrow(figures),
         element("h1", None, _headline(subject)),
         paragraph(*_lead(subject), kind="lead"),
         _pointer(subject.advice),
         _mode_banner(subject),
         _tiles(subject),
     )
+
+
+def _eyebrow(figures: Figures) -> Html:
+    read_at = moment(figures.read_at, "%d %B %Y, %H:%M")
+    name = element("strong", None, "botocache report")
+    return paragraph(name, f" \N{MIDDLE DOT} {read_at} UTC", kind="eyebrow")
 
 
 def _headline(subject: Subject) -> str:
@@ -242,16 +244,10 @@ def nothing(subject: Subject) -> Html:
     return element(
         "header",
         None,
-        paragraph(
-            element("strong", None, "botocache report"),
-            f" \N{MIDDLE DOT} {moment(figures.read_at, '%d %B %Y, %H:%M')} UTC",
-            kind="eyebrow",
-        ),
+        _eyebrow(figures),
         element("h1", None, "No figures yet"),
         paragraph(text, kind="lead"),
-        element(
-            "div",
-            {"class": "card"},
+        card(
             element("h2", None, "What to check"),
             element(
                 "ul", {"class": "checks"}, [element("li", None, c) for c in checks]

@@ -5,13 +5,13 @@ not run what got into it against all escaping.
 """
 
 import os
-import sys
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
 
+from botocache._log import package_version
 from botocache._observe.advice import advise
 from botocache._observe.records import Overview
 from botocache._observe.report.advices import advices
@@ -133,19 +133,15 @@ def page(subject: Subject) -> str:
 
 
 def _footer(subject: Subject) -> Html:
-
-    figures = subject.figures
-    # The package's own name, in whose room this file is not.
-    version = getattr(sys.modules.get("botocache"), "__version__", "")
+    read_at = moment(subject.figures.read_at, "%d %B %Y, %H:%M:%S")
     return element(
         "footer",
         None,
         element(
             "p",
             None,
-            f"Made by botocache {version} from what the processes have left on "
-            f"their store, read on {moment(figures.read_at, '%d %B %Y, %H:%M:%S')} "
-            "UTC.",
+            f"Made by botocache {package_version()} from what the processes have left "
+            f"on their store, read on {read_at} UTC.",
         ),
         element(
             "p",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from botocache._cli.sparkline import ASCII_BARS, sparkline
-from botocache._counting.stats import Histogram, Stats, TableStats
+from botocache._counting.stats import Histogram, Stats, TableStats, sum_of
 from botocache._observe.differences import minus
 from botocache._observe.rates import (
     Rates,
@@ -15,7 +15,6 @@ from botocache._observe.rates import (
     of_table,
     silence_of,
     state_of,
-    sum_of,
 )
 from botocache._observe.records import Overview
 from tests.support.posted import (

@@ -74,7 +74,6 @@ STARTED = ChildAnswer(
     path=("/env",),
     site_directories=("/env",),
     is_site_on=True,
-    user_site=True,
     complaint="",
 )
 
