@@ -64,6 +64,9 @@ USAGE_INTERVAL = 60.0
 _LATE = 1.5
 """Intervals after which a call wakes the thread, which should have posted by then."""
 
+_LOOK_INTERVAL = 1.0
+"""Seconds between two looks of a child that a thread has forked."""
+
 _LOCK_PATIENCE = 1.0
 _STOP_PATIENCE = 0.1
 """Seconds to wait for the thread at a fork."""
@@ -347,6 +350,7 @@ class Posting:
         self._wall_clock = wall_clock
         self._random = random
         self._posters: dict[object, Poster] = {}
+        self._main = threading.main_thread().ident
         self._worker = Worker(self.work, 10.0, start, NAME)
         self._renew()
         renew_after_fork(self, Posting._after_fork)
@@ -403,6 +407,10 @@ class Posting:
             goes_on |= now - poster.changed_at <= poster.lingers
             if poster.is_over:
                 self._posters.pop(kind, None)
+        if _is_over():
+            # Only this thread keeps the process. Nothing else will tell it of the end.
+            self._post_all(time.monotonic() + _LOCK_PATIENCE, has_ended=True)
+            goes_on = False
         goes_on = goes_on and not is_resting
         # Before it ends: a call that comes from now on starts it again.
         self._due = now + _LATE * self._worker.interval if goes_on else -math.inf
@@ -461,9 +469,23 @@ class Posting:
     def _after_fork(self) -> None:
         self._renew()
         self._worker.renew()
+        if threading.get_ident() != self._main:
+            # A thread has forked. It may end, and the process with it: see _is_over.
+            self._worker.interval = min(self._worker.interval, _LOOK_INTERVAL)
         for poster in self._posters.values():
             poster.renew()
         deliver_after_fork(self)
+
+
+def _is_over() -> bool:
+    """Return whether no thread is left that the process runs for.
+
+    So it is in a child that a thread has forked, when that thread has ended in it:
+    Python then ends the process with its last thread, whichever that is.
+    """
+    return not threading.main_thread().is_alive() and all(
+        thread.daemon for thread in threading.enumerate()
+    )
 
 
 _posting: Posting | None = None

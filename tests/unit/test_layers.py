@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -131,8 +132,13 @@ def _room(module: str) -> str:
 PURE_FILES = [name for name in FILES if _is_in(name, PURE)]
 
 
-def _imports(module: str) -> Iterator[str]:
-    """Yield what a module imports, anywhere in it, as dotted names."""
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """Return what a module imports, anywhere in it, as dotted names."""
+    return tuple(_imported(module))
+
+
+def _imported(module: str) -> Iterator[str]:
     for node in ast.walk(TREES[module]):
         match node:
             case ast.Import(names=names):

@@ -82,6 +82,17 @@ child.start(); child.join()""",
         "many(6, lambda at: count(at + 1))",
         [1, 2, 3, 4, 5, 6],
     ),
+    "a child that a thread forks, and that ends with that thread": (
+        """
+def fork():
+    if not os.fork():
+        count(4); sys.exit()
+    os.wait()
+count(3)
+thread = threading.Thread(target=fork)
+thread.start(); thread.join()""",
+        [3, 4],
+    ),
     "a child that ends by os._exit": (
         "count(3)\nif not os.fork():\n    count(4); os._exit(0)\nos.wait()",
         [3],
