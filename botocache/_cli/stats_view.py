@@ -25,7 +25,7 @@ MOST_PROCESSES = 20
 """Rows of processes. There may be hundreds; `--json` has them all."""
 
 
-class Seen(NamedTuple):
+class StoreContent(NamedTuple):
     """What is on the store at one moment.
 
     usage: of the store itself.
@@ -45,7 +45,7 @@ class View(NamedTuple):
     shows_keys: keys are shown as they are, not as digests.
     """
 
-    read: Callable[[], Seen]
+    read: Callable[[], StoreContent]
     store: str
     interval: float
     table: str | None
@@ -56,7 +56,7 @@ class View(NamedTuple):
         total = overview.total
         return total if self.table is None else of_table(total, self.table)
 
-    def document(self, seen: Seen) -> Json:
+    def document(self, seen: StoreContent) -> Json:
         """Return what `--json` prints."""
         return document_of(
             seen.overview,

@@ -108,7 +108,7 @@ def _key(key: HotKey, *, shows_keys: bool) -> Json:
         "reads_saved": key.hits,
         "units_saved": key.units_saved,
     }
-    # Left out, not emptied: who reads `key` must have asked for it.
+    # Left out, not emptied: a program that reads `key` must have asked for it.
     return {**document, "key": key.key} if shows_keys else document
 
 

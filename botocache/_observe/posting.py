@@ -408,7 +408,7 @@ class Posting:
             if poster.is_over:
                 self._posters.pop(kind, None)
         if _is_over():
-            # Only this thread keeps the process. Nothing else will tell it of the end.
+            # Only this thread keeps the process, and nothing else shows it the end.
             self._post_all(time.monotonic() + _LOCK_PATIENCE, has_ended=True)
             goes_on = False
         goes_on = goes_on and not is_resting
@@ -492,7 +492,7 @@ _posting: Posting | None = None
 
 
 def post_counts_of(cache: "Cache", store: Store) -> None:
-    """Have a new cache's counts posted, unless that is off or of no use.
+    """Post a new cache's counts, unless that is off or no process could read them.
 
     store: of the cache, without keyed names. What is in memory no other process reads.
     """

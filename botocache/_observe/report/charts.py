@@ -251,7 +251,7 @@ def latency_chart(rows: Sequence[tuple[str, str, Histogram]]) -> Html:
     """
     bottom = _ROW * len(rows) + 6
     scale = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    told = "; ".join(
+    summary = "; ".join(
         f"{name}: half within {latency(each.quantile(0.5))}, 99 % within "
         f"{latency(each.quantile(0.99))}"
         for name, _, each in rows
@@ -262,7 +262,7 @@ def latency_chart(rows: Sequence[tuple[str, str, Histogram]]) -> Html:
             "role": "img",
             "width": "100%",
             "height": bottom + 24,
-            "aria-label": f"How long calls took. {told}",
+            "aria-label": f"How long calls took. {summary}",
         },
         [
             [
@@ -301,14 +301,14 @@ def _latency_row(y: int, name: str, kind: str, each: Histogram) -> Html:
     # Bounds of buckets: to interpolate would show digits that were not measured.
     median, most = each.quantile(0.5), each.quantile(0.99)
     middle = y + 32
-    told = (
+    summary = (
         f"{name}: half within {latency(median)}, 99 % within {latency(most)}, "
         f"{count(each.count)} calls"
     )
     return element(
         "g",
         None,
-        element("title", None, told),
+        element("title", None, summary),
         element("text", {"class": "name halo", "x": 0, "y": y + 17}, name),
         element(
             "line",

@@ -16,7 +16,7 @@ from botocache._cli import formats, live_view
 from botocache._cli.console import Console
 from botocache._cli.rates_view import Watch
 from botocache._cli.stats import watch
-from botocache._cli.stats_view import Seen, View, show
+from botocache._cli.stats_view import StoreContent, View, show
 from botocache._counting.stats import Stats
 from botocache._errors import StoreError
 from botocache._observe.records import Overview
@@ -47,8 +47,8 @@ def view_of(
     """Return a view that reads these, one after the other; then the last again."""
     waiting = list(overviews)
 
-    def read() -> Seen:
-        return Seen(waiting.pop(0) if len(waiting) > 1 else waiting[0], usage)
+    def read() -> StoreContent:
+        return StoreContent(waiting.pop(0) if len(waiting) > 1 else waiting[0], usage)
 
     return View(read, "redis://cache:6379/0", interval, table, shows_keys=shows_keys)
 
@@ -366,11 +366,11 @@ def test_json_is_one_line_for_each_interval(capsys: pytest.CaptureFixture[str]) 
 def failing(*outcomes: Overview | StoreError) -> View:
     waiting = list(outcomes)
 
-    def read() -> Seen:
+    def read() -> StoreContent:
         outcome = waiting.pop(0)
         if isinstance(outcome, StoreError):
             raise outcome
-        return Seen(outcome, USAGE)
+        return StoreContent(outcome, USAGE)
 
     return view_of(overview_of())._replace(read=read)
 
