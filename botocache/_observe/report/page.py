@@ -18,7 +18,7 @@ from botocache._observe.report.advices import advices
 from botocache._observe.report.charts import moment
 from botocache._observe.report.cost import cost
 from botocache._observe.report.evictions import evictions, staleness
-from botocache._observe.report.figures import Figures, figures
+from botocache._observe.report.figures import figures
 from botocache._observe.report.head import answer, nothing
 from botocache._observe.report.markup import Html, element, raw
 from botocache._observe.report.style import STYLE
@@ -39,32 +39,6 @@ POLICY: Final = (
 )
 
 
-def write_report(  # noqa: PLR0913 - what may be left out is given by name
-    overview: Overview,
-    prices: Prices,
-    path: str | os.PathLike[str],
-    *,
-    settings: Settings | None = None,
-    days: float | None = None,
-    show_keys: bool = False,
-) -> Figures:
-    """Write a report to a file, and return what it shows. Raises OSError.
-
-    overview: of the store.
-    prices: that money is computed by.
-    path: of the file, which is replaced at once.
-    settings: that the advice goes by; None for the defaults.
-    days: show this many, up to the time of the overview; None for all.
-    show_keys: show hot keys as they are, and not their digests.
-    """
-    # All of it is made before the file is touched.
-    subject = subject_of(
-        overview, prices, settings=settings, days=days, show_keys=show_keys
-    )
-    replace_file(Path(path), page(subject))
-    return subject.figures
-
-
 def subject_of(
     overview: Overview,
     prices: Prices,
@@ -73,7 +47,14 @@ def subject_of(
     days: float | None = None,
     show_keys: bool = False,
 ) -> Subject:
-    """Return what a report is about. The parameters are those of `write_report`."""
+    """Return what a report is about.
+
+    overview: of the store.
+    prices: that money is computed by.
+    settings: that the advice goes by; None for the defaults.
+    days: show this many, up to the time of the overview; None for all.
+    show_keys: show hot keys as they are, and not their digests.
+    """
     shown = figures(overview, prices, days)
     settings = settings or Settings()
     advice = advise(shown, settings, size_limit_of(settings))
