@@ -94,6 +94,7 @@ class Parser(argparse.ArgumentParser):
         """Return the options. Raises WrongUsage, or SystemExit after the help."""
         own, command = _split(arguments) if self.takes_command else (arguments, ())
         options, unknown = self.parse_known_args(own)
+        # argparse itself would print what it does not know, which may be a key.
         if unknown:
             raise WrongUsage(self._about(unknown))
         if self.takes_command:

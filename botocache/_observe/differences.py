@@ -48,6 +48,7 @@ def bounded(stats: Stats) -> Stats:
         return stats
     ordered = sorted(tables, key=lambda each: each.looked_up, reverse=True)
     kept = [each for each in ordered[:MOST_SERIES] if each.table != OTHER]
+    # The operations stay apart, or the rest would mix reads with writes.
     others = [replace(each, table=OTHER) for each in tables if each not in kept]
     return replace(stats, tables=sum_by_table((*kept, *others)))
 

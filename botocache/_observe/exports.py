@@ -222,6 +222,7 @@ def exports_for(names: tuple[str, ...], interval: float) -> Exports:
         is_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
         made = Exports(is_lambda=is_lambda, interval=interval or _DEFAULT_INTERVAL)
         if hasattr(os, "register_at_fork"):  # all but Windows
+            # It cannot be undone, which is why a process has one of these for good.
             os.register_at_fork(
                 before=made.before_fork, after_in_parent=made.after_fork
             )

@@ -37,6 +37,8 @@ class PrometheusExporter:
     ) -> None:
         self._readings: Final = readings
         self._growth: Final = Growth()
+        # prometheus_client chooses this class at its import, by a variable that may be
+        # gone by now, and has no public name for what it has chosen.
         self.is_asked: Final = not getattr(values.ValueClass, "_multiprocess", False)
         if self.is_asked:
             # Before the metrics: a registry collects in the order of registration.

@@ -77,7 +77,7 @@ class Readings:
         with self._lock:
             gauges: Totals = {}
             stores: dict[int, object] = {}
-            for source in list(self._sources):
+            for source in list(self._sources):  # a copy: dead ones are removed
                 cache, store = source.cache(), source.store()
                 if cache is None:
                     self._sources.remove(source)

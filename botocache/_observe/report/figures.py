@@ -150,6 +150,7 @@ class Figures:
     @property
     def is_part(self) -> bool:
         """Whether the observed time leaves out some of what the tables count."""
+        # Points and counters are posted one after the other, so they differ a little.
         return abs(self.all_saved - self.saved) > 0.01 * self.all_saved + 0.5
 
 
@@ -299,6 +300,7 @@ def _is_alive(process: ProcessRecord, read_at: float) -> bool:
 
 
 def _mode(overview: Overview) -> str:
+    # Of those that have a record: a sum of ended processes does not say what they did.
     modes = {SHADOW if each.shadow else SERVING for each in overview.processes}
     return modes.pop() if len(modes) == 1 else BOTH if modes else SERVING
 

@@ -150,6 +150,8 @@ def size_limit_of(settings: Settings) -> int | None:
 def replace_file(path: Path, text: str) -> None:
     """Write a file in one step: a reader sees the old one or the new one."""
     # As any program would write it, and not for this user alone as temporary files are.
+    # To set it is the only way to read it. A thread that made a file in between would
+    # make it for everyone; a command has no other thread by now.
     mask = os.umask(0)
     os.umask(mask)
     with NamedTemporaryFile(
