@@ -19,14 +19,9 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
 from botocache._errors import ConfigError, StoreUnavailableError, pass_on
-from botocache._log import log, printable
+from botocache._log import log, package_version, printable
 from botocache.stores.opening import open_store
-from botocache.stores.options import (
-    DefaultUrl,
-    StoreIdentity,
-    default_url,
-    identity_of,
-)
+from botocache.stores.options import DefaultUrl, StoreIdentity, default_url, identity_of
 from botocache.stores.protocol import Store
 from botocache.stores.urls import without_secrets
 
@@ -494,8 +489,6 @@ def _announce(cache: "Cache", target: str) -> None:
         if field.name not in {"url", "ttl", "tables", "scope"}
         and (value := getattr(settings, field.name)) != field.default
     ]
-    # Not by an import: the package's own file imports this one.
-    version = getattr(sys.modules.get("botocache"), "__version__", "")
     always = (
         f"store {store}",
         f"ttl={settings.ttl:g}",
@@ -503,7 +496,7 @@ def _announce(cache: "Cache", target: str) -> None:
         f"scope={settings.scope!r}",
     )
     what = ", ".join([*always, *others])
-    log.info("version %s is on for %s, %s", version, target, what)
+    log.info("version %s is on for %s, %s", package_version(), target, what)
 
 
 def _announce_first_client(**_: object) -> None:

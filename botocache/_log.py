@@ -159,6 +159,12 @@ def log_once(write: Callable[..., None], event: str, text: str) -> None:
         write("%s: %s", event, text)
 
 
+def package_version() -> str:
+    """Return the version of this package, for what says who wrote it."""
+    # Not by an import: the package's own file stands above all rooms that ask.
+    return str(getattr(sys.modules.get("botocache"), "__version__", ""))
+
+
 LOG_INTERVAL = 60.0
 """Seconds between two log lines about the same kind of failure."""
 

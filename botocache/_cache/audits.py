@@ -33,6 +33,7 @@ from botocache._cache.evictions import Evictions
 from botocache._cache.tickets import AuditTicket
 from botocache._coherence import Held
 from botocache._counting.counters import Counters
+from botocache._counting.stats import LASTING
 from botocache._dynamodb.plans import TABLE_TAG
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on, shows
@@ -62,7 +63,7 @@ class Suspect(NamedTuple):
     seen_at: float
 
 
-class _Seen(NamedTuple):
+class _TableLog(NamedTuple):
     """The lasting differences of a table since the last line on the log.
 
     logged_at: when that line was written.
@@ -94,7 +95,7 @@ class Audits:
         self._counters: Final = counters
         self._evictions: Final = evictions
         self._suspects: Final[dict[bytes, Suspect]] = {}
-        self._seen: Final[dict[tuple[str, str], _Seen]] = {}
+        self._logged: Final[dict[tuple[str, str], _TableLog]] = {}
         if draw is None:
             self._seed()
             renew_after_fork(self, Audits._seed)
@@ -183,7 +184,7 @@ class Audits:
         self._report(prepared.read.table, seconds, now, is_on_index=is_on_index)
         if not self.is_shadow:
             self._heal(ticket)
-        return ("lasting_on_index" if is_on_index else "lasting"), seconds
+        return ("lasting_on_index" if is_on_index else LASTING), seconds
 
     def _suspect(self, key: bytes, suspect: Suspect) -> None:
         self._suspects[key] = suspect
@@ -206,15 +207,15 @@ class Audits:
         event, cause = "written_around", _WRITTEN_AROUND
         if is_on_index:
             event, cause = "index_behind", _INDEX_BEHIND
-        if len(self._seen) >= _MOST_TABLES:
-            self._seen.clear()
+        if len(self._logged) >= _MOST_TABLES:
+            self._logged.clear()
         # Without a lock: two threads may both log, but neither waits.
-        seen = self._seen.get((event, table), _Seen(-LOG_INTERVAL, 0))
+        seen = self._logged.get((event, table), _TableLog(-LOG_INTERVAL, 0))
         seen = seen._replace(times=seen.times + 1)
         if now - seen.logged_at >= LOG_INTERVAL:
             log.warning(_LINE, event, printable(table), seconds, seen.times, cause)
-            seen = _Seen(now, 0)
-        self._seen[event, table] = seen
+            seen = _TableLog(now, 0)
+        self._logged[event, table] = seen
 
 
 _LINE = (

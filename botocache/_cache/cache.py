@@ -25,12 +25,7 @@ from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
 from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.reads import Reads
-from botocache._cache.services import (
-    CacheServices,
-    CountsPoster,
-    NearTier,
-    services_of,
-)
+from botocache._cache.services import CacheServices, CountsPoster, NearTier, services_of
 from botocache._cache.tickets import (
     AuditTicket,
     BatchTicket,
@@ -272,29 +267,19 @@ class Cache:
         unfilled: why the answer of a read that did not succeed is not filled.
         length: bytes of the answer on the wire, if they are known.
         """
+        reason = "" if succeeded else unfilled
         try:
             ticket.store.restart()
             match ticket:
                 case ReadTicket():
-                    self._reads.finish(
-                        ticket,
-                        answer,
-                        unfilled="" if succeeded else unfilled,
-                        length=length,
-                    )
+                    self._reads.finish(ticket, answer, unfilled=reason, length=length)
                 case AuditTicket():
                     self._reads.finish_audit(
-                        ticket,
-                        answer,
-                        unfilled="" if succeeded else unfilled,
-                        length=length,
+                        ticket, answer, unfilled=reason, length=length
                     )
                 case BatchTicket():
                     self._reads.finish_batch(
-                        ticket,
-                        answer,
-                        unfilled="" if succeeded else unfilled,
-                        length=length,
+                        ticket, answer, unfilled=reason, length=length
                     )
                 case BypassTicket():
                     if succeeded:

@@ -1,10 +1,10 @@
-"""What a call tells the exporters and the tracer, if there are any."""
+"""How calls report to exporters and to a tracer, if there are any."""
 
 from typing import Protocol
 
 
 class CallObserver(Protocol):
-    """Hears of each call after it was counted. No method raises."""
+    """Called after each call was counted. No method raises."""
 
     def on_call(self) -> None:
         """Note that something was counted."""

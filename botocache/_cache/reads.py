@@ -34,14 +34,9 @@ from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
-from botocache._counting.counters import (
-    FOREIGN,
-    HELD,
-    STORE_SAMPLED,
-    UNENCODABLE,
-    Series,
-)
+from botocache._counting.counters import FOREIGN, STORE_SAMPLED, UNENCODABLE, Series
 from botocache._counting.hot_keys import TextOf
+from botocache._counting.stats import HELD
 from botocache._dynamodb.key_texts import text_of_key, text_of_read
 from botocache._dynamodb.plans import (
     TABLE_TAG,

@@ -82,10 +82,19 @@ class Parser(argparse.ArgumentParser):
         """Add `--json`, with which the command prints one JSON document."""
         self.add_argument("--json", action="store_true", help="print JSON")
 
+    def add_show_keys(self) -> None:
+        """Add `--show-keys`, without which keys are shown as digests."""
+        self.add_argument(
+            "--show-keys",
+            action="store_true",
+            help="show the keys that are read most as they are; without it, as digests",
+        )
+
     def read(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the options. Raises WrongUsage, or SystemExit after the help."""
         own, command = _split(arguments) if self.takes_command else (arguments, ())
         options, unknown = self.parse_known_args(own)
+        # argparse itself would print what it does not know, which may be a key.
         if unknown:
             raise WrongUsage(self._about(unknown))
         if self.takes_command:

@@ -1,13 +1,10 @@
 """What commands read from the environment: the settings, and the store they name."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
-from botocache._errors import ConfigError, pass_on
+from botocache._errors import ConfigError
 from botocache._settings.load import Settings, load_settings
-from botocache.stores.opening import open_store
 from botocache.stores.options import default_url
 from botocache.stores.protocol import Store
 from botocache.stores.urls import local_place, without_secrets
@@ -30,23 +27,6 @@ def check_shared(settings: Settings) -> None:
             "url 'memory:' is the memory of one process, which no other can look into; "
             "set BOTOCACHE_URL as the application has it"
         )
-
-
-@contextmanager
-def opened_store(settings: Settings) -> Iterator[Store]:
-    """Open the store that the settings name; close it in the end.
-
-    Raises ConfigError, or StoreUnavailableError.
-    """
-    check_shared(settings)
-    store = open_store(settings.store_options(os.environ))
-    try:
-        yield store
-    finally:
-        try:
-            store.close()
-        except Exception as error:  # noqa: BLE001 - the process ends anyway
-            pass_on(error)
 
 
 def is_absent(store: Store) -> bool:

@@ -1,7 +1,6 @@
 """`botocache explain OPERATION`: what the cache would do with a call, and why."""
 
 import argparse
-import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -39,10 +38,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Explain a call."""
+    from botocache._cli.environment import read_settings
     from botocache._errors import BotocacheError
     from botocache._explain import document_of, explain, texts_of
-    from botocache._settings.load import load_settings
-    from botocache.stores.options import default_url
 
     if options.file.lstrip().startswith("{"):
         raise WrongUsage("the parameters are read from a file or standard input")
@@ -51,7 +49,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             text = Path(options.file).read_text(encoding="utf-8")
         else:
             text = "" if sys.stdin is None else sys.stdin.read()
-        settings = load_settings({}, os.environ, default_url())
+        settings = read_settings()
         keys = frozenset(options.keys.split(",")) if options.keys else None
         lines = explain(options.operation, text, settings, keys, _operations)
     except (BotocacheError, OSError, UnicodeDecodeError) as error:

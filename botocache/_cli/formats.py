@@ -1,6 +1,7 @@
-"""Numbers as people read them: `12,345`, `84.2 %`, `5 µs`, `1.2 MB`. Pure."""
+"""Numbers as people read them: `12,345`, `84.2 %`, `5 µs`, `1.2 MiB`. Pure."""
 
-import math
+from botocache._observe import numbers
+from botocache._observe.numbers import latency, plain
 
 
 def count(number: float) -> str:
@@ -29,12 +30,7 @@ def part(some: float, whole: float) -> str:
 
 def seconds(duration: float) -> str:
     """Return a duration with the unit that suits it."""
-    if math.isinf(duration):
-        return "> 10 s"  # the highest bound of the histograms
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if duration >= size * 0.9995:
-            return f"{duration / size:.3g} {unit}"
-    return "0" if not duration else f"{duration / 1e-6:.1g} µs"
+    return plain(latency(duration)) if duration else "0"
 
 
 def ago(duration: float) -> str:
@@ -46,9 +42,5 @@ def ago(duration: float) -> str:
 
 
 def size(octets: float) -> str:
-    """Return a number of bytes: `1.2 MB`, by thousands."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if octets < 1000:  # noqa: PLR2004 - each unit is a thousand of the one before
-            return f"{octets:.0f} B" if unit == "B" else f"{octets:.1f} {unit}"
-        octets /= 1000
-    return f"{octets:.1f} TB"
+    """Return a number of bytes: `1.2 MiB`, as `size_limit` is given."""
+    return plain(numbers.size(octets))

@@ -29,15 +29,10 @@ from botocache._cli.rates_view import (
     top_keys,
     top_tables,
 )
+from botocache._cli.sparkline import ASCII_BARS, BARS, sparkline
 from botocache._cli.stats_view import key_of, place_of
 from botocache._errors import StoreError
-from botocache._observe.figures import (
-    ASCII_BARS,
-    BARS,
-    Frame,
-    name_of,
-    sparkline,
-)
+from botocache._observe.rates import Frame, name_of
 
 _FIXED_LINES = 13
 """Of the view: its heading, the gauges, the heads of the tables."""

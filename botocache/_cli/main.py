@@ -17,13 +17,7 @@ from botocache._cli.commands import (
     load_command,
 )
 from botocache._cli.console import Console, OutputError
-from botocache._errors import (
-    BotocacheError,
-    ConfigError,
-    hint,
-    pass_on,
-    suggestion,
-)
+from botocache._errors import BotocacheError, ConfigError, hint, pass_on, suggestion
 from botocache._log import describe, say
 
 GOOD, FAILED, WRONG_USAGE = 0, 1, 2

@@ -11,7 +11,7 @@ from botocache._cli.stats_view import View, key_of, place_of, processes_of, quan
 from botocache._counting.stats import LATENCY_BOUNDS, Histogram, HotKey
 from botocache._errors import StoreError
 from botocache._observe.document import Json
-from botocache._observe.figures import Frame, Rates, Trail, name_of
+from botocache._observe.rates import Frame, Rates, Trail, name_of
 
 FRAMES = 120
 """Frames that the sparklines of a live view show at most."""

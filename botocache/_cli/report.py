@@ -36,11 +36,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="NAME=VALUE,...",
         help="as the setting prices, as on_demand=0.142,region=eu-west-1",
     )
-    parser.add_argument(
-        "--show-keys",
-        action="store_true",
-        help="show the keys that are read most as they are; without it, as digests",
-    )
+    parser.add_show_keys()
     parser.add_json()
     parser.epilog = (
         "The page is one file: it loads nothing and runs no script. With --json the\n"

@@ -34,11 +34,7 @@ def add_arguments(parser: Parser) -> None:
         type=_interval,
         help="look again every 2 or SECONDS seconds, until Ctrl-C or q",
     )
-    parser.add_argument(
-        "--show-keys",
-        action="store_true",
-        help="show the keys that are read most as they are; without it, as digests",
-    )
+    parser.add_show_keys()
     parser.add_json()
     parser.epilog = (
         "Each process posts its counts on the store at its end, and every 10 seconds;\n"
@@ -75,7 +71,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         read_settings,
         shown_store,
     )
-    from botocache._cli.stats_view import Seen, View, show
+    from botocache._cli.stats_view import StoreContent, View, show
     from botocache._errors import StoreError
     from botocache._observe.overview import open_board, read_overview
     from botocache.stores.boards import board_of
@@ -87,11 +83,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
     check_shared(settings)
     with open_board(patient(settings), os.environ) as board:
 
-        def read() -> Seen:
+        def read() -> StoreContent:
             overview = read_overview(board.store, board.codec)
             records = board_of(board.store)
             if records is None:
-                return Seen(overview, Usage(None, None))
+                return StoreContent(overview, Usage(None, None))
             usage = records.usage()
             if usage == Usage(None, None) and not is_absent(board.store):
                 # The disk store counts what is open, and a load opens it. It would
@@ -99,7 +95,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 with contextlib.suppress(StoreError):
                     board.store.load(_NO_KEY, ())
                     usage = records.usage()
-            return Seen(overview, usage)
+            return StoreContent(overview, usage)
 
         name = shown_store(settings, board.store)
         view = View(

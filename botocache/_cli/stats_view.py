@@ -7,21 +7,17 @@ from typing import NamedTuple
 from botocache._cli import formats
 from botocache._cli.console import Console
 from botocache._counting.stats import (
+    LASTING,
     Counts,
     Histogram,
     HotKey,
     Stats,
     TableStats,
+    sum_of,
 )
 from botocache._errors import suggestion
 from botocache._observe.document import Json, document_of
-from botocache._observe.figures import (
-    by_table,
-    of_table,
-    silence_of,
-    state_of,
-    sum_of,
-)
+from botocache._observe.rates import by_table, of_table, silence_of, state_of
 from botocache._observe.records import Overview
 from botocache.stores.protocol import Usage
 
@@ -29,7 +25,7 @@ MOST_PROCESSES = 20
 """Rows of processes. There may be hundreds; `--json` has them all."""
 
 
-class Seen(NamedTuple):
+class StoreContent(NamedTuple):
     """What is on the store at one moment.
 
     usage: of the store itself.
@@ -49,7 +45,7 @@ class View(NamedTuple):
     shows_keys: keys are shown as they are, not as digests.
     """
 
-    read: Callable[[], Seen]
+    read: Callable[[], StoreContent]
     store: str
     interval: float
     table: str | None
@@ -60,7 +56,7 @@ class View(NamedTuple):
         total = overview.total
         return total if self.table is None else of_table(total, self.table)
 
-    def document(self, seen: Seen) -> Json:
+    def document(self, seen: StoreContent) -> Json:
         """Return what `--json` prints."""
         return document_of(
             seen.overview,
@@ -145,10 +141,9 @@ def _explain_no_table(table: str, stats: Stats, console: Console) -> None:
 
 def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
     total = sum_of(stats.tables)
-    looked_up = total.hits + total.misses
     all_units = total.units_saved + total.units_consumed
     ratio, near, store = (
-        formats.part(hits, looked_up)
+        formats.part(hits, total.looked_up)
         for hits in (total.hits, total.near_hits, total.store_hits)
     )
     reads = (total.hits, total.misses, sum(total.bypassed.values()))
@@ -192,7 +187,7 @@ def _show_tables(tables: Sequence[TableStats], console: Console) -> None:
         (
             each.table,
             each.operation,
-            formats.part(each.hits, each.hits + each.misses),
+            formats.part(each.hits, each.looked_up),
             formats.count(each.hits),
             formats.count(each.misses),
             formats.count(each.units_saved),
@@ -255,12 +250,12 @@ def _show_staleness(tables: Sequence[TableStats], console: Console) -> None:
     if not compared:
         return
     console.heading("Staleness")
-    lasting = [each for each in tables if each.differing.get("lasting")]
+    lasting = [each for each in tables if each.lasting]
     for each in lasting:
         console.finding(
             "bad",
             f"{each.table} {each.operation}: "
-            f"{formats.count(each.differing['lasting'])} of "
+            f"{formats.count(each.lasting)} of "
             f"{formats.count(each.compared)} compared hits were stale, up to "
             f"{formats.ago(each.stale_seconds)}",
             f"A writer goes around botocache: find what else writes {each.table}, and "
@@ -271,7 +266,7 @@ def _show_staleness(tables: Sequence[TableStats], console: Console) -> None:
         number
         for each in tables
         for kind, number in each.differing.items()
-        if kind != "lasting"
+        if kind != LASTING
     )
     if not lasting:
         rest = f"; {formats.count(others)} differed shortly" if others else ""

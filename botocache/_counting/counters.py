@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 from botocache._counting.hot_keys import HotKeys, TextOf
 from botocache._counting.stats import (
     LATENCY_BOUNDS,
+    OTHER,
     Histogram,
     Stats,
     TableStats,
@@ -29,9 +30,6 @@ Lock: TypeAlias = AbstractContextManager[Any]
 MOST_SERIES = 1_000
 """Tables and operations that are counted apart; all others count as one, OTHER."""
 
-OTHER = "(other)"
-"""The name of the table of that one."""
-
 UNKNOWN = "(unknown)"
 """The name of the table of a call that does not say which it concerns."""
 
@@ -42,9 +40,6 @@ be noted at times."""
 
 STORE_SAMPLED = 17
 """One hit of the store in so many has its key noted."""
-
-HELD = "held"
-"""Why an answer is not filled: a write was too recent."""
 
 FOREIGN = "foreign"
 """Why an answer is not filled: other keys signed the request than its scope is of."""
@@ -410,7 +405,7 @@ class Counters:
                 near_hits=sum(each.near_hits for each in tables),
                 misses=sum(each.misses for each in tables),
                 bypassed=sum(_total(each.bypassed) for each in tables),
-                held=sum(each.unfilled.get(HELD, 0) for each in tables),
+                held=sum(each.held for each in tables),
                 fills=sum(each.fills for each in tables),
                 writes=sum(each.writes for each in tables),
                 evicted=sum(each.evicted for each in tables),

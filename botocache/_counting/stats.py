@@ -3,10 +3,11 @@
 They survive a trip through JSON or MessagePack: `msgspec.convert(builtins, Stats)`.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from operator import add
 from typing import Any, Final, TypeAlias, TypeVar
 
 from botocache._errors import shows
@@ -18,6 +19,15 @@ LATENCY_BOUNDS: Final = tuple(
 
 Counts: TypeAlias = dict[str, int]
 """Counts by a reason: `{"pending": 2}`."""
+
+OTHER: Final = "(other)"
+"""The name of the table that stands for all those after the first ones."""
+
+HELD: Final = "held"
+"""Why an answer is not filled: a write was too recent."""
+
+LASTING: Final = "lasting"
+"""What a difference is that was seen again: a writer goes around botocache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +73,11 @@ class Histogram:
         counts = (a + b for a, b in zip(self.counts, other.counts, strict=True))
         return Histogram(tuple(counts), self.seconds + other.seconds)
 
-
-def bucket_of(seconds: float) -> int:
-    """Return the index of the bucket in `Histogram.counts` that a duration is in."""
-    return bisect_left(LATENCY_BOUNDS, seconds)
+    def since(self, earlier: "Histogram") -> "Histogram":
+        """Return what has been added to an earlier one; never less than nothing."""
+        counts = zip(self.counts, earlier.counts, strict=True)
+        seconds = max(0.0, self.seconds - earlier.seconds)
+        return Histogram(tuple(max(0, a - b) for a, b in counts), seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +149,24 @@ class TableStats:
         return self.near_hits + self.store_hits
 
     @property
+    def looked_up(self) -> int:
+        """Reads that did not bypass the cache."""
+        return self.hits + self.misses
+
+    @property
     def hit_ratio(self) -> float:
         """The share of hits among the reads that were looked up; 0.0 without any."""
-        looked_up = self.hits + self.misses
-        return self.hits / looked_up if looked_up else 0.0
+        return self.hits / self.looked_up if self.looked_up else 0.0
+
+    @property
+    def held(self) -> int:
+        """Misses that were not filled, because a write was too recent."""
+        return self.unfilled.get(HELD, 0)
+
+    @property
+    def lasting(self) -> int:
+        """Compared hits that differed for good: a writer goes around botocache."""
+        return self.differing.get(LASTING, 0)
 
     def __add__(self, other: "TableStats") -> "TableStats":
         """Return the sum; the names are those of the left side."""
@@ -241,6 +266,11 @@ def sum_by_table(parts: Iterable[TableStats]) -> tuple[TableStats, ...]:
         name = (part.table, part.operation)
         sums[name] = sums[name] + part if name in sums else part
     return tuple(sums[name] for name in sorted(sums))
+
+
+def sum_of(tables: Iterable[TableStats]) -> TableStats:
+    """Return one sum of all; its table and its operation are empty."""
+    return reduce(add, tables, TableStats("", ""))
 
 
 def hottest(keys: Iterable[HotKey]) -> tuple[HotKey, ...]:

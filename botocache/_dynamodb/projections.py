@@ -98,16 +98,6 @@ def read_projection(body: Body) -> Projection | None:
     )
 
 
-def canonical_projection(body: Body) -> list[Path] | None:
-    """Return the sorted paths of a request's projection; None as `read_projection`.
-
-    Requests with equal paths have equal answers. The order of the paths, their
-    placeholders, and the parameter that holds them make no difference.
-    """
-    projection = read_projection(body)
-    return None if projection is None else list(projection.paths)
-
-
 def _paths(body: Body) -> Iterator[Path]:
     has_names = "ExpressionAttributeNames" in body
     match ("ProjectionExpression" in body, "AttributesToGet" in body):

@@ -18,13 +18,7 @@ from botocache._dynamodb.plans import (
     Write,
     WrittenItem,
 )
-from botocache._dynamodb.tags import (
-    Tag,
-    item_tag,
-    partition_tag,
-    table_tag,
-    writes_tag,
-)
+from botocache._dynamodb.tags import Tag, item_tag, partition_tag, table_tag, writes_tag
 from botocache._dynamodb.types import Body, Item
 from botocache._dynamodb.values import check_key, table_name
 

@@ -28,11 +28,7 @@ from botocache._near.answers import NearEntry, timing
 from botocache._near.call_keys import exact_key, quick_key, table_of
 from botocache._near.calls import NearCall
 from botocache._near.client_state import OPERATIONS, ClientState, emitter_of, state_of
-from botocache._near.delivery import (
-    Delivery,
-    deliver_from_memory,
-    deliver_from_store,
-)
+from botocache._near.delivery import Delivery, deliver_from_memory, deliver_from_store
 from botocache._near.request_bodies import derive_body
 
 _STATE = "_botocache_state"

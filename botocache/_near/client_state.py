@@ -45,12 +45,7 @@ from botocache._errors import shows
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey, exact_key, is_quick
 from botocache._near.deserializers import Injector
-from botocache._near.request_bodies import (
-    BodyOf,
-    derive_body,
-    resource_body,
-    wire_body,
-)
+from botocache._near.request_bodies import BodyOf, derive_body, resource_body, wire_body
 
 OPERATIONS = frozenset({"GetItem", "Query", "Scan"})
 """What the near cache answers. The hooks answer a batch, key by key."""

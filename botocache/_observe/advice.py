@@ -11,8 +11,8 @@ from typing import Final
 
 from botocache._counting.stats import TableStats
 from botocache._errors import shows
+from botocache._observe.numbers import count, duration, percent, size, units
 from botocache._observe.report.figures import SERVING, Figures
-from botocache._observe.report.numbers import count, duration, percent, size, units
 from botocache._settings.load import Settings
 
 FIX: Final = "fix"
@@ -111,7 +111,7 @@ def _failures(at: Situation) -> Iterator[Advice]:
     # A few failures in a million calls are what restarts look like.
     together = sum(failures.values())
     total = at.figures.total
-    calls = total.hits + total.misses + total.writes
+    calls = total.looked_up + total.writes
     if together >= _LEAST_FAILURES and together >= _FAILURE_SHARE * calls:
         kinds = sorted(failures.items(), key=lambda pair: (-pair[1], pair[0]))
         listed = ", ".join(f"{kind} {count(number)}" for kind, number in kinds[:4])
@@ -129,8 +129,7 @@ def _failures(at: Situation) -> Iterator[Advice]:
 
 def _written_around(at: Situation) -> Iterator[Advice]:
     for table in _named(at.figures.tables):
-        lasting = table.differing.get("lasting", 0)
-        if not lasting:
+        if not table.lasting:
             continue
         # Of the environment of the report, which should be that of the application.
         ttl = at.settings.policy(table.table).ttl
@@ -140,8 +139,8 @@ def _written_around(at: Situation) -> Iterator[Advice]:
             FIX,
             "A writer goes around the cache",
             table.table,
-            f"{count(lasting)} of {count(table.compared)} compared hits differed from "
-            "DynamoDB's answer, and differed again later. The longest difference "
+            f"{count(table.lasting)} of {count(table.compared)} compared hits differed "
+            "from DynamoDB's answer, and differed again later. The longest difference "
             f"lasted {duration(table.stale_seconds)}. No write through botocache "
             "explains that.",
             "Find the writer: another service, a job, the console, or a process that "
@@ -170,9 +169,9 @@ def _useless(at: Situation) -> Iterator[Advice]:
         if not useless:
             continue
         hits = sum(row.hits for row in useless)
-        looked_up = sum(row.hits + row.misses for row in useless)
+        looked_up = sum(row.looked_up for row in useless)
         # Held answers show that writes are the cause, and not a short TTL.
-        held = sum(row.unfilled.get("held", 0) for row in useless)
+        held = sum(row.held for row in useless)
         # What has hits stays, or the table would lose them with the rest.
         # GetItem and BatchGetItem share their entries, and Query is often seldom used.
         kept = [
@@ -202,13 +201,12 @@ def _useless(at: Situation) -> Iterator[Advice]:
 
 def _is_useless(row: TableStats, writes: int) -> bool:
     # Both: reads that seldom hit for other reasons may do so when the day begins.
-    looked_up = row.hits + row.misses
     return (
-        looked_up >= LEAST_READS
+        row.looked_up >= LEAST_READS
         and row.hit_ratio < _USELESS_RATIO
         and (
-            writes >= _OFTEN_WRITTEN * looked_up
-            or row.unfilled.get("held", 0) >= _OFTEN_HELD * row.misses
+            writes >= _OFTEN_WRITTEN * row.looked_up
+            or row.held >= _OFTEN_HELD * row.misses
         )
     )
 
@@ -223,7 +221,7 @@ def _short_ttl(at: Situation) -> Iterator[Advice]:
         if (
             table.expired < LEAST_READS
             or table.expired < _OFTEN_EXPIRED * table.misses
-            or table.differing.get("lasting", 0)
+            or table.lasting
             or ttl >= _LONGEST_ADVISED_TTL
         ):
             continue
@@ -250,11 +248,10 @@ _MANY_CONSISTENT: Final = 0.2
 
 def _consistent(at: Situation) -> Iterator[Advice]:
     for table in _named(at.figures.tables):
-        looked_up = table.hits + table.misses
         if (
             table.consistent < LEAST_READS
-            or table.consistent < _MANY_CONSISTENT * looked_up
-            or table.differing.get("lasting", 0)
+            or table.consistent < _MANY_CONSISTENT * table.looked_up
+            or table.lasting
         ):
             continue
         yield Advice(
@@ -262,7 +259,7 @@ def _consistent(at: Situation) -> Iterator[Advice]:
             SAVE,
             "Many reads ask for strong consistency",
             table.table,
-            f"{count(table.consistent)} of {count(looked_up)} reads have "
+            f"{count(table.consistent)} of {count(table.looked_up)} reads have "
             "ConsistentRead, so DynamoDB answers each of them, for twice the read "
             "units.",
             "Where all writers of the table use botocache with this store, leave "

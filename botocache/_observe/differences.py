@@ -4,8 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
-from botocache._counting.stats import Histogram, HotKey, Stats, TableStats, sum_by_table
-from botocache._observe.points import OTHER
+from botocache._counting.stats import (
+    OTHER,
+    Histogram,
+    HotKey,
+    Stats,
+    TableStats,
+    sum_by_table,
+)
 
 MOST_SERIES = 200
 """Tables and operations that a record has; the rest is one table, OTHER."""
@@ -27,9 +33,9 @@ def difference(later: Stats, earlier: Stats) -> Stats:
         if known is None:
             tables.append(each)
         elif known != each:
-            tables.append(_minus(each, known))
+            tables.append(minus(each, known))
     return replace(
-        _minus(later, earlier),
+        minus(later, earlier),
         tables=tuple(tables),
         hot_keys=_hot_keys(later.hot_keys, earlier.hot_keys),
     )
@@ -40,8 +46,9 @@ def bounded(stats: Stats) -> Stats:
     tables = stats.tables
     if len(tables) <= MOST_SERIES:
         return stats
-    ordered = sorted(tables, key=lambda each: each.hits + each.misses, reverse=True)
+    ordered = sorted(tables, key=lambda each: each.looked_up, reverse=True)
     kept = [each for each in ordered[:MOST_SERIES] if each.table != OTHER]
+    # The operations stay apart, or the rest would mix reads with writes.
     others = [replace(each, table=OTHER) for each in tables if each not in kept]
     return replace(stats, tables=sum_by_table((*kept, *others)))
 
@@ -51,23 +58,24 @@ def _hot_keys(later: Iterable[HotKey], earlier: Iterable[HotKey]) -> tuple[HotKe
     found = []
     for each in later:
         known = before.get((each.table, each.operation, each.digest))
-        rest = each if known is None else _minus(each, known)
+        rest = each if known is None else minus(each, known)
         if rest.hits > 0:  # they are estimates, and may go down
             found.append(rest)
     return tuple(found)
 
 
-def _minus(later: _T, earlier: _T) -> _T:
+def minus(later: _T, earlier: _T) -> _T:
+    """Return what has been added to the counts; never less than nothing.
+
+    later, earlier: of one process; the names are the same.
+    """
     values: dict[str, Any] = {}
     for each in fields(later):
         a, b = getattr(later, each.name), getattr(earlier, each.name)
         if each.name in _KEPT or isinstance(a, tuple):
             continue
         if isinstance(a, Histogram):
-            counts = (max(0, m - n) for m, n in zip(a.counts, b.counts, strict=True))
-            values[each.name] = Histogram(
-                tuple(counts), max(0.0, a.seconds - b.seconds)
-            )
+            values[each.name] = a.since(b)
         elif isinstance(a, Mapping):
             rest = {name: count - b.get(name, 0) for name, count in a.items()}
             values[each.name] = {n: count for n, count in rest.items() if count > 0}

@@ -6,8 +6,8 @@ Programs read this: a name stays as it is, and its meaning too. docs/reference h
 import math
 from typing import Any, TypeAlias
 
-from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
-from botocache._observe.figures import silence_of, state_of, sum_of
+from botocache._counting.stats import Histogram, HotKey, Stats, TableStats, sum_of
+from botocache._observe.rates import silence_of, state_of
 from botocache._observe.records import Overview, ProcessRecord
 from botocache.stores.protocol import Usage
 
@@ -60,14 +60,13 @@ def _table(table: TableStats) -> Json:
 
 
 def _counts(table: TableStats) -> Json:
-    looked_up = table.hits + table.misses
     return {
         "hits": table.hits,
         "near_hits": table.near_hits,
         "store_hits": table.store_hits,
         "misses": table.misses,
         # No reads are no ratio of 0, which an alarm would take for a bad one.
-        "hit_ratio": table.hit_ratio if looked_up else None,
+        "hit_ratio": table.hit_ratio if table.looked_up else None,
         "bypassed": table.bypassed,
         "fills": table.fills,
         "unfilled": table.unfilled,
@@ -78,9 +77,9 @@ def _counts(table: TableStats) -> Json:
         "units_estimated": table.units_estimated,
         "units_consumed": table.units_consumed,
         "latency": {
-            "near": _latency(table.near_latency),
-            "store": _latency(table.store_latency),
-            "miss": _latency(table.miss_latency),
+            "near": latency_of(table.near_latency),
+            "store": latency_of(table.store_latency),
+            "miss": latency_of(table.miss_latency),
         },
         "compared": table.compared,
         "differing": table.differing,
@@ -88,7 +87,8 @@ def _counts(table: TableStats) -> Json:
     }
 
 
-def _latency(histogram: Histogram) -> Json:
+def latency_of(histogram: Histogram) -> Json:
+    """Return quantiles in seconds; None for more than the highest bound."""
     if not histogram.count:
         return {"count": 0, "mean": None, **dict.fromkeys(QUANTILES)}
     quantiles = {name: histogram.quantile(share) for name, share in QUANTILES.items()}
@@ -108,7 +108,7 @@ def _key(key: HotKey, *, shows_keys: bool) -> Json:
         "reads_saved": key.hits,
         "units_saved": key.units_saved,
     }
-    # Left out, not emptied: who reads `key` must have asked for it.
+    # Left out, not emptied: a program that reads `key` must have asked for it.
     return {**document, "key": key.key} if shows_keys else document
 
 

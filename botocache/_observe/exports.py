@@ -1,4 +1,4 @@
-"""The exporters of this process, and what calls tell them.
+"""The exporters of this process, and the events of calls that reach them.
 
 One of each kind for all caches together, because the systems behind them take a metric
 once in a process. Each imports its library when the process makes its first call, not
@@ -78,7 +78,7 @@ _NEEDED: Final = {"otel": "opentelemetry.metrics", "prometheus": "prometheus_cli
 
 
 class Exports:
-    """What `metrics` has switched on in this process. Calls tell it that they are made.
+    """What `metrics` has switched on in this process. Each call reports to it.
 
     is_lambda: the process runs on AWS Lambda.
     interval: seconds between two exports.
@@ -222,6 +222,7 @@ def exports_for(names: tuple[str, ...], interval: float) -> Exports:
         is_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
         made = Exports(is_lambda=is_lambda, interval=interval or _DEFAULT_INTERVAL)
         if hasattr(os, "register_at_fork"):  # all but Windows
+            # It cannot be undone, which is why a process has one of these for good.
             os.register_at_fork(
                 before=made.before_fork, after_in_parent=made.after_fork
             )

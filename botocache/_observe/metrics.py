@@ -106,19 +106,11 @@ def _counts(name: str) -> Read:
     return _of_tables(read)
 
 
-STALE: Final = "lasting"
-"""The key of `TableStats.differing` whose hits differed for good."""
-
-HELD: Final = "held"
-"""The key of `TableStats.unfilled` of answers that a recent write keeps out."""
-
-
 def _requests(each: TableStats) -> Iterator[Reading]:
     """Yield the reads by their result. Each read has one result."""
     # Held reads are misses, and stale ones hits of the store. Each is taken out of
     # the larger count, so that the results add up to all reads.
-    held = each.unfilled.get(HELD, 0)
-    stale = each.differing.get(STALE, 0)
+    held, stale = each.held, each.lasting
     bypassed = sum(each.bypassed.values())
     if not (each.hits or each.misses or bypassed):
         return  # a write

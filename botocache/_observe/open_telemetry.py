@@ -5,7 +5,6 @@ pay nothing. A histogram cannot be observed, so each collection records what is 
 ours. The instruments are those of the global MeterProvider, which may be set later.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -15,6 +14,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from botocache._counting.stats import LATENCY_BOUNDS, Histogram
 from botocache._errors import pass_on
+from botocache._log import package_version
 from botocache._observe.metrics import ATTRIBUTES, METRICS, Kind, Labels, Metric
 from botocache._observe.readings import Growth, Readings, Totals
 from botocache._observe.replay import replayed
@@ -36,8 +36,7 @@ class OpenTelemetryExporter:
         self._readings: Final = readings
         self._growth: Final = Growth()
         self._totals: Totals | None = None
-        version = getattr(sys.modules.get("botocache"), "__version__", "")
-        meter = metrics.get_meter("botocache", version, provider)
+        meter = metrics.get_meter("botocache", package_version(), provider)
         self._histograms: Final = {
             metric.name: _histogram(meter, metric)
             for metric in METRICS

@@ -88,10 +88,10 @@ def overview_of(posted: Mapping[str, bytes], codec: EntryCodec, now: float) -> O
 
     Raises StoreSkippedError if there are no keys.
     """
-    processes = _opened(codec, posted, filter(is_process, posted), open_process)
-    past = _opened(codec, posted, filter(is_past, posted), open_past)
+    processes = _open_records(codec, posted, filter(is_process, posted), open_process)
+    past = _open_records(codec, posted, filter(is_past, posted), open_past)
     hours = [name for name in posted if hour_of(name) is not None]
-    points = _opened(codec, posted, hours, open_points)
+    points = _open_records(codec, posted, hours, open_points)
     total = Stats()
     for record in past:
         total = total + record.stats
@@ -110,7 +110,7 @@ def _newest_first(record: ProcessRecord) -> tuple[float, str]:
     return -record.updated, record.process
 
 
-def _opened(
+def _open_records(
     codec: EntryCodec,
     posted: Mapping[str, bytes],
     names: Iterable[str],

@@ -4,17 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Final
 
-from botocache._counting.stats import Stats
+from botocache._counting.stats import OTHER, Stats
 from botocache._observe.records import Point
 
 MINUTE = 60.0
 HOUR = 3600.0
 
-OTHER = "(other)"
-"""Stands for all tables after MOST_TABLES."""
-
 MOST_TABLES = 50
-"""Tables of an hour that have points of their own."""
+"""Tables of an hour that have points of their own; all others are OTHER."""
 
 FINE_TABLES = 10
 """Tables of an hour for which there is a point each minute. With more, one stands for
@@ -44,7 +41,7 @@ def points_of(done: Stats, minute: int) -> tuple[Point, ...]:
                 misses=each.misses,
                 writes=each.writes,
                 throttled=each.throttled,
-                stale=each.differing.get("lasting", 0),
+                stale=each.lasting,
             )
             for each in done.tables
         )

@@ -14,7 +14,6 @@ Nothing here is on the path of a call, and no failure here is one of a call.
 import contextlib
 import math
 import os
-import sys
 import threading
 import time
 import weakref
@@ -27,7 +26,7 @@ from botocache._cache.worker import Start, Worker
 from botocache._counting.stats import Stats
 from botocache._errors import StoreError, StoreSkippedError, pass_on
 from botocache._forks import renew_after_fork
-from botocache._log import describe, log
+from botocache._log import describe, log, package_version
 from botocache._observe.differences import bounded as bounded_stats
 from botocache._observe.differences import difference
 from botocache._observe.points import HOUR, MINUTE, bounded, points_of
@@ -267,7 +266,7 @@ class Poster:
             process=self._id,
             host=self._host,
             pid=os.getpid(),
-            version=_version(),
+            version=package_version(),
             started=self._started,
             updated=now,
             stats=bounded_stats(difference(total, self._base)),
@@ -409,7 +408,7 @@ class Posting:
             if poster.is_over:
                 self._posters.pop(kind, None)
         if _is_over():
-            # Only this thread keeps the process. Nothing else will tell it of the end.
+            # Only this thread keeps the process, and nothing else shows it the end.
             self._post_all(time.monotonic() + _LOCK_PATIENCE, has_ended=True)
             goes_on = False
         goes_on = goes_on and not is_resting
@@ -493,7 +492,7 @@ _posting: Posting | None = None
 
 
 def post_counts_of(cache: "Cache", store: Store) -> None:
-    """Have a new cache's counts posted, unless that is off or of no use.
+    """Post a new cache's counts, unless that is off or no process could read them.
 
     store: of the cache, without keyed names. What is in memory no other process reads.
     """
@@ -508,8 +507,3 @@ def post_counts_of(cache: "Cache", store: Store) -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_posting.stop_before_fork)
     _posting.attach(cache, board)
-
-
-def _version() -> str:
-    # Not by an import: the package's own file imports this one.
-    return str(getattr(sys.modules.get("botocache"), "__version__", ""))

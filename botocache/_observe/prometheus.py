@@ -16,13 +16,7 @@ from prometheus_client.metrics_core import Metric as _Family
 
 from botocache._counting.stats import LATENCY_BOUNDS, Histogram
 from botocache._errors import pass_on
-from botocache._observe.metrics import (
-    METRICS,
-    Join,
-    Kind,
-    Metric,
-    prometheus_name,
-)
+from botocache._observe.metrics import METRICS, Join, Kind, Metric, prometheus_name
 from botocache._observe.readings import Growth, Readings
 from botocache._observe.replay import replayed
 
@@ -43,6 +37,8 @@ class PrometheusExporter:
     ) -> None:
         self._readings: Final = readings
         self._growth: Final = Growth()
+        # prometheus_client chooses this class at its import, by a variable that may be
+        # gone by now, and has no public name for what it has chosen.
         self.is_asked: Final = not getattr(values.ValueClass, "_multiprocess", False)
         if self.is_asked:
             # Before the metrics: a registry collects in the order of registration.

@@ -15,14 +15,7 @@ from typing import Final, Protocol, TypeAlias
 from botocache._counting.stats import Histogram, Stats
 from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
-from botocache._observe.metrics import (
-    METRICS,
-    Join,
-    Kind,
-    Labels,
-    Metric,
-    Value,
-)
+from botocache._observe.metrics import METRICS, Join, Kind, Labels, Metric, Value
 from botocache.stores.boards import board_of
 from botocache.stores.protocol import Usage
 
@@ -84,7 +77,7 @@ class Readings:
         with self._lock:
             gauges: Totals = {}
             stores: dict[int, object] = {}
-            for source in list(self._sources):
+            for source in list(self._sources):  # a copy: dead ones are removed
                 cache, store = source.cache(), source.store()
                 if cache is None:
                     self._sources.remove(source)
@@ -186,11 +179,7 @@ def _growth(before: Value | None, now: Value) -> Value | None:
         # fell would look like a process that began anew.
         if now.count <= before.count:
             return None
-        counts = zip(now.counts, before.counts, strict=True)
-        return Histogram(
-            tuple(max(0, a - b) for a, b in counts),
-            max(0.0, now.seconds - before.seconds),
-        )
+        return now.since(before)
     # A reading that fell is made up for by the next ones; see `Readings`.
     growth = now - (before if isinstance(before, float) else 0.0)
     return growth if growth > 0 else None

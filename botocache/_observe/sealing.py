@@ -8,7 +8,6 @@ Others can write to the store. So a record is decoded within bounds, into types 
 and each value of it must be one that a process can post.
 """
 
-import math
 import re
 import zlib
 from collections.abc import Callable, Iterable
@@ -193,8 +192,3 @@ def _check(value: object) -> None:
 def sane(text: str) -> str:
     """Return a name as a reader takes it."""
     return text[:_LONGEST_NAME] if text.isprintable() else ascii(text)[:_LONGEST_NAME]
-
-
-def is_finite(number: float) -> bool:
-    """Return whether a number is one that a reader takes."""
-    return math.isfinite(number) and 0 <= number <= _LARGEST_COUNT

@@ -8,12 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from botocache._errors import (
-    ConfigError,
-    StoreUnavailableError,
-    pass_on,
-    suggestion,
-)
+from botocache._errors import ConfigError, StoreUnavailableError, pass_on, suggestion
 from botocache._log import describe
 from botocache.stores.options import BOOT_ID, StoreOptions, has_boot_id
 from botocache.stores.protocol import Store

@@ -8,7 +8,7 @@ from botocache._cli.commands import COMMANDS, Parser, load_command
 from botocache._cli.console import Console
 from botocache._cli.rates_view import rates_document
 from botocache._observe.document import document_of
-from botocache._observe.figures import Frame, Rates
+from botocache._observe.rates import Frame, Rates
 from botocache.stores.protocol import Usage
 from tests.docs.pages import DOCS, table_after, text_of
 from tests.support.posted import overview_of, record

@@ -1,9 +1,10 @@
 """A cache of which nothing but its counts is looked at."""
 
+from bisect import bisect_left
 from dataclasses import replace
 from typing import Any
 
-from botocache._counting.stats import Histogram, Stats, TableStats, bucket_of
+from botocache._counting.stats import LATENCY_BOUNDS, Histogram, Stats, TableStats
 from botocache._observe.readings import Readings
 from botocache.stores.protocol import Usage
 
@@ -47,6 +48,11 @@ class Counted:
     def set(self, table: str = "users", operation: str = "GetItem", **of: Any) -> None:
         """Have other counts of one table and operation; nothing else of tables."""
         self.now = replace(self.now, tables=(TableStats(table, operation, **of),))
+
+
+def bucket_of(seconds: float) -> int:
+    """Return the index of the bucket in `Histogram.counts` that a duration is in."""
+    return bisect_left(LATENCY_BOUNDS, seconds)
 
 
 def durations(*seconds: float) -> Histogram:

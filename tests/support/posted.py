@@ -1,7 +1,8 @@
 """Made-up overviews: what a few processes might have posted."""
 
-from botocache._counting.stats import Histogram, HotKey, Stats, TableStats, bucket_of
+from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
 from botocache._observe.records import Overview, ProcessRecord
+from tests.support.counted import bucket_of
 
 NOW = 1_800_000_000.0
 

@@ -16,12 +16,24 @@ from botocache._counting.stats import (
     HotKey,
     Stats,
     TableStats,
-    bucket_of,
 )
 from botocache._observe.records import Overview, Point, ProcessRecord
+from botocache._observe.report.figures import Figures
+from botocache._observe.report.page import page, replace_file, subject_of
+from botocache._settings.prices import Prices
+from tests.support.counted import bucket_of
 
 NOW = 1_795_900_000.0
 """28 November 2026, 20:26:40 UTC."""
+
+
+def write_report(
+    overview: Overview, prices: Prices, path: Path, *, show_keys: bool = False
+) -> Figures:
+    """Write a report as the command does, and return what it shows."""
+    subject = subject_of(overview, prices, show_keys=show_keys)
+    replace_file(path, page(subject))
+    return subject.figures
 
 
 def times(median: float, spread: float, calls: int, seed: int = 1) -> Histogram:
@@ -311,9 +323,6 @@ OVERVIEWS: dict[str, Callable[[], Overview]] = {
 
 
 def _write_samples(directory: Path) -> None:
-    from botocache._observe.report.page import write_report
-    from botocache._settings.prices import Prices
-
     directory.mkdir(exist_ok=True)
     samples = {
         **{name: make() for name, make in OVERVIEWS.items()},

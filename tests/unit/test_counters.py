@@ -14,7 +14,6 @@ from botocache._counting.counters import (
     _MOST_UNITS,
     MOST_SERIES,
     NEAR_SAMPLED,
-    OTHER,
     STORE_SAMPLED,
     Counters,
     NearHits,
@@ -23,6 +22,7 @@ from botocache._counting.counters import (
 from botocache._counting.hot_keys import MOST_KEPT, MOST_TEXT, HotKeys
 from botocache._counting.stats import (
     LATENCY_BOUNDS,
+    OTHER,
     Histogram,
     HotKey,
     Stats,

@@ -74,7 +74,7 @@ HARMLESS = frozenset(
         *("memory", "ahead", "network", "refused", "errors", "is_clustered"),
         *("startup", "package", "is_loaded", "is_installed", "words", "complaint"),
         *("options", "mark", "has_board"),  # options show no URL
-        *("site_directories", "is_site_on", "user_site", "wrap", "names_of"),
+        *("site_directories", "is_site_on", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "outdated", "index_outdated", "prices"),
         *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),

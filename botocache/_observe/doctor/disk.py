@@ -11,13 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from botocache._errors import pass_on
-from botocache._observe.doctor.findings import (
-    Finding,
-    bad,
-    good,
-    size_text,
-    warning,
-)
+from botocache._observe.doctor.findings import Finding, bad, good, size_text, warning
 from botocache.stores.disk.private_files import private_directory, trouble_of
 
 TABLE = 16 * 1024**2

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
+from botocache._observe import numbers
+from botocache._observe.numbers import plain
+
 
 class State(str, Enum):
     """How a subject is.
@@ -59,15 +62,9 @@ def worst(findings: Iterable[Finding]) -> State:
 
 def size_text(size: float) -> str:
     """Return bytes for people: `1.5 GiB`."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:  # noqa: PLR2004 - the step from one unit to the next
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
-        size /= 1024
-    return f"{size:.3g} GiB"
+    return plain(numbers.size(size))
 
 
 def time_text(seconds: float) -> str:
-    """Return a short time for people: `0.35 ms`."""
-    if abs(seconds) < 1.0:
-        return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.3g} s" if abs(seconds) < 120.0 else f"{seconds:,.0f} s"  # noqa: PLR2004 - from here on, digits after the point say nothing
+    """Return a time for people: `350 µs`, `2 minutes`."""
+    return plain(numbers.duration(seconds))

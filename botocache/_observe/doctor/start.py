@@ -34,20 +34,16 @@ _CHILD_PATIENCE = 7.0
 
 _CHILD = """
 import json, os, sys
-started = "botocache_startup" in sys.modules
 if sys.path and sys.path[0] == "":
     del sys.path[0]
 import site
 answer = {
     "startup": getattr(sys.modules.get("botocache_startup"), "__file__", None),
-    "is_started": started,
-    "plugin": None,
     "package": None,
     "is_installed": False,
     "trouble": "",
     "words": [],
     "path": sys.path,
-    "user_site": bool(site.ENABLE_USER_SITE),
     "site_directories": [],
     "is_site_on": not sys.flags.no_site,
 }
@@ -93,7 +89,6 @@ class ChildAnswer(NamedTuple):
     path: its `sys.path`, without the current directory.
     site_directories: directories whose `.pth` files Python reads, if site is on.
     is_site_on: whether it reads them.
-    user_site: whether that of the user counts.
     complaint: the last line that it wrote to standard error.
     """
 
@@ -105,7 +100,6 @@ class ChildAnswer(NamedTuple):
     path: tuple[str, ...]
     site_directories: tuple[str, ...]
     is_site_on: bool
-    user_site: bool
     complaint: str
 
 
@@ -176,7 +170,6 @@ def start_child(environ: Mapping[str, str], value: str) -> ChildAnswer:
         path=tuple(said["path"]),
         site_directories=tuple(said["site_directories"]),
         is_site_on=said["is_site_on"],
-        user_site=said["user_site"],
         complaint=trouble,
     )
 

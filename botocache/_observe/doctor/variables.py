@@ -9,12 +9,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 
 from botocache._observe.doctor.findings import Finding, bad, good, warning
-from botocache._settings.load import (
-    PREFIX,
-    Settings,
-    TracedSettings,
-    variable_names,
-)
+from botocache._settings.load import PREFIX, Settings, TracedSettings, variable_names
 from botocache.stores.urls import without_secrets
 
 _TOGGLE = "BOTOCACHE"

@@ -5,12 +5,7 @@ from typing import Final
 
 from botocache._observe.advice import FIX, KNOW, SAVE, Advice
 from botocache._observe.report.markup import Html, element
-from botocache._observe.report.subject import (
-    Subject,
-    name_of,
-    paragraph,
-    section,
-)
+from botocache._observe.report.subject import Subject, card, name_of, paragraph, section
 
 # --- advice ------------------------------------------------------------------------
 
@@ -28,9 +23,7 @@ def advices(subject: Subject) -> Html:
         return section(
             "advice",
             "Advice",
-            element(
-                "div",
-                {"class": "card"},
+            card(
                 paragraph(
                     "None. No table is written too often to be cached, no entry ends "
                     "too early, no writer was seen to go around botocache, and nothing "

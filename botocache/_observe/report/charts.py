@@ -10,9 +10,9 @@ from math import ceil, floor, log10
 from typing import Final
 
 from botocache._counting.stats import Histogram, TableStats
+from botocache._observe.numbers import count, latency, percent, units
 from botocache._observe.report.figures import Step
 from botocache._observe.report.markup import Content, Html, element, join, raw
-from botocache._observe.report.numbers import count, latency, percent, units
 
 _TOP: Final = 18
 _PLOT: Final = 230
@@ -74,7 +74,7 @@ def capacity_chart(steps: Sequence[Step], labels: tuple[str, str, str]) -> Html:
             "role": "img",
             "width": "100%",
             "height": height,
-            "aria-label": f"{title}. {_told(steps, together, consumed)}",
+            "aria-label": f"{title}. {_description(steps, together, consumed)}",
         },
         _stretched(len(steps), _TOP, _PLOT, shapes),
         [
@@ -111,7 +111,7 @@ def _title(step: Step) -> str:
     )
 
 
-def _told(
+def _description(
     steps: Sequence[Step], together: Sequence[float], consumed: Sequence[float]
 ) -> str:
     """Return in words what the curves show."""
@@ -251,7 +251,7 @@ def latency_chart(rows: Sequence[tuple[str, str, Histogram]]) -> Html:
     """
     bottom = _ROW * len(rows) + 6
     scale = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    told = "; ".join(
+    summary = "; ".join(
         f"{name}: half within {latency(each.quantile(0.5))}, 99 % within "
         f"{latency(each.quantile(0.99))}"
         for name, _, each in rows
@@ -262,7 +262,7 @@ def latency_chart(rows: Sequence[tuple[str, str, Histogram]]) -> Html:
             "role": "img",
             "width": "100%",
             "height": bottom + 24,
-            "aria-label": f"How long calls took. {told}",
+            "aria-label": f"How long calls took. {summary}",
         },
         [
             [
@@ -301,14 +301,14 @@ def _latency_row(y: int, name: str, kind: str, each: Histogram) -> Html:
     # Bounds of buckets: to interpolate would show digits that were not measured.
     median, most = each.quantile(0.5), each.quantile(0.99)
     middle = y + 32
-    told = (
+    summary = (
         f"{name}: half within {latency(median)}, 99 % within {latency(most)}, "
         f"{count(each.count)} calls"
     )
     return element(
         "g",
         None,
-        element("title", None, told),
+        element("title", None, summary),
         element("text", {"class": "name halo", "x": 0, "y": y + 17}, name),
         element(
             "line",
@@ -338,7 +338,7 @@ def _x(seconds: float) -> str:
 
 def ratio_bar(row: TableStats) -> Html:
     """Return a bar of near hits, store hits and misses. The text is beside it."""
-    looked_up = row.hits + row.misses
+    looked_up = row.looked_up
     near = 100 * row.near_hits / looked_up if looked_up else 0.0
     store = 100 * row.store_hits / looked_up if looked_up else 0.0
     return _bar([("near-f", near), ("store-f", store)])

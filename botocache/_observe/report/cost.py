@@ -2,26 +2,12 @@
 
 from typing import Final
 
+from botocache._observe.numbers import amount, duration, exact, percent, units
 from botocache._observe.prices import Cost
 from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import (
-    amount,
-    duration,
-    exact,
-    percent,
-    units,
-)
-from botocache._observe.report.subject import (
-    Subject,
-    paragraph,
-    section,
-)
+from botocache._observe.report.subject import Subject, card, paragraph, section
 from botocache._observe.report.tables import Column, table
-from botocache._settings.prices import (
-    DEFAULT_DATE,
-    DEFAULT_REGION,
-    Prices,
-)
+from botocache._settings.prices import DEFAULT_DATE, DEFAULT_REGION, Prices
 
 # --- cost --------------------------------------------------------------------------
 
@@ -58,9 +44,7 @@ def cost(subject: Subject) -> Html | None:
             "storage, or what else is on the bill."
         ),
         short,
-        element(
-            "div",
-            {"class": "card"},
+        card(
             table(
                 f"By the prices below, in {prices.currency}.",
                 [
@@ -114,9 +98,7 @@ def _prices(prices: Prices) -> Html:
     ]
     default_place = f"{DEFAULT_REGION}, {DEFAULT_DATE}"
     own = f"{prices.region}, {prices.as_of}"
-    return element(
-        "div",
-        {"class": "card"},
+    return card(
         element("h3", None, "Prices"),
         table(
             [

@@ -3,10 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from botocache._counting.stats import Histogram, HotKey, TableStats
+from botocache._counting.stats import HotKey, TableStats
+from botocache._observe.document import latency_of
 from botocache._observe.report.subject import Subject
-
-SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def report_document(subject: Subject) -> dict[str, Any]:
@@ -41,20 +40,8 @@ def report_document(subject: Subject) -> dict[str, Any]:
 def _row(row: TableStats) -> dict[str, Any]:
     values = asdict(row)
     for name in ("near_latency", "store_latency", "miss_latency"):
-        values[name] = _latency(getattr(row, name))
+        values[name] = latency_of(getattr(row, name))
     return {**values, "hits": row.hits, "hit_ratio": row.hit_ratio}
-
-
-def _latency(histogram: Histogram) -> dict[str, float | int | None]:
-    """Return quantiles in seconds; None for more than the highest bound."""
-    found: dict[str, float | int | None] = {
-        "count": histogram.count,
-        "mean": histogram.mean,
-    }
-    for name, share in SHARES.items():
-        bound = histogram.quantile(share)
-        found[name] = None if bound == float("inf") else bound
-    return found
 
 
 def _key(key: HotKey, show: bool) -> dict[str, Any]:  # noqa: FBT001 - of an option

@@ -4,21 +4,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from botocache._counting.stats import TableStats
-from botocache._observe.report.charts import (
-    share_bar,
-)
+from botocache._observe.numbers import UNKNOWN, count, duration, size
+from botocache._observe.report.charts import share_bar
 from botocache._observe.report.figures import Figures
 from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import (
-    UNKNOWN,
-    count,
-    duration,
-    size,
-)
 from botocache._observe.report.subject import (
     MOST_ROWS,
     Subject,
+    card,
     name_of,
+    operation_of,
     paragraph,
     section,
 )
@@ -33,9 +28,11 @@ REASONS: Final[Mapping[str, str]] = {
     "foreign": "other code has changed the answer",
     "held": "a write was too recent",
     "no_scope": "the caller is not known for certain",
+    "not_sent": "another library has answered",
     "off": "the table or the operation is off",
     "pending": "an eviction waits to be delivered",
     "schema": "the table's key is not known",
+    "store_error": "the store has failed",
     "too_large": "the answer is too large",
     "ttl": "its TTL is 0",
     "uncacheable": "a read of this kind is not cached",
@@ -66,11 +63,7 @@ def evictions(subject: Subject) -> Html | None:
         ],
         [
             (
-                [
-                    name_of(row.table),
-                    " ",
-                    element("span", {"class": "op"}, name_of(row.operation)),
-                ],
+                operation_of(row),
                 count(row.writes),
                 count(row.evicted),
             )
@@ -81,9 +74,7 @@ def evictions(subject: Subject) -> Html | None:
         "evictions",
         "Evictions, and answers that were not kept",
         paragraph(_store_sentence(figures)),
-        element(
-            "div",
-            {"class": "card"},
+        card(
             shown if writes else paragraph("No write went through botocache."),
         ),
         element(
@@ -124,9 +115,7 @@ def _store_sentence(figures: Figures) -> str:
 def _causes(heading: str, reasons: Mapping[str, int], before: str, none: str) -> Html:
     whole = sum(reasons.values())
     ordered = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
-    return element(
-        "div",
-        {"class": "card"},
+    return card(
         element("h3", None, heading),
         table(
             f"{before}By reason:",
@@ -153,9 +142,7 @@ def _failures(figures: Figures) -> Html | None:
     if not figures.failures:
         return None
     ordered = sorted(figures.failures.items(), key=lambda pair: (-pair[1], pair[0]))
-    return element(
-        "div",
-        {"class": "card"},
+    return card(
         element("h3", None, "Failures inside the cache"),
         table(
             "The application sees none of them: such a call goes to DynamoDB.",
@@ -176,9 +163,7 @@ def staleness(subject: Subject) -> Html:
     figures = subject.figures
     total = figures.total
     if not total.compared:
-        found: Content = element(
-            "div",
-            {"class": "card"},
+        found: Content = card(
             paragraph(
                 element("strong", None, "Not measured: "),
                 "neither shadow mode nor an audit has compared a hit.",
@@ -197,9 +182,7 @@ def staleness(subject: Subject) -> Html:
             element("pre", None, element("code", None, "BOTOCACHE=shadow")),
         )
     else:
-        found = element(
-            "div", {"class": "card"}, _verdict(total), _differences(figures)
-        )
+        found = card(_verdict(total), _differences(figures))
     return section(
         "staleness",
         "Is it ever wrong?",
@@ -211,12 +194,11 @@ def staleness(subject: Subject) -> Html:
 
 
 def _verdict(total: TableStats) -> Html:
-    lasting = total.differing.get("lasting", 0)
-    if lasting:
+    if total.lasting:
         return paragraph(
             element("strong", {"class": "wrong"}, "\N{BALLOT X} Yes. "),
-            f"{count(lasting)} of {count(total.compared)} compared hits differed for "
-            f"good, the longest for {duration(total.stale_seconds)}. A writer goes "
+            f"{count(total.lasting)} of {count(total.compared)} compared hits differed "
+            f"for good, the longest for {duration(total.stale_seconds)}. A writer goes "
             "around botocache; the advice names the table.",
         )
     different = sum(total.differing.values())
@@ -234,9 +216,7 @@ def _verdict(total: TableStats) -> Html:
 
 def _differences(figures: Figures) -> Html:
     rows = [row for row in figures.rows if row.compared]
-    rows.sort(
-        key=lambda row: (-row.differing.get("lasting", 0), -row.compared, row.table)
-    )
+    rows.sort(key=lambda row: (-row.lasting, -row.compared, row.table))
     return table(
         "Settling: within moments of a write of ours. Unconfirmed: seen once. Lasting: "
         "seen again later.",
@@ -250,18 +230,14 @@ def _differences(figures: Figures) -> Html:
         ],
         [
             (
-                [
-                    name_of(row.table),
-                    " ",
-                    element("span", {"class": "op"}, name_of(row.operation)),
-                ],
+                operation_of(row),
                 count(row.compared),
                 count(row.differing.get("settling", 0)),
                 count(row.differing.get("unconfirmed", 0)),
                 element(
                     "span",
-                    {"class": "wrong" if row.differing.get("lasting") else None},
-                    count(row.differing.get("lasting", 0)),
+                    {"class": "wrong" if row.lasting else None},
+                    count(row.lasting),
                 ),
                 duration(row.stale_seconds) if row.stale_seconds else UNKNOWN,
             )

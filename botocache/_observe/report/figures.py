@@ -19,6 +19,7 @@ from botocache._counting.stats import (
     TableStats,
     hottest,
     sum_by_table,
+    sum_of,
 )
 from botocache._errors import shows
 from botocache._observe.points import COARSE, FINE_TABLES
@@ -92,7 +93,6 @@ class Figures:
     saved: read units in the observed time.
     consumed: read units in the same time.
     all_saved: read units of all that is remembered.
-    all_consumed: read units of the same.
     step_minutes: of a step of a chart.
     steps: of the chart, in order and without gaps.
     rows: by table and operation.
@@ -117,7 +117,6 @@ class Figures:
     saved: float
     consumed: float
     all_saved: float
-    all_consumed: float
     step_minutes: int
     steps: tuple[Step, ...]
     rows: tuple[TableStats, ...]
@@ -151,6 +150,7 @@ class Figures:
     @property
     def is_part(self) -> bool:
         """Whether the observed time leaves out some of what the tables count."""
+        # Points and counters are posted one after the other, so they differ a little.
         return abs(self.all_saved - self.saved) > 0.01 * self.all_saved + 0.5
 
 
@@ -164,7 +164,7 @@ def figures(overview: Overview, prices: Prices, days: float | None = None) -> Fi
     stats = [overview.past, *(each.stats for each in processes)]
     rows = sum_by_table(_clean(row) for part in stats for row in part.tables)
     tables = sum_by_table(replace(row, operation="") for row in rows)
-    total = _total(tables)
+    total = sum_of(tables)
     points = _points(overview.points, read_at, days)
     began, ended = _observed(points, processes, read_at, days)
     saved = sum(point.saved for point in points)
@@ -195,7 +195,6 @@ def figures(overview: Overview, prices: Prices, days: float | None = None) -> Fi
         saved=saved,
         consumed=consumed,
         all_saved=total.units_saved,
-        all_consumed=total.units_consumed,
         step_minutes=width,
         steps=_steps(points, began, ended, width),
         rows=rows,
@@ -296,18 +295,12 @@ def _points(points: Iterable[Point], read_at: float, days: float | None) -> list
 # --- sums --------------------------------------------------------------------------
 
 
-def _total(tables: Iterable[TableStats]) -> TableStats:
-    total = TableStats("", "")
-    for row in tables:
-        total = total + row
-    return total
-
-
 def _is_alive(process: ProcessRecord, read_at: float) -> bool:
     return not process.has_ended and process.updated >= read_at - _ALIVE
 
 
 def _mode(overview: Overview) -> str:
+    # Of those that have a record: a sum of ended processes does not say what they did.
     modes = {SHADOW if each.shadow else SERVING for each in overview.processes}
     return modes.pop() if len(modes) == 1 else BOTH if modes else SERVING
 

@@ -2,13 +2,7 @@
 
 from botocache._counting.stats import TableStats
 from botocache._observe.advice import FIX, SAVE, Advice
-from botocache._observe.prices import Cost
-from botocache._observe.report.charts import (
-    moment,
-)
-from botocache._observe.report.figures import BOTH, Figures
-from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import (
+from botocache._observe.numbers import (
     UNKNOWN,
     amount,
     count,
@@ -19,11 +13,11 @@ from botocache._observe.report.numbers import (
     short,
     units,
 )
-from botocache._observe.report.subject import (
-    Subject,
-    bold,
-    paragraph,
-)
+from botocache._observe.prices import Cost
+from botocache._observe.report.charts import moment
+from botocache._observe.report.figures import BOTH, Figures
+from botocache._observe.report.markup import Content, Html, element
+from botocache._observe.report.subject import Subject, bold, card, paragraph
 
 # --- the answer --------------------------------------------------------------------
 
@@ -34,17 +28,19 @@ def answer(subject: Subject) -> Html:
     return element(
         "header",
         None,
-        paragraph(
-            element("strong", None, "botocache report"),
-            f" \N{MIDDLE DOT} {moment(figures.read_at, '%d %B %Y, %H:%M')} UTC",
-            kind="eyebrow",
-        ),
+        _eyebrow(figures),
         element("h1", None, _headline(subject)),
         paragraph(*_lead(subject), kind="lead"),
         _pointer(subject.advice),
         _mode_banner(subject),
         _tiles(subject),
     )
+
+
+def _eyebrow(figures: Figures) -> Html:
+    read_at = moment(figures.read_at, "%d %B %Y, %H:%M")
+    name = element("strong", None, "botocache report")
+    return paragraph(name, f" \N{MIDDLE DOT} {read_at} UTC", kind="eyebrow")
 
 
 def _headline(subject: Subject) -> str:
@@ -166,8 +162,8 @@ def _tiles(subject: Subject) -> Html:
         ),
         _tile(
             "Would-be hit ratio" if subject.would else "Hit ratio",
-            percent(total.hits, total.hits + total.misses),
-            f"{short(total.hits)} of {short(total.hits + total.misses)} reads",
+            percent(total.hits, total.looked_up),
+            f"{short(total.hits)} of {short(total.looked_up)} reads",
         ),
         _latency_tile(total),
     ]
@@ -248,16 +244,10 @@ def nothing(subject: Subject) -> Html:
     return element(
         "header",
         None,
-        paragraph(
-            element("strong", None, "botocache report"),
-            f" \N{MIDDLE DOT} {moment(figures.read_at, '%d %B %Y, %H:%M')} UTC",
-            kind="eyebrow",
-        ),
+        _eyebrow(figures),
         element("h1", None, "No figures yet"),
         paragraph(text, kind="lead"),
-        element(
-            "div",
-            {"class": "card"},
+        card(
             element("h2", None, "What to check"),
             element(
                 "ul", {"class": "checks"}, [element("li", None, c) for c in checks]

@@ -5,20 +5,20 @@ not run what got into it against all escaping.
 """
 
 import os
-import sys
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
 
+from botocache._log import package_version
 from botocache._observe.advice import advise
 from botocache._observe.records import Overview
 from botocache._observe.report.advices import advices
 from botocache._observe.report.charts import moment
 from botocache._observe.report.cost import cost
 from botocache._observe.report.evictions import evictions, staleness
-from botocache._observe.report.figures import Figures, figures
+from botocache._observe.report.figures import figures
 from botocache._observe.report.head import answer, nothing
 from botocache._observe.report.markup import Html, element, raw
 from botocache._observe.report.style import STYLE
@@ -39,32 +39,6 @@ POLICY: Final = (
 )
 
 
-def write_report(  # noqa: PLR0913 - what may be left out is given by name
-    overview: Overview,
-    prices: Prices,
-    path: str | os.PathLike[str],
-    *,
-    settings: Settings | None = None,
-    days: float | None = None,
-    show_keys: bool = False,
-) -> Figures:
-    """Write a report to a file, and return what it shows. Raises OSError.
-
-    overview: of the store.
-    prices: that money is computed by.
-    path: of the file, which is replaced at once.
-    settings: that the advice goes by; None for the defaults.
-    days: show this many, up to the time of the overview; None for all.
-    show_keys: show hot keys as they are, and not their digests.
-    """
-    # All of it is made before the file is touched.
-    subject = subject_of(
-        overview, prices, settings=settings, days=days, show_keys=show_keys
-    )
-    replace_file(Path(path), page(subject))
-    return subject.figures
-
-
 def subject_of(
     overview: Overview,
     prices: Prices,
@@ -73,7 +47,14 @@ def subject_of(
     days: float | None = None,
     show_keys: bool = False,
 ) -> Subject:
-    """Return what a report is about. The parameters are those of `write_report`."""
+    """Return what a report is about.
+
+    overview: of the store.
+    prices: that money is computed by.
+    settings: that the advice goes by; None for the defaults.
+    days: show this many, up to the time of the overview; None for all.
+    show_keys: show hot keys as they are, and not their digests.
+    """
     shown = figures(overview, prices, days)
     settings = settings or Settings()
     advice = advise(shown, settings, size_limit_of(settings))
@@ -133,19 +114,15 @@ def page(subject: Subject) -> str:
 
 
 def _footer(subject: Subject) -> Html:
-
-    figures = subject.figures
-    # The package's own name, in whose room this file is not.
-    version = getattr(sys.modules.get("botocache"), "__version__", "")
+    read_at = moment(subject.figures.read_at, "%d %B %Y, %H:%M:%S")
     return element(
         "footer",
         None,
         element(
             "p",
             None,
-            f"Made by botocache {version} from what the processes have left on "
-            f"their store, read on {moment(figures.read_at, '%d %B %Y, %H:%M:%S')} "
-            "UTC.",
+            f"Made by botocache {package_version()} from what the processes have left "
+            f"on their store, read on {read_at} UTC.",
         ),
         element(
             "p",
@@ -173,6 +150,8 @@ def size_limit_of(settings: Settings) -> int | None:
 def replace_file(path: Path, text: str) -> None:
     """Write a file in one step: a reader sees the old one or the new one."""
     # As any program would write it, and not for this user alone as temporary files are.
+    # To set it is the only way to read it. A thread that made a file in between would
+    # make it for everyone; a command has no other thread by now.
     mask = os.umask(0)
     os.umask(mask)
     with NamedTemporaryFile(

@@ -1,6 +1,7 @@
 """Sections of a report about reads: units over time, hit ratio, latency, hot keys."""
 
 from botocache._counting.stats import TableStats
+from botocache._observe.numbers import count, duration, exact, latency, percent, units
 from botocache._observe.report.charts import (
     capacity_chart,
     latency_chart,
@@ -11,18 +12,14 @@ from botocache._observe.report.charts import (
 )
 from botocache._observe.report.figures import Figures, Step
 from botocache._observe.report.markup import Content, Html, element
-from botocache._observe.report.numbers import (
-    count,
-    duration,
-    exact,
-    latency,
-    percent,
-    units,
-)
 from botocache._observe.report.subject import (
     MOST_ROWS,
     Subject,
+    card,
+    fold,
+    legend,
     name_of,
+    operation_of,
     paragraph,
     rounded,
     section,
@@ -59,15 +56,11 @@ def capacity(subject: Subject) -> Html | None:
         element(
             "figure",
             {"class": "card"},
-            element(
-                "ul",
-                {"class": "keys"},
-                element("li", None, sample_line("saved-line"), upper),
-                element("li", None, sample_line("used-line"), lower),
-                element("li", None, sample_box("saved-area"), between),
-                element("li", None, sample_box("bad-bar"), "refused requests")
-                if throttled
-                else None,
+            legend(
+                (sample_line("saved-line"), upper),
+                (sample_line("used-line"), lower),
+                (sample_box("saved-area"), between),
+                (sample_box("bad-bar"), "refused requests") if throttled else None,
             ),
             capacity_chart(steps, (upper, lower, between)),
             element(
@@ -99,10 +92,8 @@ def _step_name(minutes: int) -> str:
 
 def _steps_table(steps: tuple[Step, ...], long: str) -> Html:
     busy = [step for step in steps if step.saved or step.consumed or step.throttled]
-    return element(
-        "details",
-        None,
-        element("summary", None, "The figures of this chart"),
+    return fold(
+        "The figures of this chart",
         table(
             f"Read units and requests, in steps of {long}. Empty steps are left out.",
             [
@@ -164,15 +155,11 @@ def ratio(subject: Subject) -> Html | None:
             "own memory, store hits from the store that the processes share.",
             _since(figures),
         ),
-        element(
-            "div",
-            {"class": "card"},
-            element(
-                "ul",
-                {"class": "keys"},
-                element("li", None, sample_box("near-f"), "near hits"),
-                element("li", None, sample_box("store-f"), "store hits"),
-                element("li", None, sample_box("rest"), "misses"),
+        card(
+            legend(
+                (sample_box("near-f"), "near hits"),
+                (sample_box("store-f"), "store hits"),
+                (sample_box("rest"), "misses"),
             ),
             table(
                 caption,
@@ -201,19 +188,14 @@ def _since(figures: Figures) -> str:
 
 
 def _ratio_row(row: TableStats) -> tuple[Content, ...]:
-    head = [
-        name_of(row.table),
-        " ",
-        element("span", {"class": "op"}, name_of(row.operation)),
-    ]
+    head = operation_of(row)
     return _ratio_cells(head, row)
 
 
 def _ratio_cells(head: Content, row: TableStats) -> tuple[Content, ...]:
-    looked_up = row.hits + row.misses
     return (
         head,
-        (element("span", None, percent(row.hits, looked_up)), ratio_bar(row)),
+        (element("span", None, percent(row.hits, row.looked_up)), ratio_bar(row)),
         rounded(row.near_hits),
         rounded(row.store_hits),
         rounded(row.misses),
@@ -259,10 +241,8 @@ def latencies(subject: Subject) -> Html | None:
                 "in a hundred is timed. A miss's time includes the network. The "
                 "figures are upper bounds of classes of 1, 2, 5, 10 and so on.",
             ),
-            element(
-                "details",
-                None,
-                element("summary", None, "The figures of this chart"),
+            fold(
+                "The figures of this chart",
                 table(
                     "How long calls took.",
                     [
@@ -313,9 +293,7 @@ def hot_keys(subject: Subject) -> Html | None:
                 " shows the keys themselves.",
             ],
         ),
-        element(
-            "div",
-            {"class": "card"},
+        card(
             table(
                 "The most useful keys come first.",
                 [

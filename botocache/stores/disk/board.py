@@ -130,7 +130,7 @@ class DiskBoard:
                 _drop_leftovers(directory)
             merge = None if is_locked else _read_journal(directory)
             return _names_after(merge, _names(directory))
-        return []
+        return []  # after `suppress`: there is no directory
 
     def posted(self, names: Collection[str] | None = None) -> dict[str, bytes]:
         """See Board.posted."""

@@ -54,12 +54,7 @@ from botocache._coherence import Held
 from botocache._errors import StoreError, StoreLostError, pass_on
 from botocache.stores.disk.descriptors import open_file
 from botocache.stores.disk.private_files import FILE_MODE, check_opened
-from botocache.stores.generation_table import (
-    SLOT,
-    WORD,
-    GenerationTable,
-    SlotReader,
-)
+from botocache.stores.generation_table import SLOT, WORD, GenerationTable, SlotReader
 from botocache.stores.options import BOOT_ID
 from botocache.stores.protocol import Random, StillCurrent
 

@@ -31,11 +31,7 @@ from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
 from botocache.stores.disk.board import DiskBoard
 from botocache.stores.disk.connections import DatabaseReplacedError
-from botocache.stores.disk.entry_database import (
-    UNUSABLE,
-    EntryDatabase,
-    keeps_database,
-)
+from botocache.stores.disk.entry_database import UNUSABLE, EntryDatabase, keeps_database
 from botocache.stores.disk.generation_file import (
     GenerationFile,
     RememberedSlots,

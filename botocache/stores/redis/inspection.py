@@ -73,7 +73,7 @@ def inspect_servers(
         yield from _inspect_cluster(_Aim(options, mark, has_board))
         return
     name, make = connections_of_url(options.url, options.timeout)
-    yield _inspected(make, name, _Aim(options, mark, has_board))
+    yield _inspect_server(make, name, _Aim(options, mark, has_board))
 
 
 def remove_traces(
@@ -102,7 +102,9 @@ def remove_traces(
 # --- one server --------------------------------------------------------------------
 
 
-def _inspected(make: Callable[[], Connection], name: str, aim: _Aim) -> ServerFacts:
+def _inspect_server(
+    make: Callable[[], Connection], name: str, aim: _Aim
+) -> ServerFacts:
     # A connection of its own, as the store makes them, and outside of its breaker: that
     # would stop asking after three failures, and hide what the others are.
     connection = make()
@@ -129,10 +131,12 @@ def _facts(
     fields = _fields([info for info in infos if isinstance(info, bytes)])
     version, numbers = _version(fields)
     is_clustered = fields.get("cluster_enabled") == "1"
-    tries = _tries(aim, is_clustered=is_clustered)
-    refused, unknown, errors = _tried(connection, tries)
+    tries = _trial_commands(aim, is_clustered=is_clustered)
+    refused, unknown, errors = _try_commands(connection, tries)
     key = tries["+mget"][1]
-    round_trips = [_timed(connection, (b"MGET", key))[0] for _ in range(ROUND_TRIPS)]
+    round_trips = [
+        _time_command(connection, (b"MGET", key))[0] for _ in range(ROUND_TRIPS)
+    ]
     return ServerFacts(
         name=name,
         connecting=connecting,
@@ -158,7 +162,7 @@ def _exchange(connection: Connection, commands: Sequence[Command]) -> list[Reply
     return exchange(connection, packed, len(commands), time.monotonic() + PATIENCE)
 
 
-def _timed(connection: Connection, command: Command) -> tuple[float, Reply]:
+def _time_command(connection: Connection, command: Command) -> tuple[float, Reply]:
     """Return how long a command took, in seconds, and the reply."""
     began = time.monotonic()
     (reply,) = _exchange(connection, [command])
@@ -167,17 +171,17 @@ def _timed(connection: Connection, command: Command) -> tuple[float, Reply]:
 
 def _ahead(connection: Connection) -> float | None:
     """Return by how many seconds the server's clock is ahead; None if unknown."""
-    took, reply = _timed(connection, (b"TIME",))
+    took, reply = _time_command(connection, (b"TIME",))
     # The server has looked at its clock in the middle of the round trip, more or less.
     here = time.time() - took / 2
     try:
         return server_time(*reply) / US - here
     except (TypeError, ValueError):
         # Not allowed, which is found elsewhere; or a year that no server's clock has.
-        return None if isinstance(reply, Exception) else _absurd(reply) - here
+        return None if isinstance(reply, Exception) else _seconds_in(reply) - here
 
 
-def _absurd(reply: Any) -> float:
+def _seconds_in(reply: Any) -> float:
     try:
         return float(reply[0])
     except (TypeError, ValueError, LookupError):
@@ -212,7 +216,7 @@ def _version(fields: Mapping[str, str]) -> tuple[str, tuple[int, ...]]:
 # --- what the user may do ----------------------------------------------------------
 
 
-def _tries(aim: _Aim, *, is_clustered: bool) -> dict[str, Command]:
+def _trial_commands(aim: _Aim, *, is_clustered: bool) -> dict[str, Command]:
     """Return a harmless use of each command that the store sends, by its ACL rule."""
     # In one slot of a cluster, as the keys of a script are.
     prefix = b"botocache:%b:doctor-%b:{00}:" % (
@@ -258,7 +262,7 @@ def _tries(aim: _Aim, *, is_clustered: bool) -> dict[str, Command]:
     return tries
 
 
-def _tried(
+def _try_commands(
     connection: Connection, tries: Mapping[str, Command]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return ACL rules that are missing, commands that are unknown, other errors."""
@@ -297,7 +301,7 @@ def _inspect_cluster(aim: _Aim) -> Iterator[ServerFacts]:
     for host, port in _primaries(endpoints):
         name = f"{options.url.partition(':')[0]}://{host}:{port}"
         try:
-            yield _inspected(_maker(endpoints, host, port), name, aim)
+            yield _inspect_server(_maker(endpoints, host, port), name, aim)
         except StoreError as error:
             failure = failure or StoreError(f"{name}: {error}")
     if failure is not None:

@@ -51,7 +51,6 @@ STARTED = ChildAnswer(
     path=(),
     site_directories=(),
     is_site_on=True,
-    user_site=True,
     complaint="",
 )
 """What a Python says in which all is well. Only the tests about it start one."""

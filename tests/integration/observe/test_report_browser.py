@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from botocache._observe.report.page import write_report
 from botocache._settings.prices import Prices
 from tests.support import browser
-from tests.support.report_overviews import OVERVIEWS
+from tests.support.report_overviews import OVERVIEWS, write_report
 
 pytestmark = pytest.mark.skipif(
     browser.program() is None,

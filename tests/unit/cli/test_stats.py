@@ -16,7 +16,7 @@ from botocache._cli import formats, live_view
 from botocache._cli.console import Console
 from botocache._cli.rates_view import Watch
 from botocache._cli.stats import watch
-from botocache._cli.stats_view import Seen, View, show
+from botocache._cli.stats_view import StoreContent, View, show
 from botocache._counting.stats import Stats
 from botocache._errors import StoreError
 from botocache._observe.records import Overview
@@ -47,8 +47,8 @@ def view_of(
     """Return a view that reads these, one after the other; then the last again."""
     waiting = list(overviews)
 
-    def read() -> Seen:
-        return Seen(waiting.pop(0) if len(waiting) > 1 else waiting[0], usage)
+    def read() -> StoreContent:
+        return StoreContent(waiting.pop(0) if len(waiting) > 1 else waiting[0], usage)
 
     return View(read, "redis://cache:6379/0", interval, table, shows_keys=shows_keys)
 
@@ -67,7 +67,7 @@ Totals
   read units saved  2,228 of 5,016 (44.4 %); 7.4 % of them estimated
   evictions         495 tags, by 165 writes
   throttled         99 requests
-  store holds       1,234 entries, 12.3 MB
+  store holds       1,234 entries, 11.8 MiB
 
 Tables (units: read units)
   table   operation   hit ratio   hits  misses  units saved  consumed  writes
@@ -193,7 +193,7 @@ def test_many_processes_are_cut_off_for_people_alone(
     [
         (Usage(None, None), "an unknown number of entries"),
         (Usage(7, None), "7 entries"),
-        (Usage(0, 999), "0 entries, 999 B"),
+        (Usage(0, 999), "0 entries, 999 bytes"),
     ],
 )
 def test_what_the_store_holds_is_said_as_far_as_it_is_known(
@@ -366,11 +366,11 @@ def test_json_is_one_line_for_each_interval(capsys: pytest.CaptureFixture[str]) 
 def failing(*outcomes: Overview | StoreError) -> View:
     waiting = list(outcomes)
 
-    def read() -> Seen:
+    def read() -> StoreContent:
         outcome = waiting.pop(0)
         if isinstance(outcome, StoreError):
             raise outcome
-        return Seen(outcome, USAGE)
+        return StoreContent(outcome, USAGE)
 
     return view_of(overview_of())._replace(read=read)
 
@@ -536,9 +536,9 @@ def test_a_live_view_reads_draws_and_ends(monkeypatch: pytest.MonkeyPatch) -> No
         (formats.ago(400), "7 min"),
         (formats.ago(7200), "2 h"),
         (formats.ago(1e6), "12 d"),
-        (formats.size(999), "999 B"),
-        (formats.size(12_345_678), "12.3 MB"),
-        (formats.size(5e13), "50.0 TB"),
+        (formats.size(999), "999 bytes"),
+        (formats.size(12_345_678), "11.8 MiB"),
+        (formats.size(5e13), "45.5 TiB"),
     ],
 )
 def test_numbers_are_spelled_for_people(made: str, text: str) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from botocache._dynamodb.projections import (
     Projection,
-    canonical_projection,
     project,
     read_projection,
 )
@@ -40,6 +39,12 @@ def _read(body: Mapping[str, Any]) -> Projection:
     projection = read_projection(body)
     assert projection is not None
     return projection
+
+
+def canonical_projection(body: Mapping[str, Any]) -> list[Any] | None:
+    """Return the paths that the key of a request is made of, if they can be read."""
+    projection = read_projection(body)
+    return None if projection is None else list(projection.paths)
 
 
 # --- reading -----------------------------------------------------------------------

@@ -13,12 +13,12 @@ import pytest
 
 from botocache._cache.entries import EntryCodec
 from botocache._cache.keyring import Keyring, KeyringRecords
-from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
+from botocache._counting.stats import OTHER, Histogram, HotKey, Stats, TableStats
 from botocache._digests import digest
 from botocache._errors import CodecError
 from botocache._observe.differences import MOST_SERIES, bounded, difference
 from botocache._observe.overview import open_board, overview_of
-from botocache._observe.points import COARSE, MOST_TABLES, OTHER
+from botocache._observe.points import COARSE, MOST_TABLES
 from botocache._observe.points import bounded as bounded_points
 from botocache._observe.records import PastRecord, Point, ProcessRecord
 from botocache._observe.sealing import (

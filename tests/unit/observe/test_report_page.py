@@ -21,7 +21,6 @@ from botocache._observe.report.page import (
     replace_file,
     size_limit_of,
     subject_of,
-    write_report,
 )
 from botocache._observe.report.style import DARK, LIGHT
 from botocache._settings.load import Settings
@@ -36,6 +35,7 @@ from tests.support.report_overviews import (
     stats_of,
     twenty_seconds,
     two_weeks,
+    write_report,
 )
 
 

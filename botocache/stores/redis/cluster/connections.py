@@ -23,12 +23,7 @@ from redis.exceptions import TimeoutError as LateError
 
 from botocache._errors import pass_on
 from botocache.stores.redis.deadlines import extended_deadline, is_apart
-from botocache.stores.redis.sockets import (
-    REPLY_LIMIT,
-    guarded,
-    is_ours,
-    set_deadline,
-)
+from botocache.stores.redis.sockets import REPLY_LIMIT, guarded, is_ours, set_deadline
 from botocache.stores.redis.types import Address, Command, Connection, Reply
 
 if TYPE_CHECKING:

@@ -35,13 +35,7 @@ from typing import TypeVar
 
 from redis.exceptions import TryAgainError
 
-from botocache._coherence import (
-    Eviction,
-    EvictionRequest,
-    Held,
-    Loaded,
-    TagEviction,
-)
+from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, TagEviction
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import StoreConnectingError, StoreError
 from botocache._log import log

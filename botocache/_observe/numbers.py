@@ -1,4 +1,8 @@
-"""Numbers as people read them: thousands, units, shares, durations, money. Pure."""
+"""Numbers as people read them: thousands, units, shares, durations, money. Pure.
+
+For reports, advice, the doctor and the command line, so that one figure looks the same
+in all of them. A narrow space keeps a number and its unit together on a page.
+"""
 
 from math import floor, isfinite, log10
 
@@ -118,6 +122,11 @@ def amount(number: float, currency: str) -> str:
     if currency == "USD":
         return f"{sign}<{_NARROW}$0.01" if "<" in digits else f"{sign}${digits}"
     return f"{sign}{digits}{_NARROW}{currency}"
+
+
+def plain(text: str) -> str:
+    """Return a text for terminals: their fonts may lack the narrow space."""
+    return text.replace(_NARROW, " ")
 
 
 def _figures(number: float) -> str:

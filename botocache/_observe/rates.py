@@ -1,4 +1,4 @@
-"""The figures that people read of an overview: sums, rates and their course. Pure.
+"""What overviews say of all processes together: sums, rates and their course. Pure.
 
 A rate is the difference of two posts of one process, divided by the time between them.
 So a process that appears, ends or falls silent makes no rate negative, and a process
@@ -8,12 +8,11 @@ that posts less often than it is looked at makes no rate jump.
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import reduce
-from operator import add
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from botocache._counting.stats import Histogram, HotKey, Stats, TableStats
 from botocache._errors import shows
+from botocache._observe.differences import minus
 from botocache._observe.records import Overview, ProcessRecord
 
 KeyName: TypeAlias = tuple[str, str, str]
@@ -24,11 +23,6 @@ SILENT_AFTER: Final = 3
 
 
 # --- sums --------------------------------------------------------------------------
-
-
-def sum_of(tables: Iterable[TableStats]) -> TableStats:
-    """Return one sum of all; its table and its operation are empty."""
-    return reduce(add, tables, TableStats("", ""))
 
 
 def by_table(tables: Iterable[TableStats]) -> tuple[TableStats, ...]:
@@ -70,43 +64,11 @@ def silence_of(record: ProcessRecord, read_at: float) -> float:
 
 # --- differences -------------------------------------------------------------------
 
-_T = TypeVar("_T", TableStats, HotKey)
-
-
-def since(later: _T, earlier: _T) -> _T:
-    """Return what has been added to the counts; never less than nothing.
-
-    later, earlier: of one process; the names are the same.
-    """
-    values = {
-        each.name: _growth(getattr(later, each.name), getattr(earlier, each.name))
-        for each in fields(later)
-        if each.name not in _NAMES
-    }
-    return replace(later, **values)
-
-
-_NAMES = frozenset({"table", "operation", "digest", "key", "stale_seconds"})
-
-
-def _growth(later: Any, earlier: Any) -> Any:
-    """Return the growth of a number, of a histogram, or of counts by a reason."""
-    # Below zero after a process that lost its store has begun to count anew.
-    if isinstance(later, Histogram):
-        pairs = zip(later.counts, earlier.counts, strict=True)
-        return Histogram(
-            tuple(max(0, a - b) for a, b in pairs),
-            max(0.0, later.seconds - earlier.seconds),
-        )
-    if isinstance(later, dict):
-        return {name: max(0, later[name] - earlier.get(name, 0)) for name in later}
-    return max(type(later)(0), later - earlier)
-
 
 def _tables_since(later: Stats, earlier: Stats) -> tuple[TableStats, ...]:
     before = {(each.table, each.operation): each for each in earlier.tables}
     return tuple(
-        since(each, before.get(name, TableStats(*name)))
+        minus(each, before.get(name, TableStats(*name)))
         for each in later.tables
         for name in [(each.table, each.operation)]
     )
@@ -116,7 +78,7 @@ def _keys_since(later: Stats, earlier: Stats) -> tuple[HotKey, ...]:
     """Return the growth of the keys that are among the hottest both times."""
     before = {name_of(each): each for each in earlier.hot_keys}
     return tuple(
-        since(each, before[name_of(each)])
+        minus(each, before[name_of(each)])
         for each in later.hot_keys
         if name_of(each) in before
     )
@@ -311,35 +273,3 @@ class Trail:
         posts = 1 if course.record.has_ended else SILENT_AFTER
         patience = posts * max(self._interval, course.seconds)
         return now - course.seen_at > patience
-
-
-# --- sparklines --------------------------------------------------------------------
-
-BARS: Final = "▁▂▃▄▅▆▇█"
-ASCII_BARS: Final = "_.-:=+*#"
-
-
-def sparkline(
-    values: Sequence[float | None], width: int, *, top: float = 0.0, bars: str = BARS
-) -> str:
-    """Return the course of values as a line of bars, the newest at the right.
-
-    values: None where there is none.
-    width: characters; older values are left out.
-    top: the least value of a full bar; the highest of the values is one, too.
-    bars: from the lowest to the highest.
-    """
-    # `values[-0:]` would be all of them.
-    shown = values[-width:] if width > 0 else ()
-    highest = max([top, *(value for value in shown if value is not None)])
-    line = "".join(
-        " " if value is None else bars[_height(value, highest, len(bars))]
-        for value in shown
-    )
-    return line.rjust(max(width, 0))
-
-
-def _height(value: float, highest: float, bars: int) -> int:
-    if highest <= 0:
-        return 0
-    return min(bars - 1, int(value / highest * (bars - 1) + 0.5))

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from botocache._observe.report import numbers
-from botocache._observe.report.numbers import UNKNOWN
+from botocache._observe import numbers
+from botocache._observe.numbers import UNKNOWN
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
 

@@ -4,19 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from botocache._counting.stats import Histogram, Stats, TableStats
-from botocache._observe.figures import (
-    ASCII_BARS,
+from botocache._cli.sparkline import ASCII_BARS, sparkline
+from botocache._counting.stats import Histogram, Stats, TableStats, sum_of
+from botocache._observe.differences import minus
+from botocache._observe.rates import (
     Rates,
     Trail,
     by_table,
     name_of,
     of_table,
     silence_of,
-    since,
-    sparkline,
     state_of,
-    sum_of,
 )
 from botocache._observe.records import Overview
 from tests.support.posted import (
@@ -83,15 +81,15 @@ def test_a_process_that_has_missed_three_posts_is_silent(
 
 
 def test_what_has_been_added_is_the_difference_of_each_count() -> None:
-    assert since(users(5), users(2)) == users(3)
-    assert since(orders(5), orders(2)) == orders(3)
-    assert since(key(1, 5), key(1, 2)) == key(1, 3)
+    assert minus(users(5), users(2)) == users(3)
+    assert minus(orders(5), orders(2)) == orders(3)
+    assert minus(key(1, 5), key(1, 2)) == key(1, 3)
 
 
 def test_a_count_that_has_shrunk_has_grown_by_nothing() -> None:
-    grown = since(users(1), users(2))
+    grown = minus(users(1), users(2))
     assert grown.hits == grown.misses == 0
-    assert (grown.units_saved, grown.bypassed) == (0.0, {"refresh": 0})
+    assert (grown.units_saved, grown.bypassed) == (0.0, {})
     assert grown.near_latency == Histogram()
 
 
