@@ -108,17 +108,22 @@ class Audits:
 
     # --- which hits ----------------------------------------------------------------
 
-    def is_due(self, key: bytes) -> bool:
+    def is_due(self, key: bytes, held: Held) -> bool:
         """Return whether a hit is audited instead of served.
 
         key: of its read.
+        held: of its tags, at the load.
         """
         if self.is_shadow:
             return True
-        if _drawn.get():  # one draw for each hit, not another one behind the near cache
+        is_drawn = _drawn.get()
+        if is_drawn:  # one draw for each hit, not another one behind the near cache
             _drawn.set(False)
+        if key in self._suspects:
             return True
-        return key in self._suspects or self._draw() < self._share
+        # Within a hold-off a replica may lag behind a write of ours that the hit shows.
+        # An audit must not give the application an older answer than the cache has.
+        return held is Held.FREE and (is_drawn or self._draw() < self._share)
 
     def draw(self) -> bool:
         """Draw whether a near hit is audited."""

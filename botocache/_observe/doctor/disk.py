@@ -294,7 +294,7 @@ def _check_lock(slots: Path) -> Iterator[Finding]:
                     "it, 50 ms in a second.",
                 )
                 return
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE)  # to wait for the lock itself has no time limit
         yield good("lock", "no process holds it for long")
     finally:
         os.close(number)

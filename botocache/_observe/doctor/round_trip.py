@@ -164,4 +164,4 @@ def _patiently(verb: Callable[[], _T]) -> _T:
             pass_on(error)
             if time.monotonic() >= end:
                 raise StoreError(f"it does not open: {error}") from error
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE)  # a store that opens in a thread announces nothing

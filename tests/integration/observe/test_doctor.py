@@ -492,7 +492,7 @@ def test_a_directory_of_another_user_is_found(
     examine: Examine, place: Path, where: str
 ) -> None:
     if not is_root():
-        pytest.skip("needs the right to give a directory away")
+        pytest.skip("only root may give a directory to another user")
     theirs = place if where == "root" else place / "v1" / "default"
     theirs.mkdir(parents=True, exist_ok=True)
     os.chown(theirs, NOBODY, NOBODY)
@@ -512,7 +512,7 @@ def test_a_directory_that_all_may_write_to_is_found(
     assert found.advice.startswith("Take others' right to write (`chmod go-w`)")
 
 
-@pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
+@pytest.mark.skipif(not can_mount(), reason="only root may mount a full disk")
 def test_a_full_disk_and_a_read_only_one_are_found(tmp_path: Path) -> None:
     full, read_only = tmp_path / "full", tmp_path / "read-only"
     with running_peer("unshare", "-m") as peer:

@@ -101,13 +101,18 @@ thread.start(); thread.join()""",
 
 
 def start(
-    program: str, url: str, *, interval: float = 3600.0, namespace: str = "posts"
+    program: str,
+    url: str,
+    *,
+    interval: float = 3600.0,
+    namespace: str = "posts",
+    stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", f"{BEGIN}\n{program}\n", url, namespace, str(interval)],
         cwd=ROOT,
         env={"PYTHONPATH": ":".join(filter(None, sys.path)), "HOME": "/nowhere"},
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -192,9 +197,14 @@ def test_many_short_processes_are_counted_exactly(tmp_path: Path, crowds: int) -
 
 def test_a_process_that_is_killed_loses_an_interval_at_most(tmp_path: Path) -> None:
     url = f"disk://{tmp_path}/cache"
-    program = "count(3)\ntime.sleep(0.5)\ncount(2)\ntime.sleep(600)"
-    process = start(program, url, interval=0.1)
+    # Each line of its input is a step, so the kill comes when the test says so.
+    program = "count(3)\nsys.stdin.readline()\ncount(2)\nsys.stdin.readline()"
+    process = start(program, url, interval=0.1, stdin=subprocess.PIPE)
+    assert process.stdin is not None
     try:
+        eventually(lambda: reads(overview(url)) == [3])
+        process.stdin.write("\n")
+        process.stdin.flush()
         eventually(lambda: reads(overview(url)) == [5])
     finally:
         process.send_signal(signal.SIGKILL)
@@ -207,7 +217,8 @@ def test_a_process_that_was_stopped_while_others_took_it_for_dead_counts_once(
     tmp_path: Path,
 ) -> None:
     url, go = f"disk://{tmp_path}/cache", tmp_path / "go"
-    program = f"count(3)\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)\n"
+    program = f"count(3)\nwhile not os.path.exists({str(go)!r}): "
+    program += "time.sleep(0.05)  # a file announces nothing\n"
     process = start(f"{program}count(2)", url, interval=0.1)
     try:
         eventually(lambda: reads(overview(url)) == [3])

@@ -9,10 +9,8 @@ from botocache._settings.prices import Prices
 from tests.support import browser
 from tests.support.report_overviews import OVERVIEWS, write_report
 
-pytestmark = pytest.mark.skipif(
-    browser.program() is None,
-    reason=f"no browser: none of {', '.join(browser.NAMES)} is installed",
-)
+NEEDED = f"needs a browser: {', '.join(browser.NAMES)}, of which none is installed"
+pytestmark = pytest.mark.skipif(browser.program() is None, reason=NEEDED)
 
 WIDTHS = (320, 375, 640, 650, 768, 896, 1200)
 FEW_WIDTHS = (320, 650)

@@ -16,10 +16,11 @@ from botocache.stores.boards import LARGEST_RECORD, MOST_RECORDS
 from botocache.stores.disk import board as board_module
 from botocache.stores.disk.board import DiskBoard
 from tests.support.clock import FakeClock
+from tests.support.privileges import is_root
 
 TTL = 60.0
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+as_root = pytest.mark.skipif(not is_root(), reason="only root may give files away")
 BELOW = ("v1", "default", "board")
 
 

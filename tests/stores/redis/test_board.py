@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from botocache._errors import StoreError
 from botocache.stores.boards import LARGEST_RECORD, MOST_RECORDS
@@ -15,29 +14,11 @@ from botocache.stores.redis.store import RedisStore
 from tests.support.digests import key, tag
 from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT
-from tests.support.valkey_cluster import ValkeyCluster
 from tests.support.valkey_server import ValkeyServer
 
 TTL = 60.0
 FAR = struct.pack("<d", 4e9)
 SOON = struct.pack("<d", time.time() + 1e6)
-
-
-@pytest.fixture(params=["redis", "redis+cluster"])
-def server(request: pytest.FixtureRequest) -> Any:
-    """Return a server, or a cluster."""
-    name = "valkey" if request.param == "redis" else "cluster"
-    return request.getfixturevalue(name)
-
-
-@pytest.fixture
-def client(server: ValkeyServer | ValkeyCluster) -> Iterator[Any]:
-    if isinstance(server, ValkeyServer):
-        with redis.Redis(port=server.port) as plain:
-            yield plain
-    else:
-        with redis.RedisCluster("127.0.0.1", server.nodes[0].port) as of_cluster:
-            yield of_cluster
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from botocache.stores.redis.store import RedisStore
 from tests.support.digests import key, tag
 from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, eventually
-from tests.support.valkey_cluster import ValkeyCluster
 from tests.support.valkey_server import ValkeyServer
 
 KEY, A, B = key("an entry"), tag("a"), tag("b")
@@ -105,24 +104,6 @@ HELD = {
     "all tags were held": everybody("-inf"),
     "a score of a fraction": everybody(0.5),
 }
-
-
-@pytest.fixture(params=["redis", "redis+cluster"])
-def server(request: pytest.FixtureRequest) -> Any:
-    """Return a server, or a cluster."""
-    name = "valkey" if request.param == "redis" else "cluster"
-    return request.getfixturevalue(name)
-
-
-@pytest.fixture
-def client(server: ValkeyServer | ValkeyCluster) -> Iterator[Any]:
-    if isinstance(server, ValkeyServer):
-        with redis.Redis(port=server.port) as plain:
-            yield plain
-    else:
-        first = server.nodes[0]
-        with redis.RedisCluster("127.0.0.1", first.port) as of_cluster:
-            yield of_cluster
 
 
 @pytest.fixture

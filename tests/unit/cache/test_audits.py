@@ -557,6 +557,23 @@ def test_a_replica_that_lags_behind_a_write_of_ours_is_settling(
     assert world.compared() == (2, {"settling": 1})
 
 
+@pytest.mark.parametrize("asked", [GET, BATCH], ids=["item", "batch"])
+def test_an_audit_gives_no_older_answer_than_the_cache_after_a_write_of_ours(
+    clock: FakeClock, asked: Asked
+) -> None:
+    world = World(clock, ALWAYS, LAG)
+    world.warm()
+    for sk in "12":
+        world.call(put_of(2, sk=sk))  # which fills
+    world.database.always_lags = True
+    outcome = world.begin(asked)
+    assert isinstance(outcome, Hit)  # DynamoDB would answer with what was before
+    assert "'n': {'N': '2'}" in str(outcome.answer)
+    assert "'n': {'N': '1'}" not in str(outcome.answer)
+    clock.advance(SETTLE)
+    assert not isinstance(world.begin(asked), Hit)
+
+
 def test_a_replica_that_lags_behind_another_writer_is_never_lasting(
     clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
