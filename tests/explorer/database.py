@@ -6,6 +6,7 @@ to the schedule that runs.
 
 import atexit
 import contextlib
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ from redis.exceptions import ResponseError
 from botocache.stores.redis.commands import pack
 from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.scripts import EVICT, LOOK, PROLONG, Script
+from botocache.stores.redis.sockets import set_deadline
 from botocache.stores.redis.types import Command
 from botocache.stores.redis.urls import connections_of_url
 from tests.support.processes import TIMEOUT
@@ -49,6 +51,8 @@ class Database:
         _, make = connections_of_url(url, TIMEOUT)
         self._connection = make()
         self._connection.connect()
+        # Else that of the connecting holds for all that the process explores later.
+        set_deadline(self._connection, math.inf)
         self.is_full = False
         self._everything: Dump | None = None
 

@@ -10,7 +10,7 @@ from tests.soak.journal import Outcome
 from tests.soak.soak import STORES, soak
 from tests.soak.writes import WRITES, update_and_return
 
-SECONDS = 14
+SECONDS = 10
 LONGEST = 90
 """Seconds after which a cache that lacks a rule has not been found out."""
 

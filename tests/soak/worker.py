@@ -81,8 +81,12 @@ class WarningsTo(logging.Handler):
         self._journal = journal
 
     def emit(self, record: logging.LogRecord) -> None:
-        event, _, error, _ = record.args or ("?", "?", record.getMessage(), "?")
-        self._journal.warning(str(event), str(error))
+        # As FailureLog writes it: first the kind, last the error's type and text.
+        match record.args:
+            case (event, _, *_, error, _):
+                self._journal.warning(str(event), str(error))
+            case _:
+                self._journal.warning("?", record.getMessage())
 
 
 def work(assignment: Assignment, end: threading.Event) -> None:
