@@ -171,7 +171,8 @@ class Reads:
             hit = self._project_whole_item(prepared, whole, now)
         if hit is None:
             return self._make_ticket(prepared, loaded, now, store)
-        if self._audits is not None and self._is_due(prepared, loaded):
+        audits = self._audits
+        if audits is not None and audits.is_due(prepared.key, loaded.held):
             return _audit(hit, prepared, loaded, now, store)
         self._count_hit(hit, prepared, perf_counter() - store.started)
         read = prepared.read
@@ -199,7 +200,7 @@ class Reads:
             for at, read in enumerate(reads)
             if read is not None and not self._pending.includes(read.tags)
         }
-        now = store.now()
+        audits, now = self._audits, store.now()
         wholes: dict[int, PreparedRead] = {}
         loads = [(read.key, read.tags) for read in by_place.values()]
         results = store.load_many(loads) if loads else []
@@ -209,7 +210,7 @@ class Reads:
                 continue
             hit = self._make_hit(read, read.key, loaded, now)
             lookups[at] = hit or self._make_ticket(read, loaded, now, store)
-            if hit and self._is_due(read, loaded):
+            if audits is not None and hit and audits.is_due(read.key, loaded.held):
                 lookups[at] = _audit(hit, read, loaded, now, store)
             if hit is None and read.whole_item_key is not None and read.may_hit:
                 wholes[at] = read
@@ -218,14 +219,9 @@ class Reads:
         for (at, read), loaded in zip(wholes.items(), results, strict=True):
             hit = self._project_whole_item(read, loaded, now)
             lookups[at] = hit or lookups[at]
-            if hit and self._is_due(read, loaded):
+            if audits is not None and hit and audits.is_due(read.key, loaded.held):
                 lookups[at] = _audit(hit, read, loaded, now, store)
         return lookups
-
-    def _is_due(self, prepared: PreparedRead, loaded: Loaded) -> bool:
-        """Return whether a hit is audited instead of served."""
-        audits = self._audits
-        return audits is not None and audits.is_due(prepared.key, loaded.held)
 
     def begin_batch(
         self, call: Call, parameters: Body, batch: BatchRead, store: CallStore

@@ -420,7 +420,9 @@ class DiskStore:
         One that still loads from them misses then, and makes them again.
         """
         with contextlib.suppress(OSError):
-            latest = max(path.lstat().st_mtime for path in entries.iterdir())
+            # The directory too: a process that has just made it has no files in it yet.
+            paths = [entries, *entries.iterdir()]
+            latest = max(path.lstat().st_mtime for path in paths)
             if time.time() - latest > _FORMER_KEPT:
                 self._discard(entries)
 

@@ -1098,6 +1098,18 @@ def test_an_earlier_version_beside_this_one_keeps_its_entries(
         assert earlier.get(0) == b"theirs"
 
 
+def test_an_earlier_version_that_has_just_made_its_directory_keeps_it(
+    store: DiskStore,
+) -> None:
+    directory = store.directory / "entries"
+    directory.mkdir(parents=True)
+    store.load(KEY, [A])
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and thread.daemon:
+            thread.join(10.0)
+    assert directory.exists()
+
+
 @pytest.mark.parametrize(("hours", "is_kept"), [(23, True), (25, False)])
 def test_entries_of_an_earlier_version_go_a_day_after_its_last_fill(
     store: DiskStore, hours: float, *, is_kept: bool
@@ -1108,7 +1120,7 @@ def test_entries_of_an_earlier_version_go_a_day_after_its_last_fill(
         earlier.set(1, b"theirs")
     directory = store.directory / "entries"
     then = time.time() - hours * 3600
-    for path in directory.iterdir():
+    for path in [*directory.iterdir(), directory]:
         os.utime(path, (then, then))
     store.load(KEY, [A])
     for thread in threading.enumerate():
