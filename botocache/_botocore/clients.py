@@ -23,6 +23,7 @@ from functools import partial
 from operator import attrgetter
 from types import FunctionType, MethodType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from weakref import ref
 
 from botocore.auth import AUTH_TYPE_MAPS
 from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
@@ -30,7 +31,8 @@ from botocore.client import BaseClient
 from botocore.endpoint import Endpoint
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocore.httpsession import URLLib3Session
-from botocore.parsers import PROTOCOL_PARSERS, ResponseParserFactory
+from botocore.model import OperationModel, ServiceModel
+from botocore.parsers import PROTOCOL_PARSERS, JSONParser, ResponseParserFactory
 from botocore.signers import RequestSigner
 
 from botocache._botocore.types import (
@@ -222,12 +224,14 @@ class OperationTraits(NamedTuple):
     hides_callers: they may change requests after we have seen them.
     stubbers: of moto.
     extra_headers: handlers of PynamoDB, whose connections have the headers they add.
+    is_parsed_by_others: a handler that is not ours is called before botocore parses.
     """
 
     changes_answers: bool = False
     hides_callers: bool = False
     stubbers: tuple[Stubber, ...] = ()
     extra_headers: tuple[Handler, ...] = ()
+    is_parsed_by_others: bool = False
 
     @property
     def is_mocked(self) -> bool:
@@ -280,10 +284,11 @@ class ClientTraits:
         # Weak: its signer keeps these traits, and would keep the client alive.
         self._client = None if client is None else weakref.ref(client)
         self._signer = weakref.ref(signer)
-        self._emitter = _emitter_of(signer)
+        self.emitter: Final = _emitter_of(signer)
         self._derived = _Derived(None)
         self._own_scope = secrets.token_bytes(DIGEST_SIZE)
         self._own_parsers: tuple[object, ...] = ()
+        self.parsing: object = None  # for `parsing.py`
         self.is_async: Final = inspect.iscoroutinefunction(
             getattr(type(signer), "sign", None)
         )
@@ -299,7 +304,7 @@ class ClientTraits:
 
     def of(self, operation: str) -> OperationTraits:
         """Return the traits of the calls of an operation."""
-        emitter = self._emitter
+        emitter = self.emitter
         if emitter is None:
             return OperationTraits(changes_answers=True)
         # First, so that a handler that is registered meanwhile outdates the new traits.
@@ -339,6 +344,27 @@ class ClientTraits:
             self._own_parsers = parsers
         log_once(log.info, "answers_not_shared", _READS_ALONE)
         return self._own_scope
+
+    def leaves_parsing_to_botocore(self, model: OperationModel) -> bool:
+        """Return whether botocore parses an operation's answers, with its own parser.
+
+        model: of the operation.
+        """
+        client = None if self._client is None else self._client()
+        if client is None or client.meta.service_model is not model.service_model:
+            return False
+        endpoint = endpoint_of(client)
+        factory: object = parser_factory_of(endpoint)
+        parser: object = PROTOCOL_PARSERS.get("json")
+        return (
+            cast("type", type(endpoint)) is Endpoint
+            and _SENDING.isdisjoint(vars(endpoint))
+            and type(factory) is ResponseParserFactory
+            and "create_parser" not in vars(factory)
+            and not parser_defaults_of(factory)
+            and parser is JSONParser
+            and not self.of(model.name).is_parsed_by_others
+        )
 
     def detour(self, operations: Iterable[str]) -> object:
         """Return what is true while the near cache must not answer this client's calls.
@@ -443,7 +469,11 @@ class ClientTraits:
             _report(changing, "answers_not_cached", _CHANGES_ANSWERS)
             _report(hiding, "callers_not_known", _HIDES_CALLERS)
         return OperationTraits(
-            bool(changing), bool(hiding), tuple(stubbers), tuple(extras)
+            bool(changing),
+            bool(hiding),
+            tuple(stubbers),
+            tuple(extras),
+            is_parsed_by_others=not all(map(_is_ours, handlers("before-parse"))),
         )
 
     def _foreign_senders(self) -> Iterator[object]:
@@ -633,7 +663,18 @@ def know(client: object) -> None:
     signer = signer_of(client)
     traits: ClientTraits | None = vars(signer).get(_TRAITS)
     if traits is None or not traits.is_of_known_client:
-        vars(signer)[_TRAITS] = ClientTraits(client, signer)
+        traits = vars(signer)[_TRAITS] = ClientTraits(client, signer)
+        # botocore gives handlers the model where it does not give them the signer. Each
+        # client has a model of its own. Of a shared one it is not known whose it is.
+        model = client.meta.service_model
+        _traits_of_models[model] = None if model in _traits_of_models else ref(traits)
+
+
+_traits_of_models: Final["_TraitsOfModels"] = weakref.WeakKeyDictionary()
+_TraitsOfModels: TypeAlias = (
+    "weakref.WeakKeyDictionary[ServiceModel, ref[ClientTraits] | None]"
+)
+"""Weak on both sides: handlers of a client keep its model alive."""
 
 
 def traits_of(signer: Signer) -> ClientTraits:
@@ -642,6 +683,12 @@ def traits_of(signer: Signer) -> ClientTraits:
     if traits is None:
         traits = vars(signer)[_TRAITS] = ClientTraits(None, signer)
     return traits
+
+
+def traits_of_model(model: ServiceModel) -> ClientTraits | None:
+    """Return the traits of the client that has a service model; None if not known."""
+    found = _traits_of_models.get(model)
+    return None if found is None else found()
 
 
 # --- scope and origin --------------------------------------------------------------
