@@ -13,7 +13,7 @@ from benchmarks.clients import ENDPOINT, REGION, SCOPE
 from benchmarks.places import TTL
 from benchmarks.work import SMALL
 from botocache._botocore.credentials import named_scope
-from botocache._botocore.hooks import origin
+from botocache._botocore.requests import origin
 from botocache._cache.entries import ClearEntries, encode_answer
 from botocache._cache.prepare import entry_key, reader_tag
 from botocache._dynamodb.operations import plan

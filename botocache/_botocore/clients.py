@@ -33,6 +33,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.parsers import PROTOCOL_PARSERS, ResponseParserFactory
 from botocore.signers import RequestSigner
 
+from botocache._botocore.credentials import CallerMemory
 from botocache._botocore.types import (
     Client,
     ClientEndpoint,
@@ -49,6 +50,7 @@ from botocache._botocore.types import (
     signer_of,
     version_of_handlers,
 )
+from botocache._cache.prepare import Call  # noqa: TC001 - it is loaded in any case
 from botocache._digests import DIGEST_SIZE, digest
 from botocache._forks import renew_after_fork
 from botocache._log import log, log_once
@@ -95,7 +97,7 @@ _EXTRA_HEADERS = "pynamodb.connection.base:Connection._before_send"
 _ANOTHER_IDENTITY = frozenset({"botocore.handlers:disable_signing"})
 """botocore's own handlers after which a request is signed by another identity."""
 
-_USUAL_HEADERS = frozenset(
+USUAL_HEADERS = frozenset(
     {"Content-Type", "User-Agent", "X-Amz-Target", "X-Amzn-Trace-Id"}
 )
 """Headers of nearly all requests, as botocore spells them."""
@@ -274,6 +276,10 @@ class ClientTraits:
 
     client: None if botocache has not seen how it was made, and does not know it.
     signer: of the client.
+
+    callers: remembers who made its last call.
+    last_calls: by operation, its last call with the usual headers, and what that was
+        made of: see requests.py.
     """
 
     def __init__(self, client: Client | None, signer: Signer) -> None:
@@ -284,6 +290,8 @@ class ClientTraits:
         self._derived = _Derived(None)
         self._own_scope = secrets.token_bytes(DIGEST_SIZE)
         self._own_parsers: tuple[object, ...] = ()
+        self.callers: Final = CallerMemory()
+        self.last_calls: Final[dict[str, tuple[object, Call]]] = {}
         self.is_async: Final = inspect.iscoroutinefunction(
             getattr(type(signer), "sign", None)
         )
@@ -358,18 +366,20 @@ class ClientTraits:
 
     def is_sent_by_botocore(self) -> bool:
         """Return whether botocore's own classes send the client's requests."""
-        endpoint = self._endpoint()
-        if endpoint is None:
-            return True
-        session, kind = endpoint.http_session, cast("type", type(endpoint))
         client = None if self._client is None else self._client()
+        if client is None:
+            return True
+        endpoint = endpoint_of(client)
+        session = endpoint.http_session
+        kind: type = type(endpoint)
         if kind is not Endpoint:
             sender: object = endpoint
         elif (
             type(session) is not URLLib3Session
-            or not _SENDING.isdisjoint(vars(session))
-            or not _SENDING.isdisjoint(vars(endpoint))
-            or not _SENDING.isdisjoint(vars(client))
+            or "send" in session.__dict__
+            or "_make_request" in client.__dict__
+            # Its few methods, and not all of its attributes: half the time.
+            or not endpoint.__dict__.keys().isdisjoint(_OF_ENDPOINT)
         ):
             sender = session
         else:
@@ -385,7 +395,7 @@ class ClientTraits:
             _report([("the client", sender)], "callers_not_known", _HIDES_CALLERS)
         return False
 
-    def is_signed_by_keys(self, version: object) -> bool:
+    def is_signed_by_keys(self, version: Any) -> bool:
         """Return whether botocore signs by the client's keys, and by nothing else.
 
         A token may sign instead (`bearer`), or a signer of the application.
@@ -393,9 +403,9 @@ class ClientTraits:
         version: of the signature, as botocore names it.
         """
         signer: object = self._signer()
-        by: Any = AUTH_TYPE_MAPS.get(cast("str", version))
+        by: Any = AUTH_TYPE_MAPS.get(version)
         unknown: object = by or type(signer)
-        if by in _BY_KEYS and _SIGNING.isdisjoint(vars(signer)):
+        if by in _BY_KEYS and _SIGNING.isdisjoint(signer.__dict__):
             methods = _signing(_Signing)
             if methods == _SIGNING_METHODS:
                 return True
@@ -526,20 +536,18 @@ def _emitter_of(signer: Signer) -> Emitter | None:
 
 # --- botocore's own ----------------------------------------------------------------
 
-_SENDING = frozenset(
+_OF_ENDPOINT = frozenset(
     {
         "_do_get_response",
         "_get_response",
-        "_make_request",
         "_send",
         "_send_request",
         "create_request",
         "make_request",
         "prepare_request",
-        "send",
     }
 )
-"""Methods that send a request: of a client, of its endpoint and of its HTTP session."""
+"""Methods of a client's endpoint that send a request."""
 
 
 _SIGNING = frozenset(
@@ -586,7 +594,7 @@ class _Senders:
 
 _senders: Final = attrgetter(
     "client._make_request",
-    *(f"endpoint.{name}" for name in sorted(_SENDING & vars(Endpoint).keys())),
+    *(f"endpoint.{name}" for name in sorted(_OF_ENDPOINT & vars(Endpoint).keys())),
     "session.send",
     "pool.ConnectionCls",  # VCR.py replaces the classes of connections
     "tls_pool.ConnectionCls",
@@ -655,7 +663,7 @@ def with_headers(
     headers: of the request, at `before-call`.
     traits: of the call.
     """
-    if _USUAL_HEADERS.issuperset(headers) and not traits.extra_headers:
+    if USUAL_HEADERS.issuperset(headers) and not traits.extra_headers:
         return scope
     telling = sorted(
         (name.lower(), value if isinstance(value, bytes) else str(value))

@@ -554,8 +554,8 @@ PLACES = (
     "botocache._cache.reads.decode_header",
     "botocache._cache.entries.ClearEntries.encode",
     "botocache._cache.entries.ClearEntries.open",
-    "botocache._botocore.hooks.origin",
-    "botocache._botocore.hooks.caller_of",
+    "botocache._botocore.hooks.call_of",
+    "botocache._botocore.requests.current_mode",
     "botocache._botocore.hooks._response",
 )
 
