@@ -13,19 +13,55 @@ from botocore import UNSIGNED
 
 from botocache._botocore.accounts import account_at_hand
 from botocache._botocore.clients import (
-    USUAL_HEADERS,
     ClientTraits,
     OperationTraits,
-    alone,
     in_process,
     traits_of,
-    with_headers,
 )
 from botocache._botocore.credentials import AUTO, Caller, caller_of
 from botocache._botocore.types import CallContext, Request, Signer, credentials_of
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.read_mode import Mode
+from botocache._digests import digest
+
+_USUAL_HEADERS = frozenset(
+    {"Content-Type", "User-Agent", "X-Amz-Target", "X-Amzn-Trace-Id"}
+)
+"""Headers of nearly all requests, as botocore spells them."""
+
+_HARMLESS_HEADERS = frozenset(
+    {
+        # of botocore
+        "accept",
+        "accept-encoding",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "content-encoding",
+        "content-length",
+        "content-md5",
+        "content-type",
+        "user-agent",
+        "x-amz-api-version",
+        "x-amz-target",
+        "x-amz-user-agent",
+        "x-amzn-query-mode",
+        # of tracers
+        "b3",
+        "baggage",
+        "elastic-apm-traceparent",
+        "newrelic",
+        "sentry-trace",
+        "traceparent",
+        "tracestate",
+        "uber-trace-id",
+        "x-amzn-trace-id",
+        "x-cloud-trace-context",
+    }
+)
+"""Headers that tell no callers apart, in lower case."""
+
+_HARMLESS_PREFIXES = ("x-amz-checksum-", "x-b3-", "x-datadog-", "x-instana-")
 
 _NOTHING: Final[Mapping[str, object]] = {}
 _NORMAL: Final = Mode.NORMAL
@@ -64,7 +100,7 @@ def call_of(
         caller is not None
         and mode is _NORMAL
         and not traits.extra_headers
-        and USUAL_HEADERS.issuperset(headers)
+        and _USUAL_HEADERS.issuperset(headers)
     )
     last = client.last_calls.get(operation) if is_usual else None
     if last is not None and last[0] == seen:
@@ -72,9 +108,9 @@ def call_of(
     account = _account(caller, signer)
     scope = None if caller is None else caller.scope
     if scope is not None and not is_named:
-        scope = with_headers(scope, headers, traits)
+        scope = _with_headers(scope, headers, traits)
     if scope is not None and own_scope:
-        scope = alone(scope, own_scope)
+        scope = digest("scope", "own", scope, own_scope)
     call = Call(operation, origin(url, region), scope, mode, account)
     if is_usual:
         client.last_calls[operation] = seen, call
@@ -116,6 +152,28 @@ def _caller(
     return (
         None if credentials is None else client.callers.caller_of(credentials, setting)
     )
+
+
+def _with_headers(
+    scope: bytes, headers: Mapping[str, object], traits: OperationTraits
+) -> bytes:
+    """Return a scope in which the headers count that tell callers apart.
+
+    headers: of the request, at `before-call`.
+    traits: of the call.
+    """
+    if _USUAL_HEADERS.issuperset(headers) and not traits.extra_headers:
+        return scope
+    telling = sorted(
+        (name.lower(), value if isinstance(value, bytes) else str(value))
+        for name, value in (*headers.items(), *traits.headers())
+        if not _is_harmless(name.lower())
+    )
+    return digest("scope", "headers", scope, telling) if telling else scope
+
+
+def _is_harmless(header: str) -> bool:
+    return header in _HARMLESS_HEADERS or header.startswith(_HARMLESS_PREFIXES)
 
 
 def origin(url: str, region: str) -> str:
