@@ -546,7 +546,7 @@ PLACES = (
     "botocache._botocore.hooks.decode_body",
     "botocache._cache.prepare.tag_digest",
     "botocache._cache.writes.tag_digest",
-    "botocache._cache.prepare.entry_key",
+    "botocache._cache.prepare.entry_keys",
     "botocache._cache.reads.may_serve",
     "botocache._cache.reads.may_fill",
     "botocache._dynamodb.items.answer_after",
