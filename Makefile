@@ -39,7 +39,7 @@ QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/ne
 	tests/stores/disk/test_connections.py tests/stores/disk/test_entry_database.py \
 	tests/stores/disk/test_slots_harmed.py tests/stores/test_memory.py \
 	tests/integration/test_modes.py tests/integration/test_scope.py \
-	tests/unit/test_interruptions.py
+	tests/unit/test_interruptions.py tests/unit/test_roads.py
 
 # One more than the two cores of CI: tests wait for servers, timeouts and processes for a
 # fifth of their time.
