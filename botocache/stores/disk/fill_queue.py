@@ -11,8 +11,9 @@ may be late or lost without harm: its snapshot alone decides whether it may be s
 - The queue has a bound in entries and in bytes. What finds it full is dropped.
 - The thread starts at the first fill, and ends after `IDLE` seconds without one. Where
   none can be started, and once the process is ending, `put` writes by itself.
-- A forked child forgets its parent's queue, which the parent writes. The thread is not
-  within SQLite at a fork: SQLite's own locks would stay locked in the child for ever.
+- A fork first writes what waits, and ends the thread. Within SQLite it would leave the
+  child with SQLite's own locks locked for ever, and Python warns of forks in a process
+  that has threads. The child begins with an empty queue.
 """
 
 import threading
@@ -39,8 +40,9 @@ MOST_BYTES = 8 * 1024**2
 
 MOST_ENTRIES = 4096
 
-GATHERED = 0.005
-"""Seconds for which the thread lets entries come together."""
+GATHERED = 0.05
+"""Seconds for which the thread lets entries come together. Each time that it wakes up,
+the thread of a call waits for it."""
 
 IDLE = 5.0
 """Seconds without an entry after which the thread ends. To start one takes 60 µs."""
@@ -49,7 +51,7 @@ PATIENCE = 0.05
 """Seconds that a fill waits for another thread's, where each writes by itself."""
 
 FORK_PATIENCE = 0.25
-"""Seconds that a fork waits for what is being written."""
+"""Seconds that a fork waits for another thread that is writing."""
 
 _ROW = 100
 """Bytes that an entry takes here beside its own."""
@@ -173,8 +175,19 @@ class FillQueue:
         self._forking = 0
 
     def _hold(self) -> None:
-        """Before a fork: keep the thread out of SQLite."""
-        if not is_owned(self._writing) and self._writing.acquire(timeout=FORK_PATIENCE):
+        """Before a fork: write what waits, end the thread, keep others from writing.
+
+        A signal handler may fork while its thread is writing: then nothing is done.
+        """
+        if is_owned(self._writing):
+            return
+        thread, deadline = self._thread, time.monotonic() + FORK_PATIENCE
+        self.stop()
+        if self._waiting:
+            self.flush(FORK_PATIENCE)
+        if thread is not None and thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._writing.acquire(timeout=max(0.0, deadline - time.monotonic())):
             self._forking = threading.get_ident()
 
     def _release(self) -> None:
@@ -214,9 +227,10 @@ class FillQueue:
         me = threading.current_thread()
         try:
             while self._thread is me:
-                time.sleep(GATHERED)  # fills of the meantime wake nothing
+                # Fills of the meantime wake nothing; `stop` does.
+                _is_woken(woken, GATHERED)
                 self.flush(IDLE)
-                if not self._rests(me) or _is_woken(woken):
+                if not self._rests(me) or _is_woken(woken, IDLE):
                     continue
                 # Under the lock of `put`: it wakes this thread, or starts another.
                 with self._lock:
@@ -235,9 +249,9 @@ class FillQueue:
             return True
 
 
-def _is_woken(woken: "SimpleQueue[None]") -> bool:
+def _is_woken(woken: "SimpleQueue[None]", patience: float) -> bool:
     try:
-        woken.get(timeout=IDLE)
+        woken.get(timeout=patience)
     except Empty:
         return False
     return True
