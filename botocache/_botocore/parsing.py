@@ -37,6 +37,9 @@ from botocache._botocore.types import (
     Emitter,
     Response,
     ResponseDict,
+    endpoint_of,
+    parser_defaults_of,
+    parser_factory_of,
     version_of_handlers,
 )
 from botocache._cache.entries import ATTRIBUTE_VALUE
@@ -366,6 +369,9 @@ _PARSING_METHODS: Final = tuple(
 )
 
 
+_PROTOCOLS: Final = {**parsers.PROTOCOL_PARSERS, "json": parsers.JSONParser}
+
+
 class _Operation:
     """The answers of one operation of one client.
 
@@ -415,8 +421,8 @@ class AnswerParsing:
         if operation is None:
             operation = self._operations[model.name] = _Operation()
             operation.decoder = decoder_of(model.output_shape)
-        decoder, traits = operation.decoder, self._traits
-        if decoder is None or not traits.leaves_parsing_to_botocore(model):
+        decoder = operation.decoder
+        if decoder is None or not self._is_parsed_by_botocore(model):
             return
         try:
             made, left = decoder.parse(response["body"])
@@ -431,6 +437,23 @@ class AnswerParsing:
         customized.update(made)
         response["body"] = left
         self._note(model, response, made)
+
+    def _is_parsed_by_botocore(self, model: OperationModel) -> bool:
+        """Return whether botocore's own parser gets an operation's answers."""
+        client = self._traits.client()
+        if client is None or client.meta.service_model is not model.service_model:
+            return False
+        endpoint = endpoint_of(client)
+        kind: type = type(endpoint)
+        factory: object = parser_factory_of(endpoint)
+        return (
+            kind is Endpoint
+            and "_do_get_response" not in vars(endpoint)
+            and type(factory) is parsers.ResponseParserFactory
+            and "create_parser" not in vars(factory)
+            and not parser_defaults_of(factory)
+            and not self._traits.of(model.name).is_parsed_by_others
+        )
 
     def _note(
         self, model: OperationModel, response: ResponseDict, made: dict[str, Any]
@@ -463,6 +486,7 @@ def parse(
         or type(body) is not bytes
         or len(body) < _WORTHWHILE
         or _parsing(_Parsing) != _PARSING_METHODS
+        or parsers.PROTOCOL_PARSERS != _PROTOCOLS
         or parsers.LOG.isEnabledFor(DEBUG)  # it writes the body
     ):
         return
