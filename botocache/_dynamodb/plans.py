@@ -176,6 +176,7 @@ class Write(NamedTuple):
         the request's TableName, which may be an ARN.
     item: that it writes; None unless it is the write of a single item.
     why: it evicts these tags.
+    digests: of the tags, if the plan has them at hand; else empty.
     """
 
     tags: tuple[Tag, ...]
@@ -184,6 +185,7 @@ class Write(NamedTuple):
     described: str = ""
     item: WrittenItem | None = None
     why: str = ""
+    digests: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
