@@ -23,7 +23,7 @@ from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
-from botocache._coherence import Eviction, EvictionRequest, Held, is_held
+from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._counting.counters import UNKNOWN
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
@@ -324,14 +324,15 @@ class Writes:
             return
         if self._evictions.are_pending(through.tags, store):
             return
-        # Loaded for the current generations: another write may have begun since the
-        # second eviction. A hold-off does not matter: no replica's lag is in the item.
-        loaded = store.load(through.key, through.tags)
         # Only under the generation that the second eviction left: a later one may be of
-        # a write that came after it.
+        # a write that came after it. If there was one, the entry is dead as it is put.
         # The reader's tag is any: the principal made this item itself.
-        if loaded.snapshot[:-1] != (*around, own.generation):
-            return
+        reader = second.watched[through.reader_tag]
+        snapshot = (*around, own.generation, reader)
+        if len(snapshot) != len(through.tags):
+            return  # the read depends on any write to the table
+        # A hold-off does not matter: no replica's lag is in the item.
+        loaded = Loaded(None, snapshot, Held.FREE)
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
         series = self._series(through.read.table, ticket.operation)
         self._reads.fill_written(read, left, series)
@@ -365,7 +366,7 @@ def _tags_to_watch(ticket: WriteTicket) -> list[bytes]:
     """Return the tags whose generations count after a second eviction.
 
     Two kinds: the tags of the tables whose key attributes the write rests on or its
-    answer confirms, and the broad tags of the entry that the write may fill.
+    answer confirms, and those of the entry that the write may fill and does not evict.
     """
     write, through = ticket.write, ticket.through
     watch = [_table_digest(table) for table, _ in write.named]
@@ -374,7 +375,7 @@ def _tags_to_watch(ticket: WriteTicket) -> list[bytes]:
     if ticket.assumed:
         watch += [schema.tag for schema in ticket.assumed]
     if through is not None:
-        watch += through.broad_tags
+        watch += (*through.broad_tags, through.reader_tag)
     return watch if len(watch) == 1 else list(dict.fromkeys(watch))
 
 
