@@ -92,8 +92,8 @@ def _throughput(
         f"Threads: {kind} beside the other kinds, {store}",
         ALONE,
         times,
-        note="Wall-clock microseconds divided by all calls of this kind: the inverse of "
-        "its throughput. A third of the threads make calls of each kind.",
+        note="Wall-clock microseconds divided by all calls of this kind, so its "
+        "throughput inverted. A third of the threads make calls of each kind.",
     )
 
 
