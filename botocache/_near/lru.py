@@ -29,11 +29,14 @@ class LRUCache(Generic[T]):
     """A mapping of at most about `size_limit` bytes. Safe for threads and a fork.
 
     A value that takes more than half of it is not kept.
+
+    young: values that were put or looked up of late. For readers in a hurry: they must
+        `get` what they do not find here.
     """
 
     def __init__(self, size_limit: int) -> None:
         self._half = size_limit // 2
-        self._young: dict[Hashable, T] = {}
+        self.young: dict[Hashable, T] = {}
         self._old: dict[Hashable, T] = {}
         self._young_size = 0
         self._renew_lock()
@@ -43,13 +46,13 @@ class LRUCache(Generic[T]):
         return f"<LRUCache {len(self)} entries>"
 
     def __len__(self) -> int:
-        return len(self._young.keys() | self._old.keys())
+        return len(self.young.keys() | self._old.keys())
 
     def get(self, key: Hashable) -> T | None:
         """Return the value of a key, or None."""
         # Without a lock: values are valid or not by themselves, so that a value which
         # another thread replaces meanwhile may come back for a while.
-        found = self._young.get(key)
+        found = self.young.get(key)
         if found is None:
             found = self._old.get(key)
             if found is not None:
@@ -59,7 +62,7 @@ class LRUCache(Generic[T]):
     def put(self, key: Hashable, value: T) -> None:
         """Keep a value in place of the key's earlier one, or drop both if too large."""
         with self._lock:
-            replaced = self._young.pop(key, None)
+            replaced = self.young.pop(key, None)
             if replaced is not None:
                 self._young_size -= replaced.size
             self._old.pop(key, None)
@@ -68,14 +71,14 @@ class LRUCache(Generic[T]):
             # By halves: dropping entries one by one would need their order, and so a
             # lock at each look-up.
             if self._young_size + value.size > self._half:
-                self._old, self._young, self._young_size = self._young, {}, 0
-            self._young[key] = value
+                self._old, self.young, self._young_size = self.young, {}, 0
+            self.young[key] = value
             self._young_size += value.size
 
     def clear(self) -> None:
         """Drop all values."""
         with self._lock:
-            self._young, self._old, self._young_size = {}, {}, 0
+            self.young, self._old, self._young_size = {}, {}, 0
 
     def _renew_lock(self) -> None:
         # An RLock, because a signal handler may make calls of its own in here. A size

@@ -32,11 +32,16 @@ _NO_JSON = (TypeError, ValueError, OverflowError, RecursionError, msgspec.Decode
 
 
 def derive_body(
-    operation: str, key: CallKey, arguments: object, body_of: BodyOf | None
+    operation: str,
+    token: int,
+    key: CallKey,
+    arguments: object,
+    body_of: BodyOf | None,
 ) -> Body | None:
     """Return the body of a call's request; None if it is not certain.
 
     operation: as the service model spells it.
+    token: of the client and the operation.
     key: the call's quick key.
     arguments: of the call.
     body_of: makes the body; None if that depends on other libraries' handlers.
@@ -52,7 +57,7 @@ def derive_body(
         copy = _from_json(encoded)
     except _NO_JSON:
         return None
-    if quick_key(key[0], operation, copy) != key:
+    if quick_key(token, copy) != key:
         return None
     try:
         _FORMS[operation].decode(encoded)

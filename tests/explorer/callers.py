@@ -118,7 +118,8 @@ class Near:
         cache, answers = world.caches[client], world.caches[client].near
         if operation not in OPERATIONS or not isinstance(answers, NearAnswers):
             return Direct().call(world, client, kind, serve, **more)
-        key = exact_key(client, operation, parameters, ())
+        token = len(OPERATIONS) * client + sorted(OPERATIONS).index(operation)
+        key = exact_key(token, parameters, ())
         assert key is not None
         entry = answers.find(key)
         answer = None if entry is None else answers.serve(entry, 0.0, parameters)
@@ -127,7 +128,7 @@ class Near:
         place = _Place(key, answers.last_fill)
         body: Body | None = None
         if (client, operation) in self._known:
-            body = derive_body(operation, key, parameters, wire_body)
+            body = derive_body(operation, token, key, parameters, wire_body)
         if body is not None:
             outcome = cache.begin(call_of(operation), body)
             if isinstance(outcome, Hit) and answers.may_remember(outcome):

@@ -76,7 +76,7 @@ def put(client: Any) -> None:
 
 
 ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
-    "near hit": ("on", lambda client: get(client, "a"), 6, 5),
+    "near hit": ("on", lambda client: get(client, "a"), 4, 4),
     "near miss": ("on", lambda client: get(client, "z"), 85, 28),
     "hit through the hooks": ("off", lambda client: get(client, "a"), 55, 22),
     "miss through the hooks": ("off", lambda client: get(client, "z"), 72, 23),
