@@ -112,7 +112,6 @@ class NearAnswers:
         store = services.store
         self._series: Final = services.counters.series
         self.now: Final = store.now
-        self._is_current: Final = store.is_current
         self._watch: Final = _watch_of(store)
         self._pending: Final = services.evictions.pending.tags
         self.memory: Final[LRUCache[NearEntry]] = LRUCache(SIZE_LIMIT)
@@ -167,26 +166,25 @@ class NearAnswers:
             _sample(entry, number, started, arguments)
         return answer
 
-    def may_remember(self, hit: Hit) -> bool:
-        """Return whether a hit may be served from memory later.
+    def admits(self, call: CallToRemember, hit: Hit) -> bool:
+        """Return whether there is room for the answer of a hit. See LRUCache.admits."""
+        key, entry = call.key, hit.entry
+        if key is None or entry is None:
+            return False
+        return self.memory.admits(key, _ANSWER_SIZE + len(entry.packed))
 
-        No, if the store cannot confirm its generations without a round trip; nor if its
-        tags rest on a learned key schema, which only the cache can check.
+    def watch(self, hit: Hit) -> StillCurrent | None:
+        """Return what returns whether a hit's snapshot is still current.
+
+        None if the hit may not be served from memory: if the store cannot confirm its
+        generations without a round trip, or if its tags rest on a learned key schema,
+        which only the cache can check.
         """
         prepared, entry = hit.prepared, hit.entry
-        return (
-            prepared is not None
-            and entry is not None
-            and not prepared.read.rests_on_schema
-            and self._is_current(prepared.tags, entry.snapshot)
-        )
-
-    def watch(self, hit: Hit) -> StillCurrent:
-        """Return what returns whether a hit's snapshot is still current."""
-        prepared, entry = hit.prepared, hit.entry
-        if prepared is None or entry is None:
-            return _never
-        return self._watch(prepared.tags, entry.snapshot)
+        if prepared is None or entry is None or prepared.read.rests_on_schema:
+            return None
+        is_current = self._watch(prepared.tags, entry.snapshot)
+        return is_current if is_current() else None
 
     def remember(
         self,
@@ -194,13 +192,13 @@ class NearAnswers:
         hit: Hit,
         copy: Copier,
         size: int,
-        is_current: StillCurrent | None = None,
+        is_current: StillCurrent,
     ) -> None:
-        """Remember the answer of a hit that `may_remember` accepted.
+        """Remember the answer of a hit.
 
         copy: makes the answer.
         size: bytes that the answer takes.
-        is_current: returns whether it may still be served; None for what `watch` makes.
+        is_current: returns whether it may still be served: what `watch` makes, or more.
 
         Does nothing if this process filled any entry since the call began.
         """
@@ -209,7 +207,6 @@ class NearAnswers:
             return
         fills, place = self._fills, _place_of(prepared.key)
         fill = fills[place]
-        is_current = is_current or self.watch(hit)
         if prepared.whole_item_key is not None:
             is_current = self._unless_filled(prepared.whole_item_key, is_current)
         # The places first, then the comparison. A fill of this entry that comes after

@@ -5,6 +5,10 @@ moves to the young one. When the young dict takes half of the room, it becomes t
 dict, and the values of the old one, which were not looked up since, are dropped. So
 values that are looked up stay, as in an LRU, and a look-up costs one dict access and no
 lock.
+
+Once it is full, a value has to be asked for twice before it is worth the place of
+others. Where far more is asked for than fits, most of it would be dropped before it is
+looked up again, and to remember it takes as long as to load it.
 """
 
 import threading
@@ -12,6 +16,12 @@ from collections.abc import Hashable
 from typing import Generic, Protocol, TypeVar
 
 from botocache._forks import renew_after_fork
+
+_DOORS = 1 << 17
+"""Bytes by which keys that were asked for are known, roughly: keys may share one."""
+
+_MOST_OPEN = _DOORS // 2
+"""Doors of one round. With more of them open, most keys would be let in at once."""
 
 
 class Sized(Protocol):
@@ -39,6 +49,8 @@ class LRUCache(Generic[T]):
         self.young: dict[Hashable, T] = {}
         self._old: dict[Hashable, T] = {}
         self._young_size = 0
+        self._doors = bytearray()
+        self._round, self._open = 1, 0
         self._renew_lock()
         renew_after_fork(self, LRUCache._renew_lock)
 
@@ -58,6 +70,26 @@ class LRUCache(Generic[T]):
             if found is not None:
                 self.put(key, found)
         return found
+
+    def admits(self, key: Hashable, size: int) -> bool:
+        """Return whether a value of this size that was just asked for is worth a place.
+
+        Any is, while there is room. Else one that is asked for again, before some
+        65,000 others are.
+        """
+        if not self._old:
+            return size <= self._half
+        # Without a lock: the worst that can happen is that a key asks once more.
+        doors, door = self._doors, hash(key) % _DOORS
+        if not doors:
+            doors = self._doors = bytearray(_DOORS)
+        if doors[door] == self._round:
+            return size <= self._half
+        if self._open >= _MOST_OPEN:
+            self._round, self._open = self._round % 255 + 1, 0
+        doors[door] = self._round
+        self._open += 1
+        return False
 
     def put(self, key: Hashable, value: T) -> None:
         """Keep a value in place of the key's earlier one, or drop both if too large."""

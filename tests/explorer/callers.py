@@ -131,18 +131,14 @@ class Near:
             body = derive_body(operation, token, key, parameters, wire_body)
         if body is not None:
             outcome = cache.begin(call_of(operation), body)
-            if isinstance(outcome, Hit) and answers.may_remember(outcome):
-                answers.remember(
-                    place, outcome, *copier_of_hit(outcome), answers.watch(outcome)
-                )
+            if isinstance(outcome, Hit) and (watched := answers.watch(outcome)):
+                answers.remember(place, outcome, *copier_of_hit(outcome), watched)
         elif entry is not None and entry.prepared is not None:
             body = entry.prepared.parameters
             outcome = cache.load(entry.prepared)
-            if isinstance(outcome, Hit) and answers.may_remember(outcome):
+            if isinstance(outcome, Hit) and (watched := answers.watch(outcome)):
                 place.remembered = entry.prepared
-                answers.remember(
-                    place, outcome, *copier_of_hit(outcome), answers.watch(outcome)
-                )
+                answers.remember(place, outcome, *copier_of_hit(outcome), watched)
         else:
             body = json.loads(wire(parameters))
             assert body is not None

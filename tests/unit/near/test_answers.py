@@ -15,7 +15,6 @@ from botocache._near.answers import NearAnswers, _place_of
 from botocache._near.call_keys import CallKey
 from botocache._settings.load import Settings
 from botocache.stores.memory import MemoryStore
-from botocache.stores.protocol import StillCurrent
 
 KEY, OTHER, WHOLE = b"an entry", b"another one", b"the whole item"
 
@@ -50,7 +49,9 @@ def hit_of(key: bytes, whole: bytes | None = None) -> Hit:
 
 def remember(answers: NearAnswers, hit: Hit, call: _Call) -> bool:
     """Remember a hit; return whether its answer is served from then on."""
-    answers.remember(call, hit, dict, 100)
+    watched = answers.watch(hit)
+    assert watched is not None
+    answers.remember(call, hit, dict, 100, watched)
     return is_served(answers)
 
 
@@ -87,25 +88,10 @@ def test_an_answer_from_before_a_fill_is_not_remembered_after_it(
     assert not remember(answers, hit_of(KEY), before)
 
 
-def test_a_fill_in_the_middle_of_remembering_outdates_the_answer(
-    answers: NearAnswers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether it is of another thread or of a signal handler."""
-    for key in (KEY, WHOLE):
-        call = _Call(answers.last_fill)
-
-        def watch(_hit: Hit, key: bytes = key) -> StillCurrent:
-            answers.on_fill(key)
-            return lambda: True
-
-        with monkeypatch.context() as patch:
-            patch.setattr(answers, "watch", watch)
-            assert not remember(answers, hit_of(KEY, WHOLE), call)
-
-
 def test_a_fill_just_after_the_comparison_outdates_the_answer(
     answers: NearAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whether it is of another thread or of a signal handler."""
     for key in (KEY, WHOLE):
 
         def prefix(_key: str, key: bytes = key) -> str:
