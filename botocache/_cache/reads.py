@@ -576,8 +576,7 @@ class Reads:
             is_full = isinstance(error, QueueFullError)
             for series in counted:
                 series.add_unfilled("queue_full" if is_full else "store_error")
-            if not is_full:
-                self._evictions.report("fill_failed", "an answer is not cached", error)
+            self._evictions.report("fill_failed", "an answer is not cached", error)
         else:
             for series in counted:
                 series.add_fills()
