@@ -439,7 +439,7 @@ class AnswerParsing:
     def _is_parsed_by_botocore(self, model: OperationModel) -> bool:
         """Return whether botocore's own parser gets an operation's answers."""
         client = self._traits.client()
-        if client is None or client.meta.service_model is not model.service_model:
+        if client is None:
             return False
         endpoint = endpoint_of(client)
         kind: type = type(endpoint)

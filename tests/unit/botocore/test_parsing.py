@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ClientError
+from botocore.history import BaseHistoryHandler, get_global_history_recorder
 from botocore.model import ServiceModel
 
 import botocache
@@ -366,6 +367,33 @@ class Raw:
 
     def stream(self, **_: Any) -> Iterator[bytes]:
         yield self._body
+
+
+def test_a_history_records_what_it_records_without_us(fast: Any, plain: Any) -> None:
+    """As the AWS CLI keeps one."""
+    recorder: Any = get_global_history_recorder()
+    recorder.enable()
+    try:
+        histories = [recorded(client) for client in (plain, fast)]
+    finally:
+        recorder.disable()
+        recorder._handlers.clear()
+    assert histories[0] == histories[1]
+    assert "user#1234" in histories[1]
+
+
+def recorded(client: Any) -> str:
+    history: list[str] = []
+
+    class Handler(BaseHistoryHandler):
+        def emit(self, event_type: str, payload: Any, _source: str) -> None:
+            if event_type.endswith("_RESPONSE"):
+                history.append(f"{event_type} {payload!r}")
+
+    recorder: Any = get_global_history_recorder()
+    recorder._handlers[:] = [Handler()]
+    answer(client, "GetItem", ONE)
+    return "\n".join(history)
 
 
 # --- stepping aside ----------------------------------------------------------------
