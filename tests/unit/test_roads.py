@@ -215,7 +215,7 @@ INSTRUCTIONS = {
     "update, disk": 5_240,
     "store hit, redis": 3_100,
     "near miss, redis": 7_530,
-    "update, redis": 8_400,
+    "update, redis": 8_430,
 }
 """The most bytecode instructions that a road may take, on Python 3.12 and later.
 
