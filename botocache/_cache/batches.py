@@ -11,13 +11,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from botocache._cache.tickets import Hit, Lookup
+from botocache._cache.tickets import Hit, Lookups
 from botocache._dynamodb.plans import BatchRead, Read
 from botocache._dynamodb.tags import item_tag
 from botocache._dynamodb.types import Answer, Body, Item
-
-Lookups: TypeAlias = Mapping[str, tuple[Lookup, ...]]
-"""What the cache has for each key, by TableName: `{"users": (Hit, ReadTicket)}`."""
 
 AnswersByKey: TypeAlias = Mapping[str, Mapping[int, Answer] | None]
 """DynamoDB's answer to each requested key, as a GetItem would have it.
@@ -65,7 +62,7 @@ def hit_of(batch: BatchRead, lookups: Lookups) -> Hit | None:
         oldest, key = max(oldest, hit.age), hit.key
     answer: Answer = {"Responses": {}, "UnprocessedKeys": {}}
     merge_hits(batch, lookups, answer, answers_by_key(batch, lookups, answer))
-    return Hit(answer, oldest, key)
+    return Hit(answer, oldest, key, lookups=lookups)
 
 
 def answers_by_key(batch: BatchRead, lookups: Lookups, answer: Answer) -> AnswersByKey:

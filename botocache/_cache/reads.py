@@ -250,7 +250,7 @@ class Reads:
         if hit is not None:
             return hit
         body = remaining_body(parameters, lookups)
-        return BatchTicket(call, batch, lookups, store, body)
+        return BatchTicket(call, parameters, batch, lookups, store, body)
 
     def _make_hit(
         self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float

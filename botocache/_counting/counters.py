@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from itertools import count
+from itertools import count, islice
 from typing import Any, Final, TypeAlias
 
 from botocache._counting.hot_keys import HotKeys, TextOf
@@ -93,6 +93,10 @@ class NearHits:
         """How many there were."""
         # By its text: to take the next number would count one more.
         return self._before + int(repr(self._numbers)[6:-1]) - self._first
+
+    def take(self, hits: int) -> list[int]:
+        """Count several near hits; return their numbers. See `number`."""
+        return [*islice(self._numbers, hits)]
 
     def sample(
         self, seconds: float | None, digest: str, text_of: TextOf, asked: object

@@ -22,8 +22,10 @@ from botocache._dynamodb.read_units import ReadCost
 from botocache._dynamodb.types import Answer
 from botocache._errors import shows
 from botocache._forks import renew_after_fork
+from botocache._near.batch_answers import BatchAnswers, NearItem
 from botocache._near.call_keys import CallKey, cost_of
 from botocache._near.lru import LRUCache
+from botocache._near.markers import RefillMarker
 from botocache.stores.protocol import StillCurrent, Store, Watching
 
 SIZE_LIMIT = 64 * 1024**2
@@ -53,19 +55,6 @@ timing: Final = Timing()
 
 def _never() -> bool:
     return False
-
-
-class RefillMarker:
-    """Marks remembered answers as outdated when this process refills their entry.
-
-    `refresh()` and strongly consistent reads may fill a newer item (written around
-    botocache) without changing any generation.
-    """
-
-    __slots__ = ("__weakref__", "is_outdated")
-
-    def __init__(self) -> None:
-        self.is_outdated = False
 
 
 @shows("origin", "size", "stored_at", "expires_at")
@@ -116,6 +105,7 @@ class NearAnswers:
     now: returns the time on the store's clock.
     find: returns what is remembered under a key, or None.
     clear: forgets everything.
+    batches: what it remembers of BatchGetItem.
     """
 
     def __init__(self, services: CacheServices) -> None:
@@ -129,6 +119,9 @@ class NearAnswers:
         self._markers: Final[WeakValueDictionary[bytes, RefillMarker]] = (
             WeakValueDictionary()
         )
+        # In the same room: the two kinds of keys are never equal.
+        items = cast("LRUCache[NearItem]", self._memory)
+        self.batches: Final = BatchAnswers(services, self, items)
         self.last_fill = object()
         self.find: Final = self._memory.get
         self.clear: Final = self._memory.clear
@@ -221,7 +214,7 @@ class NearAnswers:
         keys = [prepared.key]
         if prepared.whole_item_key is not None:
             keys.append(prepared.whole_item_key)
-        markers = tuple(self._markers_of(keys))
+        markers = tuple(self.markers_of(keys))
         # The markers first, then the comparison. A fill of this entry that comes after
         # the markers outdates them. One that came before, but after the store was
         # loaded, has replaced last_fill. In the other order a fill in between would
@@ -258,12 +251,15 @@ class NearAnswers:
         if marker is not None:
             marker.is_outdated = True
 
+    def on_batch(self, table: str, hits: int, age: float) -> None:
+        """Hear of the near hits of a batch. Nothing listens here."""
+
     def _hits_of(self, prepared: PreparedRead, cost: ReadCost) -> NearHits:
         """Return what counts the hits of a read whose entry has this cost."""
         series = self._series(prepared.read.table, prepared.call.operation)
         return series.near_hits(cost.units(), is_estimated=cost.is_estimated)
 
-    def _markers_of(self, keys: Sequence[bytes]) -> list[RefillMarker]:
+    def markers_of(self, keys: Sequence[bytes]) -> list[RefillMarker]:
         """Return the marker of each entry; none within a call of this method."""
         # Under a lock: a WeakValueDictionary's setdefault is several steps. Two threads
         # could get two markers, of which a fill would find only the second. So could a

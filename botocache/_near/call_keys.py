@@ -13,8 +13,9 @@ neither Decimal nor the types of boto3. The key of arguments with such values is
 tuple, in which a container is its size, then its members.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
+from itertools import repeat
 from marshal import dumps
 from typing import Any, TypeAlias
 
@@ -51,6 +52,14 @@ def quick_key(token: object, operation: str, arguments: object) -> CallKey | Non
         if type(error) is not ValueError or error.__traceback__.tb_next is not None:  # type: ignore[union-attr]  # it was raised
             pass_on(error)
         return None
+
+
+def marks_of(values: Sequence[object]) -> list[bytes]:
+    """Return what tells each value from those that are others on the wire.
+
+    Raises ValueError if marshal does not take a value. It takes bytes for a bytearray.
+    """
+    return [*map(dumps, values, repeat(_BY_VALUE))]  # type: ignore[arg-type]  # it raises at others
 
 
 def exact_key(

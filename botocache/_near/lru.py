@@ -8,7 +8,7 @@ lock.
 """
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from botocache._forks import renew_after_fork
@@ -55,6 +55,14 @@ class LRUCache(Generic[T]):
             if found is not None:
                 self.put(key, found)
         return found
+
+    def get_all(self, keys: Sequence[Hashable]) -> list[T] | None:
+        """Return the values of all keys, or None if one of them has none."""
+        # A value is true: it is a tuple with a size. So both loops are in C.
+        found = [*map(self._young.get, keys)]
+        if not all(found):
+            found = [*map(self.get, keys)]
+        return found if all(found) else None  # type: ignore[return-value]  # none is None
 
     def put(self, key: Hashable, value: T) -> None:
         """Keep a value in place of the key's earlier one, or drop both if too large."""

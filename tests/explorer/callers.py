@@ -22,14 +22,15 @@ from botocache import Cache
 from botocache._botocore.clients import know
 from botocache._botocore.hooks import Hooks
 from botocache._cache.prepare import PreparedRead
-from botocache._cache.tickets import Hit, ReadTicket, Ticket
+from botocache._cache.tickets import BatchTicket, Hit, ReadTicket, Ticket
 from botocache._dynamodb.types import Body
 from botocache._near.answers import NearAnswers
+from botocache._near.batch_answers import BATCH, read_arguments
 from botocache._near.call_keys import CallKey, exact_key
 from botocache._near.client import NearClient, with_near
 from botocache._near.client_state import OPERATIONS
 from botocache._near.delivery import copier_of_hit
-from botocache._near.request_bodies import derive_body, wire_body
+from botocache._near.request_bodies import derive_request, wire_body
 from tests.explorer.world import World, wire
 from tests.support.calls import call_of
 
@@ -118,6 +119,8 @@ class Near:
         cache, answers = world.caches[client], world.caches[client].near
         if operation not in OPERATIONS or not isinstance(answers, NearAnswers):
             return Direct().call(world, client, kind, serve, **more)
+        if operation == BATCH:
+            return self._call_batch(world, client, parameters, serve)
         key = exact_key(client, operation, parameters, ())
         assert key is not None
         entry = answers.find(key)
@@ -127,7 +130,8 @@ class Near:
         place = _Place(key, answers.last_fill)
         body: Body | None = None
         if (client, operation) in self._known:
-            body = derive_body(operation, key, parameters, wire_body)
+            derived = derive_request(operation, key, parameters, wire_body)
+            body = None if derived is None else derived[1]
         if body is not None:
             outcome = cache.begin(call_of(operation), body)
             if isinstance(outcome, Hit) and answers.may_remember(outcome):
@@ -149,6 +153,23 @@ class Near:
             if isinstance(outcome, (Hit, ReadTicket)) and outcome.prepared is not None:
                 self._known.add((client, operation))
                 answers.remember_read(key, outcome.prepared)
+        return Direct().finish(cache, outcome, body, serve)
+
+    def _call_batch(
+        self, world: World, client: int, parameters: dict[str, Any], serve: Serve
+    ) -> tuple[dict[str, Any], bool]:
+        cache, answers = world.caches[client], world.caches[client].near
+        assert isinstance(answers, NearAnswers)
+        batch = read_arguments(parameters)
+        assert batch is not None
+        answer = answers.batches.serve(client, batch, 0.0)
+        if answer is not None:
+            return answer, True
+        place = _Place((client, BATCH), answers.last_fill)
+        body = json.loads(wire(parameters))
+        outcome = cache.begin(call_of(BATCH), body)
+        if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:
+            answers.batches.remember(place, client, batch, outcome.lookups)
         return Direct().finish(cache, outcome, body, serve)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from botocache._cache.services import services_of
-from botocache._near.answers import NearAnswers, RefillMarker
+from botocache._near.answers import NearAnswers
+from botocache._near.markers import RefillMarker
 from botocache._settings.load import Settings
 from botocache.stores.memory import MemoryStore
 
@@ -21,12 +22,12 @@ def answers() -> NearAnswers:
 
 
 def test_a_fill_outdates_the_marker_of_its_entry_alone(answers: NearAnswers) -> None:
-    filled, other = answers._markers_of([KEY, b"another key"])
+    filled, other = answers.markers_of([KEY, b"another key"])
     before = answers.last_fill
     answers.on_fill(KEY)
     assert (filled.is_outdated, other.is_outdated) == (True, False)
     assert answers.last_fill is not before
-    assert not answers._markers_of([KEY])[0].is_outdated
+    assert not answers.markers_of([KEY])[0].is_outdated
 
 
 def test_two_threads_that_remember_one_entry_at_once_share_its_marker(
@@ -34,7 +35,7 @@ def test_two_threads_that_remember_one_entry_at_once_share_its_marker(
 ) -> None:
     """Else a fill would outdate the answer of one of them, and not the other's."""
     others: list[RefillMarker] = []
-    thread = Thread(target=lambda: others.extend(answers._markers_of([KEY])))
+    thread = Thread(target=lambda: others.extend(answers.markers_of([KEY])))
 
     def reference(*arguments: Any) -> Any:
         """Let the other thread in, after it was seen that there is no marker."""
@@ -44,6 +45,6 @@ def test_two_threads_that_remember_one_entry_at_once_share_its_marker(
         return weakref.KeyedRef(*arguments)
 
     monkeypatch.setattr("weakref.KeyedRef", reference)
-    (mine,) = answers._markers_of([KEY])
+    (mine,) = answers.markers_of([KEY])
     thread.join()
     assert others == [mine]
