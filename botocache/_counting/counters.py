@@ -233,6 +233,28 @@ class Series:
             timings.seconds += seconds
             return not self._store_hits % STORE_SAMPLED
 
+    def add_store_hits(
+        self, seconds: float, hits: int, units: float, estimated: float
+    ) -> range:
+        """Count the keys of a batch that the store answered. See `add_store_hit`.
+
+        Return the places among them of those that stand for STORE_SAMPLED.
+
+        seconds: that the call took.
+        hits: keys.
+        units: read units of all of them.
+        estimated: those of the units that rest on an estimate.
+        """
+        with self._lock:
+            before = self._store_hits
+            self._store_hits += hits
+            self._units_saved += units
+            self._estimated += estimated
+            timings = self._store_latency
+            timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += hits
+            timings.seconds += seconds * hits
+            return range((-before - 1) % STORE_SAMPLED, hits, STORE_SAMPLED)
+
     def add_hot_key(
         self, digest: str, hits: int, units: float, text_of: TextOf, asked: object
     ) -> None:

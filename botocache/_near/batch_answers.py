@@ -329,7 +329,10 @@ class BatchAnswers:
             (part, mark, lookup, lookup.prepared, lookup.entry)
             for part in batch.parts
             for mark, lookup in zip(part.marks, lookups[part.table], strict=True)
-            if isinstance(lookup, Hit) and lookup.prepared and lookup.entry
+            if isinstance(lookup, Hit)
+            and lookup.prepared
+            and lookup.entry
+            and not self._has((token, part.table, part.options), mark, lookup.entry)
         ]
         if not made or not self._is_current(made[0][3].tags, made[0][4].snapshot):
             return
@@ -346,6 +349,17 @@ class BatchAnswers:
             group = self._group_of((token, part.table, part.options), prepared.read)
             item = maker.item(prepared, entry, hit.answer, marker, mark)
             self._items.put((group, mark), item)
+
+    def _has(self, place: tuple[object, str, bytes], mark: bytes, entry: Entry) -> bool:
+        """Return whether an entry's item is remembered."""
+        item = self._items.get((self._groups.get(place), mark))
+        return (
+            item is not None
+            and item.stored_at == entry.stored_at
+            and item.generations == entry.snapshot[_NARROW]
+            and item.broad.generations == (*entry.snapshot[_TABLE], entry.snapshot[-1])
+            and not any(marker.is_outdated for marker in item.markers)
+        )
 
     def _group_of(self, place: tuple[object, str, bytes], read: Read) -> _Group:
         group = self._groups.get(place)
