@@ -56,7 +56,7 @@ from botocache._dynamodb.read_units import (
 )
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name
-from botocache._errors import CodecError, pass_on
+from botocache._errors import CodecError, QueueFullError, pass_on
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
@@ -612,9 +612,11 @@ class Reads:
             store.fill(fills)
         except Exception as error:
             pass_on(error)
+            is_full = isinstance(error, QueueFullError)
             for series, number in Counter(counted).items():
-                series.add_unfilled("store_error", number)
-            self._evictions.report("fill_failed", "an answer is not cached", error)
+                series.add_unfilled("queue_full" if is_full else "store_error", number)
+            if not is_full:
+                self._evictions.report("fill_failed", "an answer is not cached", error)
         else:
             for series, number in Counter(counted).items():
                 series.add_fills(number)

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 import botocache
 from botocache import Cache
-from botocache._near import batches
+from botocache._cache.tickets import pipeline_call
+from botocache._near import batches, call_keys
 from botocache._near import client as near_client
 from tests.integration.app import (
     NEGATIVE_TTL,
@@ -119,8 +120,8 @@ def test_changing_an_answer_does_not_change_the_next(
     assert batch(client, table, "a")[0]["n"] == 97
 
 
-@pytest.mark.parametrize("near", ["on", "off"])
-def test_a_resource_gets_its_own_form(world: World, table: str, near: str) -> None:
+@pytest.mark.parametrize("near", [True, False])
+def test_a_resource_gets_its_own_form(world: World, table: str, near: bool) -> None:
     session = world.session()
     botocache.install(session, url=world.store, near=near)
     resource = world.resource(session)
@@ -132,7 +133,7 @@ def test_a_resource_gets_its_own_form(world: World, table: str, near: str) -> No
             {"pk": "b", "n": 98, "text": "item b"},
             {"pk": "a", "n": 97, "text": "item a"},
         ]
-    if near == "on":
+    if near:
         with past_the_pipeline(resource.meta.client):
             resource.batch_get_item(RequestItems=asked)
 
@@ -262,7 +263,7 @@ def test_what_is_remembered_is_of_the_key_that_was_asked(
     fill(world, table, "a", "b")
     batch(client, table, "a", "b")
     asked = {table: keys_of("a")}
-    quick_key = batches.quick_key
+    quick_key = call_keys.quick_key
 
     def changing(*arguments: Any) -> Any:
         asked[table]["Keys"][0] = wire({"pk": "b"})
@@ -387,7 +388,6 @@ def test_the_pipeline_handles_one_key_and_all_that_is_missing_is_sent(
     remember(world, client, table, "a")
     fill(world, table, "b", "c")
     handled = []
-    pipeline = near_client.pipeline_call
     sent = Sent(client)
     make = client._convert_to_request_dict
 
@@ -400,7 +400,7 @@ def test_the_pipeline_handles_one_key_and_all_that_is_missing_is_sent(
     assert [item["pk"] for item in items] == ["c", "a", "b"]
     assert handled == [[wire({"pk": "c"})]]
     assert sent.requests == [{table: ["c", "b"]}]
-    assert pipeline.get() is None
+    assert pipeline_call.get() is None
 
 
 def test_a_cache_that_is_uninstalled_meanwhile_leaves_the_whole_answer(

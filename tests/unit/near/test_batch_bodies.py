@@ -15,7 +15,9 @@ from tests.support.bodies import CLIENT
 
 MODEL = CLIENT.meta.service_model.operation_model("BatchGetItem").input_shape
 
-WRONG = st.sampled_from([None, 7, True, "", [], {}, (), {"S": 7}, b"x", 1.5, {"x"}])
+WRONG: st.SearchStrategy[Any] = st.sampled_from(
+    [None, 7, True, "", [], {}, (), {"S": 7}, b"x", 1.5, {"x"}]
+)
 VALUES = st.one_of(
     st.fixed_dictionaries({"S": st.text(max_size=3)}),
     st.fixed_dictionaries({"N": st.sampled_from(["1", "1.0", "x"])}),

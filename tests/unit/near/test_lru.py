@@ -87,3 +87,14 @@ def test_its_repr_says_how_many_it_has() -> None:
     kept = memory()
     kept.put("a", Value("a", 1))
     assert repr(kept) == "<LRUCache 1 entries>"
+
+
+def test_all_values_are_found_or_none_and_old_ones_stay() -> None:
+    kept = memory(100)
+    for name in "abcdef":  # the first five are in the old half then
+        kept.put(name, Value(name, 10))
+    assert kept.get_all(["f", "a"]) == [Value("f", 10), Value("a", 10)]
+    assert kept.get_all(["a", "x"]) is None
+    for name in "ghij":
+        kept.put(name, Value(name, 10))
+        assert kept.get_all(["a"]) == [Value("a", 10)]
