@@ -94,7 +94,8 @@ class Reads:
 
     def prepare(self, call: Call, parameters: Body, read: Read) -> PreparedRead | None:
         """Return the prepared read; None if the read must bypass the cache."""
-        caching = self._caching_of(call, read)
+        place = (read.table, call.operation, read.kind)
+        caching = self._caching.get(place) or self._add_caching(place)
         is_coarse = bool(self._ambiguous) and self._is_ambiguous(call, read)
         return prepare(call, parameters, read, caching, is_coarse=is_coarse)
 
@@ -105,7 +106,8 @@ class Reads:
         prepared: list[PreparedRead | None] = []
         for part in batch.reads.values():
             # Of all keys of a table alike.
-            caching = self._caching_of(call, part[0])
+            place = (part[0].table, call.operation, part[0].kind)
+            caching = self._caching.get(place) or self._add_caching(place)
             is_coarse = bool(self._ambiguous) and self._is_ambiguous(call, part[0])
             prepared += [
                 prepare(call, parameters, read, caching, is_coarse=is_coarse)
@@ -113,19 +115,17 @@ class Reads:
             ]
         return prepared
 
-    def _caching_of(self, call: Call, read: Read) -> TableCaching:
+    def _add_caching(self, place: tuple[str, str, Kind]) -> TableCaching:
         # A policy is found by matching patterns: too slow for each call.
-        place = (read.table, call.operation, read.kind)
-        caching = self._caching.get(place)
-        if caching is None:
-            if len(self._caching) >= _MOST_TABLES:
-                self._caching.clear()
-            policy = self._settings.policy(read.table)
-            caching = self._caching[place] = TableCaching(
-                policy,
-                caching_mode(policy, call.operation, read.kind),
-                self._settings.precise_index_eviction,
-            )
+        table, operation, kind = place
+        if len(self._caching) >= _MOST_TABLES:
+            self._caching.clear()
+        policy = self._settings.policy(table)
+        caching = self._caching[place] = TableCaching(
+            policy,
+            caching_mode(policy, operation, kind),
+            self._settings.precise_index_eviction,
+        )
         return caching
 
     def _is_ambiguous(self, call: Call, read: Read) -> bool:
@@ -480,11 +480,13 @@ class Reads:
         *,
         unfilled: str = "",
         length: int | None = None,
+        is_plain: bool = False,
     ) -> None:
         """Learn from the answer of a read, and fill it if the hold-off allows that.
 
         unfilled: why the answer must not be filled; empty if it may be.
         length: bytes of the answer on the wire, if they are known.
+        is_plain: see `encode_answer`.
         """
         series = self.series_of(ticket.prepared)
         if unfilled and unfilled != FOREIGN:  # it is no answer of DynamoDB's
@@ -503,7 +505,7 @@ class Reads:
             if self._refused:
                 self._allow(ticket.prepared)
             try:
-                fill = self._fill_of(ticket, answer, cost)
+                fill = self._fill_of(ticket, answer, cost, is_plain=is_plain)
             except CodecError:
                 series.add_unfilled(UNENCODABLE)
                 raise
@@ -542,6 +544,7 @@ class Reads:
         *,
         unfilled: str = "",
         length: int | None = None,
+        is_plain: bool = False,
     ) -> None:
         """Put the hits of a batch into its answer; fill the misses.
 
@@ -557,13 +560,15 @@ class Reads:
         merge_hits(ticket.batch, ticket.lookups, answer, answers)
         if unfilled:
             return
-        self._fill_batch(ticket, answers)
+        self._fill_batch(ticket, answers, is_plain=is_plain)
         if self._audits is not None:
             for audit, item_answer in _audited(ticket, answers):
                 self._audits.finish(audit, item_answer)
 
-    def _fill_batch(self, ticket: BatchTicket, answers: AnswersByKey) -> None:
-        """Fill the misses of a batch."""
+    def _fill_batch(
+        self, ticket: BatchTicket, answers: AnswersByKey, *, is_plain: bool
+    ) -> None:
+        """Fill the misses of a batch. is_plain: see `encode_answer`."""
         fills: list[Fill] = []
         filled: list[Series] = []
         may_learn: dict[tuple[str, int], bool] = {}
@@ -579,7 +584,9 @@ class Reads:
                 place = (miss.prepared.read.table_parameter, miss.table_generation)
                 if place not in may_learn:
                     may_learn[place] = self._learn(miss, item_answer)
-                fill = self._fill_of(miss, item_answer, is_learned=may_learn[place])
+                fill = self._fill_of(
+                    miss, item_answer, is_plain=is_plain, is_learned=may_learn[place]
+                )
             except CodecError:
                 series.add_unfilled(UNENCODABLE)
                 raise
@@ -615,8 +622,7 @@ class Reads:
             is_full = isinstance(error, QueueFullError)
             for series, number in Counter(counted).items():
                 series.add_unfilled("queue_full" if is_full else "store_error", number)
-            if not is_full:
-                self._evictions.report("fill_failed", "an answer is not cached", error)
+            self._evictions.report("fill_failed", "an answer is not cached", error)
         else:
             for series, number in Counter(counted).items():
                 series.add_fills(number)
@@ -631,11 +637,13 @@ class Reads:
         answer: Answer,
         cost: ReadCost | None = None,
         *,
+        is_plain: bool,
         is_learned: bool | None = None,
     ) -> Fill | str:
         """Return the fill of a read's answer; or why there is none, as it counts.
 
         cost: what DynamoDB has read for it; None to find out.
+        is_plain: see `encode_answer`.
         is_learned: what `_learn` has returned for a like answer; None to call it.
         """
         # First: the answer may show that the table was created anew. Then the tags are
@@ -646,10 +654,15 @@ class Reads:
             return "schema"
         if not may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
             return HELD
-        return self._entry_of(ticket, answer, cost)
+        return self._entry_of(ticket, answer, cost, is_plain=is_plain)
 
     def _entry_of(
-        self, ticket: ReadTicket, answer: Answer, cost: ReadCost | None = None
+        self,
+        ticket: ReadTicket,
+        answer: Answer,
+        cost: ReadCost | None = None,
+        *,
+        is_plain: bool = False,
     ) -> Fill | str:
         """Return the fill of an answer; or why there is none. See `_fill_of`."""
         prepared, began = ticket.prepared, ticket.began
@@ -661,7 +674,7 @@ class Reads:
         # With the snapshot from before the call: if a write began or ended since, no
         # load will serve the entry.
         kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
-        packed = encode_answer(kept)
+        packed = encode_answer(kept, is_plain=is_plain)
         if cost is None:
             # In MessagePack as on the wire, no item is smaller than DynamoDB counts it.
             cost = cost_of_read(read, prepared.parameters, answer, len(packed))

@@ -13,7 +13,7 @@ one call.
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 from operator import attrgetter
 from time import perf_counter
 from typing import Final, NamedTuple, Protocol, cast
@@ -33,8 +33,8 @@ from botocache._dynamodb.read_units import ReadCost
 from botocache._dynamodb.types import Answer, Item
 from botocache._errors import shows
 from botocache._near.call_keys import marks_of
+from botocache._near.fill_places import place_of
 from botocache._near.lru import LRUCache
-from botocache._near.markers import RefillMarker
 
 BATCH: Final = "BatchGetItem"
 
@@ -158,7 +158,8 @@ class NearItem(NamedTuple):
     broad: tags that it has in common with others, and their generations.
     tags: its other tags.
     generations: of these.
-    markers: of the entries that the key would load from the store.
+    places: of the entries that the key would load from the store.
+    fills: what these places held. Another fill has outdated this.
     hits: counts what is served of it.
     """
 
@@ -170,7 +171,8 @@ class NearItem(NamedTuple):
     broad: _Broad
     tags: tuple[bytes, ...]
     generations: tuple[int, ...]
-    markers: tuple[RefillMarker, ...]
+    places: tuple[int, ...]
+    fills: tuple[object, ...]
     hits: NearHits
 
 
@@ -181,7 +183,8 @@ _expiry_of = attrgetter("expires_at")
 _broad_of = attrgetter("broad")
 _tags_of = attrgetter("tags")
 _generations_of = attrgetter("generations")
-_markers_of = attrgetter("markers")
+_places_of = attrgetter("places")
+_fills_of = attrgetter("fills")
 _hits_of = attrgetter("hits")
 
 
@@ -189,9 +192,6 @@ class Memory(Protocol):
     """What the near cache remembers of all calls."""
 
     last_fill: object
-
-    def markers_of(self, keys: Sequence[bytes]) -> list[RefillMarker]:
-        """Return the marker of each entry; none within a call of this method."""
 
     def on_batch(self, table: str, hits: int, age: float) -> None:
         """Hear of the near hits of a batch."""
@@ -208,10 +208,16 @@ class BatchAnswers:
     """The items that one cache remembers.
 
     memory: that they share with the answers to other calls.
+    items: that memory, for items.
+    fills: the last fill of each place; see `NearAnswers.on_fill`.
     """
 
     def __init__(
-        self, services: CacheServices, memory: Memory, items: LRUCache[NearItem]
+        self,
+        services: CacheServices,
+        memory: Memory,
+        items: LRUCache[NearItem],
+        fills: Sequence[object],
     ) -> None:
         store = services.store
         self._counters: Final = services.counters
@@ -221,6 +227,7 @@ class BatchAnswers:
         self._audits: Final = services.audits
         self._memory: Final = memory
         self._items: Final = items
+        self._fills: Final = fills
         self._groups: Final[dict[tuple[object, str, bytes], _Group]] = {}
 
     # --- serving -------------------------------------------------------------------
@@ -279,9 +286,11 @@ class BatchAnswers:
 
     def _is_outdated(self, items: Sequence[NearItem]) -> bool:
         """Return whether the law forbids to serve one of the items."""
-        for marker in chain.from_iterable(map(_markers_of, items)):
-            if marker.is_outdated:
-                return True
+        # As lists in C, by identity: a fill is a plain object, or None.
+        places = chain.from_iterable(map(_places_of, items))
+        fills = [*chain.from_iterable(map(_fills_of, items))]
+        if [*map(self._fills.__getitem__, places)] != fills:
+            return True
         if self._now() >= min(map(_expiry_of, items)):
             self._count_expired(items)
             return True
@@ -336,19 +345,20 @@ class BatchAnswers:
         ]
         if not made or not self._is_current(made[0][3].tags, made[0][4].snapshot):
             return
-        keys = [_entry_keys(prepared) for *_, prepared, _ in made]
-        found = iter(self._memory.markers_of([*chain.from_iterable(keys)]))
-        markers = [tuple(islice(found, len(of_entry))) for of_entry in keys]
-        # The markers first, then the comparison: see NearAnswers.remember.
-        if self._memory.last_fill is not call.last_fill or not all(markers):
+        places = [_places(prepared) for *_, prepared, _ in made]
+        fills = [tuple([self._fills[place] for place in each]) for each in places]
+        # The places first, then the comparison: see NearAnswers.remember.
+        if self._memory.last_fill is not call.last_fill:
             return
         maker = _ItemMaker(self._counters, call.valid_until)
-        for (part, mark, hit, prepared, entry), marker in zip(
-            made, markers, strict=True
+        for (part, mark, hit, prepared, entry), at, filled in zip(
+            made, places, fills, strict=True
         ):
             group = self._group_of((token, part.table, part.options), prepared.read)
-            item = maker.item(prepared, entry, hit.answer, marker, mark)
-            self._items.put((group, mark), item)
+            size = _ITEM_SIZE + len(entry.packed)
+            if self._items.admits((group, mark), size):
+                item = maker.item(prepared, entry, hit.answer, mark, at, filled)
+                self._items.put((group, mark), item)
 
     def _has(self, place: tuple[object, str, bytes], mark: bytes, entry: Entry) -> bool:
         """Return whether an entry's item is remembered."""
@@ -358,7 +368,7 @@ class BatchAnswers:
             and item.stored_at == entry.stored_at
             and item.generations == entry.snapshot[_NARROW]
             and item.broad.generations == (*entry.snapshot[_TABLE], entry.snapshot[-1])
-            and not any(marker.is_outdated for marker in item.markers)
+            and item.fills == tuple([self._fills[place] for place in item.places])
         )
 
     def _group_of(self, place: tuple[object, str, bytes], read: Read) -> _Group:
@@ -381,13 +391,14 @@ class _ItemMaker:
         self._broad: dict[_Broad, _Broad] = {}
         self._hits: dict[tuple[str, ReadCost], NearHits] = {}
 
-    def item(
+    def item(  # noqa: PLR0913, PLR0917 - what an item consists of
         self,
         prepared: PreparedRead,
         entry: Entry,
         answer: Answer,
-        markers: tuple[RefillMarker, ...],
         mark: bytes,
+        places: tuple[int, ...],
+        fills: tuple[object, ...],
     ) -> NearItem:
         """Return what is remembered of a hit."""
         tags, generations = prepared.tags, entry.snapshot
@@ -405,7 +416,8 @@ class _ItemMaker:
             broad,
             tags[_NARROW],
             generations[_NARROW],
-            markers,
+            places,
+            fills,
             self._hits_of(prepared.read.table, entry.cost),
         )
 
@@ -419,10 +431,10 @@ class _ItemMaker:
         return hits
 
 
-def _entry_keys(prepared: PreparedRead) -> list[bytes]:
-    """Return the keys of the entries that a read would load from the store."""
-    whole = prepared.whole_item_key
-    return [prepared.key] if whole is None else [prepared.key, whole]
+def _places(prepared: PreparedRead) -> tuple[int, ...]:
+    """Return the places of the entries that a read would load from the store."""
+    place, whole = place_of(prepared.key), prepared.whole_item_key
+    return (place,) if whole is None else (place, place_of(whole))
 
 
 def _decoded(items: Sequence[NearItem]) -> list[Item]:

@@ -10,14 +10,16 @@ arguments was checked when the body was derived. A batch that names a table by a
 goes through the hooks as it is: the ARN may lead to another endpoint.
 """
 
+from typing import Any
+
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import BatchTicket, Hit, Lookups, response_metadata
 from botocache._dynamodb.types import Answer
 from botocache._near.batch_answers import BATCH, Batch, read_arguments
-from botocache._near.call_keys import quick_key
+from botocache._near.call_keys import arguments_in, quick_key
 from botocache._near.calls import NearCall
 from botocache._near.delivery import Delivery, deliver_batch
-from botocache._near.request_bodies import Arguments, derive_request
+from botocache._near.request_bodies import Arguments, derive_body
 
 
 def find_batch(
@@ -31,7 +33,8 @@ def find_batch(
     likely = state.calls.get((BATCH, None))
     if likely is None or call.started is None:
         return call  # its hooks make the call that the next one is likely to be
-    answer = call.answers.batches.serve(state.token, batch, call.started)
+    token = state.tokens[BATCH]
+    answer = call.answers.batches.serve(token, batch, call.started)
     if answer is not None:
         return deliver_batch(call, likely.origin, answer)
     return _begin(call, likely, arguments)
@@ -42,21 +45,20 @@ def _begin(
 ) -> Answer | Delivery | NearCall | None:
     """Begin a batch that memory does not answer, if its body is certain."""
     state = call.state
-    key, body_of = quick_key(state.token, BATCH, arguments), state.bodies.get(BATCH)
-    if key is None or state.cache is None:
+    token, body_of = state.tokens[BATCH], state.bodies.get(BATCH)
+    key = quick_key(token, arguments)
+    if type(key) is not bytes or state.cache is None:
         return None
-    derived = derive_request(BATCH, key, arguments, body_of)
-    if derived is None:
-        return None
-    copy, body = derived
+    body = derive_body(BATCH, token, key, arguments, body_of)
     # Read again: the application may have changed its arguments, and what is remembered
     # of a key must be the answer to that key.
+    copy: Any = arguments_in(key)
     batch = _read(copy)
-    if batch is None:
+    if body is None or batch is None:
         return None
     outcome = state.cache.begin(likely, body, call.started)
     if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:
-        call.answers.batches.remember(call, state.token, batch, outcome.lookups)
+        call.answers.batches.remember(call, token, batch, outcome.lookups)
     if isinstance(outcome, Hit):
         metadata = response_metadata(outcome.key.hex(), outcome.age)
         outcome.answer["ResponseMetadata"] = metadata

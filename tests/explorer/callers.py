@@ -30,7 +30,7 @@ from botocache._near.call_keys import CallKey, exact_key
 from botocache._near.client import NearClient, with_near
 from botocache._near.client_state import OPERATIONS
 from botocache._near.delivery import copier_of_hit
-from botocache._near.request_bodies import derive_request, wire_body
+from botocache._near.request_bodies import derive_body, wire_body
 from tests.explorer.world import World, wire
 from tests.support.calls import call_of
 
@@ -121,7 +121,8 @@ class Near:
             return Direct().call(world, client, kind, serve, **more)
         if operation == BATCH:
             return self._call_batch(world, client, parameters, serve)
-        key = exact_key(client, operation, parameters, ())
+        token = len(OPERATIONS) * client + sorted(OPERATIONS).index(operation)
+        key = exact_key(token, parameters, ())
         assert key is not None
         entry = answers.find(key)
         answer = None if entry is None else answers.serve(entry, 0.0, parameters)
@@ -130,22 +131,17 @@ class Near:
         place = _Place(key, answers.last_fill)
         body: Body | None = None
         if (client, operation) in self._known:
-            derived = derive_request(operation, key, parameters, wire_body)
-            body = None if derived is None else derived[1]
+            body = derive_body(operation, token, key, parameters, wire_body)
         if body is not None:
             outcome = cache.begin(call_of(operation), body)
-            if isinstance(outcome, Hit) and answers.may_remember(outcome):
-                answers.remember(
-                    place, outcome, *copier_of_hit(outcome), answers.watch(outcome)
-                )
+            if isinstance(outcome, Hit) and (watched := answers.watch(outcome)):
+                answers.remember(place, outcome, *copier_of_hit(outcome), watched)
         elif entry is not None and entry.prepared is not None:
             body = entry.prepared.parameters
             outcome = cache.load(entry.prepared)
-            if isinstance(outcome, Hit) and answers.may_remember(outcome):
+            if isinstance(outcome, Hit) and (watched := answers.watch(outcome)):
                 place.remembered = entry.prepared
-                answers.remember(
-                    place, outcome, *copier_of_hit(outcome), answers.watch(outcome)
-                )
+                answers.remember(place, outcome, *copier_of_hit(outcome), watched)
         else:
             body = json.loads(wire(parameters))
             assert body is not None
@@ -165,7 +161,7 @@ class Near:
         answer = answers.batches.serve(client, batch, 0.0)
         if answer is not None:
             return answer, True
-        place = _Place((client, BATCH), answers.last_fill)
+        place = _Place(None, answers.last_fill)
         body = json.loads(wire(parameters))
         outcome = cache.begin(call_of(BATCH), body)
         if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:

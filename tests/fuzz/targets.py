@@ -42,7 +42,7 @@ from botocache._errors import (
 from botocache._explain import ExplainError, explain
 from botocache._near import batch_answers, call_keys, copies
 from botocache._near.client_state import OPERATIONS as NEAR_OPERATIONS
-from botocache._near.request_bodies import derive_request, resource_body, wire_body
+from botocache._near.request_bodies import derive_body, resource_body, wire_body
 from botocache._settings.load import Settings, load_settings
 from botocache.stores.disk.generation_file import SLOT_COUNT, _checked
 from botocache.stores.memory import MemoryStore
@@ -385,15 +385,15 @@ def _invalidated(document: object) -> None:
 
 def _arguments(document: object) -> None:
     """The near cache's readers of a call's arguments: any object."""
-    token = object()
+    token = 1
     if type(document) is dict:
         operation, arguments = document.get("operation"), document.get("body")
     else:
         operation, arguments = "GetItem", document
     if type(operation) is not str or operation not in NEAR_OPERATIONS:
         operation = "GetItem"
-    quick = call_keys.quick_key(token, operation, arguments)
-    exact = call_keys.exact_key(token, operation, arguments, frozenset())
+    quick = call_keys.quick_key(token, arguments)
+    exact = call_keys.exact_key(token, arguments, frozenset())
     for key in (quick, exact):
         if key is not None:
             assert isinstance(hash(key), int)
@@ -401,9 +401,9 @@ def _arguments(document: object) -> None:
     call_keys.table_of(arguments)
     if quick is not None:
         for body_of in (wire_body, resource_body):
-            derived = derive_request(operation, quick, arguments, body_of)
-            if derived is not None:
-                plan(operation, derived[1], _KEYS.get)
+            body = derive_body(operation, token, quick, arguments, body_of)
+            if body is not None:
+                plan(operation, body, _KEYS.get)
     with contextlib.suppress(ValueError):
         batch_answers.read_arguments(arguments)
     if type(arguments) is dict:

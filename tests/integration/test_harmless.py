@@ -561,8 +561,8 @@ PLACES = (
 
 
 NEAR_PLACES = (
-    "botocache._near.client.quick_key",
-    "botocache._near.client.derive_request",
+    "botocache._near.client.current_mode",
+    "botocache._near.client.derive_body",
     "botocache._near.answers.cost_of",
     "botocache._near.client.deliver_from_store",
     "botocache._near.delivery.copier_of_hit",

@@ -245,15 +245,24 @@ def test_bypass_and_refresh_ask_dynamodb(world: World, client: Any, table: str) 
     assert sent.requests == [{table: ["a", "b"]}] * 2
 
 
-def test_every_key_is_drawn_for_an_audit(world: World, table: str) -> None:
+def test_each_remembered_key_is_drawn_for_an_audit_once(
+    world: World, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = world.session()
-    cache = botocache.install(session, url=world.store, audit=1.0)
+    cache = botocache.install(session, url=world.store, audit=0.5)
     client = world.client(session)
+    audits = cache.services.audits
+    monkeypatch.setattr(audits, "_draw", lambda: 0.9)
     remember(world, client, table, "a", "b", "c")
-    before = cache.stats().tables[0].compared
-    batch(client, table, "c", "a")
-    assert cache.stats().tables[0].compared == before + 2
-    assert cache.stats().near_hits == 0
+    before = cache.stats()
+    assert before.near_hits > 0
+    draws = [0.9, 0.1, 0.1]
+    monkeypatch.setattr(audits, "_draw", lambda: draws.pop(0))
+    sent = Sent(client)
+    batch(client, table, "c", "a", "b")
+    assert sent.requests == [{table: ["a", "b"]}]
+    assert cache.stats().near_hits == before.near_hits
+    assert cache.stats().tables[0].compared == 2
 
 
 def test_what_is_remembered_is_of_the_key_that_was_asked(
