@@ -13,8 +13,10 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 
-from botocache._coherence import Eviction, EvictionRequest, Loaded
+from botocache._coherence import Eviction, EvictionRequest, Held, Loaded
 from botocache._forks import renew_after_fork
 from botocache.stores.boards import MemoryBoard
 from botocache.stores.clock import machine_clock
@@ -83,7 +85,29 @@ class MemoryStore:
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
-        return [self.load(key, tags) for key, tags in lookups]
+        # Most tags are common to all: each is read once.
+        tags = list(dict.fromkeys(chain.from_iterable(tags for _, tags in lookups)))
+        generations = dict(zip(tags, self._table.generations(tags), strict=True))
+        entries = self._entries
+        found: list[bytes | None] = []
+        with self._lock:
+            for key, _ in lookups:
+                entry = entries.get(key)
+                if entry is not None:
+                    with suppress(KeyError):  # a signal handler has dropped it
+                        entries.move_to_end(key)
+                found.append(entry)
+        now = self.now()
+        is_any_held = self._table.held(tags, now)
+        generation_of = generations.__getitem__
+        return [
+            Loaded(
+                entry,
+                tuple(map(generation_of, tags)),
+                self._table.held(tags, now) if is_any_held else Held.FREE,
+            )
+            for entry, (_, tags) in zip(found, lookups, strict=True)
+        ]
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current."""
