@@ -176,6 +176,7 @@ def small_store(clock: FakeClock, random: Random, count: int) -> MemoryStore:
     finally:
         memory.SLOT_COUNT = usual
     store._table._count = count
+    store._table._drawn_at_once = 0  # thousands of worlds draw few
     return store
 
 
