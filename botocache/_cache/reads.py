@@ -488,18 +488,19 @@ class Reads:
         length: bytes of the answer on the wire, if they are known.
         is_plain: see `encode_answer`.
         """
-        series = self.series_of(ticket.prepared)
+        read = ticket.prepared.read
+        series = self._series(read.table, ticket.prepared.call.operation)
         if unfilled and unfilled != FOREIGN:  # it is no answer of DynamoDB's
-            series.add_miss(None, 0.0, is_consistent=ticket.prepared.read.is_consistent)
+            series.add_miss(None, 0.0, is_consistent=read.is_consistent)
             series.add_unfilled(unfilled)
             return
         units, cost = _consumption(ticket, answer, length)
         series.add_miss(
             perf_counter() - ticket.store.started,
             units,
-            is_consistent=ticket.prepared.read.is_consistent,
+            is_consistent=read.is_consistent,
             is_outdated=ticket.loaded.entry is not None and _is_outdated(ticket),
-            is_on_index=ticket.prepared.read.is_on_index,
+            is_on_index=read.is_on_index,
         )
         if not unfilled:
             if self._refused:
@@ -652,7 +653,8 @@ class Reads:
             is_learned = self._learn(ticket, answer)
         if not is_learned:
             return "schema"
-        if not may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
+        held = ticket.loaded.held
+        if held and not may_fill(held, is_consistent=ticket.is_consistent):
             return HELD
         return self._entry_of(ticket, answer, cost, is_plain=is_plain)
 
