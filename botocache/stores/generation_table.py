@@ -140,14 +140,15 @@ class GenerationTable(SlotReader):
         It reads their words in one go: three tags take a fifth of the time that
         `generations` takes.
         """
-        words = self._words
-        places = list(map(self._at, tags))
+        words, count = self._words, self._count
+        # _at, written out: it is on the path of hits that are to be remembered.
+        places = [int.from_bytes(tag, "little") % count * 2 for tag in tags]
         if not places:
             return lambda: True
-        read: _Reading = itemgetter(*places, *places[:1])  # never of one alone
+        read: _Reading = itemgetter(*places, places[0])  # never of one alone
         found = read(words)
-        known = tuple([word or self._origin_generation for word in found])
-        if known[: len(places)] != tuple(snapshot):
+        first = self._origin_generation
+        if tuple([word or first for word in found[:-1]]) != tuple(snapshot):
             return _never
 
         # Defaults take less memory than a closure's cells, and there are many of these.
