@@ -161,7 +161,9 @@ class Writes:
         ):
             return None
         read = read_of(item)
-        get_item = call._replace(operation=read.operation)
+        get_item = Call(
+            read.operation, call.origin, call.scope, call.mode, call.account
+        )
         through = self._reads.prepare(get_item, parameters, read)
         if through is not None and self._key_schemas.ambiguous and through.is_coarse:
             return None  # it does not depend on the item, so shows no other write of it
@@ -220,7 +222,14 @@ class Writes:
         restore: tuple[bytes, ...] = ()
         # Only an answer after which the write cannot be carried out again shows the
         # item's last old image.
-        if succeeded and certain and ticket.first is not None:
+        if (
+            old is not None
+            and succeeded
+            and certain
+            and ticket.first is not None
+            # The application may have asked for the old image, too.
+            and self._settings.precise_index_eviction
+        ):
             tags, restore = self._precise_tags(ticket, old)
         second = self._evictions.evict(
             EvictionRequest(
@@ -243,7 +252,7 @@ class Writes:
                 return
         if not succeeded or not self._learn(ticket, second, answer, store):
             return
-        if certain and not outdated:
+        if certain and not outdated and ticket.through is not None:
             try:
                 self._write_through(ticket, second, answer, store)
             except Exception as error:  # the write is evicted already
@@ -275,16 +284,14 @@ class Writes:
         return is_as_known
 
     def _precise_tags(
-        self, ticket: WriteTicket, old: Image | None
+        self, ticket: WriteTicket, old: Image
     ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         """Return the tags of a second eviction, and which of these it restores.
 
-        old: the item's old image; None if it is unknown, and then nothing is restored.
+        old: the item's old image.
         """
         item, parameters = ticket.write.item, ticket.parameters
-        if not self._settings.precise_index_eviction:
-            return ticket.tags, ()  # also if the application asked for the old image
-        if old is None or item is None or parameters is None:
+        if item is None or parameters is None:
             return ticket.tags, ()
         new = items.image_after(ticket.operation, parameters, old)
         if new is None or len(old) + len(new) > items.MOST_ATTRIBUTES:
