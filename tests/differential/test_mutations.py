@@ -22,6 +22,7 @@ from botocache.stores.generation_table import GenerationTable
 from tests.differential.machine import run_programs
 from tests.differential.pairs import DifferenceError
 from tests.differential.runs import Run, pair_for, running
+from tests.support.evicting import evicting
 
 PROGRAMS = 60
 """Within which it must be found out."""
@@ -155,21 +156,21 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "evicting the item only",
-        _replace(writes, "item_tags", _item_alone),
+        evicting(_item_alone),
         first=5,
     ),
     Mutation(
         "evicting all but the item",
-        _replace(writes, "item_tags", _all_but_the_items),
+        evicting(_all_but_the_items),
     ),
     Mutation(
         "evicting one partition",
-        _replace(writes, "item_tags", _one_partition),
+        evicting(_one_partition),
         first=36,
     ),
     Mutation(
         "evicting no index queries",
-        _replace(writes, "item_tags", _no_index_queries),
+        evicting(_no_index_queries),
         first=19,
     ),
     Mutation(
