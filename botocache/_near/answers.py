@@ -31,7 +31,7 @@ SIZE_LIMIT = 64 * 1024**2
 _READ_SIZE = 1500
 """Bytes of a prepared read without its question, parameters and key, as measured."""
 
-_ANSWER_SIZE = 1500
+_ANSWER_SIZE = 1400
 """Bytes of an answer without its body and key, as measured."""
 
 Copier: TypeAlias = Callable[[], Answer]
