@@ -22,9 +22,11 @@ from botocache._digests import DIGEST_SIZE, EVERYTHING_DIGEST
 from botocache._errors import StoreError
 from botocache.stores.protocol import (
     Board,
+    BoundedCallVerbs,
     Bounding,
     CallVerbs,
     Fill,
+    Settle,
     StillCurrent,
     Store,
     Usage,
@@ -109,13 +111,7 @@ class KeyedVerbs:
 
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
-        name = self._names().first
-        self._verbs.fill_many(
-            [
-                Fill(name(key), entry, ttl, [*map(name, tags)])
-                for key, entry, ttl, tags in fills
-            ]
-        )
+        self._verbs.fill_many(self._named(fills))
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict. What is returned was done to the names by the first key."""
@@ -136,6 +132,24 @@ class KeyedVerbs:
         evicted.by_name = answer.evicted
         watched = {tag: answer.watched[names.first(tag)] for tag in watch}
         return Eviction(evicted, watched, answer.held)
+
+    def _named(self, fills: Sequence[Fill]) -> list[Fill]:
+        name = self._names().first
+        return [
+            Fill(name(key), entry, ttl, [*map(name, tags)])
+            for key, entry, ttl, tags in fills
+        ]
+
+
+class _BoundedKeyedVerbs(KeyedVerbs):
+    """The same of a store across a network. See BoundedCallVerbs."""
+
+    __slots__ = ()
+
+    def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
+        """See BoundedCallVerbs.fill_later."""
+        verbs = cast("BoundedCallVerbs", self._verbs)
+        verbs.fill_later(self._named(fills), settle)
 
 
 class _Evicted(dict[bytes, TagEviction]):
@@ -161,9 +175,10 @@ class KeyedStore(KeyedVerbs):
     now: the clock of the store.
     """
 
-    __slots__ = ("_store", "for_call", "now")
+    __slots__ = ("_store", "deliver_until", "for_call", "now")
 
-    for_call: Callable[[], CallVerbs]
+    deliver_until: Callable[[float], None]
+    for_call: Callable[[], BoundedCallVerbs]
 
     def __init__(self, store: Store, names: Callable[[], Names]) -> None:
         super().__init__(store, names)
@@ -172,7 +187,8 @@ class KeyedStore(KeyedVerbs):
         bounded = getattr(store, "for_call", None)  # see Bounding
         if bounded is not None:
             for_call = cast("Bounding", store).for_call
-            self.for_call = lambda: KeyedVerbs(for_call(), names)
+            self.for_call = lambda: _BoundedKeyedVerbs(for_call(), names)
+            self.deliver_until = cast("Bounding", store).deliver_until
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._store!r}>"

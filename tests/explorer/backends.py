@@ -7,7 +7,7 @@ Disk: a DiskStore for each client on one directory, as processes have it.
 
 import shutil
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
@@ -88,6 +88,13 @@ class Moment(float):
     __slots__ = ()
 
 
+class UnderWay(Protocol):
+    """Commands that have been sent, and that nothing waits for."""
+
+    def arrive(self) -> None:
+        """Let the next of them be carried out."""
+
+
 class Backend(Protocol):
     """The stores of a world."""
 
@@ -115,6 +122,9 @@ class Backend(Protocol):
 
     def befall(self, what: str) -> bool:
         """Let it happen; return whether hold-offs may be lost with it."""
+
+    def under_way(self) -> Iterable[tuple[int, "UnderWay"]]:
+        """Yield what clients have sent and not waited for, while it has not arrived."""
 
     def heal(self) -> None:
         """Let what befell it be over."""
@@ -182,6 +192,10 @@ class Embedded:
 
     is_remote = False
     is_full = False
+
+    def under_way(self) -> Iterable[tuple[int, UnderWay]]:
+        """See Backend."""
+        return ()
 
     def misfortunes(self) -> list[str]:
         """See Backend."""

@@ -153,7 +153,9 @@ MUTATIONS = [
             "the server is flushed",
             *MISSED_OLD[:-1],
             f"{GET}: load",  # of the table's key attributes, which are gone as well
-            *(f"{GET}: fill", f"{GET}: fill, prolong") * 2,
+            f"{GET}: fill",  # of these
+            f"{GET}: fill, prolong",
+            f"{GET}: fill",
         ),
     ),
     Mutation(

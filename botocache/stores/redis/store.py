@@ -25,10 +25,11 @@ from botocache._log import log, log_once
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import (
-    CallVerbs,
+    BoundedCallVerbs,
     Clock,
     Fill,
     Random,
+    Settle,
     StillCurrent,
     Usage,
 )
@@ -61,6 +62,7 @@ from botocache.stores.redis.connections import ServerConnections, exchange
 from botocache.stores.redis.deadlines import BoundedVerbs, with_deadline
 from botocache.stores.redis.in_clear import note_if_in_clear
 from botocache.stores.redis.keys import Keys
+from botocache.stores.redis.known_tags import KnownTags
 from botocache.stores.redis.scripts import (
     ARRIVE,
     EVICT,
@@ -175,6 +177,7 @@ class RedisStore:
         self._synced_at = -CLOCK_SYNC_INTERVAL
         self._latest_offset = -math.inf  # since the clock was last set back
         self._careful_until = -CAREFUL
+        self._known_tags = KnownTags()
 
     def __repr__(self) -> str:
         return (
@@ -182,7 +185,7 @@ class RedisStore:
             f"{self._breaker!r}{f', {self._tracker!r}' if self._tracker else ''}>"
         )
 
-    def for_call(self) -> CallVerbs:
+    def for_call(self) -> BoundedCallVerbs:
         """See Bounding.for_call."""
         return BoundedVerbs(self, self._timeout)
 
@@ -194,10 +197,7 @@ class RedisStore:
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
         mark = self._begin()
-        entries = (bulk(self._keys.entry(key)),)
-        (entry,), states = self._get(entries, [*map(self._keys.packed, tags)])
-        if not are_whole(states):
-            states = self._complete(tags, states)
+        (entry,), states = self._get((bulk(self._keys.entry(key)),), tags)
         loaded = self._loaded(entry, states)
         if self._tracker is not None:
             self._tracker.learn(mark, tags, loaded.snapshot)
@@ -213,9 +213,7 @@ class RedisStore:
         mark = self._begin()
         tags = list(dict.fromkeys(tag for _, tags in lookups for tag in tags))
         names = [bulk(self._keys.entry(key)) for key, _ in lookups]
-        entries, states = self._get(names, [*map(self._keys.packed, tags)])
-        if not are_whole(states):
-            states = self._complete(tags, states)
+        entries, states = self._get(names, tags)
         if self._tracker is not None:
             self._tracker.learn(mark, tags, self._loaded(None, states).snapshot)
         state_of = dict(zip(tags, states, strict=True))
@@ -233,23 +231,84 @@ class RedisStore:
     @malformed_reply_is_store_error
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
+        kept = self._kept(fills)
+        if kept:
+            prolong, note = self._prolonging(kept)
+            self._ask(lambda: [*map(self._set, kept), *prolong])
+            note()
+
+    @malformed_reply_is_store_error
+    def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
+        """See BoundedCallVerbs.fill_later."""
+        kept = self._kept(fills)
+        # A script may have to be sent a second time, which needs its reply.
+        if not kept or self._prolonging(kept)[0]:
+            self.fill_many(fills)
+            settle(None)
+            return
+        self._breaker.check()
+        packed = b"".join([pack(self._set(fill)) for fill in kept])
+        try:
+            self._connections.send(
+                packed, len(kept), partial(self._settle_fills, settle)
+            )
+        except StoreConnectingError:
+            raise
+        except StoreError as error:
+            self._breaker.failed(error)
+            raise
+
+    def deliver_until(self, deadline: float) -> None:
+        """See Bounding.deliver_until."""
+        self._connections.settle(deadline)
+
+    def _settle_fills(
+        self, settle: Settle, replies: list[Reply] | BaseException
+    ) -> None:
+        """Settle fills by their replies. See Owed."""
+        error: StoreError | None = None
+        if isinstance(replies, BaseException):
+            # The breaker hears of it from what was waited for.
+            error = StoreError(f"the reply is lost: {type(replies).__name__}")
+        else:
+            try:
+                require_no_errors(replies)
+            except StoreError as raised:
+                error = raised
+            if error is None and any(reply != b"OK" for reply in replies):
+                error = StoreError("the reply to a fill is none")
+        settle(error)
+
+    def _kept(self, fills: Sequence[Fill]) -> list[Fill]:
+        """Return fills as they are sent, without those that are too large."""
         kept = [fill for fill in map(compressed_fill, fills) if fill is not None]
         if len(kept) < len(fills):
             log_once(log.info, "answer_too_large", _TOO_LARGE)
-        if not kept:
-            return
-        commands: list[Command] = [
-            (b"SET", self._keys.entry(key), entry, b"PX", milliseconds(ttl))
-            for key, entry, ttl, _ in kept
-        ]
-        longest = max(fill.ttl for fill in kept)
+        return kept
+
+    def _set(self, fill: Fill) -> Command:
+        key, entry, ttl, _ = fill
+        return (b"SET", self._keys.entry(key), entry, b"PX", milliseconds(ttl))
+
+    def _prolonging(
+        self, fills: Sequence[Fill]
+    ) -> tuple[Sequence[Command], Callable[[], None]]:
+        """Return what lets generations live as long as fills, where that is needed.
+
+        The function notes that it was done.
+        """
+        longest = max(fill.ttl for fill in fills)
+        tags = dict.fromkeys(tag for fill in fills for tag in fill.tags)
+        now = self.now()
+        ending = self._known_tags.ending(tags, now + longest)
+        if not ending:
+            return (), _ignore
+        # More than is needed: then the next fills find that they live long enough.
+        least = longest + min(longest, self._generation_ttl) / 2
         life = max(self._generation_ttl, longest * 2 + SLACK)
-        head = (milliseconds(longest), milliseconds(life))
-        tags = dict.fromkeys(tag for fill in kept for tag in fill.tags)
-        commands += [
-            self._call(PROLONG, some, head, ()) for some in self._together(tags)
-        ]
-        self._ask(lambda: commands)
+        head = (milliseconds(least), milliseconds(life))
+        calls = [self._call(PROLONG, some, head, ()) for some in self._together(ending)]
+        return calls, lambda: self._known_tags.live(ending, now + least)
 
     @malformed_reply_is_store_error
     def evict(self, request: EvictionRequest) -> Eviction:
@@ -422,37 +481,90 @@ class RedisStore:
 
     def _get(
         self, entries: Sequence[bytes], tags: Sequence[bytes]
-    ) -> tuple[Sequence[Reply], Sequence[Reply]]:
-        """Return the values of entries and of tags. Both are keys, as on the wire."""
-        packed = [*tags, *entries]
-        values = self._get_at_once(packed, len(entries))
+    ) -> tuple[Sequence[Reply], Sequence[bytes]]:
+        """Return the values of entries, and the states of tags.
+
+        entries: keys, as on the wire.
+        """
+        packed = [*map(self._keys.packed, tags), *entries]
+        missing = self._known_tags.likely_missing(tags)
+        try:
+            values, made = self._get_at_once(packed, len(entries), missing)
+        except FullError:
+            if not missing:
+                raise
+            values, made = self._get_at_once(packed, len(entries), ())
         if len(values) != len(packed):
             raise ValueError("as many values as keys")
-        return values[len(tags) :], values[: len(tags)]
+        states: Sequence[bytes] = values[: len(tags)]
+        if not are_whole(states):
+            is_lacking = [not are_whole((state,)) for state in states]
+            states = [
+                made.get(tag, state) if is_ else state
+                for tag, state, is_ in zip(tags, states, is_lacking, strict=True)
+            ]
+            if not are_whole(states):
+                states = self._complete(tags, states)
+            lacked = [tag for tag, is_ in zip(tags, is_lacking, strict=True) if is_]
+            self._known_tags.learn(tags, states, len(lacked))
+            self._known_tags.live(lacked, self.now() + self._generation_ttl)
+        else:
+            self._known_tags.learn(tags, states, 0)
+        return values[len(tags) :], states
 
-    def _get_at_once(self, packed: Sequence[bytes], entries: int) -> Sequence[Reply]:
-        """Return the values of keys, of which so many belong to entries."""
+    def _get_at_once(
+        self, packed: Sequence[bytes], entries: int, missing: Sequence[bytes]
+    ) -> tuple[Sequence[Reply], Mapping[bytes, bytes]]:
+        """Return the values of keys, and the states of tags that may have none.
+
+        entries: so many keys belong to entries.
+        missing: the tags that may have no state.
+        """
         if machine_clock() >= self._careful_until:
             limit = min(entries * ENTRY_LIMIT, MGET_LIMIT) + len(packed) * REPLY_HEAD
             try:
-                (values,) = self._get_and_check(pack_mget(packed), 1, limit)
+                (values,), made = self._get_and_check(
+                    pack_mget(packed), 1, limit, missing
+                )
             except OversizedError:
                 # Others can write to the server. One of the values is theirs, or many
                 # entries are large. To ask one by one takes 2 % longer for one entry.
                 self._careful_until = machine_clock() + CAREFUL
             else:
                 found: list[Reply] = values
-                return found
+                return found, made
         limit = entries * ENTRY_LIMIT + len(packed) * REPLY_HEAD
-        return self._get_and_check(pack_ranges(packed), len(packed), limit)
+        return self._get_and_check(pack_ranges(packed), len(packed), limit, ())
 
-    def _get_and_check(self, packed: bytes, count: int, limit: int) -> list[Reply]:
-        """Return replies of commands that get values. Ask for the time if it is due."""
-        if self._clock or machine_clock() - self._synced_at < CLOCK_SYNC_INTERVAL:
-            return self._exchange(packed, count, limit=limit)
-        *values, _, now = self._exchange(packed + self._check, count + 2, limit=limit)
-        self._sync_clock(server_time(*now))
-        return values
+    def _get_and_check(
+        self, packed: bytes, count: int, limit: int, missing: Sequence[bytes]
+    ) -> tuple[list[Reply], Mapping[bytes, bytes]]:
+        """Return replies of commands that get values. Ask for the time if it is due.
+
+        For `missing`, see `_get_at_once`.
+        """
+        is_due = not self._clock and (
+            machine_clock() - self._synced_at >= CLOCK_SYNC_INTERVAL
+        )
+        if not is_due and not missing:
+            return self._exchange(packed, count, limit=limit), {}
+
+        def with_more() -> bytes:
+            # After the values: a generation that is made now is of no older entry.
+            look = pack(self._look(missing)) if missing else b""
+            return packed + look + (self._check if is_due else b"")
+
+        more = (1 if missing else 0) + (2 if is_due else 0)
+        limit += len(missing) * REPLY_HEAD
+        replies = self._exchange(with_more(), count + more, with_more, limit=limit)
+        if is_due:
+            self._sync_clock(server_time(*replies[-1]))
+        looked = replies[count] if missing else None
+        # Not a list if the server does not know the script yet; `_complete` brings it.
+        if not isinstance(looked, list):
+            return replies[:count], {}
+        self._sync_clock(self._time_in(looked))
+        return replies[:count], dict(zip(missing, looked[1:], strict=True))
 
     def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
         """Return tags in groups, for each of which one call of a script is allowed."""
@@ -644,6 +756,10 @@ class RedisStore:
         nothing = encode_first(None, is_restored=False)
         command = self._eviction([PROBED_DIGEST], 0.0, [nothing])
         require_no_errors(self._connections.try_out(pack(with_source(command)), 1))
+
+
+def _ignore() -> None:
+    """Stand in for a note of nothing."""
 
 
 def open_redis(options: StoreOptions) -> RedisStore:
