@@ -39,7 +39,7 @@ QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/ne
 	tests/stores/disk/test_connections.py tests/stores/disk/test_entry_database.py \
 	tests/stores/disk/test_slots_harmed.py tests/stores/test_memory.py \
 	tests/integration/test_modes.py tests/integration/test_scope.py \
-	tests/unit/test_interruptions.py
+	tests/unit/test_interruptions.py tests/unit/test_roads.py
 
 # One more than the two cores of CI: tests wait for servers, timeouts and processes for a
 # fifth of their time.
@@ -121,16 +121,16 @@ bench: $(VENV)/.ready $(RIVAL)/.ready  ## benchmarks, minutes; figures are ratio
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks hot_item redis_store cluster tracking compression encryption
 
-bench-quick: $(VENV)/.ready  ## the same in under a minute, without botocache 0.0.6
+bench-quick: $(VENV)/.ready  ## the same in two minutes, without botocache 0.0.6
 	$(BIN)/python -m benchmarks --scale quick
 
-bench-compare: $(VENV)/.ready  ## this tree beside another revision; REV=main
-	$(BIN)/python -m benchmarks compare $(or $(REV),HEAD)
+bench-compare: $(VENV)/.ready  ## this tree beside another revision; REV=main ARGS=--cpu
+	$(BIN)/python -m benchmarks compare $(or $(REV),HEAD) $(ARGS)
 
 report-sample: $(VENV)/.ready  ## a page of `botocache report` from made-up figures, into report-out/
 	$(BIN)/python -m tests.support.report_overviews report-out
 
-performance: $(VENV)/.ready  ## docs/performance.md, from what `make bench` measured
+performance: $(VENV)/.ready  ## docs/performance.md and its tables, from what `make bench` measured
 	$(BIN)/python -m benchmarks.page
 
 docs: $(VENV)/.ready $(DOCS)/.ready  ## the documentation site, with warnings as errors, into site/

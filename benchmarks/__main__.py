@@ -1,12 +1,12 @@
 """The benchmarks' command line.
 
     python -m benchmarks [--scale full|quick|tiny] [--out FILE] [NAME ...]
-    python -m benchmarks compare REV [--rounds N]
+    python -m benchmarks compare REV [--rounds N] [--cpu]
 
-The first prints a table for each group and the targets, and writes them as JSON. NAME:
-of modules; without any, all of SUITE, from which docs/performance.md is made. The
-second compares this tree's package with that of a revision. See measure.py for what a
-figure is.
+The first prints a table for each group and the targets, and writes them as JSON, with
+a profile of what misses its target. NAME: of modules; without any, all of SUITE, from
+which docs/performance.md and its tables are made. The second compares this tree's
+package with that of a revision. See measure.py for what a figure is.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import (
@@ -39,6 +40,7 @@ from benchmarks import (
 from benchmarks.machine import machine, versions
 from benchmarks.measure import RESULTS, Group
 from benchmarks.places import Places, running_places
+from benchmarks.profiles import Profile, profiles_of_missed
 from benchmarks.scale import SCALES, Scale
 from benchmarks.targets import Verdict, as_json, judge, print_verdicts
 from botocache import _install
@@ -84,11 +86,13 @@ def main() -> None:
     arguments = parser.parse_args()
     scale, names = SCALES[arguments.scale], arguments.names
     described: dict[str, object] = {"machine": machine(), "versions": versions()}
-    groups = []
+    groups: list[Group] = []
+    profiles: list[Profile] = []
     with running_places(arguments.wheel) as places:
         for group in measured(scale, places, names or list(SUITE)):
             group.show()
-            groups.append(group)
+            profiles += profiles_of_missed(group, scale)
+            groups.append(replace(group, runs={}))  # else its stores stay in memory
         was_started = "rival" in vars(places)
         described["rival"] = places.rival.versions() if was_started else {}
     verdicts = judge(groups)
@@ -98,7 +102,7 @@ def main() -> None:
         ["python -m benchmarks", "--scale", arguments.scale, *names]
     )
     out = arguments.out or RESULTS / f"{'-'.join(names) or 'suite'}.json"
-    write(out, described, groups, verdicts)
+    write(out, described, groups, verdicts, profiles)
 
 
 def measured(scale: Scale, places: Places, wanted: list[str]) -> Iterator[Group]:
@@ -125,13 +129,15 @@ def write(
     described: Mapping[str, object],
     groups: list[Group],
     verdicts: list[Verdict],
+    profiles: list[Profile],
 ) -> None:
     """Write all of it as JSON."""
     content = {
-        "format": 1,
+        "format": 2,
         **described,
         "groups": [group.as_json() for group in groups],
         "targets": as_json(verdicts),
+        "profiles": [profile.as_json() for profile in profiles],
     }
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

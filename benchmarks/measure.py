@@ -10,7 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -67,6 +67,7 @@ class Group:
     base: the contender that the others are divided by.
     unit: of what was measured.
     note: one or two sentences for the page.
+    runs: what was timed, by contender, to profile it.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Group:
     times: Times
     unit: str = "µs"
     note: str = ""
+    runs: Mapping[str, Callable[[int], float]] = field(default_factory=dict)
 
     def figures(self) -> list[Figure]:
         """Return each contender's result."""
@@ -84,7 +86,11 @@ class Group:
     def as_json(self) -> dict[str, Any]:
         """Return the group as plain data, the rounds included."""
         return {
-            **{key: value for key, value in asdict(self).items() if key != "times"},
+            "name": self.name,
+            "title": self.title,
+            "base": self.base,
+            "unit": self.unit,
+            "note": self.note,
             "figures": [
                 {**asdict(figure), "rounds": [float(f"{t:.5g}") for t in times]}
                 for figure, times in zip(
@@ -116,7 +122,7 @@ def timed_group(  # noqa: PLR0913 - the fields of a Group
 ) -> Group:
     """Return the group of contenders timed for as long as the scale says."""
     times = time_rounds(contenders, rounds=scale.rounds, seconds=scale.seconds)
-    return Group(name, title, base, times, note=note)
+    return Group(name, title, base, times, note=note, runs=runs_of(contenders))
 
 
 def timed(call: Callable[[], object]) -> Contender:
@@ -145,10 +151,7 @@ def time_rounds(
     slices: into which `seconds` are cut; the median slice counts, so that a short
         interruption by another process does not.
     """
-    runs = {
-        name: each.run if isinstance(each, Contender) else timed(each).run
-        for name, each in contenders.items()
-    }
+    runs = runs_of(contenders)
     counts = {name: calls or _calls_in(seconds, run) for name, run in runs.items()}
     for name, run in runs.items():  # warm up
         run(max(counts[name] // 10, min(counts[name], 5)))
@@ -161,6 +164,14 @@ def time_rounds(
             cuts = 1 if calls else min(slices, counts[name])
             times[name].append(_micros(runs[name], counts[name] // cuts, cuts))
     return times
+
+
+def runs_of(contenders: Contenders) -> dict[str, Callable[[int], float]]:
+    """Return what makes so many calls of each contender, and returns the seconds."""
+    return {
+        name: each.run if isinstance(each, Contender) else timed(each).run
+        for name, each in contenders.items()
+    }
 
 
 def _micros(run: Callable[[int], float], calls: int, slices: int) -> float:

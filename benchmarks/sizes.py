@@ -23,6 +23,9 @@ from tests.support.processes import running_peer
 
 PRIME = 7_919
 
+_READS_TO_REMEMBER = 3
+"""Reads of an item after which the near cache remembers it, at most."""
+
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
     """Compare many entries with few; then measure the size of one."""
@@ -39,9 +42,9 @@ def _hits(scale: Scale, places: Places, name: str) -> Group:
     with_few = _filled(places.stores()[name], few)
     with_many = _filled(places.stores()[name], many)
     contenders = {
-        names.FEW: _reading(with_few, few),
-        names.MANY.format(names.SAME_READ): _reading(with_many, few),
-        names.MANY.format(names.ALL_READ): _reading(with_many, many),
+        names.FEW: _reading(with_few, few, few),
+        names.MANY.format(names.SAME_READ): _reading(with_many, few, few),
+        names.MANY.format(names.ALL_READ): _reading(with_many, many, few),
     }
     title = f"Entries: GetItem hit, client, {name}, {few:,} and {many:,} entries"
     return timed_group(f"entries-{name}", title, names.FEW, contenders, scale)
@@ -53,13 +56,18 @@ def _filled(settings: dict[str, Any], count: int) -> dict[str, Any]:
     return {"ttl": TTL, "url": store}
 
 
-def _reading(settings: dict[str, Any], count: int) -> Contender:
-    """Return a read of the next of `count` items each time."""
+def _reading(settings: dict[str, Any], count: int, few: int) -> Contender:
+    """Return a read of the next of `count` items each time.
+
+    few: items that are read before, so that of so few all are remembered.
+    """
     transport = Transport(answer_of(0))
     made, numbers = client(transport, **settings), in_turn(count, PRIME)
-    return always_hit(
+    contender = always_hit(
         lambda: made.get_item(TableName=TABLE, Key=key_of(next(numbers))), transport
     )
+    contender.run(min(count, few) * _READS_TO_REMEMBER)
+    return contender
 
 
 # --- memory ------------------------------------------------------------------------

@@ -5,19 +5,16 @@ the difference to the same call without a cache. cProfile then divides that time
 files, in another run. It slows Python down more than C, so the parts are estimates.
 """
 
-import cProfile
-import pstats
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import botocache
 from benchmarks import names
 from benchmarks.clients import client, getting, getting_new, putting_new, updating
-from benchmarks.measure import Group, time_rounds
+from benchmarks.measure import Group, time_rounds, timed
 from benchmarks.places import Places
+from benchmarks.profiles import PACKAGE, Function, own_seconds
 from benchmarks.scale import Scale
 
 Call = Callable[[], object]
@@ -39,12 +36,7 @@ LEAST = 0.5
 
 ALL = "all of it"
 
-_OWN = str(Path(botocache.__file__).parent)
 _LIBRARIES = ("diskcache", "redis", "botocore")
-_C = "~"
-"""cProfile's file name of functions written in C."""
-
-_Function = tuple[str, int, str]
 
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
@@ -90,28 +82,18 @@ def _measured(
 
 
 def _by_file(call: Call, calls: int) -> Counter[str]:
-    """Return the seconds of some calls by file, from cProfile."""
-    profile = cProfile.Profile()
-    profile.enable()
-    for _ in range(calls):
-        call()
-    profile.disable()
-    stats: dict[_Function, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]  # it has them
-    seconds: Counter[str] = Counter()
-    for function, (_, _, own, _, callers) in stats.items():
-        if function[0] != _C:
-            seconds[_file(function)] += own
-            continue
-        for caller, (_, _, for_it, _) in callers.items():
-            seconds[_file(caller)] += for_it
-    return seconds
+    """Return the seconds of some calls by file."""
+    seconds: dict[str, float] = defaultdict(float)
+    for function, own in own_seconds(lambda: timed(call).run(calls)).items():
+        seconds[_file(function)] += own
+    return Counter(seconds)
 
 
-def _file(function: _Function) -> str:
+def _file(function: Function) -> str:
     """Return the file or library that a function belongs to."""
     path = function[0]
-    if path.startswith(_OWN):
-        return f"botocache{path.removeprefix(_OWN)}"
+    if path.startswith(PACKAGE):
+        return f"botocache{path.removeprefix(PACKAGE)}"
     for library in _LIBRARIES:
         if f"/{library}/" in path or path.endswith(f"/{library}.py"):
             return library

@@ -27,33 +27,23 @@ from time import perf_counter
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
-from botocore import UNSIGNED
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
 
 from botocache._botocore import handouts
-from botocache._botocore.accounts import account_at_hand
-from botocache._botocore.clients import (
-    KnownClient,
-    alone,
-    in_process,
-    traits_of,
-    with_headers,
-)
-from botocache._botocore.credentials import AUTO, caller_of
+from botocache._botocore.clients import KnownClient, traits_of
 from botocache._botocore.principals import watch_endpoints
+from botocache._botocore.requests import call_of
 from botocache._botocore.types import (
     CallContext,
     Handler,
     Request,
     Response,
     Signer,
-    credentials_of,
 )
 from botocache._cache.cache import Cache, decode_body
-from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
     AuditTicket,
@@ -184,7 +174,7 @@ class Hooks:
         operation, url = model.name, params["url"]
         key = None
         try:
-            call, key = _call(
+            call, key = call_of(
                 operation, params, request_signer, context, cache.settings.scope
             )
             body = decode_body(params["body"])
@@ -367,58 +357,6 @@ def _is_refused_for_our_sake(
     return code in _THROTTLED or http.status_code >= _SERVER_ERROR
 
 
-def _call(
-    operation: str, request: Request, signer: Signer, context: CallContext, setting: str
-) -> tuple[Call, str | None]:
-    """Return the call that a request makes, and the access key id that its scope is of.
-
-    The id is None where it does not matter who signs.
-
-    setting: `scope`.
-    """
-    client = traits_of(signer)
-    traits = client.of(operation)
-    is_sent_by_botocore = client.is_sent_by_botocore()
-    is_named, region = setting != AUTO, context["client_region"]
-    # As the signer decides it: a client that signs nothing may have credentials.
-    version = context.get("auth_type") or signer.signature_version
-    is_unsigned = version is UNSIGNED
-    # A handler may have given this call credentials of its own.
-    is_hidden = (
-        traits.hides_callers
-        or "request_credentials" in context.get("signing", ())
-        or not (is_unsigned or client.is_async or client.is_signed_by_keys(version))
-    )
-    scope = account = key = None
-    if (
-        not traits.changes_answers
-        and not client.is_async
-        and (is_named or (is_sent_by_botocore and not is_hidden))
-    ):
-        credentials = None if is_unsigned else credentials_of(signer)
-        caller = None  # it cannot be signed
-        if is_unsigned or credentials is not None:
-            caller = caller_of(credentials, setting)
-        if caller is not None:
-            scope, account = caller.scope, caller.account
-            key = None if is_named else caller.access_key_id
-    if scope is not None:
-        if not is_named:
-            scope = with_headers(scope, request["headers"], traits)
-        own_scope = client.own_scope()
-        if own_scope:
-            scope = alone(scope, own_scope)
-    # aiobotocore has senders of its own, for the DynamoDB that all processes share. Its
-    # writes must find the key schemas of that origin.
-    is_foreign = not is_sent_by_botocore and not client.is_async
-    if is_foreign or (traits.stubbers and traits.is_mocked):
-        region = in_process(region)
-    if account is None:
-        account = account_at_hand(credentials_of(signer))
-    place = origin(request["url"], region)
-    return Call(operation, place, scope, current_mode(), account), key
-
-
 def _begin(
     cache: Cache,
     call: Call,
@@ -451,14 +389,6 @@ def _begin(
     if isinstance(outcome, (Hit, ReadTicket, AuditTicket)):
         announced.prepared = outcome.prepared
     return outcome
-
-
-def origin(url: str, region: str) -> str:
-    """Return which DynamoDB a request goes to: endpoint and region.
-
-    Both, because an emulator keeps the tables of several regions behind one endpoint.
-    """
-    return f"{region} {url}"
 
 
 def installed_on(events: BaseEventHooks) -> list[Hooks]:

@@ -56,7 +56,7 @@ from botocache._dynamodb.read_units import (
 )
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name
-from botocache._errors import CodecError, pass_on
+from botocache._errors import CodecError, QueueFullError, pass_on
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
@@ -598,9 +598,11 @@ class Reads:
             for series in counted:
                 series.add_fills()
             return
+        is_full = isinstance(error, QueueFullError)
         for series in counted:
-            series.add_unfilled("store_error")
-        self._evictions.report("fill_failed", "an answer is not cached", error)
+            series.add_unfilled("queue_full" if is_full else "store_error")
+        if not is_full:
+            self._evictions.report("fill_failed", "an answer is not cached", error)
 
     def _fill_of(
         self, ticket: ReadTicket, answer: Answer, cost: ReadCost | None = None

@@ -1,19 +1,18 @@
 """What the reads, the writes and the near cache of one cache share."""
 
 from functools import partial
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 from botocache._cache.audits import Audits
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
-from botocache._cache.exits import deliver_first
 from botocache._cache.key_schemas import KeySchemas
 from botocache._cache.keyring import Keyring, KeyringCodec, KeyringRecords
 from botocache._counting.counters import Counters
 from botocache._log import FailureLog
 from botocache._settings.load import Settings
 from botocache.stores.keyed_names import keyed_store
-from botocache.stores.protocol import Bounding, Store
+from botocache.stores.protocol import Store
 
 
 class CacheServices(NamedTuple):
@@ -38,8 +37,6 @@ class CacheServices(NamedTuple):
 def services_of(store: Store, settings: Settings) -> CacheServices:
     """Return the services of a new cache. May raise ConfigError."""
     counters = Counters()
-    if hasattr(store, "deliver_until"):  # see Bounding
-        deliver_first(cast("Bounding", store))
     failures = FailureLog(counters, store.now)
     codec: EntryCodec = ClearEntries()
     records = codec

@@ -87,7 +87,7 @@ def test_every_target_has_a_verdict(content: dict[str, Any]) -> None:
 def test_the_json_names_versions_and_no_host_name_or_path(
     content: dict[str, Any],
 ) -> None:
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["command"] == "python -m benchmarks --scale tiny"
     assert set(content["machine"]) == {
         *("processor", "cores", "system", "load at the start"),
@@ -97,10 +97,27 @@ def test_the_json_names_versions_and_no_host_name_or_path(
     assert str(ROOT) not in json.dumps(content)
 
 
-def test_the_page_shows_every_figure_and_target(content: dict[str, Any]) -> None:
-    text = page.text(content)
+def test_the_pages_show_every_figure_and_target(content: dict[str, Any]) -> None:
+    text, figures = page.text(content), page.figures_text(content)
     for group in content["groups"]:
         for figure in group["figures"]:
-            assert f"| {figure['name']} | " in text
+            assert f"| {figure['name']} | " in figures
     for target in content["targets"]:
-        assert f"| {target['what']} | {target['limit']}" in text
+        assert f"| {target['what']} | {target['of']} | " in text
+
+
+def test_what_misses_a_target_in_this_process_has_a_profile(
+    content: dict[str, Any],
+) -> None:
+    profiled = {profile["what"] for profile in content["profiles"]}
+    elsewhere = ("processes", "start", "import")
+    contenders: dict[tuple[str, str], bool] = {}
+    for target in content["targets"]:
+        if target["verdict"] == "missed" and target["group"] not in elsewhere:
+            which = target["group"], target["own"]
+            contenders[which] = contenders.get(which, False) or (
+                target["what"] in profiled
+            )
+    assert all(contenders.values()), contenders
+    for profile in content["profiles"]:
+        assert 0 < profile["functions"][0][1] <= profile["inside"] <= 1

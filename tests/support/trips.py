@@ -2,10 +2,11 @@
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from botocore.awsrequest import AWSResponse
@@ -60,25 +61,74 @@ def trip_of(call: Callable[[], object]) -> Trip:
         for value in frame.f_locals.values():
             note(value)
 
-    # A collection would count the finalizers of stores that earlier tests have dropped.
-    gc.disable()
-    sys.setprofile(profile)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-        gc.enable()
+    with _without_collections():
+        sys.setprofile(profile)
+        try:
+            call()
+        finally:
+            sys.setprofile(None)
     files = {function.partition(":")[0] for function in functions}
     names = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in types)
     return Trip(len(functions), len(files), len(types), tuple(functions), tuple(names))
 
 
+COUNTS_INSTRUCTIONS = hasattr(sys, "monitoring")
+"""Whether this Python can count them: from 3.12 on."""
+
+
+def instructions_of(call: Callable[[], object]) -> int:
+    """Make a call; return how many bytecode instructions of the package it takes.
+
+    Those of other threads do not count.
+    """
+    monitoring: Any = vars(sys)["monitoring"]
+    tool, here, count = monitoring.PROFILER_ID, threading.get_ident(), 0
+
+    def note(code: CodeType, _offset: int) -> object:
+        nonlocal count
+        if not code.co_filename.startswith(_PACKAGE):
+            return monitoring.DISABLE
+        count += threading.get_ident() == here
+        return None
+
+    monitoring.use_tool_id(tool, "trips")
+    monitoring.register_callback(tool, monitoring.events.INSTRUCTION, note)
+    try:
+        with _without_collections():
+            monitoring.set_events(tool, monitoring.events.INSTRUCTION)
+            try:
+                call()
+            finally:
+                monitoring.set_events(tool, monitoring.events.NO_EVENTS)
+    finally:
+        monitoring.register_callback(tool, monitoring.events.INSTRUCTION, None)
+        monitoring.free_tool_id(tool)
+    return count
+
+
 @contextmanager
-def answering(client: Any, bodies: dict[str, bytes]) -> Iterator[None]:
-    """Answer a client's requests in its process, by operation."""
+def _without_collections() -> Iterator[None]:
+    """Let no finalizers of stores run that earlier tests have dropped."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@contextmanager
+def answering(
+    client: Any, bodies: Mapping[str, bytes | Callable[[bytes], bytes]]
+) -> Iterator[None]:
+    """Answer a client's requests in its process, by operation.
+
+    bodies: of the answers, or functions that make them from the request's body.
+    """
 
     def send(request: Any, event_name: str, **_: Any) -> AWSResponse:
         body = bodies[event_name.rpartition(".")[2]]
+        if callable(body):
+            body = body(request.body)
         raw = type("Raw", (), {"stream": lambda *_, **__: (body,)})()
         return AWSResponse(request.url, 200, HTTPHeaders(), raw)
 

@@ -21,6 +21,7 @@ from redis.exceptions import NoPermissionError, NoScriptError
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import StoreConnectingError, StoreError, pass_on
+from botocache._exits import deliver_first
 from botocache._log import log, log_once
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
@@ -178,6 +179,7 @@ class RedisStore:
         self._latest_offset = -math.inf  # since the clock was last set back
         self._careful_until = -CAREFUL
         self._known_tags = KnownTags()
+        deliver_first(self)
 
     def __repr__(self) -> str:
         return (
