@@ -101,8 +101,8 @@ def deliver_after_fork(debtor: Debtor) -> None:
 def _deliver() -> None:
     if _Exit.deadline is None:
         _Exit.deadline = time.monotonic() + EXIT_PATIENCE
-    # Evictions before counts: without them, others serve what is outdated. Whatever goes
-    # wrong, the process ends, and prints nothing.
+    # Evictions before counts: without them, others serve what is outdated. Whatever
+    # goes wrong, the process ends, and prints nothing.
     with contextlib.suppress(Exception, KeyboardInterrupt):
         for debtors in (_first, _debtors, _last):
             for debtor in (*debtors,):

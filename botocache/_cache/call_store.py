@@ -21,6 +21,7 @@ from botocache.stores.protocol import (
     CallVerbs,
     Fill,
     Settle,
+    SettleEviction,
     Store,
 )
 
@@ -33,7 +34,7 @@ class CallStore:
 
     started: when the call began, by `perf_counter`; None for now.
 
-    can_defer: whether `fill_later` may be called.
+    can_defer: whether `fill_later` and `evict_later` may be called.
     now: the store's clock. It is local, so it works after a failure, too.
     """
 
@@ -102,6 +103,16 @@ class CallStore:
         try:
             # `can_defer` says that they are bounded.
             cast("BoundedCallVerbs", self._store).fill_later(fills, settle)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            cast("BoundedCallVerbs", self._store).evict_later(request, settle)
         except Exception as error:
             self._note(error)
             raise

@@ -27,6 +27,7 @@ from botocache.stores.protocol import (
     CallVerbs,
     Fill,
     Settle,
+    SettleEviction,
     StillCurrent,
     Store,
     Usage,
@@ -116,22 +117,7 @@ class KeyedVerbs:
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict. What is returned was done to the names by the first key."""
         names = self._names()
-        tags, hold_off, watch, first, restore = request
-        if first is not None and isinstance(first.evicted, _Evicted):
-            first = first._replace(evicted=first.evicted.by_name)
-        answer = self._verbs.evict(
-            EvictionRequest(
-                _flat(map(names.of_all, tags)),
-                hold_off,
-                [*map(names.first, watch)],
-                first,
-                {*_flat(map(names.of_all, restore))},
-            )
-        )
-        evicted = _Evicted({tag: answer.evicted[names.first(tag)] for tag in tags})
-        evicted.by_name = answer.evicted
-        watched = {tag: answer.watched[names.first(tag)] for tag in watch}
-        return Eviction(evicted, watched, answer.held)
+        return _by_tag(self._verbs.evict(_by_name(request, names)), request, names)
 
     def _named(self, fills: Sequence[Fill]) -> list[Fill]:
         name = self._names().first
@@ -150,6 +136,38 @@ class _BoundedKeyedVerbs(KeyedVerbs):
         """See BoundedCallVerbs.fill_later."""
         verbs = cast("BoundedCallVerbs", self._verbs)
         verbs.fill_later(self._named(fills), settle)
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        names = self._names()
+
+        def settle_by_tag(outcome: Mapping[bytes, int] | Exception) -> None:
+            if not isinstance(outcome, Exception):
+                outcome = {tag: outcome[names.first(tag)] for tag in request.watch}
+            settle(outcome)
+
+        verbs = cast("BoundedCallVerbs", self._verbs)
+        verbs.evict_later(_by_name(request, names), settle_by_tag)
+
+
+def _by_name(request: EvictionRequest, names: Names) -> EvictionRequest:
+    tags, hold_off, watch, first, restore = request
+    if first is not None and isinstance(first.evicted, _Evicted):
+        first = first._replace(evicted=first.evicted.by_name)
+    return EvictionRequest(
+        _flat(map(names.of_all, tags)),
+        hold_off,
+        [*map(names.first, watch)],
+        first,
+        {*_flat(map(names.of_all, restore))},
+    )
+
+
+def _by_tag(answer: Eviction, request: EvictionRequest, names: Names) -> Eviction:
+    evicted = _Evicted({tag: answer.evicted[names.first(tag)] for tag in request.tags})
+    evicted.by_name = answer.evicted
+    watched = {tag: answer.watched[names.first(tag)] for tag in request.watch}
+    return Eviction(evicted, watched, answer.held)
 
 
 class _Evicted(dict[bytes, TagEviction]):

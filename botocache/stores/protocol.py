@@ -199,6 +199,10 @@ It may be called in any thread, must not raise, and must not use the store.
 """
 
 
+SettleEviction: TypeAlias = Callable[[Mapping[bytes, int] | Exception], object]
+"""The same of an eviction: called with the generations of watched tags, or an error."""
+
+
 class BoundedCallVerbs(CallVerbs, Protocol):
     """What a call asks of a store across a network."""
 
@@ -206,6 +210,14 @@ class BoundedCallVerbs(CallVerbs, Protocol):
         """Do what `fill_many` does, and do not wait for the server's answer.
 
         settle: called when the outcome is known; not if this raises.
+        """
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """Do what `evict` does, and do not wait for the server's answer.
+
+        No tag of the request is restored.
+        Commands that are sent later may be carried out before it, if they go by another
+        connection. See `fill_later`.
         """
 
 

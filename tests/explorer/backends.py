@@ -126,6 +126,9 @@ class Backend(Protocol):
     def under_way(self) -> Iterable[tuple[int, "UnderWay"]]:
         """Yield what clients have sent and not waited for, while it has not arrived."""
 
+    def is_evicting(self) -> bool:
+        """Return whether an eviction is under way that nothing waits for."""
+
     def heal(self) -> None:
         """Let what befell it be over."""
 
@@ -196,6 +199,10 @@ class Embedded:
     def under_way(self) -> Iterable[tuple[int, UnderWay]]:
         """See Backend."""
         return ()
+
+    def is_evicting(self) -> bool:
+        """See Backend."""
+        return False
 
     def misfortunes(self) -> list[str]:
         """See Backend."""

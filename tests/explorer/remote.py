@@ -95,8 +95,19 @@ class Wire:
         self.run = -1
 
     def send_packed_command(self, packed: Sequence[bytes], **_: object) -> None:
-        """Take commands apart."""
-        self._waiting.extend(commands_in(b"".join(packed)))
+        """Take commands apart; or be cut, before the first one or after it."""
+        commands = commands_in(b"".join(packed))
+        way, actor = "works", current_actor()
+        if actor is not None:
+            way = self._backend.cuts.pop(self._client, way)
+            actor.commands += way != "works"
+        if way == "is done, but cut off" and self.run == self._backend.run:
+            reply = self._backend.carry_out(commands[0])
+            if name_of(commands[0]) in _EVICTING and not _is_error(reply):
+                self._backend.note_eviction()
+        if way != "works":
+            raise LostError(way)
+        self._waiting.extend(commands)
 
     def read_replies(self, count: int) -> list[Any]:
         """Carry commands out, each when its turn comes; return their replies."""
@@ -127,15 +138,11 @@ class Wire:
         way = self._way_of(packed)
         if self.run != self._backend.run:
             raise LostError("the server that it was connected to is no more")
-        if way == "is cut off":
-            raise LostError("cut before it was carried out")
         if way == "fails":
             raise LateError("not carried out")
         self._unrecorded = reply = self._backend.carry_out(packed)
-        if name_of(packed) in _EVICTING and not isinstance(reply, ResponseError):
+        if name_of(packed) in _EVICTING and not _is_error(reply):
             self._backend.note_eviction()
-        if way == "is done, but cut off":
-            raise LostError("cut after it was carried out")
         if way == "is done, but fails":
             raise LateError("carried out")
         return reply
@@ -147,7 +154,7 @@ class Wire:
             return "works"
         actor.commands += 1
         if actor.commands == 1:
-            return self._backend.cuts.pop(self._client, "works")
+            return "works"
         record(self._backend.run, *flat(self._unrecorded))
         verb = actor.verb
         label = f"{verb}, {name_of(packed)}"
@@ -249,6 +256,14 @@ class RedisBackend:
                 if isinstance(wire, Wire) and wire.under_way:
                     yield client, wire
 
+    def is_evicting(self) -> bool:
+        """See Backend."""
+        return any(
+            name_of(packed) == "evict"
+            for _, wire in self.under_way()
+            for packed in wire.under_way
+        )
+
     # --- what may befall it ----------------------------------------------------------
 
     def may_be_cut(self, client: int) -> bool:
@@ -327,6 +342,9 @@ class RedisBackend:
             state += ("idle", *(wire.run for wire in wires))
             for wire in wires:
                 for packed in wire.under_way:
+                    if name_of(packed) != "set":
+                        state.append(packed)
+                        continue
                     _, key, entry, *_ = words_of(packed)
                     snapshot, stored_at, _, body = contents(entry)
                     state += (key, *snapshot, eyes.since(stored_at), body)
@@ -409,6 +427,10 @@ def flat(reply: Any) -> list[Any]:
     return [str(reply) if isinstance(reply, Exception) else None]
 
 
+def _is_error(reply: Any) -> bool:
+    return isinstance(reply, ResponseError)
+
+
 def _hold(word: int, eyes: Eyes) -> int:
     remaining = eyes.until((word >> 1) / US)
     return remaining * 2 + (word & 1) if remaining else 0
@@ -417,7 +439,7 @@ def _hold(word: int, eyes: Eyes) -> int:
 def _known(store: RedisStore, eyes: Eyes) -> Iterator[Any]:
     """Yield what a store remembers of tags."""
     known = store._known_tags
-    yield from ("known", known._sureness)
+    yield from ("known", known._sureness, store._has_prolonged)
     for tag, generation in sorted(known._generations.items()):
         yield from (tag, int.from_bytes(generation, "little"))
         yield eyes.until(known._lives.get(tag, 0.0))

@@ -20,7 +20,13 @@ from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreError, StoreLostError
 from botocache._near.answers import NearAnswers
 from botocache._settings.load import Settings
-from botocache.stores.protocol import BoundedCallVerbs, Fill, Settle, Store
+from botocache.stores.protocol import (
+    BoundedCallVerbs,
+    Fill,
+    Settle,
+    SettleEviction,
+    Store,
+)
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.remote import RedisBackend
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
@@ -354,6 +360,13 @@ class ClientStore:
                 self._world.judge_fill(self._client, key, tags, entry)
         self._fail_after(way, "fill")
 
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        way = self._turn("evict")
+        cast("BoundedCallVerbs", self._store).evict_later(request, settle)
+        self._world.note_eviction()
+        self._fail_after(way, "evict")
+
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         way = self._turn("evict")
@@ -616,7 +629,9 @@ class World:
             return ""
         elif actor.fills not in _GROUPS:
             is_late = actor.ended_before < self.ended
-            return "it was filled, and can be served" if is_late else ""
+            # Until a late second eviction arrives, nothing older may be filled.
+            if not is_late or not self.backend.is_evicting():
+                return "it was filled, and can be served" if is_late else ""
         # What ended meanwhile may be a write that did not concern it.
         kind = "get" if actor.fills == "own item" else actor.fills
         try:

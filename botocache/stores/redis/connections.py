@@ -183,6 +183,10 @@ class ServerConnections:
                 return
         settle(self.ask(packed, count, again))
 
+    def is_idle(self) -> bool:
+        """Return whether `send` finds a connection, unless another thread takes it."""
+        return bool(self._idle)
+
     def settle(self, deadline: float) -> None:
         """Read what idle connections owe. deadline: moment of `time.monotonic`."""
         idle = self._idle

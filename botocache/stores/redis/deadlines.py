@@ -11,7 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
-from botocache.stores.protocol import BoundedCallVerbs, Fill, Settle
+from botocache.stores.protocol import (
+    BoundedCallVerbs,
+    Fill,
+    Settle,
+    SettleEviction,
+)
 
 CONNECTING = 1.0
 """Seconds that an eviction waits for a connection if there is none, unless the last one
@@ -123,6 +128,14 @@ class BoundedVerbs:
         self._begin()
         try:
             self._store.fill_later(fills, settle)
+        finally:
+            self._end()
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        self._begin()
+        try:
+            self._store.evict_later(request, settle)
         finally:
             self._end()
 

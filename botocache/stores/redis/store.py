@@ -1,8 +1,9 @@
 """The store that many machines share: Redis 6.2 or Valkey 7.2 and later.
 
-A load is one round trip, or two if a generation is missing. A fill is one, and so is
-each half of a write, whatever the number of items. What is kept, and the scripts that
-change it, stand in scripts.py.
+A load is one round trip, or two if a generation that was expected is missing. Each half
+of a write is one, whatever the number of items. Fills are not waited for, nor is the
+second half of a write where the law allows that (_coherence.py, owed.py). What is kept,
+and the scripts that change it, stand in scripts.py.
 
 All users go by the server's clock, which sets the hold-offs. The local estimate of it
 never runs ahead of it. So a hold-off may appear longer than it is, never shorter.
@@ -31,6 +32,7 @@ from botocache.stores.protocol import (
     Fill,
     Random,
     Settle,
+    SettleEviction,
     StillCurrent,
     Usage,
 )
@@ -54,6 +56,7 @@ from botocache.stores.redis.commands import (
     pack_mget,
     pack_ranges,
     require_no_errors,
+    require_replies,
     server_time,
     value_of_range,
     with_source,
@@ -179,6 +182,7 @@ class RedisStore:
         self._latest_offset = -math.inf  # since the clock was last set back
         self._careful_until = -CAREFUL
         self._known_tags = KnownTags()
+        self._has_prolonged = False  # so the server knows the script
         deliver_first(self)
 
     def __repr__(self) -> str:
@@ -238,48 +242,62 @@ class RedisStore:
             prolong, note = self._prolonging(kept)
             self._ask(lambda: [*map(self._set, kept), *prolong])
             note()
+            self._has_prolonged = self._has_prolonged or bool(prolong)
 
     @malformed_reply_is_store_error
     def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
         """See BoundedCallVerbs.fill_later."""
         kept = self._kept(fills)
-        # A script may have to be sent a second time, which needs its reply.
-        if not kept or self._prolonging(kept)[0]:
+        prolong, note = self._prolonging(kept) if kept else ((), _ignore)
+        # A script that the server does not know has to be sent, which needs its reply.
+        if not kept or (prolong and not self._has_prolonged):
             self.fill_many(fills)
             settle(None)
             return
-        self._breaker.check()
-        packed = b"".join([pack(self._set(fill)) for fill in kept])
-        try:
-            self._connections.send(
-                packed, len(kept), partial(self._settle_fills, settle)
-            )
-        except StoreConnectingError:
-            raise
-        except StoreError as error:
-            self._breaker.failed(error)
-            raise
+        note()
+        packed = b"".join(map(pack, [*map(self._set, kept), *prolong]))
+        settled = partial(self._settle_fills, len(kept), settle)
+        self._send(packed, len(kept) + len(prolong), settled)
 
     def deliver_until(self, deadline: float) -> None:
         """See Bounding.deliver_until."""
         self._connections.settle(deadline)
 
     def _settle_fills(
-        self, settle: Settle, replies: list[Reply] | BaseException
+        self, count: int, settle: Settle, replies: list[Reply] | BaseException
     ) -> None:
-        """Settle fills by their replies. See Owed."""
-        error: StoreError | None = None
-        if isinstance(replies, BaseException):
-            # The breaker hears of it from what was waited for.
-            error = StoreError(f"the reply is lost: {type(replies).__name__}")
+        """Settle fills by their replies. See Owed. count: of entries."""
+        if isinstance(replies, list):
+            # If one failed, a generation may end early, and the next one is waited for.
+            if any(not isinstance(each, list) for each in replies[count:]):
+                self._has_prolonged = False
+            replies = replies[:count]
+        try:
+            if any(reply != b"OK" for reply in require_replies(replies)):
+                raise StoreError("the reply to a fill is none")  # noqa: TRY301 - as those of require_replies
+        except StoreError as error:
+            settle(error)
         else:
-            try:
-                require_no_errors(replies)
-            except StoreError as raised:
-                error = raised
-            if error is None and any(reply != b"OK" for reply in replies):
-                error = StoreError("the reply to a fill is none")
-        settle(error)
+            settle(None)
+
+    def _settle_eviction(
+        self,
+        request: EvictionRequest,
+        settle: SettleEviction,
+        replies: list[Reply] | BaseException,
+    ) -> None:
+        """Settle an eviction by its replies. See Owed."""
+        outcome: Mapping[bytes, int] | Exception
+        try:
+            evicted, *looked = require_replies(replies)
+            if len(evicted) != 1 + 2 * len({*request.tags}):
+                raise StoreError("the reply to an eviction is none")  # noqa: TRY301 - as those of require_replies
+            outcome, _ = self._watched(request.watch, looked)
+        except StoreError as error:
+            outcome = error
+        except Exception as error:  # noqa: BLE001 - as in malformed_reply_is_store_error
+            outcome = StoreError(f"no answer: {type(error).__name__}")
+        settle(outcome)
 
     def _kept(self, fills: Sequence[Fill]) -> list[Fill]:
         """Return fills as they are sent, without those that are too large."""
@@ -315,31 +333,32 @@ class RedisStore:
     @malformed_reply_is_store_error
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
-        tags, hold_off, watch, first_eviction, restore = request
-        first = first_eviction.evicted if first_eviction else {}
-        # Restored last: the script may be stopped between two tags.
-        each = sorted(dict.fromkeys(tags), key=lambda tag: tag in restore)
-        known = [encode_first(first.get(t), is_restored=t in restore) for t in each]
+        try:
+            replies = self._ask(lambda: self._evicting(request), is_eviction=True)
+        except FullError:
+            replies = self._ask(
+                lambda: self._evicting(request, is_full=True), is_eviction=True
+            )
+        finally:  # also after an error: the server may have evicted
+            forget(self._keys, request.tags)
+        return self._eviction_in(replies, request)
 
-        def commands() -> list[Command]:
-            eviction = self._eviction(each, hold_off, known)
-            return [eviction, self._look(watch)] if watch else [eviction]
+    @malformed_reply_is_store_error
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        if not self._connections.is_idle():
+            settle(self.evict(request).watched)
+            return
 
-        def last() -> list[Command]:
-            return [self._eviction(each, hold_off, known, is_full=True)]
+        def packed() -> bytes:
+            return b"".join(map(pack, self._evicting(request)))
 
         try:
-            states, *looked = self._ask(commands, is_eviction=True)
-        except FullError:
-            (states,), looked = self._ask(last, is_eviction=True), []
-        finally:  # also after an error: the server may have evicted
-            forget(self._keys, tags)
-        pairs = zip(states[1::2], states[2::2], strict=True)
-        found = dict(zip(each, pairs, strict=True))
-        return Eviction(
-            {tag: decode_eviction(*found[tag], first.get(tag)) for tag in tags},
-            *self._watched(watch, looked),
-        )
+            count = 2 if request.watch else 1
+            settled = partial(self._settle_eviction, request, settle)
+            self._send(packed(), count, settled, packed)
+        finally:
+            forget(self._keys, request.tags)
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current. False without client tracking."""
@@ -462,6 +481,31 @@ class RedisStore:
         life = b"" if is_full else milliseconds(hold_off + SLACK)
         head = (b"%d" % round(hold_off * US), life)
         return self._call(EVICT, tags, head, arguments)
+
+    def _evicting(
+        self, request: EvictionRequest, *, is_full: bool = False
+    ) -> list[Command]:
+        """Return the commands of an eviction. is_full: the server has no room."""
+        tags, hold_off, watch, first_eviction, restore = request
+        first = first_eviction.evicted if first_eviction else {}
+        each = _in_order(tags, restore)
+        known = [encode_first(first.get(t), is_restored=t in restore) for t in each]
+        eviction = self._eviction(each, hold_off, known, is_full=is_full)
+        return [eviction, self._look(watch)] if watch and not is_full else [eviction]
+
+    def _eviction_in(
+        self, replies: Sequence[Reply], request: EvictionRequest
+    ) -> Eviction:
+        """Return what an eviction did by the replies to its commands."""
+        tags, _, watch, first_eviction, restore = request
+        first = first_eviction.evicted if first_eviction else {}
+        states, *looked = replies
+        pairs = zip(states[1::2], states[2::2], strict=True)
+        found = dict(zip(_in_order(tags, restore), pairs, strict=True))
+        return Eviction(
+            {tag: decode_eviction(*found[tag], first.get(tag)) for tag in tags},
+            *self._watched(watch, looked),
+        )
 
     def _watched(
         self, watch: Sequence[bytes], looked: Sequence[Sequence[bytes]]
@@ -665,6 +709,23 @@ class RedisStore:
         breaker.succeeded()
         return replies
 
+    def _send(
+        self,
+        packed: bytes,
+        count: int,
+        settle: Callable[[list[Reply] | BaseException], object],
+        again: Callable[[], bytes] | None = None,
+    ) -> None:
+        """Send commands without waiting for replies. See ServerConnections.send."""
+        self._breaker.check()
+        try:
+            self._connections.send(packed, count, settle, again)
+        except StoreConnectingError:
+            raise
+        except StoreError as error:
+            self._breaker.failed(error)
+            raise
+
     def _ask_for_board(self, commands: Sequence[Command], limit: int) -> list[Reply]:
         """Return the replies to commands that belong to no call. Raises StoreError.
 
@@ -758,6 +819,12 @@ class RedisStore:
         nothing = encode_first(None, is_restored=False)
         command = self._eviction([PROBED_DIGEST], 0.0, [nothing])
         require_no_errors(self._connections.try_out(pack(with_source(command)), 1))
+
+
+def _in_order(tags: Sequence[bytes], restore: Collection[bytes]) -> list[bytes]:
+    """Return each tag once, restored ones last: a script may be stopped between two."""
+    once = [*dict.fromkeys(tags)]
+    return sorted(once, key=lambda tag: tag in restore) if restore else once
 
 
 def _ignore() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from botocache._coherence import Eviction, EvictionRequest, Held
 from botocache._errors import StoreError
 from botocache.stores.protocol import Fill
 from botocache.stores.redis.commands import pack
@@ -178,6 +179,47 @@ def test_an_interrupted_call_settles_what_its_connection_owed(
         store._connections.ask(pack((b"PING",)), 1)
     assert [type(error) for error in settled] == [StoreError]
     assert connection.owed == ()
+
+
+# --- evictions -----------------------------------------------------------------------
+
+
+def evict_later(store: RedisStore) -> tuple[Eviction, list[Any]]:
+    """Evict twice, the second time late; return the first and what will be settled."""
+    first = store.evict(EvictionRequest(TAGS, 5.0))
+    settled: list[Any] = []
+    second = EvictionRequest(TAGS, 1.0, [tag("c")], first)
+    store.for_call().evict_later(second, settled.append)
+    return first, settled
+
+
+def test_a_late_eviction_does_what_one_does_that_is_waited_for(
+    store: RedisStore,
+) -> None:
+    first, settled = evict_later(store)
+    assert settled == []
+    loaded = store.load(KEY, TAGS)  # by the same connection, so after it
+    (watched,) = settled
+    assert [*watched] == [tag("c")]
+    assert loaded.snapshot != tuple(first.evicted[each].generation for each in TAGS)
+    assert loaded.held is Held.SETTLING
+
+
+@pytest.mark.parametrize(
+    "reply", [b"-OOM full\r\n", b"-NOSCRIPT unknown\r\n", b":1\r\n", b"*0\r\n"]
+)
+def test_a_late_eviction_that_failed_is_known_to_have_failed(
+    store: RedisStore, proxy: TcpProxy, reply: bytes
+) -> None:
+    first = store.evict(EvictionRequest(TAGS, 5.0))
+    proxy.answer(reply, to=b"EVALSHA")
+    settled: list[Any] = []
+    request = EvictionRequest(TAGS, 1.0, (), first)
+    store.for_call().evict_later(request, settled.append)
+    eventually(lambda: proxy.answered == 1)
+    store.deliver_until(time.monotonic() + TIMEOUT)
+    (outcome,) = settled
+    assert isinstance(outcome, StoreError)
 
 
 # --- known tags ----------------------------------------------------------------------

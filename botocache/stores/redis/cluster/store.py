@@ -41,7 +41,7 @@ from botocache._errors import StoreConnectingError, StoreError
 from botocache._log import log
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
-from botocache.stores.protocol import Clock, Fill, Random, Settle
+from botocache.stores.protocol import Clock, Fill, Random, Settle, SettleEviction
 from botocache.stores.redis.cluster.batch import slot_of
 from botocache.stores.redis.cluster.client import MOST_SERVERS, ClusterClient
 from botocache.stores.redis.cluster.urls import (
@@ -129,6 +129,10 @@ class ClusterStore(RedisStore):
         """See BoundedCallVerbs.fill_later. It waits: a slot may have moved."""
         self.fill_many(fills)
         settle(None)
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later. It waits, too."""
+        settle(self.evict(request).watched)
 
     @malformed_reply_is_store_error
     def evict(self, request: EvictionRequest) -> Eviction:
