@@ -21,9 +21,11 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from types import MethodType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from weakref import ref
 
 from botocore.client import BaseClient
 from botocore.hooks import EventAliaser, HierarchicalEmitter
+from botocore.model import ServiceModel
 from botocore.parsers import PROTOCOL_PARSERS, ResponseParserFactory
 from botocore.signers import RequestSigner
 
@@ -94,12 +96,14 @@ class OperationTraits(NamedTuple):
     hides_callers: they may change requests after we have seen them.
     stubbers: of moto.
     extra_headers: handlers of PynamoDB, whose connections have the headers they add.
+    is_parsed_by_others: a handler that is not ours is called before botocore parses.
     """
 
     changes_answers: bool = False
     hides_callers: bool = False
     stubbers: tuple[Stubber, ...] = ()
     extra_headers: tuple[Handler, ...] = ()
+    is_parsed_by_others: bool = False
 
     @property
     def is_mocked(self) -> bool:
@@ -150,18 +154,20 @@ class ClientTraits:
     callers: remembers who made its last call.
     last_calls: by operation, its last call with the usual headers, and what that was
         made of: see requests.py.
+    parsing: see parsing.py.
     """
 
     def __init__(self, client: Client | None, signer: Signer) -> None:
         # Weak: its signer keeps these traits, and would keep the client alive.
         self._client = None if client is None else weakref.ref(client)
         self._signer = weakref.ref(signer)
-        self._emitter = _emitter_of(signer)
+        self.emitter: Final = _emitter_of(signer)
         self._derived = _Derived(None)
         self._own_scope = secrets.token_bytes(DIGEST_SIZE)
         self._own_parsers: tuple[object, ...] = ()
         self.callers: Final = CallerMemory()
         self.last_calls: Final[dict[str, tuple[object, Call]]] = {}
+        self.parsing: object = None
         self.is_async: Final = inspect.iscoroutinefunction(
             getattr(type(signer), "sign", None)
         )
@@ -171,13 +177,17 @@ class ClientTraits:
         """Whether botocache knows the client, and not only its signer."""
         return self._client is not None
 
+    def client(self) -> Client | None:
+        """Return the client; None if it is not known, or gone."""
+        return None if self._client is None else self._client()
+
     def _endpoint(self) -> ClientEndpoint | None:
-        client = None if self._client is None else self._client()
+        client = self.client()
         return None if client is None else endpoint_of(client)
 
     def of(self, operation: str) -> OperationTraits:
         """Return the traits of the calls of an operation."""
-        emitter = self._emitter
+        emitter = self.emitter
         if emitter is None:
             return OperationTraits(changes_answers=True)
         # First, so that a handler that is registered meanwhile outdates the new traits.
@@ -292,7 +302,11 @@ class ClientTraits:
             _report(changing, "answers_not_cached", _CHANGES_ANSWERS)
             _report(hiding, "callers_not_known", _HIDES_CALLERS)
         return OperationTraits(
-            bool(changing), bool(hiding), tuple(stubbers), tuple(extras)
+            bool(changing),
+            bool(hiding),
+            tuple(stubbers),
+            tuple(extras),
+            is_parsed_by_others=not all(map(_is_ours, handlers("before-parse"))),
         )
 
     def _foreign_senders(self) -> Iterator[object]:
@@ -403,7 +417,18 @@ def know(client: object) -> None:
     signer = signer_of(client)
     traits: ClientTraits | None = vars(signer).get(_TRAITS)
     if traits is None or not traits.is_of_known_client:
-        vars(signer)[_TRAITS] = ClientTraits(client, signer)
+        traits = vars(signer)[_TRAITS] = ClientTraits(client, signer)
+        # botocore gives handlers the model where it does not give them the signer. Each
+        # client has a model of its own. Of a shared one it is not known whose it is.
+        model = client.meta.service_model
+        _traits_of_models[model] = None if model in _traits_of_models else ref(traits)
+
+
+_traits_of_models: Final["_TraitsOfModels"] = weakref.WeakKeyDictionary()
+_TraitsOfModels: TypeAlias = (
+    "weakref.WeakKeyDictionary[ServiceModel, ref[ClientTraits] | None]"
+)
+"""Weak on both sides: handlers of a client keep its model alive."""
 
 
 def traits_of(signer: Signer) -> ClientTraits:
@@ -412,6 +437,12 @@ def traits_of(signer: Signer) -> ClientTraits:
     if traits is None:
         traits = vars(signer)[_TRAITS] = ClientTraits(None, signer)
     return traits
+
+
+def traits_of_model(model: ServiceModel) -> ClientTraits | None:
+    """Return the traits of the client that has a service model; None if not known."""
+    found = _traits_of_models.get(model)
+    return None if found is None else found()
 
 
 # --- origin ----------------------------------------------------------------------

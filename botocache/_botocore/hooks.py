@@ -11,6 +11,7 @@ Why these events, and at these places in their order:
 - `after-call-error.dynamodb`: no answer came.
 - `request-created.dynamodb`, last: botocore has signed the request. If the keys are not
   those that the scope is of, the answer belongs to another principal.
+- `before-parse.dynamodb`, last: see `parsing.py`.
 - `needs-retry.dynamodb`, first: IAM may forbid what botocache added to the request, or
   a throttled table refuse it; then the request is sent again as it was.
 
@@ -34,6 +35,7 @@ from botocore.model import OperationModel
 
 from botocache._botocore import handouts
 from botocache._botocore.clients import KnownClient, traits_of
+from botocache._botocore.parsing import is_as_made, parse
 from botocache._botocore.principals import watch_endpoints
 from botocache._botocore.requests import call_of
 from botocache._botocore.types import (
@@ -41,6 +43,7 @@ from botocache._botocore.types import (
     Handler,
     Request,
     Response,
+    ResponseDict,
     Signer,
 )
 from botocache._cache.cache import Cache, decode_body
@@ -107,6 +110,7 @@ class Hooks:
             ("after-call-error.dynamodb", self._after_call_error, REGISTER_FIRST),
             ("needs-retry.dynamodb", self._needs_retry, REGISTER_FIRST),
             ("request-created.dynamodb", self._request_signed, REGISTER_LAST),
+            ("before-parse.dynamodb", self._before_parse, REGISTER_LAST),
             ("request-created.sts", self._handout_signed, REGISTER_LAST),
             ("request-created.sso", self._handout_signed, REGISTER_LAST),
             (_PROBE, self._installed, REGISTER_FIRST),
@@ -212,6 +216,22 @@ class Hooks:
                 # It evicts. What it left is of a principal that is not known here.
                 context["botocache_ticket"] = (cache, ticket._replace(through=None))
 
+    def _before_parse(
+        self,
+        *,
+        operation_model: OperationModel,
+        response_dict: ResponseDict,
+        customized_response_dict: dict[str, Any],
+        **_: object,
+    ) -> None:
+        cache = self.cache
+        if cache is None or not cache.settings.fast_parsing:
+            return
+        try:
+            parse(operation_model, response_dict, customized_response_dict)
+        except Exception as error:
+            pass_on(error)  # then botocore parses the answer
+
     def _rewrite(
         self, params: Request, context: CallContext, ticket: Ticket, body: bytes
     ) -> Ticket | None:
@@ -268,6 +288,7 @@ class Hooks:
             certain=certain,
             unfilled=unfilled,
             length=_length_of(http_response) if succeeded else None,
+            is_plain=succeeded and is_read and is_as_made(http_response, parsed),
         )
         # Of the calls that succeed, a batch of statements may be refused in part.
         may_be_refused = not succeeded or isinstance(ticket, BypassTicket)

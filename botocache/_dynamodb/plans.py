@@ -180,6 +180,7 @@ class Write(NamedTuple):
         the request's TableName, which may be an ARN.
     item: that it writes; None unless it is the write of a single item.
     why: it evicts these tags.
+    digests: of the tags, if the plan has them at hand; else empty.
     """
 
     tags: tuple[Tag, ...]
@@ -188,6 +189,7 @@ class Write(NamedTuple):
     described: str = ""
     item: WrittenItem | None = None
     why: str = ""
+    digests: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

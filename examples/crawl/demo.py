@@ -7,6 +7,7 @@ numbers `report.py`'s, the drawings `chart.py`'s.
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from report import (
     busiest_table,
     complaints,
     disagreements,
+    figures,
     table,
     tried_in_vain,
 )
@@ -80,6 +82,8 @@ def _tell(settings: Settings, out: Path) -> int:
 
         _show(plain, cached, out / "read-capacity.png")
         cache.write_report(out / "report.html")
+        numbers = json.dumps(figures(plain, cached), indent=1)
+        (out / "figures.json").write_text(f"{numbers}\n", encoding="utf-8")
         print(f"What it saved, as `botocache report` shows it: {out / 'report.html'}")
     sys.stdout.flush()
     wrong = [

@@ -4,6 +4,7 @@
     POST /edges    {"source", "target", "depth"}   store a link; depth: the target's
     POST /revoke   {"api_key"}                     revoke a credential (admin only)
     GET  /health
+    GET  /usage                                    {"cpu_seconds"} of this process
 
 The caller's key travels in `X-Api-Key`. Each request reads the caller's credential
 and the tenant's rules from DynamoDB. What the rules forbid is answered with
@@ -13,6 +14,7 @@ and the tenant's rules from DynamoDB. What the rules forbid is answered with
 from __future__ import annotations
 
 import json
+import resource
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -124,6 +126,12 @@ class Service:
         return Reply(HTTPStatus.OK, {"revoked": True})
 
 
+def cpu_seconds() -> float:
+    """Return the processor time of this process, of all its threads."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
 def _nothing(_credential: dict[str, Any], _body: object) -> Reply:
     return Reply(HTTPStatus.NOT_FOUND, {"error": "no such resource"})
 
@@ -157,7 +165,10 @@ class Handler(WebHandler):
         self._service = self.server.new_service()
 
     def do_GET(self) -> None:
-        """Answer /health."""
+        """Answer /health and /usage."""
+        if self.path == "/usage":
+            self._send(Reply(HTTPStatus.OK, {"cpu_seconds": cpu_seconds()}))
+            return
         found = self.path == "/health"
         status = HTTPStatus.OK if found else HTTPStatus.NOT_FOUND
         self._send(Reply(status, {"healthy": found}))

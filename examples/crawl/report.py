@@ -27,7 +27,10 @@ class TableReads:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run's result: what the crawler saw, and what DynamoDB saw."""
+    """One run's result: what the crawler saw, and what DynamoDB saw.
+
+    cpu_seconds: of the graph service, for the crawl.
+    """
 
     pages: int
     requests: int
@@ -42,12 +45,16 @@ class Run:
     bucket_seconds: float
     read_requests: int
     tables: dict[str, TableReads]
+    cpu_seconds: float
 
     @classmethod
-    def from_json(cls, crawl: dict[str, Any], meter: dict[str, Any]) -> Run:
+    def from_json(
+        cls, crawl: dict[str, Any], meter: dict[str, Any], cpu_seconds: float
+    ) -> Run:
         """Put the crawler's result and DynamoDB's recording together."""
         return cls(
             **crawl,
+            cpu_seconds=cpu_seconds,
             bucket_seconds=meter["bucket_seconds"],
             read_requests=sum(meter["operations"].get(name, 0) for name in READS),
             tables={
@@ -159,9 +166,23 @@ ROWS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("latency of a request, p50 (ms)", lambda run: f"{run.p50_ms:,.0f}"),
     ("latency of a request, p99 (ms)", lambda run: f"{run.p99_ms:,.0f}"),
     ("time to crawl (s)", lambda run: f"{run.seconds:,.1f}"),
+    ("CPU time of the graph service (s)", lambda run: f"{run.cpu_seconds:,.2f}"),
     ("credentials revoked meanwhile", lambda run: f"{run.revoked:,}"),
     ("  served after that", lambda run: f"{run.served_after:,}"),
 )
+
+
+def figures(plain: Run, cached: Run) -> dict[str, dict[str, float]]:
+    """Return what the two runs took, as values that JSON can carry."""
+    return {
+        which: {
+            "seconds": run.seconds,
+            "cpu_seconds": run.cpu_seconds,
+            "requests": run.requests,
+            "read_requests": run.read_requests,
+        }
+        for which, run in (("without", plain), ("with", cached))
+    }
 
 
 def disagreements(run: Run, counted: Counted, *, is_shadow: bool) -> Iterator[str]:

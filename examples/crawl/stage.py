@@ -104,9 +104,16 @@ def perform(settings: Settings, cache: Cache | None = None) -> Run:
         ports = ("--site", str(site), "--graph", str(graph))
         workers = ("--workers", str(settings.workers))
         _call(dynamodb, "POST", "/_meter/reset")
+        before = _cpu_seconds(graph)
         _finish("crawler.py", plain, *ports, *pages, *workers, "--result", str(result))
+        used = _cpu_seconds(graph) - before
         meter = _call(dynamodb, "GET", "/_meter")
-        return Run.from_json(json.loads(result.read_text()), meter)
+        return Run.from_json(json.loads(result.read_text()), meter, used)
+
+
+def _cpu_seconds(graph: int) -> float:
+    """Return the processor time that the graph service has used so far."""
+    return float(_call(graph, "GET", "/usage")["cpu_seconds"])
 
 
 def _environment() -> Environment:

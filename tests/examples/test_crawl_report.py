@@ -33,7 +33,8 @@ COUNTED = REPORT.Counted(
 def ran(answered: int, units: float) -> Any:
     """Return a run of which DynamoDB saw so much."""
     reads = REPORT.TableReads(10.0, answered, (units,), ())
-    return REPORT.Run(1, 1, 0, 1.0, 1.0, 1.0, 0, 0, 0, 0, 1.0, answered, {"t": reads})
+    crawl = (1, 1, 0, 1.0, 1.0, 1.0, 0, 0, 0, 0)
+    return REPORT.Run(*crawl, 1.0, answered, {"t": reads}, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,13 @@ def test_the_crawl_complains_of_what_it_tried_in_vain(
     counted: Any, complaints: int
 ) -> None:
     assert len(list(REPORT.tried_in_vain(counted))) == complaints
+
+
+def test_time_and_processor_time_of_both_runs_are_shown_and_written() -> None:
+    plain, cached = ran(100, 1.0), replace(ran(10, 1.0), seconds=0.5, cpu_seconds=0.25)
+    lines = REPORT.table(plain, cached).splitlines()
+    (row,) = (line.split() for line in lines if line.startswith("CPU time"))
+    assert row[-2:] == ["0.50", "0.25"]
+    written = REPORT.figures(plain, cached)
+    taken = {which: (of["seconds"], of["cpu_seconds"]) for which, of in written.items()}
+    assert taken == {"without": (1.0, 0.5), "with": (0.5, 0.25)}

@@ -1,5 +1,6 @@
 """The examples run, as their own programs, and show what they promise."""
 
+import json
 import re
 import subprocess
 import sys
@@ -39,6 +40,8 @@ def test_the_crawl_reads_less_with_the_cache_and_serves_nothing_revoked(
     assert int(answered[-1]) * 3 < int(answered[-2])
     assert ["served", "after", "that", "0", "0"] in rows
     assert (tmp_path / "read-capacity.png").stat().st_size > 10_000
+    took = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert 0 < took["with"]["cpu_seconds"] < took["with"]["seconds"] * 100
     # What botocache says of itself is what DynamoDB saw.
     tried, kept = re.findall(
         r"botocache (?:would have )?answered ([\d,]+) of ([\d,]+) reads, (\d+)%",

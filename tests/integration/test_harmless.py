@@ -561,7 +561,7 @@ PLACES = (
 
 
 NEAR_PLACES = (
-    "botocache._near.client.quick_key",
+    "botocache._near.client.current_mode",
     "botocache._near.client.derive_body",
     "botocache._near.answers.cost_of",
     "botocache._near.client.deliver_from_store",

@@ -20,12 +20,16 @@ _generation = itemgetter(slice(GENERATION))
 
 
 class KnownTags:
-    """The tags that a process has met. Safe for threads."""
+    """The tags that a process has met. Safe for threads.
+
+    expects_missing: unknown tags have most likely no generation.
+    """
 
     def __init__(self) -> None:
         self._generations: dict[bytes, bytes] = {}
         self._lives: dict[bytes, float] = {}
-        self._sureness = 0  # that unknown tags have no generation
+        self._sureness = 0
+        self.expects_missing = False
 
     def __repr__(self) -> str:
         return f"<KnownTags {len(self._generations)} tags, {self._sureness} sure>"
@@ -34,10 +38,9 @@ class KnownTags:
         """Return the tags to which a look-up should give generations in any case.
 
         That costs the server more than a look-up does, and saves a round trip only if
-        the tags have none. So the last look-ups of unknown tags decide.
+        the tags have none. So it is done only if `expects_missing`, which the last
+        look-ups of unknown tags decide.
         """
-        if self._sureness < _SURE:
-            return ()
         known = self._generations
         return [tag for tag in tags if tag not in known]
 
@@ -57,6 +60,7 @@ class KnownTags:
         if unknown := before.count(None):
             step = 1 if 2 * missing >= unknown else -1
             self._sureness = min(max(0, self._sureness + step), _SUREST)
+            self.expects_missing = self._sureness >= _SURE
         if len(known) > MOST_TAGS:
             self._generations, self._lives = {}, {}
 

@@ -533,7 +533,10 @@ class RedisStore:
         entries: keys, as on the wire.
         """
         packed = [*map(self._keys.packed, tags), *entries]
-        missing = self._known_tags.likely_missing(tags)
+        known = self._known_tags
+        missing: Sequence[bytes] = ()
+        if known.expects_missing:
+            missing = known.likely_missing(tags)
         try:
             values, made = self._get_at_once(packed, len(entries), missing)
         except FullError:

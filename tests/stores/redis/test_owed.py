@@ -227,13 +227,14 @@ def test_a_late_eviction_that_failed_is_known_to_have_failed(
 
 def test_tags_are_expected_to_be_missing_if_the_last_unknown_ones_were() -> None:
     known = KnownTags()
-    assert known.likely_missing([b"a"]) == ()
+    assert not known.expects_missing
     for name in (b"a", b"b"):
         known.learn([name], [b"1" * 16], 1)
+    assert known.expects_missing
     assert known.likely_missing([b"a", b"c"]) == [b"c"]
     for name in (b"d", b"e"):
         known.learn([name], [b"1" * 16], 0)
-    assert known.likely_missing([b"c"]) == ()
+    assert not known.expects_missing
 
 
 def test_a_tag_with_another_generation_is_not_known_to_live() -> None:
