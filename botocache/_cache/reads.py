@@ -7,6 +7,7 @@ into a miss that is not filled.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import Final
@@ -511,7 +512,11 @@ class Reads:
                 series.add_unfilled(UNENCODABLE)
                 raise
             if isinstance(fill, Fill):
-                self.fill(ticket.store, [fill], [series])
+                # A refresh is waited for: the reads that follow must find it.
+                is_late = (
+                    ticket.store.can_defer and ticket.prepared.call.mode is Mode.NORMAL
+                )
+                self.fill(ticket.store, [fill], [series], is_late=is_late)
                 return
             unfilled = fill
         series.add_unfilled(unfilled)
@@ -596,7 +601,7 @@ class Reads:
                 filled.append(series)
             else:
                 series.add_unfilled(fill)
-        self.fill(ticket.store, fills, filled)
+        self.fill(ticket.store, fills, filled, is_late=ticket.store.can_defer)
 
     def fill_written(self, ticket: ReadTicket, answer: Answer, series: Series) -> None:
         """Fill what a write has left of an item.
@@ -605,32 +610,49 @@ class Reads:
         """
         fill = self._entry_of(ticket, answer)
         if isinstance(fill, Fill):
-            self.fill(ticket.store, [fill], [series])
+            self.fill(ticket.store, [fill], [series], is_late=ticket.store.can_defer)
 
     def fill(
-        self, store: CallStore, fills: Sequence[Fill], counted: Sequence[Series]
+        self,
+        store: CallStore,
+        fills: Sequence[Fill],
+        counted: Sequence[Series],
+        *,
+        is_late: bool = False,
     ) -> None:
         """Fill entries, and tell the near cache which.
 
         counted: for each fill, where it counts.
+        is_late: do not wait for the store's answer. Late entries do no harm: each has
+            the snapshot of its read. Only of a store that can defer.
         """
         if not fills:
             return
         try:
-            store.fill(fills)
+            if is_late:
+                store.fill_later(fills, partial(self._settle, counted))
+            else:
+                store.fill(fills)
+                self._settle(counted, None)
         except Exception as error:
-            pass_on(error)
-            is_full = isinstance(error, QueueFullError)
-            for series, number in Counter(counted).items():
-                series.add_unfilled("queue_full" if is_full else "store_error", number)
-            self._evictions.report("fill_failed", "an answer is not cached", error)
-        else:
-            for series, number in Counter(counted).items():
-                series.add_fills(number)
+            self._settle(counted, pass_on(error))
         finally:
             # After a failure, too: the entries may be in the store all the same.
             for fill in fills:
                 self.on_fill(fill.key)
+
+    def _settle(self, counted: Sequence[Series], error: Exception | None) -> None:
+        """Count fills whose outcome is known. error: they failed with it."""
+        one = len(counted) == 1
+        by_series = [(counted[0], 1)] if one else Counter(counted).items()
+        if error is None:
+            for series, number in by_series:
+                series.add_fills(number)
+            return
+        is_full = isinstance(error, QueueFullError)
+        for series, number in by_series:
+            series.add_unfilled("queue_full" if is_full else "store_error", number)
+        self._evictions.report("fill_failed", "an answer is not cached", error)
 
     def _fill_of(
         self,

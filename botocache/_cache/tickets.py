@@ -242,6 +242,7 @@ class WriteTicket(NamedTuple):
     through: the read of the item whose entry the write may fill; None if it may not.
     body: the request with ReturnValues=ALL_OLD, which botocache alone wants; None if
         the write is sent as the application made it.
+    began: before the first eviction, in seconds on the store's clock, where it matters.
     """
 
     write: Write
@@ -256,6 +257,7 @@ class WriteTicket(NamedTuple):
     parameters: Body | None = None
     through: PreparedRead | None = None
     body: bytes | None = None
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
