@@ -53,13 +53,16 @@ CLIENTS: dict[str, dict[str, Any]] = {
     "on": {"near": "on"},
     "off": {"near": "off"},
     "on disk": {"near": "on", "url": "disk://{directory}"},
-    "on redis": {"near": "on", "url": "{redis}"},
+    "on redis": {"near": "on", "url": "{redis}", "timeout": 10},
     "early": {"near": "on"},
     "early disk": {"near": "on", "url": "disk://{directory}"},
-    "early redis": {"near": "on", "url": "{redis}"},
+    "early redis": {"near": "on", "url": "{redis}", "timeout": 10},
     "resource": {"near": "on"},
 }
-"""Settings of each client. An early one remembers nothing, and so asks the store."""
+"""Settings of each client. An early one remembers nothing, and so asks the store.
+
+On a busy machine a server may take longer than usual; a failure has another road.
+"""
 
 
 @pytest.fixture
