@@ -13,9 +13,9 @@ from benchmarks.clients import ENDPOINT, REGION, SCOPE
 from benchmarks.places import TTL
 from benchmarks.work import SMALL
 from botocache._botocore.credentials import named_scope
-from botocache._botocore.hooks import origin
+from botocache._botocore.requests import origin
 from botocache._cache.entries import ClearEntries, encode_answer
-from botocache._cache.prepare import entry_key, reader_tag
+from botocache._cache.prepare import entry_keys, reader_tag
 from botocache._dynamodb.operations import plan
 from botocache._dynamodb.plans import CachingMode, Read
 from botocache._dynamodb.tags import tag_digest
@@ -86,7 +86,7 @@ def _lookup(number: int) -> tuple[bytes, list[bytes]]:
     assert isinstance(read, Read)
     where = origin(f"{ENDPOINT}/", REGION)
     scope = named_scope(SCOPE)
-    key = entry_key(scope, where, "GetItem", read.question)
+    key = entry_keys(scope, where, "GetItem")(read.question)
     tags = read.depends_on(CachingMode.COHERENT, False)  # noqa: FBT003 - a setting
     return key, [*map(tag_digest, tags), reader_tag(scope, TABLE)]
 

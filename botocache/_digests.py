@@ -5,22 +5,56 @@ apart. So two different inputs are never the same bytes: ("ab", "c") is not ("a"
 """
 
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
 DIGEST_SIZE = 16
 """Bytes of a key or tag. A collision is likely only among some 2^64 of them."""
 
-_pack = msgspec.msgpack.Encoder(order="deterministic").encode
+pack = msgspec.msgpack.Encoder(order="deterministic").encode
+"""Returns plain data as digests take it. Raises UnicodeEncodeError at a surrogate."""
 
 
 def digest(*parts: object) -> bytes:
     """Return a digest of plain data. Equal parts, and only they, have equal digests."""
     try:
-        packed = _pack(parts)
+        packed = pack(parts)
     except UnicodeEncodeError:  # a name with a lone surrogate, which has no UTF-8
-        packed = _pack(_packable(parts))
+        packed = pack(_packable(parts))
     return blake2b(packed, digest_size=DIGEST_SIZE).digest()
+
+
+class DigestBeginning:
+    """Makes digests of parts that begin alike: all but the last are hashed once.
+
+    length: the number of parts, at most 15.
+    parts: all but the last. Raises UnicodeEncodeError for a lone surrogate.
+    """
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, length: int, *parts: object) -> None:
+        # MessagePack of a sequence is a byte for its length, then that of its parts.
+        packed = [bytes([_SEQUENCE | length]), *map(pack, parts)]
+        self._begun: Final = blake2b(b"".join(packed), digest_size=DIGEST_SIZE)
+
+    def end(self, part: object) -> bytes:
+        """Return what `digest` returns of all parts, with this last one.
+
+        Raises UnicodeEncodeError for a lone surrogate.
+        """
+        return self.end_packed(pack(part))
+
+    def end_packed(self, part: bytes) -> bytes:
+        """Do what `end` does for a part that `pack` has returned."""
+        begun = self._begun.copy()
+        begun.update(part)
+        return begun.digest()
+
+
+_SEQUENCE = 0x90
+"""The first byte of a sequence of up to 15 parts, to which its length is added."""
 
 
 def _packable(part: object) -> object:

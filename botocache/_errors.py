@@ -51,6 +51,13 @@ class EntryError(StoreError):
     is_alive = True
 
 
+class QueueFullError(EntryError):
+    """A store has more entries to write than may wait, and has dropped some.
+
+    That is no failure of the store, so it counts and is not reported.
+    """
+
+
 class StoreUnavailableError(StoreError):
     """This process cannot have a store: its environment lacks what a store needs.
 

@@ -1,14 +1,15 @@
-"""Callbacks that renew locks and files in a forked child.
+"""Callbacks that renew locks and files in a forked child, or prepare the fork.
 
 A lock that another thread of the parent held at the fork is never freed in the child.
-The descriptor of a file lock belongs to both processes.
+The descriptor of a file lock belongs to both processes. Locks of a library cannot be
+renewed: a thread of ours that uses it must be out of it at the fork.
 """
 
 import os
 import threading  # noqa: F401 - registers its own renewals, which must run before ours
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 _Owner = TypeVar("_Owner")
 
@@ -26,6 +27,33 @@ def renew_after_fork(owner: _Owner, renew: Callable[[_Owner], None]) -> None:
     _renewals[owner] = renew
 
 
+_Hold: TypeAlias = tuple[Callable[[Any], None], Callable[[Any], None]]
+
+_holders: "weakref.WeakKeyDictionary[object, _Hold]" = weakref.WeakKeyDictionary()
+
+
+def hold_during_fork(
+    owner: _Owner,
+    hold: Callable[[_Owner], None],
+    release: Callable[[_Owner], None],
+) -> None:
+    """Call `hold(owner)` before each fork, and `release(owner)` after it in the parent.
+
+    Neither must raise, refer to `owner`, or take long.
+    """
+    _holders[owner] = (hold, release)
+
+
+def _before_fork() -> None:
+    for owner, (hold, _) in list(_holders.items()):
+        hold(owner)
+
+
+def _after_fork_in_parent() -> None:
+    for owner, (_, release) in list(_holders.items()):
+        release(owner)
+
+
 def _after_fork() -> None:
     # A copy: a renewal may drop the last reference to another owner.
     for owner, renew in list(_renewals.items()):
@@ -33,4 +61,8 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # all but Windows
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork,
+    )

@@ -71,6 +71,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     client_tracking: bool | None = None,
     precise_index_eviction: bool | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
+    fast_parsing: bool | None = None,
     encryption_keys: "KeysArgument | None" = None,
     shadow: bool | None = None,
     audit: float | None = None,
@@ -102,6 +103,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for old items, to evict fewer index queries.
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
+    fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
     encryption_keys: secrets of 32 bytes, in base64 or as bytes; or a function that
         returns them, called when the store is first used. The first one encrypts.
     shadow: serve nothing; fill and evict, and compare each hit with DynamoDB's answer.
@@ -132,6 +134,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "client_tracking": client_tracking,
         "precise_index_eviction": precise_index_eviction,
         "near": near,
+        "fast_parsing": fast_parsing,
         "encryption_keys": encryption_keys,
         "shadow": shadow,
         "audit": audit,

@@ -19,20 +19,23 @@ import inspect
 import secrets
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
-from operator import attrgetter
-from types import FunctionType, MethodType
+from types import MethodType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from weakref import ref
 
-from botocore.auth import AUTH_TYPE_MAPS
-from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from botocore.client import BaseClient
-from botocore.endpoint import Endpoint
 from botocore.hooks import EventAliaser, HierarchicalEmitter
-from botocore.httpsession import URLLib3Session
+from botocore.model import ServiceModel
 from botocore.parsers import PROTOCOL_PARSERS, ResponseParserFactory
 from botocore.signers import RequestSigner
 
+from botocache._botocore.credentials import CallerMemory
+from botocache._botocore.known_code import (
+    is_known,
+    name_of,
+    package_of,
+)
+from botocache._botocore.sending import foreign_sender, foreign_signature
 from botocache._botocore.types import (
     Client,
     ClientEndpoint,
@@ -49,44 +52,13 @@ from botocache._botocore.types import (
     signer_of,
     version_of_handlers,
 )
-from botocache._digests import DIGEST_SIZE, digest
+from botocache._cache.prepare import Call  # noqa: TC001 - it is loaded in any case
+from botocache._digests import DIGEST_SIZE
 from botocache._forks import renew_after_fork
 from botocache._log import log, log_once
 
 _TRAITS = "_botocache_traits"
 """The name under which a signer has the ClientTraits of its client."""
-
-# --- known code --------------------------------------------------------------------
-
-_BOTOCORE = frozenset({"boto3", "botocache", "botocore", "s3transfer"})
-
-_TRACERS = frozenset(
-    {
-        "appoptics_apm",
-        "autodynatrace",
-        "aws_lambda_powertools",
-        "aws_xray_sdk",
-        "datadog_lambda",
-        "ddtrace",
-        "elasticapm",
-        "epsagon",
-        "helios",
-        "instana",
-        "logfire",
-        "lumigo_tracer",
-        "newrelic",
-        "opentelemetry",
-        "scout_apm",
-        "sentry_sdk",
-        "skywalking",
-        "solarwinds_apm",
-        "splunk_otel",
-        "thundra",
-    }
-)
-"""Packages whose handlers read requests, and add headers of tracers at most."""
-
-_KNOWN = _BOTOCORE | _TRACERS
 
 _MOTO = "moto"
 _EXTRA_HEADERS = "pynamodb.connection.base:Connection._before_send"
@@ -94,104 +66,6 @@ _EXTRA_HEADERS = "pynamodb.connection.base:Connection._before_send"
 
 _ANOTHER_IDENTITY = frozenset({"botocore.handlers:disable_signing"})
 """botocore's own handlers after which a request is signed by another identity."""
-
-_USUAL_HEADERS = frozenset(
-    {"Content-Type", "User-Agent", "X-Amz-Target", "X-Amzn-Trace-Id"}
-)
-"""Headers of nearly all requests, as botocore spells them."""
-
-_HARMLESS_HEADERS = frozenset(
-    {
-        # of botocore
-        "accept",
-        "accept-encoding",
-        "amz-sdk-invocation-id",
-        "amz-sdk-request",
-        "content-encoding",
-        "content-length",
-        "content-md5",
-        "content-type",
-        "user-agent",
-        "x-amz-api-version",
-        "x-amz-target",
-        "x-amz-user-agent",
-        "x-amzn-query-mode",
-        # of tracers
-        "b3",
-        "baggage",
-        "elastic-apm-traceparent",
-        "newrelic",
-        "sentry-trace",
-        "traceparent",
-        "tracestate",
-        "uber-trace-id",
-        "x-amzn-trace-id",
-        "x-cloud-trace-context",
-    }
-)
-"""Headers that tell no callers apart, in lower case."""
-
-_HARMLESS_PREFIXES = ("x-amz-checksum-", "x-b3-", "x-datadog-", "x-instana-")
-
-
-def is_known(handler: object) -> bool:
-    """Return whether botocore, boto3, botocache or a known tracer defines a handler.
-
-    A wrapper is known if what it wraps is known as well.
-    """
-    layer: Any = handler
-    for _ in range(_MOST_LAYERS):
-        kind = type(layer)
-        if kind is FunctionType:
-            # By its globals: functools.wraps copies `__module__` to wrappers.
-            if _package(layer.__globals__.get("__name__", "")) not in _KNOWN:
-                return False
-            layer = vars(layer).get("__wrapped__")
-            if layer is None:
-                return True
-        elif kind is partial:
-            layer = layer.func
-        elif inspect.getattr_static(layer, "_self_wrapper", None) is not None:
-            # A wrapper of wrapt, which looks like what it wraps in all other ways.
-            if not is_known(layer._self_wrapper):  # noqa: SLF001 - wrapt has no other name for it
-                return False
-            layer = layer.__wrapped__
-        else:
-            owner = layer.__self__ if kind is MethodType else layer
-            if not _is_known_class(owner if isinstance(owner, type) else type(owner)):
-                return False
-            # An object is a handler by its class's `__call__`.
-            layer = (
-                layer.__func__
-                if kind is MethodType
-                else getattr(kind, "__call__", None)  # noqa: B004 - the function itself
-            )
-    return False
-
-
-_MOST_LAYERS = 20
-"""Wrappers around wrappers that are looked through."""
-
-
-def _is_known_class(kind: type) -> bool:
-    return _package(kind.__module__) in _KNOWN
-
-
-def _package(module: str) -> str:
-    return module.partition(".")[0]
-
-
-def name_of(handler: object) -> str:
-    """Return the module and the name of a handler, `module:qualified.name`."""
-    while isinstance(handler, partial):
-        handler = handler.func
-    function = getattr(handler, "__func__", handler)
-    if not isinstance(function, (FunctionType, type)):
-        function = type(handler)
-    globals_ = getattr(function, "__globals__", {})
-    module = globals_.get("__name__") or function.__module__
-    return f"{module}:{function.__qualname__}"
-
 
 # --- one operation of a client -----------------------------------------------------
 
@@ -222,12 +96,14 @@ class OperationTraits(NamedTuple):
     hides_callers: they may change requests after we have seen them.
     stubbers: of moto.
     extra_headers: handlers of PynamoDB, whose connections have the headers they add.
+    is_parsed_by_others: a handler that is not ours is called before botocore parses.
     """
 
     changes_answers: bool = False
     hides_callers: bool = False
     stubbers: tuple[Stubber, ...] = ()
     extra_headers: tuple[Handler, ...] = ()
+    is_parsed_by_others: bool = False
 
     @property
     def is_mocked(self) -> bool:
@@ -274,16 +150,24 @@ class ClientTraits:
 
     client: None if botocache has not seen how it was made, and does not know it.
     signer: of the client.
+
+    callers: remembers who made its last call.
+    last_calls: by operation, its last call with the usual headers, and what that was
+        made of: see requests.py.
+    parsing: see parsing.py.
     """
 
     def __init__(self, client: Client | None, signer: Signer) -> None:
         # Weak: its signer keeps these traits, and would keep the client alive.
         self._client = None if client is None else weakref.ref(client)
         self._signer = weakref.ref(signer)
-        self._emitter = _emitter_of(signer)
+        self.emitter: Final = _emitter_of(signer)
         self._derived = _Derived(None)
         self._own_scope = secrets.token_bytes(DIGEST_SIZE)
         self._own_parsers: tuple[object, ...] = ()
+        self.callers: Final = CallerMemory()
+        self.last_calls: Final[dict[str, tuple[object, Call]]] = {}
+        self.parsing: object = None
         self.is_async: Final = inspect.iscoroutinefunction(
             getattr(type(signer), "sign", None)
         )
@@ -293,13 +177,17 @@ class ClientTraits:
         """Whether botocache knows the client, and not only its signer."""
         return self._client is not None
 
+    def client(self) -> Client | None:
+        """Return the client; None if it is not known, or gone."""
+        return None if self._client is None else self._client()
+
     def _endpoint(self) -> ClientEndpoint | None:
-        client = None if self._client is None else self._client()
+        client = self.client()
         return None if client is None else endpoint_of(client)
 
     def of(self, operation: str) -> OperationTraits:
         """Return the traits of the calls of an operation."""
-        emitter = self._emitter
+        emitter = self.emitter
         if emitter is None:
             return OperationTraits(changes_answers=True)
         # First, so that a handler that is registered meanwhile outdates the new traits.
@@ -358,29 +246,10 @@ class ClientTraits:
 
     def is_sent_by_botocore(self) -> bool:
         """Return whether botocore's own classes send the client's requests."""
-        endpoint = self._endpoint()
-        if endpoint is None:
-            return True
-        session, kind = endpoint.http_session, cast("type", type(endpoint))
         client = None if self._client is None else self._client()
-        if kind is not Endpoint:
-            sender: object = endpoint
-        elif (
-            type(session) is not URLLib3Session
-            or not _SENDING.isdisjoint(vars(session))
-            or not _SENDING.isdisjoint(vars(endpoint))
-            or not _SENDING.isdisjoint(vars(client))
-        ):
-            sender = session
-        else:
-            # Tests and tracers replace methods of the classes while the process runs.
-            methods = _senders(_Senders)
-            if methods == _SENDERS:
-                return True
-            unknown = [each for each in methods if not _is_known_sender(each)]
-            if not unknown:
-                return True
-            sender = unknown[0]
+        sender = None if client is None else foreign_sender(client)
+        if sender is None:
+            return True
         if not self.is_async:
             _report([("the client", sender)], "callers_not_known", _HIDES_CALLERS)
         return False
@@ -388,22 +257,12 @@ class ClientTraits:
     def is_signed_by_keys(self, version: object) -> bool:
         """Return whether botocore signs by the client's keys, and by nothing else.
 
-        A token may sign instead (`bearer`), or a signer of the application.
-
         version: of the signature, as botocore names it.
         """
-        signer: object = self._signer()
-        by: Any = AUTH_TYPE_MAPS.get(cast("str", version))
-        unknown: object = by or type(signer)
-        if by in _BY_KEYS and _SIGNING.isdisjoint(vars(signer)):
-            methods = _signing(_Signing)
-            if methods == _SIGNING_METHODS:
-                return True
-            foreign = [each for each in methods if not is_known(each)]
-            if not foreign:
-                return True
-            unknown = foreign[0]
-        _report([("the client", unknown)], "callers_not_known", _HIDES_CALLERS)
+        foreign = foreign_signature(self._signer(), version)
+        if foreign is None:
+            return True
+        _report([("the client", foreign)], "callers_not_known", _HIDES_CALLERS)
         return False
 
     def _derive(self, operation: str, emitter: Emitter) -> OperationTraits:
@@ -443,7 +302,11 @@ class ClientTraits:
             _report(changing, "answers_not_cached", _CHANGES_ANSWERS)
             _report(hiding, "callers_not_known", _HIDES_CALLERS)
         return OperationTraits(
-            bool(changing), bool(hiding), tuple(stubbers), tuple(extras)
+            bool(changing),
+            bool(hiding),
+            tuple(stubbers),
+            tuple(extras),
+            is_parsed_by_others=not all(map(_is_ours, handlers("before-parse"))),
         )
 
     def _foreign_senders(self) -> Iterator[object]:
@@ -498,7 +361,7 @@ def _before_ours(handlers: list[Handler]) -> list[Handler]:
 
 def _is_of_moto(handler: Handler) -> bool:
     kind = type(handler)
-    return _package(kind.__module__) == _MOTO and hasattr(handler, "enabled")
+    return package_of(kind.__module__) == _MOTO and hasattr(handler, "enabled")
 
 
 def _is_of_pynamodb(handler: Handler) -> bool:
@@ -522,85 +385,6 @@ def _emitter_of(signer: Signer) -> Emitter | None:
     except AttributeError:
         return None
     return cast("Emitter", events)
-
-
-# --- botocore's own ----------------------------------------------------------------
-
-_SENDING = frozenset(
-    {
-        "_do_get_response",
-        "_get_response",
-        "_make_request",
-        "_send",
-        "_send_request",
-        "create_request",
-        "make_request",
-        "prepare_request",
-        "send",
-    }
-)
-"""Methods that send a request: of a client, of its endpoint and of its HTTP session."""
-
-
-_SIGNING = frozenset(
-    {"_choose_signer", "get_auth", "get_auth_instance", "handler", "sign"}
-)
-"""Methods of a signer that choose what signs a request, and sign it."""
-
-
-class _Signing:
-    """botocore's classes by which it signs a request to DynamoDB."""
-
-    signer = RequestSigner
-    v4 = AUTH_TYPE_MAPS["v4"]
-
-
-_signing: Final = attrgetter(
-    *(f"signer.{name}" for name in sorted(_SIGNING)), "v4.__init__", "v4.add_auth"
-)
-"""Returns what these classes sign with at this moment."""
-
-_SIGNING_METHODS: Final = tuple(
-    each if is_known(each) else None for each in _signing(_Signing)
-)
-
-_BY_KEYS: Final[frozenset[Any]] = frozenset(
-    kind
-    for kind in AUTH_TYPE_MAPS.values()
-    if kind.__module__ in {"botocore.auth", "botocore.crt.auth"}
-    and not getattr(kind, "REQUIRES_TOKEN", False)
-    and not getattr(kind, "REQUIRES_IDENTITY_CACHE", False)
-)
-"""botocore's classes that sign a request by the keys that they are given."""
-
-
-class _Senders:
-    """botocore's classes by which it sends a request."""
-
-    client = BaseClient
-    endpoint = Endpoint
-    session = URLLib3Session
-    pool = AWSHTTPConnectionPool
-    tls_pool = AWSHTTPSConnectionPool
-
-
-_senders: Final = attrgetter(
-    "client._make_request",
-    *(f"endpoint.{name}" for name in sorted(_SENDING & vars(Endpoint).keys())),
-    "session.send",
-    "pool.ConnectionCls",  # VCR.py replaces the classes of connections
-    "tls_pool.ConnectionCls",
-)
-"""Returns what these classes send a request with at this moment."""
-
-
-def _is_known_sender(sender: object) -> bool:
-    return _is_known_class(sender) if isinstance(sender, type) else is_known(sender)
-
-
-_SENDERS: Final = tuple(
-    each if _is_known_sender(each) else None for each in _senders(_Senders)
-)
 
 
 def _parser_functions() -> Iterator[object]:
@@ -633,7 +417,18 @@ def know(client: object) -> None:
     signer = signer_of(client)
     traits: ClientTraits | None = vars(signer).get(_TRAITS)
     if traits is None or not traits.is_of_known_client:
-        vars(signer)[_TRAITS] = ClientTraits(client, signer)
+        traits = vars(signer)[_TRAITS] = ClientTraits(client, signer)
+        # botocore gives handlers the model where it does not give them the signer. Each
+        # client has a model of its own. Of a shared one it is not known whose it is.
+        model = client.meta.service_model
+        _traits_of_models[model] = None if model in _traits_of_models else ref(traits)
+
+
+_traits_of_models: Final["_TraitsOfModels"] = weakref.WeakKeyDictionary()
+_TraitsOfModels: TypeAlias = (
+    "weakref.WeakKeyDictionary[ServiceModel, ref[ClientTraits] | None]"
+)
+"""Weak on both sides: handlers of a client keep its model alive."""
 
 
 def traits_of(signer: Signer) -> ClientTraits:
@@ -644,34 +439,13 @@ def traits_of(signer: Signer) -> ClientTraits:
     return traits
 
 
-# --- scope and origin --------------------------------------------------------------
+def traits_of_model(model: ServiceModel) -> ClientTraits | None:
+    """Return the traits of the client that has a service model; None if not known."""
+    found = _traits_of_models.get(model)
+    return None if found is None else found()
 
 
-def with_headers(
-    scope: bytes, headers: Mapping[str, object], traits: OperationTraits
-) -> bytes:
-    """Return a scope in which the headers count that tell callers apart.
-
-    headers: of the request, at `before-call`.
-    traits: of the call.
-    """
-    if _USUAL_HEADERS.issuperset(headers) and not traits.extra_headers:
-        return scope
-    telling = sorted(
-        (name.lower(), value if isinstance(value, bytes) else str(value))
-        for name, value in (*headers.items(), *traits.headers())
-        if not _is_harmless(name.lower())
-    )
-    return digest("scope", "headers", scope, telling) if telling else scope
-
-
-def _is_harmless(header: str) -> bool:
-    return header in _HARMLESS_HEADERS or header.startswith(_HARMLESS_PREFIXES)
-
-
-def alone(scope: bytes, own_scope: bytes) -> bytes:
-    """Return a scope that only a client with a scope of its own has."""
-    return digest("scope", "own", scope, own_scope)
+# --- origin ----------------------------------------------------------------------
 
 
 class _Process:

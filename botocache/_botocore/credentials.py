@@ -6,6 +6,7 @@ them by the tenant of the current context.
 """
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from operator import attrgetter, is_
 from time import time
@@ -16,6 +17,7 @@ from botocore import credentials as botocores
 from botocore.credentials import (
     Credentials,
     DeferredRefreshableCredentials,
+    ReadOnlyCredentials,
     RefreshableCredentials,
 )
 
@@ -73,6 +75,80 @@ def caller_of(credentials: Credentials | None, setting: str) -> Caller:
         return _caller_of_refreshable(credentials, setting)
     keys = credentials.get_frozen_credentials()
     return _caller_of_keys(keys, credentials, setting)[0]
+
+
+@shows("setting", "valid_until")
+class _KnownStatic(NamedTuple):
+    """Who made the last call with credentials that do not refresh themselves.
+
+    credentials: of the call.
+    values: all of their attributes: their keys, and a method that was put among them.
+    setting: `scope`.
+    version: of the principals that are known.
+    valid_until: when the keys expire, in seconds on the clock of the principals.
+    caller: who made it.
+    """
+
+    credentials: Credentials
+    values: Mapping[str, object]
+    setting: str
+    version: object
+    valid_until: float
+    caller: Caller
+
+
+class CallerMemory:
+    """Remembers who made the last call of one client: most calls have the same caller.
+
+    It holds while nothing has changed that the caller is made of: the attributes of the
+    credentials, botocore's method that chooses their keys, and the known principals.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: _KnownStatic | None = None
+
+    def caller_of(self, credentials: Credentials, setting: str) -> Caller:
+        """Return who makes a call. See the function `caller_of`."""
+        known = self._known
+        if (
+            known is not None
+            and credentials is known.credentials
+            # A thread may replace their class, also after they were remembered.
+            and type(credentials) is Credentials
+            and credentials.__dict__ == known.values
+            and _STATIC[_CHOICE] is _CHOOSE
+            and setting == known.setting
+            and principals.version is known.version
+            and (
+                known.valid_until == math.inf or principals.clock() < known.valid_until
+            )
+        ):
+            return known.caller
+        if type(credentials) is not Credentials:
+            return caller_of(credentials, setting)
+        # Before the keys: what changes meanwhile outdates what is remembered of them.
+        values, version = dict(vars(credentials)), principals.version
+        if (
+            _STATIC[_CHOICE] is not _CHOOSE
+            or not is_botocores(credentials)
+            # Its scope may rest on the environment, which can change at any time.
+            or (setting == AUTO and values.get("method") == "env")
+        ):
+            return caller_of(credentials, setting)
+        keys = ReadOnlyCredentials(*map(values.get, ReadOnlyCredentials._fields))
+        caller, expires_at = _caller_of_keys(keys, credentials, setting)
+        self._known = _KnownStatic(
+            credentials, values, setting, version, expires_at, caller
+        )
+        return caller
+
+
+_STATIC, _CHOICE = vars(Credentials), "get_frozen_credentials"
+"""The first is a view: it shows the method of this moment."""
+
+_CHOOSE: Final = _STATIC[_CHOICE]
 
 
 @shows("expiry", "valid_until", "setting")

@@ -11,6 +11,7 @@ Why these events, and at these places in their order:
 - `after-call-error.dynamodb`: no answer came.
 - `request-created.dynamodb`, last: botocore has signed the request. If the keys are not
   those that the scope is of, the answer belongs to another principal.
+- `before-parse.dynamodb`, last: see `parsing.py`.
 - `needs-retry.dynamodb`, first: IAM may forbid what botocache added to the request, or
   a throttled table refuse it; then the request is sent again as it was.
 
@@ -27,33 +28,25 @@ from time import perf_counter
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
-from botocore import UNSIGNED
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
 
 from botocache._botocore import handouts
-from botocache._botocore.accounts import account_at_hand
-from botocache._botocore.clients import (
-    KnownClient,
-    alone,
-    in_process,
-    traits_of,
-    with_headers,
-)
-from botocache._botocore.credentials import AUTO, caller_of
+from botocache._botocore.clients import KnownClient, traits_of
+from botocache._botocore.parsing import is_as_made, parse
 from botocache._botocore.principals import watch_endpoints
+from botocache._botocore.requests import call_of
 from botocache._botocore.types import (
     CallContext,
     Handler,
     Request,
     Response,
+    ResponseDict,
     Signer,
-    credentials_of,
 )
 from botocache._cache.cache import Cache, decode_body
-from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
     AuditTicket,
@@ -117,6 +110,7 @@ class Hooks:
             ("after-call-error.dynamodb", self._after_call_error, REGISTER_FIRST),
             ("needs-retry.dynamodb", self._needs_retry, REGISTER_FIRST),
             ("request-created.dynamodb", self._request_signed, REGISTER_LAST),
+            ("before-parse.dynamodb", self._before_parse, REGISTER_LAST),
             ("request-created.sts", self._handout_signed, REGISTER_LAST),
             ("request-created.sso", self._handout_signed, REGISTER_LAST),
             (_PROBE, self._installed, REGISTER_FIRST),
@@ -184,7 +178,7 @@ class Hooks:
         operation, url = model.name, params["url"]
         key = None
         try:
-            call, key = _call(
+            call, key = call_of(
                 operation, params, request_signer, context, cache.settings.scope
             )
             body = decode_body(params["body"])
@@ -221,6 +215,22 @@ class Hooks:
             if isinstance(ticket, WriteTicket):
                 # It evicts. What it left is of a principal that is not known here.
                 context["botocache_ticket"] = (cache, ticket._replace(through=None))
+
+    def _before_parse(
+        self,
+        *,
+        operation_model: OperationModel,
+        response_dict: ResponseDict,
+        customized_response_dict: dict[str, Any],
+        **_: object,
+    ) -> None:
+        cache = self.cache
+        if cache is None or not cache.settings.fast_parsing:
+            return
+        try:
+            parse(operation_model, response_dict, customized_response_dict)
+        except Exception as error:
+            pass_on(error)  # then botocore parses the answer
 
     def _rewrite(
         self, params: Request, context: CallContext, ticket: Ticket, body: bytes
@@ -278,6 +288,7 @@ class Hooks:
             certain=certain,
             unfilled=unfilled,
             length=_length_of(http_response) if succeeded else None,
+            is_plain=succeeded and is_read and is_as_made(http_response, parsed),
         )
         # Of the calls that succeed, a batch of statements may be refused in part.
         may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
@@ -367,58 +378,6 @@ def _is_refused_for_our_sake(
     return code in _THROTTLED or http.status_code >= _SERVER_ERROR
 
 
-def _call(
-    operation: str, request: Request, signer: Signer, context: CallContext, setting: str
-) -> tuple[Call, str | None]:
-    """Return the call that a request makes, and the access key id that its scope is of.
-
-    The id is None where it does not matter who signs.
-
-    setting: `scope`.
-    """
-    client = traits_of(signer)
-    traits = client.of(operation)
-    is_sent_by_botocore = client.is_sent_by_botocore()
-    is_named, region = setting != AUTO, context["client_region"]
-    # As the signer decides it: a client that signs nothing may have credentials.
-    version = context.get("auth_type") or signer.signature_version
-    is_unsigned = version is UNSIGNED
-    # A handler may have given this call credentials of its own.
-    is_hidden = (
-        traits.hides_callers
-        or "request_credentials" in context.get("signing", ())
-        or not (is_unsigned or client.is_async or client.is_signed_by_keys(version))
-    )
-    scope = account = key = None
-    if (
-        not traits.changes_answers
-        and not client.is_async
-        and (is_named or (is_sent_by_botocore and not is_hidden))
-    ):
-        credentials = None if is_unsigned else credentials_of(signer)
-        caller = None  # it cannot be signed
-        if is_unsigned or credentials is not None:
-            caller = caller_of(credentials, setting)
-        if caller is not None:
-            scope, account = caller.scope, caller.account
-            key = None if is_named else caller.access_key_id
-    if scope is not None:
-        if not is_named:
-            scope = with_headers(scope, request["headers"], traits)
-        own_scope = client.own_scope()
-        if own_scope:
-            scope = alone(scope, own_scope)
-    # aiobotocore has senders of its own, for the DynamoDB that all processes share. Its
-    # writes must find the key schemas of that origin.
-    is_foreign = not is_sent_by_botocore and not client.is_async
-    if is_foreign or (traits.stubbers and traits.is_mocked):
-        region = in_process(region)
-    if account is None:
-        account = account_at_hand(credentials_of(signer))
-    place = origin(request["url"], region)
-    return Call(operation, place, scope, current_mode(), account), key
-
-
 def _begin(
     cache: Cache,
     call: Call,
@@ -451,14 +410,6 @@ def _begin(
     if isinstance(outcome, (Hit, ReadTicket, AuditTicket)):
         announced.prepared = outcome.prepared
     return outcome
-
-
-def origin(url: str, region: str) -> str:
-    """Return which DynamoDB a request goes to: endpoint and region.
-
-    Both, because an emulator keeps the tables of several regions behind one endpoint.
-    """
-    return f"{region} {url}"
 
 
 def installed_on(events: BaseEventHooks) -> list[Hooks]:

@@ -54,15 +54,18 @@ class Principals:
 
     Has no lock, so that a signal handler or a forked child cannot wait for one. Two
     threads at once may lose a session, which costs hits.
+
+    version: another object after each change of what is known.
     """
 
     def __init__(
         self, most: int = MOST_SESSIONS, clock: Callable[[], float] = time
     ) -> None:
         self._half = most // 2
-        self._clock = clock
+        self.clock = clock
         self._young: dict[bytes, Proof] = {}
         self._old: dict[bytes, Proof] = {}
+        self.version = object()
 
     def __len__(self) -> int:
         return len(self._young.keys() | self._old.keys())
@@ -78,7 +81,7 @@ class Principals:
             found = self._old.get(session)
             if found is not None:
                 self._put(session, found)
-        if found is None or self._clock() >= found.expires_at:
+        if found is None or self.clock() >= found.expires_at:
             return None
         return found
 
@@ -96,10 +99,13 @@ class Principals:
             # By halves: to find the one used longest ago would need their order.
             self._old, self._young = self._young, {}
         self._young[session] = proof
+        # Last: who finds the new version finds the new proof, too.
+        self.version = object()
 
     def clear(self) -> None:
         """Forget all."""
         self._young, self._old = {}, {}
+        self.version = object()
 
 
 principals: Final = Principals()

@@ -185,3 +185,17 @@ class Response(Protocol):
     """An HTTP response, as far as `after-call` and `needs-retry` need it."""
 
     status_code: int
+    headers: Mapping[str, str]
+
+
+class ResponseDict(TypedDict):
+    """What botocore parses: `response_dict` of `before-parse`.
+
+    body: bytes; or a stream, of operations of other services.
+    headers: those of the HTTP response, the same object.
+    status_code: of the HTTP response.
+    """
+
+    body: bytes
+    headers: Mapping[str, str]
+    status_code: int

@@ -257,6 +257,7 @@ class Cache:
         certain: bool,
         unfilled: str = "error",
         length: int | None = None,
+        is_plain: bool = False,
     ) -> None:
         """End a call that DynamoDB answered. Raises interruptions alone.
 
@@ -266,20 +267,31 @@ class Cache:
         certain: no earlier attempt of this call can still be carried out.
         unfilled: why the answer of a read that did not succeed is not filled.
         length: bytes of the answer on the wire, if they are known.
+        is_plain: see `encode_answer`.
         """
         reason = "" if succeeded else unfilled
         try:
             ticket.store.restart()
             match ticket:
                 case ReadTicket():
-                    self._reads.finish(ticket, answer, unfilled=reason, length=length)
+                    self._reads.finish(
+                        ticket,
+                        answer,
+                        unfilled=reason,
+                        length=length,
+                        is_plain=is_plain,
+                    )
                 case AuditTicket():
                     self._reads.finish_audit(
                         ticket, answer, unfilled=reason, length=length
                     )
                 case BatchTicket():
                     self._reads.finish_batch(
-                        ticket, answer, unfilled=reason, length=length
+                        ticket,
+                        answer,
+                        unfilled=reason,
+                        length=length,
+                        is_plain=is_plain,
                     )
                 case BypassTicket():
                     if succeeded:

@@ -15,6 +15,7 @@ from botocache._cache.pending_evictions import PendingEvictions
 from botocache._coherence import Eviction, EvictionRequest
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import (
+    QueueFullError,
     StoreConnectingError,
     StoreLostError,
     StoreSkippedError,
@@ -25,6 +26,8 @@ from botocache.stores.protocol import Store
 
 BEGIN_FAILED = ("begin_failed", "the call is sent without the cache")
 """Reported if a call could not be prepared or looked up."""
+
+_UNREPORTED = (StoreSkippedError, StoreConnectingError, QueueFullError)
 
 
 class Evictions:
@@ -123,9 +126,10 @@ class Evictions:
         """Count and log a failure. If the store lost generations, evict everything.
 
         A call that skipped a failed store has reported that failure before. One that
-        found a connection still being made has met no failure.
+        found a connection still being made has met no failure, and one that found more
+        entries waiting than may wait has counted that.
         """
-        if isinstance(error, (StoreSkippedError, StoreConnectingError)):
+        if isinstance(error, _UNREPORTED):
             return
         if isinstance(error, StoreLostError):
             # New generations alone would do, but hold-offs were lost with the old ones.

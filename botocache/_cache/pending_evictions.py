@@ -3,7 +3,7 @@
 While a tag is pending, this process must serve nothing that depends on it. A daemon
 thread retries every second while tags are pending, so that an idle process delivers
 them too. Calls also retry, in case no thread could be started. So does the end of the
-process, see exits.py.
+process, see _exits.py.
 """
 
 import threading
@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from botocache._cache.exits import deliver_at_exit
 from botocache._cache.worker import Start, Worker
 from botocache._coherence import Eviction, EvictionRequest
 from botocache._digests import EVERYTHING_DIGEST
+from botocache._exits import deliver_at_exit
 from botocache._forks import renew_after_fork
 from botocache.stores.protocol import Store
 

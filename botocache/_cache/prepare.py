@@ -4,11 +4,12 @@ A PreparedRead holds all that a load needs, and nothing that changes between cal
 near cache keeps one for each call that it has seen, and loads it again.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 from botocache._cache.read_mode import Mode
-from botocache._digests import digest
+from botocache._digests import DigestBeginning, digest
 from botocache._dynamodb.plans import ITEM_TAG, TABLE_TAG, CachingMode, Read
 from botocache._dynamodb.tags import any_write_tags, precise_writes_tag, tag_digest
 from botocache._dynamodb.types import Body
@@ -117,23 +118,22 @@ def prepare(
     scope, mode = call.scope, caching.mode
     if scope is None or mode is CachingMode.OFF or call.mode is Mode.BYPASS:
         return None
-    tags = read.tags  # computed with the plan: the common case, on the path of a miss
+    tags, digests = read.tags, read.digests
     if mode is not CachingMode.COHERENT or read.precise_tags:
         tags = read.depends_on(mode, caching.is_precise)
     if is_coarse and mode is CachingMode.COHERENT:
         tags = (*read.broad_tags, *any_write_tags(read.table))
-    origin, operation = call.origin, read.operation
-    whole = None
-    if read.whole is not None:
-        whole = entry_key(scope, origin, operation, read.whole)
+    if tags is not read.tags or not digests:
+        digests = tuple(map(tag_digest, tags))
+    key_of = entry_keys(scope, call.origin, read.operation)
     return PreparedRead(
         call,
         parameters,
         read,
         caching.policy,
-        entry_key(scope, origin, operation, read.question),
-        (*map(tag_digest, tags), reader_tag(scope, read.table)),
-        whole,
+        key_of(read.question),
+        (*digests, reader_tag(scope, read.table)),
+        None if read.whole is None else key_of(read.whole),
     )
 
 
@@ -148,15 +148,16 @@ def reader_tag(scope: bytes, table: str) -> bytes:
     return digest("reader", scope, table)
 
 
-def entry_key(scope: bytes, origin: str, operation: str, question: bytes) -> bytes:
-    """Return the key of an entry.
+@lru_cache(maxsize=1024)
+def entry_keys(scope: bytes, origin: str, operation: str) -> Callable[[bytes], bytes]:
+    """Return what returns the key of an entry, from its question.
 
     Tags, unlike keys, have neither scope nor origin. A write evicts for all of them.
-    The one exception is `reader_tag`, which no write evicts.
+    The one exception is `reader_tag`, which no write evicts. A question is the request
+    in canonical form, without what does not change its answer.
 
     scope: of the principal that may be served.
     origin: which DynamoDB, by region and endpoint.
     operation: as the service model spells it.
-    question: the request in canonical form, without what does not change its answer.
     """
-    return digest("entry", scope, origin, operation, question)
+    return DigestBeginning(5, "entry", scope, origin, operation).end

@@ -55,7 +55,7 @@ from botocache._dynamodb.read_units import (
 )
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name
-from botocache._errors import CodecError, pass_on
+from botocache._errors import CodecError, QueueFullError, pass_on
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
 
@@ -447,11 +447,13 @@ class Reads:
         *,
         unfilled: str = "",
         length: int | None = None,
+        is_plain: bool = False,
     ) -> None:
         """Learn from the answer of a read, and fill it if the hold-off allows that.
 
         unfilled: why the answer must not be filled; empty if it may be.
         length: bytes of the answer on the wire, if they are known.
+        is_plain: see `encode_answer`.
         """
         series = self.series_of(ticket.prepared)
         if unfilled and unfilled != FOREIGN:  # it is no answer of DynamoDB's
@@ -470,7 +472,7 @@ class Reads:
             if self._refused:
                 self._allow(ticket.prepared)
             try:
-                fill = self._fill_of(ticket, answer, cost)
+                fill = self._fill_of(ticket, answer, cost, is_plain=is_plain)
             except CodecError:
                 series.add_unfilled(UNENCODABLE)
                 raise
@@ -509,6 +511,7 @@ class Reads:
         *,
         unfilled: str = "",
         length: int | None = None,
+        is_plain: bool = False,
     ) -> None:
         """Put the hits of a batch into its answer; fill the misses.
 
@@ -534,7 +537,7 @@ class Reads:
             if self._refused:
                 self._allow(miss.prepared)
             try:
-                fill = self._fill_of(miss, item_answer)
+                fill = self._fill_of(miss, item_answer, is_plain=is_plain)
             except CodecError:
                 series.add_unfilled(UNENCODABLE)
                 raise
@@ -570,8 +573,9 @@ class Reads:
             store.fill(fills)
         except Exception as error:
             pass_on(error)
+            is_full = isinstance(error, QueueFullError)
             for series in counted:
-                series.add_unfilled("store_error")
+                series.add_unfilled("queue_full" if is_full else "store_error")
             self._evictions.report("fill_failed", "an answer is not cached", error)
         else:
             for series in counted:
@@ -582,11 +586,17 @@ class Reads:
                 self.on_fill(fill.key)
 
     def _fill_of(
-        self, ticket: ReadTicket, answer: Answer, cost: ReadCost | None = None
+        self,
+        ticket: ReadTicket,
+        answer: Answer,
+        cost: ReadCost | None = None,
+        *,
+        is_plain: bool,
     ) -> Fill | str:
         """Return the fill of a read's answer; or why there is none, as it counts.
 
         cost: what DynamoDB has read for it; None to find out.
+        is_plain: see `encode_answer`.
         """
         # First: the answer may show that the table was created anew. Then the tags are
         # wrong, and it must not be filled.
@@ -594,10 +604,15 @@ class Reads:
             return "schema"
         if not may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
             return HELD
-        return self._entry_of(ticket, answer, cost)
+        return self._entry_of(ticket, answer, cost, is_plain=is_plain)
 
     def _entry_of(
-        self, ticket: ReadTicket, answer: Answer, cost: ReadCost | None = None
+        self,
+        ticket: ReadTicket,
+        answer: Answer,
+        cost: ReadCost | None = None,
+        *,
+        is_plain: bool = False,
     ) -> Fill | str:
         """Return the fill of an answer; or why there is none. See `_fill_of`."""
         prepared, began = ticket.prepared, ticket.began
@@ -609,7 +624,7 @@ class Reads:
         # With the snapshot from before the call: if a write began or ended since, no
         # load will serve the entry.
         kept = {k: v for k, v in answer.items() if k not in _DROPPED_FROM_ANSWERS}
-        packed = encode_answer(kept)
+        packed = encode_answer(kept, is_plain=is_plain)
         if cost is None:
             # In MessagePack as on the wire, no item is smaller than DynamoDB counts it.
             cost = cost_of_read(read, prepared.parameters, answer, len(packed))

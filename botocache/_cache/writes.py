@@ -18,12 +18,12 @@ from typing import Final
 
 from botocache._cache.batches import encode_body
 from botocache._cache.call_store import CallStore
-from botocache._cache.key_schemas import KeyRecall, place_of
+from botocache._cache.key_schemas import KeyRecall, Schema, place_of
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
-from botocache._coherence import Eviction, EvictionRequest, Held, is_held
+from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._counting.counters import UNKNOWN
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
@@ -71,16 +71,18 @@ class Writes:
 
         recall: has the schemas that the plan of the write rests on.
         """
-        tags = tuple(map(tag_digest, write.tags))
-        assumed = tuple(recall.schemas[table] for table in write.assumed)
+        tags = write.digests or tuple(map(tag_digest, write.tags))
+        assumed: tuple[Schema, ...] = ()
+        if write.assumed:
+            assumed = tuple([recall.schemas[table] for table in write.assumed])
         through = self._prepare_write_through(call, parameters, write.item)
-        watch = dict.fromkeys(schema.tag for schema in assumed)
+        watch = tuple([schema.tag for schema in assumed])
         if through is not None:
-            watch |= dict.fromkeys(through.broad_tags)
+            watch = tuple(dict.fromkeys((*watch, *through.broad_tags)))
         # Before the eviction: a hold-off that it finds counts as of then.
         began = store.now() if through is not None else 0.0
-        first = self._evict_first(call.operation, write, tags, tuple(watch), store)
-        if first is not None:
+        first = self._evict_first(call.operation, write, tags, watch, store)
+        if first is not None and watch:
             if through is not None and _finds_a_write(first, through, began):
                 through = None
             outdated = self._key_schemas.forget_outdated(assumed, first.watched)
@@ -89,9 +91,7 @@ class Writes:
                 # Found out by the eviction itself: a look before it could be too early.
                 through = None
                 tags = tuple(dict.fromkeys((*tags, *outdated)))
-                first = self._evict_first(
-                    call.operation, write, tags, tuple(watch), store
-                )
+                first = self._evict_first(call.operation, write, tags, watch, store)
         self._count(call.operation, write)
         return WriteTicket(
             write,
@@ -102,7 +102,7 @@ class Writes:
             first,
             # The tables of the assumed keys, too: they cover whatever the tags miss.
             OpenWrite(
-                (*tags, *(schema.tag for schema in assumed)),
+                (*tags, *[schema.tag for schema in assumed]) if assumed else tags,
                 self._evictions.pending.add_quietly,
             ),
             assumed,
@@ -122,6 +122,9 @@ class Writes:
 
     def _count(self, operation: str, write: Write) -> None:
         """Count a write that evicts, once for each table that it concerns."""
+        if write.item is not None:  # all of its tags are of one table
+            self._series(write.item.table, operation).add_write(len(write.tags))
+            return
         tags = Counter(tag.table or UNKNOWN for tag in write.tags)
         for table, number in tags.items():
             self._series(table, operation).add_write(number)
@@ -233,9 +236,11 @@ class Writes:
         if second is None:
             return
         # The table may have been made anew between the two evictions.
-        outdated = self._key_schemas.forget_outdated(ticket.assumed, second.watched)
-        if outdated and not self._evictions.evict_tags(outdated, store):
-            return
+        outdated: tuple[bytes, ...] = ()
+        if ticket.assumed:
+            outdated = self._key_schemas.forget_outdated(ticket.assumed, second.watched)
+            if outdated and not self._evictions.evict_tags(outdated, store):
+                return
         if not succeeded or not self._learn(ticket, second, answer, store):
             return
         if certain and not outdated:
@@ -319,14 +324,15 @@ class Writes:
             return
         if self._evictions.are_pending(through.tags, store):
             return
-        # Loaded for the current generations: another write may have begun since the
-        # second eviction. A hold-off does not matter: no replica's lag is in the item.
-        loaded = store.load(through.key, through.tags)
         # Only under the generation that the second eviction left: a later one may be of
-        # a write that came after it.
+        # a write that came after it. If there was one, the entry is dead as it is put.
         # The reader's tag is any: the principal made this item itself.
-        if loaded.snapshot[:-1] != (*around, own.generation):
-            return
+        reader = second.watched[through.reader_tag]
+        snapshot = (*around, own.generation, reader)
+        if len(snapshot) != len(through.tags):
+            return  # the read depends on any write to the table
+        # A hold-off does not matter: no replica's lag is in the item.
+        loaded = Loaded(None, snapshot, Held.FREE)
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
         series = self._series(through.read.table, ticket.operation)
         self._reads.fill_written(read, left, series)
@@ -360,17 +366,17 @@ def _tags_to_watch(ticket: WriteTicket) -> list[bytes]:
     """Return the tags whose generations count after a second eviction.
 
     Two kinds: the tags of the tables whose key attributes the write rests on or its
-    answer confirms, and the broad tags of the entry that the write may fill.
+    answer confirms, and those of the entry that the write may fill and does not evict.
     """
     write, through = ticket.write, ticket.through
-    watch = [schema.tag for schema in ticket.assumed]
-    tables = [table for table, _ in write.named]
+    watch = [_table_digest(table) for table, _ in write.named]
     if write.described:
-        tables.append(write.described)
-    watch += map(_table_digest, tables)
+        watch.append(_table_digest(write.described))
+    if ticket.assumed:
+        watch += [schema.tag for schema in ticket.assumed]
     if through is not None:
-        watch += through.broad_tags
-    return list(dict.fromkeys(watch))
+        watch += (*through.broad_tags, through.reader_tag)
+    return watch if len(watch) == 1 else list(dict.fromkeys(watch))
 
 
 @lru_cache(maxsize=1024)

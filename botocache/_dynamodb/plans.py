@@ -33,6 +33,8 @@ tables of one name cannot be told apart.
 class Kind(Enum):
     """The kinds of reads that a table's policy can treat differently."""
 
+    __hash__ = object.__hash__  # Enum's is a function in Python, on the path of a hit
+
     ITEM = "item"
     QUERY = "query"
     INDEX_QUERY = "index query"
@@ -80,6 +82,7 @@ class Read(NamedTuple):
     whole: the question of the whole item, if the read is a projection of one.
     projection: turns the whole item into the answer.
     why: it has these tags.
+    digests: of `tags`; empty where the plan has not made them.
     """
 
     operation: str
@@ -98,6 +101,7 @@ class Read(NamedTuple):
     whole: bytes | None = None
     projection: Projection | None = None
     why: str = ""
+    digests: tuple[bytes, ...] = ()
 
     def depends_on(
         self,
@@ -176,6 +180,7 @@ class Write(NamedTuple):
         the request's TableName, which may be an ARN.
     item: that it writes; None unless it is the write of a single item.
     why: it evicts these tags.
+    digests: of the tags, if the plan has them at hand; else empty.
     """
 
     tags: tuple[Tag, ...]
@@ -184,6 +189,7 @@ class Write(NamedTuple):
     described: str = ""
     item: WrittenItem | None = None
     why: str = ""
+    digests: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

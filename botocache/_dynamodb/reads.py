@@ -12,8 +12,8 @@ A planner may also raise LookupError, TypeError, ValueError or AttributeError fo
 request that it does not understand. Such a request is a bypass.
 """
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from itertools import chain
 
 import msgspec
@@ -24,8 +24,10 @@ from botocache._dynamodb.expressions import (
     read_key_condition,
     read_legacy_key_conditions,
 )
+from botocache._dynamodb.item_shapes import item_shape
 from botocache._dynamodb.limits import BATCH_KEYS, VALUES_BYTES, RefusedError
 from botocache._dynamodb.plans import (
+    ITEM_TAG,
     BatchRead,
     CallPlan,
     KeyAttributes,
@@ -45,7 +47,7 @@ from botocache._dynamodb.tags import (
     writes_tag,
 )
 from botocache._dynamodb.types import Body
-from botocache._dynamodb.values import check_key, table_name
+from botocache._dynamodb.values import table_name
 
 # Deterministic: the order of members in a request's JSON must not change its question.
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -79,43 +81,62 @@ def item_read(body: Body, capacity: str) -> Read:
     body: of a GetItem.
     capacity: its ReturnConsumedCapacity.
     """
-    table = table_name(body["TableName"])
-    key = body["Key"]
-    check_key(key)
-    is_consistent = body.get("ConsistentRead", False)
-    if type(is_consistent) is not bool:  # no call: this is on the path of a hit
-        raise RefusedError(_NOT_BOOLEAN)
-    narrow = item_tag(table, key)
+    parameter, key = body["TableName"], body["Key"]
+    shape = item_shape(parameter, key)
     # The tag has the canonical key, so `{"N": "1"}` and `{"N": "1.0"}` share an entry.
-    parts = {"TableName": body["TableName"], "Key": narrow.detail}
-    options = {name: body[name] for name in body if name not in _NO_OPTIONS}
-    question = _encode(parts)
-    whole, projection = None, None
-    # Unknown parameters are options, too: they make the question another one.
-    if options:
-        encoded = _encode(options)
-        canonical: object = options
-        if len(encoded) <= _LARGEST_REMEMBERED:
-            projection, canonical = _projected(encoded)
-        elif len(encoded) <= _LARGEST_OPTIONS:
-            projection, canonical = _projected.__wrapped__(encoded)
-        whole = question if projection is not None else None
-        question = _encode({**parts, "options": canonical})
-    return Read(
-        "GetItem",
-        Kind.ITEM,
-        table,
-        body["TableName"],
-        (EVERYTHING, table_tag(table), narrow),
-        question,
-        is_consistent,
-        capacity,
-        named=frozenset(key),
-        names_all=True,
-        whole=whole,
-        projection=projection,
-        why="It depends on one item.",
+    tags, digests, question = shape.item(key)
+    is_consistent, whole, projection = False, None, None
+    if len(body) > _REQUIRED:
+        is_consistent = body.get("ConsistentRead", False)
+        if type(is_consistent) is not bool:
+            raise RefusedError(_NOT_BOOLEAN)
+        options = {name: body[name] for name in body if name not in _NO_OPTIONS}
+        # Unknown parameters are options, too: they make the question another one.
+        if options:
+            projection, canonical = _canonical_options(options)
+            whole = question if projection is not None else None
+            parts = {"TableName": parameter, "Key": tags[ITEM_TAG].detail}
+            question = _encode({**parts, "options": canonical})
+    return _read(
+        (
+            "GetItem",
+            Kind.ITEM,
+            shape.table,
+            parameter,
+            tags,
+            question,
+            is_consistent,
+            capacity,
+            shape.names,
+            True,  # names_all
+            False,  # is_on_index
+            False,  # rests_on_schema
+            (),  # precise_tags
+            whole,
+            projection,
+            _WHY_ITEM,
+            digests,
+        )
     )
+
+
+_REQUIRED = len(("TableName", "Key"))
+_WHY_ITEM = "It depends on one item."
+
+_read: Callable[[tuple[object, ...]], Read] = partial(tuple.__new__, Read)
+"""Makes a Read of all of its fields, in a third of the time that its class takes."""
+
+
+def _canonical_options(
+    options: dict[str, object],
+) -> tuple[Projection | None, object]:
+    """Return the projection of a GetItem's options, and their canonical form."""
+    encoded = _encode(options)
+    if len(encoded) <= _LARGEST_REMEMBERED:
+        return _projected(encoded)
+    if len(encoded) <= _LARGEST_OPTIONS:
+        return _projected.__wrapped__(encoded)
+    return None, options
 
 
 def read_of(item: WrittenItem) -> Read:

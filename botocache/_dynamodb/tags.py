@@ -4,10 +4,11 @@ An entry depends on tags, and a write evicts tags. Both are made here, so that t
 agree: every write of an item must evict a tag of each entry that shows the item.
 """
 
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Final, NamedTuple, TypeAlias
 
-from botocache._digests import digest
+from botocache._digests import DigestBeginning, digest
 from botocache._dynamodb.types import AttributeValue, Item
 from botocache._dynamodb.values import canonical_value
 from botocache._errors import shows
@@ -82,3 +83,60 @@ def tag_digest(tag: Tag) -> bytes:
     Memoised: every call names its table, and applications read hot items repeatedly.
     """
     return digest("tag", *tag)
+
+
+# --- the tags of writes of one shape -----------------------------------------------
+
+_Detail: TypeAlias = tuple[str | bytes, ...]
+
+_tag: Callable[[tuple[str, str, _Detail]], Tag] = partial(tuple.__new__, Tag)
+"""Makes a Tag of its fields, in half of the time that its class takes."""
+
+
+class ItemTagMaker:
+    """Makes the tags that writes of one table's items evict, with their digests.
+
+    All that does not depend on an item's key is made once: a write takes a third of
+    the time that the functions above take, and each tag has the same digest.
+
+    table: its name.
+    attributes: of the key.
+
+    Raises ValueError if UTF-8 has no such name.
+    """
+
+    __slots__ = ("_attributes", "_item", "_partition", "_writes", "table")
+
+    def __init__(self, table: str, attributes: frozenset[str]) -> None:
+        "".join((table, *attributes)).encode()  # UTF-8 has no lone surrogates
+        self.table: Final = table
+        self._attributes: Final = sorted(attributes)
+        writes = writes_tag(table)
+        self._writes: Final = tag_digest(writes), writes
+        self._item: Final = DigestBeginning(4, "tag", "item", table)
+        self._partition: Final = DigestBeginning(4, "tag", "partition", table)
+
+    def tags(self, key: Item) -> dict[bytes, Tag]:
+        """Return each tag by its digest.
+
+        key: every key attribute, as on the wire. Raises ValueError if it cannot be one.
+        """
+        digest, writes = self._writes
+        table, whole = self.table, _NO_DETAIL
+        partitions = []
+        # Also by the sort key: it may be the partition key of an index.
+        for attribute in self._attributes:
+            detail = (attribute, *canonical_value(key[attribute]))
+            whole += detail
+            partitions.append(detail)
+        tags = {
+            digest: writes,
+            self._item.end(whole): _tag(("item", table, whole)),
+        }
+        for detail in partitions:
+            digest = self._partition.end(detail)
+            tags[digest] = _tag(("partition", table, detail))
+        return tags
+
+
+_NO_DETAIL: _Detail = ()

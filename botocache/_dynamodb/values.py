@@ -64,7 +64,7 @@ def canonical_value(value: Mapping[str, object]) -> tuple[str, str | bytes]:
         if kind == "B" and isinstance(content, bytes):
             return kind, content
         if isinstance(content, str):
-            if len(content) > _LONGEST_VALUE and kind in _KEY_KINDS:
+            if len(content) > LONGEST_VALUE and kind in _KEY_KINDS:
                 # Tags are kept in several places. DynamoDB refuses such a key.
                 return f"long {kind}", digest(content)
             if kind == "S":
@@ -76,7 +76,7 @@ def canonical_value(value: Mapping[str, object]) -> tuple[str, str | bytes]:
     raise RefusedError(_NO_KEY)
 
 
-_LONGEST_VALUE = 4096
+LONGEST_VALUE = 4096
 """Characters. Above the longest key attribute, also in base64."""
 
 _KEY_KINDS = frozenset({"S", "N", "B"})

@@ -7,6 +7,7 @@ evicts the tables that it names.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 from botocache._dynamodb.plans import (
     Bypass,
@@ -18,30 +19,99 @@ from botocache._dynamodb.plans import (
     Write,
     WrittenItem,
 )
-from botocache._dynamodb.tags import Tag, item_tag, partition_tag, table_tag, writes_tag
+from botocache._dynamodb.tags import ItemTagMaker, Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Body, Item
 from botocache._dynamodb.values import check_key, table_name
+from botocache._errors import shows
 
 # --- writes of items ---------------------------------------------------------------
 
 
 def put_item(body: Body, keys_of: KeysOf) -> CallPlan:
-    return _write_of_item("Put", body, keys_of)
+    parameter, item = body["TableName"], body["Item"]
+    learned = keys_of(parameter)
+    # An item without the learned attributes shows that the table was recreated with
+    # another key.
+    if not learned or not learned.issubset(item):
+        return Write((table_tag(table_name(parameter)),), why=_WHY_COARSE)
+    key = {attribute: item[attribute] for attribute in learned}
+    shape = shape_of(parameter, learned)
+    return _write_of_item(shape, shape.assumed, (), key)
 
 
 def update_or_delete_item(body: Body, keys_of: KeysOf) -> CallPlan:
-    return _write_of_item("Update", body, keys_of)
+    parameter, key = body["TableName"], body["Key"]
+    learned, attributes = keys_of(parameter), frozenset(key)
+    shape = shape_of(parameter, attributes)
+    planned = _write_of_item(shape, (), shape.named, key)
+    # Entries under the learned key attributes must go.
+    if learned is not None and learned != attributes:
+        tag = table_tag(shape.table)
+        return planned._replace(
+            tags=(tag, *planned.tags),
+            digests=(tag_digest(tag), *planned.digests),
+            why=_WHY_COARSE,
+        )
+    return planned
 
 
-def _write_of_item(kind: str, body: Body, keys_of: KeysOf) -> CallPlan:
-    planned = _writes_of([(kind, body)], keys_of)
-    # The only tag of a write whose key is not known is that of the table.
-    if not isinstance(planned, Write) or len(planned.tags) == 1:
-        return planned
-    key, parameter = body.get("Key"), body["TableName"]
-    if key is None:
-        key = {name: body["Item"][name] for name in keys_of(parameter) or ()}
-    return planned._replace(item=WrittenItem(table_name(parameter), parameter, key))
+@shows("table")
+class WriteShape(NamedTuple):
+    """What the writes of a table's items have in common.
+
+    table: its name.
+    parameter: the request's TableName, which may be an ARN.
+    maker: of the tags of one item.
+    named: as in Write, where the request names the key.
+    assumed: as in Write, where the key attributes are learned ones.
+    """
+
+    table: str
+    parameter: str
+    maker: ItemTagMaker
+    named: tuple[tuple[str, KeyAttributes], ...]
+    assumed: tuple[str, ...]
+
+
+_shapes: Final[dict[tuple[str, KeyAttributes], WriteShape]] = {}
+
+_MOST_SHAPES = 1000
+"""Shapes that are kept; at one more, all are made anew."""
+
+_LONGEST_NAMES = 2048
+"""Characters of an ARN and of key attributes. Longer ones are refused, and not kept."""
+
+
+def shape_of(parameter: str, attributes: KeyAttributes) -> WriteShape:
+    """Return the shape of the writes of a table's items.
+
+    parameter: the request's TableName.
+    attributes: of the key. Raises ValueError if UTF-8 has no such name.
+    """
+    shape = _shapes.get((parameter, attributes))
+    if shape is None:
+        maker = ItemTagMaker(table_name(parameter), attributes)
+        named = ((parameter, attributes),)
+        shape = WriteShape(maker.table, parameter, maker, named, (parameter,))
+        if len("".join((parameter, *attributes))) <= _LONGEST_NAMES:
+            if len(_shapes) >= _MOST_SHAPES:
+                _shapes.clear()
+            _shapes[parameter, attributes] = shape
+    return shape
+
+
+def _write_of_item(
+    shape: WriteShape,
+    assumed: tuple[str, ...],
+    named: tuple[tuple[str, KeyAttributes], ...],
+    key: Item,
+) -> Write:
+    check_key(key)
+    tags = shape.maker.tags(key)
+    item = WrittenItem(shape.table, shape.parameter, key)
+    return Write(
+        tuple(tags.values()), named, assumed, "", item, _WHY_ITEMS, tuple(tags)
+    )
 
 
 def batch_write_item(body: Body, keys_of: KeysOf) -> CallPlan:
@@ -66,7 +136,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
 
     entries: pairs of "Put", "Update", "Delete" or "ConditionCheck" with its body.
     """
-    tags: dict[Tag, None] = {}  # a set that keeps its order
+    tags: dict[bytes, Tag] = {}  # by their digests
     named: dict[tuple[str, KeyAttributes], None] = {}
     assumed: dict[str, None] = {}
     why = _WHY_ITEMS
@@ -74,32 +144,36 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
         if kind == "ConditionCheck":
             continue
         parameter = entry["TableName"]
-        table, learned = table_name(parameter), keys_of(parameter)
+        learned = keys_of(parameter)
         if kind == "Put":
             item = entry["Item"]
-            # An item without the learned attributes shows that the table was
-            # recreated with another key.
             if not learned or not learned.issubset(item):
-                tags[table_tag(table)] = None
+                tag = table_tag(table_name(parameter))
+                tags[tag_digest(tag)] = tag
                 why = _WHY_COARSE
                 continue
             assumed[parameter] = None
+            attributes = learned
             key = {attribute: item[attribute] for attribute in learned}
         else:
             key = entry["Key"]
             attributes = frozenset(key)
             named[parameter, attributes] = None
-            # As above: entries under the old key attributes must go.
             if learned is not None and learned != attributes:
-                tags[table_tag(table)] = None
+                tag = table_tag(table_name(parameter))
+                tags[tag_digest(tag)] = tag
                 why = _WHY_COARSE
         check_key(key)
-        # UTF-8 has no lone surrogates: a ValueError, before the item is read of this.
-        "".join((table, *key)).encode()
-        tags.update(dict.fromkeys(item_tags(table, key)))
+        tags |= shape_of(parameter, attributes).maker.tags(key)
     if not tags:
         return _WRITES_NOTHING
-    return Write(tuple(tags), tuple(named), tuple(assumed), why=why)
+    return Write(
+        tuple(tags.values()),
+        tuple(named),
+        tuple(assumed),
+        why=why,
+        digests=tuple(tags),
+    )
 
 
 _WRITES_NOTHING = Bypass(why="It writes no item. A ConditionCheck writes none.")
@@ -110,17 +184,13 @@ _WHY_COARSE = (
 )
 
 
-def item_tags(table: str, key: Item) -> Iterator[Tag]:
-    """Yield the tags that a write of one item evicts.
+def item_tags(table: str, key: Item) -> Iterable[Tag]:
+    """Return the tags that a write of one item evicts.
 
     table: its name.
     key: every key attribute, as on the wire.
     """
-    yield writes_tag(table)
-    yield item_tag(table, key)
-    # Also by the sort key: it may be the partition key of an index.
-    for attribute in sorted(key):
-        yield partition_tag(table, attribute, key[attribute])
+    return shape_of(table, frozenset(key)).maker.tags(key).values()
 
 
 # --- whole tables ------------------------------------------------------------------

@@ -8,10 +8,8 @@ memory, and the call's read is loaded from the store.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from threading import RLock
 from time import perf_counter
 from typing import Final, NamedTuple, Protocol, TypeAlias, cast
-from weakref import WeakValueDictionary
 
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
@@ -21,7 +19,6 @@ from botocache._dynamodb.key_texts import text_of_read
 from botocache._dynamodb.read_units import ReadCost
 from botocache._dynamodb.types import Answer
 from botocache._errors import shows
-from botocache._forks import renew_after_fork
 from botocache._near.call_keys import CallKey, cost_of
 from botocache._near.lru import LRUCache
 from botocache.stores.protocol import StillCurrent, Store, Watching
@@ -34,6 +31,9 @@ _READ_SIZE = 1500
 
 _ANSWER_SIZE = 1500
 """Bytes of an answer without its body and key, as measured."""
+
+_PLACES = 1 << 15
+"""Places of entries among the fills of this process; they take 256 KB."""
 
 Copier: TypeAlias = Callable[[], Answer]
 """Returns an answer, a fresh object each time, without ResponseMetadata."""
@@ -55,45 +55,34 @@ def _never() -> bool:
     return False
 
 
-class RefillMarker:
-    """Marks remembered answers as outdated when this process refills their entry.
-
-    `refresh()` and strongly consistent reads may fill a newer item (written around
-    botocache) without changing any generation.
-    """
-
-    __slots__ = ("__weakref__", "is_outdated")
-
-    def __init__(self) -> None:
-        self.is_outdated = False
-
-
 @shows("origin", "size", "stored_at", "expires_at")
 class NearEntry(NamedTuple):
     """What is remembered of a call.
 
-    origin: which DynamoDB it asks.
-    size: bytes that this takes.
-    prepared: the call's read; None where the call's arguments are enough to prepare it.
     copy: makes the answer; None when there is none.
     request_prefix: what the RequestIds of its hits begin with.
     stored_at: when the store's entry was filled, in seconds on the store's clock.
     expires_at: when that entry expires, in seconds on the store's clock.
     is_current: returns whether the entry's snapshot is still current.
-    markers: of the entries that the call would load from the store.
+    place: of the entry among the fills; see `NearAnswers.on_fill`.
+    fill: what stood there when the answer was remembered.
     hits: counts what is served of it; None when there is no answer.
+    origin: which DynamoDB it asks.
+    size: bytes that this takes.
+    prepared: the call's read; None where the call's arguments are enough to prepare it.
     """
 
+    copy: Copier | None
+    request_prefix: str
+    stored_at: float
+    expires_at: float
+    is_current: StillCurrent
+    place: int
+    fill: object
+    hits: NearHits | None
     origin: str
     size: int
     prepared: PreparedRead | None
-    copy: Copier | None = None
-    request_prefix: str = ""
-    stored_at: float = 0.0
-    expires_at: float = 0.0
-    is_current: StillCurrent = _never
-    markers: tuple[RefillMarker, ...] = ()
-    hits: NearHits | None = None
 
 
 class CallToRemember(Protocol):
@@ -114,6 +103,7 @@ class NearAnswers:
 
     last_fill: replaced by a new object at each fill of this process.
     now: returns the time on the store's clock.
+    memory: what is remembered, by keys.
     find: returns what is remembered under a key, or None.
     clear: forgets everything.
     """
@@ -122,22 +112,16 @@ class NearAnswers:
         store = services.store
         self._series: Final = services.counters.series
         self.now: Final = store.now
-        self._is_current: Final = store.is_current
         self._watch: Final = _watch_of(store)
         self._pending: Final = services.evictions.pending.tags
-        self._memory: Final[LRUCache[NearEntry]] = LRUCache(SIZE_LIMIT)
-        self._markers: Final[WeakValueDictionary[bytes, RefillMarker]] = (
-            WeakValueDictionary()
-        )
+        self.memory: Final[LRUCache[NearEntry]] = LRUCache(SIZE_LIMIT)
+        self._fills: Final[list[object]] = [None] * _PLACES
         self.last_fill = object()
-        self.find: Final = self._memory.get
-        self.clear: Final = self._memory.clear
-        self._is_marking = False
-        self._renew_lock()
-        renew_after_fork(self, NearAnswers._renew_lock)
+        self.find: Final = self.memory.get
+        self.clear: Final = self.memory.clear
 
     def __repr__(self) -> str:
-        return f"<NearAnswers in {self._memory!r}>"
+        return f"<NearAnswers in {self.memory!r}>"
 
     def serve(
         self, entry: NearEntry, started: float | None, arguments: object
@@ -147,15 +131,19 @@ class NearAnswers:
         started: when the call began, by `perf_counter`; None if that was not noted.
         arguments: of the call.
         """
-        # One unpacking, where ten look-ups by name would take longer.
-        _, _, _, copy, prefix, stored_at, expires_at, is_current, markers, hits = entry
+        # One unpacking, where eight look-ups by name would take longer.
+        copy, prefix, stored_at, expires_at, is_current, place, fill, hits, _, _, _ = (
+            entry
+        )
         # Pending evictions before the generations: an eviction that is delivered in
         # between has changed the generations by the time that is_current reads them.
-        if self._pending or copy is None or hits is None:
+        if (
+            self._pending
+            or copy is None
+            or hits is None
+            or self._fills[place] is not fill
+        ):
             return None
-        for marker in markers:
-            if marker.is_outdated:
-                return None
         now = self.now()
         if now >= expires_at:
             # For the report: a longer TTL would have kept this answer.
@@ -178,26 +166,25 @@ class NearAnswers:
             _sample(entry, number, started, arguments)
         return answer
 
-    def may_remember(self, hit: Hit) -> bool:
-        """Return whether a hit may be served from memory later.
+    def admits(self, call: CallToRemember, hit: Hit) -> bool:
+        """Return whether there is room for the answer of a hit. See LRUCache.admits."""
+        key, entry = call.key, hit.entry
+        if key is None or entry is None:
+            return False
+        return self.memory.admits(key, _ANSWER_SIZE + len(entry.packed))
 
-        No, if the store cannot confirm its generations without a round trip; nor if its
-        tags rest on a learned key schema, which only the cache can check.
+    def watch(self, hit: Hit) -> StillCurrent | None:
+        """Return what returns whether a hit's snapshot is still current.
+
+        None if the hit may not be served from memory: if the store cannot confirm its
+        generations without a round trip, or if its tags rest on a learned key schema,
+        which only the cache can check.
         """
         prepared, entry = hit.prepared, hit.entry
-        return (
-            prepared is not None
-            and entry is not None
-            and not prepared.read.rests_on_schema
-            and self._is_current(prepared.tags, entry.snapshot)
-        )
-
-    def watch(self, hit: Hit) -> StillCurrent:
-        """Return what returns whether a hit's snapshot is still current."""
-        prepared, entry = hit.prepared, hit.entry
-        if prepared is None or entry is None:
-            return _never
-        return self._watch(prepared.tags, entry.snapshot)
+        if prepared is None or entry is None or prepared.read.rests_on_schema:
+            return None
+        is_current = self._watch(prepared.tags, entry.snapshot)
+        return is_current if is_current() else None
 
     def remember(
         self,
@@ -205,87 +192,86 @@ class NearAnswers:
         hit: Hit,
         copy: Copier,
         size: int,
-        is_current: StillCurrent | None = None,
+        is_current: StillCurrent,
     ) -> None:
-        """Remember the answer of a hit that `may_remember` accepted.
+        """Remember the answer of a hit.
 
         copy: makes the answer.
         size: bytes that the answer takes.
-        is_current: returns whether it may still be served; None for what `watch` makes.
+        is_current: returns whether it may still be served: what `watch` makes, or more.
 
         Does nothing if this process filled any entry since the call began.
         """
         prepared, entry = hit.prepared, hit.entry
         if prepared is None or entry is None or call.key is None:
             return
-        keys = [prepared.key]
+        fills, place = self._fills, _place_of(prepared.key)
+        fill = fills[place]
         if prepared.whole_item_key is not None:
-            keys.append(prepared.whole_item_key)
-        markers = tuple(self._markers_of(keys))
-        # The markers first, then the comparison. A fill of this entry that comes after
-        # the markers outdates them. One that came before, but after the store was
-        # loaded, has replaced last_fill. In the other order a fill in between would
+            is_current = self._unless_filled(prepared.whole_item_key, is_current)
+        # The places first, then the comparison. A fill of this entry that comes after
+        # the places were read shows there. One that came before, but after the store
+        # was loaded, has replaced last_fill. In the other order a fill in between would
         # leave no trace, and the older answer would be served.
-        if self.last_fill is not call.last_fill or len(markers) < len(keys):
+        if self.last_fill is not call.last_fill:
             return
-        self._memory.put(
+        self.memory.put(
             call.key,
             NearEntry(
-                prepared.call.origin,
-                _size_of(call.key, call.remembered) + _ANSWER_SIZE + size,
-                call.remembered,
                 copy,
                 request_prefix(hit.key.hex()),
                 entry.stored_at,
                 min(entry.expires_at, call.valid_until),
-                is_current or self.watch(hit),
-                markers,
+                is_current,
+                place,
+                fill,
                 self._hits_of(prepared, entry.cost),
+                prepared.call.origin,
+                _size_of(call.key, call.remembered) + _ANSWER_SIZE + size,
+                call.remembered,
             ),
         )
 
     def remember_read(self, key: CallKey, prepared: PreparedRead) -> None:
         """Remember the read of a call; the next such call loads it at once."""
-        size = _size_of(key, prepared)
-        self._memory.put(key, NearEntry(prepared.call.origin, size, prepared))
+        origin, size = prepared.call.origin, _size_of(key, prepared)
+        self.memory.put(
+            key,
+            NearEntry(
+                None, "", 0.0, 0.0, _never, 0, None, None, origin, size, prepared
+            ),
+        )
 
     def on_fill(self, key: bytes) -> None:
-        """Mark what is remembered of an entry as outdated: it was filled anew."""
-        # In this order: a call that gets a new marker after this one was taken out must
-        # find that last_fill has changed, or it would remember the older answer.
-        self.last_fill = object()
-        marker = self._markers.pop(key, None)
-        if marker is not None:
-            marker.is_outdated = True
+        """Outdate what is remembered of an entry: this process has filled it anew.
+
+        `refresh()` and strongly consistent reads may fill a newer item (written around
+        botocache) without changing any generation.
+
+        Each entry has a place among the fills, and an answer is served while that place
+        holds what it held when the answer was remembered. Entries may share a place:
+        then the store answers once more. So no lock is needed, and nothing per entry.
+        """
+        # In this order: a call that reads the new fill in its place must find that
+        # last_fill has changed, or it would remember the older answer.
+        fill = self.last_fill = object()
+        self._fills[_place_of(key)] = fill
+
+    def _unless_filled(self, key: bytes, is_current: StillCurrent) -> StillCurrent:
+        """Return what also checks that an entry was not filled since this moment."""
+        fills, place = self._fills, _place_of(key)
+        fill = fills[place]
+        return lambda: fills[place] is fill and is_current()
 
     def _hits_of(self, prepared: PreparedRead, cost: ReadCost) -> NearHits:
         """Return what counts the hits of a read whose entry has this cost."""
         series = self._series(prepared.read.table, prepared.call.operation)
         return series.near_hits(cost.units(), is_estimated=cost.is_estimated)
 
-    def _markers_of(self, keys: Sequence[bytes]) -> list[RefillMarker]:
-        """Return the marker of each entry; none within a call of this method."""
-        # Under a lock: a WeakValueDictionary's setdefault is several steps. Two threads
-        # could get two markers, of which a fill would find only the second. So could a
-        # thread and the signal handler that interrupts it here: the handler gets none.
-        with self._lock:
-            if self._is_marking:
-                return []
-            self._is_marking = True
-            try:
-                markers = []
-                for key in keys:
-                    marker = self._markers.get(key)
-                    if marker is None:
-                        marker = self._markers[key] = RefillMarker()
-                    markers.append(marker)
-                return markers
-            finally:
-                self._is_marking = False
 
-    def _renew_lock(self) -> None:
-        self._lock = RLock()
-        self._is_marking = False
+def _place_of(key: bytes) -> int:
+    """Return the place of an entry among the fills."""
+    return int.from_bytes(key[-2:], "little") % _PLACES  # of a digest: any two bytes
 
 
 def _sample(

@@ -41,7 +41,7 @@ class AuditedAnswers(NearAnswers):
         return (
             entry.copy is not None
             and not self._pending
-            and not any(marker.is_outdated for marker in entry.markers)
+            and self._fills[entry.place] is entry.fill
             and self.now() < entry.expires_at
             and entry.is_current()
         )

@@ -13,10 +13,10 @@ neither Decimal nor the types of boto3. The key of arguments with such values is
 tuple, in which a container is its size, then its members.
 """
 
+import marshal
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
-from marshal import dumps
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from botocache._errors import pass_on
 
@@ -24,48 +24,54 @@ Tokens: TypeAlias = list[object]
 
 Kinds: TypeAlias = Collection[type]
 
-CallKey: TypeAlias = tuple[object, ...]
-"""A token, the operation, and then bytes of marshal or the flat tuple."""
+CallKey: TypeAlias = bytes | tuple[object, ...]
+"""Bytes of marshal, or the flat tuple. Each holds the call's token and arguments."""
 
 
-_BY_VALUE = 2
+BY_VALUE = 2
 """The newest version of marshal's format in which equal values have equal bytes. Later
 ones also encode how often an object is referred to."""
+
+marshalled: Final = marshal.dumps
 
 
 class UnknownTypeError(TypeError):
     """A value has a type that no key can hold."""
 
 
-def quick_key(token: object, operation: str, arguments: object) -> CallKey | None:
+def quick_key(token: int, arguments: object) -> CallKey | None:
     """Return what may be the key of a call, in less time than `exact_key` takes.
 
     If the call's key is of marshal, this is the key. Else it is None or equal to no
     call's key, so that looking it up finds nothing.
     """
     try:
-        return (token, operation, dumps(arguments, _BY_VALUE))  # type: ignore[arg-type]  # it raises at others
+        return marshalled((token, arguments), BY_VALUE)  # type: ignore[arg-type]  # it raises at others
     except Exception as error:
-        # Of marshal itself. The comparison saves a call for each value that it cannot
-        # take, and resources have many.
-        if type(error) is not ValueError or error.__traceback__.tb_next is not None:  # type: ignore[union-attr]  # it was raised
-            pass_on(error)
+        check_marshals(error)
         return None
 
 
-def exact_key(
-    token: object, operation: str, arguments: object, kinds: Kinds
-) -> CallKey | None:
+def check_marshals(error: Exception) -> None:
+    """Pass on an error that `marshalled` has raised, unless it is marshal's own."""
+    # Of marshal itself. The comparison saves a call for each value that it cannot
+    # take, and resources have many.
+    traceback = error.__traceback__
+    if type(error) is not ValueError or (traceback and traceback.tb_next) is not None:
+        pass_on(error)
+
+
+def exact_key(token: int, arguments: object, kinds: Kinds) -> CallKey | None:
     """Return the key of a call; None when the call has none.
 
-    token: hashable; stands for the client, so that no two clients share keys.
-    operation: as the service model spells it.
+    token: stands for the client and the operation, so that no two clients or operations
+        share keys.
     arguments: of the call.
     kinds: types whose instances are nothing but their attributes (boto3's Binary, and
         the conditions that Key and Attr make).
     """
-    quick = quick_key(token, operation, arguments)
-    tokens: Tokens = [token, operation]
+    quick = quick_key(token, arguments)
+    tokens: Tokens = [token]
     try:
         if type(arguments) is not dict:
             return None
@@ -78,9 +84,15 @@ def exact_key(
     return quick
 
 
+def arguments_in(key: bytes) -> object:
+    """Return the arguments that a quick key was made of, as they were, in a copy."""
+    _, arguments = marshal.loads(key)  # noqa: S302 - bytes of this process, from its memory
+    return arguments
+
+
 def is_quick(key: CallKey) -> bool:
     """Return whether a call's key is of marshal."""
-    return type(key[2]) is bytes
+    return type(key) is bytes
 
 
 def table_of(arguments: object) -> str | None:
@@ -91,6 +103,8 @@ def table_of(arguments: object) -> str | None:
 
 def cost_of(key: CallKey) -> int:
     """Return about how many bytes a key takes."""
+    if isinstance(key, bytes):
+        return 40 + len(key)
     return 100 + sum(
         70 + len(token) if isinstance(token, (str, bytes)) else 8 for token in key
     )

@@ -9,32 +9,38 @@ Writes always go through the pipeline.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from types import FunctionType
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from botocore.client import BaseClient, ClientMeta
 from botocore.credentials import Credentials, RefreshableCredentials
 
 from botocache._botocore.clients import KnownClient
-from botocache._botocore.types import Client, Signer
+from botocache._botocore.types import Client, Emitter, Signer
 from botocache._cache.modes import current_mode
 from botocache._cache.read_mode import Mode
 from botocache._cache.tickets import Hit, pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.answers import NearEntry, timing
-from botocache._near.call_keys import exact_key, quick_key, table_of
+from botocache._near.call_keys import (
+    BY_VALUE,
+    CallKey,
+    check_marshals,
+    exact_key,
+    marshalled,
+    table_of,
+)
 from botocache._near.calls import NearCall
 from botocache._near.client_state import OPERATIONS, ClientState, emitter_of, state_of
 from botocache._near.delivery import Delivery, deliver_from_memory, deliver_from_store
 from botocache._near.request_bodies import derive_body
 
 _STATE = "_botocache_state"
+_FINDERS = "_botocache_finders"
 _REPLACED = "_botocache_replaced"
-_UNKNOWN: Final = False
-"""The state of a client that does not look as botocore's clients do."""
 
 _NORMAL = Mode.NORMAL
 
@@ -45,6 +51,10 @@ Outcome: TypeAlias = Answer | Delivery | NearCall | None
 """What the near cache makes of a call: the answer; the answer once the handlers of
 `after-call` have run; the call, to be sent; None, to be sent without a record."""
 
+Finder: TypeAlias = Callable[..., Outcome]
+"""Returns what the near cache makes of a call of one operation. It takes the client,
+the arguments, and True if the client was looked at already."""
+
 
 class NearClient(KnownClient):
     """A base class of a client that has the cache, before botocore's own."""
@@ -53,26 +63,22 @@ class NearClient(KnownClient):
     _request_signer: Signer
 
     def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
-        is_near = operation_name in OPERATIONS
+        # By its dict: a client's __getattr__ emits an event.
+        find = self.__dict__.get(_FINDERS, _FIRST).get(operation_name)
         call: NearCall | None = None
-        if is_near:
-            # By its dict: a client's __getattr__ emits an event.
-            state = self.__dict__.get(_STATE)
-            if state is None:
-                state = _first_state_of(self)
-            if state is not _UNKNOWN:
-                found = _find(self, state, operation_name, api_params)
-                if isinstance(found, dict):
-                    return found
-                if isinstance(found, Delivery):
-                    return found.deliver(self.meta.events)
-                call = found
+        if find is not None:
+            found = find(self, api_params)
+            if type(found) is dict:
+                return found
+            if isinstance(found, Delivery):
+                return found.deliver(self.meta.events)
+            call = found
         pipeline: Pipeline
         try:
             pipeline = super()._make_api_call  # type: ignore[misc]  # botocore's
         except TypeError:  # `without_near` has just taken this class off, in a thread
             pipeline = self._make_api_call
-        if is_near:
+        if find is not None:
             return _send(call, pipeline, operation_name, api_params)
         return pipeline(operation_name, api_params)
 
@@ -95,72 +101,116 @@ def without_near(client: object) -> None:
     if kind is not None:
         client.__class__ = kind
         vars(client).pop(_STATE, None)
+        vars(client).pop(_FINDERS, None)
 
 
 # --- one call ----------------------------------------------------------------------
 
 
-def _find(
-    client: Client, state: ClientState, operation: str, arguments: object
-) -> Outcome:
-    """Return what the near cache makes of a call."""
-    # To take the time takes 2 % of a near hit, and few near hits need it.
-    started = perf_counter() if timing.is_on else None
-    try:
-        credentials = client._request_signer._credentials  # noqa: SLF001 - _botocore/types.py says why
-        # On one level, because each near hit runs this: a function costs 50 ns.
-        if (
-            state.emitter._lookup_cache is not state.registered  # noqa: SLF001 - _botocore/types.py says why
-            or credentials is not state.credentials
-            or state.hooks.cache is not state.cache
-            or type(credentials) is not state.kind
-            or (
-                # All attributes: a method of the same name may be among them.
-                credentials.__dict__ != state.values or _CHOICES[_CHOICE] is not _CHOOSE
-                if state.values is not None
-                else state.size
-                and (
-                    credentials._frozen_credentials is not state.keys  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
-                    or credentials._expiry_time is not state.expiry  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
-                    or len(credentials.__dict__) != state.size
-                    or _REFRESHING[_CHOICE] is not _CHOOSE_REFRESHED
-                    or _REFRESHING[_REFRESH] is not _REFRESHER
+def _finder_of(state: ClientState, operation: str) -> Finder:
+    """Return what answers one operation of a client that is in this state."""
+    # Each near hit runs this. Look-ups by name and further functions would take a fifth
+    # longer. But the keys of the credentials stay in the state, which does not show
+    # them: tools that report errors print the variables of a function.
+    emitter, registered, known = state.emitter, state.registered, state.credentials
+    hooks, cache, kind = state.hooks, state.cache, state.kind
+    is_static = state.values is not None
+    answers, detour, token = state.answers, state.detour, state.tokens[operation]
+    is_emitted, is_untraced = operation in state.emitting, state.is_untraced
+
+    def find(client: Client, arguments: object, is_checked: bool = False) -> Outcome:  # noqa: FBT001, FBT002 - by keyword it would take longer
+        # To take the time takes 2 % of a near hit, and few near hits need it.
+        started = perf_counter() if timing.is_on else None
+        try:
+            credentials = client._request_signer._credentials  # noqa: SLF001 - _botocore/types.py says why
+            if (
+                emitter._lookup_cache is not registered  # noqa: SLF001 - _botocore/types.py says why
+                or credentials is not known
+                or hooks.cache is not cache
+                or type(credentials) is not kind
+                or (
+                    # All attributes: a method of the same name may be among them.
+                    credentials.__dict__ != state.values
+                    or _CHOICES[_CHOICE] is not _CHOOSE
+                    if is_static
+                    else state.size
+                    and (
+                        credentials._frozen_credentials is not state.keys  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
+                        or credentials._expiry_time is not state.expiry  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
+                        or len(credentials.__dict__) != state.size
+                        or _REFRESHING[_CHOICE] is not _CHOOSE_REFRESHED
+                        or _REFRESHING[_REFRESH] is not _REFRESHER
+                    )
                 )
-            )
-        ):
-            state = state_of(client, state.emitter)
-            vars(client)[_STATE] = state
-        answers = state.answers
-        if (
-            answers is None
-            or state.detour
-            or current_mode() is not _NORMAL
-            or (
-                _METHODS["_make_api_call"] is not _OWN
-                and not _comes_first(is_untraced=state.is_untraced)
-            )
-        ):
-            return None
-        key = quick_key(state.token, operation, arguments)
-        entry = answers.find(key)
-        if entry is not None:
-            answer = answers.serve(entry, started, arguments)
-            if answer is not None:
-                if operation not in state.emitting:
+            ) and not is_checked:
+                return _enter(client, emitter)[operation](client, arguments, True)  # noqa: FBT003 - positional: it is faster
+            if (
+                answers is None
+                or detour
+                or current_mode() is not _NORMAL
+                or (
+                    _METHODS["_make_api_call"] is not _OWN
+                    and not _comes_first(is_untraced=is_untraced)
+                )
+            ):
+                return None
+            key: CallKey | None = None
+            try:
+                key = marshalled((token, arguments), BY_VALUE)  # type: ignore[arg-type]  # it raises at others
+            except Exception as error:
+                check_marshals(error)
+            answer, entry = None, answers.memory.young.get(key) or answers.find(key)
+            if entry is not None:
+                answer = answers.serve(entry, started, arguments)
+                if answer is not None and not is_emitted:
                     return answer
-                call = NearCall(client, state, answers, operation, key, started)
+            call = NearCall(client, state, answers, operation, key, started)
+            if answer is not None and entry is not None:
                 return deliver_from_memory(call, entry.origin, answer)
-        # After the look-up, which finds nothing of other operations: nothing of them is
-        # remembered under the state's token.
-        if operation not in state.operations or answers.now() >= state.valid_until:
+            return _look_up(call, entry, arguments)
+        except Exception as error:
+            pass_on(error)
+            state.report(error)
             return None
-        return _look_up(
-            NearCall(client, state, answers, operation, key, started), entry, arguments
-        )
-    except Exception as error:
-        pass_on(error)
-        state.report(error)
-        return None
+
+    return find
+
+
+def _enter(client: Client, emitter: Emitter) -> Mapping[str, Finder]:
+    """Find out the state of a client; return its finders."""
+    state = state_of(client, emitter)
+    finders = {operation: _finder_of(state, operation) for operation in OPERATIONS}
+    vars(client)[_STATE] = state
+    vars(client)[_FINDERS] = finders
+    return finders
+
+
+def _first_finder_of(operation: str) -> Finder:
+    """Return what answers an operation of a client that has no state yet."""
+
+    def find(client: Client, arguments: object) -> Outcome:
+        finders: Mapping[str, Finder] = _NOTHING
+        try:
+            emitter = emitter_of(client)
+            if emitter is not None:
+                finders = _enter(client, emitter)
+        except Exception as error:  # then botocore handles every call
+            pass_on(error)
+        vars(client)[_FINDERS] = finders
+        return finders[operation](client, arguments)
+
+    return find
+
+
+_FIRST: Final = {operation: _first_finder_of(operation) for operation in OPERATIONS}
+
+
+def _find_nothing(_client: Client, _arguments: object) -> Outcome:
+    """Leave a call of a client that does not look as botocore's clients do."""
+    return None
+
+
+_NOTHING: Final = dict.fromkeys(OPERATIONS, _find_nothing)
 
 
 def _look_up(call: NearCall, entry: NearEntry | None, arguments: object) -> Outcome:
@@ -168,16 +218,19 @@ def _look_up(call: NearCall, entry: NearEntry | None, arguments: object) -> Outc
 
     entry: what is remembered under that key.
     """
+    state = call.state
+    # After the look-up in memory, which finds nothing of other operations: nothing of
+    # them is remembered under their tokens.
+    if call.operation not in state.operations or call.answers.now() >= call.valid_until:
+        return None
     prepared = None if entry is None else entry.prepared
     if prepared is None and call.key is not None:
         hit = _begin_derived(call, arguments)
-        if hit is not None:
-            return deliver_from_store(call, hit)
-        if call.is_begun:
-            return call
+        if hit is not None or call.is_begun:
+            return call if hit is None else deliver_from_store(call, hit)
     if prepared is None:
-        state = call.state
-        call.key = exact_key(state.token, call.operation, arguments, state.kinds)
+        token = state.tokens[call.operation]
+        call.key = exact_key(token, arguments, state.kinds)
         if call.key is None:
             return None
         entry = call.answers.find(call.key)
@@ -186,7 +239,7 @@ def _look_up(call: NearCall, entry: NearEntry | None, arguments: object) -> Outc
             if answer is not None:
                 return deliver_from_memory(call, entry.origin, answer)
             prepared = entry.prepared
-    cache = call.state.cache
+    cache = state.cache
     if prepared is None or cache is None:
         return call
     call.remembered = prepared
@@ -205,7 +258,8 @@ def _begin_derived(call: NearCall, arguments: object) -> Hit | None:
     if likely is None or state.cache is None or call.key is None:
         return None
     body_of = state.bodies.get(operation)
-    body = derive_body(operation, call.key, arguments, body_of)
+    token = state.tokens[operation]
+    body = derive_body(operation, token, call.key, arguments, body_of)
     if body is None:
         return None
     return call.note(state.cache.begin(likely, body, call.started))
@@ -233,19 +287,6 @@ def _send(
         pass_on(error)
         call.state.report(error)
     return answer
-
-
-def _first_state_of(client: Client) -> ClientState | Literal[False]:
-    """Return the state of a client at its first call, or _UNKNOWN."""
-    state: ClientState | Literal[False] = _UNKNOWN
-    try:
-        emitter = emitter_of(client)
-        if emitter is not None:
-            state = state_of(client, emitter)
-    except Exception as error:  # then botocore handles every call
-        pass_on(error)
-    vars(client)[_STATE] = state
-    return state
 
 
 # --- other libraries' methods ------------------------------------------------------

@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from time import time
 from typing import TypedDict, cast
 
@@ -103,6 +104,14 @@ class _NoHooks:
 
 _NO_HOOKS = _NoHooks()
 
+_numbers = count(1)
+
+
+def _new_tokens() -> dict[str, int]:
+    # Each number once in a process. None is ever given again, even after a fork: the
+    # child goes on counting, and shares no memory.
+    return {operation: next(_numbers) for operation in OPERATIONS}
+
 
 @shows("operations", "is_plain", "cache")
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,8 +141,8 @@ class ClientState:
     detour: true while botocore must handle all calls; see `ClientTraits.detour`.
     is_untraced: hits may skip wrappers of botocore's method.
     bodies: what derives a request's body from arguments, by operation.
-    token: a part of the keys of this client's calls, so that what was remembered
-        under another state is not found. Small, because it lives as long as the keys.
+    tokens: a part of the keys of this client's calls, by operation. So what was
+        remembered under another state, or of another operation, is not found.
     calls: the last call of each operation and TableName: its origin and its scope.
     """
 
@@ -158,7 +167,7 @@ class ClientState:
     detour: object = False
     is_untraced: bool = False
     bodies: Mapping[str, BodyOf] = field(default_factory=dict)
-    token: object = field(default_factory=object)
+    tokens: Mapping[str, int] = field(default_factory=_new_tokens)
     calls: dict[tuple[str, str | None], Call] = field(default_factory=dict)
 
     def remember(self, key: CallKey, prepared: PreparedRead, arguments: object) -> None:
@@ -174,7 +183,8 @@ class ClientState:
             return
         if is_in_process(call.origin):
             return  # a test answered; the near cache cannot see when it ends
-        if exact_key(self.token, operation, arguments, self.kinds) != key:
+        token = self.tokens[operation]
+        if exact_key(token, arguments, self.kinds) != key:
             return  # the application changed them meanwhile: the read has another key
         if call.scope != self.scope:
             return  # the client had other credentials while the call was under way
@@ -183,7 +193,7 @@ class ClientState:
                 self.calls.clear()
             self.calls[operation, read.table_parameter] = call
             body_of = self.bodies.get(operation)
-            if derive_body(operation, key, arguments, body_of) is not None:
+            if derive_body(operation, token, key, arguments, body_of) is not None:
                 return  # the next call prepares its read from its arguments
         # A learned key schema may be outdated, which only the cache can check.
         if not read.rests_on_schema:

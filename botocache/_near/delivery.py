@@ -100,16 +100,17 @@ def deliver_from_store(call: NearCall, hit: Hit) -> Answer | Delivery:
     is_emitted = call.operation in state.emitting
     remember: Remember | None = None
     is_current: StillCurrent | None = None
-    if call.answers.may_remember(hit):
-        remember = partial(call.answers.remember, call, hit)
+    answers = call.answers
+    watched = answers.watch(hit) if answers.admits(call, hit) else None
+    if watched is not None:
         if is_emitted or state.is_plain:
             # Before the answer is handed out: the application, or its handlers, may
             # change it.
-            remember(*copier_of_hit(hit))
-            remember = None
+            answers.remember(call, hit, *copier_of_hit(hit), watched)
         else:
+            remember = partial(answers.remember, call, hit)
             # Before boto3 deserializes it, in whichever way it then has.
-            is_current = guard(call.answers.watch(hit), state.injector, answer)
+            is_current = guard(watched, state.injector, answer)
     answer[_METADATA] = response_metadata(hit.key.hex(), hit.age)
     if state.is_plain and not is_emitted:
         return answer

@@ -5,6 +5,10 @@ moves to the young one. When the young dict takes half of the room, it becomes t
 dict, and the values of the old one, which were not looked up since, are dropped. So
 values that are looked up stay, as in an LRU, and a look-up costs one dict access and no
 lock.
+
+Once it is full, a value has to be asked for twice before it is worth the place of
+others. Where far more is asked for than fits, most of it would be dropped before it is
+looked up again, and to remember it takes as long as to load it.
 """
 
 import threading
@@ -12,6 +16,12 @@ from collections.abc import Hashable
 from typing import Generic, Protocol, TypeVar
 
 from botocache._forks import renew_after_fork
+
+_DOORS = 1 << 17
+"""Bytes by which keys that were asked for are known, roughly: keys may share one."""
+
+_MOST_OPEN = _DOORS // 2
+"""Doors of one round. With more of them open, most keys would be let in at once."""
 
 
 class Sized(Protocol):
@@ -29,13 +39,18 @@ class LRUCache(Generic[T]):
     """A mapping of at most about `size_limit` bytes. Safe for threads and a fork.
 
     A value that takes more than half of it is not kept.
+
+    young: values that were put or looked up of late. For readers in a hurry: they must
+        `get` what they do not find here.
     """
 
     def __init__(self, size_limit: int) -> None:
         self._half = size_limit // 2
-        self._young: dict[Hashable, T] = {}
+        self.young: dict[Hashable, T] = {}
         self._old: dict[Hashable, T] = {}
         self._young_size = 0
+        self._doors = bytearray()
+        self._round, self._open = 1, 0
         self._renew_lock()
         renew_after_fork(self, LRUCache._renew_lock)
 
@@ -43,23 +58,43 @@ class LRUCache(Generic[T]):
         return f"<LRUCache {len(self)} entries>"
 
     def __len__(self) -> int:
-        return len(self._young.keys() | self._old.keys())
+        return len(self.young.keys() | self._old.keys())
 
     def get(self, key: Hashable) -> T | None:
         """Return the value of a key, or None."""
         # Without a lock: values are valid or not by themselves, so that a value which
         # another thread replaces meanwhile may come back for a while.
-        found = self._young.get(key)
+        found = self.young.get(key)
         if found is None:
             found = self._old.get(key)
             if found is not None:
                 self.put(key, found)
         return found
 
+    def admits(self, key: Hashable, size: int) -> bool:
+        """Return whether a value of this size that was just asked for is worth a place.
+
+        Any is, while there is room. Else one that is asked for again, before some
+        65,000 others are.
+        """
+        if not self._old:
+            return size <= self._half
+        # Without a lock: the worst that can happen is that a key asks once more.
+        doors, door = self._doors, hash(key) % _DOORS
+        if not doors:
+            doors = self._doors = bytearray(_DOORS)
+        if doors[door] == self._round:
+            return size <= self._half
+        if self._open >= _MOST_OPEN:
+            self._round, self._open = self._round % 255 + 1, 0
+        doors[door] = self._round
+        self._open += 1
+        return False
+
     def put(self, key: Hashable, value: T) -> None:
         """Keep a value in place of the key's earlier one, or drop both if too large."""
         with self._lock:
-            replaced = self._young.pop(key, None)
+            replaced = self.young.pop(key, None)
             if replaced is not None:
                 self._young_size -= replaced.size
             self._old.pop(key, None)
@@ -68,14 +103,14 @@ class LRUCache(Generic[T]):
             # By halves: dropping entries one by one would need their order, and so a
             # lock at each look-up.
             if self._young_size + value.size > self._half:
-                self._old, self._young, self._young_size = self._young, {}, 0
-            self._young[key] = value
+                self._old, self.young, self._young_size = self.young, {}, 0
+            self.young[key] = value
             self._young_size += value.size
 
     def clear(self) -> None:
         """Drop all values."""
         with self._lock:
-            self._young, self._old, self._young_size = {}, {}, 0
+            self.young, self._old, self._young_size = {}, {}, 0
 
     def _renew_lock(self) -> None:
         # An RLock, because a signal handler may make calls of its own in here. A size

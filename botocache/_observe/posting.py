@@ -21,10 +21,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from botocache._cache.exits import deliver_after_fork, deliver_last
 from botocache._cache.worker import Start, Worker
 from botocache._counting.stats import Stats
 from botocache._errors import StoreError, StoreSkippedError, pass_on
+from botocache._exits import deliver_after_fork, deliver_last
 from botocache._forks import renew_after_fork
 from botocache._log import describe, log, package_version
 from botocache._observe.differences import bounded as bounded_stats

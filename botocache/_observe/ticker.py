@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from botocache._cache.exits import deliver_at_exit
 from botocache._cache.worker import Start, Worker
+from botocache._exits import deliver_at_exit
 from botocache._forks import renew_after_fork
 
 _STOP_TIMEOUT = 1.0

@@ -70,6 +70,7 @@ class Settings:
     precise_index_eviction: ask DynamoDB for the old item of a write, and evict only the
         index queries that the old or the new item belongs to.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
+    fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
     encryption_keys: under which entries are encrypted and named; None for clear ones.
     shadow: serve nothing; fill and evict, and compare each hit with DynamoDB's answer.
     audit: the share of hits that are compared with DynamoDB's answer instead of served.
@@ -93,6 +94,7 @@ class Settings:
     client_tracking: bool = False
     precise_index_eviction: bool = False
     near: str = "on"
+    fast_parsing: bool = True
     encryption_keys: EncryptionKeys | None = None
     shadow: bool = False
     audit: float = 0.0
@@ -383,6 +385,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "client_tracking": values.switch,
     "precise_index_eviction": values.switch,
     "near": _near,
+    "fast_parsing": values.switch,
     "encryption_keys": parse_encryption_keys,
     "shadow": values.switch,
     "audit": values.share,

@@ -76,6 +76,7 @@ def _open_local(place: LocalPlace, options: StoreOptions) -> Store:
         root,
         namespace=options.namespace,
         size_limit=place.size_limit or disk_store.DEFAULT_SIZE_LIMIT,
+        is_behind=True,
     )
 
 

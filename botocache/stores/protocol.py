@@ -119,6 +119,21 @@ class Watching(Protocol):
         """
 
 
+@runtime_checkable
+class Deferring(Protocol):
+    """A store that writes entries soon after `fill` has returned.
+
+    Its own loads find them at once, and other processes once they are written. Closing
+    the store writes them, and so does the end of the process.
+    """
+
+    def flush(self, patience: float) -> bool:
+        """Write what waits; return whether all is written that was filled before.
+
+        patience: seconds to wait for another thread that writes some.
+        """
+
+
 class Usage(NamedTuple):
     """How much a store holds.
 

@@ -23,6 +23,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "as DynamoDB goes": {"reads_after_write": "uncached"},
     "precise index eviction": {"precise_index_eviction": True},
     "through the hooks": {"near": "off"},
+    "as botocore parses": {"fast_parsing": False},
     "large scans": {"tables": {"*": {"scan_size_limit": "1KiB"}}},
     "short-lived": {"ttl": 4.0, "negative_ttl": 1.0},
 }

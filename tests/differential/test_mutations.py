@@ -22,6 +22,7 @@ from botocache.stores.generation_table import GenerationTable
 from tests.differential.machine import run_programs
 from tests.differential.pairs import DifferenceError
 from tests.differential.runs import Run, pair_for, running
+from tests.support.evicting import evicting
 
 PROGRAMS = 60
 """Within which it must be found out."""
@@ -126,11 +127,11 @@ def _shared_near_answers(patch: pytest.MonkeyPatch) -> None:
 def _by_names(patch: pytest.MonkeyPatch) -> None:
     """Take calls of a table for equal that have the same parameters."""
 
-    def key(token: Any, operation: str, arguments: Any, *_: Any) -> Any:
+    def key(token: Any, arguments: Any, *_: Any) -> Any:
         # With the table: what one program leaves must not be found by the next.
-        return (token, operation, arguments.get("TableName"), *arguments)
+        return b"%d %a %a" % (token, arguments.get("TableName"), [*arguments])
 
-    patch.setattr(client, "quick_key", key)
+    patch.setattr(client, "marshalled", lambda of_call, _: key(*of_call))
     patch.setattr(client, "exact_key", key)
     # It compares the two once more before it remembers, and before it looks up early.
     patch.setattr(client_state, "exact_key", key)
@@ -155,21 +156,21 @@ class Mutation:
 MUTATIONS = [
     Mutation(
         "evicting the item only",
-        _replace(writes, "item_tags", _item_alone),
+        evicting(_item_alone),
         first=5,
     ),
     Mutation(
         "evicting all but the item",
-        _replace(writes, "item_tags", _all_but_the_items),
+        evicting(_all_but_the_items),
     ),
     Mutation(
         "evicting one partition",
-        _replace(writes, "item_tags", _one_partition),
+        evicting(_one_partition),
         first=36,
     ),
     Mutation(
         "evicting no index queries",
-        _replace(writes, "item_tags", _no_index_queries),
+        evicting(_no_index_queries),
         first=19,
     ),
     Mutation(

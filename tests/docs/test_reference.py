@@ -25,6 +25,7 @@ ADVANCED = (
     "client_tracking",
     "precise_index_eviction",
     "near",
+    "fast_parsing",
     "encryption_keys",
     "shadow",
     "audit",

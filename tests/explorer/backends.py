@@ -18,11 +18,13 @@ import msgspec
 from greenlet import getcurrent
 
 from botocache._cache.entries import decode_header
-from botocache._errors import StoreError
+from botocache._coherence import Loaded
+from botocache._errors import QueueFullError, StoreError
 from botocache.stores import memory
+from botocache.stores.disk.fill_queue import FillQueue
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
-from botocache.stores.protocol import Random, Store
+from botocache.stores.protocol import Fill, Random, Store
 from tests.explorer.turns import pause, record
 from tests.support.clock import FakeClock
 from tests.support.entries import answer_in
@@ -174,6 +176,7 @@ def small_store(clock: FakeClock, random: Random, count: int) -> MemoryStore:
     finally:
         memory.SLOT_COUNT = usual
     store._table._count = count
+    store._table._drawn_at_once = 0  # thousands of worlds draw few
     return store
 
 
@@ -256,11 +259,105 @@ class MemoryBackend(Embedded):
         return state
 
 
+class QueuedStore:
+    """A client's own store: it fills what all clients share by a queue of the disk's.
+
+    shared: has the generations, and the entries that are written.
+    """
+
+    def __init__(self, shared: MemoryStore) -> None:
+        self.now = shared.now
+        self.evict, self.clear, self.close = shared.evict, shared.clear, shared.close
+        self.is_current = shared.is_current
+        self._shared = shared
+        self.queue = FillQueue(self._write, _start_nothing)
+
+    def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
+        """See Store.load."""
+        loaded = self._shared.load(key, tags)
+        queued = self.queue.get(key)
+        return loaded if queued is None else loaded._replace(entry=queued)
+
+    def load_many(
+        self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Loaded]:
+        """See Store.load_many."""
+        return [self.load(key, tags) for key, tags in lookups]
+
+    def fill(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes] = ()
+    ) -> None:
+        """See Store.fill."""
+        self.fill_many([Fill(key, entry, ttl, tags)])
+
+    def fill_many(self, fills: Sequence[Fill]) -> None:
+        """See Store.fill_many."""
+        if not self.queue.put([(key, entry, ttl) for key, entry, ttl, _ in fills]):
+            raise QueueFullError("the queue is full")
+
+    def _write(self, entries: Sequence[tuple[bytes, bytes, float]]) -> None:
+        for key, entry, ttl in entries:
+            self._shared.fill(key, entry, ttl)
+
+
+def _start_nothing(_thread: object) -> None:
+    """Start no thread: the schedule says when a queue is written."""
+
+
+class QueuedBackend(MemoryBackend):
+    """A MemoryBackend whose clients fill behind their calls, as on disk.
+
+    At any moment a queue may be written, and with a fault, be lost.
+    """
+
+    def __init__(self, clock: FakeClock, clients: int, **more: Any) -> None:
+        super().__init__(clock, **more)
+        self._queued = [QueuedStore(self.store) for _ in range(clients)]
+
+    def store_of(self, client: int) -> Store:
+        """See Backend."""
+        return self._queued[client]
+
+    def queued(self) -> list[int]:
+        """Return the clients whose queues hold entries."""
+        return [n for n, store in enumerate(self._queued) if store.queue._waiting]
+
+    def write_queue(self, client: int) -> None:
+        """Let the thread of a client write."""
+        self._queued[client].queue.flush(0.0)
+
+    def heal(self) -> None:
+        """See Backend. In the end all queues are written."""
+        for client in self.queued():
+            self.write_queue(client)
+
+    def lose_queue(self, client: int) -> None:
+        """Lose what a process had not written when it was killed; or a full queue."""
+        self._queued[client].queue.renew()
+
+    def state(self, eyes: Eyes) -> list[Any]:
+        """See Backend."""
+        state = super().state(eyes)
+        current = {*self.words.values(), self.store._table._origin_generation}
+        for store in self._queued:
+            state.append("queue")
+            for key in sorted(store.queue._waiting):
+                entry = store.queue._waiting[key][1]
+                snapshot, stored_at, expires_at, body = contents(entry)
+                state.append(key)
+                # One that is dead hides and replaces a live one, but is the same.
+                if expires_at > eyes.now and current.issuperset(snapshot):
+                    state += (*snapshot, eyes.since(stored_at), body)
+        return state
+
+
 class DiskBackend(Embedded):
     """A DiskStore for each client, on one directory that many worlds use in turn."""
 
     def __init__(self, clock: FakeClock, directory: Path, clients: int) -> None:
-        self._stores = [DiskStore(directory, clock=clock) for _ in range(clients)]
+        self._stores = [
+            DiskStore(directory, is_behind=True, clock=clock) for _ in range(clients)
+        ]
         self._another = DiskStore(directory, clock=clock)
 
     def store_of(self, client: int) -> Store:

@@ -118,7 +118,8 @@ class Near:
         cache, answers = world.caches[client], world.caches[client].near
         if operation not in OPERATIONS or not isinstance(answers, NearAnswers):
             return Direct().call(world, client, kind, serve, **more)
-        key = exact_key(client, operation, parameters, ())
+        token = len(OPERATIONS) * client + sorted(OPERATIONS).index(operation)
+        key = exact_key(token, parameters, ())
         assert key is not None
         entry = answers.find(key)
         answer = None if entry is None else answers.serve(entry, 0.0, parameters)
@@ -127,21 +128,17 @@ class Near:
         place = _Place(key, answers.last_fill)
         body: Body | None = None
         if (client, operation) in self._known:
-            body = derive_body(operation, key, parameters, wire_body)
+            body = derive_body(operation, token, key, parameters, wire_body)
         if body is not None:
             outcome = cache.begin(call_of(operation), body)
-            if isinstance(outcome, Hit) and answers.may_remember(outcome):
-                answers.remember(
-                    place, outcome, *copier_of_hit(outcome), answers.watch(outcome)
-                )
+            if isinstance(outcome, Hit) and (watched := answers.watch(outcome)):
+                answers.remember(place, outcome, *copier_of_hit(outcome), watched)
         elif entry is not None and entry.prepared is not None:
             body = entry.prepared.parameters
             outcome = cache.load(entry.prepared)
-            if isinstance(outcome, Hit) and answers.may_remember(outcome):
+            if isinstance(outcome, Hit) and (watched := answers.watch(outcome)):
                 place.remembered = entry.prepared
-                answers.remember(
-                    place, outcome, *copier_of_hit(outcome), answers.watch(outcome)
-                )
+                answers.remember(place, outcome, *copier_of_hit(outcome), watched)
         else:
             body = json.loads(wire(parameters))
             assert body is not None

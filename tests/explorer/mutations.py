@@ -41,6 +41,7 @@ from tests.explorer import backends
 from tests.explorer.backends import OPAQUE
 from tests.explorer.programs import Program, one_each
 from tests.explorer.world import SETTINGS, TABLE
+from tests.support.evicting import evicting
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -119,10 +120,7 @@ def _is_always_certain(
 
 def _first_partition_only(table: str, key: Mapping[str, Any]) -> list[Tag]:
     """Evict the partition of the hash key alone."""
-    return list(itertools.islice(_item_tags(table, key), 3))
-
-
-_item_tags = dynamodb_writes.item_tags
+    return list(itertools.islice(dynamodb_writes.item_tags(table, key), 3))
 
 
 def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
@@ -298,6 +296,7 @@ def _under_later_generations(
 class _NothingHeld:
     """Takes the place of Held where a write looks whether another is under way."""
 
+    FREE = Held.FREE
     WRITING = object()
 
 
@@ -368,20 +367,20 @@ def _restored_first(table: GenerationTable, *arguments: Any) -> Eviction:
     """Write restored tags before evicted ones."""
     held_back: list[Any] = []
 
-    def store(left: Any) -> None:
+    def publish(generations: Any) -> None:
         if not held_back:
-            held_back.append(left)
+            held_back.append(generations)
             return
-        _store(table, left)
-        _store(table, held_back[0])
+        _publish(table, generations)
+        _publish(table, held_back[0])
 
     view = GenerationTable.__new__(GenerationTable)
-    view.__dict__.update(table.__dict__, _store=store)
+    view.__dict__.update(table.__dict__, _publish=publish)
     return _evict_and_restore(view, *arguments)
 
 
 _evict_and_restore = GenerationTable._evict_and_restore
-_store = GenerationTable._store
+_publish = GenerationTable._publish
 
 
 GET, UPDATE = "client 0 get", "client 1 update"
@@ -510,12 +509,12 @@ MUTATIONS = [
     ),
     Mutation(
         "evicting the partition of the hash key only",
-        _replace(dynamodb_writes, "item_tags", _first_partition_only),
+        evicting(_first_partition_only),
         one_each("query by range", "update"),
     ),
     Mutation(
         "evicting the item only",
-        _replace(dynamodb_writes, "item_tags", _item_without_queries),
+        evicting(_item_without_queries),
         one_each("query", "update"),
     ),
     Mutation(
@@ -595,7 +594,6 @@ MUTATIONS = [
             "client 1 put: the server commits",
             "client 0 put: the server commits",
             "client 1 put: evict",
-            "client 1 put: load",
             "client 1 put: fill",
             "the process of client 0 is killed",
         ),
@@ -613,7 +611,6 @@ MUTATIONS = [
             "client 0 update all new: evict",
             "client 0 update all new: load",
             "client 0 update all new: fill",
-            "client 0 update all new: load",
             "client 0 update all new: fill",
             "client 1 statement: the server commits",
             "the process of client 1 is killed",
@@ -632,7 +629,6 @@ MUTATIONS = [
             "client 1 unanswered put: is carried out late",
             "5.1 s pass",
             "client 0 put: evict",
-            "client 0 put: load",
             "client 0 put: fill",
         ),
     ),

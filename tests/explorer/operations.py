@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.explorer.backends import Eyes
+from tests.explorer.backends import Eyes, QueuedBackend
 from tests.explorer.callers import Caller, NoAnswer, Refused
 from tests.explorer.turns import Actor, Offer, pause, record
 from tests.explorer.world import KEY, SETTINGS, Item, World
@@ -308,6 +308,7 @@ class Surroundings:
             )
             for client in world.debtors()
         ]
+        choices += self._queues()
         if world.backend.is_full:
             choices.append(("the server has room again", world.backend.heal))
         if world.moves:
@@ -326,6 +327,33 @@ class Surroundings:
             choices.append(("all entries are lost", self._lose_entries))
             choices += self._misfortunes()
         return choices
+
+    def _queues(self) -> list[Choice]:
+        """What may happen to entries that are filled, and not written yet."""
+        backend = self._world.backend
+        if not isinstance(backend, QueuedBackend):
+            return []
+        queued = backend.queued()
+        choices: list[Choice] = [
+            (
+                f"the queue of client {client} is written",
+                lambda client=client: backend.write_queue(client),  # type: ignore[misc]  # a default
+            )
+            for client in queued
+        ]
+        if self._world.faults:
+            choices += [
+                (
+                    f"the queue of client {client} is lost",
+                    lambda client=client: self._lose_queue(backend, client),  # type: ignore[misc]  # a default
+                )
+                for client in queued
+            ]
+        return choices
+
+    def _lose_queue(self, backend: QueuedBackend, client: int) -> None:
+        self._world.faults -= 1
+        backend.lose_queue(client)
 
     def _misfortunes(self) -> list[Choice]:
         backend = self._world.backend
@@ -357,6 +385,9 @@ class Surroundings:
         for operation in self._operations:
             if operation.client == client and operation.is_under_way:
                 operation.kill()
+        backend = self._world.backend
+        if isinstance(backend, QueuedBackend):  # what it has not written dies with it
+            backend.lose_queue(client)
         self._world.restart(client)
 
     def _lose_entries(self) -> None:

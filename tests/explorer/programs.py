@@ -12,7 +12,13 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 from botocache.stores.memory import SLOT_COUNT
-from tests.explorer.backends import OPAQUE, Backend, MemoryBackend, Moment
+from tests.explorer.backends import (
+    OPAQUE,
+    Backend,
+    MemoryBackend,
+    Moment,
+    QueuedBackend,
+)
 from tests.explorer.callers import Caller, Direct
 from tests.explorer.database import Dump
 from tests.explorer.operations import ALL_KINDS, KINDS, Choice, Operation, Surroundings
@@ -36,6 +42,7 @@ class Program:
     features: see FEATURES in world.py.
     slots: of the generation table; with few of them, tags share slots.
     shards: of the hold-offs on Redis; 0 for a program in memory.
+    is_behind: whether clients fill behind their calls.
     """
 
     operations: tuple[str, ...]
@@ -46,6 +53,7 @@ class Program:
     features: tuple[str, ...] = ()
     slots: int = SLOT_COUNT
     shards: int = 0
+    is_behind: bool = False
 
     def __str__(self) -> str:
         calls = ", ".join(
@@ -56,6 +64,8 @@ class Program:
         more = "".join(f", {feature}" for feature in self.features)
         if self.slots != SLOT_COUNT:
             more += f", {self.slots} slots"
+        if self.is_behind:
+            more += ", filled behind the call"
         if self.shards:
             more += f", on Redis with {self.shards} shards"
         return (
@@ -68,7 +78,13 @@ class Program:
         clock = FakeClock()
         if self.shards:
             return self._start_on_redis(clock)
-        backend = MemoryBackend(clock, by_word=by_word, slots=self.slots)
+        backend = (
+            QueuedBackend(
+                clock, max(self.clients) + 1, by_word=by_word, slots=self.slots
+            )
+            if self.is_behind
+            else MemoryBackend(clock, by_word=by_word, slots=self.slots)
+        )
         world = self._world(clock, backend, TABLE)
         if self.warm:
             _make_warm(world, backend, self.slots)

@@ -384,15 +384,15 @@ def _invalidated(document: object) -> None:
 
 def _arguments(document: object) -> None:
     """The near cache's readers of a call's arguments: any object."""
-    token = object()
+    token = 1
     if type(document) is dict:
         operation, arguments = document.get("operation"), document.get("body")
     else:
         operation, arguments = "GetItem", document
     if type(operation) is not str or operation not in ("GetItem", "Query", "Scan"):
         operation = "GetItem"
-    quick = call_keys.quick_key(token, operation, arguments)
-    exact = call_keys.exact_key(token, operation, arguments, frozenset())
+    quick = call_keys.quick_key(token, arguments)
+    exact = call_keys.exact_key(token, arguments, frozenset())
     for key in (quick, exact):
         if key is not None:
             assert isinstance(hash(key), int)
@@ -400,7 +400,7 @@ def _arguments(document: object) -> None:
     call_keys.table_of(arguments)
     if quick is not None:
         for body_of in (wire_body, resource_body):
-            body = derive_body(operation, quick, arguments, body_of)
+            body = derive_body(operation, token, quick, arguments, body_of)
             if body is not None:
                 plan(operation, body, _KEYS.get)
     if type(arguments) is dict:

@@ -33,7 +33,7 @@ from pynamodb.connection import Connection
 
 import botocache
 from botocache import _log
-from botocache._botocore import clients
+from botocache._botocore import clients, known_code
 from tests.integration.app import (
     KEY_ID,
     World,
@@ -436,7 +436,7 @@ HANDLERS: dict[str, tuple[Any, bool]] = {
 
 @pytest.mark.parametrize(("handler", "is_known"), HANDLERS.values(), ids=HANDLERS)
 def test_a_handler_is_known_by_who_defines_it(handler: Any, *, is_known: bool) -> None:
-    assert clients.is_known(handler) is is_known
+    assert known_code.is_known(handler) is is_known
 
 
 def connection(world: World, extra_headers: Any, near: Any) -> Any:

@@ -546,7 +546,7 @@ PLACES = (
     "botocache._botocore.hooks.decode_body",
     "botocache._cache.prepare.tag_digest",
     "botocache._cache.writes.tag_digest",
-    "botocache._cache.prepare.entry_key",
+    "botocache._cache.prepare.entry_keys",
     "botocache._cache.reads.may_serve",
     "botocache._cache.reads.may_fill",
     "botocache._dynamodb.items.answer_after",
@@ -554,14 +554,14 @@ PLACES = (
     "botocache._cache.reads.decode_header",
     "botocache._cache.entries.ClearEntries.encode",
     "botocache._cache.entries.ClearEntries.open",
-    "botocache._botocore.hooks.origin",
-    "botocache._botocore.hooks.caller_of",
+    "botocache._botocore.hooks.call_of",
+    "botocache._botocore.requests.current_mode",
     "botocache._botocore.hooks._response",
 )
 
 
 NEAR_PLACES = (
-    "botocache._near.client.quick_key",
+    "botocache._near.client.current_mode",
     "botocache._near.client.derive_body",
     "botocache._near.answers.cost_of",
     "botocache._near.client.deliver_from_store",

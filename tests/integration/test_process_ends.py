@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from botocache._cache import exits
+from botocache import _exits as exits
 from botocache._cache.pending_evictions import PendingEvictions
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store

@@ -182,7 +182,7 @@ def test_a_write_that_could_not_be_planned_is_refused_as_well(
         raise ZeroDivisionError("a bug")
 
     network = Network(client)
-    for place in ("botocache._cache.cache.plan", "botocache._botocore.hooks.origin"):
+    for place in ("botocache._cache.cache.plan", "botocache._botocore.hooks.call_of"):
         with monkeypatch.context() as patch:
             patch.setattr(place, bug)
             with flaky.failing(FAILURE, "evict"):

@@ -664,7 +664,7 @@ def test_keys_that_have_expired_are_served_nothing_that_newer_ones_fill(
     for _ in range(3):
         assert a.read(new) == a.read(old) == key_of(new)
     clock.advance(601)
-    monkeypatch.setattr(known, "_clock", lambda: time.time() + 601)
+    monkeypatch.setattr(known, "clock", lambda: time.time() + 601)
     for _ in range(3):
         assert a.read(old) == key_of(old)
         assert a.read(new) == key_of(new)

@@ -20,12 +20,14 @@ from botocache._coherence import (
     EvictionRequest,
     Held,
     TagEviction,
+    TagState,
+    next_state,
 )
 from botocache.stores.disk.generation_file import boot_id, open_generation_file
 from botocache.stores.generation_table import SLOT, WORD, GenerationTable
 from botocache.stores.memory import MemoryStore
 from tests.support.digests import tag, tags
-from tests.support.processes import running_peers
+from tests.support.processes import forked, running_peers
 from tests.support.store_peer import open_table, words, write_words
 
 A, B = tag("a"), tag("b")
@@ -298,6 +300,71 @@ def test_a_slot_whose_generation_was_wiped_is_not_restored() -> None:
     )
     assert not second.evicted[A].was_alone
     assert table.generations([A]) not in [(before,), (ORIGIN,)]
+
+
+def law(
+    found: TagState, fresh: int, now: float, hold_off: float, first: TagEviction | None
+) -> tuple[TagState, TagEviction]:
+    """Return what an eviction leaves of a slot, and what it says that it did."""
+    was_alone = first is not None and first.generation == found.generation
+    left = next_state(found, fresh, now, hold_off, first)
+    return left, TagEviction(
+        fresh, found.held_until, found.is_settling, found.generation, was_alone
+    )
+
+
+@given(st.data())
+def test_an_eviction_leaves_in_each_slot_what_the_law_says(data: st.DataObject) -> None:
+    """Whatever earlier writes have left, and whichever first eviction it has."""
+    table, now, earlier = new_table(4), NOW, [Eviction({}, {})]
+    for _ in range(data.draw(st.integers(1, 8))):
+        now += data.draw(st.sampled_from([0.0, 0.5, 1.0, 5.0, 2 * LONGEST_HOLD_OFF]))
+        evicted = data.draw(st.lists(st.sampled_from(range(4)), unique=True))
+        hold_off = data.draw(st.sampled_from([0.0, 1.0, 5.0, LONGEST_HOLD_OFF]))
+        first = data.draw(st.sampled_from([None, *earlier]))
+        by_hand = data.draw(st.booleans())  # as another store returns it
+        if first is not None and by_hand:
+            first = first._replace(evicted=dict(first.evicted))
+        found = [table._state(2 * number) for number in range(4)]
+        done = table.evict(
+            EvictionRequest(tuple(map(slot, evicted)), hold_off, (), first),
+            now,
+            nullcontext(),
+        )
+        for number, before in enumerate(found):
+            state = table._state(2 * number)
+            if number not in evicted:
+                assert state == before
+                continue
+            its_first = None if first is None else first.evicted.get(slot(number))
+            left, says = law(before, state.generation, now, hold_off, its_first)
+            assert done.evicted[slot(number)] == says
+            assert state.is_settling == left.is_settling
+            assert state.held_until == pytest.approx(left.held_until, abs=1e-6, rel=0)
+        generations = [state.generation for state in found]
+        assert not set(generations) & {
+            each.generation for each in done.evicted.values()
+        }
+        earlier.append(done)
+
+
+@pytest.mark.parametrize("drawn", [1, 2, 600])
+def test_generations_are_drawn_once_each(drawn: int) -> None:
+    table, seen = new_table(1 << 12), set[int]()
+    for _ in range(5):
+        left = evict(table, *map(slot, range(drawn))).evicted.values()
+        seen.update(each.generation for each in left)
+    assert len(seen) == 5 * drawn
+
+
+def test_a_fork_shares_no_generation_that_was_drawn_and_not_used() -> None:
+    table = new_table()
+    evict(table, A)
+    with forked(
+        lambda pipe: pipe.send(evict(table, A, B).evicted[B].generation)
+    ) as its:
+        there = its.recv()
+    assert evict(table, A, B).evicted[B].generation != there
 
 
 # --- words and their order -----------------------------------------------------------

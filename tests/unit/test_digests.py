@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._digests import DIGEST_SIZE, digest
+from botocache._digests import DIGEST_SIZE, DigestBeginning, digest
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from tests.support.values import short_texts
 
@@ -71,3 +71,16 @@ def test_the_order_of_a_dict_does_not_change_its_digest(parts: dict[str, Any]) -
 
 def test_a_digest_is_of_the_size_that_stores_expect() -> None:
     assert len(digest("a")) == len(tag_digest(EVERYTHING)) == DIGEST_SIZE == 16
+
+
+@given(st.lists(_plain, min_size=1, max_size=14), _plain)
+def test_a_digest_that_was_begun_is_that_of_all_parts(
+    first: list[object], last: object
+) -> None:
+    try:
+        begun = DigestBeginning(len(first) + 1, *first)
+        begun.end(last)
+    except UnicodeEncodeError:  # of a lone surrogate; it is not for those
+        return
+    for _ in range(2):  # it is used many times
+        assert begun.end(last) == digest(*first, last)

@@ -17,6 +17,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "ground": (
         "_errors",
         "_forks",
+        "_exits",
         "_coherence",
         "_digests",
         "_log",

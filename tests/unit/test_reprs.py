@@ -31,6 +31,8 @@ HARMLESS = frozenset(
             "last",
             "on_eviction_failure",
             "precise_index_eviction",
+            "fast_parsing",
+            "is_parsed_by_others",
         ),
         *("reads_after_write", "write_hold_off", "index", "indexes"),
         # Names of tables and attributes, of operations and of places.

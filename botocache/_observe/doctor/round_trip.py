@@ -102,17 +102,22 @@ def obtain_encryption(
 
 
 def check_round_trip(
-    store: Store, codec: EntryCodec, digests: Digests, advice: str
+    store: Store,
+    codec: EntryCodec,
+    digests: Digests,
+    advice: str,
+    flush: Callable[[], object],
 ) -> Iterator[Finding]:
     """Yield whether what is filled is loaded, and what is evicted is not.
 
     store: of a namespace of its own.
     advice: what to do if it fails.
+    flush: writes what the store has filled and not written yet.
     """
     subject = "round trip"
     began = time.monotonic()
     try:
-        wrong = _what_is_wrong(store, codec, digests)
+        wrong = _what_is_wrong(store, codec, digests, flush)
     except BotocacheError as error:
         yield bad(subject, f"it failed: {describe(error)}", advice)
         return
@@ -123,7 +128,9 @@ def check_round_trip(
         yield good(subject, f"fill, load, evict, load: as it should be, in {took}")
 
 
-def _what_is_wrong(store: Store, codec: EntryCodec, digests: Digests) -> str:
+def _what_is_wrong(
+    store: Store, codec: EntryCodec, digests: Digests, flush: Callable[[], object]
+) -> str:
     key, tag = digests
     # Only the first verbs wait: once they have worked, the store is open.
     before = _patiently(lambda: store.load(key, (tag,)))
@@ -133,6 +140,8 @@ def _what_is_wrong(store: Store, codec: EntryCodec, digests: Digests) -> str:
     now = store.now()
     raw = codec.encode(key, _PACKED, tuple(before.snapshot), now, now + _TTL)
     _patiently(lambda: store.fill(key, raw, _TTL, (tag,)))
+    # Else the load would find the entry in this process, and say nothing of the disk.
+    flush()
     filled = store.load(key, (tag,))
     if filled.entry is None:
         return "an entry that was filled is not there"

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,7 +32,7 @@ from botocache._observe.doctor.server import judge_connecting, judge_server
 from botocache._settings.load import Settings
 from botocache.stores.opening import open_store
 from botocache.stores.options import DefaultUrl, StoreOptions
-from botocache.stores.protocol import Store
+from botocache.stores.protocol import Deferring, Store
 from botocache.stores.urls import local_place, without_secrets
 
 _SUBJECT = "store"
@@ -139,10 +140,17 @@ def _try(
             continue
         # Removed under all keys: an eviction has been written under each of them.
         try:
-            yield from check_round_trip(found.wrap(store), found.codec, digests, advice)
+            yield from check_round_trip(
+                found.wrap(store), found.codec, digests, advice, partial(_flush, store)
+            )
         finally:
             with contextlib.suppress(BotocacheError, OSError):
                 remove(found.names_of(key), found.names_of(tag))
+
+
+def _flush(store: Store) -> None:
+    if isinstance(store, Deferring):
+        store.flush(_PATIENCE)
 
 
 # --- on disk -----------------------------------------------------------------------

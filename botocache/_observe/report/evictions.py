@@ -31,6 +31,7 @@ REASONS: Final[Mapping[str, str]] = {
     "not_sent": "another library has answered",
     "off": "the table or the operation is off",
     "pending": "an eviction waits to be delivered",
+    "queue_full": "the disk is slower than the reads",
     "schema": "the table's key is not known",
     "store_error": "the store has failed",
     "too_large": "the answer is too large",

@@ -33,11 +33,10 @@ A lost or old entry is harmless: its snapshot alone decides whether it may be se
 
 import contextlib
 import os
-import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +66,13 @@ LARGEST_ENTRY = 4 * 1024**2
 
 _AT_ONCE = 256 * 1024
 """Bytes of entries in one transaction. Other writers wait until it ends."""
+
+_FILLED_AT_ONCE = 64
+"""Entries in one transaction. More of them save nothing."""
+
+_LOADED_AT_ONCE, _LOADED_STEP = 104, 8
+"""Entries that one statement loads at most, and the step between two numbers. A
+BatchGetItem asks for 100 at most."""
 
 _CHECKSUM_SIZE = 4
 _LARGEST_ROW = LARGEST_ENTRY + _CHECKSUM_SIZE
@@ -101,6 +107,8 @@ So SQLite maps no file even where a program leaves a log beside the database: it
 the log, then fails to open the index.
 """
 
+_DATABASE: str = diskcache.core.DBNAME
+
 _AUTO_VACUUM = "PRAGMA auto_vacuum = FULL"
 
 _SCHEMA = {
@@ -128,6 +136,25 @@ SELECT CASE WHEN typeof(value) = 'blob' AND length(value) <= ? THEN value
 FROM Cache WHERE key = ? AND raw = 1 AND expire_time > ? AND expire_time < ? LIMIT 1
 """
 
+# As many keys as there are marks.
+_SELECT_ENTRIES = """
+SELECT key, CASE WHEN typeof(value) = 'blob' AND length(value) <= ? THEN value
+                 ELSE typeof(value) END
+FROM Cache WHERE raw = 1 AND expire_time > ? AND expire_time < ? AND key IN ({})
+"""
+
+# One statement for all rows, without BEGIN and COMMIT: SQLite has the lock within one
+# call alone. Between two, its thread would wait for the other threads of Python.
+_INSERT = """
+INSERT OR REPLACE INTO Cache (key, raw, store_time, expire_time, access_time,
+    access_count, tag, size, mode, filename, value)
+VALUES {}
+"""
+
+_ROW = "(?, 1, ?, ?, ?, 0, NULL, 0, 1, NULL, ?)"
+
+_DELETE_ENTRY = "DELETE FROM Cache WHERE key = ? AND raw = 1"
+
 _DELETE_ENDED = """
 DELETE FROM Cache WHERE rowid IN (
     SELECT rowid FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?)
@@ -150,79 +177,6 @@ DELETE FROM Cache WHERE rowid IN (
 """
 
 
-class _BytesOnly(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-    """Writes keys and values as plain bytes. diskcache reads neither."""
-
-    def put(self, key: Any) -> tuple[Any, bool]:
-        return sqlite3.Binary(key), True
-
-    def store(
-        self,
-        value: Any,
-        read: bool,  # noqa: FBT001 - diskcache passes it by position
-        key: Any = diskcache.UNKNOWN,  # noqa: ARG002 - diskcache passes it by name
-    ) -> tuple[int, int, None, Any]:
-        if read or not isinstance(value, bytes):
-            raise TypeError("an entry is bytes")
-        return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
-
-    def remove(self, file_path: Any) -> None:
-        """Remove nothing. No row has a file; one that names a file was altered."""
-
-
-class _Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
-    """Uses the connection that the calling thread has taken from the pool.
-
-    diskcache's own constructor is not called: it applies what it finds in the file.
-
-    taken: its `connection` is the one that the calling thread has taken.
-    size_limit: of the database, bytes.
-    """
-
-    def __init__(self, size_limit: int) -> None:
-        self.taken = threading.local()
-        self.size_limit = size_limit
-        self._disk = _BytesOnly("")
-        self._txn_id: int | None = None
-
-    @property
-    def _con(self) -> Connection:
-        taken: Connection = self.taken.connection
-        return taken
-
-    @property
-    def _sql(self) -> Callable[..., sqlite3.Cursor]:
-        execute: Callable[..., sqlite3.Cursor] = self.taken.connection.execute
-        return execute
-
-    def _cull(
-        self,
-        now: float,
-        sql: Callable[..., sqlite3.Cursor],
-        _cleanup: object,
-        _limit: int | None = None,
-    ) -> None:
-        """Remove some rows that have ended, and if the database is full, the oldest."""
-        sql(_DELETE_ENDED, (now, _CULLED))
-        connection = self._con
-        excess = connection.size - self.size_limit
-        if excess < 0:
-            return
-        # The more, the larger the excess: old rows may be small, and new ones large.
-        rows = min(_CULLED + excess // _ROW_SIZE, _MOST_CULLED)
-        if sql(_DELETE_FUTURE, (now + _DAY, rows)).rowcount <= 0:
-            sql(_DELETE_OLDEST, (rows,))
-        connection.size = 0  # once in a transaction: until it ends, nothing shrinks
-
-    def forget_transaction(self) -> None:
-        """Forget the calling thread's transaction, if it left one open."""
-        if self._txn_id == threading.get_ident():
-            self._txn_id = None
-
-    def close(self) -> None:
-        """Close nothing: the pool owns the connections."""
-
-
 class DamagedEntryError(EntryError):
     """One row differs from what was written; the other rows may be whole."""
 
@@ -239,7 +193,7 @@ class EntryDatabase:
 
     def __init__(self, directory: Path, size_limit: int) -> None:
         with _store_errors("open"):
-            self._path = directory / diskcache.core.DBNAME
+            self._path = directory / _DATABASE
             self._most = size_limit + max(size_limit // 4, _SLACK)
             self._putting = threading.RLock()
             self._putters: set[int] = set()
@@ -247,7 +201,7 @@ class EntryDatabase:
             # dropped. Twice in a row, a process that holds the lock was stopped.
             self._was_busy_for_loads = self._was_busy_for_fills = False
             self._connections = ConnectionPool(self._path)
-            self._cache = _Cache(size_limit)
+            self._size_limit = size_limit
             with private_directory(directory.parent, directory.name) as opened:
                 self._remove_leftovers()
                 with self._connections.first(LOCK_PATIENCE) as connection:
@@ -295,35 +249,55 @@ class EntryDatabase:
     def get(self, key: bytes) -> bytes | None:
         """Return the entry under `key`, or None if there is none."""
         try:
-            with _store_errors("get"), self._taken(LOCK_PATIENCE) as connection:
+            connection = self._connections.take(LOCK_PATIENCE)
+            try:
                 connection.check_file()
-                entry = self._get(connection, key)
-        except EntryDatabaseError as error:
-            if error.is_busy and not self._was_busy_for_loads:
-                self._was_busy_for_loads = True
-                return None
-            raise
+                now = time.time()
+                rows = connection.execute(
+                    _SELECT_ENTRY, (_LARGEST_ROW, key, now, now + _FURTHEST)
+                ).fetchall()
+                entry = _entry_in(connection, key, rows[0][0]) if rows else None
+            finally:
+                self._connections.give_back(connection)
+        except Exception as error:  # noqa: BLE001 - it is passed on there
+            self._raise_unless_busy_once(error)
+            return None
         self._was_busy_for_loads = False
         return entry
 
-    def _get(self, connection: Connection, key: bytes) -> bytes | None:
-        now = time.time()
-        rows = connection.execute(
-            _SELECT_ENTRY, (_LARGEST_ROW, key, now, now + _FURTHEST)
-        ).fetchall()
-        if not rows:
-            return None
-        ((row,),) = rows
-        if isinstance(row, bytes):
-            entry: bytes = row[_CHECKSUM_SIZE:]
-            if row[:_CHECKSUM_SIZE] == _checksum(key, entry):
-                return entry
-        elif row in ("blob", "text"):
-            # To remove one row of a gigabyte would take SQLite seconds.
-            raise UnsafeDatabaseError("a row is a text, or larger than any entry")
-        # Without this, each load of the key would fail until the TTL ends.
-        self._cache.delete(key)
-        raise DamagedEntryError("a row does not match its checksum")
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the entries that are there, by their keys.
+
+        They share SQLite's locks, which take most of the time of one `get`.
+        """
+        found: dict[bytes, bytes] = {}
+        try:
+            with self._taken(LOCK_PATIENCE) as connection:
+                connection.check_file()
+                now = time.time()
+                limits = (_LARGEST_ROW, now, now + _FURTHEST)
+                for at in range(0, len(keys), _LOADED_AT_ONCE):
+                    some = keys[at : at + _LOADED_AT_ONCE]
+                    # Few lengths, so that few statements are prepared.
+                    marks = -(-len(some) // _LOADED_STEP) * _LOADED_STEP
+                    padded = [*some] + [some[-1]] * (marks - len(some))
+                    statement = _SELECT_ENTRIES.format(",".join("?" * marks))
+                    connection.steps = 0
+                    rows = connection.execute(statement, (*limits, *padded)).fetchall()
+                    for key, row in rows:
+                        found[key] = _entry_in(connection, key, row)
+        except Exception as error:  # noqa: BLE001 - it is passed on there
+            self._raise_unless_busy_once(error)
+            return {}
+        self._was_busy_for_loads = False
+        return found
+
+    def _raise_unless_busy_once(self, error: Exception) -> None:
+        failure = _as_store_error("get", error)
+        is_busy = isinstance(failure, EntryDatabaseError) and failure.is_busy
+        if not is_busy or self._was_busy_for_loads:
+            raise failure
+        self._was_busy_for_loads = True
 
     def put(self, key: bytes, entry: bytes, ttl: float) -> None:
         """Write an entry unless it is larger than `LARGEST_ENTRY`. ttl: in seconds."""
@@ -374,19 +348,31 @@ class EntryDatabase:
     def _put_piece(
         self, piece: Sequence[tuple[bytes, bytes, float]], patience: float
     ) -> None:
+        now = time.time()
+        values: list[Any] = []
+        for key, entry, ttl in piece:
+            values += (key, now, now + ttl, now, _checksum(key, entry) + entry)
+        statement = _INSERT.format(",".join([_ROW] * len(piece)))
         with self._taken(patience) as connection:
             self._check_size(connection)
-            if len(piece) == 1:  # diskcache's set() begins a transaction itself
-                self._put(*piece[0])
-                return
-            with self._cache.transact():
-                for entry in piece:
-                    self._put(*entry)
+            connection.execute(statement, values)
+            self._cull(connection, now, len(piece))
 
-    def _put(self, key: bytes, entry: bytes, ttl: float) -> None:
-        if len(entry) <= LARGEST_ENTRY:
-            self._cache.taken.connection.steps = 0  # a transaction may have thousands
-            self._cache.set(key, _checksum(key, entry) + entry, expire=ttl)
+    def _cull(self, connection: Connection, now: float, filled: int) -> None:
+        """Remove some rows that have ended, and if the database is full, the oldest.
+
+        filled: how many rows have been filled.
+        """
+        connection.steps = 0
+        connection.execute(_DELETE_ENDED, (now, _CULLED * filled))
+        excess = connection.size - self._size_limit
+        if excess < 0:
+            return
+        # The more, the larger the excess: old rows may be small, and new ones large.
+        rows = min(_CULLED * filled + excess // _ROW_SIZE, _MOST_CULLED)
+        connection.steps = 0
+        if connection.execute(_DELETE_FUTURE, (now + _DAY, rows)).rowcount <= 0:
+            connection.execute(_DELETE_OLDEST, (rows,))
 
     def clear(self) -> None:
         """Remove all entries that are there when this is called."""
@@ -425,63 +411,61 @@ class EntryDatabase:
         """Forget all connections without closing them, in a forked child."""
         self._connections.leave_to_parent()
 
-    def _taken(self, patience: float) -> "_TakenConnection":
-        """Return a context in which the calling thread has a connection."""
-        return _TakenConnection(self._connections, self._cache, patience)
-
-
-class _TakenConnection:
-    """Takes a connection for the statements of the calling thread, and gives it back.
-
-    A signal handler may read in the middle of it: then the thread has another one for a
-    while. And it may raise, even between two statements of diskcache's own.
-    """
-
-    __slots__ = ("_before", "_cache", "_connection", "_connections", "_patience")
-
-    def __init__(
-        self, connections: ConnectionPool, cache: _Cache, patience: float
-    ) -> None:
-        self._connections = connections
-        self._cache = cache
-        self._patience = patience
-
-    def __enter__(self) -> Connection:
-        self._before = getattr(self._cache.taken, "connection", None)
+    @contextlib.contextmanager
+    def _taken(self, patience: float) -> Iterator[Connection]:
+        """Have a connection; a signal handler that comes meanwhile takes another."""
+        connection = self._connections.take(patience)
         try:
-            self._connection = connection = self._connections.take(self._patience)
-            self._cache.taken.connection = connection
-        except BaseException:
-            self._cache.taken.connection = self._before
-            raise
-        return connection
-
-    def __exit__(self, *_: object) -> None:
-        # The pool rolls an open transaction back; diskcache must forget it, too.
-        cache, before = self._cache, self._before
-        # None after all reads: they begin no transaction.
-        if cache._txn_id is not None and before is None:  # noqa: SLF001 - it has no method for it
-            cache.forget_transaction()
-        cache.taken.connection = before
-        self._connections.give_back(self._connection)
+            yield connection
+        finally:
+            self._connections.give_back(connection)
 
 
 def _pieces(
     entries: Sequence[tuple[bytes, bytes, float]],
 ) -> Iterator[Sequence[tuple[bytes, bytes, float]]]:
     """Yield the entries of one transaction after the other."""
-    begin = size = 0
-    for at, (_, entry, _) in enumerate(entries):
-        if at > begin and size + len(entry) > _AT_ONCE:
-            yield entries[begin:at]
-            begin, size = at, 0
-        size += len(entry)
-    if entries:
-        yield entries[begin:]
+    piece: list[tuple[bytes, bytes, float]] = []
+    size = 0
+    for each in entries:
+        length = len(each[1])
+        if length > LARGEST_ENTRY:
+            continue
+        if piece and (size + length > _AT_ONCE or len(piece) == _FILLED_AT_ONCE):
+            yield piece
+            piece, size = [], 0
+        piece.append(each)
+        size += length
+    if piece:
+        yield piece
+
+
+def _entry_in(connection: Connection, key: bytes, row: object) -> bytes:
+    """Return the entry in a row. Raises UnsafeDatabaseError or DamagedEntryError."""
+    if isinstance(row, bytes):
+        entry = row[_CHECKSUM_SIZE:]
+        if row[:_CHECKSUM_SIZE] == _checksum(key, entry):
+            return entry
+    elif row in ("blob", "text"):
+        # To remove one row of a gigabyte would take SQLite seconds.
+        raise UnsafeDatabaseError("a row is a text, or larger than any entry")
+    # Without this, each load of the key would fail until the TTL ends.
+    connection.execute(_DELETE_ENTRY, (key,))
+    raise DamagedEntryError("a row does not match its checksum")
+
+
+def _as_store_error(verb: str, error: Exception) -> StoreError:
+    """Return the StoreError to raise for an exception of SQLite."""
+    if isinstance(error, StoreError):
+        return error
+    pass_on(error)  # else the database would be taken for damaged
+    failure = EntryDatabaseError(f"cannot {verb} entries: {error!r}")
+    failure.__cause__ = error
+    return failure
 
 
 class _store_errors:  # noqa: N801 - a context manager, used like a function
-    """Turns every exception of diskcache into an EntryDatabaseError."""
+    """Turns every exception of SQLite into an EntryDatabaseError."""
 
     def __init__(self, verb: str) -> None:
         self._verb = verb
@@ -492,18 +476,16 @@ class _store_errors:  # noqa: N801 - a context manager, used like a function
     def __exit__(self, _type: object, error: BaseException | None, _at: object) -> None:
         if isinstance(error, StoreError) or error is None:
             return
-        pass_on(error)  # else the database would be taken for damaged
-        raise EntryDatabaseError(f"cannot {self._verb} entries: {error!r}") from error
+        raise _as_store_error(self._verb, pass_on(error))
 
 
 class EntryDatabaseError(EntryError):
-    """diskcache or SQLite failed; `__cause__` is its exception."""
+    """SQLite failed; `__cause__` is its exception."""
 
     @property
     def is_busy(self) -> bool:
         """Whether another writer held a lock; the database is whole then."""
-        cause = self.__cause__
-        return isinstance(cause, diskcache.Timeout) or "locked" in str(cause)
+        return "locked" in str(self.__cause__)
 
     @property
     def is_unopened(self) -> bool:
@@ -530,7 +512,7 @@ def can_be_opened(directory: Path) -> bool:
 
     If SQLite cannot open them then, they need not be replaced. Needs no descriptor.
     """
-    path = directory / diskcache.core.DBNAME
+    path = directory / _DATABASE
     try:
         if not is_private(directory.lstat()):
             return False

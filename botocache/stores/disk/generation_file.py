@@ -46,7 +46,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -54,7 +54,13 @@ from botocache._coherence import Held
 from botocache._errors import StoreError, StoreLostError, pass_on
 from botocache.stores.disk.descriptors import open_file
 from botocache.stores.disk.private_files import FILE_MODE, check_opened
-from botocache.stores.generation_table import SLOT, WORD, GenerationTable, SlotReader
+from botocache.stores.generation_table import (
+    SLOT,
+    WORD,
+    EvictedSlot,
+    GenerationTable,
+    SlotReader,
+)
 from botocache.stores.options import BOOT_ID
 from botocache.stores.protocol import Random, StillCurrent
 
@@ -167,7 +173,7 @@ class GenerationFile:
         self._header = os.pread(number, _HEADER.size, 0)
         origin = _checked(self._header, status, boot)
         self.identity = (origin, self._file.device, self._file.inode, _SIZE)
-        self.slots = GenerationTable(
+        self.slots: GenerationTable = _FileTable(
             _FileWords(self._owned),
             origin_generation=0,  # slots that were never evicted are not zero here
             random=random,
@@ -383,18 +389,56 @@ class _RememberedWords(dict[int, int]):
         return word if len(self) >= _REMEMBERED else self.setdefault(index, word)
 
 
+class _FileTable(GenerationTable):
+    """The table itself. It reads both words of each slot by one system call."""
+
+    def __init__(
+        self, words: "_FileWords", *, origin_generation: int, random: Random
+    ) -> None:
+        super().__init__(words, origin_generation=origin_generation, random=random)
+        self._file_words = words
+
+    def _replace(
+        self,
+        fresh: Mapping[int, int],
+        first: Mapping[int, EvictedSlot],
+        now: float,
+        hold_off: float,
+    ) -> dict[int, EvictedSlot]:
+        self._file_words.read_ahead(fresh)
+        return super()._replace(fresh, first, now, hold_off)
+
+
 class _FileWords:
-    """The words of a file's slots, read and written at once."""
+    """The words of a file's slots, read and written at once.
+
+    But for what `read_ahead` has read, which counts once.
+    """
 
     def __init__(self, owned: _OwnedFile) -> None:
         self._owned = owned
+        self._ahead: dict[int, int] = {}
         self.number = owned.file.number
+
+    def read_ahead(self, slots: Iterable[int]) -> None:
+        """Read both words of slots, which are about to be asked for.
+
+        Other writers must be excluded until then.
+        """
+        number, ahead = self.number, {}
+        for slot in slots:
+            found = _read(number, SLOT, _HEADER_SIZE + slot * WORD)
+            ahead[slot], ahead[slot + 1] = _SLOT.unpack(found)
+        if 0 in map(ahead.__getitem__, slots):
+            raise StoreLostError(_WIPED)
+        self._ahead = ahead  # another one of an eviction that was interrupted is void
 
     def __len__(self) -> int:
         return 2 * SLOT_COUNT
 
     def __getitem__(self, index: int) -> int:
-        return _slot_word(self.number, index)
+        word = self._ahead.pop(index, None)
+        return _slot_word(self.number, index) if word is None else word
 
     def __setitem__(self, index: int, word: int) -> None:
         try:  # `_write`, written out: each write comes here a dozen times
@@ -403,13 +447,16 @@ class _FileWords:
             raise _unwritten(error) from error
 
 
+_WIPED = "generations were wiped"
+
+
 def _slot_word(number: int, index: int) -> int:
     """Return a word of a slot. Raises StoreLostError if its generation was wiped."""
     word = int.from_bytes(_read(number, WORD, _HEADER_SIZE + index * WORD), _ORDER)
     # A write into a truncated file lets it grow again, with zeros in between. To evict
     # in the zeros would make a slot that looks whole and has lost its hold-off.
     if not word and not index % 2:
-        raise StoreLostError("generations were wiped")
+        raise StoreLostError(_WIPED)
     return word
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import (
     EntryError,
+    QueueFullError,
     StoreError,
     StoreLostError,
     StoreUnavailableError,
@@ -32,6 +33,7 @@ from botocache.stores.clock import machine_clock
 from botocache.stores.disk.board import DiskBoard
 from botocache.stores.disk.connections import DatabaseReplacedError
 from botocache.stores.disk.entry_database import UNUSABLE, EntryDatabase, keeps_database
+from botocache.stores.disk.fill_queue import Entry, FillQueue
 from botocache.stores.disk.generation_file import (
     GenerationFile,
     RememberedSlots,
@@ -48,6 +50,12 @@ OPEN_PATIENCE = 0.25
 """Seconds that a call waits for the store to open.
 
 A thread finishes the opening of SQLite after that."""
+
+CLEAR_PATIENCE = 1.0
+"""Seconds that `clear` waits for entries that are being written."""
+
+CLOSE_PATIENCE = 2.0
+"""The same for `close`, which writes those that wait."""
 
 PAUSE = 1.0
 """Seconds after a failure of SQLite in which entries are not used."""
@@ -125,6 +133,7 @@ class DiskStore:
     root: the directory in which the store makes `v1/<namespace>`.
     namespace: separates stores in one root.
     size_limit: of the entries, bytes.
+    is_behind: a thread writes entries, soon after `fill` has returned.
     clock: seconds; the same in all processes.
     random: makes generations, as `os.urandom` does.
     wall_clock: seconds since the epoch, for records of the board.
@@ -137,6 +146,7 @@ class DiskStore:
     _slot_file: GenerationFile | None
     _entries: EntryDatabase | None
     _trouble: str
+    _lost: Exception | None
     _table_took: float
 
     def __init__(  # noqa: PLR0913 - two clocks, which tests replace
@@ -145,6 +155,7 @@ class DiskStore:
         *,
         namespace: str = "default",
         size_limit: int = DEFAULT_SIZE_LIMIT,
+        is_behind: bool = False,
         clock: Clock = machine_clock,
         random: Random = os.urandom,
         wall_clock: Clock = time.time,
@@ -157,6 +168,8 @@ class DiskStore:
         below = ("v1", namespace, _BOARD)
         self._board = DiskBoard(root, below, clock=wall_clock, random=random)
         self._last_table: tuple[int, ...] | None = None  # close() and a fork keep it
+        # Before the renewal below: the queue renews itself.
+        self._queue = FillQueue(self._write_behind) if is_behind else None
         self._reset()
         renew_after_fork(self, DiskStore._forget_parent)
 
@@ -171,9 +184,9 @@ class DiskStore:
             snapshot = slots.generations(tags)
             # The snapshot comes before the entry. In the other order, an eviction
             # between the two would give an old entry the new generation.
-            entry = None
-            entries = self._open_entries()
-            if entries is not None:
+            queue = self._queue
+            entry = None if queue is None else queue.get(key)
+            if entry is None and (entries := self._open_entries()) is not None:
                 try:
                     entry = entries.get(key)
                 except UNUSABLE as error:
@@ -193,9 +206,40 @@ class DiskStore:
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
-        # Each load checks that the table is in place, which takes 2 µs: the file may be
-        # replaced between two of many look-ups.
+        table, slots = self._table_in_place()
+        try:
+            # One look at the table for all: it was in place after this call began. All
+            # snapshots come before all entries, as in `load`.
+            snapshots = [slots.generations(tags) for _, tags in lookups]
+            found = self._entries_of([key for key, _ in lookups])
+            return [
+                Loaded(found.get(key), snapshot, slots.held(tags, self.now()))
+                for (key, tags), snapshot in zip(lookups, snapshots, strict=True)
+            ]
+        except StoreError:
+            if table.has_descriptor() and table.is_in_place():
+                raise
+        # One by one, because `load` knows what to do.
         return [self.load(key, tags) for key, tags in lookups]
+
+    def _entries_of(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the entries that are there, by their keys."""
+        found: dict[bytes, bytes] = {}
+        if self._queue is not None:
+            for key in keys:
+                entry = self._queue.get(key)
+                if entry is not None:
+                    found[key] = entry
+        absent = [key for key in keys if key not in found]
+        entries = self._open_entries()
+        if entries is None or not absent:
+            return found
+        try:
+            found |= entries.get_many(absent)
+        except UNUSABLE as error:
+            self._give_up_if_used(entries, error)
+            raise
+        return found
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current."""
@@ -225,7 +269,32 @@ class DiskStore:
         """See Store.fill_many."""
         if not fills:
             return
-        self._table()
+        entries = [(key, entry, ttl) for key, entry, ttl, _ in fills]
+        queue = self._queue
+        if queue is None:
+            self._table()
+            self._write(entries)
+            return
+        # The thread has failed since the last fill. It has no caller to raise for.
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            raise EntryError(f"entries were lost: {lost}") from lost
+        if self._entries is None:
+            self._table()  # first: it makes the directory
+            if self._open_entries() is None:
+                raise self._not_open()
+        if not queue.put(entries):
+            raise QueueFullError("more entries wait for the disk than may wait")
+
+    def flush(self, patience: float) -> bool:
+        """Write the entries that wait; return whether all of them are written.
+
+        patience: seconds to wait for another thread that writes some.
+        """
+        return self._queue is None or self._queue.flush(patience)
+
+    def _write(self, batch: Sequence[Entry]) -> None:
+        """Write entries to the database that is in place."""
         entries = self._open_entries()
         if entries is not None and not entries.is_in_place():
             # Another process replaced the database. Loads do not check this, because
@@ -233,12 +302,27 @@ class DiskStore:
             self._entries = None
             entries = self._open_entries()
         if entries is None:
-            raise EntryError(f"entries are not open: {self._trouble}")
+            raise self._not_open()
         try:
-            entries.put_many([(key, entry, ttl) for key, entry, ttl, _ in fills])
+            entries.put_many(batch)
         except UNUSABLE as error:
             self._give_up_if_used(entries, error)
             raise
+
+    def _write_behind(self, batch: Sequence[Entry]) -> None:
+        """Write entries in the thread of the queue. Raises nothing of our own."""
+        # The next verb opens what was replaced, and reports the loss of generations. To
+        # open a database here would make it in a directory without a table.
+        table = self._slot_file
+        if table is None or not table.is_in_place():
+            return
+        try:
+            self._write(batch)
+        except Exception as error:  # noqa: BLE001 - the next fill raises it
+            self._lost = pass_on(error)
+
+    def _not_open(self) -> EntryError:
+        return EntryError(f"entries are not open: {self._trouble}")
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
@@ -278,7 +362,10 @@ class DiskStore:
         self._table()
         entries = self._open_entries()
         if entries is None:
-            raise EntryError(f"entries are not open: {self._trouble}")
+            raise self._not_open()
+        # First: what the thread has taken must not come after the removal.
+        if self._queue is not None and not self._queue.drop(CLEAR_PATIENCE):
+            raise EntryError("entries are being written")
         try:
             entries.clear()
         except UNUSABLE as error:
@@ -287,6 +374,9 @@ class DiskStore:
 
     def close(self) -> None:
         """See Store.close."""
+        if self._queue is not None:
+            self._queue.flush(CLOSE_PATIENCE)
+            self._queue.stop()
         entries = self._entries
         self._abandon_table()
         self._reset()
@@ -461,6 +551,7 @@ class DiskStore:
         self._entries = None
         self._paused_until = 0.0
         self._trouble = ""
+        self._lost = None
         self._table_took = 0.0
         self._is_opening = False
         self._evictions = 0

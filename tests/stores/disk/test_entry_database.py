@@ -113,17 +113,32 @@ def test_no_transaction_is_large(
     """Another fill waits for the transaction, and for 50 ms at most."""
     sizes = [100, 200_000, 200_000, 300_000, 10, 20]
     keys = [key(str(number)) for number in range(len(sizes))]
-    transact, number = entries._cache.transact, 0
+    put_piece, pieces = entries._put_piece, []
 
-    def counted() -> Any:
-        nonlocal number
-        number += 1
-        return transact()
+    def noted(piece: Any, patience: float) -> None:
+        pieces.append([len(entry) for _, entry, _ in piece])
+        put_piece(piece, patience)
 
-    monkeypatch.setattr(entries._cache, "transact", counted)
+    monkeypatch.setattr(entries, "_put_piece", noted)
     entries.put_many([(k, bytes(n), TTL) for k, n in zip(keys, sizes, strict=True)])
     assert [entries.get(k) for k in keys] == [bytes(size) for size in sizes]
-    assert number == 2  # the first two, the last two; the large ones by themselves
+    assert pieces == [[100, 200_000], [200_000], [300_000], [10, 20]]
+
+
+def test_no_transaction_has_many_entries(entries: EntryDatabase) -> None:
+    many = [(key(str(number)), b"%d" % number, TTL) for number in range(200)]
+    entries.put_many(many)
+    assert entries.get_many([each[0] for each in many]) == {
+        each[0]: each[1] for each in many
+    }
+
+
+def test_several_entries_are_loaded_as_one_by_one(entries: EntryDatabase) -> None:
+    names = [key(str(number)) for number in range(9)]
+    entries.put_many([(name, name * 2, TTL) for name in names[::2]])
+    assert entries.get_many(names) == {name: name * 2 for name in names[::2]}
+    assert entries.get_many(names[:2]) == {names[0]: names[0] * 2}
+    assert entries.get_many([]) == {}
 
 
 def test_filling_no_entries_changes_nothing(entries: EntryDatabase) -> None:

@@ -5,10 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botocache._cache.key_schemas import schema_key
-from botocache._cache.prepare import entry_key
+from botocache._cache.prepare import entry_keys
 from tests.support.values import short_texts
 
 _PARTS: tuple[bytes, str, str, bytes] = (b"scope", "here", "GetItem", b"question")
+
+
+def _key(scope: bytes, origin: str, operation: str, question: bytes) -> bytes:
+    return entry_keys(scope, origin, operation)(question)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +30,7 @@ _PARTS: tuple[bytes, str, str, bytes] = (b"scope", "here", "GetItem", b"question
 def test_whatever_distinguishes_two_reads_gives_them_two_keys(
     other: tuple[bytes, str, str, bytes],
 ) -> None:
-    assert entry_key(*_PARTS) != entry_key(*other)
+    assert _key(*_PARTS) != _key(*other)
 
 
 _parts = st.tuples(
@@ -38,7 +42,7 @@ _parts = st.tuples(
 def test_two_reads_share_a_key_exactly_when_they_are_the_same(
     a: tuple[bytes, str, str, bytes], b: tuple[bytes, str, str, bytes]
 ) -> None:
-    assert (entry_key(*a) == entry_key(*b)) == (a == b)
+    assert (_key(*a) == _key(*b)) == (a == b)
 
 
 def test_the_schemas_of_each_table_name_have_a_key_of_their_own() -> None:
@@ -46,4 +50,4 @@ def test_the_schemas_of_each_table_name_have_a_key_of_their_own() -> None:
 
 
 def test_no_schema_and_entry_share_a_key() -> None:
-    assert schema_key("t") != entry_key(b"", "", "t", b"")
+    assert schema_key("t") != entry_keys(b"", "", "t")(b"")

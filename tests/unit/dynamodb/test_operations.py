@@ -1,6 +1,7 @@
 """What each call to DynamoDB means for the cache, from DynamoDB's own semantics."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from botocache._digests import digest
 from botocache._dynamodb.operations import OPERATIONS, may_write, plan
 from botocache._dynamodb.plans import (
     BatchRead,
@@ -36,7 +38,7 @@ from botocache._dynamodb.tags import (
     table_tag,
     writes_tag,
 )
-from botocache._dynamodb.types import Answer, Body
+from botocache._dynamodb.types import Answer, Body, Item
 from botocache._dynamodb.values import table_name
 from botocache._dynamodb.writes import item_tags
 
@@ -345,6 +347,46 @@ def test_a_write_evicts_a_query_by_each_of_its_key_attributes() -> None:
 
 def test_the_tags_of_an_item_are_those_of_the_design() -> None:
     assert set(item_tags("t", KEY)) == tags_of_item("t", **KEY)
+
+
+def made_by_hand(table: str, key: Item) -> list[Tag]:
+    """Return the tags of a write by the functions that reads make theirs with."""
+    partitions = [partition_tag(table, name, key[name]) for name in sorted(key)]
+    return [writes_tag(table), item_tag(table, key), *partitions]
+
+
+@given(
+    st.sampled_from(["t", "T" * 255, "täble", ARN]),
+    st.dictionaries(
+        st.text(max_size=40),
+        st.one_of(
+            st.fixed_dictionaries({"S": st.text() | st.just("x" * 5000)}),
+            st.fixed_dictionaries({"N": st.integers(-(10**40), 10**40).map(str)}),
+            st.fixed_dictionaries(
+                {"B": st.binary().map(lambda b: b64encode(b).decode())}
+            ),
+        ),
+        min_size=1,
+        max_size=2,
+    ),
+)
+def test_a_write_has_the_tags_and_digests_that_reads_have(
+    table: str, key: Item
+) -> None:
+    for made in (
+        plan("UpdateItem", {"TableName": table, "Key": key}, lambda _: None),
+        plan("PutItem", {"TableName": table, "Item": key}, lambda _: frozenset(key)),
+        plan(
+            "BatchWriteItem",
+            {"RequestItems": {table: [{"DeleteRequest": {"Key": key}}] * 2}},
+            lambda _: None,
+        ),
+    ):
+        assert isinstance(made, Write)
+        if made.tags == (table_tag(table_name(table)),):  # DynamoDB will refuse it
+            continue
+        assert [*made.tags] == made_by_hand(table_name(table), key)
+        assert made.digests == tuple(digest("tag", *tag) for tag in made.tags)
 
 
 # --- several items -----------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import pytest
+
+from botocache._near import lru
 from botocache._near.lru import LRUCache
 
 
@@ -87,3 +90,50 @@ def test_its_repr_says_how_many_it_has() -> None:
     kept = memory()
     kept.put("a", Value("a", 1))
     assert repr(kept) == "<LRUCache 1 entries>"
+
+
+# --- what is worth a place ---------------------------------------------------------
+
+
+def full(limit: int = 100) -> LRUCache[Value]:
+    """Return a memory that has dropped values already."""
+    kept = memory(limit)
+    for number in range(20):
+        kept.put(number, Value("x", limit // 10))
+    return kept
+
+
+def test_every_value_is_worth_a_place_while_there_is_room() -> None:
+    kept = memory(100)
+    assert kept.admits("a", 10)
+    assert not kept.admits("large", 51)
+
+
+def test_a_value_is_worth_the_place_of_others_when_it_is_asked_for_again() -> None:
+    kept = full()
+    assert [kept.admits("a", 10) for _ in range(3)] == [False, True, True]
+    assert not kept.admits("large", 51)
+    assert not kept.admits("large", 51)
+
+
+def test_values_that_are_asked_for_once_never_get_a_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many there are: those of long ago are forgotten."""
+    monkeypatch.setattr(lru, "_DOORS", 1024)
+    monkeypatch.setattr(lru, "_MOST_OPEN", 64)
+    kept = full()
+    admitted = sum(kept.admits(f"key {number}", 10) for number in range(20_000))
+    assert admitted < 2_000  # those that share a door with another one of their round
+
+
+def test_a_value_that_was_asked_for_long_ago_is_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lru, "_MOST_OPEN", 8)
+    kept = full()
+    assert not kept.admits(100, 10)
+    for number in range(9):
+        kept.admits(number, 10)
+    assert not kept.admits(100, 10)
+    assert kept.admits(100, 10)

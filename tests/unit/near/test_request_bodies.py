@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._near.request_bodies import _to_json, resource_body, wire_body
+from botocache._near.call_keys import quick_key
+from botocache._near.request_bodies import (
+    BodyOf,
+    _to_json,
+    derive_body,
+    resource_body,
+    wire_body,
+)
 from tests.support.bodies import CLIENT, OF_A_RESOURCE, sent_body
 
 TEXTS = st.text(max_size=8) | st.sampled_from(['"B":', "null", ":null", "B", "BS"])
@@ -90,6 +97,56 @@ def test_common_reads_have_a_body() -> None:
     assert resource_body("GetItem", _to_json(of_resource), of_resource) == of_client
     assert json.loads(sent_body(CLIENT, of_client)) == of_client
     assert json.loads(sent_body(OF_A_RESOURCE, of_resource)) == of_client
+
+
+def derived(arguments: dict[str, Any], body_of: BodyOf) -> Any:
+    """Return the body that is derived of a GetItem; None if there is none."""
+    key = quick_key(1, arguments)
+    return key and derive_body("GetItem", 1, key, arguments, body_of)
+
+
+KINDS = st.sampled_from(["S", "N", "B", "SS", "M", "x"])
+WIRE_VALUES = st.dictionaries(KINDS, TEXTS | st.integers() | st.none(), max_size=2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    table=TEXTS | st.none() | st.integers(),
+    key=st.dictionaries(NAMES | st.integers(), WIRE_VALUES | TEXTS | st.lists(TEXTS)),
+)
+def test_the_body_of_an_item_is_derived_only_if_it_is_what_botocore_sends(
+    table: Any, key: Any
+) -> None:
+    arguments = {"TableName": table, "Key": key}
+    made = derived(arguments, wire_body)
+    require_what_is_sent(made, CLIENT, arguments)
+    assert made is None or made == arguments
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    table=TEXTS | st.none(),
+    key=st.dictionaries(NAMES, TEXTS | st.integers() | st.booleans() | st.none()),
+)
+def test_the_body_of_a_resources_item_is_derived_only_if_boto3_makes_it(
+    table: Any, key: Any
+) -> None:
+    arguments = {"TableName": table, "Key": key}
+    require_what_is_sent(derived(arguments, resource_body), OF_A_RESOURCE, arguments)
+
+
+@pytest.mark.parametrize("key", [{"pk": {"S": "a"}}, {"pk": {"B": "a"}, "n": {}}])
+def test_a_body_is_of_the_arguments_as_its_key_has_them(key: Any) -> None:
+    """The application may change them at any time, in another thread."""
+    arguments: dict[str, Any] = {"TableName": "t", "Key": key}
+    quick = quick_key(1, arguments)
+    assert quick is not None
+    before = copy.deepcopy(arguments)
+    made = derive_body("GetItem", 1, quick, arguments, wire_body)
+    arguments["Key"]["pk"] = {"S": "changed"}
+    assert made is None or made == before
+    later = derive_body("GetItem", 1, quick, arguments, wire_body)
+    assert later is None or later == before
 
 
 @pytest.mark.parametrize("operation", ["Query", "Scan"])

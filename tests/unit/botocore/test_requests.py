@@ -2,7 +2,7 @@
 
 import pytest
 
-from botocache._botocore.hooks import origin
+from botocache._botocore.requests import origin
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,184 @@
+"""A request of botocore -> the call that it makes: whose, and to which DynamoDB.
+
+botocore lets an application change what decides this at any moment: the credentials and
+how they sign, the handlers, the methods of its classes. So each request is looked at
+anew. Only what follows from what was seen is remembered, and compared with what is
+seen now: see `CallerMemory`, and `ClientTraits.last_calls`.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from botocore import UNSIGNED
+
+from botocache._botocore.accounts import account_at_hand
+from botocache._botocore.clients import (
+    ClientTraits,
+    OperationTraits,
+    in_process,
+    traits_of,
+)
+from botocache._botocore.credentials import AUTO, Caller, caller_of
+from botocache._botocore.types import CallContext, Request, Signer, credentials_of
+from botocache._cache.modes import current_mode
+from botocache._cache.prepare import Call
+from botocache._cache.read_mode import Mode
+from botocache._digests import digest
+
+_USUAL_HEADERS = frozenset(
+    {"Content-Type", "User-Agent", "X-Amz-Target", "X-Amzn-Trace-Id"}
+)
+"""Headers of nearly all requests, as botocore spells them."""
+
+_HARMLESS_HEADERS = frozenset(
+    {
+        # of botocore
+        "accept",
+        "accept-encoding",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "content-encoding",
+        "content-length",
+        "content-md5",
+        "content-type",
+        "user-agent",
+        "x-amz-api-version",
+        "x-amz-target",
+        "x-amz-user-agent",
+        "x-amzn-query-mode",
+        # of tracers
+        "b3",
+        "baggage",
+        "elastic-apm-traceparent",
+        "newrelic",
+        "sentry-trace",
+        "traceparent",
+        "tracestate",
+        "uber-trace-id",
+        "x-amzn-trace-id",
+        "x-cloud-trace-context",
+    }
+)
+"""Headers that tell no callers apart, in lower case."""
+
+_HARMLESS_PREFIXES = ("x-amz-checksum-", "x-b3-", "x-datadog-", "x-instana-")
+
+_NOTHING: Final[Mapping[str, object]] = {}
+_NORMAL: Final = Mode.NORMAL
+
+
+def call_of(
+    operation: str, request: Request, signer: Signer, context: CallContext, setting: str
+) -> tuple[Call, str | None]:
+    """Return the call that a request makes, and the access key id that its scope is of.
+
+    The id is None where it does not matter who signs.
+
+    setting: `scope`.
+    """
+    client = traits_of(signer)
+    traits, mode = client.of(operation), current_mode()
+    is_sent_by_botocore, is_async = client.is_sent_by_botocore(), client.is_async
+    is_named, caller = setting != AUTO, None
+    if (
+        not traits.changes_answers
+        and not is_async
+        and (is_named or is_sent_by_botocore)
+    ):
+        caller = _caller(client, traits, signer, context, setting)
+    key = None if is_named or caller is None else caller.access_key_id
+    own_scope = b"" if caller is None else client.own_scope()
+    url, headers, region = request["url"], request["headers"], context["client_region"]
+    # aiobotocore has senders of its own, for the DynamoDB that all processes share. Its
+    # writes must find the key schemas of that origin.
+    is_foreign = not is_sent_by_botocore and not is_async
+    if is_foreign or (traits.stubbers and traits.is_mocked):
+        region = in_process(region)
+    # In nearly all calls the rest follows from these four.
+    seen = (url, region, caller, own_scope)
+    is_usual = (
+        caller is not None
+        and mode is _NORMAL
+        and not traits.extra_headers
+        and _USUAL_HEADERS.issuperset(headers)
+    )
+    last = client.last_calls.get(operation) if is_usual else None
+    if last is not None and last[0] == seen:
+        return last[1], key
+    account = _account(caller, signer)
+    scope = None if caller is None else caller.scope
+    if scope is not None and not is_named:
+        scope = _with_headers(scope, headers, traits)
+    if scope is not None and own_scope:
+        scope = digest("scope", "own", scope, own_scope)
+    call = Call(operation, origin(url, region), scope, mode, account)
+    if is_usual:
+        client.last_calls[operation] = seen, call
+    return call, key
+
+
+def _account(caller: Caller | None, signer: Signer) -> str:
+    if caller is not None:
+        return caller.account
+    return account_at_hand(credentials_of(signer))
+
+
+def _caller(
+    client: ClientTraits,
+    traits: OperationTraits,
+    signer: Signer,
+    context: CallContext,
+    setting: str,
+) -> Caller | None:
+    """Return who makes a call; None if its answer may be shared with no other call.
+
+    That is if nothing can sign it; and, unless the user named a scope, if callers may
+    hide behind one set of keys.
+    """
+    # As the signer decides it: a client that signs nothing may have credentials.
+    version = context.get("auth_type") or signer.signature_version
+    is_unsigned = version is UNSIGNED
+    if setting == AUTO and (
+        traits.hides_callers
+        # A handler may have given this call credentials of its own.
+        or "request_credentials" in context.get("signing", _NOTHING)
+        or not (is_unsigned or client.is_signed_by_keys(version))
+    ):
+        return None
+    if is_unsigned:
+        return caller_of(None, setting)
+    credentials = credentials_of(signer)
+    # Without credentials it cannot be signed.
+    return (
+        None if credentials is None else client.callers.caller_of(credentials, setting)
+    )
+
+
+def _with_headers(
+    scope: bytes, headers: Mapping[str, object], traits: OperationTraits
+) -> bytes:
+    """Return a scope in which the headers count that tell callers apart.
+
+    headers: of the request, at `before-call`.
+    traits: of the call.
+    """
+    if _USUAL_HEADERS.issuperset(headers) and not traits.extra_headers:
+        return scope
+    telling = sorted(
+        (name.lower(), value if isinstance(value, bytes) else str(value))
+        for name, value in (*headers.items(), *traits.headers())
+        if not _is_harmless(name.lower())
+    )
+    return digest("scope", "headers", scope, telling) if telling else scope
+
+
+def _is_harmless(header: str) -> bool:
+    return header in _HARMLESS_HEADERS or header.startswith(_HARMLESS_PREFIXES)
+
+
+def origin(url: str, region: str) -> str:
+    """Return which DynamoDB a request goes to: endpoint and region.
+
+    Both, because an emulator keeps the tables of several regions behind one endpoint.
+    """
+    return f"{region} {url}"

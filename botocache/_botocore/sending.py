@@ -1,0 +1,124 @@
+"""What sends and signs the requests of a client: botocore's own code, or another's.
+
+Tests and tracers replace methods of botocore's classes, and of single objects, while
+the process runs. So each call looks at all of them.
+"""
+
+from operator import attrgetter, itemgetter
+from typing import Any, Final
+
+from botocore.auth import AUTH_TYPE_MAPS
+from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
+from botocore.client import BaseClient
+from botocore.endpoint import Endpoint
+from botocore.httpsession import URLLib3Session
+from botocore.signers import RequestSigner
+
+from botocache._botocore.known_code import is_known, is_known_class
+from botocache._botocore.types import Client, endpoint_of
+
+# Views of classes: they show the methods of this moment, in half the time that it takes
+# to get the attributes.
+
+# --- sending -----------------------------------------------------------------------
+
+_ENDPOINT: Final = vars(Endpoint)
+
+_OF_ENDPOINT: Final = _ENDPOINT.keys() & {
+    "_do_get_response",
+    "_get_response",
+    "_send",
+    "_send_request",
+    "create_request",
+    "make_request",
+    "prepare_request",
+}
+"""Methods of a client's endpoint that send a request."""
+
+_CLIENT, _SESSION = vars(BaseClient), vars(URLLib3Session)
+_POOL, _TLS_POOL = vars(AWSHTTPConnectionPool), vars(AWSHTTPSConnectionPool)
+_of_endpoint: Final = itemgetter(*sorted(_OF_ENDPOINT))
+
+
+def _senders() -> tuple[object, ...]:
+    """Return what botocore's classes send a request with at this moment."""
+    return (
+        _CLIENT["_make_request"],
+        *_of_endpoint(_ENDPOINT),
+        _SESSION["send"],
+        _POOL["ConnectionCls"],  # VCR.py replaces the classes of connections
+        _TLS_POOL["ConnectionCls"],
+    )
+
+
+def _is_known(sender: object) -> bool:
+    return is_known_class(sender) if isinstance(sender, type) else is_known(sender)
+
+
+_SENDERS: Final = tuple(each if _is_known(each) else None for each in _senders())
+
+
+def foreign_sender(client: Client) -> object:
+    """Return what sends a client's requests; None if botocore's own code does."""
+    endpoint = endpoint_of(client)
+    session = endpoint.http_session
+    kind: type = type(endpoint)
+    if kind is not Endpoint:
+        return endpoint
+    if (
+        type(session) is not URLLib3Session
+        or "send" in session.__dict__
+        or "_make_request" in client.__dict__
+        or not endpoint.__dict__.keys().isdisjoint(_OF_ENDPOINT)
+    ):
+        return session
+    senders = _senders()
+    if senders == _SENDERS:
+        return None
+    return next((each or "None" for each in senders if not _is_known(each)), None)
+
+
+# --- signing -----------------------------------------------------------------------
+
+_OF_SIGNER: Final = frozenset(
+    {"_choose_signer", "get_auth", "get_auth_instance", "handler", "sign"}
+)
+"""Methods of a signer that choose what signs a request, and sign it."""
+
+_SIGNER: Final = vars(RequestSigner)
+_V4: Final = AUTH_TYPE_MAPS["v4"]
+_of_signer: Final = itemgetter(*sorted(_OF_SIGNER))
+_of_v4: Final = attrgetter("__init__", "add_auth")
+
+
+def _signing() -> tuple[object, ...]:
+    """Return what botocore's classes sign a request with at this moment."""
+    return (*_of_signer(_SIGNER), *_of_v4(_V4))
+
+
+_SIGNING: Final = tuple(each if is_known(each) else None for each in _signing())
+
+_BY_KEYS: Final[frozenset[Any]] = frozenset(
+    kind
+    for kind in AUTH_TYPE_MAPS.values()
+    if kind.__module__ in {"botocore.auth", "botocore.crt.auth"}
+    and not getattr(kind, "REQUIRES_TOKEN", False)
+    and not getattr(kind, "REQUIRES_IDENTITY_CACHE", False)
+)
+"""botocore's classes that sign a request by the keys that they are given."""
+
+
+def foreign_signature(signer: object, version: Any) -> object:
+    """Return what signs the requests of a signer; None if its keys do, by botocore.
+
+    A token may sign instead (`bearer`), or a signer of the application.
+
+    version: of the signature, as botocore names it.
+    """
+    by: Any = AUTH_TYPE_MAPS.get(version)
+    if by not in _BY_KEYS or not signer.__dict__.keys().isdisjoint(_OF_SIGNER):
+        return by or type(signer)
+    signing = _signing()
+    if signing == _SIGNING:
+        return None
+    return next((each or "None" for each in signing if not is_known(each)), None)
