@@ -183,7 +183,7 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "batch of ten, half": ("on", lambda c: get_both(c, *TEN[:5], *five()), 320, 36),
     "batch of ten, none": ("on", lambda c: get_both(c, *five(), *five()), 371, 35),
     "near hit, disk": ("on disk", lambda client: get(client, "a"), 4, 3),
-    "store hit, disk": ("early disk", lambda client: get(client, "a"), 49, 25),
+    "store hit, disk": ("early disk", lambda client: get(client, "a"), 60, 27),
     "near miss, disk": ("on disk", lambda client: get(client, new()), 95, 34),
     "update, disk": ("on disk", update, 165, 25),
     "store hit, redis": ("early redis", lambda client: get(client, "a"), 103, 32),
