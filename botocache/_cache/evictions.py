@@ -54,7 +54,10 @@ class Evictions:
     def evict(self, request: EvictionRequest, store: CallStore) -> Eviction | None:
         """Evict; return None if that failed and is remembered as pending."""
         try:
-            return self.evict_or_raise(request, store)
+            try:
+                return store.evict(request)
+            except StoreLostError as error:
+                return self._evict_after_loss(request, store, error)
         except BaseException as error:  # whatever it is, the tags must be evicted
             self.pending.add(request.tags)  # first: others must stop serving at once
             own = pass_on(error)
@@ -66,9 +69,15 @@ class Evictions:
         try:
             return store.evict(request)
         except StoreLostError as error:
-            self.report(
-                "evict_failed", "generations were lost; everything is evicted", error
-            )
+            return self._evict_after_loss(request, store, error)
+
+    def _evict_after_loss(
+        self, request: EvictionRequest, store: CallStore, error: StoreLostError
+    ) -> Eviction:
+        """Evict everything, then once more what a write evicts. May raise."""
+        self.report(
+            "evict_failed", "generations were lost; everything is evicted", error
+        )
         # `report` has made everything pending, and that comes first: a process that is
         # new to the store may have filled it during this write, and no other process
         # will evict there. Then `as_first`: what the first eviction found is lost, so

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Final, NamedTuple, TypeAlias
 
-from botocache._digests import DigestBeginning, digest
+from botocache._digests import DigestBeginning, digest, pack
 from botocache._dynamodb.types import AttributeValue, Item
-from botocache._dynamodb.values import canonical_value
+from botocache._dynamodb.values import LONGEST_VALUE, canonical_value, check_key
 from botocache._errors import shows
 
 
@@ -119,24 +119,27 @@ class ItemTagMaker:
     def tags(self, key: Item) -> dict[bytes, Tag]:
         """Return each tag by its digest.
 
-        key: every key attribute, as on the wire. Raises ValueError if it cannot be one.
+        key: every key attribute, as on the wire. Raises ValueError if DynamoDB may
+            refuse it.
         """
         digest, writes = self._writes
         table, whole = self.table, _NO_DETAIL
-        partitions = []
+        begun, partitions = self._partition, {}
         # Also by the sort key: it may be the partition key of an index.
         for attribute in self._attributes:
-            detail = (attribute, *canonical_value(key[attribute]))
+            value = key[attribute]
+            text = value.get("S")
+            # The common case. UTF-8 has no lone surrogates; `pack` raises at them.
+            if type(text) is str and len(value) == 1 and len(text) <= LONGEST_VALUE:
+                detail: _Detail = attribute, "S", text
+            else:
+                check_key({attribute: value})
+                detail = (attribute, *canonical_value(value))
             whole += detail
-            partitions.append(detail)
-        tags = {
-            digest: writes,
-            self._item.end(whole): _tag(("item", table, whole)),
-        }
-        for detail in partitions:
-            digest = self._partition.end(detail)
-            tags[digest] = _tag(("partition", table, detail))
-        return tags
+            partition = _tag(("partition", table, detail))
+            partitions[begun.end_packed(pack(detail))] = partition
+        item = self._item.end_packed(pack(whole))
+        return {digest: writes, item: _tag(("item", table, whole)), **partitions}
 
 
 _NO_DETAIL: _Detail = ()

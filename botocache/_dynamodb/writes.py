@@ -21,7 +21,7 @@ from botocache._dynamodb.plans import (
 )
 from botocache._dynamodb.tags import ItemTagMaker, Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Body, Item
-from botocache._dynamodb.values import check_key, table_name
+from botocache._dynamodb.values import table_name
 from botocache._errors import shows
 
 # --- writes of items ---------------------------------------------------------------
@@ -106,7 +106,6 @@ def _write_of_item(
     named: tuple[tuple[str, KeyAttributes], ...],
     key: Item,
 ) -> Write:
-    check_key(key)
     tags = shape.maker.tags(key)
     item = WrittenItem(shape.table, shape.parameter, key)
     return Write(
@@ -163,7 +162,6 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
                 tag = table_tag(table_name(parameter))
                 tags[tag_digest(tag)] = tag
                 why = _WHY_COARSE
-        check_key(key)
         tags |= shape_of(parameter, attributes).maker.tags(key)
     if not tags:
         return _WRITES_NOTHING
