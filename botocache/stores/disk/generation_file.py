@@ -406,7 +406,11 @@ class _FileTable(GenerationTable):
         hold_off: float,
     ) -> dict[int, EvictedSlot]:
         self._file_words.read_ahead(fresh)
-        return super()._replace(fresh, first, now, hold_off)
+        try:
+            return super()._replace(fresh, first, now, hold_off)
+        finally:
+            # If this eviction is interrupted, a later one must not find its words.
+            self._file_words.forget_ahead()
 
 
 class _FileWords:
@@ -431,7 +435,11 @@ class _FileWords:
             ahead[slot], ahead[slot + 1] = _SLOT.unpack(found)
         if 0 in map(ahead.__getitem__, slots):
             raise StoreLostError(_WIPED)
-        self._ahead = ahead  # another one of an eviction that was interrupted is void
+        self._ahead = ahead
+
+    def forget_ahead(self) -> None:
+        """Forget what was read ahead and not asked for."""
+        self._ahead = {}
 
     def __len__(self) -> int:
         return 2 * SLOT_COUNT
