@@ -29,12 +29,16 @@ COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
 	accounts.py invalidate.py modes.py near.py scope.py tracing.py) tests/integration/observe/test_doctor.py \
 	$(addprefix tests/security/test_, refused.py whose_answer.py)
 
+# Of these, files whose properties run without it, and files that only read the package's.
+APART := $(shell grep -rl --include='*.py' hypothesis tests/unit) \
+	tests/unit/test_prose.py tests/unit/test_layers.py
+
 # What meets boto3's and botocore's insides.
 OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
 	batches.py clients.py deserializers.py early_lookups.py install.py modes.py near.py \
 	reads.py refusal.py scope.py)
 
-# Half a minute of tests for each Python that is supported.
+# Half a minute of tests for each Python that is supported; of properties fewer examples.
 QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/near \
 	tests/stores/disk/test_connections.py tests/stores/disk/test_entry_database.py \
 	tests/stores/disk/test_slots_harmed.py tests/stores/test_memory.py \
@@ -62,7 +66,9 @@ environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(D
 
 test: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready  ## all tests but the long ones, with coverage
 	rm -f .coverage .coverage.*
-	$(PYTEST) $(COVERED) --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(PYTEST) $(COVERED) -m "not long and not apart" \
+		--cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(PYTEST) $(APART) -m "apart and not long" $(ARGS)
 	$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
 
 test-long: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
@@ -73,7 +79,7 @@ test-pythons: $(VENV)/.ready  ## unit, integration and store tests on each suppo
 	$(BIN)/python -m tests.pythons $(ARGS)
 
 test-pythons-quick: $(VENV)/.ready  ## half a minute of them on each, but for that of make test
-	$(BIN)/python -m tests.pythons --others $(QUICK)
+	EXAMPLES=few $(BIN)/python -m tests.pythons --others $(QUICK)
 
 lint: $(VENV)/.ready  ## ruff, vermin for the oldest Python, and zizmor for the workflows
 	$(BIN)/zizmor --offline --no-progress --quiet --pedantic .github

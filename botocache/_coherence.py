@@ -43,6 +43,24 @@ since. It never goes below the hold-off that the first one found, because that m
 belong to a writer that began earlier and is still under way. And it does so only if
 DynamoDB answered: a request that timed out may still be carried out.
 
+Late second evictions
+---------------------
+A second eviction need not have arrived when its write returns, if it has been sent. The
+first one left a generation and a hold-off that is not settling. Entries from before the
+write are dead by that generation, and under it nothing is filled until the hold-off
+ends. So a late arrival can cost misses alone. It is different in these cases, in which
+the write waits:
+
+- Something rests on what the second eviction returns: write-through, restoring,
+  learning key attributes. Or the first eviction failed.
+- DynamoDB gave no certain answer, or the write took half of `settle` or longer. Then a
+  hold-off might be over before the eviction arrives, and an older answer be filled.
+
+Whatever is not confirmed becomes pending: an error, a connection that is lost, a reply
+that never comes. A store that loses generations and hold-offs during such a write may
+let a strongly consistent read of the old item be filled. It is served until the
+eviction arrives.
+
 Restoring
 ---------
 A write may *restore* a tag: its second eviction puts back the generation and hold-off

@@ -44,7 +44,9 @@ class DigestBeginning:
 
         Raises UnicodeEncodeError for a lone surrogate.
         """
-        return self.end_packed(pack(part))
+        begun = self._begun.copy()
+        begun.update(pack(part))
+        return begun.digest()
 
     def end_packed(self, part: bytes) -> bytes:
         """Do what `end` does for a part that `pack` has returned."""

@@ -1,8 +1,9 @@
 """The end of a process: it delivers what it owes first, for a bounded time.
 
-It owes pending evictions, and what it has counted since its last post. The end is that
-of a script, `sys.exit`, an exception, and the same in a child of `multiprocessing` or
-of `os.fork`. A process that is killed, or that calls `os._exit`, delivers nothing.
+It owes pending evictions, what a server has not confirmed yet, and what it has counted
+since its last post. The end is that of a script, `sys.exit`, an exception, and the same
+in a child of `multiprocessing` or of `os.fork`. A process that is killed, or that calls
+`os._exit`, delivers nothing.
 """
 
 import atexit
@@ -24,6 +25,7 @@ class Debtor(Protocol):
         """Try until all is delivered, or until a moment of `time.monotonic`."""
 
 
+_first: "weakref.WeakSet[Debtor]" = weakref.WeakSet()
 _debtors: "weakref.WeakSet[Debtor]" = weakref.WeakSet()
 _last: "weakref.WeakSet[Debtor]" = weakref.WeakSet()
 
@@ -44,6 +46,12 @@ class _Exit:
 def deliver_at_exit(debtor: Debtor) -> None:
     """Call `deliver_until` when the process ends, if the debtor still lives then."""
     _debtors.add(debtor)
+    _register()
+
+
+def deliver_first(debtor: Debtor) -> None:
+    """Do the same before all others: what it cannot deliver, others may have to."""
+    _first.add(debtor)
     _register()
 
 
@@ -93,8 +101,9 @@ def deliver_after_fork(debtor: Debtor) -> None:
 def _deliver() -> None:
     if _Exit.deadline is None:
         _Exit.deadline = time.monotonic() + EXIT_PATIENCE
-    # Evictions first: without them, others serve what is outdated. Whatever goes wrong,
-    # the process ends, and prints nothing.
+    # Evictions before counts: without them, others serve what is outdated. Whatever
+    # goes wrong, the process ends, and prints nothing.
     with contextlib.suppress(Exception, KeyboardInterrupt):
-        for debtor in (*_debtors, *_last):
-            debtor.deliver_until(_Exit.deadline)
+        for debtors in (_first, _debtors, _last):
+            for debtor in (*debtors,):
+                debtor.deliver_until(_Exit.deadline)

@@ -22,11 +22,14 @@ from tests.support.valkey_cluster import ValkeyCluster, running_cluster
 from tests.support.valkey_server import ValkeyServer, running_valkey
 
 # `make test` tries the same examples each time, so that a change fails for what it
-# changed. `make test-long` tries new ones.
+# changed. `make test-long` tries new ones, and other Pythons try fewer.
 settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("few", derandomize=True, max_examples=20)
 if os.environ.get("EXAMPLES") != "new":
-    settings.load_profile("repeatable")
+    settings.load_profile(os.environ.get("EXAMPLES", "repeatable"))
 
+APART = ("tests/unit/test_prose.py", "tests/unit/test_layers.py")
+"""They read the package's files, and run next to nothing of it."""
 
 LONGEST = ("tests/examples/", "tests/soak/test_soak.py", "tests/integration/test_hosts")
 """Ten to twenty seconds each, of which the processor is idle for most."""
@@ -42,8 +45,17 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests: one that begins last is waited for by itself."""
+    """Begin with the longest tests: one that begins last is waited for by itself.
+
+    Mark those that `make test` runs without coverage, which triples the time of a
+    property with its many examples. Tests with examples of our own hold their lines.
+    """
+    for item in items:
+        is_property = item.get_closest_marker("hypothesis") is not None
+        if item.nodeid.startswith(APART if not is_property else "tests/unit/"):
+            item.add_marker("apart")
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 

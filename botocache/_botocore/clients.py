@@ -35,7 +35,7 @@ from botocache._botocore.known_code import (
     name_of,
     package_of,
 )
-from botocache._botocore.sending import foreign_sender, foreign_signature
+from botocache._botocore.sending import foreign_sender, foreign_signature, is_usual
 from botocache._botocore.types import (
     Client,
     ClientEndpoint,
@@ -200,6 +200,28 @@ class ClientTraits:
             traits = self._derive(operation, emitter)
             derived.operations[operation] = traits
         return traits
+
+    def is_usual(self, signer: Signer, version: object) -> bool:
+        """Return whether botocore's own code sends, signs and parses for the client.
+
+        Quick, for nearly all clients. True if certainly `is_sent_by_botocore`, and
+        `is_signed_by_keys`, and `own_scope` is b"". If False, ask these.
+
+        signer: of the client.
+        version: of the signature, as botocore names it.
+        """
+        client = None if self._client is None else self._client()
+        if client is None:
+            return False
+        endpoint = endpoint_of(client)
+        factory: Any = parser_factory_of(endpoint)
+        return (
+            is_usual(client, endpoint, signer, version)
+            and type(factory) is ResponseParserFactory
+            and not parser_defaults_of(factory)
+            and "create_parser" not in factory.__dict__
+            and self._derived.has_botocores_parsers
+        )
 
     def own_scope(self) -> bytes:
         """Return a scope for what this client alone can read; b"" if it has none.

@@ -81,15 +81,13 @@ def caller_of(credentials: Credentials | None, setting: str) -> Caller:
 class _KnownStatic(NamedTuple):
     """Who made the last call with credentials that do not refresh themselves.
 
-    credentials: of the call.
-    values: all of their attributes: their keys, and a method that was put among them.
+    values: all attributes of the credentials: their keys, and a method put among them.
     setting: `scope`.
     version: of the principals that are known.
     valid_until: when the keys expire, in seconds on the clock of the principals.
     caller: who made it.
     """
 
-    credentials: Credentials
     values: Mapping[str, object]
     setting: str
     version: object
@@ -114,8 +112,6 @@ class CallerMemory:
         known = self._known
         if (
             known is not None
-            and credentials is known.credentials
-            # A thread may replace their class, also after they were remembered.
             and type(credentials) is Credentials
             and credentials.__dict__ == known.values
             and _STATIC[_CHOICE] is _CHOOSE
@@ -139,9 +135,7 @@ class CallerMemory:
             return caller_of(credentials, setting)
         keys = ReadOnlyCredentials(*map(values.get, ReadOnlyCredentials._fields))
         caller, expires_at = _caller_of_keys(keys, credentials, setting)
-        self._known = _KnownStatic(
-            credentials, values, setting, version, expires_at, caller
-        )
+        self._known = _KnownStatic(values, setting, version, expires_at, caller)
         return caller
 
 

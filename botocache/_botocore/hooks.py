@@ -46,6 +46,7 @@ from botocache._botocore.types import (
     ResponseDict,
     Signer,
 )
+from botocache._cache.batches import encode_body
 from botocache._cache.cache import Cache, decode_body
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import (
@@ -61,7 +62,7 @@ from botocache._cache.tickets import (
 )
 from botocache._counting.counters import FOREIGN
 from botocache._dynamodb.refusals import is_refusal
-from botocache._dynamodb.types import Answer, Body
+from botocache._dynamodb.types import Answer
 from botocache._errors import EvictionError, pass_on
 
 _Registration: TypeAlias = tuple[str, Handler, object]
@@ -181,8 +182,7 @@ class Hooks:
             call, key = call_of(
                 operation, params, request_signer, context, cache.settings.scope
             )
-            body = decode_body(params["body"])
-            outcome = _begin(cache, call, body, request_signer, started)
+            outcome = _begin(cache, call, params, request_signer, started)
             if isinstance(outcome, Hit):
                 return _response(url, outcome)
         except EvictionError:  # not a failure: the user asked for it
@@ -381,12 +381,13 @@ def _is_refused_for_our_sake(
 def _begin(
     cache: Cache,
     call: Call,
-    parameters: Body,
+    request: Request,
     request_signer: Signer,
     started: float,
 ) -> Hit | Ticket | None:
     """Begin a call, unless the near cache has begun this very call already.
 
+    request: the call's. Gets the whole body of a batch that was sent with one key.
     started: when the call began, by `perf_counter`.
     """
     announced = pipeline_call.get()
@@ -395,20 +396,34 @@ def _begin(
         or announced.signer is not request_signer
         or announced.operation != call.operation
     ):
-        return cache.begin(call, parameters, started)
+        return cache.begin(call, decode_body(request["body"]), started)
     # A call is announced once: a handler may make another call within this one.
     pipeline_call.set(None)
+    if announced.full_body is None:
+        parameters = decode_body(request["body"])
+    else:
+        parameters = announced.full_body
+        request["body"] = encode_body(parameters)
+        announced.is_full = True
     if announced.is_begun and announced.cache is cache:
         ticket = announced.ticket
         if ticket is None:
             return None
         # Handlers, or another thread, may have changed the call since.
-        begun = ticket if isinstance(ticket, BypassTicket) else ticket.prepared
+        begun = (
+            ticket
+            if isinstance(ticket, (BatchTicket, BypassTicket))
+            else ticket.prepared
+        )
         if begun.call == call and begun.parameters == parameters:
             return ticket
     outcome = cache.begin(call, parameters, started)
     if isinstance(outcome, (Hit, ReadTicket, AuditTicket)):
         announced.prepared = outcome.prepared
+    if isinstance(outcome, BatchTicket) or (
+        isinstance(outcome, Hit) and outcome.lookups is not None
+    ):
+        announced.batch_call = call
     return outcome
 
 

@@ -49,8 +49,12 @@ _MADE = "_botocache_made"
 """The name under which the headers of a response have what was made of its body."""
 
 _OK = 200
-_WORTHWHILE = 64
-"""Bytes of a body from which it is worth while. `{}` is the answer to most writes."""
+_WORTHWHILE = 128
+"""Bytes of a body from which a decoder takes less time than botocore's parser."""
+
+_NOTED = 1024
+"""Bytes of an entry from which a note takes less time than the check that it saves. In
+a batch it saves a check for each key."""
 
 _MOST_REFUSED = 20
 """Answers of an operation that are refused in a row; then a client's are left alone."""
@@ -186,13 +190,7 @@ class AnswerDecoder:
         kind = msgspec.defstruct("Answer", fields, forbid_unknown_fields=True, gc=False)
         self._decode: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(kind).decode
         self._members: Final = tuple(
-            (
-                name,
-                path,
-                f'"{name}":'.encode(),
-                b"[]" if path[:1] == ("list",) else b"{}",
-            )
-            for name, path in form
+            (name, path, f'"{name}":'.encode()) for name, path in form
         )
 
     def parse(self, body: bytes) -> Parsed:
@@ -208,9 +206,7 @@ class AnswerDecoder:
             raise RefusedError from error
         made: dict[str, object] = {}
         left: list[bytes] = []
-        for (name, path, start, blank), value in zip(
-            self._members, values, strict=True
-        ):
+        for (name, path, start), value in zip(self._members, values, strict=True):
             if not path:
                 if value:
                     if len(value) > _LONG and _HUGE.search(value):
@@ -220,7 +216,7 @@ class AnswerDecoder:
                 if not _has_one_type_each(value, path):
                     raise RefusedError
                 made[name] = value
-                left.append(start + blank)
+                left.append(start + b"{}")  # for botocore, a blank list as well
         return made, b"{%b}" % b",".join(left)
 
 
@@ -424,8 +420,9 @@ class AnswerParsing:
         decoder = operation.decoder
         if decoder is None or not self._is_parsed_by_botocore(model):
             return
+        body = response["body"]
         try:
-            made, left = decoder.parse(response["body"])
+            made, left = decoder.parse(body)
         except RefusedError:
             operation.refused += 1
             if operation.refused >= _MOST_REFUSED:
@@ -436,12 +433,13 @@ class AnswerParsing:
             return
         customized.update(made)
         response["body"] = left
-        self._note(model, response, made)
+        if len(body) >= _NOTED or "Responses" in made:
+            self._note(model, response, made)
 
     def _is_parsed_by_botocore(self, model: OperationModel) -> bool:
         """Return whether botocore's own parser gets an operation's answers."""
         client = self._traits.client()
-        if client is None or client.meta.service_model is not model.service_model:
+        if client is None:
             return False
         endpoint = endpoint_of(client)
         kind: type = type(endpoint)

@@ -78,16 +78,25 @@ def call_of(
     """
     client = traits_of(signer)
     traits, mode = client.of(operation), current_mode()
-    is_sent_by_botocore, is_async = client.is_sent_by_botocore(), client.is_async
+    # As the signer decides it: a client that signs nothing may have credentials.
+    version = context.get("auth_type") or signer.signature_version
+    is_usual, is_async = client.is_usual(signer, version), client.is_async
+    is_sent_by_botocore = is_usual or client.is_sent_by_botocore()
     is_named, caller = setting != AUTO, None
     if (
         not traits.changes_answers
         and not is_async
         and (is_named or is_sent_by_botocore)
     ):
-        caller = _caller(client, traits, signer, context, setting)
+        is_hidden = not is_named and (
+            traits.hides_callers
+            # A handler may have given this call credentials of its own.
+            or "request_credentials" in context.get("signing", _NOTHING)
+            or not (is_usual or _is_signed_by_keys(client, version))
+        )
+        caller = None if is_hidden else _caller(client, signer, version, setting)
     key = None if is_named or caller is None else caller.access_key_id
-    own_scope = b"" if caller is None else client.own_scope()
+    own_scope = b"" if is_usual or caller is None else client.own_scope()
     url, headers, region = request["url"], request["headers"], context["client_region"]
     # aiobotocore has senders of its own, for the DynamoDB that all processes share. Its
     # writes must find the key schemas of that origin.
@@ -96,13 +105,13 @@ def call_of(
         region = in_process(region)
     # In nearly all calls the rest follows from these four.
     seen = (url, region, caller, own_scope)
-    is_usual = (
+    is_alike = (
         caller is not None
         and mode is _NORMAL
         and not traits.extra_headers
         and _USUAL_HEADERS.issuperset(headers)
     )
-    last = client.last_calls.get(operation) if is_usual else None
+    last = client.last_calls.get(operation) if is_alike else None
     if last is not None and last[0] == seen:
         return last[1], key
     account = _account(caller, signer)
@@ -112,7 +121,7 @@ def call_of(
     if scope is not None and own_scope:
         scope = digest("scope", "own", scope, own_scope)
     call = Call(operation, origin(url, region), scope, mode, account)
-    if is_usual:
+    if is_alike:
         client.last_calls[operation] = seen, call
     return call, key
 
@@ -123,35 +132,23 @@ def _account(caller: Caller | None, signer: Signer) -> str:
     return account_at_hand(credentials_of(signer))
 
 
-def _caller(
-    client: ClientTraits,
-    traits: OperationTraits,
-    signer: Signer,
-    context: CallContext,
-    setting: str,
-) -> Caller | None:
-    """Return who makes a call; None if its answer may be shared with no other call.
+def _is_signed_by_keys(client: ClientTraits, version: object) -> bool:
+    return version is UNSIGNED or client.is_signed_by_keys(version)
 
-    That is if nothing can sign it; and, unless the user named a scope, if callers may
-    hide behind one set of keys.
+
+def _caller(
+    client: ClientTraits, signer: Signer, version: object, setting: str
+) -> Caller | None:
+    """Return who makes a call; None if nothing can sign it.
+
+    version: of its signature, as botocore names it.
     """
-    # As the signer decides it: a client that signs nothing may have credentials.
-    version = context.get("auth_type") or signer.signature_version
-    is_unsigned = version is UNSIGNED
-    if setting == AUTO and (
-        traits.hides_callers
-        # A handler may have given this call credentials of its own.
-        or "request_credentials" in context.get("signing", _NOTHING)
-        or not (is_unsigned or client.is_signed_by_keys(version))
-    ):
-        return None
-    if is_unsigned:
+    if version is UNSIGNED:
         return caller_of(None, setting)
     credentials = credentials_of(signer)
-    # Without credentials it cannot be signed.
-    return (
-        None if credentials is None else client.callers.caller_of(credentials, setting)
-    )
+    if credentials is None:
+        return None
+    return client.callers.caller_of(credentials, setting)
 
 
 def _with_headers(

@@ -122,3 +122,40 @@ def foreign_signature(signer: object, version: Any) -> object:
     if signing == _SIGNING:
         return None
     return next((each or "None" for each in signing if not is_known(each)), None)
+
+
+# --- both, in one look -------------------------------------------------------------
+
+_BOTH: Final = (*_SENDERS, *_SIGNING)
+
+
+def is_usual(client: Client, endpoint: Any, signer: Any, version: Any) -> bool:
+    """Return whether the two functions above certainly return None. Quick.
+
+    False also where only they can tell: a tracer may have wrapped a method.
+
+    endpoint: of the client.
+    signer: of the client.
+    version: of the signature, as botocore names it.
+    """
+    session = endpoint.http_session
+    return (
+        type(endpoint) is Endpoint
+        and type(session) is URLLib3Session
+        and "send" not in session.__dict__
+        and "_make_request" not in client.__dict__
+        and endpoint.__dict__.keys().isdisjoint(_OF_ENDPOINT)
+        and AUTH_TYPE_MAPS.get(version) in _BY_KEYS
+        and signer.__dict__.keys().isdisjoint(_OF_SIGNER)
+        # The methods of this moment, as above.
+        and (
+            _CLIENT["_make_request"],
+            *_of_endpoint(_ENDPOINT),
+            _SESSION["send"],
+            _POOL["ConnectionCls"],
+            _TLS_POOL["ConnectionCls"],
+            *_of_signer(_SIGNER),
+            *_of_v4(_V4),
+        )
+        == _BOTH
+    )

@@ -47,8 +47,8 @@ MOST_SUSPECTS = 10_000
 _MOST_TABLES = 1000
 """Tables that the log has named; at one more, all are forgotten."""
 
-_drawn: ContextVar[bool] = ContextVar("botocache_audit_is_drawn", default=False)
-"""The near cache has drawn the calling thread's or task's hit for an audit."""
+_drawn: ContextVar[tuple[bool, ...]] = ContextVar("botocache_drawn", default=())
+"""What the near cache has drawn for the next hits of the calling thread or task."""
 
 
 @shows("stored_at", "seen_at")
@@ -116,22 +116,25 @@ class Audits:
         """
         if self.is_shadow:
             return True
-        is_drawn = _drawn.get()
-        if is_drawn:  # one draw for each hit, not another one behind the near cache
-            _drawn.set(False)
+        drawn, is_drawn = _drawn.get(), None
+        if drawn:  # one draw for each hit, not another one behind the near cache
+            is_drawn = drawn[0]
+            _drawn.set(drawn[1:])
         if key in self._suspects:
             return True
         # Within a hold-off a replica may lag behind a write of ours that the hit shows.
         # An audit must not give the application an older answer than the cache has.
-        return held is Held.FREE and (is_drawn or self._draw() < self._share)
+        if held is not Held.FREE:
+            return False
+        return self.draw() if is_drawn is None else is_drawn
 
     def draw(self) -> bool:
         """Draw whether a near hit is audited."""
         return self._draw() < self._share
 
-    def pass_on_draw(self) -> None:
-        """Audit the next hit of the calling thread or task: it has been drawn."""
-        _drawn.set(True)
+    def pass_on_draws(self, drawn: Sequence[bool]) -> None:
+        """Audit those of the next hits of the calling thread or task that are drawn."""
+        _drawn.set(tuple(drawn))
 
     # --- what their answers mean ---------------------------------------------------
 

@@ -11,13 +11,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from botocache._cache.tickets import Hit, Lookup
+from botocache._cache.tickets import Hit, Lookups
 from botocache._dynamodb.plans import BatchRead, Read
-from botocache._dynamodb.tags import item_tag
 from botocache._dynamodb.types import Answer, Body, Item
-
-Lookups: TypeAlias = Mapping[str, tuple[Lookup, ...]]
-"""What the cache has for each key, by TableName: `{"users": (Hit, ReadTicket)}`."""
+from botocache._dynamodb.values import LONGEST_VALUE, canonical_value
 
 AnswersByKey: TypeAlias = Mapping[str, Mapping[int, Answer] | None]
 """DynamoDB's answer to each requested key, as a GetItem would have it.
@@ -65,7 +62,7 @@ def hit_of(batch: BatchRead, lookups: Lookups) -> Hit | None:
         oldest, key = max(oldest, hit.age), hit.key
     answer: Answer = {"Responses": {}, "UnprocessedKeys": {}}
     merge_hits(batch, lookups, answer, answers_by_key(batch, lookups, answer))
-    return Hit(answer, oldest, key)
+    return Hit(answer, oldest, key, lookups=lookups)
 
 
 def answers_by_key(batch: BatchRead, lookups: Lookups, answer: Answer) -> AnswersByKey:
@@ -101,20 +98,36 @@ def _answers_of_table(
         }
     # By tag and not by key: `{"N": "1"}` comes back for `{"N": "1.0"}`.
     index_of = {read.item_tag.detail: index for index, read in requested.items()}
-    names = next((read.named for read in requested.values()), frozenset[str]())
+    read = next(iter(requested.values()), None)
+    names = () if read is None else sorted(read.named)
     answers: dict[int, Answer] = {index: {} for index in requested}
     try:
         for key in unprocessed:
-            del answers[index_of[item_tag("", key).detail]]
+            del answers[index_of[_detail_of(key, names)]]
         for item in items:
-            key = {name: item[name] for name in names}
-            index = index_of[item_tag("", key).detail]
+            index = index_of[_detail_of(item, names)]
             if answers[index]:
                 return None
             answers[index] = {"Item": item}
     except (KeyError, ValueError):
         return None  # the projection leaves out the key
     return answers
+
+
+def _detail_of(item: Item, names: Sequence[str]) -> tuple[str | bytes, ...]:
+    """Return the detail of an item's tag: see `item_tag`.
+
+    names: of the key's attributes, sorted. Raises KeyError if one is not there.
+    """
+    detail: tuple[str | bytes, ...] = ()
+    for name in names:
+        value = item[name]
+        text = value.get("S")
+        if type(text) is str and len(value) == 1 and len(text) <= LONGEST_VALUE:
+            detail += (name, "S", text)  # as canonical_value has it
+        else:
+            detail += (name, *canonical_value(value))
+    return detail
 
 
 def merge_hits(

@@ -9,6 +9,7 @@ writes.py.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
 from typing import Final
 
 import msgspec
@@ -94,6 +95,9 @@ class Cache:
 
     def stats(self) -> Stats:
         """Return the counts of this process since the cache was installed."""
+        settle = getattr(self._store, "deliver_until", None)  # see Bounding
+        if settle is not None:  # fills count when the server has confirmed them
+            settle(monotonic() + self._services.settings.timeout)
         return self._services.counters.read(undelivered=len(self._evictions.pending))
 
     def invalidate(

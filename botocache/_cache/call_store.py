@@ -12,10 +12,18 @@ time must be filled, and a write evicted twice, wherever a round trip fits in `t
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import cast
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreSkippedError, is_alive
-from botocache.stores.protocol import CallVerbs, Fill, Store
+from botocache.stores.protocol import (
+    BoundedCallVerbs,
+    CallVerbs,
+    Fill,
+    Settle,
+    SettleEviction,
+    Store,
+)
 
 
 class CallStore:
@@ -26,18 +34,20 @@ class CallStore:
 
     started: when the call began, by `perf_counter`; None for now.
 
+    can_defer: whether `fill_later` and `evict_later` may be called.
     now: the store's clock. It is local, so it works after a failure, too.
     """
 
-    __slots__ = ("_failure", "_for_call", "_store", "now", "started")
+    __slots__ = ("_failure", "_for_call", "_store", "can_defer", "now", "started")
 
     def __init__(self, store: Store, started: float | None = None) -> None:
         self.started = perf_counter() if started is None else started
         # See Bounding. Not by isinstance, which takes a microsecond for a protocol.
-        self._for_call: Callable[[], CallVerbs] | None = getattr(
+        self._for_call: Callable[[], BoundedCallVerbs] | None = getattr(
             store, "for_call", None
         )
-        self._store = store if self._for_call is None else self._for_call()
+        self._store: CallVerbs = store if self._for_call is None else self._for_call()
+        self.can_defer = self._for_call is not None
         self._failure: Exception | None = None
         self.now = store.now  # bound here: one call less in every hit
 
@@ -82,6 +92,27 @@ class CallStore:
                 self._store.fill(*fills[0])
             else:
                 self._store.fill_many(fills)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
+        """See BoundedCallVerbs.fill_later."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            # `can_defer` says that they are bounded.
+            cast("BoundedCallVerbs", self._store).fill_later(fills, settle)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            cast("BoundedCallVerbs", self._store).evict_later(request, settle)
         except Exception as error:
             self._note(error)
             raise

@@ -63,9 +63,16 @@ MOST_NESTED = 40
 CLOCK_SKEW = 60.0
 """Seconds by which two processes may differ in what they take for the store's time."""
 
-_HEADER = "<BBddH{}Q"
-_USUAL_HEADERS = tuple(struct.Struct(_HEADER.format(tags)) for tags in range(16))
-"""Headers by the number of tags. Made once, because a format is looked up each time."""
+
+class _Headers(dict[int, struct.Struct]):
+    """The form of a header by the number of tags. A Struct takes long to be made."""
+
+    def __missing__(self, tags: int) -> struct.Struct:
+        made = self[tags] = struct.Struct(f"<BBddH{tags}Q")
+        return made
+
+
+_headers: Final = _Headers()
 
 _ESTIMATED = 0x8000
 """The bit of a cost that is estimated; the others are its blocks."""
@@ -108,15 +115,9 @@ def encode_header(
     """Return the bytes of a header."""
     blocks = cost.blocks | _ESTIMATED if cost.is_estimated else cost.blocks
     count = len(snapshot)
-    return _header_with(count).pack(
+    return _headers[count].pack(
         version, count, stored_at, expires_at, blocks, *snapshot
     )
-
-
-def _header_with(tags: int) -> struct.Struct:
-    if tags < len(_USUAL_HEADERS):
-        return _USUAL_HEADERS[tags]
-    return struct.Struct(_HEADER.format(tags))
 
 
 def decode_header(raw: bytes) -> Header:
@@ -125,7 +126,7 @@ def decode_header(raw: bytes) -> Header:
         version, count = raw[0], raw[1]
         if version not in _VERSIONS:
             raise CodecError(f"entry has version {version}, not {CLEAR} or {ENCRYPTED}")
-        layout = _header_with(count)
+        layout = _headers[count]
         _, _, stored_at, expires_at, blocks, *snapshot = layout.unpack_from(raw)
     except (IndexError, struct.error) as error:
         raise CodecError(f"entry header cannot be read: {error}") from error

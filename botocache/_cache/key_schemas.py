@@ -241,6 +241,20 @@ class KeySchemas:
             self.forget(schema)
         return tuple(schema.tag for schema in outdated)
 
+    def known(self, place: Place, attributes: KeyAttributes) -> Schema | None:
+        """Return the schema of a table, if a call with these shows nothing new.
+
+        attributes: all key attributes of the table, as the call has confirmed them.
+        """
+        known = self._known.get(place)
+        if (
+            known is not None
+            and known.attributes == attributes
+            and self._now() - known.confirmed_at < self._fresh_for / 2
+        ):
+            return known
+        return None
+
     # --- after a call ----------------------------------------------------------------
 
     def learn(  # noqa: PLR0913 - what a call can show, and each call shows a part of it

@@ -5,7 +5,9 @@ read and to many. Methods may raise StoreError and CodecError; the caller turns 
 into a miss that is not filled.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import Final
@@ -93,20 +95,39 @@ class Reads:
 
     def prepare(self, call: Call, parameters: Body, read: Read) -> PreparedRead | None:
         """Return the prepared read; None if the read must bypass the cache."""
-        # A policy is found by matching patterns: too slow for each call.
         place = (read.table, call.operation, read.kind)
-        caching = self._caching.get(place)
-        if caching is None:
-            if len(self._caching) >= _MOST_TABLES:
-                self._caching.clear()
-            policy = self._settings.policy(read.table)
-            caching = self._caching[place] = TableCaching(
-                policy,
-                caching_mode(policy, call.operation, read.kind),
-                self._settings.precise_index_eviction,
-            )
+        caching = self._caching.get(place) or self._add_caching(place)
         is_coarse = bool(self._ambiguous) and self._is_ambiguous(call, read)
         return prepare(call, parameters, read, caching, is_coarse=is_coarse)
+
+    def _prepare_batch(
+        self, call: Call, parameters: Body, batch: BatchRead
+    ) -> list[PreparedRead | None]:
+        """Do what `prepare` does for each read of a batch."""
+        prepared: list[PreparedRead | None] = []
+        for part in batch.reads.values():
+            # Of all keys of a table alike.
+            place = (part[0].table, call.operation, part[0].kind)
+            caching = self._caching.get(place) or self._add_caching(place)
+            is_coarse = bool(self._ambiguous) and self._is_ambiguous(call, part[0])
+            prepared += [
+                prepare(call, parameters, read, caching, is_coarse=is_coarse)
+                for read in part
+            ]
+        return prepared
+
+    def _add_caching(self, place: tuple[str, str, Kind]) -> TableCaching:
+        # A policy is found by matching patterns: too slow for each call.
+        table, operation, kind = place
+        if len(self._caching) >= _MOST_TABLES:
+            self._caching.clear()
+        policy = self._settings.policy(table)
+        caching = self._caching[place] = TableCaching(
+            policy,
+            caching_mode(policy, operation, kind),
+            self._settings.precise_index_eviction,
+        )
+        return caching
 
     def _is_ambiguous(self, call: Call, read: Read) -> bool:
         table = read.table_parameter[:LONGEST_ARN]
@@ -195,11 +216,13 @@ class Reads:
         lookups: list[Lookup] = [None] * len(reads)
         if not self._evictions.deliver(store):
             return lookups
-        by_place = {
-            at: read
-            for at, read in enumerate(reads)
-            if read is not None and not self._pending.includes(read.tags)
-        }
+        by_place = {at: read for at, read in enumerate(reads) if read is not None}
+        if self._pending.tags:
+            by_place = {
+                at: read
+                for at, read in by_place.items()
+                if not self._pending.includes(read.tags)
+            }
         audits, now = self._audits, store.now()
         wholes: dict[int, PreparedRead] = {}
         loads = [(read.key, read.tags) for read in by_place.values()]
@@ -208,7 +231,9 @@ class Reads:
             if self._refused and read.reader_tag in self._refused:
                 lookups[at] = self._make_ticket(read, loaded, now, store)
                 continue
-            hit = self._make_hit(read, read.key, loaded, now)
+            hit = None
+            if loaded.entry is not None:
+                hit = self._make_hit(read, read.key, loaded, now)
             lookups[at] = hit or self._make_ticket(read, loaded, now, store)
             if audits is not None and hit and audits.is_due(read.key, loaded.held):
                 lookups[at] = _audit(hit, read, loaded, now, store)
@@ -227,11 +252,7 @@ class Reads:
         self, call: Call, parameters: Body, batch: BatchRead, store: CallStore
     ) -> Hit | BatchTicket | None:
         """Return a hit if every key is one; else the ticket of the batch."""
-        prepared = [
-            self.prepare(call, parameters, read)
-            for part in batch.reads.values()
-            for read in part
-        ]
+        prepared = self._prepare_batch(call, parameters, batch)
         by_read = iter(self.load_many(prepared, store))
         # In the order of `reads`, which load_many keeps.
         lookups = {
@@ -250,7 +271,7 @@ class Reads:
         if hit is not None:
             return hit
         body = remaining_body(parameters, lookups)
-        return BatchTicket(call, batch, lookups, store, body)
+        return BatchTicket(call, parameters, batch, lookups, store, body)
 
     def _make_hit(
         self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
@@ -348,19 +369,32 @@ class Reads:
         for table, part in lookups.items():
             series = self._series(table_name(table), call.operation)
             keys = parameters["RequestItems"][table]["Keys"]
-            for lookup, read, key in zip(part, reads, keys, strict=False):
+            bypassed: Counter[str] = Counter()
+            saved: list[tuple[Hit, float, bool]] = []
+            places: list[int] = []
+            for at, (lookup, read) in enumerate(zip(part, reads, strict=False)):
                 if lookup is None:
-                    reason = _why_bypassed(call) if read is None else "pending"
-                    series.add_bypass(reason)
+                    bypassed[_why_bypassed(call) if read is None else "pending"] += 1
                     continue
                 hit, per_block = lookup, 0.5
                 if isinstance(hit, AuditTicket):
                     hit, per_block = hit.hit, self._saved_by_audits
                 if isinstance(hit, Hit) and hit.entry is not None:
                     blocks, is_estimated = hit.entry.cost
-                    units = blocks * per_block
-                    if series.add_store_hit(seconds, units, is_estimated=is_estimated):
-                        _note(series, hit.key, units, text_of_key, key)
+                    saved.append((hit, blocks * per_block, is_estimated))
+                    places.append(at)
+            for reason, number in bypassed.items():
+                series.add_bypass(reason, number)
+            if not saved:
+                continue
+            for index in series.add_store_hits(
+                seconds,
+                len(saved),
+                sum(units for _, units, _ in saved),
+                sum(units for _, units, is_estimated in saved if is_estimated),
+            ):
+                hit, units, _ = saved[index]
+                _note(series, hit.key, units, text_of_key, keys[places[index]])
 
     def _count_misses(
         self, ticket: BatchTicket, answer: Answer, unfilled: str, length: int | None
@@ -455,18 +489,19 @@ class Reads:
         length: bytes of the answer on the wire, if they are known.
         is_plain: see `encode_answer`.
         """
-        series = self.series_of(ticket.prepared)
+        read = ticket.prepared.read
+        series = self._series(read.table, ticket.prepared.call.operation)
         if unfilled and unfilled != FOREIGN:  # it is no answer of DynamoDB's
-            series.add_miss(None, 0.0, is_consistent=ticket.prepared.read.is_consistent)
+            series.add_miss(None, 0.0, is_consistent=read.is_consistent)
             series.add_unfilled(unfilled)
             return
         units, cost = _consumption(ticket, answer, length)
         series.add_miss(
             perf_counter() - ticket.store.started,
             units,
-            is_consistent=ticket.prepared.read.is_consistent,
+            is_consistent=read.is_consistent,
             is_outdated=ticket.loaded.entry is not None and _is_outdated(ticket),
-            is_on_index=ticket.prepared.read.is_on_index,
+            is_on_index=read.is_on_index,
         )
         if not unfilled:
             if self._refused:
@@ -477,7 +512,11 @@ class Reads:
                 series.add_unfilled(UNENCODABLE)
                 raise
             if isinstance(fill, Fill):
-                self.fill(ticket.store, [fill], [series])
+                # A refresh is waited for: the reads that follow must find it.
+                is_late = (
+                    ticket.store.can_defer and ticket.prepared.call.mode is Mode.NORMAL
+                )
+                self.fill(ticket.store, [fill], [series], is_late=is_late)
                 return
             unfilled = fill
         series.add_unfilled(unfilled)
@@ -527,8 +566,18 @@ class Reads:
         merge_hits(ticket.batch, ticket.lookups, answer, answers)
         if unfilled:
             return
+        self._fill_batch(ticket, answers, is_plain=is_plain)
+        if self._audits is not None:
+            for audit, item_answer in _audited(ticket, answers):
+                self._audits.finish(audit, item_answer)
+
+    def _fill_batch(
+        self, ticket: BatchTicket, answers: AnswersByKey, *, is_plain: bool
+    ) -> None:
+        """Fill the misses of a batch. is_plain: see `encode_answer`."""
         fills: list[Fill] = []
         filled: list[Series] = []
+        may_learn: dict[tuple[str, int], bool] = {}
         for miss, item_answer in _misses(ticket, answers):
             series = self.series_of(miss.prepared)
             if isinstance(item_answer, str):
@@ -537,7 +586,13 @@ class Reads:
             if self._refused:
                 self._allow(miss.prepared)
             try:
-                fill = self._fill_of(miss, item_answer, is_plain=is_plain)
+                # All keys of a table teach the same, under one generation of it.
+                place = (miss.prepared.read.table_parameter, miss.table_generation)
+                if place not in may_learn:
+                    may_learn[place] = self._learn(miss, item_answer)
+                fill = self._fill_of(
+                    miss, item_answer, is_plain=is_plain, is_learned=may_learn[place]
+                )
             except CodecError:
                 series.add_unfilled(UNENCODABLE)
                 raise
@@ -546,10 +601,7 @@ class Reads:
                 filled.append(series)
             else:
                 series.add_unfilled(fill)
-        self.fill(ticket.store, fills, filled)
-        if self._audits is not None:
-            for audit, item_answer in _audited(ticket, answers):
-                self._audits.finish(audit, item_answer)
+        self.fill(ticket.store, fills, filled, is_late=ticket.store.can_defer)
 
     def fill_written(self, ticket: ReadTicket, answer: Answer, series: Series) -> None:
         """Fill what a write has left of an item.
@@ -558,32 +610,49 @@ class Reads:
         """
         fill = self._entry_of(ticket, answer)
         if isinstance(fill, Fill):
-            self.fill(ticket.store, [fill], [series])
+            self.fill(ticket.store, [fill], [series], is_late=ticket.store.can_defer)
 
     def fill(
-        self, store: CallStore, fills: Sequence[Fill], counted: Sequence[Series]
+        self,
+        store: CallStore,
+        fills: Sequence[Fill],
+        counted: Sequence[Series],
+        *,
+        is_late: bool = False,
     ) -> None:
         """Fill entries, and tell the near cache which.
 
         counted: for each fill, where it counts.
+        is_late: do not wait for the store's answer. Late entries do no harm: each has
+            the snapshot of its read. Only of a store that can defer.
         """
         if not fills:
             return
         try:
-            store.fill(fills)
+            if is_late:
+                store.fill_later(fills, partial(self._settle, counted))
+            else:
+                store.fill(fills)
+                self._settle(counted, None)
         except Exception as error:
-            pass_on(error)
-            is_full = isinstance(error, QueueFullError)
-            for series in counted:
-                series.add_unfilled("queue_full" if is_full else "store_error")
-            self._evictions.report("fill_failed", "an answer is not cached", error)
-        else:
-            for series in counted:
-                series.add_fills()
+            self._settle(counted, pass_on(error))
         finally:
             # After a failure, too: the entries may be in the store all the same.
             for fill in fills:
                 self.on_fill(fill.key)
+
+    def _settle(self, counted: Sequence[Series], error: Exception | None) -> None:
+        """Count fills whose outcome is known. error: they failed with it."""
+        one = len(counted) == 1
+        by_series = [(counted[0], 1)] if one else Counter(counted).items()
+        if error is None:
+            for series, number in by_series:
+                series.add_fills(number)
+            return
+        is_full = isinstance(error, QueueFullError)
+        for series, number in by_series:
+            series.add_unfilled("queue_full" if is_full else "store_error", number)
+        self._evictions.report("fill_failed", "an answer is not cached", error)
 
     def _fill_of(
         self,
@@ -592,17 +661,22 @@ class Reads:
         cost: ReadCost | None = None,
         *,
         is_plain: bool,
+        is_learned: bool | None = None,
     ) -> Fill | str:
         """Return the fill of a read's answer; or why there is none, as it counts.
 
         cost: what DynamoDB has read for it; None to find out.
         is_plain: see `encode_answer`.
+        is_learned: what `_learn` has returned for a like answer; None to call it.
         """
         # First: the answer may show that the table was created anew. Then the tags are
         # wrong, and it must not be filled.
-        if not self._learn(ticket, answer):
+        if is_learned is None:
+            is_learned = self._learn(ticket, answer)
+        if not is_learned:
             return "schema"
-        if not may_fill(ticket.loaded.held, is_consistent=ticket.is_consistent):
+        held = ticket.loaded.held
+        if held and not may_fill(held, is_consistent=ticket.is_consistent):
             return HELD
         return self._entry_of(ticket, answer, cost, is_plain=is_plain)
 

@@ -34,6 +34,7 @@ class Hit(NamedTuple):
     key: of the entry; of the last one of a batch.
     entry: the entry that the answer was made of; None for a batch.
     prepared: the read that the entry answers; None for a batch.
+    lookups: of a batch: the hits, by TableName; else None.
     """
 
     answer: Answer
@@ -41,6 +42,7 @@ class Hit(NamedTuple):
     key: bytes
     entry: Entry | None = None
     prepared: PreparedRead | None = None
+    lookups: "Lookups | None" = None
 
 
 class CallNumbers:
@@ -157,22 +159,27 @@ class AuditTicket(NamedTuple):
 Lookup: TypeAlias = Hit | ReadTicket | AuditTicket | None
 """The result of a look-up. None: a bypass, whose answer is not filled."""
 
+Lookups: TypeAlias = Mapping[str, tuple[Lookup, ...]]
+"""What the cache has for each key of a batch, by TableName:
+`{"users": (Hit, ReadTicket)}`."""
+
 
 @shows("batch")
 class BatchTicket(NamedTuple):
     """A BatchGetItem that is sent without the keys that are hits.
 
     call: the application's.
+    parameters: the body of its request.
     batch: what the application's request means.
-    lookups: by TableName, one for each read of `batch`:
-        `{"users": (Hit, ReadTicket)}`.
+    lookups: one for each read of `batch`.
     store: as this call uses it.
     body: the request without the hits; None if there are no hits.
     """
 
     call: Call
+    parameters: Body
     batch: BatchRead
-    lookups: Mapping[str, tuple[Lookup, ...]]
+    lookups: Lookups
     store: CallStore
     body: bytes | None
 
@@ -235,6 +242,7 @@ class WriteTicket(NamedTuple):
     through: the read of the item whose entry the write may fill; None if it may not.
     body: the request with ReturnValues=ALL_OLD, which botocache alone wants; None if
         the write is sent as the application made it.
+    began: before the first eviction, in seconds on the store's clock, where it matters.
     """
 
     write: Write
@@ -249,6 +257,7 @@ class WriteTicket(NamedTuple):
     parameters: Body | None = None
     through: PreparedRead | None = None
     body: bytes | None = None
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,16 +293,33 @@ class PipelineCall:
     ticket: the result of that, for this call alone; None if there is none.
     prepared: set by the hooks: the read that this call makes. The near cache keeps it
         for the next identical call.
+    batch_call: set by the hooks of a batch: the call that they made of the request.
+    full_body: of a batch that goes through the pipeline with one key: the body that the
+        hooks put in the place of the request's; else None.
+    is_full: set by the hooks: they have done that.
     """
 
-    __slots__ = ("cache", "is_begun", "operation", "prepared", "signer", "ticket")
+    __slots__ = (
+        "batch_call",
+        "cache",
+        "full_body",
+        "is_begun",
+        "is_full",
+        "operation",
+        "prepared",
+        "signer",
+        "ticket",
+    )
 
     signer: object
     operation: str
     cache: object
     is_begun: bool
-    ticket: ReadTicket | AuditTicket | BypassTicket | None
+    ticket: ReadTicket | AuditTicket | BatchTicket | BypassTicket | None
     prepared: PreparedRead | None
+    batch_call: Call | None
+    full_body: Body | None
+    is_full: bool
 
 
 pipeline_call: ContextVar[PipelineCall | None] = ContextVar(

@@ -12,7 +12,7 @@ first one had left (see _coherence.py).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -80,7 +80,7 @@ class Writes:
         if through is not None:
             watch = tuple(dict.fromkeys((*watch, *through.broad_tags)))
         # Before the eviction: a hold-off that it finds counts as of then.
-        began = store.now() if through is not None else 0.0
+        began = store.now() if through is not None or store.can_defer else 0.0
         first = self._evict_first(call.operation, write, tags, watch, store)
         if first is not None and watch:
             if through is not None and _finds_a_write(first, through, began):
@@ -110,6 +110,7 @@ class Writes:
             parameters,
             through,
             self._body_for_images(call, parameters, write),
+            began,
         )
 
     def begin_unplanned(self, operation: str, store: CallStore) -> WriteTicket:
@@ -200,7 +201,7 @@ class Writes:
 
     # --- after the call ------------------------------------------------------------
 
-    def finish(
+    def finish(  # noqa: C901 - in two functions it would be a call more in each write
         self,
         ticket: WriteTicket,
         answer: Answer,
@@ -231,6 +232,9 @@ class Writes:
             and self._settings.precise_index_eviction
         ):
             tags, restore = self._precise_tags(ticket, old)
+        is_late = store.can_defer and certain and not restore
+        if is_late and self._evict_late(ticket, store):
+            return
         second = self._evictions.evict(
             EvictionRequest(
                 tags,
@@ -260,6 +264,59 @@ class Writes:
                 self._evictions.report(
                     "fill_failed", "a written item is not cached", error
                 )
+
+    def _evict_late(self, ticket: WriteTicket, store: CallStore) -> bool:
+        """Send the second eviction without waiting for it; False if that may not be.
+
+        It may be if nothing rests on what it returns, and if the hold-off of the first
+        one lasts longer by far than the write took. See _coherence.py.
+        """
+        if (
+            ticket.first is None
+            or ticket.through is not None
+            or ticket.write.described
+            # As long again must be left for its way to the server.
+            or not 0.0 <= store.now() - ticket.began < self._settings.settle / 2
+        ):
+            return False
+        known = []
+        for table, attributes in ticket.write.named:
+            place = place_of(ticket.origin, ticket.account, table)
+            schema = self._key_schemas.known(place, attributes)
+            if schema is None:
+                return False
+            known.append(schema)
+        self._send_eviction(ticket, tuple(known), store)
+        return True
+
+    def _send_eviction(
+        self, ticket: WriteTicket, known: tuple[Schema, ...], store: CallStore
+    ) -> None:
+        """Send the second eviction; what it returns is looked at later.
+
+        known: schemas that the write confirms, unless their tables were evicted.
+        """
+        tags, assumed, pending = ticket.tags, ticket.assumed, self._evictions.pending
+        # Whatever becomes of the connection, what is not settled becomes pending.
+        left = OpenWrite(ticket.open.tags, pending.add_quietly)
+
+        def settle(outcome: Mapping[bytes, int] | Exception) -> None:
+            if isinstance(outcome, Exception):
+                self._evictions.make_pending(tags, outcome)
+            else:
+                self._key_schemas.forget_outdated(known, outcome)
+                if assumed:
+                    pending.add(self._key_schemas.forget_outdated(assumed, outcome))
+            left.tags = ()
+
+        watch = dict.fromkeys(schema.tag for schema in (*assumed, *known))
+        request = EvictionRequest(tags, self._settings.settle, (*watch,), ticket.first)
+        try:
+            store.evict_later(request, settle)
+        except BaseException as error:  # as in Evictions.evict
+            pending.add(tags)
+            left.tags = ()
+            self._evictions.make_pending(tags, store.failure or pass_on(error))
 
     def _learn(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore

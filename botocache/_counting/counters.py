@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from itertools import count
+from itertools import count, islice
 from typing import Any, Final, TypeAlias
 
 from botocache._counting.hot_keys import HotKeys, TextOf
@@ -93,6 +93,10 @@ class NearHits:
         """How many there were."""
         # By its text: to take the next number would count one more.
         return self._before + int(repr(self._numbers)[6:-1]) - self._first
+
+    def take(self, hits: int) -> list[int]:
+        """Count several near hits; return their numbers. See `number`."""
+        return [*islice(self._numbers, hits)]
 
     def sample(
         self, seconds: float | None, digest: str, text_of: TextOf, asked: object
@@ -228,6 +232,28 @@ class Series:
             timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
             timings.seconds += seconds
             return not self._store_hits % STORE_SAMPLED
+
+    def add_store_hits(
+        self, seconds: float, hits: int, units: float, estimated: float
+    ) -> range:
+        """Count the keys of a batch that the store answered. See `add_store_hit`.
+
+        Return the places among them of those that stand for STORE_SAMPLED.
+
+        seconds: that the call took.
+        hits: keys.
+        units: read units of all of them.
+        estimated: those of the units that rest on an estimate.
+        """
+        with self._lock:
+            before = self._store_hits
+            self._store_hits += hits
+            self._units_saved += units
+            self._estimated += estimated
+            timings = self._store_latency
+            timings.counts[bisect_left(LATENCY_BOUNDS, seconds)] += hits
+            timings.seconds += seconds * hits
+            return range((-before - 1) % STORE_SAMPLED, hits, STORE_SAMPLED)
 
     def add_hot_key(
         self, digest: str, hits: int, units: float, text_of: TextOf, asked: object

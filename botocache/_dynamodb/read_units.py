@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from botocache._dynamodb.partiql import selected_tables
 from botocache._dynamodb.plans import Kind, Read
 from botocache._dynamodb.types import Answer, AttributeValue, Body, Item
@@ -254,8 +256,21 @@ def units_of_keys(
     blocks = max(0, keys - len(unprocessed))
     if length is None or length > BLOCK:  # else each item costs one
         items = answer.get("Responses", {}).get(table, ())
-        blocks += sum(cost_of_item(item).blocks - 1 for item in items)
+        # In MessagePack no item is smaller than DynamoDB counts it, and to encode it
+        # takes a thirtieth of the time.
+        large = [item for item in items if not _is_small(item)]
+        blocks += sum(cost_of_item(item).blocks - 1 for item in large)
     return float(blocks) if is_consistent else blocks / 2
+
+
+def _is_small(item: Item) -> bool:
+    try:
+        return len(_pack(item)) <= BLOCK
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return False  # botocore does not return such an item
+
+
+_pack: Final = msgspec.msgpack.Encoder().encode
 
 
 def cost_of_units(units: float, *, is_consistent: bool) -> ReadCost:

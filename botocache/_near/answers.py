@@ -19,7 +19,9 @@ from botocache._dynamodb.key_texts import text_of_read
 from botocache._dynamodb.read_units import ReadCost
 from botocache._dynamodb.types import Answer
 from botocache._errors import shows
+from botocache._near.batch_answers import BatchAnswers, NearItem
 from botocache._near.call_keys import CallKey, cost_of
+from botocache._near.fill_places import PLACES, place_of
 from botocache._near.lru import LRUCache
 from botocache.stores.protocol import StillCurrent, Store, Watching
 
@@ -29,11 +31,8 @@ SIZE_LIMIT = 64 * 1024**2
 _READ_SIZE = 1500
 """Bytes of a prepared read without its question, parameters and key, as measured."""
 
-_ANSWER_SIZE = 1500
+_ANSWER_SIZE = 1400
 """Bytes of an answer without its body and key, as measured."""
-
-_PLACES = 1 << 15
-"""Places of entries among the fills of this process; they take 256 KB."""
 
 Copier: TypeAlias = Callable[[], Answer]
 """Returns an answer, a fresh object each time, without ResponseMetadata."""
@@ -106,6 +105,7 @@ class NearAnswers:
     memory: what is remembered, by keys.
     find: returns what is remembered under a key, or None.
     clear: forgets everything.
+    batches: what it remembers of BatchGetItem.
     """
 
     def __init__(self, services: CacheServices) -> None:
@@ -115,7 +115,10 @@ class NearAnswers:
         self._watch: Final = _watch_of(store)
         self._pending: Final = services.evictions.pending.tags
         self.memory: Final[LRUCache[NearEntry]] = LRUCache(SIZE_LIMIT)
-        self._fills: Final[list[object]] = [None] * _PLACES
+        self._fills: Final[list[object]] = [None] * PLACES
+        # In the same room: the two kinds of keys are never equal.
+        items = cast("LRUCache[NearItem]", self.memory)
+        self.batches: Final = BatchAnswers(services, self, items, self._fills)
         self.last_fill = object()
         self.find: Final = self.memory.get
         self.clear: Final = self.memory.clear
@@ -205,7 +208,7 @@ class NearAnswers:
         prepared, entry = hit.prepared, hit.entry
         if prepared is None or entry is None or call.key is None:
             return
-        fills, place = self._fills, _place_of(prepared.key)
+        fills, place = self._fills, place_of(prepared.key)
         fill = fills[place]
         if prepared.whole_item_key is not None:
             is_current = self._unless_filled(prepared.whole_item_key, is_current)
@@ -255,23 +258,21 @@ class NearAnswers:
         # In this order: a call that reads the new fill in its place must find that
         # last_fill has changed, or it would remember the older answer.
         fill = self.last_fill = object()
-        self._fills[_place_of(key)] = fill
+        self._fills[place_of(key)] = fill
 
     def _unless_filled(self, key: bytes, is_current: StillCurrent) -> StillCurrent:
         """Return what also checks that an entry was not filled since this moment."""
-        fills, place = self._fills, _place_of(key)
+        fills, place = self._fills, place_of(key)
         fill = fills[place]
         return lambda: fills[place] is fill and is_current()
+
+    def on_batch(self, table: str, hits: int, age: float) -> None:
+        """Hear of the near hits of a batch. Nothing listens here."""
 
     def _hits_of(self, prepared: PreparedRead, cost: ReadCost) -> NearHits:
         """Return what counts the hits of a read whose entry has this cost."""
         series = self._series(prepared.read.table, prepared.call.operation)
         return series.near_hits(cost.units(), is_estimated=cost.is_estimated)
-
-
-def _place_of(key: bytes) -> int:
-    """Return the place of an entry among the fills."""
-    return int.from_bytes(key[-2:], "little") % _PLACES  # of a digest: any two bytes
 
 
 def _sample(

@@ -31,7 +31,7 @@ class AuditedAnswers(NearAnswers):
         audits = self._audits
         # The draw first: it is negative most of the time, and costs less.
         if audits is not None and audits.draw() and self._may_serve(entry):
-            audits.pass_on_draw()
+            audits.pass_on_draws([True])
             return None
         # Not by `super()`, which takes 50 ns longer.
         return NearAnswers.serve(self, entry, started, arguments)

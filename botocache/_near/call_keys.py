@@ -14,8 +14,9 @@ tuple, in which a container is its size, then its members.
 """
 
 import marshal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
+from itertools import repeat
 from typing import Any, Final, TypeAlias
 
 from botocache._errors import pass_on
@@ -59,6 +60,14 @@ def check_marshals(error: Exception) -> None:
     traceback = error.__traceback__
     if type(error) is not ValueError or (traceback and traceback.tb_next) is not None:
         pass_on(error)
+
+
+def marks_of(values: Sequence[object]) -> list[bytes]:
+    """Return what tells each value from those that are others on the wire.
+
+    Raises ValueError if marshal does not take a value. It takes bytes for a bytearray.
+    """
+    return [*map(marshalled, values, repeat(BY_VALUE))]  # type: ignore[arg-type]  # it raises at others
 
 
 def exact_key(token: int, arguments: object, kinds: Kinds) -> CallKey | None:

@@ -4,6 +4,7 @@ from botocache._botocore.types import Client, signer_of
 from botocache._cache.prepare import PreparedRead  # noqa: TC001 - it is loaded in any case
 from botocache._cache.tickets import (
     AuditTicket,
+    BatchTicket,
     BypassTicket,
     Hit,
     PipelineCall,
@@ -25,6 +26,8 @@ class NearCall(PipelineCall):
     last_fill: of `answers`, taken before the store is loaded.
     started: when the call began, by `perf_counter`; None if that was not noted.
     remembered: the read of an earlier call; None where the arguments are enough.
+    shortened: what goes through the pipeline in the place of the arguments; None for
+        the arguments themselves. See batches.py.
     """
 
     __slots__ = (
@@ -33,6 +36,7 @@ class NearCall(PipelineCall):
         "key",
         "last_fill",
         "remembered",
+        "shortened",
         "started",
         "state",
         "valid_until",
@@ -53,6 +57,10 @@ class NearCall(PipelineCall):
         self.is_begun = False
         self.ticket = None
         self.prepared = None
+        self.batch_call = None
+        self.full_body = None
+        self.is_full = False
+        self.shortened: object = None
         self.client = client
         self.state = state
         self.answers = answers
@@ -68,6 +76,6 @@ class NearCall(PipelineCall):
         if isinstance(outcome, Hit):
             return outcome
         self.is_begun = True
-        if isinstance(outcome, (ReadTicket, AuditTicket, BypassTicket)):
+        if isinstance(outcome, (ReadTicket, AuditTicket, BatchTicket, BypassTicket)):
             self.ticket = outcome
         return None

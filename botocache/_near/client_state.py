@@ -48,8 +48,8 @@ from botocache._near.call_keys import CallKey, exact_key, is_quick
 from botocache._near.deserializers import Injector
 from botocache._near.request_bodies import BodyOf, derive_body, resource_body, wire_body
 
-OPERATIONS = frozenset({"GetItem", "Query", "Scan"})
-"""What the near cache answers. The hooks answer a batch, key by key."""
+OPERATIONS = frozenset({"BatchGetItem", "GetItem", "Query", "Scan"})
+"""What the near cache answers."""
 
 _BUILD = "before-parameter-build.dynamodb.{}"
 
@@ -143,7 +143,8 @@ class ClientState:
     bodies: what derives a request's body from arguments, by operation.
     tokens: a part of the keys of this client's calls, by operation. So what was
         remembered under another state, or of another operation, is not found.
-    calls: the last call of each operation and TableName: its origin and its scope.
+    calls: the last call of each operation and TableName: its origin and its scope. A
+        batch has None in the place of the TableName.
     """
 
     emitter: Emitter
@@ -189,15 +190,26 @@ class ClientState:
         if call.scope != self.scope:
             return  # the client had other credentials while the call was under way
         if is_quick(key):
-            if len(self.calls) >= _MOST_TABLES:
-                self.calls.clear()
-            self.calls[operation, read.table_parameter] = call
+            self._note_call(call, read.table_parameter)
             body_of = self.bodies.get(operation)
             if derive_body(operation, token, key, arguments, body_of) is not None:
                 return  # the next call prepares its read from its arguments
         # A learned key schema may be outdated, which only the cache can check.
         if not read.rests_on_schema:
             self.answers.remember_read(key, prepared)
+
+    def remember_batch(self, call: Call) -> None:
+        """Remember which DynamoDB a batch has asked, and in whose name.
+
+        A batch that names no table by an ARN: that may lead to another endpoint.
+        """
+        if not is_in_process(call.origin) and call.scope == self.scope:
+            self._note_call(call, None)
+
+    def _note_call(self, call: Call, table: str | None) -> None:
+        if len(self.calls) >= _MOST_TABLES:
+            self.calls.clear()
+        self.calls[call.operation, table] = call
 
     def report(self, error: Exception) -> None:
         """Report that the near cache failed; botocore handles the call."""

@@ -94,6 +94,17 @@ def deliver_from_memory(
     return Delivery(answer, _event(call, origin, answer), call.state)
 
 
+def deliver_batch(call: NearCall, origin: str, answer: Answer) -> Answer | Delivery:
+    """Return the answer to a batch as it is on the wire, ready for its handlers.
+
+    See `deliver_from_memory`.
+    """
+    state = call.state
+    if state.is_plain and call.operation not in state.emitting:
+        return answer
+    return Delivery(answer, _event(call, origin, answer), state)
+
+
 def deliver_from_store(call: NearCall, hit: Hit) -> Answer | Delivery:
     """Return a hit of the store, and remember it if it may be served from memory."""
     state, answer = call.state, hit.answer

@@ -12,7 +12,7 @@ looked up again, and to remember it takes as long as to load it.
 """
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from botocache._forks import renew_after_fork
@@ -70,6 +70,14 @@ class LRUCache(Generic[T]):
             if found is not None:
                 self.put(key, found)
         return found
+
+    def get_all(self, keys: Sequence[Hashable]) -> list[T] | None:
+        """Return the values of all keys, or None if one of them has none."""
+        # A value is true: it is a tuple with a size. So both loops are in C.
+        found = [*map(self.young.get, keys)]
+        if not all(found):
+            found = [*map(self.get, keys)]
+        return found if all(found) else None  # type: ignore[return-value]  # none is None
 
     def admits(self, key: Hashable, size: int) -> bool:
         """Return whether a value of this size that was just asked for is worth a place.

@@ -9,6 +9,7 @@ from botocache._cache.services import CacheServices
 from botocache._dynamodb.types import Answer
 from botocache._near.answers import NearAnswers, NearEntry
 from botocache._near.audited_answers import AuditedAnswers
+from botocache._near.batch_answers import BATCH
 from botocache._observe.exports import Exports
 
 
@@ -43,6 +44,10 @@ class ObservedAnswers(NearAnswers):
                 age = self.now() - entry.stored_at
                 self._exports.on_hit(*entry.hits.place, "near", age)
         return answer
+
+    def on_batch(self, table: str, hits: int, age: float) -> None:
+        """Report the near hits of a batch."""
+        self._exports.on_hit(table, BATCH, "near", age, hits)
 
 
 class ObservedAuditedAnswers(ObservedAnswers, AuditedAnswers):

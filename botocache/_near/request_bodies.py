@@ -8,7 +8,7 @@ and values are not checked: an entry exists only for a body that DynamoDB has ac
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -117,18 +117,38 @@ def wire_body(_operation: str, encoded: bytes, arguments: Arguments) -> Body | N
 
 
 def resource_body(operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
-    """Return the body of a resource's GetItem by strings and integers; else None."""
-    if operation != "GetItem" or b"null" in encoded:
+    """Return the body of a resource's reads by strings and integers; else None."""
+    if operation not in _BY_KEYS or b"null" in encoded:
         return None
+    try:
+        if operation == "GetItem":
+            return {**arguments, "Key": _wire_key(arguments["Key"])}
+        items = {
+            table: {**part, "Keys": [*map(_wire_key, part["Keys"])]}
+            for table, part in arguments["RequestItems"].items()
+        }
+    except _UncertainError:
+        return None
+    return {**arguments, "RequestItems": items}
+
+
+_BY_KEYS = frozenset({"GetItem", "BatchGetItem"})
+
+
+class _UncertainError(Exception):
+    """A key has a value that boto3 may write in several ways."""
+
+
+def _wire_key(key: JSONObject) -> JSONObject:
     wire = {}
-    for name, value in arguments["Key"].items():
+    for name, value in key.items():
         if type(value) is str:
             wire[name] = {"S": value}
         elif type(value) is int and -_LARGEST < value < _LARGEST:
             wire[name] = {"N": str(value)}
         else:
-            return None
-    return {**arguments, "Key": wire}
+            raise _UncertainError
+    return wire
 
 
 # --- forms -------------------------------------------------------------------------
@@ -173,7 +193,31 @@ class _Scan(_Page):
     segment: int = 0
 
 
+# A batch goes through botocore with one of its keys alone, so its form must refuse all
+# that botocore would: empty lists and names, and values of other types.
+
+_OfKey: TypeAlias = dict[Literal["S", "N"], str] | str | int
+
+
+@shows()
+class _Part(msgspec.Struct, forbid_unknown_fields=True, rename="pascal", kw_only=True):
+    keys: Annotated[list[dict[str, _OfKey]], msgspec.Meta(min_length=1)]
+    attributes_to_get: Annotated[list[str], msgspec.Meta(min_length=1)] = []
+    consistent_read: bool = False
+    projection_expression: str = ""
+    expression_attribute_names: dict[str, str] = {}
+
+
+@shows()
+class _BatchGetItem(
+    msgspec.Struct, forbid_unknown_fields=True, rename="pascal", kw_only=True
+):
+    request_items: dict[Annotated[str, msgspec.Meta(min_length=1)], _Part]
+    return_consumed_capacity: str = ""
+
+
 _FORMS: dict[str, msgspec.json.Decoder[Any]] = {
+    "BatchGetItem": msgspec.json.Decoder(_BatchGetItem),
     "GetItem": msgspec.json.Decoder(_GetItem),
     "Query": msgspec.json.Decoder(_Query),
     "Scan": msgspec.json.Decoder(_Scan),

@@ -22,9 +22,12 @@ from botocache._digests import DIGEST_SIZE, EVERYTHING_DIGEST
 from botocache._errors import StoreError
 from botocache.stores.protocol import (
     Board,
+    BoundedCallVerbs,
     Bounding,
     CallVerbs,
     Fill,
+    Settle,
+    SettleEviction,
     StillCurrent,
     Store,
     Usage,
@@ -109,33 +112,62 @@ class KeyedVerbs:
 
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
-        name = self._names().first
-        self._verbs.fill_many(
-            [
-                Fill(name(key), entry, ttl, [*map(name, tags)])
-                for key, entry, ttl, tags in fills
-            ]
-        )
+        self._verbs.fill_many(self._named(fills))
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict. What is returned was done to the names by the first key."""
         names = self._names()
-        tags, hold_off, watch, first, restore = request
-        if first is not None and isinstance(first.evicted, _Evicted):
-            first = first._replace(evicted=first.evicted.by_name)
-        answer = self._verbs.evict(
-            EvictionRequest(
-                _flat(map(names.of_all, tags)),
-                hold_off,
-                [*map(names.first, watch)],
-                first,
-                {*_flat(map(names.of_all, restore))},
-            )
-        )
-        evicted = _Evicted({tag: answer.evicted[names.first(tag)] for tag in tags})
-        evicted.by_name = answer.evicted
-        watched = {tag: answer.watched[names.first(tag)] for tag in watch}
-        return Eviction(evicted, watched, answer.held)
+        return _by_tag(self._verbs.evict(_by_name(request, names)), request, names)
+
+    def _named(self, fills: Sequence[Fill]) -> list[Fill]:
+        name = self._names().first
+        return [
+            Fill(name(key), entry, ttl, [*map(name, tags)])
+            for key, entry, ttl, tags in fills
+        ]
+
+
+class _BoundedKeyedVerbs(KeyedVerbs):
+    """The same of a store across a network. See BoundedCallVerbs."""
+
+    __slots__ = ()
+
+    def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
+        """See BoundedCallVerbs.fill_later."""
+        verbs = cast("BoundedCallVerbs", self._verbs)
+        verbs.fill_later(self._named(fills), settle)
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        names = self._names()
+
+        def settle_by_tag(outcome: Mapping[bytes, int] | Exception) -> None:
+            if not isinstance(outcome, Exception):
+                outcome = {tag: outcome[names.first(tag)] for tag in request.watch}
+            settle(outcome)
+
+        verbs = cast("BoundedCallVerbs", self._verbs)
+        verbs.evict_later(_by_name(request, names), settle_by_tag)
+
+
+def _by_name(request: EvictionRequest, names: Names) -> EvictionRequest:
+    tags, hold_off, watch, first, restore = request
+    if first is not None and isinstance(first.evicted, _Evicted):
+        first = first._replace(evicted=first.evicted.by_name)
+    return EvictionRequest(
+        _flat(map(names.of_all, tags)),
+        hold_off,
+        [*map(names.first, watch)],
+        first,
+        {*_flat(map(names.of_all, restore))},
+    )
+
+
+def _by_tag(answer: Eviction, request: EvictionRequest, names: Names) -> Eviction:
+    evicted = _Evicted({tag: answer.evicted[names.first(tag)] for tag in request.tags})
+    evicted.by_name = answer.evicted
+    watched = {tag: answer.watched[names.first(tag)] for tag in request.watch}
+    return Eviction(evicted, watched, answer.held)
 
 
 class _Evicted(dict[bytes, TagEviction]):
@@ -161,9 +193,10 @@ class KeyedStore(KeyedVerbs):
     now: the clock of the store.
     """
 
-    __slots__ = ("_store", "for_call", "now")
+    __slots__ = ("_store", "deliver_until", "for_call", "now")
 
-    for_call: Callable[[], CallVerbs]
+    deliver_until: Callable[[float], None]
+    for_call: Callable[[], BoundedCallVerbs]
 
     def __init__(self, store: Store, names: Callable[[], Names]) -> None:
         super().__init__(store, names)
@@ -172,7 +205,8 @@ class KeyedStore(KeyedVerbs):
         bounded = getattr(store, "for_call", None)  # see Bounding
         if bounded is not None:
             for_call = cast("Bounding", store).for_call
-            self.for_call = lambda: KeyedVerbs(for_call(), names)
+            self.for_call = lambda: _BoundedKeyedVerbs(for_call(), names)
+            self.deliver_until = cast("Bounding", store).deliver_until
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._store!r}>"

@@ -12,9 +12,12 @@ import mmap
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import chain
 
-from botocache._coherence import Eviction, EvictionRequest, Loaded
+from botocache._coherence import Eviction, EvictionRequest, Held, Loaded
 from botocache._forks import renew_after_fork
 from botocache.stores.boards import MemoryBoard
 from botocache.stores.clock import machine_clock
@@ -29,6 +32,11 @@ SLOT_COUNT = 1 << 20
 
 ENTRY_OVERHEAD = 200
 """Bytes that an entry takes beside its own: key, dict and object headers, measured."""
+
+_loaded: Callable[[tuple[bytes | None, tuple[int, ...], Held]], Loaded] = partial(
+    tuple.__new__, Loaded
+)
+"""Makes a Loaded of its fields, in half of the time that its class takes."""
 
 
 class MemoryStore:
@@ -77,13 +85,35 @@ class MemoryStore:
                     self._entries.move_to_end(key)
                 except KeyError:
                     pass  # a signal handler has dropped it
-        return Loaded(entry, snapshot, self._table.held(tags, self.now()))
+        return _loaded((entry, snapshot, self._table.held(tags, self.now())))
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
     ) -> list[Loaded]:
         """See Store.load_many."""
-        return [self.load(key, tags) for key, tags in lookups]
+        # Most tags are common to all: each is read once.
+        tags = list(dict.fromkeys(chain.from_iterable(tags for _, tags in lookups)))
+        generations = dict(zip(tags, self._table.generations(tags), strict=True))
+        entries = self._entries
+        found: list[bytes | None] = []
+        with self._lock:
+            for key, _ in lookups:
+                entry = entries.get(key)
+                if entry is not None:
+                    with suppress(KeyError):  # a signal handler has dropped it
+                        entries.move_to_end(key)
+                found.append(entry)
+        now = self.now()
+        is_any_held = self._table.held(tags, now)
+        generation_of = generations.__getitem__
+        return [
+            Loaded(
+                entry,
+                tuple(map(generation_of, tags)),
+                self._table.held(tags, now) if is_any_held else Held.FREE,
+            )
+            for entry, (_, tags) in zip(found, lookups, strict=True)
+        ]
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current."""

@@ -207,8 +207,41 @@ class CallVerbs(Protocol):
         """See Store.evict."""
 
 
+Settle: TypeAlias = Callable[[Exception | None], object]
+"""Called once with the outcome of what was not waited for: None, or its error.
+
+It may be called in any thread, must not raise, and must not use the store.
+"""
+
+
+SettleEviction: TypeAlias = Callable[[Mapping[bytes, int] | Exception], object]
+"""The same of an eviction: called with the generations of watched tags, or an error."""
+
+
+class BoundedCallVerbs(CallVerbs, Protocol):
+    """What a call asks of a store across a network."""
+
+    def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
+        """Do what `fill_many` does, and do not wait for the server's answer.
+
+        settle: called when the outcome is known; not if this raises.
+        """
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """Do what `evict` does, and do not wait for the server's answer.
+
+        No tag of the request is restored.
+        Commands that are sent later may be carried out before it, if they go by another
+        connection. See `fill_later`.
+        """
+
+
+@runtime_checkable
 class Bounding(Protocol):
     """A store across a network: what a call asks of it has one deadline."""
 
-    def for_call(self) -> CallVerbs:
+    def for_call(self) -> BoundedCallVerbs:
         """Return the store's verbs, which share one deadline from the first on."""
+
+    def deliver_until(self, deadline: float) -> None:
+        """Settle what was not waited for. deadline: moment of `time.monotonic`."""

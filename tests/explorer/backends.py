@@ -7,7 +7,7 @@ Disk: a DiskStore for each client on one directory, as processes have it.
 
 import shutil
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
@@ -90,6 +90,13 @@ class Moment(float):
     __slots__ = ()
 
 
+class UnderWay(Protocol):
+    """Commands that have been sent, and that nothing waits for."""
+
+    def arrive(self) -> None:
+        """Let the next of them be carried out."""
+
+
 class Backend(Protocol):
     """The stores of a world."""
 
@@ -117,6 +124,12 @@ class Backend(Protocol):
 
     def befall(self, what: str) -> bool:
         """Let it happen; return whether hold-offs may be lost with it."""
+
+    def under_way(self) -> Iterable[tuple[int, "UnderWay"]]:
+        """Yield what clients have sent and not waited for, while it has not arrived."""
+
+    def is_evicting(self) -> bool:
+        """Return whether an eviction is under way that nothing waits for."""
 
     def heal(self) -> None:
         """Let what befell it be over."""
@@ -185,6 +198,14 @@ class Embedded:
 
     is_remote = False
     is_full = False
+
+    def under_way(self) -> Iterable[tuple[int, UnderWay]]:
+        """See Backend."""
+        return ()
+
+    def is_evicting(self) -> bool:
+        """See Backend."""
+        return False
 
     def misfortunes(self) -> list[str]:
         """See Backend."""

@@ -22,9 +22,10 @@ from botocache import Cache
 from botocache._botocore.clients import know
 from botocache._botocore.hooks import Hooks
 from botocache._cache.prepare import PreparedRead
-from botocache._cache.tickets import Hit, ReadTicket, Ticket
+from botocache._cache.tickets import BatchTicket, Hit, ReadTicket, Ticket
 from botocache._dynamodb.types import Body
 from botocache._near.answers import NearAnswers
+from botocache._near.batch_answers import BATCH, read_arguments
 from botocache._near.call_keys import CallKey, exact_key
 from botocache._near.client import NearClient, with_near
 from botocache._near.client_state import OPERATIONS
@@ -118,6 +119,8 @@ class Near:
         cache, answers = world.caches[client], world.caches[client].near
         if operation not in OPERATIONS or not isinstance(answers, NearAnswers):
             return Direct().call(world, client, kind, serve, **more)
+        if operation == BATCH:
+            return self._call_batch(world, client, parameters, serve)
         token = len(OPERATIONS) * client + sorted(OPERATIONS).index(operation)
         key = exact_key(token, parameters, ())
         assert key is not None
@@ -146,6 +149,23 @@ class Near:
             if isinstance(outcome, (Hit, ReadTicket)) and outcome.prepared is not None:
                 self._known.add((client, operation))
                 answers.remember_read(key, outcome.prepared)
+        return Direct().finish(cache, outcome, body, serve)
+
+    def _call_batch(
+        self, world: World, client: int, parameters: dict[str, Any], serve: Serve
+    ) -> tuple[dict[str, Any], bool]:
+        cache, answers = world.caches[client], world.caches[client].near
+        assert isinstance(answers, NearAnswers)
+        batch = read_arguments(parameters)
+        assert batch is not None
+        answer = answers.batches.serve(client, batch, 0.0)
+        if answer is not None:
+            return answer, True
+        place = _Place(None, answers.last_fill)
+        body = json.loads(wire(parameters))
+        outcome = cache.begin(call_of(BATCH), body)
+        if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:
+            answers.batches.remember(place, client, batch, outcome.lookups)
         return Direct().finish(cache, outcome, body, serve)
 
 

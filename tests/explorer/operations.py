@@ -308,6 +308,10 @@ class Surroundings:
             )
             for client in world.debtors()
         ]
+        choices += [
+            (f"what client {client} has sent arrives", wire.arrive)
+            for client, wire in world.backend.under_way()
+        ]
         choices += self._queues()
         if world.backend.is_full:
             choices.append(("the server has room again", world.backend.heal))

@@ -2,9 +2,10 @@
 
 The store, its link, the server and its scripts are the real ones. Between them stands
 a connection that takes what is sent apart into commands: between any two of them
-others have their turn, for a pipeline is no transaction. A command may time out, before
-it was carried out or after it; and a connection may be cut, upon which the link sends
-again.
+others have their turn, for a pipeline is no transaction. What nothing waits for arrives
+at any later moment, and at the latest before the connection's next command. A command
+may time out, before it was carried out or after it; and a connection may be cut, upon
+which the link sends again.
 
 What may befall the server besides: it restarts empty, it is flushed, it loses a key, a
 replica takes over that lacks the last evictions, it has no room for anything.
@@ -77,9 +78,11 @@ class Wire:
         self._backend = backend
         self._client = client
         self._waiting: deque[bytes] = deque()
+        self._arrived: deque[Any] = deque()
         self._unrecorded: Any = None
         self.run = -1
         self._sock = None  # of redis-py's connections; None has no descriptor
+        self.owed: tuple[Any, ...] = ()
 
     def connect(self) -> None:
         """Connect to the server as it is now."""
@@ -88,30 +91,58 @@ class Wire:
     def disconnect(self) -> None:
         """Be of no use any more."""
         self._waiting.clear()
+        self._arrived.clear()
         self.run = -1
 
     def send_packed_command(self, packed: Sequence[bytes], **_: object) -> None:
-        """Take commands apart."""
-        self._waiting.extend(commands_in(b"".join(packed)))
+        """Take commands apart; or be cut, before the first one or after it."""
+        commands = commands_in(b"".join(packed))
+        way, actor = "works", current_actor()
+        if actor is not None:
+            way = self._backend.cuts.pop(self._client, way)
+            actor.commands += way != "works"
+        if way == "is done, but cut off" and self.run == self._backend.run:
+            reply = self._backend.carry_out(commands[0])
+            if name_of(commands[0]) in _EVICTING and not _is_error(reply):
+                self._backend.note_eviction()
+        if way != "works":
+            raise LostError(way)
+        self._waiting.extend(commands)
 
     def read_replies(self, count: int) -> list[Any]:
         """Carry commands out, each when its turn comes; return their replies."""
         return [self._reply() for _ in range(count)]
 
+    @property
+    def under_way(self) -> list[bytes]:
+        """The commands that nothing waits for, and that have not arrived."""
+        return [*self._waiting] if self.owed else []
+
+    def arrive(self) -> None:
+        """Let the server carry out the next command that nothing waits for."""
+        packed = self._waiting.popleft()
+        if self.run != self._backend.run:
+            self._arrived.append(LostError("the server is no more"))
+        else:
+            self._arrived.append(self._backend.carry_out(packed))
+
     def _reply(self) -> Any:
+        if self.owed:
+            if not self._arrived:
+                self.arrive()
+            reply = self._arrived.popleft()
+            if isinstance(reply, LostError):
+                raise reply
+            return reply
         packed = self._waiting.popleft()
         way = self._way_of(packed)
         if self.run != self._backend.run:
             raise LostError("the server that it was connected to is no more")
-        if way == "is cut off":
-            raise LostError("cut before it was carried out")
         if way == "fails":
             raise LateError("not carried out")
         self._unrecorded = reply = self._backend.carry_out(packed)
-        if name_of(packed) in _EVICTING and not isinstance(reply, ResponseError):
+        if name_of(packed) in _EVICTING and not _is_error(reply):
             self._backend.note_eviction()
-        if way == "is done, but cut off":
-            raise LostError("cut after it was carried out")
         if way == "is done, but fails":
             raise LateError("carried out")
         return reply
@@ -123,7 +154,7 @@ class Wire:
             return "works"
         actor.commands += 1
         if actor.commands == 1:
-            return self._backend.cuts.pop(self._client, "works")
+            return "works"
         record(self._backend.run, *flat(self._unrecorded))
         verb = actor.verb
         label = f"{verb}, {name_of(packed)}"
@@ -218,6 +249,21 @@ class RedisBackend:
         found = [held.get(self._keys.generation(tag)) for tag in tags]
         return tuple([STATE.unpack(state)[0] if state else 0 for state in found])
 
+    def under_way(self) -> Iterator[tuple[int, "Wire"]]:
+        """Yield connections with commands that have not arrived, with their clients."""
+        for client, store in enumerate(self.stores):
+            for wire in store._connections._idle:
+                if isinstance(wire, Wire) and wire.under_way:
+                    yield client, wire
+
+    def is_evicting(self) -> bool:
+        """See Backend."""
+        return any(
+            name_of(packed) == "evict"
+            for _, wire in self.under_way()
+            for packed in wire.under_way
+        )
+
     # --- what may befall it ----------------------------------------------------------
 
     def may_be_cut(self, client: int) -> bool:
@@ -294,6 +340,16 @@ class RedisBackend:
         for store in self.stores:
             wires: list[Any] = [*store._connections._idle]
             state += ("idle", *(wire.run for wire in wires))
+            for wire in wires:
+                for packed in wire.under_way:
+                    if name_of(packed) != "set":
+                        state.append(packed)
+                        continue
+                    _, key, entry, *_ = words_of(packed)
+                    snapshot, stored_at, _, body = contents(entry)
+                    state += (key, *snapshot, eyes.since(stored_at), body)
+                state += ("owed", len(wire.owed), *map(str, wire._arrived))
+            state += _known(store, eyes)
         if self.ways("", "load")[1:]:  # else no replica will ever take over
             for copy in self._copies:
                 state += ("copy", *self._look(copy, eyes))
@@ -336,6 +392,17 @@ def commands_in(packed: bytes) -> list[bytes]:
     return commands
 
 
+def words_of(packed: bytes) -> list[bytes]:
+    """Return the words of a command."""
+    words, at = [], packed.index(b"\n") + 1
+    while at < len(packed):
+        end = packed.index(b"\r\n", at)
+        size, at = int(packed[at + 1 : end]), end + 2
+        words.append(packed[at : at + size])
+        at += size + 2
+    return words
+
+
 def name_of(packed: bytes) -> str:
     """Return the name of a command in a schedule."""
     for name in _SCRIPTS:
@@ -360,9 +427,22 @@ def flat(reply: Any) -> list[Any]:
     return [str(reply) if isinstance(reply, Exception) else None]
 
 
+def _is_error(reply: Any) -> bool:
+    return isinstance(reply, ResponseError)
+
+
 def _hold(word: int, eyes: Eyes) -> int:
     remaining = eyes.until((word >> 1) / US)
     return remaining * 2 + (word & 1) if remaining else 0
+
+
+def _known(store: RedisStore, eyes: Eyes) -> Iterator[Any]:
+    """Yield what a store remembers of tags."""
+    known = store._known_tags
+    yield from ("known", known._sureness, store._has_prolonged)
+    for tag, generation in sorted(known._generations.items()):
+        yield from (tag, int.from_bytes(generation, "little"))
+        yield eyes.until(known._lives.get(tag, 0.0))
 
 
 def _shard(members: Sequence[bytes], eyes: Eyes) -> Iterator[Any]:

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from botocache._cache.call_store import CallStore
+from botocache._cache.tickets import WriteTicket
+from botocache._cache.writes import Writes
 from botocache._coherence import Loaded, TagEviction
 from botocache.stores.redis import commands
 from botocache.stores.redis import store as redis_store
@@ -68,6 +71,13 @@ def _always_alone(found: bytes, left: bytes, first: TagEviction | None) -> TagEv
 _decode_eviction = commands.decode_eviction
 
 
+def _always_late(writes: Writes, ticket: WriteTicket, store: CallStore) -> bool:
+    return _evict_late(writes, ticket._replace(began=store.now()), store)
+
+
+_evict_late = Writes._evict_late
+
+
 def _ask_again(
     link: ServerConnections, packed: bytes, count: int, _again: Any = None, **how: Any
 ) -> Any:
@@ -78,20 +88,36 @@ def _ask_again(
 _link_ask = ServerConnections.ask
 
 
+def _send_again(
+    link: ServerConnections, packed: bytes, count: int, settle: Any, _again: Any = None
+) -> None:
+    """Do the same for what nothing waits for."""
+    _link_send(link, packed, count, settle)
+
+
+_link_send = ServerConnections.send
+
+
+def _all_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ServerConnections, "ask", _ask_again)
+    patch.setattr(ServerConnections, "send", _send_again)
+
+
 # --- schedules ---------------------------------------------------------------------
 
+ARRIVES = "what client 1 has sent arrives"
 COMMITTED = (
     f"{UPDATE}: evict",
     f"{UPDATE}: the server commits",
     f"{UPDATE}: evict",
-    f"{UPDATE}: evict, look",
+    *(ARRIVES, ARRIVES),  # the eviction, and the look at the table
 )
 """An update from its beginning to its end."""
 
 REFUSED = (f"{UPDATE}: evict", f"{UPDATE}: evict, evict")
 """One of its evictions, on a full server: the second one is let through."""
 
-REFUSED_AT_THE_END = (REFUSED[0], f"{UPDATE}: evict, look", REFUSED[1])
+REFUSED_AT_THE_END = (REFUSED[0], ARRIVES, ARRIVES)
 
 READ_OLD = (f"{GET}: load", f"{GET}: the server reads version 1", f"{GET}: fill")
 MISSED_OLD = (READ_OLD[0], f"{GET}: load, look", *READ_OLD[1:])
@@ -102,6 +128,11 @@ SENT_AGAIN = f"{UPDATE}: evict is done, but cut off"
 TAKEOVER = "a replica takes over that lacks 2 evictions"
 
 MUTATIONS = [
+    Mutation(
+        "a second eviction that is not waited for though the write took long",
+        _method(Writes, "_evict_late", _always_late),
+        Program(("get", "update"), (0, 1), faults=0, shards=1),
+    ),
     Mutation(
         "an eviction that holds nothing off",
         _script("math.max(others, now + tonumber(ARGV[3]))", "others", "EVICT"),
@@ -153,7 +184,9 @@ MUTATIONS = [
             "the server is flushed",
             *MISSED_OLD[:-1],
             f"{GET}: load",  # of the table's key attributes, which are gone as well
-            *(f"{GET}: fill", f"{GET}: fill, prolong") * 2,
+            f"{GET}: fill",  # of these
+            f"{GET}: fill, prolong",
+            f"{GET}: fill",
         ),
     ),
     Mutation(
@@ -225,7 +258,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an eviction that is sent again with the generation that it had",
-        _method(ServerConnections, "ask", _ask_again),
+        _all_again,
         Program(
             ("get", "update", "update"),
             (0, 1, 2),
@@ -243,7 +276,7 @@ MUTATIONS = [
             "client 2 update: evict",
             "client 2 update: the server commits",
             "client 2 update: evict",
-            "client 2 update: evict, look",
+            *("what client 2 has sent arrives",) * 2,
             f"{UPDATE}: evict, arrive",
             f"{UPDATE}: evict, evict",
             f"{UPDATE}: evict, look",

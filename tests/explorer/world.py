@@ -9,9 +9,9 @@ stack, which would swallow it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from botocache._cache.cache import Cache
 from botocache._cache.entries import decode_header
@@ -20,7 +20,13 @@ from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreError, StoreLostError
 from botocache._near.answers import NearAnswers
 from botocache._settings.load import Settings
-from botocache.stores.protocol import Fill, Store
+from botocache.stores.protocol import (
+    BoundedCallVerbs,
+    Fill,
+    Settle,
+    SettleEviction,
+    Store,
+)
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.remote import RedisBackend
 from tests.explorer.turns import Actor, Offer, current_actor, pause, record
@@ -283,6 +289,8 @@ class ClientStore:
         self._client = client
         self._store = store
         self._tags: dict[bytes, Sequence[bytes]] = {}
+        if world.backend.is_remote:  # see Bounding
+            self.for_call = lambda: self
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
@@ -333,15 +341,31 @@ class ClientStore:
         for at in range(0, len(fills), at_once or 1):
             self._fill(fills[at : at + at_once])
 
-    def _fill(self, fills: Sequence[Fill]) -> None:
+    def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
+        """See BoundedCallVerbs.fill_later."""
+        later = cast("BoundedCallVerbs", self._store).fill_later
+        self._fill(fills, lambda fills: later(fills, settle))
+
+    def _fill(
+        self,
+        fills: Sequence[Fill],
+        fill: Callable[[Sequence[Fill]], None] | None = None,
+    ) -> None:
         way = self._turn("fill")
         try:
-            self._store.fill_many(fills)
+            (fill or self._store.fill_many)(fills)
         finally:
             for key, entry, _, _ in fills:
                 tags = self._tags.get(key, ())
                 self._world.judge_fill(self._client, key, tags, entry)
         self._fail_after(way, "fill")
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        way = self._turn("evict")
+        cast("BoundedCallVerbs", self._store).evict_later(request, settle)
+        self._world.note_eviction()
+        self._fail_after(way, "evict")
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
@@ -487,7 +511,7 @@ class World:
 
         Evictions that it could not do, and remembered, are gone with it.
         """
-        self.has_lost_evictions |= bool(self.caches[client].stats().undelivered)
+        self.has_lost_evictions |= bool(self.caches[client]._evictions.pending)
 
     def restart(self, client: int) -> None:
         """Give a client's process, which was killed, a successor that knows nothing."""
@@ -536,7 +560,7 @@ class World:
     def is_exempt(self, client: int) -> bool:
         """Return whether another process has or had pending evictions."""
         return self.has_lost_evictions or any(
-            self.has_failed_eviction and cache.stats().undelivered
+            self.has_failed_eviction and cache._evictions.pending
             for other, cache in enumerate(self.caches)
             if other != client
         )
@@ -605,7 +629,9 @@ class World:
             return ""
         elif actor.fills not in _GROUPS:
             is_late = actor.ended_before < self.ended
-            return "it was filled, and can be served" if is_late else ""
+            # Until a late second eviction arrives, nothing older may be filled.
+            if not is_late or not self.backend.is_evicting():
+                return "it was filled, and can be served" if is_late else ""
         # What ended meanwhile may be a write that did not concern it.
         kind = "get" if actor.fills == "own item" else actor.fills
         try:

@@ -40,7 +40,8 @@ from botocache._errors import (
     StoreUnavailableError,
 )
 from botocache._explain import ExplainError, explain
-from botocache._near import call_keys, copies
+from botocache._near import batch_answers, call_keys, copies
+from botocache._near.client_state import OPERATIONS as NEAR_OPERATIONS
 from botocache._near.request_bodies import derive_body, resource_body, wire_body
 from botocache._settings.load import Settings, load_settings
 from botocache.stores.disk.generation_file import SLOT_COUNT, _checked
@@ -389,7 +390,7 @@ def _arguments(document: object) -> None:
         operation, arguments = document.get("operation"), document.get("body")
     else:
         operation, arguments = "GetItem", document
-    if type(operation) is not str or operation not in ("GetItem", "Query", "Scan"):
+    if type(operation) is not str or operation not in NEAR_OPERATIONS:
         operation = "GetItem"
     quick = call_keys.quick_key(token, arguments)
     exact = call_keys.exact_key(token, arguments, frozenset())
@@ -403,6 +404,8 @@ def _arguments(document: object) -> None:
             body = derive_body(operation, token, quick, arguments, body_of)
             if body is not None:
                 plan(operation, body, _KEYS.get)
+    with contextlib.suppress(ValueError):
+        batch_answers.read_arguments(arguments)
     if type(arguments) is dict:
         copier = copies.copier_for(arguments, frozenset())
         assert copier() is not arguments

@@ -267,7 +267,7 @@ ATTACKS: dict[str, Attack] = {
         execute(
             "ALTER TABLE Cache RENAME COLUMN mode TO kind", "PRAGMA user_version=9"
         ),
-        "no such column",
+        "no (such )?column",
         "schema of another program",
     ),
     "a database with settings": Attack(

@@ -511,3 +511,27 @@ def test_the_hit_ratio_is_that_of_the_reads_that_were_looked_up(
     stats: Stats, ratio: float
 ) -> None:
     assert stats.hit_ratio == ratio
+
+
+def test_hits_of_a_batch_count_and_are_sampled_as_one_after_another() -> None:
+    one, many = Counters().series("t", "X"), Counters().series("t", "X")
+    sampled: list[int] = []
+    places: list[int] = []
+    before = 0
+    for hits in (1, 5, 16, 17, 18, 40, 3):
+        sampled += [before + at for at in range(hits) if one.add_store_hit(0.001, 0.5)]
+        of_batch = many.add_store_hits(0.001, hits, hits / 2, 0.0)
+        places += [before + at for at in of_batch]
+        before += hits
+    assert places == sampled
+    found, expected = many.read(), one.read()
+    assert found.store_latency.counts == expected.store_latency.counts
+    assert found.store_latency.seconds == pytest.approx(expected.store_latency.seconds)
+    assert (found.hits, found.units_saved) == (expected.hits, expected.units_saved)
+
+
+def test_near_hits_of_a_batch_have_numbers_of_their_own() -> None:
+    near = Counters().series("t", "X").near_hits(0.5)
+    numbers = [near.number(), *near.take(3), near.number()]
+    assert len(set(numbers)) == 5
+    assert near.count == 5

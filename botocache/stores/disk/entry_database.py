@@ -1,11 +1,11 @@
-"""Entries in diskcache: one SQLite database that all processes of a machine share.
+"""Entries in one SQLite database that all processes of a machine share.
 
-`EntryDatabase` uses diskcache to write and to remove rows, and replaces those parts of
-it that are not safe with a file that another program may have altered:
+The table has the columns of diskcache, and nothing else is used of that package. The
+statements are our own, and safe with a file that another program has altered:
 
 - Nothing is unpickled. A tampered row would otherwise execute code (CVE-2025-69872).
-- Nothing in the file decides how it is used: neither its settings, which diskcache
-  would apply as pragmas and attributes, nor its schema, which must be `_SCHEMA`. Any
+- Nothing in the file decides how it is used: neither settings, which diskcache would
+  apply as pragmas and attributes, nor its schema, which must be `_SCHEMA`. Any
   other database is replaced by a new one.
 - A row is read only if it has the type, the size and the end of one of ours.
 - Each row carries a checksum of its key and bytes, because SQLite has none.
@@ -17,9 +17,9 @@ There is no write-ahead log. SQLite maps the log's index, and a program that tru
 that file (a clean-up script, `rsync --inplace`) kills every process that reads it, by
 SIGBUS. To look at the size before each use leaves a race, and the first cut of a file
 in steady use has lost it each time. Without the log a load takes 4 µs more (18 to 22),
-and a fill 15 µs less (80 to 65). A load waits while another process commits. SQLite
-then sleeps for a millisecond or more: beside a process that does nothing but fill, the
-slowest hundredth of loads takes 3 ms, the others 20 to 30 µs, and none misses.
+and a fill 15 µs less. A load waits while another process commits. SQLite then sleeps
+for a millisecond or more: beside a process that does nothing but fill, the slowest
+hundredth of loads takes 3 ms, the others 20 to 30 µs, and none misses.
 
 The journal is in memory: a process that is killed while it writes leaves a database
 that may have to be replaced. Of 370 writers of many pages that were killed, two did so.
@@ -123,8 +123,8 @@ _SCHEMA = {
 }
 """What the database consists of: name, and how it was made.
 
-The columns are those that diskcache writes. Its triggers, which count, are left out:
-nothing reads the counts, and a fill is faster without them.
+The columns are those of diskcache. Its triggers, which count, are left out: nothing
+reads the counts, and a fill is faster without them.
 """
 
 _SELECT_SCHEMA = "SELECT name, sql, tbl_name FROM sqlite_master LIMIT 9"

@@ -177,10 +177,8 @@ class FillQueue:
     def _hold(self) -> None:
         """Before a fork: write what waits, end the thread, keep others from writing.
 
-        A signal handler may fork while its thread is writing: then nothing is done.
+        A signal handler may fork while its thread is writing: that goes on after it.
         """
-        if is_owned(self._writing):
-            return
         thread, deadline = self._thread, time.monotonic() + FORK_PATIENCE
         self.stop()
         if self._waiting:

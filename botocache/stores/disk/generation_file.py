@@ -410,18 +410,18 @@ class _FileTable(GenerationTable):
             return super()._replace(fresh, first, now, hold_off)
         finally:
             # If this eviction is interrupted, a later one must not find its words.
-            self._file_words.forget_ahead()
+            self._file_words.ahead.clear()
 
 
 class _FileWords:
     """The words of a file's slots, read and written at once.
 
-    But for what `read_ahead` has read, which counts once.
+    ahead: words that `read_ahead` has read; each is taken once.
     """
 
     def __init__(self, owned: _OwnedFile) -> None:
         self._owned = owned
-        self._ahead: dict[int, int] = {}
+        self.ahead: dict[int, int] = {}
         self.number = owned.file.number
 
     def read_ahead(self, slots: Iterable[int]) -> None:
@@ -435,17 +435,13 @@ class _FileWords:
             ahead[slot], ahead[slot + 1] = _SLOT.unpack(found)
         if 0 in map(ahead.__getitem__, slots):
             raise StoreLostError(_WIPED)
-        self._ahead = ahead
-
-    def forget_ahead(self) -> None:
-        """Forget what was read ahead and not asked for."""
-        self._ahead = {}
+        self.ahead = ahead
 
     def __len__(self) -> int:
         return 2 * SLOT_COUNT
 
     def __getitem__(self, index: int) -> int:
-        word = self._ahead.pop(index, None)
+        word = self.ahead.pop(index, None)
         return _slot_word(self.number, index) if word is None else word
 
     def __setitem__(self, index: int, word: int) -> None:

@@ -25,6 +25,13 @@ from botocache.stores.redis.deadlines import (
     extended_deadline,
     is_apart,
 )
+from botocache.stores.redis.owed import (
+    MOST_OWED,
+    OWED_LIMIT,
+    Owed,
+    discard,
+    read_owed,
+)
 from botocache.stores.redis.sentinel import PrimaryLease
 from botocache.stores.redis.sockets import REPLY_LIMIT, require_ours, set_deadline
 from botocache.stores.redis.types import Connection, Reply
@@ -125,14 +132,80 @@ class ServerConnections:
             else:
                 connection = self._connect_for_read(deadline)
             replies = exchange(connection, packed, count, deadline, limit)
-        except RedisError as error:
+        except (RedisError, OSError) as error:
             pass_on(error)
-            raise StoreError(f"{type(error).__name__}: {error}") from error
-        except OSError as error:
-            pass_on(error)
-            raise StoreError(f"cannot be reached: {error}") from error
+            raise _as_store_error(error) from error
         idle.append(connection)
         return replies
+
+    def send(
+        self,
+        packed: bytes,
+        count: int,
+        settle: Callable[[list[Reply] | BaseException], object],
+        again: Callable[[], bytes] | None = None,
+    ) -> None:
+        """Send commands, and do not wait for their replies if a connection is idle.
+
+        settle: see Owed.
+
+        For the other arguments, see `ask`. Raises StoreError; then `settle` is not
+        called.
+        """
+        deadline = call_deadline(self._patience)
+        lease = self._lease
+        idle = self._idle
+        connection = None
+        if lease is None or lease.lasts(deadline):
+            with contextlib.suppress(IndexError):
+                connection = idle.pop()
+        if connection is not None and len(connection.owed) >= MOST_OWED:
+            idle.append(connection)
+            connection = None
+        if connection is not None:
+            try:
+                require_ours(connection)
+                set_deadline(connection, deadline)
+                connection.send_packed_command((packed,), check_health=False)
+                connection.owed = (*connection.owed, Owed(count, settle))
+            except LostError as error:  # as in `ask`
+                discard(connection, pass_on(error))
+                self.drop()
+                packed = again() if again else packed
+            except BaseException as error:
+                discard(connection, error)
+                _require_known(error)
+                raise _as_store_error(error) from error
+            else:
+                idle.append(connection)
+                if idle is not self._idle:  # closed meanwhile
+                    _disconnect(idle)
+                return
+        settle(self.ask(packed, count, again))
+
+    def is_idle(self) -> bool:
+        """Return whether `send` finds a connection, unless another thread takes it."""
+        return bool(self._idle)
+
+    def settle(self, deadline: float) -> None:
+        """Read what idle connections owe. deadline: moment of `time.monotonic`."""
+        idle = self._idle
+        for _ in range(len(idle)):
+            try:
+                connection = idle.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            if connection.owed:
+                try:
+                    require_ours(connection)
+                    set_deadline(connection, deadline)
+                    read_owed(connection)
+                except BaseException as error:
+                    discard(connection, error)
+                    if not isinstance(pass_on(error), Exception):
+                        raise
+                    continue
+            idle.append(connection)
 
     def try_out(self, packed: bytes, count: int) -> list[Reply]:
         """Do the same with a new connection, however long it takes to make."""
@@ -157,9 +230,7 @@ class ServerConnections:
     def drop(self) -> None:
         """Disconnect what is idle: it is broken, or leads to a server that is gone."""
         idle = self._idle
-        with contextlib.suppress(IndexError):  # another thread took the last one
-            while idle:
-                idle.pop().disconnect()
+        _disconnect(idle)
 
     def _connect_for_read(self, deadline: float) -> Connection:
         """Return a new connection. Raises StoreConnectingError if it is late."""
@@ -309,14 +380,18 @@ def exchange(
     On any other failure, even an interruption, it is disconnected. Otherwise its next
     user would read the replies to these commands.
     """
+    owed = connection.owed
     try:
         require_ours(connection)
         if deadline is not None:
+            limit += len(owed) * OWED_LIMIT
             set_deadline(connection, deadline, limit)
         connection.send_packed_command((packed,), check_health=False)
+        if owed:
+            read_owed(connection)
         return connection.read_replies(count)
     except BaseException as error:
-        connection.disconnect()
+        discard(connection, error)
         _require_known(error)
         raise
 
@@ -333,7 +408,14 @@ def _require_known(error: BaseException) -> None:
         raise StoreError(f"not understood: {type(error).__name__}") from error
 
 
+def _as_store_error(error: BaseException) -> StoreError:
+    """Return the StoreError for what redis-py or a socket has raised."""
+    if isinstance(error, OSError) and not isinstance(error, RedisError):
+        return StoreError(f"cannot be reached: {error}")
+    return StoreError(f"{type(error).__name__}: {error}")
+
+
 def _disconnect(idle: deque[Connection]) -> None:
     with contextlib.suppress(IndexError):  # another thread may take the last one
         while idle:
-            idle.pop().disconnect()
+            discard(idle.pop(), LostError("the connection was closed"))

@@ -11,7 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
-from botocache.stores.protocol import CallVerbs, Fill
+from botocache.stores.protocol import (
+    BoundedCallVerbs,
+    Fill,
+    Settle,
+    SettleEviction,
+)
 
 CONNECTING = 1.0
 """Seconds that an eviction waits for a connection if there is none, unless the last one
@@ -77,7 +82,7 @@ class BoundedVerbs:
     timeout: seconds from the first verb.
     """
 
-    def __init__(self, store: CallVerbs, timeout: float) -> None:
+    def __init__(self, store: BoundedCallVerbs, timeout: float) -> None:
         self._store = store
         self._timeout = timeout
         self._deadline = math.inf
@@ -115,6 +120,22 @@ class BoundedVerbs:
         self._begin()
         try:
             self._store.fill_many(fills)
+        finally:
+            self._end()
+
+    def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
+        """See BoundedCallVerbs.fill_later."""
+        self._begin()
+        try:
+            self._store.fill_later(fills, settle)
+        finally:
+            self._end()
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        self._begin()
+        try:
+            self._store.evict_later(request, settle)
         finally:
             self._end()
 

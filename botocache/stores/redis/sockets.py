@@ -155,7 +155,12 @@ class GuardedSocket:
 
 
 class GuardedConnection(_Base):
-    """A connection of redis-py on a GuardedSocket, with a BoundedParser."""
+    """A connection of redis-py on a GuardedSocket, with a BoundedParser.
+
+    owed: replies that nothing waits for; see owed.py.
+    """
+
+    owed: tuple[Any, ...] = ()
 
     def __init__(self, **settings: object) -> None:
         ours = {

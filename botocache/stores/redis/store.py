@@ -1,8 +1,9 @@
 """The store that many machines share: Redis 6.2 or Valkey 7.2 and later.
 
-A load is one round trip, or two if a generation is missing. A fill is one, and so is
-each half of a write, whatever the number of items. What is kept, and the scripts that
-change it, stand in scripts.py.
+A load is one round trip, or two if a generation that was expected is missing. Each half
+of a write is one, whatever the number of items. Fills are not waited for, nor is the
+second half of a write where the law allows that (_coherence.py, owed.py). What is kept,
+and the scripts that change it, stand in scripts.py.
 
 All users go by the server's clock, which sets the hold-offs. The local estimate of it
 never runs ahead of it. So a hold-off may appear longer than it is, never shorter.
@@ -21,14 +22,17 @@ from redis.exceptions import NoPermissionError, NoScriptError
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import StoreConnectingError, StoreError, pass_on
+from botocache._exits import deliver_first
 from botocache._log import log, log_once
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
 from botocache.stores.protocol import (
-    CallVerbs,
+    BoundedCallVerbs,
     Clock,
     Fill,
     Random,
+    Settle,
+    SettleEviction,
     StillCurrent,
     Usage,
 )
@@ -52,6 +56,7 @@ from botocache.stores.redis.commands import (
     pack_mget,
     pack_ranges,
     require_no_errors,
+    require_replies,
     server_time,
     value_of_range,
     with_source,
@@ -61,6 +66,7 @@ from botocache.stores.redis.connections import ServerConnections, exchange
 from botocache.stores.redis.deadlines import BoundedVerbs, with_deadline
 from botocache.stores.redis.in_clear import note_if_in_clear
 from botocache.stores.redis.keys import Keys
+from botocache.stores.redis.known_tags import KnownTags
 from botocache.stores.redis.scripts import (
     ARRIVE,
     EVICT,
@@ -175,6 +181,9 @@ class RedisStore:
         self._synced_at = -CLOCK_SYNC_INTERVAL
         self._latest_offset = -math.inf  # since the clock was last set back
         self._careful_until = -CAREFUL
+        self._known_tags = KnownTags()
+        self._has_prolonged = False  # so the server knows the script
+        deliver_first(self)
 
     def __repr__(self) -> str:
         return (
@@ -182,7 +191,7 @@ class RedisStore:
             f"{self._breaker!r}{f', {self._tracker!r}' if self._tracker else ''}>"
         )
 
-    def for_call(self) -> CallVerbs:
+    def for_call(self) -> BoundedCallVerbs:
         """See Bounding.for_call."""
         return BoundedVerbs(self, self._timeout)
 
@@ -194,10 +203,7 @@ class RedisStore:
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
         mark = self._begin()
-        entries = (bulk(self._keys.entry(key)),)
-        (entry,), states = self._get(entries, [*map(self._keys.packed, tags)])
-        if not are_whole(states):
-            states = self._complete(tags, states)
+        (entry,), states = self._get((bulk(self._keys.entry(key)),), tags)
         loaded = self._loaded(entry, states)
         if self._tracker is not None:
             self._tracker.learn(mark, tags, loaded.snapshot)
@@ -213,9 +219,7 @@ class RedisStore:
         mark = self._begin()
         tags = list(dict.fromkeys(tag for _, tags in lookups for tag in tags))
         names = [bulk(self._keys.entry(key)) for key, _ in lookups]
-        entries, states = self._get(names, [*map(self._keys.packed, tags)])
-        if not are_whole(states):
-            states = self._complete(tags, states)
+        entries, states = self._get(names, tags)
         if self._tracker is not None:
             self._tracker.learn(mark, tags, self._loaded(None, states).snapshot)
         state_of = dict(zip(tags, states, strict=True))
@@ -233,52 +237,128 @@ class RedisStore:
     @malformed_reply_is_store_error
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
+        kept = self._kept(fills)
+        if kept:
+            prolong, note = self._prolonging(kept)
+            self._ask(lambda: [*map(self._set, kept), *prolong])
+            note()
+            self._has_prolonged = self._has_prolonged or bool(prolong)
+
+    @malformed_reply_is_store_error
+    def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
+        """See BoundedCallVerbs.fill_later."""
+        kept = self._kept(fills)
+        prolong, note = self._prolonging(kept) if kept else ((), _ignore)
+        # A script that the server does not know has to be sent, which needs its reply.
+        if not kept or (prolong and not self._has_prolonged):
+            self.fill_many(fills)
+            settle(None)
+            return
+        note()
+        packed = b"".join(map(pack, [*map(self._set, kept), *prolong]))
+        settled = partial(self._settle_fills, len(kept), settle)
+        self._send(packed, len(kept) + len(prolong), settled)
+
+    def deliver_until(self, deadline: float) -> None:
+        """See Bounding.deliver_until."""
+        self._connections.settle(deadline)
+
+    def _settle_fills(
+        self, count: int, settle: Settle, replies: list[Reply] | BaseException
+    ) -> None:
+        """Settle fills by their replies. See Owed. count: of entries."""
+        if isinstance(replies, list):
+            # If one failed, a generation may end early, and the next one is waited for.
+            if any(not isinstance(each, list) for each in replies[count:]):
+                self._has_prolonged = False
+            replies = replies[:count]
+        try:
+            if any(reply != b"OK" for reply in require_replies(replies)):
+                raise StoreError("the reply to a fill is none")  # noqa: TRY301 - as those of require_replies
+        except StoreError as error:
+            settle(error)
+        else:
+            settle(None)
+
+    def _settle_eviction(
+        self,
+        request: EvictionRequest,
+        settle: SettleEviction,
+        replies: list[Reply] | BaseException,
+    ) -> None:
+        """Settle an eviction by its replies. See Owed."""
+        outcome: Mapping[bytes, int] | Exception
+        try:
+            evicted, *looked = require_replies(replies)
+            if len(evicted) != 1 + 2 * len({*request.tags}):
+                raise StoreError("the reply to an eviction is none")  # noqa: TRY301 - as those of require_replies
+            outcome, _ = self._watched(request.watch, looked)
+        except StoreError as error:
+            outcome = error
+        except Exception as error:  # noqa: BLE001 - as in malformed_reply_is_store_error
+            outcome = StoreError(f"no answer: {type(error).__name__}")
+        settle(outcome)
+
+    def _kept(self, fills: Sequence[Fill]) -> list[Fill]:
+        """Return fills as they are sent, without those that are too large."""
         kept = [fill for fill in map(compressed_fill, fills) if fill is not None]
         if len(kept) < len(fills):
             log_once(log.info, "answer_too_large", _TOO_LARGE)
-        if not kept:
-            return
-        commands: list[Command] = [
-            (b"SET", self._keys.entry(key), entry, b"PX", milliseconds(ttl))
-            for key, entry, ttl, _ in kept
-        ]
-        longest = max(fill.ttl for fill in kept)
+        return kept
+
+    def _set(self, fill: Fill) -> Command:
+        key, entry, ttl, _ = fill
+        return (b"SET", self._keys.entry(key), entry, b"PX", milliseconds(ttl))
+
+    def _prolonging(
+        self, fills: Sequence[Fill]
+    ) -> tuple[Sequence[Command], Callable[[], None]]:
+        """Return what lets generations live as long as fills, where that is needed.
+
+        The function notes that it was done.
+        """
+        longest = max(fill.ttl for fill in fills)
+        tags = dict.fromkeys(tag for fill in fills for tag in fill.tags)
+        now = self.now()
+        ending = self._known_tags.ending(tags, now + longest)
+        if not ending:
+            return (), _ignore
+        # More than is needed: then the next fills find that they live long enough.
+        least = longest + min(longest, self._generation_ttl) / 2
         life = max(self._generation_ttl, longest * 2 + SLACK)
-        head = (milliseconds(longest), milliseconds(life))
-        tags = dict.fromkeys(tag for fill in kept for tag in fill.tags)
-        commands += [
-            self._call(PROLONG, some, head, ()) for some in self._together(tags)
-        ]
-        self._ask(lambda: commands)
+        head = (milliseconds(least), milliseconds(life))
+        calls = [self._call(PROLONG, some, head, ()) for some in self._together(ending)]
+        return calls, lambda: self._known_tags.live(ending, now + least)
 
     @malformed_reply_is_store_error
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
-        tags, hold_off, watch, first_eviction, restore = request
-        first = first_eviction.evicted if first_eviction else {}
-        # Restored last: the script may be stopped between two tags.
-        each = sorted(dict.fromkeys(tags), key=lambda tag: tag in restore)
-        known = [encode_first(first.get(t), is_restored=t in restore) for t in each]
+        try:
+            replies = self._ask(lambda: self._evicting(request), is_eviction=True)
+        except FullError:
+            replies = self._ask(
+                lambda: self._evicting(request, is_full=True), is_eviction=True
+            )
+        finally:  # also after an error: the server may have evicted
+            forget(self._keys, request.tags)
+        return self._eviction_in(replies, request)
 
-        def commands() -> list[Command]:
-            eviction = self._eviction(each, hold_off, known)
-            return [eviction, self._look(watch)] if watch else [eviction]
+    @malformed_reply_is_store_error
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later."""
+        if not self._connections.is_idle():
+            settle(self.evict(request).watched)
+            return
 
-        def last() -> list[Command]:
-            return [self._eviction(each, hold_off, known, is_full=True)]
+        def packed() -> bytes:
+            return b"".join(map(pack, self._evicting(request)))
 
         try:
-            states, *looked = self._ask(commands, is_eviction=True)
-        except FullError:
-            (states,), looked = self._ask(last, is_eviction=True), []
-        finally:  # also after an error: the server may have evicted
-            forget(self._keys, tags)
-        pairs = zip(states[1::2], states[2::2], strict=True)
-        found = dict(zip(each, pairs, strict=True))
-        return Eviction(
-            {tag: decode_eviction(*found[tag], first.get(tag)) for tag in tags},
-            *self._watched(watch, looked),
-        )
+            count = 2 if request.watch else 1
+            settled = partial(self._settle_eviction, request, settle)
+            self._send(packed(), count, settled, packed)
+        finally:
+            forget(self._keys, request.tags)
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:
         """See Store.is_current. False without client tracking."""
@@ -402,6 +482,31 @@ class RedisStore:
         head = (b"%d" % round(hold_off * US), life)
         return self._call(EVICT, tags, head, arguments)
 
+    def _evicting(
+        self, request: EvictionRequest, *, is_full: bool = False
+    ) -> list[Command]:
+        """Return the commands of an eviction. is_full: the server has no room."""
+        tags, hold_off, watch, first_eviction, restore = request
+        first = first_eviction.evicted if first_eviction else {}
+        each = _in_order(tags, restore)
+        known = [encode_first(first.get(t), is_restored=t in restore) for t in each]
+        eviction = self._eviction(each, hold_off, known, is_full=is_full)
+        return [eviction, self._look(watch)] if watch and not is_full else [eviction]
+
+    def _eviction_in(
+        self, replies: Sequence[Reply], request: EvictionRequest
+    ) -> Eviction:
+        """Return what an eviction did by the replies to its commands."""
+        tags, _, watch, first_eviction, restore = request
+        first = first_eviction.evicted if first_eviction else {}
+        states, *looked = replies
+        pairs = zip(states[1::2], states[2::2], strict=True)
+        found = dict(zip(_in_order(tags, restore), pairs, strict=True))
+        return Eviction(
+            {tag: decode_eviction(*found[tag], first.get(tag)) for tag in tags},
+            *self._watched(watch, looked),
+        )
+
     def _watched(
         self, watch: Sequence[bytes], looked: Sequence[Sequence[bytes]]
     ) -> tuple[dict[bytes, int], Held]:
@@ -422,37 +527,93 @@ class RedisStore:
 
     def _get(
         self, entries: Sequence[bytes], tags: Sequence[bytes]
-    ) -> tuple[Sequence[Reply], Sequence[Reply]]:
-        """Return the values of entries and of tags. Both are keys, as on the wire."""
-        packed = [*tags, *entries]
-        values = self._get_at_once(packed, len(entries))
+    ) -> tuple[Sequence[Reply], Sequence[bytes]]:
+        """Return the values of entries, and the states of tags.
+
+        entries: keys, as on the wire.
+        """
+        packed = [*map(self._keys.packed, tags), *entries]
+        known = self._known_tags
+        missing: Sequence[bytes] = ()
+        if known.expects_missing:
+            missing = known.likely_missing(tags)
+        try:
+            values, made = self._get_at_once(packed, len(entries), missing)
+        except FullError:
+            if not missing:
+                raise
+            values, made = self._get_at_once(packed, len(entries), ())
         if len(values) != len(packed):
             raise ValueError("as many values as keys")
-        return values[len(tags) :], values[: len(tags)]
+        states: Sequence[bytes] = values[: len(tags)]
+        if not are_whole(states):
+            is_lacking = [not are_whole((state,)) for state in states]
+            states = [
+                made.get(tag, state) if is_ else state
+                for tag, state, is_ in zip(tags, states, is_lacking, strict=True)
+            ]
+            if not are_whole(states):
+                states = self._complete(tags, states)
+            lacked = [tag for tag, is_ in zip(tags, is_lacking, strict=True) if is_]
+            self._known_tags.learn(tags, states, len(lacked))
+            self._known_tags.live(lacked, self.now() + self._generation_ttl)
+        else:
+            self._known_tags.learn(tags, states, 0)
+        return values[len(tags) :], states
 
-    def _get_at_once(self, packed: Sequence[bytes], entries: int) -> Sequence[Reply]:
-        """Return the values of keys, of which so many belong to entries."""
+    def _get_at_once(
+        self, packed: Sequence[bytes], entries: int, missing: Sequence[bytes]
+    ) -> tuple[Sequence[Reply], Mapping[bytes, bytes]]:
+        """Return the values of keys, and the states of tags that may have none.
+
+        entries: so many keys belong to entries.
+        missing: the tags that may have no state.
+        """
         if machine_clock() >= self._careful_until:
             limit = min(entries * ENTRY_LIMIT, MGET_LIMIT) + len(packed) * REPLY_HEAD
             try:
-                (values,) = self._get_and_check(pack_mget(packed), 1, limit)
+                (values,), made = self._get_and_check(
+                    pack_mget(packed), 1, limit, missing
+                )
             except OversizedError:
                 # Others can write to the server. One of the values is theirs, or many
                 # entries are large. To ask one by one takes 2 % longer for one entry.
                 self._careful_until = machine_clock() + CAREFUL
             else:
                 found: list[Reply] = values
-                return found
+                return found, made
         limit = entries * ENTRY_LIMIT + len(packed) * REPLY_HEAD
-        return self._get_and_check(pack_ranges(packed), len(packed), limit)
+        return self._get_and_check(pack_ranges(packed), len(packed), limit, ())
 
-    def _get_and_check(self, packed: bytes, count: int, limit: int) -> list[Reply]:
-        """Return replies of commands that get values. Ask for the time if it is due."""
-        if self._clock or machine_clock() - self._synced_at < CLOCK_SYNC_INTERVAL:
-            return self._exchange(packed, count, limit=limit)
-        *values, _, now = self._exchange(packed + self._check, count + 2, limit=limit)
-        self._sync_clock(server_time(*now))
-        return values
+    def _get_and_check(
+        self, packed: bytes, count: int, limit: int, missing: Sequence[bytes]
+    ) -> tuple[list[Reply], Mapping[bytes, bytes]]:
+        """Return replies of commands that get values. Ask for the time if it is due.
+
+        For `missing`, see `_get_at_once`.
+        """
+        is_due = not self._clock and (
+            machine_clock() - self._synced_at >= CLOCK_SYNC_INTERVAL
+        )
+        if not is_due and not missing:
+            return self._exchange(packed, count, limit=limit), {}
+
+        def with_more() -> bytes:
+            # After the values: a generation that is made now is of no older entry.
+            look = pack(self._look(missing)) if missing else b""
+            return packed + look + (self._check if is_due else b"")
+
+        more = (1 if missing else 0) + (2 if is_due else 0)
+        limit += len(missing) * REPLY_HEAD
+        replies = self._exchange(with_more(), count + more, with_more, limit=limit)
+        if is_due:
+            self._sync_clock(server_time(*replies[-1]))
+        looked = replies[count] if missing else None
+        # Not a list if the server does not know the script yet; `_complete` brings it.
+        if not isinstance(looked, list):
+            return replies[:count], {}
+        self._sync_clock(self._time_in(looked))
+        return replies[:count], dict(zip(missing, looked[1:], strict=True))
 
     def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
         """Return tags in groups, for each of which one call of a script is allowed."""
@@ -551,6 +712,23 @@ class RedisStore:
         breaker.succeeded()
         return replies
 
+    def _send(
+        self,
+        packed: bytes,
+        count: int,
+        settle: Callable[[list[Reply] | BaseException], object],
+        again: Callable[[], bytes] | None = None,
+    ) -> None:
+        """Send commands without waiting for replies. See ServerConnections.send."""
+        self._breaker.check()
+        try:
+            self._connections.send(packed, count, settle, again)
+        except StoreConnectingError:
+            raise
+        except StoreError as error:
+            self._breaker.failed(error)
+            raise
+
     def _ask_for_board(self, commands: Sequence[Command], limit: int) -> list[Reply]:
         """Return the replies to commands that belong to no call. Raises StoreError.
 
@@ -644,6 +822,16 @@ class RedisStore:
         nothing = encode_first(None, is_restored=False)
         command = self._eviction([PROBED_DIGEST], 0.0, [nothing])
         require_no_errors(self._connections.try_out(pack(with_source(command)), 1))
+
+
+def _in_order(tags: Sequence[bytes], restore: Collection[bytes]) -> list[bytes]:
+    """Return each tag once, restored ones last: a script may be stopped between two."""
+    once = [*dict.fromkeys(tags)]
+    return sorted(once, key=lambda tag: tag in restore) if restore else once
+
+
+def _ignore() -> None:
+    """Stand in for a note of nothing."""
 
 
 def open_redis(options: StoreOptions) -> RedisStore:

@@ -24,6 +24,7 @@ class Connection(Protocol):
     port: int
     protocol: int
     socket_timeout: float | None
+    owed: tuple[Any, ...]  # see owed.py
     _sock: Any  # a socket, or TLS around one; None while it is not connected
 
     def connect(self) -> None:

@@ -4,11 +4,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
 
 import pytest
 
 from botocache.stores.disk import fill_queue
 from botocache.stores.disk.fill_queue import (
+    IDLE,
     MOST_BYTES,
     MOST_ENTRIES,
     NAME,
@@ -210,6 +212,22 @@ def test_a_thread_that_rests_writes_the_next_entry(
         eventually(lambda number=number: len(written) == number)  # type: ignore[misc]  # a default
         eventually(lambda: not behind._is_awake)
     assert len(writers()) == 1
+
+
+def test_an_entry_that_comes_as_the_thread_ends_is_written(
+    behind: FillQueue, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_woken = fill_queue._is_woken
+
+    def comes_too_late(woken: "SimpleQueue[None]", patience: float) -> bool:
+        if patience == IDLE and len(written) == 1:
+            put(behind, OTHER_KEY)
+            return False
+        return is_woken(woken, patience)
+
+    monkeypatch.setattr(fill_queue, "_is_woken", comes_too_late)
+    put(behind)
+    eventually(lambda: len(written) == 2)
 
 
 def test_where_no_thread_can_be_started_a_fill_writes_by_itself(

@@ -176,6 +176,7 @@ class Speaker:
 
     host, port, protocol, socket_timeout, password = "", 0, 3, None, None
     encoder = None
+    owed: tuple[Any, ...] = ()
 
     def __init__(self, said: bytes) -> None:
         self._said = said

@@ -320,6 +320,7 @@ def test_a_batch_of_hits_is_one_hit_as_old_as_its_oldest() -> None:
         {"Responses": {"t": [item(0), item(1)], "u": []}, "UnprocessedKeys": {}},
         7.0,
         ABSENT.key,
+        lookups=batch.lookups,
     )
 
 

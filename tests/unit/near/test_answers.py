@@ -11,8 +11,9 @@ from botocache._cache.read_mode import Mode
 from botocache._cache.services import services_of
 from botocache._cache.tickets import Hit
 from botocache._dynamodb.plans import Kind, Read
-from botocache._near.answers import NearAnswers, _place_of
+from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey
+from botocache._near.fill_places import place_of
 from botocache._settings.load import Settings
 from botocache.stores.memory import MemoryStore
 
@@ -107,7 +108,7 @@ def test_a_fill_just_after_the_comparison_outdates_the_answer(
 def test_entries_that_share_a_place_outdate_each_other(answers: NearAnswers) -> None:
     """It costs a look-up in the store, and nothing else."""
     like = b"with this place, too: " + KEY
-    assert _place_of(like) == _place_of(KEY)
+    assert place_of(like) == place_of(KEY)
     assert remember(answers, hit_of(KEY), _Call(answers.last_fill))
     answers.on_fill(like)
     assert not is_served(answers)

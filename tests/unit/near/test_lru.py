@@ -137,3 +137,14 @@ def test_a_value_that_was_asked_for_long_ago_is_a_new_one(
         kept.admits(number, 10)
     assert not kept.admits(100, 10)
     assert kept.admits(100, 10)
+
+
+def test_all_values_are_found_or_none_and_old_ones_stay() -> None:
+    kept = memory(100)
+    for name in "abcdef":  # the first five are in the old half then
+        kept.put(name, Value(name, 10))
+    assert kept.get_all(["f", "a"]) == [Value("f", 10), Value("a", 10)]
+    assert kept.get_all(["a", "x"]) is None
+    for name in "ghij":
+        kept.put(name, Value(name, 10))
+        assert kept.get_all(["a"]) == [Value("a", 10)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from botocache._near.call_keys import quick_key
 from botocache._near.request_bodies import (
     BodyOf,
+    _plain_body,
     _to_json,
     derive_body,
     resource_body,
@@ -133,6 +134,25 @@ def test_the_body_of_a_resources_item_is_derived_only_if_boto3_makes_it(
 ) -> None:
     arguments = {"TableName": table, "Key": key}
     require_what_is_sent(derived(arguments, resource_body), OF_A_RESOURCE, arguments)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"S": 1},
+        {"S": None},
+        {"S": ["a"]},
+        {"B": "a"},
+        {"SS": "a"},
+        {"S": "a", "N": "1"},
+        {},
+        ("S", "a"),
+        "a",
+    ],
+)
+def test_a_value_that_is_no_text_or_number_is_left_to_the_forms(value: Any) -> None:
+    arguments = {"TableName": "t", "Key": {"pk": {"S": "a"}, "sk": value}}
+    assert _plain_body(arguments, wire_body) is None
 
 
 @pytest.mark.parametrize("key", [{"pk": {"S": "a"}}, {"pk": {"B": "a"}, "n": {}}])

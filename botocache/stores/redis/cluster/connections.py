@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import MovedError, ResponseError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         port: int
         protocol: int
         socket_timeout: float | None
+        owed: tuple[Any, ...]
         _sock: object
 
         def __init__(self, **settings: object) -> None: ...

@@ -41,7 +41,7 @@ from botocache._errors import StoreConnectingError, StoreError
 from botocache._log import log
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
-from botocache.stores.protocol import Clock, Random
+from botocache.stores.protocol import Clock, Fill, Random, Settle, SettleEviction
 from botocache.stores.redis.cluster.batch import slot_of
 from botocache.stores.redis.cluster.client import MOST_SERVERS, ClusterClient
 from botocache.stores.redis.cluster.urls import (
@@ -124,6 +124,15 @@ class ClusterStore(RedisStore):
         return self._with_known_primaries(
             lambda: super(ClusterStore, self).load_many(lookups)
         )
+
+    def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
+        """See BoundedCallVerbs.fill_later. It waits: a slot may have moved."""
+        self.fill_many(fills)
+        settle(None)
+
+    def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
+        """See BoundedCallVerbs.evict_later. It waits, too."""
+        settle(self.evict(request).watched)
 
     @malformed_reply_is_store_error
     def evict(self, request: EvictionRequest) -> Eviction:
@@ -241,12 +250,17 @@ class ClusterStore(RedisStore):
 
     # --- commands ------------------------------------------------------------------
 
-    def _get_at_once(self, packed: Sequence[bytes], entries: int) -> Sequence[Reply]:
+    def _get_at_once(
+        self,
+        packed: Sequence[bytes],
+        entries: int,
+        missing: Sequence[bytes],  # noqa: ARG002 - to look at them, too, takes more servers
+    ) -> tuple[Sequence[Reply], Mapping[bytes, bytes]]:
         """Return the values of keys, of which so many belong to entries."""
         # Not one MGET for all keys of a slot, which fails while the slot moves.
         commands = [(b"GETRANGE", unpack_bulk(key), b"0", RANGE_END) for key in packed]
         limit = entries * ENTRY_LIMIT + len(packed) * REPLY_HEAD
-        return self._ask(lambda: commands, limit=limit)
+        return self._ask(lambda: commands, limit=limit), {}
 
     def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
         return _shards(tags)

@@ -1,0 +1,89 @@
+"""One BatchGetItem of a near client: answered, begun, or shortened.
+
+A batch is answered from memory if all of its keys are remembered. Otherwise the store
+is asked at once for all of its keys, if the request's body follows from the arguments.
+
+The keys that the store does not have either go through botocore's pipeline, but only
+the first of them does so as an argument: the hooks put the body of all into the
+request. botocore's validation has nothing to say to the others, because the form of the
+arguments was checked when the body was derived. A batch that names a table by an ARN
+goes through the hooks as it is: the ARN may lead to another endpoint.
+"""
+
+from typing import Any
+
+from botocache._cache.prepare import Call
+from botocache._cache.tickets import BatchTicket, Hit, Lookups, response_metadata
+from botocache._dynamodb.types import Answer
+from botocache._near.batch_answers import BATCH, Batch, read_arguments
+from botocache._near.call_keys import arguments_in, quick_key
+from botocache._near.calls import NearCall
+from botocache._near.delivery import Delivery, deliver_batch
+from botocache._near.request_bodies import Arguments, derive_body
+
+
+def find_batch(
+    call: NearCall, arguments: object
+) -> Answer | Delivery | NearCall | None:
+    """Return what the near cache makes of a BatchGetItem. See `Outcome`."""
+    batch = _read(arguments)
+    if batch is None:
+        return None
+    state = call.state
+    likely = state.calls.get((BATCH, None))
+    if likely is None or call.started is None:
+        return call  # its hooks make the call that the next one is likely to be
+    token = state.tokens[BATCH]
+    answer = call.answers.batches.serve(token, batch, call.started)
+    if answer is not None:
+        return deliver_batch(call, likely.origin, answer)
+    return _begin(call, likely, arguments)
+
+
+def _begin(
+    call: NearCall, likely: Call, arguments: object
+) -> Answer | Delivery | NearCall | None:
+    """Begin a batch that memory does not answer, if its body is certain."""
+    state = call.state
+    token, body_of = state.tokens[BATCH], state.bodies.get(BATCH)
+    key = quick_key(token, arguments)
+    if type(key) is not bytes or state.cache is None:
+        return None
+    body = derive_body(BATCH, token, key, arguments, body_of)
+    # Read again: the application may have changed its arguments, and what is remembered
+    # of a key must be the answer to that key.
+    copy: Any = arguments_in(key)
+    batch = _read(copy)
+    if body is None or batch is None:
+        return None
+    outcome = state.cache.begin(likely, body, call.started)
+    if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:
+        call.answers.batches.remember(call, token, batch, outcome.lookups)
+    if isinstance(outcome, Hit):
+        metadata = response_metadata(outcome.key.hex(), outcome.age)
+        outcome.answer["ResponseMetadata"] = metadata
+        return deliver_batch(call, likely.origin, outcome.answer)
+    call.note(outcome)
+    if isinstance(outcome, BatchTicket):
+        call.full_body = body
+        call.shortened = _shortened(copy, batch, outcome.lookups)
+    return call
+
+
+def _read(arguments: object) -> Batch | None:
+    try:
+        return read_arguments(arguments)
+    except (ValueError, RuntimeError):
+        return None  # marshal takes no such value, or a thread has changed a dict
+
+
+def _shortened(arguments: Arguments, batch: Batch, lookups: Lookups) -> Arguments:
+    """Return a batch's arguments with the first key that is no hit, and no other."""
+    table, key = next(
+        (part.table, key)
+        for part in batch.parts
+        for key, lookup in zip(part.keys, lookups[part.table], strict=True)
+        if not isinstance(lookup, Hit)
+    )
+    part = {**arguments["RequestItems"][table], "Keys": [key]}
+    return {**arguments, "RequestItems": {table: part}}
