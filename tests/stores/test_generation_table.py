@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botocache._coherence import (
@@ -313,13 +313,16 @@ def law(
     )
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_an_eviction_leaves_in_each_slot_what_the_law_says(data: st.DataObject) -> None:
     """Whatever earlier writes have left, and whichever first eviction it has."""
     table, now, earlier = new_table(4), NOW, [Eviction({}, {})]
     for _ in range(data.draw(st.integers(1, 8))):
         now += data.draw(st.sampled_from([0.0, 0.5, 1.0, 5.0, 2 * LONGEST_HOLD_OFF]))
-        evicted = data.draw(st.lists(st.sampled_from(range(4)), unique=True))
+        # Often all: where one slot is taken for another, it shows in what they share.
+        some = st.lists(st.sampled_from(range(4)), unique=True)
+        evicted = data.draw(st.just([0, 1, 2, 3]) | some)
         hold_off = data.draw(st.sampled_from([0.0, 1.0, 5.0, LONGEST_HOLD_OFF]))
         first = data.draw(st.sampled_from([None, *earlier]))
         by_hand = data.draw(st.booleans())  # as another store returns it

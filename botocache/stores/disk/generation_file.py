@@ -406,18 +406,22 @@ class _FileTable(GenerationTable):
         hold_off: float,
     ) -> dict[int, EvictedSlot]:
         self._file_words.read_ahead(fresh)
-        return super()._replace(fresh, first, now, hold_off)
+        try:
+            return super()._replace(fresh, first, now, hold_off)
+        finally:
+            # If this eviction is interrupted, a later one must not find its words.
+            self._file_words.ahead.clear()
 
 
 class _FileWords:
     """The words of a file's slots, read and written at once.
 
-    But for what `read_ahead` has read, which counts once.
+    ahead: words that `read_ahead` has read; each is taken once.
     """
 
     def __init__(self, owned: _OwnedFile) -> None:
         self._owned = owned
-        self._ahead: dict[int, int] = {}
+        self.ahead: dict[int, int] = {}
         self.number = owned.file.number
 
     def read_ahead(self, slots: Iterable[int]) -> None:
@@ -431,13 +435,13 @@ class _FileWords:
             ahead[slot], ahead[slot + 1] = _SLOT.unpack(found)
         if 0 in map(ahead.__getitem__, slots):
             raise StoreLostError(_WIPED)
-        self._ahead = ahead  # another one of an eviction that was interrupted is void
+        self.ahead = ahead
 
     def __len__(self) -> int:
         return 2 * SLOT_COUNT
 
     def __getitem__(self, index: int) -> int:
-        word = self._ahead.pop(index, None)
+        word = self.ahead.pop(index, None)
         return _slot_word(self.number, index) if word is None else word
 
     def __setitem__(self, index: int, word: int) -> None:

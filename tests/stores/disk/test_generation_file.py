@@ -7,10 +7,11 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from botocache._coherence import EvictionRequest
+from botocache._coherence import Eviction, EvictionRequest
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.disk import generation_file
 from botocache.stores.disk.generation_file import (
@@ -558,3 +559,28 @@ def test_an_existing_table_is_opened_without_any_lock(
     path.with_name("lock").unlink()
     opened(path)
     assert names(path) == {"slots"}
+
+
+def test_an_eviction_that_was_interrupted_leaves_no_words_that_the_next_one_takes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = open_generation_file(path, boot_id(), os.urandom)
+    other = open_generation_file(path, boot_id(), os.urandom)
+    a, b = tags(2, "tag")
+
+    def write(table: GenerationFile, *evicted: bytes, **how: Any) -> Eviction:
+        request = EvictionRequest(evicted, 5.0, **how)
+        return table.slots.evict(request, 1000.0, table.exclusive())
+
+    first = write(one, a, b)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(one.slots._words), "__setitem__", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write(one, a, b)
+    write(other, b)
+    second = write(one, b, first_eviction=first, restore=(b,))
+    assert not second.evicted[b].was_alone
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
