@@ -55,13 +55,16 @@ CLIENTS: dict[str, dict[str, Any]] = {
     "on": {"near": "on"},
     "off": {"near": "off"},
     "on disk": {"near": "on", "url": "disk://{directory}"},
-    "on redis": {"near": "on", "url": "{redis}"},
+    "on redis": {"near": "on", "url": "{redis}", "timeout": 10},
     "early": {"near": "on"},
     "early disk": {"near": "on", "url": "disk://{directory}"},
-    "early redis": {"near": "on", "url": "{redis}"},
+    "early redis": {"near": "on", "url": "{redis}", "timeout": 10},
     "resource": {"near": "on"},
 }
-"""Settings of each client. An early one remembers nothing, and so asks the store."""
+"""Settings of each client. An early one remembers nothing, and so asks the store.
+
+On a busy machine a server may take longer than usual; a failure has another road.
+"""
 
 
 @pytest.fixture
@@ -183,39 +186,42 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "batch of ten, half": ("on", lambda c: get_both(c, *TEN[:5], *five()), 320, 36),
     "batch of ten, none": ("on", lambda c: get_both(c, *five(), *five()), 371, 35),
     "near hit, disk": ("on disk", lambda client: get(client, "a"), 4, 3),
-    "store hit, disk": ("early disk", lambda client: get(client, "a"), 60, 27),
+    "store hit, disk": ("early disk", lambda client: get(client, "a"), 58, 27),
     "near miss, disk": ("on disk", lambda client: get(client, new()), 95, 34),
     "update, disk": ("on disk", update, 165, 25),
     "store hit, redis": ("early redis", lambda client: get(client, "a"), 103, 32),
     "near miss, redis": ("on redis", lambda client: get(client, new()), 189, 39),
     "update, redis": ("on redis", update, 220, 31),
 }
-"""The client, the call, and the most calls and files that it may take."""
+"""The client, the call, and the most calls and files that it may take.
+
+A hit on disk is shorter while its entry is queued, behind the call that filled it.
+"""
 
 ONCE = ("near miss", "miss through the hooks", "batch, one of two cached")
 """Roads that their own call makes hits."""
 
 INSTRUCTIONS = {
-    "near hit": 240,
-    "near miss": 2_950,
+    "near hit": 220,
+    "near miss": 2_960,
     "hit through the hooks": 1_720,
-    "miss through the hooks": 2_330,
-    "update": 3_610,
-    "put, written through": 5_230,
-    "batch, one of two cached": 4_760,
-    "page that is parsed in C": 4_200,
-    "store hit": 1_690,
-    "resource hit": 310,
-    "batch of ten, remembered": 1_240,
-    "batch of ten, half": 16_270,
-    "batch of ten, none": 18_170,
-    "near hit, disk": 260,
-    "store hit, disk": 2_760,
-    "near miss, disk": 3_930,
-    "update, disk": 5_240,
-    "store hit, redis": 3_140,
-    "near miss, redis": 7_530,
-    "update, redis": 8_430,
+    "miss through the hooks": 2_340,
+    "update": 3_060,
+    "put, written through": 4_620,
+    "batch, one of two cached": 4_670,
+    "page that is parsed in C": 3_810,
+    "store hit": 1_710,
+    "resource hit": 290,
+    "batch of ten, remembered": 1_200,
+    "batch of ten, half": 15_800,
+    "batch of ten, none": 16_530,
+    "near hit, disk": 230,
+    "store hit, disk": 2_000,
+    "near miss, disk": 3_460,
+    "update, disk": 4_700,
+    "store hit, redis": 3_280,
+    "near miss, redis": 6_350,
+    "update, redis": 8_450,
 }
 """The most bytecode instructions that a road may take, on Python 3.12 and later.
 
