@@ -95,9 +95,12 @@ class Cache:
 
     def stats(self) -> Stats:
         """Return the counts of this process since the cache was installed."""
-        settle = getattr(self._store, "deliver_until", None)  # see Bounding
-        if settle is not None:  # fills count when the server has confirmed them
-            settle(monotonic() + self._services.settings.timeout)
+        # See Bounding. By its class first: a store of the user's is asked for no more
+        # than its verbs.
+        if hasattr(type(self._store), "deliver_until"):
+            settle = getattr(self._store, "deliver_until", None)
+            if settle is not None:  # fills count when the server has confirmed them
+                settle(monotonic() + self._services.settings.timeout)
         return self._services.counters.read(undelivered=len(self._evictions.pending))
 
     def invalidate(
