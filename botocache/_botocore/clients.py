@@ -268,11 +268,8 @@ class ClientTraits:
 
     def is_sent_by_botocore(self) -> bool:
         """Return whether botocore's own classes send the client's requests."""
-        return self._foreign_sender() is None
-
-    def _foreign_sender(self) -> object | None:
         client = None if self._client is None else self._client()
-        return None if client is None else foreign_sender(client)
+        return client is None or foreign_sender(client) is None
 
     def report_hiding(self, operation: str) -> None:
         """Log what may tell the callers of an operation apart, so that none is known.
@@ -280,7 +277,8 @@ class ClientTraits:
         Not for a named scope, whose reads are cached all the same.
         """
         hiding = self.of(operation).hiding
-        sender = self._foreign_sender()
+        client = self.client()
+        sender = None if client is None else foreign_sender(client)
         if sender is not None:
             hiding += (("the client", sender),)
         _report(hiding, "callers_not_known", _HIDES_CALLERS)

@@ -19,8 +19,7 @@ from botocache._cache.batches import (
 )
 from botocache._cache.call_store import CallStore
 from botocache._cache.prepare import Call, PreparedRead
-from botocache._cache.read_counts import note_hot_key, why_bypassed
-from botocache._cache.reads import Reads
+from botocache._cache.reads import Reads, note_hot_key, why_bypassed
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
 from botocache._counting.counters import FOREIGN, UNENCODABLE, Series

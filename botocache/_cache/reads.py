@@ -23,17 +23,12 @@ from botocache._cache.entries import (
 from botocache._cache.key_schemas import LONGEST_ARN, Schema, place_of
 from botocache._cache.observer import CallObserver  # noqa: TC001 - loaded in any case
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
-from botocache._cache.read_counts import (
-    consumption,
-    is_outdated,
-    note_hot_key,
-    why_bypassed,
-)
 from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import AuditTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
-from botocache._counting.counters import FOREIGN, UNENCODABLE, Series
+from botocache._counting.counters import FOREIGN, STORE_SAMPLED, UNENCODABLE, Series
+from botocache._counting.hot_keys import TextOf
 from botocache._counting.stats import HELD
 from botocache._dynamodb.key_texts import text_of_read
 from botocache._dynamodb.plans import (
@@ -44,7 +39,12 @@ from botocache._dynamodb.plans import (
     last_key_attributes,
 )
 from botocache._dynamodb.projections import Projection, project
-from botocache._dynamodb.read_units import ReadCost, cost_of_read
+from botocache._dynamodb.read_units import (
+    ReadCost,
+    cost_of_read,
+    cost_of_units,
+    reported_units,
+)
 from botocache._dynamodb.types import Answer, Body
 from botocache._errors import CodecError, QueueFullError, pass_on
 from botocache._settings.tables import caching_mode
@@ -382,12 +382,12 @@ class Reads:
             series.add_miss(None, 0.0, is_consistent=read.is_consistent)
             series.add_unfilled(unfilled)
             return
-        units, cost = consumption(ticket, answer, length)
+        units, cost = _consumption(ticket, answer, length)
         series.add_miss(
             perf_counter() - ticket.store.started,
             units,
             is_consistent=read.is_consistent,
-            is_outdated=ticket.loaded.entry is not None and is_outdated(ticket),
+            is_outdated=ticket.loaded.entry is not None and _is_outdated(ticket),
             is_on_index=read.is_on_index,
         )
         if not unfilled:
@@ -428,7 +428,7 @@ class Reads:
         if unfilled and unfilled != FOREIGN:
             return
         if not per_block:
-            units, _ = consumption(ticket, answer, length)
+            units, _ = _consumption(ticket, answer, length)
             self.series_of(ticket.prepared).add_consumed(units)
         if not unfilled:
             audits.finish(ticket, answer)
@@ -589,3 +589,39 @@ def _audit(
     """Return the ticket of a hit that is not served."""
     seconds = perf_counter() - store.started
     return AuditTicket(hit, prepared, loaded, now, store, seconds)
+
+
+def note_hot_key(
+    series: Series, key: bytes, units: float, text_of: TextOf, asked: object
+) -> None:
+    """Take note of the key of a hit that stands for several. See HotKeys.add."""
+    series.add_hot_key(key.hex(), STORE_SAMPLED, STORE_SAMPLED * units, text_of, asked)
+
+
+def why_bypassed(call: Call) -> str:
+    """Return why `prepare` has returned None, as it counts."""
+    if call.mode is Mode.BYPASS:
+        return "bypass"
+    return "no_scope" if call.scope is None else "off"
+
+
+def _is_outdated(miss: ReadTicket) -> bool:
+    """Return whether the store had an entry of this read that a write has evicted."""
+    try:
+        header = decode_header(miss.loaded.entry or b"")
+    except CodecError:  # it was reported when it was loaded
+        return False
+    return header.snapshot != miss.loaded.snapshot
+
+
+def _consumption(
+    ticket: ReadTicket | AuditTicket, answer: Answer, length: int | None
+) -> tuple[float, ReadCost]:
+    """Return the read units of a read, and what an entry of it saves each time."""
+    prepared, is_consistent = ticket.prepared, ticket.is_consistent
+    if prepared.read.capacity != "NONE":
+        units = reported_units(answer)
+        if units is not None:
+            return units, cost_of_units(units, is_consistent=is_consistent)
+    cost = cost_of_read(prepared.read, prepared.parameters, answer, length)
+    return float(cost.blocks) if is_consistent else cost.blocks / 2, cost
