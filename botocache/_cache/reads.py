@@ -599,8 +599,8 @@ def may_be_late(call: Call, read: Read, store: CallStore) -> bool:
     """Return whether a call need not wait until its answer is filled.
 
     A refresh waits, and so does a read that the application made strongly consistent.
-    There may be an older entry which is still current, and the near cache would
-    remember that entry if it were loaded after `on_fill` and before the new one arrives.
+    There may be an older entry which is still current. The near cache would remember
+    it if it were loaded after `on_fill` and before the new one arrives.
     """
     return store.can_defer and call.mode is Mode.NORMAL and not read.is_consistent
 
