@@ -373,9 +373,14 @@ class Cache:
 
     # --- planning ------------------------------------------------------------------
 
-    def _begin(
+    def _begin(  # noqa: PLR0911 - one for each kind of plan
         self, call: Call, parameters: Body, store: CallStore
     ) -> Hit | Ticket | None:
+        if call.operation == "GetItem" and len(parameters) == _PLAIN_READ:
+            # The common read, without a plan: it takes half of the time.
+            prepared = self._reads.prepare_item(call, parameters)
+            if prepared is not None:
+                return self._reads.load(prepared, store)
         key_schemas = self._services.key_schemas
         recall = KeyRecall(key_schemas, store, call)
         planned = plan(call.operation, parameters, recall.keys_of)
@@ -452,6 +457,8 @@ class Cache:
         for table, number in units.items():
             self._services.counters.series(table, operation).add_consumed(number)
 
+
+_PLAIN_READ = len(("TableName", "Key"))
 
 _REFUSED = (
     "DynamoDB has refused a read for its credentials; what its scope was served of the "
