@@ -19,7 +19,7 @@ from botocache._cache.batches import (
 )
 from botocache._cache.call_store import CallStore
 from botocache._cache.prepare import Call, PreparedRead
-from botocache._cache.reads import Reads, note_hot_key, why_bypassed
+from botocache._cache.reads import Reads, may_be_late, note_hot_key, why_bypassed
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
 from botocache._counting.counters import FOREIGN, UNENCODABLE, Series
@@ -203,7 +203,11 @@ class BatchReads:
                 filled.append(series)
             else:
                 series.add_unfilled(fill)
-        reads.fill(ticket.store, fills, filled, is_late=ticket.store.can_defer)
+        is_late = all(
+            may_be_late(ticket.call, part[0], ticket.store)
+            for part in ticket.batch.reads.values()
+        )
+        reads.fill(ticket.store, fills, filled, is_late=is_late)
 
 
 def _audited_blocks(lookups: Sequence[Lookup]) -> int:
