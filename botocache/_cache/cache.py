@@ -52,6 +52,7 @@ from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name
 from botocache._dynamodb.writes import item_tags
 from botocache._errors import EvictionError, assert_never, pass_on
+from botocache._forks import is_renewed, renew
 from botocache._log import log, log_once
 from botocache._settings.load import Settings
 from botocache.stores.protocol import Store
@@ -123,6 +124,8 @@ class Cache:
         attributes of tables from calls. Where it knows them, other names or types are a
         ValueError. Raises TypeError if `table` is no text, or `key` no mapping.
         """
+        if not is_renewed():
+            renew()
         name = checked_table(table)
         wire = None if key is None else checked_key(key)
         # A failed look-up must not keep the eviction from the store: two CallStores.
@@ -139,6 +142,8 @@ class Cache:
 
     def clear(self) -> None:
         """Evict everything, in all processes that share the store; delete entries."""
+        if not is_renewed():
+            renew()
         self.forget()
         store = CallStore(self._store)
         # Before the deletion: if that fails half-way, no entry that is left is served.
@@ -160,6 +165,8 @@ class Cache:
         That call also retries the evictions that are still pending. To stop caching,
         use `botocache.uninstall`.
         """
+        if not is_renewed():
+            renew()
         self._evictions.pending.stop()  # first: its thread would open the store again
         self.rest(is_closing=True)
         if self._observer is not None:
@@ -213,6 +220,9 @@ class Cache:
         None if the call does not concern the cache. Raise EvictionError if a write
         must be refused, and nothing else.
         """
+        # First: two processes must not draw the same generations.
+        if not is_renewed():
+            renew()
         if self.poster is not None:
             self.poster.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
@@ -234,6 +244,8 @@ class Cache:
         A read is not cached. A write evicts everything, before and after the call.
         Raises EvictionError if that fails and the write must be refused.
         """
+        if not is_renewed():
+            renew()
         return self._begin_unplanned(operation, error, CallStore(self._store))
 
     def load(
@@ -243,6 +255,8 @@ class Cache:
 
         started: when the call began, by `perf_counter`; None for now.
         """
+        if not is_renewed():
+            renew()
         if self.poster is not None:
             self.poster.note_call()
         store = CallStore(self._store, started)
