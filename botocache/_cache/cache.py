@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from botocache._cache.batches import without_hits
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import BEGIN_FAILED
 from botocache._cache.invalidation import (
@@ -33,6 +34,7 @@ from botocache._cache.tickets import (
     BypassTicket,
     DescribeTicket,
     Hit,
+    KnownHits,
     Lookup,
     ReadTicket,
     Ticket,
@@ -198,11 +200,16 @@ class Cache:
         )
 
     def begin(
-        self, call: Call, parameters: Body, started: float | None = None
+        self,
+        call: Call,
+        parameters: Body,
+        started: float | None = None,
+        known: KnownHits | None = None,
     ) -> Hit | Ticket | None:
         """Begin a call before it is sent.
 
         started: when the call began, by `perf_counter`; None for now.
+        known: of a batch: hits that the near cache has. Other keys are left.
 
         Return a hit, which holds the answer; or a ticket for `finish` or `fail`; or
         None if the call does not concern the cache. Raise EvictionError if a write
@@ -213,7 +220,7 @@ class Cache:
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store, started)
         try:
-            outcome = self._begin(call, parameters, store)
+            outcome = self._begin(call, parameters, store, known)
         except EvictionError:
             raise
         except Exception as error:
@@ -369,11 +376,16 @@ class Cache:
     # --- planning ------------------------------------------------------------------
 
     def _begin(
-        self, call: Call, parameters: Body, store: CallStore
+        self,
+        call: Call,
+        parameters: Body,
+        store: CallStore,
+        known: KnownHits | None,
     ) -> Hit | Ticket | None:
         key_schemas = self._services.key_schemas
         recall = KeyRecall(key_schemas, store, call)
-        planned = plan(call.operation, parameters, recall.keys_of)
+        left = parameters if known is None else without_hits(parameters, known)
+        planned = plan(call.operation, left, recall.keys_of)
         match planned:
             case Read():
                 schema = None
@@ -383,7 +395,12 @@ class Cache:
                     schema = recall.schemas[planned.table_parameter]
                 return self._reads.begin(call, parameters, planned, store, schema)
             case BatchRead():
-                return self._reads.begin_batch(call, parameters, planned, store)
+                outcome = self._reads.begin_batch(
+                    call, parameters, planned, store, known
+                )
+                if outcome is None:
+                    self._count_bypass(call.operation, parameters, "uncacheable")
+                return outcome
             case Write():
                 return self._writes.begin(call, parameters, planned, recall, store)
             case Describe():

@@ -19,6 +19,8 @@ from botocache._cache.batches import (
     hit_of,
     merge_hits,
     remaining_body,
+    with_known,
+    without_hits,
     zero_capacity,
 )
 from botocache._cache.call_store import CallStore
@@ -34,7 +36,15 @@ from botocache._cache.observer import CallObserver  # noqa: TC001 - loaded in an
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
 from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
+from botocache._cache.tickets import (
+    AuditTicket,
+    BatchTicket,
+    Hit,
+    KnownHits,
+    Lookup,
+    Lookups,
+    ReadTicket,
+)
 from botocache._coherence import Held, Loaded, may_fill, may_serve
 from botocache._counting.counters import FOREIGN, STORE_SAMPLED, UNENCODABLE, Series
 from botocache._counting.hot_keys import TextOf
@@ -249,13 +259,29 @@ class Reads:
         return lookups
 
     def begin_batch(
-        self, call: Call, parameters: Body, batch: BatchRead, store: CallStore
+        self,
+        call: Call,
+        parameters: Body,
+        batch: BatchRead,
+        store: CallStore,
+        known: KnownHits | None = None,
     ) -> Hit | BatchTicket | None:
-        """Return a hit if every key is one; else the ticket of the batch."""
+        """Return a hit if every key is one; else the ticket of the batch.
+
+        batch: planned without the known hits.
+        known: hits that the near cache has.
+
+        Return None if a known key comes again in another spelling: then DynamoDB
+        refuses the batch.
+        """
         prepared = self._prepare_batch(call, parameters, batch)
+        if known is not None:
+            keys = {hit.key for hits in known.values() for hit in hits if hit}
+            if any(read and read.key in keys for read in prepared):
+                return None
         by_read = iter(self.load_many(prepared, store))
         # In the order of `reads`, which load_many keeps.
-        lookups = {
+        lookups: Lookups = {
             table: tuple(islice(by_read, len(part)))
             for table, part in batch.reads.items()
         }
@@ -266,7 +292,10 @@ class Reads:
                     age = max(each.age for each in hits)
                     table = part[0].table
                     self.observer.on_hit(table, call.operation, "store", age, len(hits))
-        self._count_batch(call, parameters, lookups, prepared, store)
+        loaded = parameters if known is None else without_hits(parameters, known)
+        self._count_batch(call, loaded, lookups, prepared, store)
+        if known is not None:
+            batch, lookups = with_known(batch, lookups, known)
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
