@@ -36,15 +36,10 @@ def encode_body(body: Body) -> bytes:
         return json.dumps(body).encode()
 
 
-def remaining_body(body: Body, lookups: Lookups) -> bytes | None:
-    """Return the request without the keys that are hits; None if there are no hits."""
+def without_hits(body: Body, lookups: Lookups | KnownHits) -> Body | None:
+    """Return a body without the keys that are hits; None if there are no hits."""
     if not any(isinstance(lookup, Hit) for part in lookups.values() for lookup in part):
         return None
-    return encode_body(without_hits(body, lookups))
-
-
-def without_hits(body: Body, lookups: Lookups | KnownHits) -> Body:
-    """Return a body without the keys that are hits."""
     remaining = {}
     for table, part in body["RequestItems"].items():
         keys = [

@@ -384,8 +384,8 @@ class Cache:
     ) -> Hit | Ticket | None:
         key_schemas = self._services.key_schemas
         recall = KeyRecall(key_schemas, store, call)
-        left = parameters if known is None else without_hits(parameters, known)
-        planned = plan(call.operation, left, recall.keys_of)
+        left = None if known is None else without_hits(parameters, known)
+        planned = plan(call.operation, left or parameters, recall.keys_of)
         match planned:
             case Read():
                 schema = None

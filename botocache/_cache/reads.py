@@ -18,7 +18,6 @@ from botocache._cache.batches import (
     encode_body,
     hit_of,
     merge_hits,
-    remaining_body,
     with_known,
     without_hits,
     zero_capacity,
@@ -292,14 +291,15 @@ class Reads:
                     age = max(each.age for each in hits)
                     table = part[0].table
                     self.observer.on_hit(table, call.operation, "store", age, len(hits))
-        loaded = parameters if known is None else without_hits(parameters, known)
-        self._count_batch(call, loaded, lookups, prepared, store)
+        left = None if known is None else without_hits(parameters, known)
+        self._count_batch(call, left or parameters, lookups, prepared, store)
         if known is not None:
             batch, lookups = with_known(batch, lookups, known)
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
-        body = remaining_body(parameters, lookups)
+        left = without_hits(parameters, lookups)
+        body = None if left is None else encode_body(left)
         return BatchTicket(call, parameters, batch, lookups, store, body)
 
     def _make_hit(
