@@ -477,6 +477,45 @@ def test_where_hits_are_audited_a_batch_in_part_is_the_stores(
     assert cache.stats().tables[0].compared == 1
 
 
+def test_what_memory_answers_is_of_the_keys_that_are_asked(
+    world: World, client: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread changes the arguments between two looks at them."""
+    remember(world, client, table, "a", "b")
+    fill(world, table, "c")
+    asked = {table: keys_of("a", "c")}
+    quick_key = call_keys.quick_key
+
+    def changing(*arguments: Any) -> Any:
+        asked[table]["Keys"][0] = wire({"pk": "b"})
+        return quick_key(*arguments)
+
+    monkeypatch.setattr(batches, "quick_key", changing)
+    found = client.batch_get_item(RequestItems=asked)["Responses"][table]
+    assert [item["pk"]["S"] for item in found] == ["b", "c"]
+
+
+def test_a_batch_that_is_current_again_at_a_second_look_is_the_stores(
+    world: World, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with client tracking, when its connection is confirmed in between."""
+    store = FailingStore(world.store)
+    looks: list[bool] = []
+    is_current = store.is_current
+    monkeypatch.setattr(
+        store, "is_current", lambda *asked: looks.pop() if looks else is_current(*asked)
+    )
+    session = world.session()
+    botocache.install(session, url=store)
+    client = world.client(session)
+    remember(world, client, table, "a", "b")
+    sent = Sent(client)
+    looks.append(False)
+    assert [item["pk"] for item in batch(client, table, "a", "b")] == ["a", "b"]
+    assert looks == []
+    assert sent.requests == []
+
+
 def test_a_remembered_key_that_comes_again_is_refused_by_dynamodb(
     world: World, client: Any, cache: Cache
 ) -> None:
