@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 from botocore.client import BaseClient, ClientMeta
 from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.history import get_global_history_recorder
 
 from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Emitter, Signer
@@ -292,8 +293,7 @@ def _send(
 
     call: None when nothing is to be remembered.
     """
-    is_own = _METHODS["_make_api_call"] is _OWN
-    if call is not None and call.shortened is not None and is_own:
+    if call is not None and call.shortened is not None and _is_unseen():
         return _send_shortened(call, pipeline, arguments)
     # None is announced as well: the hooks of a call that is made within another one
     # would take the outer call's announcement for theirs.
@@ -312,6 +312,15 @@ def _send(
         pass_on(error)
         call.state.report(error)
     return answer
+
+
+def _is_unseen() -> bool:
+    """Return whether botocore alone sees the arguments of a call.
+
+    Wrappers of its method see them, and so do handlers of its history.
+    """
+    is_own = _METHODS["_make_api_call"] is _OWN
+    return is_own and not getattr(_HISTORY, "_enabled", True)
 
 
 def _send_shortened(call: NearCall, pipeline: Pipeline, arguments: object) -> Answer:
@@ -339,6 +348,7 @@ def _send_shortened(call: NearCall, pipeline: Pipeline, arguments: object) -> An
 # --- other libraries' methods ------------------------------------------------------
 
 _METHODS = vars(BaseClient)  # a view: it shows the method of this moment
+_HISTORY: Final = get_global_history_recorder()
 
 
 def _comes_first(*, is_untraced: bool) -> bool:

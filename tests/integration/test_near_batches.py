@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
+from botocore.history import get_global_history_recorder
 
 import botocache
 from botocache import Cache
@@ -713,3 +714,35 @@ def test_a_table_named_by_an_arn_goes_through_the_hooks(
     with mock.patch.object(near_client, "_send_shortened", side_effect=AssertionError):
         answers = [answer_of(client.batch_get_item(**asked)) for _ in range(3)]
     assert [len(each["Responses"]) for each in answers] == [1, 1, 1]
+
+
+def test_a_batch_of_nothing_goes_to_dynamodb(
+    world: World, client: Any, table: str
+) -> None:
+    remember(world, client, table, "a")
+    with world.counting() as reached:
+        for _ in range(2):
+            with contextlib.suppress(ClientError):  # not from the emulator
+                client.batch_get_item(RequestItems={})
+    assert reached == {"BatchGetItem": 2}
+
+
+def test_botocores_history_has_the_batch_as_the_application_made_it(
+    world: World, client: Any, table: str
+) -> None:
+    remember(world, client, table, "a")
+    fill(world, table, "b", "c")
+    recorder, seen = get_global_history_recorder(), mock.Mock()
+    recorder.add_handler(seen)
+    recorder.enable()
+    try:
+        batch(client, table, "a", "b", "c")
+    finally:
+        recorder.disable()
+        recorder._handlers.remove(seen)  # type: ignore[attr-defined]  # no method removes one
+    (params,) = [
+        each.args[1]["params"]
+        for each in seen.emit.call_args_list
+        if each.args[0] == "API_CALL"
+    ]
+    assert params == {"RequestItems": {table: keys_of("a", "b", "c")}}

@@ -275,6 +275,42 @@ def test_a_fill_that_the_server_refuses_counts_as_failed(
     assert after.failures["fill_failed"] == before.failures.get("fill_failed", 0) + 1
 
 
+def get_consistently(made: Caching) -> None:
+    made.client.get_item(TableName="t", Key={"pk": {"S": new()}}, ConsistentRead=True)
+
+
+def get_many_consistently(made: Caching) -> None:
+    part = {"Keys": [{"pk": {"S": new()}}], "ConsistentRead": True}
+    made.client.batch_get_item(RequestItems={"t": part})
+
+
+def refresh(made: Caching) -> None:
+    with botocache.refresh():
+        get(made, new())
+
+
+def refresh_many(made: Caching) -> None:
+    with botocache.refresh():
+        get_many(made, [new()])
+
+
+@pytest.mark.parametrize(
+    "call", [get_consistently, get_many_consistently, refresh, refresh_many]
+)
+def test_a_fill_that_the_next_read_must_find_is_waited_for(
+    caching: Caching,
+    call: Callable[[Caching], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be newer than an entry that is still current, of an outside write."""
+    # The server's new hold-offs settle.
+    monkeypatch.setattr("botocache._cache.reads.may_fill", lambda *_, **__: True)
+    before = caching.cache.stats().fills
+    call(caching)
+    assert [each.owed for each in caching.connections._idle] == [()]
+    assert caching.cache.stats().fills == before + 1
+
+
 def update_without_a_reply(made: Caching, proxy: TcpProxy) -> None:
     """Update, so that the server's reply to the second eviction does not come back."""
     made.client.meta.events.register_first(
