@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from botocache._cache.batch_reads import BatchReads
+from botocache._cache.batches import without_hits
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import BEGIN_FAILED
 from botocache._cache.invalidation import (
@@ -34,6 +35,7 @@ from botocache._cache.tickets import (
     BypassTicket,
     DescribeTicket,
     Hit,
+    KnownHits,
     Lookup,
     ReadTicket,
     Ticket,
@@ -210,11 +212,16 @@ class Cache:
         )
 
     def begin(
-        self, call: Call, parameters: Body, started: float | None = None
+        self,
+        call: Call,
+        parameters: Body,
+        started: float | None = None,
+        known: KnownHits | None = None,
     ) -> Hit | Ticket | None:
         """Begin a call before it is sent.
 
         started: when the call began, by `perf_counter`; None for now.
+        known: of a batch: hits that the near cache has. Other keys are left.
 
         Return a hit, which holds the answer; or a ticket for `finish` or `fail`; or
         None if the call does not concern the cache. Raise EvictionError if a write
@@ -228,7 +235,7 @@ class Cache:
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store, started)
         try:
-            outcome = self._begin(call, parameters, store)
+            outcome = self._begin(call, parameters, store, known)
         except EvictionError:
             raise
         except Exception as error:
@@ -388,7 +395,11 @@ class Cache:
     # --- planning ------------------------------------------------------------------
 
     def _begin(  # noqa: PLR0911 - one for each kind of plan
-        self, call: Call, parameters: Body, store: CallStore
+        self,
+        call: Call,
+        parameters: Body,
+        store: CallStore,
+        known: KnownHits | None,
     ) -> Hit | Ticket | None:
         if call.operation == "GetItem" and len(parameters) == _PLAIN_READ:
             # The common read, without a plan: it takes half of the time.
@@ -397,7 +408,8 @@ class Cache:
                 return self._reads.load(prepared, store)
         key_schemas = self._services.key_schemas
         recall = KeyRecall(key_schemas, store, call)
-        planned = plan(call.operation, parameters, recall.keys_of)
+        left = None if known is None else without_hits(parameters, known)
+        planned = plan(call.operation, left or parameters, recall.keys_of)
         match planned:
             case Read():
                 schema = None
@@ -407,7 +419,10 @@ class Cache:
                     schema = recall.schemas[planned.table_parameter]
                 return self._reads.begin(call, parameters, planned, store, schema)
             case BatchRead():
-                return self._batches.begin(call, parameters, planned, store)
+                outcome = self._batches.begin(call, parameters, planned, store, known)
+                if outcome is None:
+                    self._count_bypass(call.operation, parameters, "uncacheable")
+                return outcome
             case Write():
                 return self._writes.begin(call, parameters, planned, recall, store)
             case Describe():
