@@ -93,14 +93,14 @@ class OperationTraits(NamedTuple):
     """What the handlers of a client may do to the calls of one operation.
 
     changes_answers: they may change what DynamoDB answered before we see it.
-    hides_callers: they may change requests after we have seen them.
+    hiding: what may change requests after we have seen them, and so hides callers.
     stubbers: of moto.
     extra_headers: handlers of PynamoDB, whose connections have the headers they add.
     is_parsed_by_others: a handler that is not ours is called before botocore parses.
     """
 
     changes_answers: bool = False
-    hides_callers: bool = False
+    hiding: tuple[_Found, ...] = ()
     stubbers: tuple[Stubber, ...] = ()
     extra_headers: tuple[Handler, ...] = ()
     is_parsed_by_others: bool = False
@@ -122,7 +122,7 @@ class OperationTraits(NamedTuple):
         """
         return not (
             self.changes_answers
-            or (not is_scope_named and (self.hides_callers or any(self.headers())))
+            or (not is_scope_named and (self.hiding or any(self.headers())))
         )
 
 
@@ -269,12 +269,19 @@ class ClientTraits:
     def is_sent_by_botocore(self) -> bool:
         """Return whether botocore's own classes send the client's requests."""
         client = None if self._client is None else self._client()
+        return client is None or foreign_sender(client) is None
+
+    def report_hiding(self, operation: str) -> None:
+        """Log what may tell the callers of an operation apart, so that none is known.
+
+        Not for a named scope, whose reads are cached all the same.
+        """
+        hiding = self.of(operation).hiding
+        client = self.client()
         sender = None if client is None else foreign_sender(client)
-        if sender is None:
-            return True
-        if not self.is_async:
-            _report([("the client", sender)], "callers_not_known", _HIDES_CALLERS)
-        return False
+        if sender is not None:
+            hiding += (("the client", sender),)
+        _report(hiding, "callers_not_known", _HIDES_CALLERS)
 
     def is_signed_by_keys(self, version: object) -> bool:
         """Return whether botocore signs by the client's keys, and by nothing else.
@@ -322,10 +329,9 @@ class ClientTraits:
         hiding += [("the client", each) for each in self._foreign_senders()]
         if not self.is_async:
             _report(changing, "answers_not_cached", _CHANGES_ANSWERS)
-            _report(hiding, "callers_not_known", _HIDES_CALLERS)
         return OperationTraits(
             bool(changing),
-            bool(hiding),
+            tuple(hiding),
             tuple(stubbers),
             tuple(extras),
             is_parsed_by_others=not all(map(_is_ours, handlers("before-parse"))),

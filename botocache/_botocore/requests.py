@@ -89,12 +89,14 @@ def call_of(
         and (is_named or is_sent_by_botocore)
     ):
         is_hidden = not is_named and (
-            traits.hides_callers
+            traits.hiding
             # A handler may have given this call credentials of its own.
             or "request_credentials" in context.get("signing", _NOTHING)
             or not (is_usual or _is_signed_by_keys(client, version))
         )
         caller = None if is_hidden else _caller(client, signer, version, setting)
+    if caller is None and not is_named and not is_async:
+        client.report_hiding(operation)
     key = None if is_named or caller is None else caller.access_key_id
     own_scope = b"" if is_usual or caller is None else client.own_scope()
     url, headers, region = request["url"], request["headers"], context["client_region"]

@@ -77,6 +77,8 @@ class _TableLog(NamedTuple):
 class Audits:
     """The audits of one cache.
 
+    saved_per_block: read units that an audited hit counts as saved, for each block of
+        its item. In shadow mode, what it would save. Else none: DynamoDB has read them.
     outdate: called with the key of each read that becomes suspect, so that the near
         cache forgets its answer.
     """
@@ -89,6 +91,7 @@ class Audits:
         draw: Callable[[], float] | None = None,
     ) -> None:
         self.is_shadow: Final = settings.shadow
+        self.saved_per_block: Final = 0.5 if settings.shadow else 0.0
         self.outdate: Callable[[bytes], None] = _ignore
         self._share: Final = settings.audit
         self._settle: Final = settings.settle

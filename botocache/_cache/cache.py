@@ -3,8 +3,8 @@
 Independent of botocore. The adapter calls `begin` before a request is sent, then
 `finish` or `fail`. Failure policy: caching never fails a call. These three report an
 error and let the call go on as without a cache. The one exception is the EvictionError
-of `begin`, which the user asked for by a setting. Reads are in reads.py, writes in
-writes.py.
+of `begin`, which the user asked for by a setting. Reads are in reads.py and
+batch_reads.py, writes in writes.py.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from botocache._cache.batch_reads import BatchReads
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import BEGIN_FAILED
 from botocache._cache.invalidation import (
@@ -77,6 +78,7 @@ class Cache:
         self._store: Final = self._services.store
         self._evictions: Final = self._services.evictions
         self._reads: Final = Reads(self._services)
+        self._batches: Final = BatchReads(self._services, self._reads)
         self._writes: Final = Writes(self._services, self._reads)
         # In shadow mode nothing is served, and so nothing is remembered.
         has_near = near is not None and not settings.shadow
@@ -95,9 +97,12 @@ class Cache:
 
     def stats(self) -> Stats:
         """Return the counts of this process since the cache was installed."""
-        settle = getattr(self._store, "deliver_until", None)  # see Bounding
-        if settle is not None:  # fills count when the server has confirmed them
-            settle(monotonic() + self._services.settings.timeout)
+        # See Bounding. By its class first: a store of the user's is asked for no more
+        # than its verbs.
+        if hasattr(type(self._store), "deliver_until"):
+            settle = getattr(self._store, "deliver_until", None)
+            if settle is not None:  # fills count when the server has confirmed them
+                settle(monotonic() + self._services.settings.timeout)
         return self._services.counters.read(undelivered=len(self._evictions.pending))
 
     def invalidate(
@@ -290,7 +295,7 @@ class Cache:
                         ticket, answer, unfilled=reason, length=length
                     )
                 case BatchTicket():
-                    self._reads.finish_batch(
+                    self._batches.finish(
                         ticket,
                         answer,
                         unfilled=reason,
@@ -383,7 +388,7 @@ class Cache:
                     schema = recall.schemas[planned.table_parameter]
                 return self._reads.begin(call, parameters, planned, store, schema)
             case BatchRead():
-                return self._reads.begin_batch(call, parameters, planned, store)
+                return self._batches.begin(call, parameters, planned, store)
             case Write():
                 return self._writes.begin(call, parameters, planned, recall, store)
             case Describe():

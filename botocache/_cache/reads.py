@@ -6,21 +6,12 @@ into a miss that is not filled.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from time import perf_counter
 from typing import Final
 
-from botocache._cache.batches import (
-    AnswersByKey,
-    answers_by_key,
-    encode_body,
-    hit_of,
-    merge_hits,
-    remaining_body,
-    zero_capacity,
-)
+from botocache._cache.batches import encode_body, zero_capacity
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import (
     CLOCK_SKEW,
@@ -34,12 +25,12 @@ from botocache._cache.observer import CallObserver  # noqa: TC001 - loaded in an
 from botocache._cache.prepare import Call, PreparedRead, TableCaching, prepare
 from botocache._cache.read_mode import Mode
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
+from botocache._cache.tickets import AuditTicket, Hit, Lookup, ReadTicket
 from botocache._coherence import Held, Loaded, may_fill, may_serve
 from botocache._counting.counters import FOREIGN, STORE_SAMPLED, UNENCODABLE, Series
 from botocache._counting.hot_keys import TextOf
 from botocache._counting.stats import HELD
-from botocache._dynamodb.key_texts import text_of_key, text_of_read
+from botocache._dynamodb.key_texts import text_of_read
 from botocache._dynamodb.plans import (
     TABLE_TAG,
     BatchRead,
@@ -53,10 +44,8 @@ from botocache._dynamodb.read_units import (
     cost_of_read,
     cost_of_units,
     reported_units,
-    units_of_keys,
 )
 from botocache._dynamodb.types import Answer, Body
-from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, QueueFullError, pass_on
 from botocache._settings.tables import caching_mode
 from botocache.stores.protocol import Fill
@@ -75,6 +64,7 @@ class Reads:
 
     on_fill: called with the key of each entry that this process fills.
     observer: hears of hits; None if there is none.
+    refused: readers that DynamoDB has refused; in order, as keys.
     """
 
     def __init__(self, services: CacheServices) -> None:
@@ -87,7 +77,7 @@ class Reads:
         self._pending: Final = services.evictions.pending
         self._audits: Final = services.audits
         self._caching: Final[dict[tuple[str, str, Kind], TableCaching]] = {}
-        self._refused: Final[dict[bytes, None]] = {}
+        self.refused: Final[dict[bytes, None]] = {}
         self.on_fill: Callable[[bytes], None] = _ignore
         self.observer: CallObserver | None = None
 
@@ -100,7 +90,7 @@ class Reads:
         is_coarse = bool(self._ambiguous) and self._is_ambiguous(call, read)
         return prepare(call, parameters, read, caching, is_coarse=is_coarse)
 
-    def _prepare_batch(
+    def prepare_batch(
         self, call: Call, parameters: Body, batch: BatchRead
     ) -> list[PreparedRead | None]:
         """Do what `prepare` does for each read of a batch."""
@@ -149,7 +139,7 @@ class Reads:
         prepared = self.prepare(call, parameters, read)
         lookup = None if prepared is None else self.load(prepared, store)
         if prepared is None:
-            self._series(read.table, call.operation).add_bypass(_why_bypassed(call))
+            self._series(read.table, call.operation).add_bypass(why_bypassed(call))
         if (
             schema is not None
             and isinstance(lookup, ReadTicket)
@@ -179,7 +169,7 @@ class Reads:
         now = store.now()
         loaded = store.load(prepared.key, prepared.tags)
         hit = None
-        is_open = not self._refused or prepared.reader_tag not in self._refused
+        is_open = not self.refused or prepared.reader_tag not in self.refused
         if loaded.entry is not None and is_open:
             hit = self._make_hit(prepared, prepared.key, loaded, now)
         if (
@@ -228,7 +218,7 @@ class Reads:
         loads = [(read.key, read.tags) for read in by_place.values()]
         results = store.load_many(loads) if loads else []
         for (at, read), loaded in zip(by_place.items(), results, strict=True):
-            if self._refused and read.reader_tag in self._refused:
+            if self.refused and read.reader_tag in self.refused:
                 lookups[at] = self._make_ticket(read, loaded, now, store)
                 continue
             hit = None
@@ -247,31 +237,6 @@ class Reads:
             if audits is not None and hit and audits.is_due(read.key, loaded.held):
                 lookups[at] = _audit(hit, read, loaded, now, store)
         return lookups
-
-    def begin_batch(
-        self, call: Call, parameters: Body, batch: BatchRead, store: CallStore
-    ) -> Hit | BatchTicket | None:
-        """Return a hit if every key is one; else the ticket of the batch."""
-        prepared = self._prepare_batch(call, parameters, batch)
-        by_read = iter(self.load_many(prepared, store))
-        # In the order of `reads`, which load_many keeps.
-        lookups = {
-            table: tuple(islice(by_read, len(part)))
-            for table, part in batch.reads.items()
-        }
-        if self.observer is not None:
-            for part, found in zip(batch.reads.values(), lookups.values(), strict=True):
-                hits = [each for each in found if isinstance(each, Hit)]
-                if hits:
-                    age = max(each.age for each in hits)
-                    table = part[0].table
-                    self.observer.on_hit(table, call.operation, "store", age, len(hits))
-        self._count_batch(call, parameters, lookups, prepared, store)
-        hit = hit_of(batch, lookups)
-        if hit is not None:
-            return hit
-        body = remaining_body(parameters, lookups)
-        return BatchTicket(call, parameters, batch, lookups, store, body)
 
     def _make_hit(
         self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
@@ -342,86 +307,7 @@ class Reads:
         units = blocks * per_block
         series = self._series(prepared.read.table, prepared.call.operation)
         if series.add_store_hit(seconds, units, is_estimated=is_estimated):
-            _note(series, hit.key, units, text_of_read, prepared.parameters)
-
-    @property
-    def _saved_by_audits(self) -> float:
-        """Read units that an audited hit counts as saved, for each block.
-
-        In shadow mode, what it would save. Else none: DynamoDB has read them.
-        """
-        return 0.5 if self._settings.shadow else 0.0
-
-    def _count_batch(
-        self,
-        call: Call,
-        parameters: Body,
-        lookups: Mapping[str, tuple[Lookup, ...]],
-        prepared: Sequence[PreparedRead | None],
-        store: CallStore,
-    ) -> None:
-        """Count the hits and bypassed keys of a batch.
-
-        prepared: the reads, in the order of the look-ups.
-        """
-        seconds = perf_counter() - store.started
-        reads = iter(prepared)
-        for table, part in lookups.items():
-            series = self._series(table_name(table), call.operation)
-            keys = parameters["RequestItems"][table]["Keys"]
-            bypassed: Counter[str] = Counter()
-            saved: list[tuple[Hit, float, bool]] = []
-            places: list[int] = []
-            for at, (lookup, read) in enumerate(zip(part, reads, strict=False)):
-                if lookup is None:
-                    bypassed[_why_bypassed(call) if read is None else "pending"] += 1
-                    continue
-                hit, per_block = lookup, 0.5
-                if isinstance(hit, AuditTicket):
-                    hit, per_block = hit.hit, self._saved_by_audits
-                if isinstance(hit, Hit) and hit.entry is not None:
-                    blocks, is_estimated = hit.entry.cost
-                    saved.append((hit, blocks * per_block, is_estimated))
-                    places.append(at)
-            for reason, number in bypassed.items():
-                series.add_bypass(reason, number)
-            if not saved:
-                continue
-            for index in series.add_store_hits(
-                seconds,
-                len(saved),
-                sum(units for _, units, _ in saved),
-                sum(units for _, units, is_estimated in saved if is_estimated),
-            ):
-                hit, units, _ = saved[index]
-                _note(series, hit.key, units, text_of_key, keys[places[index]])
-
-    def _count_misses(
-        self, ticket: BatchTicket, answer: Answer, unfilled: str, length: int | None
-    ) -> None:
-        """Count the keys of a batch that DynamoDB had to answer, and their units."""
-        is_answered = not unfilled or unfilled == FOREIGN
-        seconds = perf_counter() - ticket.store.started if is_answered else None
-        for table, part in ticket.lookups.items():
-            sent = sum(not isinstance(lookup, Hit) for lookup in part)
-            if not sent:
-                continue
-            misses = sum(isinstance(lookup, ReadTicket) for lookup in part)
-            is_consistent = ticket.batch.reads[table][0].is_consistent
-            series = self._series(table_name(table), ticket.call.operation)
-            units = 0.0
-            if is_answered:
-                units = units_of_keys(
-                    table, sent, answer, is_consistent=is_consistent, length=length
-                )
-                if self._audits is not None:
-                    # What the cache would save, it would not consume.
-                    units = max(
-                        0.0, units - self._saved_by_audits * _audited_blocks(part)
-                    )
-            series.add_miss(seconds, units, is_consistent=is_consistent, reads=misses)
-            if unfilled:
-                series.add_unfilled(unfilled, misses)
+            note_hot_key(series, hit.key, units, text_of_read, prepared.parameters)
 
     # --- refusals ------------------------------------------------------------------
 
@@ -432,12 +318,13 @@ class Reads:
         revoked must not be served that.
         """
         for tag in reader_tags:
-            self._refused[tag] = None
-        while len(self._refused) > _MOST_REFUSED:
-            self._refused.pop(next(iter(self._refused)), None)
+            self.refused[tag] = None
+        while len(self.refused) > _MOST_REFUSED:
+            self.refused.pop(next(iter(self.refused)), None)
 
-    def _allow(self, prepared: PreparedRead) -> None:
-        self._refused.pop(prepared.reader_tag, None)
+    def allow(self, prepared: PreparedRead) -> None:
+        """Serve a reader hits again: DynamoDB has allowed it a read."""
+        self.refused.pop(prepared.reader_tag, None)
 
     # --- sending a miss ------------------------------------------------------------
 
@@ -504,10 +391,10 @@ class Reads:
             is_on_index=read.is_on_index,
         )
         if not unfilled:
-            if self._refused:
-                self._allow(ticket.prepared)
+            if self.refused:
+                self.allow(ticket.prepared)
             try:
-                fill = self._fill_of(ticket, answer, cost, is_plain=is_plain)
+                fill = self.fill_of(ticket, answer, cost, is_plain=is_plain)
             except CodecError:
                 series.add_unfilled(UNENCODABLE)
                 raise
@@ -537,80 +424,18 @@ class Reads:
 
         The answer is not filled: see audits.py. See `finish` for the arguments.
         """
-        per_block = self._saved_by_audits
+        audits = self._audits
+        if audits is None:  # then there are no such tickets
+            return
+        per_block = audits.saved_per_block
         self._count_hit(ticket.hit, ticket.prepared, ticket.seconds, per_block)
         if unfilled and unfilled != FOREIGN:
             return
         if not per_block:
             units, _ = _consumption(ticket, answer, length)
             self.series_of(ticket.prepared).add_consumed(units)
-        if not unfilled and self._audits is not None:
-            self._audits.finish(ticket, answer)
-
-    def finish_batch(
-        self,
-        ticket: BatchTicket,
-        answer: Answer,
-        *,
-        unfilled: str = "",
-        length: int | None = None,
-        is_plain: bool = False,
-    ) -> None:
-        """Put the hits of a batch into its answer; fill the misses.
-
-        Compare the hits that were not served. See `finish`.
-        """
-        self._count_misses(ticket, answer, unfilled, length)
-        if "Error" in answer:
-            return
-        # Any other answer needs the hits, which were not requested; another plugin's,
-        # too, which is not of DynamoDB.
-        answers = answers_by_key(ticket.batch, ticket.lookups, answer)
-        # First: if something fails below, the hits must be in the answer already.
-        merge_hits(ticket.batch, ticket.lookups, answer, answers)
-        if unfilled:
-            return
-        self._fill_batch(ticket, answers, is_plain=is_plain)
-        if self._audits is not None:
-            for audit, item_answer in _audited(ticket, answers):
-                self._audits.finish(audit, item_answer)
-
-    def _fill_batch(
-        self, ticket: BatchTicket, answers: AnswersByKey, *, is_plain: bool
-    ) -> None:
-        """Fill the misses of a batch. is_plain: see `encode_answer`."""
-        fills: list[Fill] = []
-        filled: list[Series] = []
-        may_learn: dict[tuple[str, int], bool] = {}
-        for miss, item_answer in _misses(ticket, answers):
-            series = self.series_of(miss.prepared)
-            if isinstance(item_answer, str):
-                series.add_unfilled(item_answer)
-                continue
-            if self._refused:
-                self._allow(miss.prepared)
-            try:
-                # All keys of a table teach the same, under one generation of it.
-                place = (miss.prepared.read.table_parameter, miss.table_generation)
-                if place not in may_learn:
-                    may_learn[place] = self._learn(miss, item_answer)
-                fill = self._fill_of(
-                    miss, item_answer, is_plain=is_plain, is_learned=may_learn[place]
-                )
-            except CodecError:
-                series.add_unfilled(UNENCODABLE)
-                raise
-            if isinstance(fill, Fill):
-                fills.append(fill)
-                filled.append(series)
-            else:
-                series.add_unfilled(fill)
-        is_late = (
-            ticket.store.can_defer
-            and ticket.call.mode is Mode.NORMAL
-            and not any(part[0].is_consistent for part in ticket.batch.reads.values())
-        )  # as in `finish`
-        self.fill(ticket.store, fills, filled, is_late=is_late)
+        if not unfilled:
+            audits.finish(ticket, answer)
 
     def fill_written(self, ticket: ReadTicket, answer: Answer, series: Series) -> None:
         """Fill what a write has left of an item.
@@ -663,7 +488,7 @@ class Reads:
             series.add_unfilled("queue_full" if is_full else "store_error", number)
         self._evictions.report("fill_failed", "an answer is not cached", error)
 
-    def _fill_of(
+    def fill_of(
         self,
         ticket: ReadTicket,
         answer: Answer,
@@ -676,12 +501,12 @@ class Reads:
 
         cost: what DynamoDB has read for it; None to find out.
         is_plain: see `encode_answer`.
-        is_learned: what `_learn` has returned for a like answer; None to call it.
+        is_learned: what `learn` has returned for a like answer; None to call it.
         """
         # First: the answer may show that the table was created anew. Then the tags are
         # wrong, and it must not be filled.
         if is_learned is None:
-            is_learned = self._learn(ticket, answer)
+            is_learned = self.learn(ticket, answer)
         if not is_learned:
             return "schema"
         held = ticket.loaded.held
@@ -697,7 +522,7 @@ class Reads:
         *,
         is_plain: bool = False,
     ) -> Fill | str:
-        """Return the fill of an answer; or why there is none. See `_fill_of`."""
+        """Return the fill of an answer; or why there is none. See `fill_of`."""
         prepared, began = ticket.prepared, ticket.began
         read, policy = prepared.read, prepared.policy
         is_absent = read.kind is Kind.ITEM and "Item" not in answer
@@ -724,7 +549,7 @@ class Reads:
             return "too_large"
         return Fill(prepared.key, entry, ttl, prepared.tags)
 
-    def _learn(self, ticket: ReadTicket, answer: Answer) -> bool:
+    def learn(self, ticket: ReadTicket, answer: Answer) -> bool:
         """Learn the table's key attributes; return whether the answer may be filled."""
         read, call = ticket.prepared.read, ticket.prepared.call
         if (
@@ -770,49 +595,14 @@ def _audit(
     return AuditTicket(hit, prepared, loaded, now, store, seconds)
 
 
-def _audited_blocks(lookups: Sequence[Lookup]) -> int:
-    """Return the blocks that DynamoDB reads for hits that were not served."""
-    return sum(
-        lookup.hit.entry.cost.blocks
-        for lookup in lookups
-        if isinstance(lookup, AuditTicket) and lookup.hit.entry is not None
-    )
-
-
-def _audited(
-    ticket: BatchTicket, answers: AnswersByKey
-) -> Iterator[tuple[AuditTicket, Answer]]:
-    """Yield the hits of a batch that DynamoDB answered, with their answers."""
-    for table, by_index in answers.items():
-        for index, answer in (by_index or {}).items():
-            lookup = ticket.lookups[table][index]
-            if isinstance(lookup, AuditTicket):
-                yield lookup, answer
-
-
-def _misses(
-    ticket: BatchTicket, answers: AnswersByKey
-) -> Iterator[tuple[ReadTicket, Answer | str]]:
-    """Yield the misses of a batch with their answers, or why they have none."""
-    for table, lookups in ticket.lookups.items():
-        by_index = answers[table]
-        for index, lookup in enumerate(lookups):
-            if not isinstance(lookup, ReadTicket):
-                continue
-            if by_index is None:
-                yield lookup, "unmatched"
-            else:
-                yield lookup, by_index.get(index, "unprocessed")
-
-
-def _note(
+def note_hot_key(
     series: Series, key: bytes, units: float, text_of: TextOf, asked: object
 ) -> None:
     """Take note of the key of a hit that stands for several. See HotKeys.add."""
     series.add_hot_key(key.hex(), STORE_SAMPLED, STORE_SAMPLED * units, text_of, asked)
 
 
-def _why_bypassed(call: Call) -> str:
+def why_bypassed(call: Call) -> str:
     """Return why `prepare` has returned None, as it counts."""
     if call.mode is Mode.BYPASS:
         return "bypass"

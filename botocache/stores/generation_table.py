@@ -173,7 +173,8 @@ class GenerationTable(SlotReader):
         slots, first = self._slots(request)
         fresh = self._fresh(slots)
         with exclusive:
-            done = self._replace(fresh, first, now, request.hold_off)
+            done = self._hold(self._words, fresh, first, now, request.hold_off)
+            self._publish(fresh)
         return self._eviction(request, slots, done, now)
 
     def _evict_and_restore(
@@ -205,7 +206,8 @@ class GenerationTable(SlotReader):
                 del fresh[slot]
                 restored[slot] = state
                 done[slot] = (state.generation, *found[1:], found.generation, True)
-            done |= self._replace(fresh, first, now, request.hold_off)
+            done |= self._hold(self._words, fresh, first, now, request.hold_off)
+            self._publish(fresh)
             # Restored last: the replaced generation may be all that invalidates an
             # entry which another tag of this write is to evict, and the writer may be
             # killed in between.
@@ -215,19 +217,23 @@ class GenerationTable(SlotReader):
             self._publish({slot: each.generation for slot, each in restored.items()})
         return self._eviction(request, slots, done, now)
 
-    def _replace(
+    def _hold(
         self,
+        words: Words,
         fresh: Mapping[int, int],
         first: Mapping[int, EvictedSlot],
         now: float,
         hold_off: float,
     ) -> dict[int, EvictedSlot]:
-        """Evict slots, with other writers kept out. Return what was done to each.
+        """Put slots on hold-off, with other writers kept out.
 
+        Return what is done to each slot, once its generation is published.
+
+        words: of the slots.
         fresh: a new generation for each slot.
         first: what the first eviction of the same write did to each.
         """
-        words, origin = self._words, self._origin_generation
+        origin = self._origin_generation
         done: dict[int, EvictedSlot] = {}
         # By what each rests on, which mostly is the same for several slots. Those that
         # are over count as none, and most are, each since a moment of its own.
@@ -251,7 +257,6 @@ class GenerationTable(SlotReader):
                 held = hold_offs[key] = _held_word(state)
             words[slot + 1] = held
             done[slot] = generation, until, is_settling, found, was_alone
-        self._publish(fresh)
         return done
 
     def _publish(self, generations: Mapping[int, int]) -> None:
@@ -262,19 +267,33 @@ class GenerationTable(SlotReader):
         for slot, generation in generations.items():
             words[slot] = generation
 
+    def draw(self) -> int:
+        """Return a random number that nothing else gets."""
+        try:
+            return self._drawn.pop()  # atomic: a signal handler may evict in here
+        except IndexError:
+            drawn = self._draw(1)
+            self._drawn = drawn[1:]
+            return drawn[0]
+
     def _fresh(self, slots: Sequence[int]) -> dict[int, int]:
         """Return a generation that was never used for each of the slots."""
-        draw = self._drawn.pop  # atomic: a signal handler may evict in here
+        draw = self._drawn.pop
         try:
             # Drawn for each tag, although two may share a slot.
             return {slot: draw() for slot in slots}
         except IndexError:
-            size = WORD * max(len(slots), self._drawn_at_once)
-            drawn = memoryview(self._random(size)).cast("Q").tolist()
-            # Zero stands for a slot that was never written.
-            fresh = {slot: drawn.pop() or 1 for slot in slots}
-            self._drawn = [generation or 1 for generation in drawn]
+            drawn = self._draw(len(slots))
+            fresh = {slot: drawn.pop() for slot in slots}
+            self._drawn = drawn
             return fresh
+
+    def _draw(self, count: int) -> list[int]:
+        """Return at least as many generations that were never used."""
+        size = WORD * max(count, self._drawn_at_once)
+        drawn: list[int] = memoryview(self._random(size)).cast("Q").tolist()
+        # Zero stands for a slot that was never written.
+        return [generation or 1 for generation in drawn]
 
     def _slots(
         self, request: EvictionRequest

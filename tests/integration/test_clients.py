@@ -344,17 +344,32 @@ def test_what_such_a_client_writes_is_evicted_and_not_kept(
         assert reached["GetItem"] == 1
 
 
+@pytest.fixture
+def lines(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
+    """The log of a test, also of what is logged once and another test has caused."""
+    monkeypatch.setattr(_log, "_logged", set())
+    return caplog
+
+
 @near_or_not
 @pytest.mark.parametrize("event", [*LATER, "before-call"])
 def test_with_a_named_scope_the_user_has_said_that_callers_share(
-    world: World, table: str, near: str, event: str
+    world: World,
+    table: str,
+    near: str,
+    event: str,
+    lines: pytest.LogCaptureFixture,
 ) -> None:
     clients = [world.cached_client(near=near, scope="team") for _ in range(2)]
     clients[0].meta.events.register_last(event, lambda **_: None)
-    with world.counting() as reached:
+    with lines.at_level(logging.WARNING, "botocache"), world.counting() as reached:
         for client in clients * 2:
             assert item(client, table) == BINARY
-    assert reached == {"GetItem": 1}
+        put(clients[0], table, pk="a", n=1)
+    assert reached["GetItem"] == 1
+    assert not lines.records  # it would say that these reads are not cached
 
 
 def of_module(name: str) -> Any:
@@ -579,23 +594,26 @@ def test_a_client_that_others_send_for_shares_only_by_name_and_in_its_process(
     table: str,
     near: str,
     replace: Callable[[Any], None],
-    caplog: pytest.LogCaptureFixture,
+    lines: pytest.LogCaptureFixture,
 ) -> None:
     plain, client = (world.cached_client(near=near) for _ in range(2))
     replace(client)
     assert item(plain, table) == BINARY
-    with caplog.at_level(logging.WARNING, "botocache"), world.counting() as reached:
+    with lines.at_level(logging.WARNING, "botocache"), world.counting() as reached:
         for _ in range(2):
             assert item(client, table) == BINARY
     assert reached == {"GetItem": 2}
-    assert "callers_not_known" in caplog.text
+    assert "callers_not_known" in lines.text
+    _log._logged.clear()
+    lines.clear()
     named = world.cached_client(near=near, scope="team")
     replace(named)
-    with world.counting() as reached:
+    with lines.at_level(logging.WARNING, "botocache"), world.counting() as reached:
         for _ in range(3):
             assert item(named, table) == BINARY
         clients._process.renew()
         assert item(named, table) == BINARY
+    assert "callers_not_known" not in lines.text  # they are cached
     assert reached == {"GetItem": 2}
 
 

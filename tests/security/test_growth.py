@@ -229,6 +229,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         "pending_evictions.MOST_TAGS",
     ):
         monkeypatch.setattr(f"botocache._cache.{name}", _SMALL)
+    for module in ("item_shapes", "writes"):
+        monkeypatch.setattr(f"botocache._dynamodb.{module}._MOST_SHAPES", _SMALL)
+    monkeypatch.setattr("botocache.stores.generation_table._DRAWN_AT_ONCE", _SMALL)
     monkeypatch.setattr("botocache._log._MOST_LOGGED", _SMALL)
     monkeypatch.setattr("botocache._counting.counters.MOST_SERIES", _SMALL)
     monkeypatch.setattr("botocache._counting.hot_keys.MOST_KEPT", 5)
@@ -367,7 +370,7 @@ def test_near_hits_leave_nothing_behind(
     monkeypatch.setattr("botocache._near.client_state._MOST_TABLES", 50)
     (cache,) = _install._caches.values()
     near: Any = cache.near
-    near._memory._half = 50_000
+    near.memory._half = 50_000
     require_flat(lambda number: _read(client, number), 300)
     assert cache.stats().near_hits
 

@@ -56,7 +56,7 @@ HARMLESS = frozenset(
             "tag",
             "tags",
         ),
-        *("watch", "watched", "node", "plan", "hides_callers", "changes_answers"),
+        *("watch", "watched", "node", "plan", "hiding", "changes_answers"),
         *("codec", "expiry", "setting", "valid_until"),
         # Counts and names that statistics show.
         *("store_hits", "unfilled", "throttled", "units_saved", "units_consumed"),

@@ -326,27 +326,37 @@ class DiskStore:
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
-        table = self._table()
-        if not table.has_descriptor():
-            table.abandon()  # the program closed it: open the file again
+        # The path is looked at only afterwards. Until then it does not matter if the
+        # table is in place: a call that finds another one there fails in any case.
+        table = self._slot_file
+        stamp = None if table is None else table.stamp()
+        if table is None or stamp is None:
             table = self._table()
+            if not table.has_descriptor():
+                table.abandon()  # the program closed it: open the file again
+                table = self._table()
+            stamp = table.stamp()
         try:
-            eviction = self._evict(table, request)
+            eviction = self._evict(table, request, stamp)
         except StoreLostError:
             raise self._wiped(table) from None
-        if self._table().identity != table.identity:
+        if not table.is_in_place() and self._table().identity != table.identity:
             # The directory was removed meanwhile. Other processes may use a new one
             # already, without this eviction.
             raise StoreLostError(f"{self.directory} was removed during an eviction")
         return eviction
 
-    def _evict(self, table: GenerationFile, request: EvictionRequest) -> Eviction:
+    def _evict(
+        self, table: GenerationFile, request: EvictionRequest, stamp: bytes | None
+    ) -> Eviction:
+        """Evict in a table that had this stamp just now."""
+        if stamp is None:
+            raise StoreLostError("the generation table was condemned")
         with self._writing:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
-            intrusions = table.intrusions()
             eviction = table.slots.evict(request, self.now(), table.exclusive())
             # Once: without the lock, its own evictions count as intrusions, too.
-            is_disturbed = table.intrusions() != intrusions
+            is_disturbed = not table.has_stamp(stamp)
             while is_disturbed or self._evictions != mine:
                 # A writer proceeded without the lock, or a signal handler has evicted
                 # in the middle. This call may have undone that eviction, e.g. by

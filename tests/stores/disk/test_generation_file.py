@@ -574,7 +574,7 @@ def test_an_eviction_that_was_interrupted_leaves_no_words_that_the_next_one_take
 
     first = write(one, a, b)
     with monkeypatch.context() as patch:
-        patch.setattr(type(one.slots._words), "__setitem__", interrupt)
+        patch.setattr(type(one.slots._words), "write", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write(one, a, b)
     write(other, b)

@@ -15,7 +15,6 @@ from botocache.stores.disk.generation_file import (
     RememberedSlots,
     open_generation_file,
 )
-from botocache.stores.generation_table import Words
 from tests.support.digests import tag, tags
 from tests.support.processes import TIMEOUT, forked
 
@@ -54,22 +53,17 @@ def fail(*_: object) -> bytes:
     raise OSError("a slot was read")
 
 
-class Observed:
-    """Words that call `look` after each write of one of them."""
+def after_each_word(look: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
+    """Call `look` after each write of a word of a slot."""
+    pwrite = os.pwrite
 
-    def __init__(self, words: Words, look: Callable[[], object]) -> None:
-        self._words = words
-        self._look = look
+    def write_and_look(number: int, word: bytes, at: int) -> int:
+        written = pwrite(number, word, at)
+        if at >= generation_file._HEADER_SIZE:
+            look()
+        return written
 
-    def __len__(self) -> int:
-        return len(self._words)
-
-    def __getitem__(self, index: int) -> int:
-        return self._words[index]
-
-    def __setitem__(self, index: int, word: int) -> None:
-        self._words[index] = word
-        self._look()
+    patch.setattr(os, "pwrite", write_and_look)
 
 
 @pytest.fixture
@@ -148,7 +142,10 @@ def test_a_mark_is_a_date_of_the_last_weeks(path: Path, writer: GenerationFile) 
 
 
 def test_a_reader_in_the_middle_of_an_eviction_remembers_nothing(
-    path: Path, reader: GenerationFile, writer: GenerationFile
+    path: Path,
+    reader: GenerationFile,
+    writer: GenerationFile,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = generations(reader, B)
     is_current = reader.watch([B], before)
@@ -158,9 +155,9 @@ def test_a_reader_in_the_middle_of_an_eviction_remembers_nothing(
         if is_current() and generations(reader, B) == before:
             seen_at.append(mark_of(path))
 
-    words: Any = Observed(writer.slots._words, look)
-    writer.slots._words = words
-    evict(writer, A, B)  # B last
+    with monkeypatch.context() as patch:
+        after_each_word(look, patch)
+        evict(writer, A, B)  # B last
     assert len(seen_at) > 1
     assert not is_current()
     assert generations(reader, B) != before
@@ -299,8 +296,7 @@ def test_a_killed_writers_changes_are_seen(
                 pipe.send("dead")
                 os._exit(0)
 
-        words: Any = Observed(table.slots._words, die_at_the_second_word)
-        table.slots._words = words
+        after_each_word(die_at_the_second_word, pytest.MonkeyPatch())
         evict(table, A)
 
     with forked(child) as pipe:

@@ -78,15 +78,17 @@ def test_a_file_that_is_truncated_after_it_was_looked_at_kills_no_process(
             "is_current": lambda: store.is_current([LAST], [before]),
             "watched": watched,
         }
-        stat = os.stat
+        # An eviction looks at the header first, and at the path last.
+        name = "pread" if verb == "evict" else "stat"
+        look = getattr(os, name)
 
-        def stat_and_truncate(path: str) -> os.stat_result:
-            os.stat = stat
-            status = stat(path)
+        def look_and_truncate(*place: Any) -> object:
+            setattr(os, name, look)
+            seen = look(*place)
             os.truncate(slots, size)
-            return status
+            return seen
 
-        os.stat = stat_and_truncate  # type: ignore[assignment]  # of this child alone
+        setattr(os, name, look_and_truncate)  # of this child alone
         first = outcome(verbs[verb])
         outcome(lambda: generation(store))  # reports the loss, if `verb` did not
         pipe.send((first, generation(store, LAST) != before))
@@ -115,6 +117,18 @@ def test_a_file_that_grew_again_after_it_was_truncated_is_replaced(
     with pytest.raises(StoreLostError):
         use(store, in_the_zeros)
     assert generation(store) != before
+    assert slots.stat().st_ino != inode
+
+
+def test_an_eviction_in_a_table_that_another_process_condemned_is_an_error(
+    root: Path, slots: Path
+) -> None:
+    store, other = DiskStore(root), DiskStore(root)
+    generation(store)
+    inode = slots.stat().st_ino
+    other._table().condemn()
+    with pytest.raises(StoreLostError):
+        evict(store, A)
     assert slots.stat().st_ino != inode
 
 

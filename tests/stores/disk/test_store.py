@@ -46,7 +46,6 @@ from tests.support.processes import (
     running_peer,
 )
 from tests.support.store_peer import evict, fill, fill_until_full, load, mount_tiny
-from tests.support.words import Watched
 
 KEY, OTHER_KEY = key("an entry"), key("another entry")
 A, B = tag("a"), tag("b")
@@ -602,25 +601,24 @@ def test_an_entry_is_never_served_after_its_directory_was_removed(
 
 @pytest.mark.parametrize("is_noticed", [False, True], ids=["", "noticed meanwhile"])
 def test_an_eviction_is_seen_even_if_the_directory_is_removed_during_it(
-    root: Path, clock: FakeClock, is_noticed: bool
+    root: Path, clock: FakeClock, is_noticed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_armed = threading.Event()
     read: list[tuple[int, ...]] = []
 
-    def remove_and_read(size: int) -> bytes:
-        if is_armed.is_set():
-            is_armed.clear()
-            harm_directory(reader)
-            if is_noticed:  # by another thread, which gets the error
-                notice(writer)
-            read.append(generations(reader, A))
-        return os.urandom(size)
+    def remove_and_read(*place: Any, **times: Any) -> None:
+        monkeypatch.undo()
+        utime(*place, **times)
+        harm_directory(reader)
+        if is_noticed:  # by another thread, which gets the error
+            notice(writer)
+        read.append(generations(reader, A))
 
-    writer = DiskStore(root, clock=clock, random=remove_and_read)
+    writer = DiskStore(root, clock=clock)
     reader = DiskStore(root, clock=clock)
     with contextlib.closing(reader), contextlib.closing(writer):
         use(writer)
-        is_armed.set()
+        utime = os.utime
+        monkeypatch.setattr(os, "utime", remove_and_read)  # by which it ends
         with contextlib.suppress(StoreError):  # and then it is tried again
             writer.evict(EvictionRequest([A], 0.0))
             assert generations(reader, A) != read[0]
@@ -733,23 +731,30 @@ def test_a_writer_that_went_on_without_the_lock_restores_nothing(
 
 
 def test_a_writer_touches_slots_only_while_others_are_excluded(
-    store: DiskStore,
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(store)
     table = store._slot_file
     assert table is not None
     other = os.open(store.directory / "slots", os.O_RDWR)
-    words: Any = Watched(
-        table.slots._words,
-        lambda: (
-            is_owned(store._writing) and not generation_file.lock_within(other, 0.0)
-        ),
-    )
-    table.slots._words = words
-    first = store.evict(EvictionRequest([A, B], 5.0))
-    store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))
+    seen: dict[str, set[bool]] = {"pread": set(), "pwrite": set()}
+
+    def watched(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def touch(number: int, what: Any, at: int) -> Any:
+            if at >= generation_file._HEADER_SIZE:
+                is_alone = not generation_file.lock_within(other, 0.0)
+                seen[name].add(is_owned(store._writing) and is_alone)
+            return call(number, what, at)
+
+        return touch
+
+    with monkeypatch.context() as patch:
+        for name in seen:
+            patch.setattr(os, name, watched(name, getattr(os, name)))
+        first = store.evict(EvictionRequest([A, B], 5.0))
+        store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))
     os.close(other)
-    assert words.seen == {True}
+    assert seen == {"pread": {True}, "pwrite": {True}}
 
 
 # --- entries that fail ---------------------------------------------------------------

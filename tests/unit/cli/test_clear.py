@@ -190,6 +190,7 @@ def test_the_key_of_a_known_table_is_checked(
             }
         },
     )
+    assert cache.services.store.flush(10.0)  # type: ignore[attr-defined]  # the disk's
     assert main(["clear", "--table", "users", "--key", '{"id": 7}']) == 2
     said = "the key of 'users' is {'id': S}, not {'id': N}"
     assert said in capsys.readouterr().err
