@@ -52,9 +52,11 @@ ends. So a late arrival can cost misses alone. It is different in these cases, i
 the write waits:
 
 - Something rests on what the second eviction returns: write-through, restoring,
-  learning key attributes. Or the first eviction failed.
-- DynamoDB gave no certain answer, or the write took half of `settle` or longer. Then a
-  hold-off might be over before the eviction arrives, and an older answer be filled.
+  learning key attributes, or tags that follow from learned ones. Or the first eviction
+  failed.
+- DynamoDB gave no certain answer, or the write took half of `settle` or longer, or
+  longer than `write_hold_off` exceeds `settle`. Then a hold-off might be over before
+  the eviction arrives, and an older answer be filled.
 
 Whatever is not confirmed becomes pending: an error, a connection that is lost, a reply
 that never comes. A store that loses generations and hold-offs during such a write may

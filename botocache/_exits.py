@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any, Protocol
 
 EXIT_PATIENCE = 2.0
@@ -87,15 +88,17 @@ def _renew(_: object) -> None:
         _register()
 
 
-def deliver_after_fork(debtor: Debtor) -> None:
-    """Have a debtor deliver last when this child of a fork ends. Call it at the fork.
+def deliver_after_fork(debtor: Debtor, deliver: Callable[[Debtor], None]) -> None:
+    """Have a debtor deliver when this child of a fork ends. Call it at the fork.
+
+    deliver: `deliver_first` or `deliver_last`.
 
     A child of `os.fork` has what its parent has registered. One of multiprocessing
     drops that as it begins, after the callbacks of a fork have run.
     """
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.register_after_fork(debtor, deliver_last)
+        util.register_after_fork(debtor, deliver)
 
 
 def _deliver() -> None:

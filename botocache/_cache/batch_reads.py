@@ -21,7 +21,8 @@ from botocache._cache.batches import (
 )
 from botocache._cache.call_store import CallStore
 from botocache._cache.prepare import Call, PreparedRead
-from botocache._cache.reads import Reads, may_be_late, note_hot_key, why_bypassed
+from botocache._cache.read_mode import Mode
+from botocache._cache.reads import Reads, note_hot_key, why_bypassed
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import (
     AuditTicket,
@@ -233,9 +234,10 @@ class BatchReads:
                 filled.append(series)
             else:
                 series.add_unfilled(fill)
-        is_late = all(
-            may_be_late(ticket.call, part[0], ticket.store)
-            for part in ticket.batch.reads.values()
+        is_late = (  # as in `Reads.finish`
+            ticket.store.can_defer
+            and ticket.call.mode is Mode.NORMAL
+            and not any(part[0].is_consistent for part in ticket.batch.reads.values())
         )
         reads.fill(ticket.store, fills, filled, is_late=is_late)
 

@@ -444,7 +444,14 @@ class Reads:
                 series.add_unfilled(UNENCODABLE)
                 raise
             if isinstance(fill, Fill):
-                is_late = may_be_late(ticket.prepared.call, read, ticket.store)
+                # A refresh is waited for, and a read that the application made strongly
+                # consistent. There may be an older entry that is still current: loaded
+                # after `on_fill`, and before this one arrives, it would be remembered.
+                is_late = (
+                    ticket.store.can_defer
+                    and ticket.prepared.call.mode is Mode.NORMAL
+                    and not read.is_consistent
+                )
                 self.fill(ticket.store, [fill], [series], is_late=is_late)
                 return
             unfilled = fill
@@ -643,16 +650,6 @@ def note_hot_key(
 ) -> None:
     """Take note of the key of a hit that stands for several. See HotKeys.add."""
     series.add_hot_key(key.hex(), STORE_SAMPLED, STORE_SAMPLED * units, text_of, asked)
-
-
-def may_be_late(call: Call, read: Read, store: CallStore) -> bool:
-    """Return whether a call need not wait until its answer is filled.
-
-    A refresh waits, and so does a read that the application made strongly consistent.
-    There may be an older entry which is still current. The near cache would remember
-    it if it were loaded after `on_fill` and before the new one arrives.
-    """
-    return store.can_defer and call.mode is Mode.NORMAL and not read.is_consistent
 
 
 def why_bypassed(call: Call) -> str:

@@ -11,14 +11,16 @@ first one had left (see _coherence.py).
   which all index queries depend.
 """
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from botocache._cache.batches import encode_body
 from botocache._cache.call_store import CallStore
 from botocache._cache.key_schemas import KeyRecall, Schema, place_of
+from botocache._cache.pending_evictions import PendingEvictions
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.reads import Reads
 from botocache._cache.services import CacheServices
@@ -271,12 +273,18 @@ class Writes:
         It may be if nothing rests on what it returns, and if the hold-off of the first
         one lasts longer by far than the write took. See _coherence.py.
         """
+        settle, hold_off = self._settings.settle, self._settings.write_hold_off
         if (
             ticket.first is None
             or ticket.through is not None
             or ticket.write.described
-            # As long again must be left for its way to the server.
-            or not 0.0 <= store.now() - ticket.began < self._settings.settle / 2
+            # If their tables are other ones by now, these are evicted before it ends.
+            or ticket.assumed
+            # As long again must be left for its way to the server. And whenever it
+            # arrives, replicas must have caught up before the hold-off is over.
+            or not 0.0
+            <= store.now() - ticket.began
+            < min(settle / 2, hold_off - settle)
         ):
             return False
         known = []
@@ -296,21 +304,21 @@ class Writes:
 
         known: schemas that the write confirms, unless their tables were evicted.
         """
-        tags, assumed, pending = ticket.tags, ticket.assumed, self._evictions.pending
+        tags, pending = ticket.tags, self._evictions.pending
         # Whatever becomes of the connection, what is not settled becomes pending.
-        left = OpenWrite(ticket.open.tags, pending.add_quietly)
+        left = OpenWrite(
+            ticket.open.tags, partial(_add_unless_forked, pending, os.getpid())
+        )
 
         def settle(outcome: Mapping[bytes, int] | Exception) -> None:
             if isinstance(outcome, Exception):
                 self._evictions.make_pending(tags, outcome)
             else:
                 self._key_schemas.forget_outdated(known, outcome)
-                if assumed:
-                    pending.add(self._key_schemas.forget_outdated(assumed, outcome))
             left.tags = ()
 
-        watch = dict.fromkeys(schema.tag for schema in (*assumed, *known))
-        request = EvictionRequest(tags, self._settings.settle, (*watch,), ticket.first)
+        watch = (*dict.fromkeys(schema.tag for schema in known),)
+        request = EvictionRequest(tags, self._settings.settle, watch, ticket.first)
         try:
             store.evict_later(request, settle)
         except BaseException as error:  # as in Evictions.evict
@@ -400,6 +408,18 @@ class Writes:
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
         series = self._series(through.read.table, ticket.operation)
         self._reads.fill_written(read, left, series)
+
+
+def _add_unless_forked(
+    pending: PendingEvictions, process: int, tags: tuple[bytes, ...]
+) -> None:
+    """Make tags pending in the process that has sent their eviction.
+
+    A child drops its parent's connections as it is forked. The locks of its pending
+    evictions may not be renewed then, and its parent still awaits the reply.
+    """
+    if os.getpid() == process:
+        pending.add_quietly(tags)
 
 
 def _finds_a_write(first: Eviction, through: PreparedRead, now: float) -> bool:

@@ -293,7 +293,14 @@ def _send(
 
     call: None when nothing is to be remembered.
     """
-    if call is not None and call.shortened is not None and _is_unseen():
+    if (
+        call is not None
+        and call.shortened is not None
+        # Unless others see the arguments: wrappers of botocore's method, or handlers of
+        # its history.
+        and _METHODS["_make_api_call"] is _OWN
+        and not getattr(_HISTORY, "_enabled", True)
+    ):
         return _send_shortened(call, pipeline, arguments)
     # None is announced as well: the hooks of a call that is made within another one
     # would take the outer call's announcement for theirs.
@@ -312,15 +319,6 @@ def _send(
         pass_on(error)
         call.state.report(error)
     return answer
-
-
-def _is_unseen() -> bool:
-    """Return whether botocore alone sees the arguments of a call.
-
-    Wrappers of its method see them, and so do handlers of its history.
-    """
-    is_own = _METHODS["_make_api_call"] is _OWN
-    return is_own and not getattr(_HISTORY, "_enabled", True)
 
 
 def _send_shortened(call: NearCall, pipeline: Pipeline, arguments: object) -> Answer:

@@ -474,7 +474,7 @@ class Posting:
             self._worker.interval = min(self._worker.interval, _LOOK_INTERVAL)
         for poster in self._posters.values():
             poster.renew()
-        deliver_after_fork(self)
+        deliver_after_fork(self, deliver_last)
 
 
 def _is_over() -> bool:

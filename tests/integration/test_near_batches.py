@@ -732,7 +732,8 @@ def test_botocores_history_has_the_batch_as_the_application_made_it(
 ) -> None:
     remember(world, client, table, "a")
     fill(world, table, "b", "c")
-    recorder, seen = get_global_history_recorder(), mock.Mock()
+    recorder: Any = get_global_history_recorder()
+    seen = mock.Mock()
     recorder.add_handler(seen)
     recorder.enable()
     try:

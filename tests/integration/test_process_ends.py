@@ -80,6 +80,13 @@ def run(
     """Run a program that owes an eviction and ends."""
     program = path / "program.py"
     program.write_text(OWING.format(tag=TAG, timeout=timeout) + f"    {end.strip()}\n")
+    return run_program(program, url, namespace)
+
+
+def run_program(
+    program: Path, url: str, namespace: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end."""
     return subprocess.run(
         [sys.executable, str(program), url, namespace],
         cwd=Path(__file__).parents[2],
@@ -132,6 +139,44 @@ def test_a_server_that_is_away_delays_the_end_for_a_bounded_time(
     ended = run(tmp_path, slow.url(), namespace, ENDS["the end of the script"])
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert time.monotonic() - began >= exits.EXIT_PATIENCE  # and less than TIMEOUT
+
+
+AWAITING = """
+import multiprocessing, os, sys, time
+from botocache._errors import StoreError
+from botocache.stores.protocol import Fill
+from tests.support.opening import open_store_at
+
+def owe():
+    fills = [Fill({key!r}, b"entry", 60.0, [{tag!r}])]
+    is_sent = False
+    while not is_sent:  # it is still being connected to
+        try:
+            store.fill_many(fills)
+            is_sent = True
+        except StoreError:
+            time.sleep(0.01)
+    store.for_call().fill_later(fills, lambda error: os.write(1, b"%r" % error))
+
+if __name__ == "__main__":
+    store = open_store_at(sys.argv[1], namespace=sys.argv[2], timeout=0.4)
+    {end}
+"""
+"""A program that does not wait for a server's reply, and ends. Its store may be older
+than the process that ends."""
+
+
+@pytest.mark.parametrize(
+    "end", ["sys.exit", "a child of multiprocessing", "a forked child"]
+)
+def test_a_process_reads_the_replies_that_nothing_waited_for_before_it_ends(
+    end: str, valkey: ValkeyServer, namespace: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    text = AWAITING.format(key=KEY, tag=TAG, end=ENDS[end].strip())
+    program.write_text(text)
+    ended = run_program(program, valkey.url, namespace)
+    assert (ended.stdout, ended.stderr) == ("None", "")
 
 
 # --- within this process -------------------------------------------------------------

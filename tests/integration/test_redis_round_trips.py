@@ -5,8 +5,10 @@ becomes of that which is sent and not waited for.
 """
 
 import gc
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -19,7 +21,13 @@ from botocache._errors import StoreError
 from botocache.stores.redis.connections import ServerConnections, exchange
 from botocache.stores.redis.deadlines import BoundedVerbs
 from botocache.stores.redis.types import Connection
-from tests.support.processes import TIMEOUT, eventually
+from tests.support.processes import (
+    FORK_TIMEOUT,
+    TIMEOUT,
+    eventually,
+    forked,
+    in_thread,
+)
 from tests.support.tcp_proxy import TcpProxy, commands_in, running_proxy
 from tests.support.threads import no_thread
 from tests.support.trips import answering
@@ -28,6 +36,7 @@ from tests.support.valkey_server import ValkeyServer
 ANSWERS = {
     "GetItem": b'{"Item":{"pk":{"S":"a"},"n":{"N":"1"}}}',
     "BatchGetItem": b'{"Responses":{"t":[]},"UnprocessedKeys":{}}',
+    "BatchWriteItem": b"{}",
     "PutItem": b"{}",
     "UpdateItem": b"{}",
 }
@@ -357,6 +366,29 @@ def test_a_second_eviction_that_is_confirmed_is_not_pending(
     assert caching.pending() == 0
 
 
+def test_a_forked_child_takes_nothing_on_that_its_parent_awaits(
+    caching: Caching, proxy: TcpProxy
+) -> None:
+    update_without_a_reply(caching, proxy)
+    with forked(lambda pipe: pipe.send(caching.pending())) as child:
+        assert child.recv() == 0
+    proxy.release_replies()
+    caching.settle()
+    assert caching.pending() == 0
+
+
+def test_a_child_that_drops_its_parents_connections_waits_for_no_lock(
+    caching: Caching, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of the parent may have held it at the fork: then it is never freed."""
+    update_without_a_reply(caching, proxy)
+    child = os.getpid() + 1
+    with monkeypatch.context() as patch, caching.cache._evictions.pending._lock:
+        patch.setattr(os, "getpid", lambda: child)
+        in_thread(caching.connections._reset, FORK_TIMEOUT)
+    proxy.release_replies()
+
+
 def test_a_second_eviction_that_the_server_refuses_becomes_pending(
     caching: Caching, proxy: TcpProxy
 ) -> None:
@@ -384,6 +416,23 @@ def test_a_write_that_took_long_waits_for_its_second_eviction(
         lambda **_: offset.append(offset.pop() + 30.0),
     )
     update(caching, new())
+    assert [each.owed for each in caching.connections._idle] == [()]
+
+
+def test_a_write_whose_hold_off_is_as_short_as_settling_waits(
+    caching: Caching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a replica may lag for longer than the first eviction's hold-off lasts."""
+    settings = replace(caching.cache.settings, write_hold_off=60.0)
+    monkeypatch.setattr(caching.cache._writes, "_settings", settings)
+    update(caching, new())
+    assert [each.owed for each in caching.connections._idle] == [()]
+
+
+def test_a_write_that_rests_on_a_learned_key_schema_waits(caching: Caching) -> None:
+    """The table may have been made anew meanwhile, and its entries be others."""
+    request: Any = {"PutRequest": {"Item": {"pk": {"S": new()}}}}
+    caching.client.batch_write_item(RequestItems={"t": [request]})
     assert [each.owed for each in caching.connections._idle] == [()]
 
 

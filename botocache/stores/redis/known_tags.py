@@ -66,8 +66,13 @@ class KnownTags:
 
     def live(self, tags: Iterable[bytes], until: float) -> None:
         """Note until when the generations of some tags live at least."""
+        # Apart from the generations: those of items that are written, and never looked
+        # up, are not known.
+        if len(self._lives) >= MOST_TAGS:
+            self._lives = {}
+        lives = self._lives
         for tag in tags:
-            self._lives[tag] = until
+            lives[tag] = until
 
     def ending(self, tags: Iterable[bytes], moment: float) -> list[bytes]:
         """Return the tags whose generations may end before a moment."""

@@ -22,7 +22,8 @@ from redis.exceptions import NoScriptError
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import StoreConnectingError, StoreError, pass_on
-from botocache._exits import deliver_first
+from botocache._exits import deliver_after_fork, deliver_first
+from botocache._forks import renew_after_fork
 from botocache._log import log, log_once
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
@@ -182,6 +183,7 @@ class RedisStore:
         self._known_tags = KnownTags()
         self._has_prolonged = False  # so the server knows the script
         deliver_first(self)
+        renew_after_fork(self, _deliver_first_in_child)
 
     def __repr__(self) -> str:
         return (
@@ -826,6 +828,11 @@ def _in_order(tags: Sequence[bytes], restore: Collection[bytes]) -> list[bytes]:
     """Return each tag once, restored ones last: a script may be stopped between two."""
     once = [*dict.fromkeys(tags)]
     return sorted(once, key=lambda tag: tag in restore) if restore else once
+
+
+def _deliver_first_in_child(store: RedisStore) -> None:
+    """Have a store deliver what this child of a fork will owe."""
+    deliver_after_fork(store, deliver_first)
 
 
 def _ignore() -> None:

@@ -253,3 +253,13 @@ def test_known_tags_are_bounded() -> None:
     known.learn(names, [b"1" * 16] * len(names), 0)
     assert known.ending(names[:1], 1.0) == names[:1]
     assert len(known._generations) <= MOST_TAGS
+
+
+def test_lives_are_bounded_also_of_tags_that_were_never_looked_up() -> None:
+    """As those of items that are written, and never read."""
+    known = KnownTags()
+    for number in range(MOST_TAGS + 1):
+        known.live([b"%d" % number], 10.0)
+    assert len(known._lives) <= MOST_TAGS
+    known.live([b"last"], 10.0)
+    assert known.ending([b"last"], 9.0) == []
