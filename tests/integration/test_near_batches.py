@@ -500,7 +500,7 @@ def test_botocores_history_has_the_batch_as_the_application_made_it(
         batch(client, table, "a", "b", "c")
     finally:
         recorder.disable()
-        recorder._handlers.remove(seen)  # type: ignore[attr-defined]  # no method removes one
+        recorder._handlers.remove(seen)
     (params,) = [
         each.args[1]["params"]
         for each in seen.emit.call_args_list
