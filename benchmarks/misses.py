@@ -1,7 +1,6 @@
 """What the cache adds to a miss and to a write.
 
-Both are compared with an uncached call over a transport that answers at once. A target
-compares what is added with a call through a `before-call` handler that only answers.
+Both are compared with an uncached call over a transport that answers at once.
 """
 
 from collections.abc import Iterator

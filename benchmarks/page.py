@@ -66,6 +66,11 @@ contender's time divided by the base's in the same round. The tables show the me
 the rounds, and the quartiles in brackets. In a round a contender runs in five short
 slices, of which the median counts. Compare ratios, and times only within a table.
 
+Times are those of the caller. On disk, a thread of the same process writes entries
+behind the call: its work counts as far as it delays the caller. On a server, a reply
+that a call does not wait for is read with the next call, and counts there. With
+`--cpu`, `python -m benchmarks compare REV` counts the processor time of all threads.
+
 Every hit is checked: its client's transport must not have been called. A hit of
 botocache is a fresh object each time. `botocache` 0.0.6 of PyPI hands out one shared
 object to all callers, and evicts nothing. It runs in an environment and a process of

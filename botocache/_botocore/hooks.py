@@ -23,7 +23,6 @@ With Stubber `after-call` comes without `before-call`; when another plugin raise
 closing event comes at all. Neither may matter here.
 """
 
-from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, TypeAlias
 from weakref import WeakSet
@@ -38,6 +37,7 @@ from botocache._botocore.clients import KnownClient, traits_of
 from botocache._botocore.parsing import is_as_made, parse
 from botocache._botocore.principals import watch_endpoints
 from botocache._botocore.requests import call_of
+from botocache._botocore.responses import HitResponse
 from botocache._botocore.types import (
     CallContext,
     Handler,
@@ -435,19 +435,7 @@ def installed_on(events: BaseEventHooks) -> list[Hooks]:
 # --- answers -----------------------------------------------------------------------
 
 
-class _EmptyBody:
-    """The body of the HTTP response of a hit, which has none."""
-
-    def stream(self, **_: object) -> tuple[bytes, ...]:
-        return ()
-
-
-def http_response(url: str, headers: Mapping[str, str]) -> AWSResponse:
-    """Return the HTTP response of a hit."""
-    return AWSResponse(url, 200, dict(headers), _EmptyBody())  # type: ignore[arg-type]  # it takes any mapping
-
-
 def _response(url: str, hit: Hit) -> tuple[AWSResponse, Answer]:
     metadata = response_metadata(hit.key.hex(), hit.age)
     hit.answer["ResponseMetadata"] = metadata
-    return http_response(url, metadata["HTTPHeaders"]), hit.answer
+    return HitResponse(url, metadata["HTTPHeaders"]), hit.answer

@@ -13,16 +13,26 @@ from typing import Final
 from botocache._cache.batches import (
     AnswersByKey,
     answers_by_key,
+    encode_body,
     hit_of,
     merge_hits,
-    remaining_body,
+    with_known,
+    without_hits,
 )
 from botocache._cache.call_store import CallStore
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._cache.read_mode import Mode
 from botocache._cache.reads import Reads, note_hot_key, why_bypassed
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import AuditTicket, BatchTicket, Hit, Lookup, ReadTicket
+from botocache._cache.tickets import (
+    AuditTicket,
+    BatchTicket,
+    Hit,
+    KnownHits,
+    Lookup,
+    Lookups,
+    ReadTicket,
+)
 from botocache._counting.counters import FOREIGN, UNENCODABLE, Series
 from botocache._dynamodb.key_texts import text_of_key
 from botocache._dynamodb.plans import BatchRead
@@ -45,13 +55,29 @@ class BatchReads:
         self._audits: Final = services.audits
 
     def begin(
-        self, call: Call, parameters: Body, batch: BatchRead, store: CallStore
+        self,
+        call: Call,
+        parameters: Body,
+        batch: BatchRead,
+        store: CallStore,
+        known: KnownHits | None = None,
     ) -> Hit | BatchTicket | None:
-        """Return a hit if every key is one; else the ticket of the batch."""
+        """Return a hit if every key is one; else the ticket of the batch.
+
+        batch: planned without the known hits.
+        known: hits that the near cache has.
+
+        Return None if a known key comes again in another spelling: then DynamoDB
+        refuses the batch.
+        """
         prepared = self._reads.prepare_batch(call, parameters, batch)
+        if known is not None:
+            keys = {hit.key for hits in known.values() for hit in hits if hit}
+            if any(read and read.key in keys for read in prepared):
+                return None
         by_read = iter(self._reads.load_many(prepared, store))
         # In the order of `reads`, which load_many keeps.
-        lookups = {
+        lookups: Lookups = {
             table: tuple(islice(by_read, len(part)))
             for table, part in batch.reads.items()
         }
@@ -63,11 +89,15 @@ class BatchReads:
                     age = max(each.age for each in hits)
                     table = part[0].table
                     observer.on_hit(table, call.operation, "store", age, len(hits))
-        self._count_hits(call, parameters, lookups, prepared, store)
+        left = None if known is None else without_hits(parameters, known)
+        self._count_hits(call, left or parameters, lookups, prepared, store)
+        if known is not None:
+            batch, lookups = with_known(batch, lookups, known)
         hit = hit_of(batch, lookups)
         if hit is not None:
             return hit
-        body = remaining_body(parameters, lookups)
+        left = without_hits(parameters, lookups)
+        body = None if left is None else encode_body(left)
         return BatchTicket(call, parameters, batch, lookups, store, body)
 
     # --- counting ------------------------------------------------------------------

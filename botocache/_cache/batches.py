@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from botocache._cache.tickets import Hit, Lookups
+from botocache._cache.tickets import Hit, KnownHits, Lookup, Lookups
 from botocache._dynamodb.plans import BatchRead, Read
 from botocache._dynamodb.types import Answer, Body, Item
 from botocache._dynamodb.values import LONGEST_VALUE, canonical_value
@@ -36,8 +36,8 @@ def encode_body(body: Body) -> bytes:
         return json.dumps(body).encode()
 
 
-def remaining_body(body: Body, lookups: Lookups) -> bytes | None:
-    """Return the request without the keys that are hits; None if there are no hits."""
+def without_hits(body: Body, lookups: Lookups | KnownHits) -> Body | None:
+    """Return a body without the keys that are hits; None if there are no hits."""
     if not any(isinstance(lookup, Hit) for part in lookups.values() for lookup in part):
         return None
     remaining = {}
@@ -49,7 +49,29 @@ def remaining_body(body: Body, lookups: Lookups) -> bytes | None:
         ]
         if keys:  # DynamoDB refuses an empty list of keys
             remaining[table] = {**part, "Keys": keys}
-    return encode_body({**body, "RequestItems": remaining})
+    return {**body, "RequestItems": remaining}
+
+
+def with_known(
+    batch: BatchRead, lookups: Lookups, known: KnownHits
+) -> tuple[BatchRead, Lookups]:
+    """Return a batch and its look-ups with the hits that were known before.
+
+    batch: planned without them.
+    lookups: of its reads.
+    known: the hits, for all tables of the request.
+    """
+    reads: dict[str, tuple[Read, ...]] = {}
+    merged: dict[str, tuple[Lookup, ...]] = {}
+    for table, hits in known.items():
+        of_table, found = batch.reads.get(table, ()), iter(lookups.get(table, ()))
+        merged[table] = tuple([hit or next(found) for hit in hits])
+        # In the place of a hit is the read of any other key: nothing looks at it.
+        left = iter(of_table)
+        reads[table] = of_table and tuple(
+            [next(left) if hit is None else of_table[0] for hit in hits]
+        )
+    return batch._replace(reads=reads), merged
 
 
 def hit_of(batch: BatchRead, lookups: Lookups) -> Hit | None:

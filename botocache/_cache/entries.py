@@ -78,6 +78,10 @@ _ESTIMATED = 0x8000
 """The bit of a cost that is estimated; the others are its blocks."""
 
 _CHECKSUM = struct.Struct("<I")
+
+_WHOLE = 0x2144DF1C
+"""The CRC-32 of any bytes that their own CRC-32 follows."""
+
 _VIEW_SIZE = 400
 """Bytes of a body from which a memoryview takes less memory than a copy."""
 
@@ -127,9 +131,10 @@ def decode_header(raw: bytes) -> Header:
         if version not in _VERSIONS:
             raise CodecError(f"entry has version {version}, not {CLEAR} or {ENCRYPTED}")
         layout = _headers[count]
-        _, _, stored_at, expires_at, blocks, *snapshot = layout.unpack_from(raw)
+        fields = layout.unpack_from(raw)
     except (IndexError, struct.error) as error:
         raise CodecError(f"entry header cannot be read: {error}") from error
+    _, _, stored_at, expires_at, blocks = fields[:_FIXED]
     # False for NaN, too.
     if not -_INFINITE < stored_at <= expires_at < _INFINITE:
         raise CodecError("entry header has impossible times")
@@ -141,8 +146,14 @@ def decode_header(raw: bytes) -> Header:
             raise CodecError("entry header has an impossible cost")
     if len(raw) > LARGEST_ENTRY:
         raise CodecError(f"entry has {len(raw)} bytes, more than {LARGEST_ENTRY}")
-    return Header(tuple(snapshot), stored_at, expires_at, cost, raw, layout.size)
+    return _header((fields[_FIXED:], stored_at, expires_at, cost, raw, layout.size))
 
+
+_FIXED = 5
+"""Fields of a header before its snapshot."""
+
+_header: Callable[[tuple[object, ...]], Header] = partial(tuple.__new__, Header)
+"""Makes a Header of its fields, in a third of the time that its class takes."""
 
 _VERSIONS = (CLEAR, ENCRYPTED)
 _INFINITE = float("inf")
@@ -204,13 +215,14 @@ class ClearEntries:
         if raw[0] != CLEAR:
             raise CodecError("entry is encrypted, and this process has no key")
         body_end = len(raw) - _CHECKSUM.size
-        # The header may reach into the checksum of an entry that was cut off.
-        if body_end < end:
+        # The header may reach into the checksum of an entry that was cut off. All is
+        # checked together, the checksum too: no part has to be taken out for that.
+        if body_end < end or crc32(raw, crc32(key)) != _WHOLE:
             raise CodecError("entry does not match its checksum")
-        checked = memoryview(raw)[:body_end]
-        if _CHECKSUM.unpack_from(raw, body_end)[0] != crc32(checked, crc32(key)):
-            raise CodecError("entry does not match its checksum")
-        return checked[end:]
+        # To cut a small body out takes a quarter of the time of a view.
+        if body_end - end < _VIEW_SIZE:
+            return raw[end:body_end]
+        return memoryview(raw)[end:body_end]
 
 
 def too_large(size: int) -> CodecError:

@@ -6,7 +6,7 @@ point: it holds no lock, and a write that is dropped evicts all the same. If a t
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
@@ -162,6 +162,13 @@ Lookup: TypeAlias = Hit | ReadTicket | AuditTicket | None
 Lookups: TypeAlias = Mapping[str, tuple[Lookup, ...]]
 """What the cache has for each key of a batch, by TableName:
 `{"users": (Hit, ReadTicket)}`."""
+
+
+KnownHits: TypeAlias = Mapping[str, Sequence[Hit | None]]
+"""Hits that the near cache has for keys of a batch, by TableName; None for the others.
+
+They have neither entry nor prepared read, and count as near hits.
+"""
 
 
 @shows("batch")

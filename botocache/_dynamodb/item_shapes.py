@@ -5,13 +5,18 @@ the key is worked out once for a table and the names of the key's attributes: th
 table's name and tags, and the beginnings of digests.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Final, TypeAlias
 
 from botocache._digests import EVERYTHING_DIGEST, DigestBeginning, pack
 from botocache._dynamodb.plans import KeyAttributes  # noqa: TC001 - it is loaded in any case
-from botocache._dynamodb.tags import EVERYTHING, Tag, table_tag, tag_digest
+from botocache._dynamodb.tags import (
+    EVERYTHING,
+    Detail,
+    Tag,
+    new_tag,
+    table_tag,
+    tag_digest,
+)
 from botocache._dynamodb.types import Item
 from botocache._dynamodb.values import (
     LONGEST_VALUE,
@@ -25,12 +30,6 @@ _MOST_SHAPES = 1000
 
 _LONGEST_PART = 2048
 """Characters of an ARN. A request with a longer name is refused, and leaves nothing."""
-
-_Detail: TypeAlias = tuple[str | bytes, ...]
-
-_tag: Callable[[tuple[str, str, _Detail]], Tag] = partial(tuple.__new__, Tag)
-"""Makes a Tag of its fields, in half of the time that its class takes."""
-
 
 _Tags: TypeAlias = tuple[Tag, Tag, Tag]
 _Digests: TypeAlias = tuple[bytes, bytes, bytes]
@@ -68,7 +67,7 @@ class ItemShape:
 
         key: as on the wire. Raises ValueError if DynamoDB may refuse it.
         """
-        detail: _Detail = ()
+        detail: Detail = ()
         for attribute in self._attributes:
             value = key[attribute]
             text = value.get("S")
@@ -80,7 +79,7 @@ class ItemShape:
                 detail += (attribute, *canonical_value(value))
         packed = pack(detail)
         return (
-            (*self._broad, _tag(("item", self.table, detail))),
+            (*self._broad, new_tag(("item", self.table, detail))),
             (*self._digests, self._begun.end_packed(packed)),
             self._question + packed,
         )

@@ -8,7 +8,7 @@ accepted it.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from botocache._dynamodb.limits import RefusedError
 from botocache._dynamodb.partiql import (
@@ -51,6 +51,16 @@ class Rule(NamedTuple):
     evicts: str = ""
 
 
+REFUSED: Final = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+)
+"""What a planner raises for a request that it does not understand."""
+
+
 def plan(operation: str, body: Body, keys_of: KeysOf) -> CallPlan:
     """Return the plan of a request. Never raises.
 
@@ -61,13 +71,7 @@ def plan(operation: str, body: Body, keys_of: KeysOf) -> CallPlan:
     rule = OPERATIONS.get(operation, UNKNOWN)
     try:
         return rule.plan(body, keys_of)
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except REFUSED as error:
         # DynamoDB will refuse the request, or this version does not understand it.
         # It may still be accepted, so a write must evict.
         why = _reason(error)

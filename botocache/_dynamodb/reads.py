@@ -24,7 +24,7 @@ from botocache._dynamodb.expressions import (
     read_key_condition,
     read_legacy_key_conditions,
 )
-from botocache._dynamodb.item_shapes import item_shape
+from botocache._dynamodb.item_shapes import ItemShape, item_shape
 from botocache._dynamodb.limits import BATCH_KEYS, VALUES_BYTES, RefusedError
 from botocache._dynamodb.plans import (
     ITEM_TAG,
@@ -114,6 +114,35 @@ def item_read(body: Body, capacity: str) -> Read:
             (),  # precise_tags
             whole,
             projection,
+            _WHY_ITEM,
+            digests,
+        )
+    )
+
+
+def whole_item_read(shape: ItemShape, body: Body) -> Read:
+    """Return what `item_read` does of a GetItem without options.
+
+    shape: of the body's reads.
+    """
+    tags, digests, question = shape.item(body["Key"])
+    return _read(
+        (
+            "GetItem",
+            Kind.ITEM,
+            shape.table,
+            body["TableName"],
+            tags,
+            question,
+            False,  # is_consistent
+            "NONE",
+            shape.names,
+            True,  # names_all
+            False,  # is_on_index
+            False,  # rests_on_schema
+            (),  # precise_tags
+            None,  # whole
+            None,  # projection
             _WHY_ITEM,
             digests,
         )

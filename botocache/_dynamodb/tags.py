@@ -87,9 +87,10 @@ def tag_digest(tag: Tag) -> bytes:
 
 # --- the tags of writes of one shape -----------------------------------------------
 
-_Detail: TypeAlias = tuple[str | bytes, ...]
+Detail: TypeAlias = tuple[str | bytes, ...]
+"""Attributes of a key, each with its type and canonical value."""
 
-_tag: Callable[[tuple[str, str, _Detail]], Tag] = partial(tuple.__new__, Tag)
+new_tag: Callable[[tuple[str, str, Detail]], Tag] = partial(tuple.__new__, Tag)
 """Makes a Tag of its fields, in half of the time that its class takes."""
 
 
@@ -123,7 +124,8 @@ class ItemTagMaker:
             refuse it.
         """
         digest, writes = self._writes
-        table, whole = self.table, _NO_DETAIL
+        table = self.table
+        whole: Detail = ()
         begun, partitions = self._partition, {}
         # Also by the sort key: it may be the partition key of an index.
         for attribute in self._attributes:
@@ -131,15 +133,12 @@ class ItemTagMaker:
             text = value.get("S")
             # The common case. UTF-8 has no lone surrogates; `pack` raises at them.
             if type(text) is str and len(value) == 1 and len(text) <= LONGEST_VALUE:
-                detail: _Detail = attribute, "S", text
+                detail: Detail = attribute, "S", text
             else:
                 check_key({attribute: value})
                 detail = (attribute, *canonical_value(value))
             whole += detail
-            partition = _tag(("partition", table, detail))
+            partition = new_tag(("partition", table, detail))
             partitions[begun.end_packed(pack(detail))] = partition
         item = self._item.end_packed(pack(whole))
-        return {digest: writes, item: _tag(("item", table, whole)), **partitions}
-
-
-_NO_DETAIL: _Detail = ()
+        return {digest: writes, item: new_tag(("item", table, whole)), **partitions}

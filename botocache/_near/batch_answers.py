@@ -3,8 +3,8 @@
 Each key of a batch is remembered by itself, so that any batch of remembered keys is
 answered. The law is that of every near hit, and it holds for each key. What it needs is
 asked once for all keys of a batch: the pending evictions, the time, and the store's
-word that all generations are current. If it holds for one key less than all, nothing is
-served from memory, and the batch is loaded from the store.
+word that all generations are current. The keys for which it does not hold, and those
+that are not remembered, are left to the store.
 
 An item is kept in MessagePack. Those of a table are joined to a list, and decoded in
 one call.
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from itertools import chain, repeat
 from operator import attrgetter
 from time import perf_counter
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 
 import msgspec
 
@@ -24,7 +24,7 @@ from botocache._cache.batches import zero_capacity
 from botocache._cache.entries import Entry
 from botocache._cache.prepare import PreparedRead
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import Hit, Lookups, response_metadata
+from botocache._cache.tickets import Hit, KnownHits, Lookups, response_metadata
 from botocache._counting.counters import NEAR_SAMPLED, Counters, NearHits
 from botocache._dynamodb.key_texts import text_of_key
 from botocache._dynamodb.limits import BATCH_KEYS
@@ -32,7 +32,7 @@ from botocache._dynamodb.plans import KeyAttributes, Read
 from botocache._dynamodb.read_units import ReadCost
 from botocache._dynamodb.types import Answer, Item
 from botocache._errors import shows
-from botocache._near.call_keys import marks_of
+from botocache._near.batch_arguments import Batch
 from botocache._near.fill_places import place_of
 from botocache._near.lru import LRUCache
 
@@ -53,74 +53,6 @@ _LIST = 0xDC
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[dict[str, object]]).decode
-
-
-@shows("table")
-class BatchPart(NamedTuple):
-    """What a batch asks one table.
-
-    table: the TableName, which is no ARN.
-    options: all parameters but the keys, as marshal has them.
-    projects_by: the parameter that names a projection; None for whole items.
-    keys: of the items, as the application has them.
-    marks: the keys as marshal has them: equal for equal keys on the wire.
-    """
-
-    table: str
-    options: bytes
-    projects_by: str | None
-    keys: list[object]
-    marks: list[bytes]
-
-
-@shows("capacity")
-class Batch(NamedTuple):
-    """The arguments of a BatchGetItem.
-
-    parts: of its tables, in their order.
-    capacity: its ReturnConsumedCapacity.
-    """
-
-    parts: list[BatchPart]
-    capacity: str
-
-
-def read_arguments(arguments: object) -> Batch | None:
-    """Return the batch that a call's arguments ask for; None if they are unusual.
-
-    Raises ValueError for a value that marshal does not take.
-    """
-    if type(arguments) is not dict:
-        return None
-    items = arguments.get("RequestItems")
-    capacity = arguments.get("ReturnConsumedCapacity", "NONE")
-    if (
-        type(items) is not dict
-        or type(capacity) is not str
-        or capacity not in _CAPACITIES
-        or len(arguments) > 1 + ("ReturnConsumedCapacity" in arguments)
-    ):
-        return None
-    parts = []
-    # A copy, because the application may change its arguments at any time.
-    for table, part in items.copy().items():
-        if type(table) is not str or table.startswith("arn:") or type(part) is not dict:
-            return None
-        keys = part.get("Keys")
-        if type(keys) is not list:
-            return None
-        options, projects_by = b"", None
-        if len(part) > 1:
-            others = {name: value for name, value in part.items() if name != "Keys"}
-            (options,) = marks_of([others])
-            projects_by = next((name for name in _PROJECTIONS if name in others), None)
-        keys = keys.copy()
-        parts.append(BatchPart(table, options, projects_by, keys, marks_of(keys)))
-    return Batch(parts, capacity)
-
-
-_CAPACITIES = frozenset({"NONE", "TOTAL", "INDEXES"})
-_PROJECTIONS = ("ProjectionExpression", "AttributesToGet")
 
 
 class _Group:
@@ -174,6 +106,22 @@ class NearItem(NamedTuple):
     places: tuple[int, ...]
     fills: tuple[object, ...]
     hits: NearHits
+
+
+Found: TypeAlias = list[list[NearItem | None]]
+"""What is remembered of a batch: for each part, and each of its keys."""
+
+
+@shows()
+class KnownItems(NamedTuple):
+    """The keys of a batch that memory answers, if it does not answer all.
+
+    found: their items, and None for the other keys.
+    hits: made of these.
+    """
+
+    found: Found
+    hits: KnownHits
 
 
 _key_of = attrgetter("key")
@@ -232,30 +180,44 @@ class BatchAnswers:
 
     # --- serving -------------------------------------------------------------------
 
-    def serve(self, token: object, batch: Batch, started: float) -> Answer | None:
-        """Return the answer as a hit; None if it may not be served.
+    def find(self, token: object, batch: Batch) -> Found:
+        """Return what is remembered of each key.
 
         token: stands for the client and its credentials.
+        """
+        found: Found = []
+        for part in batch.parts:
+            group = self._groups.get((token, part.table, part.options))
+            if group is None:
+                found.append([None] * len(part.marks))
+            else:
+                found.append(self._items.get_many([*zip(repeat(group), part.marks)]))
+        return found
+
+    def serve(self, batch: Batch, found: Found, started: float) -> Answer | None:
+        """Return the answer as a hit; None if it may not be served, or not whole.
+
+        found: what `find` has returned since the call began.
         started: when the call began, by `perf_counter`.
         """
         # Pending evictions before the generations, see NearAnswers.serve.
-        if self._pending:
+        if self._pending or not all(map(all, found)):
             return None
-        by_part = self._find(token, batch.parts)
-        if by_part is None:
-            return None
+        by_part = cast("list[list[NearItem]]", found)
         items = by_part[0] if len(by_part) == 1 else [*chain.from_iterable(by_part)]
-        if (
-            not _is_accepted(batch, items)
-            or self._is_outdated(items)
-            or self._is_drawn(items)
-        ):
+        if not items or not _is_accepted(batch, items) or self._is_refilled(items):
             return None
-        age = self._now() - min(map(_stored_of, items))
+        now = self._now()
+        if now >= min(map(_expiry_of, items)):
+            self._count_expired(items, now)
+            return None
+        if not self._are_current(items) or self._is_drawn(items):
+            return None
+        age = now - min(map(_stored_of, items))
         answer: Answer = {
             "Responses": {
-                part.table: _decoded(found)
-                for part, found in zip(batch.parts, by_part, strict=True)
+                part.table: _decoded(each)
+                for part, each in zip(batch.parts, by_part, strict=True)
             },
             "UnprocessedKeys": {},
         }
@@ -264,36 +226,86 @@ class BatchAnswers:
                 zero_capacity(part.table, batch.capacity) for part in batch.parts
             ]
         answer["ResponseMetadata"] = response_metadata(items[-1].key.hex(), age)
-        for part, found in zip(batch.parts, by_part, strict=True):
-            _count(found, part.keys, started)
-            self._memory.on_batch(part.table, len(found), age)
+        for part, each in zip(batch.parts, by_part, strict=True):
+            _count(each, part.keys, started)
+            self._memory.on_batch(part.table, len(each), age)
         return answer
 
-    def _find(
-        self, token: object, parts: Sequence[BatchPart]
-    ) -> list[list[NearItem]] | None:
-        """Return the items of each part; None if a key is not remembered."""
-        by_part = []
-        for part in parts:
-            group = self._groups.get((token, part.table, part.options))
-            if group is None:
-                return None
-            found = self._items.get_all([*zip(repeat(group), part.marks)])
-            if not found:
-                return None
-            by_part.append(found)
-        return by_part or None
+    def serve_some(
+        self, token: object, batch: Batch, found: Found
+    ) -> KnownItems | None:
+        """Return the keys that memory answers; None if there are none.
 
-    def _is_outdated(self, items: Sequence[NearItem]) -> bool:
-        """Return whether the law forbids to serve one of the items."""
+        Call `count` once they are served. See `find` and `serve` for the arguments.
+        """
+        # The draws of an audit are made in the order of hits. So they are the store's.
+        if self._pending or self._audits is not None:
+            return None
+        items = [*filter(None, chain.from_iterable(found))]
+        if not items or not _is_accepted(batch, items):
+            return None
+        now = self._now()
+        if not self._may_serve(items, now):
+            # A write has evicted one of them, mostly. The others are as good as before.
+            found = [
+                [
+                    each if each and self._may_serve([each], now) else None
+                    for each in part
+                ]
+                for part in found
+            ]
+        is_any = any(map(any, found))
+        if (
+            not is_any
+            or all(map(all, found))
+            or not self._is_alike(token, batch, found)
+        ):
+            return None
+        parts = zip(batch.parts, found, strict=True)
+        return KnownItems(found, {part.table: _hits(each, now) for part, each in parts})
+
+    def count(self, batch: Batch, known: KnownItems, started: float) -> None:
+        """Count the keys that memory has answered. See `serve_some`.
+
+        started: when the call began, by `perf_counter`.
+        """
+        now = self._now()
+        for part, found in zip(batch.parts, known.found, strict=True):
+            items = [*filter(None, found)]
+            if items:
+                keys = [key for key, item in zip(part.keys, found, strict=True) if item]
+                _count(items, keys, started)
+                age = now - min(map(_stored_of, items))
+                self._memory.on_batch(part.table, len(items), age)
+
+    def _is_alike(self, token: object, batch: Batch, found: Found) -> bool:
+        """Return whether the keys that are left name the attributes of the others."""
+        for part, items in zip(batch.parts, found, strict=True):
+            group = self._groups.get((token, part.table, part.options))
+            if group is not None and not all(
+                item is not None or (type(key) is dict and key.keys() == group.named)
+                for key, item in zip(part.keys, items, strict=True)
+            ):
+                return False
+        return True
+
+    def _may_serve(self, items: Sequence[NearItem], now: float) -> bool:
+        """Return whether the law allows to serve all of the items."""
+        return (
+            not self._is_refilled(items)
+            and now < min(map(_expiry_of, items))
+            and self._are_current(items)
+        )
+
+    def _is_refilled(self, items: Sequence[NearItem]) -> bool:
+        """Return whether this process has filled one of the items anew."""
         # As lists in C, by identity: a fill is a plain object, or None.
         places = chain.from_iterable(map(_places_of, items))
         fills = [*chain.from_iterable(map(_fills_of, items))]
-        if [*map(self._fills.__getitem__, places)] != fills:
-            return True
-        if self._now() >= min(map(_expiry_of, items)):
-            self._count_expired(items)
-            return True
+        return [*map(self._fills.__getitem__, places)] != fills
+
+    def _are_current(self, items: Sequence[NearItem]) -> bool:
+        """Return whether the generations of all items are current."""
         # One question for all keys. Items of one table with other generations of broad
         # tags are all asked about, so that one of them is not current.
         tags = [*chain.from_iterable(map(_tags_of, items))]
@@ -301,7 +313,7 @@ class BatchAnswers:
         for broad in {id(each): each for each in map(_broad_of, items)}.values():
             tags += broad.tags
             generations += broad.generations
-        return not self._is_current(tags, generations)
+        return self._is_current(tags, generations)
 
     def _is_drawn(self, items: Sequence[NearItem]) -> bool:
         """Return whether an item is drawn for an audit, which is then made."""
@@ -314,14 +326,10 @@ class BatchAnswers:
             return True
         return False
 
-    def _count_expired(self, items: Sequence[NearItem]) -> None:
+    def _count_expired(self, items: Sequence[NearItem], now: float) -> None:
         """Count what is too old, and no write has evicted."""
-        now = self._now()
         for item in items:
-            if now >= item.expires_at and self._is_current(
-                (*item.broad.tags, *item.tags),
-                (*item.broad.generations, *item.generations),
-            ):
+            if now >= item.expires_at and self._are_current([item]):
                 item.hits.expire()
 
     # --- remembering ---------------------------------------------------------------
@@ -444,9 +452,27 @@ def _decoded(items: Sequence[NearItem]) -> list[Item]:
     return cast("list[Item]", _decode(_head(_LIST, len(packed)) + b"".join(packed)))
 
 
+def _hits(items: Sequence[NearItem | None], now: float) -> list[Hit | None]:
+    """Return the hits of those items that are there."""
+    decoded = iter(_decoded([*filter(None, items)]))
+    return [
+        item
+        and Hit(
+            {"Item": next(decoded)} if item.packed else {},
+            now - item.stored_at,
+            item.key,
+        )
+        for item in items
+    ]
+
+
 def _count(items: Sequence[NearItem], keys: Sequence[object], started: float) -> None:
     """Count the near hits of a table, and take note of those that stand for several."""
-    for hits, number in Counter(map(_hits_of, items)).items():
+    counts = [*map(_hits_of, items)]
+    # Items of one table cost alike, mostly. A Counter takes three times as long.
+    is_one = counts.count(counts[0]) == len(counts)
+    numbers = {counts[0]: len(counts)} if is_one else Counter(counts)
+    for hits, number in numbers.items():
         first = hits.take(number)[0]
         # The place of the first whose number leaves 1: see NearHits.number.
         place = (1 - first) % NEAR_SAMPLED
@@ -458,14 +484,14 @@ def _count(items: Sequence[NearItem], keys: Sequence[object], started: float) ->
 
 
 def _is_accepted(batch: Batch, items: Sequence[NearItem]) -> bool:
-    """Return whether DynamoDB accepts the keys and parameters together.
+    """Return whether DynamoDB accepts these keys and the parameters together.
 
     It has accepted each by itself. See `_check_parts` and `_check_keys` of
     `_dynamodb/reads.py`.
     """
     kinds = {part.projects_by for part in batch.parts}
     return (
-        len(items) <= BATCH_KEYS
+        sum(len(part.keys) for part in batch.parts) <= BATCH_KEYS
         and len(set(map(_key_of, items))) == len(items)
         and len(kinds - {None}) <= 1
     )

@@ -1,7 +1,8 @@
 """One BatchGetItem of a near client: answered, begun, or shortened.
 
 A batch is answered from memory if all of its keys are remembered. Otherwise the store
-is asked at once for all of its keys, if the request's body follows from the arguments.
+is asked at once for the keys that are not, if the request's body follows from the
+arguments.
 
 The keys that the store does not have either go through botocore's pipeline, but only
 the first of them does so as an argument: the hooks put the body of all into the
@@ -15,7 +16,8 @@ from typing import Any
 from botocache._cache.prepare import Call
 from botocache._cache.tickets import BatchTicket, Hit, Lookups, response_metadata
 from botocache._dynamodb.types import Answer
-from botocache._near.batch_answers import BATCH, Batch, read_arguments
+from botocache._near.batch_answers import BATCH, Found
+from botocache._near.batch_arguments import Batch, read_arguments
 from botocache._near.call_keys import arguments_in, quick_key
 from botocache._near.calls import NearCall
 from botocache._near.delivery import Delivery, deliver_batch
@@ -34,17 +36,22 @@ def find_batch(
     if likely is None or call.started is None:
         return call  # its hooks make the call that the next one is likely to be
     token = state.tokens[BATCH]
-    answer = call.answers.batches.serve(token, batch, call.started)
+    found = call.answers.batches.find(token, batch)
+    answer = call.answers.batches.serve(batch, found, call.started)
     if answer is not None:
         return deliver_batch(call, likely.origin, answer)
-    return _begin(call, likely, arguments)
+    return _begin(call, likely, arguments, batch, found)
 
 
 def _begin(
-    call: NearCall, likely: Call, arguments: object
+    call: NearCall, likely: Call, arguments: object, first: Batch, found: Found
 ) -> Answer | Delivery | NearCall | None:
-    """Begin a batch that memory does not answer, if its body is certain."""
-    state = call.state
+    """Begin a batch that memory does not answer whole, if its body is certain.
+
+    first: the batch as the arguments were at first.
+    found: what is remembered of it.
+    """
+    state, batches = call.state, call.answers.batches
     token, body_of = state.tokens[BATCH], state.bodies.get(BATCH)
     key = quick_key(token, arguments)
     if type(key) is not bytes or state.cache is None:
@@ -56,9 +63,13 @@ def _begin(
     batch = _read(copy)
     if body is None or batch is None:
         return None
-    outcome = state.cache.begin(likely, body, call.started)
+    known = batches.serve_some(token, batch, found) if batch == first else None
+    hits = None if known is None else known.hits
+    outcome = state.cache.begin(likely, body, call.started, hits)
     if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:
-        call.answers.batches.remember(call, token, batch, outcome.lookups)
+        if known is not None and call.started is not None:
+            batches.count(batch, known, call.started)
+        batches.remember(call, token, batch, outcome.lookups)
     if isinstance(outcome, Hit):
         metadata = response_metadata(outcome.key.hex(), outcome.age)
         outcome.answer["ResponseMetadata"] = metadata

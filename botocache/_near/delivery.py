@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
 
-from botocache._botocore.hooks import http_response
+from botocache._botocore.responses import HitResponse
 from botocache._botocore.types import CallContext
 from botocache._cache.entries import copier_of
 from botocache._cache.tickets import Hit, response_metadata
@@ -172,7 +172,7 @@ def _event(call: NearCall, origin: str, answer: Answer) -> AfterCall:
     _, _, url = origin.partition(" ")
     return {
         "event_name": f"after-call.dynamodb.{operation}",
-        "http_response": http_response(url, answer[_METADATA]["HTTPHeaders"]),
+        "http_response": HitResponse(url, answer[_METADATA]["HTTPHeaders"]),
         "parsed": answer,
         "model": model,
         "context": {

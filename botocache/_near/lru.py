@@ -71,13 +71,13 @@ class LRUCache(Generic[T]):
                 self.put(key, found)
         return found
 
-    def get_all(self, keys: Sequence[Hashable]) -> list[T] | None:
-        """Return the values of all keys, or None if one of them has none."""
+    def get_many(self, keys: Sequence[Hashable]) -> list[T | None]:
+        """Return the value of each key; None for a key that has none."""
         # A value is true: it is a tuple with a size. So both loops are in C.
         found = [*map(self.young.get, keys)]
-        if not all(found):
+        if self._old and not all(found):
             found = [*map(self.get, keys)]
-        return found if all(found) else None  # type: ignore[return-value]  # none is None
+        return found
 
     def admits(self, key: Hashable, size: int) -> bool:
         """Return whether a value of this size that was just asked for is worth a place.

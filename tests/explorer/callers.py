@@ -25,7 +25,8 @@ from botocache._cache.prepare import PreparedRead
 from botocache._cache.tickets import BatchTicket, Hit, ReadTicket, Ticket
 from botocache._dynamodb.types import Body
 from botocache._near.answers import NearAnswers
-from botocache._near.batch_answers import BATCH, read_arguments
+from botocache._near.batch_answers import BATCH
+from botocache._near.batch_arguments import read_arguments
 from botocache._near.call_keys import CallKey, exact_key
 from botocache._near.client import NearClient, with_near
 from botocache._near.client_state import OPERATIONS
@@ -158,13 +159,18 @@ class Near:
         assert isinstance(answers, NearAnswers)
         batch = read_arguments(parameters)
         assert batch is not None
-        answer = answers.batches.serve(client, batch, 0.0)
+        found = answers.batches.find(client, batch)
+        answer = answers.batches.serve(batch, found, 0.0)
         if answer is not None:
             return answer, True
         place = _Place(None, answers.last_fill)
         body = json.loads(wire(parameters))
-        outcome = cache.begin(call_of(BATCH), body)
+        known = answers.batches.serve_some(client, batch, found)
+        hits = None if known is None else known.hits
+        outcome = cache.begin(call_of(BATCH), body, None, hits)
         if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:
+            if known is not None:
+                answers.batches.count(batch, known, 0.0)
             answers.batches.remember(place, client, batch, outcome.lookups)
         return Direct().finish(cache, outcome, body, serve)
 

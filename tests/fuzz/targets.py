@@ -40,7 +40,7 @@ from botocache._errors import (
     StoreUnavailableError,
 )
 from botocache._explain import ExplainError, explain
-from botocache._near import batch_answers, call_keys, copies
+from botocache._near import batch_arguments, call_keys, copies
 from botocache._near.client_state import OPERATIONS as NEAR_OPERATIONS
 from botocache._near.request_bodies import derive_body, resource_body, wire_body
 from botocache._settings.load import Settings, load_settings
@@ -405,7 +405,7 @@ def _arguments(document: object) -> None:
             if body is not None:
                 plan(operation, body, _KEYS.get)
     with contextlib.suppress(ValueError):
-        batch_answers.read_arguments(arguments)
+        batch_arguments.read_arguments(arguments)
     if type(arguments) is dict:
         copier = copies.copier_for(arguments, frozenset())
         assert copier() is not arguments

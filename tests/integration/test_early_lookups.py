@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 import botocache
 from botocache import Cache
 from botocache._dynamodb.operations import plan
+from botocache._dynamodb.reads import whole_item_read
 from botocache._near.delivery import copier_of_hit
 from botocache.stores.memory import MemoryStore
 from tests.integration.app import (
@@ -388,13 +389,14 @@ def test_no_call_is_planned_twice(
     more = {"ConsistentRead": True} if mode == "strongly consistent" else {}
     client.get_item(TableName=table, Key=key)
     query_index(client, table, "by_color", color="red")
-    planned = mock.Mock(wraps=plan)
+    planned, prepared = mock.Mock(wraps=plan), mock.Mock(wraps=whole_item_read)
     monkeypatch.setattr("botocache._cache.cache.plan", planned)
+    monkeypatch.setattr("botocache._cache.prepare.whole_item_read", prepared)
     if mode == "of an index":
         query_index(client, table, "by_color", color="blue")
     else:
         client.get_item(TableName=table, Key=key, **more)
-    assert planned.call_count <= 1
+    assert planned.call_count + prepared.call_count <= 1
 
 
 def test_a_string_is_not_taken_for_the_base64_of_a_binary(world: World) -> None:

@@ -543,6 +543,7 @@ def test_a_directory_that_cannot_be_made_never_disturbs_the_application(
 
 PLACES = (
     "botocache._cache.cache.plan",
+    "botocache._cache.prepare.whole_item_read",
     "botocache._botocore.hooks.decode_body",
     "botocache._cache.prepare.tag_digest",
     "botocache._cache.writes.tag_digest",

@@ -27,7 +27,7 @@ from tests.integration.app import (
     wire,
     without_number,
 )
-from tests.integration.batched import Sent, batch, fill, keys_of
+from tests.integration.batched import Sent, Throttling, batch, fill, keys_of
 from tests.integration.pipeline import past_the_pipeline
 from tests.support.failing_store import FailingStore
 from tests.support.network import intercept, intercepted
@@ -323,6 +323,246 @@ class SentKeys:
     def _note(self, request: Any, **_: Any) -> None:
         body = json.loads(request.body)
         self.requests.append(body["RequestItems"][self._table]["Keys"])
+
+
+# --- a batch of which some keys are remembered -------------------------------------
+
+
+class Loads:
+    """How many keys each request to a store loads."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.keys: list[int] = []
+        self._load_many = world.store.load_many
+        monkeypatch.setattr(world.store, "load_many", self._note)
+
+    def _note(self, lookups: Any) -> Any:
+        self.keys.append(len(lookups))
+        return self._load_many(lookups)
+
+
+@local
+def test_keys_that_are_remembered_are_not_loaded_beside_others(
+    world: World,
+    client: Any,
+    cache: Cache,
+    table: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    remember(world, client, table, "a", "b", "c")
+    fill(world, table, "d", "e")
+    before, loads, sent = cache.stats(), Loads(world, monkeypatch), Sent(client)
+    found = batch(client, table, "d", "a", "x", "c", "e")
+    assert [item["pk"] for item in found] == ["d", "a", "c", "e"]
+    assert loads.keys == [3]
+    assert sent.requests == [{table: ["d", "x", "e"]}]
+    after = cache.stats()
+    assert (after.near_hits, after.hits) == (before.near_hits + 2, before.hits + 2)
+    assert (after.misses, after.fills) == (before.misses + 3, before.fills + 3)
+    assert after.failures == {}
+
+
+@local
+def test_a_batch_that_memory_and_the_store_have_together_is_a_hit(
+    world: World,
+    client: Any,
+    cache: Cache,
+    table: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    remember(world, client, table, "a", "b")
+    fill(world, table, "c")
+    get(client, table, pk="c")
+    before, loads = cache.stats(), Loads(world, monkeypatch)
+    with past_the_pipeline(client), world.counting() as reached:
+        for _ in range(2):
+            assert [each["n"] for each in batch(client, table, "b", "c", "a")] == [
+                98,
+                99,
+                97,
+            ]
+    assert reached == {}
+    assert loads.keys == [1]
+    after = cache.stats()
+    assert (after.hits, after.near_hits) == (before.hits + 6, before.near_hits + 5)
+
+
+@pytest.mark.parametrize("capacity", [None, "TOTAL", "INDEXES"])
+def test_an_answer_of_which_some_is_remembered_equals_that_of_the_hooks(
+    world: World, capacity: str | None
+) -> None:
+    one, other = world.table("pk:S"), world.table("pk:S")
+    near, far = world.cached_client(), world.cached_client(near="off", scope="far")
+    fill(world, one, "a", "b", "c", "d")
+    fill(world, other, "a")
+    for client in (near, far):
+        for _ in range(3):
+            batch(client, one, "a", "b", "x")
+            batch(client, other, "a", ProjectionExpression="pk")
+    asked: dict[str, Any] = {
+        "RequestItems": {
+            other: keys_of("a", ProjectionExpression="pk"),
+            one: keys_of("c", "b", "x", "d", "a"),
+        }
+    }
+    if capacity is not None:
+        asked["ReturnConsumedCapacity"] = capacity
+    answers, requests, seen = [], [], []
+    for client in (near, far):
+        sent = Sent(client)
+        client.meta.events.register(
+            "after-call.dynamodb.BatchGetItem",
+            lambda parsed, **_: seen.append(answer_of(parsed)),
+        )
+        answers.append(answer_of(client.batch_get_item(**asked)))
+        requests.append(sent.requests)
+    assert requests == [[{one: ["c", "d"]}]] * 2
+    assert answers[0] == answers[1] == seen[0] == seen[1]
+    assert [*answers[0]["Responses"]] == [*answers[1]["Responses"]]
+
+
+@local
+def test_what_no_longer_holds_of_a_remembered_key_leaves_that_key_to_the_store(
+    world: World, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = world.cached_client(writes_through=False)
+    fill(world, table, "a", "b")
+    for _ in range(3):
+        batch(client, table, "a", "b", "x")
+    put(world.outside, table, pk="a", n=1)
+    set_n(client, table, 7, pk="b")
+    with botocache.refresh():
+        get(client, table, pk="a")
+    loads = Loads(world, monkeypatch)
+    # Refilled, evicted, and one that memory may answer.
+    assert [item["n"] for item in batch(client, table, "a", "x", "b")] == [1, 7]
+    assert loads.keys == [2]
+    world.clock.advance(NEGATIVE_TTL)
+    fill(world, table, "x")
+    sent = Sent(client)
+    batch(client, table, "a", "x", "y")
+    assert sent.requests == [{table: ["x", "y"]}]
+
+
+def test_while_an_eviction_is_pending_no_part_is_served_from_memory(
+    world: World, table: str
+) -> None:
+    store = FailingStore(world.store)
+    session = world.session()
+    botocache.install(session, url=store)
+    client = world.client(session)
+    remember(world, client, table, "a", "b")
+    store.failing = {"evict"}
+    set_n(client, table, 7, pk="a")
+    set_n(world.outside, table, 8, pk="a")
+    for _ in range(3):
+        assert [each["n"] for each in batch(client, table, "a", "b", "c")] == [8, 98]
+    store.failing = set()
+
+
+@local
+def test_where_hits_are_audited_a_batch_in_part_is_the_stores(
+    world: World, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = world.session()
+    cache = botocache.install(session, url=world.store, audit=0.5)
+    client = world.client(session)
+    audits = cache.services.audits
+    monkeypatch.setattr(audits, "_draw", lambda: 0.9)
+    remember(world, client, table, "a", "b")
+    draws = [0.9, 0.1]
+    monkeypatch.setattr(audits, "_draw", lambda: draws.pop(0))
+    sent = Sent(client)
+    batch(client, table, "x", "a", "b")
+    assert sent.requests == [{table: ["x", "b"]}]
+    assert cache.stats().tables[0].compared == 1
+
+
+def test_what_memory_answers_is_of_the_keys_that_are_asked(
+    world: World, client: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread changes the arguments between two looks at them."""
+    remember(world, client, table, "a", "b")
+    fill(world, table, "c")
+    asked = {table: keys_of("a", "c")}
+    quick_key = call_keys.quick_key
+
+    def changing(*arguments: Any) -> Any:
+        asked[table]["Keys"][0] = wire({"pk": "b"})
+        return quick_key(*arguments)
+
+    monkeypatch.setattr(batches, "quick_key", changing)
+    found = client.batch_get_item(RequestItems=asked)["Responses"][table]
+    assert [item["pk"]["S"] for item in found] == ["b", "c"]
+
+
+def test_a_batch_that_is_current_again_at_a_second_look_is_the_stores(
+    world: World, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with client tracking, when its connection is confirmed in between."""
+    store = FailingStore(world.store)
+    looks: list[bool] = []
+    is_current = store.is_current
+    monkeypatch.setattr(
+        store, "is_current", lambda *asked: looks.pop() if looks else is_current(*asked)
+    )
+    session = world.session()
+    botocache.install(session, url=store)
+    client = world.client(session)
+    remember(world, client, table, "a", "b")
+    sent = Sent(client)
+    looks.append(False)
+    assert [item["pk"] for item in batch(client, table, "a", "b")] == ["a", "b"]
+    assert looks == []
+    assert sent.requests == []
+
+
+def test_a_remembered_key_that_comes_again_is_refused_by_dynamodb(
+    world: World, client: Any, cache: Cache
+) -> None:
+    """In another spelling, or with other attributes: beside a key that is not known."""
+    table = world.table("pk:N")
+    one, again, other = ({"pk": {"N": n}} for n in ("1", "1.0", "2"))
+    for _ in range(3):
+        client.batch_get_item(RequestItems={table: {"Keys": [one]}})
+    before, sent = cache.stats(), SentKeys(client, table)
+    for keys in ([one, again], [again, other, one], [one, {"sk": {"N": "1"}}]):
+        sent.requests.clear()
+        with contextlib.suppress(ClientError):  # the emulator does not know 1 as 1.0
+            client.batch_get_item(RequestItems={table: {"Keys": keys}})
+        assert sent.requests == [keys]
+    assert cache.stats().near_hits == before.near_hits
+    bypassed = cache.stats().tables[0].bypassed
+    assert bypassed == {"uncacheable": 7}
+
+
+def test_a_resource_gets_its_own_form_of_a_batch_that_is_remembered_in_part(
+    world: World, table: str
+) -> None:
+    session = world.session()
+    botocache.install(session, url=world.store)
+    resource = world.resource(session)
+    fill(world, table, "a", "b")
+    for _ in range(3):
+        resource.batch_get_item(RequestItems={table: {"Keys": [{"pk": "a"}]}})
+    asked = {table: {"Keys": [{"pk": "b"}, {"pk": "a"}]}}
+    for _ in range(2):
+        answer = resource.batch_get_item(RequestItems=asked)
+        assert answer["Responses"][table] == [
+            {"pk": "b", "n": 98, "text": "item b"},
+            {"pk": "a", "n": 97, "text": "item a"},
+        ]
+
+
+@local
+def test_unprocessed_keys_come_back_beside_what_is_remembered(
+    world: World, client: Any, table: str
+) -> None:
+    remember(world, client, table, "a", "c")
+    Throttling(client, table, "d")
+    answer = client.batch_get_item(RequestItems={table: keys_of("d", "a", "b", "c")})
+    assert [item["pk"]["S"] for item in answer["Responses"][table]] == ["a", "b", "c"]
+    assert answer["UnprocessedKeys"] == {table: keys_of("d")}
 
 
 # --- what DynamoDB, or botocore, refuses -------------------------------------------

@@ -19,6 +19,7 @@ import botocache
 from botocache._cache.cache import Cache
 from botocache._errors import StoreError
 from botocache.stores.redis.connections import ServerConnections, exchange
+from botocache.stores.redis.deadlines import BoundedVerbs
 from botocache.stores.redis.types import Connection
 from tests.support.processes import (
     FORK_TIMEOUT,
@@ -174,6 +175,89 @@ def test_an_operation_costs_no_more_than_this(
     traffic = Traffic(len(waits), len([*commands_in(packed)]), len(packed))
     print(traffic)
     assert all(cost <= ceiling for cost, ceiling in zip(traffic, most, strict=True))
+
+
+# --- with client tracking -----------------------------------------------------------
+
+
+@pytest.fixture
+def tracking(valkey: ValkeyServer, namespace: str) -> Iterator[Caching]:
+    """A client whose process knows which generations are current."""
+    session: Any = boto3.Session("AKIA0123456789012345", "secret")
+    cache: Any = botocache.install(
+        session,
+        url=valkey.url,
+        namespace=namespace,
+        timeout=10.0,
+        client_tracking=True,
+        settle=0.0,
+    )
+    client: Any = session.client(
+        "dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:1"
+    )
+    with answering(client, ANSWERS):
+        yield Caching(client, cache, cache._store._connections)
+    cache.close()
+
+
+class Waits:
+    """Counts the exchanges with the server that a call waits for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._number = 0
+        monkeypatch.setattr(
+            "botocache.stores.redis.connections.exchange", self._exchange
+        )
+
+    def _exchange(self, *args: Any) -> Any:
+        self._number += 1
+        return exchange(*args)
+
+    def of(self, call: Callable[[], None]) -> int:
+        """Make a call; return how many exchanges it waited for."""
+        self._number = 0
+        call()
+        return self._number
+
+
+TEN = tuple(f"ten#{number}" for number in range(10))
+
+
+def test_with_client_tracking_a_batch_of_remembered_keys_waits_for_nothing(
+    tracking: Caching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A busy machine may not hear of the server for half a second: then it asks.
+    waits = Waits(monkeypatch)
+    eventually(lambda: not waits.of(lambda: get_many(tracking, TEN)))
+    assert tracking.cache.stats().near_hits >= len(TEN)
+    update(tracking, TEN[0])
+    assert waits.of(lambda: get_many(tracking, TEN))
+    eventually(lambda: not waits.of(lambda: get_many(tracking, TEN)))
+
+
+def test_with_client_tracking_the_server_is_asked_for_what_is_not_remembered(
+    tracking: Caching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = Waits(monkeypatch)
+    eventually(lambda: not waits.of(lambda: get_many(tracking, TEN)))
+    near_hits = tracking.cache.stats().near_hits
+
+    loads: list[int] = []
+    load_many = BoundedVerbs.load_many
+
+    def loading(self: BoundedVerbs, lookups: Any) -> Any:
+        loads.append(len(lookups))
+        return load_many(self, lookups)
+
+    monkeypatch.setattr(BoundedVerbs, "load_many", loading)
+
+    def half_is_loaded() -> bool:
+        loads.clear()
+        get_many(tracking, [*TEN[:5], *(new() for _ in range(5))])
+        return loads == [5]
+
+    eventually(half_is_loaded)
+    assert tracking.cache.stats().near_hits >= near_hits + 5
 
 
 # --- what is not waited for ----------------------------------------------------------

@@ -5,6 +5,7 @@ calls the functions that come through the pipe, and ends when the pipe does.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -113,8 +114,12 @@ def running_peers(count: int) -> Iterator[list[Peer]]:
 
 
 @contextlib.contextmanager
-def forked(work: Callable[[_Pipe], object]) -> Iterator[_Pipe]:
+def forked(
+    work: Callable[[_Pipe], object], fork: Callable[[], int] = os.fork
+) -> Iterator[_Pipe]:
     """Fork a child that does `work` on one end of a pipe; yield the other end.
+
+    fork: as `os.fork` does.
 
     The child is killed after FORK_TIMEOUT seconds. Fails unless it did its work.
     """
@@ -122,7 +127,7 @@ def forked(work: Callable[[_Pipe], object]) -> Iterator[_Pipe]:
     with warnings.catch_warnings():
         # "This process is multi-threaded": that is what is tested.
         warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+        pid = fork()
     if not pid:
         ours.close()
         _work_and_exit(work, theirs)
@@ -133,6 +138,10 @@ def forked(work: Callable[[_Pipe], object]) -> Iterator[_Pipe]:
         ours.close()
         _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0, "the forked child failed"
+
+
+fork_from_c: Callable[[], int] = ctypes.PyDLL(None).fork
+"""Forks as a server in C does that embeds Python: without the callbacks of a fork."""
 
 
 def _work_and_exit(work: Callable[[_Pipe], object], pipe: _Pipe) -> None:

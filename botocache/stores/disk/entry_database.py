@@ -299,14 +299,11 @@ class EntryDatabase:
             raise failure
         self._was_busy_for_loads = True
 
-    def put(self, key: bytes, entry: bytes, ttl: float) -> None:
-        """Write an entry unless it is larger than `LARGEST_ENTRY`. ttl: in seconds."""
-        self.put_many([(key, entry, ttl)])
-
     def put_many(self, entries: Sequence[tuple[bytes, bytes, float]]) -> None:
         """Write entries in as few transactions as `_AT_ONCE` allows.
 
-        All of them together wait no longer than `LOCK_PATIENCE`.
+        Those that are larger than `LARGEST_ENTRY` are left out. All of them together
+        wait no longer than `LOCK_PATIENCE`.
 
         entries: each its key, its bytes, and its TTL in seconds.
         """

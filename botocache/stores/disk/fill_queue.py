@@ -172,7 +172,7 @@ class FillQueue:
         self._woken: SimpleQueue[None] = SimpleQueue()
         self._is_awake = False
         self._is_ending = False
-        self._forking = 0
+        self._holds = 0  # of the thread that has `_writing`
 
     def _hold(self) -> None:
         """Before a fork: write what waits, end the thread, keep others from writing.
@@ -183,15 +183,17 @@ class FillQueue:
         self.stop()
         if self._waiting:
             self.flush(FORK_PATIENCE)
-        if thread is not None and thread.ident is not None:
+        is_other = thread is not threading.current_thread()
+        if thread is not None and thread.ident is not None and is_other:
             thread.join(max(0.0, deadline - time.monotonic()))
         if self._writing.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            self._forking = threading.get_ident()
+            self._holds += 1
 
     def _release(self) -> None:
         """After a fork, in the parent."""
-        if self._forking == threading.get_ident():
-            self._forking = 0
+        # Counted: a signal handler may fork between the two.
+        if self._holds and is_owned(self._writing):
+            self._holds -= 1
             self._writing.release()
 
     def _wake(self) -> bool:

@@ -17,7 +17,7 @@ from functools import partial, wraps
 from struct import unpack
 from typing import Concatenate, ParamSpec, TypeVar
 
-from redis.exceptions import NoPermissionError, NoScriptError
+from redis.exceptions import NoScriptError
 
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
 from botocache._digests import EVERYTHING_DIGEST
@@ -68,6 +68,7 @@ from botocache.stores.redis.deadlines import BoundedVerbs, with_deadline
 from botocache.stores.redis.in_clear import note_if_in_clear
 from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.known_tags import KnownTags
+from botocache.stores.redis.runs import run_id_of
 from botocache.stores.redis.scripts import (
     ARRIVE,
     EVICT,
@@ -104,9 +105,6 @@ _TOO_LARGE = (
     "an answer has more than 1.5 MiB as it is sent to the server, so it is not kept, "
     "and each of its reads goes to DynamoDB; a smaller Limit makes smaller pages"
 )
-
-_LONGEST_RUN = 256
-"""Bytes of a run's id. Redis and Valkey have 81."""
 
 _RUNS_LAST = b"2592000000"
 """Milliseconds, as in arrive.lua."""
@@ -854,29 +852,3 @@ def require_time(end: float) -> None:
     """Raise StoreError at the moment of `time.monotonic` at which `clear` gives up."""
     if time.monotonic() >= end:
         raise StoreError("the server does not come to the end of its keys")
-
-
-def run_id_of(connection: Connection) -> bytes | None:
-    """Return an id of a server that lasts as long as it is the primary without a break.
-
-    Returns None without permission for INFO. A replica that becomes the primary takes a
-    new replication id. A server that restarts, also from a file, has a new run id.
-    """
-    sections = (b"server", b"replication")
-    packed = b"".join(pack((b"INFO", section)) for section in sections)
-    infos = exchange(connection, packed, len(sections))
-    if any(isinstance(info, NoPermissionError) for info in infos):
-        return None
-    require_no_errors(infos)
-    fields = dict(
-        line.split(b":", 1) for line in b"".join(infos).split() if b":" in line
-    )
-    if fields.get(b"role") != b"master":
-        raise StoreError("it is a replica, or its INFO names no role")
-    try:
-        run = fields[b"run_id"] + b":" + fields[b"master_replid"]
-    except KeyError as error:
-        raise StoreError(f"INFO names no {error}") from None
-    if len(run) > _LONGEST_RUN:
-        raise StoreError("INFO has a run_id that is none")
-    return run

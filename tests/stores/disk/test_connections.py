@@ -53,7 +53,7 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def entries(directory: Path) -> Iterator[EntryDatabase]:
     with contextlib.closing(EntryDatabase(directory, LIMIT)) as opened:
-        opened.put(KEY, b"entry", TTL)
+        opened.put_many([(KEY, b"entry", TTL)])
         yield opened
 
 
@@ -150,7 +150,7 @@ def test_many_threads_share_the_connections(entries: EntryDatabase) -> None:
 
     def work(number: int) -> None:
         name = key(str(number))
-        entries.put(name, b"%d" % number, TTL)
+        entries.put_many([(name, b"%d" % number, TTL)])
         found[number] = [entries.get(name) for _ in range(20)]
 
     in_threads([partial(work, number) for number in range(30)])
@@ -214,7 +214,7 @@ def test_a_connection_that_an_exception_left_in_a_transaction_is_not_used_again(
     pool.give_back(connection)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")
-    entries.put(OTHER_KEY, b"other", TTL)
+    entries.put_many([(OTHER_KEY, b"other", TTL)])
     assert entries.get(OTHER_KEY) == b"other"
 
 
@@ -285,13 +285,13 @@ def test_a_wait_for_a_commit_of_another_process_is_no_longer_than_the_commit(
     entries: EntryDatabase,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     with contextlib.closing(connected(directory)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         releasing = Releasing(writer)
         monkeypatch.setattr(connections, "time", releasing)
         if verb == "fill":
-            entries.put(OTHER_KEY, b"other", TTL)
+            entries.put_many([(OTHER_KEY, b"other", TTL)])
         else:
             assert entries.get(KEY) == b"entry"
     assert releasing.waits == [0.00005, 0.0001, 0.0002]
@@ -497,7 +497,7 @@ def test_a_forked_child_closes_no_connection_that_its_parent_has_open(
 ) -> None:
     """SQLite forbids it, also when the child frees what it has inherited."""
     opened = [EntryDatabase(directory, LIMIT)]
-    opened[0].put(KEY, b"entry", TTL)
+    opened[0].put_many([(KEY, b"entry", TTL)])
     numbers = numbers_of(directory)
 
     def child(_: object) -> None:
@@ -521,7 +521,7 @@ from botocache.stores.disk.entry_database import EntryDatabase
 
 place, is_forked, is_noticed = Path(sys.argv[1]), sys.argv[2] == "1", sys.argv[3] == "1"
 entries = EntryDatabase(place / "entries", 10**8)
-entries.put(bytes(16), b"entry", 60.0)
+entries.put_many([(bytes(16), b"entry", 60.0)])
 if is_forked and (pid := os.fork()):
     _, status = os.waitpid(pid, 0)
     sys.exit(os.waitstatus_to_exitcode(status))

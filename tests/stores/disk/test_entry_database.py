@@ -55,7 +55,7 @@ def connected(directory: Path) -> sqlite3.Connection:
 
 
 def test_an_entry_comes_back_as_it_was_filled(entries: EntryDatabase) -> None:
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     assert entries.get(KEY) == b"entry"
     assert entries.get(OTHER_KEY) is None
 
@@ -63,7 +63,7 @@ def test_an_entry_comes_back_as_it_was_filled(entries: EntryDatabase) -> None:
 def test_an_entry_outlives_the_process_that_filled_it(
     entries: EntryDatabase, directory: Path
 ) -> None:
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     entries.close()
     with contextlib.closing(EntryDatabase(directory, LIMIT)) as opened:
         assert opened.get(KEY) == b"entry"
@@ -72,7 +72,7 @@ def test_an_entry_outlives_the_process_that_filled_it(
 def test_no_entry_lies_in_a_file_of_its_own(
     entries: EntryDatabase, directory: Path
 ) -> None:
-    entries.put(KEY, bytes(LARGEST_ENTRY), TTL)
+    entries.put_many([(KEY, bytes(LARGEST_ENTRY), TTL)])
     assert {each.name for each in directory.iterdir()} <= {
         "cache.db",
         "cache.db-wal",
@@ -81,8 +81,8 @@ def test_no_entry_lies_in_a_file_of_its_own(
 
 
 def test_clearing_drops_all_entries(entries: EntryDatabase) -> None:
-    entries.put(KEY, b"one", TTL)
-    entries.put(OTHER_KEY, b"other", TTL)
+    entries.put_many([(KEY, b"one", TTL)])
+    entries.put_many([(OTHER_KEY, b"other", TTL)])
     entries.clear()
     assert (entries.get(KEY), entries.get(OTHER_KEY)) == (None, None)
 
@@ -93,8 +93,8 @@ def test_clearing_drops_all_entries(entries: EntryDatabase) -> None:
 def test_the_largest_entry_is_kept_and_a_larger_one_is_not(
     entries: EntryDatabase,
 ) -> None:
-    entries.put(KEY, bytes(LARGEST_ENTRY), TTL)
-    entries.put(OTHER_KEY, bytes(LARGEST_ENTRY + 1), TTL)
+    entries.put_many([(KEY, bytes(LARGEST_ENTRY), TTL)])
+    entries.put_many([(OTHER_KEY, bytes(LARGEST_ENTRY + 1), TTL)])
     assert entries.get(KEY) == bytes(LARGEST_ENTRY)
     assert entries.get(OTHER_KEY) is None
 
@@ -149,7 +149,7 @@ def test_filling_no_entries_changes_nothing(entries: EntryDatabase) -> None:
 def test_a_few_entries_are_filled_together_or_not_at_all(
     entries: EntryDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entries.put(OTHER_KEY, b"old", TTL)
+    entries.put_many([(OTHER_KEY, b"old", TTL)])
     refused: Any = "no bytes"
     with pytest.raises(StoreError):
         entries.put_many([(KEY, b"new", TTL), (OTHER_KEY, refused, TTL)])
@@ -164,7 +164,7 @@ def test_entries_beyond_the_limit_are_dropped_oldest_first(
     names = [key(str(number)) for number in range(200)]
     with contextlib.closing(EntryDatabase(directory, limit)) as entries:
         for name in names:
-            entries.put(name, os.urandom(size), TTL)
+            entries.put_many([(name, os.urandom(size), TTL)])
         kept = [entries.get(name) is not None for name in names]
     first = kept.index(True)
     assert all(kept[first:])
@@ -176,7 +176,7 @@ def test_the_files_stay_near_the_limit(directory: Path) -> None:
     slack = 8 * 1024**2  # SQLite's log of what was written last, and one more round
     with contextlib.closing(EntryDatabase(directory, limit)) as entries:
         for number in range(400):
-            entries.put(key(str(number)), os.urandom(100_000), TTL)
+            entries.put_many([(key(str(number)), os.urandom(100_000), TTL)])
             assert sum(each.lstat().st_size for each in directory.iterdir()) < (
                 limit + slack
             )
@@ -189,7 +189,7 @@ def assert_damaged_once(entries: EntryDatabase, name: bytes = KEY) -> None:
     with pytest.raises(DamagedEntryError):
         entries.get(name)
     assert entries.get(name) is None
-    entries.put(name, b"new", TTL)
+    entries.put_many([(name, b"new", TTL)])
     assert entries.get(name) == b"new"
 
 
@@ -221,7 +221,7 @@ def test_a_row_that_changed_is_refused_once_and_deleted(
     database: sqlite3.Connection,
     change: Callable[[bytes], bytes],
 ) -> None:
-    entries.put(KEY, b"an entry that is good", TTL)
+    entries.put_many([(KEY, b"an entry that is good", TTL)])
     ((row,),) = database.execute("SELECT value FROM Cache").fetchall()
     database.execute("UPDATE Cache SET value = ?", (change(row),))
     assert_damaged_once(entries)
@@ -230,8 +230,8 @@ def test_a_row_that_changed_is_refused_once_and_deleted(
 def test_the_bytes_of_one_key_are_refused_under_another_key(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
-    entries.put(KEY, b"one", TTL)
-    entries.put(OTHER_KEY, b"other", TTL)
+    entries.put_many([(KEY, b"one", TTL)])
+    entries.put_many([(OTHER_KEY, b"other", TTL)])
     (one, other) = database.execute("SELECT value FROM Cache ORDER BY rowid").fetchall()
     database.execute("UPDATE Cache SET value = ? WHERE rowid = 1", other)
     database.execute("UPDATE Cache SET value = ? WHERE rowid = 2", one)
@@ -242,8 +242,8 @@ def test_the_bytes_of_one_key_are_refused_under_another_key(
 def test_a_damaged_row_does_not_affect_the_others(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
-    entries.put(KEY, b"one", TTL)
-    entries.put(OTHER_KEY, b"other", TTL)
+    entries.put_many([(KEY, b"one", TTL)])
+    entries.put_many([(OTHER_KEY, b"other", TTL)])
     database.execute("UPDATE Cache SET value = x'00' WHERE rowid = 1")
     with pytest.raises(DamagedEntryError):
         entries.get(KEY)
@@ -294,7 +294,7 @@ def test_a_row_that_is_not_bytes_is_refused_once_and_never_executed(
 ) -> None:
     exploit = pickle.dumps(Exploit(tmp_path / "trace"))
     (directory / "pickle").write_bytes(exploit)
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     database.execute(
         "UPDATE Cache SET mode = ?, filename = ?, value = ?", value(exploit)
     )
@@ -305,7 +305,7 @@ def test_a_row_that_is_not_bytes_is_refused_once_and_never_executed(
 def test_a_pickled_key_is_never_executed(
     entries: EntryDatabase, database: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     exploit = pickle.dumps(Exploit(tmp_path / "trace"))
     database.execute("UPDATE Cache SET key = ?, raw = 0", (exploit,))
     assert entries.get(KEY) is None
@@ -315,7 +315,7 @@ def test_a_pickled_key_is_never_executed(
 
 REMOVALS: dict[str, Callable[[EntryDatabase], object]] = {
     "refused": lambda entries: entries.get(KEY),
-    "replaced": lambda entries: entries.put(KEY, b"new", TTL),
+    "replaced": lambda entries: entries.put_many([(KEY, b"new", TTL)]),
     "cleared": lambda entries: entries.clear(),
 }
 
@@ -333,7 +333,7 @@ def test_a_file_that_a_row_names_is_not_removed_with_it(
     precious.parent.mkdir()
     precious.write_text("precious")
     filename = str(precious) if is_absolute else "../precious/file"
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     database.execute("UPDATE Cache SET filename = ?", (filename,))
     with contextlib.suppress(DamagedEntryError):
         remove(entries)
@@ -345,7 +345,7 @@ def test_a_value_that_is_not_bytes_is_refused_before_it_is_filled(
 ) -> None:
     value: Any = [1, 2, 3]
     with pytest.raises(StoreError):
-        entries.put(KEY, value, TTL)
+        entries.put_many([(KEY, value, TTL)])
     assert entries.get(KEY) is None
 
 
@@ -358,7 +358,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WRITES: dict[str, Callable[[EntryDatabase], object]] = {
-    "put": lambda entries: entries.put(OTHER_KEY, b"entry", TTL),
+    "put": lambda entries: entries.put_many([(OTHER_KEY, b"entry", TTL)]),
     "clear": lambda entries: entries.clear(),
 }
 
@@ -372,7 +372,7 @@ def test_a_write_to_a_locked_database_fails_as_busy_and_does_not_wait_long(
     lock: str,
     write: Callable[[EntryDatabase], object],
 ) -> None:
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     database.execute(f"BEGIN {lock}")
     with pytest.raises(EntryDatabaseError) as caught:
         in_another_thread(entries, write, times=2)
@@ -400,7 +400,7 @@ def in_another_thread(
 def test_a_database_in_which_another_process_writes_can_be_read(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     database.execute("BEGIN IMMEDIATE")
     assert in_another_thread(entries, lambda entries: entries.get(KEY)) == b"entry"
 
@@ -432,22 +432,22 @@ def test_a_lock_that_is_held_for_long_once_costs_one_load_and_one_fill(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
     """A busy machine may stop a process for that long while it has the lock."""
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     for _ in range(2):
         database.execute("BEGIN EXCLUSIVE")
         assert in_another_thread(entries, lambda entries: entries.get(KEY)) is None
-        in_another_thread(entries, lambda e: e.put(OTHER_KEY, b"dropped", TTL))
+        in_another_thread(entries, lambda e: e.put_many([(OTHER_KEY, b"dropped", TTL)]))
         database.execute("ROLLBACK")
         assert entries.get(KEY) == b"entry"
         assert entries.get(OTHER_KEY) is None
-        entries.put(KEY, b"entry", TTL)
+        entries.put_many([(KEY, b"entry", TTL)])
 
 
 @pytest.mark.usefixtures("_impatient")
 def test_a_damaged_row_in_a_locked_database_is_a_miss_without_a_long_wait(
     entries: EntryDatabase, database: sqlite3.Connection
 ) -> None:
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     database.execute("UPDATE Cache SET value = x'00'")
     database.execute("BEGIN IMMEDIATE")
     assert in_another_thread(entries, lambda entries: entries.get(KEY)) is None
@@ -458,9 +458,9 @@ def test_a_fill_that_would_wait_long_for_another_thread_is_dropped(
 ) -> None:
     monkeypatch.setattr(entry_database, "LOCK_PATIENCE", 0.01)
     with locked(all_locks(entries)):
-        in_thread(lambda: entries.put(KEY, b"entry", TTL), TIMEOUT)
+        in_thread(lambda: entries.put_many([(KEY, b"entry", TTL)]), TIMEOUT)
     assert entries.get(KEY) is None
-    entries.put(KEY, b"entry", TTL)
+    entries.put_many([(KEY, b"entry", TTL)])
     assert entries.get(KEY) == b"entry"
 
 
@@ -491,7 +491,7 @@ def test_an_empty_database_file_is_a_new_database(directory: Path) -> None:
     directory.mkdir()
     (directory / "cache.db").touch()
     with contextlib.closing(EntryDatabase(directory, LIMIT)) as entries:
-        entries.put(KEY, b"entry", TTL)
+        entries.put_many([(KEY, b"entry", TTL)])
         assert entries.get(KEY) == b"entry"
 
 
@@ -508,7 +508,7 @@ def test_a_directory_is_used_by_the_name_that_it_has(
 ) -> None:
     monkeypatch.setenv("SOME", "elsewhere")
     with contextlib.closing(EntryDatabase(tmp_path / name, LIMIT)) as entries:
-        entries.put(KEY, b"entry", TTL)
+        entries.put_many([(KEY, b"entry", TTL)])
         assert entries.get(KEY) == b"entry"
     assert [each.name for each in tmp_path.iterdir()] == [name]
 
@@ -553,7 +553,7 @@ from botocache.stores.disk.entry_database import EntryDatabase
 
 KEY = bytes(16)
 entries = EntryDatabase(Path(sys.argv[1]), 10**8)
-entries.put(KEY, b"entry", 60.0)
+entries.put_many([(KEY, b"entry", 60.0)])
 ended = threading.Thread(target=entries.get, args=(KEY,))
 ended.start()
 ended.join()

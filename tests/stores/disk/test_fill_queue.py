@@ -383,3 +383,35 @@ def test_a_signal_handler_may_fork_while_its_thread_writes(
     assert queue.flush(0.0)
     assert len(written) == 1
     assert in_thread(lambda: queue.flush(0.0))
+
+
+def test_a_signal_handler_may_fork_while_its_thread_forks(
+    queue: FillQueue, written: Written
+) -> None:
+    queue._hold()
+    with forked(lambda pipe: pipe.send(put(queue))) as child:
+        assert child.recv()
+    queue._release()
+    put(queue)
+    assert in_thread(lambda: queue.flush(0.0))
+    assert len(written) == 1
+
+
+def test_the_thread_may_fork_itself(
+    behind: FillQueue, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may run a finalizer of the application's."""
+    unraisable: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+
+    def fork(_: object) -> None:
+        with forked(lambda pipe: pipe.send(behind.get(KEY))) as child:
+            assert child.recv() is None
+
+    written.meanwhile = fork
+    put(behind)
+    eventually(lambda: len(written) == 1)
+    assert not unraisable
+    written.meanwhile = None
+    put(behind, OTHER_KEY)
+    eventually(lambda: len(written) == 2)

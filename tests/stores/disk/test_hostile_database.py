@@ -59,7 +59,7 @@ def database(directory: Path) -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 def entries(directory: Path) -> Iterator[EntryDatabase]:
     with contextlib.closing(EntryDatabase(directory, LIMIT)) as opened:
-        opened.put(KEY, b"entry", TTL)
+        opened.put_many([(KEY, b"entry", TTL)])
         yield opened
 
 
@@ -251,7 +251,7 @@ def test_no_part_of_a_log_that_is_planted_is_mapped(
     with contextlib.suppress(StoreError):
         entries.get(KEY)
     with contextlib.suppress(StoreError):
-        entries.put(KEY, b"new", TTL)
+        entries.put_many([(KEY, b"new", TTL)])
     assert time.monotonic() - began < 5.0  # SQLite may try for ten seconds
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
@@ -312,7 +312,7 @@ def test_a_trigger_is_refused_also_if_it_does_what_the_store_does(
 ) -> None:
     run(directory, statement)
     with pytest.raises(EntryDatabaseError, match="authorized") as caught:
-        entries.put(OTHER_KEY, b"other", TTL)
+        entries.put_many([(OTHER_KEY, b"other", TTL)])
     assert not keeps_database(caught.value, directory)
 
 
@@ -441,7 +441,7 @@ def test_a_row_that_ends_at_no_time_is_a_miss(
     assert entries.get(OTHER_KEY) == b"planted"  # such a row would be read
     plant(directory, OTHER_KEY, expire_time=TIMES[name])
     assert entries.get(OTHER_KEY) is None
-    entries.put(OTHER_KEY, b"new", TTL)
+    entries.put_many([(OTHER_KEY, b"new", TTL)])
     assert entries.get(OTHER_KEY) == b"new"
 
 
@@ -470,7 +470,7 @@ def test_columns_that_are_giants_are_not_read(
     with contextlib.suppress(StoreError):
         assert entries.get(OTHER_KEY) in (None, b"planted")
     with contextlib.suppress(StoreError):
-        entries.put(OTHER_KEY, b"new", TTL)
+        entries.put_many([(OTHER_KEY, b"new", TTL)])
 
 
 # --- size ----------------------------------------------------------------------------
@@ -481,7 +481,7 @@ def test_a_database_much_larger_than_its_limit_is_replaced(
 ) -> None:
     os.truncate(directory / "cache.db", 1024**4)  # sparse
     with pytest.raises(EntryDatabaseError, match="larger than its limit") as caught:
-        entries.put(KEY, b"new", TTL)
+        entries.put_many([(KEY, b"new", TTL)])
     assert not keeps_database(caught.value, directory)
     entries.close()
     with pytest.raises(EntryDatabaseError, match="larger than its limit"):
@@ -504,7 +504,7 @@ def test_rows_that_are_planted_do_not_keep_out_new_ones(
             value=bytes(6000),
         )
         for number in range(12):
-            entries.put(key(str(number)), b"x" * 6000, TTL)
+            entries.put_many([(key(str(number)), b"x" * 6000, TTL)])
         kept = [entries.get(key(str(number))) for number in range(12)]
         assert kept == [b"x" * 6000] * 12
     assert (directory / "cache.db").stat().st_size < limit + 200_000
@@ -516,7 +516,7 @@ def test_many_small_entries_make_room_for_large_ones(directory: Path) -> None:
         small = [(key(str(number)), bytes(500), TTL) for number in range(2500)]
         entries.put_many(small)
         for number in range(60):
-            entries.put(key(f"large {number}"), bytes(200_000), TTL)
+            entries.put_many([(key(f"large {number}"), bytes(200_000), TTL)])
         assert (directory / "cache.db").stat().st_size < limit + 2 * 1024**2
 
 

@@ -301,14 +301,21 @@ def test_reads_of_another_kind(cache: Cache, operation: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("place", "body"),
+    [
+        ("botocache._cache.prepare.whole_item_read", KEY),
+        ("botocache._cache.cache.plan", {**KEY, "ProjectionExpression": "pk"}),
+    ],
+)
 def test_reads_that_begin_with_a_failure(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch
+    place: str, body: dict[str, Any], cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("botocache._cache.cache.plan", fail)
-    ask(cache, "GetItem", KEY, ITEM)
+    monkeypatch.setattr(place, fail)
+    ask(cache, "GetItem", body, ITEM)
     assert counts(cache, "GetItem") == {
         "bypassed": {"failed": 1},
         "units_consumed": 1.0,

@@ -143,8 +143,8 @@ def test_all_values_are_found_or_none_and_old_ones_stay() -> None:
     kept = memory(100)
     for name in "abcdef":  # the first five are in the old half then
         kept.put(name, Value(name, 10))
-    assert kept.get_all(["f", "a"]) == [Value("f", 10), Value("a", 10)]
-    assert kept.get_all(["a", "x"]) is None
+    assert kept.get_many(["f", "a"]) == [Value("f", 10), Value("a", 10)]
+    assert kept.get_many(["a", "x"]) == [Value("a", 10), None]
     for name in "ghij":
         kept.put(name, Value(name, 10))
-        assert kept.get_all(["a"]) == [Value("a", 10)]
+        assert kept.get_many(["a"]) == [Value("a", 10)]

@@ -67,6 +67,7 @@ from botocache.stores.redis.commands import (
 )
 from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.in_clear import note_if_in_clear
+from botocache.stores.redis.runs import run_id_of
 from botocache.stores.redis.scripts import EVICT, STATE
 from botocache.stores.redis.sockets import REPLY_LIMIT
 from botocache.stores.redis.store import (
@@ -75,7 +76,6 @@ from botocache.stores.redis.store import (
     RedisStore,
     malformed_reply_is_store_error,
     require_time,
-    run_id_of,
 )
 from botocache.stores.redis.types import ClusterServer, Command, Connection, Reply
 

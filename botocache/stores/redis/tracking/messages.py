@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import InvalidResponse
 
+from botocache._forks import is_renewed
 from botocache.stores.redis.replies import UNFINISHED, ReplyReader
 from botocache.stores.redis.sockets import require_ours, set_deadline
 from botocache.stores.redis.types import Connection, Reply
@@ -69,7 +70,8 @@ class Listener:
         """
         # The socket first: data leaves it before `_is_reading` is reset. In the other
         # order a message could arrive, and be on its way through, between the two.
-        return bool(self._wait(0)) or self._is_reading
+        # In a child that was forked from C, the parent's thread takes the messages.
+        return bool(self._wait(0)) or self._is_reading or not is_renewed()
 
     def _next_reply(self) -> Reply:
         try:

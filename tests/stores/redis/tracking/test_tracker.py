@@ -35,7 +35,14 @@ from botocache.stores.redis.urls import connections_of_client, connections_of_ur
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.opening import open_store_at
-from tests.support.processes import TIMEOUT, Peer, eventually, forked, running_peer
+from tests.support.processes import (
+    TIMEOUT,
+    Peer,
+    eventually,
+    fork_from_c,
+    forked,
+    running_peer,
+)
 from tests.support.redis_stores import redis_store
 from tests.support.threads import no_thread
 from tests.support.valkey_server import ValkeyServer, redis_binary, running_valkey
@@ -858,6 +865,22 @@ def test_a_child_follows_by_itself_and_leaves_its_parent_alone(
     snapshot = fresh(store, A)
     other.call(evict_in_peer, [A])
     eventually(lambda: not store.is_current([A], snapshot))
+
+
+def test_a_worker_that_was_forked_from_c_takes_nothing_for_current(
+    store: RedisStore,
+) -> None:
+    """The thread of its parent takes the messages."""
+    snapshot = fresh(store, A)
+    is_current = store.watch([A], snapshot)
+    assert is_current()
+
+    def work(pipe: Any) -> None:
+        pipe.send((store.is_current([A], snapshot), is_current()))
+
+    with forked(work, fork_from_c) as worker:
+        assert worker.recv() == (False, False)
+    assert is_current()
 
 
 def test_a_process_that_was_stopped_trusts_nothing_when_it_goes_on(
