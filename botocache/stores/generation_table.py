@@ -237,7 +237,7 @@ class GenerationTable(SlotReader):
         done: dict[int, EvictedSlot] = {}
         # What next_state leaves where the hold-off of others is over, which most are.
         # It takes as long as all the rest of a slot.
-        ends = int((now + hold_off) * _NS)
+        ends = max(int((now + hold_off) * _NS), 0)
         of_first, of_second = ends & ~_SETTLING, max(ends - 1, 0) | _SETTLING
         for slot, generation in fresh.items():
             word, found = words[slot + 1], words[slot] or origin
