@@ -32,6 +32,7 @@ import redis
 import zstandard
 
 import botocache
+from tests.security.service import flush
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.trips import answering
 from tests.support.valkey_server import ValkeyServer, running_valkey
@@ -401,7 +402,7 @@ class Campaign:
         with self.service(BOTOCACHE_SCOPE="shared") as service:
             self._fill(service, FORGED)
             session = boto3.Session("AKIATEST9", "secret", region_name="us-east-1")
-            botocache.install(
+            cache = botocache.install(
                 session, url=self._hands.url, scope="shared", near="off", timeout=1.0
             )
             client = session.client("dynamodb", endpoint_url=self._dynamodb.url)
@@ -409,6 +410,7 @@ class Campaign:
             with answering(client, {"GetItem": forged}), botocache.refresh():
                 for name in NAMES:
                     client.get_item(TableName=self._table, Key={"pk": {"S": name}})
+            assert flush(cache.services.store)
             botocache.uninstall(session)
             result = self._read(service)
         self.results.append(result._replace(attack=FORGED))

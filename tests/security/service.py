@@ -22,12 +22,13 @@ def main() -> None:
     table, endpoint = sys.argv[1:]
     cache = botocache.install()  # by the variables that the attacker's script sets
     client = boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1")
+    answer: Any
     for line in sys.stdin:
         command = json.loads(line)
         began = time.monotonic()
         try:
             if command == ["flush"]:
-                answer = _flush(cache.services.store)
+                answer = flush(cache.services.store)
             else:
                 answer = _carry_out(client, table, command)
         except Exception as error:  # noqa: BLE001 - a failure is what is looked for
@@ -39,7 +40,7 @@ def main() -> None:
         print(json.dumps(reply, default=repr), flush=True)
 
 
-def _flush(store: Store) -> Any:
+def flush(store: Store) -> bool:
     """Write the entries that wait; return whether all are in the store."""
     return not isinstance(store, Deferring) or store.flush(TIMEOUT)
 
