@@ -189,11 +189,11 @@ def _below_what_was_found(
 def _no_settling(table: GenerationTable, *arguments: Any) -> Any:
     """Wait for no replica: settle is zero."""
     # Where most hold-offs are made: the table asks the law about few of them.
-    *others, hold_off = arguments
-    return _hold(table, *others, 0.0 if hold_off == SETTINGS.settle else hold_off)
+    hold_off = 0.0 if arguments[-1] == SETTINGS.settle else arguments[-1]
+    return _hold(table, *arguments[:-1], hold_off)
 
 
-_hold = GenerationTable._hold
+_hold: Callable[..., Any] = GenerationTable._hold
 
 
 # --- generations -------------------------------------------------------------------
