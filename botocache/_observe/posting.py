@@ -165,6 +165,7 @@ class Poster:
         self._seen = Stats()  # what the points contain
         self._pending: tuple[Point, ...] = ()  # points that were not posted
         self._part: tuple[str, bytes, tuple[Point, ...]] | None = None
+        self._unconfirmed = ""  # the name of a part whose post seemed to fail
         self._has_ended = False
         self._usage, self._usage_at = Usage(None, None), -USAGE_INTERVAL
         self._tidy_at: float | None = None
@@ -320,10 +321,15 @@ class Poster:
             if self._replace(name, last, sealed, life):
                 self._part = name, sealed, both
                 return
-        name, few = hour_name(hour, self._new_id()), bounded(points)
+        name, few = self._unconfirmed, bounded(points)
+        if not name.startswith(f"{hour_name(hour)}-"):
+            name = hour_name(hour, self._new_id())
         sealed = seal(self._codec, name, few, now, life)
+        # The store may carry out a post that seems to fail. Under another name the next
+        # one would count its points twice.
+        self._unconfirmed = name
         self.board.post(name, sealed, life)
-        self._part = name, sealed, few
+        self._part, self._unconfirmed = (name, sealed, few), ""
 
     def _new_id(self) -> str:
         return self._random(8).hex()

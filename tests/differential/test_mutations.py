@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from botocache._cache import batch_reads
 from botocache._cache import reads as cache_reads
 from botocache._cache.entries import Entry
 from botocache._cache.prepare import PreparedRead
@@ -192,7 +193,7 @@ MUTATIONS = [
     Mutation("an answer is shared", _shared_answers),
     Mutation(
         "a batch loses its hits",
-        _replace(cache_reads, "merge_hits", lambda *_: None),
+        _replace(batch_reads, "merge_hits", lambda *_: None),
         first=5,
     ),
     Mutation(

@@ -21,6 +21,7 @@ from diskcache.core import MODE_BINARY, MODE_PICKLE, MODE_RAW, MODE_TEXT
 import botocache
 from botocache._coherence import EvictionRequest
 from botocache._errors import EntryError, StoreError
+from botocache._near.call_keys import arguments_in, quick_key
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.protocol import Store
 from botocache.stores.redis.urls import connections_of_url
@@ -383,7 +384,7 @@ def is_of_re(name: str, function: str) -> bool:
     )
 
 
-def test_marshal_writes_keys_and_loads_nothing() -> None:
+def test_marshal_writes_keys_and_reads_nothing_else() -> None:
     used = {
         node.attr
         for node in ast.walk(TREES["_near/call_keys.py"])
@@ -396,7 +397,19 @@ def test_marshal_writes_keys_and_loads_nothing() -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "marshal"
         for each in node.names
     }
-    assert used == {"dumps"}
+    assert used == {"dumps", "loads"}
+    # It reads what it has written, in this process's memory: never a store's bytes.
+    takers = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and "arguments_in" in {each.name for each in node.names}
+    }
+    assert takers == {"_near/batches.py", "_near/request_bodies.py"}
+    made = quick_key(7, {"TableName": "t", "Key": {"id": {"S": "a"}}})
+    assert isinstance(made, bytes)
+    assert arguments_in(made) == {"TableName": "t", "Key": {"id": {"S": "a"}}}
 
 
 def test_the_package_decodes_no_extension_types_and_into_no_classes() -> None:

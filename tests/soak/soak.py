@@ -81,7 +81,12 @@ class Report:
             yield f"{posted.unreadable} records of statistics cannot be read"
         if posted.total.writes > len(self.history.writes) * _WRITES_OF_ONE:
             yield f"{posted.total.writes} writes are posted, more than there were"
-        if sum(point.writes for point in posted.points) > posted.total.writes:
+        in_points = sum(point.writes for point in posted.points)
+        if in_points > len(self.history.writes) * _WRITES_OF_ONE:
+            yield f"{in_points} writes are in points, more than there were"
+        # A process posts its points after its record. If the board is lost between the
+        # two, the points of what the lost record counted are on the next board alone.
+        if not _LOSSES & {*self.disturbances} and in_points > posted.total.writes:
             yield "the points have more writes than the processes"
 
     def __str__(self) -> str:
@@ -111,6 +116,9 @@ class Report:
             {w for w in self.history.warnings if w[1] not in _EXPECTED_ERRORS}
         )
 
+
+_LOSSES = {Kind.CLEAR, Kind.RESTART, Kind.FLUSH, Kind.CROWD}
+"""Disturbances that lose what was posted."""
 
 _EXPECTED_ERRORS = {
     "StoreLostError",  # the directory was removed

@@ -322,6 +322,30 @@ def test_a_post_that_fails_is_made_up_for(
     assert misses(store, clock) == sum(range(10, 16)) + 1
 
 
+def test_points_whose_reply_is_lost_are_not_counted_twice(
+    store: MemoryStore, clock: FakeClock
+) -> None:
+    board = Doubtful(store)
+    process = Poster(board, clock)
+    process.count(3)
+
+    def post(name: str, record: bytes, ttl: float) -> None:
+        if name.startswith("hour-") and not lost:
+            lost.append(name)
+            board.fails = "after"
+        Doubtful.post(board, name, record, ttl)
+
+    lost: list[str] = []
+    board.post = post  # type: ignore[method-assign]
+    pause(process, clock)
+    assert lost
+    process.count(2)
+    pause(process, clock)
+    process.count()
+    pause(process, clock)
+    assert misses(store, clock) == 6
+
+
 def test_a_board_that_another_process_keeps_busy_loses_nothing(
     store: MemoryStore, clock: FakeClock
 ) -> None:
