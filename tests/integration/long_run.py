@@ -28,6 +28,7 @@ import boto3
 from botocore.config import Config
 
 import botocache
+from botocache.stores.disk import fill_queue
 from tests.support.processes import TIMEOUT
 
 THREADS = 1000
@@ -38,6 +39,10 @@ WARM = 200
 IDLE_THREADS = 200
 DESCRIPTORS = 128
 OWN_FILES = 60
+
+FILLS_IDLE = 0.5
+"""Seconds without an entry after which the thread that writes entries ends. It is five
+in an application, which a test need not wait for."""
 
 _OPEN = "/proc/self/fd"
 
@@ -51,6 +56,7 @@ def main(url: str, store: str, mode: Any) -> None:
     global dynamodb_port  # noqa: PLW0603 - a program
     dynamodb_port = urlsplit(url).port or 0
     logging.disable()
+    fill_queue.IDLE = FILLS_IDLE
     is_idle = mode == "idle"
     cache = botocache.install(
         url=store, near="off" if is_idle else mode, settle=0, timeout=2
@@ -97,12 +103,20 @@ def long_run(client: Any) -> dict[str, Any]:
             before = usage()
     for thread in started:
         thread.join(TIMEOUT)
+    await_end_of_fills()
     return {
         "wrong": wrong[:5],
         "before": before,
         "after": usage(),
         "most": {name: max(s[name] for s in samples) for name in samples[0]},
     }
+
+
+def await_end_of_fills() -> None:
+    """Wait until the thread that writes entries has ended by itself."""
+    for thread in threading.enumerate():
+        if thread.name == fill_queue.NAME:
+            thread.join(TIMEOUT)
 
 
 def use(client: Any, number: int, place: int) -> list[object]:

@@ -33,7 +33,7 @@ class Bound(NamedTuple):
 
     files: descriptors.
     threads: while many threads are at work.
-    threads_at_rest: when they have ended.
+    threads_at_rest: when they have ended, and no entries have come for a while.
     hits_per_thread: at least.
     """
 
@@ -45,7 +45,8 @@ class Bound(NamedTuple):
 
 BOUNDS = {
     # Eight connections to SQLite, the index of its log, and the table of generations.
-    "disk": Bound(2 * 8 + 2, 2, 1, 3),
+    # Threads that open SQLite, write entries and post; at rest the last one alone.
+    "disk": Bound(2 * 8 + 2, 3, 1, 3),
     "memory": Bound(0, 1, 1, 3),
     # Two for each thread at work: its connection, and one that is made meanwhile.
     "redis": Bound(2 * AT_A_TIME, AT_A_TIME, 2, 0.5),

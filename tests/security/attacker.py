@@ -32,6 +32,7 @@ import redis
 import zstandard
 
 import botocache
+from tests.security.service import flush
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.trips import answering
 from tests.support.valkey_server import ValkeyServer, running_valkey
@@ -137,15 +138,18 @@ class Disk:
     def entries(self) -> dict[Any, Any]:
         """Return all entries by their names."""
         with self._open() as opened:
-            return dict(opened.execute("SELECT rowid, value FROM Cache"))
+            return dict(opened.execute("SELECT key, value FROM Cache"))
 
     def put(self, entries: dict[Any, Any]) -> None:
         """Write entries in the place of those with these names."""
+        assert entries
         with self._open() as opened:
             for name, value in entries.items():
-                opened.execute(
-                    "UPDATE Cache SET value = ? WHERE rowid = ?", (value, name)
+                # Not by its row, which a fill replaces.
+                changed = opened.execute(
+                    "UPDATE Cache SET value = ? WHERE key = ?", (value, name)
                 )
+                assert changed.rowcount == 1
 
     def poison_generations(self) -> None:
         """Write other generations into each slot."""
@@ -179,6 +183,7 @@ class Server:
 
     def put(self, entries: dict[Any, Any]) -> None:
         """Write entries in the place of those with these names."""
+        assert entries
         for name, value in entries.items():
             self._client.delete(name)
             if isinstance(value, bytes):
@@ -323,9 +328,17 @@ class Campaign:
         for _ in range(100):
             before = self._read(service)
             if before.hits == before.reads:
+                self._flush(service)
                 return
             time.sleep(0.05)  # a service opens a damaged store anew, behind its calls
         raise AssertionError(f"before {attack}: {before}")
+
+    def _flush(self, service: Service) -> None:
+        """Have the service write what waits in it, out of an attacker's reach.
+
+        Else an attack meets no entries, or those that wait replace its own.
+        """
+        assert service.ask("flush")["answer"] is True
 
     def _judge(self, attack: str, service: Service) -> None:
         self.results.append(self._read(service)._replace(attack=attack))
@@ -370,6 +383,7 @@ class Campaign:
         for name in NAMES:
             service.ask("put", name, f"second of {name}")
         self._read(service)
+        self._flush(service)
         self._hands.put(old)
         self._judge("entries from before a write", service)
 
@@ -388,7 +402,7 @@ class Campaign:
         with self.service(BOTOCACHE_SCOPE="shared") as service:
             self._fill(service, FORGED)
             session = boto3.Session("AKIATEST9", "secret", region_name="us-east-1")
-            botocache.install(
+            cache = botocache.install(
                 session, url=self._hands.url, scope="shared", near="off", timeout=1.0
             )
             client = session.client("dynamodb", endpoint_url=self._dynamodb.url)
@@ -396,6 +410,7 @@ class Campaign:
             with answering(client, {"GetItem": forged}), botocache.refresh():
                 for name in NAMES:
                     client.get_item(TableName=self._table, Key={"pk": {"S": name}})
+            assert flush(cache.services.store)
             botocache.uninstall(session)
             result = self._read(service)
         self.results.append(result._replace(attack=FORGED))

@@ -13,6 +13,8 @@ from typing import Any
 import boto3
 
 import botocache
+from botocache.stores.protocol import Deferring, Store
+from tests.support.processes import TIMEOUT
 
 
 def main() -> None:
@@ -20,11 +22,15 @@ def main() -> None:
     table, endpoint = sys.argv[1:]
     cache = botocache.install()  # by the variables that the attacker's script sets
     client = boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1")
+    answer: Any
     for line in sys.stdin:
         command = json.loads(line)
         began = time.monotonic()
         try:
-            answer = _carry_out(client, table, command)
+            if command == ["flush"]:
+                answer = flush(cache.services.store)
+            else:
+                answer = _carry_out(client, table, command)
         except Exception as error:  # noqa: BLE001 - a failure is what is looked for
             answer = {"failure": f"{type(error).__name__}: {error}"}
         took = time.monotonic() - began
@@ -32,6 +38,11 @@ def main() -> None:
         counts = {"hits": stats.hits, "misses": stats.misses, **stats.failures}
         reply = {"answer": answer, "took": took, "counts": counts}
         print(json.dumps(reply, default=repr), flush=True)
+
+
+def flush(store: Store) -> bool:
+    """Write the entries that wait; return whether all are in the store."""
+    return not isinstance(store, Deferring) or store.flush(TIMEOUT)
 
 
 def _carry_out(client: Any, table: str, command: Any) -> Any:
