@@ -41,7 +41,7 @@ from tests.support.valkey_server import ValkeyServer
 _SMALL = 50
 """Of what is bounded by number, in `make test`.
 
-It divides the thirds. What is emptied when full is then equally full after each of them.
+It divides the thirds. What is emptied when full is equally full after each of them.
 """
 
 _BLOCKS_PER_INPUT = 0.05
