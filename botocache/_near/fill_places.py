@@ -3,7 +3,7 @@
 from typing import Final
 
 PLACES: Final = 1 << 15
-"""Places of entries among the fills of this process; they take 256 KB."""
+"""Places of entries among the fills of this process. With objects they take 768 KB."""
 
 
 def place_of(key: bytes) -> int:
