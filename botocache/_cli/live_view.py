@@ -210,10 +210,14 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+_SHORT_WAIT = 0.25
+
+
 def _wait_for_q(number: int, seconds: float) -> bool:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        ready, _, _ = select.select([number], [], [], left)
+        # In short waits: Python handles a signal that comes just before one after it.
+        ready, _, _ = select.select([number], [], [], min(left, _SHORT_WAIT))
         if ready:
             # Past the buffer of `sys.stdin`, of which `select` knows nothing.
             pressed = os.read(number, 100)
