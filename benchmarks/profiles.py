@@ -57,7 +57,8 @@ def profiles_of_missed(group: Group, scale: Scale) -> list[Profile]:
     """
     by_contender: dict[str, Profile] = {}
     for verdict in missed(group):
-        if verdict.own not in by_contender:
+        is_here = verdict.own in group.runs  # other processes hand over times alone
+        if is_here and verdict.own not in by_contender:
             found = _profile(group, verdict, scale)
             if found.functions:
                 by_contender[verdict.own] = found
