@@ -155,7 +155,7 @@ def owe():
             store.fill_many(fills)
             is_sent = True
         except StoreError:
-            time.sleep(0.01)
+            time.sleep(0.01)  # that a server can be reached again is not announced
     store.for_call().fill_later(fills, lambda error: os.write(1, b"%r" % error))
 
 if __name__ == "__main__":

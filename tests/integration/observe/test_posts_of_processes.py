@@ -255,7 +255,7 @@ sys.meta_path.insert(0, Finder())
 count(3)
 deadline = time.monotonic() + 30
 while not cache.services.store.posted() and time.monotonic() < deadline:
-    time.sleep(0.05)
+    time.sleep(0.05)  # a post announces nothing
 sys.stderr.write(str(found))
 """
 """A child forked while a thread imports a module waits for that module for ever."""
