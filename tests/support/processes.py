@@ -132,16 +132,36 @@ def forked(
         ours.close()
         _work_and_exit(work, theirs)
     theirs.close()
+    # The child's own alarm is of no use if it never comes back from the fork.
+    kill = threading.Timer(FORK_TIMEOUT + 1, os.kill, (pid, signal.SIGKILL))
+    kill.start()
     try:
         yield ours
     finally:
         ours.close()
         _, status = os.waitpid(pid, 0)
+        kill.cancel()
+        kill.join()
     assert os.waitstatus_to_exitcode(status) == 0, "the forked child failed"
 
 
-fork_from_c: Callable[[], int] = ctypes.PyDLL(None).fork
-"""Forks as a server in C does that embeds Python: without the callbacks of a fork."""
+_fork_in_c: Callable[[], int] = ctypes.PyDLL(None).fork
+
+
+def fork_from_c() -> int:
+    """Fork as a server in C does that embeds Python: without the callbacks of a fork.
+
+    No other thread of the parent asks for Python's lock meanwhile: the child would
+    wait for ever for that thread, which it does not have, to take it. Such a server
+    forks where no other thread runs Python.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(TIMEOUT)  # after which a thread that waits for the lock asks
+    try:
+        time.sleep(2 * interval)  # real: threads that began to wait before are let go
+        return _fork_in_c()
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def _work_and_exit(work: Callable[[_Pipe], object], pipe: _Pipe) -> None:
