@@ -21,7 +21,13 @@ from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
 from tests.support.calls import call_of
-from tests.support.processes import TIMEOUT, eventually, fork_from_c, forked
+from tests.support.processes import (
+    TIMEOUT,
+    by_itself,
+    eventually,
+    fork_from_c,
+    forked,
+)
 
 TABLE_TAG = tag_digest(table_tag("t"))
 
@@ -44,6 +50,7 @@ def evicted_generation(cache: Cache, store: Store) -> int:
     return store.load(b"k" * 16, [TABLE_TAG]).snapshot[0]
 
 
+@by_itself
 def test_no_two_workers_draw_the_same_generation(store: Store) -> None:
     cache = new_cache(store)
     seen = [evicted_generation(cache, store)]  # more are drawn than it takes
@@ -66,11 +73,13 @@ def read(cache: Cache, pk: str) -> Any:
     return found
 
 
+@by_itself
 def test_what_a_worker_fills_is_written(tmp_path: Path) -> None:
     with contextlib.closing(DiskStore(tmp_path, is_behind=True)) as store:
         cache = new_cache(store)
         read(cache, "a")
         read(cache, "b")  # its thread is there now, and is not in the worker
+        assert store.flush(TIMEOUT)  # it waits for entries, and not for Python's lock
 
         def work(pipe: Any) -> None:
             read(cache, "of the worker")
@@ -88,6 +97,7 @@ def read_only(cache: Cache) -> Any:
     return cache.begin(call_of("GetItem"), {"TableName": "t", "Key": item})
 
 
+@by_itself
 def test_all_threads_of_a_worker_wait_for_one_renewal() -> None:
     class Owner:
         renewals = 0
@@ -118,6 +128,7 @@ def test_pythons_own_fork_leaves_nothing_to_renew() -> None:
         assert child.recv() is True
 
 
+@by_itself
 def test_a_system_without_such_memory_compares_process_ids() -> None:
     assert _forks._is_same_process()
     with forked(lambda pipe: pipe.send(_forks._is_same_process())) as child:

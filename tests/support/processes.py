@@ -6,6 +6,7 @@ calls the functions that come through the pipe, and ends when the pipe does.
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -145,23 +146,23 @@ def forked(
     assert os.waitstatus_to_exitcode(status) == 0, "the forked child failed"
 
 
-_fork_in_c: Callable[[], int] = ctypes.PyDLL(None).fork
+fork_from_c: Callable[[], int] = ctypes.PyDLL(None).fork
+"""Forks as a server in C does that embeds Python: without the callbacks of a fork.
+
+For a test that is `by_itself`. The child of a process with another thread that waits
+for Python's lock just then may wait for that thread for ever; such a server has none.
+"""
 
 
-def fork_from_c() -> int:
-    """Fork as a server in C does that embeds Python: without the callbacks of a fork.
+def by_itself(test: Callable[_P, object]) -> Callable[_P, None]:
+    """Run a test in a forked child, whose only thread it is."""
 
-    No other thread of the parent asks for Python's lock meanwhile: the child would
-    wait for ever for that thread, which it does not have, to take it. Such a server
-    forks where no other thread runs Python.
-    """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(TIMEOUT)  # after which a thread that waits for the lock asks
-    try:
-        time.sleep(2 * interval)  # real: threads that began to wait before are let go
-        return _fork_in_c()
-    finally:
-        sys.setswitchinterval(interval)
+    @functools.wraps(test)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        with forked(lambda _: test(*args, **kwargs)):
+            pass
+
+    return run
 
 
 def _work_and_exit(work: Callable[[_Pipe], object], pipe: _Pipe) -> None:

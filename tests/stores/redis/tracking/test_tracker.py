@@ -38,6 +38,7 @@ from tests.support.opening import open_store_at
 from tests.support.processes import (
     TIMEOUT,
     Peer,
+    by_itself,
     eventually,
     fork_from_c,
     forked,
@@ -867,6 +868,7 @@ def test_a_child_follows_by_itself_and_leaves_its_parent_alone(
     eventually(lambda: not store.is_current([A], snapshot))
 
 
+@by_itself
 def test_a_worker_that_was_forked_from_c_takes_nothing_for_current(
     store: RedisStore,
 ) -> None:
