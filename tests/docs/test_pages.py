@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from tests.docs.pages import (
 )
 from tests.support.dynamodb import REGION, DynamoDB
 from tests.support.environment import Environment
+from tests.support.processes import Peer, running_peer
+from tests.support.programs import run_program
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "AKIADOCUMENTED000000",
@@ -79,16 +81,22 @@ def run(
 # --- Python ------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    with running_peer() as started:
+        yield started
+
+
 def test_there_are_pages_with_code() -> None:
     assert len(WITH_PYTHON) >= 10
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
-    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+    page: Path, tmp_path: Path, peer: Peer, request: pytest.FixtureRequest
 ) -> None:
     """A page's blocks run in order, in one process, against a mocked DynamoDB."""
-    variables = {}
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **CREDENTIALS}
     if page.name == BY_SERVER:
         server: DynamoDB = request.getfixturevalue("dynamodb")
         variables["AWS_ENDPOINT_URL_DYNAMODB"] = server.url
@@ -101,14 +109,7 @@ def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
         is_promised = following is not None and following.language == "text"
         promised.append(following.text if following and is_promised else None)
     (tmp_path / "page.py").write_text("\n".join(program), encoding="utf-8")
-    done = run(
-        sys.executable,
-        "-W",
-        "error",
-        "page.py",
-        variables=variables,
-        directory=tmp_path,
-    )
+    done = peer.call(run_program, tmp_path / "page.py", variables)
     assert done.returncode == 0, done.stderr
     printed = done.stdout.split(f"{SEPARATOR}\n")
     for one, other in zip(printed, promised, strict=False):

@@ -15,7 +15,6 @@ from botocache import Cache
 from tests.integration.app import (
     answer_of,
     delete,
-    new_botocore_session,
     put,
     query_parameters,
     set_n,
@@ -101,9 +100,7 @@ class Application:
 def application(
     dynamodb: DynamoDB, proxy: TcpProxy, namespace: str
 ) -> Iterator[Application]:
-    session, outside = (
-        dynamodb.session(botocore_session=new_botocore_session()) for _ in range(2)
-    )
+    session, outside = (dynamodb.session() for _ in range(2))
     cache = botocache.install(
         session,
         url=proxy.url(),
