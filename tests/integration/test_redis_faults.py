@@ -25,7 +25,7 @@ from tests.support.processes import eventually
 from tests.support.tcp_proxy import TcpProxy, running_proxy
 from tests.support.valkey_server import ValkeyServer
 
-TIMEOUT = 0.05
+TIMEOUT = 0.03
 """Seconds that a call waits for a server that does not answer."""
 
 Fault = Callable[[TcpProxy], object]
