@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from moto.core import responses
 from moto.core.request import Request
+from moto.core.utils import method_names_from_class
 from moto.dynamodb.responses import DynamoHandler
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -49,9 +50,8 @@ def _moto() -> _App:
     """Return moto without its search for a service, where that is plainly DynamoDB."""
     any_service = DomainDispatcherApplication(create_backend_app)
     # moto lists them for each request, which is an eighth of the time it takes.
-    responses.method_names_from_class = functools.cache(
-        responses.method_names_from_class
-    )
+    names = functools.cache(method_names_from_class)
+    vars(responses)["method_names_from_class"] = names
 
     def app(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         is_plain = "HTTP_AUTHORIZATION" in environ and _target(environ).startswith(

@@ -62,7 +62,8 @@ class _Connection(socketserver.StreamRequestHandler):
             sent.append(f"Content-Length: {len(body)}")
         head = "\r\n".join((*sent, "", "")).encode("latin-1")
         self.request.sendall(head + body)
-        return environ.get("HTTP_CONNECTION", "").lower() != "close"
+        connection: str = environ.get("HTTP_CONNECTION", "")
+        return connection.lower() != "close"
 
     def _environ(self, line: str) -> dict[str, Any]:
         method, target, protocol = line.split()
