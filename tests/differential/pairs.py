@@ -18,7 +18,6 @@ from botocache import Cache
 from botocache.stores.protocol import Store
 from tests.differential.calls import Call, Parameters, make
 from tests.differential.tables import NAME, Shape, Traits, table_name
-from tests.integration.app import new_botocore_session
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
 from tests.support.network import intercept
@@ -52,7 +51,7 @@ class Application:
     """A client and a resource of one session, and what they sent to the server."""
 
     def __init__(self, server: DynamoDB) -> None:
-        self._session = server.session(botocore_session=new_botocore_session())
+        self._session = server.session()
         self._server = server
         self.requests: Counter[str] = Counter()
         self.cache: Cache | None = None
