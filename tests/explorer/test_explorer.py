@@ -246,11 +246,12 @@ COMPARED = [
         for program in (
             Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
             Program(("get", "update"), (0, 1), moves=0),
+            Program(("get", "delete"), (0, 0), moves=0),
         )
     ),
     Program(("query", "unanswered update"), (0, 1), faults=0),
     Program(("get", "put"), (0, 0), faults=0, moves=0, warm=False),
-    Program(("get", "delete"), (0, 0), moves=0),
+    Program(("delete",), (0,), moves=0),
 ]
 
 
