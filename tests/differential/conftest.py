@@ -12,6 +12,6 @@ from tests.support.dynamodb import DynamoDB
 
 @pytest.fixture(scope="session")
 def server_of() -> Iterator[Callable[[str], DynamoDB]]:
-    """Return a server by its name. Its start takes longer than a program."""
+    """Return a server by its name. A start takes 0.2 s of a processor."""
     with ExitStack() as servers:
         yield cache(lambda name: servers.enter_context(running(name)))
