@@ -8,6 +8,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from botocore.config import Config
@@ -41,6 +42,10 @@ _OWN_WRITE_WINDOW = {"write_hold_off": 4.0}
 
 _TIMES = 3
 """How often a call is made that is a hit: the last time the near cache answers it."""
+
+
+_serials = count(1)
+"""Of programs: one that fails may leave a table behind."""
 
 
 class DifferenceError(AssertionError):
@@ -141,7 +146,7 @@ class Pair:
 
     def begin(self) -> None:
         """Begin a program: its tables are new."""
-        self._serial += 1
+        self._serial = next(_serials)
         self._program.clear()
         self._created.clear()
 
