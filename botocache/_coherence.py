@@ -101,7 +101,7 @@ first and the generation second; a reader looks at the generation first and the
 hold-off second. So a reader that gets the new generation also sees its hold-off.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -173,11 +173,33 @@ class Eviction(NamedTuple):
     evicted: what was done to each tag of the request.
     watched: the generation that each watched tag has after the eviction.
     held: whether any watched tag is on hold-off after the eviction, and for what.
+    has_put: the store has put the entry of the request.
     """
 
     evicted: Mapping[bytes, TagEviction]
     watched: Mapping[bytes, int]
     held: Held = Held.FREE
+    has_put: bool = False
+
+
+class LeftEntry(NamedTuple):
+    """The entry of what a write has left, which a second eviction may put.
+
+    A store puts it if the second eviction finds what the first one has left: of the
+    item, and of each other tag. Any store may leave that to its caller.
+
+    key: of the entry.
+    item: the tag of the item; the request evicts it.
+    others: the other tags of the entry, which the request watches, and the generations
+        that they had at the first eviction.
+    made: given the generation that the second eviction gives to the item, returns the
+        entry and the seconds that it lives; or None.
+    """
+
+    key: bytes
+    item: bytes
+    others: Mapping[bytes, int]
+    made: Callable[[int], tuple[bytes, float] | None]
 
 
 class EvictionRequest(NamedTuple):
@@ -189,6 +211,7 @@ class EvictionRequest(NamedTuple):
     first_eviction: of the same write, if this is its second and DynamoDB answered.
     restore: those of `tags` that go back to what the first eviction found, if no other
         write has evicted them since.
+    left: the entry that the store may put, if this is the second eviction.
     """
 
     # A NamedTuple: each write makes two; a frozen dataclass takes 2.5 times as long.
@@ -198,10 +221,11 @@ class EvictionRequest(NamedTuple):
     watch: Sequence[bytes] = ()
     first_eviction: Eviction | None = None
     restore: Collection[bytes] = ()
+    left: LeftEntry | None = None
 
     def as_first(self) -> "EvictionRequest":
         """Return the request of a write whose first eviction counts for nothing."""
-        return self._replace(first_eviction=None, restore=())
+        return self._replace(first_eviction=None, restore=(), left=None)
 
 
 def next_state(

@@ -13,7 +13,7 @@ first one had left (see _coherence.py).
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Final
 
@@ -310,11 +310,11 @@ class Writes:
             ticket.open.tags, partial(_add_unless_forked, pending, os.getpid())
         )
 
-        def settle(outcome: Mapping[bytes, int] | Exception) -> None:
+        def settle(outcome: Eviction | Exception) -> None:
             if isinstance(outcome, Exception):
                 self._evictions.make_pending(tags, outcome)
             else:
-                self._key_schemas.forget_outdated(known, outcome)
+                self._key_schemas.forget_outdated(known, outcome.watched)
             left.tags = ()
 
         watch = (*dict.fromkeys(schema.tag for schema in known),)
