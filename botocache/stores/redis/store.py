@@ -455,8 +455,10 @@ class RedisStore:
         lacking = [tag for tag, is_ in zip(tags, is_whole, strict=True) if not is_]
         (made,) = self._ask(lambda: [self._look(lacking)])
         made_of = dict(zip(lacking, states_in(made), strict=True))
-        found = dict(zip(tags, states, strict=True)) | made_of
-        return [found[tag] for tag in tags]
+        return [
+            made_of.get(tag) or state or b""
+            for tag, state in zip(tags, states, strict=True)
+        ]
 
     def _loaded(self, entry: bytes | None, states: Sequence[bytes]) -> Loaded:
         words = unpack(f"<{2 * len(states)}Q", b"".join(states))

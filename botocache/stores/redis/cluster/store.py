@@ -148,7 +148,8 @@ class ClusterStore(RedisStore):
             evicted, _ = self._replace(tags, request, (), is_full=True)
         except _DividedError:
             return self._remove(tags, watch)
-        return Eviction(evicted, *self._watched(watch, states))
+        in_order = {tag: evicted[tag] for tag in tags}
+        return Eviction(in_order, *self._watched(watch, states))
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:  # noqa: ARG002 - the parameters are those of Store
         """See Store.is_current. False: there is no client tracking in a cluster."""
