@@ -75,9 +75,8 @@ for i = 1, count do
   if not is_tended then
     redis.call('PEXPIRE', shard, 86400000)
   end
-  if i == own then
-    may_put = may_put and is_alone
-    life = math.max(own_life, life)
+  if i == own and may_put then
+    may_put, life = is_alone, math.max(own_life, life)
   end
   if not is_full then
     if is_tended and i ~= own then

@@ -424,6 +424,68 @@ def test_without_a_time_the_servers_own_counts(tags: Tags) -> None:
     assert before + 5 <= left.held_until + 1e-6 <= after + 5 + 2e-6
 
 
+# --- EVICT that puts an entry ---------------------------------------------------------
+
+ALONE = TagEviction(number(FOUND), NOW + 5)
+
+
+def put_with_eviction(
+    tags: Tags, mark: TagEviction | None, other: bytes = MINE, life: int | str = 60_000
+) -> bool:
+    """Evict a tag and put an entry; tell whether that was done."""
+    tags.server.set(tags.keys.generation(tags.other), state(MINE), px=60_000)
+    request = EvictionRequest(
+        [], 0.0, first_eviction=Eviction({tags.tag: mark}, {}) if mark else None
+    )
+    arguments = encode_second([FRESH], [tags.tag], request)
+    head = (round(NOW * US), 0, US, life, 1, 60_000)
+    keys = [key for each in (tags.tag, tags.other) for key in tags.keys.pair(each)]
+    entry = tags.keys.entry(tags.tag)
+    rest = (TENDING + other, b"entry", 30_000, 1, 90_000)
+    reply: Any = tags.server.eval(
+        EVICT.source.decode(), 5, *keys, entry, *head, *arguments, *rest
+    )
+    assert (reply[3] == 1) == (tags.server.get(entry) is not None)
+    return bool(reply[3])
+
+
+def test_a_write_that_was_alone_puts_the_entry(tags: Tags) -> None:
+    tags.put(state(FOUND, NOW + 50))
+    assert put_with_eviction(tags, ALONE)
+    entry = tags.keys.entry(tags.tag)
+    assert tags.server.get(entry) == b"entry"
+    assert 20_000 < tags.life(entry) <= 30_000
+    assert 80_000 < tags.life() <= 90_000
+
+
+@pytest.mark.parametrize(
+    ("mark", "other", "life"),
+    [
+        (ALONE._replace(generation=number(REPLACED)), MINE, 60_000),
+        (None, MINE, 60_000),
+        (ALONE, REPLACED, 60_000),
+        (ALONE, b"", 60_000),
+        (ALONE, MINE, ""),
+    ],
+    ids=["another write", "no first", "the table changed", "unknown", "full"],
+)
+def test_otherwise_it_puts_none(
+    tags: Tags, mark: TagEviction | None, other: bytes, life: int | str
+) -> None:
+    tags.put(state(FOUND, NOW + 50))
+    assert not put_with_eviction(tags, mark, other, life)
+
+
+def test_a_second_eviction_of_a_write_that_was_alone_shortens_no_life(
+    tags: Tags,
+) -> None:
+    tags.server.set(tags.key, state(FOUND, NOW + 50), px=900_000)
+    tags.evict(1.0, ALONE)
+    assert 800_000 < tags.life() <= 900_000
+    tags.evict(1.0, ALONE, now=NOW + 60)  # long after: its hold-off is over
+    assert 800_000 < tags.life() <= 900_000
+
+
 # --- EVICT on a full server ----------------------------------------------------------
 
 
