@@ -51,9 +51,10 @@ write are dead by that generation, and under it nothing is filled until the hold
 ends. So a late arrival can cost misses alone. It is different in these cases, in which
 the write waits:
 
-- Something rests on what the second eviction returns: write-through, restoring,
-  learning key attributes, or tags that follow from learned ones. Or the first eviction
-  failed.
+- Something rests on what the second eviction returns: restoring, learning key
+  attributes, or tags that follow from learned ones. Write-through rests on it as well,
+  unless the store itself puts the entry, in one step with the eviction and only if
+  that finds the write alone. Or the first eviction failed.
 - DynamoDB gave no certain answer, or the write took half of `settle` or longer, or
   longer than `write_hold_off` exceeds `settle`. Then a hold-off might be over before
   the eviction arrives, and an older answer be filled.
@@ -182,6 +183,7 @@ class Eviction(NamedTuple):
     has_put: bool = False
 
 
+@shows()
 class LeftEntry(NamedTuple):
     """The entry of what a write has left, which a second eviction may put.
 

@@ -271,19 +271,18 @@ class Writes:
                 return
         if not succeeded or not self._learn(ticket, second, answer, store):
             return
-        if certain and not outdated:
+        if certain and not outdated and ticket.through is not None:
             self._fill_left(ticket, second, answer, store)
 
     def _fill_left(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> None:
         """Fill what the write has left, unless the store has put it."""
-        if ticket.through is None:
-            return
         try:
             if second.has_put:
                 self._count_put(ticket)
-                self._reads.on_fill(ticket.through.key)
+                if ticket.through is not None:
+                    self._reads.on_fill(ticket.through.key)
             else:
                 self._write_through(ticket, second, answer, store)
         except Exception as error:  # the write is evicted already

@@ -422,7 +422,7 @@ def name_of(packed: bytes) -> str:
 def flat(reply: Any) -> list[Any]:
     """Return the content of a reply, for a history."""
     if isinstance(reply, list) and reply and isinstance(reply[0], int):
-        return _of_script(*reply[1:])
+        return [*_of_script(*reply[1:])]
     if isinstance(reply, list):
         return [part for each in reply for part in flat(each)]
     if isinstance(reply, bytes) and len(reply) == STATE.size:
@@ -436,7 +436,9 @@ def flat(reply: Any) -> list[Any]:
     return [str(reply) if isinstance(reply, Exception) else None]
 
 
-def _of_script(states: bytes = b"", watched: bytes | None = None, *put: int) -> Any:
+def _of_script(
+    states: bytes = b"", watched: bytes | None = None, *put: int
+) -> list[Any]:
     """Return the content of a script's reply: of EVICT if there are watched states."""
     kind = STATE if watched is None else _EVICTED
     parts = [*kind.iter_unpack(states), *STATE.iter_unpack(watched or b"")]
