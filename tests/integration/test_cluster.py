@@ -51,8 +51,9 @@ def test_in_a_cluster_what_a_write_has_left_is_cached(
 ) -> None:
     """The process puts it: no script of one server can."""
     session = world.session()
+    held: dict[str, Any] = {"settle": 60.0, "write_hold_off": 180.0}
     cache = botocache.install(
-        session, url=cluster.url, namespace=namespace, timeout=10, settle=60.0
+        session, url=cluster.url, namespace=namespace, timeout=10, **held
     )
     client = world.client(session)
     get(client, table, pk="a")  # learns the key attributes
