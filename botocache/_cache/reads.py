@@ -491,6 +491,11 @@ class Reads:
         if isinstance(fill, Fill):
             self.fill(ticket.store, [fill], [series], is_late=ticket.store.can_defer)
 
+    def written(self, ticket: ReadTicket, answer: Answer) -> tuple[bytes, float] | None:
+        """Return the entry of what a write has left, and its TTL; None for none."""
+        fill = self._entry_of(ticket, answer)
+        return (fill.entry, fill.ttl) if isinstance(fill, Fill) else None
+
     def fill(
         self,
         store: CallStore,

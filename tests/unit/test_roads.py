@@ -177,7 +177,7 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "hit through the hooks": ("off", lambda client: get(client, "a"), 38, 19),
     "miss through the hooks": ("off", lambda client: get(client, "z"), 55, 20),
     "update": ("off", update, 69, 20),
-    "put, written through": ("off", put, 113, 27),
+    "put, written through": ("off", put, 114, 27),
     "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 99, 28),
     "page that is parsed in C": ("off", lambda c: c.scan(TableName=new()), 116, 26),
     "store hit": ("early", lambda client: get(client, "a"), 39, 20),
@@ -190,8 +190,8 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near miss, disk": ("on disk", lambda client: get(client, new()), 90, 33),
     "update, disk": ("on disk", update, 121, 24),
     "store hit, redis": ("early redis", lambda client: get(client, "a"), 98, 30),
-    "near miss, redis": ("on redis", lambda client: get(client, new()), 184, 38),
-    "update, redis": ("on redis", update, 220, 31),
+    "near miss, redis": ("on redis", lambda client: get(client, new()), 186, 39),
+    "update, redis": ("on redis", update, 187, 32),
 }
 """The client, the call, and the most calls and files that it may take.
 
