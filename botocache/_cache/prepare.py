@@ -128,14 +128,16 @@ def prepare(
     if tags is not read.tags or not digests:
         digests = tuple(map(tag_digest, tags))
     key_of = entry_keys(scope, call.origin, read.operation)
-    return PreparedRead(
-        call,
-        parameters,
-        read,
-        caching.policy,
-        key_of(read.question),
-        (*digests, reader_tag(scope, read.table)),
-        None if read.whole is None else key_of(read.whole),
+    return _prepared(
+        (
+            call,
+            parameters,
+            read,
+            caching.policy,
+            key_of(read.question),
+            (*digests, reader_tag(scope, read.table)),
+            None if read.whole is None else key_of(read.whole),
+        )
     )
 
 

@@ -46,7 +46,7 @@ from botocache._dynamodb.tags import (
     table_tag,
     writes_tag,
 )
-from botocache._dynamodb.types import Body
+from botocache._dynamodb.types import Body, Item
 from botocache._dynamodb.values import table_name
 
 # Deterministic: the order of members in a request's JSON must not change its question.
@@ -201,13 +201,25 @@ def batch_get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
     _check_parts(body)
     reads: dict[str, tuple[Read, ...]] = {}
     for table, part in body["RequestItems"].items():
-        options = {name: part[name] for name in part if name != "Keys"}
-        options["TableName"] = table
-        reads[table] = tuple(
-            [item_read({**options, "Key": key}, "NONE") for key in part["Keys"]]
-        )
+        reads[table] = tuple(_reads_of(table, part))
     _check_keys(reads)
     return BatchRead(reads, capacity)
+
+
+def _reads_of(table: str, part: Body) -> list[Read]:
+    """Return the read of each key of one table."""
+    keys: list[Item] = part["Keys"]
+    if len(part) > 1:
+        options = {name: part[name] for name in part if name != "Keys"}
+        options["TableName"] = table
+        return [item_read({**options, "Key": key}, "NONE") for key in keys]
+    # Half of the time: the keys of a table have one shape, and no options.
+    reads, shape = [], None
+    for key in keys:
+        if shape is None or key.keys() != shape.names:
+            shape = item_shape(table, key)
+        reads.append(whole_item_read(shape, {"TableName": table, "Key": key}))
+    return reads
 
 
 # DynamoDB refuses the whole batch. With hits for some keys, the rest of such a batch
