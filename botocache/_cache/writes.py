@@ -19,10 +19,11 @@ from typing import Final
 
 from botocache._cache.batches import encode_body
 from botocache._cache.call_store import CallStore
+from botocache._cache.fills import Fills
 from botocache._cache.key_schemas import KeyRecall, Schema, place_of
 from botocache._cache.pending_evictions import PendingEvictions
 from botocache._cache.prepare import Call, PreparedRead
-from botocache._cache.reads import Reads
+from botocache._cache.preparers import Preparers
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
@@ -50,13 +51,16 @@ _MOST_TABLES = 10_000
 class Writes:
     """The writes of one cache."""
 
-    def __init__(self, services: CacheServices, reads: Reads) -> None:
+    def __init__(
+        self, services: CacheServices, preparers: Preparers, fills: Fills
+    ) -> None:
         self._store: Final = services.store
         self._settings: Final = services.settings
         self._series: Final = services.counters.series
         self._evictions: Final = services.evictions
         self._key_schemas: Final = services.key_schemas
-        self._reads: Final = reads
+        self._preparers: Final = preparers
+        self._fills: Final = fills
         self._without_images: Final[set[tuple[str, str]]] = set()
 
     # --- before the call -----------------------------------------------------------
@@ -167,7 +171,7 @@ class Writes:
         get_item = Call(
             read.operation, call.origin, call.scope, call.mode, call.account
         )
-        through = self._reads.prepare(get_item, parameters, read)
+        through = self._preparers.prepare(get_item, parameters, read)
         if through is not None and self._key_schemas.ambiguous and through.is_coarse:
             return None  # it does not depend on the item, so shows no other write of it
         return through
@@ -407,7 +411,7 @@ class Writes:
         loaded = Loaded(None, snapshot, Held.FREE)
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
         series = self._series(through.read.table, ticket.operation)
-        self._reads.fill_written(read, left, series)
+        self._fills.fill_written(read, left, series)
 
 
 def _add_unless_forked(

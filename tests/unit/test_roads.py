@@ -286,5 +286,5 @@ def test_a_trip_counts_what_was_called(
     assert "stores/memory.py:load" not in hit.functions
     miss = trip_of(lambda: get(client, "x"))
     assert miss.functions.count("stores/memory.py:load") == 1
-    assert miss.functions.count("_cache/reads.py:prepare_item") == 1
+    assert miss.functions.count("_cache/preparers.py:prepare_item") == 1
     assert "botocache._cache.prepare.PreparedRead" in miss.type_names
