@@ -56,7 +56,7 @@ from botocache._digests import DIGEST_SIZE
 from botocache._forks import renew_after_fork
 from botocache._log import log, log_once
 
-_TRAITS = "_botocache_traits"
+TRAITS: Final = "_botocache_traits"
 """The name under which a signer has the ClientTraits of its client."""
 
 _MOTO = "moto"
@@ -434,9 +434,9 @@ def know(client: object) -> None:
     """Note the traits of a client of botocore, unless they are noted."""
     client = cast("Client", client)
     signer = signer_of(client)
-    traits: ClientTraits | None = vars(signer).get(_TRAITS)
+    traits: ClientTraits | None = vars(signer).get(TRAITS)
     if traits is None or not traits.is_of_known_client:
-        traits = vars(signer)[_TRAITS] = ClientTraits(client, signer)
+        traits = vars(signer)[TRAITS] = ClientTraits(client, signer)
         # botocore gives handlers the model where it does not give them the signer. Each
         # client has a model of its own. Of a shared one it is not known whose it is.
         model = client.meta.service_model
@@ -452,9 +452,9 @@ _TraitsOfModels: TypeAlias = (
 
 def traits_of(signer: Signer) -> ClientTraits:
     """Return the traits of the client that has a signer."""
-    traits: ClientTraits | None = vars(signer).get(_TRAITS)
+    traits: ClientTraits | None = vars(signer).get(TRAITS)
     if traits is None:
-        traits = vars(signer)[_TRAITS] = ClientTraits(None, signer)
+        traits = vars(signer)[TRAITS] = ClientTraits(None, signer)
     return traits
 
 

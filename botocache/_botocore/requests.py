@@ -13,6 +13,7 @@ from botocore import UNSIGNED
 
 from botocache._botocore.accounts import account_at_hand
 from botocache._botocore.clients import (
+    TRAITS,
     ClientTraits,
     OperationTraits,
     in_process,
@@ -109,7 +110,7 @@ def call_of(
 
     setting: `scope`.
     """
-    client = traits_of(signer)
+    client: ClientTraits = vars(signer).get(TRAITS) or traits_of(signer)
     last: Any = client.last_calls.get(operation)
     # As the signer decides it: a client that signs nothing may have credentials.
     version = context.get("auth_type") or signer.signature_version

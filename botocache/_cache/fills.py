@@ -36,7 +36,6 @@ from botocache.stores.protocol import Fill
 
 _DROPPED_FROM_ANSWERS = ("ResponseMetadata", "ConsumedCapacity")
 
-_NORMAL: Final = Mode.NORMAL
 _SMALLEST_UNITS: Final = SMALLEST.units()
 
 
@@ -97,7 +96,6 @@ class Fills:
             or length > BLOCK
             or held is not Held.FREE
             or entry is not None
-            or call.mode is not _NORMAL
             or self._refused
             or self._ambiguous
             or ttl <= 0.0
@@ -127,7 +125,8 @@ class Fills:
         series = self._known_series.get(place) or self._series(*place)
         if store.can_defer:
             series.add_miss(seconds, _SMALLEST_UNITS)
-            self.fill(store, [Fill(key, entry, ttl, tags)], [series], is_late=True)
+            is_late = call.mode is Mode.NORMAL  # as in `_finish_any`
+            self.fill(store, [Fill(key, entry, ttl, tags)], [series], is_late=is_late)
             return
         fills = 0
         try:
