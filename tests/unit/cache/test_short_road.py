@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from itertools import count
+from random import Random
 from typing import Any, TypeAlias
 
 import pytest
 
 from botocache import Cache
 from botocache._cache.fills import Fills
+from botocache._cache.key_schemas import place_of
 from botocache._cache.modes import refresh
 from botocache._cache.tickets import Hit, ReadTicket
+from botocache._counting.stats import TableStats
 from botocache._settings.load import load_settings
 from botocache.stores.memory import MemoryStore
-from tests.support.calls import call_of
+from tests.support.calls import ORIGIN, call_of
 from tests.support.clock import FakeClock
 from tests.support.failing_store import FailingStore
 
@@ -105,11 +108,7 @@ class Course:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        numbers = count(1)
-        self.memory = MemoryStore(
-            clock=self.clock,
-            random=lambda size: next(numbers).to_bytes(size, "little"),
-        )
+        self.memory = MemoryStore(clock=self.clock, random=Random(7).randbytes)
         self.store = FailingStore(self.memory)
         tables = {
             "off": {"operations": ["Query"]},
@@ -120,6 +119,7 @@ class Course:
         self.cache = Cache(self.store, settings)
         self.filled: list[bytes] = []
         self.tickets: list[str] = []
+        self.schemas: list[list[tuple[object, ...]]] = []
         self.cache._fills.on_fill = self.filled.append
 
     def ask(
@@ -139,15 +139,21 @@ class Course:
         self.tickets.append(repr(outcome))
         how = {"succeeded": True, "certain": True, "length": length, **how}
         self.cache.finish(outcome, {**answer}, **how)
+        known = self.cache._services.key_schemas._known.values()
+        self.schemas.append([tuple(each) for each in known])
 
     def outcome(self) -> Outcome:
         return {
             "entries": dict(self.memory._entries),
-            "stats": repr(self.cache.stats()),
+            "stats": [
+                {name: getattr(each, name) for name in TableStats.__slots__}
+                for each in self.cache.stats().tables
+            ],
+            "failures": self.cache.stats().failures,
             "filled": self.filled,
             "tickets": self.tickets,
             "pending": set(self.cache._evictions.pending.tags),
-            "schemas": repr(self.cache._services.key_schemas._known),
+            "schemas": self.schemas,
             "refused": dict(self.cache._refusals.tags),
         }
 
@@ -168,7 +174,7 @@ def test_both_roads_leave_the_same(request_: str, answer: str) -> None:
         for length in (None, 100, 5000):
             for is_plain in (False, answer == "an item"):
                 run.ask(REQUESTS[request_], {**PLAIN, "ResponseMetadata": METADATA})
-                run.cache.clear()
+                run.memory.clear()  # of its entries; generations stay
                 run.ask(
                     REQUESTS[request_],
                     ANSWERS[answer],
@@ -187,6 +193,29 @@ def write(run: Course) -> None:
     run.cache.finish(ticket, {}, succeeded=True, certain=True)
 
 
+def update_and_wait(run: Course) -> None:
+    """Leave an entry that is outdated: unlike a put, the write does not fill it."""
+    update = {
+        **KEY,
+        "UpdateExpression": "SET n = :n",
+        "ExpressionAttributeValues": {":n": {"N": "2"}},
+    }
+    ticket: Any = run.cache.begin(call_of("UpdateItem"), update)
+    run.cache.finish(ticket, {}, succeeded=True, certain=True)
+    run.clock.advance(10)
+
+
+def evict_and_learn_anew(run: Course) -> None:
+    run.cache.invalidate("t")
+    run.clock.advance(10)
+    run.ask({"TableName": "t", "Key": {"pk": {"S": "c"}}}, PLAIN)
+
+
+def make_ambiguous(run: Course) -> None:
+    place = place_of(ORIGIN, "", "t")
+    run.cache._services.key_schemas.ambiguous[place] = run.clock() + 1000
+
+
 def fail_fills(run: Course) -> None:
     run.store.failing.add("fill")
 
@@ -198,7 +227,10 @@ def refuse(run: Course) -> None:
 
 BETWEEN: dict[str, Callable[[Course], object]] = {
     "a write": write,
+    "a write, and a while": update_and_wait,
+    "a place that gets ambiguous": make_ambiguous,
     "a table that is evicted": lambda run: run.cache.invalidate("t"),
+    "a table that is learned anew": evict_and_learn_anew,
     "a store that fails": fail_fills,
     "a refusal": refuse,
     "a long time": lambda run: run.clock.advance(100_000),
@@ -233,6 +265,7 @@ def test_both_roads_leave_the_same_when_something_happens(
 def test_a_plain_miss_takes_the_short_road() -> None:
     def course(run: Course) -> None:
         for number in range(5):
-            run.ask({"TableName": "t", "Key": {"pk": {"S": f"{number}"}}}, PLAIN)
+            key = {"TableName": "t", "Key": {"pk": {"S": f"{number}"}}}
+            run.ask(key, {**PLAIN, "ResponseMetadata": METADATA})
 
     assert both(course) == 4  # the first one teaches the table's key attributes
