@@ -9,7 +9,7 @@ import pytest
 
 from botocache import Cache
 from botocache._cache.fills import Fills
-from botocache._cache.key_schemas import place_of
+from botocache._cache.key_schemas import Schema, place_of
 from botocache._cache.modes import refresh
 from botocache._cache.tickets import Hit, ReadTicket
 from botocache._counting.stats import TableStats
@@ -119,7 +119,7 @@ class Course:
         self.cache = Cache(self.store, settings)
         self.filled: list[bytes] = []
         self.tickets: list[str] = []
-        self.schemas: list[list[tuple[object, ...]]] = []
+        self.schemas: list[list[Schema]] = []
         self.cache._fills.on_fill = self.filled.append
 
     def ask(
@@ -140,7 +140,7 @@ class Course:
         how = {"succeeded": True, "certain": True, "length": length, **how}
         self.cache.finish(outcome, {**answer}, **how)
         known = self.cache._services.key_schemas._known.values()
-        self.schemas.append([tuple(each) for each in known])
+        self.schemas.append([*known])
 
     def outcome(self) -> Outcome:
         return {
