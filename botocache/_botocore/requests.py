@@ -84,6 +84,7 @@ class LastCall(NamedTuple):
     region: of the client.
     version: of the signature, as botocore names it.
     handlers: the version of the client's handlers.
+    traits: what these may do to the call.
     caller: who made it.
     setting: `scope`.
     """
@@ -94,6 +95,7 @@ class LastCall(NamedTuple):
     region: str
     version: object
     handlers: object
+    traits: OperationTraits
     caller: Caller
     setting: str
 
@@ -126,6 +128,7 @@ def call_of(
         and _USUAL_HEADERS.issuperset(request["headers"])
         # A handler may have given this call credentials of its own.
         and "request_credentials" not in context.get("signing", _NOTHING)
+        and not (last.traits.stubbers and last.traits.is_mocked)
         and is_usual(client.client(), signer, version)
     ):
         credentials = credentials_of(signer)
@@ -189,13 +192,13 @@ def _new_call(  # noqa: PLR0913, PLR0917 - all that a call may depend on
         and caller is not None
         and version is not UNSIGNED
         and mode is _NORMAL
-        and not traits.stubbers
+        and not (traits.stubbers and traits.is_mocked)
         and not traits.extra_headers
         and _USUAL_HEADERS.issuperset(headers)
         and "request_credentials" not in context.get("signing", _NOTHING)
     ):
         client.last_calls[operation] = LastCall(
-            call, key, url, region, version, handlers, caller, setting
+            call, key, url, region, version, handlers, traits, caller, setting
         )
     return call, key
 
