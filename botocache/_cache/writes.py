@@ -19,10 +19,11 @@ from typing import Final
 
 from botocache._cache.batches import encode_body
 from botocache._cache.call_store import CallStore
+from botocache._cache.fills import Fills
 from botocache._cache.key_schemas import KeyRecall, Schema, place_of
 from botocache._cache.pending_evictions import PendingEvictions
 from botocache._cache.prepare import Call, PreparedRead
-from botocache._cache.reads import Reads
+from botocache._cache.preparers import Preparers
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
 from botocache._coherence import (
@@ -57,13 +58,16 @@ _MOST_TABLES = 10_000
 class Writes:
     """The writes of one cache."""
 
-    def __init__(self, services: CacheServices, reads: Reads) -> None:
+    def __init__(
+        self, services: CacheServices, preparers: Preparers, fills: Fills
+    ) -> None:
         self._store: Final = services.store
         self._settings: Final = services.settings
         self._series: Final = services.counters.series
         self._evictions: Final = services.evictions
         self._key_schemas: Final = services.key_schemas
-        self._reads: Final = reads
+        self._preparers: Final = preparers
+        self._fills: Final = fills
         self._without_images: Final[set[tuple[str, str]]] = set()
 
     # --- before the call -----------------------------------------------------------
@@ -176,7 +180,7 @@ class Writes:
         get_item = Call(
             read.operation, call.origin, call.scope, call.mode, call.account
         )
-        through = self._reads.prepare(get_item, parameters, read)
+        through = self._preparers.prepare(get_item, parameters, read)
         if through is not None and self._key_schemas.ambiguous and through.is_coarse:
             return None  # it does not depend on the item, so shows no other write of it
         return through
@@ -282,7 +286,7 @@ class Writes:
             if second.has_put:
                 self._count_put(ticket)
                 if ticket.through is not None:
-                    self._reads.on_fill(ticket.through.key)
+                    self._fills.on_fill(ticket.through.key)
             else:
                 self._write_through(ticket, second, answer, store)
         except Exception as error:  # the write is evicted already
@@ -380,7 +384,7 @@ class Writes:
             self._evictions.make_pending(tags, store.failure or pass_on(error))
         is_sending = False
         if entry is not None:
-            self._reads.on_fill(entry.key)
+            self._fills.on_fill(entry.key)
         for second in unput:
             self._fill_left(ticket, second, answer, store)
 
@@ -461,7 +465,7 @@ class Writes:
         def made(generation: int) -> tuple[bytes, float] | None:
             loaded = Loaded(None, (*around, generation, reader), Held.FREE)
             read = ReadTicket(through, loaded, now, store, is_consistent=True)
-            return self._reads.written(read, left)
+            return self._fills.written(read, left)
 
         now = store.now()
         return LeftEntry(
@@ -500,7 +504,7 @@ class Writes:
         loaded = Loaded(None, snapshot, Held.FREE)
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
         series = self._series(through.read.table, ticket.operation)
-        self._reads.fill_written(read, left, series)
+        self._fills.fill_written(read, left, series)
 
 
 def _add_unless_forked(

@@ -551,15 +551,15 @@ def test_a_directory_that_cannot_be_made_never_disturbs_the_application(
 
 PLACES = (
     "botocache._cache.cache.plan",
-    "botocache._cache.prepare.whole_item_read",
+    "botocache._dynamodb.item_shapes.new_tag",
     "botocache._botocore.hooks.decode_body",
     "botocache._cache.prepare.tag_digest",
     "botocache._cache.writes.tag_digest",
     "botocache._cache.prepare.entry_keys",
     "botocache._cache.reads.may_serve",
-    "botocache._cache.reads.may_fill",
+    "botocache._cache.fills.may_fill",
     "botocache._dynamodb.items.answer_after",
-    "botocache._cache.reads.encode_answer",
+    "botocache._cache.fills.encode_answer",
     "botocache._cache.reads.decode_header",
     "botocache._cache.entries.ClearEntries.encode",
     "botocache._cache.entries.ClearEntries.open",

@@ -370,7 +370,7 @@ def test_a_fill_that_the_next_read_must_find_is_waited_for(
 ) -> None:
     """It may be newer than an entry that is still current, of an outside write."""
     # The server's new hold-offs settle.
-    monkeypatch.setattr("botocache._cache.reads.may_fill", lambda *_, **__: True)
+    monkeypatch.setattr("botocache._cache.fills.may_fill", lambda *_, **__: True)
     before = caching.cache.stats().fills
     call(caching)
     assert [each.owed for each in caching.connections._idle] == [()]
