@@ -48,7 +48,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from botocache._coherence import Held
@@ -90,8 +92,10 @@ _HEADER_SIZE = 64
 _ORIGIN_AT = 40
 _INTRUSIONS_AT = 48  # the first after the header proper
 _STAMP_SIZE = _INTRUSIONS_AT + 8
+_NO_INTRUSION = bytes(8)
 _MARK_AT = 56
 _ORDER = sys.byteorder
+_NS = 1_000_000_000
 _WORD = struct.Struct("=Q")
 _SLOT = struct.Struct("=QQ")
 _MARK_RANGE = 1 << 50
@@ -134,9 +138,9 @@ class _OwnedFile:
     """
 
     def __init__(self, number: int) -> None:
-        self._is_lost = True  # until it is known which file it is
+        self.is_lost = True  # until it is known which file it is
         self.file = open_file(number)
-        self._is_lost = False
+        self.is_lost = False
 
     def __del__(self) -> None:
         if self.is_ours():
@@ -146,8 +150,8 @@ class _OwnedFile:
         """Return True unless the program closed the descriptor (about 1 µs)."""
         # Once lost, it stays so: the file may be open again under the same number, for
         # another object that closes it.
-        self._is_lost = self._is_lost or not self.file.is_ours()
-        return not self._is_lost
+        self.is_lost = self.is_lost or not self.file.is_ours()
+        return not self.is_lost
 
 
 class GenerationFile:
@@ -176,8 +180,9 @@ class GenerationFile:
         self._header = os.pread(number, _HEADER.size, 0)
         origin = _checked(self._header, status, boot)
         self.identity = (origin, self._file.device, self._file.inode, _SIZE)
+        self._words = _FileWords(self._owned)
         self.slots: GenerationTable = _FileTable(
-            _FileWords(self._owned),
+            self._words,
             origin_generation=0,  # slots that were never evicted are not zero here
             random=random,
         )
@@ -220,9 +225,10 @@ class GenerationFile:
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
         """See Watching.watch."""
         seen, known = self.slots_in_place(), tuple(snapshot)
+        # Before the slots: another thread may evict, and set another mark.
+        mark = None if seen is None else seen.mark
         if seen is None or not _are_current(seen, tags, known):
             return _never
-        mark = seen.mark
 
         # Defaults are read faster than the attributes of `self`.
         def is_current(
@@ -245,9 +251,10 @@ class GenerationFile:
             ):
                 return table._is_open
             seen = table._slots_at(status)
+            found = None if seen is None else seen.mark  # before the slots, as above
             if seen is None or not _are_current(seen, tags, known):
                 return False
-            mark = seen.mark
+            mark = found
             return True
 
         return is_current
@@ -283,25 +290,43 @@ class GenerationFile:
         """Return True unless the program closed our descriptor (about 1 µs)."""
         return self._owned.is_ours()
 
-    def stamp(self) -> bytes | None:
-        """Return what changes when a writer proceeds without the lock (about 2 µs).
+    def stamp(self) -> "Stamp | None":
+        """Return what changes when a writer proceeds without the lock (about 3 µs).
 
         None if this table must not be written to: it was abandoned or condemned, or the
         program closed our descriptor.
         """
-        if not self._is_open or not self._owned.is_ours():
+        file = self._file
+        if not self._is_open:
             return None
         try:
-            stamp = os.pread(self._file.number, _STAMP_SIZE, 0)
+            status = os.fstat(file.number)
+        except OSError as error:
+            pass_on(error)  # a time limit may be a TimeoutError
+            status = None
+        if (
+            status is None
+            or status.st_ino != file.inode
+            or status.st_dev != file.device
+            or self._owned.is_lost
+        ):
+            self._owned.is_lost = True
+            return None
+        try:
+            header = os.pread(file.number, _HEADER_SIZE, 0)
         except OSError as error:
             raise _unread(error) from error
         # A file that was truncated has too short a one.
-        is_whole = len(stamp) == _STAMP_SIZE and stamp.startswith(self._header)
-        return stamp if is_whole else None
-
-    def has_stamp(self, stamp: bytes) -> bool:
-        """Return True if the stamp is still this one."""
-        return _read(self._file.number, _STAMP_SIZE, 0) == stamp
+        if len(header) != _HEADER_SIZE or not header.startswith(self._header):
+            return None
+        mark = int.from_bytes(header[_MARK_AT:], _ORDER)
+        stamp = header[:_STAMP_SIZE]
+        is_marked = (
+            status.st_mtime_ns == mark
+            and status.st_size == _SIZE
+            and stamp.endswith(_NO_INTRUSION)
+        )
+        return Stamp(stamp, mark if is_marked else None)
 
     def condemn(self) -> None:
         """Mark this table as damaged; every process then opens or makes another one."""
@@ -311,56 +336,128 @@ class GenerationFile:
                 os.pwrite(self._file.number, bytes(WORD), _ORIGIN_AT)
                 os.utime(self._file.number)
 
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep the writers of other processes out, or proceed after `LOCK_PATIENCE`.
+    def exclusive(self, stamp: "Stamp | None" = None) -> "Exclusive":
+        """Return what keeps the writers of other processes out. See Exclusive.
 
-        Sets a new mark at the end: what is written within shows to all readers then.
-
-        A holder that keeps the lock longer is assumed to be stopped. Without the lock a
-        hold-off may be lost, an eviction cannot. When the holder continues, it may
-        restore an old generation; it sees by `intrusions` that it was not alone.
+        stamp: that the table had just now; None if it was not looked at.
         """
-        number = self._file.number
-        is_nested = (
-            self._is_held
-        )  # a signal handler evicts in the middle of an eviction
-        locked = False
-        try:
-            # Inside: a signal handler may raise as soon as the file is locked.
-            self._is_held = True
-            locked = self._lock()
-            if not locked:
-                _write(number, _INTRUSIONS_AT, self._random(WORD))
-            try:
-                yield
-            finally:
-                mark = _set_mark(number, self.slots.draw())
-                self._seen = RememberedSlots(self._owned, mark)
-        finally:
-            if not is_nested:
-                self._is_held = False
-                # Without the lock, the number may be another file's by now.
-                if locked or self._owned.is_ours():
-                    fcntl.flock(number, fcntl.LOCK_UN)
+        return Exclusive(self, stamp)
 
-    def _lock(self) -> bool:
-        """Return True if the lock was free, or became so within the patience."""
-        number = self._file.number
-        try:
-            if lock_within(number, 0.0):
-                return True
-            # One wait for all calls. Else threads that write would wait one after
-            # another, and a write at its begin and at its end.
-            now = time.monotonic()
-            locked = now >= self._impatient_until and lock_within(number, LOCK_PATIENCE)
-        except OSError as error:
-            raise StoreError(f"cannot lock the generation table: {error}") from error
+    def _wait_for_lock(self) -> bool:
+        """Return True if the lock becomes free within the patience."""
+        now = time.monotonic()
+        # One wait for all calls. Else threads that write would wait one after another,
+        # and a write at its begin and at its end.
+        locked = now >= self._impatient_until and lock_within(
+            self._file.number, LOCK_PATIENCE
+        )
         if not locked:
             self._impatient_until = max(self._impatient_until, now + IMPATIENCE)
         if not self._owned.is_ours():  # closed during the wait
             raise StoreError(f"the descriptor of {self._path} was closed")
         return locked
+
+
+class Stamp(NamedTuple):
+    """What a writer sees of a table before it waits for the lock.
+
+    header: changes when a writer proceeds without the lock.
+    mark: of the header, if it shows that no slot has changed since it was set; else
+        None. None also once any writer has proceeded without the lock.
+    """
+
+    header: bytes
+    mark: int | None
+
+
+class Exclusive:
+    """Keeps the writers of other processes out, or proceeds after `LOCK_PATIENCE`.
+
+    Sets a new mark at its end: what is written within shows to all readers then.
+
+    A holder that keeps the lock longer is assumed to be stopped. Without the lock a
+    hold-off may be lost, an eviction cannot. When the holder continues, it may restore
+    an old generation; it sees by `intrusions` that it was not alone.
+
+    If only this process has written since it read the slots, what it remembers of them
+    stays true, with what it writes itself. So its second eviction need not read what
+    its first one wrote, and its hits read nothing again.
+
+    is_disturbed: whether a writer proceeded without the lock meanwhile.
+    """
+
+    __slots__ = ("_is_nested", "_locked", "_seen", "_stamp", "_table", "is_disturbed")
+
+    def __init__(self, table: GenerationFile, stamp: Stamp | None) -> None:
+        self._table = table
+        self._stamp = stamp
+        self._seen: RememberedSlots | None = None
+        self._locked = self.is_disturbed = False
+
+    def __enter__(self) -> None:
+        table, stamp = self._table, self._stamp
+        number = table._file.number  # noqa: SLF001 - a part of the table
+        # A signal handler evicts in the middle of an eviction.
+        self._is_nested = table._is_held
+        try:
+            # Inside: a signal handler may raise as soon as the file is locked.
+            table._is_held = True
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._locked = True
+            except BlockingIOError:
+                self._locked = table._wait_for_lock()
+            seen = table._seen
+            if not self._locked:
+                _write(number, _INTRUSIONS_AT, table._random(WORD))
+            elif (
+                stamp is not None
+                and stamp.mark is not None
+                and stamp.mark == seen.mark
+                # No other writer came while this one waited for the lock.
+                and os.pread(number, WORD, _MARK_AT) == _WORD.pack(stamp.mark)
+            ):
+                self._seen = seen
+                table._words.remembered = seen.words
+        except OSError as error:
+            self._release()
+            raise StoreError(f"cannot lock the generation table: {error}") from error
+        except BaseException:
+            self._release()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        table, seen, stamp = self._table, self._seen, self._stamp
+        number = table._file.number
+        try:
+            table._words.remembered = None
+            mark = _set_mark(number, table.slots.draw())
+            if stamp is not None:
+                # Before the lock is given up: it says what is remembered, too.
+                header = os.pread(number, _STAMP_SIZE, 0)
+                self.is_disturbed = header != stamp.header
+            if (
+                kind is None
+                and not self.is_disturbed
+                and seen is not None
+                and seen is table._seen  # no signal handler has evicted meanwhile
+                and len(seen.words) < _REMEMBERED
+            ):
+                seen.mark = mark  # after its words: see `watch`
+            else:
+                table._seen = RememberedSlots(table._owned, mark)
+        except OSError as error:
+            raise _unread(error) from error
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        table = self._table
+        if not self._is_nested:
+            table._is_held = False
+            # Without the lock, the number may be another file's by now.
+            if self._locked or table._owned.is_ours():
+                fcntl.flock(table._file.number, fcntl.LOCK_UN)
 
 
 class RememberedSlots(SlotReader):
@@ -370,31 +467,34 @@ class RememberedSlots(SlotReader):
     an eviction which has not returned yet: what it fills is dead once that has.
 
     mark: at which they count; None if they count for one reader alone.
+    words: as they were found.
     """
 
     def __init__(self, owned: _OwnedFile, mark: int | None) -> None:
         self._owned = owned
-        self._remembered = _RememberedWords(owned.file.number)
+        self.words = RememberedWords(owned.file.number)
         self.mark = mark
-        super().__init__(self._remembered, SLOT_COUNT, 0)
+        super().__init__(self.words, SLOT_COUNT, 0)
 
     def held(self, tags: Sequence[bytes], now: float) -> Held:
         """See SlotReader.held. Raises StoreError if the descriptor was closed."""
-        known = len(self._remembered)
+        known = len(self.words)
         held = super().held(tags, now)
         # Words of another file might say that nothing is held. As generations they are
         # harmless: no write changes them, and other processes serve nothing by them.
-        if len(self._remembered) != known and not self._owned.is_ours():
+        if len(self.words) != known and not self._owned.is_ours():
             raise StoreError("the descriptor of the generation table was closed")
         return held
 
 
-class _RememberedWords(dict[int, int]):
+class RememberedWords(dict[int, int]):
     """Words by their index, each read from the file at most once.
 
     Each reader asks for a slot's generation before its hold-off. All threads get the
     generation that was remembered first. So a remembered hold-off was read after it,
     which is the order that SlotReader.held asks for. It is why nothing is ever dropped.
+
+    This process's own evictions change it in the order in which they change the file.
     """
 
     __slots__ = ("_number",)
@@ -405,11 +505,12 @@ class _RememberedWords(dict[int, int]):
 
     def __missing__(self, index: int) -> int:
         word = _slot_word(self._number, index)
+        # Not by assignment: an eviction may have written the word meanwhile.
         return word if len(self) >= _REMEMBERED else self.setdefault(index, word)
 
 
 class _FileTable(GenerationTable):
-    """The table itself. It reads both words of each slot by one system call."""
+    """The table itself. It reads and writes slots by few system calls."""
 
     def __init__(
         self, words: "_FileWords", *, origin_generation: int, random: Random
@@ -417,32 +518,32 @@ class _FileTable(GenerationTable):
         super().__init__(words, origin_generation=origin_generation, random=random)
         self._file_words = words
 
-    def _hold(
+    def _renew(
         self,
         words: Words,  # noqa: ARG002 - the file's, which are read in fewer steps here
-        fresh: Mapping[int, int],
+        slots: Sequence[int],
         first: Mapping[int, EvictedSlot],
         now: float,
         hold_off: float,
     ) -> dict[int, EvictedSlot]:
         # A dict: to ask _FileWords for one word takes as long as a system call.
-        found = self._file_words.read(fresh)
-        done = super()._hold(found, fresh, first, now, hold_off)
-        self._file_words.write({slot + 1: found[slot + 1] for slot in fresh})
+        found = self._file_words.read(slots)
+        done = super()._renew(found, slots, first, now, hold_off)
+        self._file_words.write(found, done, self._barrier)
         return done
-
-    def _publish(self, generations: Mapping[int, int]) -> None:
-        with self._barrier:
-            pass
-        self._file_words.write(generations)
 
 
 class _FileWords:
-    """The words of a file's slots, read and written at once."""
+    """The words of a file's slots, read and written at once.
+
+    remembered: words that are as in the file, while the writers of other processes are
+        kept out; else None.
+    """
 
     def __init__(self, owned: _OwnedFile) -> None:
         self._owned = owned
         self.number = owned.file.number
+        self.remembered: RememberedWords | None = None
 
     def read(self, slots: Iterable[int]) -> dict[int, int]:
         """Return both words of slots, by their index. Other writers must be excluded.
@@ -450,8 +551,15 @@ class _FileWords:
         Raises StoreLostError if a generation was wiped.
         """
         number, words, pread, unpack = self.number, {}, os.pread, _SLOT.unpack
+        remembered = self.remembered or _NOTHING
         try:
             for slot in slots:
+                if slot in remembered and slot + 1 in remembered:
+                    words[slot], words[slot + 1] = (
+                        remembered[slot],
+                        remembered[slot + 1],
+                    )
+                    continue
                 found = pread(number, SLOT, _HEADER_SIZE + slot * WORD)
                 words[slot], words[slot + 1] = unpack(found)
                 if not words[slot]:
@@ -462,24 +570,63 @@ class _FileWords:
             raise StoreLostError(_TRUNCATED) from None
         return words
 
-    def write(self, words: Mapping[int, int]) -> None:
-        """Write words by their index, in their order."""
+    def write(
+        self,
+        words: Mapping[int, int],
+        done: Mapping[int, EvictedSlot],
+        barrier: AbstractContextManager[object],
+    ) -> None:
+        """Write both words of slots: all hold-offs, then all generations.
+
+        A hold-off that replaces a longer one of the same write is written together with
+        its generation, by one system call. A reader may then see the new generation
+        beside the longer hold-off, under which it fills nothing.
+
+        words: by their index.
+        done: what is done to each slot.
+        barrier: between the two.
+        """
         number, pwrite, pack = self.number, os.pwrite, _WORD.pack
+        both = _SLOT.pack
+        remembered = self.remembered
+        together = set()
         try:
-            for index, word in words.items():
-                pwrite(number, pack(word), _HEADER_SIZE + index * WORD)
+            for slot, (_, held_until, is_settling, _, was_alone) in done.items():
+                held = words[slot + 1]
+                # Floats of so many seconds are less than a microsecond apart.
+                if was_alone and not is_settling and held_until * _NS - 1000 > held:
+                    together.add(slot)
+                else:
+                    pwrite(number, pack(held), _HEADER_SIZE + slot * WORD + WORD)
+            with barrier:
+                pass
+            for slot in done:
+                at = _HEADER_SIZE + slot * WORD
+                if slot in together:
+                    pwrite(number, both(words[slot], words[slot + 1]), at)
+                else:
+                    pwrite(number, pack(words[slot]), at)
         except OSError as error:
             raise _unwritten(error) from error
+        if remembered is not None:
+            remembered.update(words)  # one step: no thread sees a part of it
 
     def __len__(self) -> int:
         return 2 * SLOT_COUNT
 
     def __getitem__(self, index: int) -> int:
+        remembered = self.remembered
+        if remembered is not None:
+            return remembered[index]
         return _slot_word(self.number, index)
 
     def __setitem__(self, index: int, word: int) -> None:
-        self.write({index: word})
+        _write(self.number, _HEADER_SIZE + index * WORD, _WORD.pack(word))
+        if self.remembered is not None:
+            self.remembered[index] = word
 
+
+_NOTHING: Mapping[int, int] = {}
 
 _WIPED = "generations were wiped"
 _TRUNCATED = "the generation table was truncated"
@@ -528,8 +675,8 @@ def _set_mark(number: int, drawn: int) -> int:
     drawn: a random number of 64 bits.
     """
     mark = time.time_ns() - drawn % _MARK_RANGE
-    _write(number, _MARK_AT, _WORD.pack(mark))
     try:
+        os.pwrite(number, _WORD.pack(mark), _MARK_AT)
         os.utime(number, ns=(mark, mark))
     except OSError as error:
         raise StoreError(f"cannot mark the generation table: {error}") from error

@@ -37,6 +37,7 @@ from botocache.stores.disk.fill_queue import Entry, FillQueue
 from botocache.stores.disk.generation_file import (
     GenerationFile,
     RememberedSlots,
+    Stamp,
     boot_id,
     open_generation_file,
 )
@@ -340,23 +341,24 @@ class DiskStore:
             eviction = self._evict(table, request, stamp)
         except StoreLostError:
             raise self._wiped(table) from None
-        if not table.is_in_place() and self._table().identity != table.identity:
+        if table.slots_in_place() is None and self._table().identity != table.identity:
             # The directory was removed meanwhile. Other processes may use a new one
             # already, without this eviction.
             raise StoreLostError(f"{self.directory} was removed during an eviction")
         return eviction
 
     def _evict(
-        self, table: GenerationFile, request: EvictionRequest, stamp: bytes | None
+        self, table: GenerationFile, request: EvictionRequest, stamp: Stamp | None
     ) -> Eviction:
         """Evict in a table that had this stamp just now."""
         if stamp is None:
             raise StoreLostError("the generation table was condemned")
         with self._writing:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
-            eviction = table.slots.evict(request, self.now(), table.exclusive())
+            exclusive = table.exclusive(stamp)
+            eviction = table.slots.evict(request, self.now(), exclusive)
             # Once: without the lock, its own evictions count as intrusions, too.
-            is_disturbed = not table.has_stamp(stamp)
+            is_disturbed = exclusive.is_disturbed
             while is_disturbed or self._evictions != mine:
                 # A writer proceeded without the lock, or a signal handler has evicted
                 # in the middle. This call may have undone that eviction, e.g. by

@@ -382,4 +382,4 @@ def test_a_process_remembers_a_bounded_number_of_words(
     assert found.generations(many) == writer.slots.generations(many)
     for each in many:
         assert found.held([each], NOW) == writer.slots.held([each], NOW)
-    assert len(found._remembered) == 8
+    assert len(found.words) == 8
