@@ -30,27 +30,28 @@ class DigestBeginning:
 
     length: the number of parts, at most 15.
     parts: all but the last. Raises UnicodeEncodeError for a lone surrogate.
+    begun: the hash of these; copy it, and hash the last part.
     """
 
-    __slots__ = ("_begun",)
+    __slots__ = ("begun",)
 
     def __init__(self, length: int, *parts: object) -> None:
         # MessagePack of a sequence is a byte for its length, then that of its parts.
         packed = [bytes([_SEQUENCE | length]), *map(pack, parts)]
-        self._begun: Final = blake2b(b"".join(packed), digest_size=DIGEST_SIZE)
+        self.begun: Final = blake2b(b"".join(packed), digest_size=DIGEST_SIZE)
 
     def end(self, part: object) -> bytes:
         """Return what `digest` returns of all parts, with this last one.
 
         Raises UnicodeEncodeError for a lone surrogate.
         """
-        begun = self._begun.copy()
+        begun = self.begun.copy()
         begun.update(pack(part))
         return begun.digest()
 
     def end_packed(self, part: bytes) -> bytes:
         """Do what `end` does for a part that `pack` has returned."""
-        begun = self._begun.copy()
+        begun = self.begun.copy()
         begun.update(part)
         return begun.digest()
 

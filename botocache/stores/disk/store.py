@@ -35,13 +35,14 @@ from botocache.stores.disk.connections import DatabaseReplacedError
 from botocache.stores.disk.entry_database import UNUSABLE, EntryDatabase, keeps_database
 from botocache.stores.disk.fill_queue import Entry, FillQueue
 from botocache.stores.disk.generation_file import (
+    Exclusive,
     GenerationFile,
-    RememberedSlots,
     Stamp,
     boot_id,
     open_generation_file,
 )
 from botocache.stores.disk.private_files import is_safe_place, private_directory
+from botocache.stores.disk.slot_words import RememberedSlots
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent, Usage
 
 DEFAULT_SIZE_LIMIT = 1024**3
@@ -355,7 +356,7 @@ class DiskStore:
             raise StoreLostError("the generation table was condemned")
         with self._writing:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
-            exclusive = table.exclusive(stamp)
+            exclusive = Exclusive(table, stamp)
             eviction = table.slots.evict(request, self.now(), exclusive)
             # Once: without the lock, its own evictions count as intrusions, too.
             is_disturbed = exclusive.is_disturbed
@@ -365,7 +366,7 @@ class DiskStore:
                 # restoring a generation: evict again.
                 is_disturbed, mine = False, self._evictions
                 eviction = table.slots.evict(
-                    request.as_first(), self.now(), table.exclusive()
+                    request.as_first(), self.now(), Exclusive(table)
                 )
         return eviction
 

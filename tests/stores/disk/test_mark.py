@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from botocache._coherence import EvictionRequest, Held
-from botocache.stores.disk import generation_file
+from botocache.stores.disk import generation_file, slot_words
 from botocache.stores.disk.generation_file import (
+    Exclusive,
     GenerationFile,
-    RememberedSlots,
     open_generation_file,
 )
+from botocache.stores.disk.slot_words import RememberedSlots
 from tests.support.digests import tag, tags
 from tests.support.processes import TIMEOUT, forked
 
@@ -32,7 +33,7 @@ def opened(path: Path) -> GenerationFile:
 
 
 def evict(table: GenerationFile, *evicted: bytes, hold_off: float = 5.0) -> None:
-    table.slots.evict(EvictionRequest(evicted, hold_off), NOW, table.exclusive())
+    table.slots.evict(EvictionRequest(evicted, hold_off), NOW, Exclusive(table))
 
 
 def slots(table: GenerationFile) -> RememberedSlots:
@@ -59,7 +60,7 @@ def after_each_word(look: Callable[[], object], patch: pytest.MonkeyPatch) -> No
 
     def write_and_look(number: int, word: bytes, at: int) -> int:
         written = pwrite(number, word, at)
-        if at >= generation_file._HEADER_SIZE:
+        if at >= slot_words.HEADER_SIZE:
             look()
         return written
 
@@ -131,7 +132,7 @@ def test_every_eviction_leaves_a_mark_that_was_never_there(
     assert len(set(marks)) == len(marks)
     with path.open("rb") as file:
         file.seek(generation_file._MARK_AT)
-        assert file.read(8) == generation_file._WORD.pack(marks[-1])
+        assert file.read(8) == slot_words.WORD_FORMAT.pack(marks[-1])
 
 
 def test_a_mark_is_a_date_of_the_last_weeks(path: Path, writer: GenerationFile) -> None:
@@ -375,7 +376,7 @@ def test_threads_find_no_new_generation_beside_an_old_hold_off(
 def test_a_process_remembers_a_bounded_number_of_words(
     reader: GenerationFile, writer: GenerationFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation_file, "_REMEMBERED", 8)
+    monkeypatch.setattr(slot_words, "_REMEMBERED", 8)
     many = tags(30)
     evict(writer, *many[:15])
     found = slots(reader)
