@@ -63,6 +63,7 @@ class WriteKind(NamedTuple):
     series: Series
 
 
+@shows("kind")
 class PlainWrite(NamedTuple):
     """A plain write.
 

@@ -51,7 +51,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from botocache._errors import StoreError, pass_on
+from botocache._errors import StoreError, pass_on, shows
 from botocache.stores.disk.private_files import FILE_MODE, check_opened
 from botocache.stores.disk.slot_words import (
     HEADER_SIZE,
@@ -292,11 +292,7 @@ class GenerationFile:
             return None
         mark = int.from_bytes(header[_MARK_AT:], ORDER)
         stamp = header[:_STAMP_SIZE]
-        is_marked = (
-            status.st_mtime_ns == mark
-            and status.st_size == _SIZE
-            and stamp.endswith(_NO_INTRUSION)
-        )
+        is_marked = status.st_mtime_ns == mark and status.st_size == _SIZE
         return Stamp(stamp, mark if is_marked else None)
 
     def condemn(self) -> None:
@@ -322,12 +318,13 @@ class GenerationFile:
         return locked
 
 
+@shows("mark")
 class Stamp(NamedTuple):
     """What a writer sees of a table before it waits for the lock.
 
     header: changes when a writer proceeds without the lock.
     mark: of the header, if it shows that no slot has changed since it was set; else
-        None. None also once any writer has proceeded without the lock.
+        None.
     """
 
     header: bytes
@@ -345,16 +342,26 @@ class Exclusive:
 
     If only this process has written since it read the slots, what it remembers of them
     stays true, with what it writes itself. So its second eviction need not read what
-    its first one wrote, and its hits read nothing again.
+    its first one wrote, and its hits read nothing again. That ends for ever with the
+    first writer that proceeds without the lock: it might still be writing.
 
     is_disturbed: whether a writer proceeded without the lock meanwhile.
     """
 
-    __slots__ = ("_is_nested", "_locked", "_seen", "_stamp", "_table", "is_disturbed")
+    __slots__ = (
+        "_before",
+        "_is_nested",
+        "_locked",
+        "_seen",
+        "_stamp",
+        "_table",
+        "is_disturbed",
+    )
 
     def __init__(self, table: GenerationFile, stamp: Stamp | None = None) -> None:
         self._table = table
         self._stamp = stamp
+        self._before = table.seen
         self._seen: RememberedSlots | None = None
         self._locked = self.is_disturbed = False
 
@@ -371,16 +378,17 @@ class Exclusive:
                 self._locked = True
             except BlockingIOError:
                 self._locked = table.wait_for_lock()
-            seen = table.seen
+            seen = self._before = table.seen
             if not self._locked:
                 write_at(number, _INTRUSIONS_AT, table.random(WORD))
-            elif (
-                stamp is not None
-                and stamp.mark is not None
-                and stamp.mark == seen.mark
-                # No other writer came while this one waited for the lock.
-                and os.pread(number, WORD, _MARK_AT) == WORD_FORMAT.pack(stamp.mark)
-            ):
+            elif stamp is not None and stamp.header.endswith(_NO_INTRUSION):
+                if (
+                    stamp.mark is None
+                    or stamp.mark != seen.mark
+                    # Another writer came while this one waited for the lock.
+                    or os.pread(number, WORD, _MARK_AT) != WORD_FORMAT.pack(stamp.mark)
+                ):
+                    seen = RememberedSlots(table.owned, None)
                 self._seen = seen
                 table.words.remembered = seen.words
         except OSError as error:
@@ -404,10 +412,12 @@ class Exclusive:
                 kind is None
                 and not self.is_disturbed
                 and seen is not None
-                and seen is table.seen  # no signal handler has evicted meanwhile
+                # No signal handler has evicted meanwhile.
+                and table.seen is self._before
                 and not seen.is_full
             ):
                 seen.mark = mark  # after its words: see `watch`
+                table.seen = seen
             else:
                 table.seen = RememberedSlots(table.owned, mark)
         except OSError as error:
