@@ -176,8 +176,8 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near miss": ("on", lambda client: get(client, "z"), 68, 27),
     "hit through the hooks": ("off", lambda client: get(client, "a"), 38, 19),
     "miss through the hooks": ("off", lambda client: get(client, "z"), 55, 20),
-    "update": ("off", update, 69, 20),
-    "put, written through": ("off", put, 113, 27),
+    "update": ("off", update, 46, 18),
+    "put, written through": ("off", put, 87, 26),
     "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 99, 28),
     "page that is parsed in C": ("off", lambda c: c.scan(TableName=new()), 116, 26),
     "store hit": ("early", lambda client: get(client, "a"), 39, 20),
@@ -186,12 +186,12 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "batch of ten, half": ("on", lambda c: get_both(c, *TEN[:5], *five()), 251, 37),
     "batch of ten, none": ("on", lambda c: get_both(c, *five(), *five()), 362, 37),
     "near hit, disk": ("on disk", lambda client: get(client, "a"), 4, 3),
-    "store hit, disk": ("early disk", lambda client: get(client, "a"), 53, 25),
-    "near miss, disk": ("on disk", lambda client: get(client, new()), 90, 33),
-    "update, disk": ("on disk", update, 121, 24),
+    "store hit, disk": ("early disk", lambda client: get(client, "a"), 53, 26),
+    "near miss, disk": ("on disk", lambda client: get(client, new()), 90, 34),
+    "update, disk": ("on disk", update, 76, 22),
     "store hit, redis": ("early redis", lambda client: get(client, "a"), 98, 30),
     "near miss, redis": ("on redis", lambda client: get(client, new()), 184, 38),
-    "update, redis": ("on redis", update, 220, 31),
+    "update, redis": ("on redis", update, 207, 29),
 }
 """The client, the call, and the most calls and files that it may take.
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -297,7 +298,7 @@ def test_a_writer_remembers_nothing_across_another_ones_eviction_at_any_step(
         writer, other = opened(path), opened(path)
         evict(writer, A)
         before = generations(writer, A, B)
-        if not interrupt(lambda: evict(writer, A), at, lambda: evict(other, B)):
+        if not interrupt(partial(evict, writer, A), at, partial(evict, other, B)):
             break
         assert generations(writer, A, B) == generations(other, A, B)
         assert not set(before) & set(generations(writer, A, B))

@@ -83,7 +83,8 @@ class World:
     def write(self, operation: str, body: Mapping[str, Any], **end: bool) -> Any:
         call = call_of(operation)
         ticket: Any = self.cache.begin(call, dict(body))
-        self.cache.finish(ticket, {}, **{"succeeded": True, "certain": True, **end})
+        how: Any = {"succeeded": True, "certain": True, **end}
+        self.cache.finish(ticket, {}, **how)
         return ticket
 
     def learn(self) -> None:
