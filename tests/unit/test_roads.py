@@ -206,8 +206,8 @@ INSTRUCTIONS = {
     "near miss": 2_830,
     "hit through the hooks": 1_590,
     "miss through the hooks": 2_210,
-    "update": 2_840,
-    "put, written through": 4_400,
+    "update": 2_490,
+    "put, written through": 3_930,
     "batch, one of two cached": 4_730,
     "page that is parsed in C": 3_830,
     "store hit": 1_570,
@@ -218,10 +218,10 @@ INSTRUCTIONS = {
     "near hit, disk": 230,
     "store hit, disk": 1_870,
     "near miss, disk": 3_330,
-    "update, disk": 4_270,
+    "update, disk": 4_100,
     "store hit, redis": 3_140,
     "near miss, redis": 6_220,
-    "update, redis": 8_490,
+    "update, redis": 8_320,
 }
 """The most bytecode instructions that a road may take, on Python 3.12 and later.
 
