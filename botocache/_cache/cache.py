@@ -25,6 +25,7 @@ from botocache._cache.invalidation import (
     checked_key,
     checked_table,
 )
+from botocache._cache.item_writes import PLAIN_WRITES
 from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
 from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
@@ -414,13 +415,17 @@ class Cache:
 
     # --- planning ------------------------------------------------------------------
 
-    def _begin(
+    def _begin(  # noqa: PLR0911 - one for each kind of plan
         self,
         call: Call,
         parameters: Body,
         store: CallStore,
         known: KnownHits | None,
     ) -> Hit | Ticket | None:
+        if call.operation in PLAIN_WRITES:
+            ticket = self._writes.begin_plain(call, parameters, store)
+            if ticket is not None:
+                return ticket
         key_schemas = self._services.key_schemas
         recall = KeyRecall(key_schemas, store, call)
         left = None if known is None else without_hits(parameters, known)

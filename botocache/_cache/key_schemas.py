@@ -174,6 +174,7 @@ class KeySchemas:
     fresh_for: seconds after a confirmation for which reads may rest on a schema.
     now: the store's clock.
     ambiguous: the places that are, and until when.
+    known_schemas: a live view of what this process knows; it may be outdated.
     """
 
     def __init__(
@@ -188,6 +189,7 @@ class KeySchemas:
         self._fresh_for: Final = fresh_for
         self._now: Final = now
         self._known: Final[dict[Place, Schema]] = {}
+        self.known_schemas: Final[Mapping[Place, Schema]] = self._known
         self._contradictions: Final[dict[Place, _Contradictions]] = {}
         self.ambiguous: Final[dict[Place, float]] = {}
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeAlias, TypedDict
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import Entry
+from botocache._cache.item_writes import WriteKind
 from botocache._cache.key_schemas import Place, Schema
 from botocache._cache.prepare import Call, PreparedRead
 from botocache._coherence import Eviction, Loaded
@@ -250,6 +251,7 @@ class WriteTicket(NamedTuple):
     body: the request with ReturnValues=ALL_OLD, which botocache alone wants; None if
         the write is sent as the application made it.
     began: before the first eviction, in seconds on the store's clock, where it matters.
+    kind: of a plain write; None for another.
     """
 
     write: Write
@@ -265,6 +267,7 @@ class WriteTicket(NamedTuple):
     through: PreparedRead | None = None
     body: bytes | None = None
     began: float = 0.0
+    kind: WriteKind | None = None
 
 
 @dataclass(frozen=True, slots=True)

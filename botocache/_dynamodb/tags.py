@@ -114,8 +114,8 @@ class ItemTagMaker:
         self._attributes: Final = sorted(attributes)
         writes = writes_tag(table)
         self._writes: Final = tag_digest(writes), writes
-        self._item: Final = DigestBeginning(4, "tag", "item", table)
-        self._partition: Final = DigestBeginning(4, "tag", "partition", table)
+        self._item: Final = DigestBeginning(4, "tag", "item", table).begun
+        self._partition: Final = DigestBeginning(4, "tag", "partition", table).begun
 
     def tags(self, key: Item) -> dict[bytes, Tag]:
         """Return each tag by its digest.
@@ -126,7 +126,7 @@ class ItemTagMaker:
         digest, writes = self._writes
         table = self.table
         whole: Detail = ()
-        begun, partitions = self._partition, {}
+        begin, partitions = self._partition.copy, {}
         # Also by the sort key: it may be the partition key of an index.
         for attribute in self._attributes:
             value = key[attribute]
@@ -138,7 +138,11 @@ class ItemTagMaker:
                 check_key({attribute: value})
                 detail = (attribute, *canonical_value(value))
             whole += detail
-            partition = new_tag(("partition", table, detail))
-            partitions[begun.end_packed(pack(detail))] = partition
-        item = self._item.end_packed(pack(whole))
+            # `end_packed`, written out: each write takes it two or three times.
+            begun = begin()
+            begun.update(pack(detail))
+            partitions[begun.digest()] = new_tag(("partition", table, detail))
+        begun = self._item.copy()
+        begun.update(pack(whole))
+        item = begun.digest()
         return {digest: writes, item: new_tag(("item", table, whole)), **partitions}

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from operator import itemgetter
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from botocache._coherence import (
     Eviction,
@@ -62,7 +62,8 @@ class Words(ReadableWords, Protocol):
 EvictedSlot: TypeAlias = tuple[int, float, bool, int, bool]
 """The fields of a TagEviction. Few are ever looked at by name."""
 
-_GENERATION, _HELD_UNTIL = 0, 1
+_GENERATION: Final = 0
+_HELD_UNTIL: Final = 1
 
 _DRAWN_AT_ONCE = 512
 """Generations. To ask the system for four of them takes 0.9 µs, for so many 17 µs."""
@@ -168,14 +169,25 @@ class GenerationTable(SlotReader):
         exclusive: AbstractContextManager[object],
     ) -> Eviction:
         """Do what Store.evict says, while `exclusive` keeps other writers out."""
-        if request.restore:  # the rest knows nothing of restoring
+        tags, hold_off, watch, first_eviction, restore, _left = request
+        if restore:  # the rest knows nothing of restoring
             return self._evict_and_restore(request, now, exclusive)
-        slots, first = self._slots(request)
-        fresh = self._fresh(slots)
+        count, slots, first = self._count, None, _NOTHING
+        if first_eviction is not None:
+            slots, first = self._of_first(tags, first_eviction)
+        if slots is None:
+            # _at, written out: it is on the path of every write.
+            slots = [int.from_bytes(tag, "little") % count * 2 for tag in tags]
+        if len(self._drawn) < len(slots):  # before the lock: it takes a while
+            self._drawn = self._draw(len(slots))
         with exclusive:
-            done = self._hold(self._words, fresh, first, now, request.hold_off)
-            self._publish(fresh)
-        return self._eviction(request, slots, done, now)
+            done = self._renew(self._words, slots, first, now, hold_off)
+            # A list of tags might be another one by the second eviction.
+            evicted = EvictedSlots(count, tuple(tags), slots, done)
+            if not watch:
+                return _eviction((evicted, {}, Held.FREE, False))
+            watched = dict(zip(watch, self.generations(watch), strict=True))
+            return _eviction((evicted, watched, self.held(watch, now), False))
 
     def _evict_and_restore(
         self,
@@ -187,9 +199,11 @@ class GenerationTable(SlotReader):
 
         A slot is evicted all the same if a tag that is not restored shares it.
         """
-        tags, restore = request.tags, request.restore
-        slots, first = self._slots(request)
-        fresh = self._fresh(slots)
+        tags, hold_off, watch, first_eviction, restore, _left = request
+        slots, first = None, _NOTHING
+        if first_eviction is not None:
+            slots, first = self._of_first(tags, first_eviction)
+        slots = slots or list(map(self._at, tags))
         candidates = set(map(self._at, restore)).intersection(slots)
         candidates -= {self._at(tag) for tag in tags if tag not in restore}
         restored: dict[int, TagState] = {}
@@ -203,45 +217,51 @@ class GenerationTable(SlotReader):
                 state = restored_state(found, _tag_eviction(its_first))
                 if state is None:
                     continue  # another write has evicted it: so does this one
-                del fresh[slot]
                 restored[slot] = state
                 done[slot] = (state.generation, *found[1:], found.generation, True)
-            done |= self._hold(self._words, fresh, first, now, request.hold_off)
-            self._publish(fresh)
+            evicted = [slot for slot in slots if slot not in restored]
+            done |= self._renew(self._words, evicted, first, now, hold_off)
             # Restored last: the replaced generation may be all that invalidates an
             # entry which another tag of this write is to evict, and the writer may be
             # killed in between.
-            for slot, state in restored.items():
-                held = _held_word(state)
-                self._words[slot + 1] = held
-            self._publish({slot: each.generation for slot, each in restored.items()})
-        return self._eviction(request, slots, done, now)
+            self._restore(restored)
+            watched = dict(zip(watch, self.generations(watch), strict=True))
+            held = self.held(watch, now)
+        return Eviction(
+            EvictedSlots(self._count, tuple(tags), slots, done), watched, held
+        )
 
-    def _hold(
+    def _renew(
         self,
         words: Words,
-        fresh: Mapping[int, int],
+        slots: Sequence[int],
         first: Mapping[int, EvictedSlot],
         now: float,
         hold_off: float,
     ) -> dict[int, EvictedSlot]:
-        """Put slots on hold-off, with other writers kept out.
+        """Give slots new generations and a hold-off, with other writers kept out.
 
-        Return what is done to each slot, once its generation is published.
+        Return what was done to each slot.
 
         words: of the slots.
-        fresh: a new generation for each slot.
         first: what the first eviction of the same write did to each.
         """
-        origin = self._origin_generation
+        origin, draw = self._origin_generation, self._drawn.pop
         done: dict[int, EvictedSlot] = {}
         # What next_state leaves where the hold-off of others is over, which most are.
         # It takes as long as all the rest of a slot.
         ends = max(int((now + hold_off) * _NS), 0)
         of_first, of_second = ends & ~_SETTLING, max(ends - 1, 0) | _SETTLING
-        for slot, generation in fresh.items():
+        for slot in slots:
+            if slot in done:  # two tags may share it
+                continue
+            try:
+                generation = draw()  # atomic: a signal handler may evict in here
+            except IndexError:  # it has
+                generation = self.draw()
             word, found = words[slot + 1], words[slot] or origin
-            others = until = word / _NS
+            until = word / _NS
+            others: float = until
             is_settling = word & _SETTLING == _SETTLING
             was_alone = False
             before = first.get(slot)
@@ -255,15 +275,21 @@ class GenerationTable(SlotReader):
                 state = next_state(state, generation, now, hold_off, its_first)
                 words[slot + 1] = _held_word(state)
             done[slot] = generation, until, is_settling, found, was_alone
-        return done
-
-    def _publish(self, generations: Mapping[int, int]) -> None:
-        """Write the generations of slots whose hold-offs were written before."""
-        words = self._words
         with self._barrier:
             pass
-        for slot, generation in generations.items():
-            words[slot] = generation
+        for slot, each in done.items():
+            words[slot] = each[_GENERATION]
+        return done
+
+    def _restore(self, states: Mapping[int, TagState]) -> None:
+        """Put back the words of slots."""
+        words = self._words
+        for slot, state in states.items():
+            words[slot + 1] = _held_word(state)
+        with self._barrier:
+            pass
+        for slot, state in states.items():
+            words[slot] = state.generation
 
     def draw(self) -> int:
         """Return a random number that nothing else gets."""
@@ -274,18 +300,6 @@ class GenerationTable(SlotReader):
             self._drawn = drawn[1:]
             return drawn[0]
 
-    def _fresh(self, slots: Sequence[int]) -> dict[int, int]:
-        """Return a generation that was never used for each of the slots."""
-        draw = self._drawn.pop
-        try:
-            # Drawn for each tag, although two may share a slot.
-            return {slot: draw() for slot in slots}
-        except IndexError:
-            drawn = self._draw(len(slots))
-            fresh = {slot: drawn.pop() for slot in slots}
-            self._drawn = drawn
-            return fresh
-
     def _draw(self, count: int) -> list[int]:
         """Return at least as many generations that were never used."""
         size = WORD * max(count, self._drawn_at_once)
@@ -293,42 +307,15 @@ class GenerationTable(SlotReader):
         # Zero stands for a slot that was never written.
         return [generation or 1 for generation in drawn]
 
-    def _slots(
-        self, request: EvictionRequest
-    ) -> tuple[Sequence[int], Mapping[int, EvictedSlot]]:
-        """Return the slot of each tag, and what the first eviction did to each slot."""
-        tags, count, first = request.tags, self._count, request.first_eviction
-        done = _NOTHING
-        if first is not None:
-            evicted = first.evicted
-            if type(evicted) is EvictedSlots and evicted.count == count:
-                done = evicted.done
-                # Most second evictions are of the tags of the first one.
-                if evicted.tags is tags:
-                    return evicted.slots, done
-            else:
-                done = {self._at(tag): each for tag, each in evicted.items()}
-        # _at, written out: it is on the path of every write.
-        return [int.from_bytes(tag, "little") % count * 2 for tag in tags], done
-
-    def _eviction(
-        self,
-        request: EvictionRequest,
-        slots: Sequence[int],
-        done: Mapping[int, EvictedSlot],
-        now: float,
-    ) -> Eviction:
-        """Return the answer to a request.
-
-        slots: the slot of each of its tags.
-        done: what was done to each slot.
-        """
-        evicted = EvictedSlots(self._count, request.tags, slots, done)
-        watch = request.watch
-        if not watch:
-            return _eviction((evicted, {}, Held.FREE, False))
-        watched = dict(zip(watch, self.generations(watch), strict=True))
-        return _eviction((evicted, watched, self.held(watch, now), False))
+    def _of_first(
+        self, tags: Sequence[bytes], first: Eviction
+    ) -> tuple[Sequence[int] | None, Mapping[int, EvictedSlot]]:
+        """Return the slots of tags, if known, and what a first eviction did to each."""
+        evicted = first.evicted
+        if type(evicted) is EvictedSlots and evicted.count == self._count:
+            # Most second evictions are of the tags of the first one.
+            return evicted.slots if evicted.tags is tags else None, evicted.done
+        return None, {self._at(tag): each for tag, each in evicted.items()}
 
     def _state(self, slot: int) -> TagState:
         word = self._words[slot + 1]
@@ -367,12 +354,12 @@ class EvictedSlots(Mapping[bytes, TagEviction]):
     def __init__(
         self,
         count: int,
-        tags: Sequence[bytes],
+        tags: tuple[bytes, ...],
         slots: Sequence[int],
         done: Mapping[int, EvictedSlot],
     ) -> None:
         self.count = count
-        self.tags = tuple(tags)  # a list might be another one by the second eviction
+        self.tags = tags
         self.slots = slots
         self.done = done
 

@@ -191,10 +191,10 @@ def _no_settling(table: GenerationTable, *arguments: Any) -> Any:
     """Wait for no replica: settle is zero."""
     # Where most hold-offs are made: the table asks the law about few of them.
     hold_off = 0.0 if arguments[-1] == SETTINGS.settle else arguments[-1]
-    return _hold(table, *arguments[:-1], hold_off)
+    return _renew(table, *arguments[:-1], hold_off)
 
 
-_hold: Callable[..., Any] = GenerationTable._hold
+_renew: Callable[..., Any] = GenerationTable._renew
 
 
 # --- generations -------------------------------------------------------------------
@@ -368,22 +368,24 @@ def _takes_no_answer_for_a_success(
 
 def _restored_first(table: GenerationTable, *arguments: Any) -> Eviction:
     """Write restored tags before evicted ones."""
-    held_back: list[Any] = []
+    held_back: dict[int, int] = {}
 
-    def publish(generations: Any) -> None:
-        if not held_back:
-            held_back.append(generations)
-            return
-        _publish(table, generations)
-        _publish(table, held_back[0])
+    def renew(words: Any, slots: Any, *rest: Any) -> Any:
+        held_back.update({at: words[at] for slot in slots for at in (slot, slot + 1)})
+        return _renew(table, held_back, slots, *rest)
+
+    def restore(states: Any) -> None:
+        _restore(table, states)
+        for at in sorted(held_back, key=lambda at: at % 2 == 0):
+            table._words[at] = held_back[at]
 
     view = GenerationTable.__new__(GenerationTable)
-    view.__dict__.update(table.__dict__, _publish=publish)
+    view.__dict__.update(table.__dict__, _renew=renew, _restore=restore)
     return _evict_and_restore(view, *arguments)
 
 
 _evict_and_restore = GenerationTable._evict_and_restore
-_publish = GenerationTable._publish
+_restore = GenerationTable._restore
 
 
 GET, UPDATE = "client 0 get", "client 1 update"
@@ -468,7 +470,7 @@ MUTATIONS = [
     ),
     Mutation(
         "no settling, and a replica that lags",
-        _replace(GenerationTable, "_hold", _no_settling),
+        _replace(GenerationTable, "_renew", _no_settling),
         QUIET,
     ),
     Mutation(

@@ -44,7 +44,8 @@ from botocache._near import batch_arguments, call_keys, copies
 from botocache._near.client_state import OPERATIONS as NEAR_OPERATIONS
 from botocache._near.request_bodies import derive_body, resource_body, wire_body
 from botocache._settings.load import Settings, load_settings
-from botocache.stores.disk.generation_file import SLOT_COUNT, _checked
+from botocache.stores.disk.generation_file import _checked
+from botocache.stores.disk.slot_words import SLOT_COUNT
 from botocache.stores.memory import MemoryStore
 from botocache.stores.opening import open_store
 from botocache.stores.options import identity_of

@@ -8,7 +8,8 @@ from botocache._cache.fills import Fills
 from botocache._cache.tickets import ReadTicket
 from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction
-from botocache.stores.disk.generation_file import GenerationFile, RememberedSlots
+from botocache.stores.disk.generation_file import GenerationFile
+from botocache.stores.disk.slot_words import RememberedSlots
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.redis.store import RedisStore
 

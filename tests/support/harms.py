@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 
 import diskcache
 
-from botocache.stores.disk import generation_file
+from botocache.stores.disk import generation_file, slot_words
 from botocache.stores.disk.entry_database import _checksum
 from tests.support.processes import TIMEOUT
 
 Harm: TypeAlias = Callable[[Path], object]
 
-HEADER = generation_file._HEADER_SIZE
+HEADER = slot_words.HEADER_SIZE
 """Where the slots begin in their file."""
 
 EXECUTED = "executed"
@@ -35,7 +35,7 @@ def noise(size: int) -> bytes:
 def other_version(_: int) -> bytes:
     """Return the header of a table that a later version made."""
     return generation_file._HEADER.pack(
-        b"botocache slots\x63", generation_file.boot_id(), generation_file.SLOT_COUNT, 7
+        b"botocache slots\x63", generation_file.boot_id(), slot_words.SLOT_COUNT, 7
     )
 
 

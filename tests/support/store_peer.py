@@ -13,6 +13,7 @@ from botocache._errors import StoreError
 from botocache.stores.disk import entry_database, generation_file
 from botocache.stores.disk import store as disk_store
 from botocache.stores.disk.generation_file import (
+    Exclusive,
     GenerationFile,
     boot_id,
     open_generation_file,
@@ -81,7 +82,7 @@ def write_words(path: Path, word: int, tags: Sequence[bytes], rounds: int) -> No
     """Give the slots of the tags one and the same word as generation, over and over."""
     table = open_generation_file(path, boot_id(), words(word))
     for _ in range(rounds):
-        table.slots.evict(EvictionRequest(tags, 0.0), 1.0, table.exclusive())
+        table.slots.evict(EvictionRequest(tags, 0.0), 1.0, Exclusive(table))
 
 
 def words(word: int) -> Callable[[int], bytes]:

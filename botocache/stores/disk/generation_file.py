@@ -34,6 +34,11 @@ that proceeds without the lock would count to the same number. A mark never come
 The rule needs nothing of the file system. If that rounds times, or if a program touches
 the file or was killed in an eviction, no mark is found, and each read reads the slots.
 
+A writer goes on with what its process remembers, if that counted when it got the lock.
+While it has the lock, only its own writes change the slots, and it notes them. So with
+its new mark all of that counts. A writer that has no lock breaks the rule; after the
+first one, no writer of this table goes on so.
+
 Linux copies eight aligned bytes in one move on all processors that it is known to run
 on. If it did not, a reader might see half of a generation. Half of a random number
 equals no snapshot; and an entry that is filled under one is never served.
@@ -44,32 +49,31 @@ import errno
 import fcntl
 import os
 import struct
-import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
-from botocache._coherence import Held
-from botocache._errors import StoreError, StoreLostError, pass_on
-from botocache.stores.disk.descriptors import open_file
+from botocache._errors import StoreError, pass_on, shows
 from botocache.stores.disk.private_files import FILE_MODE, check_opened
-from botocache.stores.generation_table import (
-    SLOT,
-    WORD,
-    EvictedSlot,
-    GenerationTable,
-    SlotReader,
-    Words,
+from botocache.stores.disk.slot_words import (
+    HEADER_SIZE,
+    ORDER,
+    SLOT_COUNT,
+    SLOT_FORMAT,
+    WORD_FORMAT,
+    FileTable,
+    FileWords,
+    OwnedFile,
+    RememberedSlots,
+    unread,
+    write_at,
 )
+from botocache.stores.generation_table import SLOT, WORD, GenerationTable, SlotReader
 from botocache.stores.options import BOOT_ID
 from botocache.stores.protocol import Random, StillCurrent
-
-SLOT_COUNT = 1 << 20
-"""16 MiB. At a million live tags, a tag shares its slot with one other on average.
-
-An eviction of a tag also evicts those that share its slot."""
 
 LOCK_PATIENCE = 0.05
 """Seconds to wait for another process's lock.
@@ -86,19 +90,13 @@ IMPATIENCE = 1.0
 
 _MAGIC = b"botocache slots\x03"
 _HEADER = struct.Struct("=16s16sQQ")  # magic, boot, slots, origin generation
-_HEADER_SIZE = 64
 _ORIGIN_AT = 40
 _INTRUSIONS_AT = 48  # the first after the header proper
 _STAMP_SIZE = _INTRUSIONS_AT + 8
+_NO_INTRUSION = bytes(8)
 _MARK_AT = 56
-_ORDER = sys.byteorder
-_WORD = struct.Struct("=Q")
-_SLOT = struct.Struct("=QQ")
 _MARK_RANGE = 1 << 50
 """Nanoseconds. A mark lies up to 13 days ago: a date that surprises no program."""
-
-_REMEMBERED = 1 << 14
-"""Words that a process remembers of a table: at most 2 MiB."""
 
 _TEMPORARY = "new-"
 _LONGEST_MAKING = 60.0
@@ -107,7 +105,7 @@ _LONGEST_MAKING = 60.0
 _WRITTEN_AT_ONCE = 1 << 12
 """Slots in one write to a new file: 64 KiB, to save 16 MiB of memory."""
 
-_SIZE = _HEADER_SIZE + SLOT_COUNT * SLOT
+_SIZE = HEADER_SIZE + SLOT_COUNT * SLOT
 
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """O_NONBLOCK: to open a device or a pipe in the place of a file takes no time."""
@@ -127,34 +125,16 @@ def boot_id() -> bytes:
         ) from error
 
 
-class _OwnedFile:
-    """Closes a descriptor when no table and no reader uses it any more.
-
-    Not earlier: another thread may still read or lock a replaced table.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._is_lost = True  # until it is known which file it is
-        self.file = open_file(number)
-        self._is_lost = False
-
-    def __del__(self) -> None:
-        if self.is_ours():
-            self.file.close()
-
-    def is_ours(self) -> bool:
-        """Return True unless the program closed the descriptor (about 1 µs)."""
-        # Once lost, it stays so: the file may be open again under the same number, for
-        # another object that closes it.
-        self._is_lost = self._is_lost or not self.file.is_ours()
-        return not self._is_lost
-
-
 class GenerationFile:
-    """One generation table. `exclusive()` keeps other processes' writers out.
+    """One generation table. `Exclusive` keeps other processes' writers out.
 
     slots: the table itself, for writers. A generation of 0 was wiped.
+    words: of the slots.
     identity: differs from that of every other file, also of a copy.
+    owned: the file.
+    seen: the slots as they were found last.
+    is_held: whether this process has the lock.
+    random: makes new generations.
     """
 
     def __init__(self, path: Path, number: int, boot: bytes, random: Random) -> None:
@@ -166,22 +146,23 @@ class GenerationFile:
         random: makes new generations.
         """
         self._path = str(path)
-        self._owned = _OwnedFile(number)
-        self._file = self._owned.file
-        self._random = random
+        self.owned = OwnedFile(number)
+        self._file = self.owned.file
+        self.random = random
         self._is_open = True
-        self._is_held = False
+        self.is_held = False
         self._impatient_until = 0.0
         status = os.fstat(number)
         self._header = os.pread(number, _HEADER.size, 0)
         origin = _checked(self._header, status, boot)
         self.identity = (origin, self._file.device, self._file.inode, _SIZE)
-        self.slots: GenerationTable = _FileTable(
-            _FileWords(self._owned),
+        self.words = FileWords(self.owned)
+        self.slots: GenerationTable = FileTable(
+            self.words,
             origin_generation=0,  # slots that were never evicted are not zero here
             random=random,
         )
-        self._seen = RememberedSlots(self._owned, None)
+        self.seen = RememberedSlots(self.owned, None)
 
     def __repr__(self) -> str:
         return f"<GenerationFile {self._path}>"
@@ -189,7 +170,7 @@ class GenerationFile:
     def abandon(self) -> None:
         """Let nothing that is watched here be current any more."""
         self._is_open = False
-        self._owned.is_ours()  # asked before the file is opened again
+        self.owned.is_ours()  # asked before the file is opened again
 
     def is_in_place(self) -> bool:
         """Return True if the path still names this file, undamaged."""
@@ -206,7 +187,7 @@ class GenerationFile:
         except OSError as error:
             pass_on(error)  # a time limit may be a TimeoutError
             return None
-        seen = self._seen
+        seen = self.seen
         if (
             status.st_mtime_ns == seen.mark
             and status.st_ino == self._file.inode
@@ -220,9 +201,10 @@ class GenerationFile:
     def watch(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> StillCurrent:
         """See Watching.watch."""
         seen, known = self.slots_in_place(), tuple(snapshot)
+        # Before the slots: another thread may evict, and set another mark.
+        mark = None if seen is None else seen.mark
         if seen is None or not _are_current(seen, tags, known):
             return _never
-        mark = seen.mark
 
         # Defaults are read faster than the attributes of `self`.
         def is_current(
@@ -245,16 +227,17 @@ class GenerationFile:
             ):
                 return table._is_open
             seen = table._slots_at(status)
+            found = None if seen is None else seen.mark  # before the slots, as above
             if seen is None or not _are_current(seen, tags, known):
                 return False
-            mark = seen.mark
+            mark = found
             return True
 
         return is_current
 
     def _slots_at(self, status: os.stat_result) -> "RememberedSlots | None":
         """Return the slots, for a reader who has just seen this status of the path."""
-        file, seen = self._file, self._seen
+        file, seen = self._file, self.seen
         if (
             not self._is_open
             or (status.st_ino, status.st_dev) != (file.inode, file.device)
@@ -264,260 +247,196 @@ class GenerationFile:
         if status.st_mtime_ns == seen.mark:
             return seen
         try:
-            header = os.pread(file.number, _HEADER_SIZE, 0)
+            header = os.pread(file.number, HEADER_SIZE, 0)
         except OSError as error:
             pass_on(error)
             return None
         # Another header: the table was condemned or overwritten, or the program closed
         # our descriptor, and its number belongs to another file now.
-        if header[: _HEADER.size] != self._header or len(header) != _HEADER_SIZE:
+        if header[: _HEADER.size] != self._header or len(header) != HEADER_SIZE:
             return None
-        mark = int.from_bytes(header[_MARK_AT:], _ORDER)
+        mark = int.from_bytes(header[_MARK_AT:], ORDER)
         if status.st_mtime_ns != mark:
-            return RememberedSlots(self._owned, None)  # for this reader alone
+            return RememberedSlots(self.owned, None)  # for this reader alone
         # Read before the mark of the header, so the slots will be read after both.
-        self._seen = seen = RememberedSlots(self._owned, mark)
+        self.seen = seen = RememberedSlots(self.owned, mark)
         return seen
 
     def has_descriptor(self) -> bool:
         """Return True unless the program closed our descriptor (about 1 µs)."""
-        return self._owned.is_ours()
+        return self.owned.is_ours()
 
-    def stamp(self) -> bytes | None:
-        """Return what changes when a writer proceeds without the lock (about 2 µs).
+    def stamp(self) -> "Stamp | None":
+        """Return what changes when a writer proceeds without the lock (about 3 µs).
 
         None if this table must not be written to: it was abandoned or condemned, or the
         program closed our descriptor.
         """
-        if not self._is_open or not self._owned.is_ours():
+        file = self._file
+        if not self._is_open:
             return None
         try:
-            stamp = os.pread(self._file.number, _STAMP_SIZE, 0)
+            status = os.fstat(file.number)
         except OSError as error:
-            raise _unread(error) from error
+            pass_on(error)  # a time limit may be a TimeoutError
+            status = None
+        if (
+            status is None
+            or status.st_ino != file.inode
+            or status.st_dev != file.device
+            or self.owned.is_lost
+        ):
+            self.owned.is_lost = True
+            return None
+        try:
+            header = os.pread(file.number, HEADER_SIZE, 0)
+        except OSError as error:
+            raise unread(error) from error
         # A file that was truncated has too short a one.
-        is_whole = len(stamp) == _STAMP_SIZE and stamp.startswith(self._header)
-        return stamp if is_whole else None
-
-    def has_stamp(self, stamp: bytes) -> bool:
-        """Return True if the stamp is still this one."""
-        return _read(self._file.number, _STAMP_SIZE, 0) == stamp
+        if len(header) != HEADER_SIZE or not header.startswith(self._header):
+            return None
+        mark = int.from_bytes(header[_MARK_AT:], ORDER)
+        stamp = header[:_STAMP_SIZE]
+        is_marked = status.st_mtime_ns == mark and status.st_size == _SIZE
+        return Stamp(stamp, mark if is_marked else None)
 
     def condemn(self) -> None:
         """Mark this table as damaged; every process then opens or makes another one."""
         self.abandon()
-        if self._owned.is_ours():
+        if self.owned.is_ours():
             with contextlib.suppress(OSError):
                 os.pwrite(self._file.number, bytes(WORD), _ORIGIN_AT)
                 os.utime(self._file.number)
 
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep the writers of other processes out, or proceed after `LOCK_PATIENCE`.
-
-        Sets a new mark at the end: what is written within shows to all readers then.
-
-        A holder that keeps the lock longer is assumed to be stopped. Without the lock a
-        hold-off may be lost, an eviction cannot. When the holder continues, it may
-        restore an old generation; it sees by `intrusions` that it was not alone.
-        """
-        number = self._file.number
-        is_nested = (
-            self._is_held
-        )  # a signal handler evicts in the middle of an eviction
-        locked = False
-        try:
-            # Inside: a signal handler may raise as soon as the file is locked.
-            self._is_held = True
-            locked = self._lock()
-            if not locked:
-                _write(number, _INTRUSIONS_AT, self._random(WORD))
-            try:
-                yield
-            finally:
-                mark = _set_mark(number, self.slots.draw())
-                self._seen = RememberedSlots(self._owned, mark)
-        finally:
-            if not is_nested:
-                self._is_held = False
-                # Without the lock, the number may be another file's by now.
-                if locked or self._owned.is_ours():
-                    fcntl.flock(number, fcntl.LOCK_UN)
-
-    def _lock(self) -> bool:
-        """Return True if the lock was free, or became so within the patience."""
-        number = self._file.number
-        try:
-            if lock_within(number, 0.0):
-                return True
-            # One wait for all calls. Else threads that write would wait one after
-            # another, and a write at its begin and at its end.
-            now = time.monotonic()
-            locked = now >= self._impatient_until and lock_within(number, LOCK_PATIENCE)
-        except OSError as error:
-            raise StoreError(f"cannot lock the generation table: {error}") from error
+    def wait_for_lock(self) -> bool:
+        """Return True if the lock becomes free within the patience."""
+        now = time.monotonic()
+        # One wait for all calls. Else threads that write would wait one after another,
+        # and a write at its begin and at its end.
+        locked = now >= self._impatient_until and lock_within(
+            self._file.number, LOCK_PATIENCE
+        )
         if not locked:
             self._impatient_until = max(self._impatient_until, now + IMPATIENCE)
-        if not self._owned.is_ours():  # closed during the wait
+        if not self.owned.is_ours():  # closed during the wait
             raise StoreError(f"the descriptor of {self._path} was closed")
         return locked
 
 
-class RememberedSlots(SlotReader):
-    """Slots as a reader found them at one mark, read when they are first asked for.
+@shows("mark")
+class Stamp(NamedTuple):
+    """What a writer sees of a table before it waits for the lock.
 
-    What is remembered is as old as the mark. That is as if the reader had come before
-    an eviction which has not returned yet: what it fills is dead once that has.
-
-    mark: at which they count; None if they count for one reader alone.
+    header: changes when a writer proceeds without the lock.
+    mark: of the header, if it shows that no slot has changed since it was set; else
+        None.
     """
 
-    def __init__(self, owned: _OwnedFile, mark: int | None) -> None:
-        self._owned = owned
-        self._remembered = _RememberedWords(owned.file.number)
-        self.mark = mark
-        super().__init__(self._remembered, SLOT_COUNT, 0)
-
-    def held(self, tags: Sequence[bytes], now: float) -> Held:
-        """See SlotReader.held. Raises StoreError if the descriptor was closed."""
-        known = len(self._remembered)
-        held = super().held(tags, now)
-        # Words of another file might say that nothing is held. As generations they are
-        # harmless: no write changes them, and other processes serve nothing by them.
-        if len(self._remembered) != known and not self._owned.is_ours():
-            raise StoreError("the descriptor of the generation table was closed")
-        return held
+    header: bytes
+    mark: int | None
 
 
-class _RememberedWords(dict[int, int]):
-    """Words by their index, each read from the file at most once.
+class Exclusive:
+    """Keeps the writers of other processes out, or proceeds after `LOCK_PATIENCE`.
 
-    Each reader asks for a slot's generation before its hold-off. All threads get the
-    generation that was remembered first. So a remembered hold-off was read after it,
-    which is the order that SlotReader.held asks for. It is why nothing is ever dropped.
+    Sets a new mark at its end: what is written within shows to all readers then.
+
+    A holder that keeps the lock longer is assumed to be stopped. Without the lock a
+    hold-off may be lost, an eviction cannot. When the holder continues, it may restore
+    an old generation; it sees by `intrusions` that it was not alone.
+
+    If only this process has written since it read the slots, what it remembers of them
+    stays true, with what it writes itself. So its second eviction need not read what
+    its first one wrote, and its hits read nothing again. That ends for ever with the
+    first writer that proceeds without the lock: it might still be writing.
+
+    is_disturbed: whether a writer proceeded without the lock meanwhile.
     """
 
-    __slots__ = ("_number",)
+    __slots__ = (
+        "_before",
+        "_is_nested",
+        "_locked",
+        "_seen",
+        "_stamp",
+        "_table",
+        "is_disturbed",
+    )
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self._number = number
+    def __init__(self, table: GenerationFile, stamp: Stamp | None = None) -> None:
+        self._table = table
+        self._stamp = stamp
+        self._before = table.seen
+        self._seen: RememberedSlots | None = None
+        self._locked = self.is_disturbed = False
 
-    def __missing__(self, index: int) -> int:
-        word = _slot_word(self._number, index)
-        return word if len(self) >= _REMEMBERED else self.setdefault(index, word)
-
-
-class _FileTable(GenerationTable):
-    """The table itself. It reads both words of each slot by one system call."""
-
-    def __init__(
-        self, words: "_FileWords", *, origin_generation: int, random: Random
-    ) -> None:
-        super().__init__(words, origin_generation=origin_generation, random=random)
-        self._file_words = words
-
-    def _hold(
-        self,
-        words: Words,  # noqa: ARG002 - the file's, which are read in fewer steps here
-        fresh: Mapping[int, int],
-        first: Mapping[int, EvictedSlot],
-        now: float,
-        hold_off: float,
-    ) -> dict[int, EvictedSlot]:
-        # A dict: to ask _FileWords for one word takes as long as a system call.
-        found = self._file_words.read(fresh)
-        done = super()._hold(found, fresh, first, now, hold_off)
-        self._file_words.write({slot + 1: found[slot + 1] for slot in fresh})
-        return done
-
-    def _publish(self, generations: Mapping[int, int]) -> None:
-        with self._barrier:
-            pass
-        self._file_words.write(generations)
-
-
-class _FileWords:
-    """The words of a file's slots, read and written at once."""
-
-    def __init__(self, owned: _OwnedFile) -> None:
-        self._owned = owned
-        self.number = owned.file.number
-
-    def read(self, slots: Iterable[int]) -> dict[int, int]:
-        """Return both words of slots, by their index. Other writers must be excluded.
-
-        Raises StoreLostError if a generation was wiped.
-        """
-        number, words, pread, unpack = self.number, {}, os.pread, _SLOT.unpack
+    def __enter__(self) -> None:
+        table, stamp = self._table, self._stamp
+        number = table.owned.file.number
+        # A signal handler evicts in the middle of an eviction.
+        self._is_nested = table.is_held
         try:
-            for slot in slots:
-                found = pread(number, SLOT, _HEADER_SIZE + slot * WORD)
-                words[slot], words[slot + 1] = unpack(found)
-                if not words[slot]:
-                    raise StoreLostError(_WIPED)
+            # Inside: a signal handler may raise as soon as the file is locked.
+            table.is_held = True
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._locked = True
+            except BlockingIOError:
+                self._locked = table.wait_for_lock()
+            seen = self._before = table.seen
+            if not self._locked:
+                write_at(number, _INTRUSIONS_AT, table.random(WORD))
+            elif stamp is not None and stamp.header.endswith(_NO_INTRUSION):
+                if (
+                    stamp.mark is None
+                    or stamp.mark != seen.mark
+                    # Another writer came while this one waited for the lock.
+                    or os.pread(number, WORD, _MARK_AT) != WORD_FORMAT.pack(stamp.mark)
+                ):
+                    seen = RememberedSlots(table.owned, None)
+                self._seen = seen
+                table.words.remembered = seen.words
         except OSError as error:
-            raise _unread(error) from error
-        except struct.error:
-            raise StoreLostError(_TRUNCATED) from None
-        return words
+            self._release()
+            raise StoreError(f"cannot lock the generation table: {error}") from error
+        except BaseException:
+            self._release()
+            raise
 
-    def write(self, words: Mapping[int, int]) -> None:
-        """Write words by their index, in their order."""
-        number, pwrite, pack = self.number, os.pwrite, _WORD.pack
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        table, seen, stamp = self._table, self._seen, self._stamp
+        number = table.owned.file.number
         try:
-            for index, word in words.items():
-                pwrite(number, pack(word), _HEADER_SIZE + index * WORD)
+            table.words.remembered = None
+            mark = _set_mark(number, table.slots.draw())
+            if stamp is not None:
+                # Before the lock is given up: it says what is remembered, too.
+                header = os.pread(number, _STAMP_SIZE, 0)
+                self.is_disturbed = header != stamp.header
+            if (
+                kind is None
+                and not self.is_disturbed
+                and seen is not None
+                # No signal handler has evicted meanwhile.
+                and table.seen is self._before
+                and not seen.is_full
+            ):
+                seen.mark = mark  # after its words: see `watch`
+                table.seen = seen
+            else:
+                table.seen = RememberedSlots(table.owned, mark)
         except OSError as error:
-            raise _unwritten(error) from error
+            raise unread(error) from error
+        finally:
+            self._release()
 
-    def __len__(self) -> int:
-        return 2 * SLOT_COUNT
-
-    def __getitem__(self, index: int) -> int:
-        return _slot_word(self.number, index)
-
-    def __setitem__(self, index: int, word: int) -> None:
-        self.write({index: word})
-
-
-_WIPED = "generations were wiped"
-_TRUNCATED = "the generation table was truncated"
-
-
-def _slot_word(number: int, index: int) -> int:
-    """Return a word of a slot. Raises StoreLostError if its generation was wiped."""
-    word = int.from_bytes(_read(number, WORD, _HEADER_SIZE + index * WORD), _ORDER)
-    # A write into a truncated file lets it grow again, with zeros in between. To evict
-    # in the zeros would make a slot that looks whole and has lost its hold-off.
-    if not word and not index % 2:
-        raise StoreLostError(_WIPED)
-    return word
-
-
-def _read(number: int, size: int, at: int) -> bytes:
-    try:
-        found = os.pread(number, size, at)
-    except OSError as error:
-        raise _unread(error) from error
-    if len(found) != size:
-        raise StoreLostError(_TRUNCATED)
-    return found
-
-
-def _write(number: int, at: int, word: bytes) -> None:
-    try:
-        os.pwrite(number, word, at)
-    except OSError as error:
-        raise _unwritten(error) from error
-
-
-def _unread(error: OSError) -> StoreError:
-    return StoreError(f"cannot read the generation table: {error}")
-
-
-def _unwritten(error: OSError) -> StoreError:
-    return StoreError(f"cannot write the generation table: {error}")
+    def _release(self) -> None:
+        table = self._table
+        if not self._is_nested:
+            table.is_held = False
+            # Without the lock, the number may be another file's by now.
+            if self._locked or table.owned.is_ours():
+                fcntl.flock(table.owned.file.number, fcntl.LOCK_UN)
 
 
 def _set_mark(number: int, drawn: int) -> int:
@@ -528,8 +447,8 @@ def _set_mark(number: int, drawn: int) -> int:
     drawn: a random number of 64 bits.
     """
     mark = time.time_ns() - drawn % _MARK_RANGE
-    _write(number, _MARK_AT, _WORD.pack(mark))
     try:
+        os.pwrite(number, WORD_FORMAT.pack(mark), _MARK_AT)
         os.utime(number, ns=(mark, mark))
     except OSError as error:
         raise StoreError(f"cannot mark the generation table: {error}") from error
@@ -658,10 +577,10 @@ def _make(path: Path, boot: bytes, random: Random) -> None:
         os.fchmod(fd, FILE_MODE)  # whatever the umask is
         os.posix_fallocate(fd, 0, _SIZE)
         os.pwrite(fd, _HEADER.pack(_MAGIC, boot, SLOT_COUNT, origin_generation), 0)
-        slots = _SLOT.pack(origin_generation, 0) * _WRITTEN_AT_ONCE
-        for at in range(_HEADER_SIZE, _SIZE, len(slots)):
+        slots = SLOT_FORMAT.pack(origin_generation, 0) * _WRITTEN_AT_ONCE
+        for at in range(HEADER_SIZE, _SIZE, len(slots)):
             os.pwrite(fd, slots, at)
-        _set_mark(fd, int.from_bytes(random(WORD), _ORDER))
+        _set_mark(fd, int.from_bytes(random(WORD), ORDER))
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -35,12 +35,14 @@ from botocache.stores.disk.connections import DatabaseReplacedError
 from botocache.stores.disk.entry_database import UNUSABLE, EntryDatabase, keeps_database
 from botocache.stores.disk.fill_queue import Entry, FillQueue
 from botocache.stores.disk.generation_file import (
+    Exclusive,
     GenerationFile,
-    RememberedSlots,
+    Stamp,
     boot_id,
     open_generation_file,
 )
 from botocache.stores.disk.private_files import is_safe_place, private_directory
+from botocache.stores.disk.slot_words import RememberedSlots
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent, Usage
 
 DEFAULT_SIZE_LIMIT = 1024**3
@@ -340,30 +342,31 @@ class DiskStore:
             eviction = self._evict(table, request, stamp)
         except StoreLostError:
             raise self._wiped(table) from None
-        if not table.is_in_place() and self._table().identity != table.identity:
+        if table.slots_in_place() is None and self._table().identity != table.identity:
             # The directory was removed meanwhile. Other processes may use a new one
             # already, without this eviction.
             raise StoreLostError(f"{self.directory} was removed during an eviction")
         return eviction
 
     def _evict(
-        self, table: GenerationFile, request: EvictionRequest, stamp: bytes | None
+        self, table: GenerationFile, request: EvictionRequest, stamp: Stamp | None
     ) -> Eviction:
         """Evict in a table that had this stamp just now."""
         if stamp is None:
             raise StoreLostError("the generation table was condemned")
         with self._writing:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
-            eviction = table.slots.evict(request, self.now(), table.exclusive())
+            exclusive = Exclusive(table, stamp)
+            eviction = table.slots.evict(request, self.now(), exclusive)
             # Once: without the lock, its own evictions count as intrusions, too.
-            is_disturbed = not table.has_stamp(stamp)
+            is_disturbed = exclusive.is_disturbed
             while is_disturbed or self._evictions != mine:
                 # A writer proceeded without the lock, or a signal handler has evicted
                 # in the middle. This call may have undone that eviction, e.g. by
                 # restoring a generation: evict again.
                 is_disturbed, mine = False, self._evictions
                 eviction = table.slots.evict(
-                    request.as_first(), self.now(), table.exclusive()
+                    request.as_first(), self.now(), Exclusive(table)
                 )
         return eviction
 

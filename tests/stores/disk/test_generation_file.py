@@ -13,8 +13,9 @@ import pytest
 
 from botocache._coherence import Eviction, EvictionRequest
 from botocache._errors import StoreError, StoreLostError
-from botocache.stores.disk import generation_file
+from botocache.stores.disk import generation_file, slot_words
 from botocache.stores.disk.generation_file import (
+    Exclusive,
     GenerationFile,
     boot_id,
     lock_within,
@@ -48,7 +49,7 @@ def opened(path: Path, boot: bytes = BOOT) -> GenerationFile:
 
 
 def evict_in(table: GenerationFile, evicted: list[bytes]) -> tuple[int, ...]:
-    table.slots.evict(EvictionRequest(evicted, 5.0), 1000.0, table.exclusive())
+    table.slots.evict(EvictionRequest(evicted, 5.0), 1000.0, Exclusive(table))
     return table.slots.generations(evicted)
 
 
@@ -157,7 +158,7 @@ def open_files(path: Path) -> list[str]:
 def header(
     magic: bytes = generation_file._MAGIC,
     boot: bytes = BOOT,
-    count: int = generation_file.SLOT_COUNT,
+    count: int = slot_words.SLOT_COUNT,
     origin: int = 99,
 ) -> bytes:
     return generation_file._HEADER.pack(magic, boot, count, origin)
@@ -182,8 +183,8 @@ NOT_TO_BE_TRUSTED: dict[str, Callable[[], bytes]] = {
     "an earlier version": lambda: table_of(header(magic=b"botocache slots\x02")),
     "a later version": lambda: table_of(header(magic=b"botocache slots\x04")),
     "another boot": lambda: table_of(header(boot=BOOT[::-1])),
-    "fewer slots": lambda: table_of(header(count=generation_file.SLOT_COUNT // 2)),
-    "more slots": lambda: table_of(header(count=generation_file.SLOT_COUNT * 2)),
+    "fewer slots": lambda: table_of(header(count=slot_words.SLOT_COUNT // 2)),
+    "more slots": lambda: table_of(header(count=slot_words.SLOT_COUNT * 2)),
     "no origin": lambda: table_of(header(origin=0)),
 }
 
@@ -241,7 +242,7 @@ def test_a_condemned_table_is_replaced_when_it_is_opened_next(
 
 def test_no_generation_of_a_new_table_is_zero(path: Path) -> None:
     slots = path.read_bytes() if opened(path) else b""
-    words = memoryview(slots)[generation_file._HEADER_SIZE :].cast("Q")
+    words = memoryview(slots)[slot_words.HEADER_SIZE :].cast("Q")
     assert 0 not in words[::2]
 
 
@@ -307,7 +308,7 @@ def wipe(path: Path) -> None:
 
 
 def wipe_the_slots(path: Path) -> None:
-    overwrite(path, generation_file._HEADER_SIZE)
+    overwrite(path, slot_words.HEADER_SIZE)
 
 
 def overwrite(path: Path, at: int) -> None:
@@ -502,7 +503,7 @@ def test_the_writers_of_a_table_exclude_each_other(
 ) -> None:
     monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     one, other = opened(path), opened(path)
-    with one.exclusive():
+    with Exclusive(one):
         assert not lock_within(other._file.number, 0.0)
     assert lock_within(other._file.number, 0.0)
     fcntl.flock(other._file.number, fcntl.LOCK_UN)
@@ -510,7 +511,7 @@ def test_the_writers_of_a_table_exclude_each_other(
 
 def test_a_writer_that_fails_leaves_no_lock(path: Path) -> None:
     table, other = opened(path), opened(path)
-    with pytest.raises(ZeroDivisionError), table.exclusive():
+    with pytest.raises(ZeroDivisionError), Exclusive(table):
         _ = 1 / 0
     assert lock_within(other._file.number, 0.0)
 
@@ -520,7 +521,7 @@ def test_a_writer_that_stopped_waiting_does_not_free_the_holders_lock(
 ) -> None:
     monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
     holder, writer, third = opened(path), opened(path), opened(path)
-    with holder.exclusive():
+    with Exclusive(holder):
         evict_in(writer, [A])
         assert not lock_within(third._file.number, 0.0)
 
@@ -570,7 +571,7 @@ def test_an_eviction_that_was_interrupted_leaves_no_words_that_the_next_one_take
 
     def write(table: GenerationFile, *evicted: bytes, **how: Any) -> Eviction:
         request = EvictionRequest(evicted, 5.0, **how)
-        return table.slots.evict(request, 1000.0, table.exclusive())
+        return table.slots.evict(request, 1000.0, Exclusive(table))
 
     first = write(one, a, b)
     with monkeypatch.context() as patch:

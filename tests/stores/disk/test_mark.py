@@ -2,19 +2,21 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from botocache._coherence import EvictionRequest, Held
-from botocache.stores.disk import generation_file
+from botocache._coherence import Eviction, EvictionRequest, Held
+from botocache.stores.disk import generation_file, slot_words
 from botocache.stores.disk.generation_file import (
+    Exclusive,
     GenerationFile,
-    RememberedSlots,
     open_generation_file,
 )
+from botocache.stores.disk.slot_words import RememberedSlots
 from tests.support.digests import tag, tags
 from tests.support.processes import TIMEOUT, forked
 
@@ -32,7 +34,11 @@ def opened(path: Path) -> GenerationFile:
 
 
 def evict(table: GenerationFile, *evicted: bytes, hold_off: float = 5.0) -> None:
-    table.slots.evict(EvictionRequest(evicted, hold_off), NOW, table.exclusive())
+    evict_as(table, EvictionRequest(evicted, hold_off))
+
+
+def evict_as(table: GenerationFile, request: EvictionRequest) -> Eviction:
+    return table.slots.evict(request, NOW, Exclusive(table, table.stamp()))
 
 
 def slots(table: GenerationFile) -> RememberedSlots:
@@ -59,7 +65,7 @@ def after_each_word(look: Callable[[], object], patch: pytest.MonkeyPatch) -> No
 
     def write_and_look(number: int, word: bytes, at: int) -> int:
         written = pwrite(number, word, at)
-        if at >= generation_file._HEADER_SIZE:
+        if at >= slot_words.HEADER_SIZE:
             look()
         return written
 
@@ -131,7 +137,7 @@ def test_every_eviction_leaves_a_mark_that_was_never_there(
     assert len(set(marks)) == len(marks)
     with path.open("rb") as file:
         file.seek(generation_file._MARK_AT)
-        assert file.read(8) == generation_file._WORD.pack(marks[-1])
+        assert file.read(8) == slot_words.WORD_FORMAT.pack(marks[-1])
 
 
 def test_a_mark_is_a_date_of_the_last_weeks(path: Path, writer: GenerationFile) -> None:
@@ -273,11 +279,30 @@ def test_a_writer_between_any_two_steps_of_one_without_the_lock_is_seen(
         if not interrupt(lambda: evict(writer, A, B), at, intrude):
             break
         assert_seen(reader, writer, is_current)
+        # Nor does the writer go on with what it remembers.
+        assert generations(writer, A, B) == generations(reader, A, B)
         assert not set(before) & set(generations(reader, A, B))
         (look,) = looks
         evict(writer, A)
         assert not look()
     assert at >= 8
+
+
+def test_a_writer_remembers_nothing_across_another_ones_eviction_at_any_step(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it has the lock, or without the lock."""
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
+    for at in count():
+        path.unlink(missing_ok=True)
+        writer, other = opened(path), opened(path)
+        evict(writer, A)
+        before = generations(writer, A, B)
+        if not interrupt(partial(evict, writer, A), at, partial(evict, other, B)):
+            break
+        assert generations(writer, A, B) == generations(other, A, B)
+        assert not set(before) & set(generations(writer, A, B))
+    assert at >= 7
 
 
 def test_a_killed_writers_changes_are_seen(
@@ -372,14 +397,141 @@ def test_threads_find_no_new_generation_beside_an_old_hold_off(
     assert found in [(before, Held.FREE), (after, Held.WRITING)]
 
 
+@pytest.fixture
+def touched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """Return each access to slots: its verb, its bytes and its place in the file."""
+    found: list[tuple[str, int, int]] = []
+
+    def watched(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def touch(number: int, what: Any, at: int) -> Any:
+            if at >= slot_words.HEADER_SIZE:
+                found.append((name, what if name == "pread" else len(what), at))
+            return call(number, what, at)
+
+        return touch
+
+    for name in ("pread", "pwrite"):
+        monkeypatch.setattr(os, name, watched(name, getattr(os, name)))
+    return found
+
+
+def test_the_second_eviction_of_a_write_reads_no_slot_and_writes_each_at_once(
+    writer: GenerationFile, touched: list[tuple[str, int, int]]
+) -> None:
+    first = evict_as(writer, EvictionRequest((A, B), 5.0))
+    touched.clear()
+    evict_as(writer, EvictionRequest((A, B), 1.0, (A,), first))
+    assert [each[:2] for each in touched] == [("pwrite", 16)] * 2
+
+
+@pytest.mark.parametrize("hold_off", [5.0, 6.0])
+def test_a_hold_off_that_gets_longer_is_written_before_any_generation(
+    writer: GenerationFile, touched: list[tuple[str, int, int]], hold_off: float
+) -> None:
+    first = evict_as(writer, EvictionRequest((A, B), 5.0))
+    touched.clear()
+    evict_as(writer, EvictionRequest((A, B), hold_off, (), first))
+    assert [each[:2] for each in touched] == [("pwrite", 8)] * 4
+    assert [at % 16 for _, _, at in touched] == [8, 8, 0, 0]
+
+
+def test_after_another_writes_eviction_hold_offs_are_written_before_generations(
+    writer: GenerationFile, touched: list[tuple[str, int, int]]
+) -> None:
+    first = evict_as(writer, EvictionRequest((A, B), 5.0))
+    evict_as(writer, EvictionRequest((A,), 1.0))
+    touched.clear()
+    evict_as(writer, EvictionRequest((A,), 1.0, (), first))
+    assert [at % 16 for _, _, at in touched] == [8, 0]
+
+
+def test_an_eviction_of_ones_own_leaves_what_is_remembered(
+    reader: GenerationFile, writer: GenerationFile, no_slot_is_read: Callable[[], None]
+) -> None:
+    evict(writer, A)
+    known = generations(writer, B)
+    evict(writer, A)
+    no_slot_is_read()
+    assert generations(writer, B) == known
+    assert slots(writer).held([A], NOW) is Held.WRITING
+    assert writer.slots_in_place() is not None
+
+
+@pytest.mark.parametrize("evicted", [(A,), (B,), (A, B)])
+def test_what_is_remembered_ends_with_an_eviction_of_others(
+    reader: GenerationFile, writer: GenerationFile, evicted: tuple[bytes, ...]
+) -> None:
+    first = evict_as(writer, EvictionRequest((A,), 5.0))
+    before = generations(writer, A, B)
+    evict(reader, *evicted)
+    second = evict_as(writer, EvictionRequest((A,), 1.0, (), first))
+    assert second.evicted[A].was_alone is (A not in evicted)
+    assert generations(writer, A, B) == generations(reader, A, B)
+    if B in evicted:
+        assert generations(writer, B) != before[1:]
+
+
+def test_nothing_is_remembered_across_a_writer_that_had_no_lock(
+    path: Path, writer: GenerationFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be between its slots still, so its eviction shows only afterwards."""
+    monkeypatch.setattr(generation_file, "LOCK_PATIENCE", 0.0)
+    intruder = opened(path)
+    with Exclusive(writer):
+        evict(intruder, tag("another"))
+    evict(writer, A)
+    before = generations(writer, B)
+    original = os.utime
+
+    def late(*args: Any, **kwargs: Any) -> None:
+        monkeypatch.setattr(os, "utime", original)
+        # Without the lock, and after its mark of an intrusion, which was there before.
+        intruder.slots._renew(intruder.words, [intruder.slots._at(B)], {}, NOW, 5.0)
+        original(*args, **kwargs)
+
+    monkeypatch.setattr(os, "utime", late)
+    evict(writer, A)
+    assert generations(writer, B) != before
+
+
+def test_an_eviction_within_an_eviction_leaves_nothing_that_is_remembered_wrongly(
+    reader: GenerationFile, writer: GenerationFile
+) -> None:
+    """As a signal handler does it."""
+    for at in count():
+        evict(writer, A, B)
+        if not interrupt(lambda: evict(writer, A, B), at, lambda: evict(writer, B)):
+            break
+        assert generations(writer, A, B) == writer.slots.generations([A, B])
+        assert generations(writer, A, B) == generations(reader, A, B)
+    assert at >= 8
+
+
+def test_an_eviction_that_fails_leaves_nothing_that_is_remembered_wrongly(
+    reader: GenerationFile, writer: GenerationFile
+) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    for at in count():
+        evict(writer, A, B)
+        try:
+            if not interrupt(lambda: evict(writer, A, B), at, stop):
+                break
+        except KeyboardInterrupt:
+            pass
+        assert generations(writer, A, B) == generations(reader, A, B)
+    assert at >= 8
+
+
 def test_a_process_remembers_a_bounded_number_of_words(
     reader: GenerationFile, writer: GenerationFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation_file, "_REMEMBERED", 8)
+    monkeypatch.setattr(slot_words, "_REMEMBERED", 8)
     many = tags(30)
     evict(writer, *many[:15])
     found = slots(reader)
     assert found.generations(many) == writer.slots.generations(many)
     for each in many:
         assert found.held([each], NOW) == writer.slots.held([each], NOW)
-    assert len(found._remembered) == 8
+    assert len(found.words) == 8

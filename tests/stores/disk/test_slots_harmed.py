@@ -15,7 +15,7 @@ import pytest
 
 from botocache._coherence import EvictionRequest, Held
 from botocache._errors import StoreError, StoreLostError
-from botocache.stores.disk import generation_file
+from botocache.stores.disk import generation_file, slot_words
 from botocache.stores.disk import store as disk_store
 from botocache.stores.disk.store import DiskStore
 from tests.support.digests import key, tag
@@ -24,7 +24,7 @@ from tests.support.store_peer import hold_lock
 
 KEY, A = key("an entry"), tag("a")
 OPEN_ENTRIES = DiskStore._open_entries
-LAST = (generation_file.SLOT_COUNT - 1).to_bytes(8, "little") + bytes(8)
+LAST = (slot_words.SLOT_COUNT - 1).to_bytes(8, "little") + bytes(8)
 """A tag whose slot is the last one of the table."""
 
 
@@ -112,7 +112,7 @@ def test_a_file_that_grew_again_after_it_was_truncated_is_replaced(
     os.pwrite(other, os.urandom(8), generation_file._SIZE - 8)
     os.close(other)
     assert slots.stat().st_size == generation_file._SIZE
-    in_the_zeros = (generation_file.SLOT_COUNT - 9).to_bytes(8, "little") + bytes(8)
+    in_the_zeros = (slot_words.SLOT_COUNT - 9).to_bytes(8, "little") + bytes(8)
     use = generation if verb == "load" else evict
     with pytest.raises(StoreLostError):
         use(store, in_the_zeros)

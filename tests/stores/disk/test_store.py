@@ -20,13 +20,19 @@ import pytest
 from botocache._coherence import EvictionRequest, Held
 from botocache._errors import StoreError, StoreLostError
 from botocache.stores.clock import machine_clock
-from botocache.stores.disk import connections, entry_database, generation_file
+from botocache.stores.disk import (
+    connections,
+    entry_database,
+    generation_file,
+    slot_words,
+)
 from botocache.stores.disk import store as disk_store
 from botocache.stores.disk.connections import is_owned
 from botocache.stores.disk.entry_database import (
     EntryDatabase,
     EntryDatabaseError,
 )
+from botocache.stores.disk.generation_file import Exclusive
 from botocache.stores.disk.store import (
     PAUSE,
     DiskStore,
@@ -416,7 +422,7 @@ def test_a_writer_of_the_parent_at_a_fork_blocks_the_child_no_longer_than_the_pa
     use(store)
     table = store._slot_file
     assert table is not None
-    with table.exclusive(), forked(lambda _: use(store)):
+    with Exclusive(table), forked(lambda _: use(store)):
         pass
 
 
@@ -428,7 +434,7 @@ def test_a_forked_child_does_not_free_its_parents_lock(
     table = store._slot_file
     assert table is not None
     other = os.open(store.directory / "slots", os.O_RDWR)
-    with table.exclusive():
+    with Exclusive(table):
         with forked(lambda _: use(store)):
             pass
         assert not generation_file.lock_within(other, 0.0)
@@ -741,7 +747,7 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
 
     def watched(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def touch(number: int, what: Any, at: int) -> Any:
-            if at >= generation_file._HEADER_SIZE:
+            if at >= slot_words.HEADER_SIZE:
                 is_alone = not generation_file.lock_within(other, 0.0)
                 seen[name].add(is_owned(store._writing) and is_alone)
             return call(number, what, at)
