@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
@@ -140,15 +141,19 @@ def store(
 
 
 @pytest.fixture(autouse=True)
-def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _clean_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Give each test an environment without settings, and no cache installed."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "BOTOCACHE")):
             monkeypatch.delenv(name)
+    # Not made, and not tmp_path, which is: few tests use either.
+    home = tmp_path_factory.getbasetemp() / f"home-{next(_numbers)}"
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", f"{home}/no-config")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{home}/no-credentials")
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{home}/cache")
     yield
     botocache.uninstall()
     for cache in _install._caches.values():
@@ -158,3 +163,5 @@ def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
     for worker in workers():  # one that has nothing left to do is about to go
         worker.join(TIMEOUT)
         assert not worker.is_alive(), "a cache was not closed"
+    if home.exists():
+        shutil.rmtree(home)
