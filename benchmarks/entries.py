@@ -86,7 +86,7 @@ def _lookup(number: int) -> tuple[bytes, list[bytes]]:
     assert isinstance(read, Read)
     where = origin(f"{ENDPOINT}/", REGION)
     scope = named_scope(SCOPE)
-    key = entry_keys(scope, where, "GetItem")(read.question)
+    key = entry_keys(scope, where, "GetItem").end(read.question)
     tags = read.depends_on(CachingMode.COHERENT, False)  # noqa: FBT003 - a setting
     return key, [*map(tag_digest, tags), reader_tag(scope, TABLE)]
 

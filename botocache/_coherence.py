@@ -51,9 +51,10 @@ write are dead by that generation, and under it nothing is filled until the hold
 ends. So a late arrival can cost misses alone. It is different in these cases, in which
 the write waits:
 
-- Something rests on what the second eviction returns: write-through, restoring,
-  learning key attributes, or tags that follow from learned ones. Or the first eviction
-  failed.
+- Something rests on what the second eviction returns: restoring, learning key
+  attributes, or tags that follow from learned ones. Write-through rests on it as well,
+  unless the store itself puts the entry, in one step with the eviction and only if
+  that finds the write alone. Or the first eviction failed.
 - DynamoDB gave no certain answer, or the write took half of `settle` or longer, or
   longer than `write_hold_off` exceeds `settle`. Then a hold-off might be over before
   the eviction arrives, and an older answer be filled.
@@ -101,7 +102,7 @@ first and the generation second; a reader looks at the generation first and the
 hold-off second. So a reader that gets the new generation also sees its hold-off.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -173,11 +174,34 @@ class Eviction(NamedTuple):
     evicted: what was done to each tag of the request.
     watched: the generation that each watched tag has after the eviction.
     held: whether any watched tag is on hold-off after the eviction, and for what.
+    has_put: the store has put the entry of the request.
     """
 
     evicted: Mapping[bytes, TagEviction]
     watched: Mapping[bytes, int]
     held: Held = Held.FREE
+    has_put: bool = False
+
+
+@shows()
+class LeftEntry(NamedTuple):
+    """The entry of what a write has left, which a second eviction may put.
+
+    A store puts it if the second eviction finds what the first one has left: of the
+    item, and of each other tag. Any store may leave that to its caller.
+
+    key: of the entry.
+    item: the tag of the item; the request evicts it.
+    others: the other tags of the entry, which the request watches, and the generations
+        that they had at the first eviction.
+    made: given the generation that the second eviction gives to the item, returns the
+        entry and the seconds that it lives; or None.
+    """
+
+    key: bytes
+    item: bytes
+    others: Mapping[bytes, int]
+    made: Callable[[int], tuple[bytes, float] | None]
 
 
 class EvictionRequest(NamedTuple):
@@ -189,6 +213,7 @@ class EvictionRequest(NamedTuple):
     first_eviction: of the same write, if this is its second and DynamoDB answered.
     restore: those of `tags` that go back to what the first eviction found, if no other
         write has evicted them since.
+    left: the entry that the store may put, if this is the second eviction.
     """
 
     # A NamedTuple: each write makes two; a frozen dataclass takes 2.5 times as long.
@@ -198,10 +223,11 @@ class EvictionRequest(NamedTuple):
     watch: Sequence[bytes] = ()
     first_eviction: Eviction | None = None
     restore: Collection[bytes] = ()
+    left: LeftEntry | None = None
 
     def as_first(self) -> "EvictionRequest":
         """Return the request of a write whose first eviction counts for nothing."""
-        return self._replace(first_eviction=None, restore=())
+        return self._replace(first_eviction=None, restore=(), left=None)
 
 
 def next_state(

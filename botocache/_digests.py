@@ -5,9 +5,20 @@ apart. So two different inputs are never the same bytes: ("ab", "c") is not ("a"
 """
 
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
+
+
+class Hash(Protocol):
+    """A hash that is under way, of hashlib."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in more bytes."""
+
+    def digest(self) -> bytes:
+        """Return the digest of all bytes."""
+
 
 DIGEST_SIZE = 16
 """Bytes of a key or tag. A collision is likely only among some 2^64 of them."""
@@ -30,27 +41,29 @@ class DigestBeginning:
 
     length: the number of parts, at most 15.
     parts: all but the last. Raises UnicodeEncodeError for a lone surrogate.
+
+    begun: the hash of these. For callers in a hurry, who copy it as `end` does.
     """
 
-    __slots__ = ("_begun",)
+    __slots__ = ("begun",)
 
     def __init__(self, length: int, *parts: object) -> None:
         # MessagePack of a sequence is a byte for its length, then that of its parts.
         packed = [bytes([_SEQUENCE | length]), *map(pack, parts)]
-        self._begun: Final = blake2b(b"".join(packed), digest_size=DIGEST_SIZE)
+        self.begun: Final = blake2b(b"".join(packed), digest_size=DIGEST_SIZE)
 
     def end(self, part: object) -> bytes:
         """Return what `digest` returns of all parts, with this last one.
 
         Raises UnicodeEncodeError for a lone surrogate.
         """
-        begun = self._begun.copy()
+        begun = self.begun.copy()
         begun.update(pack(part))
         return begun.digest()
 
     def end_packed(self, part: bytes) -> bytes:
         """Do what `end` does for a part that `pack` has returned."""
-        begun = self._begun.copy()
+        begun = self.begun.copy()
         begun.update(part)
         return begun.digest()
 

@@ -18,7 +18,7 @@ not known counts as changing it: the scope is too narrow then, and never too wid
 import inspect
 import secrets
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MethodType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 from weakref import ref
@@ -52,12 +52,11 @@ from botocache._botocore.types import (
     signer_of,
     version_of_handlers,
 )
-from botocache._cache.prepare import Call  # noqa: TC001 - it is loaded in any case
 from botocache._digests import DIGEST_SIZE
 from botocache._forks import renew_after_fork
 from botocache._log import log, log_once
 
-_TRAITS = "_botocache_traits"
+TRAITS: Final = "_botocache_traits"
 """The name under which a signer has the ClientTraits of its client."""
 
 _MOTO = "moto"
@@ -148,25 +147,26 @@ class _Derived:
 class ClientTraits:
     """What sets one client apart. Kept by its signer.
 
-    client: None if botocache has not seen how it was made, and does not know it.
+    client: None if botocache has not seen how it was made, and does not know it. The
+        attribute is a function, which returns None as well once the client is gone.
     signer: of the client.
 
     callers: remembers who made its last call.
-    last_calls: by operation, its last call with the usual headers, and what that was
-        made of: see requests.py.
+    last_calls: by operation, the LastCall of requests.py.
     parsing: see parsing.py.
     """
 
     def __init__(self, client: Client | None, signer: Signer) -> None:
         # Weak: its signer keeps these traits, and would keep the client alive.
         self._client = None if client is None else weakref.ref(client)
+        self.client: Final[Callable[[], Client | None]] = self._client or _no_client
         self._signer = weakref.ref(signer)
         self.emitter: Final = _emitter_of(signer)
         self._derived = _Derived(None)
         self._own_scope = secrets.token_bytes(DIGEST_SIZE)
         self._own_parsers: tuple[object, ...] = ()
         self.callers: Final = CallerMemory()
-        self.last_calls: Final[dict[str, tuple[object, Call]]] = {}
+        self.last_calls: Final[dict[str, object]] = {}
         self.parsing: object = None
         self.is_async: Final = inspect.iscoroutinefunction(
             getattr(type(signer), "sign", None)
@@ -176,10 +176,6 @@ class ClientTraits:
     def is_of_known_client(self) -> bool:
         """Whether botocache knows the client, and not only its signer."""
         return self._client is not None
-
-    def client(self) -> Client | None:
-        """Return the client; None if it is not known, or gone."""
-        return None if self._client is None else self._client()
 
     def _endpoint(self) -> ClientEndpoint | None:
         client = self.client()
@@ -210,17 +206,8 @@ class ClientTraits:
         signer: of the client.
         version: of the signature, as botocore names it.
         """
-        client = None if self._client is None else self._client()
-        if client is None:
-            return False
-        endpoint = endpoint_of(client)
-        factory: Any = parser_factory_of(endpoint)
-        return (
-            is_usual(client, endpoint, signer, version)
-            and type(factory) is ResponseParserFactory
-            and not parser_defaults_of(factory)
-            and "create_parser" not in factory.__dict__
-            and self._derived.has_botocores_parsers
+        return self._derived.has_botocores_parsers and is_usual(
+            self.client(), signer, version
         )
 
     def own_scope(self) -> bytes:
@@ -268,7 +255,7 @@ class ClientTraits:
 
     def is_sent_by_botocore(self) -> bool:
         """Return whether botocore's own classes send the client's requests."""
-        client = None if self._client is None else self._client()
+        client = self.client()
         return client is None or foreign_sender(client) is None
 
     def report_hiding(self, operation: str) -> None:
@@ -344,7 +331,7 @@ class ClientTraits:
             yield type(signer)
         elif not is_known(signer.sign):
             yield signer.sign
-        client = None if self._client is None else self._client()
+        client = self.client()
         if client is None:
             return
         # `is_sent_by_botocore` asks for BaseClient's own at each call.
@@ -352,6 +339,10 @@ class ClientTraits:
             method = vars(kind).get("_make_request") if kind is not BaseClient else None
             if method is not None and not is_known(method):
                 yield method
+
+
+def _no_client() -> None:
+    """Stand in for the reference to a client that is not known."""
 
 
 _READS_ALONE = (
@@ -443,9 +434,9 @@ def know(client: object) -> None:
     """Note the traits of a client of botocore, unless they are noted."""
     client = cast("Client", client)
     signer = signer_of(client)
-    traits: ClientTraits | None = vars(signer).get(_TRAITS)
+    traits: ClientTraits | None = vars(signer).get(TRAITS)
     if traits is None or not traits.is_of_known_client:
-        traits = vars(signer)[_TRAITS] = ClientTraits(client, signer)
+        traits = vars(signer)[TRAITS] = ClientTraits(client, signer)
         # botocore gives handlers the model where it does not give them the signer. Each
         # client has a model of its own. Of a shared one it is not known whose it is.
         model = client.meta.service_model
@@ -461,9 +452,9 @@ _TraitsOfModels: TypeAlias = (
 
 def traits_of(signer: Signer) -> ClientTraits:
     """Return the traits of the client that has a signer."""
-    traits: ClientTraits | None = vars(signer).get(_TRAITS)
+    traits: ClientTraits | None = vars(signer).get(TRAITS)
     if traits is None:
-        traits = vars(signer)[_TRAITS] = ClientTraits(None, signer)
+        traits = vars(signer)[TRAITS] = ClientTraits(None, signer)
     return traits
 
 

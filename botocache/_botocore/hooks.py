@@ -54,6 +54,7 @@ from botocache._cache.tickets import (
     BatchTicket,
     BypassTicket,
     Hit,
+    PipelineCall,
     ReadTicket,
     Ticket,
     WriteTicket,
@@ -182,7 +183,17 @@ class Hooks:
             call, key = call_of(
                 operation, params, request_signer, context, cache.settings.scope
             )
-            outcome = _begin(cache, call, params, request_signer, started)
+            announced = pipeline_call.get()
+            if (
+                announced is None
+                or announced.signer is not request_signer
+                or announced.operation != operation
+            ):
+                outcome = cache.begin(call, decode_body(params["body"]), started)
+            else:
+                # It is announced once: a handler may make another call within this one.
+                pipeline_call.set(None)
+                outcome = _begin_announced(cache, call, params, announced, started)
             if isinstance(outcome, Hit):
                 return _response(url, outcome)
         except EvictionError:  # not a failure: the user asked for it
@@ -281,14 +292,19 @@ class Hooks:
         is_read = isinstance(ticket, (ReadTicket, AuditTicket, BatchTicket))
         if succeeded and is_read and (is_foreign or not is_on):
             succeeded, unfilled = False, FOREIGN  # nothing is filled or compared
+        length, is_plain = None, False
+        if succeeded:
+            content = getattr(http_response, "content", None)
+            length = len(content) if type(content) is bytes else None
+            is_plain = is_read and is_as_made(http_response, parsed, length)
         cache.finish(
             ticket,
             parsed,
             succeeded=succeeded,
             certain=certain,
             unfilled=unfilled,
-            length=_length_of(http_response) if succeeded else None,
-            is_plain=succeeded and is_read and is_as_made(http_response, parsed),
+            length=length,
+            is_plain=is_plain,
         )
         # Of the calls that succeed, a batch of statements may be refused in part.
         may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
@@ -352,12 +368,6 @@ class Hooks:
         handouts.sign(request, context)
 
 
-def _length_of(http_response: Response) -> int | None:
-    """Return the bytes of a response's body; None if they are not at hand."""
-    content = getattr(http_response, "content", None)
-    return len(content) if isinstance(content, bytes) else None
-
-
 def _is_throttled(response: tuple[Response, Answer]) -> bool:
     """Return whether DynamoDB refused a request, or a part of it, for capacity."""
     parsed = response[1]
@@ -378,27 +388,15 @@ def _is_refused_for_our_sake(
     return code in _THROTTLED or http.status_code >= _SERVER_ERROR
 
 
-def _begin(
-    cache: Cache,
-    call: Call,
-    request: Request,
-    request_signer: Signer,
-    started: float,
+def _begin_announced(
+    cache: Cache, call: Call, request: Request, announced: PipelineCall, started: float
 ) -> Hit | Ticket | None:
-    """Begin a call, unless the near cache has begun this very call already.
+    """Begin a call of a near client, unless the near cache has begun it already.
 
     request: the call's. Gets the whole body of a batch that was sent with one key.
+    announced: what the near cache says of the call.
     started: when the call began, by `perf_counter`.
     """
-    announced = pipeline_call.get()
-    if (
-        announced is None
-        or announced.signer is not request_signer
-        or announced.operation != call.operation
-    ):
-        return cache.begin(call, decode_body(request["body"]), started)
-    # A call is announced once: a handler may make another call within this one.
-    pipeline_call.set(None)
     if announced.full_body is None:
         parameters = decode_body(request["body"])
     else:

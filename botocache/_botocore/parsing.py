@@ -372,10 +372,15 @@ class _Operation:
     """The answers of one operation of one client.
 
     decoder: None if botocore must parse them.
+    refused: answers in a row that the decoder did not take.
+    handlers: the last version of the client's handlers of which no other one parses.
     """
+
+    __slots__ = ("decoder", "handlers", "refused")
 
     def __init__(self) -> None:
         self.decoder: AnswerDecoder | None = None
+        self.handlers: object = None
         self.refused = 0
 
 
@@ -418,8 +423,27 @@ class AnswerParsing:
             operation = self._operations[model.name] = _Operation()
             operation.decoder = decoder_of(model.output_shape)
         decoder = operation.decoder
-        if decoder is None or not self._is_parsed_by_botocore(model):
+        traits = self._traits
+        client = traits.client()
+        if decoder is None or client is None or traits.emitter is None:
             return
+        endpoint = endpoint_of(client)
+        factory: Any = parser_factory_of(endpoint)
+        # Whether botocore's own parser gets the answer; see `is_usual` in sending.py.
+        if (
+            type(endpoint) is not Endpoint  # type: ignore[comparison-overlap]  # it stands for that one
+            or "_do_get_response" in vars(endpoint)
+            or type(factory) is not parsers.ResponseParserFactory
+            or "create_parser" in vars(factory)
+            or parser_defaults_of(factory)
+        ):
+            return
+        # First: a handler that is registered meanwhile outdates it.
+        handlers = version_of_handlers(traits.emitter)
+        if operation.handlers is not handlers:
+            if traits.of(model.name).is_parsed_by_others:
+                return
+            operation.handlers = handlers
         body = response["body"]
         try:
             made, left = decoder.parse(body)
@@ -435,23 +459,6 @@ class AnswerParsing:
         response["body"] = left
         if len(body) >= _NOTED or "Responses" in made:
             self._note(model, response, made)
-
-    def _is_parsed_by_botocore(self, model: OperationModel) -> bool:
-        """Return whether botocore's own parser gets an operation's answers."""
-        client = self._traits.client()
-        if client is None:
-            return False
-        endpoint = endpoint_of(client)
-        kind: type = type(endpoint)
-        factory: object = parser_factory_of(endpoint)
-        return (
-            kind is Endpoint
-            and "_do_get_response" not in vars(endpoint)
-            and type(factory) is parsers.ResponseParserFactory
-            and "create_parser" not in vars(factory)
-            and not parser_defaults_of(factory)
-            and not self._traits.of(model.name).is_parsed_by_others
-        )
 
     def _note(
         self, model: OperationModel, response: ResponseDict, made: dict[str, Any]
@@ -503,12 +510,15 @@ _KEPT: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
 _ENTRY_MEMBERS: Final = ("Item", "Items", "LastEvaluatedKey", "Responses")
 
 
-def is_as_made(response: Response, parsed: Answer) -> bool:
+def is_as_made(response: Response, parsed: Answer, length: int | None) -> bool:
     """Return whether the items of an answer are those that `parse` has made.
 
     response: the HTTP response.
     parsed: the answer, at the first handler of `after-call`.
+    length: bytes of the answer on the wire, if they are known.
     """
+    if length is not None and length < _NOTED and "Responses" not in parsed:
+        return False
     made = getattr(response.headers, _MADE, None)
     if type(made) is not _Made or version_of_handlers(made.emitter) is not made.version:
         return False

@@ -7,19 +7,27 @@ seen now: see `CallerMemory`, and `ClientTraits.last_calls`.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from botocore import UNSIGNED
 
 from botocache._botocore.accounts import account_at_hand
 from botocache._botocore.clients import (
+    TRAITS,
     ClientTraits,
     OperationTraits,
     in_process,
     traits_of,
 )
 from botocache._botocore.credentials import AUTO, Caller, caller_of
-from botocache._botocore.types import CallContext, Request, Signer, credentials_of
+from botocache._botocore.sending import is_usual
+from botocache._botocore.types import (
+    CallContext,
+    Request,
+    Signer,
+    credentials_of,
+    version_of_handlers,
+)
 from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.read_mode import Mode
@@ -67,6 +75,31 @@ _NOTHING: Final[Mapping[str, object]] = {}
 _NORMAL: Final = Mode.NORMAL
 
 
+class LastCall(NamedTuple):
+    """The last usual call of one operation of a client, and what it was made of.
+
+    call: that the request made.
+    key: access key id that the call's scope is of; None where that does not matter.
+    url: of the request.
+    region: of the client.
+    version: of the signature, as botocore names it.
+    handlers: the version of the client's handlers.
+    traits: what these may do to the call.
+    caller: who made it.
+    setting: `scope`.
+    """
+
+    call: Call
+    key: str | None
+    url: str
+    region: str
+    version: object
+    handlers: object
+    traits: OperationTraits
+    caller: Caller
+    setting: str
+
+
 def call_of(
     operation: str, request: Request, signer: Signer, context: CallContext, setting: str
 ) -> tuple[Call, str | None]:
@@ -74,14 +107,58 @@ def call_of(
 
     The id is None where it does not matter who signs.
 
+    In nearly all calls nothing has changed since the client's last one. To find that
+    out takes three functions; to make the call anew takes ten.
+
     setting: `scope`.
     """
-    client = traits_of(signer)
-    traits, mode = client.of(operation), current_mode()
+    client: ClientTraits = vars(signer).get(TRAITS) or traits_of(signer)
+    last: Any = client.last_calls.get(operation)
     # As the signer decides it: a client that signs nothing may have credentials.
     version = context.get("auth_type") or signer.signature_version
-    is_usual, is_async = client.is_usual(signer, version), client.is_async
-    is_sent_by_botocore = is_usual or client.is_sent_by_botocore()
+    if (
+        last is not None
+        and client.emitter is not None
+        and version_of_handlers(client.emitter) is last.handlers
+        and version == last.version
+        and setting == last.setting
+        and request["url"] == last.url
+        and context["client_region"] == last.region
+        and current_mode() is _NORMAL
+        and _USUAL_HEADERS.issuperset(request["headers"])
+        # A handler may have given this call credentials of its own.
+        and "request_credentials" not in context.get("signing", _NOTHING)
+        and not (last.traits.stubbers and last.traits.is_mocked)
+        and is_usual(client.client(), signer, version)
+    ):
+        credentials = credentials_of(signer)
+        if (
+            credentials is not None
+            and client.callers.caller_of(credentials, setting) is last.caller
+        ):
+            return last.call, last.key
+    return _new_call(client, operation, request, signer, context, version, setting)
+
+
+def _new_call(  # noqa: PLR0913, PLR0917 - all that a call may depend on
+    client: ClientTraits,
+    operation: str,
+    request: Request,
+    signer: Signer,
+    context: CallContext,
+    version: object,
+    setting: str,
+) -> tuple[Call, str | None]:
+    """Do what `call_of` does for any call; remember a usual one for it.
+
+    client: the one that has the signer.
+    version: of the signature, as botocore names it.
+    """
+    # First: what changes meanwhile outdates what is remembered.
+    handlers = None if client.emitter is None else version_of_handlers(client.emitter)
+    traits, mode = client.of(operation), current_mode()
+    usual, is_async = client.is_usual(signer, version), client.is_async
+    is_sent_by_botocore = usual or client.is_sent_by_botocore()
     is_named, caller = setting != AUTO, None
     if (
         not traits.changes_answers
@@ -90,41 +167,39 @@ def call_of(
     ):
         is_hidden = not is_named and (
             traits.hiding
-            # A handler may have given this call credentials of its own.
             or "request_credentials" in context.get("signing", _NOTHING)
-            or not (is_usual or _is_signed_by_keys(client, version))
+            or not (usual or _is_signed_by_keys(client, version))
         )
         caller = None if is_hidden else _caller(client, signer, version, setting)
     if caller is None and not is_named and not is_async:
         client.report_hiding(operation)
     key = None if is_named or caller is None else caller.access_key_id
-    own_scope = b"" if is_usual or caller is None else client.own_scope()
+    own_scope = b"" if usual or caller is None else client.own_scope()
     url, headers, region = request["url"], request["headers"], context["client_region"]
     # aiobotocore has senders of its own, for the DynamoDB that all processes share. Its
     # writes must find the key schemas of that origin.
     is_foreign = not is_sent_by_botocore and not is_async
     if is_foreign or (traits.stubbers and traits.is_mocked):
         region = in_process(region)
-    # In nearly all calls the rest follows from these four.
-    seen = (url, region, caller, own_scope)
-    is_alike = (
-        caller is not None
-        and mode is _NORMAL
-        and not traits.extra_headers
-        and _USUAL_HEADERS.issuperset(headers)
-    )
-    last = client.last_calls.get(operation) if is_alike else None
-    if last is not None and last[0] == seen:
-        return last[1], key
-    account = _account(caller, signer)
     scope = None if caller is None else caller.scope
     if scope is not None and not is_named:
         scope = _with_headers(scope, headers, traits)
     if scope is not None and own_scope:
         scope = digest("scope", "own", scope, own_scope)
-    call = Call(operation, origin(url, region), scope, mode, account)
-    if is_alike:
-        client.last_calls[operation] = seen, call
+    call = Call(operation, origin(url, region), scope, mode, _account(caller, signer))
+    if (
+        usual
+        and caller is not None
+        and version is not UNSIGNED
+        and mode is _NORMAL
+        and not (traits.stubbers and traits.is_mocked)
+        and not traits.extra_headers
+        and _USUAL_HEADERS.issuperset(headers)
+        and "request_credentials" not in context.get("signing", _NOTHING)
+    ):
+        client.last_calls[operation] = LastCall(
+            call, key, url, region, version, handlers, traits, caller, setting
+        )
     return call, key
 
 

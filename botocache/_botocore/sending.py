@@ -12,10 +12,16 @@ from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from botocore.client import BaseClient
 from botocore.endpoint import Endpoint
 from botocore.httpsession import URLLib3Session
+from botocore.parsers import ResponseParserFactory
 from botocore.signers import RequestSigner
 
 from botocache._botocore.known_code import is_known, is_known_class
-from botocache._botocore.types import Client, endpoint_of
+from botocache._botocore.types import (
+    Client,
+    endpoint_of,
+    parser_defaults_of,
+    parser_factory_of,
+)
 
 # Views of classes: they show the methods of this moment, in half the time that it takes
 # to get the attributes.
@@ -124,24 +130,34 @@ def foreign_signature(signer: object, version: Any) -> object:
     return next((each or "None" for each in signing if not is_known(each)), None)
 
 
-# --- both, in one look -------------------------------------------------------------
+# --- all, in one look --------------------------------------------------------------
 
-_BOTH: Final = (*_SENDERS, *_SIGNING)
+_ALL: Final = (*_SENDERS, *_SIGNING)
 
 
-def is_usual(client: Client, endpoint: Any, signer: Any, version: Any) -> bool:
-    """Return whether the two functions above certainly return None. Quick.
+def is_usual(client: Any, signer: Any, version: Any) -> bool:
+    """Return whether botocore's own code sends, signs and parses a client's calls.
 
-    False also where only they can tell: a tracer may have wrapped a method.
+    Quick. True if the two functions above certainly return None, and the client has the
+    parsers of botocore's classes. False also where only they can tell: a tracer may
+    have wrapped a method. Whether those classes parse as botocore has them, is left to
+    `ClientTraits`.
 
-    endpoint: of the client.
+    client: None if it is not known.
     signer: of the client.
     version: of the signature, as botocore names it.
     """
-    session = endpoint.http_session
+    if client is None:
+        return False
+    endpoint = endpoint_of(client)
+    session: Any = endpoint.http_session
+    factory: Any = parser_factory_of(endpoint)
     return (
-        type(endpoint) is Endpoint
+        type(endpoint) is Endpoint  # type: ignore[comparison-overlap]  # it stands for that one
         and type(session) is URLLib3Session
+        and type(factory) is ResponseParserFactory
+        and "create_parser" not in factory.__dict__
+        and not parser_defaults_of(factory)
         and "send" not in session.__dict__
         and "_make_request" not in client.__dict__
         and endpoint.__dict__.keys().isdisjoint(_OF_ENDPOINT)
@@ -157,5 +173,5 @@ def is_usual(client: Client, endpoint: Any, signer: Any, version: Any) -> bool:
             *_of_signer(_SIGNER),
             *_of_v4(_V4),
         )
-        == _BOTH
+        == _ALL
     )

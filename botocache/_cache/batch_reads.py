@@ -20,9 +20,12 @@ from botocache._cache.batches import (
     without_hits,
 )
 from botocache._cache.call_store import CallStore
+from botocache._cache.fills import Fills
 from botocache._cache.prepare import Call, PreparedRead
+from botocache._cache.preparers import Preparers
 from botocache._cache.read_mode import Mode
 from botocache._cache.reads import Reads, note_hot_key, why_bypassed
+from botocache._cache.refusals import Refusals
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import (
     AuditTicket,
@@ -46,11 +49,22 @@ from botocache.stores.protocol import Fill
 class BatchReads:
     """The batches of one cache.
 
-    reads: load and fill the keys.
+    reads: load the keys.
+    fills: fill them.
     """
 
-    def __init__(self, services: CacheServices, reads: Reads) -> None:
+    def __init__(
+        self,
+        services: CacheServices,
+        preparers: Preparers,
+        refusals: Refusals,
+        reads: Reads,
+        fills: Fills,
+    ) -> None:
+        self._preparers: Final = preparers
+        self._refusals: Final = refusals
         self._reads: Final = reads
+        self._fills: Final = fills
         self._series: Final = services.counters.series
         self._audits: Final = services.audits
 
@@ -70,7 +84,7 @@ class BatchReads:
         Return None if a known key comes again in another spelling: then DynamoDB
         refuses the batch.
         """
-        prepared = self._reads.prepare_batch(call, parameters, batch)
+        prepared = self._preparers.prepare_batch(call, parameters, batch)
         if known is not None:
             keys = {hit.key for hits in known.values() for hit in hits if hit}
             if any(read and read.key in keys for read in prepared):
@@ -186,7 +200,7 @@ class BatchReads:
     ) -> None:
         """Put the hits of a batch into its answer; fill the misses.
 
-        Compare the hits that were not served. See `Reads.finish`.
+        Compare the hits that were not served. See `Fills.finish`.
         """
         self._count_misses(ticket, answer, unfilled, length)
         if "Error" in answer:
@@ -207,23 +221,22 @@ class BatchReads:
         self, ticket: BatchTicket, answers: AnswersByKey, *, is_plain: bool
     ) -> None:
         """Fill the misses of a batch. is_plain: see `encode_answer`."""
-        reads = self._reads
         fills: list[Fill] = []
         filled: list[Series] = []
         may_learn: dict[tuple[str, int], bool] = {}
         for miss, item_answer in _misses(ticket, answers):
-            series = reads.series_of(miss.prepared)
+            series = self._reads.series_of(miss.prepared)
             if isinstance(item_answer, str):
                 series.add_unfilled(item_answer)
                 continue
-            if reads.refused:
-                reads.allow(miss.prepared)
+            if self._refusals.tags:
+                self._refusals.allow(miss.prepared)
             try:
                 # All keys of a table teach the same, under one generation of it.
                 place = (miss.prepared.read.table_parameter, miss.table_generation)
                 if place not in may_learn:
-                    may_learn[place] = reads.learn(miss, item_answer)
-                fill = reads.fill_of(
+                    may_learn[place] = self._fills.learn(miss, item_answer)
+                fill = self._fills.fill_of(
                     miss, item_answer, is_plain=is_plain, is_learned=may_learn[place]
                 )
             except CodecError:
@@ -234,12 +247,12 @@ class BatchReads:
                 filled.append(series)
             else:
                 series.add_unfilled(fill)
-        is_late = (  # as in `Reads.finish`
+        is_late = (  # as in `Fills.finish`
             ticket.store.can_defer
             and ticket.call.mode is Mode.NORMAL
             and not any(part[0].is_consistent for part in ticket.batch.reads.values())
         )
-        reads.fill(ticket.store, fills, filled, is_late=is_late)
+        self._fills.fill(ticket.store, fills, filled, is_late=is_late)
 
 
 def _audited_blocks(lookups: Sequence[Lookup]) -> int:

@@ -3,8 +3,8 @@
 Independent of botocore. The adapter calls `begin` before a request is sent, then
 `finish` or `fail`. Failure policy: caching never fails a call. These three report an
 error and let the call go on as without a cache. The one exception is the EvictionError
-of `begin`, which the user asked for by a setting. Reads are in reads.py and
-batch_reads.py, writes in writes.py.
+of `begin`, which the user asked for by a setting. Reads are in reads.py,
+fills.py and batch_reads.py, writes in writes.py.
 """
 
 import json
@@ -18,6 +18,7 @@ from botocache._cache.batch_reads import BatchReads
 from botocache._cache.batches import without_hits
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import BEGIN_FAILED
+from botocache._cache.fills import Fills
 from botocache._cache.invalidation import (
     Invalidation,
     check_against,
@@ -27,7 +28,9 @@ from botocache._cache.invalidation import (
 from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
 from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
+from botocache._cache.preparers import PLAIN_READ, Preparers
 from botocache._cache.reads import Reads
+from botocache._cache.refusals import Refusals
 from botocache._cache.services import CacheServices, CountsPoster, NearTier, services_of
 from botocache._cache.tickets import (
     AuditTicket,
@@ -80,15 +83,22 @@ class Cache:
         self._services: Final = services_of(store, settings)
         self._store: Final = self._services.store
         self._evictions: Final = self._services.evictions
-        self._reads: Final = Reads(self._services)
-        self._batches: Final = BatchReads(self._services, self._reads)
-        self._writes: Final = Writes(self._services, self._reads)
+        services, refusals = self._services, Refusals()
+        preparers = Preparers(settings, services.key_schemas)
+        self._preparers: Final = preparers
+        self._refusals: Final = refusals
+        self._fills: Final = Fills(services, preparers, refusals)
+        self._reads: Final = Reads(services, preparers, refusals)
+        self._batches: Final = BatchReads(
+            services, preparers, refusals, self._reads, self._fills
+        )
+        self._writes: Final = Writes(services, preparers, self._fills)
         # In shadow mode nothing is served, and so nothing is remembered.
         has_near = near is not None and not settings.shadow
         self.near: Final = near(self._services) if near and has_near else None
         if self.near is not None:
             # Set late: the near cache itself is made of this cache's services.
-            self._reads.on_fill = self.near.on_fill
+            self._fills.on_fill = self.near.on_fill
             if self._services.audits is not None:
                 self._services.audits.outdate = self.near.on_fill
         self._observer: CallObserver | None = None
@@ -234,8 +244,16 @@ class Cache:
             self.poster.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store, started)
+        outcome: Hit | Ticket | None
         try:
-            outcome = self._begin(call, parameters, store, known)
+            prepared = None
+            if call.operation == "GetItem" and len(parameters) == PLAIN_READ:
+                # The common read, without a plan: it takes half of the time.
+                prepared = self._preparers.prepare_item(call, parameters)
+            if prepared is not None:
+                outcome = self._reads.load(prepared, store)
+            else:
+                outcome = self._begin(call, parameters, store, known)
         except EvictionError:
             raise
         except Exception as error:
@@ -301,10 +319,12 @@ class Cache:
         """
         reason = "" if succeeded else unfilled
         try:
-            ticket.store.restart()
+            store = ticket.store
+            if store.can_defer:
+                store.restart()
             match ticket:
                 case ReadTicket():
-                    self._reads.finish(
+                    self._fills.finish(
                         ticket,
                         answer,
                         unfilled=reason,
@@ -355,7 +375,7 @@ class Cache:
             tags = _reader_tags(ticket, answer)
             if tags:
                 log_once(log.info, "read_refused", _REFUSED)
-                self._reads.refuse(tags)
+                self._refusals.add(tags)
                 # The hold-off is of use: a host of DynamoDB that has not heard yet may
                 # allow the next read, whose answer must not be filled.
                 self._evictions.evict_tags(tags, ticket.store)
@@ -394,18 +414,13 @@ class Cache:
 
     # --- planning ------------------------------------------------------------------
 
-    def _begin(  # noqa: PLR0911 - one for each kind of plan
+    def _begin(
         self,
         call: Call,
         parameters: Body,
         store: CallStore,
         known: KnownHits | None,
     ) -> Hit | Ticket | None:
-        if call.operation == "GetItem" and len(parameters) == _PLAIN_READ:
-            # The common read, without a plan: it takes half of the time.
-            prepared = self._reads.prepare_item(call, parameters)
-            if prepared is not None:
-                return self._reads.load(prepared, store)
         key_schemas = self._services.key_schemas
         recall = KeyRecall(key_schemas, store, call)
         left = None if known is None else without_hits(parameters, known)
@@ -486,8 +501,6 @@ class Cache:
         for table, number in units.items():
             self._services.counters.series(table, operation).add_consumed(number)
 
-
-_PLAIN_READ = len(("TableName", "Key"))
 
 _REFUSED = (
     "DynamoDB has refused a read for its credentials; what its scope was served of the "

@@ -96,6 +96,18 @@ class CallStore:
             self._note(error)
             raise
 
+    def fill_one(
+        self, key: bytes, entry: bytes, ttl: float, tags: Sequence[bytes]
+    ) -> None:
+        """See Store.fill. Saves the Fill, and the sequence, that `fill` takes."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            self._store.fill(key, entry, ttl, tags)
+        except Exception as error:
+            self._note(error)
+            raise
+
     def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
         """See BoundedCallVerbs.fill_later."""
         if self._failure is not None:

@@ -19,7 +19,6 @@ detects damage and misplacement. Against forgery there is `encryption.py`.
 
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache, partial
 from typing import (
     Annotated,
@@ -37,7 +36,7 @@ import msgspec
 
 from botocache._dynamodb.read_units import SMALLEST, ReadCost
 from botocache._dynamodb.types import Answer
-from botocache._errors import CodecError, shows
+from botocache._errors import CodecError, pass_on, shows
 
 Packed: TypeAlias = bytes | memoryview
 """The body of an entry in MessagePack."""
@@ -202,7 +201,12 @@ class ClearEntries:
         cost: ReadCost = SMALLEST,
     ) -> bytes:
         """See EntryCodec.encode."""
-        header = encode_header(CLEAR, snapshot, stored_at, expires_at, cost)
+        # `encode_header`, written out: it is on the path of every miss.
+        count = len(snapshot)
+        blocks = cost.blocks | _ESTIMATED if cost.is_estimated else cost.blocks
+        header = _headers[count].pack(
+            CLEAR, count, stored_at, expires_at, blocks, *snapshot
+        )
         if len(header) + len(packed) + _CHECKSUM.size > LARGEST_ENTRY:
             raise too_large(len(packed))
         # Joined once, at the end: the copies of a large body take longer than all else.
@@ -262,7 +266,7 @@ class Entry(NamedTuple):
 
 _T = TypeVar("_T")
 
-_encoder = msgspec.msgpack.Encoder()
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def _attribute_value(binary: type) -> Any:
@@ -337,13 +341,18 @@ def encode_answer(answer: Answer, *, is_plain: bool = False) -> bytes:
         name in _MADE_MEMBERS or _is_count(name, value)
         for name, value in answer.items()
     ):
-        return _encoder.encode(answer)
+        return _encode(answer)
     try:
-        return encode_body(answer, _decode_answer)
+        # `encode_body`, written out: it is on the path of every miss.
+        packed = _encode(answer)
+        if _decode_answer(packed) == answer:
+            return packed
+    except Exception as error:
+        pass_on(error)  # what comes next says what it is
+    try:
+        return encode_body(answer, _text_decoder())
     except CodecError:
-        with suppress(CodecError):
-            return encode_body(answer, _text_decoder())
-        raise
+        return encode_body(answer, _decode_answer)  # to raise its error
 
 
 def _is_count(name: str, value: object) -> bool:
@@ -378,7 +387,7 @@ def encode_body(body: object, decode: Callable[[Packed], object]) -> bytes:
     Raises CodecError if `decode` returns something else for it.
     """
     try:
-        packed = _encoder.encode(body)
+        packed = _encode(body)
         # msgspec encodes a Decimal or a set, too, but decodes a str or a list. The
         # check costs a decoding, once per miss.
         is_kept = decode(packed) == body
@@ -418,5 +427,5 @@ _decode_own: Final = msgspec.msgpack.Decoder(Answer).decode
 def copier_of(answer: Answer) -> tuple[Copier, int]:
     """Return a copier for an answer of this process, and its size in bytes."""
     # Not as strict as the store's: the answer may have its ConsumedCapacity already.
-    encoded = _encoder.encode(answer)
+    encoded = _encode(answer)
     return partial(_decode_own, encoded), len(encoded)

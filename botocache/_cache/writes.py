@@ -13,19 +13,27 @@ first one had left (see _coherence.py).
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Final
 
 from botocache._cache.batches import encode_body
 from botocache._cache.call_store import CallStore
+from botocache._cache.fills import Fills
 from botocache._cache.key_schemas import KeyRecall, Schema, place_of
 from botocache._cache.pending_evictions import PendingEvictions
 from botocache._cache.prepare import Call, PreparedRead
-from botocache._cache.reads import Reads
+from botocache._cache.preparers import Preparers
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import OpenWrite, ReadTicket, WriteTicket
-from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
+from botocache._coherence import (
+    Eviction,
+    EvictionRequest,
+    Held,
+    LeftEntry,
+    Loaded,
+    is_held,
+)
 from botocache._counting.counters import UNKNOWN
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._dynamodb import items
@@ -50,13 +58,16 @@ _MOST_TABLES = 10_000
 class Writes:
     """The writes of one cache."""
 
-    def __init__(self, services: CacheServices, reads: Reads) -> None:
+    def __init__(
+        self, services: CacheServices, preparers: Preparers, fills: Fills
+    ) -> None:
         self._store: Final = services.store
         self._settings: Final = services.settings
         self._series: Final = services.counters.series
         self._evictions: Final = services.evictions
         self._key_schemas: Final = services.key_schemas
-        self._reads: Final = reads
+        self._preparers: Final = preparers
+        self._fills: Final = fills
         self._without_images: Final[set[tuple[str, str]]] = set()
 
     # --- before the call -----------------------------------------------------------
@@ -81,6 +92,8 @@ class Writes:
         watch = tuple([schema.tag for schema in assumed])
         if through is not None:
             watch = tuple(dict.fromkeys((*watch, *through.broad_tags)))
+            if store.can_defer:  # such a store may put the entry itself
+                watch = (*watch, through.reader_tag)
         # Before the eviction: a hold-off that it finds counts as of then.
         began = store.now() if through is not None or store.can_defer else 0.0
         first = self._evict_first(call.operation, write, tags, watch, store)
@@ -167,7 +180,7 @@ class Writes:
         get_item = Call(
             read.operation, call.origin, call.scope, call.mode, call.account
         )
-        through = self._reads.prepare(get_item, parameters, read)
+        through = self._preparers.prepare(get_item, parameters, read)
         if through is not None and self._key_schemas.ambiguous and through.is_coarse:
             return None  # it does not depend on the item, so shows no other write of it
         return through
@@ -234,8 +247,11 @@ class Writes:
             and self._settings.precise_index_eviction
         ):
             tags, restore = self._precise_tags(ticket, old)
+        left = None
+        if store.can_defer and certain and succeeded:
+            left = self._entry_left(ticket, answer, store)
         is_late = store.can_defer and certain and not restore
-        if is_late and self._evict_late(ticket, store):
+        if is_late and self._evict_late(ticket, left, answer, store):
             return
         second = self._evictions.evict(
             EvictionRequest(
@@ -245,6 +261,7 @@ class Writes:
                 # Without it the hold-off is not shortened: see next_held_until.
                 ticket.first if certain else None,
                 restore,
+                left,
             ),
             store,
         )
@@ -259,15 +276,35 @@ class Writes:
         if not succeeded or not self._learn(ticket, second, answer, store):
             return
         if certain and not outdated and ticket.through is not None:
-            try:
-                self._write_through(ticket, second, answer, store)
-            except Exception as error:  # the write is evicted already
-                pass_on(error)
-                self._evictions.report(
-                    "fill_failed", "a written item is not cached", error
-                )
+            self._fill_left(ticket, second, answer, store)
 
-    def _evict_late(self, ticket: WriteTicket, store: CallStore) -> bool:
+    def _fill_left(
+        self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
+    ) -> None:
+        """Fill what the write has left, unless the store has put it."""
+        try:
+            if second.has_put:
+                self._count_put(ticket)
+                if ticket.through is not None:
+                    self._fills.on_fill(ticket.through.key)
+            else:
+                self._write_through(ticket, second, answer, store)
+        except Exception as error:  # the write is evicted already
+            pass_on(error)
+            self._evictions.report("fill_failed", "a written item is not cached", error)
+
+    def _count_put(self, ticket: WriteTicket) -> None:
+        if ticket.through is not None:
+            table = ticket.through.read.table
+            self._series(table, ticket.operation).add_fills(1)
+
+    def _evict_late(
+        self,
+        ticket: WriteTicket,
+        left: LeftEntry | None,
+        answer: Answer,
+        store: CallStore,
+    ) -> bool:
         """Send the second eviction without waiting for it; False if that may not be.
 
         It may be if nothing rests on what it returns, and if the hold-off of the first
@@ -276,7 +313,8 @@ class Writes:
         settle, hold_off = self._settings.settle, self._settings.write_hold_off
         if (
             ticket.first is None
-            or ticket.through is not None
+            # It fills the entry by what the second eviction returns.
+            or (ticket.through is not None and left is None)
             or ticket.write.described
             # If their tables are other ones by now, these are evicted before it ends.
             or ticket.assumed
@@ -294,11 +332,16 @@ class Writes:
             if schema is None:
                 return False
             known.append(schema)
-        self._send_eviction(ticket, tuple(known), store)
+        self._send_eviction(ticket, tuple(known), left, answer, store)
         return True
 
     def _send_eviction(
-        self, ticket: WriteTicket, known: tuple[Schema, ...], store: CallStore
+        self,
+        ticket: WriteTicket,
+        known: tuple[Schema, ...],
+        entry: LeftEntry | None,
+        answer: Answer,
+        store: CallStore,
     ) -> None:
         """Send the second eviction; what it returns is looked at later.
 
@@ -309,22 +352,41 @@ class Writes:
         left = OpenWrite(
             ticket.open.tags, partial(_add_unless_forked, pending, os.getpid())
         )
+        is_sending = True
+        unput: list[Eviction] = []
 
-        def settle(outcome: Mapping[bytes, int] | Exception) -> None:
+        def settle(outcome: Eviction | Exception) -> None:
             if isinstance(outcome, Exception):
                 self._evictions.make_pending(tags, outcome)
             else:
-                self._key_schemas.forget_outdated(known, outcome)
+                self._key_schemas.forget_outdated(known, outcome.watched)
+                if outcome.has_put:
+                    self._count_put(ticket)
+                elif is_sending and entry is not None:
+                    unput.append(outcome)  # the store has waited for it
             left.tags = ()
 
-        watch = (*dict.fromkeys(schema.tag for schema in known),)
-        request = EvictionRequest(tags, self._settings.settle, watch, ticket.first)
+        watch = [schema.tag for schema in known]
+        if entry is not None:
+            watch += entry.others
+        request = EvictionRequest(
+            tags,
+            self._settings.settle,
+            (*dict.fromkeys(watch),),
+            ticket.first,
+            left=entry,
+        )
         try:
             store.evict_later(request, settle)
         except BaseException as error:  # as in Evictions.evict
             pending.add(tags)
             left.tags = ()
             self._evictions.make_pending(tags, store.failure or pass_on(error))
+        is_sending = False
+        if entry is not None:
+            self._fills.on_fill(entry.key)
+        for second in unput:
+            self._fill_left(ticket, second, answer, store)
 
     def _learn(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
@@ -378,6 +440,41 @@ class Writes:
         more.append(tag_digest(precise_writes_tag(item.table)))
         return (*ticket.tags, *more), (tag_digest(writes_tag(item.table)),)
 
+    def _entry_left(
+        self, ticket: WriteTicket, answer: Answer, store: CallStore
+    ) -> LeftEntry | None:
+        """Return the entry of what the write has left, for the store to put.
+
+        None if it is not to be put, or if `_write_through` has to see to it.
+        """
+        through, first = ticket.through, ticket.first
+        if through is None or first is None or ticket.parameters is None:
+            return None
+        others = (*through.broad_tags, through.reader_tag)
+        if len(others) + 1 != len(through.tags) or not first.watched.keys() >= {
+            *others
+        }:
+            return None
+        left = items.answer_after(ticket.operation, ticket.parameters, answer)
+        if left is None or (left and not through.read.named <= left["Item"].keys()):
+            return None
+        if self._evictions.are_pending(through.tags, store):
+            return None
+        *around, reader = [first.watched[tag] for tag in others]
+
+        def made(generation: int) -> tuple[bytes, float] | None:
+            loaded = Loaded(None, (*around, generation, reader), Held.FREE)
+            read = ReadTicket(through, loaded, now, store, is_consistent=True)
+            return self._fills.written(read, left)
+
+        now = store.now()
+        return LeftEntry(
+            through.key,
+            through.item_tag,
+            dict(zip(others, (*around, reader), strict=True)),
+            made,
+        )
+
     def _write_through(
         self, ticket: WriteTicket, second: Eviction, answer: Answer, store: CallStore
     ) -> None:
@@ -407,7 +504,7 @@ class Writes:
         loaded = Loaded(None, snapshot, Held.FREE)
         read = ReadTicket(through, loaded, store.now(), store, is_consistent=True)
         series = self._series(through.read.table, ticket.operation)
-        self._reads.fill_written(read, left, series)
+        self._fills.fill_written(read, left, series)
 
 
 def _add_unless_forked(

@@ -271,6 +271,7 @@ class Series:
         is_outdated: bool = False,
         is_on_index: bool = False,
         reads: int = 1,
+        fills: int = 0,
     ) -> None:
         """Count a read that was looked up and that was sent to DynamoDB.
 
@@ -280,9 +281,11 @@ class Series:
         is_outdated: the store had an entry that a write has evicted.
         is_on_index: it is a query of an index.
         reads: keys of a batch, which count one by one; the units are those of all.
+        fills: entries of it that were filled, if that is known already.
         """
         with self._lock:
             self._misses += reads
+            self._fills += fills
             self._units_consumed += units
             if is_consistent:
                 self._consistent += reads
@@ -400,11 +403,15 @@ class Series:
 
 
 class Counters:
-    """The counts of one cache in this process."""
+    """The counts of one cache in this process.
+
+    known_series: those that there are, by table and operation. For callers in a hurry,
+        who ask `series` for what they do not find.
+    """
 
     def __init__(self) -> None:
         self._failures: Counter[str] = Counter()
-        self._series: dict[tuple[str, str], Series] = {}
+        self.known_series: Final[dict[tuple[str, str], Series]] = {}
         self._hot_keys = HotKeys()
         self._lock = threading.RLock()  # a signal handler may make calls in here
         renew_after_fork(self, Counters._after_fork)
@@ -414,7 +421,7 @@ class Counters:
 
         After MOST_SERIES, all others are one, whose table is OTHER.
         """
-        series = self._series.get((table, operation))
+        series = self.known_series.get((table, operation))
         return self._add_series(table, operation) if series is None else series
 
     def add_failure(self, kind: str) -> None:
@@ -425,7 +432,9 @@ class Counters:
     def read(self, undelivered: int) -> Stats:
         """Return the current counts. undelivered: tags whose eviction is pending."""
         with self._lock:
-            tables = tuple(self._series[name].read() for name in sorted(self._series))
+            tables = tuple(
+                self.known_series[name].read() for name in sorted(self.known_series)
+            )
             return Stats(
                 hits=sum(each.hits for each in tables),
                 near_hits=sum(each.near_hits for each in tables),
@@ -444,17 +453,17 @@ class Counters:
     def _add_series(self, table: str, operation: str) -> Series:
         with self._lock:
             name = (table, operation)
-            if len(self._series) >= MOST_SERIES:
+            if len(self.known_series) >= MOST_SERIES:
                 name = (OTHER, OTHER)
-            series = self._series.get(name)
+            series = self.known_series.get(name)
             if series is None:
                 series = Series(*name, self._lock, self._hot_keys)
-                self._series[name] = series
+                self.known_series[name] = series
             return series
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
-        for series in self._series.values():
+        for series in self.known_series.values():
             series.after_fork(self._lock)
 
 

@@ -5,14 +5,15 @@ the key is worked out once for a table and the names of the key's attributes: th
 table's name and tags, and the beginnings of digests.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 from botocache._digests import EVERYTHING_DIGEST, DigestBeginning, pack
-from botocache._dynamodb.plans import KeyAttributes  # noqa: TC001 - it is loaded in any case
+from botocache._dynamodb.plans import KeyAttributes, Kind, Read
 from botocache._dynamodb.tags import (
     EVERYTHING,
     Detail,
-    Tag,
     new_tag,
     table_tag,
     tag_digest,
@@ -31,8 +32,10 @@ _MOST_SHAPES = 1000
 _LONGEST_PART = 2048
 """Characters of an ARN. A request with a longer name is refused, and leaves nothing."""
 
-_Tags: TypeAlias = tuple[Tag, Tag, Tag]
-_Digests: TypeAlias = tuple[bytes, bytes, bytes]
+WHY_ITEM = "It depends on one item."
+
+_read: Callable[[tuple[object, ...]], Read] = partial(tuple.__new__, Read)
+"""Makes a Read of all of its fields, in a third of the time that its class takes."""
 
 
 class ItemShape:
@@ -47,26 +50,30 @@ class ItemShape:
         "_begun",
         "_broad",
         "_digests",
+        "_parameter",
         "_question",
         "names",
         "table",
     )
 
     def __init__(self, parameter: str, attributes: tuple[str, ...]) -> None:
+        self._parameter: Final = parameter
         self.table: Final = table_name(parameter)
         self.names: Final[KeyAttributes] = frozenset(attributes)
         # Two requests may name the attributes of one key in different orders.
         self._attributes: Final = sorted(attributes)
         self._broad: Final = EVERYTHING, table_tag(self.table)
         self._digests: Final = EVERYTHING_DIGEST, tag_digest(self._broad[1])
-        self._begun: Final = DigestBeginning(4, "tag", "item", self.table)
+        self._begun: Final = DigestBeginning(4, "tag", "item", self.table).begun
         self._question: Final = pack([parameter])
 
-    def item(self, key: Item) -> tuple[_Tags, _Digests, bytes]:
-        """Return the tags of an item's read, their digests, and its question.
+    def read(self, key: Item) -> Read:
+        """Return the read of a whole item, with its digests.
 
         key: as on the wire. Raises ValueError if DynamoDB may refuse it.
         """
+        # One flat function: it is on the path of every hit and miss of an item.
+        table = self.table
         detail: Detail = ()
         for attribute in self._attributes:
             value = key[attribute]
@@ -78,10 +85,28 @@ class ItemShape:
                 check_key({attribute: value})
                 detail += (attribute, *canonical_value(value))
         packed = pack(detail)
-        return (
-            (*self._broad, new_tag(("item", self.table, detail))),
-            (*self._digests, self._begun.end_packed(packed)),
-            self._question + packed,
+        digest = self._begun.copy()
+        digest.update(packed)
+        return _read(
+            (
+                "GetItem",
+                Kind.ITEM,
+                table,
+                self._parameter,
+                (*self._broad, new_tag(("item", table, detail))),
+                self._question + packed,
+                False,  # is_consistent
+                "NONE",  # capacity
+                self.names,
+                True,  # names_all
+                False,  # is_on_index
+                False,  # rests_on_schema
+                (),  # precise_tags
+                None,  # whole
+                None,  # projection
+                WHY_ITEM,
+                (*self._digests, digest.digest()),
+            )
         )
 
 

@@ -12,8 +12,8 @@ A planner may also raise LookupError, TypeError, ValueError or AttributeError fo
 request that it does not understand. Such a request is a bypass.
 """
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from functools import lru_cache
 from itertools import chain
 
 import msgspec
@@ -24,10 +24,9 @@ from botocache._dynamodb.expressions import (
     read_key_condition,
     read_legacy_key_conditions,
 )
-from botocache._dynamodb.item_shapes import ItemShape, item_shape
+from botocache._dynamodb.item_shapes import item_shape
 from botocache._dynamodb.limits import BATCH_KEYS, VALUES_BYTES, RefusedError
 from botocache._dynamodb.plans import (
-    ITEM_TAG,
     BatchRead,
     CallPlan,
     KeyAttributes,
@@ -46,7 +45,7 @@ from botocache._dynamodb.tags import (
     table_tag,
     writes_tag,
 )
-from botocache._dynamodb.types import Body
+from botocache._dynamodb.types import Body, Item
 from botocache._dynamodb.values import table_name
 
 # Deterministic: the order of members in a request's JSON must not change its question.
@@ -82,78 +81,31 @@ def item_read(body: Body, capacity: str) -> Read:
     capacity: its ReturnConsumedCapacity.
     """
     parameter, key = body["TableName"], body["Key"]
-    shape = item_shape(parameter, key)
     # The tag has the canonical key, so `{"N": "1"}` and `{"N": "1.0"}` share an entry.
-    tags, digests, question = shape.item(key)
-    is_consistent, whole, projection = False, None, None
-    if len(body) > _REQUIRED:
-        is_consistent = body.get("ConsistentRead", False)
-        if type(is_consistent) is not bool:
-            raise RefusedError(_NOT_BOOLEAN)
-        options = {name: body[name] for name in body if name not in _NO_OPTIONS}
-        # Unknown parameters are options, too: they make the question another one.
-        if options:
-            projection, canonical = _canonical_options(options)
-            whole = question if projection is not None else None
-            parts = {"TableName": parameter, "Key": tags[ITEM_TAG].detail}
-            question = _encode({**parts, "options": canonical})
-    return _read(
-        (
-            "GetItem",
-            Kind.ITEM,
-            shape.table,
-            parameter,
-            tags,
-            question,
-            is_consistent,
-            capacity,
-            shape.names,
-            True,  # names_all
-            False,  # is_on_index
-            False,  # rests_on_schema
-            (),  # precise_tags
-            whole,
-            projection,
-            _WHY_ITEM,
-            digests,
-        )
-    )
-
-
-def whole_item_read(shape: ItemShape, body: Body) -> Read:
-    """Return what `item_read` does of a GetItem without options.
-
-    shape: of the body's reads.
-    """
-    tags, digests, question = shape.item(body["Key"])
-    return _read(
-        (
-            "GetItem",
-            Kind.ITEM,
-            shape.table,
-            body["TableName"],
-            tags,
-            question,
-            False,  # is_consistent
-            "NONE",
-            shape.names,
-            True,  # names_all
-            False,  # is_on_index
-            False,  # rests_on_schema
-            (),  # precise_tags
-            None,  # whole
-            None,  # projection
-            _WHY_ITEM,
-            digests,
-        )
+    read = item_shape(parameter, key).read(key)
+    if len(body) == _REQUIRED and capacity == "NONE":
+        return read
+    is_consistent = body.get("ConsistentRead", False)
+    if type(is_consistent) is not bool:
+        raise RefusedError(_NOT_BOOLEAN)
+    question, whole, projection = read.question, None, None
+    options = {name: body[name] for name in body if name not in _NO_OPTIONS}
+    # Unknown parameters are options, too: they make the question another one.
+    if options:
+        projection, canonical = _canonical_options(options)
+        whole = question if projection is not None else None
+        parts = {"TableName": parameter, "Key": read.item_tag.detail}
+        question = _encode({**parts, "options": canonical})
+    return read._replace(
+        question=question,
+        is_consistent=is_consistent,
+        capacity=capacity,
+        whole=whole,
+        projection=projection,
     )
 
 
 _REQUIRED = len(("TableName", "Key"))
-_WHY_ITEM = "It depends on one item."
-
-_read: Callable[[tuple[object, ...]], Read] = partial(tuple.__new__, Read)
-"""Makes a Read of all of its fields, in a third of the time that its class takes."""
 
 
 def _canonical_options(
@@ -201,13 +153,25 @@ def batch_get_item(body: Body, _keys_of: KeysOf) -> CallPlan:
     _check_parts(body)
     reads: dict[str, tuple[Read, ...]] = {}
     for table, part in body["RequestItems"].items():
-        options = {name: part[name] for name in part if name != "Keys"}
-        options["TableName"] = table
-        reads[table] = tuple(
-            [item_read({**options, "Key": key}, "NONE") for key in part["Keys"]]
-        )
+        reads[table] = tuple(_reads_of(table, part))
     _check_keys(reads)
     return BatchRead(reads, capacity)
+
+
+def _reads_of(table: str, part: Body) -> list[Read]:
+    """Return the read of each key of one table."""
+    keys: list[Item] = part["Keys"]
+    if len(part) > 1:
+        options = {name: part[name] for name in part if name != "Keys"}
+        options["TableName"] = table
+        return [item_read({**options, "Key": key}, "NONE") for key in keys]
+    # Half of the time: the keys of a table have one shape, and no options.
+    reads, shape = [], None
+    for key in keys:
+        if shape is None or key.keys() != shape.names:
+            shape = item_shape(table, key)
+        reads.append(shape.read(key))
+    return reads
 
 
 # DynamoDB refuses the whole batch. With hits for some keys, the rest of such a batch

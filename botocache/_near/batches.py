@@ -21,7 +21,7 @@ from botocache._near.batch_arguments import Batch, read_arguments
 from botocache._near.call_keys import arguments_in, quick_key
 from botocache._near.calls import NearCall
 from botocache._near.delivery import Delivery, deliver_batch
-from botocache._near.request_bodies import Arguments, derive_body
+from botocache._near.request_bodies import Arguments, derive_body, wire_body
 
 
 def find_batch(
@@ -57,11 +57,13 @@ def _begin(
     if type(key) is not bytes or state.cache is None:
         return None
     body = derive_body(BATCH, token, key, arguments, body_of)
+    if body is None:
+        return None
     # Read again: the application may have changed its arguments, and what is remembered
-    # of a key must be the answer to that key.
-    copy: Any = arguments_in(key)
+    # of a key must be the answer to that key. A client's body is such a copy itself.
+    copy: Any = body if body_of is wire_body else arguments_in(key)
     batch = _read(copy)
-    if body is None or batch is None:
+    if batch is None:
         return None
     known = batches.serve_some(token, batch, found) if batch == first else None
     hits = None if known is None else known.hits

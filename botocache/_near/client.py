@@ -165,6 +165,7 @@ def _finder_of(state: ClientState, operation: str) -> Finder:
                 key = marshalled((token, arguments), BY_VALUE)  # type: ignore[arg-type]  # it raises at others
             except Exception as error:
                 check_marshals(error)
+                key = exact_key(token, arguments, state.kinds, None)
             answer, entry = None, answers.memory.young.get(key) or answers.find(key)
             if entry is not None:
                 answer = answers.serve(entry, started, arguments)
@@ -242,24 +243,29 @@ def _look_up(call: NearCall, entry: NearEntry | None, arguments: object) -> Outc
     state = call.state
     # After the look-up in memory, which finds nothing of other operations: nothing of
     # them is remembered under their tokens.
-    if call.operation not in state.operations or call.answers.now() >= call.valid_until:
+    key = call.key
+    if (
+        key is None
+        or call.operation not in state.operations
+        or call.answers.now() >= call.valid_until
+    ):
         return None
     prepared = None if entry is None else entry.prepared
-    if prepared is None and call.key is not None:
+    if prepared is None and type(key) is bytes:  # a quick one
         hit = _begin_derived(call, arguments)
         if hit is not None or call.is_begun:
             return call if hit is None else deliver_from_store(call, hit)
-    if prepared is None:
         token = state.tokens[call.operation]
-        call.key = exact_key(token, arguments, state.kinds)
+        call.key = exact_key(token, arguments, state.kinds, key)
         if call.key is None:
             return None
-        entry = call.answers.find(call.key)
-        if entry is not None:
-            answer = call.answers.serve(entry, call.started, arguments)
-            if answer is not None:
-                return deliver_from_memory(call, entry.origin, answer)
-            prepared = entry.prepared
+        if call.key is not key:
+            entry = call.answers.find(call.key)
+            if entry is not None:
+                answer = call.answers.serve(entry, call.started, arguments)
+                if answer is not None:
+                    return deliver_from_memory(call, entry.origin, answer)
+                prepared = entry.prepared
     cache = state.cache
     if prepared is None or cache is None:
         return call

@@ -6,7 +6,6 @@ botocore handles the call; so it does with arguments that it would refuse. Expre
 and values are not checked: an entry exists only for a body that DynamoDB has accepted.
 """
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -104,8 +103,8 @@ def _plain_body(arguments: Any, body_of: BodyOf) -> Body | None:
 
 _TEXT = frozenset({str})
 
-_CHANGED = re.compile(rb'"BS?":|null').search
-"""Finds what botocore does not send as it is given: binary values, and None."""
+_CHANGED = (b'"B":', b'"BS":', b"null")
+"""What botocore does not send as it is given: binary values, and None."""
 
 _LARGEST = 10**15
 """boto3 writes smaller numbers as Python does; larger ones it may write as `1E+15`."""
@@ -113,7 +112,8 @@ _LARGEST = 10**15
 
 def wire_body(_operation: str, encoded: bytes, arguments: Arguments) -> Body | None:
     """Return the body of a client's call: its arguments."""
-    return None if _CHANGED(encoded) else arguments
+    # Each by itself: a regular expression takes 18 µs for 50 keys, and these take 1.
+    return None if any(map(encoded.__contains__, _CHANGED)) else arguments
 
 
 def resource_body(operation: str, encoded: bytes, arguments: Arguments) -> Body | None:

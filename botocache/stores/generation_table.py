@@ -326,9 +326,9 @@ class GenerationTable(SlotReader):
         evicted = EvictedSlots(self._count, request.tags, slots, done)
         watch = request.watch
         if not watch:
-            return _eviction((evicted, {}, Held.FREE))
+            return _eviction((evicted, {}, Held.FREE, False))
         watched = dict(zip(watch, self.generations(watch), strict=True))
-        return _eviction((evicted, watched, self.held(watch, now)))
+        return _eviction((evicted, watched, self.held(watch, now), False))
 
     def _state(self, slot: int) -> TagState:
         word = self._words[slot + 1]
@@ -399,7 +399,7 @@ _tag_eviction: Callable[[EvictedSlot], TagEviction] = partial(
 """Makes a TagEviction of its fields, in a third of the time that its class takes."""
 
 _eviction: Callable[
-    [tuple[Mapping[bytes, TagEviction], Mapping[bytes, int], Held]], Eviction
+    [tuple[Mapping[bytes, TagEviction], Mapping[bytes, int], Held, bool]], Eviction
 ]
 _eviction = partial(tuple.__new__, Eviction)
 """Makes an Eviction of its fields, as above."""

@@ -17,7 +17,13 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, TypeAlias, cast
 
-from botocache._coherence import Eviction, EvictionRequest, Loaded, TagEviction
+from botocache._coherence import (
+    Eviction,
+    EvictionRequest,
+    LeftEntry,
+    Loaded,
+    TagEviction,
+)
 from botocache._digests import DIGEST_SIZE, EVERYTHING_DIGEST
 from botocache._errors import StoreError
 from botocache.stores.protocol import (
@@ -141,9 +147,9 @@ class _BoundedKeyedVerbs(KeyedVerbs):
         """See BoundedCallVerbs.evict_later."""
         names = self._names()
 
-        def settle_by_tag(outcome: Mapping[bytes, int] | Exception) -> None:
+        def settle_by_tag(outcome: Eviction | Exception) -> None:
             if not isinstance(outcome, Exception):
-                outcome = {tag: outcome[names.first(tag)] for tag in request.watch}
+                outcome = _by_tag(outcome, request, names)
             settle(outcome)
 
         verbs = cast("BoundedCallVerbs", self._verbs)
@@ -151,15 +157,20 @@ class _BoundedKeyedVerbs(KeyedVerbs):
 
 
 def _by_name(request: EvictionRequest, names: Names) -> EvictionRequest:
-    tags, hold_off, watch, first, restore = request
+    tags, hold_off, watch, first, restore, left = request
     if first is not None and isinstance(first.evicted, _Evicted):
         first = first._replace(evicted=first.evicted.by_name)
+    if left is not None:
+        others = {names.first(tag): old for tag, old in left.others.items()}
+        key, item = names.first(left.key), names.first(left.item)
+        left = LeftEntry(key, item, others, left.made)
     return EvictionRequest(
         _flat(map(names.of_all, tags)),
         hold_off,
         [*map(names.first, watch)],
         first,
         {*_flat(map(names.of_all, restore))},
+        left,
     )
 
 
@@ -167,7 +178,7 @@ def _by_tag(answer: Eviction, request: EvictionRequest, names: Names) -> Evictio
     evicted = _Evicted({tag: answer.evicted[names.first(tag)] for tag in request.tags})
     evicted.by_name = answer.evicted
     watched = {tag: answer.watched[names.first(tag)] for tag in request.watch}
-    return Eviction(evicted, watched, answer.held)
+    return Eviction(evicted, watched, answer.held, answer.has_put)
 
 
 class _Evicted(dict[bytes, TagEviction]):

@@ -214,8 +214,8 @@ It may be called in any thread, must not raise, and must not use the store.
 """
 
 
-SettleEviction: TypeAlias = Callable[[Mapping[bytes, int] | Exception], object]
-"""The same of an eviction: called with the generations of watched tags, or an error."""
+SettleEviction: TypeAlias = Callable[[Eviction | Exception], object]
+"""The same of an eviction."""
 
 
 class BoundedCallVerbs(CallVerbs, Protocol):

@@ -8,6 +8,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from botocore.config import Config
@@ -18,7 +19,6 @@ from botocache import Cache
 from botocache.stores.protocol import Store
 from tests.differential.calls import Call, Parameters, make
 from tests.differential.tables import NAME, Shape, Traits, table_name
-from tests.integration.app import new_botocore_session
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
 from tests.support.network import intercept
@@ -44,6 +44,10 @@ _TIMES = 3
 """How often a call is made that is a hit: the last time the near cache answers it."""
 
 
+_serials = count(1)
+"""Of programs: one that fails may leave a table behind."""
+
+
 class DifferenceError(AssertionError):
     """The cache showed. Its message is the program."""
 
@@ -52,7 +56,7 @@ class Application:
     """A client and a resource of one session, and what they sent to the server."""
 
     def __init__(self, server: DynamoDB) -> None:
-        self._session = server.session(botocore_session=new_botocore_session())
+        self._session = server.session()
         self._server = server
         self.requests: Counter[str] = Counter()
         self.cache: Cache | None = None
@@ -142,7 +146,7 @@ class Pair:
 
     def begin(self) -> None:
         """Begin a program: its tables are new."""
-        self._serial += 1
+        self._serial = next(_serials)
         self._program.clear()
         self._created.clear()
 

@@ -22,7 +22,8 @@ from botocache._near import client, client_state, request_bodies
 from botocache.stores.generation_table import GenerationTable
 from tests.differential.machine import run_programs
 from tests.differential.pairs import DifferenceError
-from tests.differential.runs import Run, pair_for, running
+from tests.differential.runs import Run, pair_for
+from tests.support.dynamodb import DynamoDB
 from tests.support.evicting import evicting
 
 PROGRAMS = 60
@@ -212,11 +213,14 @@ MUTATIONS = [
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 def test_a_cache_with_a_fault_is_caught(
-    mutation: Mutation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation,
+    server_of: Callable[[str], DynamoDB],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = Run("ministack", "memory", "defaults")
     programs = range(mutation.first, mutation.first + PROGRAMS)
-    with running(run.server) as server, pair_for(run, server, tmp_path) as pair:
+    with pair_for(run, server_of(run.server), tmp_path) as pair:
         mutation.patch(monkeypatch)
         with pytest.raises(DifferenceError):
             run_programs(pair, programs, shrinks=False)

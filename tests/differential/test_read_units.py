@@ -8,7 +8,7 @@ judges the sizes of what is not ASCII.
 import math
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -21,8 +21,7 @@ from botocache._dynamodb.read_units import (
     item_size,
     units_by_table,
 )
-from tests.differential.runs import MINISTACK
-from tests.support.dynamodb import DynamoDB, running_dynalite, running_dynamodb
+from tests.support.dynamodb import DynamoDB, running_dynalite
 
 SEED = 20_261_128
 
@@ -110,10 +109,9 @@ def dynalite() -> Iterator[DynamoDB]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def ministack() -> Iterator[DynamoDB]:
-    with running_dynamodb("tests.support.ministack_server", str(MINISTACK)) as server:
-        yield server
+@pytest.fixture
+def ministack(server_of: Callable[[str], DynamoDB]) -> DynamoDB:
+    return server_of("ministack")
 
 
 def test_a_byte_more_than_a_unit_is_another_unit(dynalite: DynamoDB) -> None:

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from tests.docs.pages import (
 )
 from tests.support.dynamodb import REGION, DynamoDB
 from tests.support.environment import Environment
+from tests.support.processes import Peer, running_peer
+from tests.support.programs import prepare, run_program
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "AKIADOCUMENTED000000",
@@ -62,12 +64,16 @@ WITH_PYTHON = [
 ]
 
 
+def variables_of_a_page() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **CREDENTIALS}
+
+
 def run(
     *arguments: str, variables: Mapping[str, str], directory: Path
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         arguments,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **CREDENTIALS, **variables},
+        env={**variables_of_a_page(), **variables},
         cwd=directory,
         capture_output=True,
         text=True,
@@ -79,20 +85,25 @@ def run(
 # --- Python ------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def prepared() -> Iterator[Peer]:
+    """A process with the mocked DynamoDB that each page has."""
+    with running_peer() as peer:
+        peer.call(prepare, PREPARED, variables_of_a_page())
+        yield peer
+
+
 def test_there_are_pages_with_code() -> None:
     assert len(WITH_PYTHON) >= 10
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
-    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+    page: Path, tmp_path: Path, prepared: Peer, request: pytest.FixtureRequest
 ) -> None:
     """A page's blocks run in order, in one process, against a mocked DynamoDB."""
-    variables = {}
-    if page.name == BY_SERVER:
-        server: DynamoDB = request.getfixturevalue("dynamodb")
-        variables["AWS_ENDPOINT_URL_DYNAMODB"] = server.url
-    program, promised = [PREPARED], []
+    program: list[str] = []
+    promised: list[str | None] = []
     blocks = [*blocks_of(page), None]
     for block, following in pairwise(blocks):
         if block is None or block.language != "python" or block.title:
@@ -100,15 +111,16 @@ def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
         program += [block.text, f"print({SEPARATOR!r}, flush=True)\n"]
         is_promised = following is not None and following.language == "text"
         promised.append(following.text if following and is_promised else None)
-    (tmp_path / "page.py").write_text("\n".join(program), encoding="utf-8")
-    done = run(
-        sys.executable,
-        "-W",
-        "error",
-        "page.py",
-        variables=variables,
-        directory=tmp_path,
-    )
+    if page.name == BY_SERVER:
+        server: DynamoDB = request.getfixturevalue("dynamodb")
+        done = run(
+            *(sys.executable, "-W", "error", "-c", "\n".join([PREPARED, *program])),
+            variables={"AWS_ENDPOINT_URL_DYNAMODB": server.url},
+            directory=tmp_path,
+        )
+    else:
+        (tmp_path / "page.py").write_text("\n".join(program), encoding="utf-8")
+        done = prepared.call(run_program, tmp_path / "page.py", variables_of_a_page())
     assert done.returncode == 0, done.stderr
     printed = done.stdout.split(f"{SEPARATOR}\n")
     for one, other in zip(printed, promised, strict=False):

@@ -1,8 +1,8 @@
 """Runs programs through all of their schedules, or through samples of them.
 
 `explore` is complete: whatever may happen in a program in whatever order, it runs.
-Schedules that have led to the same state go on alike, so what comes after a state is
-run once, and schedules are counted, not repeated: as a model checker does, but on the
+Schedules that have led to the same state go on alike, so each choice of a state is
+taken once, and schedules are counted, not repeated: as a model checker does, but on the
 code itself. `each` runs every schedule by itself, without that. `sample` draws some.
 `killed_at_each_turn` is for what is too long for any of them.
 
@@ -10,7 +10,9 @@ Nothing is copied or undone: what has happened before is made to happen again, i
 new world. A schedule is the list of numbers that were chosen.
 """
 
+import gc
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,8 +51,8 @@ def explore(program: Program, *, by_word: bool = False) -> Explored:
     """Run a program in every way in which it may go. Raises Violation."""
     if program.moves > 1:
         raise ValueError("states are compared by eyes that expect time to move once")
-    with _looked_up_once():
-        return _explore(program, by_word=by_word)
+    with _looked_up_once(), _older_objects_set_aside():
+        return _Search(program, by_word=by_word).run()
 
 
 @contextmanager
@@ -61,37 +63,97 @@ def _looked_up_once() -> Iterator[None]:
         yield
 
 
-def _explore(program: Program, *, by_word: bool) -> Explored:
-    explored = Explored()
-    schedules_from: dict[bytes, int] = {}
+@contextmanager
+def _older_objects_set_aside() -> Iterator[None]:
+    """Spare the garbage collector what is no world's: an eighth of the time."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
-    def replay(path: list[int]) -> Run:
-        run = program.start(by_word=by_word)
-        for number in path:
-            run.take(run.choices()[number])
-        explored.turns += len(path)
+
+class _Search:
+    """The states of a program, and the ways from each to the next.
+
+    A run goes on from a known state as long as one of its choices was not taken yet.
+    So each choice is made once, and what leads to a state is repeated only where more
+    ways lead out of it than into it.
+    """
+
+    def __init__(self, program: Program, *, by_word: bool) -> None:
+        self._program = program
+        self._by_word = by_word
+        self._turns = 0
+        self._numbers: dict[bytes, int] = {}  # of the states; there are millions
+        self._origins: list[tuple[int, int]] = []  # state before, and choice
+        self._choices: list[int] = []
+        self._next: list[list[int]] = []  # states, by the choices that were taken
+        self._unfinished: deque[int] = deque()
+
+    def run(self) -> Explored:
+        """Take every choice of every state."""
+        self._number(self._program.start(by_word=self._by_word), (0, 0))
+        while self._unfinished:
+            state = self._unfinished[0]  # the oldest: its way is short
+            if self._is_unfinished(state):
+                self._go_on(self._replay(state), state)
+            else:
+                self._unfinished.popleft()
+        return Explored(self._schedules(), len(self._numbers), self._turns)
+
+    def _is_unfinished(self, state: int) -> bool:
+        return len(self._next[state]) < self._choices[state]
+
+    def _replay(self, state: int) -> Run:
+        path = []
+        while state:
+            state, choice = self._origins[state]
+            path.append(choice)
+        run = self._program.start(by_word=self._by_word)
+        for choice in reversed(path):
+            run.take(run.choices()[choice])
+        self._turns += len(path)
         return run
 
-    def visit(run: Run, path: list[int]) -> int:
-        state = digest(run.state())  # there are millions
-        if state in schedules_from:
-            run.stop()  # a greenlet that is not ended is never freed
-            return schedules_from[state]
-        number = len(run.choices())
-        schedules = 0 if number else 1
-        if not number:
-            run.conclude()
-        for choice in range(number):
-            next_run = replay(path) if choice else run
-            next_run.take(next_run.choices()[choice])
-            explored.turns += 1
-            schedules += visit(next_run, [*path, choice])
-        schedules_from[state] = schedules
-        return schedules
+    def _go_on(self, run: Run, state: int) -> None:
+        while self._is_unfinished(state):
+            choice = len(self._next[state])
+            run.take(run.choices()[choice])
+            self._turns += 1
+            number = self._number(run, (state, choice))
+            self._next[state].append(number)
+            state = number
+        run.stop()  # a greenlet that is not ended is never freed
 
-    explored.schedules = visit(replay([]), [])
-    explored.states = len(schedules_from)
-    return explored
+    def _number(self, run: Run, origin: tuple[int, int]) -> int:
+        """Return the number of the state of a run; conclude one that is at an end."""
+        state = digest(run.state())
+        number = self._numbers.get(state)
+        if number is not None:
+            return number
+        number = self._numbers[state] = len(self._numbers)
+        self._origins.append(origin)
+        self._next.append([])
+        self._choices.append(len(run.choices()))
+        if self._choices[number]:
+            self._unfinished.append(number)
+        else:
+            run.conclude()
+        return number
+
+    def _schedules(self) -> int:
+        """Return in how many ways the first state leads to an end."""
+        ways: dict[int, int] = {}
+        waiting = [0]
+        while waiting:
+            state = waiting[-1]
+            unknown = [after for after in self._next[state] if after not in ways]
+            waiting += unknown
+            if not unknown:
+                ways[state] = sum(ways[after] for after in self._next[state]) or 1
+                waiting.pop()
+        return ways[0]
 
 
 def digest(state: tuple[Any, ...]) -> bytes:

@@ -13,12 +13,13 @@ import pytest
 
 from botocache import _coherence
 from botocache._cache import evictions as cache_evictions
+from botocache._cache import fills as cache_fills
 from botocache._cache import reads as cache_reads
 from botocache._cache import writes as cache_writes
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import Evictions
+from botocache._cache.fills import Fills
 from botocache._cache.pending_evictions import PendingEvictions
-from botocache._cache.reads import Reads
 from botocache._cache.tickets import ReadTicket, WriteTicket
 from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction, TagState
@@ -130,19 +131,19 @@ def _item_without_queries(table: str, key: Mapping[str, Any]) -> list[Tag]:
 
 # --- snapshots ---------------------------------------------------------------------
 
-_finish_read = Reads.finish
+_finish_read = Fills.finish
 
 
 def _snapshot_afterwards(
-    reads: Reads, ticket: ReadTicket, answer: Any, **how: Any
+    fills: Fills, ticket: ReadTicket, answer: Any, **how: Any
 ) -> None:
     """Take the snapshot when the answer is there."""
     prepared = ticket.prepared
     loaded = ticket.store.load(prepared.key, prepared.tags)
-    _finish_read(reads, ticket._replace(loaded=loaded), answer, **how)
+    _finish_read(fills, ticket._replace(loaded=loaded), answer, **how)
 
 
-def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any, **how: Any) -> None:
+def _mint_at_fill(fills: Fills, ticket: ReadTicket, answer: Any, **how: Any) -> None:
     """Take for a missing generation the one that there is at the fill."""
     prepared = ticket.prepared
     now = ticket.store.load(prepared.key, prepared.tags).snapshot
@@ -150,7 +151,7 @@ def _mint_at_fill(reads: Reads, ticket: ReadTicket, answer: Any, **how: Any) -> 
         [seen or found for seen, found in zip(ticket.loaded.snapshot, now, strict=True)]
     )
     loaded = ticket.loaded._replace(snapshot=snapshot)
-    _finish_read(reads, ticket._replace(loaded=loaded), answer, **how)
+    _finish_read(fills, ticket._replace(loaded=loaded), answer, **how)
 
 
 def _missing_generations(patch: pytest.MonkeyPatch) -> None:
@@ -160,7 +161,7 @@ def _missing_generations(patch: pytest.MonkeyPatch) -> None:
         "generations",
         lambda table, tags: tuple([table._words[table._at(tag)] for tag in tags]),
     )
-    patch.setattr(Reads, "finish", _mint_at_fill)
+    patch.setattr(Fills, "finish", _mint_at_fill)
 
 
 # --- hold-offs -----------------------------------------------------------------------
@@ -408,7 +409,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a snapshot taken after the answer",
-        _replace(Reads, "finish", _snapshot_afterwards),
+        _replace(Fills, "finish", _snapshot_afterwards),
         Program(("get", "update"), (0, 1), faults=0, warm=False),
         schedule=(
             f"{GET}: load",
@@ -432,7 +433,7 @@ MUTATIONS = [
     ),
     Mutation(
         "hold-offs ignored",
-        _replace(cache_reads, "may_fill", lambda *_, **__: True),
+        _replace(cache_fills, "may_fill", lambda *_, **__: True),
         QUIET,
     ),
     Mutation(
@@ -643,7 +644,7 @@ MUTATIONS = [
     Mutation(
         "a consistent answer filled while a write is under way",
         _replace(
-            cache_reads,
+            cache_fills,
             "may_fill",
             lambda held, *, is_consistent: is_consistent or held is Held.FREE,
         ),

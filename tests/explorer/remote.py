@@ -13,6 +13,7 @@ replica takes over that lacks the last evictions, it has no room for anything.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from struct import Struct
 from typing import Any
 
 from redis.exceptions import ConnectionError as LostError
@@ -41,6 +42,9 @@ from tests.support.redis_stores import redis_store
 
 MOST_LACKED = 2
 """Evictions that a replica may lack when it takes over."""
+
+_EVICTED = Struct("<QQQ")
+"""Of a tag that was evicted: what was found, and the generation that was left."""
 
 _EVICTING = ("evict", "unlink")
 """Commands; a read that begins after the first of a write's begins after its end."""
@@ -214,6 +218,9 @@ class RedisBackend:
             random=opaque_numbers(first + (client << 40)),
         )
         store._keys = self._keys
+        if client:
+            # Else no entry goes with an eviction: its fill prolongs generations first.
+            store._known_tags.ending = lambda *_: []  # type: ignore[method-assign]
 
         def wire() -> Any:
             return Wire(self, client)
@@ -414,6 +421,8 @@ def name_of(packed: bytes) -> str:
 
 def flat(reply: Any) -> list[Any]:
     """Return the content of a reply, for a history."""
+    if isinstance(reply, list) and reply and isinstance(reply[0], int):
+        return [*_of_script(*reply[1:])]
     if isinstance(reply, list):
         return [part for each in reply for part in flat(each)]
     if isinstance(reply, bytes) and len(reply) == STATE.size:
@@ -425,6 +434,19 @@ def flat(reply: Any) -> list[Any]:
         snapshot, stored_at, _, body = contents(reply)
         return [*snapshot, Moment(stored_at), body]
     return [str(reply) if isinstance(reply, Exception) else None]
+
+
+def _of_script(
+    states: bytes = b"", watched: bytes | None = None, *put: int
+) -> list[Any]:
+    """Return the content of a script's reply: of EVICT if there are watched states."""
+    kind = STATE if watched is None else _EVICTED
+    parts = [*kind.iter_unpack(states), *STATE.iter_unpack(watched or b"")]
+    return [
+        field
+        for generation, word, *left in parts
+        for field in (generation, Moment((word >> 1) / US), word & 1, *left)
+    ] + [*put]
 
 
 def _is_error(reply: Any) -> bool:

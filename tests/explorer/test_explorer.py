@@ -16,7 +16,8 @@ from tests.explorer.explore import (
     sample,
 )
 from tests.explorer.mutations import MUTATIONS, Mutation
-from tests.explorer.programs import IMAGES, THROUGH, Program, programs
+from tests.explorer.operations import KINDS
+from tests.explorer.programs import IMAGES, SOME_IMAGES, THROUGH, Program, programs
 from tests.explorer.samples import sample_in_memory, sample_on_disk
 from tests.explorer.shown import require_caught
 
@@ -24,6 +25,9 @@ SEED = 20_261_125
 
 SHARE = 8
 """One program of so many of those that `make explore` runs all of."""
+
+SHARE_OF_COLD = 3
+"""The same of those on an empty store, which are small; all kinds are among them."""
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +40,24 @@ def _quiet() -> Iterator[None]:
 # --- that no promise is broken -------------------------------------------------------
 
 
+WITH_A_FAULT = [
+    ("get", "unanswered update"),
+    ("consistent get", "update"),
+    ("query", "put"),
+    ("query by range", "delete"),
+    ("put", "refused update"),
+]
+"""Each kind once: a fault at each step of two writes takes ten times as long."""
+
+
+def test_every_kind_is_explored_with_a_fault() -> None:
+    assert {kind for operations in WITH_A_FAULT for kind in operations} == {*KINDS}
+
+
 def test_no_schedule_of_two_operations_and_a_fault_breaks_a_promise() -> None:
     total = Explored()
-    of_two = [program for program in programs(2, moves=0) if program.clients == (0, 1)]
-    for program in of_two[::SHARE]:
-        total.add(explore(program))
+    for operations in WITH_A_FAULT:
+        total.add(explore(Program(operations, (0, 1), moves=0)))
     print(total)
     assert total.schedules > 2_000
 
@@ -55,7 +72,7 @@ def test_no_schedule_of_two_operations_while_time_moves_breaks_a_promise() -> No
 
 def test_no_schedule_of_two_operations_on_an_empty_store_breaks_a_promise() -> None:
     total = Explored()
-    for program in programs(2, faults=0, moves=0, warm=False):
+    for program in [*programs(2, faults=0, moves=0, warm=False)][::SHARE_OF_COLD]:
         total.add(explore(program))
     print(total)
     assert total.schedules > 5_000
@@ -81,49 +98,54 @@ THROUGH_PAIRS = [
     ("get", "put"),
     ("consistent get", "update"),
     ("batch", "update all new"),
-    ("put", "put"),
-    ("update all new", "statement"),
+    ("put", "statement"),
 ]
 IMAGES_PAIRS = [
     ("index 1", "move"),
     ("index 2", "put elsewhere"),
     ("scan", "put"),
-    ("move", "put"),
     ("delete", "statement"),
 ]
-LONG_IMAGES_PAIRS = [
-    ("put elsewhere", "move in old form"),
-    ("update", "unanswered move"),
-]
-"""With a fault each of them takes ten seconds."""
-
-PAIRS = [
-    Program(operations, (0, 1), moves=0, features=profile.features)
-    for profile, pairs in ((THROUGH, THROUGH_PAIRS), (IMAGES, IMAGES_PAIRS))
-    for operations in pairs
+SOME_IMAGES_PAIRS = [
+    ("index 1", "move"),
+    ("scan", "move"),
+    ("index 2", "put elsewhere"),
 ]
 LONG_PAIRS = [
-    pytest.param(
-        Program(operations, (0, 1), faults, moves=0, features=IMAGES.features),
-        marks=[pytest.mark.long("a fault at each step")] if faults else [],
-    )
-    for operations in LONG_IMAGES_PAIRS
-    for faults in (0, 1)
+    *((THROUGH.features, o) for o in (("put", "put"), ("update all new", "statement"))),
+    (IMAGES.features, ("move", "put")),
+    (IMAGES.features, ("put elsewhere", "move in old form")),
+    (IMAGES.features, ("update", "unanswered move")),
+    *((some.features, ("put elsewhere", "move")) for some in SOME_IMAGES),
 ]
-SOME_WITH_IMAGES = [
-    Program(operations, (0, 1), moves=0, features=(f"images of the {clients}",))
-    for operations in (
-        ("index 1", "move"),
-        ("scan", "move"),
-        ("index 2", "put elsewhere"),
-        ("put elsewhere", "move"),
-    )
-    for clients in ("odd", "even")
+"""With a fault each of these takes five to ten seconds."""
+
+PAIRS = [
+    *(
+        Program(operations, (0, 1), moves=0, features=profile.features)
+        for profile, pairs in (
+            (THROUGH, THROUGH_PAIRS),
+            (IMAGES, IMAGES_PAIRS),
+            *((some, SOME_IMAGES_PAIRS) for some in SOME_IMAGES),
+        )
+        for operations in pairs
+    ),
+    *(
+        pytest.param(
+            Program(operations, (0, 1), faults, moves=0, features=features),
+            marks=[pytest.mark.long("a fault at each step")] if faults else [],
+        )
+        for features, operations in LONG_PAIRS
+        for faults in (0, 1)
+    ),
 ]
+LONG_TRIPLE = pytest.param(
+    Program(("put", "put", "statement"), (0, 1, 2), 0, 0, features=("through",)),
+    marks=pytest.mark.long("three writers, two of which fill"),
+)
 TRIPLES = [
     Program(operations, (0, 1, 2), 0, 0, features=features)
     for features, operations in (
-        (("through",), ("put", "put", "statement")),
         (("through",), ("put", "update all new", "delete")),
         (("images",), ("index 1", "move", "put")),
         (("images",), ("index 2", "move in old form", "put elsewhere")),
@@ -135,9 +157,7 @@ TRIPLES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "program", [*PAIRS, *LONG_PAIRS, *SOME_WITH_IMAGES, *TRIPLES], ids=str
-)
+@pytest.mark.parametrize("program", [*PAIRS, *TRIPLES, LONG_TRIPLE], ids=str)
 def test_no_schedule_with_a_feature_breaks_a_promise(program: Program) -> None:
     total = explore(program)
     print(total)
@@ -193,7 +213,7 @@ def test_no_order_of_words_in_memory_breaks_a_promise(
 
 
 def test_no_sampled_schedule_of_a_larger_program_breaks_a_promise() -> None:
-    for seed in range(SEED, SEED + 400):
+    for seed in range(SEED, SEED + 300):
         sample_in_memory(seed)
 
 
@@ -201,8 +221,9 @@ def test_no_sampled_schedule_of_a_larger_program_breaks_a_promise() -> None:
 def test_no_sampled_schedule_on_disk_breaks_a_promise(
     tmp_path: Path, *, through_botocore: bool
 ) -> None:
-    number = sample_on_disk(SEED, 150, tmp_path, through_botocore=through_botocore)
-    assert number == 150
+    number = 60 if through_botocore else 150
+    sampled = sample_on_disk(SEED, number, tmp_path, through_botocore=through_botocore)
+    assert sampled == number
 
 
 # --- that it would be seen -----------------------------------------------------------
@@ -219,11 +240,18 @@ def test_a_protocol_with_a_fault_is_caught(
 
 COMPARED = [
     Program(("batch", "put"), (0, 1), 0, 0, features=("through", "consistent")),
-    Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
-    Program(("get", "update"), (0, 1), moves=0),
+    Program(("index 1", "move"), (0, 1), 0, 0, features=("images",)),
+    *(
+        pytest.param(program, marks=pytest.mark.long("thousands of schedules"))
+        for program in (
+            Program(("index 1", "move"), (0, 1), moves=0, features=("images",)),
+            Program(("get", "update"), (0, 1), moves=0),
+            Program(("get", "delete"), (0, 0), moves=0),
+        )
+    ),
     Program(("query", "unanswered update"), (0, 1), faults=0),
     Program(("get", "put"), (0, 0), faults=0, moves=0, warm=False),
-    Program(("get", "delete"), (0, 0), moves=0),
+    Program(("delete",), (0,), moves=0),
 ]
 
 

@@ -52,7 +52,7 @@ PROGRAMS = [
 def test_no_schedule_on_a_server_breaks_a_promise(program: Program) -> None:
     total = explore(program)
     print(total)
-    assert total.schedules >= 20
+    assert total.schedules >= 10  # a second eviction is one command
 
 
 def test_no_sampled_schedule_on_a_server_that_is_harmed_breaks_a_promise() -> None:
@@ -78,7 +78,7 @@ def test_every_schedule_on_a_server_is_counted_once() -> None:
         ("batch", "update all new"), (0, 1), 0, 0, features=THROUGH, shards=1
     )
     last, number = endings(program, most=10_000)
-    assert explore(program).schedules == number > 40
+    assert explore(program).schedules == number > 15
     assert len(last) < number
 
 

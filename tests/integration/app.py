@@ -5,17 +5,12 @@ Keys and items are written as plain values: `get(client, table, pk="a")`.
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-import botocore.session
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.handlers import BUILTIN_HANDLERS
-from botocore.hooks import HierarchicalEmitter
-from botocore.loaders import Loader
 
 import botocache
 from botocache.stores.protocol import Store
@@ -42,31 +37,8 @@ every_store = pytest.mark.parametrize(
 
 KEY_ID = "AKIAAPPLICATION00000"
 
-_loader = Loader()
-"""botocore's models, read from disk once for all sessions."""
-
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
-
-
-def new_botocore_session() -> botocore.session.Session:
-    """Return a session that knows neither region nor credentials.
-
-    Registering its handlers is most of the cost of a session, so it gets a copy of
-    what others have: as each of its own clients does.
-    """
-    if _handlers.get("registered") != BUILTIN_HANDLERS:  # a cache came or went there
-        emitter = HierarchicalEmitter()
-        botocore.session.Session(event_hooks=emitter)
-        _handlers.update(registered=list(BUILTIN_HANDLERS), emitter=emitter)
-    session = botocore.session.Session(
-        event_hooks=copy(_handlers["emitter"]), include_builtin_handlers=False
-    )
-    session.register_component("data_loader", _loader)
-    return session
-
-
-_handlers: dict[str, Any] = {}
 
 
 def wire(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +132,6 @@ class World:
 
     def session(self, key: str = KEY_ID, **options: Any) -> boto3.Session:
         """Return a new session with static credentials."""
-        options.setdefault("botocore_session", new_botocore_session())
         return self.dynamodb.session(key, **options)
 
     def client(self, session: boto3.Session, **options: Any) -> Any:

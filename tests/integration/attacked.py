@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import botocache
 from botocache.stores.disk.store import DiskStore
-from tests.integration.app import delete, get, new_botocore_session, put, query, set_n
+from tests.integration.app import delete, get, put, query, set_n
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
 
@@ -91,9 +91,7 @@ class Application(NamedTuple):
     def _running(self) -> _Running:
         if self not in _running:
             server = DynamoDB(self.url)
-            session = server.session(
-                f"AKIA{SECRET}", botocore_session=new_botocore_session()
-            )
+            session = server.session(f"AKIA{SECRET}")
             clock = _clocks.setdefault(self, FakeClock(self.since_boot))
             store = DiskStore(self.root, clock=clock)
             botocache.install(session, url=store)

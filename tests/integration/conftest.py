@@ -9,7 +9,7 @@ import pytest
 import botocache
 from botocache import Cache, _install
 from botocache.stores.protocol import Store
-from tests.integration.app import World, new_botocore_session
+from tests.integration.app import World
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
 from tests.support.stores import opened_store
@@ -40,9 +40,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def outside(dynamodb: DynamoDB) -> Any:
     """A client that goes around every cache; one per test process."""
-    session = dynamodb.session(
-        "AKIAOUTSIDE000000000", botocore_session=new_botocore_session()
-    )
+    session = dynamodb.session("AKIAOUTSIDE000000000")
     return dynamodb.client(session)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import botocache
 from botocache.stores.disk.store import DiskStore
-from tests.integration.app import get, new_botocore_session, set_n
+from tests.integration.app import get, set_n
 from tests.support.dynamodb import DynamoDB
 from tests.support.network import intercept
 
@@ -39,7 +39,7 @@ class Application(NamedTuple):
         """Return the client that this process has for the directory."""
         if self.directory not in _clients:
             server = DynamoDB(self.url)
-            session = server.session(botocore_session=new_botocore_session())
+            session = server.session()
             botocache.install(session, url=DiskStore(self.directory), **settings)
             _clients[self.directory] = server.client(session)
         return _clients[self.directory]

@@ -14,9 +14,8 @@ from botocache import _log
 from botocache._cache.key_schemas import MOST_ROUNDS
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
-from tests.integration.app import new_botocore_session
 from tests.support.clock import FakeClock
-from tests.support.dynamodb import REGION
+from tests.support.dynamodb import REGION, new_botocore_session
 from tests.support.key_ids import key_id
 from tests.support.own_view import OwnView
 from tests.support.refusing_server import (

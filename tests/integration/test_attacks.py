@@ -153,8 +153,8 @@ def peer() -> Iterator[Peer]:
 
 
 @pytest.fixture
-def application(dynamodb: DynamoDB, tmp_path: Path) -> Application:
-    table = dynamodb.create_table("pk:S")
+def application(dynamodb: DynamoDB, tmp_path: Path, outside: Any) -> Application:
+    table = dynamodb.create_table("pk:S", client=outside)
     return Application(dynamodb.url, tmp_path / "disk", table)
 
 

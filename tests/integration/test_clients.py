@@ -184,7 +184,7 @@ def test_a_client_that_botocache_has_not_seen_shares_with_no_other(
     session = world.session()
     unknown = world.client(session)
     botocache.install(unknown, url=world.store, near="off")
-    vars(unknown._request_signer).pop(clients._TRAITS)
+    vars(unknown._request_signer).pop(clients.TRAITS)
     with world.counting() as reached:
         for _ in range(2):
             assert item(known, table) == BINARY
@@ -759,9 +759,7 @@ def events_of_a_call(
     service: Any = "dynamodb"
     signer = AsyncSigner(service, "", "", "v4", AsyncCredentials(), emitter)
     if is_known:
-        vars(signer)[clients._TRAITS] = clients.ClientTraits(
-            client, cast("Any", signer)
-        )
+        vars(signer)[clients.TRAITS] = clients.ClientTraits(client, cast("Any", signer))
     context: dict[str, Any] = {
         "client_region": client.meta.region_name,
         "client_config": client.meta.config,

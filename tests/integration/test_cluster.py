@@ -44,3 +44,27 @@ def test_an_application_reads_from_a_cluster_and_sees_its_writes(
         put(client, table, **item)
         eventually(partial(is_hit, cache, client, table, item))
     assert cache.stats().failures == {}
+
+
+def test_in_a_cluster_what_a_write_has_left_is_cached(
+    world: World, table: str, namespace: str, cluster: ValkeyCluster
+) -> None:
+    """The process puts it: no script of one server can."""
+    session = world.session()
+    held: dict[str, Any] = {"settle": 60.0, "write_hold_off": 180.0}
+    cache = botocache.install(
+        session, url=cluster.url, namespace=namespace, timeout=10, **held
+    )
+    client = world.client(session)
+    get(client, table, pk="a")  # learns the key attributes
+    put(client, table, pk="a", n=1)
+    changed = client.update_item(
+        TableName=table,
+        Key={"pk": {"S": "a"}},
+        UpdateExpression="SET n = :n",
+        ExpressionAttributeValues={":n": {"N": "2"}},
+        ReturnValues="ALL_NEW",
+    )
+    assert changed["Attributes"]["n"] == {"N": "2"}
+    assert is_hit(cache, client, table, {"pk": "a", "n": 2})
+    assert cache.stats().failures == {}

@@ -21,8 +21,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 import botocache
 from botocache import Cache
+from botocache._cache.prepare import new_prepared
 from botocache._dynamodb.operations import plan
-from botocache._dynamodb.reads import whole_item_read
 from botocache._near.delivery import copier_of_hit
 from botocache.stores.memory import MemoryStore
 from tests.integration.app import (
@@ -389,9 +389,9 @@ def test_no_call_is_planned_twice(
     more = {"ConsistentRead": True} if mode == "strongly consistent" else {}
     client.get_item(TableName=table, Key=key)
     query_index(client, table, "by_color", color="red")
-    planned, prepared = mock.Mock(wraps=plan), mock.Mock(wraps=whole_item_read)
+    planned, prepared = mock.Mock(wraps=plan), mock.Mock(wraps=new_prepared)
     monkeypatch.setattr("botocache._cache.cache.plan", planned)
-    monkeypatch.setattr("botocache._cache.prepare.whole_item_read", prepared)
+    monkeypatch.setattr("botocache._cache.preparers.new_prepared", prepared)
     if mode == "of an index":
         query_index(client, table, "by_color", color="blue")
     else:

@@ -108,7 +108,7 @@ def test_a_write_on_one_host_is_in_the_next_read_on_every_other(
 def test_a_server_that_restarts_between_writes_causes_no_stale_read(
     hosts: Hosts, server: ValkeyServer
 ) -> None:
-    for n, process in enumerate((0, 2, 1), start=1):
+    for n, process in enumerate((0, 2), start=1):
         hosts.read()
         eventually(hosts.is_cached)
         server.kill()

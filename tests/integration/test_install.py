@@ -26,13 +26,12 @@ from tests.integration.app import (
     WINDOW,
     World,
     get,
-    new_botocore_session,
     put,
     query,
     set_n,
 )
 from tests.support.clock import FakeClock
-from tests.support.dynamodb import MADE, REGION, DynamoDB
+from tests.support.dynamodb import MADE, REGION, DynamoDB, new_botocore_session
 from tests.support.network import intercept
 
 

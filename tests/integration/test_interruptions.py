@@ -66,8 +66,30 @@ CALLS: dict[str, Callable[[Any, str], object]] = {
     "delete": lambda client, table: delete(client, table, pk="b"),
 }
 
-each_call = pytest.mark.parametrize("name", CALLS)
+STORES = ["memory", "disk", "redis"]
+
 each_way = pytest.mark.parametrize("near", ["on", "off"])
+
+each_pair = pytest.mark.parametrize(
+    ("name", "store", "near"),
+    [
+        pytest.param(
+            name,
+            store,
+            near,
+            marks=[pytest.mark.long("each two of the three together")]
+            if (at + STORES.index(store)) % 2 != (near == "on")
+            else [],
+        )
+        for at, name in enumerate(CALLS)
+        for store in STORES
+        for near in ("on", "off")
+    ],
+    indirect=["store"],
+)
+"""Runs a test with each call, on each store, with near reads and without.
+
+In `make test` each two of them come together, which is half of all."""
 
 
 class Application:
@@ -134,9 +156,7 @@ def places(call: Callable[[], object], prepare: Callable[[], None]) -> Iterator[
         yield number * (count - 1) // (PLACES - 1)
 
 
-@every_store
-@each_way
-@each_call
+@each_pair
 def test_a_time_limit_in_the_middle_of_a_call_reaches_the_application(
     name: str, near: Any, world: World
 ) -> None:
@@ -179,9 +199,7 @@ def test_no_line_of_a_hit_takes_a_time_limit_for_an_error_of_the_system(
     application.check_that_it_caches()
 
 
-@every_store
-@each_way
-@each_call
+@each_pair
 def test_a_handler_may_use_the_cache_in_the_middle_of_a_call(
     name: str, near: Any, world: World
 ) -> None:

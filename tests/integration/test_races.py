@@ -27,7 +27,6 @@ from tests.integration.app import (
     delete,
     every_store,
     get,
-    new_botocore_session,
     put,
     query,
     query_index,
@@ -391,7 +390,7 @@ def test_a_store_that_is_lost_during_a_write_leaves_nothing_old_behind_it(
     put(outside, table, pk="a", n=1)
 
     def application() -> Any:
-        session = dynamodb.session(botocore_session=new_botocore_session())
+        session = dynamodb.session()
         botocache.install(session, url=DiskStore(tmp_path / "store"))
         return dynamodb.client(session)
 

@@ -15,7 +15,6 @@ from botocache import Cache
 from tests.integration.app import (
     answer_of,
     delete,
-    new_botocore_session,
     put,
     query_parameters,
     set_n,
@@ -26,7 +25,7 @@ from tests.support.processes import eventually
 from tests.support.tcp_proxy import TcpProxy, running_proxy
 from tests.support.valkey_server import ValkeyServer
 
-TIMEOUT = 0.05
+TIMEOUT = 0.03
 """Seconds that a call waits for a server that does not answer."""
 
 Fault = Callable[[TcpProxy], object]
@@ -101,9 +100,7 @@ class Application:
 def application(
     dynamodb: DynamoDB, proxy: TcpProxy, namespace: str
 ) -> Iterator[Application]:
-    session, outside = (
-        dynamodb.session(botocore_session=new_botocore_session()) for _ in range(2)
-    )
+    session, outside = (dynamodb.session() for _ in range(2))
     cache = botocache.install(
         session,
         url=proxy.url(),

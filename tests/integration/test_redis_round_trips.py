@@ -38,8 +38,10 @@ ANSWERS = {
     "BatchGetItem": b'{"Responses":{"t":[]},"UnprocessedKeys":{}}',
     "BatchWriteItem": b"{}",
     "PutItem": b"{}",
-    "UpdateItem": b"{}",
+    "UpdateItem": b'{"Attributes":{"pk":{"S":"a"},"n":{"N":"2"}}}',
+    "DeleteItem": b"{}",
 }
+
 _numbers = count()
 
 
@@ -123,6 +125,20 @@ def put(made: Caching, pk: str) -> None:
     made.client.put_item(TableName="t", Item={"pk": {"S": pk}, "n": {"N": "2"}})
 
 
+def update_all_new(made: Caching, pk: str) -> None:
+    made.client.update_item(
+        TableName="t",
+        Key={"pk": {"S": pk}},
+        UpdateExpression="SET n = :n",
+        ExpressionAttributeValues={":n": {"N": "2"}},
+        ReturnValues="ALL_NEW",
+    )
+
+
+def delete(made: Caching, pk: str) -> None:
+    made.client.delete_item(TableName="t", Key={"pk": {"S": pk}})
+
+
 class Traffic(NamedTuple):
     """What an operation costs.
 
@@ -137,12 +153,14 @@ class Traffic(NamedTuple):
 
 
 OPERATIONS: dict[str, tuple[Callable[[Caching], None], Traffic]] = {
-    "miss": (lambda made: get(made, new()), Traffic(1, 3, 750)),
-    "update": (lambda made: update(made, new()), Traffic(1, 3, 1450)),
-    "put": (lambda made: put(made, new()), Traffic(3, 8, 2800)),
+    "miss": (lambda made: get(made, new()), Traffic(1, 3, 720)),
+    "update": (lambda made: update(made, new()), Traffic(1, 2, 1120)),
+    "update all new": (lambda made: update_all_new(made, "a"), Traffic(1, 2, 1950)),
+    "delete": (lambda made: delete(made, new()), Traffic(1, 2, 1850)),
+    "put": (lambda made: put(made, new()), Traffic(2, 2, 1880)),
     "batch of ten keys that are absent": (
         lambda made: get_many(made, [new() for _ in range(10)]),
-        Traffic(1, 2, 2700),
+        Traffic(1, 2, 2570),
     ),
 }
 
@@ -260,6 +278,45 @@ def test_with_client_tracking_the_server_is_asked_for_what_is_not_remembered(
     assert tracking.cache.stats().near_hits >= near_hits + 5
 
 
+# --- what a write has left -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", [update_all_new, put])
+def test_what_a_write_has_left_is_put_with_its_second_eviction(
+    write: Callable[[Caching, str], None], caching: Caching
+) -> None:
+    write(caching, "a")
+    caching.settle()
+    before = caching.cache.stats()
+    write(caching, "a")
+    caching.settle()
+    assert caching.cache.stats().fills == before.fills + 1
+    get(caching, "a")
+    assert caching.cache.stats().hits == before.hits + 1
+
+
+def test_what_a_write_has_left_is_not_put_if_another_write_came(
+    caching: Caching,
+) -> None:
+    update_all_new(caching, "a")
+    before = caching.cache.stats()
+    others = [lambda: update(caching, "a")]
+
+    def come_between(**_: Any) -> None:
+        if others:
+            others.pop()()
+
+    caching.client.meta.events.register_first(
+        "before-send.dynamodb.UpdateItem", come_between
+    )
+    update_all_new(caching, "a")
+    caching.settle()
+    after = caching.cache.stats()
+    assert (after.fills, after.hits) == (before.fills, before.hits)
+    get(caching, "a")
+    assert caching.cache.stats().hits == before.hits
+
+
 # --- what is not waited for ----------------------------------------------------------
 
 
@@ -313,7 +370,7 @@ def test_a_fill_that_the_next_read_must_find_is_waited_for(
 ) -> None:
     """It may be newer than an entry that is still current, of an outside write."""
     # The server's new hold-offs settle.
-    monkeypatch.setattr("botocache._cache.reads.may_fill", lambda *_, **__: True)
+    monkeypatch.setattr("botocache._cache.fills.may_fill", lambda *_, **__: True)
     before = caching.cache.stats().fills
     call(caching)
     assert [each.owed for each in caching.connections._idle] == [()]

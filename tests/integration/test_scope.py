@@ -34,13 +34,12 @@ from botocache.stores.protocol import Store
 from tests.integration.app import (
     World,
     get,
-    new_botocore_session,
     put,
     query,
     set_n,
 )
 from tests.support.clock import FakeClock
-from tests.support.dynamodb import REGION
+from tests.support.dynamodb import REGION, new_botocore_session
 
 
 @pytest.fixture

@@ -648,6 +648,9 @@ ONCE = Config(
     read_timeout=2,
 )
 
+IMPATIENT = ONCE.merge(Config(read_timeout=0.2))
+"""For a server that never answers."""
+
 
 def _refused() -> Iterator[str]:
     """A port without a listener: the server has just ended."""
@@ -674,7 +677,7 @@ def test_a_write_without_an_answer_evicts_and_keeps_its_whole_hold_off(
     seed(world, table)
     assert ask_all(client, table) == expected(1)
     with endpoint() as url:
-        broken = session.client("dynamodb", endpoint_url=url, config=ONCE)
+        broken = session.client("dynamodb", endpoint_url=url, config=IMPATIENT)
         with pytest.raises(BotoCoreError):
             set_n(broken, table, 2, **KEY)
         broken.close()

@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 import botocache
-from tests.integration.app import World, new_botocore_session
+from tests.integration.app import World
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
 from tests.support.keys import key_text
@@ -19,9 +19,7 @@ SECRET = "marked-secret-of-an-item"
 def world(
     dynamodb: DynamoDB, request: pytest.FixtureRequest, clock: FakeClock, store: Any
 ) -> World:
-    outside = dynamodb.session(
-        "AKIAOUTSIDE000000000", botocore_session=new_botocore_session()
-    )
+    outside = dynamodb.session("AKIAOUTSIDE000000000")
     return World(dynamodb, store, clock, dynamodb.client(outside))
 
 

@@ -15,9 +15,8 @@ from botocache._dynamodb.refusals import CODES
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
-from tests.integration.app import new_botocore_session
 from tests.support.clock import FakeClock
-from tests.support.dynamodb import REGION
+from tests.support.dynamodb import REGION, new_botocore_session
 from tests.support.failing_store import FailingStore
 from tests.support.own_view import OwnView
 from tests.support.processes import Peer

@@ -46,10 +46,9 @@ from botocache._botocore.principals import principals as known
 from botocache._near.client_state import emitter_of, state_of
 from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
-from tests.integration.app import new_botocore_session
 from tests.security.aws import ACCOUNT, AWS, FAR, key_id, running_aws
 from tests.support.clock import FakeClock
-from tests.support.dynamodb import REGION
+from tests.support.dynamodb import REGION, new_botocore_session
 from tests.support.places import ROOT
 from tests.support.processes import TIMEOUT
 from tests.support.stores import opened_store

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from botocache._cache.reads import Reads
+from botocache._cache.fills import Fills
 from botocache._cache.tickets import ReadTicket
 from botocache._cache.writes import Writes
 from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction
@@ -59,17 +59,17 @@ def _evict_before_only() -> None:
 
 def _snapshot_afterwards() -> None:
     """An answer is filled with the generations of afterwards, held off or not."""
-    finish_read = Reads.finish
+    finish_read = Fills.finish
 
     def finish(
-        self: Reads, ticket: ReadTicket, answer: dict[str, Any], **how: Any
+        self: Fills, ticket: ReadTicket, answer: dict[str, Any], **how: Any
     ) -> None:
         prepared = ticket.prepared
         loaded = ticket.store.load(prepared.key, prepared.tags)
         loaded = loaded._replace(held=Held.FREE)
         finish_read(self, ticket._replace(loaded=loaded), answer, **how)
 
-    Reads.finish = finish  # type: ignore[method-assign]  # on purpose
+    Fills.finish = finish  # type: ignore[method-assign]  # on purpose
 
 
 def _stay_in_removed_directory() -> None:

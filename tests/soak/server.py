@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tests.support.moto_server import new_app, serve
+from tests.support.wsgi_server import Server
 
 _SLOW = 0.3
 """How many requests take their time to arrive, and answers to leave."""
@@ -65,4 +66,4 @@ def _server_error(start: Any) -> Iterable[bytes]:
 
 
 if __name__ == "__main__":
-    serve(Slow(new_app()))
+    serve(Server(Slow(new_app())))

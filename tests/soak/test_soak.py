@@ -10,7 +10,7 @@ from tests.soak.journal import Outcome
 from tests.soak.soak import STORES, soak
 from tests.soak.writes import WRITES, update_and_return
 
-SECONDS = 10
+SECONDS = 7
 LONGEST = 90
 """Seconds after which a cache that lacks a rule has not been found out."""
 
@@ -38,7 +38,7 @@ def test_no_read_is_older_than_a_write_that_completed_before_it_began() -> None:
 def test_no_read_is_older_than_a_completed_write_when_the_redis_server_is_harmed() -> (
     None
 ):
-    report = soak(8, seed=1, store="redis")
+    report = soak(SECONDS, seed=1, store="redis")
     print(report)
     assert report.problems() == []
     assert report.hits > len(report.history.reads) / 20

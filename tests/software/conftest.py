@@ -8,6 +8,7 @@ next moment. Clocks are real; nothing here waits for one, and nothing expires.
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import boto3
 import botocore.session
@@ -23,6 +24,13 @@ NEVER = 3600
 
 LOADER = Loader()
 """botocore's models, read from disk once for all sessions."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_once() -> Iterator[None]:
+    """Give it to the sessions of the software, too: each would read for 0.2 s."""
+    with mock.patch.object(botocore.session, "create_loader", return_value=LOADER):
+        yield
 
 
 @pytest.fixture(scope="session")

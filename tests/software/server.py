@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tests.support.moto_server import new_app, serve
+from tests.support.wsgi_server import Server
 
 
 class OneByOne:
@@ -24,4 +25,4 @@ class OneByOne:
 
 
 if __name__ == "__main__":
-    serve(OneByOne(new_app()))
+    serve(Server(OneByOne(new_app())))

@@ -8,13 +8,18 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from itertools import count
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 import boto3
+import botocore.session
 import pytest
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.hooks import HierarchicalEmitter
+from botocore.loaders import Loader
 
 REGION = "us-east-1"
 _ROOT = Path(__file__).parents[2]
@@ -23,6 +28,29 @@ _numbers = count()
 
 MADE: WeakSet[Any] = WeakSet()
 """The sessions and clients of botocore that were made here and are still in use."""
+
+_loader = Loader()
+"""botocore's models, read from disk once for all sessions."""
+
+
+def new_botocore_session() -> botocore.session.Session:
+    """Return a session that knows neither region nor credentials.
+
+    Registering its handlers is most of the cost of a session, so it gets a copy of
+    what others have: as each of its own clients does.
+    """
+    if _handlers.get("registered") != BUILTIN_HANDLERS:  # a cache came or went there
+        emitter = HierarchicalEmitter()
+        botocore.session.Session(event_hooks=emitter)
+        _handlers.update(registered=list(BUILTIN_HANDLERS), emitter=emitter)
+    session = botocore.session.Session(
+        event_hooks=copy(_handlers["emitter"]), include_builtin_handlers=False
+    )
+    session.register_component("data_loader", _loader)
+    return session
+
+
+_handlers: dict[str, Any] = {}
 
 
 class DynamoDB:
@@ -46,6 +74,8 @@ class DynamoDB:
 
     def session(self, key: str = "AKIATEST", **options: Any) -> boto3.Session:
         """Return a new session with static credentials."""
+        if "botocore_session" not in options:
+            options["botocore_session"] = new_botocore_session()
         session = boto3.Session(
             aws_access_key_id=key,
             aws_secret_access_key="secret",

@@ -275,12 +275,18 @@ def test_a_package_for_another_machine_is_one_line_with_run_too(
     "variables",
     [
         {},
-        {"HOME": ""},
-        {"HOME": "/no/such/home", "XDG_CACHE_HOME": "no/absolute/path"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONIOENCODING": "ascii:strict"},
-        {"PYTHONWARNINGS": "error"},
-        {"PYTHONOPTIMIZE": "2"},
+        {"HOME": "", "PYTHONIOENCODING": "ascii:strict"},
+        {
+            "HOME": "/no/such/home",
+            "XDG_CACHE_HOME": "no/absolute/path",
+            "PYTHONWARNINGS": "error",
+        },
+        {
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "PYTHONOPTIMIZE": "2",
+        },
     ],
     ids=repr,
 )

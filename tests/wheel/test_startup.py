@@ -124,6 +124,13 @@ def test_with_the_toggle_it_brings_a_finder_of_botocore(site_directory: Path) ->
     assert "'botocache.plugin', 'botocache_startup'" in done.stdout
 
 
+@pytest.mark.parametrize("value", ["off", "OFF", "no", "false"])
+def test_a_toggle_that_says_off_brings_none(site_directory: Path, value: str) -> None:
+    done = process_site(site_directory, value)
+    assert done.stdout.endswith(" True\n")
+    assert done.stderr == ""
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "a package that is gone": shutil.rmtree,
     "a package that lacks a file": lambda package: (package / "plugin.py").unlink(),
@@ -161,11 +168,8 @@ def test_the_toggle_alone_answers_repeated_reads_and_sees_writes(
     check(environment.output(*arguments, env={"BOTOCACHE": "1"}), CACHED)
 
 
-@pytest.mark.parametrize("value", ["", "0", "off", "OFF", "no", "false"])
-def test_the_toggle_can_say_off(
-    environment: Environment, arguments: list[str], value: str
-) -> None:
-    check(environment.output(*arguments, env={"BOTOCACHE": value}), UNCACHED)
+def test_the_toggle_can_say_off(environment: Environment, arguments: list[str]) -> None:
+    check(environment.output(*arguments, env={"BOTOCACHE": "off"}), UNCACHED)
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ if is_new ~= 0 then
   settling = settling or not is_held(moment)
   moment = math.max(is_held(moment) and moment or 0, now + settle)
   remember(KEYS[1], KEYS[2], moment, settling)
+  redis.call('PEXPIRE', KEYS[2], 86400000)
   if generation then
     local life = life_of(KEYS[1], ARGV[5])
     redis.call('SET', KEYS[1], state(ARGV[4], moment, settling), 'PX', life)
   end
 end
-return {exactly(now)}
+return {now}

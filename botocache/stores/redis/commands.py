@@ -14,7 +14,6 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from botocache._coherence import TagEviction
 from botocache._dynamodb.tags import EVERYTHING, tag_digest
 from botocache._errors import StoreError
 from botocache.stores.protocol import Fill
@@ -23,7 +22,6 @@ from botocache.stores.redis.compression import pack as pack_entry
 from botocache.stores.redis.scripts import (
     BOARD,
     EVICT,
-    GENERATION,
     LOOK,
     PROLONG,
     STATE,
@@ -186,38 +184,6 @@ def compressed_fill(fill: Fill) -> Fill | None:
         return None
     entry = pack_entry(fill.entry)
     return fill._replace(entry=entry) if len(entry) <= ENTRY_LIMIT else None
-
-
-def encode_first(first: TagEviction | None, *, is_restored: bool) -> tuple[bytes, ...]:
-    """Return the arguments of EVICT that say what a first eviction did to a tag."""
-    if first is None:
-        return b"", b"", b"", b""
-    word = 2 * round(first.held_until * US) + first.is_settling
-    return (
-        first.generation.to_bytes(GENERATION, "little"),
-        b"%d" % word,
-        first.previous_generation.to_bytes(GENERATION, "little"),
-        b"1" if is_restored else b"",
-    )
-
-
-def decode_eviction(
-    found: bytes, left: bytes, first: TagEviction | None
-) -> TagEviction:
-    """Return what an eviction did to a tag.
-
-    found: the state of the tag before it.
-    left: the state of the tag after it.
-    first: what the first eviction of the same write did to the tag.
-    """
-    generation, word = STATE.unpack(found)
-    return TagEviction(
-        STATE.unpack(left)[0],
-        (word >> 1) / US,
-        bool(word & 1),
-        generation,
-        was_alone=first is not None and first.generation == generation,
-    )
 
 
 def are_whole(states: Sequence[bytes | None]) -> bool:

@@ -17,10 +17,6 @@ local function is_held(moment)
   return moment > now and moment - now <= damage
 end
 
-local function exactly(number)
-  return string.format('%.0f', number)
-end
-
 local function word(moment, settling)
   return moment * 2 + (settling and 1 or 0)
 end
@@ -38,14 +34,19 @@ local function attempt(...)
   return false
 end
 
--- Makes the hold-offs of a shard anew if they are lost. Then all its tags settle.
+-- Makes the hold-offs of a shard anew, which are lost. Then all its tags settle.
+local function renew(shard)
+  redis.call('UNLINK', shard)
+  redis.call('ZADD', shard, '+inf', 'kept', word(now + settle, true), 'all')
+  redis.call('PEXPIRE', shard, 86400000)
+end
+
 -- The same if there are more than we can have put there: to remove those that are over
 -- would keep the server busy.
 local function require_shard(shard)
   local count = attempt('ZCARD', shard)
   if not count or count == 0 or count > most_held then
-    redis.call('UNLINK', shard)
-    redis.call('ZADD', shard, '+inf', 'kept', exactly(word(now + settle, true)), 'all')
+    renew(shard)
   end
 end
 
@@ -81,18 +82,37 @@ end
 -- Returns for how many milliseconds a generation is to live: as long as it does, and at
 -- least as long as the argument says.
 local function life_of(key, least)
-  return exactly(math.min(longest_life, math.max(least, redis.call('PTTL', key))))
+  return math.min(longest_life, math.max(least, redis.call('PTTL', key)))
+end
+
+local none = string.rep('\0', 8)
+
+local function ending(moment, settling)
+  return struct.pack('<I8', word(moment, settling))
 end
 
 local function state(generation, moment, settling)
-  return generation .. struct.pack('<I8', word(moment, settling))
+  return generation .. ending(moment, settling)
 end
 
-local function remember(key, shard, moment, settling)
-  require_shard(shard)
-  if is_held(moment) then
-    redis.call('ZADD', shard, exactly(word(moment, settling)), key)
+-- Returns a tag's state. Without a generation it gets a fresh one, which lives so long.
+local function look(key, shard, fresh, life)
+  local generation, moment, settling = find(key, shard)
+  local found = state(generation or fresh, moment, settling)
+  if not generation then
+    redis.call('SET', key, found, 'PX', life)
   end
-  redis.call('ZREMRANGEBYSCORE', shard, '-inf', exactly(now * 2))
-  redis.call('PEXPIRE', shard, 86400000)
+  return found
+end
+
+-- Lets a shard know until when a tag is held.
+local function remember(key, shard, moment, settling)
+  if is_held(moment) then
+    local held = word(moment, settling)
+    local added = attempt('ZADD', shard, '+inf', 'kept', held, key)
+    if not added or added == 2 then  -- nothing was there, not even what is always kept
+      renew(shard)
+      redis.call('ZADD', shard, held, key)
+    end
+  end
 end

@@ -18,6 +18,7 @@ class Keys:
         self.board = self.prefix + b"board"
         self.generation: Callable[[bytes], bytes] = lru_cache(8192)(self._generation)
         self.packed: Callable[[bytes], bytes] = lru_cache(8192)(self._packed)
+        self.pair: Callable[[bytes], tuple[bytes, bytes]] = lru_cache(8192)(self._pair)
 
     def entry(self, key: bytes) -> bytes:
         """Return the name of an entry's key."""
@@ -38,6 +39,10 @@ class Keys:
     def _generation(self, tag: bytes) -> bytes:
         name = tag.hex().encode()
         return b"%b{%b}%b" % (self.generations, name[:2], name[2:])
+
+    def _pair(self, tag: bytes) -> tuple[bytes, bytes]:
+        """Return the keys of a tag's generation and hold-offs, as scripts get them."""
+        return self.generation(tag), self.held(tag)
 
     def _packed(self, tag: bytes) -> bytes:
         """Return the name of a generation's key as it is on the wire."""

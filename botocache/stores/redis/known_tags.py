@@ -74,6 +74,11 @@ class KnownTags:
         for tag in tags:
             lives[tag] = until
 
+    def shorten(self, tags: Iterable[bytes]) -> None:
+        """Note that generations were replaced, whose successors live less long."""
+        for tag in tags:
+            self._lives.pop(tag, None)
+
     def ending(self, tags: Iterable[bytes], moment: float) -> list[bytes]:
         """Return the tags whose generations may end before a moment."""
         lives = self._lives

@@ -6,4 +6,4 @@ for i = 1, #KEYS, 2 do
     redis.call('PEXPIRE', KEYS[i], ARGV[4])
   end
 end
-return {exactly(now)}
+return {now}

@@ -14,12 +14,20 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial, wraps
+from itertools import chain
 from struct import unpack
 from typing import Concatenate, ParamSpec, TypeVar
 
 from redis.exceptions import NoScriptError
 
-from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, is_held
+from botocache._coherence import (
+    Eviction,
+    EvictionRequest,
+    Held,
+    LeftEntry,
+    Loaded,
+    is_held,
+)
 from botocache._digests import EVERYTHING_DIGEST
 from botocache._errors import StoreConnectingError, StoreError, pass_on
 from botocache._exits import deliver_after_fork, deliver_first
@@ -49,8 +57,6 @@ from botocache.stores.redis.commands import (
     are_whole,
     bulk,
     compressed_fill,
-    decode_eviction,
-    encode_first,
     generation_number,
     milliseconds,
     pack,
@@ -65,6 +71,14 @@ from botocache.stores.redis.commands import (
 from botocache.stores.redis.compression import unpack as unpack_entry
 from botocache.stores.redis.connections import ServerConnections, exchange
 from botocache.stores.redis.deadlines import BoundedVerbs, with_deadline
+from botocache.stores.redis.evictions import (
+    decode,
+    encode_second,
+    generation_word,
+    has_entry,
+    in_order,
+    states_in,
+)
 from botocache.stores.redis.in_clear import note_if_in_clear
 from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.known_tags import KnownTags
@@ -75,7 +89,6 @@ from botocache.stores.redis.scripts import (
     GENERATION,
     LOOK,
     PROLONG,
-    STATE,
     US,
     Script,
 )
@@ -287,12 +300,9 @@ class RedisStore:
         replies: list[Reply] | BaseException,
     ) -> None:
         """Settle an eviction by its replies. See Owed."""
-        outcome: Mapping[bytes, int] | Exception
+        outcome: Eviction | Exception
         try:
-            evicted, *looked = require_replies(replies)
-            if len(evicted) != 1 + 2 * len({*request.tags}):
-                raise StoreError("the reply to an eviction is none")  # noqa: TRY301 - as those of require_replies
-            outcome, _ = self._watched(request.watch, looked)
+            outcome = self._eviction_in(require_replies(replies), request)
         except StoreError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001 - as in malformed_reply_is_store_error
@@ -334,10 +344,10 @@ class RedisStore:
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         try:
-            replies = self._ask(lambda: self._evicting(request), is_eviction=True)
+            replies = self._ask(lambda: [self._evicting(request)], is_eviction=True)
         except FullError:
             replies = self._ask(
-                lambda: self._evicting(request, is_full=True), is_eviction=True
+                lambda: [self._evicting(request, is_full=True)], is_eviction=True
             )
         finally:  # also after an error: the server may have evicted
             forget(self._keys, request.tags)
@@ -346,17 +356,17 @@ class RedisStore:
     @malformed_reply_is_store_error
     def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
         """See BoundedCallVerbs.evict_later."""
-        if not self._connections.is_idle():
-            settle(self.evict(request).watched)
+        command = self._evicting(request)
+        is_lacking = request.left is not None and not has_entry(command)
+        if is_lacking or not self._connections.is_idle():
+            settle(self.evict(request))
             return
-
-        def packed() -> bytes:
-            return b"".join(map(pack, self._evicting(request)))
-
         try:
-            count = 2 if request.watch else 1
             settled = partial(self._settle_eviction, request, settle)
-            self._send(packed(), count, settled, packed)
+            self._send(
+                *(pack(command), 1, settled),
+                lambda: pack(self._evicting(request)),
+            )
         finally:
             forget(self._keys, request.tags)
 
@@ -444,9 +454,11 @@ class RedisStore:
         is_whole = [are_whole((state,)) for state in states]
         lacking = [tag for tag, is_ in zip(tags, is_whole, strict=True) if not is_]
         (made,) = self._ask(lambda: [self._look(lacking)])
-        made_of = dict(zip(lacking, made[1:], strict=True))
-        found = dict(zip(tags, states, strict=True)) | made_of
-        return [found[tag] for tag in tags]
+        made_of = dict(zip(lacking, states_in(made), strict=True))
+        return [
+            made_of.get(tag) or state or b""
+            for tag, state in zip(tags, states, strict=True)
+        ]
 
     def _loaded(self, entry: bytes | None, states: Sequence[bytes]) -> Loaded:
         words = unpack(f"<{2 * len(states)}Q", b"".join(states))
@@ -467,57 +479,86 @@ class RedisStore:
                 held = Held.SETTLING
         return held
 
+    def _evicting(self, request: EvictionRequest, *, is_full: bool = False) -> Command:
+        """Return the command of an eviction. is_full: the server has no room."""
+        tags = in_order(request.tags, request.restore)
+        return self._eviction(tags, request, request.watch, is_full=is_full)
+
     def _eviction(
         self,
         tags: Sequence[bytes],
-        hold_off: float,
-        known: Sequence[Sequence[bytes]],
+        request: EvictionRequest,
+        watch: Sequence[bytes] = (),
         *,
         is_full: bool = False,
     ) -> Command:
-        arguments: list[bytes] = []
-        for of_tag in known:
-            arguments += (*self._fresh(2), *of_tag)
-        life = b"" if is_full else milliseconds(hold_off + SLACK)
-        head = (b"%d" % round(hold_off * US), life)
-        return self._call(EVICT, tags, head, arguments)
+        """Return a call of EVICT. See `_evicting`.
 
-    def _evicting(
-        self, request: EvictionRequest, *, is_full: bool = False
-    ) -> list[Command]:
-        """Return the commands of an eviction. is_full: the server has no room."""
-        tags, hold_off, watch, first_eviction, restore = request
-        first = first_eviction.evicted if first_eviction else {}
-        each = _in_order(tags, restore)
-        known = [encode_first(first.get(t), is_restored=t in restore) for t in each]
-        eviction = self._eviction(each, hold_off, known, is_full=is_full)
-        return [eviction, self._look(watch)] if watch and not is_full else [eviction]
+        tags: of the request, as many as one call may evict.
+        watch: tags to look at, if they can be looked at by the same call.
+        """
+        fresh = self._fresh(len(tags) + len(watch))
+        arguments: Sequence[bytes] = fresh
+        keys: tuple[bytes, ...] = ()
+        if request.first_eviction is not None:
+            arguments = encode_second(fresh, tags, request)
+        if is_full:
+            watch, life = (), b""
+        else:
+            life = milliseconds(request.hold_off + SLACK)
+            if request.left is not None and watch:
+                keys, arguments = self._with_entry(request.left, tags, watch, arguments)
+        head = (
+            *(b"%d" % round(request.hold_off * US), life, b"%d" % len(tags)),
+            milliseconds(self._generation_ttl),
+        )
+        return self._call(EVICT, (*tags, *watch), head, arguments, keys)
+
+    def _with_entry(
+        self,
+        left: LeftEntry,
+        tags: Sequence[bytes],
+        watch: Sequence[bytes],
+        arguments: Sequence[bytes],
+    ) -> tuple[tuple[bytes, ...], Sequence[bytes]]:
+        """Return the key and the arguments with which EVICT puts an entry."""
+        at = tags.index(left.item)
+        made = left.made(generation_number(arguments[at][:GENERATION]))
+        fill = compressed_fill(Fill(left.key, *made)) if made is not None else None
+        if fill is None or self._known_tags.ending(left.others, self.now() + fill.ttl):
+            return (), arguments  # the caller's fill lets the generations live longer
+        life = max(self._generation_ttl, fill.ttl * 2 + SLACK)
+        of_watched = [
+            unused + generation_word(left.others.get(tag))
+            for tag, unused in zip(watch, arguments[len(tags) :], strict=True)
+        ]
+        of_entry = (
+            *(fill.entry, milliseconds(fill.ttl)),
+            *(b"%d" % (at + 1), milliseconds(life)),
+        )
+        keys = (self._keys.entry(left.key),)
+        return keys, [*arguments[: len(tags)], *of_watched, *of_entry]
 
     def _eviction_in(
         self, replies: Sequence[Reply], request: EvictionRequest
     ) -> Eviction:
-        """Return what an eviction did by the replies to its commands."""
-        tags, _, watch, first_eviction, restore = request
-        first = first_eviction.evicted if first_eviction else {}
-        states, *looked = replies
-        pairs = zip(states[1::2], states[2::2], strict=True)
-        found = dict(zip(_in_order(tags, restore), pairs, strict=True))
+        """Return what an eviction did by the reply to its command."""
+        tags = in_order(request.tags, request.restore)
+        done = decode(replies[0], tags, request, self._fresh_number)
+        self._known_tags.shorten(tags)
         return Eviction(
-            {tag: decode_eviction(*found[tag], first.get(tag)) for tag in tags},
-            *self._watched(watch, looked),
+            done.evicted, *self._watched(request.watch, done.watched), done.has_put
         )
 
     def _watched(
-        self, watch: Sequence[bytes], looked: Sequence[Sequence[bytes]]
+        self, watch: Sequence[bytes], states: Sequence[tuple[int, int]]
     ) -> tuple[dict[bytes, int], Held]:
         """Return generations and hold-off of watched tags.
 
-        looked: replies of LOOK; none if the server is full.
+        states: of them; none if the server is full.
         """
-        if watch and not looked:
-            unknown = map(generation_number, self._fresh(len(watch)))
-            return dict(zip(watch, unknown, strict=True)), Held.WRITING
-        states = [STATE.unpack(state) for reply in looked for state in reply[1:]]
+        if watch and not states:
+            return {tag: self._fresh_number() for tag in watch}, Held.WRITING
         watched = {
             tag: generation for tag, (generation, _) in zip(watch, states, strict=True)
         }
@@ -613,7 +654,7 @@ class RedisStore:
         if not isinstance(looked, list):
             return replies[:count], {}
         self._sync_clock(self._time_in(looked))
-        return replies[:count], dict(zip(missing, looked[1:], strict=True))
+        return replies[:count], dict(zip(missing, states_in(looked), strict=True))
 
     def _together(self, tags: Collection[bytes]) -> Sequence[Collection[bytes]]:
         """Return tags in groups, for each of which one call of a script is allowed."""
@@ -621,7 +662,7 @@ class RedisStore:
 
     def _look(self, tags: Sequence[bytes]) -> Command:
         head = (milliseconds(self._generation_ttl),)
-        return self._call(LOOK, tags, head, self._fresh(len(tags)))
+        return self._call(LOOK, tags, head, [self._random(GENERATION * len(tags))])
 
     def _call(
         self,
@@ -629,12 +670,9 @@ class RedisStore:
         tags: Iterable[bytes],
         head: Sequence[bytes],
         arguments: Sequence[bytes],
+        more_keys: Sequence[bytes] = (),
     ) -> Command:
-        keys = [
-            key
-            for tag in tags
-            for key in (self._keys.generation(tag), self._keys.held(tag))
-        ]
+        keys = [*chain.from_iterable(map(self._keys.pair, tags)), *more_keys]
         return (
             *(b"EVALSHA", script.sha, b"%d" % len(keys), *keys),
             *(self._time_to_use(), self._settle_us, *head, *arguments),
@@ -759,6 +797,9 @@ class RedisStore:
             random[at : at + GENERATION] for at in range(0, len(random), GENERATION)
         ]
 
+    def _fresh_number(self) -> int:
+        return generation_number(self._random(GENERATION))
+
     # --- the server ----------------------------------------------------------------
 
     def _time_to_use(self) -> bytes:
@@ -819,15 +860,8 @@ class RedisStore:
 
     def _probe(self) -> None:
         """Evict a tag of no entry: a server that can do that can do all else."""
-        nothing = encode_first(None, is_restored=False)
-        command = self._eviction([PROBED_DIGEST], 0.0, [nothing])
+        command = self._eviction([PROBED_DIGEST], EvictionRequest((), 0.0))
         require_no_errors(self._connections.try_out(pack(with_source(command)), 1))
-
-
-def _in_order(tags: Sequence[bytes], restore: Collection[bytes]) -> list[bytes]:
-    """Return each tag once, restored ones last: a script may be stopped between two."""
-    once = [*dict.fromkeys(tags)]
-    return sorted(once, key=lambda tag: tag in restore) if restore else once
 
 
 def _deliver_first_in_child(store: RedisStore) -> None:

@@ -200,7 +200,7 @@ def test_a_late_eviction_does_what_one_does_that_is_waited_for(
     assert settled == []
     loaded = store.load(KEY, TAGS)  # by the same connection, so after it
     (watched,) = settled
-    assert [*watched] == [tag("c")]
+    assert [*watched.watched] == [tag("c")]
     assert loaded.snapshot != tuple(first.evicted[each].generation for each in TAGS)
     assert loaded.held is Held.SETTLING
 

@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 
 from botocache._coherence import (
     LONGEST_HOLD_OFF,
+    Eviction,
+    EvictionRequest,
     TagEviction,
     TagState,
     is_held,
     next_state,
     restored_state,
 )
+from botocache.stores.redis.evictions import encode_second
 from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.scripts import (
     ARRIVE,
@@ -43,8 +46,13 @@ TICK = 1 / 64
 DAMAGE = 2 * LONGEST_HOLD_OFF
 DAY = 86_400_000
 
-FOUND, FRESH, NONE, MINE, REPLACED = (b"%d" % n * 8 for n in range(1, 6))
-"""Generations: found there, brought, brought for "none", of a mark."""
+FOUND, FRESH, MINE, REPLACED, OTHER = (b"%d" % n * 8 for n in range(1, 6))
+"""Generations: found there, brought, of a mark, and one more."""
+
+NONE = bytes(8)
+
+TENDING = b"\x1f" + FRESH[1:]
+"""A fresh generation with which an eviction tends the shard. One in eight is so."""
 
 _numbers = count()
 
@@ -77,6 +85,10 @@ def read(packed: bytes) -> TagState:
     return TagState(generation, (held >> 1) / US, bool(held & 1))
 
 
+def pieces(packed: bytes, size: int) -> list[bytes]:
+    return [packed[at : at + size] for at in range(0, len(packed), size)]
+
+
 class Tags:
     """Tags of one shard in a namespace of their own, and what a server has of them."""
 
@@ -95,7 +107,7 @@ class Tags:
         of: Sequence[bytes] | None = None,
         now: float | None = NOW,
         doubt: float = DOUBT,
-    ) -> list[bytes]:
+    ) -> list[Any]:
         tags = [self.tag] if of is None else of
         keys = [k for t in tags for k in (self.keys.generation(t), self.keys.held(t))]
         time = "" if now is None else round(now * US)
@@ -108,13 +120,14 @@ class Tags:
             *arguments,
         )
         assert now is None or int(told[0]) == round(now * US)
-        answer: list[bytes] = told[1:]
+        answer: list[Any] = told[1:]
         return answer
 
     def look(self, *of: bytes, life: int = 60_000, **more: float) -> list[TagState]:
         asked = of or (self.tag,)
-        fresh = [FRESH[:7] + bytes([n]) for n in range(len(asked))]
-        return [read(each) for each in self.run(LOOK, life, *fresh, of=asked, **more)]
+        fresh = b"".join([FRESH[:7] + bytes([n]) for n in range(len(asked))])
+        (seen,) = self.run(LOOK, life, fresh, of=asked, **more)
+        return [*map(read, pieces(seen, STATE.size))]
 
     def evict(  # noqa: PLR0913 - as many as there are
         self,
@@ -126,19 +139,23 @@ class Tags:
         now: float = NOW,
         doubt: float = DOUBT,
     ) -> tuple[TagState, TagState]:
-        evidence: tuple[Any, ...] = ("", "", "", "")
-        if mark is not None:
-            evidence = (
-                mark.generation.to_bytes(8, "little"),
-                word(mark.held_until, mark.is_settling),
-                mark.previous_generation.to_bytes(8, "little"),
-                "1" if restore else "",
-            )
-        head = (round(hold_off * US), life)
-        found, left = self.run(
-            EVICT, *head, FRESH, NONE, *evidence, now=now, doubt=doubt
+        request = EvictionRequest(
+            [self.tag],
+            hold_off,
+            first_eviction=Eviction({self.tag: mark}, {}) if mark else None,
+            restore=[self.tag] if restore else [],
         )
-        return read(found), read(left)
+        arguments = encode_second([FRESH], [self.tag], request)
+        head = (round(hold_off * US), life, 1, 60_000)
+        evicted, _, _ = self.run(EVICT, *head, *arguments, now=now, doubt=doubt)
+        found, generation = evicted[: STATE.size], number(evicted[STATE.size :])
+        left = self.now_there()
+        if left is None:  # the server is full, so only the hold-off is remembered
+            (left,) = self.look(now=now, doubt=doubt)
+            self.server.delete(self.key)
+            left = left._replace(generation=generation)
+        assert generation == left.generation
+        return read(found), left
 
     def put(self, value: bytes) -> None:
         self.server.set(self.key, value, px=60_000)
@@ -371,43 +388,102 @@ def test_a_shard_outlives_the_longest_hold_off(tags: Tags) -> None:
 def test_a_shard_remembers_no_hold_off_that_is_over(tags: Tags) -> None:
     tags.evict(5.0)
     members = tags.server.zcard(tags.shard)
-    tags.run(
-        EVICT, 0, 60_000, FRESH, NONE, "", "", "", "", of=[tags.other], now=NOW + 6
-    )
+    tags.run(EVICT, 0, 60_000, 1, 60_000, TENDING, of=[tags.other], now=NOW + 6)
     assert tags.remembered() is None
     assert (members, tags.server.zcard(tags.shard)) == (3, 1)
 
 
 def test_tags_are_evicted_each_by_its_own_evidence(tags: Tags) -> None:
     tags.put(state(FOUND, NOW + 5))
-    mine = [FOUND, word(NOW + 2, settling=True), REPLACED, "1"]
-    told = tags.run(
-        EVICT,
-        *(US, 60_000, FRESH, NONE, *mine),
-        *(FRESH[::-1], NONE[::-1], "", "", "", ""),
-        of=[tags.tag, tags.other],
+    mark = TagEviction(number(FOUND), NOW + 2, True, number(REPLACED))
+    request = EvictionRequest(
+        [], 0.0, first_eviction=Eviction({tags.tag: mark}, {}), restore=[tags.tag]
     )
-    assert [read(each) for each in told] == [
-        TagState(number(FOUND), NOW + 5),
+    both = [tags.tag, tags.other]
+    arguments = encode_second([FRESH, OTHER], both, request)
+    told, _, _ = tags.run(EVICT, US, 60_000, 2, 60_000, *arguments, of=both)
+    one, other = pieces(told, STATE.size + 8)
+    assert (read(one[:16]), one[16:]) == (TagState(number(FOUND), NOW + 5), REPLACED)
+    assert read(other[:16]) == TagState(number(NONE), NOW + DOUBT, is_settling=True)
+    assert other[16:] == OTHER
+    assert tags.look(*both) == [
         TagState(number(REPLACED), NOW + 2, is_settling=True),
-        TagState(number(NONE[::-1]), NOW + DOUBT, is_settling=True),
-        TagState(number(FRESH[::-1]), NOW + 1),
+        TagState(number(OTHER), NOW + 1),
     ]
 
 
 def test_without_a_time_the_servers_own_counts(tags: Tags) -> None:
     seconds, micros = tags.server.time()
     before = seconds + micros / US
-    found, left = (
-        read(each)
-        for each in tags.run(
-            EVICT, 5 * US, 60_000, FRESH, NONE, "", "", "", "", now=None
-        )
-    )
+    told, _, _ = tags.run(EVICT, 5 * US, 60_000, 1, 60_000, FRESH, now=None)
+    found, left = read(told[: STATE.size]), tags.now_there()
+    assert left is not None
     seconds, micros = tags.server.time()
     after = seconds + micros / US
     assert before + DOUBT <= found.held_until + 1e-6 <= after + DOUBT + 2e-6
     assert before + 5 <= left.held_until + 1e-6 <= after + 5 + 2e-6
+
+
+# --- EVICT that puts an entry ---------------------------------------------------------
+
+ALONE = TagEviction(number(FOUND), NOW + 5)
+
+
+def put_with_eviction(
+    tags: Tags, mark: TagEviction | None, other: bytes = MINE, life: int | str = 60_000
+) -> bool:
+    """Evict a tag and put an entry; tell whether that was done."""
+    tags.server.set(tags.keys.generation(tags.other), state(MINE), px=60_000)
+    request = EvictionRequest(
+        [], 0.0, first_eviction=Eviction({tags.tag: mark}, {}) if mark else None
+    )
+    arguments = encode_second([FRESH], [tags.tag], request)
+    head = (round(NOW * US), 0, US, life, 1, 60_000)
+    keys = [key for each in (tags.tag, tags.other) for key in tags.keys.pair(each)]
+    entry = tags.keys.entry(tags.tag)
+    rest = (TENDING + other, b"entry", 30_000, 1, 90_000)
+    reply: Any = tags.server.eval(
+        EVICT.source.decode(), 5, *keys, entry, *head, *arguments, *rest
+    )
+    assert (reply[3] == 1) == (tags.server.get(entry) is not None)
+    return bool(reply[3])
+
+
+def test_a_write_that_was_alone_puts_the_entry(tags: Tags) -> None:
+    tags.put(state(FOUND, NOW + 50))
+    assert put_with_eviction(tags, ALONE)
+    entry = tags.keys.entry(tags.tag)
+    assert tags.server.get(entry) == b"entry"
+    assert 20_000 < tags.life(entry) <= 30_000
+    assert 80_000 < tags.life() <= 90_000
+
+
+@pytest.mark.parametrize(
+    ("mark", "other", "life"),
+    [
+        (ALONE._replace(generation=number(REPLACED)), MINE, 60_000),
+        (None, MINE, 60_000),
+        (ALONE, REPLACED, 60_000),
+        (ALONE, b"", 60_000),
+        (ALONE, MINE, ""),
+    ],
+    ids=["another write", "no first", "the table changed", "unknown", "full"],
+)
+def test_otherwise_it_puts_none(
+    tags: Tags, mark: TagEviction | None, other: bytes, life: int | str
+) -> None:
+    tags.put(state(FOUND, NOW + 50))
+    assert not put_with_eviction(tags, mark, other, life)
+
+
+def test_a_second_eviction_of_a_write_that_was_alone_shortens_no_life(
+    tags: Tags,
+) -> None:
+    tags.server.set(tags.key, state(FOUND, NOW + 50), px=900_000)
+    tags.evict(1.0, ALONE)
+    assert 800_000 < tags.life() <= 900_000
+    tags.evict(1.0, ALONE, now=NOW + 60)  # long after: its hold-off is over
+    assert 800_000 < tags.life() <= 900_000
 
 
 # --- EVICT on a full server ----------------------------------------------------------
@@ -426,13 +502,12 @@ def test_on_a_full_server_an_eviction_leaves_the_hold_off_without_the_generation
     was = found or TagState(number(NONE), 0.0, is_settling=True)
     assert told == was
     unrestored = Second(second.mark, restore=False) if second else None
-    assert left == expected(was, hold_off, unrestored)
-    assert tags.now_there() is None
-    (seen,) = tags.look()
-    if is_held(left.held_until, NOW):
-        assert seen[1:] == left[1:]
+    wanted = expected(was, hold_off, unrestored)
+    assert left.generation == wanted.generation
+    if is_held(wanted.held_until, NOW):
+        assert left == wanted
     else:
-        assert not is_held(seen.held_until, NOW)
+        assert not is_held(left.held_until, NOW)
 
 
 def test_what_was_evicted_on_a_full_server_is_held_at_the_end_of_the_write(

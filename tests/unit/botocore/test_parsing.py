@@ -726,18 +726,18 @@ def test_what_was_changed_on_its_way_is_checked(own: Any) -> None:
         return http, customized
 
     http, parsed = made()
-    assert parsing.is_as_made(http, parsed)
+    assert parsing.is_as_made(http, parsed, None)
     http, parsed = made()
-    assert not parsing.is_as_made(http, {"Item": copy.deepcopy(parsed["Item"])})
+    assert not parsing.is_as_made(http, {"Item": copy.deepcopy(parsed["Item"])}, None)
     http, parsed = made()
-    assert not parsing.is_as_made(http, {**parsed, "Items": []})
+    assert not parsing.is_as_made(http, {**parsed, "Items": []}, None)
     http, parsed = made()
     own.meta.events.register("needs-retry.dynamodb", nothing)
-    assert not parsing.is_as_made(http, parsed)
+    assert not parsing.is_as_made(http, parsed, None)
     http, parsed = made()  # that handler may change answers
-    assert not parsing.is_as_made(http, parsed)
+    assert not parsing.is_as_made(http, parsed, None)
     other: Any = AWSResponse(URL, 200, headers_of({}), Raw(LARGE))
-    assert not parsing.is_as_made(other, parsed)
+    assert not parsing.is_as_made(other, parsed, None)
 
 
 def test_headers_can_be_copied_on_their_way(fast: Any) -> None:

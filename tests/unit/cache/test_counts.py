@@ -304,7 +304,7 @@ def test_reads_of_another_kind(cache: Cache, operation: str) -> None:
 @pytest.mark.parametrize(
     ("place", "body"),
     [
-        ("botocache._cache.prepare.whole_item_read", KEY),
+        ("botocache._dynamodb.item_shapes.new_tag", KEY),
         ("botocache._cache.cache.plan", {**KEY, "ProjectionExpression": "pk"}),
     ],
 )

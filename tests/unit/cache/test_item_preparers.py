@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botocache._cache import reads
+from botocache._cache import preparers
 from botocache._cache.cache import Cache
 from botocache._cache.modes import bypass
 from botocache._cache.prepare import Call, PreparedRead
-from botocache._cache.reads import Reads
+from botocache._cache.preparers import Preparers
 from botocache._dynamodb.operations import plan
 from botocache._dynamodb.plans import Read
 from botocache._settings.load import load_settings
@@ -24,13 +24,13 @@ BODY = {"TableName": "t", "Key": {"pk": {"S": "a"}}}
 LONG = "x" * 2049
 
 
-def _reads(**table: object) -> Reads:
+def _preparers(**table: object) -> Preparers:
     settings = load_settings({"tables": {"t": table}} if table else {}, {}, "memory:")
-    return Cache(MemoryStore(), settings)._reads
+    return Cache(MemoryStore(), settings)._preparers
 
 
 def _in_two_steps(
-    made: Reads, call: Call, body: Mapping[str, Any]
+    made: Preparers, call: Call, body: Mapping[str, Any]
 ) -> PreparedRead | None:
     planned = plan("GetItem", body, lambda _table: None)
     return made.prepare(call, body, planned) if isinstance(planned, Read) else None
@@ -50,7 +50,7 @@ _calls = st.builds(
     origin=st.sampled_from(["here", "there"]),
     scope=st.sampled_from([b"me", b"you"]),
 )
-_KEPT = _reads()
+_KEPT = _preparers()
 
 
 @given(_calls, _bodies)
@@ -75,25 +75,25 @@ def test_a_read_is_prepared_in_one_step_as_in_two(call: Call, body: Any) -> None
     ids=str,
 )
 def test_a_request_that_is_not_understood_is_left_to_the_plan(body: Any) -> None:
-    made, call = _reads(), call_of("GetItem")
+    made, call = _preparers(), call_of("GetItem")
     made.prepare_item(call, BODY)
     assert made.prepare_item(call, body) is None
     assert _in_two_steps(made, call, body) is None
 
 
 def test_a_read_that_bypasses_the_cache_is_not_prepared() -> None:
-    made, call = _reads(), call_of("GetItem")
+    made, call = _preparers(), call_of("GetItem")
     assert made.prepare_item(call, BODY) is not None
     assert made.prepare_item(call._replace(scope=None), BODY) is None
     with bypass():
         assert made.prepare_item(call_of("GetItem"), BODY) is None
-    assert _reads(operations=["Query"]).prepare_item(call, BODY) is None
+    assert _preparers(operations=["Query"]).prepare_item(call, BODY) is None
 
 
 def test_of_what_is_too_long_or_too_much_nothing_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made, call = _reads(), call_of("GetItem")
+    made, call = _preparers(), call_of("GetItem")
     value = {"S": "a"}
     for body in (
         {**BODY, "TableName": LONG},
@@ -101,8 +101,8 @@ def test_of_what_is_too_long_or_too_much_nothing_is_kept(
         {**BODY, "Key": dict.fromkeys("abc", value)},
     ):
         assert made.prepare_item(call, body) == _in_two_steps(made, call, body)
-    assert not made._preparers
-    monkeypatch.setattr(reads, "_MOST_PREPARERS", 3)
+    assert not made._of_items
+    monkeypatch.setattr(preparers, "_MOST_PREPARERS", 3)
     for number in range(7):
         made.prepare_item(call, {**BODY, "TableName": f"t{number}"})
-    assert len(made._preparers) == 1
+    assert len(made._of_items) == 1

@@ -12,7 +12,7 @@ _PARTS: tuple[bytes, str, str, bytes] = (b"scope", "here", "GetItem", b"question
 
 
 def _key(scope: bytes, origin: str, operation: str, question: bytes) -> bytes:
-    return entry_keys(scope, origin, operation)(question)
+    return entry_keys(scope, origin, operation).end(question)
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_the_schemas_of_each_table_name_have_a_key_of_their_own() -> None:
 
 
 def test_no_schema_and_entry_share_a_key() -> None:
-    assert schema_key("t") != entry_keys(b"", "", "t")(b"")
+    assert schema_key("t") != entry_keys(b"", "", "t").end(b"")

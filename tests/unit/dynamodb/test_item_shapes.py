@@ -26,7 +26,8 @@ _tables = short_texts | st.just(ARN)
 @given(_tables, _keys)
 def test_an_item_has_the_tags_that_its_writes_evict(table: str, key: Any) -> None:
     shape = item_shape(table, key)
-    tags, digests, _ = shape.item(key)
+    read = shape.read(key)
+    tags, digests = read.tags, read.digests
     assert tags == (EVERYTHING, table_tag(shape.table), item_tag(shape.table, key))
     assert digests == tuple(map(tag_digest, tags))
     assert shape.names == set(key)
@@ -36,9 +37,10 @@ def test_an_item_has_the_tags_that_its_writes_evict(table: str, key: Any) -> Non
 def test_two_items_share_a_question_exactly_when_they_are_the_same(
     table: str, key: Any, other_table: str, other_key: Any
 ) -> None:
-    tags, _, question = item_shape(table, key).item(key)
-    others, _, other = item_shape(other_table, other_key).item(other_key)
-    assert (question == other) == ((table, tags) == (other_table, others))
+    read = item_shape(table, key).read(key)
+    other = item_shape(other_table, other_key).read(other_key)
+    is_same = (table, read.tags) == (other_table, other.tags)
+    assert (read.question == other.question) == is_same
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_two_items_share_a_question_exactly_when_they_are_the_same(
 )
 def test_a_key_that_dynamodb_may_refuse_has_no_question(key: Any) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
-        item_shape("t", key).item(key)
+        item_shape("t", key).read(key)
 
 
 def test_shapes_take_little_memory_whatever_an_application_asks(

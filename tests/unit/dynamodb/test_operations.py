@@ -975,6 +975,15 @@ def test_each_key_of_a_batch_is_read_as_a_get_of_it(options: dict[str, Any]) -> 
     assert _reads(made, "u") == (read("GetItem", TableName="u", Key={"id": B}),)
 
 
+def test_keys_of_a_batch_may_name_their_attributes_in_any_order() -> None:
+    one, other = _keys(1, 2)
+    other = dict(reversed(other.items()))
+    made = _batch(t={"Keys": [one, other]})
+    assert _reads(made) == tuple(
+        read("GetItem", TableName="t", Key=key) for key in (one, other)
+    )
+
+
 @pytest.mark.parametrize("capacity", ["NONE", "TOTAL", "INDEXES"])
 def test_the_capacity_of_a_batch_is_asked_for_once_and_not_by_its_keys(
     capacity: str,
@@ -1024,6 +1033,7 @@ REFUSED_BATCHES: dict[str, Any] = {
     "a consistency that is neither": {"t": {"Keys": _keys(1), "ConsistentRead": None}},
     "a key twice, in binary": {"t": {"Keys": [{"pk": {"B": "AA=="}}] * 2}},
     "keys of other attributes": {"t": {"Keys": [KEY, {"pk": A}]}},
+    "a key with one attribute more": {"t": {"Keys": [{"pk": B}, KEY]}},
     "keys of quite other attributes": {"t": {"Keys": [{"pk": A}, {"id": A}]}},
     "a key of none": {"t": {"Keys": [{}, KEY]}},
     "a key that is none": {"t": {"Keys": [{"pk": {"BOOL": True}}]}},

@@ -101,6 +101,13 @@ def test_an_equal_copy_has_the_same_key(value: Any) -> None:
     assert key_of({"a": copy.deepcopy(value)}) == key_of({"a": value})
 
 
+@pytest.mark.parametrize("value", LOOKALIKES)
+def test_the_key_is_the_same_for_a_caller_that_has_the_quick_one(value: Any) -> None:
+    arguments = {"a": value}
+    quick = quick_key(1, arguments)
+    assert exact_key(1, arguments, KINDS, quick) == key_of(arguments)
+
+
 @pytest.mark.parametrize("value", ["b", Binary(b"b")])
 def test_the_token_is_part_of_the_key(value: object) -> None:
     keys = {exact_key(token, {"a": value}, KINDS) for token in (1, 2, 300)}

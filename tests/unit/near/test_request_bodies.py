@@ -100,6 +100,14 @@ def test_common_reads_have_a_body() -> None:
     assert json.loads(sent_body(OF_A_RESOURCE, of_resource)) == of_client
 
 
+@pytest.mark.parametrize("value", [{"B": "a"}, {"BS": ["a"]}, {"M": {"n": None}}])
+def test_what_botocore_sends_otherwise_than_it_is_given_has_no_body(
+    value: dict[str, Any],
+) -> None:
+    arguments = {"TableName": "table", "Key": {"pk": value}}
+    assert wire_body("GetItem", _to_json(arguments), arguments) is None
+
+
 def derived(arguments: dict[str, Any], body_of: BodyOf) -> Any:
     """Return the body that is derived of a GetItem; None if there is none."""
     key = quick_key(1, arguments)

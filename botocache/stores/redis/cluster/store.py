@@ -53,12 +53,8 @@ from botocache.stores.redis.commands import (
     ENTRY_LIMIT,
     PROBED_DIGEST,
     RANGE_END,
-    SLACK,
     FullError,
-    decode_eviction,
-    encode_first,
     generation_number,
-    milliseconds,
     pack,
     require_no_errors,
     unpack_bulk,
@@ -66,9 +62,10 @@ from botocache.stores.redis.commands import (
     with_source,
 )
 from botocache.stores.redis.connections import exchange
+from botocache.stores.redis.evictions import decode, states_in
 from botocache.stores.redis.in_clear import note_if_in_clear
 from botocache.stores.redis.runs import run_id_of
-from botocache.stores.redis.scripts import EVICT, STATE
+from botocache.stores.redis.scripts import STATE
 from botocache.stores.redis.sockets import REPLY_LIMIT
 from botocache.stores.redis.store import (
     LONGEST_CLEAR,
@@ -80,7 +77,6 @@ from botocache.stores.redis.store import (
 from botocache.stores.redis.types import ClusterServer, Command, Connection, Reply
 
 _T = TypeVar("_T")
-_States = dict[bytes, tuple[bytes, bytes]]
 
 
 class ClusterStore(RedisStore):
@@ -132,35 +128,28 @@ class ClusterStore(RedisStore):
 
     def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
         """See BoundedCallVerbs.evict_later. It waits, too."""
-        settle(self.evict(request).watched)
+        settle(self.evict(request))
 
     @malformed_reply_is_store_error
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
-        tags, hold_off, watch, first_eviction, restore = request
-        first = first_eviction.evicted if first_eviction else {}
+        tags, watch, restore = request.tags, request.watch, request.restore
         restored = [tag for tag in tags if tag in restore]
         others = [tag for tag in tags if tag not in restore]
-        looked: list[Sequence[bytes]] = []
+        states: list[tuple[int, int]] = []
         try:
-            found, seen = self._replace(
-                others, hold_off, first, () if restored else watch
-            )
+            evicted, seen = self._replace(others, request, () if restored else watch)
             if restored:
                 # In a round of its own: restored after all others are evicted.
-                more, seen = self._replace(
-                    restored, hold_off, first, watch, is_restored=True
-                )
-                found |= more
-            looked = [(b"", *[seen[tag] for tag in watch])]
+                more, seen = self._replace(restored, request, watch)
+                evicted |= more
+            states = [STATE.unpack(seen[tag]) for tag in watch]
         except FullError:
-            found, _ = self._replace(tags, hold_off, first, (), is_full=True)
+            evicted, _ = self._replace(tags, request, (), is_full=True)
         except _DividedError:
             return self._remove(tags, watch)
-        return Eviction(
-            {tag: decode_eviction(*found[tag], first.get(tag)) for tag in tags},
-            *self._watched(watch, looked),
-        )
+        in_order = {tag: evicted[tag] for tag in tags}
+        return Eviction(in_order, *self._watched(watch, states))
 
     def is_current(self, tags: Sequence[bytes], snapshot: Sequence[int]) -> bool:  # noqa: ARG002 - the parameters are those of Store
         """See Store.is_current. False: there is no client tracking in a cluster."""
@@ -183,38 +172,33 @@ class ClusterStore(RedisStore):
 
     # --- states --------------------------------------------------------------------
 
-    def _replace(  # noqa: PLR0913 - an eviction consists of these
+    def _replace(
         self,
         tags: Sequence[bytes],
-        hold_off: float,
-        first: Mapping[bytes, TagEviction],
+        request: EvictionRequest,
         watch: Sequence[bytes],
         *,
-        is_restored: bool = False,
         is_full: bool = False,
-    ) -> tuple[_States, dict[bytes, bytes]]:
-        """Evict tags and look at watched ones.
+    ) -> tuple[dict[bytes, TagEviction], dict[bytes, bytes]]:
+        """Evict some tags of a request and look at watched ones.
 
-        Returns the states before and after the eviction by tag, and the states of the
-        watched tags.
+        Returns what was done to each tag, and the states of the watched tags.
         """
         shards, watched = _shards(tags), _shards(watch)
 
         def eviction(shard: Sequence[bytes]) -> Command:
-            known = [
-                encode_first(first.get(tag), is_restored=is_restored) for tag in shard
-            ]
-            return self._eviction(shard, hold_off, known, is_full=is_full)
+            return self._eviction(shard, request, is_full=is_full)
 
         replies = self._ask(
             lambda: [*map(eviction, shards), *map(self._look, watched)],
             is_eviction=True,
         )
-        found: _States = {}
-        for shard, (_, *states) in zip(shards, replies, strict=False):
-            pairs = zip(states[::2], states[1::2], strict=True)
-            found.update(zip(shard, pairs, strict=True))
-        return found, _states_by_tag(watched, replies[len(shards) :])
+        evicted: dict[bytes, TagEviction] = {}
+        for shard, reply in zip(shards, replies, strict=False):
+            done = decode(reply, shard, request, self._fresh_number)
+            evicted.update(done.evicted)
+        self._known_tags.shorten(tags)
+        return evicted, _states_by_tag(watched, replies[len(shards) :])
 
     def _complete(
         self, tags: Sequence[bytes], states: Sequence[bytes | None]
@@ -340,14 +324,13 @@ class ClusterStore(RedisStore):
 
     def _probe(self) -> None:
         """Evict a tag of no entry on each primary."""
-        head = (b"0", milliseconds(SLACK))
+        nothing = EvictionRequest((), 0.0)
 
         def probes() -> list[tuple[ClusterServer, Command]]:
             of_node = {}
             for shard in range(256):
                 tag = bytes([shard]) + PROBED_DIGEST[1:]
-                arguments = [*self._fresh(2), *encode_first(None, is_restored=False)]
-                command = self._call(EVICT, [tag], head, arguments)
+                command = self._eviction([tag], nothing)
                 node = self._cluster.holder(slot_of(command))
                 of_node[node.name] = node, with_source(command)
             return [*of_node.values()]
@@ -398,6 +381,6 @@ def _states_by_tag(
     """Return the state of each tag of some shards. replies: of LOOK."""
     return {
         tag: state
-        for shard, (_, *states) in zip(shards, replies, strict=True)
-        for tag, state in zip(shard, states, strict=True)
+        for shard, reply in zip(shards, replies, strict=True)
+        for tag, state in zip(shard, states_in(reply), strict=True)
     }
