@@ -23,16 +23,6 @@ CONSTRAINTS := constraints.txt
 # The oldest boto3 that is supported; pyproject.toml says the same of botocore.
 OLDEST_BOTO3 := 1.35.68
 
-# What coverage is measured on. All of the tests are not: it makes botocore twice as slow.
-COVERED := tests/unit tests/stores $(addprefix tests/integration/test_, \
-	async_sessions.py batches.py clients.py deserializers.py early_lookups.py install.py \
-	accounts.py invalidate.py modes.py near.py scope.py tracing.py) tests/integration/observe/test_doctor.py \
-	$(addprefix tests/security/test_, refused.py whose_answer.py)
-
-# Of these, files whose properties run without it, and files that only read the package's.
-APART := $(shell grep -rl --include='*.py' hypothesis tests/unit) \
-	tests/unit/test_prose.py tests/unit/test_layers.py
-
 # What meets boto3's and botocore's insides.
 OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
 	batches.py clients.py deserializers.py early_lookups.py install.py modes.py near.py \
@@ -66,10 +56,10 @@ environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(D
 
 test: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready  ## all tests but the long ones, with coverage
 	rm -f .coverage .coverage.*
-	$(PYTEST) $(COVERED) -m "not long and not apart" \
+	$(PYTEST) $$($(BIN)/python -m tests.measured) -m "measured and not long" \
 		--cov --cov-report=term-missing:skip-covered $(ARGS)
-	$(PYTEST) $(APART) -m "apart and not long" $(ARGS)
-	$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
+	$(PYTEST) tests -m "not measured and not long" \
+		$$($(BIN)/python -m tests.measured --whole | sed 's/[^ ]* */--ignore=&/g') $(ARGS)
 
 test-long: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
 	$(PYTEST) -m long -v tests $(ARGS)

