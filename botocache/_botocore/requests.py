@@ -32,6 +32,7 @@ from botocache._cache.modes import current_mode
 from botocache._cache.prepare import Call
 from botocache._cache.read_mode import Mode
 from botocache._digests import digest
+from botocache._errors import shows
 
 _USUAL_HEADERS = frozenset(
     {"Content-Type", "User-Agent", "X-Amz-Target", "X-Amzn-Trace-Id"}
@@ -75,6 +76,7 @@ _NOTHING: Final[Mapping[str, object]] = {}
 _NORMAL: Final = Mode.NORMAL
 
 
+@shows("call")
 class LastCall(NamedTuple):
     """The last usual call of one operation of a client, and what it was made of.
 

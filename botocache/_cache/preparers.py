@@ -29,6 +29,7 @@ from botocache._dynamodb.operations import REFUSED
 from botocache._dynamodb.plans import BatchRead, CachingMode, Kind, Read
 from botocache._dynamodb.types import Body, Item
 from botocache._dynamodb.values import table_name
+from botocache._errors import shows
 from botocache._settings.load import Settings
 from botocache._settings.tables import TablePolicy, caching_mode
 
@@ -45,6 +46,7 @@ _KEY_ATTRIBUTES = 2
 """That a table has at most."""
 
 
+@shows("policy")
 class ItemPreparer(NamedTuple):
     """What the reads of whole items share that differ only in their keys' values.
 

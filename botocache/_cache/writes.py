@@ -485,7 +485,8 @@ class Writes:
         except BaseException as error:  # as in Evictions.evict
             pending.add(tags)
             left.tags = ()
-            self._evictions.make_pending(tags, store.failure or pass_on(error))
+            own = pass_on(error)
+            self._evictions.make_pending(tags, store.failure or own)
         is_sending = False
         if entry is not None:
             self._fills.on_fill(entry.key)

@@ -233,8 +233,9 @@ _SHARE = {"long values": 300, "lines": 6000}
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "key_schemas.MOST_TABLES",
-        "reads._MOST_PREPARERS",
-        "reads._MOST_TABLES",
+        "item_writes._MOST_KINDS",
+        "preparers._MOST_PREPARERS",
+        "preparers._MOST_TABLES",
         "writes._MOST_TABLES",
         "pending_evictions.MOST_TAGS",
     ):

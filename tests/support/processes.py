@@ -133,25 +133,32 @@ def forked(
         ours.close()
         _work_and_exit(work, theirs)
     theirs.close()
-    # The child's own alarm is of no use if it never comes back from the fork.
-    kill = threading.Timer(FORK_TIMEOUT + 1, os.kill, (pid, signal.SIGKILL))
-    kill.start()
     try:
         yield ours
     finally:
         ours.close()
         _, status = os.waitpid(pid, 0)
-        kill.cancel()
-        kill.join()
     assert os.waitstatus_to_exitcode(status) == 0, "the forked child failed"
 
 
-fork_from_c: Callable[[], int] = ctypes.PyDLL(None).fork
-"""Forks as a server in C does that embeds Python: without the callbacks of a fork.
+_fork_in_c: Callable[[], int] = ctypes.PyDLL(None).fork
 
-For a test that is `by_itself`. The child of a process with another thread that waits
-for Python's lock just then may wait for that thread for ever; such a server has none.
-"""
+
+def fork_from_c() -> int:
+    """Fork as a server in C does that embeds Python: without the callbacks of a fork.
+
+    For a test that is `by_itself`. The child of a process with another thread that
+    takes or gives back Python's lock just then may wait for that thread for ever. Such
+    a server has none. A thread of a queue waits for the queue, and does no harm.
+    """
+    time.sleep(0.05)  # real: until the thread of a queue waits again
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and "fills" not in thread.name:
+            thread.join(TIMEOUT)
+    # A thread that was joined gives the lock back once more before it is gone.
+    tasks = Path("/proc/self/task")
+    eventually(lambda: len([*tasks.iterdir()]) == threading.active_count())
+    return _fork_in_c()
 
 
 def by_itself(test: Callable[_P, object]) -> Callable[_P, None]:
@@ -159,8 +166,20 @@ def by_itself(test: Callable[_P, object]) -> Callable[_P, None]:
 
     @functools.wraps(test)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        with forked(lambda _: test(*args, **kwargs)):
-            pass
+        def work(pipe: _Pipe) -> None:
+            os.setpgid(0, 0)
+            pipe.send(os.getpid())
+            test(*args, **kwargs)
+
+        child = None
+        try:
+            with forked(work) as pipe:
+                child = pipe.recv()
+        finally:
+            # What it has forked from C may never have come so far as to set its alarm.
+            if child is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child, signal.SIGKILL)
 
     return run
 

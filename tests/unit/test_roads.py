@@ -178,26 +178,26 @@ def five() -> list[str]:
 
 ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near hit": ("on", lambda client: get(client, "a"), 4, 3),
-    "near miss": ("on", lambda client: get(client, "z"), 68, 27),
-    "hit through the hooks": ("off", lambda client: get(client, "a"), 38, 19),
-    "miss through the hooks": ("off", lambda client: get(client, "z"), 55, 20),
-    "update": ("off", update, 69, 20),
-    "put, written through": ("off", put, 114, 27),
-    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 99, 28),
-    "page that is parsed in C": ("off", lambda c: c.scan(TableName=new()), 116, 26),
-    "store hit": ("early", lambda client: get(client, "a"), 39, 20),
+    "near miss": ("on", lambda client: get(client, "z"), 45, 24),
+    "hit through the hooks": ("off", lambda client: get(client, "a"), 27, 16),
+    "miss through the hooks": ("off", lambda client: get(client, "z"), 31, 17),
+    "update": ("off", update, 39, 17),
+    "put, written through": ("off", put, 75, 24),
+    "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 87, 29),
+    "page that is parsed in C": ("off", lambda c: c.scan(TableName=new()), 107, 28),
+    "store hit": ("early", lambda client: get(client, "a"), 33, 18),
     "resource hit": ("resource", get_plain, 6, 5),
     "resource hit of a page": ("resource", scan_plain, 20, 6),
     "batch of ten, remembered": ("on", lambda c: get_both(c, *TEN), 24, 13),
-    "batch of ten, half": ("on", lambda c: get_both(c, *TEN[:5], *five()), 247, 37),
-    "batch of ten, none": ("on", lambda c: get_both(c, *five(), *five()), 353, 37),
+    "batch of ten, half": ("on", lambda c: get_both(c, *TEN[:5], *five()), 225, 39),
+    "batch of ten, none": ("on", lambda c: get_both(c, *five(), *five()), 316, 39),
     "near hit, disk": ("on disk", lambda client: get(client, "a"), 4, 3),
-    "store hit, disk": ("early disk", lambda client: get(client, "a"), 53, 25),
-    "near miss, disk": ("on disk", lambda client: get(client, new()), 90, 33),
-    "update, disk": ("on disk", update, 121, 24),
-    "store hit, redis": ("early redis", lambda client: get(client, "a"), 98, 30),
-    "near miss, redis": ("on redis", lambda client: get(client, new()), 186, 39),
-    "update, redis": ("on redis", update, 187, 32),
+    "store hit, disk": ("early disk", lambda client: get(client, "a"), 47, 24),
+    "near miss, disk": ("on disk", lambda client: get(client, new()), 67, 31),
+    "update, disk": ("on disk", update, 69, 21),
+    "store hit, redis": ("early redis", lambda client: get(client, "a"), 92, 28),
+    "near miss, redis": ("on redis", lambda client: get(client, new()), 167, 36),
+    "update, redis": ("on redis", update, 167, 29),
 }
 """The client, the call, and the most calls and files that it may take.
 
@@ -293,5 +293,5 @@ def test_a_trip_counts_what_was_called(
     assert "stores/memory.py:load" not in hit.functions
     miss = trip_of(lambda: get(client, "x"))
     assert miss.functions.count("stores/memory.py:load") == 1
-    assert miss.functions.count("_cache/reads.py:prepare_item") == 1
+    assert miss.functions.count("_cache/preparers.py:prepare_item") == 1
     assert "botocache._cache.prepare.PreparedRead" in miss.type_names
