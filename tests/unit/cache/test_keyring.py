@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import botocache
-from botocache import Cache, _forks
+from botocache import Cache
 from botocache._cache import keyring as keyrings
 from botocache._cache.encryption import EncryptedEntries
 from botocache._cache.entries import (
@@ -26,7 +26,7 @@ from botocache.stores.memory import MemoryStore
 from tests.support import calls
 from tests.support.clock import FakeClock
 from tests.support.keys import key, key_text
-from tests.support.processes import TIMEOUT, in_threads
+from tests.support.processes import TIMEOUT, forked, in_threads
 
 GET = {"TableName": "t", "Key": {"pk": {"S": "a"}}}
 UPDATE = {**GET, "UpdateExpression": "SET n = n + 1"}
@@ -261,10 +261,10 @@ def test_a_forked_child_encrypts_under_a_salt_of_its_own() -> None:
 
     of_parent = salt()
     assert salt() == of_parent
-    _forks._after_fork()
-    of_child = salt()
-    assert of_child != of_parent
-    assert salt() == of_child
+    with forked(lambda pipe: pipe.send((salt(), salt()))) as child:
+        of_child = child.recv()
+    assert of_child[0] != of_parent
+    assert of_child[0] == of_child[1]
 
 
 def test_a_time_limit_in_a_source_is_passed_on() -> None:
