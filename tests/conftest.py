@@ -2,8 +2,8 @@
 
 import gc
 import os
-import threading
 import shutil
+import threading
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
