@@ -149,16 +149,25 @@ def fork_from_c() -> int:
 
     For a test that is `by_itself`. The child of a process with another thread that
     takes or gives back Python's lock just then may wait for that thread for ever. Such
-    a server has none. A thread of a queue waits for the queue, and does no harm.
+    a server has none. Threads that wait for something else do no harm.
     """
-    time.sleep(0.05)  # real: until the thread of a queue waits again
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and "fills" not in thread.name:
-            thread.join(TIMEOUT)
-    # A thread that was joined gives the lock back once more before it is gone.
-    tasks = Path("/proc/self/task")
-    eventually(lambda: len([*tasks.iterdir()]) == threading.active_count())
+    eventually(_all_others_wait)
     return _fork_in_c()
+
+
+def _all_others_wait() -> bool:
+    """Return whether all other threads of this process wait, and not for our lock."""
+    time.sleep(0.02)  # real: they can have Python's lock meanwhile
+    own = threading.get_native_id()
+    stats = [task / "stat" for task in _TASKS.iterdir() if task.name != str(own)]
+    try:
+        states = [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
+    except (FileNotFoundError, ProcessLookupError):  # one has ended just now
+        return False
+    return all(state == "S" for state in states)
+
+
+_TASKS = Path("/proc/self/task")
 
 
 def by_itself(test: Callable[_P, object]) -> Callable[_P, None]:
