@@ -511,6 +511,8 @@ class DiskStore:
             self._entries = EntryDatabase(self.directory / _ENTRIES, self._size_limit)
         except UNUSABLE as error:
             self._give_up(None, error)
+        except EntryError as error:  # the next call opens them
+            self._trouble = str(error)
         finally:
             self._is_opening = False
             opened.set()

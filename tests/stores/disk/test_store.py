@@ -18,7 +18,7 @@ import diskcache
 import pytest
 
 from botocache._coherence import EvictionRequest, Held
-from botocache._errors import StoreError, StoreLostError
+from botocache._errors import EntryError, StoreError, StoreLostError
 from botocache.stores.clock import machine_clock
 from botocache.stores.disk import (
     connections,
@@ -1140,3 +1140,26 @@ def test_entries_of_an_earlier_version_go_a_day_after_its_last_fill(
     assert directory.exists() == is_kept
     store.fill(KEY, b"ours", TTL)
     assert store.load(KEY, [A]).entry == b"ours"
+
+
+def test_a_store_waits_for_threads_that_open_others_and_says_nothing(
+    root: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own thread raises nothing that Python would print."""
+    raised: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    monkeypatch.setattr("botocache.stores.disk.entry_database.LOCK_PATIENCE", 0.01)
+    with contextlib.closing(DiskStore(root, clock=clock)) as store:
+        with connections._opening.alone(TIMEOUT):
+            store.load(KEY, ())
+            eventually(lambda: "other threads open" in store._trouble)
+        eventually(lambda: fills(store))
+    assert not raised
+
+
+def fills(store: DiskStore) -> bool:
+    try:
+        store.fill(KEY, b"entry", 60.0)
+    except EntryError:
+        return False
+    return True
