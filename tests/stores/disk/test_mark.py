@@ -18,6 +18,7 @@ from botocache.stores.disk.generation_file import (
 )
 from botocache.stores.disk.slot_words import RememberedSlots
 from tests.support.digests import tag, tags
+from tests.support.interruptions import Interruption
 from tests.support.processes import TIMEOUT, forked
 
 A, B = tag("a"), tag("b")
@@ -505,6 +506,20 @@ def test_an_eviction_within_an_eviction_leaves_nothing_that_is_remembered_wrongl
         assert generations(writer, A, B) == writer.slots.generations([A, B])
         assert generations(writer, A, B) == generations(reader, A, B)
     assert at >= 8
+
+
+def test_an_eviction_at_any_line_of_another_leaves_nothing_remembered_wrongly(
+    reader: GenerationFile, writer: GenerationFile
+) -> None:
+    """Also if it comes before the other one has written anything."""
+    for at in count():
+        evict(writer, A, B)
+        handler = Interruption(at, lambda: evict(writer, B))
+        handler.during(lambda: evict(writer, A, B))
+        assert generations(writer, A, B) == generations(reader, A, B), handler.place
+        if not handler.place:
+            break
+    assert at > 50
 
 
 def test_an_eviction_that_fails_leaves_nothing_that_is_remembered_wrongly(
