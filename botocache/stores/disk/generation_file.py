@@ -394,8 +394,9 @@ class Exclusive:
                 if (
                     stamp.mark is None
                     or stamp.mark != seen.mark
-                    # Another writer came while this one waited for the lock.
-                    or os.pread(number, WORD, _MARK_AT) != WORD_FORMAT.pack(stamp.mark)
+                    # Another writer came before this one had the lock. By the time, not
+                    # by the header: one that was killed has left no mark.
+                    or os.fstat(number).st_mtime_ns != stamp.mark
                 ):
                     seen = RememberedSlots(table.owned, None)
                 self._seen = seen

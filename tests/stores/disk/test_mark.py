@@ -177,7 +177,7 @@ def test_a_reader_in_the_middle_of_an_eviction_remembers_nothing(
 
 # --- at every step -------------------------------------------------------------------
 
-_CALLS = ("pread", "pwrite", "utime", "stat")
+_CALLS = ("pread", "pwrite", "utime", "stat", "fstat")
 
 
 def interrupt(
@@ -331,6 +331,22 @@ def test_a_killed_writers_changes_are_seen(
     assert not is_current()
     assert generations(reader, A) != before
     assert slots(reader).held([A], NOW) is Held.WRITING
+
+
+def test_a_writer_goes_on_with_nothing_from_before_a_killed_writers_changes(
+    path: Path, writer: GenerationFile
+) -> None:
+    """They come after it has looked at the table, and before it has the lock."""
+    evict(writer, A)
+    generations(writer, B)
+    stamp = writer.stamp()
+    killed = opened(path)
+    killed.slots._renew(killed.words, [killed.slots._at(B)], {}, NOW, 5.0)
+    second = EvictionRequest((A,), 1.0, watch=(B,))
+    found = writer.slots.evict(second, NOW, Exclusive(writer, stamp))
+    assert tuple(found.watched.values()) == killed.slots.generations([B])
+    assert found.held is Held.WRITING
+    assert generations(writer, B) == killed.slots.generations([B])
 
 
 # --- where there is no mark ----------------------------------------------------------
