@@ -108,9 +108,7 @@ def _write_of_item(
 ) -> Write:
     tags = shape.maker.tags(key)
     item = WrittenItem(shape.table, shape.parameter, key)
-    return Write(
-        tuple(tags.values()), named, assumed, "", item, WHY_ITEMS, tuple(tags)
-    )
+    return Write(tuple(tags.values()), named, assumed, "", item, WHY_ITEMS, tuple(tags))
 
 
 def batch_write_item(body: Body, keys_of: KeysOf) -> CallPlan:

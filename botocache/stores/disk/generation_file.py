@@ -37,7 +37,8 @@ the file or was killed in an eviction, no mark is found, and each read reads the
 A writer goes on with what its process remembers, if that counted when it got the lock.
 While it has the lock, only its own writes change the slots, and it notes them. So with
 its new mark all of that counts. A writer that has no lock breaks the rule; after the
-first one, no writer of this table goes on so.
+first one, no writer of this table goes on so. Nor does an eviction of a signal handler
+within another eviction, or that other one.
 
 Linux copies eight aligned bytes in one move on all processors that it is known to run
 on. If it did not, a reader might see half of a generation. Half of a random number
