@@ -181,7 +181,8 @@ def _new_call(  # noqa: PLR0913, PLR0917 - all that a call may depend on
     # aiobotocore has senders of its own, for the DynamoDB that all processes share. Its
     # writes must find the key schemas of that origin.
     is_foreign = not is_sent_by_botocore and not is_async
-    if is_foreign or (traits.stubbers and traits.is_mocked):
+    is_mocked = bool(traits.stubbers) and traits.is_mocked  # once: it may stop
+    if is_foreign or is_mocked:
         region = in_process(region)
     scope = None if caller is None else caller.scope
     if scope is not None and not is_named:
@@ -194,7 +195,7 @@ def _new_call(  # noqa: PLR0913, PLR0917 - all that a call may depend on
         and caller is not None
         and version is not UNSIGNED
         and mode is _NORMAL
-        and not (traits.stubbers and traits.is_mocked)
+        and not is_mocked
         and not traits.extra_headers
         and _USUAL_HEADERS.issuperset(headers)
         and "request_credentials" not in context.get("signing", _NOTHING)

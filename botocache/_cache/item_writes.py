@@ -25,7 +25,7 @@ from botocache._dynamodb.operations import REFUSED
 from botocache._dynamodb.plans import KeyAttributes, Write, WrittenItem
 from botocache._dynamodb.tags import table_tag, tag_digest
 from botocache._dynamodb.types import Body
-from botocache._dynamodb.writes import WriteShape, shape_of
+from botocache._dynamodb.writes import WHY_ITEMS, WriteShape, shape_of
 from botocache._errors import shows
 
 _MOST_KINDS = 1000
@@ -49,7 +49,6 @@ class WriteKind(NamedTuple):
     shape: of the writes.
     watch: the tags to watch in the first eviction.
     watch_at_end: the same for the second one.
-    why: as in Write.
     series: where they count.
     """
 
@@ -59,7 +58,6 @@ class WriteKind(NamedTuple):
     shape: WriteShape
     watch: tuple[bytes, ...]
     watch_at_end: tuple[bytes, ...]
-    why: str
     series: Series
 
 
@@ -111,7 +109,7 @@ class PlainWrites:
             return None  # the other plan says why
         written = _written((shape.table, parameter, key))
         write = _write(
-            (tuple(tags.values()), named, assumed, "", written, kind.why, tuple(tags))
+            (tuple(tags.values()), named, assumed, "", written, WHY_ITEMS, tuple(tags))
         )
         return _plain((kind, write, schema))
 
@@ -143,7 +141,6 @@ class PlainWrites:
             shape_of(parameter, attributes),
             watch,
             watch_at_end,
-            write.why,
             self._counters.series(item.table, operation),
         )
 

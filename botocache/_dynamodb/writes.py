@@ -108,9 +108,7 @@ def _write_of_item(
 ) -> Write:
     tags = shape.maker.tags(key)
     item = WrittenItem(shape.table, shape.parameter, key)
-    return Write(
-        tuple(tags.values()), named, assumed, "", item, _WHY_ITEMS, tuple(tags)
-    )
+    return Write(tuple(tags.values()), named, assumed, "", item, WHY_ITEMS, tuple(tags))
 
 
 def batch_write_item(body: Body, keys_of: KeysOf) -> CallPlan:
@@ -138,7 +136,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
     tags: dict[bytes, Tag] = {}  # by their digests
     named: dict[tuple[str, KeyAttributes], None] = {}
     assumed: dict[str, None] = {}
-    why = _WHY_ITEMS
+    why = WHY_ITEMS
     for kind, entry in entries:
         if kind == "ConditionCheck":
             continue
@@ -175,7 +173,7 @@ def _writes_of(entries: Iterable[tuple[str, Body]], keys_of: KeysOf) -> CallPlan
 
 
 _WRITES_NOTHING = Bypass(why="It writes no item. A ConditionCheck writes none.")
-_WHY_ITEMS = "It names what it writes."
+WHY_ITEMS = "It names what it writes."
 _WHY_COARSE = (
     "botocache does not know which key attributes the table has, or it has learned "
     "others than these. So it evicts the whole table."

@@ -37,7 +37,8 @@ the file or was killed in an eviction, no mark is found, and each read reads the
 A writer goes on with what its process remembers, if that counted when it got the lock.
 While it has the lock, only its own writes change the slots, and it notes them. So with
 its new mark all of that counts. A writer that has no lock breaks the rule; after the
-first one, no writer of this table goes on so.
+first one, no writer of this table goes on so. Nor does an eviction of a signal handler
+within another eviction, or that other one.
 
 Linux copies eight aligned bytes in one move on all processors that it is known to run
 on. If it did not, a reader might see half of a generation. Half of a random number
@@ -355,7 +356,7 @@ class Exclusive:
 
     __slots__ = (
         "_before",
-        "_is_nested",
+        "_holds",
         "_locked",
         "_seen",
         "_stamp",
@@ -368,13 +369,13 @@ class Exclusive:
         self._stamp = stamp
         self._before = table.seen
         self._seen: RememberedSlots | None = None
-        self._locked = self.is_disturbed = False
+        self._holds = self._locked = self.is_disturbed = False
 
     def __enter__(self) -> None:
         table, stamp = self._table, self._stamp
         number = table.owned.file.number
-        # A signal handler evicts in the middle of an eviction.
-        self._is_nested = table.is_held
+        # False if a signal handler evicts in the middle of an eviction.
+        self._holds = not table.is_held
         try:
             # Inside: a signal handler may raise as soon as the file is locked.
             table.is_held = True
@@ -386,21 +387,26 @@ class Exclusive:
             seen = self._before = table.seen
             if not self._locked:
                 write_at(number, _INTRUSIONS_AT, table.random(WORD))
+            elif not self._holds:
+                # What the outer eviction goes on with may lack what it has written. So
+                # it is left alone here, and not gone on with there: see `__exit__`.
+                table.words.remembered = None
             elif stamp is not None and stamp.header.endswith(_NO_INTRUSION):
                 if (
                     stamp.mark is None
                     or stamp.mark != seen.mark
-                    # Another writer came while this one waited for the lock.
-                    or os.pread(number, WORD, _MARK_AT) != WORD_FORMAT.pack(stamp.mark)
+                    # Another writer came before this one had the lock. By the time, not
+                    # by the header: one that was killed has left no mark.
+                    or os.fstat(number).st_mtime_ns != stamp.mark
                 ):
                     seen = RememberedSlots(table.owned, None)
                 self._seen = seen
                 table.words.remembered = seen.words
         except OSError as error:
-            self._release()
+            self.release()
             raise StoreError(f"cannot lock the generation table: {error}") from error
         except BaseException:
-            self._release()
+            self.release()
             raise
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -428,15 +434,22 @@ class Exclusive:
         except OSError as error:
             raise unread(error) from error
         finally:
-            self._release()
+            self.release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Give up the lock, if that has not been done.
+
+        Call it after an exception: an interruption at the very beginning of `__exit__`
+        keeps it from doing anything.
+        """
         table = self._table
-        if not self._is_nested:
+        if self._holds:
+            table.words.remembered = None
             table.is_held = False
             # Without the lock, the number may be another file's by now.
             if self._locked or table.owned.is_ours():
                 fcntl.flock(table.owned.file.number, fcntl.LOCK_UN)
+            self._holds = False  # last: it may be interrupted, too
 
 
 def _set_mark(number: int, drawn: int) -> int:

@@ -231,8 +231,9 @@ class FileWords:
 
     def __setitem__(self, index: int, word: int) -> None:
         write_at(self.number, HEADER_SIZE + index * WORD, WORD_FORMAT.pack(word))
-        if self.remembered is not None:
-            self.remembered[index] = word
+        remembered = self.remembered  # once: an eviction in here may end it
+        if remembered is not None:
+            remembered[index] = word
 
 
 _NOTHING: Mapping[int, int] = {}

@@ -357,17 +357,22 @@ class DiskStore:
         with self._writing:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
             exclusive = Exclusive(table, stamp)
-            eviction = table.slots.evict(request, self.now(), exclusive)
-            # Once: without the lock, its own evictions count as intrusions, too.
-            is_disturbed = exclusive.is_disturbed
-            while is_disturbed or self._evictions != mine:
-                # A writer proceeded without the lock, or a signal handler has evicted
-                # in the middle. This call may have undone that eviction, e.g. by
-                # restoring a generation: evict again.
-                is_disturbed, mine = False, self._evictions
-                eviction = table.slots.evict(
-                    request.as_first(), self.now(), Exclusive(table)
-                )
+            try:
+                eviction = table.slots.evict(request, self.now(), exclusive)
+                # Once: without the lock, its own evictions count as intrusions, too.
+                is_disturbed = exclusive.is_disturbed
+                while is_disturbed or self._evictions != mine:
+                    # A writer proceeded without the lock, or a signal handler has
+                    # evicted in the middle. This call may have undone that eviction,
+                    # e.g. by restoring a generation: evict again.
+                    is_disturbed, mine = False, self._evictions
+                    exclusive = Exclusive(table)
+                    eviction = table.slots.evict(
+                        request.as_first(), self.now(), exclusive
+                    )
+            except BaseException:
+                exclusive.release()
+                raise
         return eviction
 
     def clear(self) -> None:

@@ -18,6 +18,7 @@ from botocache.stores.disk.generation_file import (
 )
 from botocache.stores.disk.slot_words import RememberedSlots
 from tests.support.digests import tag, tags
+from tests.support.interruptions import Interruption
 from tests.support.processes import TIMEOUT, forked
 
 A, B = tag("a"), tag("b")
@@ -176,7 +177,7 @@ def test_a_reader_in_the_middle_of_an_eviction_remembers_nothing(
 
 # --- at every step -------------------------------------------------------------------
 
-_CALLS = ("pread", "pwrite", "utime", "stat")
+_CALLS = ("pread", "pwrite", "utime", "stat", "fstat")
 
 
 def interrupt(
@@ -330,6 +331,22 @@ def test_a_killed_writers_changes_are_seen(
     assert not is_current()
     assert generations(reader, A) != before
     assert slots(reader).held([A], NOW) is Held.WRITING
+
+
+def test_a_writer_goes_on_with_nothing_from_before_a_killed_writers_changes(
+    path: Path, writer: GenerationFile
+) -> None:
+    """They come after it has looked at the table, and before it has the lock."""
+    evict(writer, A)
+    generations(writer, B)
+    stamp = writer.stamp()
+    killed = opened(path)
+    killed.slots._renew(killed.words, [killed.slots._at(B)], {}, NOW, 5.0)
+    second = EvictionRequest((A,), 1.0, watch=(B,))
+    found = writer.slots.evict(second, NOW, Exclusive(writer, stamp))
+    assert tuple(found.watched.values()) == killed.slots.generations([B])
+    assert found.held is Held.WRITING
+    assert generations(writer, B) == killed.slots.generations([B])
 
 
 # --- where there is no mark ----------------------------------------------------------
@@ -505,6 +522,20 @@ def test_an_eviction_within_an_eviction_leaves_nothing_that_is_remembered_wrongl
         assert generations(writer, A, B) == writer.slots.generations([A, B])
         assert generations(writer, A, B) == generations(reader, A, B)
     assert at >= 8
+
+
+def test_an_eviction_at_any_line_of_another_leaves_nothing_remembered_wrongly(
+    reader: GenerationFile, writer: GenerationFile
+) -> None:
+    """Also if it comes before the other one has written anything."""
+    for at in count():
+        evict(writer, A, B)
+        handler = Interruption(at, lambda: evict(writer, B))
+        handler.during(lambda: evict(writer, A, B))
+        assert generations(writer, A, B) == generations(reader, A, B), handler.place
+        if not handler.place:
+            break
+    assert at > 50
 
 
 def test_an_eviction_that_fails_leaves_nothing_that_is_remembered_wrongly(

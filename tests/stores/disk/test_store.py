@@ -1,6 +1,7 @@
 """The disk store: its directory, its forks, and how its two halves fail apart."""
 
 import contextlib
+import fcntl
 import gc
 import os
 import random
@@ -11,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ from botocache.stores.disk.store import (
 )
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
+from tests.support.interruptions import Interruption
 from tests.support.locks import all_locks, locked
 from tests.support.privileges import NOBODY, as_nobody, can_mount, is_root
 from tests.support.processes import (
@@ -1163,3 +1166,29 @@ def fills(store: DiskStore) -> bool:
     except EntryError:
         return False
     return True
+
+
+def test_an_interruption_at_any_line_of_an_eviction_keeps_no_lock(
+    store: DiskStore,
+) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    def write() -> None:
+        store.evict(EvictionRequest((A,), 1.0))
+
+    write()
+    table = store._slot_file
+    assert table is not None
+    with (store.directory / "slots").open("rb") as file:
+        for at in count():
+            handler = Interruption(at, stop)
+            with contextlib.suppress(KeyboardInterrupt):
+                handler.during(write)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_UN)
+            assert not table.is_held, handler.place
+            assert table.words.remembered is None, handler.place
+            if not handler.place:
+                break
+    assert at > 50

@@ -166,6 +166,18 @@ def test_after_an_eviction_of_the_table_a_write_leaves_what_any_other_leaves(
     assert left[0] == left[1]
 
 
+def test_a_plain_write_after_one_that_evicted_the_table_has_the_plan_of_any_other(
+    worlds: Callable[..., tuple[World, World]],
+) -> None:
+    update = {**UPDATE, "Key": {"id": {"S": "a"}}}
+    plans = []
+    for world in worlds():
+        for _ in range(3):  # at the first, other key attributes are known
+            ticket = world.write("UpdateItem", update)
+        plans.append(ticket.write)
+    assert plans[0] == plans[1]
+
+
 @pytest.mark.parametrize("name", WRITES)
 def test_after_a_call_with_other_key_attributes_a_write_leaves_what_any_other_leaves(
     worlds: Callable[..., tuple[World, World]], name: str
