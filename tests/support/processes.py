@@ -7,6 +7,7 @@ calls the functions that come through the pipe, and ends when the pipe does.
 import contextlib
 import ctypes
 import functools
+import gc
 import os
 import signal
 import subprocess
@@ -198,12 +199,24 @@ def _work_and_exit(work: Callable[[_Pipe], object], pipe: _Pipe) -> None:
     signal.alarm(FORK_TIMEOUT)  # ends it even if it waits for a lock
     status = 1
     try:
+        _drop_connections()
         work(pipe)
         status = 0
     except BaseException:  # noqa: BLE001 - the child must not go on as the test
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _drop_connections() -> None:
+    """Let the clients of a forked child make connections of their own.
+
+    On one that both have, each may get the answer to the other.
+    """
+    urllib3: Any = sys.modules.get("urllib3")  # not imported for peers that need none
+    for each in gc.get_objects() if urllib3 is not None else ():
+        if type(each) is urllib3.PoolManager:
+            each.clear()
 
 
 def in_thread(function: Callable[[], _T], timeout: float = TIMEOUT) -> _T:
