@@ -200,6 +200,10 @@ def test_of_more_hold_offs_than_there_can_be_none_is_kept(
         script = "for i = 1, 250001 do redis.call('ZADD', KEYS[1], 1e17, i) end"
         client.eval(script, 1, name)
         assert_heals(store)
+        for _ in range(500):  # one in eight looks after the hold-offs
+            if client.zcard(name) <= 3:
+                break
+            store.evict(EvictionRequest([A], 0.0))
         assert client.zcard(name) <= 3
     store.close()
 
