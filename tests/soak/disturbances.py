@@ -159,5 +159,5 @@ def _close(worker: subprocess.Popen[bytes]) -> None:
 def clear(directory: Path) -> None:
     """Remove all that is in a directory, which others go on to use meanwhile."""
     for path in directory.iterdir():
-        with contextlib.suppress(OSError):  # a worker made a file there again
-            shutil.rmtree(path)
+        # What a worker takes away first, or makes there again, does not keep the rest.
+        shutil.rmtree(path, ignore_errors=True)
