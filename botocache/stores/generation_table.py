@@ -16,10 +16,12 @@ before hold-off in the reader, and restored slots after all evicted ones.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from operator import itemgetter
+from itertools import chain, repeat, starmap
+from operator import itemgetter, setitem
 from typing import Final, Protocol, TypeAlias
 
 from botocache._coherence import (
@@ -33,7 +35,7 @@ from botocache._coherence import (
     restored_state,
 )
 from botocache._forks import renew_after_fork
-from botocache.stores.protocol import Random, StillCurrent
+from botocache.stores.protocol import Clock, Random, StillCurrent
 
 WORD = 8
 """Bytes of a word."""
@@ -246,6 +248,25 @@ class GenerationTable(SlotReader):
         words: of the slots.
         first: what the first eviction of the same write did to each.
         """
+        done = self._hold(words, slots, first, now, hold_off)
+        with self._barrier:
+            pass
+        for slot, each in done.items():
+            words[slot] = each[_GENERATION]
+        return done
+
+    def _hold(
+        self,
+        words: Words,
+        slots: Sequence[int],
+        first: Mapping[int, EvictedSlot],
+        now: float,
+        hold_off: float,
+    ) -> dict[int, EvictedSlot]:
+        """Give slots a hold-off; return what is done to each, with its generation.
+
+        The caller writes the generations, after a barrier. Arguments as for `_renew`.
+        """
         origin, draw = self._origin_generation, self._drawn.pop
         done: dict[int, EvictedSlot] = {}
         # What next_state leaves where the hold-off of others is over, which most are.
@@ -275,10 +296,6 @@ class GenerationTable(SlotReader):
                 state = next_state(state, generation, now, hold_off, its_first)
                 words[slot + 1] = _held_word(state)
             done[slot] = generation, until, is_settling, found, was_alone
-        with self._barrier:
-            pass
-        for slot, each in done.items():
-            words[slot] = each[_GENERATION]
         return done
 
     def _restore(self, states: Mapping[int, TagState]) -> None:
@@ -338,6 +355,118 @@ class GenerationTable(SlotReader):
         return int.from_bytes(tag, "little") % self._count * 2
 
 
+class MemoryTable(GenerationTable):
+    """A table in memory, whose writers wait for nothing and nobody.
+
+    A thread that has a lock may lose its turn. Then all others that want the lock wait
+    until it has its next one: half a second, where many threads compute. So here an
+    eviction has no lock. It finds out what it leaves of its slots, then writes all of
+    that in one step. If another eviction has come between, the step fails, and the
+    eviction begins again.
+
+    One step is one call of a C function that calls C functions only. Neither threads
+    nor signal handlers run in the middle of it. That is so while the interpreter has
+    its lock (the GIL); `words` must be a memoryview.
+
+    Nothing in a step may make a container (no tuple of arguments, either): before
+    Python 3.12 that can start a garbage collection, which calls finalizers.
+    """
+
+    def __init__(self, words: Words, *, origin_generation: int, random: Random) -> None:
+        super().__init__(words, origin_generation=origin_generation, random=random)
+        # One number, which each eviction replaces by the next. A dict, because to take
+        # the number out of it can be a part of a step, and fails without it.
+        self._version: dict[int, None] = {0: None}
+
+    def evict_in_one_step(self, request: EvictionRequest, clock: Clock) -> Eviction:
+        """Do what Store.evict says. clock: in seconds."""
+        tags, hold_off, watch, first_eviction, restore, _left = request
+        if restore:
+            return self._restore_in_one_step(request, clock)
+        count, slots, first = self._count, None, _NOTHING
+        if first_eviction is not None:
+            slots, first = self._of_first(tags, first_eviction)
+        if slots is None:
+            # _at, written out: it is on the path of every write.
+            slots = [int.from_bytes(tag, "little") % count * 2 for tag in tags]
+        if len(self._drawn) < len(slots):
+            self._drawn = self._draw(len(slots))
+        versions, words, fence = self._version, self._words, self._fence
+        read, held = words.__getitem__, [slot + 1 for slot in slots]
+        while True:
+            [version] = versions  # before the words: they may change after it
+            now = clock()  # after it: a later eviction has no earlier time
+            left = dict(zip(slots, map(read, slots), strict=True))
+            left.update(zip(held, map(read, held), strict=True))
+            done = self._hold(left, slots, first, now, hold_off)
+            try:
+                _take_step(
+                    chain(
+                        map(versions.pop, (version,)),  # or KeyError
+                        map(versions.setdefault, (version + 1,)),
+                        map(setitem, repeat(words), held, map(left.get, held)),
+                        starmap(fence.acquire, _NO_ARGUMENTS),
+                        starmap(fence.release, _NO_ARGUMENTS),
+                        map(setitem, repeat(words), done, map(_first, done.values())),
+                    )
+                )
+            except KeyError:  # another eviction came between
+                continue
+            break
+        # A list of tags might be another one by the second eviction.
+        evicted = EvictedSlots(count, tuple(tags), slots, done)
+        if not watch:
+            return _eviction((evicted, {}, Held.FREE, False))
+        watched = dict(zip(watch, self.generations(watch), strict=True))
+        is_held = self.held(watch, now)
+        if version + 1 not in versions:
+            # Another eviction has come, perhaps between this one and that look. Its
+            # generations are not those of the words that this one found.
+            watched, is_held = {tag: self.draw() for tag in watch}, Held.WRITING
+        return _eviction((evicted, watched, is_held, False))
+
+    def _restore_in_one_step(self, request: EvictionRequest, clock: Clock) -> Eviction:
+        """Evict and restore in a copy, then write what has changed there."""
+        versions, words, fence = self._version, self._words, self._fence
+        while True:
+            [version] = versions
+            changed = _Changed(words)
+            copy = GenerationTable.__new__(GenerationTable)
+            copy.__dict__.update(self.__dict__, _words=changed)
+            eviction = copy.evict(request, clock(), nullcontext())
+            step: list[Iterator[object]] = [
+                map(versions.pop, (version,)),
+                map(versions.setdefault, (version + 1,)),
+            ]
+            for index, word in changed.items():  # in the order of the writing
+                step += (
+                    map(setitem, (words,), (index,), (word,)),
+                    starmap(fence.acquire, _NO_ARGUMENTS),
+                    starmap(fence.release, _NO_ARGUMENTS),
+                )
+            try:
+                _take_step(chain.from_iterable(step))
+            except KeyError:
+                continue
+            return eviction
+
+    def _renew_lock(self) -> None:
+        super()._renew_lock()
+        # Like `_barrier`, but taken within steps only, so that no step waits for it.
+        self._fence = threading.Lock()
+
+
+class _Changed(dict[int, int]):
+    """Words that were written, in their order. Others are read from the table."""
+
+    def __init__(self, words: ReadableWords) -> None:
+        super().__init__()
+        self._words = words
+
+    def __missing__(self, index: int) -> int:
+        return self._words[index]
+
+
 class EvictedSlots(Mapping[bytes, TagEviction]):
     """What an eviction did to each tag, kept by slot.
 
@@ -379,6 +508,14 @@ class EvictedSlots(Mapping[bytes, TagEviction]):
 
 
 _NOTHING: Mapping[int, EvictedSlot] = {}
+
+_NO_ARGUMENTS: Final = ((),)
+"""Of one call by `starmap`."""
+
+_first: Callable[[EvictedSlot], int] = itemgetter(_GENERATION)
+
+_take_step: Callable[[Iterator[object]], object] = partial(deque, maxlen=0)
+"""Calls what an iterator of C functions has to call, and keeps nothing."""
 
 _tag_eviction: Callable[[EvictedSlot], TagEviction] = partial(
     tuple.__new__, TagEviction

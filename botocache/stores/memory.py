@@ -21,7 +21,7 @@ from botocache._coherence import Eviction, EvictionRequest, Held, Loaded
 from botocache._forks import renew_after_fork
 from botocache.stores.boards import MemoryBoard
 from botocache.stores.clock import machine_clock
-from botocache.stores.generation_table import SLOT, WORD, GenerationTable
+from botocache.stores.generation_table import SLOT, WORD, MemoryTable
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent, Usage
 
 DEFAULT_SIZE_LIMIT = 256 * 1024**2
@@ -61,7 +61,7 @@ class MemoryStore:
         shared = memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT + WORD))
         # Shared, too: the parent must know that a child is there.
         self._has_forked = shared[-WORD:].cast("Q")
-        self._table = GenerationTable(
+        self._table = MemoryTable(
             shared[:-WORD].cast("Q"),
             origin_generation=int.from_bytes(random(WORD), "little"),
             random=random,
@@ -158,20 +158,10 @@ class MemoryStore:
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         if self._has_forked[0]:
-            # `_writing` does not exclude the other processes, so a write that takes
-            # itself for alone may be wrong.
+            # Other processes may come between the words of one step, so a write that
+            # takes itself for alone may be wrong.
             request = request.as_first()
-        with self._writing:
-            self._evictions = mine = self._evictions + 1
-            eviction = self._table.evict(request, self.now(), self._writing)
-            while self._evictions != mine:
-                # A signal handler has evicted in the middle of this eviction, which may
-                # have undone the handler's: evict again.
-                mine = self._evictions
-                eviction = self._table.evict(
-                    request.as_first(), self.now(), self._writing
-                )
-            return eviction
+        return self._table.evict_in_one_step(request, self.now)
 
     def clear(self) -> None:
         """See Store.clear."""
