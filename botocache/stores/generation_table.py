@@ -17,7 +17,7 @@ before hold-off in the reader, and restored slots after all evicted ones.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain, repeat, starmap
@@ -248,16 +248,17 @@ class GenerationTable(SlotReader):
         words: of the slots.
         first: what the first eviction of the same write did to each.
         """
-        done = self._hold(words, slots, first, now, hold_off)
+        done = self._hold(words, words, slots, first, now, hold_off)
         with self._barrier:
             pass
         for slot, each in done.items():
             words[slot] = each[_GENERATION]
         return done
 
-    def _hold(
+    def _hold(  # noqa: PLR0913 - what `_renew` has, and where the result goes
         self,
-        words: Words,
+        words: ReadableWords,
+        left: MutableMapping[int, int] | Words,
         slots: Sequence[int],
         first: Mapping[int, EvictedSlot],
         now: float,
@@ -265,7 +266,9 @@ class GenerationTable(SlotReader):
     ) -> dict[int, EvictedSlot]:
         """Give slots a hold-off; return what is done to each, with its generation.
 
-        The caller writes the generations, after a barrier. Arguments as for `_renew`.
+        The caller writes the generations, after a barrier.
+
+        left: where the words of the hold-offs go. The rest is as for `_renew`.
         """
         origin, draw = self._origin_generation, self._drawn.pop
         done: dict[int, EvictedSlot] = {}
@@ -289,12 +292,12 @@ class GenerationTable(SlotReader):
             if before is not None and before[_GENERATION] == found:
                 others, was_alone = before[_HELD_UNTIL], True
             if others <= now:
-                words[slot + 1] = of_first if before is None else of_second
+                left[slot + 1] = of_first if before is None else of_second
             else:
                 its_first = None if before is None else _tag_eviction(before)
                 state = TagState(found, until, is_settling)
                 state = next_state(state, generation, now, hold_off, its_first)
-                words[slot + 1] = _held_word(state)
+                left[slot + 1] = _held_word(state)
             done[slot] = generation, until, is_settling, found, was_alone
         return done
 
@@ -372,6 +375,9 @@ class MemoryTable(GenerationTable):
     Python 3.12 that can start a garbage collection, which calls finalizers.
     """
 
+    _take_step: Callable[[Iterator[object], int], object] = deque
+    """Has an iterator make its calls, and keeps so many of their results."""
+
     def __init__(self, words: Words, *, origin_generation: int, random: Random) -> None:
         super().__init__(words, origin_generation=origin_generation, random=random)
         # One number, which each eviction replaces by the next. A dict, because to take
@@ -392,23 +398,22 @@ class MemoryTable(GenerationTable):
         if len(self._drawn) < len(slots):
             self._drawn = self._draw(len(slots))
         versions, words, fence = self._version, self._words, self._fence
-        read, held = words.__getitem__, [slot + 1 for slot in slots]
         while True:
             [version] = versions  # before the words: they may change after it
             now = clock()  # after it: a later eviction has no earlier time
-            left = dict(zip(slots, map(read, slots), strict=True))
-            left.update(zip(held, map(read, held), strict=True))
-            done = self._hold(left, slots, first, now, hold_off)
+            held: dict[int, int] = {}
+            done = self._hold(words, held, slots, first, now, hold_off)
             try:
-                _take_step(
+                self._take_step(
                     chain(
                         map(versions.pop, (version,)),  # or KeyError
                         map(versions.setdefault, (version + 1,)),
-                        map(setitem, repeat(words), held, map(left.get, held)),
+                        map(setitem, repeat(words), held, held.values()),
                         starmap(fence.acquire, _NO_ARGUMENTS),
                         starmap(fence.release, _NO_ARGUMENTS),
                         map(setitem, repeat(words), done, map(_first, done.values())),
-                    )
+                    ),
+                    0,
                 )
             except KeyError:  # another eviction came between
                 continue
@@ -445,7 +450,7 @@ class MemoryTable(GenerationTable):
                     starmap(fence.release, _NO_ARGUMENTS),
                 )
             try:
-                _take_step(chain.from_iterable(step))
+                self._take_step(chain.from_iterable(step), 0)
             except KeyError:
                 continue
             return eviction
@@ -513,9 +518,6 @@ _NO_ARGUMENTS: Final = ((),)
 """Of one call by `starmap`."""
 
 _first: Callable[[EvictedSlot], int] = itemgetter(_GENERATION)
-
-_take_step: Callable[[Iterator[object]], object] = partial(deque, maxlen=0)
-"""Calls what an iterator of C functions has to call, and keeps nothing."""
 
 _tag_eviction: Callable[[EvictedSlot], TagEviction] = partial(
     tuple.__new__, TagEviction

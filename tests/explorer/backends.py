@@ -7,6 +7,7 @@ Disk: a DiskStore for each client on one directory, as processes have it.
 
 import shutil
 from bisect import bisect
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -234,8 +235,14 @@ class MemoryBackend(Embedded):
         self.by_word = by_word
         self.words = PausingWords() if by_word else Words()
         self.store._table._words = self.words
+        self._step = PausingLock()
         if by_word:
-            self.store._writing = PausingLock()  # type: ignore[assignment]  # as good
+            self.store._table._take_step = self._take_step  # type: ignore[method-assign]
+
+    def _take_step(self, calls: Iterator[object], kept: int) -> object:
+        """Let no other writer come between the words; readers may."""
+        with self._step:
+            return deque(calls, kept)
 
     def copy_from(self, other: "MemoryBackend") -> None:
         """Copy another backend, whose generations must differ from this one's."""
@@ -276,7 +283,7 @@ class MemoryBackend(Embedded):
             if expires_at > eyes.now and current.issuperset(snapshot):
                 state += (key, *snapshot, eyes.since(stored_at), body)
         if self.by_word:
-            state.append(self.store._writing.is_held)  # type: ignore[attr-defined]  # ours
+            state.append(self._step.is_held)
         return state
 
 
