@@ -2,8 +2,8 @@
 
 A tag hashes to a slot. Two tags that share a slot are evicted together, which costs a
 miss now and then. The words are memory of one process, or stand in a file that several
-read and write. Reading takes no lock; writers exclude each other by a lock of the
-table's owner.
+read and write. Reading takes no lock. Writers exclude each other by a lock of the
+table's owner, or in memory by writing in one step.
 
 A word is eight bytes, aligned. In memory, a memoryview of native unsigned 64-bit
 integers reads and writes it: CPython copies such an item by one fixed-size move, so no
@@ -16,13 +16,12 @@ before hold-off in the reader, and restored slots after all evicted ones.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain, repeat, starmap
 from operator import itemgetter, setitem
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, cast
 
 from botocache._coherence import (
     Eviction,
@@ -35,6 +34,7 @@ from botocache._coherence import (
     restored_state,
 )
 from botocache._forks import renew_after_fork
+from botocache.stores.one_step import NO_ARGUMENTS, TakeStep, take_step
 from botocache.stores.protocol import Clock, Random, StillCurrent
 
 WORD = 8
@@ -255,7 +255,7 @@ class GenerationTable(SlotReader):
             words[slot] = each[_GENERATION]
         return done
 
-    def _hold(  # noqa: PLR0913 - what `_renew` has, and where the result goes
+    def _hold(  # noqa: PLR0913, PLR0917 - what `_renew` has, and where the result goes
         self,
         words: ReadableWords,
         left: MutableMapping[int, int] | Words,
@@ -359,30 +359,18 @@ class GenerationTable(SlotReader):
 
 
 class MemoryTable(GenerationTable):
-    """A table in memory, whose writers wait for nothing and nobody.
+    """A table in memory, whose writers wait for nothing: see one_step.py.
 
-    A thread that has a lock may lose its turn. Then all others that want the lock wait
-    until it has its next one: half a second, where many threads compute. So here an
-    eviction has no lock. It finds out what it leaves of its slots, then writes all of
-    that in one step. If another eviction has come between, the step fails, and the
-    eviction begins again.
+    An eviction finds out what it leaves of its slots, and writes all of that in one
+    step. If another eviction has come between, it begins again.
 
-    One step is one call of a C function that calls C functions only. Neither threads
-    nor signal handlers run in the middle of it. That is so while the interpreter has
-    its lock (the GIL); `words` must be a memoryview.
-
-    Nothing in a step may make a container (no tuple of arguments, either): before
-    Python 3.12 that can start a garbage collection, which calls finalizers.
+    words: a memoryview.
     """
-
-    _take_step: Callable[[Iterator[object], int], object] = deque
-    """Has an iterator make its calls, and keeps so many of their results."""
 
     def __init__(self, words: Words, *, origin_generation: int, random: Random) -> None:
         super().__init__(words, origin_generation=origin_generation, random=random)
-        # One number, which each eviction replaces by the next. A dict, because to take
-        # the number out of it can be a part of a step, and fails without it.
         self._version: dict[int, None] = {0: None}
+        self._take_step: TakeStep = take_step  # the explorer replaces it
 
     def evict_in_one_step(self, request: EvictionRequest, clock: Clock) -> Eviction:
         """Do what Store.evict says. clock: in seconds."""
@@ -408,10 +396,10 @@ class MemoryTable(GenerationTable):
                     chain(
                         map(versions.pop, (version,)),  # or KeyError
                         map(versions.setdefault, (version + 1,)),
-                        map(setitem, repeat(words), held, held.values()),
-                        starmap(fence.acquire, _NO_ARGUMENTS),
-                        starmap(fence.release, _NO_ARGUMENTS),
-                        map(setitem, repeat(words), done, map(_first, done.values())),
+                        map(_write, repeat(words), held, held.values()),
+                        starmap(fence.acquire, NO_ARGUMENTS),
+                        starmap(fence.release, NO_ARGUMENTS),
+                        map(_write, repeat(words), done, map(_first, done.values())),
                     ),
                     0,
                 )
@@ -445,9 +433,9 @@ class MemoryTable(GenerationTable):
             ]
             for index, word in changed.items():  # in the order of the writing
                 step += (
-                    map(setitem, (words,), (index,), (word,)),
-                    starmap(fence.acquire, _NO_ARGUMENTS),
-                    starmap(fence.release, _NO_ARGUMENTS),
+                    map(_write, (words,), (index,), (word,)),
+                    starmap(fence.acquire, NO_ARGUMENTS),
+                    starmap(fence.release, NO_ARGUMENTS),
                 )
             try:
                 self._take_step(chain.from_iterable(step), 0)
@@ -514,8 +502,7 @@ class EvictedSlots(Mapping[bytes, TagEviction]):
 
 _NOTHING: Mapping[int, EvictedSlot] = {}
 
-_NO_ARGUMENTS: Final = ((),)
-"""Of one call by `starmap`."""
+_write = cast("Callable[[Words, int, int], None]", setitem)
 
 _first: Callable[[EvictedSlot], int] = itemgetter(_GENERATION)
 

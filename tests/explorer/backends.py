@@ -237,9 +237,9 @@ class MemoryBackend(Embedded):
         self.store._table._words = self.words
         self._step = PausingLock()
         if by_word:
-            self.store._table._take_step = self._take_step  # type: ignore[method-assign]
+            self.store._table._take_step = self._take_step
 
-    def _take_step(self, calls: Iterator[object], kept: int) -> object:
+    def _take_step(self, calls: Iterable[object], kept: int) -> object:
         """Let no other writer come between the words; readers may."""
         with self._step:
             return deque(calls, kept)
@@ -249,7 +249,7 @@ class MemoryBackend(Embedded):
         self.words.update(other.words)
         self.store._table._origin_generation = other.store._table._origin_generation
         self.store._entries.update(other.store._entries)
-        self.store._size = other.store._size
+        self.store._sizes = dict(other.store._sizes)
 
     def store_of(self, _client: int) -> Store:
         """See Backend."""
