@@ -31,7 +31,7 @@ from botocache._errors import (
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
 from botocache.stores.disk.board import DiskBoard
-from botocache.stores.disk.connections import DatabaseReplacedError
+from botocache.stores.disk.connections import DatabaseReplacedError, is_owned
 from botocache.stores.disk.entry_database import UNUSABLE, EntryDatabase, keeps_database
 from botocache.stores.disk.fill_queue import Entry, FillQueue
 from botocache.stores.disk.generation_file import (
@@ -58,6 +58,9 @@ CLEAR_PATIENCE = 1.0
 
 CLOSE_PATIENCE = 2.0
 """The same for `close`, which writes those that wait."""
+
+WRITER_PATIENCE = 1.0
+"""Seconds that an eviction looks on before it waits for the lock of the writers."""
 
 PAUSE = 1.0
 """Seconds after a failure of SQLite in which entries are not used."""
@@ -145,6 +148,7 @@ class DiskStore:
     _writing: AbstractContextManager[object]
     _is_opening: bool
     _evictions: int
+    _is_evicting: bool
     _slot_file: GenerationFile | None
     _entries: EntryDatabase | None
     _trouble: str
@@ -354,8 +358,11 @@ class DiskStore:
         """Evict in a table that had this stamp just now."""
         if stamp is None:
             raise StoreLostError("the generation table was condemned")
+        if self._is_evicting:
+            self._look_on()
         with self._writing:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
+            self._is_evicting = True
             exclusive = Exclusive(table, stamp)
             try:
                 eviction = table.slots.evict(request, self.now(), exclusive)
@@ -373,7 +380,24 @@ class DiskStore:
             except BaseException:
                 exclusive.release()
                 raise
+            finally:
+                self._is_evicting = False
         return eviction
+
+    def _look_on(self) -> None:
+        """Let the eviction of another thread end, which has begun just now.
+
+        A thread that waits in a lock gets it before it has its turn. Until then no
+        other can evict, and the next ones wait behind it. Where many threads compute,
+        each turn takes as long as all of theirs together. So a thread waits here.
+        It has its turn when it finds the lock free.
+        """
+        if is_owned(self._writing):  # in a signal handler
+            return
+        ends, pause = time.monotonic() + WRITER_PATIENCE, 0.0001
+        while self._is_evicting and time.monotonic() < ends:
+            time.sleep(pause)  # a lock would be handed over, as above
+            pause = min(2 * pause, 0.002)
 
     def clear(self) -> None:
         """See Store.clear."""
@@ -575,6 +599,7 @@ class DiskStore:
         self._table_took = 0.0
         self._is_opening = False
         self._evictions = 0
+        self._is_evicting = False
         # A signal handler may make calls of its own while its thread holds them.
         self._opening = threading.RLock()
         self._writing = threading.RLock()
