@@ -71,6 +71,14 @@ behind the call: its work counts as far as it delays the caller. On a server, a 
 that a call does not wait for is read with the next call, and counts there. With
 `--cpu`, `python -m benchmarks compare REV` counts the processor time of all threads.
 
+Threads of one process share the interpreter. One that computes keeps it for 5 ms; one
+that makes a system call or finds a lock taken gives it up, and waits for the turns of
+others. In memory, no write, miss or hit waits for a lock of the store. An eviction on
+disk makes some sixteen system calls, and one after the other. So where many threads
+compute, writes on disk get a smaller share. The tables of threads show how small, how
+small that of uncached calls with as many system calls is, and what all threads do
+together.
+
 Every hit is checked: its client's transport must not have been called. A hit of
 botocache is a fresh object each time. `botocache` 0.0.6 of PyPI hands out one shared
 object to all callers, and evicts nothing. It runs in an environment and a process of
