@@ -71,13 +71,15 @@ behind the call: its work counts as far as it delays the caller. On a server, a 
 that a call does not wait for is read with the next call, and counts there. With
 `--cpu`, `python -m benchmarks compare REV` counts the processor time of all threads.
 
-Threads of one process share the interpreter. One that computes keeps it for 5 ms; one
-that makes a system call or finds a lock taken gives it up, and waits for the turns of
-others. In memory, no write, miss or hit waits for a lock of the store. An eviction on
-disk makes some sixteen system calls, and one after the other. So where many threads
-compute, writes on disk get a smaller share. The tables of threads show how small, how
-small that of uncached calls with as many system calls is, and what all threads do
-together.
+Threads of one process share the interpreter. One that computes keeps it for 5 ms. One
+that makes a system call, or waits for another thread, gives it up, and then waits for
+the turns of all that compute. In memory, no read or write waits for a lock of the
+store. On disk, the evictions of one process take place one after another, and each
+makes some sixteen system calls meanwhile. So where many threads compute, updates on
+disk get a smaller share than others. The tables of threads show three crowds: all
+cached; only the hits cached; and the same with as many system calls as the cache makes.
+What the last two differ by is the price of system calls. What the first and the last
+differ by is waiting for each other. What all kinds do together shows if time is lost.
 
 Every hit is checked: its client's transport must not have been called. A hit of
 botocache is a fresh object each time. `botocache` 0.0.6 of PyPI hands out one shared

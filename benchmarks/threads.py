@@ -1,15 +1,15 @@
 """Near hits, misses and writes beside each other, in the threads of one process.
 
 Threads of one process share the interpreter, and the kinds do not get equal shares. A
-thread that computes keeps the interpreter for 5 ms. One that makes a system call gives
-it up, and among many that compute it may wait for the turns of all of them. So whatever
-makes more system calls gets less, with a cache or without.
+thread that computes keeps the interpreter for 5 ms. One that makes a system call or
+waits for another thread gives it up, and among many that compute it may then wait for
+the turns of all of them.
 
-That is told from waiting for a lock by two comparisons. A crowd is compared with an
-equal one whose misses and writes go without the cache, and whose hits are the same. If
-the cache makes system calls, a third crowd goes without it, too, and makes as many. And
-the work of a crowd is compared with that of one thread: it does no less, unless threads
-wait while nobody computes.
+So a crowd is compared with an equal one whose misses and writes go without the cache,
+and whose hits are the same. If the cache makes system calls, a third crowd goes without
+it, too, and makes as many. What the first crowd is slower than that, it waits for other
+threads of its kind. The work of a crowd is also compared with that of one thread: it
+is less only if threads wait while nobody computes.
 """
 
 import os
@@ -168,9 +168,9 @@ def _throughput(
         ALONE,
         times,
         note="Wall-clock microseconds divided by all calls of this kind, so its "
-        "throughput inverted. A third of the threads make calls of each kind. A thread "
-        "that makes a system call gives its turn to one that computes: so the third "
-        "crowd makes as many without the cache.",
+        "throughput inverted. A third of the threads make calls of each kind. Where "
+        "the cache makes system calls, each of which gives up the interpreter, a third "
+        "crowd makes as many without it. What is above that waits for other threads.",
     )
 
 

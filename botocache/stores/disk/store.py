@@ -148,7 +148,6 @@ class DiskStore:
     _writing: AbstractContextManager[object]
     _is_opening: bool
     _evictions: int
-    _is_evicting: bool
     _slot_file: GenerationFile | None
     _entries: EntryDatabase | None
     _trouble: str
@@ -358,11 +357,10 @@ class DiskStore:
         """Evict in a table that had this stamp just now."""
         if stamp is None:
             raise StoreLostError("the generation table was condemned")
-        if self._is_evicting:
-            self._look_on()
+        if table.is_held:
+            self._look_on(table)
         with self._writing:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
-            self._is_evicting = True
             exclusive = Exclusive(table, stamp)
             try:
                 eviction = table.slots.evict(request, self.now(), exclusive)
@@ -380,11 +378,9 @@ class DiskStore:
             except BaseException:
                 exclusive.release()
                 raise
-            finally:
-                self._is_evicting = False
         return eviction
 
-    def _look_on(self) -> None:
+    def _look_on(self, table: GenerationFile) -> None:
         """Let the eviction of another thread end, which has begun just now.
 
         A thread that waits in a lock gets it before it has its turn. Until then no
@@ -395,7 +391,7 @@ class DiskStore:
         if is_owned(self._writing):  # in a signal handler
             return
         ends, pause = time.monotonic() + WRITER_PATIENCE, 0.0001
-        while self._is_evicting and time.monotonic() < ends:
+        while table.is_held and time.monotonic() < ends:
             time.sleep(pause)  # a lock would be handed over, as above
             pause = min(2 * pause, 0.002)
 
@@ -599,7 +595,6 @@ class DiskStore:
         self._table_took = 0.0
         self._is_opening = False
         self._evictions = 0
-        self._is_evicting = False
         # A signal handler may make calls of its own while its thread holds them.
         self._opening = threading.RLock()
         self._writing = threading.RLock()
