@@ -146,6 +146,7 @@ class DiskStore:
 
     _opening: AbstractContextManager[object]
     _writing: AbstractContextManager[object]
+    _busy: threading.Lock
     _is_opening: bool
     _evictions: int
     _slot_file: GenerationFile | None
@@ -357,9 +358,10 @@ class DiskStore:
         """Evict in a table that had this stamp just now."""
         if stamp is None:
             raise StoreLostError("the generation table was condemned")
-        if table.is_held:
-            self._look_on(table)
-        with self._writing:  # the file lock excludes processes, not threads
+        busy = self._busy
+        if busy.locked():
+            busy = self._look_on()
+        with self._writing, busy:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
             exclusive = Exclusive(table, stamp)
             try:
@@ -380,8 +382,8 @@ class DiskStore:
                 raise
         return eviction
 
-    def _look_on(self, table: GenerationFile) -> None:
-        """Let the eviction of another thread end, which has begun just now.
+    def _look_on(self) -> threading.Lock:
+        """Let the eviction of another thread end; return what shows the next one.
 
         A thread that waits in a lock gets it before it has its turn. Until then no
         other can evict, and the next ones wait behind it. Where many threads compute,
@@ -389,11 +391,12 @@ class DiskStore:
         It has its turn when it finds the lock free.
         """
         if is_owned(self._writing):  # in a signal handler
-            return
+            return threading.Lock()  # which shows nothing: the outer one goes on
         ends, pause = time.monotonic() + WRITER_PATIENCE, 0.0001
-        while table.is_held and time.monotonic() < ends:
+        while self._busy.locked() and time.monotonic() < ends:
             time.sleep(pause)  # a lock would be handed over, as above
             pause = min(2 * pause, 0.002)
+        return self._busy
 
     def clear(self) -> None:
         """See Store.clear."""
@@ -598,6 +601,9 @@ class DiskStore:
         # A signal handler may make calls of its own while its thread holds them.
         self._opening = threading.RLock()
         self._writing = threading.RLock()
+        # Taken within `_writing`, to show that an eviction goes on. A lock, because no
+        # interruption leaves it behind.
+        self._busy = threading.Lock()
 
     def _forget_parent(self) -> None:
         """Drop all that the parent opened, in a child process.

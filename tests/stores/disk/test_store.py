@@ -812,8 +812,12 @@ def test_an_eviction_of_a_signal_handler_does_not_wait_for_the_one_around_it(
     use(store)
     table = store._slot_file
     assert table is not None
-    with store._writing, Exclusive(table), monkeypatch.context() as patch:
-        assert table.is_held
+    with (
+        store._writing,
+        store._busy,
+        Exclusive(table),
+        monkeypatch.context() as patch,
+    ):
         patch.setattr(time, "sleep", pytest.fail)
         assert store.evict(EvictionRequest([A], 5.0)).evicted
 
