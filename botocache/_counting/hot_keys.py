@@ -78,7 +78,7 @@ class HotKeys:
             # For a new key alone: to write its JSON takes longer than all else here.
             place = _Place(0, 0.0, text_of(asked)[:MOST_TEXT])
             if len(self._places) >= MOST_KEPT:
-                before = self._places.pop(self._least())
+                before = self._places.pop(self._least(), place)
                 # The new key inherits them (Space-Saving). So no key that is read often
                 # is left out for long, and one that is not may be shown as hotter than
                 # it is.
@@ -96,12 +96,14 @@ class HotKeys:
             place = places.get(name)
             if place is not None and place.hits == self._fewest:
                 return name
-        self._fewest = fewest = min(place.hits for place in places.values())
-        # The oldest first, and so last in the list.
-        self._candidates = [
-            name for name, place in reversed(places.items()) if place.hits == fewest
-        ]
-        return self._candidates.pop()
+        # In a copy: a signal handler may add a key meanwhile.
+        named = [*places.items()]
+        fewest = min([place.hits for _, place in named])
+        # The oldest one is the last, and goes first.
+        candidates = [name for name, place in reversed(named) if place.hits == fewest]
+        name = candidates.pop()
+        self._candidates, self._fewest = candidates, fewest
+        return name
 
     def read(self) -> tuple[HotKey, ...]:
         """Return the keys with the most read units saved."""
