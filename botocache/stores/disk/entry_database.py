@@ -71,6 +71,10 @@ To write thousands of entries takes longer than that, without any wait. Without 
 one load in another thread would then lose all that are left. That thread may hold its
 lock until it has its turn again, 5 ms later."""
 
+_PAUSE = 0.0015
+"""Seconds between two transactions: longer than others pause between two attempts to
+get the lock. Without it a load has failed beside thousands of entries."""
+
 _AT_ONCE = 256 * 1024
 """Bytes of entries in one transaction. Other writers wait until it ends."""
 
@@ -328,7 +332,9 @@ class EntryDatabase:
         self, pieces: Iterator[Sequence[tuple[bytes, bytes, float]]]
     ) -> None:
         patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
-        for piece in pieces:
+        for number, piece in enumerate(pieces):
+            if number:
+                time.sleep(_PAUSE)
             try:
                 # SQLite's own lock is not fair: some of many threads would time out.
                 if not self._putting.acquire(blocking=False):
