@@ -96,6 +96,33 @@ class SlotReader:
             [words[int.from_bytes(tag, "little") % count * 2] or first for tag in tags]
         )
 
+    def look(self, tags: Sequence[bytes]) -> tuple[tuple[int, ...], list[int]]:
+        """Return the generations of the tags, and the places of these for `held_at`."""
+        words, first, count = self._words, self._origin_generation, self._count
+        generations, places = [], []
+        for tag in tags:
+            # _at, written out: it is on the path of every hit.
+            place = int.from_bytes(tag, "little") % count * 2
+            places.append(place)
+            generations.append(words[place] or first)
+        return tuple(generations), places
+
+    def held_at(self, places: Sequence[int], now: float) -> Held:
+        """Return whether one of the tags is on hold-off, and for what.
+
+        places: of their generations, as `look` returns them. So this comes after it.
+            See `held`.
+        """
+        words = self._words
+        held = Held.FREE
+        for place in places:
+            word = words[place + 1]
+            if word and is_held(word / _NS, now):
+                if not word & _SETTLING:
+                    return Held.WRITING
+                held = Held.SETTLING
+        return held
+
     def held(self, tags: Sequence[bytes], now: float) -> Held:
         """Return whether one of the tags is on hold-off, and for what.
 
