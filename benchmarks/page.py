@@ -79,7 +79,14 @@ makes some sixteen system calls meanwhile. So where many threads compute, update
 disk get a smaller share than others. The tables of threads show three crowds: all
 cached; only the hits cached; and the same with as many system calls as the cache makes.
 What the last two differ by is the price of system calls. What the first and the last
-differ by is waiting for each other. What all kinds do together shows if time is lost.
+differ by is what the cache computes, and waiting for each other. What all kinds do
+together shows if time is lost.
+
+No module is compiled. Cython and mypyc were tried: no target came within reach, and
+most calls took longer, because a miss and a write spend their time in code that the
+processor must load each time, in C functions and in system calls, not in bytecode. On
+disk, SQLite and system calls alone take more than the targets leave. A compiled module
+would also hide what an interrupted call must find out from its frames.
 
 Every hit is checked: its client's transport must not have been called. A hit of
 botocache is a fresh object each time. `botocache` 0.0.6 of PyPI hands out one shared
