@@ -312,6 +312,8 @@ class _Threads:
         with suppress(Empty):
             while True:  # evictions among it become pending, and are delivered next
                 self._queue.get_nowait().run_instead()
+                with self._lock:
+                    self._outstanding -= 1
 
 
 _threads: Final = _Threads()
