@@ -15,6 +15,8 @@ from botocore.client import BaseClient
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.hooks import HierarchicalEmitter
 
+from botocache._botocore.responses import HitResponse
+
 CALL: Final = "_make_api_call"
 CHOICE: Final = "get_frozen_credentials"
 REFRESH: Final = "_refresh"
@@ -28,6 +30,7 @@ class Library:
     near: the module of the near cache's base class of its clients.
     callers: its classes that have `_make_api_call`, the nearest first.
     emitter: the class of its clients' emitters.
+    response: what the handlers of `after-call` get as the HTTP response of a near hit.
     static: its class of credentials that do not refresh themselves.
     methods: of the first of `callers`. A view: it shows the methods of this moment.
     own: its `_make_api_call`; None if another library had replaced it already.
@@ -42,6 +45,7 @@ class Library:
     near: str
     callers: tuple[type, ...]
     emitter: type
+    response: type[HitResponse]
     static: type
     methods: Mapping[str, object]
     own: object
@@ -64,10 +68,11 @@ class Library:
         return is_untraced and _is_of(self.packages, inspect.unwrap(method))  # type: ignore[arg-type]  # it takes anything
 
 
-def library_of(
+def library_of(  # noqa: PLR0913, PLR0917 - its classes
     near: str,
     callers: tuple[type, ...],
     emitter: type,
+    response: type[HitResponse],
     static: type,
     refreshable: type,
 ) -> Library:
@@ -81,6 +86,7 @@ def library_of(
         near,
         callers,
         emitter,
+        response,
         static,
         methods,
         method if _is_of(packages, method) else None,
@@ -106,6 +112,7 @@ BOTOCORE: Final = library_of(
     "botocache._near.client",
     (BaseClient,),
     HierarchicalEmitter,
+    HitResponse,
     Credentials,
     RefreshableCredentials,
 )
