@@ -9,6 +9,7 @@ near hit is returned without a turn of the loop.
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Token
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from aiobotocore.client import AioBaseClient
@@ -88,11 +89,7 @@ async def _load(call: NearCall) -> Outcome:
         offload = offload_of(cache)
         if not offload.waits:
             return call.conclude(call, load(*call.load_arguments))  # type: ignore[no-any-return]  # see Conclude
-        without_store: Any = (
-            cache.begin_without_store
-            if call.remembered is None
-            else cache.load_without_store
-        )
+        without_store = partial(load, skipping=True)
         outcome = await offload.run(load, *call.load_arguments, instead=without_store)
         return call.conclude(call, outcome)  # type: ignore[no-any-return]  # see Conclude
     except Exception as error:

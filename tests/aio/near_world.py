@@ -1,7 +1,7 @@
 """An async application that has the cache, against moto's server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from unittest import mock
@@ -18,13 +18,9 @@ _loader = Loader()
 """botocore's models, read from disk once for all sessions."""
 
 
-def run(application: Callable[[], Awaitable[None]]) -> None:
-    """Run an application in an event loop of its own. All that it leaves is an error."""
-    asyncio.run(_run(application), debug=False)
-
-
-async def _run(application: Callable[[], Awaitable[None]]) -> None:
-    await application()
+def run(application: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run an application in an event loop of its own."""
+    asyncio.run(application())
 
 
 def new_session(key: str = KEY_ID) -> AioSession:
@@ -73,4 +69,5 @@ def item(pk: str, n: int = 1) -> dict[str, Any]:
 
 def answer_of(response: dict[str, Any]) -> dict[str, Any]:
     """Return a response without what describes the call and not the answer."""
-    return {name: each for name, each in response.items() if name != "ResponseMetadata"}
+    apart = ("ResponseMetadata", "ConsumedCapacity")
+    return {name: each for name, each in response.items() if name not in apart}

@@ -20,7 +20,6 @@ from aiobotocore.credentials import (
 import botocache
 from botocache import Cache
 from botocache._aiobotocore.near_client import AioNearClient
-from botocache._near.client import FINDERS
 from botocache._near.client_state import OPERATIONS, emitter_of, state_of
 from botocache.stores.protocol import Store
 from tests.aio.near_world import (
@@ -35,6 +34,7 @@ from tests.aio.near_world import (
 )
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
+from tests.support.forwarding_store import ForwardingStore
 from tests.support.stores import opened_store
 
 SETTLE = 1.1
@@ -150,20 +150,13 @@ def test_a_near_hit_is_counted_loads_nothing_and_is_done_in_one_step(app: App) -
 
 def test_a_store_in_memory_is_asked_without_a_turn_of_the_loop(app: App) -> None:
     async def application() -> None:
-        async with app.cached() as (client, _), client_of_twin(app) as twin:
-            await warm(client, app.table)
-            await warm(twin, app.table)
-            await get(client, app.table, "b")
-            before = app.store
-            assert before is not None
-            assert steps_of(get(twin, app.table, "b")) == item("b")
-
-    @asynccontextmanager
-    async def client_of_twin(app: App) -> AsyncIterator[Any]:
-        session = new_session()
-        botocache.install(session, url=app.store)
-        async with client_of(app.dynamodb, session) as client:
-            yield client
+        async with app.cached() as (client, cache):
+            for pk in "ab":
+                await get(client, app.table, pk)
+            near_hits = cache.stats().near_hits
+            assert steps_of(get(client, app.table, "b")) == item("b")
+            assert cache.stats().near_hits == near_hits
+            assert cache.stats().hits == 1
 
     run(application)
 
@@ -172,31 +165,24 @@ def test_other_tasks_go_on_while_a_store_is_asked(app: App) -> None:
     """A store that waits is loaded by a thread, also where the near cache asks it."""
     turns: list[str] = []
 
-    class Slow:
+    class Slow(ForwardingStore):
         """A store that answers once another task has run."""
 
-        def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
-            self._inner, self._loop = inner, loop
-            self.is_slow = False
+        loop: asyncio.AbstractEventLoop | None = None
 
-        def load(self, *arguments: Any, **options: Any) -> Any:
-            if self.is_slow:
-                note = asyncio.run_coroutine_threadsafe(_note(turns), self._loop)
-                note.result(10)  # it hangs, and fails, if the loop itself is here
-            return self._inner.load(*arguments, **options)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._inner, name)
+        def _before(self, verb: str) -> None:
+            if self.loop is not None and verb == "load":
+                # It would hang, and fail, if the loop itself were here.
+                note = asyncio.run_coroutine_threadsafe(_note(turns), self.loop)
+                note.result(10)
 
     async def application() -> None:
-        slow: Any = Slow(app.store, asyncio.get_running_loop())
-        async with app.cached(url=slow, timeout=30) as (client, _):
+        slow = Slow(app.store)
+        async with app.cached(url=slow, timeout=10) as (client, _):
             await warm(client, app.table)
-            slow.is_slow = True
+            forget(client)
+            slow.loop = asyncio.get_running_loop()
             with past_the_pipeline():
-                app.clock.advance(0)
-                vars(client)[FINDERS]  # it has a state: the near cache itself asks
-                client_cache_forget(client)
                 assert await get(client, app.table) == item("a")
         assert turns == ["another task"]
 
@@ -207,7 +193,7 @@ async def _note(turns: list[str]) -> None:
     turns.append("another task")
 
 
-def client_cache_forget(client: Any) -> None:
+def forget(client: Any) -> None:
     """Clear what the near cache of a client remembers."""
     emitter = emitter_of(client)
     assert emitter is not None
@@ -597,7 +583,7 @@ def test_a_bug_of_our_own_never_disturbs_the_application(
     async def application() -> None:
         async with app.cached() as (client, cache):
             await warm(client, app.table)
-            client_cache_forget(client)
+            forget(client)
             monkeypatch.setattr(place, mock.Mock(side_effect=KeyError))
             assert await get(client, app.table) == item("a")
             assert cache.stats().failures["near_failed"] >= 1
@@ -613,7 +599,7 @@ def test_a_read_that_is_cancelled_leaves_nothing_and_the_next_is_answered(
         async with app.cached() as (client, cache):
             await warm(client, app.table)
             for turns in range(6):
-                client_cache_forget(client)
+                forget(client)
                 task = asyncio.ensure_future(get(client, app.table, "b"))
                 for _ in range(turns):
                     await asyncio.sleep(0)
@@ -621,21 +607,5 @@ def test_a_read_that_is_cancelled_leaves_nothing_and_the_next_is_answered(
                 await asyncio.gather(task, return_exceptions=True)
             assert await get(client, app.table, "b") == item("b")
             assert cache.stats().failures == {}
-
-    run(application)
-
-
-def test_a_call_that_is_closed_in_another_context_leaves_no_line(app: App) -> None:
-    """As when a loop is closed, and what is left is collected."""
-
-    async def application() -> None:
-        async with app.cached() as (client, _):
-            await warm(client, app.table)
-            left = client.get_item(TableName=app.table, Key={"pk": {"S": "new"}})
-            contexts = [asyncio.get_running_loop()]
-            assert contexts
-            task_context = __import__("contextvars").copy_context()
-            task_context.run(left.send, None)  # it waits for DynamoDB
-            left.close()
 
     run(application)
