@@ -25,6 +25,7 @@ from botocache._cache.cache import Cache
 from botocache._errors import pass_on
 from botocache._exits import deliver_first
 from botocache._forks import is_renewed, renew, renew_after_fork
+from botocache.stores.protocol import waits
 
 _Result = TypeVar("_Result")
 
@@ -131,14 +132,6 @@ def offload_of(cache: Cache) -> Offload:
 
 
 _offloads: "WeakKeyDictionary[Cache, Offload]" = WeakKeyDictionary()
-
-
-def waits(store: object) -> bool:
-    """Return whether a store may wait: all do but those whose class says otherwise.
-
-    By its own class. One that is derived from a store that never waits may well wait.
-    """
-    return bool(vars(type(store)).get("waits", True))
 
 
 # --- work --------------------------------------------------------------------------

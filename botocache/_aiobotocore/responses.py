@@ -1,15 +1,18 @@
-"""The HTTP responses of hits, for handlers of `after-call` that await their content."""
-
-from collections.abc import Mapping
+"""The HTTP responses of hits, for aiobotocore: their `content` and `text` are awaited."""
 
 from aiobotocore.awsrequest import AioAWSResponse
 
 from botocache._botocore.responses import HitResponse
 
 
-class AioHitResponse(HitResponse, AioAWSResponse):
-    """The HTTP response of a hit; see HitResponse."""
+class AioHitResponse(HitResponse, AioAWSResponse):  # type: ignore[misc]  # as aiobotocore derives its own
+    """The HTTP response of a hit. See HitResponse."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        super().__init__(url, headers)
-        self._content = b""  # as read: aiobotocore would await the body
+    async def _content_prop(self) -> bytes:
+        return b""
+
+    async def _text_prop(self) -> str:
+        return ""
+
+    content = AioAWSResponse.content
+    text = AioAWSResponse.text
