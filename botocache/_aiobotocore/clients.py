@@ -1,7 +1,7 @@
 """What sets an aiobotocore client apart: see _botocore/clients.py."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, cast
+from typing import cast
 
 from aiobotocore import credentials
 from aiobotocore.credentials import (
@@ -55,24 +55,6 @@ class AioKnownClient(KnownClient):
         return await close_if_cut(
             self._request_signer, pipeline, operation_name, api_params
         )
-
-
-_REPLACED: Final = "_botocache_known"
-
-
-def with_known(client: Any) -> None:
-    """Give an existing client the base class, if it lacks it."""
-    kind = type(client)
-    if not issubclass(kind, AioKnownClient):
-        namespace = {"__module__": kind.__module__, _REPLACED: kind}
-        client.__class__ = type(kind.__name__, (AioKnownClient, kind), namespace)
-
-
-def without_known(client: Any) -> None:
-    """Undo `with_known`."""
-    kind = vars(type(client)).get(_REPLACED)
-    if kind is not None:
-        client.__class__ = kind
 
 
 def _of_anyio() -> Iterator[type]:

@@ -6,22 +6,19 @@ the client is awaited here: the store, `after-call`, and aiobotocore's pipeline.
 near hit is returned without a turn of the loop.
 """
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from contextvars import Token
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from aiobotocore.client import AioBaseClient
 from aiobotocore.credentials import AioCredentials, AioRefreshableCredentials
 from aiobotocore.hooks import AioHierarchicalEmitter
 from botocore.client import BaseClient, ClientMeta
 
+from botocache._aiobotocore.cancellation import end_abandoned
+from botocache._aiobotocore.clients import AioKnownClient, Pipeline
 from botocache._aiobotocore.offload import offload_of
 from botocache._aiobotocore.responses import AioHitResponse
-from botocache._botocore.clients import KnownClient
-from botocache._botocore.types import Signer
-from botocache._cache.tickets import PipelineCall, pipeline_call
+from botocache._cache.tickets import pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.batch_answers import BATCH
@@ -38,23 +35,20 @@ from botocache._near.libraries import Library, library_of
 
 AIOBOTOCORE: Final[Library] = library_of(
     __name__,
-    (AioBaseClient, BaseClient),
+    (AioKnownClient, AioBaseClient, BaseClient),
+    AioBaseClient,
     AioHierarchicalEmitter,
     AioHitResponse,
     AioCredentials,
     AioRefreshableCredentials,
 )
 
-AioPipeline: TypeAlias = Callable[[str, object], Awaitable[Answer]]
-"""aiobotocore's `_make_api_call` of a client."""
 
-
-class AioNearClient(KnownClient):
+class AioNearClient(AioKnownClient):
     """A base class of a client that has the cache, before aiobotocore's own."""
 
     _botocache_library = AIOBOTOCORE
     meta: ClientMeta
-    _request_signer: Signer
 
     async def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
         find = self.__dict__.get(FINDERS, FIRST).get(operation_name)
@@ -70,7 +64,7 @@ class AioNearClient(KnownClient):
             if isinstance(found, Delivery):
                 return await _deliver(found, self.meta.events)
             call = found
-        pipeline: AioPipeline
+        pipeline: Pipeline
         try:
             pipeline = super()._make_api_call  # type: ignore[misc]  # aiobotocore's
         except TypeError:  # `without_near` has just taken this class off, in a thread
@@ -89,10 +83,14 @@ async def _load(call: NearCall) -> Outcome:
         offload = offload_of(cache)
         if not offload.waits:
             return call.conclude(call, load(*call.load_arguments))  # type: ignore[no-any-return]  # see Conclude
-        without_store = partial(load, skipping=True)
-        outcome = await offload.run(load, *call.load_arguments, instead=without_store)
+        outcome = await offload.run(
+            load,
+            *call.load_arguments,
+            instead=partial(load, skipping=True),
+            on_abandoned=partial(end_abandoned, cache),
+        )
         return call.conclude(call, outcome)  # type: ignore[no-any-return]  # see Conclude
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - aiobotocore and the hooks handle it
         pass_on(error)
         call.state.report(error)
         return None
@@ -105,7 +103,7 @@ async def _deliver(delivery: Delivery, events: Any) -> Answer:
 
 
 async def _send(
-    call: NearCall | None, pipeline: AioPipeline, operation: str, arguments: object
+    call: NearCall | None, pipeline: Pipeline, operation: str, arguments: object
 ) -> Answer:
     """Return DynamoDB's answer; remember how to load such a call next time.
 
@@ -117,14 +115,14 @@ async def _send(
     try:
         answer = await pipeline(operation, arguments)
     finally:
-        _reset(token)
+        pipeline_call.reset(token)
     if call is not None:
         remember_call(call, arguments)
     return answer
 
 
 async def _send_shortened(
-    call: NearCall, pipeline: AioPipeline, arguments: object
+    call: NearCall, pipeline: Pipeline, arguments: object
 ) -> Answer:
     """Send a batch through aiobotocore's pipeline with one of its keys.
 
@@ -139,15 +137,8 @@ async def _send_shortened(
         if call.is_full:
             raise
     finally:
-        _reset(token)
+        pipeline_call.reset(token)
     if answer is None or not call.is_full:
         # botocache was uninstalled meanwhile, or botocore has refused to send anything.
         return await _send(None, pipeline, BATCH, arguments)
     return answer
-
-
-def _reset(token: "Token[PipelineCall | None]") -> None:
-    """End the announcement of a call."""
-    # A call that is abandoned may be closed in another context, which has none.
-    with suppress(ValueError):
-        pipeline_call.reset(token)

@@ -115,9 +115,8 @@ def with_near(client: object, base: type = NearClient) -> None:
 
 
 def without_near(client: object) -> None:
-    """Undo `with_near`."""
-    kind = vars(type(client)).get(_REPLACED)
-    if kind is not None:
+    """Undo `with_near`, whichever base class it gave."""
+    while (kind := vars(type(client)).get(_REPLACED)) is not None:
         client.__class__ = kind
         vars(client).pop(_STATE, None)
         vars(client).pop(FINDERS, None)

@@ -28,11 +28,11 @@ class Library:
 
     packages: where its functions are; botocore's count for those that derive from it.
     near: the module of the near cache's base class of its clients.
-    callers: its classes that have `_make_api_call`, the nearest first.
+    callers: the classes behind that one which have `_make_api_call`, the nearest first.
     emitter: the class of its clients' emitters.
     response: what the handlers of `after-call` get as the HTTP response of a near hit.
     static: its class of credentials that do not refresh themselves.
-    methods: of the first of `callers`. A view: it shows the methods of this moment.
+    methods: of its class of clients. A view: it shows the methods of this moment.
     own: its `_make_api_call`; None if another library had replaced it already.
     choices: the methods of static credentials, a view.
     choose: the one that chooses their keys.
@@ -71,15 +71,19 @@ class Library:
 def library_of(  # noqa: PLR0913, PLR0917 - its classes
     near: str,
     callers: tuple[type, ...],
+    client: type,
     emitter: type,
     response: type[HitResponse],
     static: type,
     refreshable: type,
 ) -> Library:
-    """Return a library as it is now. See Library; `refreshable` is another class."""
-    first = callers[0]
+    """Return a library as it is now. See Library.
+
+    client: its class of clients, one of `callers`.
+    refreshable: its class of credentials that refresh themselves.
+    """
     packages = tuple(f"{kind.__module__.partition('.')[0]}." for kind in callers)
-    methods, choices, refreshing = vars(first), vars(static), vars(refreshable)
+    methods, choices, refreshing = vars(client), vars(static), vars(refreshable)
     method = methods[CALL]
     return Library(
         packages,
@@ -111,6 +115,7 @@ def _is_of(packages: tuple[str, ...], method: object) -> bool:
 BOTOCORE: Final = library_of(
     "botocache._near.client",
     (BaseClient,),
+    BaseClient,
     HierarchicalEmitter,
     HitResponse,
     Credentials,
