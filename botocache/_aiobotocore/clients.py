@@ -51,7 +51,11 @@ class AioKnownClient(KnownClient):
     _request_signer: Signer
 
     async def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
-        pipeline: Pipeline = super()._make_api_call  # type: ignore[misc]  # aiobotocore's
+        pipeline: Pipeline
+        try:
+            pipeline = super()._make_api_call  # type: ignore[misc]  # aiobotocore's
+        except TypeError:  # it was uninstalled meanwhile, and has this class no more
+            pipeline = self._make_api_call
         return await close_if_cut(
             self._request_signer, pipeline, operation_name, api_params
         )
