@@ -19,6 +19,7 @@ from botocache._aiobotocore.offload import offload_of
 from botocache._aiobotocore.responses import AioHitResponse
 from botocache._botocore.credentials import are_keys_at_hand
 from botocache._botocore.hooks import Begun
+from botocache._botocore.responses import HitResponse
 from botocache._botocore.types import CallContext, Course, Signer, credentials_of
 from botocache._cache.cache import Cache
 from botocache._near.client import with_near, without_near
@@ -27,7 +28,7 @@ from botocache._near.client import with_near, without_near
 class AioAdapter:
     """See AsyncAdapter of hooks.py."""
 
-    response = AioHitResponse
+    response: type[HitResponse] = AioHitResponse
 
     def makes(self, base_classes: list[type]) -> bool:
         """Return whether a client class with these bases is aiobotocore's."""
