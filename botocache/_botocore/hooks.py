@@ -245,7 +245,7 @@ class Hooks:
     def _installed(self, **_: object) -> "Hooks":
         return self
 
-    def _before_call(  # noqa: C901, PLR0912 - in parts, each call of a client would take longer
+    def _before_call(  # noqa: C901, PLR0912, PLR0915 - in parts, each call would take longer
         self,
         *,
         model: OperationModel,
@@ -305,9 +305,15 @@ class Hooks:
                     pipeline_call.set(None)
                     begin = _begin_announced
                     arguments = cache, call, params, announced, started
-                if course is not None:
-                    return course.begin(begin, arguments, key)
-                outcome = begin(*arguments)
+                if course is None:
+                    outcome = begin(*arguments)
+                else:
+                    outcome = _NOT_BEGUN
+                    if begin is _begin_announced:
+                        # The near cache has waited for it already, most likely.
+                        outcome = begin(*arguments, at_once=True)
+                    if outcome is _NOT_BEGUN:
+                        return course.begin(begin, arguments, key)
             else:
                 course, key, outcome = begun.course, begun.key, begun.take()
             if isinstance(outcome, Hit):
@@ -523,6 +529,10 @@ def _is_refused_for_our_sake(
     return code in _THROTTLED or http.status_code >= _SERVER_ERROR
 
 
+_NOT_BEGUN: Final[Any] = object()
+"""In the place of an outcome, of a call that must still be begun."""
+
+
 def _begin_announced(  # noqa: PLR0913 - those of `begin`, and where it finds them
     cache: Cache,
     call: Call,
@@ -531,13 +541,17 @@ def _begin_announced(  # noqa: PLR0913 - those of `begin`, and where it finds th
     started: float,
     *,
     skipping: bool = False,
-) -> Hit | Ticket | None:
+    at_once: bool = False,
+) -> Any:
     """Begin a call of a near client, unless the near cache has begun it already.
+
+    Return what `Cache.begin` does.
 
     request: the call's. Gets the whole body of a batch that was sent with one key.
     announced: what the near cache says of the call.
     started: when the call began, by `perf_counter`.
     skipping: see `Cache.begin`.
+    at_once: return _NOT_BEGUN where the cache must begin it, which may wait.
     """
     if announced.full_body is None:
         parameters = decode_body(request["body"])
@@ -557,6 +571,8 @@ def _begin_announced(  # noqa: PLR0913 - those of `begin`, and where it finds th
         )
         if begun.call == call and begun.parameters == parameters:
             return ticket
+    if at_once:
+        return _NOT_BEGUN
     outcome = cache.begin(call, parameters, started, skipping=skipping)
     if isinstance(outcome, (Hit, ReadTicket, AuditTicket)):
         announced.prepared = outcome.prepared
