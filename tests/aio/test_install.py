@@ -15,6 +15,7 @@ import pytest
 
 import botocache
 from botocache import ConfigError, _install
+from botocache._botocore import clients
 from botocache.stores.memory import MemoryStore
 from tests.aio.app import KEY_ID, client_of, get, new_session
 from tests.support.dynamodb import REGION, DynamoDB
@@ -206,6 +207,7 @@ def test_a_version_that_is_not_supported_is_passed_over_and_said_once(
 
     monkeypatch.setattr("botocache._aiobotocore.adapter.AioAdapter", Adapter)
     monkeypatch.setattr(_install, "_adapters", {})
+    monkeypatch.setattr(clients, "kinds_of_traits", {})
 
     async def main() -> None:
         cache = botocache.install(url=MemoryStore(), **SETTINGS)
