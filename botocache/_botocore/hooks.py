@@ -70,7 +70,7 @@ from botocache._cache.tickets import (
 from botocache._counting.counters import FOREIGN
 from botocache._dynamodb.refusals import is_refusal
 from botocache._dynamodb.types import Answer
-from botocache._errors import EvictionError, pass_on
+from botocache._errors import EvictionError, pass_on, shows
 
 _Registration: TypeAlias = tuple[str, Handler, object]
 """An event, its handler, and the handler's place: REGISTER_FIRST or REGISTER_LAST."""
@@ -104,6 +104,7 @@ class _RewrittenRequest:
     """Lives as long as the context of a call that is sent with a ticket's body."""
 
 
+@shows()
 class Begun(NamedTuple):
     """The beginning of a call that was awaited.
 
