@@ -72,7 +72,7 @@ _SESSIONS: Final[list[Any]] = sorted(SESSIONS, key=lambda kind: kind.__name__)
 
 
 def _transports() -> Iterator[object]:
-    """Yield what the HTTP libraries send with; None for what others have replaced."""
+    """Yield what the HTTP libraries send with; a function of ours for their own."""
     aiohttp: Any = sys.modules[AIOHTTPSession.__module__]
     yield _own(vars(aiohttp.aiohttp.ClientSession).get("_request"))
     # httpx, or its successor httpx2; None if neither is installed.

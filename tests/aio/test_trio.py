@@ -9,7 +9,14 @@ import botocache
 from botocache._aiobotocore import offload as offload_module
 from botocache._cache.cache import Cache
 from botocache.stores.protocol import Store
-from tests.aio.app import WatchedMemory, WatchedWaiting, client_of, get, new_session, put
+from tests.aio.app import (
+    WatchedMemory,
+    WatchedWaiting,
+    client_of,
+    get,
+    new_session,
+    put,
+)
 from tests.support.dynamodb import DynamoDB
 from tests.support.processes import eventually
 from tests.support.refusing_server import RefusingServer, refusing_server
