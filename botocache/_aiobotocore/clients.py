@@ -11,6 +11,7 @@ from aiobotocore.credentials import (
 )
 from aiobotocore.parsers import PROTOCOL_PARSERS, AioResponseParserFactory
 from aiobotocore.signers import AioRequestSigner
+from aiobotocore.utils import AioContainerMetadataFetcher, AioInstanceMetadataFetcher
 
 from botocache._aiobotocore.cancellation import close_if_cut
 from botocache._aiobotocore.sending import SENDING
@@ -21,6 +22,7 @@ from botocache._botocore.clients import (
     kinds_of_traits,
 )
 from botocache._botocore.credentials import add_kinds
+from botocache._botocore.principals import watch_fetchers
 from botocache._botocore.types import Signer
 from botocache._dynamodb.types import Answer
 
@@ -78,3 +80,4 @@ def know_aiobotocore() -> None:
         *_of_anyio(),
     )
     kinds_of_traits[AioRequestSigner] = AioClientTraits
+    watch_fetchers(AioContainerMetadataFetcher, AioInstanceMetadataFetcher)
