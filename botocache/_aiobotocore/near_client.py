@@ -18,7 +18,7 @@ from botocache._aiobotocore.cancellation import end_abandoned
 from botocache._aiobotocore.clients import AioKnownClient, Pipeline
 from botocache._aiobotocore.offload import offload_of
 from botocache._aiobotocore.responses import AioHitResponse
-from botocache._cache.tickets import pipeline_call
+from botocache._cache.tickets import Hit, Ticket, pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.batch_answers import BATCH
@@ -26,7 +26,6 @@ from botocache._near.calls import NearCall
 from botocache._near.client import (
     FINDERS,
     FIRST,
-    Outcome,
     is_sent_shortened,
     remember_call,
 )
@@ -57,8 +56,13 @@ class AioNearClient(AioKnownClient):
             found = find(self, api_params)
             if type(found) is dict:
                 return found
-            if type(found) is NearCall and found.load is not None:
-                found = await _load(found)
+            if type(found) is NearCall and found.needs_load:
+                loaded = found
+                try:
+                    found = loaded.conclude(loaded, await _load(loaded))
+                except Exception as error:  # noqa: BLE001 - the pipeline goes on
+                    loaded.fail(error)
+                    found = None
                 if type(found) is dict:
                     return found
             if isinstance(found, Delivery):
@@ -74,26 +78,17 @@ class AioNearClient(AioKnownClient):
         return await pipeline(operation_name, api_params)
 
 
-async def _load(call: NearCall) -> Outcome:
-    """Load a call from the store; return what the near cache makes of it."""
-    load, cache = call.load, call.state.cache
-    if load is None or cache is None:
-        return call
-    try:
-        offload = offload_of(cache)
-        if not offload.waits:
-            return call.conclude(call, load(*call.load_arguments))  # type: ignore[no-any-return]  # see Conclude
-        outcome = await offload.run(
-            load,
-            *call.load_arguments,
-            instead=partial(load, skipping=True),
-            on_abandoned=partial(end_abandoned, cache),
-        )
-        return call.conclude(call, outcome)  # type: ignore[no-any-return]  # see Conclude
-    except Exception as error:  # noqa: BLE001 - aiobotocore and the hooks handle it
-        pass_on(error)
-        call.state.report(error)
-        return None
+async def _load(call: NearCall) -> Hit | Ticket | None:
+    """Ask the store, wherever it may be waited for."""
+    cache = call.state.cache
+    offload = None if cache is None else offload_of(cache)
+    if cache is None or offload is None or not offload.waits:
+        return call.load()
+    return await offload.run(
+        call.load,
+        instead=partial(call.load, skipping=True),
+        on_abandoned=partial(end_abandoned, cache),
+    )
 
 
 async def _deliver(delivery: Delivery, events: Any) -> Answer:

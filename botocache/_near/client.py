@@ -10,7 +10,8 @@ Writes always go through the pipeline.
 What the near cache makes of a call is one for all clients: a finder looks it up in
 memory and prepares what the store must be asked, `conclude_read` takes the result of
 that, `remember_call` what the pipeline has shown. These functions never wait. A client
-waits in between: `NearClient` in its thread, the clients of aiobotocore by `await`.
+waits in between, for `NearCall.load` and the pipeline: `NearClient` in its thread, the
+clients of aiobotocore by `await`.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,7 +63,7 @@ Pipeline: TypeAlias = Callable[[str, object], Answer]
 
 Outcome: TypeAlias = Answer | Delivery | NearCall | None
 """What the near cache makes of a call: the answer; the answer once the handlers of
-`after-call` have run; the call, to be loaded if it has a `load`, or else to be sent;
+`after-call` have run; the call, to be loaded if it says so, or else to be sent;
 None, to be sent without a record."""
 
 Finder: TypeAlias = Callable[..., Outcome]
@@ -85,8 +86,13 @@ class NearClient(KnownClient):
             found = find(self, api_params)
             if type(found) is dict:
                 return found
-            if type(found) is NearCall and found.load is not None:
-                found = _load(found)
+            if type(found) is NearCall and found.needs_load:
+                loaded = found
+                try:
+                    found = loaded.conclude(loaded, loaded.load())
+                except Exception as error:
+                    loaded.fail(error)
+                    found = None
                 if type(found) is dict:
                     return found
             if isinstance(found, Delivery):
@@ -282,9 +288,9 @@ def _prepare_load(
         if likely is not None and cache is not None:
             body_of = state.bodies.get(operation)
             body = derive_body(operation, token, key, arguments, body_of)
-        if body is not None and cache is not None:
-            call.load, call.conclude = cache.begin, conclude_read
-            call.load_arguments = likely, body, call.started
+        if body is not None and likely is not None:
+            call.likely, call.body = likely, body
+            call.needs_load, call.conclude = True, conclude_read
             return call
         call.key = exact_key(token, arguments, state.kinds, key)
         if call.key is None:
@@ -298,8 +304,7 @@ def _prepare_load(
                 prepared = entry.prepared
     if prepared is not None and cache is not None:
         call.remembered = prepared
-        call.load, call.conclude = cache.load, conclude_read
-        call.load_arguments = prepared, call.started
+        call.needs_load, call.conclude = True, conclude_read
     return call
 
 
@@ -341,16 +346,6 @@ def is_sent_shortened(call: NearCall) -> bool:
 _HISTORY: Final = get_global_history_recorder()
 
 # --- a client that waits in its thread ---------------------------------------------
-
-
-def _load(call: NearCall) -> Outcome:
-    """Load a call from the store; return what the near cache makes of it."""
-    try:
-        return call.conclude(call, call.load(*call.load_arguments))  # type: ignore[misc, no-any-return]  # it has a load
-    except Exception as error:
-        pass_on(error)
-        call.state.report(error)
-        return None
 
 
 def _send(
