@@ -56,18 +56,19 @@ class AioNearClient(AioKnownClient):
             found = find(self, api_params)
             if type(found) is dict:
                 return found
-            if type(found) is NearCall and found.needs_load:
-                loaded = found
+            if type(found) is NearCall and (conclude := found.conclude) is not None:
+                call = found
                 try:
-                    found = loaded.conclude(loaded, await _load(loaded))
+                    found = conclude(call, await _load(call))
                 except Exception as error:  # noqa: BLE001 - the pipeline goes on
-                    loaded.fail(error)
+                    call.fail(error)
                     found = None
+            if found is not call:
+                if isinstance(found, Delivery):
+                    return await _deliver(found, self.meta.events)
                 if type(found) is dict:
                     return found
-            if isinstance(found, Delivery):
-                return await _deliver(found, self.meta.events)
-            call = found
+                call = found
         pipeline: Pipeline
         try:
             pipeline = super()._make_api_call
@@ -80,14 +81,13 @@ class AioNearClient(AioKnownClient):
 
 async def _load(call: NearCall) -> Hit | Ticket | None:
     """Ask the store, wherever it may be waited for."""
-    cache = call.state.cache
-    offload = None if cache is None else offload_of(cache)
-    if cache is None or offload is None or not offload.waits:
+    offload = offload_of(call.cache)
+    if not offload.waits:
         return call.load()
     return await offload.run(
         call.load,
         instead=partial(call.load, skipping=True),
-        on_abandoned=partial(end_abandoned, cache),
+        on_abandoned=partial(end_abandoned, call.cache),
     )
 
 
@@ -111,7 +111,7 @@ async def _send(
         answer = await pipeline(operation, arguments)
     finally:
         pipeline_call.reset(token)
-    if call is not None:
+    if call is not None and not call.is_begun:
         remember_call(call, arguments)
     return answer
 

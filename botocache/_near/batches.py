@@ -86,7 +86,7 @@ def _prepare_load(
     known = batches.serve_some(token, batch, found) if batch == first else None
     call.batch = BatchLoad(batch, copy, known)
     call.likely, call.body = likely, body
-    call.needs_load, call.conclude = True, _conclude
+    call.conclude = _conclude
     call.known = None if known is None else known.hits
     return call
 

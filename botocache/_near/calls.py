@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from botocache._botocore.types import Client, signer_of
+from botocache._cache.cache import Cache  # noqa: TC001 - it is loaded in any case
 from botocache._cache.prepare import (  # noqa: TC001 - it is loaded in any case
     Call,
     PreparedRead,
@@ -52,8 +53,8 @@ class NearCall(PipelineCall):
     likely: the call that the hooks will make of it, where the arguments are enough.
     body: of its request.
     known: see `Cache.begin`.
-    needs_load: the store must be asked before the pipeline.
-    conclude: takes the result of that.
+    conclude: takes the result of the load; None if the store need not be asked before
+        the pipeline.
     batch: of a batch that is loaded.
     shortened: what goes through the pipeline in the place of the arguments; None for
         the arguments themselves. See batches.py.
@@ -69,7 +70,6 @@ class NearCall(PipelineCall):
         "known",
         "last_fill",
         "likely",
-        "needs_load",
         "remembered",
         "shortened",
         "started",
@@ -88,7 +88,7 @@ class NearCall(PipelineCall):
     ) -> None:
         self.signer = signer_of(client)
         self.operation = operation
-        self.cache = state.cache
+        self.cache: Cache = state.cache  # type: ignore[assignment]  # else nothing is looked up
         self.is_begun = False
         self.ticket = None
         self.prepared = None
@@ -104,8 +104,7 @@ class NearCall(PipelineCall):
         # Now, before the store is loaded: see NearAnswers.remember.
         self.last_fill = answers.last_fill
         self.remembered: PreparedRead | None = None
-        self.needs_load = False
-        self.conclude: Conclude
+        self.conclude: Conclude | None = None
         self.likely: Call
         self.body: Body
         self.known: KnownHits | None = None
@@ -122,11 +121,8 @@ class NearCall(PipelineCall):
 
         skipping: see `Cache.begin`.
         """
-        cache = self.state.cache
-        if cache is None:
-            return None
         if self.remembered is None:
-            return cache.begin(
+            return self.cache.begin(
                 self.likely, self.body, self.started, self.known, skipping
             )
-        return cache.load(self.remembered, self.started, skipping)
+        return self.cache.load(self.remembered, self.started, skipping)
