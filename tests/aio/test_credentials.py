@@ -1,4 +1,4 @@
-"""Whose answers a client of aiobotocore is served: those of botocore's with its keys."""
+"""Whose answers an aiobotocore client is served: those of botocore's with its keys."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
