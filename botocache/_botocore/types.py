@@ -9,7 +9,7 @@ because each near hit does. `credentials.py` reads some of refreshable credentia
 does without where they are missing.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final, Protocol, TypeAlias, TypedDict
 
@@ -19,7 +19,7 @@ from botocore.credentials import Credentials
 
 from botocache._botocore.principals import HandOut
 from botocache._cache.cache import Cache
-from botocache._cache.tickets import Ticket
+from botocache._cache.tickets import Hit, Ticket
 
 # --- clients -----------------------------------------------------------------------
 
@@ -132,6 +132,33 @@ extra_headers_of: Final[Callable[[Handler], Mapping[str, str] | None]] = attrget
 # --- arguments of events -----------------------------------------------------------
 
 
+class Course(Protocol):
+    """What waits for the store of one call, so that the event loop need not.
+
+    For a call of a client that is awaited, and a store that may wait.
+    """
+
+    def begin(
+        self,
+        begin: Callable[..., Hit | Ticket | None],
+        arguments: tuple[Any, ...],
+        key: str | None,
+    ) -> Awaitable[Any]:
+        """Begin the call, then call the hooks again with the outcome.
+
+        begin: begins it; may wait. Takes `skipping`, see `Cache.begin`.
+        key: id of the access key that the call's scope is of.
+        """
+
+    def finish(
+        self, context: "CallContext", finish: Callable[[], object]
+    ) -> Awaitable[None]:
+        """End the call.
+
+        finish: ends it; may wait. It takes the ticket out of the context.
+        """
+
+
 class CallContext(TypedDict, total=False):
     """The dict that botocore hands to all events of one call.
 
@@ -149,7 +176,8 @@ class CallContext(TypedDict, total=False):
     botocache_key: id of the access key that the call's scope is of; "" if the call is
         not signed; None if the scope is of no key.
     botocache_is_foreign: present once another key has signed the request.
-    botocache_handout: a call that hands out keys.
+    botocache_ending: of a call that hands out keys, whose; of one that is awaited, what
+        waits for the store at its end.
     """
 
     client_region: str
@@ -163,7 +191,7 @@ class CallContext(TypedDict, total=False):
     botocache_rewritten: object
     botocache_key: str | None
     botocache_is_foreign: bool
-    botocache_handout: HandOut
+    botocache_ending: HandOut | Course
 
 
 class Request(TypedDict):

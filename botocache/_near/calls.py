@@ -1,19 +1,27 @@
 """One call of a near client, from the look-up in memory to its end."""
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 from botocache._botocore.types import Client, signer_of
-from botocache._cache.prepare import PreparedRead  # noqa: TC001 - it is loaded in any case
-from botocache._cache.tickets import (
-    AuditTicket,
-    BatchTicket,
-    BypassTicket,
-    Hit,
-    PipelineCall,
-    ReadTicket,
-    Ticket,
+from botocache._cache.cache import Cache  # noqa: TC001 - it is loaded in any case
+from botocache._cache.prepare import (  # noqa: TC001 - it is loaded in any case
+    Call,
+    PreparedRead,
 )
+from botocache._cache.tickets import Hit, PipelineCall, Ticket
+from botocache._dynamodb.types import Body  # noqa: TC001 - it is loaded in any case
+from botocache._errors import pass_on
 from botocache._near.answers import NearAnswers
+from botocache._near.batch_answers import KnownItems
+from botocache._near.batch_arguments import Batch
 from botocache._near.call_keys import CallKey
 from botocache._near.client_state import ClientState
+from botocache._near.request_bodies import Arguments
+
+Conclude: TypeAlias = Callable[[Any, Hit | Ticket | None], Any]
+"""Returns what the near cache makes of a call, as `Outcome` of client.py has it, from
+the result of its load."""
 
 
 class NearCall(PipelineCall):
@@ -26,15 +34,22 @@ class NearCall(PipelineCall):
     last_fill: of `answers`, taken before the store is loaded.
     started: when the call began, by `perf_counter`; None if that was not noted.
     remembered: the read of an earlier call; None where the arguments are enough.
+    likely: the call that the hooks will make of it, where the arguments are enough.
+    body: of its request.
+    conclude: takes the result of the load; None if the store need not be asked before
+        the pipeline.
     shortened: what goes through the pipeline in the place of the arguments; None for
         the arguments themselves. See batches.py.
     """
 
     __slots__ = (
         "answers",
+        "body",
         "client",
+        "conclude",
         "key",
         "last_fill",
+        "likely",
         "remembered",
         "shortened",
         "started",
@@ -53,7 +68,7 @@ class NearCall(PipelineCall):
     ) -> None:
         self.signer = signer_of(client)
         self.operation = operation
-        self.cache = state.cache
+        self.cache: Cache = state.cache  # type: ignore[assignment]  # else nothing is looked up
         self.is_begun = False
         self.ticket = None
         self.prepared = None
@@ -69,13 +84,43 @@ class NearCall(PipelineCall):
         # Now, before the store is loaded: see NearAnswers.remember.
         self.last_fill = answers.last_fill
         self.remembered: PreparedRead | None = None
+        self.conclude: Conclude | None = None
+        self.likely: Call
+        self.body: Body
         self.valid_until = state.valid_until
 
-    def note(self, outcome: Hit | Ticket | None) -> Hit | None:
-        """Return the hit; note the ticket, which the hooks take over."""
-        if isinstance(outcome, Hit):
-            return outcome
-        self.is_begun = True
-        if isinstance(outcome, (ReadTicket, AuditTicket, BatchTicket, BypassTicket)):
-            self.ticket = outcome
-        return None
+    def fail(self, error: Exception) -> None:
+        """Report that the near cache failed; botocore and the hooks handle the call."""
+        pass_on(error)
+        self.state.report(error)
+
+    def load(self, skipping: bool = False) -> Hit | Ticket | None:  # noqa: FBT001, FBT002 - by keyword it would take longer
+        """Ask the store. May wait: the client decides who waits for it.
+
+        skipping: see `Cache.begin`.
+        """
+        if self.remembered is None:
+            return self.cache.begin(
+                self.likely, self.body, self.started, None, skipping
+            )
+        return self.cache.load(self.remembered, self.started, skipping)
+
+
+class NearBatch(NearCall):
+    """A BatchGetItem on its way.
+
+    batch: the arguments, as the load has them.
+    arguments: a copy of the call's.
+    known: what is remembered of it; None if nothing may be served.
+    """
+
+    __slots__ = ("arguments", "batch", "known")
+
+    arguments: Arguments
+    batch: Batch
+    known: KnownItems | None
+
+    def load(self, skipping: bool = False) -> Hit | Ticket | None:  # noqa: FBT001, FBT002 - as NearCall has it
+        """Ask the store for the keys that are not known. See NearCall."""
+        hits = None if self.known is None else self.known.hits
+        return self.cache.begin(self.likely, self.body, self.started, hits, skipping)
