@@ -502,8 +502,8 @@ def _async_adapter() -> "AioAdapter | None":
 
 
 _NO_ASYNC = (
-    "aiobotocore %s is not supported (%s); its clients' reads are not cached, and their "
-    "writes evict"
+    "aiobotocore %s is not supported (%s); its clients' reads are not cached, and "
+    "their writes evict"
 )
 
 _adapters: "dict[object, AioAdapter | None]" = {}
