@@ -9,19 +9,29 @@ OLDEST := .venv-oldest
 WHEEL  := .venv-wheel
 MINISTACK := .venv-ministack
 DYNALITE := .venv-dynalite
+AIO    := .venv-aio
+AIO_OLDEST := .venv-aio-oldest
+AIOBOTO3 := .venv-aioboto3
 RIVAL  := .venv-rival
 DOCS   := .venv-docs
 RELEASE := .venv-release
 SHIPPED := .venv-shipped
 
 # All extras but the demo's. An SBOM lists what they bring, and an audit looks it up.
-EXTRAS := redis,encryption,cli,otel,prometheus
+EXTRAS := async,redis,encryption,cli,otel,prometheus
 
 ENVIRONMENT := .ci/environment
 CONSTRAINTS := constraints.txt
 
 # The oldest boto3 that is supported; pyproject.toml says the same of botocore.
 OLDEST_BOTO3 := 1.35.68
+
+# aiobotocore pins botocore narrowly, so that each line of it has an environment. The
+# newest one is what pip gives an application; pyproject.toml says the same of the oldest.
+# aioboto3 pins one in between.
+NEWEST_AIOBOTOCORE := "aiobotocore>=3.10,<4" boto3
+OLDEST_AIOBOTOCORE := "aiobotocore[boto3]==2.22.0"
+AIOBOTO3_TESTED := aioboto3==15.5.0
 
 # What meets boto3's and botocore's insides.
 OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
@@ -52,7 +62,8 @@ help:           ## this list
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
 
-environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(DOCS))  ## what .ci/run needs
+environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(DOCS) \
+	$(AIO) $(AIO_OLDEST) $(AIOBOTO3))  ## what .ci/run needs
 
 test: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready  ## all tests but the long ones, with coverage
 	rm -f .coverage .coverage.*
@@ -140,10 +151,10 @@ format: $(VENV)/.ready  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-constraints: .venv-uv/.ready  ## constraints.txt: the newest of everything but boto3
+constraints: .venv-uv/.ready  ## constraints.txt: the newest of nearly everything
 	.venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--no-annotate --no-header --group dev --group release $(addprefix --extra ,cli demo encryption otel prometheus redis) \
-		$(addprefix --no-emit-package ,boto3 botocore s3transfer) \
+		--no-annotate --no-header --group aio --group dev --group release $(addprefix --extra ,async cli demo encryption otel prometheus redis) \
+		$(addprefix --no-emit-package ,aiobotocore boto3 botocore s3transfer) \
 		pyproject.toml --output-file $(CONSTRAINTS)
 
 clean:          ## remove what the targets above made
@@ -172,6 +183,22 @@ $(OLDEST)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 	$(ENVIRONMENT) $(OLDEST) $(PYTHON) --constraint $(CONSTRAINTS) \
 		--editable . --group test "boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)" \
 		pynamodb
+	touch $@
+
+# Half of what the other tests need. Their DynamoDB runs in $(VENV).
+$(AIO)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(AIO) $(PYTHON) --constraint $(CONSTRAINTS) \
+		--editable . --group aio $(NEWEST_AIOBOTOCORE)
+	touch $@
+
+$(AIO_OLDEST)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(AIO_OLDEST) $(PYTHON) --constraint $(CONSTRAINTS) \
+		--editable . --group aio $(OLDEST_AIOBOTOCORE)
+	touch $@
+
+$(AIOBOTO3)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(AIOBOTO3) $(PYTHON) --constraint $(CONSTRAINTS) \
+		--editable . --group aio $(AIOBOTO3_TESTED)
 	touch $@
 
 # What makes an audit and an SBOM, apart from what they are about.

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,17 @@ from botocore.handlers import BUILTIN_HANDLERS
 from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 
+from tests.support.clients import AIOBOTOCORE
+
 REGION = "us-east-1"
 _ROOT = Path(__file__).parents[2]
 _numbers = count()
+
+_SESSION: type[boto3.Session] = boto3.Session
+if AIOBOTOCORE:
+    from tests.support import aio
+
+    _SESSION = aio.use_aiobotocore()
 
 
 MADE: WeakSet[Any] = WeakSet()
@@ -39,6 +48,8 @@ def new_botocore_session() -> botocore.session.Session:
     Registering its handlers is most of the cost of a session, so it gets a copy of
     what others have: as each of its own clients does.
     """
+    if AIOBOTOCORE:
+        return aio.new_session()
     if _handlers.get("registered") != BUILTIN_HANDLERS:  # a cache came or went there
         emitter = HierarchicalEmitter()
         botocore.session.Session(event_hooks=emitter)
@@ -76,7 +87,7 @@ class DynamoDB:
         """Return a new session with static credentials."""
         if "botocore_session" not in options:
             options["botocore_session"] = new_botocore_session()
-        session = boto3.Session(
+        session = _SESSION(
             aws_access_key_id=key,
             aws_secret_access_key="secret",
             region_name=REGION,
@@ -89,14 +100,14 @@ class DynamoDB:
         """Return a client of this server, of a session or of a new one."""
         session = session or self.session()
         client = session.client("dynamodb", endpoint_url=self.url, **options)
-        MADE.add(client)
+        MADE.add(_real(client))
         return client
 
     def resource(self, session: boto3.Session | None = None, **options: Any) -> Any:
         """Return a resource of this server, of a session or of a new one."""
         session = session or self.session()
         resource = session.resource("dynamodb", endpoint_url=self.url, **options)
-        MADE.add(resource.meta.client)
+        MADE.add(_real(resource.meta.client))
         return resource
 
     def create_table(
@@ -128,14 +139,22 @@ class DynamoDB:
         return name
 
 
+def _real(client: Any) -> Any:
+    return aio.real(client) if AIOBOTOCORE else client
+
+
 @contextmanager
 def running_dynamodb(
-    program: str = "tests.support.moto_server", python: str = sys.executable
+    program: str = "tests.support.moto_server", python: str = ""
 ) -> Iterator[DynamoDB]:
     """Run a server for as long as the context lasts.
 
-    program: a module of the tests. python: of the environment that it runs in.
+    program: a module of the tests. python: of the environment that it runs in, if that
+        is not this one. Those of aiobotocore have no moto.
     """
+    if not python:
+        has_moto = find_spec("moto") is not None
+        python = sys.executable if has_moto else str(_ROOT / ".venv/bin/python")
     with _running([python, "-m", program]) as server:
         yield server
 

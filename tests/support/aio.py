@@ -1,0 +1,373 @@
+"""Clients of aiobotocore that look like boto3's, so that tests of boto3 run on them.
+
+With `CLIENTS=aiobotocore` the sessions, clients and resources of tests/support/dynamodb.py
+are made of those here. The real client is aiobotocore's own and runs on an event loop in a
+thread. A call of its stand-in runs there, in the context of the caller, who waits for it.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import aiobotocore.session
+import boto3
+from aiobotocore.client import AioBaseClient
+from aiobotocore.session import AioSession, ClientCreatorContext
+from boto3.resources.base import ResourceMeta, ServiceResource
+from boto3.resources.collection import CollectionManager, ResourceCollection
+from botocore.awsrequest import HeadersDict
+from botocore.paginate import PageIterator, Paginator
+from botocore.waiter import Waiter
+
+import botocache
+
+try:
+    import aioboto3
+except ImportError:
+    aioboto3 = None
+
+_TIMEOUT = 60
+"""Seconds after which a call is given up, as one that hangs."""
+
+_END = object()
+
+
+# --- the loop ----------------------------------------------------------------------
+
+
+class _Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(
+            target=self._loop.run_forever, name="tests: event loop", daemon=True
+        )
+        self.thread.start()
+        self.pid = os.getpid()
+        self.clients: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function on the loop, and return its result, awaited if need be.
+
+        It runs in the caller's context. If the caller is interrupted, it is cancelled.
+        """
+        if os.getpid() != self.pid:
+            raise RuntimeError("this client was made before a fork")
+        if threading.current_thread() is self.thread:
+            raise RuntimeError("a handler of this client's events makes a call")
+        future = asyncio.run_coroutine_threadsafe(
+            _outcome(function, *args, **kwargs), self._loop
+        )
+        try:
+            result, error = future.result(_TIMEOUT)
+        except BaseException:
+            future.cancel()
+            raise
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error, future  # else the frame and its traceback are a cycle
+        return result
+
+    def start(self, function: Callable[..., Any]) -> None:
+        """Call a coroutine's function on the loop, and don't wait for it."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(
+                lambda: self._started.add(self._loop.create_task(function()))
+            )
+
+    _started: set[Any] = set()  # noqa: RUF012 - keeps tasks that nobody awaits
+
+    def end(self) -> None:
+        """Close all clients, and end the thread."""
+        if os.getpid() != self.pid:
+            return
+        for client in list(self.clients):
+            with contextlib.suppress(Exception):
+                self.run(client.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.thread.join()
+        self._loop.close()
+
+
+async def _outcome(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return a function's result and what it raised.
+
+    An exception that leaves a task may end the loop.
+    """
+    try:
+        result = function(*args, **kwargs)
+        if hasattr(result, "__await__"):
+            result = await result
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the caller gets it
+        return None, error
+    return result, None
+
+
+_current: _Loop | None = None
+_lock = threading.Lock()
+
+
+def loop() -> _Loop:
+    """Return the loop of this process."""
+    global _current  # noqa: PLW0603 - one for all
+    with _lock:
+        if _current is None or _current.pid != os.getpid():
+            _current = _Loop()
+            atexit.register(_current.end)
+        return _current
+
+
+def _forget_loop() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_loop)
+
+
+# --- stand-ins ---------------------------------------------------------------------
+
+_ASYNC_KINDS = (
+    AioBaseClient,
+    CollectionManager,
+    PageIterator,
+    Paginator,
+    ResourceCollection,
+    ResourceMeta,
+    ServiceResource,
+    Waiter,
+)
+
+
+class StandIn:
+    """Stands for an object of aiobotocore or aioboto3. What is awaited there is not here.
+
+    It has the attributes and the class of the object, but not its type.
+    owner: what it comes from; a client is closed when nothing of it is left.
+    """
+
+    def __init__(self, thing: Any, its_loop: _Loop, owner: Any = None) -> None:
+        vars(self).update(_real=thing, _loop=its_loop, _owner=owner)
+
+    @property  # type: ignore[misc]  # mypy does not know that it may be one
+    def __class__(self) -> type:
+        kind: type = vars(self)["_real"].__class__
+        return kind
+
+    def __getattr__(self, name: str) -> Any:
+        return _stand_in(getattr(vars(self)["_real"], name), self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(vars(self)["_real"], name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(vars(self)["_real"], name)
+
+    def __iter__(self) -> Iterator[Any]:
+        iterator = vars(self)["_real"].__aiter__()
+        while (member := _run(self, anext, iterator, _END)) is not _END:
+            yield _stand_in(member, self)
+
+    def __enter__(self) -> Any:
+        return _stand_in(_run(self, vars(self)["_real"].__aenter__), self)
+
+    def __exit__(self, *error: object) -> Any:
+        return _run(self, vars(self)["_real"].__aexit__, *error)
+
+    def __repr__(self) -> str:
+        return repr(vars(self)["_real"])
+
+
+def _run(owner: StandIn, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
+    return vars(owner)["_loop"].run(function, *args, **more)
+
+
+def _stand_in(value: Any, owner: StandIn) -> Any:
+    """Return a value itself, or what stands for it."""
+    if hasattr(value, "__await__"):
+        return _stand_in(_run(owner, lambda: value), owner)
+    if isinstance(value, _ASYNC_KINDS) or hasattr(value, "__aenter__"):
+        return StandIn(value, vars(owner)["_loop"], owner)
+    if callable(value) and not isinstance(value, type) and hasattr(value, "__self__"):
+        return _method(value, owner)
+    return value
+
+
+def _method(method: Any, owner: StandIn) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return _stand_in(_run(owner, method, *args, **kwargs), owner)
+
+    return call
+
+
+def real(thing: Any) -> Any:
+    """Return what a stand-in stands for, if it is one; or the thing itself.
+
+    Of a resource of boto3 it is the client.
+    """
+    if type(thing) is StandIn:
+        return vars(thing)["_real"]
+    client = getattr(getattr(thing, "meta", None), "client", None)
+    if type(client) is StandIn:
+        return vars(client)["_real"]
+    return thing
+
+
+# --- sessions ----------------------------------------------------------------------
+
+
+def new_session() -> AioSession:
+    """Return a session of aiobotocore that knows neither region nor credentials."""
+    return aiobotocore.session.get_session()
+
+
+def _entered(context: Any) -> StandIn:
+    """Return what stands for what a context manager gives, which is closed at the end."""
+    its_loop = loop()
+    entered = its_loop.run(context.__aenter__)
+    client = entered if isinstance(entered, AioBaseClient) else entered.meta.client
+    its_loop.clients.add(client)
+    stand_in = StandIn(entered, its_loop)
+    # aiohttp warns of what was not closed.
+    weakref.finalize(stand_in, its_loop.start, client.close).atexit = False
+    return stand_in
+
+
+_boto3_client, _boto3_resource = boto3.Session.client, boto3.Session.resource
+
+
+def _client(self: boto3.Session, *args: Any, **kwargs: Any) -> Any:
+    made: Any = _boto3_client(self, *args, **kwargs)
+    return _entered(made) if isinstance(made, ClientCreatorContext) else made
+
+
+@functools.cache
+def _resource_factory() -> Any:
+    """Return a factory of boto3. Those of an AioSession emit events that are awaited."""
+    return boto3.Session().resource_factory
+
+
+def _resource(self: boto3.Session, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(self._session, AioSession):
+        self.resource_factory = _resource_factory()
+    return _boto3_resource(self, *args, **kwargs)
+
+
+def _sees_through(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose first argument may be a stand-in."""
+
+    @functools.wraps(function)
+    def call(target: Any = None, **settings: Any) -> Any:
+        return function(real(target), **settings)
+
+    return call
+
+
+def use_aiobotocore() -> type[boto3.Session]:
+    """Let sessions of boto3 and botocache take an AioSession; return the class to use."""
+    boto3.Session.client = _client  # type: ignore[method-assign]
+    boto3.Session.resource = _resource  # type: ignore[method-assign]
+    for name in ("install", "installed", "uninstall"):
+        setattr(botocache, name, _sees_through(getattr(botocache, name)))
+    if aioboto3 is None:
+        return boto3.Session
+    return _aioboto3_session()
+
+
+def _aioboto3_session() -> type[boto3.Session]:
+    class Session(aioboto3.Session):  # type: ignore[misc]  # not installed in .venv
+        def client(self, *args: Any, **kwargs: Any) -> Any:
+            return _entered(_boto3_client(self, *args, **kwargs))
+
+        def resource(self, *args: Any, **kwargs: Any) -> Any:
+            # It calls `client` of the session, whose outcome it enters.
+            its = super()
+            self.client = functools.partial(_boto3_client, self)
+            try:
+                context = its.resource(*args, **kwargs)
+            finally:
+                del self.client
+            return _entered(context)
+
+    return Session
+
+
+# --- the network -------------------------------------------------------------------
+
+_threads = ThreadPoolExecutor(64, thread_name_prefix="tests: interceptors")
+
+
+class InterceptedSession:
+    """Stands for aiohttp's session, where aiobotocore does not see it.
+
+    intercept: takes a moment (`before-send` or `response-received`) and the request.
+        It is called in a thread, because it may wait.
+    """
+
+    def __init__(self, session: Any, intercept: Callable[[str, Any], Any]) -> None:
+        self._session = session
+        self.each = intercept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    async def request(
+        self, method: str, *, url: Any, headers: Any, data: Any, **more: Any
+    ) -> Any:
+        named = HeadersDict({name: value.encode() for name, value in headers.items()})
+        request = SimpleNamespace(url=str(url), headers=named, body=data)
+        answer = await self._in_thread("before-send", request)
+        if answer is not None:
+            return _Answer(str(url), answer)
+        response = await self._session.request(
+            method, url=url, headers=headers, data=data, **more
+        )
+        await self._in_thread("response-received", request)
+        return response
+
+    async def _in_thread(self, moment: str, request: Any) -> Any:
+        running = asyncio.get_running_loop()
+        return await running.run_in_executor(_threads, self.each, moment, request)
+
+
+class _Answer:
+    """Stands for aiohttp's response."""
+
+    def __init__(self, url: str, answer: Any) -> None:
+        self.url = url
+        self.status = answer.status_code
+        self.raw_headers = [
+            (name.encode(), str(value).encode())
+            for name, value in answer.headers.items()
+        ]
+        self._raw = answer.raw
+
+    async def read(self) -> bytes:
+        return b"".join(self._raw.stream())
+
+
+def intercepted_session(
+    client: Any, make: Callable[[], Callable[[str, Any], Any]]
+) -> InterceptedSession:
+    """Return what stands for aiohttp's session below a client from now on."""
+    its_loop = vars(client)["_loop"]
+    http = real(client)._endpoint.http_session
+    session = its_loop.run(http._get_session, None)
+    if not isinstance(session, InterceptedSession):
+        session = InterceptedSession(session, make())
+        http._sessions[None] = session
+    return session
