@@ -38,6 +38,10 @@ OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integra
 	batches.py clients.py deserializers.py early_lookups.py install.py modes.py near.py \
 	reads.py refusal.py scope.py)
 
+# Of the asynchronous tests, what meets aiobotocore's and aioboto3's insides. The newest
+# aiobotocore runs all of them.
+AIO_TESTS := tests/aio
+
 # Half a minute of tests for each Python that is supported; of properties fewer examples.
 QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/near \
 	tests/stores/disk/test_connections.py tests/stores/disk/test_entry_database.py \
@@ -52,7 +56,7 @@ PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist worksteal
 # The tests start hundreds of processes. Each would compile boto3 anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo environments test test-long test-pythons test-pythons-quick lint types
+.PHONY: help demo environments test test-aio test-aio-newest test-aio-oldest test-aioboto3 test-long test-pythons test-pythons-quick lint types
 .PHONY: wheel-test oldest-test explore soak fuzz fuzz-inputs bench bench-quick bench-compare performance docs
 .PHONY: report-sample docs-serve constraints format clean dist audit sbom
 
@@ -65,12 +69,27 @@ demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the c
 environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(DOCS) \
 	$(AIO) $(AIO_OLDEST) $(AIOBOTO3))  ## what .ci/run needs
 
+# What only tests of aiobotocore reach counts as well: --cov-append adds to their .coverage.
 test: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready  ## all tests but the long ones, with coverage
 	rm -f .coverage .coverage.*
+	$(if $(ARGS),,$(MAKE) --no-print-directory test-aio COVERAGE="--cov --cov-report= --cov-fail-under=0")
 	$(PYTEST) $$($(BIN)/python -m tests.measured) -m "measured and not long" \
-		--cov --cov-report=term-missing:skip-covered $(ARGS)
+		--cov --cov-append --cov-report=term-missing:skip-covered $(ARGS)
 	$(PYTEST) tests -m "not measured and not long" \
 		$$($(BIN)/python -m tests.measured --whole | sed 's/[^ ]* */--ignore=&/g') $(ARGS)
+
+test-aio: $(VENV)/.ready  ## tests/aio, on each line of aiobotocore that is supported
+	$(MAKE) --no-print-directory --output-sync=target -j 3 \
+		test-aio-newest test-aio-oldest test-aioboto3
+
+test-aio-newest: $(AIO)/.ready
+	$(AIO)/bin/python -m pytest -q -n 2 --dist worksteal $(COVERAGE) tests/aio $(ARGS)
+
+test-aio-oldest: $(AIO_OLDEST)/.ready
+	$(AIO_OLDEST)/bin/python -m pytest -q $(AIO_TESTS) $(ARGS)
+
+test-aioboto3: $(AIOBOTO3)/.ready
+	$(AIOBOTO3)/bin/python -m pytest -q $(AIO_TESTS) $(ARGS)
 
 test-long: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
 	$(PYTEST) -m long -v tests $(ARGS)

@@ -1,8 +1,9 @@
 """Clients of aiobotocore that look like boto3's, so that tests of boto3 run on them.
 
-With `CLIENTS=aiobotocore` the sessions, clients and resources of tests/support/dynamodb.py
-are made of those here. The real client is aiobotocore's own and runs on an event loop in a
-thread. A call of its stand-in runs there, in the context of the caller, who waits for it.
+With `CLIENTS=aiobotocore` in the environment, tests/support/dynamodb.py makes its
+sessions, clients and resources of these. The real client is aiobotocore's own and runs on
+an event loop in a thread. A call of its stand-in runs there, in the caller's context, and
+the caller waits for it.
 """
 
 import asyncio
@@ -153,7 +154,7 @@ _ASYNC_KINDS = (
 
 
 class StandIn:
-    """Stands for an object of aiobotocore or aioboto3. What is awaited there is not here.
+    """Stands for an object of aiobotocore or aioboto3, and awaits what that returns.
 
     It has the attributes and the class of the object, but not its type.
     owner: what it comes from; a client is closed when nothing of it is left.
@@ -236,7 +237,7 @@ def new_session() -> AioSession:
 
 
 def _entered(context: Any) -> StandIn:
-    """Return what stands for what a context manager gives, which is closed at the end."""
+    """Return what stands for the client or resource of a context manager."""
     its_loop = loop()
     entered = its_loop.run(context.__aenter__)
     client = entered if isinstance(entered, AioBaseClient) else entered.meta.client
@@ -257,7 +258,7 @@ def _client(self: boto3.Session, *args: Any, **kwargs: Any) -> Any:
 
 @functools.cache
 def _resource_factory() -> Any:
-    """Return a factory of boto3. Those of an AioSession emit events that are awaited."""
+    """Return one of boto3: that of an AioSession does not await its events."""
     return boto3.Session().resource_factory
 
 
@@ -277,31 +278,37 @@ def _sees_through(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def use_aiobotocore() -> type[boto3.Session]:
-    """Let sessions of boto3 and botocache take an AioSession; return the class to use."""
+def use_aiobotocore() -> None:
+    """Let sessions of boto3 make stand-ins of an AioSession, and botocache take them."""
     boto3.Session.client = _client  # type: ignore[method-assign]
     boto3.Session.resource = _resource  # type: ignore[method-assign]
     for name in ("install", "installed", "uninstall"):
         setattr(botocache, name, _sees_through(getattr(botocache, name)))
+
+
+def session_class() -> Any:
+    """Return a class of sessions whose clients and resources are stand-ins."""
     if aioboto3 is None:
-        return boto3.Session
-    return _aioboto3_session()
 
+        class OfBoto3(boto3.Session):
+            client, resource = _client, _resource
 
-def _aioboto3_session() -> type[boto3.Session]:
+        return OfBoto3
+
     class Session(aioboto3.Session):  # type: ignore[misc]  # not installed in .venv
+        _is_resource = False
+
         def client(self, *args: Any, **kwargs: Any) -> Any:
-            return _entered(_boto3_client(self, *args, **kwargs))
+            made: Any = _boto3_client(self, *args, **kwargs)
+            return made if self._is_resource else _entered(made)
 
         def resource(self, *args: Any, **kwargs: Any) -> Any:
-            # It calls `client` of the session, whose outcome it enters.
-            its = super()
-            self.client = functools.partial(_boto3_client, self)
+            self._is_resource = True  # which enters the client itself
             try:
-                context = its.resource(*args, **kwargs)
+                made = aioboto3.Session.resource(self, *args, **kwargs)
             finally:
-                del self.client
-            return _entered(context)
+                self._is_resource = False
+            return _entered(made)
 
     return Session
 
@@ -360,14 +367,12 @@ class _Answer:
         return b"".join(self._raw.stream())
 
 
-def intercepted_session(
-    client: Any, make: Callable[[], Callable[[str, Any], Any]]
-) -> InterceptedSession:
-    """Return what stands for aiohttp's session below a client from now on."""
+def intercepted(client: Any, make: Callable[[], Any]) -> Any:
+    """Return what intercepts a client's requests. make: makes it, at the first time."""
     its_loop = vars(client)["_loop"]
     http = real(client)._endpoint.http_session
     session = its_loop.run(http._get_session, None)
     if not isinstance(session, InterceptedSession):
         session = InterceptedSession(session, make())
         http._sessions[None] = session
-    return session
+    return session.each

@@ -29,10 +29,12 @@ _ROOT = Path(__file__).parents[2]
 _numbers = count()
 
 _SESSION: type[boto3.Session] = boto3.Session
+_NEW_SESSION: type[botocore.session.Session] = botocore.session.Session
 if AIOBOTOCORE:
     from tests.support import aio
 
-    _SESSION = aio.use_aiobotocore()
+    aio.use_aiobotocore()
+    _SESSION, _NEW_SESSION = aio.session_class(), aio.AioSession
 
 
 MADE: WeakSet[Any] = WeakSet()
@@ -48,13 +50,11 @@ def new_botocore_session() -> botocore.session.Session:
     Registering its handlers is most of the cost of a session, so it gets a copy of
     what others have: as each of its own clients does.
     """
-    if AIOBOTOCORE:
-        return aio.new_session()
     if _handlers.get("registered") != BUILTIN_HANDLERS:  # a cache came or went there
-        emitter = HierarchicalEmitter()
-        botocore.session.Session(event_hooks=emitter)
+        first = _NEW_SESSION()
+        emitter = first.get_component("event_emitter")._emitter
         _handlers.update(registered=list(BUILTIN_HANDLERS), emitter=emitter)
-    session = botocore.session.Session(
+    session = _NEW_SESSION(
         event_hooks=copy(_handlers["emitter"]), include_builtin_handlers=False
     )
     session.register_component("data_loader", _loader)

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from botocore.awsrequest import AWSResponse
 
-from tests.support.clients import AIOBOTOCORE
-
 Interceptor = Callable[..., AWSResponse | None]
 """Takes `request` (url, headers, body) and `event_name`. It may raise, or answer in the
 server's place. All are called, the latest first; the first answer counts."""
@@ -46,14 +44,15 @@ def intercept(client: Any, moment: str, interceptor: Interceptor) -> Callable[[]
 
 def _interceptions_of(client: Any) -> "_Interceptions":
     session = client._endpoint.http_session
-    if AIOBOTOCORE:
+    if not hasattr(session, "_manager"):  # it is aiobotocore's
         from tests.support import aio
 
-        found: _Interceptions = aio.intercepted_session(client, _Interceptions).each
+        found: _Interceptions = aio.intercepted(client, _Interceptions)
         return found
     if not isinstance(session._manager, _Manager):
         session._manager = _Manager(session._manager)
-    return session._manager.interceptions
+    interceptions: _Interceptions = session._manager.interceptions
+    return interceptions
 
 
 @contextmanager
