@@ -19,7 +19,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
 from botocache._errors import ConfigError, StoreUnavailableError, pass_on
-from botocache._log import log, package_version, printable
+from botocache._log import describe, log, package_version, printable
 from botocache.stores.opening import open_store
 from botocache.stores.options import DefaultUrl, StoreIdentity, default_url, identity_of
 from botocache.stores.protocol import Store
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.hooks import BaseEventHooks
 
+    from botocache._aiobotocore.adapter import AioAdapter
     from botocache._botocore.hooks import Hooks
     from botocache._cache.cache import Cache
     from botocache._settings.encryption_keys import KeysArgument
@@ -221,9 +222,8 @@ def _install_on_process(
     global _process  # noqa: PLW0603 - a process has one process-wide installation
     from botocore.handlers import BUILTIN_HANDLERS
 
-    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
-    from botocache._near.client import NearClient, with_near
+    from botocache._near.client import NearClient
 
     if _process is not None and _process.cache is not None:
         return _same(_process.cache, wanted)
@@ -232,16 +232,14 @@ def _install_on_process(
         _active_on(events, wanted)
     cache = _cache_for(wanted)
     if _process is None:
-        _process = Hooks(NearClient)
+        _process = Hooks(NearClient, _async_adapter)
     _process.cache = cache
     _process.register_builtin(BUILTIN_HANDLERS)
     for events, client in found:
         if _active_on(events, wanted) is None:
             _process.register(events)
         if client is not None:
-            know(client)
-            if cache.near is not None:
-                with_near(client)
+            _give_base(client, cache)
     _unannounced[:] = [cache]
     if log.shows_info():
         _announce_first_client()
@@ -255,8 +253,6 @@ def _uninstall_from_process() -> None:
         return
     from botocore.handlers import BUILTIN_HANDLERS
 
-    from botocache._near.client import without_near
-
     _process.unregister_builtin(BUILTIN_HANDLERS)
     _unannounced.clear()
     if _ANNOUNCER in BUILTIN_HANDLERS:
@@ -267,7 +263,7 @@ def _uninstall_from_process() -> None:
     for events, client in _existing_emitters(_all_objects()):
         _process.unregister(events)
         if client is not None and not _has_cache(events):
-            without_near(client)
+            _take_base(client)
 
 
 def _all_objects() -> Iterable[object]:
@@ -307,7 +303,7 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
                 events = candidate.meta.events  # type: ignore[attr-defined]  # see kind
             else:
                 continue
-            is_passed_over = _is_async(candidate, events)
+            is_passed_over = _is_unknown_async(candidate, events)
         except Exception as error:  # noqa: BLE001 - it is half made, or a library's own class
             pass_on(error)
             continue
@@ -319,14 +315,13 @@ def _existing_emitters(candidates: Iterable[object]) -> Iterator[_Emitter]:
 
 
 def _install_on_target(target: object, wanted: "Settings") -> "Cache":
-    from botocache._botocore.clients import know
     from botocache._botocore.hooks import Hooks
-    from botocache._near.client import NearClient, with_near
+    from botocache._near.client import NearClient
 
     events, client = _emitter_of(target)
     active = _active_on(events, wanted)
     if active is None:
-        hooks = Hooks(NearClient)
+        hooks = Hooks(NearClient, _async_adapter)
         active = hooks.cache = _cache_for(wanted)
         hooks.register(events)
         _installed[events] = hooks
@@ -334,10 +329,33 @@ def _install_on_target(target: object, wanted: "Settings") -> "Cache":
             _announced.add(active)
             _announce(active, f"a {type(target).__name__}")
     if client is not None:
-        know(client)
-        if active.near is not None:
-            with_near(client)
+        _give_base(client, active)
     return active
+
+
+def _give_base(client: "BaseClient", cache: "Cache") -> None:
+    """Let an existing client be known, and give it the base class of new ones."""
+    from botocache._botocore.clients import know
+    from botocache._near.client import with_near
+
+    is_async = _is_async(client, client.meta.events)
+    adapter = _async_adapter() if is_async else None
+    know(client)
+    if adapter is not None:
+        adapter.give_base(client, has_near=cache.near is not None)
+    elif cache.near is not None:
+        with_near(client)
+
+
+def _take_base(client: "BaseClient") -> None:
+    """Undo `_give_base`."""
+    from botocache._near.client import without_near
+
+    without_near(client)
+    if _is_async(client, client.meta.events):
+        adapter = _async_adapter()
+        if adapter is not None:
+            adapter.take_base(client)
 
 
 def _uninstall_from_target(target: object) -> None:
@@ -349,9 +367,7 @@ def _uninstall_from_target(target: object) -> None:
         hooks.cache = None
         hooks.unregister(events)
         if client is not None:
-            from botocache._near.client import without_near
-
-            without_near(client)
+            _take_base(client)
     elif _has_cache(events):
         wider = "install()" if _is_process_wide(events) else "install() on its session"
         raise ConfigError(
@@ -403,12 +419,14 @@ def _emitter_of(target: object) -> _Emitter:
         session = getattr(target, "_session", target)  # boto3's wraps botocore's
         if isinstance(session, Session):
             events: BaseEventHooks = session.get_component("event_emitter")
-            if _is_async(session, events):
+            if _is_unknown_async(session, events):
                 raise _async_target(target)
             return events, None
         meta = getattr(target, "meta", None)
         client = getattr(meta, "client", target)  # a resource has a client
-    if _is_async(client, getattr(getattr(client, "meta", None), "events", None)):
+    if _is_unknown_async(
+        client, getattr(getattr(client, "meta", None), "events", None)
+    ):
         raise _async_target(target)
     if isinstance(client, BaseClient):
         if _service_of(client) != _DYNAMODB:
@@ -416,8 +434,8 @@ def _emitter_of(target: object) -> _Emitter:
             raise ConfigError(f"expected a client of dynamodb, not of {service}")
         return client.meta.events, client
     raise ConfigError(
-        "expected a boto3 or botocore Session, a DynamoDB client, resource or Table, "
-        f"not {type(target).__name__}"
+        "expected a Session of boto3, botocore, aioboto3 or aiobotocore, a DynamoDB "
+        f"client, resource or Table, not {type(target).__name__}"
     )
 
 
@@ -441,10 +459,54 @@ def _is_async(candidate: object, events: object) -> bool:
     )
 
 
+def _is_unknown_async(candidate: object, events: object) -> bool:
+    """Return whether a session or client is awaited, and of no supported library."""
+    if not _is_async(candidate, events):
+        return False
+    adapter = _async_adapter()
+    return adapter is None or not adapter.owns(candidate)
+
+
+def _async_adapter() -> "AioAdapter | None":
+    """Return what adapts the hooks to aiobotocore.
+
+    None if the application has not imported it, or has a version that is not supported.
+    """
+    package = sys.modules.get("aiobotocore")
+    if package is None or "aiobotocore.session" not in sys.modules:
+        return None
+    if package not in _adapters:
+        adapter = None
+        try:
+            from botocache._aiobotocore.adapter import AioAdapter
+
+            adapter = AioAdapter()
+        except Exception as error:  # noqa: BLE001 - it may lack anything
+            log.warning(
+                "aiobotocore %s is not supported (%s); its clients are not cached, and "
+                "their writes evict",
+                getattr(package, "__version__", "of no version"),
+                describe(pass_on(error)),
+            )
+        _adapters[package] = adapter
+    return _adapters[package]
+
+
+_adapters: "dict[object, AioAdapter | None]" = {}
+"""By the package that it adapts to."""
+
+
 def _async_target(target: object) -> ConfigError:
+    name = type(target).__name__
+    if hasattr(type(target), "__aenter__") and not hasattr(target, "meta"):
+        return ConfigError(
+            f"{name} only makes a client: enter it (`async with`), and install on what "
+            "that returns, or install on its session"
+        )
     return ConfigError(
-        f"{type(target).__name__} is asynchronous, and async is not supported yet; "
-        "expected a session, client, resource or Table of boto3 or botocore"
+        f"{name} is asynchronous, and not of a supported version of aiobotocore or "
+        "aioboto3; expected a session, client, resource or Table of these, or of boto3 "
+        "or botocore"
     )
 
 

@@ -20,10 +20,11 @@ import secrets
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MethodType
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeAlias, cast
 from weakref import ref
 
 from botocore.client import BaseClient
+from botocore.credentials import Credentials
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocore.model import ServiceModel
 from botocore.parsers import PROTOCOL_PARSERS, ResponseParserFactory
@@ -35,7 +36,12 @@ from botocache._botocore.known_code import (
     name_of,
     package_of,
 )
-from botocache._botocore.sending import foreign_sender, foreign_signature, is_usual
+from botocache._botocore.sending import (
+    Sending,
+    foreign_sender,
+    foreign_signature,
+    is_usual,
+)
 from botocache._botocore.types import (
     Client,
     ClientEndpoint,
@@ -138,10 +144,10 @@ class _Detour(NamedTuple):
 class _Derived:
     """What was derived from the handlers of one version."""
 
-    def __init__(self, version: object) -> None:
+    def __init__(self, version: object, parser_functions: Iterable[object]) -> None:
         self.version = version
         self.operations: dict[str, OperationTraits] = {}
-        self.has_botocores_parsers = all(map(is_known, _parser_functions()))
+        self.has_botocores_parsers = all(map(is_known, parser_functions))
 
 
 class ClientTraits:
@@ -154,7 +160,19 @@ class ClientTraits:
     callers: remembers who made its last call.
     last_calls: by operation, the LastCall of requests.py.
     parsing: see parsing.py.
+    is_uncached: its calls are awaited, by a library that botocache does not know.
     """
+
+    signers: ClassVar[frozenset[type]] = frozenset({RequestSigner})
+    """The library's own classes of signers."""
+
+    factories: ClassVar[frozenset[type]] = frozenset({ResponseParserFactory})
+    """The library's own classes that make parsers."""
+
+    sending: ClassVar[Sending] = Sending(is_usual, foreign_sender, foreign_signature)
+
+    static: ClassVar[type[Credentials]] = Credentials
+    """The library's credentials that do not refresh themselves."""
 
     def __init__(self, client: Client | None, signer: Signer) -> None:
         # Weak: its signer keeps these traits, and would keep the client alive.
@@ -162,14 +180,15 @@ class ClientTraits:
         self.client: Final[Callable[[], Client | None]] = self._client or _no_client
         self._signer = weakref.ref(signer)
         self.emitter: Final = _emitter_of(signer)
-        self._derived = _Derived(None)
+        self._derived = _Derived(None, self.parser_functions())
         self._own_scope = secrets.token_bytes(DIGEST_SIZE)
         self._own_parsers: tuple[object, ...] = ()
-        self.callers: Final = CallerMemory()
+        self.is_usual_now: Final = self.sending.is_usual
+        self.callers: Final = CallerMemory(self.static)
         self.last_calls: Final[dict[str, object]] = {}
         self.parsing: object = None
-        self.is_async: Final = inspect.iscoroutinefunction(
-            getattr(type(signer), "sign", None)
+        self.is_uncached: Final = type(signer) not in self.signers and (
+            inspect.iscoroutinefunction(getattr(type(signer), "sign", None))
         )
 
     @property
@@ -190,7 +209,7 @@ class ClientTraits:
         version = version_of_handlers(emitter)
         derived = self._derived
         if derived.version is not version:
-            derived = self._derived = _Derived(version)
+            derived = self._derived = _Derived(version, self.parser_functions())
         traits = derived.operations.get(operation)
         if traits is None:
             traits = self._derive(operation, emitter)
@@ -206,7 +225,7 @@ class ClientTraits:
         signer: of the client.
         version: of the signature, as botocore names it.
         """
-        return self._derived.has_botocores_parsers and is_usual(
+        return self._derived.has_botocores_parsers and self.is_usual_now(
             self.client(), signer, version
         )
 
@@ -221,7 +240,7 @@ class ClientTraits:
         if endpoint is not None:
             factory = parser_factory_of(endpoint)
             if (
-                type(factory) is ResponseParserFactory
+                type(factory) in self.factories
                 and "create_parser" not in vars(factory)
                 and self._derived.has_botocores_parsers
             ):
@@ -256,7 +275,7 @@ class ClientTraits:
     def is_sent_by_botocore(self) -> bool:
         """Return whether botocore's own classes send the client's requests."""
         client = self.client()
-        return client is None or foreign_sender(client) is None
+        return client is None or self.sending.foreign_sender(client) is None
 
     def report_hiding(self, operation: str) -> None:
         """Log what may tell the callers of an operation apart, so that none is known.
@@ -265,7 +284,7 @@ class ClientTraits:
         """
         hiding = self.of(operation).hiding
         client = self.client()
-        sender = None if client is None else foreign_sender(client)
+        sender = None if client is None else self.sending.foreign_sender(client)
         if sender is not None:
             hiding += (("the client", sender),)
         _report(hiding, "callers_not_known", _HIDES_CALLERS)
@@ -275,7 +294,7 @@ class ClientTraits:
 
         version: of the signature, as botocore names it.
         """
-        foreign = foreign_signature(self._signer(), version)
+        foreign = self.sending.foreign_signature(self._signer(), version)
         if foreign is None:
             return True
         _report([("the client", foreign)], "callers_not_known", _HIDES_CALLERS)
@@ -314,7 +333,7 @@ class ClientTraits:
             and (not is_known(handler) or name_of(handler) in _ANOTHER_IDENTITY)
         ]
         hiding += [("the client", each) for each in self._foreign_senders()]
-        if not self.is_async:
+        if not self.is_uncached:
             _report(changing, "answers_not_cached", _CHANGES_ANSWERS)
         return OperationTraits(
             bool(changing),
@@ -324,10 +343,15 @@ class ClientTraits:
             is_parsed_by_others=not all(map(_is_ours, handlers("before-parse"))),
         )
 
+    @staticmethod
+    def parser_functions() -> Iterator[object]:
+        """Yield the functions of the class that parses DynamoDB's answers."""
+        return functions_of(cast("type", PROTOCOL_PARSERS["json"]))
+
     def _foreign_senders(self) -> Iterator[object]:
         """Yield what sends or signs the client's requests and is not botocore's."""
         signer: object = self._signer()
-        if type(signer) is not RequestSigner:
+        if type(signer) not in self.signers:
             yield type(signer)
         elif not is_known(signer.sign):
             yield signer.sign
@@ -406,9 +430,8 @@ def _emitter_of(signer: Signer) -> Emitter | None:
     return cast("Emitter", events)
 
 
-def _parser_functions() -> Iterator[object]:
-    """Yield the functions of the class that parses DynamoDB's answers."""
-    parser = cast("type", PROTOCOL_PARSERS["json"])
+def functions_of(parser: type) -> Iterator[object]:
+    """Yield the functions of a class and of its bases."""
     for kind in parser.__mro__[:-1]:
         for member in vars(kind).values():
             function = getattr(member, "__func__", member)
@@ -436,7 +459,8 @@ def know(client: object) -> None:
     signer = signer_of(client)
     traits: ClientTraits | None = vars(signer).get(TRAITS)
     if traits is None or not traits.is_of_known_client:
-        traits = vars(signer)[TRAITS] = ClientTraits(client, signer)
+        kind = kinds_of_traits.get(type(signer), ClientTraits)
+        traits = vars(signer)[TRAITS] = kind(client, signer)
         # botocore gives handlers the model where it does not give them the signer. Each
         # client has a model of its own. Of a shared one it is not known whose it is.
         model = client.meta.service_model
@@ -450,11 +474,16 @@ _TraitsOfModels: TypeAlias = (
 """Weak on both sides: handlers of a client keep its model alive."""
 
 
+kinds_of_traits: Final[dict[type, type[ClientTraits]]] = {}
+"""The traits of another library's clients, by the class of their signers."""
+
+
 def traits_of(signer: Signer) -> ClientTraits:
     """Return the traits of the client that has a signer."""
     traits: ClientTraits | None = vars(signer).get(TRAITS)
     if traits is None:
-        traits = vars(signer)[TRAITS] = ClientTraits(None, signer)
+        kind = kinds_of_traits.get(type(signer), ClientTraits)
+        traits = vars(signer)[TRAITS] = kind(None, signer)
     return traits
 
 

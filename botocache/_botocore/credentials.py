@@ -5,12 +5,15 @@ application may change its credentials at any time, and a class of its own may c
 them by the tenant of the current context.
 """
 
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from operator import attrgetter, is_
 from time import time
-from typing import Final, NamedTuple, Protocol
+from types import SimpleNamespace
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from botocore import credentials as botocores
@@ -73,8 +76,7 @@ def caller_of(credentials: Credentials | None, setting: str) -> Caller:
         return Caller(scope, "", "")
     if isinstance(credentials, RefreshableCredentials):
         return _caller_of_refreshable(credentials, setting)
-    keys = credentials.get_frozen_credentials()
-    return _caller_of_keys(keys, credentials, setting)[0]
+    return _caller_of_keys(_keys_of(credentials), credentials, setting)[0]
 
 
 @shows("setting", "valid_until")
@@ -100,21 +102,26 @@ class CallerMemory:
 
     It holds while nothing has changed that the caller is made of: the attributes of the
     credentials, botocore's method that chooses their keys, and the known principals.
+
+    kind: the library's credentials that do not refresh themselves.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_choose", "_kind", "_known", "_methods")
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Credentials] = Credentials) -> None:
         self._known: _KnownStatic | None = None
+        self._kind = kind
+        self._methods = vars(kind)  # a view: it shows the methods of this moment
+        self._choose = _choices[kind]
 
     def caller_of(self, credentials: Credentials, setting: str) -> Caller:
         """Return who makes a call. See the function `caller_of`."""
         known = self._known
         if (
             known is not None
-            and type(credentials) is Credentials
+            and type(credentials) is self._kind
             and credentials.__dict__ == known.values
-            and _STATIC[_CHOICE] is _CHOOSE
+            and self._methods[_CHOICE] is self._choose
             and setting == known.setting
             and principals.version is known.version
             and (
@@ -122,12 +129,12 @@ class CallerMemory:
             )
         ):
             return known.caller
-        if type(credentials) is not Credentials:
+        if type(credentials) is not self._kind:
             return caller_of(credentials, setting)
         # Before the keys: what changes meanwhile outdates what is remembered of them.
         values, version = dict(vars(credentials)), principals.version
         if (
-            _STATIC[_CHOICE] is not _CHOOSE
+            self._methods[_CHOICE] is not self._choose
             or not is_botocores(credentials)
             # Its scope may rest on the environment, which can change at any time.
             or (setting == AUTO and values.get("method") == "env")
@@ -139,10 +146,7 @@ class CallerMemory:
         return caller
 
 
-_STATIC, _CHOICE = vars(Credentials), "get_frozen_credentials"
-"""The first is a view: it shows the method of this moment."""
-
-_CHOOSE: Final = _STATIC[_CHOICE]
+_CHOICE: Final = "get_frozen_credentials"
 
 
 @shows("expiry", "valid_until", "setting")
@@ -168,8 +172,7 @@ _known: "WeakKeyDictionary[RefreshableCredentials, _Known]" = WeakKeyDictionary(
 
 def _caller_of_refreshable(credentials: RefreshableCredentials, setting: str) -> Caller:
     if not is_botocores(credentials):  # it may choose by the context
-        own: Frozen = credentials.get_frozen_credentials()
-        return _caller_of_keys(own, credentials, setting)[0]
+        return _caller_of_keys(_keys_of(credentials), credentials, setting)[0]
     # botocore's own look at its clock takes 15 us.
     known, values = _known.get(credentials), vars(credentials)
     if (
@@ -254,12 +257,18 @@ def frozen_of(credentials: RefreshableCredentials) -> Frozen:
     would be a second one, and an endpoint that does not answer would delay each call
     twice.
     """
+    frozen = _valid_keys(credentials)
+    return _keys_of(credentials) if frozen is None else frozen
+
+
+def _valid_keys(credentials: RefreshableCredentials) -> Frozen | None:
+    """Return the keys that credentials have; None if they must be refreshed first."""
     frozen: Frozen | None = getattr(credentials, "_frozen_credentials", None)
     timeout: int | None = getattr(credentials, "_mandatory_refresh_timeout", None)
     # None for the timeout is botocore's advisory one.
     if frozen is not None and not credentials.refresh_needed(timeout):
         return frozen
-    return credentials.get_frozen_credentials()
+    return None
 
 
 _NOT_KNOWN = (
@@ -270,45 +279,111 @@ _NOT_KNOWN = (
 
 # --- botocore's own kinds of credentials -------------------------------------------
 
-_KINDS = frozenset(
-    {Credentials, RefreshableCredentials, DeferredRefreshableCredentials}
-)
-
-
-class _Kinds:
-    """botocore's classes of credentials."""
-
-    static = Credentials
-    refreshable = RefreshableCredentials
-    deferred = DeferredRefreshableCredentials
-
-
 _NAMES = ("get_frozen_credentials", "_refresh", "refresh_needed", "_seconds_remaining")
 
-_methods: Final = attrgetter(
-    "static.get_frozen_credentials",
-    *(f"refreshable.{name}" for name in _NAMES),
-    *(f"deferred.{name}" for name in _NAMES),
-)
-"""Returns what botocore's classes choose keys with at this moment."""
+
+class _Kinds(NamedTuple):
+    """A library's classes of credentials.
+
+    classes: has each of them.
+    methods: returns what they choose keys with at this moment.
+    usual: what the library itself has them choose with.
+    """
+
+    classes: object
+    methods: Callable[[object], tuple[object, ...]]
+    usual: tuple[object, ...]
 
 
-def _is_of_botocore(method: object) -> bool:
-    return getattr(method, "__globals__", {}).get("__name__") == "botocore.credentials"
+_kinds: Final[dict[type, _Kinds]] = {}
+_choices: Final[dict[type, object]] = {}
+"""What static credentials choose their keys with, as their library has it."""
 
 
-_METHODS: Final = tuple(
-    each if _is_of_botocore(each) else None for each in _methods(_Kinds)
-)
+def add_kinds(static: type[Credentials], *refreshing: type[Credentials]) -> None:
+    """Count a library's classes of credentials as botocore's own kinds.
+
+    static: does not refresh itself.
+    refreshing: refresh themselves.
+    """
+    by_name: dict[str, type] = {f"each{at}": each for at, each in enumerate(refreshing)}
+    names = [f"{kind}.{name}" for kind in by_name for name in _NAMES]
+    methods: Any = attrgetter("static.get_frozen_credentials", *names)
+    classes = SimpleNamespace(static=static, **by_name)
+    usual = tuple(each if _is_own(each) else None for each in methods(classes))
+    _choices[static] = vars(static)[_CHOICE]
+    _kinds.update(dict.fromkeys((static, *refreshing), _Kinds(classes, methods, usual)))
+
+
+def _is_own(method: object) -> bool:
+    module = getattr(method, "__globals__", {}).get("__name__")
+    return module in {"botocore.credentials", "aiobotocore.credentials"}
+
+
+add_kinds(Credentials, RefreshableCredentials, DeferredRefreshableCredentials)
 
 
 def is_botocores(credentials: object) -> bool:
-    """Return whether botocore's own code alone chooses the keys of credentials."""
+    """Return whether botocore's own code alone chooses the keys of credentials.
+
+    Or aiobotocore's, of a class that `add_kinds` has added.
+    """
+    kinds = _kinds.get(type(credentials))
     return (
-        type(credentials) in _KINDS
+        kinds is not None
         and vars(credentials).keys().isdisjoint(_NAMES)
-        and _methods(_Kinds) == _METHODS
+        and kinds.methods(kinds.classes) == kinds.usual
     )
+
+
+# --- keys that are awaited ---------------------------------------------------------
+
+awaited_keys: Final[ContextVar[tuple[object, Frozen] | None]] = ContextVar(
+    "botocache_awaited_keys", default=None
+)
+"""Credentials, and the keys that a coroutine of theirs has returned for this call."""
+
+
+def are_keys_at_hand(credentials: Credentials | None, setting: str) -> bool:
+    """Return whether `caller_of` finds the keys of credentials and awaits nothing.
+
+    setting: `scope`.
+    """
+    awaited = awaited_keys.get()
+    if credentials is None or (awaited is not None and awaited[0] is credentials):
+        return True
+    if not is_botocores(credentials):  # they may choose other keys for each call
+        return False
+    if not isinstance(credentials, RefreshableCredentials):
+        return True
+    known = _known.get(credentials)
+    return (
+        known is not None
+        and vars(credentials).get("_frozen_credentials") is known.keys
+        and known.setting == setting
+        and time() < known.valid_until
+    ) or _valid_keys(credentials) is not None
+
+
+def _keys_of(credentials: Credentials) -> Frozen:
+    """Return the keys that credentials choose now.
+
+    Raises LookupError if only a coroutine can choose them, and was not awaited.
+    """
+    awaited = awaited_keys.get()
+    if awaited is not None and awaited[0] is credentials:
+        return awaited[1]
+    if is_botocores(credentials) and not isinstance(
+        credentials, RefreshableCredentials
+    ):
+        values = vars(credentials)
+        return ReadOnlyCredentials(*map(values.get, ReadOnlyCredentials._fields))
+    keys: Any = credentials.get_frozen_credentials()
+    if inspect.iscoroutine(keys):
+        keys.close()
+        raise LookupError("keys that were not awaited")
+    frozen: Frozen = keys
+    return frozen
 
 
 def seconds_valid(credentials: Credentials) -> float:

@@ -23,28 +23,34 @@ With Stubber `after-call` comes without `before-call`; when another plugin raise
 closing event comes at all. Neither may matter here.
 """
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from weakref import WeakSet
 
 from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.client import BaseClient
 from botocore.handlers import REGISTER_FIRST, REGISTER_LAST
 from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
+from botocore.signers import RequestSigner
 
 from botocache._botocore import handouts
-from botocache._botocore.clients import KnownClient, traits_of
+from botocache._botocore.clients import KnownClient
 from botocache._botocore.parsing import is_as_made, parse
 from botocache._botocore.principals import watch_endpoints
 from botocache._botocore.requests import call_of
 from botocache._botocore.responses import HitResponse
 from botocache._botocore.types import (
     CallContext,
+    Course,
     Handler,
     Request,
     Response,
     ResponseDict,
     Signer,
+    handlers_of,
 )
 from botocache._cache.batches import encode_body
 from botocache._cache.cache import Cache, decode_body
@@ -69,6 +75,12 @@ from botocache._errors import EvictionError, pass_on
 _Registration: TypeAlias = tuple[str, Handler, object]
 """An event, its handler, and the handler's place: REGISTER_FIRST or REGISTER_LAST."""
 
+_Answered: TypeAlias = tuple[AWSResponse, Answer]
+"""What a handler of `before-call` returns in the place of DynamoDB's answer."""
+
+FAILED: Final = {"succeeded": False, "certain": False}
+"""The end of a call that has no answer, and that may have been carried out."""
+
 _PROBE = "botocache-installed"
 _SERVICE = "dynamodb"
 _NO_SUCCESS = 300
@@ -90,6 +102,57 @@ class _RewrittenRequest:
     """Lives as long as the context of a call that is sent with a ticket's body."""
 
 
+class Begun(NamedTuple):
+    """The beginning of a call that was awaited.
+
+    cache: that has begun it.
+    course: that has waited.
+    key: id of the access key that the call's scope is of.
+    outcome: what the beginning has returned.
+    error: what it has raised instead.
+    """
+
+    cache: Cache
+    course: Course
+    key: str | None = None
+    outcome: Hit | Ticket | None = None
+    error: Exception | None = None
+
+
+class AsyncAdapter(Protocol):
+    """What the hooks need for the clients of a library whose events are awaited.
+
+    response: makes the HTTP responses of hits.
+    """
+
+    response: type[HitResponse]
+
+    def makes(self, base_classes: list[type]) -> bool:
+        """Return whether a client class with these bases is the library's."""
+
+    def base(self, *, has_near: bool) -> type:
+        """Return the base class that its clients get."""
+
+    def signs(self, signer: Signer) -> bool:
+        """Return whether a signer is of the library."""
+
+    def course(
+        self,
+        cache: Cache,
+        signer: Signer,
+        context: CallContext,
+        again: Callable[..., Any],
+    ) -> "tuple[Course | None, Awaitable[Any] | None]":
+        """Return what waits for a call; and its keys, if they must be awaited first.
+
+        again: calls the hooks for this call once more.
+        """
+
+
+def _no_adapter() -> None:
+    """Stand in for a library with clients that are awaited."""
+
+
 class Hooks:
     """The handlers of one installation. They do nothing while `cache` is None.
 
@@ -97,12 +160,19 @@ class Hooks:
     the handlers into every client that it makes, and keeps no list of the copies.
 
     base: the base class that clients get for the near cache, a KnownClient.
+    adapter: returns what adapts the hooks to a library whose events are awaited, once
+        the application has imported one that is supported.
     """
 
-    def __init__(self, base: type | None = None) -> None:
+    def __init__(
+        self,
+        base: type | None = None,
+        adapter: Callable[[], AsyncAdapter | None] = _no_adapter,
+    ) -> None:
         watch_endpoints()
         self.cache: Cache | None = None
         self._base = KnownClient if base is None else base
+        self._adapter = adapter
         # Weak: a call that is interrupted may end without a closing event.
         self._rewritten: WeakSet[_RewrittenRequest] = WeakSet()
         self._handlers: tuple[_Registration, ...] = (
@@ -155,7 +225,12 @@ class Hooks:
     def _creating_class(self, *, base_classes: list[type], **_: object) -> None:
         if self.cache is None:
             return
-        base = KnownClient if self.cache.near is None else self._base
+        has_near = self.cache.near is not None
+        base = self._base if has_near else KnownClient
+        if BaseClient not in base_classes:  # but one that is derived from it
+            adapter = self._adapter()
+            if adapter is not None and adapter.makes(base_classes):
+                base = adapter.base(has_near=has_near)
         if not any(issubclass(each, base) for each in base_classes):
             base_classes.insert(0, base)
 
@@ -169,37 +244,71 @@ class Hooks:
         params: Request,
         request_signer: Signer,
         context: CallContext,
+        begun: Begun | None = None,
         **_: object,
-    ) -> tuple[AWSResponse, Answer] | None:
-        cache = self.cache
+    ) -> _Answered | Awaitable[_Answered | None] | None:
+        """Begin a call; return the answer of a hit.
+
+        begun: given by the course of a call, which calls this again when it has waited.
+        """
+        cache = self.cache if begun is None else begun.cache
         if cache is None or model.service_model.service_name != _SERVICE:
             if cache is not None:
                 self._begin_handout(model, request_signer, context)
             return None
         started = perf_counter()
         operation, url = model.name, params["url"]
-        key = None
+        course = key = None
+        response_kind = HitResponse
+        # aiobotocore's: its events are awaited.
+        if type(request_signer) is not RequestSigner:  # type: ignore[comparison-overlap]  # it stands for that one
+            adapter = self._adapter()
+            if adapter is not None and adapter.signs(request_signer):
+                response_kind = adapter.response
+                again = partial(
+                    self._before_call,
+                    model=model,
+                    params=params,
+                    request_signer=request_signer,
+                    context=context,
+                )
+                if begun is None:
+                    course, keys = adapter.course(cache, request_signer, context, again)
+                    if keys is not None:
+                        return keys
         try:
-            call, key = call_of(
-                operation, params, request_signer, context, cache.settings.scope
-            )
-            announced = pipeline_call.get()
-            if (
-                announced is None
-                or announced.signer is not request_signer
-                or announced.operation != operation
-            ):
-                outcome = cache.begin(call, decode_body(params["body"]), started)
+            if begun is None:
+                call, key = call_of(
+                    operation, params, request_signer, context, cache.settings.scope
+                )
+                announced = pipeline_call.get()
+                if (
+                    announced is None
+                    or announced.signer is not request_signer
+                    or announced.operation != operation
+                ):
+                    begin = cache.begin
+                    arguments = call, decode_body(params["body"]), started
+                else:
+                    # Once: a handler may make another call within this one.
+                    pipeline_call.set(None)
+                    begin = _begin_announced
+                    arguments = cache, call, params, announced, started
+                if course is not None:
+                    return course.begin(begin, arguments, key)
+                outcome = begin(*arguments)
             else:
-                # It is announced once: a handler may make another call within this one.
-                pipeline_call.set(None)
-                outcome = _begin_announced(cache, call, params, announced, started)
+                course, key, outcome = begun.course, begun.key, begun.outcome
+                if begun.error is not None:
+                    raise begun.error
             if isinstance(outcome, Hit):
-                return _response(url, outcome)
+                return _response(url, outcome, response_kind)
         except EvictionError:  # not a failure: the user asked for it
             raise
         except Exception as error:
             pass_on(error)  # the call is not sent, so nothing is to be evicted
+            if course is not None:
+                return course.begin(cache.begin_unplanned, (operation, error), None)
             outcome = cache.begin_unplanned(operation, error)
         if outcome is not None and outcome.body is not None:
             outcome = self._rewrite(params, context, outcome, outcome.body)
@@ -208,6 +317,8 @@ class Hooks:
             # must still evict at its end.
             context["botocache_ticket"] = (cache, outcome)
             context["botocache_key"] = key
+            if course is not None:
+                context["botocache_course"] = course
         return None
 
     def _request_signed(self, *, request: AWSRequest, **_: object) -> None:
@@ -265,21 +376,22 @@ class Hooks:
         parsed: Answer,
         context: CallContext,
         **_: object,
-    ) -> None:
+    ) -> Awaitable[None] | None:
         if "botocache_handout" in context:
             handouts.finish(http_response, parsed, context)
         cache, ticket = context.pop("botocache_ticket", (None, None))
         context.pop("botocache_rewritten", None)
         context.pop("botocache_key", None)
         is_foreign = context.pop("botocache_is_foreign", False)
+        course = context.pop("botocache_course", None)
         if cache is None or ticket is None:
-            return
+            return None
         is_on = self.cache is cache
         if not is_on and isinstance(ticket, (ReadTicket, AuditTicket)):
             # Uninstalled meanwhile: writes of this process evict no more, so the answer
             # may be outdated already. A batch goes on, because its answer needs its
             # hits, and a write still evicts.
-            return
+            return None
         status = http_response.status_code
         metadata = parsed.get("ResponseMetadata", {})
         # An attempt before this one, or one that ended in a server error, may have
@@ -294,10 +406,20 @@ class Hooks:
             succeeded, unfilled = False, FOREIGN  # nothing is filled or compared
         length, is_plain = None, False
         if succeeded:
-            content = getattr(http_response, "content", None)
+            # Not its `content`: that reads it, and is a coroutine in aiobotocore.
+            content = getattr(http_response, "_content", None)
             length = len(content) if type(content) is bytes else None
             is_plain = is_read and is_as_made(http_response, parsed, length)
-        cache.finish(
+        # Of the calls that succeed, a batch of statements may be refused in part.
+        may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
+        # A read that other keys have signed was refused to another principal.
+        is_refused = (
+            may_be_refused and is_sent and not is_foreign and is_refusal(parsed)
+        )
+        finish: Callable[..., Awaitable[None] | None] = cache.finish
+        if course is not None:
+            finish = partial(course.finish, cache, is_refused)
+        awaited = finish(
             ticket,
             parsed,
             succeeded=succeeded,
@@ -306,19 +428,24 @@ class Hooks:
             length=length,
             is_plain=is_plain,
         )
-        # Of the calls that succeed, a batch of statements may be refused in part.
-        may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
-        # A read that other keys have signed was refused to another principal.
-        if may_be_refused and is_sent and not is_foreign and is_refusal(parsed):
+        if course is None and is_refused:
             cache.refuse(ticket, parsed)
+        return awaited
 
-    def _after_call_error(self, *, context: CallContext, **_: object) -> None:
+    def _after_call_error(
+        self, *, context: CallContext, **_: object
+    ) -> Awaitable[None] | None:
+        course = context.pop("botocache_course", None)
         cache, ticket = context.pop("botocache_ticket", (None, None))
         context.pop("botocache_rewritten", None)
         context.pop("botocache_key", None)
         context.pop("botocache_is_foreign", None)
-        if cache is not None and ticket is not None:
-            cache.fail(ticket)
+        if cache is None or ticket is None:
+            return None
+        if course is not None:
+            return course.finish(cache, False, ticket, {}, **FAILED)  # noqa: FBT003 - not refused
+        cache.fail(ticket)
+        return None
 
     def _needs_retry(
         self,
@@ -358,8 +485,7 @@ class Hooks:
         if model.service_model.service_name not in handouts.SERVICES:
             return
         try:
-            if not traits_of(signer).is_async:
-                handouts.begin(model.name, signer, context)
+            handouts.begin(model.name, signer, context)
         except Exception as error:
             pass_on(error)  # the principal of its keys is not known then
 
@@ -389,13 +515,20 @@ def _is_refused_for_our_sake(
 
 
 def _begin_announced(
-    cache: Cache, call: Call, request: Request, announced: PipelineCall, started: float
+    cache: Cache,
+    call: Call,
+    request: Request,
+    announced: PipelineCall,
+    started: float,
+    *,
+    skipping: bool = False,
 ) -> Hit | Ticket | None:
     """Begin a call of a near client, unless the near cache has begun it already.
 
     request: the call's. Gets the whole body of a batch that was sent with one key.
     announced: what the near cache says of the call.
     started: when the call began, by `perf_counter`.
+    skipping: see `Cache.begin`.
     """
     if announced.full_body is None:
         parameters = decode_body(request["body"])
@@ -415,7 +548,7 @@ def _begin_announced(
         )
         if begun.call == call and begun.parameters == parameters:
             return ticket
-    outcome = cache.begin(call, parameters, started)
+    outcome = cache.begin(call, parameters, started, skipping=skipping)
     if isinstance(outcome, (Hit, ReadTicket, AuditTicket)):
         announced.prepared = outcome.prepared
     if isinstance(outcome, BatchTicket) or (
@@ -427,13 +560,15 @@ def _begin_announced(
 
 def installed_on(events: BaseEventHooks) -> list[Hooks]:
     """Return the hooks that are registered on an emitter, active or not."""
-    return [response for _, response in events.emit(_PROBE)]
+    # Not by `emit`, which is a coroutine in aiobotocore.
+    emitter = getattr(events, "_emitter", events)  # behind an EventAliaser
+    return [handler() for handler in handlers_of(emitter).prefix_search(_PROBE)]
 
 
 # --- answers -----------------------------------------------------------------------
 
 
-def _response(url: str, hit: Hit) -> tuple[AWSResponse, Answer]:
+def _response(url: str, hit: Hit, kind: type[HitResponse]) -> _Answered:
     metadata = response_metadata(hit.key.hex(), hit.age)
     hit.answer["ResponseMetadata"] = metadata
-    return HitResponse(url, metadata["HTTPHeaders"]), hit.answer
+    return kind(url, metadata["HTTPHeaders"]), hit.answer

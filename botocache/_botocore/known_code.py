@@ -1,6 +1,6 @@
 """Known code: what botocore, boto3, botocache and known tracers define.
 
-Handlers, methods and classes of these change nothing that botocache rests on. All else
+aiobotocore and aioboto3 count as botocore and boto3. Handlers, methods and classes of these change nothing that botocache rests on. All else
 is not known, and counts as changing it.
 """
 
@@ -9,7 +9,12 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
-_BOTOCORE = frozenset({"boto3", "botocache", "botocore", "s3transfer"})
+_BOTOCORE = frozenset(
+    {
+        *("boto3", "botocache", "botocore", "s3transfer"),
+        *("aioboto3", "aiobotocore"),
+    }
+)
 
 _TRACERS = frozenset(
     {

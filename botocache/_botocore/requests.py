@@ -20,7 +20,6 @@ from botocache._botocore.clients import (
     traits_of,
 )
 from botocache._botocore.credentials import AUTO, Caller, caller_of
-from botocache._botocore.sending import is_usual
 from botocache._botocore.types import (
     CallContext,
     Request,
@@ -131,7 +130,7 @@ def call_of(
         # A handler may have given this call credentials of its own.
         and "request_credentials" not in context.get("signing", _NOTHING)
         and not (last.traits.stubbers and last.traits.is_mocked)
-        and is_usual(client.client(), signer, version)
+        and client.is_usual_now(client.client(), signer, version)
     ):
         credentials = credentials_of(signer)
         if (
@@ -159,12 +158,12 @@ def _new_call(  # noqa: PLR0913, PLR0917 - all that a call may depend on
     # First: what changes meanwhile outdates what is remembered.
     handlers = None if client.emitter is None else version_of_handlers(client.emitter)
     traits, mode = client.of(operation), current_mode()
-    usual, is_async = client.is_usual(signer, version), client.is_async
+    usual, is_uncached = client.is_usual(signer, version), client.is_uncached
     is_sent_by_botocore = usual or client.is_sent_by_botocore()
     is_named, caller = setting != AUTO, None
     if (
         not traits.changes_answers
-        and not is_async
+        and not is_uncached
         and (is_named or is_sent_by_botocore)
     ):
         is_hidden = not is_named and (
@@ -173,14 +172,14 @@ def _new_call(  # noqa: PLR0913, PLR0917 - all that a call may depend on
             or not (usual or _is_signed_by_keys(client, version))
         )
         caller = None if is_hidden else _caller(client, signer, version, setting)
-    if caller is None and not is_named and not is_async:
+    if caller is None and not is_named and not is_uncached:
         client.report_hiding(operation)
     key = None if is_named or caller is None else caller.access_key_id
     own_scope = b"" if usual or caller is None else client.own_scope()
     url, headers, region = request["url"], request["headers"], context["client_region"]
-    # aiobotocore has senders of its own, for the DynamoDB that all processes share. Its
-    # writes must find the key schemas of that origin.
-    is_foreign = not is_sent_by_botocore and not is_async
+    # A library with coroutines has senders of its own, for the DynamoDB that all
+    # processes share. Its writes must find the key schemas of that origin.
+    is_foreign = not is_sent_by_botocore and not is_uncached
     is_mocked = bool(traits.stubbers) and traits.is_mocked  # once: it may stop
     if is_foreign or is_mocked:
         region = in_process(region)

@@ -4,8 +4,9 @@ Tests and tracers replace methods of botocore's classes, and of single objects, 
 the process runs. So each call looks at all of them.
 """
 
+from collections.abc import Callable
 from operator import attrgetter, itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from botocore.auth import AUTH_TYPE_MAPS
 from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
@@ -30,7 +31,7 @@ from botocache._botocore.types import (
 
 _ENDPOINT: Final = vars(Endpoint)
 
-_OF_ENDPOINT: Final = _ENDPOINT.keys() & {
+OF_ENDPOINT: Final = _ENDPOINT.keys() & {
     "_do_get_response",
     "_get_response",
     "_send",
@@ -43,7 +44,7 @@ _OF_ENDPOINT: Final = _ENDPOINT.keys() & {
 
 _CLIENT, _SESSION = vars(BaseClient), vars(URLLib3Session)
 _POOL, _TLS_POOL = vars(AWSHTTPConnectionPool), vars(AWSHTTPSConnectionPool)
-_of_endpoint: Final = itemgetter(*sorted(_OF_ENDPOINT))
+_of_endpoint: Final = itemgetter(*sorted(OF_ENDPOINT))
 
 
 def _senders() -> tuple[object, ...]:
@@ -75,26 +76,30 @@ def foreign_sender(client: Client) -> object:
         type(session) is not URLLib3Session
         or "send" in session.__dict__
         or "_make_request" in client.__dict__
-        or not endpoint.__dict__.keys().isdisjoint(_OF_ENDPOINT)
+        or not endpoint.__dict__.keys().isdisjoint(OF_ENDPOINT)
     ):
         return session
     senders = _senders()
-    if senders == _SENDERS:
-        return None
-    return next((each or "None" for each in senders if not _is_known(each)), None)
+    return None if senders == _SENDERS else first_foreign(senders, _SENDERS)
 
 
 # --- signing -----------------------------------------------------------------------
 
-_OF_SIGNER: Final = frozenset(
+OF_SIGNER: Final = frozenset(
     {"_choose_signer", "get_auth", "get_auth_instance", "handler", "sign"}
 )
 """Methods of a signer that choose what signs a request, and sign it."""
 
 _SIGNER: Final = vars(RequestSigner)
 _V4: Final = AUTH_TYPE_MAPS["v4"]
-_of_signer: Final = itemgetter(*sorted(_OF_SIGNER))
+_of_signer: Final = itemgetter(*sorted(OF_SIGNER))
 _of_v4: Final = attrgetter("__init__", "add_auth")
+
+
+def signature_functions() -> tuple[object, ...]:
+    """Return what makes a signature at this moment."""
+    return _of_v4(_V4)  # type: ignore[no-any-return]  # two of them
+
 
 
 def _signing() -> tuple[object, ...]:
@@ -121,13 +126,36 @@ def foreign_signature(signer: object, version: Any) -> object:
 
     version: of the signature, as botocore names it.
     """
+    return signs_otherwise(signer, version) or first_foreign(_signing(), _SIGNING)
+
+
+def signs_otherwise(signer: object, version: Any) -> object:
+    """Return what of its own a signer signs with; None if what its class has.
+
+    version: of the signature, as botocore names it.
+    """
     by: Any = AUTH_TYPE_MAPS.get(version)
-    if by not in _BY_KEYS or not signer.__dict__.keys().isdisjoint(_OF_SIGNER):
-        return by or type(signer)
-    signing = _signing()
-    if signing == _SIGNING:
+    if by in _BY_KEYS and signer.__dict__.keys().isdisjoint(OF_SIGNER):
         return None
-    return next((each or "None" for each in signing if not is_known(each)), None)
+    return by or type(signer)
+
+
+def first_foreign(present: tuple[object, ...], usual: tuple[object, ...]) -> object:
+    """Return the first of some functions that is not known; None if all are.
+
+    usual: what they were at first.
+    """
+    if present == usual:
+        return None
+    return next((each or "None" for each in present if not _is_known(each)), None)
+
+
+class Sending(NamedTuple):
+    """What tells whether a library's own code sends and signs: see these functions."""
+
+    is_usual: Callable[[Any, Any, Any], bool]
+    foreign_sender: Callable[[Client], object]
+    foreign_signature: Callable[[object, Any], object]
 
 
 # --- all, in one look --------------------------------------------------------------
@@ -160,9 +188,9 @@ def is_usual(client: Any, signer: Any, version: Any) -> bool:
         and not parser_defaults_of(factory)
         and "send" not in session.__dict__
         and "_make_request" not in client.__dict__
-        and endpoint.__dict__.keys().isdisjoint(_OF_ENDPOINT)
+        and endpoint.__dict__.keys().isdisjoint(OF_ENDPOINT)
         and AUTH_TYPE_MAPS.get(version) in _BY_KEYS
-        and signer.__dict__.keys().isdisjoint(_OF_SIGNER)
+        and signer.__dict__.keys().isdisjoint(OF_SIGNER)
         # The methods of this moment, as above.
         and (
             _CLIENT["_make_request"],

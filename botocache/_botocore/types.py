@@ -9,7 +9,7 @@ because each near hit does. `credentials.py` reads some of refreshable credentia
 does without where they are missing.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final, Protocol, TypeAlias, TypedDict
 
@@ -19,7 +19,8 @@ from botocore.credentials import Credentials
 
 from botocache._botocore.principals import HandOut
 from botocache._cache.cache import Cache
-from botocache._cache.tickets import Ticket
+from botocache._cache.tickets import Hit, Ticket
+from botocache._dynamodb.types import Answer
 
 # --- clients -----------------------------------------------------------------------
 
@@ -132,6 +133,38 @@ extra_headers_of: Final[Callable[[Handler], Mapping[str, str] | None]] = attrget
 # --- arguments of events -----------------------------------------------------------
 
 
+class Course(Protocol):
+    """What waits for the store of one call, so that the event loop need not.
+
+    For a call of a client that is awaited, and a store that may wait.
+    """
+
+    def begin(
+        self,
+        begin: Callable[..., Hit | Ticket | None],
+        arguments: tuple[Any, ...],
+        key: str | None,
+    ) -> Awaitable[Any]:
+        """Begin the call, then call the hooks again with the outcome.
+
+        begin: begins it; may wait. Takes `skipping`, see `Cache.begin`.
+        key: id of the access key that the call's scope is of.
+        """
+
+    def finish(
+        self,
+        cache: Cache,
+        is_refused: bool,  # noqa: FBT001 - it is bound
+        ticket: Ticket,
+        answer: Answer,
+        **how: Any,
+    ) -> Awaitable[None]:
+        """Do what `Cache.finish` does, and `Cache.refuse` if the call is refused.
+
+        how: see `Cache.finish`.
+        """
+
+
 class CallContext(TypedDict, total=False):
     """The dict that botocore hands to all events of one call.
 
@@ -150,6 +183,7 @@ class CallContext(TypedDict, total=False):
         not signed; None if the scope is of no key.
     botocache_is_foreign: present once another key has signed the request.
     botocache_handout: a call that hands out keys.
+    botocache_course: waits for the store at the end of a call that is awaited.
     """
 
     client_region: str
@@ -164,6 +198,7 @@ class CallContext(TypedDict, total=False):
     botocache_key: str | None
     botocache_is_foreign: bool
     botocache_handout: HandOut
+    botocache_course: "Course"
 
 
 class Request(TypedDict):

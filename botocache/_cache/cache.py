@@ -57,7 +57,7 @@ from botocache._dynamodb.tags import Tag, table_tag, tag_digest
 from botocache._dynamodb.types import Answer, Body
 from botocache._dynamodb.values import table_name
 from botocache._dynamodb.writes import item_tags
-from botocache._errors import EvictionError, assert_never, pass_on
+from botocache._errors import EvictionError, StoreError, assert_never, pass_on
 from botocache._forks import is_renewed, renew
 from botocache._log import log, log_once
 from botocache._settings.load import Settings
@@ -228,11 +228,14 @@ class Cache:
         parameters: Body,
         started: float | None = None,
         known: KnownHits | None = None,
+        *,
+        skipping: bool = False,
     ) -> Hit | Ticket | None:
         """Begin a call before it is sent.
 
         started: when the call began, by `perf_counter`; None for now.
         known: of a batch: hits that the near cache has. Other keys are left.
+        skipping: do without the store, as after a failure. Then nothing here waits.
 
         Return a hit, which holds the answer; or a ticket for `finish` or `fail`; or
         None if the call does not concern the cache. Raise EvictionError if a write
@@ -245,6 +248,8 @@ class Cache:
             self.poster.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store, started)
+        if skipping:
+            self._skip(store)
         outcome: Hit | Ticket | None
         try:
             prepared = None
@@ -264,28 +269,47 @@ class Cache:
             return _bypass(call, parameters, store)
         return outcome
 
-    def begin_unplanned(self, operation: str, error: Exception) -> WriteTicket | None:
+    def begin_unplanned(
+        self, operation: str, error: Exception, *, skipping: bool = False
+    ) -> WriteTicket | None:
         """Begin a call that could not be planned, because of `error`.
 
         A read is not cached. A write evicts everything, before and after the call.
         Raises EvictionError if that fails and the write must be refused.
+
+        skipping: see `begin`.
         """
         if not is_renewed():
             renew()
-        return self._begin_unplanned(operation, error, CallStore(self._store))
+        store = CallStore(self._store)
+        if skipping:
+            self._skip(store)
+        return self._begin_unplanned(operation, error, store)
+
+    def _skip(self, store: CallStore) -> None:
+        reason = StoreError("no thread was free to ask the store within its timeout")
+        store.skip(reason)
+        self._evictions.report(*BEGIN_FAILED, reason)
 
     def load(
-        self, prepared: PreparedRead, started: float | None = None
+        self,
+        prepared: PreparedRead,
+        started: float | None = None,
+        *,
+        skipping: bool = False,
     ) -> Lookup | BypassTicket:
         """Load a read that was prepared by an earlier call. Never raises.
 
         started: when the call began, by `perf_counter`; None for now.
+        skipping: see `begin`.
         """
         if not is_renewed():
             renew()
         if self.poster is not None:
             self.poster.note_call()
         store = CallStore(self._store, started)
+        if skipping:
+            self._skip(store)
         try:
             outcome = self._reads.load_again(prepared, store)
         except Exception as error:

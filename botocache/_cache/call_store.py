@@ -51,6 +51,11 @@ class CallStore:
         self._failure: Exception | None = None
         self.now = store.now  # bound here: one call less in every hit
 
+    def skip(self, reason: Exception) -> None:
+        """Skip the store from now on, as after a failure."""
+        if self._failure is None:
+            self._failure = reason
+
     @property
     def failure(self) -> Exception | None:
         """The error that ended the use of the store; None if the store is in use."""

@@ -46,6 +46,8 @@ class MemoryStore:
     clock: in seconds.
     """
 
+    waits = False  # see `waits` in stores/protocol.py
+
     def __init__(
         self,
         *,

@@ -134,6 +134,15 @@ class Deferring(Protocol):
         """
 
 
+def waits(store: object) -> bool:
+    """Return whether a store may wait, so that an event loop must not ask it.
+
+    All may but those whose own class has `waits = False`. One that is derived from a
+    store which never waits may wait, and so may one that wraps it.
+    """
+    return bool(vars(type(store)).get("waits", True))
+
+
 class Usage(NamedTuple):
     """How much a store holds.
 

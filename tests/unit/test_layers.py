@@ -31,6 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "_explain": ("_explain",),
     "_botocore": ("_botocore",),
     "_near": ("_near",),
+    "_aiobotocore": ("_aiobotocore",),
     "_install": ("_install",),
     "botocache": ("",),
     "doors": ("plugin", "_run"),
@@ -88,10 +89,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "botocore": (
         "botocache._botocore",
         "botocache._near",
+        "botocache._aiobotocore",
         "botocache._install",
         "botocache.plugin",
         "botocache._cli.explain",
     ),
+    "aioboto3": (),
+    "aiobotocore": ("botocache._aiobotocore",),
     "diskcache": ("botocache.stores.disk",),
     "opentelemetry": (
         "botocache._observe.open_telemetry",

@@ -1,0 +1,1 @@
+"""The async adapter: the same course of each call, for aiobotocore's clients."""

@@ -1,0 +1,82 @@
+"""The hooks' way to aiobotocore: its classes, and who waits for the store.
+
+Imported once the application has imported aiobotocore.
+"""
+
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from aiobotocore.client import AioBaseClient
+from aiobotocore.session import AioSession
+from aiobotocore.signers import AioRequestSigner
+from botocore import UNSIGNED
+
+from botocache._aiobotocore.cancellation import note_context
+from botocache._aiobotocore.clients import AioKnownClient, with_known, without_known
+from botocache._aiobotocore.course import Again, StoreCourse, with_keys
+from botocache._aiobotocore.offload import offload_of
+from botocache._aiobotocore.responses import AioHitResponse
+from botocache._botocore.credentials import are_keys_at_hand
+from botocache._botocore.hooks import Begun
+from botocache._botocore.types import CallContext, Course, Signer, credentials_of
+from botocache._cache.cache import Cache
+
+
+class AioAdapter:
+    """See AsyncAdapter of hooks.py.
+
+    near: the base class that clients get for the near cache.
+    """
+
+    response = AioHitResponse
+
+    def __init__(self, near: type = AioKnownClient) -> None:
+        self._near: Final = near
+
+    def makes(self, base_classes: list[type]) -> bool:
+        """Return whether a client class with these bases is aiobotocore's."""
+        return any(issubclass(each, AioBaseClient) for each in base_classes)
+
+    def base(self, *, has_near: bool) -> type:
+        """Return the base class that its clients get."""
+        return self._near if has_near else AioKnownClient
+
+    def owns(self, candidate: object) -> bool:
+        """Return whether a session or client is aiobotocore's."""
+        return isinstance(candidate, (AioSession, AioBaseClient))
+
+    def give_base(self, client: object, *, has_near: bool) -> None:
+        """Give an existing client the base class of new ones."""
+        with_known(client)
+
+    def take_base(self, client: object) -> None:
+        """Undo `give_base`."""
+        without_known(client)
+
+    def signs(self, signer: Signer) -> bool:
+        """Return whether a signer is of aiobotocore."""
+        return isinstance(signer, AioRequestSigner)
+
+    def course(
+        self, cache: Cache, signer: Signer, context: CallContext, again: Again
+    ) -> tuple[Course | None, Awaitable[Any] | None]:
+        """Return what waits for a call; and its keys, if they must be awaited first.
+
+        No course if the store never waits: then the hooks ask it on the loop.
+        """
+        note_context(signer, context)
+        offload = offload_of(cache)
+        course = StoreCourse(cache, offload, again) if offload.waits else None
+        version: Any = context.get("auth_type") or signer.signature_version
+        credentials = credentials_of(signer)
+        if version is UNSIGNED or are_keys_at_hand(credentials, cache.settings.scope):
+            return course, None
+
+        def failed(error: Exception) -> Any:
+            return again(
+                begun=Begun(
+                    cache, StoreCourse(cache, offload, again), None, None, error
+                )
+            )
+
+        return course, with_keys(credentials, again, failed)

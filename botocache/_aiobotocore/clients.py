@@ -1,0 +1,92 @@
+"""What sets an aiobotocore client apart: see _botocore/clients.py."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, cast
+
+from aiobotocore import credentials
+from aiobotocore.credentials import (
+    AioCredentials,
+    AioDeferredRefreshableCredentials,
+    AioRefreshableCredentials,
+)
+from aiobotocore.parsers import PROTOCOL_PARSERS, AioResponseParserFactory
+from aiobotocore.signers import AioRequestSigner
+
+from botocache._aiobotocore.cancellation import close_if_cut
+from botocache._aiobotocore.sending import SENDING
+from botocache._botocore.clients import (
+    ClientTraits,
+    KnownClient,
+    functions_of,
+    kinds_of_traits,
+)
+from botocache._botocore.credentials import add_kinds
+from botocache._botocore.types import Signer
+from botocache._dynamodb.types import Answer
+
+Pipeline = Callable[[str, object], Awaitable[Answer]]
+"""aiobotocore's `_make_api_call` of a client."""
+
+
+class AioClientTraits(ClientTraits):
+    """What sets one client of aiobotocore apart."""
+
+    signers = frozenset({AioRequestSigner})
+    factories = frozenset({AioResponseParserFactory})
+    sending = SENDING
+    static = AioCredentials
+
+    @staticmethod
+    def parser_functions() -> Iterator[object]:
+        """Yield the functions of the class that parses DynamoDB's answers."""
+        return functions_of(cast("type", PROTOCOL_PARSERS["json"]))
+
+
+class AioKnownClient(KnownClient):
+    """A base class of clients, before aiobotocore's own, by which they are known.
+
+    aiobotocore emits no closing event when a call is cancelled. This class ends it.
+    """
+
+    _request_signer: Signer
+
+    async def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
+        pipeline: Pipeline = super()._make_api_call  # type: ignore[misc]  # aiobotocore's
+        return await close_if_cut(
+            self._request_signer, pipeline, operation_name, api_params
+        )
+
+
+_REPLACED: Final = "_botocache_known"
+
+
+def with_known(client: Any) -> None:
+    """Give an existing client the base class, if it lacks it."""
+    kind = type(client)
+    if not issubclass(kind, AioKnownClient):
+        namespace = {"__module__": kind.__module__, _REPLACED: kind}
+        client.__class__ = type(kind.__name__, (AioKnownClient, kind), namespace)
+
+
+def without_known(client: Any) -> None:
+    """Undo `with_known`."""
+    kind = vars(type(client)).get(_REPLACED)
+    if kind is not None:
+        client.__class__ = kind
+
+
+def _of_anyio() -> Iterator[type]:
+    """Yield the credentials of aiobotocore's sessions over httpx, where it has them."""
+    for name in ("AnyioRefreshableCredentials", "AnyioDeferredRefreshableCredentials"):
+        kind = getattr(credentials, name, None)
+        if kind is not None:
+            yield kind
+
+
+add_kinds(
+    AioCredentials,
+    AioRefreshableCredentials,
+    AioDeferredRefreshableCredentials,
+    *_of_anyio(),
+)
+kinds_of_traits[AioRequestSigner] = AioClientTraits

@@ -1,0 +1,98 @@
+"""The course of one call of aiobotocore, where the store may wait: see _botocore/types.
+
+The hooks decide, and a course waits. What may wait is called in a thread.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from inspect import isawaitable
+from typing import Any, Final
+
+from botocache._aiobotocore.cancellation import end_abandoned, skipping
+from botocache._aiobotocore.offload import Offload
+from botocache._botocore.credentials import Frozen, awaited_keys
+from botocache._botocore.hooks import Begun
+from botocache._cache.cache import Cache
+from botocache._cache.tickets import Hit, Ticket
+from botocache._dynamodb.types import Answer
+from botocache._errors import EvictionError
+
+Again = Callable[..., Any]
+"""Calls the hooks of `before-call` once more, for the same call."""
+
+
+class StoreCourse:
+    """Waits for the store of one call. See Course.
+
+    cache: of the call.
+    offload: of the cache.
+    again: calls the hooks once more.
+    """
+
+    __slots__ = ("_again", "_cache", "_offload")
+
+    def __init__(self, cache: Cache, offload: Offload, again: Again) -> None:
+        self._cache: Final = cache
+        self._offload: Final = offload
+        self._again: Final = again
+
+    async def begin(
+        self,
+        begin: Callable[..., Hit | Ticket | None],
+        arguments: tuple[Any, ...],
+        key: str | None,
+    ) -> Any:
+        """See Course.begin."""
+        begun = Begun(self._cache, self, key)
+        try:
+            outcome = await self._offload.run(
+                begin,
+                *arguments,
+                instead=partial(begin, skipping=True),
+                on_abandoned=partial(end_abandoned, self._cache),
+            )
+        except EvictionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the hooks look at it
+            begun = begun._replace(error=error)
+        else:
+            begun = begun._replace(outcome=outcome)
+        return await finished(self._again(begun=begun))
+
+    async def finish(
+        self,
+        cache: Cache,
+        is_refused: bool,  # noqa: FBT001 - as Course has it
+        ticket: Ticket,
+        answer: Answer,
+        **how: Any,
+    ) -> None:
+        """See Course.finish."""
+
+        def end() -> None:
+            cache.finish(ticket, answer, **how)
+            if is_refused:
+                cache.refuse(ticket, answer)
+
+        await self._offload.run(end, instead=skipping(ticket, end))
+
+
+async def with_keys(credentials: Any, again: Again, failed: Again) -> Any:
+    """Await the keys of credentials, then go on with the hooks.
+
+    failed: goes on with them if the keys could not be had.
+    """
+    try:
+        keys: Frozen = await finished(credentials.get_frozen_credentials())
+    except Exception as error:  # noqa: BLE001 - the hooks look at it
+        return await finished(failed(error))
+    token = awaited_keys.set((credentials, keys))
+    try:
+        return await finished(again())
+    finally:
+        awaited_keys.reset(token)
+
+
+async def finished(result: "Awaitable[Any] | Any") -> Any:
+    """Return a result, awaited if it must be."""
+    return await result if isawaitable(result) else result
