@@ -28,7 +28,6 @@ from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserFactory
 from botocore.signers import RequestSigner
 from botocore.stub import Stubber
-from moto.core.botocore_stubber import BotocoreStubber
 from pynamodb.connection import Connection
 
 import botocache
@@ -513,6 +512,8 @@ def test_a_call_with_credentials_of_its_own_is_not_shared(
 @pytest.fixture
 def mock() -> Any:
     """Moto's handler, which lets DynamoDB answer also when it is enabled."""
+    from moto.core.botocore_stubber import BotocoreStubber
+
     stubber = BotocoreStubber()
     vars(stubber)["process_request"] = lambda _: None
     return stubber

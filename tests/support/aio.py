@@ -19,12 +19,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiobotocore.session
+import aiohttp
 import boto3
+import urllib3
 from aiobotocore.client import AioBaseClient
 from aiobotocore.session import AioSession, ClientCreatorContext
 from boto3.resources.base import ResourceMeta, ServiceResource
 from boto3.resources.collection import CollectionManager, ResourceCollection
 from botocore.awsrequest import HeadersDict
+from botocore.client import ClientMeta
+from botocore.hooks import BaseEventHooks
 from botocore.paginate import PageIterator, Paginator
 from botocore.waiter import Waiter
 
@@ -64,7 +68,7 @@ class _Loop:
         if os.getpid() != self.pid:
             raise RuntimeError("this client was made before a fork")
         if threading.current_thread() is self.thread:
-            raise RuntimeError("a handler of this client's events makes a call")
+            return _result_at_once(function(*args, **kwargs))
         future = asyncio.run_coroutine_threadsafe(
             _outcome(function, *args, **kwargs), self._loop
         )
@@ -117,6 +121,14 @@ async def _outcome(function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
     return result, None
 
 
+def _result_at_once(result: Any) -> Any:
+    """Return a result, which must not have to be awaited."""
+    if hasattr(result, "__await__"):
+        result.close()
+        raise RuntimeError("a handler of this client's events makes a call")
+    return result
+
+
 _current: _Loop | None = None
 _lock = threading.Lock()
 
@@ -143,6 +155,8 @@ os.register_at_fork(after_in_child=_forget_loop)
 
 _ASYNC_KINDS = (
     AioBaseClient,
+    BaseEventHooks,
+    ClientMeta,
     CollectionManager,
     PageIterator,
     Paginator,
@@ -348,7 +362,17 @@ class InterceptedSession:
 
     async def _in_thread(self, moment: str, request: Any) -> Any:
         running = asyncio.get_running_loop()
-        return await running.run_in_executor(_threads, self.each, moment, request)
+        try:
+            return await running.run_in_executor(_threads, self.each, moment, request)
+        except urllib3.exceptions.HTTPError as error:
+            raise _ERRORS[type(error)](str(error)) from error
+
+
+_ERRORS: dict[type[Exception], Callable[[str], Exception]] = {
+    urllib3.exceptions.ReadTimeoutError: aiohttp.ServerTimeoutError,
+    urllib3.exceptions.ProtocolError: aiohttp.ClientPayloadError,
+}
+"""How aiohttp calls what an interceptor raises as urllib3 does."""
 
 
 class _Answer:
