@@ -12,12 +12,13 @@ from aiobotocore.signers import AioRequestSigner
 from botocore import UNSIGNED
 
 from botocache._aiobotocore.cancellation import note_context
-from botocache._aiobotocore.clients import AioKnownClient, with_known, without_known
+from botocache._aiobotocore.clients import AioKnownClient, with_base, without_base
 from botocache._aiobotocore.course import Again, StoreCourse, with_keys
 from botocache._aiobotocore.offload import offload_of
 from botocache._aiobotocore.responses import AioHitResponse
 from botocache._botocore.credentials import are_keys_at_hand
 from botocache._botocore.hooks import Begun
+from botocache._botocore.responses import HitResponse
 from botocache._botocore.types import CallContext, Course, Signer, credentials_of
 from botocache._cache.cache import Cache
 
@@ -28,7 +29,7 @@ class AioAdapter:
     near: the base class that clients get for the near cache.
     """
 
-    response = AioHitResponse
+    response: type[HitResponse] = AioHitResponse
 
     def __init__(self, near: type = AioKnownClient) -> None:
         self._near: Final = near
@@ -47,11 +48,11 @@ class AioAdapter:
 
     def give_base(self, client: object, *, has_near: bool) -> None:
         """Give an existing client the base class of new ones."""
-        with_known(client)
+        with_base(client, self.base(has_near=has_near))
 
     def take_base(self, client: object) -> None:
         """Undo `give_base`."""
-        without_known(client)
+        without_base(client)
 
     def signs(self, signer: Signer) -> bool:
         """Return whether a signer is of aiobotocore."""

@@ -60,16 +60,16 @@ class AioKnownClient(KnownClient):
 _REPLACED: Final = "_botocache_known"
 
 
-def with_known(client: Any) -> None:
-    """Give an existing client the base class, if it lacks it."""
+def with_base(client: Any, base: type) -> None:
+    """Give an existing client a base class, if it lacks it."""
     kind = type(client)
-    if not issubclass(kind, AioKnownClient):
+    if not issubclass(kind, base):
         namespace = {"__module__": kind.__module__, _REPLACED: kind}
-        client.__class__ = type(kind.__name__, (AioKnownClient, kind), namespace)
+        client.__class__ = type(kind.__name__, (base, kind), namespace)
 
 
-def without_known(client: Any) -> None:
-    """Undo `with_known`."""
+def without_base(client: Any) -> None:
+    """Undo `with_base`."""
     kind = vars(type(client)).get(_REPLACED)
     if kind is not None:
         client.__class__ = kind

@@ -92,8 +92,8 @@ class Offload:
         try:
             await future
         except BaseException:
-            # Cancelled, or closed with its loop. The timer stays: whoever awaits the
-            # work or not, it must not wait for ever.
+            # Cancelled, or closed with its loop. The timer stays: what no task awaits
+            # must not wait for ever, either.
             work.abandon()
             raise
         if timer is not None:
@@ -124,9 +124,7 @@ def offload_of(cache: Cache) -> Offload:
     found = _offloads.get(cache)
     if found is None:
         services = cache.services
-        found = Offload(
-            waits=waits(services.store), patience=services.settings.timeout
-        )
+        found = Offload(waits=waits(services.store), patience=services.settings.timeout)
         found = _offloads.setdefault(cache, found)
     return found
 
@@ -314,6 +312,8 @@ class _Threads:
         with suppress(Empty):
             while True:  # evictions among it become pending, and are delivered next
                 self._queue.get_nowait().run_instead()
+                with self._lock:
+                    self._outstanding -= 1
 
 
 _threads: Final = _Threads()

@@ -1,4 +1,4 @@
-"""The HTTP responses of hits, for aiobotocore: their `content` and `text` are awaited."""
+"""HTTP responses of hits, for aiobotocore, where `content` and `text` are awaited."""
 
 from aiobotocore.awsrequest import AioAWSResponse
 

@@ -350,7 +350,7 @@ class ClientTraits:
 
     def _foreign_senders(self) -> Iterator[object]:
         """Yield what sends or signs the client's requests and is not botocore's."""
-        signer: object = self._signer()
+        signer: Any = self._signer()
         if type(signer) not in self.signers:
             yield type(signer)
         elif not is_known(signer.sign):

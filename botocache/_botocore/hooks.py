@@ -78,6 +78,8 @@ _Registration: TypeAlias = tuple[str, Handler, object]
 _Answered: TypeAlias = tuple[AWSResponse, Answer]
 """What a handler of `before-call` returns in the place of DynamoDB's answer."""
 
+_NOT_REFUSED: Final = False
+
 FAILED: Final = {"succeeded": False, "certain": False}
 """The end of a call that has no answer, and that may have been carried out."""
 
@@ -117,6 +119,12 @@ class Begun(NamedTuple):
     key: str | None = None
     outcome: Hit | Ticket | None = None
     error: Exception | None = None
+
+    def take(self) -> Hit | Ticket | None:
+        """Return the outcome, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.outcome
 
 
 class AsyncAdapter(Protocol):
@@ -237,7 +245,7 @@ class Hooks:
     def _installed(self, **_: object) -> "Hooks":
         return self
 
-    def _before_call(
+    def _before_call(  # noqa: C901, PLR0912 - in parts, each call of a client would take longer
         self,
         *,
         model: OperationModel,
@@ -259,20 +267,19 @@ class Hooks:
         started = perf_counter()
         operation, url = model.name, params["url"]
         course = key = None
-        response_kind = HitResponse
-        # aiobotocore's: its events are awaited.
+        kind: type[HitResponse] = HitResponse
         if type(request_signer) is not RequestSigner:  # type: ignore[comparison-overlap]  # it stands for that one
             adapter = self._adapter()
             if adapter is not None and adapter.signs(request_signer):
-                response_kind = adapter.response
-                again = partial(
-                    self._before_call,
-                    model=model,
-                    params=params,
-                    request_signer=request_signer,
-                    context=context,
-                )
+                kind = adapter.response
                 if begun is None:
+                    again = partial(
+                        self._before_call,
+                        model=model,
+                        params=params,
+                        request_signer=request_signer,
+                        context=context,
+                    )
                     course, keys = adapter.course(cache, request_signer, context, again)
                     if keys is not None:
                         return keys
@@ -287,8 +294,12 @@ class Hooks:
                     or announced.signer is not request_signer
                     or announced.operation != operation
                 ):
-                    begin = cache.begin
-                    arguments = call, decode_body(params["body"]), started
+                    begin: Callable[..., Hit | Ticket | None] = cache.begin
+                    arguments: tuple[Any, ...] = (
+                        call,
+                        decode_body(params["body"]),
+                        started,
+                    )
                 else:
                     # Once: a handler may make another call within this one.
                     pipeline_call.set(None)
@@ -298,11 +309,9 @@ class Hooks:
                     return course.begin(begin, arguments, key)
                 outcome = begin(*arguments)
             else:
-                course, key, outcome = begun.course, begun.key, begun.outcome
-                if begun.error is not None:
-                    raise begun.error
+                course, key, outcome = begun.course, begun.key, begun.take()
             if isinstance(outcome, Hit):
-                return _response(url, outcome, response_kind)
+                return _response(url, outcome, kind)
         except EvictionError:  # not a failure: the user asked for it
             raise
         except Exception as error:
@@ -443,7 +452,7 @@ class Hooks:
         if cache is None or ticket is None:
             return None
         if course is not None:
-            return course.finish(cache, False, ticket, {}, **FAILED)  # noqa: FBT003 - not refused
+            return course.finish(cache, _NOT_REFUSED, ticket, {}, **FAILED)
         cache.fail(ticket)
         return None
 
@@ -514,7 +523,7 @@ def _is_refused_for_our_sake(
     return code in _THROTTLED or http.status_code >= _SERVER_ERROR
 
 
-def _begin_announced(
+def _begin_announced(  # noqa: PLR0913 - those of `begin`, and where it finds them
     cache: Cache,
     call: Call,
     request: Request,
@@ -561,7 +570,7 @@ def _begin_announced(
 def installed_on(events: BaseEventHooks) -> list[Hooks]:
     """Return the hooks that are registered on an emitter, active or not."""
     # Not by `emit`, which is a coroutine in aiobotocore.
-    emitter = getattr(events, "_emitter", events)  # behind an EventAliaser
+    emitter: Any = getattr(events, "_emitter", events)  # behind an EventAliaser
     return [handler() for handler in handlers_of(emitter).prefix_search(_PROBE)]
 
 

@@ -1,7 +1,8 @@
 """Known code: what botocore, boto3, botocache and known tracers define.
 
-aiobotocore and aioboto3 count as botocore and boto3. Handlers, methods and classes of these change nothing that botocache rests on. All else
-is not known, and counts as changing it.
+aiobotocore and aioboto3 count as botocore and boto3. Handlers, methods and classes of
+all these change nothing that botocache rests on. All else is not known, and counts as
+changing it.
 """
 
 import inspect

@@ -98,8 +98,7 @@ _of_v4: Final = attrgetter("__init__", "add_auth")
 
 def signature_functions() -> tuple[object, ...]:
     """Return what makes a signature at this moment."""
-    return _of_v4(_V4)  # type: ignore[no-any-return]  # two of them
-
+    return _of_v4(_V4)
 
 
 def _signing() -> tuple[object, ...]:

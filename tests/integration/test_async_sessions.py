@@ -1,4 +1,7 @@
-"""Async sessions and clients are passed over. Nothing raises, all is awaited."""
+"""Async sessions and clients of libraries that botocache does not know.
+
+They are passed over. Nothing raises, all is awaited.
+"""
 
 import gc
 import sys
@@ -88,8 +91,9 @@ def test_an_async_target_is_refused_in_one_clear_sentence(
     with pytest.raises(ConfigError) as raised:
         door(target)
     assert str(raised.value) == (
-        f"{type(target).__name__} is asynchronous, and async is not supported yet; "
-        "expected a session, client, resource or Table of boto3 or botocore"
+        f"{type(target).__name__} is asynchronous, and not of a supported version of "
+        "aiobotocore or aioboto3; expected a session, client, resource or Table of "
+        "these, or of boto3 or botocore"
     )
 
 
