@@ -18,6 +18,9 @@ TRACKING = "redis, client tracking"
 NEAR_OFF = "memory, near off"
 EARLY = "{}, looked up early"
 
+BOTOCORE = "a client of botocore"
+AIOBOTOCORE = "a client of aiobotocore"
+
 FEW = "few entries"
 MANY = "many entries, {}"
 SAME_READ = "as few of them read"

@@ -4,7 +4,7 @@ Imported once the application has imported aiobotocore.
 """
 
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Any
 
 from aiobotocore.client import AioBaseClient
 from aiobotocore.session import AioSession
@@ -12,8 +12,9 @@ from aiobotocore.signers import AioRequestSigner
 from botocore import UNSIGNED
 
 from botocache._aiobotocore.cancellation import note_context
-from botocache._aiobotocore.clients import AioKnownClient, with_base, without_base
+from botocache._aiobotocore.clients import AioKnownClient
 from botocache._aiobotocore.course import Again, StoreCourse, with_keys
+from botocache._aiobotocore.near_client import AioNearClient
 from botocache._aiobotocore.offload import offload_of
 from botocache._aiobotocore.responses import AioHitResponse
 from botocache._botocore.credentials import are_keys_at_hand
@@ -21,18 +22,13 @@ from botocache._botocore.hooks import Begun
 from botocache._botocore.responses import HitResponse
 from botocache._botocore.types import CallContext, Course, Signer, credentials_of
 from botocache._cache.cache import Cache
+from botocache._near.client import with_near, without_near
 
 
 class AioAdapter:
-    """See AsyncAdapter of hooks.py.
-
-    near: the base class that clients get for the near cache.
-    """
+    """See AsyncAdapter of hooks.py."""
 
     response: type[HitResponse] = AioHitResponse
-
-    def __init__(self, near: type = AioKnownClient) -> None:
-        self._near: Final = near
 
     def makes(self, base_classes: list[type]) -> bool:
         """Return whether a client class with these bases is aiobotocore's."""
@@ -40,7 +36,7 @@ class AioAdapter:
 
     def base(self, *, has_near: bool) -> type:
         """Return the base class that its clients get."""
-        return self._near if has_near else AioKnownClient
+        return AioNearClient if has_near else AioKnownClient
 
     def owns(self, candidate: object) -> bool:
         """Return whether a session or client is aiobotocore's."""
@@ -48,11 +44,11 @@ class AioAdapter:
 
     def give_base(self, client: object, *, has_near: bool) -> None:
         """Give an existing client the base class of new ones."""
-        with_base(client, self.base(has_near=has_near))
+        with_near(client, self.base(has_near=has_near))
 
     def take_base(self, client: object) -> None:
         """Undo `give_base`."""
-        without_base(client)
+        without_near(client)
 
     def signs(self, signer: Signer) -> bool:
         """Return whether a signer is of aiobotocore."""

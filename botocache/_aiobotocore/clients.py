@@ -1,7 +1,7 @@
 """What sets an aiobotocore client apart: see _botocore/clients.py."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, cast
+from typing import cast
 
 from aiobotocore import credentials
 from aiobotocore.credentials import (
@@ -51,28 +51,14 @@ class AioKnownClient(KnownClient):
     _request_signer: Signer
 
     async def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
-        pipeline: Pipeline = super()._make_api_call  # type: ignore[misc]  # aiobotocore's
+        pipeline: Pipeline
+        try:
+            pipeline = super()._make_api_call  # type: ignore[misc]  # aiobotocore's
+        except TypeError:  # it was uninstalled meanwhile, and has this class no more
+            pipeline = self._make_api_call
         return await close_if_cut(
             self._request_signer, pipeline, operation_name, api_params
         )
-
-
-_REPLACED: Final = "_botocache_known"
-
-
-def with_base(client: Any, base: type) -> None:
-    """Give an existing client a base class, if it lacks it."""
-    kind = type(client)
-    if not issubclass(kind, base):
-        namespace = {"__module__": kind.__module__, _REPLACED: kind}
-        client.__class__ = type(kind.__name__, (base, kind), namespace)
-
-
-def without_base(client: Any) -> None:
-    """Undo `with_base`."""
-    kind = vars(type(client)).get(_REPLACED)
-    if kind is not None:
-        client.__class__ = kind
 
 
 def _of_anyio() -> Iterator[type]:

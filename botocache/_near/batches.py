@@ -1,7 +1,7 @@
 """One BatchGetItem of a near client: answered, begun, or shortened.
 
-A batch is answered from memory if all of its keys are remembered. Otherwise the store
-is asked at once for the keys that are not, if the request's body follows from the
+A batch is answered from memory if all of its keys are remembered. Otherwise its client
+asks the store for the keys that are not, if the request's body follows from the
 arguments.
 
 The keys that the store does not have either go through botocore's pipeline, but only
@@ -14,21 +14,34 @@ goes through the hooks as it is: the ARN may lead to another endpoint.
 from typing import Any
 
 from botocache._cache.prepare import Call
-from botocache._cache.tickets import BatchTicket, Hit, Lookups, response_metadata
+from botocache._cache.tickets import (
+    BatchTicket,
+    BypassTicket,
+    Hit,
+    Lookups,
+    Ticket,
+    response_metadata,
+)
 from botocache._dynamodb.types import Answer
 from botocache._near.batch_answers import BATCH, Found
 from botocache._near.batch_arguments import Batch, read_arguments
 from botocache._near.call_keys import arguments_in, quick_key
-from botocache._near.calls import NearCall
+from botocache._near.calls import BatchLoad, NearCall
 from botocache._near.delivery import Delivery, deliver_batch
 from botocache._near.request_bodies import Arguments, derive_body, wire_body
+
+_NOT_READ = (ValueError, RuntimeError)
+"""marshal takes no such value, or a thread has changed a dict."""
 
 
 def find_batch(
     call: NearCall, arguments: object
 ) -> Answer | Delivery | NearCall | None:
     """Return what the near cache makes of a BatchGetItem. See `Outcome`."""
-    batch = _read(arguments)
+    try:
+        batch = read_arguments(arguments)
+    except _NOT_READ:
+        return None
     if batch is None:
         return None
     state = call.state
@@ -40,13 +53,15 @@ def find_batch(
     answer = call.answers.batches.serve(batch, found, call.started)
     if answer is not None:
         return deliver_batch(call, likely.origin, answer)
-    return _begin(call, likely, arguments, batch, found)
+    return _prepare_load(call, likely, arguments, batch, found)
 
 
-def _begin(
+def _prepare_load(
     call: NearCall, likely: Call, arguments: object, first: Batch, found: Found
-) -> Answer | Delivery | NearCall | None:
-    """Begin a batch that memory does not answer whole, if its body is certain.
+) -> NearCall | None:
+    """Prepare the load of a batch that memory does not answer whole.
+
+    Return None if its body is not certain.
 
     first: the batch as the arguments were at first.
     found: what is remembered of it.
@@ -62,32 +77,41 @@ def _begin(
     # Read again: the application may have changed its arguments, and what is remembered
     # of a key must be the answer to that key. A client's body is such a copy itself.
     copy: Any = body if body_of is wire_body else arguments_in(key)
-    batch = _read(copy)
+    try:
+        batch = read_arguments(copy)
+    except _NOT_READ:
+        return None
     if batch is None:
         return None
     known = batches.serve_some(token, batch, found) if batch == first else None
     hits = None if known is None else known.hits
-    outcome = state.cache.begin(likely, body, call.started, hits)
-    if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:
-        if known is not None and call.started is not None:
-            batches.count(batch, known, call.started)
-        batches.remember(call, token, batch, outcome.lookups)
-    if isinstance(outcome, Hit):
-        metadata = response_metadata(outcome.key.hex(), outcome.age)
-        outcome.answer["ResponseMetadata"] = metadata
-        return deliver_batch(call, likely.origin, outcome.answer)
-    call.note(outcome)
-    if isinstance(outcome, BatchTicket):
-        call.full_body = body
-        call.shortened = _shortened(copy, batch, outcome.lookups)
+    call.batch = BatchLoad(likely.origin, batch, copy, body, known)
+    call.load, call.conclude = state.cache.begin, _conclude
+    call.load_arguments = likely, body, call.started, hits
     return call
 
 
-def _read(arguments: object) -> Batch | None:
-    try:
-        return read_arguments(arguments)
-    except (ValueError, RuntimeError):
-        return None  # marshal takes no such value, or a thread has changed a dict
+def _conclude(
+    call: NearCall, outcome: Hit | Ticket | None
+) -> Answer | Delivery | NearCall:
+    """Return what the near cache makes of a batch that was loaded. See `Outcome`."""
+    load, batches, state = call.batch, call.answers.batches, call.state
+    batch, known = load.batch, load.known
+    if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:
+        if known is not None and call.started is not None:
+            batches.count(batch, known, call.started)
+        batches.remember(call, state.tokens[BATCH], batch, outcome.lookups)
+    if isinstance(outcome, Hit):
+        metadata = response_metadata(outcome.key.hex(), outcome.age)
+        outcome.answer["ResponseMetadata"] = metadata
+        return deliver_batch(call, load.origin, outcome.answer)
+    call.is_begun = True
+    if isinstance(outcome, (BatchTicket, BypassTicket)):
+        call.ticket = outcome
+    if isinstance(outcome, BatchTicket):
+        call.full_body = load.body
+        call.shortened = _shortened(load.arguments, batch, outcome.lookups)
+    return call
 
 
 def _shortened(arguments: Arguments, batch: Batch, lookups: Lookups) -> Arguments:

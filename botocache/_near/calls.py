@@ -1,19 +1,46 @@
 """One call of a near client, from the look-up in memory to its end."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
 from botocache._botocore.types import Client, signer_of
 from botocache._cache.prepare import PreparedRead  # noqa: TC001 - it is loaded in any case
-from botocache._cache.tickets import (
-    AuditTicket,
-    BatchTicket,
-    BypassTicket,
-    Hit,
-    PipelineCall,
-    ReadTicket,
-    Ticket,
-)
+from botocache._cache.tickets import Hit, PipelineCall, Ticket
+from botocache._dynamodb.types import Body
+from botocache._errors import shows
 from botocache._near.answers import NearAnswers
+from botocache._near.batch_answers import KnownItems
+from botocache._near.batch_arguments import Batch
 from botocache._near.call_keys import CallKey
 from botocache._near.client_state import ClientState
+from botocache._near.request_bodies import Arguments
+
+Load: TypeAlias = Callable[..., Hit | Ticket | None]
+"""`begin` or `load` of a cache."""
+
+Conclude: TypeAlias = Callable[["NearCall", Hit | Ticket | None], Any]
+"""Returns what the near cache makes of a call, as `Outcome` of client.py has it, from
+the result of its load."""
+
+
+@shows("origin")
+@dataclass(slots=True)
+class BatchLoad:
+    """What is kept of a batch while the store is asked for its keys.
+
+    origin: which DynamoDB it asks.
+    batch: the arguments, as the load has them.
+    arguments: a copy of the call's.
+    body: of the request.
+    known: what is remembered of it; None if nothing may be served.
+    """
+
+    origin: str
+    batch: Batch
+    arguments: Arguments
+    body: Body
+    known: KnownItems | None
 
 
 class NearCall(PipelineCall):
@@ -26,15 +53,24 @@ class NearCall(PipelineCall):
     last_fill: of `answers`, taken before the store is loaded.
     started: when the call began, by `perf_counter`; None if that was not noted.
     remembered: the read of an earlier call; None where the arguments are enough.
+    load: what the store must be asked by, with its arguments; None if the call needs
+        nothing of the store before the pipeline. May wait: the client decides who waits
+        for it.
+    conclude: takes the result of `load`.
+    batch: of a batch that is loaded.
     shortened: what goes through the pipeline in the place of the arguments; None for
         the arguments themselves. See batches.py.
     """
 
     __slots__ = (
         "answers",
+        "batch",
         "client",
+        "conclude",
         "key",
         "last_fill",
+        "load",
+        "load_arguments",
         "remembered",
         "shortened",
         "started",
@@ -69,13 +105,8 @@ class NearCall(PipelineCall):
         # Now, before the store is loaded: see NearAnswers.remember.
         self.last_fill = answers.last_fill
         self.remembered: PreparedRead | None = None
+        self.load: Load | None = None
+        self.load_arguments: tuple[object, ...]
+        self.conclude: Conclude
+        self.batch: BatchLoad
         self.valid_until = state.valid_until
-
-    def note(self, outcome: Hit | Ticket | None) -> Hit | None:
-        """Return the hit; note the ticket, which the hooks take over."""
-        if isinstance(outcome, Hit):
-            return outcome
-        self.is_begun = True
-        if isinstance(outcome, (ReadTicket, AuditTicket, BatchTicket, BypassTicket)):
-            self.ticket = outcome
-        return None

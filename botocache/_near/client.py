@@ -6,23 +6,32 @@ without running botocore's pipeline. A call that it cannot answer goes through t
 pipeline with what the cache said to it, so that the hooks do not load it again. The
 near cache steps aside, and botocore handles the call, whenever the result could differ.
 Writes always go through the pipeline.
+
+What the near cache makes of a call is one for all clients: a finder looks it up in
+memory and prepares what the store must be asked, `conclude_read` takes the result of
+that, `remember_call` what the pipeline has shown. These functions never wait. A client
+waits in between: `NearClient` in its thread, the clients of aiobotocore by `await`.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from types import FunctionType
 from typing import Final, TypeAlias
 
-from botocore.client import BaseClient, ClientMeta
-from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.client import ClientMeta
 from botocore.history import get_global_history_recorder
 
 from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Emitter, Signer
 from botocache._cache.modes import current_mode
 from botocache._cache.read_mode import Mode
-from botocache._cache.tickets import Hit, pipeline_call
+from botocache._cache.tickets import (
+    AuditTicket,
+    BypassTicket,
+    Hit,
+    ReadTicket,
+    Ticket,
+    pipeline_call,
+)
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.answers import NearAnswers, NearEntry, timing
@@ -39,10 +48,11 @@ from botocache._near.call_keys import (
 from botocache._near.calls import NearCall
 from botocache._near.client_state import OPERATIONS, ClientState, emitter_of, state_of
 from botocache._near.delivery import Delivery, deliver_from_memory, deliver_from_store
+from botocache._near.libraries import BOTOCORE, CALL, CHOICE, REFRESH
 from botocache._near.request_bodies import derive_body
 
 _STATE = "_botocache_state"
-_FINDERS = "_botocache_finders"
+FINDERS = "_botocache_finders"
 _REPLACED = "_botocache_replaced"
 
 _NORMAL = Mode.NORMAL
@@ -52,7 +62,8 @@ Pipeline: TypeAlias = Callable[[str, object], Answer]
 
 Outcome: TypeAlias = Answer | Delivery | NearCall | None
 """What the near cache makes of a call: the answer; the answer once the handlers of
-`after-call` have run; the call, to be sent; None, to be sent without a record."""
+`after-call` have run; the call, to be loaded if it has a `load`, or else to be sent;
+None, to be sent without a record."""
 
 Finder: TypeAlias = Callable[..., Outcome]
 """Returns what the near cache makes of a call of one operation. It takes the client,
@@ -62,17 +73,22 @@ the arguments, and True if the client was looked at already."""
 class NearClient(KnownClient):
     """A base class of a client that has the cache, before botocore's own."""
 
+    _botocache_library = BOTOCORE
     meta: ClientMeta
     _request_signer: Signer
 
     def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
         # By its dict: a client's __getattr__ emits an event.
-        find = self.__dict__.get(_FINDERS, _FIRST).get(operation_name)
+        find = self.__dict__.get(FINDERS, FIRST).get(operation_name)
         call: NearCall | None = None
         if find is not None:
             found = find(self, api_params)
             if type(found) is dict:
                 return found
+            if type(found) is NearCall and found.load is not None:
+                found = _load(found)
+                if type(found) is dict:
+                    return found
             if isinstance(found, Delivery):
                 return found.deliver(self.meta.events)
             call = found
@@ -86,25 +102,24 @@ class NearClient(KnownClient):
         return pipeline(operation_name, api_params)
 
 
-def with_near(client: object) -> None:
+def with_near(client: object, base: type = NearClient) -> None:
     """Give an existing client the base class, if it lacks it.
 
     Replaces the client's class by a subclass. A method in the client's dict would take
     the place of one that the application may have put there.
     """
     kind = type(client)
-    if not issubclass(kind, NearClient):
+    if not issubclass(kind, base):
         namespace = {"__module__": kind.__module__, _REPLACED: kind}
-        client.__class__ = type(kind.__name__, (NearClient, kind), namespace)
+        client.__class__ = type(kind.__name__, (base, kind), namespace)
 
 
 def without_near(client: object) -> None:
-    """Undo `with_near`."""
-    kind = vars(type(client)).get(_REPLACED)
-    if kind is not None:
+    """Undo `with_near`, whichever base class it gave."""
+    while (kind := vars(type(client)).get(_REPLACED)) is not None:
         client.__class__ = kind
         vars(client).pop(_STATE, None)
-        vars(client).pop(_FINDERS, None)
+        vars(client).pop(FINDERS, None)
 
 
 # --- one call ----------------------------------------------------------------------
@@ -121,6 +136,11 @@ def _finder_of(state: ClientState, operation: str) -> Finder:
     answers, detour, token = state.answers, state.detour, state.tokens[operation]
     is_emitted, is_untraced = operation in state.emitting, state.is_untraced
     is_batch = operation == BATCH
+    library = state.library
+    methods, own = library.methods, library.own
+    choices, choose = library.choices, library.choose
+    refreshing, choose_refreshed = library.refreshing, library.choose_refreshed
+    refresh = library.refresh
 
     def find(client: Client, arguments: object, is_checked: bool = False) -> Outcome:  # noqa: FBT001, FBT002, PLR0911 - by keyword, or in parts, it would take longer
         # To take the time takes 2 % of a near hit, and few near hits need it.
@@ -135,15 +155,15 @@ def _finder_of(state: ClientState, operation: str) -> Finder:
                 or (
                     # All attributes: a method of the same name may be among them.
                     credentials.__dict__ != state.values
-                    or _CHOICES[_CHOICE] is not _CHOOSE
+                    or choices[CHOICE] is not choose
                     if is_static
                     else state.size
                     and (
                         credentials._frozen_credentials is not state.keys  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
                         or credentials._expiry_time is not state.expiry  # type: ignore[union-attr]  # noqa: SLF001 - _botocore/types.py says why
                         or len(credentials.__dict__) != state.size
-                        or _REFRESHING[_CHOICE] is not _CHOOSE_REFRESHED
-                        or _REFRESHING[_REFRESH] is not _REFRESHER
+                        or refreshing[CHOICE] is not choose_refreshed
+                        or refreshing[REFRESH] is not refresh
                     )
                 )
             ) and not is_checked:
@@ -153,8 +173,8 @@ def _finder_of(state: ClientState, operation: str) -> Finder:
                 or detour
                 or current_mode() is not _NORMAL
                 or (
-                    _METHODS["_make_api_call"] is not _OWN
-                    and not _comes_first(is_untraced=is_untraced)
+                    methods[CALL] is not own
+                    and not library.comes_first(is_untraced=is_untraced)
                 )
             ):
                 return None
@@ -174,7 +194,7 @@ def _finder_of(state: ClientState, operation: str) -> Finder:
             call = NearCall(client, state, answers, operation, key, started)
             if answer is not None and entry is not None:
                 return deliver_from_memory(call, entry.origin, answer)
-            return _look_up(call, entry, arguments)
+            return _prepare_load(call, entry, arguments)
         except Exception as error:
             pass_on(error)
             state.report(error)
@@ -188,7 +208,7 @@ def _enter(client: Client, emitter: Emitter) -> Mapping[str, Finder]:
     state = state_of(client, emitter)
     finders = {operation: _finder_of(state, operation) for operation in OPERATIONS}
     vars(client)[_STATE] = state
-    vars(client)[_FINDERS] = finders
+    vars(client)[FINDERS] = finders
     return finders
 
 
@@ -203,13 +223,13 @@ def _first_finder_of(operation: str) -> Finder:
                 finders = _enter(client, emitter)
         except Exception as error:  # then botocore handles every call
             pass_on(error)
-        vars(client)[_FINDERS] = finders
+        vars(client)[FINDERS] = finders
         return finders[operation](client, arguments)
 
     return find
 
 
-_FIRST: Final = {operation: _first_finder_of(operation) for operation in OPERATIONS}
+FIRST: Final = {operation: _first_finder_of(operation) for operation in OPERATIONS}
 
 
 def _find_nothing(_client: Client, _arguments: object) -> Outcome:
@@ -235,27 +255,37 @@ def _find_batch(
     return find_batch(call, arguments)
 
 
-def _look_up(call: NearCall, entry: NearEntry | None, arguments: object) -> Outcome:
-    """Load a call that memory does not answer by its quick key.
+def _prepare_load(
+    call: NearCall, entry: NearEntry | None, arguments: object
+) -> Outcome:
+    """Prepare the load of a call that memory does not answer by its quick key.
 
     entry: what is remembered under that key.
     """
-    state = call.state
+    state, operation, key = call.state, call.operation, call.key
+    cache = state.cache
     # After the look-up in memory, which finds nothing of other operations: nothing of
     # them is remembered under their tokens.
-    key = call.key
     if (
         key is None
-        or call.operation not in state.operations
+        or operation not in state.operations
         or call.answers.now() >= call.valid_until
     ):
         return None
     prepared = None if entry is None else entry.prepared
     if prepared is None and type(key) is bytes:  # a quick one
-        hit = _begin_derived(call, arguments)
-        if hit is not None or call.is_begun:
-            return call if hit is None else deliver_from_store(call, hit)
-        token = state.tokens[call.operation]
+        token = state.tokens[operation]
+        # None if no earlier call has shown yet which DynamoDB this client asks for this
+        # table.
+        likely = state.calls.get((operation, table_of(arguments)))
+        body = None
+        if likely is not None and cache is not None:
+            body_of = state.bodies.get(operation)
+            body = derive_body(operation, token, key, arguments, body_of)
+        if body is not None and cache is not None:
+            call.load, call.conclude = cache.begin, conclude_read
+            call.load_arguments = likely, body, call.started
+            return call
         call.key = exact_key(token, arguments, state.kinds, key)
         if call.key is None:
             return None
@@ -266,30 +296,61 @@ def _look_up(call: NearCall, entry: NearEntry | None, arguments: object) -> Outc
                 if answer is not None:
                     return deliver_from_memory(call, entry.origin, answer)
                 prepared = entry.prepared
-    cache = state.cache
-    if prepared is None or cache is None:
-        return call
-    call.remembered = prepared
-    hit = call.note(cache.load(prepared, call.started))
-    return call if hit is None else deliver_from_store(call, hit)
+    if prepared is not None and cache is not None:
+        call.remembered = prepared
+        call.load, call.conclude = cache.load, conclude_read
+        call.load_arguments = prepared, call.started
+    return call
 
 
-def _begin_derived(call: NearCall, arguments: object) -> Hit | None:
-    """Begin a call whose request body follows from its arguments; return the hit.
+def conclude_read(call: NearCall, outcome: Hit | Ticket | None) -> Outcome:
+    """Return what the near cache makes of a read that was loaded."""
+    if isinstance(outcome, Hit):
+        return deliver_from_store(call, outcome)
+    call.is_begun = True
+    if isinstance(outcome, (ReadTicket, AuditTicket, BypassTicket)):
+        call.ticket = outcome  # the hooks take it over
+    return call
 
-    Does nothing if the body does not follow from them, or if no earlier call has shown
-    yet which DynamoDB this client asks for this table.
-    """
-    state, operation = call.state, call.operation
-    likely = state.calls.get((operation, table_of(arguments)))
-    if likely is None or state.cache is None or call.key is None:
+
+def remember_call(call: NearCall, arguments: object) -> None:
+    """Remember how to load such a call next time, from what the hooks made of it."""
+    if call.batch_call is not None:
+        call.state.remember_batch(call.batch_call)
+    if call.prepared is None or call.is_begun or call.key is None:
+        return
+    try:
+        call.state.remember(call.key, call.prepared, arguments)
+    except Exception as error:
+        pass_on(error)
+        call.state.report(error)
+
+
+def is_sent_shortened(call: NearCall) -> bool:
+    """Return whether a batch goes through the pipeline with one of its keys."""
+    # Unless others see the arguments: wrappers of botocore's method, or handlers of its
+    # history.
+    library = call.state.library
+    return (
+        call.shortened is not None
+        and library.methods[CALL] is library.own
+        and not getattr(_HISTORY, "_enabled", True)
+    )
+
+
+_HISTORY: Final = get_global_history_recorder()
+
+# --- a client that waits in its thread ---------------------------------------------
+
+
+def _load(call: NearCall) -> Outcome:
+    """Load a call from the store; return what the near cache makes of it."""
+    try:
+        return call.conclude(call, call.load(*call.load_arguments))  # type: ignore[misc, no-any-return]  # it has a load
+    except Exception as error:
+        pass_on(error)
+        call.state.report(error)
         return None
-    body_of = state.bodies.get(operation)
-    token = state.tokens[operation]
-    body = derive_body(operation, token, call.key, arguments, body_of)
-    if body is None:
-        return None
-    return call.note(state.cache.begin(likely, body, call.started))
 
 
 def _send(
@@ -299,14 +360,7 @@ def _send(
 
     call: None when nothing is to be remembered.
     """
-    if (
-        call is not None
-        and call.shortened is not None
-        # Unless others see the arguments: wrappers of botocore's method, or handlers of
-        # its history.
-        and _METHODS["_make_api_call"] is _OWN
-        and not getattr(_HISTORY, "_enabled", True)
-    ):
+    if call is not None and call.shortened is not None and is_sent_shortened(call):
         return _send_shortened(call, pipeline, arguments)
     # None is announced as well: the hooks of a call that is made within another one
     # would take the outer call's announcement for theirs.
@@ -315,15 +369,8 @@ def _send(
         answer = pipeline(operation, arguments)
     finally:
         pipeline_call.reset(token)
-    if call is not None and call.batch_call is not None:
-        call.state.remember_batch(call.batch_call)
-    if call is None or call.prepared is None or call.is_begun or call.key is None:
-        return answer
-    try:
-        call.state.remember(call.key, call.prepared, arguments)
-    except Exception as error:
-        pass_on(error)
-        call.state.report(error)
+    if call is not None and (call.prepared is not None or call.batch_call is not None):
+        remember_call(call, arguments)
     return answer
 
 
@@ -347,41 +394,3 @@ def _send_shortened(call: NearCall, pipeline: Pipeline, arguments: object) -> An
         # botocache was uninstalled meanwhile, or botocore has refused to send anything.
         return _send(None, pipeline, BATCH, arguments)
     return answer
-
-
-# --- other libraries' methods ------------------------------------------------------
-
-_METHODS = vars(BaseClient)  # a view: it shows the method of this moment
-_HISTORY: Final = get_global_history_recorder()
-
-
-def _comes_first(*, is_untraced: bool) -> bool:
-    """Return whether hits may be answered before the method that botocore has now.
-
-    If another library replaced `BaseClient._make_api_call`, hits must go through that
-    replacement. With `near='untraced'`, a replacement that only wraps botocore's method
-    (tracers do) may be skipped.
-    """
-    method = _METHODS["_make_api_call"]
-    if _is_botocores(method):
-        return True
-    return is_untraced and _is_botocores(inspect.unwrap(method))
-
-
-def _is_botocores(method: object) -> bool:
-    """Return whether botocore defines a function; its own decorators count as well."""
-    if type(method) is not FunctionType:
-        return False
-    # By its globals: functools.wraps copies `__module__` to the wrappers of tracers.
-    module: str = method.__globals__.get("__name__", "")
-    return module.startswith("botocore.")
-
-
-# As `is_botocores` has it for all methods, when a state is made.
-_CHOICES, _CHOICE = vars(Credentials), "get_frozen_credentials"
-_CHOOSE: Final = _CHOICES[_CHOICE]
-_REFRESHING, _REFRESH = vars(RefreshableCredentials), "_refresh"
-_CHOOSE_REFRESHED: Final = _REFRESHING[_CHOICE]
-_REFRESHER: Final = _REFRESHING.get(_REFRESH)
-
-_OWN = _METHODS["_make_api_call"] if _is_botocores(_METHODS["_make_api_call"]) else None

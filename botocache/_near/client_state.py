@@ -17,9 +17,8 @@ from time import time
 from typing import TypedDict, cast
 
 from botocore import UNSIGNED
-from botocore.client import BaseClient
 from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.hooks import EventAliaser, HierarchicalEmitter
+from botocore.hooks import EventAliaser
 
 from botocache._botocore.clients import is_in_process, know, traits_of
 from botocache._botocore.credentials import (
@@ -46,6 +45,7 @@ from botocache._errors import shows
 from botocache._near.answers import NearAnswers
 from botocache._near.call_keys import CallKey, exact_key, is_quick
 from botocache._near.deserializers import Injector
+from botocache._near.libraries import CALL, Library, made_by
 from botocache._near.request_bodies import BodyOf, derive_body, resource_body, wire_body
 
 OPERATIONS = frozenset({"BatchGetItem", "GetItem", "Query", "Scan"})
@@ -123,6 +123,7 @@ class ClientState:
     credentials: of the client.
     hooks: the hooks that are registered on the client.
     cache: of the hooks; None when they are not active.
+    library: that the client is of.
     kind: the class of the credentials.
     values: the attributes of static credentials; None for others.
     size: how many attributes refreshable credentials have; 0 for others. With one more,
@@ -152,6 +153,7 @@ class ClientState:
     credentials: Credentials | None
     hooks: Hooks | _NoHooks
     cache: Cache | None
+    library: Library
     kind: type
     values: Mapping[str, object] | None
     size: int
@@ -222,20 +224,22 @@ def emitter_of(client: Client) -> Emitter | None:
     events: object = client.meta.events
     if type(events) is EventAliaser:
         events = emitter_behind(events)
-    if type(events) is not HierarchicalEmitter or not _calls_botocore(type(client)):
+    library = made_by(type(client))
+    if type(events) is not library.emitter or not _calls(library, type(client)):
         return None
     has_all = hasattr(events, "_lookup_cache") and hasattr(events, "_handlers")
     return cast("Emitter", events) if has_all else None
 
 
-def _calls_botocore(kind: type) -> bool:
-    """Return whether no class stands between the near cache and botocore."""
+def _calls(library: Library, kind: type) -> bool:
+    """Return whether no class stands between the near cache and the library's."""
     # Classes with the method, the nearest first: ..., NearClient, BaseClient.
-    makers = [each for each in kind.__mro__ if "_make_api_call" in vars(each)]
+    makers = [each for each in kind.__mro__ if CALL in vars(each)]
+    own = len(library.callers)
     return (
-        len(makers) > 1
-        and makers[-2].__module__ == "botocache._near.client"
-        and (makers[-1] is BaseClient)
+        tuple(makers[-own:]) == library.callers
+        and len(makers) > own
+        and makers[-own - 1].__module__ == library.near
     )
 
 
@@ -255,7 +259,8 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
     )
     first = hooks[0] if hooks else _NO_HOOKS
     cache = first.cache
-    watched = _watched_of(credentials)
+    library = made_by(type(client))
+    watched = _watched_of(credentials, library)
     keys = watched["keys"]
     seconds = 0.0 if credentials is None else seconds_valid(credentials)
     is_one = sum(each.cache is not None for each in hooks) == 1
@@ -270,7 +275,9 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         or not traits.is_sent_by_botocore()
         or traits.own_scope()
     ):
-        return ClientState(emitter, registered, credentials, first, cache, **watched)
+        return ClientState(
+            emitter, registered, credentials, first, cache, library, **watched
+        )
     scope, expires_at = scope_of(keys, credentials, cache.settings.scope)
     after = {
         operation: set(_names(emitter, _AFTER.format(operation)))
@@ -285,6 +292,7 @@ def state_of(client: Client, emitter: Emitter) -> ClientState:
         credentials,
         first,
         cache,
+        library,
         **watched,
         scope=scope,
         valid_until=cache.near.now() + min(seconds, expires_at - time()),
@@ -319,14 +327,14 @@ class _Watched(TypedDict):
     expiry: object
 
 
-def _watched_of(credentials: Credentials | None) -> _Watched:
+def _watched_of(credentials: Credentials | None, library: Library) -> _Watched:
     # First: if a thread replaces it meanwhile, the next call finds another class.
     kind = type(credentials)
     if not is_botocores(credentials):
         return _Watched(kind=kind, values=None, size=0, keys=None, expiry=None)
     # A copy: it is compared with the attributes as they are at each call.
     values = dict(vars(credentials))
-    if kind is Credentials:
+    if kind is library.static:
         # Of the copy, and not by a method: a thread may replace the keys meanwhile.
         names = ReadOnlyCredentials._fields
         keys = ReadOnlyCredentials(*(values.get(name) for name in names))

@@ -15,7 +15,6 @@ from botocore.awsrequest import AWSResponse
 from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
 
-from botocache._botocore.responses import HitResponse
 from botocache._botocore.types import CallContext
 from botocache._cache.entries import copier_of
 from botocache._cache.tickets import Hit, response_metadata
@@ -67,6 +66,10 @@ class Delivery:
     def deliver(self, events: BaseEventHooks) -> Answer:
         """Return the answer. Raises what a handler of the application raises."""
         events.emit(**self.event)
+        return self.answer if self.remember is None else self.finish()
+
+    def finish(self) -> Answer:
+        """Return the answer once the handlers have run, and remember it."""
         if self.remember is None or self.is_current is None:
             return self.answer
         try:
@@ -168,11 +171,12 @@ def copier_of_hit(hit: Hit) -> tuple[Copier, int]:
 def _event(call: NearCall, origin: str, answer: Answer) -> AfterCall:
     """Return the arguments of `after-call` for a hit."""
     client, operation = call.client, call.operation
+    response = call.state.library.response
     model = client.meta.service_model.operation_model(operation)
     _, _, url = origin.partition(" ")
     return {
         "event_name": f"after-call.dynamodb.{operation}",
-        "http_response": HitResponse(url, answer[_METADATA]["HTTPHeaders"]),
+        "http_response": response(url, answer[_METADATA]["HTTPHeaders"]),
         "parsed": answer,
         "model": model,
         "context": {

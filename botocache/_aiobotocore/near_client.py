@@ -1,0 +1,144 @@
+"""The near cache's place in a client of aiobotocore.
+
+What it makes of a call is decided by the functions that botocore's clients use, see
+`_near/client.py`. They run on the event loop and never wait. Only what they leave to
+the client is awaited here: the store, `after-call`, and aiobotocore's pipeline. So a
+near hit is returned without a turn of the loop.
+"""
+
+from functools import partial
+from typing import Any, Final
+
+from aiobotocore.client import AioBaseClient
+from aiobotocore.credentials import AioCredentials, AioRefreshableCredentials
+from aiobotocore.hooks import AioHierarchicalEmitter
+from botocore.client import BaseClient, ClientMeta
+
+from botocache._aiobotocore.cancellation import end_abandoned
+from botocache._aiobotocore.clients import AioKnownClient, Pipeline
+from botocache._aiobotocore.offload import offload_of
+from botocache._aiobotocore.responses import AioHitResponse
+from botocache._cache.tickets import pipeline_call
+from botocache._dynamodb.types import Answer
+from botocache._errors import pass_on
+from botocache._near.batch_answers import BATCH
+from botocache._near.calls import NearCall
+from botocache._near.client import (
+    FINDERS,
+    FIRST,
+    Outcome,
+    is_sent_shortened,
+    remember_call,
+)
+from botocache._near.delivery import Delivery
+from botocache._near.libraries import Library, library_of
+
+AIOBOTOCORE: Final[Library] = library_of(
+    __name__,
+    (AioKnownClient, AioBaseClient, BaseClient),
+    AioBaseClient,
+    AioHierarchicalEmitter,
+    AioHitResponse,
+    AioCredentials,
+    AioRefreshableCredentials,
+)
+
+
+class AioNearClient(AioKnownClient):
+    """A base class of a client that has the cache, before aiobotocore's own."""
+
+    _botocache_library = AIOBOTOCORE
+    meta: ClientMeta
+
+    async def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
+        find = self.__dict__.get(FINDERS, FIRST).get(operation_name)
+        call: NearCall | None = None
+        if find is not None:
+            found = find(self, api_params)
+            if type(found) is dict:
+                return found
+            if type(found) is NearCall and found.load is not None:
+                found = await _load(found)
+                if type(found) is dict:
+                    return found
+            if isinstance(found, Delivery):
+                return await _deliver(found, self.meta.events)
+            call = found
+        pipeline: Pipeline
+        try:
+            pipeline = super()._make_api_call  # type: ignore[misc]  # aiobotocore's
+        except TypeError:  # `without_near` has just taken this class off, in a thread
+            pipeline = self._make_api_call
+        if find is not None:
+            return await _send(call, pipeline, operation_name, api_params)
+        return await pipeline(operation_name, api_params)
+
+
+async def _load(call: NearCall) -> Outcome:
+    """Load a call from the store; return what the near cache makes of it."""
+    load, cache = call.load, call.state.cache
+    if load is None or cache is None:
+        return call
+    try:
+        offload = offload_of(cache)
+        if not offload.waits:
+            return call.conclude(call, load(*call.load_arguments))  # type: ignore[no-any-return]  # see Conclude
+        outcome = await offload.run(
+            load,
+            *call.load_arguments,
+            instead=partial(load, skipping=True),
+            on_abandoned=partial(end_abandoned, cache),
+        )
+        return call.conclude(call, outcome)  # type: ignore[no-any-return]  # see Conclude
+    except Exception as error:  # noqa: BLE001 - aiobotocore and the hooks handle it
+        pass_on(error)
+        call.state.report(error)
+        return None
+
+
+async def _deliver(delivery: Delivery, events: Any) -> Answer:
+    """Return the answer. Raises what a handler of the application raises."""
+    await events.emit(**delivery.event)
+    return delivery.answer if delivery.remember is None else delivery.finish()
+
+
+async def _send(
+    call: NearCall | None, pipeline: Pipeline, operation: str, arguments: object
+) -> Answer:
+    """Return DynamoDB's answer; remember how to load such a call next time.
+
+    See `_send` of `_near/client.py`.
+    """
+    if call is not None and call.shortened is not None and is_sent_shortened(call):
+        return await _send_shortened(call, pipeline, arguments)
+    token = pipeline_call.set(call)
+    try:
+        answer = await pipeline(operation, arguments)
+    finally:
+        pipeline_call.reset(token)
+    if call is not None:
+        remember_call(call, arguments)
+    return answer
+
+
+async def _send_shortened(
+    call: NearCall, pipeline: Pipeline, arguments: object
+) -> Answer:
+    """Send a batch through aiobotocore's pipeline with one of its keys.
+
+    See `_send_shortened` of `_near/client.py`.
+    """
+    token = pipeline_call.set(call)
+    answer: Answer | None = None
+    try:
+        answer = await pipeline(BATCH, call.shortened)
+    except Exception as error:
+        pass_on(error)
+        if call.is_full:
+            raise
+    finally:
+        pipeline_call.reset(token)
+    if answer is None or not call.is_full:
+        # botocache was uninstalled meanwhile, or botocore has refused to send anything.
+        return await _send(None, pipeline, BATCH, arguments)
+    return answer
