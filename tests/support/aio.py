@@ -23,11 +23,21 @@ import aiohttp
 import boto3
 import urllib3
 from aiobotocore.client import AioBaseClient
+from aiobotocore.credentials import (
+    AioCredentials,
+    AioDeferredRefreshableCredentials,
+    AioRefreshableCredentials,
+)
 from aiobotocore.session import AioSession, ClientCreatorContext
 from boto3.resources.base import ResourceMeta, ServiceResource
 from boto3.resources.collection import CollectionManager, ResourceCollection
 from botocore.awsrequest import HeadersDict
 from botocore.client import ClientMeta
+from botocore.credentials import (
+    Credentials,
+    DeferredRefreshableCredentials,
+    RefreshableCredentials,
+)
 from botocore.hooks import BaseEventHooks
 from botocore.paginate import PageIterator, Paginator
 from botocore.waiter import Waiter
@@ -174,48 +184,53 @@ class StandIn:
     owner: what it comes from; a client is closed when nothing of it is left.
     """
 
+    __slots__ = ("__weakref__", "_aio_loop", "_aio_owner", "_aio_real")
+
     def __init__(self, thing: Any, its_loop: _Loop, owner: Any = None) -> None:
-        vars(self).update(_real=thing, _loop=its_loop, _owner=owner)
+        object.__setattr__(self, "_aio_real", thing)
+        object.__setattr__(self, "_aio_loop", its_loop)
+        object.__setattr__(self, "_aio_owner", owner)
 
     @property  # type: ignore[misc]  # mypy does not know that it may be one
     def __class__(self) -> type:
-        kind: type = vars(self)["_real"].__class__
+        kind: type = self._aio_real.__class__
         return kind
 
+    @property
+    def __dict__(self) -> Any:
+        return vars(self._aio_real)
+
     def __getattr__(self, name: str) -> Any:
-        return _stand_in(getattr(vars(self)["_real"], name), self)
+        value = getattr(self._aio_real, name)
+        return value if name.startswith("_") else _stand_in(value, self)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(vars(self)["_real"], name, value)
+        setattr(self._aio_real, name, value)
 
     def __delattr__(self, name: str) -> None:
-        delattr(vars(self)["_real"], name)
+        delattr(self._aio_real, name)
 
     def __iter__(self) -> Iterator[Any]:
-        iterator = vars(self)["_real"].__aiter__()
-        while (member := _run(self, anext, iterator, _END)) is not _END:
+        iterator = self._aio_real.__aiter__()
+        while (member := self._aio_loop.run(anext, iterator, _END)) is not _END:
             yield _stand_in(member, self)
 
     def __enter__(self) -> Any:
-        return _stand_in(_run(self, vars(self)["_real"].__aenter__), self)
+        return _stand_in(self._aio_loop.run(self._aio_real.__aenter__), self)
 
     def __exit__(self, *error: object) -> Any:
-        return _run(self, vars(self)["_real"].__aexit__, *error)
+        return self._aio_loop.run(self._aio_real.__aexit__, *error)
 
     def __repr__(self) -> str:
-        return repr(vars(self)["_real"])
-
-
-def _run(owner: StandIn, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
-    return vars(owner)["_loop"].run(function, *args, **more)
+        return repr(self._aio_real)
 
 
 def _stand_in(value: Any, owner: StandIn) -> Any:
     """Return a value itself, or what stands for it."""
     if hasattr(value, "__await__"):
-        return _stand_in(_run(owner, lambda: value), owner)
+        return _stand_in(owner._aio_loop.run(lambda: value), owner)
     if isinstance(value, _ASYNC_KINDS) or hasattr(value, "__aenter__"):
-        return StandIn(value, vars(owner)["_loop"], owner)
+        return StandIn(value, owner._aio_loop, owner)
     if callable(value) and not isinstance(value, type) and hasattr(value, "__self__"):
         return _method(value, owner)
     return value
@@ -224,7 +239,7 @@ def _stand_in(value: Any, owner: StandIn) -> Any:
 def _method(method: Any, owner: StandIn) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return _stand_in(_run(owner, method, *args, **kwargs), owner)
+        return _stand_in(owner._aio_loop.run(method, *args, **kwargs), owner)
 
     return call
 
@@ -235,11 +250,36 @@ def real(thing: Any) -> Any:
     Of a resource of boto3 it is the client.
     """
     if type(thing) is StandIn:
-        return vars(thing)["_real"]
+        return thing._aio_real
     client = getattr(getattr(thing, "meta", None), "client", None)
     if type(client) is StandIn:
-        return vars(client)["_real"]
+        return client._aio_real
     return thing
+
+
+def credentials_of(sync: Any) -> Any:
+    """Return aiobotocore's own kind of credentials, for one of botocore's own kinds."""
+    if type(sync) is Credentials:
+        return AioCredentials(
+            sync.access_key,
+            sync.secret_key,
+            sync.token,
+            sync.method,
+            getattr(sync, "account_id", None),
+        )
+    if type(sync) not in (RefreshableCredentials, DeferredRefreshableCredentials):
+        return sync
+
+    async def refresh() -> Any:
+        return sync._refresh_using()
+
+    common = {"method": sync.method, "time_fetcher": sync._time_fetcher}
+    if type(sync) is DeferredRefreshableCredentials:
+        return AioDeferredRefreshableCredentials(refresh, **common)
+    keys = sync._access_key, sync._secret_key, sync._token, sync._expiry_time
+    made = AioRefreshableCredentials(*keys, refresh, **common)
+    made.account_id = getattr(sync, "_account_id", None)
+    return made
 
 
 # --- sessions ----------------------------------------------------------------------
@@ -393,7 +433,7 @@ class _Answer:
 
 def intercepted(client: Any, make: Callable[[], Any]) -> Any:
     """Return what intercepts a client's requests. make: makes it, at the first time."""
-    its_loop = vars(client)["_loop"]
+    its_loop = client._aio_loop
     http = real(client)._endpoint.http_session
     session = its_loop.run(http._get_session, None)
     if not isinstance(session, InterceptedSession):
