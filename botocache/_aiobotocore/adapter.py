@@ -12,7 +12,7 @@ from aiobotocore.signers import AioRequestSigner
 from botocore import UNSIGNED
 
 from botocache._aiobotocore.cancellation import note_context
-from botocache._aiobotocore.clients import AioKnownClient
+from botocache._aiobotocore.clients import AioKnownClient, know_aiobotocore
 from botocache._aiobotocore.course import Again, StoreCourse, with_keys
 from botocache._aiobotocore.near_client import AioNearClient
 from botocache._aiobotocore.offload import offload_of
@@ -29,6 +29,10 @@ class AioAdapter:
     """See AsyncAdapter of hooks.py."""
 
     response: type[HitResponse] = AioHitResponse
+
+    def __init__(self) -> None:
+        # Not by the imports: if one fails, no client may be cached on the loop.
+        know_aiobotocore()
 
     def makes(self, base_classes: list[type]) -> bool:
         """Return whether a client class with these bases is aiobotocore's."""

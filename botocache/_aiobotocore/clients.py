@@ -69,10 +69,12 @@ def _of_anyio() -> Iterator[type]:
             yield kind
 
 
-add_kinds(
-    AioCredentials,
-    AioRefreshableCredentials,
-    AioDeferredRefreshableCredentials,
-    *_of_anyio(),
-)
-kinds_of_traits[AioRequestSigner] = AioClientTraits
+def know_aiobotocore() -> None:
+    """Let its credentials and clients count as botocore's own kinds."""
+    add_kinds(
+        AioCredentials,
+        AioRefreshableCredentials,
+        AioDeferredRefreshableCredentials,
+        *_of_anyio(),
+    )
+    kinds_of_traits[AioRequestSigner] = AioClientTraits
