@@ -19,7 +19,6 @@ import boto3
 import botocore.session
 import pytest
 from botocore.handlers import BUILTIN_HANDLERS
-from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 
 from tests.support.clients import AIOBOTOCORE, real_client
