@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from botocache._cache.awaited import in_thread
 from botocache._cache.batch_reads import BatchReads
 from botocache._cache.batches import without_hits
 from botocache._cache.call_store import CallStore
@@ -194,6 +195,20 @@ class Cache:
                 "the store could not be closed; the end of the process closes it",
                 error,
             )
+
+    async def ainvalidate(
+        self, table: str, key: Mapping[str, object] | None = None
+    ) -> Invalidation:
+        """Do what `invalidate` does, and keep the event loop free meanwhile."""
+        return await in_thread(self.invalidate, table, key)
+
+    async def aclear(self) -> None:
+        """Do what `clear` does, and keep the event loop free meanwhile."""
+        await in_thread(self.clear)
+
+    async def aclose(self) -> None:
+        """Do what `close` does, and keep the event loop free meanwhile."""
+        await in_thread(self.close)
 
     def forget(self) -> None:
         """Clear the near cache. The store keeps its entries."""

@@ -1,4 +1,4 @@
-"""Which clients of aiobotocore and aioboto3 an installation reaches, and how it ends."""
+"""Which clients of aiobotocore and aioboto3 an installation reaches; how it ends."""
 
 import asyncio
 import os
@@ -179,7 +179,9 @@ def test_one_installation_reaches_clients_of_both_libraries(
 def test_what_makes_a_client_is_refused_with_a_hint() -> None:
     creating = new_session().create_client("dynamodb", region_name=REGION)
     try:
-        with pytest.raises(ConfigError, match="ClientCreatorContext only makes a clien"):
+        with pytest.raises(
+            ConfigError, match="ClientCreatorContext only makes a clien"
+        ):
             botocache.install(creating)
     finally:
         creating._coro.close()
