@@ -6,7 +6,8 @@ happens on the spot only if the store never waits.
 """
 
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from functools import partial
 from typing import Any
 
@@ -64,7 +65,16 @@ async def close_if_cut(
             _close(call.context)
         raise
     finally:
-        _open.reset(token)
+        reset(_open, token)
+
+
+def reset(variable: ContextVar[Any], token: Token[Any]) -> None:
+    """Reset a variable, unless its context has ended.
+
+    A coroutine that its loop leaves behind is closed in another context.
+    """
+    with suppress(ValueError):
+        variable.reset(token)
 
 
 def _close(context: CallContext) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any, Final
 
-from botocache._aiobotocore.cancellation import end_abandoned, skipping
+from botocache._aiobotocore.cancellation import end_abandoned, reset, skipping
 from botocache._aiobotocore.offload import Offload
 from botocache._botocore.credentials import Frozen, awaited_keys
 from botocache._botocore.hooks import Begun
@@ -90,7 +90,7 @@ async def with_keys(credentials: Any, again: Again, failed: Again) -> Any:
     try:
         return await finished(again())
     finally:
-        awaited_keys.reset(token)
+        reset(awaited_keys, token)
 
 
 async def finished(result: "Awaitable[Any] | Any") -> Any:
