@@ -22,7 +22,7 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
     if not PYTHON.exists():
         print(f"\n{PYTHON.parent.parent.name} is missing; async is not measured")
         return
-    command = [PYTHON, "-m", "benchmarks.aio_program", "--scale", scale.name]
+    command = [str(PYTHON), "-m", "benchmarks.aio_program", "--scale", scale.name]
     printed = subprocess.check_output(
         [*command, "--redis", places.valkey.url, "--json"], cwd=ROOT, text=True
     )

@@ -83,7 +83,7 @@ class Loop:
         making = session.create_client(
             "dynamodb", region_name=REGION, endpoint_url=ENDPOINT
         )
-        made = self._loop.run_until_complete(making.__aenter__())  # noqa: PLC2801 - it ends with the stack
+        made = self._loop.run_until_complete(making.__aenter__())
         self._stack.callback(
             lambda: self._loop.run_until_complete(making.__aexit__(None, None, None))
         )
@@ -182,7 +182,7 @@ def _store_hits(scale: Scale, loop: Loop, stores: Settings) -> Group:
         for library, one in pair.items():
             contenders[f"{store}, {library}"] = one
     title = f"Async: hit of {GET.title} in the store, nothing remembered"
-    note = "The uncached call is aiobotocore's. A store that may wait is asked by a thread."
+    note = "The uncached call is aiobotocore's. Threads ask a store that may wait."
     return timed_group(
         "async-early", title, names.AT_ONCE, contenders, scale, note=note
     )

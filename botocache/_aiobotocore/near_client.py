@@ -66,7 +66,7 @@ class AioNearClient(AioKnownClient):
             call = found
         pipeline: Pipeline
         try:
-            pipeline = super()._make_api_call  # type: ignore[misc]  # aiobotocore's
+            pipeline = super()._make_api_call
         except TypeError:  # `without_near` has just taken this class off, in a thread
             pipeline = self._make_api_call
         if find is not None:

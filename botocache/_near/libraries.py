@@ -16,12 +16,14 @@ from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.hooks import HierarchicalEmitter
 
 from botocache._botocore.responses import HitResponse
+from botocache._errors import shows
 
 CALL: Final = "_make_api_call"
 CHOICE: Final = "get_frozen_credentials"
 REFRESH: Final = "_refresh"
 
 
+@shows()
 @dataclass(frozen=True, slots=True, eq=False)
 class Library:
     """A library's classes, and its methods as they were at first.
@@ -68,7 +70,7 @@ class Library:
         return is_untraced and _is_of(self.packages, inspect.unwrap(method))  # type: ignore[arg-type]  # it takes anything
 
 
-def library_of(  # noqa: PLR0913, PLR0917 - its classes
+def library_of(  # noqa: PLR0913, PLR0917 - all that sets a library apart
     near: str,
     callers: tuple[type, ...],
     client: type,

@@ -549,7 +549,7 @@ def test_credentials_about_to_expire_have_no_near_hits(app: App) -> None:
 
 
 def test_credentials_of_the_applications_own_have_no_near_hits(app: App) -> None:
-    class ByTenant(AioCredentials):
+    class ByTenant(AioCredentials):  # type: ignore[misc]  # it has no types
         async def get_frozen_credentials(self) -> Any:
             await asyncio.sleep(0)
             return await super().get_frozen_credentials()

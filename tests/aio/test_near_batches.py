@@ -93,7 +93,7 @@ class Sent:
 
 def handlers_of_sent() -> Any:
     """Allow a handler of a test's own, which may else tell callers apart."""
-    return mock.patch("botocache._botocore.clients.is_known", lambda _: True)
+    return mock.patch("botocache._botocore.clients.is_known", return_value=True)
 
 
 @every_store

@@ -1,4 +1,4 @@
-"""Near hits of aioboto3's resources and tables: as boto3's resource layer leaves them."""
+"""Near hits of aioboto3's resources: answers as boto3's resource layer leaves them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
@@ -103,12 +104,16 @@ OF_A_CLASS = {
 
 MARK = "m4rk3d"
 
+AIO = "botocache._aiobotocore."
+
 
 def classes() -> Iterator[type]:
     """Yield the classes of values: named tuples, dataclasses and structs."""
     for module in pkgutil.walk_packages(botocache.__path__, "botocache."):
         if module.name.endswith(("sitecustomize", "__main__")):
             continue  # they begin something
+        if module.name.startswith(AIO) and find_spec("aiobotocore") is None:
+            continue  # the environments of tests/aio have it
         made = importlib.import_module(module.name)
         for kind in vars(made).values():
             if (
