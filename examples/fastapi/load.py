@@ -19,10 +19,10 @@ from typing import Any
 import aiohttp
 from seed import TENANTS
 
-BATCH = 10
+BATCH = 5
 TIMEOUT_SECONDS = 30
 ONE, RULES, SEVERAL, CHANGE = "one", "rules", "several", "change"
-WEIGHTS = {ONE: 60, RULES: 25, SEVERAL: 12, CHANGE: 3}
+WEIGHTS = {ONE: 60, RULES: 25, SEVERAL: 14, CHANGE: 1}
 """Of the requests, in per cent."""
 
 
