@@ -54,6 +54,13 @@ class Clients:
         self._latencies: list[float] = []
         self._reads = self._failed = self._stale = 0
 
+    async def read_all(self) -> None:
+        """Read all that there is once, all clients together."""
+        paths = [
+            f"/tenants/{name}{rest}" for name in TENANTS for rest in ("", "/rules")
+        ]
+        await asyncio.gather(*(self._call("GET", path) for path in paths))
+
     async def run(self, chooser: random.Random) -> None:
         """Be one client until the time is over."""
         while time.perf_counter() < self._until:
@@ -118,19 +125,21 @@ def percentile(ordered: list[float], share: float) -> float:
     return ordered[math.ceil(share * len(ordered)) - 1] if ordered else 0.0
 
 
-async def run(port: int, clients: int, seconds: float, seed: int) -> Seen:
+async def run(of: argparse.Namespace) -> Seen:
     """Run the clients; return what they saw."""
     timeout = aiohttp.ClientTimeout(TIMEOUT_SECONDS)
-    connector = aiohttp.TCPConnector(limit=clients)
+    connector = aiohttp.TCPConnector(limit=of.clients)
     async with aiohttp.ClientSession(
-        f"http://127.0.0.1:{port}", connector=connector, timeout=timeout
+        f"http://127.0.0.1:{of.port}", connector=connector, timeout=timeout
     ) as session:
         began = time.perf_counter()
-        together = Clients(session, began + seconds)
-        await asyncio.gather(
-            *(together.run(random.Random(seed + number)) for number in range(clients))
-        )
-        return together.seen(clients, time.perf_counter() - began)
+        clients = Clients(session, began + of.seconds)
+        if of.warm_up:
+            await clients.read_all()
+        else:
+            choosers = (random.Random(of.seed + each) for each in range(of.clients))
+            await asyncio.gather(*(clients.run(chooser) for chooser in choosers))
+        return clients.seen(of.clients, time.perf_counter() - began)
 
 
 def main() -> None:
@@ -140,8 +149,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--seed", type=int, default=1)
-    of = parser.parse_args()
-    print(json.dumps(asdict(asyncio.run(run(of.port, of.clients, of.seconds, of.seed)))))
+    parser.add_argument("--warm-up", action="store_true", help="read all once, and end")
+    print(json.dumps(asdict(asyncio.run(run(parser.parse_args())))))
 
 
 if __name__ == "__main__":

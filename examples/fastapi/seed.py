@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 
-TENANTS = tuple(f"tenant-{number:03}" for number in range(200))
+TENANTS = tuple(f"tenant-{number:02}" for number in range(100))
 KINDS = ("hosts", "depth", "hours", "quota")
 NOTE = (
     "Agreed with the tenant; see the contract before this is changed. Changes need the "

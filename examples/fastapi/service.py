@@ -1,12 +1,12 @@
 """The limits of tenants: a service of FastAPI and aioboto3. It knows of no cache.
 
-    GET /tenants/{tenant}          a tenant                        GetItem
-    GET /tenants/{tenant}/rules    its rules                       Query
-    GET /tenants?id=a&id=b         several tenants                 BatchGetItem
-    PUT /tenants/{tenant}/limit    change its limit, a number      UpdateItem
-    GET /usage                     see Usage
+GET /tenants/{tenant}          a tenant                        GetItem
+GET /tenants/{tenant}/rules    its rules                       Query
+GET /tenants?id=a&id=b         several tenants                 BatchGetItem
+PUT /tenants/{tenant}/limit    change its limit, a number      UpdateItem
+GET /usage                     see Usage
 
-    uvicorn --app-dir examples/fastapi service:app
+uvicorn --app-dir examples/fastapi service:app
 """
 
 import asyncio
