@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import (
+    aio,
     batches,
     cluster,
     codec,
@@ -48,6 +49,7 @@ from botocache import _install
 
 SUITE: Mapping[str, Callable[[Scale, Places], Iterator[Group]]] = {
     "hits": hits.measure,
+    "aio": aio.measure,
     "batches": batches.measure,
     "misses": misses.measure,
     "threads": threads.measure,

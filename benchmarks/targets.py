@@ -187,6 +187,14 @@ TARGETS: Sequence[Target] = (
         )
     ),
     _row(
+        "GetItem hit of aiobotocore, remembered, memory",
+        "that of botocore",
+        1.3,
+        "async-near",
+        f"{names.MEMORY}, {names.AIOBOTOCORE}",
+        f"{names.MEMORY}, {names.BOTOCORE}",
+    ),
+    _row(
         "GetItem hit, client, memory",
         "botocache 0.0.6's hit",
         0.75,

@@ -167,6 +167,7 @@ def _install(
     from botocache._settings.load import load_settings
 
     wanted = load_settings(arguments, os.environ, default_url())
+    adapt_to_aiobotocore()
     with _lock:
         try:
             if target is None:
@@ -467,13 +468,24 @@ def _is_unknown_async(candidate: object, events: object) -> bool:
     return adapter is None or not adapter.owns(candidate)
 
 
+def adapt_to_aiobotocore() -> None:
+    """Adapt to aiobotocore now, if the application has imported it.
+
+    Else that happens when its first client is made; a role that an endpoint of the
+    machine has named before that is known only once its keys are refreshed.
+    """
+    _async_adapter()
+
+
 def _async_adapter() -> "AioAdapter | None":
     """Return what adapts the hooks to aiobotocore.
 
     None if the application has not imported it, or has a version that is not supported.
     """
     package = sys.modules.get("aiobotocore")
-    if package is None or "aiobotocore.session" not in sys.modules:
+    # By its last function: the toggle installs while this module is being imported.
+    session = sys.modules.get("aiobotocore.session")
+    if package is None or not hasattr(session, "get_session"):
         return None
     if package not in _adapters:
         adapter = None

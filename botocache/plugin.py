@@ -28,6 +28,8 @@ SHADOW = "shadow"
 _BOTOCORE = "botocore.session"
 """Once this module is loaded, so is all of botocore that an installation needs."""
 
+_AIOBOTOCORE = "aiobotocore.session"
+
 _started_in: int | None = None
 """The process in which `start` was called first; a forked child is another one."""
 
@@ -52,6 +54,7 @@ def start() -> None:
         _install()
     else:
         sys.meta_path.insert(0, _AfterImport(_BOTOCORE, _install))
+        sys.meta_path.insert(0, _AfterImport(_AIOBOTOCORE, _adapt))
 
 
 def _install() -> None:
@@ -60,6 +63,16 @@ def _install() -> None:
         from botocache import _install as installation
 
         installation.install_before_first_session(is_forked=os.getpid() != _started_in)
+    except Exception as error:  # noqa: BLE001 - whatever the error, the application must start
+        _complain_about(error)
+
+
+def _adapt() -> None:
+    """Look at aiobotocore before it asks for its first credentials."""
+    try:
+        from botocache import _install as installation
+
+        installation.adapt_to_aiobotocore()
     except Exception as error:  # noqa: BLE001 - whatever the error, the application must start
         _complain_about(error)
 

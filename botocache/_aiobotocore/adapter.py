@@ -12,14 +12,12 @@ from aiobotocore.signers import AioRequestSigner
 from botocore import UNSIGNED
 
 from botocache._aiobotocore.cancellation import note_context
-from botocache._aiobotocore.clients import AioKnownClient
+from botocache._aiobotocore.clients import AioKnownClient, know_aiobotocore
 from botocache._aiobotocore.course import Again, StoreCourse, with_keys
 from botocache._aiobotocore.near_client import AioNearClient
 from botocache._aiobotocore.offload import offload_of
-from botocache._aiobotocore.responses import AioHitResponse
 from botocache._botocore.credentials import are_keys_at_hand
 from botocache._botocore.hooks import Begun
-from botocache._botocore.responses import HitResponse
 from botocache._botocore.types import CallContext, Course, Signer, credentials_of
 from botocache._cache.cache import Cache
 from botocache._near.client import with_near, without_near
@@ -28,7 +26,9 @@ from botocache._near.client import with_near, without_near
 class AioAdapter:
     """See AsyncAdapter of hooks.py."""
 
-    response: type[HitResponse] = AioHitResponse
+    def __init__(self) -> None:
+        # Not by the imports: if one fails, no client may be cached on the loop.
+        know_aiobotocore()
 
     def makes(self, base_classes: list[type]) -> bool:
         """Return whether a client class with these bases is aiobotocore's."""

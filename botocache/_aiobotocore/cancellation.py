@@ -82,7 +82,7 @@ def _close(context: CallContext) -> None:
     context.pop("botocache_rewritten", None)
     context.pop("botocache_key", None)
     context.pop("botocache_is_foreign", None)
-    context.pop("botocache_course", None)
+    context.pop("botocache_ending", None)
     if cache is not None and ticket is not None:
         # botocore puts `retries` in before the first attempt.
         end_cut_call(cache, ticket, was_sent="retries" in context)
@@ -94,7 +94,7 @@ def end_cut_call(cache: Cache, ticket: Ticket, *, was_sent: bool) -> None:
     was_sent: the request may have left the process.
     """
     end = partial(_end, cache, ticket, was_sent=was_sent)
-    offload_of(cache).hand_over(end, instead=skipping(ticket, end))
+    offload_of(cache).hand_over(end, instead=_skipping(ticket, end))
 
 
 def end_abandoned(cache: Cache, outcome: Hit | Ticket | None) -> None:
@@ -113,11 +113,22 @@ def _end(cache: Cache, ticket: Ticket, *, was_sent: bool) -> None:
     )
 
 
-def skipping(ticket: Ticket, end: Callable[[], Any]) -> Callable[[], Any]:
+def skip_store(context: CallContext) -> None:
+    """End the call of a context without its store, so that nothing waits."""
+    _, ticket = context.get("botocache_ticket", (None, None))
+    if ticket is not None:
+        ticket.store.skip(_late())
+
+
+def _late() -> StoreError:
+    return StoreError("no thread was free to ask the store within its timeout")
+
+
+def _skipping(ticket: Ticket, end: Callable[[], Any]) -> Callable[[], Any]:
     """Return what ends a call without its store, so that it cannot wait."""
 
     def end_without_store() -> Any:
-        ticket.store.skip(StoreError("no thread was free to ask the store in time"))
+        ticket.store.skip(_late())
         return end()
 
     return end_without_store

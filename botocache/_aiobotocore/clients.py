@@ -11,8 +11,10 @@ from aiobotocore.credentials import (
 )
 from aiobotocore.parsers import PROTOCOL_PARSERS, AioResponseParserFactory
 from aiobotocore.signers import AioRequestSigner
+from aiobotocore.utils import AioContainerMetadataFetcher, AioInstanceMetadataFetcher
 
 from botocache._aiobotocore.cancellation import close_if_cut
+from botocache._aiobotocore.responses import AioHitResponse
 from botocache._aiobotocore.sending import SENDING
 from botocache._botocore.clients import (
     ClientTraits,
@@ -21,6 +23,8 @@ from botocache._botocore.clients import (
     kinds_of_traits,
 )
 from botocache._botocore.credentials import add_kinds
+from botocache._botocore.principals import watch_fetchers
+from botocache._botocore.responses import kinds_of_responses
 from botocache._botocore.types import Signer
 from botocache._dynamodb.types import Answer
 
@@ -69,10 +73,14 @@ def _of_anyio() -> Iterator[type]:
             yield kind
 
 
-add_kinds(
-    AioCredentials,
-    AioRefreshableCredentials,
-    AioDeferredRefreshableCredentials,
-    *_of_anyio(),
-)
-kinds_of_traits[AioRequestSigner] = AioClientTraits
+def know_aiobotocore() -> None:
+    """Let its credentials and clients count as botocore's own kinds."""
+    add_kinds(
+        AioCredentials,
+        AioRefreshableCredentials,
+        AioDeferredRefreshableCredentials,
+        *_of_anyio(),
+    )
+    kinds_of_traits[AioRequestSigner] = AioClientTraits
+    kinds_of_responses[AioRequestSigner] = AioHitResponse
+    watch_fetchers(AioContainerMetadataFetcher, AioInstanceMetadataFetcher)

@@ -8,13 +8,13 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any, Final
 
-from botocache._aiobotocore.cancellation import end_abandoned, reset, skipping
+from botocache._aiobotocore.cancellation import end_abandoned, reset, skip_store
 from botocache._aiobotocore.offload import Offload
 from botocache._botocore.credentials import Frozen, awaited_keys
 from botocache._botocore.hooks import Begun
+from botocache._botocore.types import CallContext
 from botocache._cache.cache import Cache
 from botocache._cache.tickets import Hit, Ticket
-from botocache._dynamodb.types import Answer
 from botocache._errors import EvictionError
 
 Again = Callable[..., Any]
@@ -59,22 +59,14 @@ class StoreCourse:
             begun = begun._replace(outcome=outcome)
         return await finished(self._again(begun=begun))
 
-    async def finish(
-        self,
-        cache: Cache,
-        is_refused: bool,  # noqa: FBT001 - as Course has it
-        ticket: Ticket,
-        answer: Answer,
-        **how: Any,
-    ) -> None:
+    async def finish(self, context: CallContext, finish: Callable[[], object]) -> None:
         """See Course.finish."""
 
-        def end() -> None:
-            cache.finish(ticket, answer, **how)
-            if is_refused:
-                cache.refuse(ticket, answer)
+        def instead() -> None:
+            skip_store(context)
+            finish()
 
-        await self._offload.run(end, instead=skipping(ticket, end))
+        await self._offload.run(finish, instead=instead)
 
 
 async def with_keys(credentials: Any, again: Again, failed: Again) -> Any:

@@ -18,7 +18,7 @@ from botocache._aiobotocore.cancellation import end_abandoned
 from botocache._aiobotocore.clients import AioKnownClient, Pipeline
 from botocache._aiobotocore.offload import offload_of
 from botocache._aiobotocore.responses import AioHitResponse
-from botocache._cache.tickets import pipeline_call
+from botocache._cache.tickets import Hit, Ticket, pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.batch_answers import BATCH
@@ -26,7 +26,6 @@ from botocache._near.calls import NearCall
 from botocache._near.client import (
     FINDERS,
     FIRST,
-    Outcome,
     is_sent_shortened,
     remember_call,
 )
@@ -57,13 +56,19 @@ class AioNearClient(AioKnownClient):
             found = find(self, api_params)
             if type(found) is dict:
                 return found
-            if type(found) is NearCall and found.load is not None:
-                found = await _load(found)
+            if type(found) is NearCall and (conclude := found.conclude) is not None:
+                call = found
+                try:
+                    found = conclude(call, await _load(call))
+                except Exception as error:  # noqa: BLE001 - the pipeline goes on
+                    call.fail(error)
+                    found = None
+            if found is not call:
+                if isinstance(found, Delivery):
+                    return await _deliver(found, self.meta.events)
                 if type(found) is dict:
                     return found
-            if isinstance(found, Delivery):
-                return await _deliver(found, self.meta.events)
-            call = found
+                call = found
         pipeline: Pipeline
         try:
             pipeline = super()._make_api_call
@@ -74,26 +79,16 @@ class AioNearClient(AioKnownClient):
         return await pipeline(operation_name, api_params)
 
 
-async def _load(call: NearCall) -> Outcome:
-    """Load a call from the store; return what the near cache makes of it."""
-    load, cache = call.load, call.state.cache
-    if load is None or cache is None:
-        return call
-    try:
-        offload = offload_of(cache)
-        if not offload.waits:
-            return call.conclude(call, load(*call.load_arguments))  # type: ignore[no-any-return]  # see Conclude
-        outcome = await offload.run(
-            load,
-            *call.load_arguments,
-            instead=partial(load, skipping=True),
-            on_abandoned=partial(end_abandoned, cache),
-        )
-        return call.conclude(call, outcome)  # type: ignore[no-any-return]  # see Conclude
-    except Exception as error:  # noqa: BLE001 - aiobotocore and the hooks handle it
-        pass_on(error)
-        call.state.report(error)
-        return None
+async def _load(call: NearCall) -> Hit | Ticket | None:
+    """Ask the store, wherever it may be waited for."""
+    offload = offload_of(call.cache)
+    if not offload.waits:
+        return call.load()
+    return await offload.run(
+        call.load,
+        instead=partial(call.load, skipping=True),
+        on_abandoned=partial(end_abandoned, call.cache),
+    )
 
 
 async def _deliver(delivery: Delivery, events: Any) -> Answer:
@@ -116,7 +111,7 @@ async def _send(
         answer = await pipeline(operation, arguments)
     finally:
         pipeline_call.reset(token)
-    if call is not None:
+    if call is not None and not call.is_begun:
         remember_call(call, arguments)
     return answer
 

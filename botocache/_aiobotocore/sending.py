@@ -33,7 +33,7 @@ from botocache._botocore.types import (
     parser_factory_of,
 )
 
-_TRANSPORTS = frozenset({"aiohttp", "httpx"})
+_TRANSPORTS = frozenset({"aiohttp", "httpx", "httpx2"})
 
 ENDPOINTS: Final = frozenset(
     {AioEndpoint, getattr(aiobotocore.endpoint, "AnyioEndpoint", AioEndpoint)}
@@ -72,11 +72,12 @@ _SESSIONS: Final[list[Any]] = sorted(SESSIONS, key=lambda kind: kind.__name__)
 
 
 def _transports() -> Iterator[object]:
-    """Yield what the HTTP libraries send with; None for what others have replaced."""
-    aiohttp, httpx = sys.modules.get("aiohttp"), sys.modules.get("httpx")
-    if aiohttp is not None:
-        yield _own(vars(aiohttp.ClientSession).get("_request"))
-    if httpx is not None and _HTTPX is not None:
+    """Yield what the HTTP libraries send with; a function of ours for their own."""
+    aiohttp: Any = sys.modules[AIOHTTPSession.__module__]
+    yield _own(vars(aiohttp.aiohttp.ClientSession).get("_request"))
+    # httpx, or its successor httpx2; None if neither is installed.
+    httpx = None if _HTTPX is None else vars(sys.modules[_HTTPX.__module__])["httpx"]
+    if httpx is not None:
         yield _own(vars(httpx.AsyncClient).get("send"))
         yield _own(vars(httpx.AsyncHTTPTransport).get("handle_async_request"))
 

@@ -282,6 +282,7 @@ _NOT_KNOWN = (
 _NAMES = ("get_frozen_credentials", "_refresh", "refresh_needed", "_seconds_remaining")
 
 
+@shows()
 class _Kinds(NamedTuple):
     """A library's classes of credentials.
 

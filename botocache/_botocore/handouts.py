@@ -40,17 +40,17 @@ _Form: TypeAlias = Mapping[str, object]
 def begin(operation: str, signer: Signer, context: CallContext) -> None:
     """Note who makes a call, before it is signed. Does nothing for other operations."""
     if operation in _UNSIGNED:
-        context["botocache_handout"] = HandOut(*caller_of(None, AUTO)[:2])
+        context["botocache_ending"] = HandOut(*caller_of(None, AUTO)[:2])
     elif operation in _SIGNED:
-        context["botocache_handout"] = HandOut(
+        context["botocache_ending"] = HandOut(
             *caller_of(credentials_of(signer), AUTO)[:2]
         )
 
 
 def sign(request: AWSRequest, context: CallContext) -> None:
     """Note the principal that a request states, once it is signed."""
-    handout = context.get("botocache_handout")
-    if handout is None:
+    handout = context.get("botocache_ending")
+    if not isinstance(handout, HandOut):
         return
     principal = None
     try:
@@ -58,13 +58,12 @@ def sign(request: AWSRequest, context: CallContext) -> None:
             principal = _principal(request, handout.scope)
     except Exception as error:
         pass_on(error)
-    context["botocache_handout"] = handout._replace(principal=principal)
+    context["botocache_ending"] = handout._replace(principal=principal)
 
 
-def finish(http: Response, parsed: Mapping[str, Any], context: CallContext) -> None:
+def finish(handout: HandOut, http: Response, parsed: Mapping[str, Any]) -> None:
     """Remember the principal of the keys in an answer."""
-    handout = context.pop("botocache_handout", None)
-    if handout is None or handout.principal is None or http.status_code != _OK:
+    if handout.principal is None or http.status_code != _OK:
         return
     try:
         _note_keys(parsed, handout.principal)

@@ -39,9 +39,9 @@ from botocore.signers import RequestSigner
 from botocache._botocore import handouts
 from botocache._botocore.clients import KnownClient
 from botocache._botocore.parsing import is_as_made, parse
-from botocache._botocore.principals import watch_endpoints
+from botocache._botocore.principals import HandOut, watch_endpoints
 from botocache._botocore.requests import call_of
-from botocache._botocore.responses import HitResponse
+from botocache._botocore.responses import HitResponse, kinds_of_responses
 from botocache._botocore.types import (
     CallContext,
     Course,
@@ -70,18 +70,13 @@ from botocache._cache.tickets import (
 from botocache._counting.counters import FOREIGN
 from botocache._dynamodb.refusals import is_refusal
 from botocache._dynamodb.types import Answer
-from botocache._errors import EvictionError, pass_on
+from botocache._errors import EvictionError, pass_on, shows
 
 _Registration: TypeAlias = tuple[str, Handler, object]
 """An event, its handler, and the handler's place: REGISTER_FIRST or REGISTER_LAST."""
 
 _Answered: TypeAlias = tuple[AWSResponse, Answer]
 """What a handler of `before-call` returns in the place of DynamoDB's answer."""
-
-_NOT_REFUSED: Final = False
-
-FAILED: Final = {"succeeded": False, "certain": False}
-"""The end of a call that has no answer, and that may have been carried out."""
 
 _PROBE = "botocache-installed"
 _SERVICE = "dynamodb"
@@ -104,6 +99,7 @@ class _RewrittenRequest:
     """Lives as long as the context of a call that is sent with a ticket's body."""
 
 
+@shows()
 class Begun(NamedTuple):
     """The beginning of a call that was awaited.
 
@@ -128,12 +124,7 @@ class Begun(NamedTuple):
 
 
 class AsyncAdapter(Protocol):
-    """What the hooks need for the clients of a library whose events are awaited.
-
-    response: makes the HTTP responses of hits.
-    """
-
-    response: type[HitResponse]
+    """What the hooks need for the clients of a library whose events are awaited."""
 
     def makes(self, base_classes: list[type]) -> bool:
         """Return whether a client class with these bases is the library's."""
@@ -245,7 +236,7 @@ class Hooks:
     def _installed(self, **_: object) -> "Hooks":
         return self
 
-    def _before_call(  # noqa: C901, PLR0912 - in parts, each call of a client would take longer
+    def _before_call(  # noqa: C901, PLR0911, PLR0912 - in parts, each call would take longer
         self,
         *,
         model: OperationModel,
@@ -259,30 +250,29 @@ class Hooks:
 
         begun: given by the course of a call, which calls this again when it has waited.
         """
-        cache = self.cache if begun is None else begun.cache
+        cache = self.cache
         if cache is None or model.service_model.service_name != _SERVICE:
             if cache is not None:
                 self._begin_handout(model, request_signer, context)
-            return None
+            if begun is None:
+                return None
+            cache = begun.cache  # it was uninstalled meanwhile
         started = perf_counter()
         operation, url = model.name, params["url"]
         course = key = None
-        kind: type[HitResponse] = HitResponse
-        if type(request_signer) is not RequestSigner:  # type: ignore[comparison-overlap]  # it stands for that one
+        if type(request_signer) is not RequestSigner and begun is None:  # type: ignore[comparison-overlap]  # it stands for that one
             adapter = self._adapter()
             if adapter is not None and adapter.signs(request_signer):
-                kind = adapter.response
-                if begun is None:
-                    again = partial(
-                        self._before_call,
-                        model=model,
-                        params=params,
-                        request_signer=request_signer,
-                        context=context,
-                    )
-                    course, keys = adapter.course(cache, request_signer, context, again)
-                    if keys is not None:
-                        return keys
+                again = partial(
+                    self._before_call,
+                    model=model,
+                    params=params,
+                    request_signer=request_signer,
+                    context=context,
+                )
+                course, keys = adapter.course(cache, request_signer, context, again)
+                if keys is not None:
+                    return keys
         try:
             if begun is None:
                 call, key = call_of(
@@ -294,24 +284,24 @@ class Hooks:
                     or announced.signer is not request_signer
                     or announced.operation != operation
                 ):
-                    begin: Callable[..., Hit | Ticket | None] = cache.begin
-                    arguments: tuple[Any, ...] = (
-                        call,
-                        decode_body(params["body"]),
-                        started,
-                    )
+                    if course is not None:
+                        arguments = call, decode_body(params["body"]), started
+                        return course.begin(cache.begin, arguments, key)
+                    outcome = cache.begin(call, decode_body(params["body"]), started)
                 else:
                     # Once: a handler may make another call within this one.
                     pipeline_call.set(None)
-                    begin = _begin_announced
-                    arguments = cache, call, params, announced, started
-                if course is not None:
-                    return course.begin(begin, arguments, key)
-                outcome = begin(*arguments)
+                    outcome = _begin_announced(
+                        cache, call, params, announced, started, course
+                    )
+                    if outcome is _NOT_BEGUN and course is not None:
+                        begin = partial(_begin_announced, cache, call, params)
+                        return course.begin(begin, (announced, started), key)
             else:
-                course, key, outcome = begun.course, begun.key, begun.take()
+                cache, course, key = begun.cache, begun.course, begun.key
+                outcome = begun.take()
             if isinstance(outcome, Hit):
-                return _response(url, outcome, kind)
+                return _response(url, outcome, request_signer)
         except EvictionError:  # not a failure: the user asked for it
             raise
         except Exception as error:
@@ -327,7 +317,7 @@ class Hooks:
             context["botocache_ticket"] = (cache, outcome)
             context["botocache_key"] = key
             if course is not None:
-                context["botocache_course"] = course
+                context["botocache_ending"] = course
         return None
 
     def _request_signed(self, *, request: AWSRequest, **_: object) -> None:
@@ -386,13 +376,18 @@ class Hooks:
         context: CallContext,
         **_: object,
     ) -> Awaitable[None] | None:
-        if "botocache_handout" in context:
-            handouts.finish(http_response, parsed, context)
+        if "botocache_ending" in context:
+            ending = context.pop("botocache_ending")
+            if not isinstance(ending, HandOut):
+                again = partial(self._after_call, http_response=http_response)
+                return ending.finish(
+                    context, partial(again, parsed=parsed, context=context)
+                )
+            handouts.finish(ending, http_response, parsed)
         cache, ticket = context.pop("botocache_ticket", (None, None))
         context.pop("botocache_rewritten", None)
         context.pop("botocache_key", None)
         is_foreign = context.pop("botocache_is_foreign", False)
-        course = context.pop("botocache_course", None)
         if cache is None or ticket is None:
             return None
         is_on = self.cache is cache
@@ -419,16 +414,7 @@ class Hooks:
             content = getattr(http_response, "_content", None)
             length = len(content) if type(content) is bytes else None
             is_plain = is_read and is_as_made(http_response, parsed, length)
-        # Of the calls that succeed, a batch of statements may be refused in part.
-        may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
-        # A read that other keys have signed was refused to another principal.
-        is_refused = (
-            may_be_refused and is_sent and not is_foreign and is_refusal(parsed)
-        )
-        finish: Callable[..., Awaitable[None] | None] = cache.finish
-        if course is not None:
-            finish = partial(course.finish, cache, is_refused)
-        awaited = finish(
+        cache.finish(
             ticket,
             parsed,
             succeeded=succeeded,
@@ -437,23 +423,26 @@ class Hooks:
             length=length,
             is_plain=is_plain,
         )
-        if course is None and is_refused:
+        # Of the calls that succeed, a batch of statements may be refused in part.
+        may_be_refused = not succeeded or isinstance(ticket, BypassTicket)
+        # A read that other keys have signed was refused to another principal.
+        if may_be_refused and is_sent and not is_foreign and is_refusal(parsed):
             cache.refuse(ticket, parsed)
-        return awaited
+        return None
 
     def _after_call_error(
         self, *, context: CallContext, **_: object
     ) -> Awaitable[None] | None:
-        course = context.pop("botocache_course", None)
+        ending = context.pop("botocache_ending", None)
+        if ending is not None and not isinstance(ending, HandOut):
+            again = partial(self._after_call_error, context=context)
+            return ending.finish(context, again)
         cache, ticket = context.pop("botocache_ticket", (None, None))
         context.pop("botocache_rewritten", None)
         context.pop("botocache_key", None)
         context.pop("botocache_is_foreign", None)
-        if cache is None or ticket is None:
-            return None
-        if course is not None:
-            return course.finish(cache, _NOT_REFUSED, ticket, {}, **FAILED)
-        cache.fail(ticket)
+        if cache is not None and ticket is not None:
+            cache.fail(ticket)
         return None
 
     def _needs_retry(
@@ -523,20 +512,29 @@ def _is_refused_for_our_sake(
     return code in _THROTTLED or http.status_code >= _SERVER_ERROR
 
 
-def _begin_announced(  # noqa: PLR0913 - those of `begin`, and where it finds them
+_NOT_BEGUN: Final[Any] = object()
+"""In the place of an outcome, of a call that must still be begun."""
+
+
+def _begin_announced(  # noqa: PLR0913, PLR0917 - those of `begin`, and where it finds them
     cache: Cache,
     call: Call,
     request: Request,
     announced: PipelineCall,
     started: float,
+    course: Course | None = None,
     *,
     skipping: bool = False,
-) -> Hit | Ticket | None:
+) -> Any:
     """Begin a call of a near client, unless the near cache has begun it already.
+
+    Return what `Cache.begin` does.
 
     request: the call's. Gets the whole body of a batch that was sent with one key.
     announced: what the near cache says of the call.
     started: when the call began, by `perf_counter`.
+    course: waits if the cache must begin it; then _NOT_BEGUN is returned. Most likely
+        the near cache has waited already.
     skipping: see `Cache.begin`.
     """
     if announced.full_body is None:
@@ -557,6 +555,8 @@ def _begin_announced(  # noqa: PLR0913 - those of `begin`, and where it finds th
         )
         if begun.call == call and begun.parameters == parameters:
             return ticket
+    if course is not None:
+        return _NOT_BEGUN
     outcome = cache.begin(call, parameters, started, skipping=skipping)
     if isinstance(outcome, (Hit, ReadTicket, AuditTicket)):
         announced.prepared = outcome.prepared
@@ -577,7 +577,8 @@ def installed_on(events: BaseEventHooks) -> list[Hooks]:
 # --- answers -----------------------------------------------------------------------
 
 
-def _response(url: str, hit: Hit, kind: type[HitResponse]) -> _Answered:
+def _response(url: str, hit: Hit, signer: Signer) -> _Answered:
     metadata = response_metadata(hit.key.hex(), hit.age)
     hit.answer["ResponseMetadata"] = metadata
+    kind = kinds_of_responses.get(type(signer), HitResponse)
     return kind(url, metadata["HTTPHeaders"]), hit.answer

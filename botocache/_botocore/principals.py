@@ -11,6 +11,7 @@ out a machine's own role. `handouts.py` observes AWS STS and IAM Identity Center
 of them makes a request.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -173,28 +174,44 @@ _WATCHED: Final = "_botocache_watches"
 
 def watch_endpoints() -> None:
     """Note the roles that endpoints name from now on. May be called repeatedly."""
-    _wrap(ContainerMetadataFetcher, "retrieve_full_uri", _note_container)
-    _wrap(InstanceMetadataFetcher, "retrieve_iam_role_credentials", _note_instance)
+    watch_fetchers(ContainerMetadataFetcher, InstanceMetadataFetcher)
     _wrap(_Fetcher, "_generate_assume_role_name", _note_name)
 
 
+def watch_fetchers(container: type, instance: type) -> None:
+    """Note the roles that the endpoints name to a library from now on.
+
+    container: its class that asks the endpoint of a container.
+    instance: its class that asks the endpoint of an instance.
+    """
+    _wrap(container, "retrieve_full_uri", _note_container)
+    _wrap(instance, "retrieve_iam_role_credentials", _note_instance)
+
+
 def _wrap(kind: type, name: str, note: Callable[[Any, Any], object]) -> None:
-    """Let a method note what it returns, and of which object."""
+    """Let a method, or a coroutine, note what it returns, and of which object."""
     method: Any = vars(kind).get(name)
     if method is None or hasattr(method, _WATCHED):
         return
 
-    @wraps(method)
-    def watched(fetcher: Any, *arguments: Any, **options: Any) -> object:
-        answer: object = method(fetcher, *arguments, **options)
+    def note_answer(fetcher: Any, answer: object) -> object:
         try:
             note(fetcher, answer)
         except Exception as error:
             pass_on(error)  # the principal is not known then
         return answer
 
-    setattr(watched, _WATCHED, True)
-    setattr(kind, name, watched)
+    @wraps(method)
+    def watched(fetcher: Any, *arguments: Any, **options: Any) -> object:
+        return note_answer(fetcher, method(fetcher, *arguments, **options))
+
+    @wraps(method)
+    async def awaited(fetcher: Any, *arguments: Any, **options: Any) -> object:
+        return note_answer(fetcher, await method(fetcher, *arguments, **options))
+
+    watching = awaited if inspect.iscoroutinefunction(method) else watched
+    setattr(watching, _WATCHED, True)
+    setattr(kind, name, watching)
 
 
 def _note_container(_fetcher: object, answer: Any) -> None:

@@ -23,6 +23,7 @@ from botocache._botocore.types import (
     parser_defaults_of,
     parser_factory_of,
 )
+from botocache._errors import shows
 
 # Views of classes: they show the methods of this moment, in half the time that it takes
 # to get the attributes.
@@ -149,6 +150,7 @@ def first_foreign(present: tuple[object, ...], usual: tuple[object, ...]) -> obj
     return next((each or "None" for each in present if not _is_known(each)), None)
 
 
+@shows()
 class Sending(NamedTuple):
     """What tells whether a library's own code sends and signs: see these functions."""
 

@@ -20,7 +20,6 @@ from botocore.credentials import Credentials
 from botocache._botocore.principals import HandOut
 from botocache._cache.cache import Cache
 from botocache._cache.tickets import Hit, Ticket
-from botocache._dynamodb.types import Answer
 
 # --- clients -----------------------------------------------------------------------
 
@@ -152,16 +151,11 @@ class Course(Protocol):
         """
 
     def finish(
-        self,
-        cache: Cache,
-        is_refused: bool,  # noqa: FBT001 - it is bound
-        ticket: Ticket,
-        answer: Answer,
-        **how: Any,
+        self, context: "CallContext", finish: Callable[[], object]
     ) -> Awaitable[None]:
-        """Do what `Cache.finish` does, and `Cache.refuse` if the call is refused.
+        """End the call.
 
-        how: see `Cache.finish`.
+        finish: ends it; may wait. It takes the ticket out of the context.
         """
 
 
@@ -182,8 +176,8 @@ class CallContext(TypedDict, total=False):
     botocache_key: id of the access key that the call's scope is of; "" if the call is
         not signed; None if the scope is of no key.
     botocache_is_foreign: present once another key has signed the request.
-    botocache_handout: a call that hands out keys.
-    botocache_course: waits for the store at the end of a call that is awaited.
+    botocache_ending: of a call that hands out keys, whose; of one that is awaited, what
+        waits for the store at its end.
     """
 
     client_region: str
@@ -197,8 +191,7 @@ class CallContext(TypedDict, total=False):
     botocache_rewritten: object
     botocache_key: str | None
     botocache_is_foreign: bool
-    botocache_handout: HandOut
-    botocache_course: "Course"
+    botocache_ending: HandOut | Course
 
 
 class Request(TypedDict):

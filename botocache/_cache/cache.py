@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from botocache._cache.awaited import in_thread
 from botocache._cache.batch_reads import BatchReads
 from botocache._cache.batches import without_hits
 from botocache._cache.call_store import CallStore
@@ -195,6 +196,20 @@ class Cache:
                 error,
             )
 
+    async def ainvalidate(
+        self, table: str, key: Mapping[str, object] | None = None
+    ) -> Invalidation:
+        """Do what `invalidate` does, and keep the event loop free meanwhile."""
+        return await in_thread(self.invalidate, table, key)
+
+    async def aclear(self) -> None:
+        """Do what `clear` does, and keep the event loop free meanwhile."""
+        await in_thread(self.clear)
+
+    async def aclose(self) -> None:
+        """Do what `close` does, and keep the event loop free meanwhile."""
+        await in_thread(self.close)
+
     def forget(self) -> None:
         """Clear the near cache. The store keeps its entries."""
         if self.near is not None:
@@ -228,8 +243,7 @@ class Cache:
         parameters: Body,
         started: float | None = None,
         known: KnownHits | None = None,
-        *,
-        skipping: bool = False,
+        skipping: bool = False,  # noqa: FBT001, FBT002 - by keyword it would take longer
     ) -> Hit | Ticket | None:
         """Begin a call before it is sent.
 
@@ -295,8 +309,7 @@ class Cache:
         self,
         prepared: PreparedRead,
         started: float | None = None,
-        *,
-        skipping: bool = False,
+        skipping: bool = False,  # noqa: FBT001, FBT002 - by keyword it would take longer
     ) -> Lookup | BypassTicket:
         """Load a read that was prepared by an earlier call. Never raises.
 

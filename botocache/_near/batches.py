@@ -84,10 +84,10 @@ def _prepare_load(
     if batch is None:
         return None
     known = batches.serve_some(token, batch, found) if batch == first else None
-    hits = None if known is None else known.hits
-    call.batch = BatchLoad(likely.origin, batch, copy, body, known)
-    call.load, call.conclude = state.cache.begin, _conclude
-    call.load_arguments = likely, body, call.started, hits
+    call.batch = BatchLoad(batch, copy, known)
+    call.likely, call.body = likely, body
+    call.conclude = _conclude
+    call.known = None if known is None else known.hits
     return call
 
 
@@ -104,12 +104,12 @@ def _conclude(
     if isinstance(outcome, Hit):
         metadata = response_metadata(outcome.key.hex(), outcome.age)
         outcome.answer["ResponseMetadata"] = metadata
-        return deliver_batch(call, load.origin, outcome.answer)
+        return deliver_batch(call, call.likely.origin, outcome.answer)
     call.is_begun = True
     if isinstance(outcome, (BatchTicket, BypassTicket)):
         call.ticket = outcome
     if isinstance(outcome, BatchTicket):
-        call.full_body = load.body
+        call.full_body = call.body
         call.shortened = _shortened(load.arguments, batch, outcome.lookups)
     return call
 

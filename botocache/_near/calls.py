@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from botocache._botocore.types import Client, signer_of
-from botocache._cache.prepare import PreparedRead  # noqa: TC001 - it is loaded in any case
-from botocache._cache.tickets import Hit, PipelineCall, Ticket
-from botocache._dynamodb.types import Body
-from botocache._errors import shows
+from botocache._cache.cache import Cache  # noqa: TC001 - it is loaded in any case
+from botocache._cache.prepare import (  # noqa: TC001 - it is loaded in any case
+    Call,
+    PreparedRead,
+)
+from botocache._cache.tickets import Hit, KnownHits, PipelineCall, Ticket
+from botocache._dynamodb.types import Body  # noqa: TC001 - it is loaded in any case
+from botocache._errors import pass_on, shows
 from botocache._near.answers import NearAnswers
 from botocache._near.batch_answers import KnownItems
 from botocache._near.batch_arguments import Batch
@@ -16,30 +20,23 @@ from botocache._near.call_keys import CallKey
 from botocache._near.client_state import ClientState
 from botocache._near.request_bodies import Arguments
 
-Load: TypeAlias = Callable[..., Hit | Ticket | None]
-"""`begin` or `load` of a cache."""
-
 Conclude: TypeAlias = Callable[["NearCall", Hit | Ticket | None], Any]
 """Returns what the near cache makes of a call, as `Outcome` of client.py has it, from
 the result of its load."""
 
 
-@shows("origin")
+@shows()
 @dataclass(slots=True)
 class BatchLoad:
     """What is kept of a batch while the store is asked for its keys.
 
-    origin: which DynamoDB it asks.
     batch: the arguments, as the load has them.
     arguments: a copy of the call's.
-    body: of the request.
     known: what is remembered of it; None if nothing may be served.
     """
 
-    origin: str
     batch: Batch
     arguments: Arguments
-    body: Body
     known: KnownItems | None
 
 
@@ -53,10 +50,11 @@ class NearCall(PipelineCall):
     last_fill: of `answers`, taken before the store is loaded.
     started: when the call began, by `perf_counter`; None if that was not noted.
     remembered: the read of an earlier call; None where the arguments are enough.
-    load: what the store must be asked by, with its arguments; None if the call needs
-        nothing of the store before the pipeline. May wait: the client decides who waits
-        for it.
-    conclude: takes the result of `load`.
+    likely: the call that the hooks will make of it, where the arguments are enough.
+    body: of its request.
+    known: see `Cache.begin`.
+    conclude: takes the result of the load; None if the store need not be asked before
+        the pipeline.
     batch: of a batch that is loaded.
     shortened: what goes through the pipeline in the place of the arguments; None for
         the arguments themselves. See batches.py.
@@ -65,12 +63,13 @@ class NearCall(PipelineCall):
     __slots__ = (
         "answers",
         "batch",
+        "body",
         "client",
         "conclude",
         "key",
+        "known",
         "last_fill",
-        "load",
-        "load_arguments",
+        "likely",
         "remembered",
         "shortened",
         "started",
@@ -89,7 +88,7 @@ class NearCall(PipelineCall):
     ) -> None:
         self.signer = signer_of(client)
         self.operation = operation
-        self.cache = state.cache
+        self.cache: Cache = state.cache  # type: ignore[assignment]  # else nothing is looked up
         self.is_begun = False
         self.ticket = None
         self.prepared = None
@@ -105,8 +104,25 @@ class NearCall(PipelineCall):
         # Now, before the store is loaded: see NearAnswers.remember.
         self.last_fill = answers.last_fill
         self.remembered: PreparedRead | None = None
-        self.load: Load | None = None
-        self.load_arguments: tuple[object, ...]
-        self.conclude: Conclude
+        self.conclude: Conclude | None = None
+        self.likely: Call
+        self.body: Body
+        self.known: KnownHits | None = None
         self.batch: BatchLoad
         self.valid_until = state.valid_until
+
+    def fail(self, error: Exception) -> None:
+        """Report that the near cache failed; botocore and the hooks handle the call."""
+        pass_on(error)
+        self.state.report(error)
+
+    def load(self, skipping: bool = False) -> Hit | Ticket | None:  # noqa: FBT001, FBT002 - by keyword it would take longer
+        """Ask the store. May wait: the client decides who waits for it.
+
+        skipping: see `Cache.begin`.
+        """
+        if self.remembered is None:
+            return self.cache.begin(
+                self.likely, self.body, self.started, self.known, skipping
+            )
+        return self.cache.load(self.remembered, self.started, skipping)

@@ -10,7 +10,8 @@ Writes always go through the pipeline.
 What the near cache makes of a call is one for all clients: a finder looks it up in
 memory and prepares what the store must be asked, `conclude_read` takes the result of
 that, `remember_call` what the pipeline has shown. These functions never wait. A client
-waits in between: `NearClient` in its thread, the clients of aiobotocore by `await`.
+waits in between, for `NearCall.load` and the pipeline: `NearClient` in its thread, the
+clients of aiobotocore by `await`.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,14 +25,7 @@ from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Emitter, Signer
 from botocache._cache.modes import current_mode
 from botocache._cache.read_mode import Mode
-from botocache._cache.tickets import (
-    AuditTicket,
-    BypassTicket,
-    Hit,
-    ReadTicket,
-    Ticket,
-    pipeline_call,
-)
+from botocache._cache.tickets import Hit, Ticket, pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.answers import NearAnswers, NearEntry, timing
@@ -62,8 +56,8 @@ Pipeline: TypeAlias = Callable[[str, object], Answer]
 
 Outcome: TypeAlias = Answer | Delivery | NearCall | None
 """What the near cache makes of a call: the answer; the answer once the handlers of
-`after-call` have run; the call, to be loaded if it has a `load`, or else to be sent;
-None, to be sent without a record."""
+`after-call` have run; the call, to be loaded if it has a `conclude`, or else to be
+sent; None, to be sent without a record."""
 
 Finder: TypeAlias = Callable[..., Outcome]
 """Returns what the near cache makes of a call of one operation. It takes the client,
@@ -85,13 +79,19 @@ class NearClient(KnownClient):
             found = find(self, api_params)
             if type(found) is dict:
                 return found
-            if type(found) is NearCall and found.load is not None:
-                found = _load(found)
+            if type(found) is NearCall and (conclude := found.conclude) is not None:
+                call = found
+                try:
+                    found = conclude(call, call.load())
+                except Exception as error:
+                    call.fail(error)
+                    found = None
+            if found is not call:  # a miss, mostly, is what it was
+                if isinstance(found, Delivery):
+                    return found.deliver(self.meta.events)
                 if type(found) is dict:
                     return found
-            if isinstance(found, Delivery):
-                return found.deliver(self.meta.events)
-            call = found
+                call = found
         pipeline: Pipeline
         try:
             pipeline = super()._make_api_call  # type: ignore[misc]  # botocore's
@@ -263,7 +263,6 @@ def _prepare_load(
     entry: what is remembered under that key.
     """
     state, operation, key = call.state, call.operation, call.key
-    cache = state.cache
     # After the look-up in memory, which finds nothing of other operations: nothing of
     # them is remembered under their tokens.
     if (
@@ -278,14 +277,14 @@ def _prepare_load(
         # None if no earlier call has shown yet which DynamoDB this client asks for this
         # table.
         likely = state.calls.get((operation, table_of(arguments)))
-        body = None
-        if likely is not None and cache is not None:
+        if likely is not None:
             body_of = state.bodies.get(operation)
             body = derive_body(operation, token, key, arguments, body_of)
-        if body is not None and cache is not None:
-            call.load, call.conclude = cache.begin, conclude_read
-            call.load_arguments = likely, body, call.started
-            return call
+            if body is not None:
+                call.likely = likely
+                call.body = body
+                call.conclude = conclude_read
+                return call
         call.key = exact_key(token, arguments, state.kinds, key)
         if call.key is None:
             return None
@@ -296,10 +295,8 @@ def _prepare_load(
                 if answer is not None:
                     return deliver_from_memory(call, entry.origin, answer)
                 prepared = entry.prepared
-    if prepared is not None and cache is not None:
-        call.remembered = prepared
-        call.load, call.conclude = cache.load, conclude_read
-        call.load_arguments = prepared, call.started
+    if prepared is not None:
+        call.remembered, call.conclude = prepared, conclude_read
     return call
 
 
@@ -308,16 +305,18 @@ def conclude_read(call: NearCall, outcome: Hit | Ticket | None) -> Outcome:
     if isinstance(outcome, Hit):
         return deliver_from_store(call, outcome)
     call.is_begun = True
-    if isinstance(outcome, (ReadTicket, AuditTicket, BypassTicket)):
-        call.ticket = outcome  # the hooks take it over
+    call.ticket = outcome  # type: ignore[assignment]  # of a read, for the hooks
     return call
 
 
 def remember_call(call: NearCall, arguments: object) -> None:
-    """Remember how to load such a call next time, from what the hooks made of it."""
+    """Remember how to load such a call next time, from what the hooks made of it.
+
+    For a call that was not loaded: of another one it is known.
+    """
     if call.batch_call is not None:
         call.state.remember_batch(call.batch_call)
-    if call.prepared is None or call.is_begun or call.key is None:
+    if call.prepared is None or call.key is None:
         return
     try:
         call.state.remember(call.key, call.prepared, arguments)
@@ -343,16 +342,6 @@ _HISTORY: Final = get_global_history_recorder()
 # --- a client that waits in its thread ---------------------------------------------
 
 
-def _load(call: NearCall) -> Outcome:
-    """Load a call from the store; return what the near cache makes of it."""
-    try:
-        return call.conclude(call, call.load(*call.load_arguments))  # type: ignore[misc, no-any-return]  # it has a load
-    except Exception as error:
-        pass_on(error)
-        call.state.report(error)
-        return None
-
-
 def _send(
     call: NearCall | None, pipeline: Pipeline, operation: str, arguments: object
 ) -> Answer:
@@ -369,7 +358,7 @@ def _send(
         answer = pipeline(operation, arguments)
     finally:
         pipeline_call.reset(token)
-    if call is not None and (call.prepared is not None or call.batch_call is not None):
+    if call is not None and not call.is_begun:
         remember_call(call, arguments)
     return answer
 

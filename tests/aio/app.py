@@ -32,7 +32,9 @@ def new_session(key: str | None = KEY_ID) -> AioSession:
 
 
 @asynccontextmanager
-async def client_of(url: str, session: AioSession, **options: Any) -> AsyncIterator[Any]:
+async def client_of(
+    url: str, session: AioSession, **options: Any
+) -> AsyncIterator[Any]:
     """Yield a client of the DynamoDB at a URL."""
     making = session.create_client(
         "dynamodb", region_name=REGION, endpoint_url=url, **options

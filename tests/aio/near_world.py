@@ -1,7 +1,7 @@
 """An async application that has the cache, against moto's server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from unittest import mock
@@ -13,6 +13,9 @@ from botocore.loaders import Loader
 from tests.support.dynamodb import REGION, DynamoDB
 
 KEY_ID = "AKIAAPPLICATION00000"
+
+SETTINGS: Mapping[str, Any] = {"timeout": 10}
+"""A busy machine must not make a server look as if it failed."""
 
 _loader = Loader()
 """botocore's models, read from disk once for all sessions."""

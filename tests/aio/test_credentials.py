@@ -1,4 +1,4 @@
-"""Whose answers an aiobotocore client is served: as a client of botocore with its keys."""
+"""Whose answers an aiobotocore client is served: those of botocore's with its keys."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -205,9 +205,7 @@ def test_many_tasks_at_once_refresh_keys_once(world: World) -> None:
     refresher = Refresher()
 
     async def application(client: Any) -> None:
-        answers = await asyncio.gather(
-            *(get(client, world.table) for _ in range(20))
-        )
+        answers = await asyncio.gather(*(get(client, world.table) for _ in range(20)))
         assert answers == ["1"] * 20
 
     world.run(deferred(refresher), application)
@@ -255,7 +253,7 @@ class RefusedError(Exception):
     """What credentials raise."""
 
 
-class Refusing(AioCredentials):
+class Refusing(AioCredentials):  # type: ignore[misc]  # aiobotocore has no types
     """Has no keys."""
 
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:
@@ -286,7 +284,7 @@ def test_keys_that_cannot_be_had_fail_the_call_as_without_the_cache(
     assert world.cache.stats().failures == failures
 
 
-class ByTenant(AioCredentials):
+class ByTenant(AioCredentials):  # type: ignore[misc]  # aiobotocore has no types
     """Chooses keys for each call, by whatever the application has set."""
 
     tenant = "one"

@@ -286,8 +286,7 @@ def test_a_store_that_hangs_delays_calls_for_a_bounded_time(gated: World) -> Non
         assert gated.cache.stats().undelivered
         store.open()
         await asyncio.gather(*hung)
-        while gated.cache.stats().undelivered:
-            await asyncio.sleep(0.01)  # for the thread that delivers evictions
+        await asyncio.to_thread(eventually, lambda: not gated.cache.stats().undelivered)
         assert await get(client, gated.table) == "2"
 
     gated.run(application)

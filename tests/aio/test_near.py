@@ -20,9 +20,11 @@ from aiobotocore.credentials import (
 import botocache
 from botocache import Cache
 from botocache._aiobotocore.near_client import AioNearClient
+from botocache._aiobotocore.offload import Offload
 from botocache._near.client_state import OPERATIONS, emitter_of, state_of
 from botocache.stores.protocol import Store
 from tests.aio.near_world import (
+    SETTINGS,
     answer_of,
     client_of,
     get,
@@ -90,7 +92,9 @@ class App:
     async def cached(self, **settings: Any) -> AsyncIterator[tuple[Any, Cache]]:
         """Yield a client and its cache."""
         session = new_session()
-        cache = botocache.install(session, **{"url": self.store, **settings})
+        cache = botocache.install(
+            session, **{"url": self.store, **SETTINGS, **settings}
+        )
         async with client_of(self.dynamodb, session) as client:
             yield client, cache
 
@@ -255,7 +259,7 @@ def test_entries_of_a_sync_client_are_hits_of_an_async_one_and_the_reverse(
     app: App,
 ) -> None:
     sync_session = app.dynamodb.session("AKIAAPPLICATION00000")
-    botocache.install(sync_session, url=app.store)
+    botocache.install(sync_session, url=app.store, **SETTINGS)
     sync_client: Any = app.dynamodb.client(sync_session)
     keys = {pk: {"TableName": app.table, "Key": {"pk": {"S": pk}}} for pk in "ab"}
 
@@ -289,7 +293,7 @@ def test_nothing_that_was_read_before_a_write_is_served_after_it(app: App) -> No
 
 def test_a_write_of_a_sync_client_ends_the_near_hits_of_an_async_one(app: App) -> None:
     sync_session = app.dynamodb.session("AKIAAPPLICATION00000")
-    botocache.install(sync_session, url=app.store)
+    botocache.install(sync_session, url=app.store, **SETTINGS)
     sync_client: Any = app.dynamodb.client(sync_session)
 
     async def application() -> None:
@@ -337,7 +341,7 @@ def test_uninstalling_leaves_a_plain_client(app: App) -> None:
         session = new_session()
         async with client_of(app.dynamodb, session) as client:
             kind = type(client)
-            botocache.install(client, url=app.store)
+            botocache.install(client, url=app.store, **SETTINGS)
             assert isinstance(client, AioNearClient)
             await warm(client, app.table)
             botocache.uninstall(client)
@@ -353,7 +357,7 @@ def test_an_existing_client_gets_near_hits(app: App) -> None:
     async def application() -> None:
         session = new_session()
         async with client_of(app.dynamodb, session) as client:
-            cache = botocache.install(client, url=app.store)
+            cache = botocache.install(client, url=app.store, **SETTINGS)
             await warm(client, app.table)
             with past_the_pipeline():
                 assert await get(client, app.table) == item("a")
@@ -607,5 +611,52 @@ def test_a_read_that_is_cancelled_leaves_nothing_and_the_next_is_answered(
                 await asyncio.gather(task, return_exceptions=True)
             assert await get(client, app.table, "b") == item("b")
             assert cache.stats().failures == {}
+
+    run(application)
+
+
+class Waiting(ForwardingStore):
+    """A store that may wait, as all do that do not deny it."""
+
+    def _before(self, verb: str) -> None:
+        pass
+
+
+def test_a_miss_is_begun_by_one_thread_and_filled_by_another_work(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hooks take over what the near cache has begun, without a second wait."""
+    works: list[str] = []
+    run_work = Offload.run
+
+    async def note(
+        offload: Offload, function: Any, *arguments: Any, **more: Any
+    ) -> Any:
+        works.append(function.__name__)
+        return await run_work(offload, function, *arguments, **more)
+
+    async def application() -> None:
+        async with app.cached(url=Waiting(app.store)) as (client, cache):
+            await get(client, app.table, "a")
+            monkeypatch.setattr(Offload, "run", note)
+            await get(client, app.table, "b")
+            assert works == ["load", "end"]
+            assert cache.stats().fills == 2
+
+    run(application)
+
+
+def test_a_store_that_no_thread_is_free_to_ask_is_done_without(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def application() -> None:
+        async with app.cached(url=Waiting(app.store)) as (client, cache):
+            await warm(client, app.table)
+            forget(client)
+            monkeypatch.setattr("botocache._aiobotocore.offload.MOST_WAITING", 0)
+            with app.dynamodb.counting() as reached:
+                assert await get(client, app.table) == item("a")
+            assert reached == {"GetItem": 1}
+            assert cache.stats().failures["begin_failed"] >= 1
 
     run(application)

@@ -16,6 +16,7 @@ from botocache._aiobotocore import near_client
 from botocache._cache.tickets import pipeline_call
 from botocache.stores.protocol import Store
 from tests.aio.near_world import (
+    SETTINGS,
     answer_of,
     client_of,
     item,
@@ -53,7 +54,7 @@ class App:
     async def client(self) -> AsyncIterator[tuple[Any, Cache]]:
         """Yield a client whose near cache remembers the items a, b and c."""
         session = new_session()
-        cache = botocache.install(session, url=self.store)
+        cache = botocache.install(session, url=self.store, **SETTINGS)
         async with client_of(self.dynamodb, session) as client:
             for _ in range(3):
                 await self.batch(client, "abc")
@@ -195,7 +196,7 @@ def test_a_cache_that_is_uninstalled_meanwhile_leaves_the_whole_answer(
 
     async def application() -> None:
         async with client_of(app.dynamodb, new_session()) as client:
-            botocache.install(client, url=app.store)
+            botocache.install(client, url=app.store, **SETTINGS)
             for _ in range(3):
                 await app.batch(client, "a")
 

@@ -16,6 +16,7 @@ from botocache._near.client_state import OPERATIONS, emitter_of, state_of
 from botocache.stores.protocol import Store
 from tests.aio.near_world import (
     KEY_ID,
+    SETTINGS,
     answer_of,
     new_session,
     past_the_pipeline,
@@ -61,7 +62,7 @@ class App:
         """Yield a resource; its cache, if it has one, is that of its session."""
         session = aioboto3.Session(botocore_session=new_session(), region_name=REGION)
         if is_cached:
-            botocache.install(session, url=self.store)
+            botocache.install(session, url=self.store, **SETTINGS)
         making = session.resource("dynamodb", endpoint_url=self.dynamodb.url)
         async with making as resource:
             yield resource
@@ -70,7 +71,7 @@ class App:
     async def tables(self) -> AsyncIterator[tuple[Any, Any, Cache]]:
         """Yield a Table with the cache, one without it, and the cache."""
         async with self.resource() as cached, self.resource(is_cached=False) as plain:
-            cache = botocache.install(cached, url=self.store)
+            cache = botocache.install(cached, url=self.store, **SETTINGS)
             yield await cached.Table(self.table), await plain.Table(self.table), cache
 
 
@@ -221,7 +222,7 @@ def test_all_handlers_of_aioboto3_itself_are_known(app: App) -> None:
 
 def test_a_sync_and_an_async_resource_share_entries(app: App) -> None:
     session = app.dynamodb.session(KEY_ID)
-    botocache.install(session, url=app.store)
+    botocache.install(session, url=app.store, **SETTINGS)
     sync_table: Any = app.dynamodb.resource(session).Table(app.table)
 
     async def application() -> None:

@@ -188,16 +188,13 @@ def test_a_call_that_is_cancelled_in_the_queue_is_not_left_there(gate: Gate) -> 
     async def main() -> None:
         hung = await _fill_pool(gate)
         task = asyncio.create_task(
-            hurried.run(
-                refuse, instead=lambda: "stood in", on_abandoned=done.append
-            )
+            hurried.run(refuse, instead=lambda: "stood in", on_abandoned=done.append)
         )
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while not done:
-            await asyncio.sleep(PATIENCE)  # for the timer of the queue
+        await asyncio.to_thread(eventually, lambda: bool(done))
         gate.open()
         await asyncio.gather(*hung)
 
@@ -308,7 +305,9 @@ class Derived(MemoryStore):
 def test_only_a_store_whose_own_class_says_so_never_waits(
     store: type[MemoryStore], waits: bool
 ) -> None:
-    cache = Cache(store(), load_settings({"timeout": 3, "url": "memory:"}, {}, default_url()))
+    cache = Cache(
+        store(), load_settings({"timeout": 3, "url": "memory:"}, {}, default_url())
+    )
     found = offload_of(cache)
     assert found.waits is waits
     assert found.patience == 3
