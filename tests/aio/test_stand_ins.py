@@ -1,4 +1,4 @@
-"""A client of aiobotocore behind a stand-in does what one of boto3 does, without a cache.
+"""Without a cache, aiobotocore's client behind a stand-in does what boto3's does.
 
 So what a test of boto3's clients finds with `CLIENTS=aiobotocore` is the cache's doing.
 """

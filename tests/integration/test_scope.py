@@ -38,8 +38,8 @@ from tests.integration.app import (
     query,
     set_n,
 )
-from tests.support.clock import FakeClock
 from tests.support.clients import credentials_for_clients
+from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, new_botocore_session
 
 

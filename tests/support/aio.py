@@ -1,9 +1,9 @@
 """Clients of aiobotocore that look like boto3's, so that tests of boto3 run on them.
 
 With `CLIENTS=aiobotocore` in the environment, tests/support/dynamodb.py makes its
-sessions, clients and resources of these. The real client is aiobotocore's own and runs on
-an event loop in a thread. A call of its stand-in runs there, in the caller's context, and
-the caller waits for it.
+sessions, clients and resources of these. The real client is aiobotocore's own and runs
+on an event loop in a thread. A call of its stand-in runs there, in the context of the
+caller, who waits for it. tests/support/unsuitable.py lists what cannot be tested so.
 """
 
 import asyncio
@@ -201,6 +201,8 @@ class StandIn:
         return vars(self._aio_real)
 
     def __getattr__(self, name: str) -> Any:
+        if name in self.__slots__:
+            raise AttributeError(name)  # it is half made
         value = getattr(self._aio_real, name)
         return value if name.startswith("_") else _stand_in(value, self)
 
@@ -232,7 +234,8 @@ def _stand_in(value: Any, owner: StandIn) -> Any:
     if isinstance(value, _ASYNC_KINDS) or hasattr(value, "__aenter__"):
         return StandIn(value, owner._aio_loop, owner)
     if callable(value) and not isinstance(value, type) and hasattr(value, "__self__"):
-        return _method(value, owner)
+        is_event = isinstance(owner._aio_real, BaseEventHooks)
+        return _emitting(value) if is_event else _method(value, owner)
     return value
 
 
@@ -240,6 +243,24 @@ def _method(method: Any, owner: StandIn) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
         return _stand_in(owner._aio_loop.run(method, *args, **kwargs), owner)
+
+    return call
+
+
+def _emitting(method: Any) -> Callable[..., Any]:
+    """Return a method of an emitter. Handlers run where an event is emitted."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = method(*args, **kwargs)
+        if not hasattr(result, "send"):
+            return result
+        try:
+            result.send(None)
+        except StopIteration as end:
+            return end.value
+        result.close()
+        raise RuntimeError("a handler waits, and no loop runs where its event is")
 
     return call
 
@@ -333,7 +354,7 @@ def _sees_through(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def use_aiobotocore() -> None:
-    """Let sessions of boto3 make stand-ins of an AioSession, and botocache take them."""
+    """Let boto3's sessions make stand-ins of an AioSession; botocache takes them."""
     boto3.Session.client = _client  # type: ignore[method-assign]
     boto3.Session.resource = _resource  # type: ignore[method-assign]
     for name in ("install", "installed", "uninstall"):

@@ -14,3 +14,12 @@ def credentials_for_clients(credentials: Any) -> Any:
     from tests.support import aio
 
     return aio.credentials_of(credentials)
+
+
+def real_client(client: Any) -> Any:
+    """Return the client that a stand-in stands for; or the client itself."""
+    if not AIOBOTOCORE:
+        return client
+    from tests.support import aio
+
+    return aio.real(client)

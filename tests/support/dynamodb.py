@@ -19,10 +19,9 @@ import boto3
 import botocore.session
 import pytest
 from botocore.handlers import BUILTIN_HANDLERS
-from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 
-from tests.support.clients import AIOBOTOCORE
+from tests.support.clients import AIOBOTOCORE, real_client
 
 REGION = "us-east-1"
 _ROOT = Path(__file__).parents[2]
@@ -100,14 +99,14 @@ class DynamoDB:
         """Return a client of this server, of a session or of a new one."""
         session = session or self.session()
         client = session.client("dynamodb", endpoint_url=self.url, **options)
-        MADE.add(_real(client))
+        MADE.add(real_client(client))
         return client
 
     def resource(self, session: boto3.Session | None = None, **options: Any) -> Any:
         """Return a resource of this server, of a session or of a new one."""
         session = session or self.session()
         resource = session.resource("dynamodb", endpoint_url=self.url, **options)
-        MADE.add(_real(resource.meta.client))
+        MADE.add(real_client(resource.meta.client))
         return resource
 
     def create_table(
@@ -137,10 +136,6 @@ class DynamoDB:
             **parameters,
         )
         return name
-
-
-def _real(client: Any) -> Any:
-    return aio.real(client) if AIOBOTOCORE else client
 
 
 @contextmanager
