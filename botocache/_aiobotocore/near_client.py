@@ -56,7 +56,7 @@ class AioNearClient(AioKnownClient):
             found = find(self, api_params)
             if type(found) is dict:
                 return found
-            if type(found) is NearCall and (conclude := found.conclude) is not None:
+            if isinstance(found, NearCall) and (conclude := found.conclude) is not None:
                 call = found
                 try:
                     found = conclude(call, await _load(call))

@@ -26,7 +26,7 @@ from botocache._dynamodb.types import Answer
 from botocache._near.batch_answers import BATCH, Found
 from botocache._near.batch_arguments import Batch, read_arguments
 from botocache._near.call_keys import arguments_in, quick_key
-from botocache._near.calls import BatchLoad, NearCall
+from botocache._near.calls import NearBatch, NearCall
 from botocache._near.delivery import Delivery, deliver_batch
 from botocache._near.request_bodies import Arguments, derive_body, wire_body
 
@@ -35,7 +35,7 @@ _NOT_READ = (ValueError, RuntimeError)
 
 
 def find_batch(
-    call: NearCall, arguments: object
+    call: NearBatch, arguments: object
 ) -> Answer | Delivery | NearCall | None:
     """Return what the near cache makes of a BatchGetItem. See `Outcome`."""
     try:
@@ -57,7 +57,7 @@ def find_batch(
 
 
 def _prepare_load(
-    call: NearCall, likely: Call, arguments: object, first: Batch, found: Found
+    call: NearBatch, likely: Call, arguments: object, first: Batch, found: Found
 ) -> NearCall | None:
     """Prepare the load of a batch that memory does not answer whole.
 
@@ -84,23 +84,20 @@ def _prepare_load(
     if batch is None:
         return None
     known = batches.serve_some(token, batch, found) if batch == first else None
-    call.batch = BatchLoad(batch, copy, known)
-    call.likely, call.body = likely, body
-    call.conclude = _conclude
-    call.known = None if known is None else known.hits
+    call.batch, call.arguments, call.known = batch, copy, known
+    call.likely, call.body, call.conclude = likely, body, _conclude
     return call
 
 
 def _conclude(
-    call: NearCall, outcome: Hit | Ticket | None
+    call: NearBatch, outcome: Hit | Ticket | None
 ) -> Answer | Delivery | NearCall:
     """Return what the near cache makes of a batch that was loaded. See `Outcome`."""
-    load, batches, state = call.batch, call.answers.batches, call.state
-    batch, known = load.batch, load.known
+    batches, batch, known = call.answers.batches, call.batch, call.known
     if isinstance(outcome, (Hit, BatchTicket)) and outcome.lookups is not None:
         if known is not None and call.started is not None:
             batches.count(batch, known, call.started)
-        batches.remember(call, state.tokens[BATCH], batch, outcome.lookups)
+        batches.remember(call, call.state.tokens[BATCH], batch, outcome.lookups)
     if isinstance(outcome, Hit):
         metadata = response_metadata(outcome.key.hex(), outcome.age)
         outcome.answer["ResponseMetadata"] = metadata
@@ -110,7 +107,7 @@ def _conclude(
         call.ticket = outcome
     if isinstance(outcome, BatchTicket):
         call.full_body = call.body
-        call.shortened = _shortened(load.arguments, batch, outcome.lookups)
+        call.shortened = _shortened(call.arguments, batch, outcome.lookups)
     return call
 
 

@@ -1,7 +1,6 @@
 """One call of a near client, from the look-up in memory to its end."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from botocache._botocore.types import Client, signer_of
@@ -10,9 +9,9 @@ from botocache._cache.prepare import (  # noqa: TC001 - it is loaded in any case
     Call,
     PreparedRead,
 )
-from botocache._cache.tickets import Hit, KnownHits, PipelineCall, Ticket
+from botocache._cache.tickets import Hit, PipelineCall, Ticket
 from botocache._dynamodb.types import Body  # noqa: TC001 - it is loaded in any case
-from botocache._errors import pass_on, shows
+from botocache._errors import pass_on
 from botocache._near.answers import NearAnswers
 from botocache._near.batch_answers import KnownItems
 from botocache._near.batch_arguments import Batch
@@ -20,24 +19,9 @@ from botocache._near.call_keys import CallKey
 from botocache._near.client_state import ClientState
 from botocache._near.request_bodies import Arguments
 
-Conclude: TypeAlias = Callable[["NearCall", Hit | Ticket | None], Any]
+Conclude: TypeAlias = Callable[[Any, Hit | Ticket | None], Any]
 """Returns what the near cache makes of a call, as `Outcome` of client.py has it, from
 the result of its load."""
-
-
-@shows()
-@dataclass(slots=True)
-class BatchLoad:
-    """What is kept of a batch while the store is asked for its keys.
-
-    batch: the arguments, as the load has them.
-    arguments: a copy of the call's.
-    known: what is remembered of it; None if nothing may be served.
-    """
-
-    batch: Batch
-    arguments: Arguments
-    known: KnownItems | None
 
 
 class NearCall(PipelineCall):
@@ -52,22 +36,18 @@ class NearCall(PipelineCall):
     remembered: the read of an earlier call; None where the arguments are enough.
     likely: the call that the hooks will make of it, where the arguments are enough.
     body: of its request.
-    known: see `Cache.begin`.
     conclude: takes the result of the load; None if the store need not be asked before
         the pipeline.
-    batch: of a batch that is loaded.
     shortened: what goes through the pipeline in the place of the arguments; None for
         the arguments themselves. See batches.py.
     """
 
     __slots__ = (
         "answers",
-        "batch",
         "body",
         "client",
         "conclude",
         "key",
-        "known",
         "last_fill",
         "likely",
         "remembered",
@@ -107,8 +87,6 @@ class NearCall(PipelineCall):
         self.conclude: Conclude | None = None
         self.likely: Call
         self.body: Body
-        self.known: KnownHits | None = None
-        self.batch: BatchLoad
         self.valid_until = state.valid_until
 
     def fail(self, error: Exception) -> None:
@@ -123,6 +101,26 @@ class NearCall(PipelineCall):
         """
         if self.remembered is None:
             return self.cache.begin(
-                self.likely, self.body, self.started, self.known, skipping
+                self.likely, self.body, self.started, None, skipping
             )
         return self.cache.load(self.remembered, self.started, skipping)
+
+
+class NearBatch(NearCall):
+    """A BatchGetItem on its way.
+
+    batch: the arguments, as the load has them.
+    arguments: a copy of the call's.
+    known: what is remembered of it; None if nothing may be served.
+    """
+
+    __slots__ = ("arguments", "batch", "known")
+
+    arguments: Arguments
+    batch: Batch
+    known: KnownItems | None
+
+    def load(self, skipping: bool = False) -> Hit | Ticket | None:  # noqa: FBT001, FBT002 - as NearCall has it
+        """Ask the store for the keys that are not known. See NearCall."""
+        hits = None if self.known is None else self.known.hits
+        return self.cache.begin(self.likely, self.body, self.started, hits, skipping)

@@ -39,7 +39,7 @@ from botocache._near.call_keys import (
     marshalled,
     table_of,
 )
-from botocache._near.calls import NearCall
+from botocache._near.calls import NearBatch, NearCall
 from botocache._near.client_state import OPERATIONS, ClientState, emitter_of, state_of
 from botocache._near.delivery import Delivery, deliver_from_memory, deliver_from_store
 from botocache._near.libraries import BOTOCORE, CALL, CHOICE, REFRESH
@@ -79,7 +79,7 @@ class NearClient(KnownClient):
             found = find(self, api_params)
             if type(found) is dict:
                 return found
-            if type(found) is NearCall and (conclude := found.conclude) is not None:
+            if isinstance(found, NearCall) and (conclude := found.conclude) is not None:
                 call = found
                 try:
                     found = conclude(call, call.load())
@@ -251,7 +251,7 @@ def _find_batch(
     if BATCH not in state.operations or answers.now() >= state.valid_until:
         return None
     begun = perf_counter() if started is None else started
-    call = NearCall(client, state, answers, BATCH, None, begun)
+    call = NearBatch(client, state, answers, BATCH, None, begun)
     return find_batch(call, arguments)
 
 
@@ -262,7 +262,9 @@ def _prepare_load(
 
     entry: what is remembered under that key.
     """
-    state, operation, key = call.state, call.operation, call.key
+    state = call.state
+    operation = call.operation
+    key = call.key
     # After the look-up in memory, which finds nothing of other operations: nothing of
     # them is remembered under their tokens.
     if (
@@ -278,8 +280,9 @@ def _prepare_load(
         # table.
         likely = state.calls.get((operation, table_of(arguments)))
         if likely is not None:
-            body_of = state.bodies.get(operation)
-            body = derive_body(operation, token, key, arguments, body_of)
+            body = derive_body(
+                operation, token, key, arguments, state.bodies.get(operation)
+            )
             if body is not None:
                 call.likely = likely
                 call.body = body
