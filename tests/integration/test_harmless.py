@@ -805,7 +805,7 @@ def test_tests_that_mock_aws_work_one_after_the_other(
 def test_a_mocked_test_function_works(store: Store, clock: FakeClock) -> None:
     botocache.install(url=store)
 
-    @mocked_aws()
+    @mocked_aws()  # type: ignore[untyped-decorator]  # it has no types there
     def test_function() -> None:
         a_test_of_the_application(clock, 7)
 

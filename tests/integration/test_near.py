@@ -562,7 +562,8 @@ def test_a_thread_never_reads_less_than_was_written_before_it_began(
 
 def of(session: boto3.Session) -> Any:
     """Return the credentials that a session's clients have."""
-    return session._session._credentials
+    inner: Any = session._session
+    return inner._credentials
 
 
 def test_a_client_whose_access_key_changed_is_served_for_the_new_one(

@@ -197,7 +197,7 @@ class StandIn:
         return kind
 
     @property
-    def __dict__(self) -> Any:
+    def __dict__(self) -> Any:  # type: ignore[override]  # as the one above
         return vars(self._aio_real)
 
     def __getattr__(self, name: str) -> Any:

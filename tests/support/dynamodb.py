@@ -30,10 +30,12 @@ _numbers = count()
 _SESSION: type[boto3.Session] = boto3.Session
 _NEW_SESSION: type[botocore.session.Session] = botocore.session.Session
 if AIOBOTOCORE:
+    from aiobotocore.session import AioSession
+
     from tests.support import aio
 
     aio.use_aiobotocore()
-    _SESSION, _NEW_SESSION = aio.session_class(), aio.AioSession
+    _SESSION, _NEW_SESSION = aio.session_class(), AioSession
 
 
 MADE: WeakSet[Any] = WeakSet()
