@@ -43,7 +43,7 @@ OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integra
 # aiobotocore runs all of them.
 AIO_TESTS := $(addprefix tests/aio/test_, \
 	cancellation.py credentials.py example_fastapi.py hooks.py install.py near_resource.py \
-	page.py stand_ins.py)
+	page.py sending.py)
 
 # Half a minute of tests for each Python that is supported; of properties fewer examples.
 QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/near \
