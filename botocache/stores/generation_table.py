@@ -435,8 +435,6 @@ class MemoryTable(GenerationTable):
             now = clock()  # after it: a later eviction has no earlier time
             held: dict[int, int] = {}
             done = self._hold(words, held, slots, first, now, hold_off)
-            # Before the step: an itemgetter of Python 3.10 takes a tuple of arguments.
-            generations = [*map(_first, done.values())]
             try:
                 self._take_step(
                     chain(
@@ -445,7 +443,7 @@ class MemoryTable(GenerationTable):
                         map(_write, repeat(words), held, held.values()),
                         starmap(fence.acquire, NO_ARGUMENTS),
                         starmap(fence.release, NO_ARGUMENTS),
-                        map(_write, repeat(words), done, generations),
+                        map(_write, repeat(words), done, map(_first, done.values())),
                     ),
                     0,
                 )
@@ -579,6 +577,8 @@ _NOTHING: Mapping[int, EvictedSlot] = {}
 _write = cast("Callable[[Words, int, int], None]", setitem)
 
 _first: Callable[[EvictedSlot], int] = itemgetter(_GENERATION)
+"""Takes a tuple of arguments in Python 3.10, which is harmless in a step that has freed
+containers before: each that is freed puts a collection off by one."""
 
 _tag_eviction: Callable[[EvictedSlot], TagEviction] = partial(
     tuple.__new__, TagEviction
