@@ -15,6 +15,7 @@ file owns the order of words: hold-off before generation in the writer, generati
 before hold-off in the reader, and restored slots after all evicted ones.
 """
 
+import _thread
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -518,7 +519,8 @@ class MemoryTable(GenerationTable):
     def _renew_lock(self) -> None:
         super()._renew_lock()
         # Like `_barrier`, but taken within steps only, so that no step waits for it.
-        self._fence = threading.Lock()
+        # Not of `threading`: gevent puts locks there that are written in Python.
+        self._fence = _thread.RLock()
 
 
 class _Changed(dict[int, int]):

@@ -355,6 +355,35 @@ def test_what_is_watched_is_never_current_if_another_eviction_may_have_come_firs
     )
 
 
+@pytest.mark.parametrize("restore", [(), (A,)], ids=["evicted", "restored"])
+def test_no_lock_of_a_program_that_replaces_those_of_threading_is_in_a_step(
+    monkeypatch: pytest.MonkeyPatch, restore: tuple[bytes, ...]
+) -> None:
+    """As gevent does. Python runs handlers and other threads where it takes one."""
+    taken: list[str] = []
+
+    class Replaced:
+        def acquire(self) -> bool:
+            taken.append("acquired")
+            return True
+
+        def release(self) -> None:
+            taken.append("released")
+
+        def __enter__(self) -> bool:
+            return True
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(threading, "Lock", Replaced)
+    monkeypatch.setattr(threading, "RLock", Replaced)
+    store = MemoryStore()
+    first = store.evict(EvictionRequest([A, B], 5.0))
+    assert store.evict(EvictionRequest([A, B], 0.0, (), first, restore)).evicted
+    assert not taken
+
+
 _Steps: TypeAlias = Callable[[Iterable[object], int], object]
 
 
