@@ -7,7 +7,7 @@ forks from one parent see each other's evictions. But their writers do not keep 
 other out. So from the first fork on no write counts as alone: its hold-offs run for the
 whole `write_hold_off`.
 
-Nothing here waits for a lock: see one_step.py.
+Only the board has a lock. Nothing else here waits for one: see one_step.py.
 """
 
 import mmap
