@@ -236,8 +236,10 @@ print(failed, "diskcache" in sys.modules)
     printed = environment.output(
         "-c", code, env=beginning_with(Lack(NO_DISKCACHE), tmp_path)
     )
+    names = ("adapter", "clients", "near_client", "responses", "sending")
+    failed = [(f"botocache._aiobotocore.{name}", "aiobotocore") for name in names]
     names = ("entry_database", "store")
-    failed = [(f"botocache.stores.disk.{name}", "diskcache") for name in names]
+    failed += [(f"botocache.stores.disk.{name}", "diskcache") for name in names]
     assert printed == f"{failed} False\n"
 
 
