@@ -53,8 +53,8 @@ def start() -> None:
     elif _BOTOCORE in sys.modules:
         _install()
     else:
-        sys.meta_path.insert(0, _AfterImport(_BOTOCORE, _install))
         sys.meta_path.insert(0, _AfterImport(_AIOBOTOCORE, _adapt))
+        sys.meta_path.insert(0, _AfterImport(_BOTOCORE, _install))
 
 
 def _install() -> None:

@@ -43,7 +43,12 @@ def installations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def watchers() -> list[Any]:
-    return [f for f in sys.meta_path if isinstance(f, plugin._AfterImport)]
+    """Return what waits for botocore; what waits for aiobotocore stays."""
+    return [
+        f
+        for f in sys.meta_path
+        if isinstance(f, plugin._AfterImport) and f._name != plugin._AIOBOTOCORE
+    ]
 
 
 @pytest.mark.parametrize("value", [None, "", "0", "off", "No", " false "])

@@ -119,8 +119,10 @@ def _by_sentinel(
 ) -> tuple[str, _Maker]:
     """Read `//user:password@host:port,host:port/service/db?...`."""
     try:
-        parts = urlsplit(rest)
-        login, _, hosts = parts.netloc.rpartition("@")
+        # urlsplit takes one host: newer ones refuse an IPv6 address among several.
+        place, _, tail = rest.removeprefix("//").partition("/")
+        parts = urlsplit(f"/{tail}")
+        login, _, hosts = place.rpartition("@")
         user, _, password = login.partition(":")
         service, _, db = parts.path.strip("/").partition("/")
         sentinels = [_address(host) for host in hosts.split(",")]
