@@ -137,7 +137,10 @@ def _by_sentinel(
         patience = {"socket_timeout": of_one, "socket_connect_timeout": of_one}
         # A password with a "/", "?" or "#" in it would be shown as a service's name.
         is_named = (
-            service and not parts.fragment and "@" not in parts.path + parts.query
+            service
+            and not parts.fragment
+            and "@" not in parts.path + parts.query
+            and {"?", "#"}.isdisjoint(place)
         )
         if given or not is_named or not all(host for host, _ in sentinels):
             raise wrong_url(scheme)

@@ -163,6 +163,8 @@ WRONG = {
         "redis+sentinel://u:s3cret@/shop",
         "redis+sentinel://u:s3cret@one/shop/db",
         "redis+sentinel://u:/s3cret@one:1/0",
+        "redis+sentinel://u:?s3cret@one:1/shop",
+        "redis+sentinel://one#u:s3cret/shop",
         "redis+sentinel://u:s3cret@one/shop?nothing=1",
         "redis+sentinel://u:s3cret@one/shop?ssl_cert_reqs=none",
         "redis+sentinel://u:s3cret@[one/shop",
