@@ -39,11 +39,10 @@ OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integra
 	batches.py clients.py deserializers.py early_lookups.py install.py modes.py near.py \
 	reads.py refusal.py scope.py)
 
-# Of the asynchronous tests, what meets aiobotocore's and aioboto3's insides. The newest
-# aiobotocore runs all of them.
-AIO_TESTS := $(addprefix tests/aio/test_, \
-	cancellation.py credentials.py example_fastapi.py hooks.py install.py near_resource.py \
-	page.py sending.py)
+# The newest aiobotocore runs all of tests/aio. The oldest runs what meets its insides, and
+# aioboto3's what meets those of aioboto3.
+AIO_OLDEST_TESTS := $(addprefix tests/aio/test_, cancellation.py credentials.py hooks.py sending.py)
+AIOBOTO3_TESTS := $(addprefix tests/aio/test_, example_fastapi.py install.py near_resource.py page.py)
 
 # Half a minute of tests for each Python that is supported; of properties fewer examples.
 QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/near \
@@ -92,10 +91,10 @@ test-aio-newest: $(AIO)/.ready
 	$(AIO)/bin/python -m pytest -q -n 2 --dist worksteal $(COVERAGE) tests/aio $(ARGS)
 
 test-aio-oldest: $(AIO_OLDEST)/.ready
-	$(AIO_OLDEST)/bin/python -m pytest -q $(AIO_TESTS) $(ARGS)
+	$(AIO_OLDEST)/bin/python -m pytest -q $(AIO_OLDEST_TESTS) $(ARGS)
 
 test-aioboto3: $(AIOBOTO3)/.ready
-	$(AIOBOTO3)/bin/python -m pytest -q $(AIO_TESTS) $(ARGS)
+	$(AIOBOTO3)/bin/python -m pytest -q $(AIOBOTO3_TESTS) $(ARGS)
 
 test-long: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
 	$(PYTEST) -m long -v tests $(ARGS)
