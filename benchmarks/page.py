@@ -71,6 +71,23 @@ behind the call: its work counts as far as it delays the caller. On a server, a 
 that a call does not wait for is read with the next call, and counts there. With
 `--cpu`, `python -m benchmarks compare REV` counts the processor time of all threads.
 
+Threads of one process share the interpreter. One that computes keeps it for 5 ms. One
+that makes a system call, or waits for another thread, gives it up, and then waits for
+the turns of all that compute. In memory, no read or write waits for a lock of the
+store. On disk, the evictions of one process take place one after another, and each
+makes some sixteen system calls meanwhile. So where many threads compute, updates on
+disk get a smaller share than others. The tables of threads show three crowds: all
+cached; only the hits cached; and the same with as many system calls as the cache makes.
+What the last two differ by is the price of system calls. What the first and the last
+differ by is what the cache computes, and waiting for each other. What all kinds do
+together shows if time is lost.
+
+No module is compiled. Cython and mypyc were tried: no target came within reach, and
+most calls took longer, because a miss and a write spend their time in code that the
+processor must load each time, in C functions and in system calls, not in bytecode. On
+disk, SQLite and system calls alone take more than the targets leave. A compiled module
+would also hide what an interrupted call must find out from its frames.
+
 Every hit is checked: its client's transport must not have been called. A hit of
 botocache is a fresh object each time. `botocache` 0.0.6 of PyPI hands out one shared
 object to all callers, and evicts nothing. It runs in an environment and a process of

@@ -46,6 +46,11 @@ class HotKeys:
 
     def __init__(self) -> None:
         self._places: dict[tuple[Named, str], _Place] = {}
+        # Names that had the fewest reads when they were last looked for. Where far more
+        # keys are read than there are places, each sample takes one: to look through
+        # all places took as long each time as a hit does.
+        self._candidates: list[tuple[Named, str]] = []
+        self._fewest = 0
 
     def __repr__(self) -> str:
         return f"<HotKeys: {len(self._places)}>"
@@ -73,8 +78,7 @@ class HotKeys:
             # For a new key alone: to write its JSON takes longer than all else here.
             place = _Place(0, 0.0, text_of(asked)[:MOST_TEXT])
             if len(self._places) >= MOST_KEPT:
-                least = min(self._places, key=lambda each: self._places[each].hits)
-                before = self._places.pop(least)
+                before = self._places.pop(self._least(), place)
                 # The new key inherits them (Space-Saving). So no key that is read often
                 # is left out for long, and one that is not may be shown as hotter than
                 # it is.
@@ -82,6 +86,24 @@ class HotKeys:
             self._places[name] = place
         place.hits += hits
         place.units += units
+
+    def _least(self) -> tuple[Named, str]:
+        """Return the name of a place with the fewest reads."""
+        places, candidates = self._places, self._candidates
+        while candidates:
+            # Reads only rise, so one that still has as few is still among the least.
+            name = candidates.pop()
+            place = places.get(name)
+            if place is not None and place.hits == self._fewest:
+                return name
+        # In a copy: a signal handler may add a key meanwhile.
+        named = [*places.items()]
+        fewest = min([place.hits for _, place in named])
+        # The oldest one is the last, and goes first.
+        candidates = [name for name, place in reversed(named) if place.hits == fewest]
+        name = candidates.pop()
+        self._candidates, self._fewest = candidates, fewest
+        return name
 
     def read(self) -> tuple[HotKey, ...]:
         """Return the keys with the most read units saved."""

@@ -17,11 +17,12 @@ from typing import Generic, Protocol, TypeVar
 
 from botocache._forks import renew_after_fork
 
-_DOORS = 1 << 17
-"""Bytes by which keys that were asked for are known, roughly: keys may share one."""
+_ROWS = 1 << 15
+"""Rows of marks, by which keys that were asked for are known. A mark is a byte."""
 
-_MOST_OPEN = _DOORS // 2
-"""Doors of one round. With more of them open, most keys would be let in at once."""
+_MARKS = 4
+"""Marks of a row: those of the last keys that came to it. A key that was not asked for
+is taken for one of them once in 64 times."""
 
 
 class Sized(Protocol):
@@ -49,8 +50,7 @@ class LRUCache(Generic[T]):
         self.young: dict[Hashable, T] = {}
         self._old: dict[Hashable, T] = {}
         self._young_size = 0
-        self._doors = bytearray()
-        self._round, self._open = 1, 0
+        self._marks = bytearray()
         self._renew_lock()
         renew_after_fork(self, LRUCache._renew_lock)
 
@@ -83,20 +83,23 @@ class LRUCache(Generic[T]):
         """Return whether a value of this size that was just asked for is worth a place.
 
         Any is, while there is room. Else one that is asked for again, before some
-        65,000 others are.
+        100,000 others are.
         """
         if not self._old:
             return size <= self._half
         # Without a lock: the worst that can happen is that a key asks once more.
-        doors, door = self._doors, hash(key) % _DOORS
-        if not doors:
-            doors = self._doors = bytearray(_DOORS)
-        if doors[door] == self._round:
+        marks = self._marks
+        if not marks:
+            marks = self._marks = bytearray(_ROWS * _MARKS)
+        number = hash(key)
+        start = number % _ROWS * _MARKS
+        mark = number // _ROWS % 255 + 1
+        row = marks[start : start + _MARKS]
+        if mark in row:
             return size <= self._half
-        if self._open >= _MOST_OPEN:
-            self._round, self._open = self._round % 255 + 1, 0
-        doors[door] = self._round
-        self._open += 1
+        # The oldest one goes. Of one mark a row, keys that are asked for in turn would
+        # be forgotten by each other, each time.
+        marks[start : start + _MARKS] = bytes((mark, *row[:-1]))
         return False
 
     def put(self, key: Hashable, value: T) -> None:

@@ -2,8 +2,8 @@
 
 A tag hashes to a slot. Two tags that share a slot are evicted together, which costs a
 miss now and then. The words are memory of one process, or stand in a file that several
-read and write. Reading takes no lock; writers exclude each other by a lock of the
-table's owner.
+read and write. Reading takes no lock. Writers exclude each other by a lock of the
+table's owner, or in memory by writing in one step.
 
 A word is eight bytes, aligned. In memory, a memoryview of native unsigned 64-bit
 integers reads and writes it: CPython copies such an item by one fixed-size move, so no
@@ -16,11 +16,12 @@ before hold-off in the reader, and restored slots after all evicted ones.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from operator import itemgetter
-from typing import Final, Protocol, TypeAlias
+from itertools import chain, repeat, starmap
+from operator import itemgetter, setitem
+from typing import Final, Protocol, TypeAlias, cast
 
 from botocache._coherence import (
     Eviction,
@@ -33,7 +34,8 @@ from botocache._coherence import (
     restored_state,
 )
 from botocache._forks import renew_after_fork
-from botocache.stores.protocol import Random, StillCurrent
+from botocache.stores.one_step import NO_ARGUMENTS, TakeStep, take_step
+from botocache.stores.protocol import Clock, Random, StillCurrent
 
 WORD = 8
 """Bytes of a word."""
@@ -93,6 +95,33 @@ class SlotReader:
         return tuple(
             [words[int.from_bytes(tag, "little") % count * 2] or first for tag in tags]
         )
+
+    def look(self, tags: Sequence[bytes]) -> tuple[tuple[int, ...], list[int]]:
+        """Return the generations of the tags, and the places of these for `held_at`."""
+        words, first, count = self._words, self._origin_generation, self._count
+        generations, places = [], []
+        for tag in tags:
+            # _at, written out: it is on the path of every hit.
+            place = int.from_bytes(tag, "little") % count * 2
+            places.append(place)
+            generations.append(words[place] or first)
+        return tuple(generations), places
+
+    def held_at(self, places: Sequence[int], now: float) -> Held:
+        """Return whether one of the tags is on hold-off, and for what.
+
+        places: of their generations, as `look` returns them. So this comes after it.
+            See `held`.
+        """
+        words = self._words
+        held = Held.FREE
+        for place in places:
+            word = words[place + 1]
+            if word and is_held(word / _NS, now):
+                if not word & _SETTLING:
+                    return Held.WRITING
+                held = Held.SETTLING
+        return held
 
     def held(self, tags: Sequence[bytes], now: float) -> Held:
         """Return whether one of the tags is on hold-off, and for what.
@@ -246,6 +275,28 @@ class GenerationTable(SlotReader):
         words: of the slots.
         first: what the first eviction of the same write did to each.
         """
+        done = self._hold(words, words, slots, first, now, hold_off)
+        with self._barrier:
+            pass
+        for slot, each in done.items():
+            words[slot] = each[_GENERATION]
+        return done
+
+    def _hold(  # noqa: PLR0913, PLR0917 - what `_renew` has, and where the result goes
+        self,
+        words: ReadableWords,
+        left: MutableMapping[int, int] | Words,
+        slots: Sequence[int],
+        first: Mapping[int, EvictedSlot],
+        now: float,
+        hold_off: float,
+    ) -> dict[int, EvictedSlot]:
+        """Give slots a hold-off; return what is done to each, with its generation.
+
+        The caller writes the generations, after a barrier.
+
+        left: where the words of the hold-offs go. The rest is as for `_renew`.
+        """
         origin, draw = self._origin_generation, self._drawn.pop
         done: dict[int, EvictedSlot] = {}
         # What next_state leaves where the hold-off of others is over, which most are.
@@ -268,17 +319,13 @@ class GenerationTable(SlotReader):
             if before is not None and before[_GENERATION] == found:
                 others, was_alone = before[_HELD_UNTIL], True
             if others <= now:
-                words[slot + 1] = of_first if before is None else of_second
+                left[slot + 1] = of_first if before is None else of_second
             else:
                 its_first = None if before is None else _tag_eviction(before)
                 state = TagState(found, until, is_settling)
                 state = next_state(state, generation, now, hold_off, its_first)
-                words[slot + 1] = _held_word(state)
+                left[slot + 1] = _held_word(state)
             done[slot] = generation, until, is_settling, found, was_alone
-        with self._barrier:
-            pass
-        for slot, each in done.items():
-            words[slot] = each[_GENERATION]
         return done
 
     def _restore(self, states: Mapping[int, TagState]) -> None:
@@ -338,6 +385,108 @@ class GenerationTable(SlotReader):
         return int.from_bytes(tag, "little") % self._count * 2
 
 
+class MemoryTable(GenerationTable):
+    """A table in memory, whose writers wait for nothing: see one_step.py.
+
+    An eviction finds out what it leaves of its slots, and writes all of that in one
+    step. If another eviction has come between, it begins again.
+
+    words: a memoryview.
+    """
+
+    def __init__(self, words: Words, *, origin_generation: int, random: Random) -> None:
+        super().__init__(words, origin_generation=origin_generation, random=random)
+        self._version: dict[int, None] = {0: None}
+        self._take_step: TakeStep = take_step  # the explorer replaces it
+
+    def evict_in_one_step(self, request: EvictionRequest, clock: Clock) -> Eviction:
+        """Do what Store.evict says. clock: in seconds."""
+        tags, hold_off, watch, first_eviction, restore, _left = request
+        if restore:
+            return self._restore_in_one_step(request, clock)
+        count, slots, first = self._count, None, _NOTHING
+        if first_eviction is not None:
+            slots, first = self._of_first(tags, first_eviction)
+        if slots is None:
+            # _at, written out: it is on the path of every write.
+            slots = [int.from_bytes(tag, "little") % count * 2 for tag in tags]
+        if len(self._drawn) < len(slots):
+            self._drawn = self._draw(len(slots))
+        versions, words, fence = self._version, self._words, self._fence
+        while True:
+            [version] = versions  # before the words: they may change after it
+            now = clock()  # after it: a later eviction has no earlier time
+            held: dict[int, int] = {}
+            done = self._hold(words, held, slots, first, now, hold_off)
+            try:
+                self._take_step(
+                    chain(
+                        map(versions.pop, (version,)),  # or KeyError
+                        map(versions.setdefault, (version + 1,)),
+                        map(_write, repeat(words), held, held.values()),
+                        starmap(fence.acquire, NO_ARGUMENTS),
+                        starmap(fence.release, NO_ARGUMENTS),
+                        map(_write, repeat(words), done, map(_first, done.values())),
+                    ),
+                    0,
+                )
+            except KeyError:  # another eviction came between
+                continue
+            break
+        # A list of tags might be another one by the second eviction.
+        evicted = EvictedSlots(count, tuple(tags), slots, done)
+        if not watch:
+            return _eviction((evicted, {}, Held.FREE, False))
+        watched = dict(zip(watch, self.generations(watch), strict=True))
+        is_held = self.held(watch, now)
+        if version + 1 not in versions:
+            # Another eviction has come, perhaps between this one and that look. Its
+            # generations are not those of the words that this one found.
+            watched, is_held = {tag: self.draw() for tag in watch}, Held.WRITING
+        return _eviction((evicted, watched, is_held, False))
+
+    def _restore_in_one_step(self, request: EvictionRequest, clock: Clock) -> Eviction:
+        """Evict and restore in a copy, then write what has changed there."""
+        versions, words, fence = self._version, self._words, self._fence
+        while True:
+            [version] = versions
+            changed = _Changed(words)
+            copy = GenerationTable.__new__(GenerationTable)
+            copy.__dict__.update(self.__dict__, _words=changed)
+            eviction = copy.evict(request, clock(), nullcontext())
+            step: list[Iterator[object]] = [
+                map(versions.pop, (version,)),
+                map(versions.setdefault, (version + 1,)),
+            ]
+            for index, word in changed.items():  # in the order of the writing
+                step += (
+                    map(_write, (words,), (index,), (word,)),
+                    starmap(fence.acquire, NO_ARGUMENTS),
+                    starmap(fence.release, NO_ARGUMENTS),
+                )
+            try:
+                self._take_step(chain.from_iterable(step), 0)
+            except KeyError:
+                continue
+            return eviction
+
+    def _renew_lock(self) -> None:
+        super()._renew_lock()
+        # Like `_barrier`, but taken within steps only, so that no step waits for it.
+        self._fence = threading.Lock()
+
+
+class _Changed(dict[int, int]):
+    """Words that were written, in their order. Others are read from the table."""
+
+    def __init__(self, words: ReadableWords) -> None:
+        super().__init__()
+        self._words = words
+
+    def __missing__(self, index: int) -> int:
+        return self._words[index]
+
+
 class EvictedSlots(Mapping[bytes, TagEviction]):
     """What an eviction did to each tag, kept by slot.
 
@@ -379,6 +528,10 @@ class EvictedSlots(Mapping[bytes, TagEviction]):
 
 
 _NOTHING: Mapping[int, EvictedSlot] = {}
+
+_write = cast("Callable[[Words, int, int], None]", setitem)
+
+_first: Callable[[EvictedSlot], int] = itemgetter(_GENERATION)
 
 _tag_eviction: Callable[[EvictedSlot], TagEviction] = partial(
     tuple.__new__, TagEviction

@@ -3,25 +3,28 @@
 Entries are kept as bytes, never as live objects, so nothing that a caller does to an
 answer can reach another. Generations live in a slot table of anonymous memory. After
 a fork that table stays shared while the entries part, so the workers that a server
-forks from one parent see each other's evictions. But each process then has a lock of
-its own for its writers. So from the first fork on no write counts as alone: its
-hold-offs run for the whole `write_hold_off`.
+forks from one parent see each other's evictions. But their writers do not keep each
+other out. So from the first fork on no write counts as alone: its hold-offs run for the
+whole `write_hold_off`.
+
+Nothing here waits for a lock: see one_step.py.
 """
 
 import mmap
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain
+from itertools import chain, repeat, starmap
+from operator import setitem
 
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded
 from botocache._forks import renew_after_fork
 from botocache.stores.boards import MemoryBoard
 from botocache.stores.clock import machine_clock
-from botocache.stores.generation_table import SLOT, WORD, GenerationTable
+from botocache.stores.generation_table import SLOT, WORD, MemoryTable
+from botocache.stores.one_step import NO_ARGUMENTS, NONE, take_step
 from botocache.stores.protocol import Clock, Fill, Random, StillCurrent, Usage
 
 DEFAULT_SIZE_LIMIT = 256 * 1024**2
@@ -57,37 +60,36 @@ class MemoryStore:
     ) -> None:
         self.now = clock
         self._size_limit = size_limit
-        self._size = self._changes = self._evictions = 0
         self._entries: OrderedDict[bytes, bytes] = OrderedDict()
+        # The bytes of the entries, by a number that each change replaces by the next.
+        self._sizes = {0: 0}
         self._board = MemoryBoard(clock)
         shared = memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT + WORD))
         # Shared, too: the parent must know that a child is there.
         self._has_forked = shared[-WORD:].cast("Q")
-        self._table = GenerationTable(
+        self._table = MemoryTable(
             shared[:-WORD].cast("Q"),
             origin_generation=int.from_bytes(random(WORD), "little"),
             random=random,
         )
-        self._renew_locks()
         renew_after_fork(self, MemoryStore._after_fork)
 
     def __repr__(self) -> str:
         return (
             f"<MemoryStore {len(self._entries)} entries, "
-            f"{self._size} of {self._size_limit} bytes>"
+            f"{self._size()} of {self._size_limit} bytes>"
         )
 
     def load(self, key: bytes, tags: Sequence[bytes]) -> Loaded:
         """See Store.load."""
-        snapshot = self._table.generations(tags)  # before the entry: see Store.load
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
-                try:  # noqa: SIM105 - `suppress` takes 0.25 µs more in each hit
-                    self._entries.move_to_end(key)
-                except KeyError:
-                    pass  # a signal handler has dropped it
-        return _loaded((entry, snapshot, self._table.held(tags, self.now())))
+        snapshot, places = self._table.look(tags)  # before the entry: see Store.load
+        entry = self._entries.get(key)
+        if entry is not None:
+            try:  # noqa: SIM105 - `suppress` takes 0.25 µs more in each hit
+                self._entries.move_to_end(key)
+            except KeyError:
+                pass  # another thread or a signal handler has dropped it
+        return _loaded((entry, snapshot, self._table.held_at(places, self.now())))
 
     def load_many(
         self, lookups: Sequence[tuple[bytes, Sequence[bytes]]]
@@ -98,13 +100,12 @@ class MemoryStore:
         generations = dict(zip(tags, self._table.generations(tags), strict=True))
         entries = self._entries
         found: list[bytes | None] = []
-        with self._lock:
-            for key, _ in lookups:
-                entry = entries.get(key)
-                if entry is not None:
-                    with suppress(KeyError):  # a signal handler has dropped it
-                        entries.move_to_end(key)
-                found.append(entry)
+        for key, _ in lookups:
+            entry = entries.get(key)
+            if entry is not None:
+                with suppress(KeyError):  # dropped meanwhile, as in `load`
+                    entries.move_to_end(key)
+            found.append(entry)
         now = self.now()
         is_any_held = self._table.held(tags, now)
         generation_of = generations.__getitem__
@@ -129,58 +130,107 @@ class MemoryStore:
         self,
         key: bytes,
         entry: bytes,
-        ttl: float,  # noqa: ARG002 - LRU drops what is no longer asked for
-        tags: Sequence[bytes] = (),  # noqa: ARG002 - generations are never dropped
+        ttl: float,  # LRU drops what is no longer asked for
+        tags: Sequence[bytes] = (),  # generations are never dropped
     ) -> None:
         """See Store.fill."""
-        with self._lock:
-            self._changes = mine = self._changes + 1
+        size = len(entry) + ENTRY_OVERHEAD
+        if size > self._size_limit:  # it replaces one, and has no place itself
+            self.fill_many((Fill(key, entry, ttl, tags),))
+            return
+        entries, sizes = self._entries, self._sizes
+        while True:
+            [(version, total)] = sizes.items()  # first of all, as in MemoryTable
+            replaced = entries.get(key)
+            if replaced is not None:
+                total -= len(replaced) + ENTRY_OVERHEAD
+            total += size
             try:
-                replaced = self._entries.pop(key, None)
-                if replaced is not None:
-                    self._size -= len(replaced) + ENTRY_OVERHEAD
-                if len(entry) + ENTRY_OVERHEAD > self._size_limit:
-                    return  # it would cost all others their place, and have none itself
-                self._entries[key] = entry
-                self._size += len(entry) + ENTRY_OVERHEAD
-                while self._size > self._size_limit and self._entries:
-                    _, dropped = self._entries.popitem(last=False)
-                    self._size -= len(dropped) + ENTRY_OVERHEAD
-            except BaseException:
-                self._count_anew()  # interrupted between an entry and its size
-                raise
-            if self._changes != mine:  # a signal handler has filled in there
-                self._count_anew()
+                take_step(
+                    chain(
+                        map(sizes.pop, (version,)),  # or KeyError
+                        map(sizes.setdefault, (version + 1,), (total,)),
+                        map(entries.pop, (key,), NONE),
+                        map(setitem, (entries,), (key,), (entry,)),
+                    ),
+                    0,
+                )
+            except KeyError:  # other entries have come or gone meanwhile
+                continue
+            break
+        if total > self._size_limit:
+            self._drop_oldest()
 
     def fill_many(self, fills: Sequence[Fill]) -> None:
         """See Store.fill_many."""
-        for fill in fills:
-            self.fill(*fill)
+        entries, sizes = self._entries, self._sizes
+        largest = self._size_limit - ENTRY_OVERHEAD
+        filled = {key: entry for key, entry, _, _ in fills}
+        # A larger one would cost all others their place, and have none itself.
+        kept = {key: entry for key, entry in filled.items() if len(entry) <= largest}
+        size = _size_of(kept.values())
+        while True:
+            [(version, total)] = sizes.items()
+            replaced = [each for each in map(entries.get, filled) if each is not None]
+            total += size - _size_of(replaced)
+            with suppress(KeyError):  # as in `fill`
+                take_step(
+                    chain(
+                        map(sizes.pop, (version,)),
+                        map(sizes.setdefault, (version + 1,), (total,)),
+                        map(entries.pop, filled, repeat(None)),
+                        map(setitem, repeat(entries), kept, kept.values()),
+                    ),
+                    0,
+                )
+                break
+        if total > self._size_limit:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        """Drop entries until the rest is within the limit."""
+        entries, sizes = self._entries, self._sizes
+        while True:
+            [(version, total)] = sizes.items()
+            if total <= self._size_limit:
+                return
+            # One call: while an iterator waits, a load may change the order.
+            oldest = next(chain.from_iterable((entries,)), b"")
+            dropped = entries.get(oldest, b"")
+            total -= len(dropped) + ENTRY_OVERHEAD
+            with suppress(KeyError):  # as in `fill`
+                take_step(
+                    chain(
+                        map(sizes.pop, (version,)),
+                        map(sizes.setdefault, (version + 1,), (total,)),
+                        map(entries.pop, (oldest,), NONE),
+                    ),
+                    0,
+                )
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
         if self._has_forked[0]:
-            # `_writing` does not exclude the other processes, so a write that takes
-            # itself for alone may be wrong.
+            # Other processes may come between the words of one step, so a write that
+            # takes itself for alone may be wrong.
             request = request.as_first()
-        with self._writing:
-            self._evictions = mine = self._evictions + 1
-            eviction = self._table.evict(request, self.now(), self._writing)
-            while self._evictions != mine:
-                # A signal handler has evicted in the middle of this eviction, which may
-                # have undone the handler's: evict again.
-                mine = self._evictions
-                eviction = self._table.evict(
-                    request.as_first(), self.now(), self._writing
-                )
-            return eviction
+        return self._table.evict_in_one_step(request, self.now)
 
     def clear(self) -> None:
         """See Store.clear."""
-        with self._lock:
-            self._changes += 1
-            self._entries.clear()
-            self._size = 0
+        entries, sizes = self._entries, self._sizes
+        while True:
+            [version] = sizes
+            with suppress(KeyError):  # as in `fill`
+                take_step(
+                    chain(
+                        map(sizes.pop, (version,)),
+                        map(sizes.setdefault, (version + 1,), (0,)),
+                        starmap(entries.clear, NO_ARGUMENTS),
+                    ),
+                    0,
+                )
+                return
 
     def close(self) -> None:
         """See Store.close. What is in memory only is gone."""
@@ -208,20 +258,15 @@ class MemoryStore:
 
     def usage(self) -> Usage:
         """See Board.usage. The size has ENTRY_OVERHEAD for each entry."""
-        return Usage(len(self._entries), self._size)
+        return Usage(len(self._entries), self._size())
 
-    def _count_anew(self) -> None:
-        self._size = sum(
-            len(entry) + ENTRY_OVERHEAD for entry in self._entries.copy().values()
-        )
-
-    def _renew_locks(self) -> None:
-        # A signal handler may make calls of its own while its thread holds them.
-        self._lock = threading.RLock()
-        self._writing = threading.RLock()
+    def _size(self) -> int:
+        [size] = self._sizes.values()
+        return size
 
     def _after_fork(self) -> None:
         self._has_forked[0] = 1
-        self._renew_locks()
-        # Another thread of the parent may have been between an entry and its size.
-        self._count_anew()
+
+
+def _size_of(entries: Collection[bytes]) -> int:
+    return sum(map(len, entries)) + len(entries) * ENTRY_OVERHEAD

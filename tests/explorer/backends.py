@@ -7,6 +7,7 @@ Disk: a DiskStore for each client on one directory, as processes have it.
 
 import shutil
 from bisect import bisect
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -159,6 +160,42 @@ class PausingWords(Words):
         super().__setitem__(index, word)
 
 
+class RecordedWords:
+    """Words as a writer looks at them: all in one go, and it remembers them."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+
+    def __getitem__(self, index: int) -> int:
+        word = self._words.get(index, 0)
+        record(word)
+        return word
+
+
+class RecordedVersion(dict[int, None]):
+    """The number of a table's words. A writer that has seen it goes on by it.
+
+    lock: of the writers' steps.
+    """
+
+    def __init__(self, lock: "PausingLock") -> None:
+        super().__init__({0: None})
+        self._lock = lock
+
+    def __iter__(self) -> Iterator[int]:
+        # If others change the words while it looks at them, its step fails. So it is
+        # enough to have it look at all of them at once.
+        lock = self._lock
+        pause(lambda: [] if lock.is_held else [("looks at the words", None)])
+        record(*super().__iter__())
+        return super().__iter__()
+
+    def __contains__(self, version: object) -> bool:
+        is_there = super().__contains__(version)
+        record(is_there)
+        return is_there
+
+
 class PausingLock:
     """An RLock that waits by letting others have their turn."""
 
@@ -234,15 +271,25 @@ class MemoryBackend(Embedded):
         self.by_word = by_word
         self.words = PausingWords() if by_word else Words()
         self.store._table._words = self.words
+        self._step = PausingLock()
         if by_word:
-            self.store._writing = PausingLock()  # type: ignore[assignment]  # as good
+            table = self.store._table
+            table._take_step = self._take_step
+            table._version = RecordedVersion(self._step)
+            hold = table._hold
+            table._hold = lambda _, *rest: hold(RecordedWords(self.words), *rest)  # type: ignore[method-assign]
+
+    def _take_step(self, calls: Iterable[object], kept: int) -> object:
+        """Let no other writer come between the words; readers may."""
+        with self._step:
+            return deque(calls, kept)
 
     def copy_from(self, other: "MemoryBackend") -> None:
         """Copy another backend, whose generations must differ from this one's."""
         self.words.update(other.words)
         self.store._table._origin_generation = other.store._table._origin_generation
         self.store._entries.update(other.store._entries)
-        self.store._size = other.store._size
+        self.store._sizes = dict(other.store._sizes)
 
     def store_of(self, _client: int) -> Store:
         """See Backend."""
@@ -276,7 +323,7 @@ class MemoryBackend(Embedded):
             if expires_at > eyes.now and current.issuperset(snapshot):
                 state += (key, *snapshot, eyes.since(stored_at), body)
         if self.by_word:
-            state.append(self.store._writing.is_held)  # type: ignore[attr-defined]  # ours
+            state += (self._step.is_held, *dict.keys(self.store._table._version))
         return state
 
 

@@ -36,7 +36,7 @@ from botocache._dynamodb.tags import (
 )
 from botocache._errors import StoreError
 from botocache.stores import generation_table
-from botocache.stores.generation_table import GenerationTable
+from botocache.stores.generation_table import GenerationTable, MemoryTable
 from botocache.stores.memory import MemoryStore
 from tests.explorer import backends
 from tests.explorer.backends import OPAQUE
@@ -191,10 +191,11 @@ def _no_settling(table: GenerationTable, *arguments: Any) -> Any:
     """Wait for no replica: settle is zero."""
     # Where most hold-offs are made: the table asks the law about few of them.
     hold_off = 0.0 if arguments[-1] == SETTINGS.settle else arguments[-1]
-    return _renew(table, *arguments[:-1], hold_off)
+    return _hold(table, *arguments[:-1], hold_off)
 
 
 _renew: Callable[..., Any] = GenerationTable._renew
+_hold: Callable[..., Any] = GenerationTable._hold
 
 
 # --- generations -------------------------------------------------------------------
@@ -223,7 +224,7 @@ _load = MemoryStore.load
 
 def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
     """Store each generation before its hold-off."""
-    evict = GenerationTable.evict
+    evict = MemoryTable.evict_in_one_step
 
     class Swapped(dict[int, int]):
         """Keeps hold-offs back until the generations have been written."""
@@ -243,9 +244,9 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
             self._words[index + 1] = self.pop(index + 1)
 
     def evict_swapped(
-        table: GenerationTable, request: EvictionRequest, *arguments: Any
+        table: MemoryTable, request: EvictionRequest, *arguments: Any
     ) -> Any:
-        view = GenerationTable.__new__(GenerationTable)
+        view = MemoryTable.__new__(MemoryTable)
         view.__dict__.update(table.__dict__)
         view._words = Swapped(table._words)
         eviction = evict(view, request, *arguments)
@@ -254,7 +255,7 @@ def _generation_first_in_the_writer(patch: pytest.MonkeyPatch) -> None:
         )
         return eviction._replace(watched=watched)
 
-    patch.setattr(GenerationTable, "evict", evict_swapped)
+    patch.setattr(MemoryTable, "evict_in_one_step", evict_swapped)
 
 
 # --- writes that fill --------------------------------------------------------------
@@ -470,7 +471,7 @@ MUTATIONS = [
     ),
     Mutation(
         "no settling, and a replica that lags",
-        _replace(GenerationTable, "_renew", _no_settling),
+        _replace(GenerationTable, "_hold", _no_settling),
         QUIET,
     ),
     Mutation(

@@ -15,6 +15,7 @@ from botocache.stores.memory import MemoryStore
 from botocache.stores.protocol import Store
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag
+from tests.support.locks import all_locks, locked
 from tests.support.processes import TIMEOUT, forked
 
 KEY = key("an entry")
@@ -141,12 +142,12 @@ def test_is_current_does_not_wait_for_openers_or_writers(
         assert disk.is_current([A], snapshot)
 
 
-def test_is_current_in_memory_does_not_wait_for_readers_or_writers(
+def test_is_current_in_memory_waits_for_no_lock(
     clock: FakeClock,
 ) -> None:
     store = MemoryStore(clock=clock)
     snapshot = generations(store, A)
-    with store._lock, store._writing:
+    with locked(all_locks(store)):
         assert store.is_current([A], snapshot)
 
 

@@ -1,22 +1,30 @@
-"""The memory store beyond the contract: LRU by bytes, and forks."""
+"""The memory store beyond the contract: LRU by bytes, threads, and forks."""
 
+import gc
 import os
+import sys
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botocache._coherence import Eviction, EvictionRequest, Held
+from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction
 from botocache.stores.generation_table import SLOT
 from botocache.stores.memory import ENTRY_OVERHEAD, SLOT_COUNT, MemoryStore
+from botocache.stores.one_step import take_step
+from botocache.stores.protocol import Fill
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
 from tests.support.locks import all_locks, locked
 from tests.support.processes import TIMEOUT, forked
-from tests.support.words import Watched
 
 KEY, OTHER_KEY = key("an entry"), key("another entry")
 A, B = tag("a"), tag("b")
@@ -218,14 +226,184 @@ def test_generations_are_read_before_the_entry_and_hold_offs_after_it(
     assert evicted
 
 
-def test_a_writer_touches_slots_only_while_other_threads_are_excluded(
+# --- in one step ---------------------------------------------------------------------
+
+
+@contextmanager
+def hasty_threads() -> Iterator[None]:
+    """Let threads take turns after a few instructions."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def in_threads(*work: Callable[[], object]) -> None:
+    """Do all of it at once, in a thread each."""
+    threads = [threading.Thread(target=each, daemon=True) for each in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+def meanwhile(store: MemoryStore, do: Callable[[], object], *, before: bool) -> None:
+    """Have something done once: just before the next step of an eviction, or after."""
+    table = store._table
+
+    def step(calls: Iterable[object], kept: int) -> object:
+        table._take_step = take_step
+        if before:
+            do()
+        taken = take_step(calls, kept)
+        if not before:
+            do()
+        return taken
+
+    table._take_step = step
+
+
+def test_evictions_of_threads_come_one_after_another(store: MemoryStore) -> None:
+    """Each finds what the one before it has left, and nothing gets lost."""
+    (origin,) = store.load(KEY, [A]).snapshot
+    done: list[TagEviction] = []
+
+    def slow_step(calls: Iterable[object], kept: int) -> object:
+        time.sleep(1e-6)  # so that another thread has its turn in the middle
+        return take_step(calls, kept)
+
+    store._table._take_step = slow_step
+
+    def write() -> None:
+        request = EvictionRequest([B, A], 5.0)
+        done.extend(store.evict(request).evicted[A] for _ in range(100))
+
+    in_threads(write, write, write, write)
+    left = {each.previous_generation: each.generation for each in done}
+    chain = [origin]
+    while chain[-1] in left:
+        chain.append(left[chain[-1]])
+    assert len(chain) == 401
+    assert store.load(KEY, [A]).snapshot == (chain[-1],)
+
+
+def test_no_verb_waits_for_an_eviction_of_another_thread(store: MemoryStore) -> None:
+    began, go_on, clock = threading.Event(), threading.Event(), store.now
+
+    def slow_clock() -> float:
+        began.set()
+        go_on.wait(TIMEOUT)
+        return clock()
+
+    store.now = slow_clock
+    slow = threading.Thread(
+        target=store.evict, args=(EvictionRequest([A], 5.0),), daemon=True
+    )
+    slow.start()
+    assert began.wait(TIMEOUT)
+    store.now = clock
+    try:
+        in_threads(lambda: use_every_verb(store))
+    finally:
+        go_on.set()
+        slow.join(TIMEOUT)
+
+
+def test_a_write_was_not_alone_if_another_evicts_in_the_middle_of_its_eviction(
     store: MemoryStore,
 ) -> None:
-    words = Watched(store._table._words, store._writing._is_owned)  # type: ignore[attr-defined]  # which 3.14 calls `locked`
-    store._table._words = words
+    first = store.evict(EvictionRequest([A], 5.0))
+    others: list[Eviction] = []
+    meanwhile(
+        store,
+        lambda: others.append(store.evict(EvictionRequest([A], 5.0))),
+        before=True,
+    )
+    second = store.evict(EvictionRequest([A], 0.0, first_eviction=first))
+    (other,) = others
+    assert not second.evicted[A].was_alone
+    assert second.evicted[A].previous_generation == other.evicted[A].generation
+    assert store.load(KEY, [A]).held is Held.WRITING
+
+
+def test_a_tag_is_not_restored_if_another_write_evicts_it_in_the_middle(
+    store: MemoryStore,
+) -> None:
+    before = store.load(KEY, [A]).snapshot
+    first = store.evict(EvictionRequest([A], 5.0))
+    meanwhile(store, lambda: store.evict(EvictionRequest([A], 5.0)), before=True)
+    store.evict(EvictionRequest([A], 0.0, first_eviction=first, restore=[A]))
+    assert store.load(KEY, [A]).snapshot != before
+    assert store.load(KEY, [A]).held is Held.WRITING
+
+
+def test_what_is_watched_is_never_current_if_another_eviction_may_have_come_first(
+    store: MemoryStore,
+) -> None:
+    meanwhile(store, lambda: store.evict(EvictionRequest([B], 0.0)), before=False)
+    eviction = store.evict(EvictionRequest([A], 0.0, watch=[B]))
+    assert eviction.held is Held.WRITING
+    assert (eviction.watched[B],) != store.load(KEY, [B]).snapshot
+    assert (
+        store.evict(EvictionRequest([A], 0.0, watch=[B])).watched[B]
+        == (store.load(KEY, [B]).snapshot[0])
+    )
+
+
+@pytest.mark.parametrize("restore", [(), (A,)], ids=["evicted", "restored"])
+def test_no_garbage_is_collected_in_the_middle_of_a_step(
+    store: MemoryStore, restore: tuple[bytes, ...]
+) -> None:
+    """It would call finalizers, which may evict, between two words of a slot."""
+    log: list[str] = []
+    note = partial(log.append, "collects")
     first = store.evict(EvictionRequest([A, B], 5.0))
-    store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))
-    assert words.seen == {True}
+    store._table._take_step = lambda calls, kept: take_step(
+        chain(map(log.append, ("begins",)), calls, map(log.append, ("ends",))), kept
+    )
+    callback, before = (lambda *_: note()), gc.get_threshold()
+    gc.callbacks.append(callback)
+    gc.set_threshold(1)
+    try:
+        store.evict(EvictionRequest([A, B], 0.0, (), first, restore))
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(callback)
+    assert log[log.index("begins") + 1] == "ends"
+
+
+def test_threads_that_fill_and_load_in_a_full_store_keep_the_size_right() -> None:
+    store = room_for(5, 50)
+
+    def use(number: int) -> None:
+        for turn in range(300):
+            name = key(str(turn * number % 11))
+            store.fill(name, bytes(turn % 90), TTL)
+            store.load(name, [])
+            store.fill_many([Fill(key("x"), b"x", TTL), Fill(name, b"", TTL)])
+
+    with hasty_threads():
+        in_threads(*(partial(use, number) for number in (1, 3, 5, 7)))
+    entries = store._entries.values()
+    assert store.usage() == (len(entries), sum(map(size_of, entries)))
+    assert 0 < sum(map(size_of, entries)) <= 5 * (50 + ENTRY_OVERHEAD)
+
+
+def test_filling_many_keeps_what_filling_each_would() -> None:
+    one, other = room_for(3, 10), room_for(3, 10)
+    fills = [Fill(key(name), bytes(10), TTL) for name in "abcd"]
+    fills.append(Fill(key("x"), bytes(1000), TTL))  # has no place
+    for each in fills:
+        one.fill(*each)
+    other.fill_many(fills)
+    assert kept(one, "abcdx") == kept(other, "abcdx") == "bcd"
+    assert state(one) == state(other)
+
+
+# --- the rest ------------------------------------------------------------------------
 
 
 def test_the_repr_shows_entries_and_size() -> None:

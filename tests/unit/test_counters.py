@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from itertools import product
+from random import Random
 from typing import Any
 
 import msgspec
@@ -369,6 +370,27 @@ def test_a_key_that_is_read_often_is_found_among_many_that_are_not() -> None:
     assert first.digest == "hot" or first.hits >= MOST_KEPT
     (hot,) = (place for name, place in keys._places.items() if name[1] == "hot")
     assert MOST_KEPT <= hot.hits <= 2 * MOST_KEPT
+
+
+@pytest.mark.parametrize("names", [2 * MOST_KEPT, 20 * MOST_KEPT])
+def test_a_new_key_takes_a_place_with_the_fewest_reads(names: int) -> None:
+    keys, series = HotKeys(), Counters().series(TABLE, OPERATION)
+    choose = Random(names)
+    replaced = 0
+    for _ in range(10 * MOST_KEPT):
+        # Some far more often than others.
+        name = f"{int(names * choose.random() ** 3)}"
+        hits = choose.choice([1, 17])
+        before = {each: place.hits for each, place in keys._places.items()}
+        keys.add(series, name, hits, 0.5, str, "")
+        if len(before) < MOST_KEPT or (series, name) in before:
+            continue
+        replaced += 1
+        (gone,) = before.keys() - keys._places.keys()
+        fewest = min(before.values())
+        assert before[gone] == fewest
+        assert keys._places[series, name].hits == fewest + hits
+    assert replaced > MOST_KEPT
 
 
 def test_the_text_of_a_key_is_cut_off() -> None:

@@ -64,6 +64,17 @@ LOCK_PATIENCE = 0.05
 LARGEST_ENTRY = 4 * 1024**2
 """Bytes. A page of DynamoDB is at most 1 MB; a larger entry is not filled."""
 
+_LEAST_PATIENCE = 0.02
+"""Seconds that a transaction waits where those before it took all of LOCK_PATIENCE.
+
+To write thousands of entries takes longer than that, without any wait. Without patience
+one load in another thread would then lose all that are left. That thread may hold its
+lock until it has its turn again, 5 ms later."""
+
+_PAUSE = 0.0015
+"""Seconds between two transactions: longer than others pause between two attempts to
+get the lock. Without it a load has failed beside thousands of entries."""
+
 _AT_ONCE = 256 * 1024
 """Bytes of entries in one transaction. Other writers wait until it ends."""
 
@@ -303,7 +314,8 @@ class EntryDatabase:
         """Write entries in as few transactions as `_AT_ONCE` allows.
 
         Those that are larger than `LARGEST_ENTRY` are left out. All of them together
-        wait no longer than `LOCK_PATIENCE`.
+        wait no longer than `LOCK_PATIENCE`, and then `_LEAST_PATIENCE` each. What comes
+        after one that has waited in vain is dropped.
 
         entries: each its key, its bytes, and its TTL in seconds.
         """
@@ -320,13 +332,15 @@ class EntryDatabase:
         self, pieces: Iterator[Sequence[tuple[bytes, bytes, float]]]
     ) -> None:
         patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
-        for piece in pieces:
+        for number, piece in enumerate(pieces):
+            if number:
+                time.sleep(_PAUSE)
             try:
                 # SQLite's own lock is not fair: some of many threads would time out.
                 if not self._putting.acquire(blocking=False):
                     if not self._putting.acquire(timeout=patience):
                         return
-                    patience = max(0.0, deadline - time.monotonic())
+                    patience = max(_LEAST_PATIENCE, deadline - time.monotonic())
                 with _store_errors("put"):
                     self._put_piece(piece, patience)
                 self._was_busy_for_fills = False
@@ -340,7 +354,7 @@ class EntryDatabase:
                 # earlier call may have been interrupted right here.
                 while is_owned(self._putting):
                     self._putting.release()
-            patience = max(0.0, deadline - time.monotonic())
+            patience = max(_LEAST_PATIENCE, deadline - time.monotonic())
 
     def _put_piece(
         self, piece: Sequence[tuple[bytes, bytes, float]], patience: float

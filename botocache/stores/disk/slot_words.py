@@ -137,7 +137,9 @@ class FileTable(GenerationTable):
     ) -> dict[int, EvictedSlot]:
         # A dict: to ask FileWords for one word takes as long as a system call.
         found = self._file_words.read(slots)
-        done = super()._renew(found, slots, first, now, hold_off)
+        done = self._hold(found, found, slots, first, now, hold_off)
+        for slot, each in done.items():
+            found[slot] = each[0]
         self._file_words.write(found, done, self._barrier)
         return done
 

@@ -31,7 +31,7 @@ from botocache._errors import (
 from botocache._forks import renew_after_fork
 from botocache.stores.clock import machine_clock
 from botocache.stores.disk.board import DiskBoard
-from botocache.stores.disk.connections import DatabaseReplacedError
+from botocache.stores.disk.connections import DatabaseReplacedError, is_owned
 from botocache.stores.disk.entry_database import UNUSABLE, EntryDatabase, keeps_database
 from botocache.stores.disk.fill_queue import Entry, FillQueue
 from botocache.stores.disk.generation_file import (
@@ -58,6 +58,9 @@ CLEAR_PATIENCE = 1.0
 
 CLOSE_PATIENCE = 2.0
 """The same for `close`, which writes those that wait."""
+
+WRITER_PATIENCE = 1.0
+"""Seconds that an eviction looks on before it waits for the lock of the writers."""
 
 PAUSE = 1.0
 """Seconds after a failure of SQLite in which entries are not used."""
@@ -143,6 +146,7 @@ class DiskStore:
 
     _opening: AbstractContextManager[object]
     _writing: AbstractContextManager[object]
+    _busy: threading.Lock
     _is_opening: bool
     _evictions: int
     _slot_file: GenerationFile | None
@@ -354,7 +358,10 @@ class DiskStore:
         """Evict in a table that had this stamp just now."""
         if stamp is None:
             raise StoreLostError("the generation table was condemned")
-        with self._writing:  # the file lock excludes processes, not threads
+        busy = self._busy
+        if busy.locked():
+            busy = self._look_on()
+        with self._writing, busy:  # the file lock excludes processes, not threads
             self._evictions = mine = self._evictions + 1
             exclusive = Exclusive(table, stamp)
             try:
@@ -374,6 +381,22 @@ class DiskStore:
                 exclusive.release()
                 raise
         return eviction
+
+    def _look_on(self) -> threading.Lock:
+        """Let the eviction of another thread end; return what shows the next one.
+
+        A thread that waits in a lock gets it before it has its turn. Until then no
+        other can evict, and the next ones wait behind it. Where many threads compute,
+        each turn takes as long as all of theirs together. So a thread waits here.
+        It has its turn when it finds the lock free.
+        """
+        if is_owned(self._writing):  # in a signal handler
+            return threading.Lock()  # which shows nothing: the outer one goes on
+        ends, pause = time.monotonic() + WRITER_PATIENCE, 0.0001
+        while self._busy.locked() and time.monotonic() < ends:
+            time.sleep(pause)  # a lock would be handed over, as above
+            pause = min(2 * pause, 0.002)
+        return self._busy
 
     def clear(self) -> None:
         """See Store.clear."""
@@ -578,6 +601,9 @@ class DiskStore:
         # A signal handler may make calls of its own while its thread holds them.
         self._opening = threading.RLock()
         self._writing = threading.RLock()
+        # Taken within `_writing`, to show that an eviction goes on. A lock, because no
+        # interruption leaves it behind.
+        self._busy = threading.Lock()
 
     def _forget_parent(self) -> None:
         """Drop all that the parent opened, in a child process.

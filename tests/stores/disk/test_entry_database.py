@@ -7,14 +7,16 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import pytest
 from diskcache.core import MODE_BINARY, MODE_PICKLE, MODE_RAW, MODE_TEXT
 
 from botocache._errors import StoreError
-from botocache.stores.disk import entry_database
+from botocache.stores.disk import connections, entry_database
 from botocache.stores.disk.entry_database import (
     LARGEST_ENTRY,
     DamagedEntryError,
@@ -409,6 +411,32 @@ USES: dict[str, Callable[[EntryDatabase], object]] = {
     "get": lambda entries: entries.get(KEY),
     **WRITES,
 }
+
+
+def test_a_transaction_waits_for_a_lock_however_long_those_before_it_took(
+    entries: EntryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of entries take longer than the patience of one fill.
+
+    Without patience one load in another thread would lose all that are left.
+    """
+    many = [(key(str(number)), b"entry", TTL) for number in range(200)]
+    now = count(0.0, 2 * entry_database.LOCK_PATIENCE)  # each look is that much later
+    waits: list[float] = []
+    pauses: list[float] = []
+    clock = SimpleNamespace(monotonic=now.__next__, sleep=pauses.append)
+    monkeypatch.setattr(entry_database, "time", clock)
+    monkeypatch.setattr(
+        entries, "_put_piece", lambda _piece, patience: waits.append(patience)
+    )
+    entries.put_many(many)
+    assert len(waits) > 2
+    assert waits[0] == entry_database.LOCK_PATIENCE
+    # Others get the lock in between.
+    assert len(pauses) == len(waits) - 1
+    assert min(pauses) > connections._LONGEST_WAIT
+    # A thread that loads may have to wait for its turn before it gives its lock up.
+    assert min(waits) > 2 * sys.getswitchinterval()
 
 
 @pytest.mark.usefixtures("_impatient")

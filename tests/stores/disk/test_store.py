@@ -8,6 +8,7 @@ import random
 import shutil
 import sqlite3
 import stat
+import sys
 import tempfile
 import threading
 import time
@@ -764,6 +765,61 @@ def test_a_writer_touches_slots_only_while_others_are_excluded(
         store.evict(EvictionRequest([A, B], 1.0, first_eviction=first))
     os.close(other)
     assert seen == {"pread": {True}, "pwrite": {True}}
+
+
+def test_an_eviction_lets_that_of_another_thread_end(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    set_mark = generation_file._set_mark
+
+    def set_mark_late(number: int, drawn: int) -> int:
+        began.set()
+        go_on.wait(TIMEOUT)
+        return set_mark(number, drawn)
+
+    done: list[Any] = []
+    use(store)
+    monkeypatch.setattr(generation_file, "_set_mark", set_mark_late)
+    monkeypatch.setattr(disk_store, "WRITER_PATIENCE", TIMEOUT)
+    threads = [
+        threading.Thread(
+            target=lambda: done.append(store.evict(EvictionRequest([A], 5.0))),
+            daemon=True,
+        )
+        for _ in range(3)
+    ]
+    threads[0].start()
+    assert began.wait(TIMEOUT)
+    for thread in threads[1:]:
+        thread.start()
+    eventually(lambda: sum(map(is_looking_on, threads)) == 2)
+    go_on.set()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    found = {each.evicted[A].previous_generation for each in done}
+    assert len(found) == 3
+
+
+def is_looking_on(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_name == "_look_on"
+
+
+def test_an_eviction_of_a_signal_handler_does_not_wait_for_the_one_around_it(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(store)
+    table = store._slot_file
+    assert table is not None
+    with (
+        store._writing,
+        store._busy,
+        Exclusive(table),
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(time, "sleep", pytest.fail)
+        assert store.evict(EvictionRequest([A], 5.0)).evicted
 
 
 # --- entries that fail ---------------------------------------------------------------

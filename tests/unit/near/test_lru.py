@@ -119,22 +119,36 @@ def test_a_value_is_worth_the_place_of_others_when_it_is_asked_for_again() -> No
 def test_values_that_are_asked_for_once_never_get_a_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However many there are: those of long ago are forgotten."""
-    monkeypatch.setattr(lru, "_DOORS", 1024)
-    monkeypatch.setattr(lru, "_MOST_OPEN", 64)
+    """However many there are: one in 64 is taken for another one."""
+    monkeypatch.setattr(lru, "_ROWS", 1024)
     kept = full()
-    admitted = sum(kept.admits(f"key {number}", 10) for number in range(20_000))
-    assert admitted < 2_000  # those that share a door with another one of their round
+    keys = [f"key {number}" for number in range(20_000)]
+    admitted = sum(kept.admits(key, 10) for key in keys)
+    assert admitted < len(keys) / 50
+    # In turn, too: there are too many for each to be known until it comes again.
+    again = sum(kept.admits(key, 10) for key in keys)
+    assert again < len(keys) / 50
+
+
+def test_values_that_are_asked_for_in_turn_get_places_if_they_are_few() -> None:
+    kept = full()
+    keys = [f"key {number}" for number in range(30_000)]
+    for key in keys:
+        kept.admits(key, 10)
+    assert sum(kept.admits(key, 10) for key in keys) > 0.95 * len(keys)
 
 
 def test_a_value_that_was_asked_for_long_ago_is_a_new_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lru, "_MOST_OPEN", 8)
+    monkeypatch.setattr(lru, "_ROWS", 1)
     kept = full()
     assert not kept.admits(100, 10)
-    for number in range(9):
-        kept.admits(number, 10)
+    for number in range(3):
+        assert not kept.admits(number, 10)
+    assert kept.admits(100, 10)
+    for number in range(4, 8):
+        assert not kept.admits(number, 10)
     assert not kept.admits(100, 10)
     assert kept.admits(100, 10)
 
