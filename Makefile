@@ -9,13 +9,16 @@ OLDEST := .venv-oldest
 WHEEL  := .venv-wheel
 MINISTACK := .venv-ministack
 DYNALITE := .venv-dynalite
+AIO    := .venv-aio
+AIO_OLDEST := .venv-aio-oldest
+AIOBOTO3 := .venv-aioboto3
 RIVAL  := .venv-rival
 DOCS   := .venv-docs
 RELEASE := .venv-release
 SHIPPED := .venv-shipped
 
 # All extras but the demo's. An SBOM lists what they bring, and an audit looks it up.
-EXTRAS := redis,encryption,cli,otel,prometheus
+EXTRAS := async,redis,encryption,cli,otel,prometheus
 
 ENVIRONMENT := .ci/environment
 CONSTRAINTS := constraints.txt
@@ -23,10 +26,22 @@ CONSTRAINTS := constraints.txt
 # The oldest boto3 that is supported; pyproject.toml says the same of botocore.
 OLDEST_BOTO3 := 1.35.68
 
+# aiobotocore pins botocore narrowly, so that each line of it has an environment. The
+# newest one is what pip gives an application; pyproject.toml says the same of the oldest.
+# aioboto3 pins one in between.
+NEWEST_AIOBOTOCORE := "aiobotocore>=3.10,<4" boto3
+OLDEST_AIOBOTOCORE := "aiobotocore[boto3]==2.22.0"
+AIOBOTO3_TESTED := aioboto3==15.5.0
+
 # What meets boto3's and botocore's insides.
 OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
 	batches.py clients.py deserializers.py early_lookups.py install.py modes.py near.py \
 	reads.py refusal.py scope.py)
+
+# Of the asynchronous tests, what meets aiobotocore's and aioboto3's insides. The newest
+# aiobotocore runs all of them.
+AIO_TESTS := $(addprefix tests/aio/test_, \
+	cancellation.py credentials.py hooks.py install.py near_resource.py stand_ins.py)
 
 # Half a minute of tests for each Python that is supported; of properties fewer examples.
 QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/near \
@@ -42,7 +57,7 @@ PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist worksteal
 # The tests start hundreds of processes. Each would compile boto3 anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo environments test test-long test-pythons test-pythons-quick lint types
+.PHONY: help demo environments test test-aio test-aio-newest test-aio-oldest test-aioboto3 test-long test-pythons test-pythons-quick lint types
 .PHONY: wheel-test oldest-test explore soak fuzz fuzz-inputs bench bench-quick bench-compare performance docs
 .PHONY: report-sample docs-serve constraints format clean dist audit sbom
 
@@ -52,14 +67,30 @@ help:           ## this list
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
 
-environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(DOCS))  ## what .ci/run needs
+environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(DOCS) \
+	$(AIO) $(AIO_OLDEST) $(AIOBOTO3))  ## what .ci/run needs
 
+# What only tests of aiobotocore reach counts as well: --cov-append adds to their .coverage.
 test: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready  ## all tests but the long ones, with coverage
 	rm -f .coverage .coverage.*
+	$(if $(ARGS),,$(MAKE) --no-print-directory test-aio COVERAGE="--cov --cov-report= --cov-fail-under=0")
 	$(PYTEST) $$($(BIN)/python -m tests.measured) -m "measured and not long" \
-		--cov --cov-report=term-missing:skip-covered $(ARGS)
+		--cov --cov-append --cov-report=term-missing:skip-covered $(ARGS)
 	$(PYTEST) tests -m "not measured and not long" \
 		$$($(BIN)/python -m tests.measured --whole | sed 's/[^ ]* */--ignore=&/g') $(ARGS)
+
+test-aio: $(VENV)/.ready  ## tests/aio, on each line of aiobotocore that is supported
+	$(MAKE) --no-print-directory --output-sync=target -j 3 \
+		test-aio-newest test-aio-oldest test-aioboto3
+
+test-aio-newest: $(AIO)/.ready
+	$(AIO)/bin/python -m pytest -q -n 2 --dist worksteal $(COVERAGE) tests/aio $(ARGS)
+
+test-aio-oldest: $(AIO_OLDEST)/.ready
+	$(AIO_OLDEST)/bin/python -m pytest -q $(AIO_TESTS) $(ARGS)
+
+test-aioboto3: $(AIOBOTO3)/.ready
+	$(AIOBOTO3)/bin/python -m pytest -q $(AIO_TESTS) $(ARGS)
 
 test-long: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
 	$(PYTEST) -m long -v tests $(ARGS)
@@ -140,10 +171,10 @@ format: $(VENV)/.ready  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-constraints: .venv-uv/.ready  ## constraints.txt: the newest of everything but boto3
+constraints: .venv-uv/.ready  ## constraints.txt: the newest of nearly everything
 	.venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--no-annotate --no-header --group dev --group release $(addprefix --extra ,cli demo encryption otel prometheus redis) \
-		$(addprefix --no-emit-package ,boto3 botocore s3transfer) \
+		--no-annotate --no-header --group aio --group dev --group release $(addprefix --extra ,async cli demo encryption otel prometheus redis) \
+		$(addprefix --no-emit-package ,aiobotocore boto3 botocore s3transfer) \
 		pyproject.toml --output-file $(CONSTRAINTS)
 
 clean:          ## remove what the targets above made
@@ -172,6 +203,22 @@ $(OLDEST)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 	$(ENVIRONMENT) $(OLDEST) $(PYTHON) --constraint $(CONSTRAINTS) \
 		--editable . --group test "boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)" \
 		pynamodb
+	touch $@
+
+# Half of what the other tests need. Their DynamoDB runs in $(VENV).
+$(AIO)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(AIO) $(PYTHON) --constraint $(CONSTRAINTS) \
+		--editable . --group aio $(NEWEST_AIOBOTOCORE)
+	touch $@
+
+$(AIO_OLDEST)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(AIO_OLDEST) $(PYTHON) --constraint $(CONSTRAINTS) \
+		--editable . --group aio $(OLDEST_AIOBOTOCORE)
+	touch $@
+
+$(AIOBOTO3)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
+	$(ENVIRONMENT) $(AIOBOTO3) $(PYTHON) --constraint $(CONSTRAINTS) \
+		--editable . --group aio $(AIOBOTO3_TESTED)
 	touch $@
 
 # What makes an audit and an SBOM, apart from what they are about.

@@ -19,7 +19,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
 from botocache._errors import ConfigError, StoreUnavailableError, pass_on
-from botocache._log import describe, log, package_version, printable
+from botocache._log import describe, log, log_once, package_version, printable
 from botocache.stores.opening import open_store
 from botocache.stores.options import DefaultUrl, StoreIdentity, default_url, identity_of
 from botocache.stores.protocol import Store
@@ -494,15 +494,17 @@ def _async_adapter() -> "AioAdapter | None":
 
             adapter = AioAdapter()
         except Exception as error:  # noqa: BLE001 - it may lack anything
-            log.warning(
-                "aiobotocore %s is not supported (%s); its clients are not cached, and "
-                "their writes evict",
-                getattr(package, "__version__", "of no version"),
-                describe(pass_on(error)),
-            )
+            version = getattr(package, "__version__", "of no version")
+            why = describe(pass_on(error))
+            log_once(log.warning, "async_not_supported", _NO_ASYNC % (version, why))
         _adapters[package] = adapter
     return _adapters[package]
 
+
+_NO_ASYNC = (
+    "aiobotocore %s is not supported (%s); its clients' reads are not cached, and "
+    "their writes evict"
+)
 
 _adapters: "dict[object, AioAdapter | None]" = {}
 """By the package that it adapts to."""

@@ -15,6 +15,8 @@ import botocache
 from botocache import _install
 from botocache.stores.protocol import Store
 from tests.measured import measured_files
+from tests.support import unsuitable
+from tests.support.clients import AIOBOTOCORE
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.environment import Distributions, Environment, build_once
@@ -54,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     measured = frozenset(measured_files())
     for item in items:
+        if AIOBOTOCORE and (why := unsuitable.reason(item.nodeid)):
+            item.add_marker(pytest.mark.skip(reason=why))
         # Hypothesis's own mark comes later: it is not there yet.
         is_property = is_hypothesis_test(getattr(item, "obj", None))
         if not is_property and item.nodeid.partition("::")[0] in measured:

@@ -28,8 +28,6 @@ from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserFactory
 from botocore.signers import RequestSigner
 from botocore.stub import Stubber
-from moto.core.botocore_stubber import BotocoreStubber
-from pynamodb.connection import Connection
 
 import botocache
 from botocache import _log
@@ -456,6 +454,8 @@ def test_a_handler_is_known_by_who_defines_it(handler: Any, *, is_known: bool) -
 
 def connection(world: World, extra_headers: Any, near: Any) -> Any:
     """Return the client of a connection of PynamoDB, through the gateway."""
+    from pynamodb.connection import Connection
+
     made = Connection(
         region=REGION,
         host=world.dynamodb.url,
@@ -513,6 +513,8 @@ def test_a_call_with_credentials_of_its_own_is_not_shared(
 @pytest.fixture
 def mock() -> Any:
     """Moto's handler, which lets DynamoDB answer also when it is enabled."""
+    from moto.core.botocore_stubber import BotocoreStubber
+
     stubber = BotocoreStubber()
     vars(stubber)["process_request"] = lambda _: None
     return stubber

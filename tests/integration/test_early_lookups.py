@@ -38,9 +38,11 @@ from tests.integration.app import (
     wire,
 )
 from tests.integration.pipeline import past_the_pipeline, through_the_pipeline
+from tests.support.clients import credentials_for_clients
 from tests.support.failing_store import FailingStore
 
 OTHER_ID = "AKIAIOSFODNN7OTHERID"
+OTHER = credentials_for_clients(Credentials(OTHER_ID, "secret"))
 
 FALSE: list[Any] = [0, 0.0, "", [], {}, (), None]
 """Values that are false to Python, and not booleans to botocore."""
@@ -531,7 +533,7 @@ def test_a_call_whose_credentials_change_is_filled_for_the_new_ones(
     get(client, items, pk="a")
 
     def change() -> None:
-        client._request_signer._credentials = Credentials(OTHER_ID, "secret")
+        client._request_signer._credentials = OTHER
 
     with during_the_call(client, change):
         assert get(client, items, pk="new") == {"pk": "new", "n": 9}
@@ -557,7 +559,7 @@ def test_a_call_with_other_credentials_for_a_moment_teaches_the_client_nothing(
         if how == "another key":
             mine.access_key = OTHER_ID
         else:
-            signer._credentials = Credentials(OTHER_ID, "secret")
+            signer._credentials = OTHER
 
     with during_the_call(client, change):
         get(client, items, pk="other")

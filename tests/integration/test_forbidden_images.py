@@ -24,6 +24,7 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+from tests.support.clients import AIOBOTOCORE
 from tests.support.network import intercept
 
 MODES = ["legacy", "standard", "adaptive"]
@@ -91,8 +92,16 @@ def client_under(
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses of botocore between two attempts, in seconds; no test sleeps them."""
     waited: list[float] = []
-    clock = SimpleNamespace(sleep=waited.append)
-    monkeypatch.setattr("botocore.endpoint.time", clock)
+
+    async def note(seconds: float) -> None:
+        waited.append(seconds)
+
+    if AIOBOTOCORE:
+        clock = SimpleNamespace(sleep=note)
+        monkeypatch.setattr("aiobotocore.endpoint.asyncio", clock)
+    else:
+        clock = SimpleNamespace(sleep=waited.append)
+        monkeypatch.setattr("botocore.endpoint.time", clock)
     return waited
 
 

@@ -42,6 +42,7 @@ from tests.integration.app import (
     without_number,
 )
 from tests.integration.pipeline import past_the_pipeline, through_the_pipeline
+from tests.support.clients import credentials_for_clients, real_client
 from tests.support.failing_store import FailingStore
 from tests.support.processes import forked, in_threads
 
@@ -561,7 +562,8 @@ def test_a_thread_never_reads_less_than_was_written_before_it_began(
 
 def of(session: boto3.Session) -> Any:
     """Return the credentials that a session's clients have."""
-    return session._session.get_credentials()
+    inner: Any = session._session
+    return inner._credentials
 
 
 def test_a_client_whose_access_key_changed_is_served_for_the_new_one(
@@ -579,7 +581,8 @@ def test_a_client_with_new_credentials_is_not_served_answers_of_the_old_ones(
     world: World, client: Any, item_table: str
 ) -> None:
     warm(client, item_table, pk="a")
-    client._request_signer._credentials = Credentials("AKIAOTHER", "secret")
+    other = credentials_for_clients(Credentials("AKIAOTHER", "secret"))
+    client._request_signer._credentials = other
     with world.counting() as reached:
         get(client, item_table, pk="a")
     assert reached["GetItem"] == 1
@@ -767,7 +770,7 @@ def test_a_class_between_the_near_cache_and_botocore_is_called(
 def test_all_handlers_of_botocore_and_boto3_themselves_are_known(
     kind: str, world: World, client: Any, resource: Any
 ) -> None:
-    caller = client if kind == "client" else resource.meta.client
+    caller = real_client(client if kind == "client" else resource.meta.client)
     emitter = emitter_of(caller)
     assert emitter is not None
     state = state_of(caller, emitter)

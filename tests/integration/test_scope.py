@@ -38,6 +38,7 @@ from tests.integration.app import (
     query,
     set_n,
 )
+from tests.support.clients import credentials_for_clients
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, new_botocore_session
 
@@ -121,7 +122,7 @@ class Principals:
     ) -> Any:
         """Return a client with the cache and these credentials."""
         inner: Any = new_botocore_session()
-        inner._credentials = credentials
+        inner._credentials = credentials_for_clients(credentials)
         session = boto3.Session(botocore_session=inner, region_name=REGION)
         botocache.install(session, url=self._world.store, **settings)
         return self._world.client(session, config=config)

@@ -25,6 +25,7 @@ from tests.integration.app import (
     set_n,
     wire,
 )
+from tests.support.clients import credentials_for_clients
 from tests.support.network import intercepted
 from tests.support.places import ROOT
 
@@ -350,7 +351,8 @@ def test_an_answer_that_other_keys_have_signed_for_is_not_compared(
 
     def load_and_swap(*arguments: Any) -> Any:
         loaded = load(*arguments)
-        client._request_signer._credentials = Credentials("AKIAOTHER", "secret")
+        other = credentials_for_clients(Credentials("AKIAOTHER", "secret"))
+        client._request_signer._credentials = other
         return loaded
 
     monkeypatch.setattr(world.store, verb, load_and_swap)

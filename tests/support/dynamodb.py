@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,23 @@ import boto3
 import botocore.session
 import pytest
 from botocore.handlers import BUILTIN_HANDLERS
-from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
+
+from tests.support.clients import AIOBOTOCORE, real_client
 
 REGION = "us-east-1"
 _ROOT = Path(__file__).parents[2]
 _numbers = count()
+
+_SESSION: type[boto3.Session] = boto3.Session
+_NEW_SESSION: type[botocore.session.Session] = botocore.session.Session
+if AIOBOTOCORE:
+    from aiobotocore.session import AioSession
+
+    from tests.support import aio
+
+    aio.use_aiobotocore()
+    _SESSION, _NEW_SESSION = aio.session_class(), AioSession
 
 
 MADE: WeakSet[Any] = WeakSet()
@@ -40,10 +52,10 @@ def new_botocore_session() -> botocore.session.Session:
     what others have: as each of its own clients does.
     """
     if _handlers.get("registered") != BUILTIN_HANDLERS:  # a cache came or went there
-        emitter = HierarchicalEmitter()
-        botocore.session.Session(event_hooks=emitter)
+        first = _NEW_SESSION()
+        emitter = first.get_component("event_emitter")._emitter
         _handlers.update(registered=list(BUILTIN_HANDLERS), emitter=emitter)
-    session = botocore.session.Session(
+    session = _NEW_SESSION(
         event_hooks=copy(_handlers["emitter"]), include_builtin_handlers=False
     )
     session.register_component("data_loader", _loader)
@@ -76,7 +88,7 @@ class DynamoDB:
         """Return a new session with static credentials."""
         if "botocore_session" not in options:
             options["botocore_session"] = new_botocore_session()
-        session = boto3.Session(
+        session = _SESSION(
             aws_access_key_id=key,
             aws_secret_access_key="secret",
             region_name=REGION,
@@ -89,14 +101,14 @@ class DynamoDB:
         """Return a client of this server, of a session or of a new one."""
         session = session or self.session()
         client = session.client("dynamodb", endpoint_url=self.url, **options)
-        MADE.add(client)
+        MADE.add(real_client(client))
         return client
 
     def resource(self, session: boto3.Session | None = None, **options: Any) -> Any:
         """Return a resource of this server, of a session or of a new one."""
         session = session or self.session()
         resource = session.resource("dynamodb", endpoint_url=self.url, **options)
-        MADE.add(resource.meta.client)
+        MADE.add(real_client(resource.meta.client))
         return resource
 
     def create_table(
@@ -130,12 +142,16 @@ class DynamoDB:
 
 @contextmanager
 def running_dynamodb(
-    program: str = "tests.support.moto_server", python: str = sys.executable
+    program: str = "tests.support.moto_server", python: str = ""
 ) -> Iterator[DynamoDB]:
     """Run a server for as long as the context lasts.
 
-    program: a module of the tests. python: of the environment that it runs in.
+    program: a module of the tests. python: of the environment that it runs in, if that
+        is not this one. Those of aiobotocore have no moto.
     """
+    if not python:
+        has_moto = find_spec("moto") is not None
+        python = sys.executable if has_moto else str(_ROOT / ".venv/bin/python")
     with _running([python, "-m", program]) as server:
         yield server
 

@@ -36,13 +36,23 @@ def intercept(client: Any, moment: str, interceptor: Interceptor) -> Callable[[]
     """
     event, _, rest = moment.partition(".")
     assert event in (BEFORE, AFTER)
-    session = client._endpoint.http_session
-    if not isinstance(session._manager, _Manager):
-        session._manager = _Manager(session._manager)
-    interceptions = session._manager.interceptions
+    interceptions = _interceptions_of(client).all
     added = _Interception(event, rest.partition(".")[2], interceptor)
     interceptions.insert(0, added)
     return lambda: interceptions.remove(added)
+
+
+def _interceptions_of(client: Any) -> "_Interceptions":
+    session = client._endpoint.http_session
+    if not hasattr(session, "_manager"):  # it is aiobotocore's
+        from tests.support import aio
+
+        found: _Interceptions = aio.intercepted(client, _Interceptions)
+        return found
+    if not isinstance(session._manager, _Manager):
+        session._manager = _Manager(session._manager)
+    interceptions: _Interceptions = session._manager.interceptions
+    return interceptions
 
 
 @contextmanager
@@ -55,12 +65,30 @@ def intercepted(client: Any, moment: str, interceptor: Interceptor) -> Iterator[
         end()
 
 
+class _Interceptions:
+    """Those of one client, the latest first."""
+
+    def __init__(self) -> None:
+        self.all: list[_Interception] = []
+
+    def __call__(self, moment: str, request: Any) -> AWSResponse | None:
+        """Call those of a moment; return the first answer."""
+        operation = bytes(request.headers["X-Amz-Target"]).decode().rpartition(".")[2]
+        event_name = f"{moment}.dynamodb.{operation}"
+        answers = [
+            each.interceptor(request=request, event_name=event_name)
+            for each in list(self.all)
+            if each.is_for(moment, operation)
+        ]
+        return next((each for each in answers if each is not None), None)
+
+
 class _Manager:
     """Stands for the connection pools of an HTTP session."""
 
     def __init__(self, pools: Any) -> None:
         self._pools = pools
-        self.interceptions: list[_Interception] = []
+        self.interceptions = _Interceptions()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pools, name)
@@ -72,10 +100,10 @@ class _Manager:
 class _Pool:
     """Stands for the connections to one host."""
 
-    def __init__(self, pool: Any, url: str, interceptions: list[_Interception]) -> None:
+    def __init__(self, pool: Any, url: str, interceptions: _Interceptions) -> None:
         self._pool = pool
         self._url = url
-        self._interceptions = interceptions
+        self._intercept = interceptions
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pool, name)
@@ -92,13 +120,3 @@ class _Pool:
         response = self._pool.urlopen(body=body, headers=headers, **more)
         self._intercept(AFTER, request)
         return response
-
-    def _intercept(self, moment: str, request: Any) -> AWSResponse | None:
-        operation = bytes(request.headers["X-Amz-Target"]).decode().rpartition(".")[2]
-        event_name = f"{moment}.dynamodb.{operation}"
-        answers = [
-            each.interceptor(request=request, event_name=event_name)
-            for each in list(self._interceptions)
-            if each.is_for(moment, operation)
-        ]
-        return next((each for each in answers if each is not None), None)
