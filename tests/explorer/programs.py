@@ -23,7 +23,15 @@ from tests.explorer.callers import Caller, Direct
 from tests.explorer.database import Dump
 from tests.explorer.operations import ALL_KINDS, KINDS, Choice, Operation, Surroundings
 from tests.explorer.remote import RedisBackend
-from tests.explorer.world import SETTINGS, TABLE, Useless, World, schemas_of
+from tests.explorer.tasks import AsTasks
+from tests.explorer.world import (
+    SETTINGS,
+    TABLE,
+    Hanging,
+    Useless,
+    World,
+    schemas_of,
+)
 from tests.support.clock import FakeClock
 
 _DOUBT = SETTINGS.settle + 0.1
@@ -43,6 +51,7 @@ class Program:
     slots: of the generation table; with few of them, tags share slots.
     shards: of the hold-offs on Redis; 0 for a program in memory.
     is_behind: whether clients fill behind their calls.
+    cuts: how many tasks may be cancelled.
     """
 
     operations: tuple[str, ...]
@@ -54,6 +63,7 @@ class Program:
     slots: int = SLOT_COUNT
     shards: int = 0
     is_behind: bool = False
+    cuts: int = 0
 
     def __str__(self) -> str:
         calls = ", ".join(
@@ -66,6 +76,8 @@ class Program:
             more += f", {self.slots} slots"
         if self.is_behind:
             more += ", filled behind the call"
+        if self.cuts:
+            more += f", {self.cuts} cancelled"
         if self.shards:
             more += f", on Redis with {self.shards} shards"
         return (
@@ -102,16 +114,22 @@ class Program:
         return Run(self, world, Direct())
 
     def start_on(
-        self, clock: FakeClock, backend: Backend, caller: Caller, table: str
+        self,
+        clock: FakeClock,
+        backend: Backend,
+        caller: Caller,
+        table: str,
+        awaited: Caller | None = None,
     ) -> "Run":
         """Return a run of it on some store and through some caller.
 
         table: a name that was not used before.
+        awaited: makes the calls of tasks.
         """
         world = self._world(clock, backend, table)
         if self.warm:
             warm_up(world, caller)
-        return Run(self, world, caller)
+        return Run(self, world, caller, awaited)
 
     def _world(self, clock: FakeClock, backend: Backend, table: str) -> World:
         return World(
@@ -120,7 +138,9 @@ class Program:
             max(self.clients) + 1,
             table,
             features=self.features,
-            keeps_hits="batch" in self.operations,
+            keeps_hits=any(
+                ALL_KINDS[name].request == "batch" for name in self.operations
+            ),
         )
 
 
@@ -200,12 +220,26 @@ def _make_known(world: World, warm: World) -> None:
 class Run:
     """One schedule under way."""
 
-    def __init__(self, program: Program, world: World, caller: Caller) -> None:
+    def __init__(
+        self,
+        program: Program,
+        world: World,
+        caller: Caller,
+        awaited: Caller | None = None,
+    ) -> None:
         self.world = world
         self._caller = caller
         world.faults, world.moves = program.faults, program.moves
+        world.cuts = program.cuts
+        tasks = awaited or AsTasks()
         self._operations = [
-            Operation(world, client, name, caller, number)
+            Operation(
+                world,
+                client,
+                name,
+                tasks if ALL_KINDS[name].is_awaited else caller,
+                number,
+            )
             for number, (name, client) in enumerate(
                 zip(program.operations, program.clients, strict=True)
             )
@@ -252,6 +286,8 @@ class Run:
     def conclude(self) -> None:
         """Check what must hold at the end, whatever came before. Raises Violation."""
         world = self.world
+        if not all(operation.is_over for operation in self._operations):
+            raise Hanging("\n  ".join(["a call is not over:", *world.trace]))
         world.faults = 0
         world.backend.heal()
         for client in world.debtors():
