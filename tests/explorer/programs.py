@@ -21,7 +21,7 @@ from tests.explorer.backends import (
 )
 from tests.explorer.callers import Caller, Direct
 from tests.explorer.database import Dump
-from tests.explorer.operations import ALL_KINDS, KINDS, Choice, Operation, Surroundings
+from tests.explorer.operations import ALL_KINDS, KINDS, MORE_KINDS, Choice, Operation, Surroundings
 from tests.explorer.remote import RedisBackend
 from tests.explorer.tasks import AsTasks
 from tests.explorer.world import (
@@ -375,7 +375,7 @@ SOME_IMAGES = [
 ]
 """The same where some processes have the setting, and others do not."""
 
-EVERY = Profile((*THROUGH.features, *IMAGES.features), tuple(ALL_KINDS))
+EVERY = Profile((*THROUGH.features, *IMAGES.features), (*KINDS, *MORE_KINDS))
 """All of it at once."""
 
 

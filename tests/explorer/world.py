@@ -324,9 +324,10 @@ class ClientStore:
     def _note(self, key: bytes, tags: Sequence[bytes], loaded: Loaded) -> Loaded:
         self._tags[key] = tags
         record(*loaded.snapshot, loaded.held)
-        # Of a schema, and of a batch, whose hits wait for the rest, the entry counts
-        # later on; of other answers in this turn alone.
-        if len(tags) == 1 or self._world.keeps_hits:
+        # Of a schema, of a batch, whose hits wait for the rest, and of what a task
+        # awaits, the entry counts later on; of other answers in this turn alone.
+        is_awaited = current_actor() is not current_call()
+        if len(tags) == 1 or self._world.keeps_hits or is_awaited:
             entry = contents(loaded.entry) if loaded.entry else ((), 0.0, 0.0, b"")
             record(*entry[0], Moment(entry[1]), entry[3])
         record(Moment(self.now()))
