@@ -111,7 +111,7 @@ class Task(Actor):
     def state(self) -> list[Any]:
         """Return what its history does not tell, flat."""
         state: list[Any] = [self.was_cut, self.was_sent, self.is_abandoned]
-        state += (self.is_ending, self.evictions)
+        state += (self.is_ending, self.was_exempt, self.evictions)
         for thread in self.threads:
             state += ("thread", thread.is_busy, thread.dead, *thread.history)
         return [*state, *(timer.is_set for timer in self.timers)]

@@ -40,6 +40,7 @@ class Actor(greenlet):
     evictions: how many evictions of its write were carried out.
     is_abandoned: whether its write was cut before it had evicted, and so before it was
         sent.
+    was_exempt: whether another process had pending evictions when a thread of it loaded.
     is_on_loop: whether it is a task of an event loop, which must not wait.
 
     For remote.py:
@@ -54,6 +55,7 @@ class Actor(greenlet):
     fills = ""
     evictions = 0
     is_abandoned = False
+    was_exempt = False
     is_on_loop = False
     is_killed = False
     verb = ""
