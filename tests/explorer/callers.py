@@ -192,7 +192,7 @@ class ThroughBotocore:
         return made.call(operation, parameters, serve)
 
 
-_METHODS = {
+METHODS = {
     "GetItem": "get_item",
     "BatchGetItem": "batch_get_item",
     "Query": "query",
@@ -228,7 +228,7 @@ class _Client:
         """Make the call."""
         self._serving[getcurrent()] = serve
         try:
-            answer = getattr(self._client, _METHODS[operation])(**parameters)
+            answer = getattr(self._client, METHODS[operation])(**parameters)
         except ClientError as error:
             raise Refused from error
         except ReadTimeoutError as error:

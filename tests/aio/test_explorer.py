@@ -1,0 +1,100 @@
+"""No sampled schedule of real clients, in tasks and beside them, breaks a promise."""
+
+import logging
+import random
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.aio.through_aiobotocore import ThroughAiobotocore
+from tests.explorer.backends import MemoryBackend, disk_backend
+from tests.explorer.callers import ThroughBotocore
+from tests.explorer.explore import each, follow, sample
+from tests.explorer.mutations import Mutation
+from tests.explorer.programs import Run
+from tests.explorer.samples import CLIENTS, random_tasks, with_seed
+from tests.explorer.task_mutations import TASK_MUTATIONS
+from tests.explorer.world import TABLE, Violation, schemas_of
+from tests.support.clock import FakeClock
+
+SEED = 20_261_129
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)  # failures are meant
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def sample_in_memory(seed: int, number: int) -> int:
+    """Run schedules on the memory store; return the hits in them."""
+    clients = ThroughBotocore(CLIENTS), ThroughAiobotocore(CLIENTS)
+    hits = 0
+    for each_seed in range(seed, seed + number):
+        choose = random.Random(each_seed)
+        program = random_tasks(choose)
+        clock = FakeClock()
+        backend = MemoryBackend(clock, slots=program.slots)
+        run = program.start_on(clock, backend, clients[0], TABLE, clients[1])
+        with_seed(each_seed, program, lambda run=run, choose=choose: sample(run, choose))
+        hits += sum(cache.stats().hits for cache in run.world.caches)
+    return hits
+
+
+def test_no_sampled_schedule_in_memory_breaks_a_promise() -> None:
+    assert sample_in_memory(SEED, 30) > 30
+
+
+@pytest.mark.long("a thousand larger programs")
+def test_no_sampled_schedule_in_memory_breaks_a_promise_in_the_long_run() -> None:
+    assert sample_in_memory(SEED, 1_000) > 1_000
+
+
+def test_no_sampled_schedule_on_disk_breaks_a_promise(tmp_path: Path) -> None:
+    clients = ThroughBotocore(CLIENTS), ThroughAiobotocore(CLIENTS)
+    clock, tables = FakeClock(), count()
+    with disk_backend(clock, tmp_path, CLIENTS) as backend:
+        for seed in range(SEED, SEED + 20):
+            choose = random.Random(seed)
+            program = random_tasks(choose)
+            clock.advance(2 * 3600.0)  # whatever the last one left is over
+            run = program.start_on(
+                clock, backend, clients[0], f"t{next(tables)}", clients[1]
+            )
+            with_seed(seed, program, lambda run=run, choose=choose: sample(run, choose))
+
+
+# --- that it would be seen -----------------------------------------------------------
+
+
+def show(mutation: Mutation) -> None:
+    """Run what shows a fault, through real clients. Raises Violation."""
+    clients = ThroughBotocore(2), ThroughAiobotocore(2)
+
+    def start() -> Run:
+        clock = FakeClock()
+        backend = MemoryBackend(clock)
+        run = mutation.program.start_on(clock, backend, clients[0], TABLE, clients[1])
+        for each_cache in run.world.caches:  # as a schedule expects
+            schemas_of(each_cache).update(schemas_of(run.world.caches[0]))
+        return run
+
+    if mutation.schedule:
+        run = start()
+        follow(run, mutation.schedule)
+        run.conclude()
+        return
+    for run in each(start):
+        run.conclude()
+
+
+@pytest.mark.parametrize("mutation", TASK_MUTATIONS, ids=lambda mutation: mutation.name)
+def test_an_async_adapter_with_a_fault_is_caught(
+    mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutation.patch(monkeypatch)
+    with pytest.raises(Violation):
+        show(mutation)
