@@ -39,7 +39,9 @@ def sample_in_memory(seed: int, number: int) -> int:
         clock = FakeClock()
         backend = MemoryBackend(clock, slots=program.slots)
         run = program.start_on(clock, backend, clients[0], TABLE, clients[1])
-        with_seed(each_seed, program, lambda run=run, choose=choose: sample(run, choose))
+        with_seed(
+            each_seed, program, lambda run=run, choose=choose: sample(run, choose)
+        )
         hits += sum(cache.stats().hits for cache in run.world.caches)
     return hits
 
@@ -84,7 +86,11 @@ def show(mutation: Mutation) -> None:
 
     if mutation.schedule:
         run = start()
-        follow(run, mutation.schedule)
+        # The near cache loads before the hooks do.
+        loads = {"client 0 get: load": 2}
+        follow(
+            run, [each for each in mutation.schedule for _ in range(loads.get(each, 1))]
+        )
         run.conclude()
         return
     for run in each(start):

@@ -273,23 +273,23 @@ def test_the_end_of_the_process_waits_a_moment_and_does_the_rest_instead(
     gate: Gate,
 ) -> None:
     done: list[str] = []
-    work = module._Work
+    threads = module._threads
 
     def put(function: Callable[..., Any], *arguments: Any) -> None:
-        module._threads.put(work(function, arguments, done.append))
+        threads.put(module._Work(threads, function, arguments, done.append))
 
     for _ in range(MOST_THREADS):
         put(gate)
     put(refuse, "what waited")
-    module._threads.deliver_until(0)
+    threads.deliver_until(0)
     assert done == ["what waited"]
 
 
 def test_a_thread_that_has_nothing_to_do_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.001)
     threads = module._Threads()
-    monkeypatch.setattr(module, "_threads", threads)
-    thread = asyncio.run(offload.run(threading.current_thread, instead=refuse))
+    idle = Offload(waits=True, patience=LONG, threads=threads)
+    thread = asyncio.run(idle.run(threading.current_thread, instead=refuse))
     thread.join(LONG)
     assert not thread.is_alive()
     assert threads._count == 0

@@ -1,7 +1,7 @@
 """The explorer's awaited calls through a real client of aiobotocore.
 
-It has the real hooks, near cache, course and offload. Only the network is not there, and
-the event loop, which is that of the explorer. See tests/explorer/tasks.py.
+It has the real hooks, near cache, course and offload. Only the network is not there,
+and the event loop, which is that of the explorer. See tests/explorer/tasks.py.
 """
 
 import asyncio

@@ -2,8 +2,9 @@
 
 A read is: begin, the server reads, finish; a write: begin, the server commits, finish
 or fail; each with a pause at every call of the store. An awaited call is the same as a
-task of an event loop, which may be cancelled wherever it awaits. `ending` of a write is `ok`,
-`refused` (a failed condition: nothing is committed) or `unanswered`: the request may
+task of an event loop, which may be cancelled wherever it awaits.
+
+`ending` of a write is `ok`, `refused` (a failed condition: nothing is committed) or `unanswered`: the request may
 be carried out before its sender gives up, after it, or never.
 """
 
@@ -71,7 +72,10 @@ MORE_KINDS: dict[str, Kind] = {
 
 ALL_KINDS = {**KINDS, **MORE_KINDS}
 ALL_KINDS.update(
-    [(f"async {name}", replace(kind, is_awaited=True)) for name, kind in ALL_KINDS.items()]
+    [
+        (f"async {name}", replace(kind, is_awaited=True))
+        for name, kind in ALL_KINDS.items()
+    ]
 )
 
 _FIRST_PUT = 1001

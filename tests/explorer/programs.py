@@ -21,7 +21,14 @@ from tests.explorer.backends import (
 )
 from tests.explorer.callers import Caller, Direct
 from tests.explorer.database import Dump
-from tests.explorer.operations import ALL_KINDS, KINDS, MORE_KINDS, Choice, Operation, Surroundings
+from tests.explorer.operations import (
+    ALL_KINDS,
+    KINDS,
+    MORE_KINDS,
+    Choice,
+    Operation,
+    Surroundings,
+)
 from tests.explorer.remote import RedisBackend
 from tests.explorer.tasks import AsTasks
 from tests.explorer.world import (
@@ -286,8 +293,7 @@ class Run:
     def conclude(self) -> None:
         """Check what must hold at the end, whatever came before. Raises Violation."""
         world = self.world
-        if not all(operation.is_over for operation in self._operations):
-            raise Hanging("\n  ".join(["a call is not over:", *world.trace]))
+        self._require_end()
         world.faults = 0
         world.backend.heal()
         for client in world.debtors():
@@ -310,6 +316,10 @@ class Run:
             if not is_hit or not is_fresh:
                 what = f"no fresh hit of {kind} in the end:"
                 raise Useless("\n  ".join([what, *world.trace]))
+
+    def _require_end(self) -> None:
+        if not all(operation.is_over for operation in self._operations):
+            raise Hanging("\n  ".join(["a call is not over:", *self.world.trace]))
 
     def _read(self, client: int, kind: str) -> None:
         world = self.world

@@ -123,7 +123,7 @@ _before_call = FunctionType(
     Hooks._before_call.__code__, {**vars(hooks), "call_of": _call_of}
 )
 _before_call.__kwdefaults__ = Hooks._before_call.__kwdefaults__
-_Hooks._before_call = _before_call  # type: ignore[method-assign,assignment]
+_Hooks._before_call = _before_call  # type: ignore[method-assign]
 
 
 @cache

@@ -1,8 +1,8 @@
 """No schedule of awaited calls breaks a promise, wherever their tasks are cancelled.
 
 A call awaits a thread that begins it, the server's answer, and a thread that ends it.
-It is cut at each of them: while the thread goes on, when it has ended, while the request
-is under way. Beside it are calls of the same kind, and ordinary ones, of the same
+It is cut at each of them: while the thread goes on, when it has ended, while the
+request is under way. Beside it are calls of the same kind, and ordinary ones, of the same
 process and of others.
 """
 
@@ -45,7 +45,9 @@ LARGER = [
     Program(("async update",), (0,), 1, 1, cuts=1),
     Program(("async get", "async update"), (0, 0), 0, 0, cuts=2),
     Program(("async query", "async unanswered update"), (0, 1), 0, 0, cuts=1),
-    Program(("async index 1", "async move"), (0, 1), 0, 0, features=("images",), cuts=1),
+    Program(
+        ("async index 1", "async move"), (0, 1), 0, 0, features=("images",), cuts=1
+    ),
     Program(
         ("async batch", "async put"),
         (0, 1),

@@ -128,6 +128,7 @@ class _Thread(Actor):
         observe: Callable[[], list[Any]],
     ) -> None:
         super().__init__(self._run_work, opening, observe)
+        assert task.parent is not None
         self.parent = task.parent  # else it would pause into the task
         self.call = task
         self._task = task
@@ -254,9 +255,7 @@ class _Threads:
         """See Threads. Where it has not, a timer would be over at once."""
         return True
 
-    def put(
-        self, work: "offload._Work[Any]", *, only_if_free: bool = False
-    ) -> bool:
+    def put(self, work: "offload._Work[Any]", *, only_if_free: bool = False) -> bool:
         """See Threads."""
         task = current_call()
         assert isinstance(task, Task)
@@ -273,7 +272,7 @@ class _Threads:
     @staticmethod
     def _find_one(task: Task) -> bool:
         if not task.world.faults:
-            record(True)  # noqa: FBT003 - as `pause` does
+            record(True)
             return True
         is_free: bool = pause(lambda: _threads_of(task))
         return is_free

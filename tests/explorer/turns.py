@@ -40,7 +40,7 @@ class Actor(greenlet):
     evictions: how many evictions of its write were carried out.
     is_abandoned: whether its write was cut before it had evicted, and so before it was
         sent.
-    was_exempt: whether another process had pending evictions when a thread of it loaded.
+    was_exempt: whether another process had pending evictions when its thread loaded.
     is_on_loop: whether it is a task of an event loop, which must not wait.
 
     For remote.py:

@@ -492,8 +492,7 @@ class World:
         self.server = Server()
         kind = ClientStoreAtOnce if "at once" in features else ClientStore
         self.stores = [
-            kind(self, client, backend.store_of(client))
-            for client in range(clients)
+            kind(self, client, backend.store_of(client)) for client in range(clients)
         ]
         self.caches = list(map(self._new_cache, range(clients)))
         self.faults = 0

@@ -39,8 +39,8 @@ class Assignment:
     """The assignment of a worker.
 
     name: no two workers share one. url: of DynamoDB. store: its URL. journals: where
-    they are. mutant: the rule that the cache lacks, if any. is_awaited: whether its calls
-    are tasks of an event loop.
+    they are. mutant: the rule that the cache lacks, if any. is_awaited: whether its
+    calls are tasks of an event loop.
     """
 
     name: str
