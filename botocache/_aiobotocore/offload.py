@@ -61,7 +61,7 @@ class Offload:
     ) -> None:
         self.waits: Final = waits
         self.patience: Final = patience
-        self._threads: Final = _threads if threads is None else threads
+        self._own_threads: Final = threads
 
     async def run(
         self,
@@ -82,7 +82,7 @@ class Offload:
         """
         if not self.waits:
             return function(*arguments)
-        threads = self._threads
+        threads = self._own_threads or _threads
         work = _Work(threads, function, arguments, instead, on_abandoned)
         loop = events._get_running_loop()  # noqa: SLF001 - asyncio's own name for "or None"
         if loop is None:
@@ -121,7 +121,7 @@ class Offload:
         if not self.waits:
             function(*arguments)
             return
-        threads = self._threads
+        threads = self._own_threads or _threads
         work = _Work(threads, function, arguments, instead)
         if not threads.put(work, only_if_free=True):
             instead(*arguments)

@@ -288,8 +288,8 @@ def test_the_end_of_the_process_waits_a_moment_and_does_the_rest_instead(
 def test_a_thread_that_has_nothing_to_do_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.001)
     threads = module._Threads()
-    idle = Offload(waits=True, patience=LONG, threads=threads)
-    thread = asyncio.run(idle.run(threading.current_thread, instead=refuse))
+    monkeypatch.setattr(module, "_threads", threads)
+    thread = asyncio.run(offload.run(threading.current_thread, instead=refuse))
     thread.join(LONG)
     assert not thread.is_alive()
     assert threads._count == 0
