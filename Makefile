@@ -12,6 +12,7 @@ DYNALITE := .venv-dynalite
 AIO    := .venv-aio
 AIO_OLDEST := .venv-aio-oldest
 AIOBOTO3 := .venv-aioboto3
+DEMO_ASYNC := .venv-demo-async
 RIVAL  := .venv-rival
 DOCS   := .venv-docs
 RELEASE := .venv-release
@@ -41,7 +42,8 @@ OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integra
 # Of the asynchronous tests, what meets aiobotocore's and aioboto3's insides. The newest
 # aiobotocore runs all of them.
 AIO_TESTS := $(addprefix tests/aio/test_, \
-	cancellation.py credentials.py hooks.py install.py near_resource.py stand_ins.py)
+	cancellation.py credentials.py example_fastapi.py hooks.py install.py near_resource.py \
+	page.py sending.py)
 
 # Half a minute of tests for each Python that is supported; of properties fewer examples.
 QUICK := tests/unit/settings/test_load.py tests/unit/test_doors.py tests/unit/near \
@@ -57,7 +59,7 @@ PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist worksteal
 # The tests start hundreds of processes. Each would compile boto3 anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo environments test test-aio test-aio-newest test-aio-oldest test-aioboto3 test-long test-pythons test-pythons-quick lint types
+.PHONY: help demo demo-async environments test test-aio test-aio-newest test-aio-oldest test-aioboto3 test-long test-pythons test-pythons-quick lint types
 .PHONY: wheel-test oldest-test explore soak fuzz fuzz-inputs bench bench-quick bench-compare performance docs
 .PHONY: report-sample docs-serve constraints format clean dist audit sbom
 
@@ -66,6 +68,9 @@ help:           ## this list
 
 demo: $(DEMO)/.ready  ## the story, run for real: a crawl without and with the cache
 	$(DEMO)/bin/python examples/crawl/demo.py
+
+demo-async: $(DEMO_ASYNC)/.ready  ## the same for a service of FastAPI and aioboto3, under load
+	$(DEMO_ASYNC)/bin/python examples/fastapi/compare.py
 
 environments: $(addsuffix /.ready,$(VENV) $(MINISTACK) $(DYNALITE) $(OLDEST) $(DOCS) \
 	$(AIO) $(AIO_OLDEST) $(AIOBOTO3))  ## what .ci/run needs
@@ -173,7 +178,7 @@ format: $(VENV)/.ready  ## let ruff rewrite what it can
 
 constraints: .venv-uv/.ready  ## constraints.txt: the newest of nearly everything
 	.venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--no-annotate --no-header --group aio --group dev --group release $(addprefix --extra ,async cli demo encryption otel prometheus redis) \
+		--no-annotate --no-header --group aio --group dev --group release --group service $(addprefix --extra ,async cli demo encryption otel prometheus redis) \
 		$(addprefix --no-emit-package ,aiobotocore boto3 botocore s3transfer) \
 		pyproject.toml --output-file $(CONSTRAINTS)
 
@@ -199,6 +204,10 @@ $(DEMO)/.ready: pyproject.toml setup.cfg $(shell find botocache startup -name '*
 	$(ENVIRONMENT) $(DEMO) $(PYTHON) ".[demo]"
 	touch $@
 
+$(DEMO_ASYNC)/.ready: pyproject.toml setup.cfg $(shell find botocache startup -name '*.p*') | $(UV)
+	$(ENVIRONMENT) $(DEMO_ASYNC) $(PYTHON) ".[async,redis]" --group demo-async
+	touch $@
+
 $(OLDEST)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 	$(ENVIRONMENT) $(OLDEST) $(PYTHON) --constraint $(CONSTRAINTS) \
 		--editable . --group test "boto3==$(OLDEST_BOTO3)" "botocore==$(OLDEST_BOTO3)" \
@@ -218,7 +227,7 @@ $(AIO_OLDEST)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 
 $(AIOBOTO3)/.ready: pyproject.toml setup.cfg $(CONSTRAINTS) | $(UV)
 	$(ENVIRONMENT) $(AIOBOTO3) $(PYTHON) --constraint $(CONSTRAINTS) \
-		--editable . --group aio $(AIOBOTO3_TESTED)
+		--editable . --group aio --group service $(AIOBOTO3_TESTED)
 	touch $@
 
 # What makes an audit and an SBOM, apart from what they are about.

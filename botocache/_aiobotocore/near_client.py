@@ -14,7 +14,7 @@ from aiobotocore.credentials import AioCredentials, AioRefreshableCredentials
 from aiobotocore.hooks import AioHierarchicalEmitter
 from botocore.client import BaseClient, ClientMeta
 
-from botocache._aiobotocore.cancellation import end_abandoned
+from botocache._aiobotocore.cancellation import end_abandoned, reset
 from botocache._aiobotocore.clients import AioKnownClient, Pipeline
 from botocache._aiobotocore.offload import offload_of
 from botocache._aiobotocore.responses import AioHitResponse
@@ -110,7 +110,7 @@ async def _send(
     try:
         answer = await pipeline(operation, arguments)
     finally:
-        pipeline_call.reset(token)
+        reset(pipeline_call, token)
     if call is not None and not call.is_begun:
         remember_call(call, arguments)
     return answer
@@ -132,7 +132,7 @@ async def _send_shortened(
         if call.is_full:
             raise
     finally:
-        pipeline_call.reset(token)
+        reset(pipeline_call, token)
     if answer is None or not call.is_full:
         # botocache was uninstalled meanwhile, or botocore has refused to send anything.
         return await _send(None, pipeline, BATCH, arguments)

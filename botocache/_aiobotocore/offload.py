@@ -6,8 +6,8 @@ thread, and the coroutine awaits its result.
 
 The pool is bounded, so that a store that hangs cannot fill a service with threads, and
 what waits in its queue is bounded in number and in time: after the store's own
-`timeout` a call goes on without the store, on the loop. A read is not cached then, and
-what a write evicts becomes pending, as after an eviction that failed.
+`timeout`, and SLACK, a call goes on without the store, on the loop. A read is not
+cached then, and what a write evicts becomes pending, as after an eviction that failed.
 """
 
 import time
@@ -26,6 +26,7 @@ from botocache._errors import pass_on
 from botocache._exits import deliver_first
 from botocache._forks import is_renewed, renew, renew_after_fork
 from botocache.stores.protocol import waits
+from botocache.stores.redis.deadlines import allow_slack
 
 _Result = TypeVar("_Result")
 
@@ -39,6 +40,11 @@ are done before the shortest sensible `timeout` is over."""
 
 IDLE_SECONDS = 30.0
 """Seconds after which a thread that has nothing to do ends."""
+
+SLACK = 0.2
+"""Seconds that a call may take beyond `timeout`. A thread whose server has answered
+waits for the interpreter, 5 ms each time while the loop computes, and a call that holds
+up no other task can wait longer than one that holds up its thread."""
 
 _EXIT_PATIENCE = 0.5
 """Seconds by which work that is under way may delay the end of the process."""
@@ -132,7 +138,8 @@ def offload_of(cache: Cache) -> Offload:
     found = _offloads.get(cache)
     if found is None:
         services = cache.services
-        found = Offload(waits=waits(services.store), patience=services.settings.timeout)
+        patience = services.settings.timeout + SLACK
+        found = Offload(waits=waits(services.store), patience=patience)
         found = _offloads.setdefault(cache, found)
     return found
 
@@ -310,6 +317,7 @@ class _Threads:
         return True
 
     def _run(self, queue: "SimpleQueue[_Work[Any]]") -> None:
+        allow_slack(SLACK)
         while True:
             try:
                 work = queue.get(timeout=IDLE_SECONDS)

@@ -77,7 +77,8 @@ class HotKeys:
         if place is None:
             # For a new key alone: to write its JSON takes longer than all else here.
             place = _Place(0, 0.0, text_of(asked)[:MOST_TEXT])
-            if len(self._places) >= MOST_KEPT:
+            # Not `if`: a signal handler may add a key between the two lines below.
+            while len(self._places) >= MOST_KEPT:
                 before = self._places.pop(self._least(), place)
                 # The new key inherits them (Space-Saving). So no key that is read often
                 # is left out for long, and one that is not may be shown as hotter than
@@ -90,17 +91,20 @@ class HotKeys:
     def _least(self) -> tuple[Named, str]:
         """Return the name of a place with the fewest reads."""
         places, candidates = self._places, self._candidates
-        while candidates:
-            # Reads only rise, so one that still has as few is still among the least.
-            name = candidates.pop()
+        while True:
+            try:
+                name = candidates.pop()
+            except IndexError:  # not before: a signal handler may take the last one
+                break
             place = places.get(name)
+            # Reads only rise, so one that still has as few is still among the least.
             if place is not None and place.hits == self._fewest:
                 return name
-        # In a copy: a signal handler may add a key meanwhile.
-        named = [*places.items()]
-        fewest = min([place.hits for _, place in named])
+        # In copies: a signal handler may add a key meanwhile, or reads of one.
+        hits = [(name, place.hits) for name, place in [*places.items()]]
+        fewest = min([each for _, each in hits])
         # The oldest one is the last, and goes first.
-        candidates = [name for name, place in reversed(named) if place.hits == fewest]
+        candidates = [name for name, each in reversed(hits) if each == fewest]
         name = candidates.pop()
         self._candidates, self._fewest = candidates, fewest
         return name
@@ -116,5 +120,5 @@ class HotKeys:
                 place.hits,
                 place.units,
             )
-            for (series, digest), place in self._places.items()
+            for (series, digest), place in [*self._places.items()]  # as above
         )

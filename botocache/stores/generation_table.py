@@ -15,9 +15,10 @@ file owns the order of words: hold-off before generation in the writer, generati
 before hold-off in the reader, and restored slots after all evicted ones.
 """
 
+import _thread
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from itertools import chain, repeat, starmap
 from operator import itemgetter, setitem
@@ -33,7 +34,7 @@ from botocache._coherence import (
     next_state,
     restored_state,
 )
-from botocache._forks import renew_after_fork
+from botocache._forks import hold_during_fork, renew_after_fork
 from botocache.stores.one_step import NO_ARGUMENTS, TakeStep, take_step
 from botocache.stores.protocol import Clock, Random, StillCurrent
 
@@ -391,13 +392,28 @@ class MemoryTable(GenerationTable):
     An eviction finds out what it leaves of its slots, and writes all of that in one
     step. If another eviction has come between, it begins again.
 
+    After a fork other processes may come between the words of one step, so a write that
+    takes itself for alone may be wrong. From then on no second eviction counts as one.
+
     words: a memoryview.
+    has_forked: of one word, which is not zero from the first fork on. Shared, too: the
+        parent must know that a child is there.
     """
 
-    def __init__(self, words: Words, *, origin_generation: int, random: Random) -> None:
+    def __init__(
+        self,
+        words: Words,
+        *,
+        has_forked: Words,
+        origin_generation: int,
+        random: Random,
+    ) -> None:
         super().__init__(words, origin_generation=origin_generation, random=random)
+        self._has_forked = has_forked
         self._version: dict[int, None] = {0: None}
         self._take_step: TakeStep = take_step  # the explorer replaces it
+        renew_after_fork(self, MemoryTable._after_fork)
+        hold_during_fork(self, MemoryTable._before_fork, MemoryTable._ignore)
 
     def evict_in_one_step(self, request: EvictionRequest, clock: Clock) -> Eviction:
         """Do what Store.evict says. clock: in seconds."""
@@ -415,6 +431,8 @@ class MemoryTable(GenerationTable):
         versions, words, fence = self._version, self._words, self._fence
         while True:
             [version] = versions  # before the words: they may change after it
+            if self._has_forked[0]:  # after the version: see _before_fork
+                first = _NOTHING
             now = clock()  # after it: a later eviction has no earlier time
             held: dict[int, int] = {}
             done = self._hold(words, held, slots, first, now, hold_off)
@@ -450,6 +468,8 @@ class MemoryTable(GenerationTable):
         versions, words, fence = self._version, self._words, self._fence
         while True:
             [version] = versions
+            if self._has_forked[0]:
+                return self.evict_in_one_step(request.as_first(), clock)
             changed = _Changed(words)
             copy = GenerationTable.__new__(GenerationTable)
             copy.__dict__.update(self.__dict__, _words=changed)
@@ -470,10 +490,37 @@ class MemoryTable(GenerationTable):
                 continue
             return eviction
 
+    def _before_fork(self) -> None:
+        """Have evictions that are under way in other threads begin again.
+
+        One that has looked at the words would else not see what a child writes there.
+        """
+        self._has_forked[0] = 1
+        versions = self._version
+        while True:
+            [version] = versions
+            with suppress(KeyError):  # an eviction came between
+                take_step(
+                    chain(
+                        map(versions.pop, (version,)),
+                        map(versions.setdefault, (version + 1,)),
+                    ),
+                    0,
+                )
+                return
+
+    def _ignore(self) -> None:
+        """Nothing is to be done after a fork, in the parent."""
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self._has_forked[0] = 1  # not all forks call `_before_fork`
+
     def _renew_lock(self) -> None:
         super()._renew_lock()
         # Like `_barrier`, but taken within steps only, so that no step waits for it.
-        self._fence = threading.Lock()
+        # Not of `threading`: gevent puts locks there that are written in Python.
+        self._fence = _thread.RLock()
 
 
 class _Changed(dict[int, int]):
@@ -532,6 +579,8 @@ _NOTHING: Mapping[int, EvictedSlot] = {}
 _write = cast("Callable[[Words, int, int], None]", setitem)
 
 _first: Callable[[EvictedSlot], int] = itemgetter(_GENERATION)
+"""Takes a tuple of arguments in Python 3.10, which is harmless in a step that has freed
+containers before: each that is freed puts a collection off by one."""
 
 _tag_eviction: Callable[[EvictedSlot], TagEviction] = partial(
     tuple.__new__, TagEviction

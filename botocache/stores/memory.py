@@ -7,7 +7,7 @@ forks from one parent see each other's evictions. But their writers do not keep 
 other out. So from the first fork on no write counts as alone: its hold-offs run for the
 whole `write_hold_off`.
 
-Nothing here waits for a lock: see one_step.py.
+Only the board has a lock. Nothing else here waits for one: see one_step.py.
 """
 
 import mmap
@@ -20,7 +20,6 @@ from itertools import chain, repeat, starmap
 from operator import setitem
 
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded
-from botocache._forks import renew_after_fork
 from botocache.stores.boards import MemoryBoard
 from botocache.stores.clock import machine_clock
 from botocache.stores.generation_table import SLOT, WORD, MemoryTable
@@ -65,14 +64,12 @@ class MemoryStore:
         self._sizes = {0: 0}
         self._board = MemoryBoard(clock)
         shared = memoryview(mmap.mmap(-1, SLOT_COUNT * SLOT + WORD))
-        # Shared, too: the parent must know that a child is there.
-        self._has_forked = shared[-WORD:].cast("Q")
         self._table = MemoryTable(
             shared[:-WORD].cast("Q"),
+            has_forked=shared[-WORD:].cast("Q"),
             origin_generation=int.from_bytes(random(WORD), "little"),
             random=random,
         )
-        renew_after_fork(self, MemoryStore._after_fork)
 
     def __repr__(self) -> str:
         return (
@@ -210,10 +207,6 @@ class MemoryStore:
 
     def evict(self, request: EvictionRequest) -> Eviction:
         """See Store.evict."""
-        if self._has_forked[0]:
-            # Other processes may come between the words of one step, so a write that
-            # takes itself for alone may be wrong.
-            request = request.as_first()
         return self._table.evict_in_one_step(request, self.now)
 
     def clear(self) -> None:
@@ -263,9 +256,6 @@ class MemoryStore:
     def _size(self) -> int:
         [size] = self._sizes.values()
         return size
-
-    def _after_fork(self) -> None:
-        self._has_forked[0] = 1
 
 
 def _size_of(entries: Collection[bytes]) -> int:

@@ -11,7 +11,8 @@ If the number is not there, the step ends with a KeyError, and has changed nothi
 another change has come between, and this one begins again.
 
 Nothing in a step may make a container, so no function in it takes a tuple of arguments:
-before Python 3.12 that can start a garbage collection, which calls finalizers.
+before Python 3.12 that can start a garbage collection, which calls finalizers. Nor may
+anything in it be what a program can replace by Python code, as gevent replaces locks.
 """
 
 from collections import deque

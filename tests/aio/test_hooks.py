@@ -232,8 +232,10 @@ def test_handlers_get_a_response_whose_content_is_awaited(world: World) -> None:
 
 
 def test_a_client_that_cannot_reach_dynamodb_evicts_what_it_tried(
-    world: World,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # ten take half a minute
+
     async def application(client: Any) -> None:
         with pytest.raises(Exception, match="connect"):
             await put(client, world.table, 1)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from botocache._aiobotocore import offload as module
-from botocache._aiobotocore.offload import MOST_THREADS, Offload, offload_of
+from botocache._aiobotocore.offload import MOST_THREADS, SLACK, Offload, offload_of
 from botocache._cache.cache import Cache
 from botocache._settings.load import load_settings
 from botocache.stores.memory import MemoryStore
 from botocache.stores.options import default_url
+from botocache.stores.redis import deadlines
 from tests.support.processes import eventually
 
 PATIENCE = 0.01
@@ -52,6 +53,11 @@ def gate() -> Iterator[Gate]:
     yield made
     made.open()
     eventually(lambda: module._threads._outstanding == 0)
+
+
+def test_a_server_may_take_longer_for_a_thread_beside_the_loop() -> None:
+    slack = asyncio.run(offload.run(lambda: deadlines._call.slack, instead=refuse))
+    assert (slack, deadlines._call.slack) == (SLACK, 0.0)
 
 
 def test_what_never_waits_is_called_on_the_loop() -> None:
@@ -310,7 +316,7 @@ def test_only_a_store_whose_own_class_says_so_never_waits(
     )
     found = offload_of(cache)
     assert found.waits is waits
-    assert found.patience == 3
+    assert found.patience == 3 + SLACK
     assert offload_of(cache) is found
 
 

@@ -13,10 +13,10 @@ from tests.support.dynamodb import DynamoDB
 PROGRAMS = 15
 """Of each run at most: about 150 calls each. `make fuzz` runs more."""
 
-CALLS = 500
-"""That a run compares at least, and more until it had its operations: 4,000 in all."""
+CALLS = 300
+"""That a run compares at least, and more until it had its operations: 2,400 in all."""
 
-assert CALLS * len(RUNS) >= 4_000
+assert CALLS * len(RUNS) >= 2_400
 
 SEED = 20_261_126
 

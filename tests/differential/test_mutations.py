@@ -142,14 +142,16 @@ def _by_names(patch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A patch that breaks a rule, and the first program that is tried with it.
+    """A patch that breaks a rule.
 
-    Those before it do not show it, and take their time.
+    first: the first program that is tried. Those before it do not show the fault.
+    is_late: hundreds of calls are made until it is found out.
     """
 
     name: str
     patch: Patch
     first: int = 0
+    is_late: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -160,6 +162,7 @@ MUTATIONS = [
         "evicting the item only",
         evicting(_item_alone),
         first=5,
+        is_late=True,
     ),
     Mutation(
         "evicting all but the item",
@@ -182,9 +185,16 @@ MUTATIONS = [
     Mutation("batch writes pass", _pass("BatchWriteItem")),
     Mutation("transactions pass", _pass("TransactWriteItems"), first=7),
     Mutation(
-        "PartiQL passes", _pass("ExecuteStatement", "BatchExecuteStatement"), first=12
+        "PartiQL passes",
+        _pass("ExecuteStatement", "BatchExecuteStatement"),
+        first=12,
+        is_late=True,
     ),
-    Mutation("tables come and go unseen", _pass("CreateTable", "DeleteTable")),
+    Mutation(
+        "tables come and go unseen",
+        _pass("CreateTable", "DeleteTable"),
+        is_late=True,
+    ),
     Mutation("both directions are one", _without("ScanIndexForward"), first=46),
     Mutation(
         "all projections are one",
@@ -196,14 +206,15 @@ MUTATIONS = [
         "a batch loses its hits",
         _replace(batch_reads, "merge_hits", lambda *_: None),
         first=5,
+        is_late=True,
     ),
     Mutation(
         "a projection is the whole item",
         _replace(cache_reads, "project", lambda item, _: dict(item)),
     ),
-    Mutation("a near answer is served whatever happened", _never_evicted),
+    Mutation("a near answer is served whatever happened", _never_evicted, is_late=True),
     Mutation("a near answer is shared", _shared_near_answers),
-    Mutation("values are no part of a near key", _by_names),
+    Mutation("values are no part of a near key", _by_names, is_late=True),
     Mutation(
         "every write is taken for a delete",
         _replace(items, "answer_after", lambda *_: {}),
@@ -211,7 +222,15 @@ MUTATIONS = [
 ]
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
+CASES = [
+    pytest.param(each, marks=pytest.mark.long("hundreds of calls"))
+    if each.is_late
+    else each
+    for each in MUTATIONS
+]
+
+
+@pytest.mark.parametrize("mutation", CASES, ids=str)
 def test_a_cache_with_a_fault_is_caught(
     mutation: Mutation,
     server_of: Callable[[str], DynamoDB],

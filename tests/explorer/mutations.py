@@ -5,7 +5,7 @@ under the mutation at least one of its schedules breaks a promise, without it no
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,11 +156,17 @@ def _mint_at_fill(fills: Fills, ticket: ReadTicket, answer: Any, **how: Any) -> 
 
 def _missing_generations(patch: pytest.MonkeyPatch) -> None:
     """Make the store return zero for a tag that was never evicted."""
-    patch.setattr(
-        GenerationTable,
-        "generations",
-        lambda table, tags: tuple([table._words[table._at(tag)] for tag in tags]),
-    )
+
+    def generations(table: GenerationTable, tags: Sequence[bytes]) -> tuple[int, ...]:
+        return tuple([table._words[table._at(tag)] for tag in tags])
+
+    def look(
+        table: GenerationTable, tags: Sequence[bytes]
+    ) -> tuple[tuple[int, ...], list[int]]:
+        return generations(table, tags), [table._at(tag) for tag in tags]
+
+    patch.setattr(GenerationTable, "generations", generations)
+    patch.setattr(GenerationTable, "look", look)
     patch.setattr(Fills, "finish", _mint_at_fill)
 
 

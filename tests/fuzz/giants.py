@@ -157,6 +157,7 @@ GIANTS: Mapping[str, Giant] = {
                 "Key": {name: {"S": "x"} for name in _names(n // 10).values()},
             },
         ),
+        memory=5_000_000,  # a write evicts 10,000 tags at most, 500 bytes each
     ),
     "many keys": Giant(
         "request",

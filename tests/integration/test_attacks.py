@@ -297,7 +297,15 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if attack.logged_first is None
+        else pytest.param(name, marks=pytest.mark.long("done before first use as well"))
+        for name, attack in ATTACKS.items()
+    ],
+)
 def test_applications_recover_from_harm_to_a_store_in_use(
     name: str, applications: Applications
 ) -> None:

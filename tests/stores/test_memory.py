@@ -6,10 +6,11 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain
+from itertools import chain, starmap
+from multiprocessing import Pipe
 from typing import Any, TypeAlias
 
 import pytest
@@ -17,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botocache._coherence import Eviction, EvictionRequest, Held, TagEviction
+from botocache.stores import memory
 from botocache.stores.generation_table import SLOT
 from botocache.stores.memory import ENTRY_OVERHEAD, SLOT_COUNT, MemoryStore
-from botocache.stores.one_step import take_step
+from botocache.stores.one_step import NO_ARGUMENTS, take_step
 from botocache.stores.protocol import Fill
 from tests.support.clock import FakeClock
 from tests.support.digests import key, tag, tags
@@ -354,25 +356,88 @@ def test_what_is_watched_is_never_current_if_another_eviction_may_have_come_firs
 
 
 @pytest.mark.parametrize("restore", [(), (A,)], ids=["evicted", "restored"])
+def test_no_lock_of_a_program_that_replaces_those_of_threading_is_in_a_step(
+    monkeypatch: pytest.MonkeyPatch, restore: tuple[bytes, ...]
+) -> None:
+    """As gevent does. Python runs handlers and other threads where it takes one."""
+    taken: list[str] = []
+
+    class Replaced:
+        def acquire(self) -> bool:
+            taken.append("acquired")
+            return True
+
+        def release(self) -> None:
+            taken.append("released")
+
+        def __enter__(self) -> bool:
+            return True
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(threading, "Lock", Replaced)
+    monkeypatch.setattr(threading, "RLock", Replaced)
+    store = MemoryStore()
+    first = store.evict(EvictionRequest([A, B], 5.0))
+    assert store.evict(EvictionRequest([A, B], 0.0, (), first, restore)).evicted
+    assert not taken
+
+
+_Steps: TypeAlias = Callable[[Iterable[object], int], object]
+
+
+def evict_by(steps: _Steps, restore: Collection[bytes]) -> None:
+    store = MemoryStore()
+    first = store.evict(EvictionRequest([A, B], 5.0))
+    store._table._take_step = steps
+    store.evict(EvictionRequest([A, B], 0.0, (), first, restore))
+
+
+def fill_by(steps: _Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = room_for(2, 10)
+    fill(store, "a")
+    monkeypatch.setattr(memory, "take_step", steps)
+    fill(store, "a")
+    store.fill_many([Fill(key(name), bytes(10), TTL) for name in "abc"])
+    store.clear()
+
+
+@pytest.mark.parametrize("made", range(3), ids="{} containers before".format)
+@pytest.mark.parametrize("verb", ["evict", "restore", "fill"])
 def test_no_garbage_is_collected_in_the_middle_of_a_step(
-    store: MemoryStore, restore: tuple[bytes, ...]
+    verb: str, made: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would call finalizers, which may evict, between two words of a slot."""
     log: list[str] = []
+    kept: list[object] = []
+
+    def steps(calls: Iterable[object], most: int) -> object:
+        begun = chain(
+            # Leaves no memory of small containers that are gone, to be used again; and
+            # counts from zero.
+            starmap(gc.collect, NO_ARGUMENTS),
+            # One of these numbers is just short of the next collection.
+            map(kept.append, map(list, [()] * made)),
+            map(log.append, ("begins",)),
+        )
+        return take_step(chain(begun, calls, map(log.append, ("ends",))), most)
+
     note = partial(log.append, "collects")
-    first = store.evict(EvictionRequest([A, B], 5.0))
-    store._table._take_step = lambda calls, kept: take_step(
-        chain(map(log.append, ("begins",)), calls, map(log.append, ("ends",))), kept
-    )
     callback, before = (lambda *_: note()), gc.get_threshold()
     gc.callbacks.append(callback)
-    gc.set_threshold(1)
+    gc.set_threshold(2)
     try:
-        store.evict(EvictionRequest([A, B], 0.0, (), first, restore))
+        if verb == "fill":
+            fill_by(steps, monkeypatch)
+        else:
+            evict_by(steps, [A] if verb == "restore" else [])
     finally:
         gc.set_threshold(*before)
         gc.callbacks.remove(callback)
-    assert log[log.index("begins") + 1] == "ends"
+    begun = [at for at, each in enumerate(log) if each == "begins"]
+    assert begun
+    assert {log[at + 1] for at in begun} == {"ends"}
 
 
 def test_threads_that_fill_and_load_in_a_full_store_keep_the_size_right() -> None:
@@ -489,6 +554,43 @@ def test_a_write_across_a_fork_was_not_alone(store: MemoryStore) -> None:
     assert not second.evicted[A].was_alone
     assert second.evicted[B].generation != before.evicted[B].generation
     assert store.load(KEY, [A]).held is Held.WRITING
+
+
+@pytest.mark.parametrize("restore", [(), (A,)], ids=["evicted", "restored"])
+def test_what_a_child_evicts_is_not_undone_if_it_was_forked_during_an_eviction(
+    store: MemoryStore, restore: tuple[bytes, ...]
+) -> None:
+    """Of another thread, which has looked at the words and not yet written any."""
+    before = store.load(KEY, [A]).snapshot
+    first = store.evict(EvictionRequest([A, B], 5.0))
+
+    def write_in_child() -> None:
+        with forked(lambda _: store.evict(EvictionRequest([A, B], 50.0))):
+            pass
+
+    meanwhile(store, write_in_child, before=True)
+    second = store.evict(
+        EvictionRequest([A, B], 0.0, first_eviction=first, restore=restore)
+    )
+    assert not second.evicted[A].was_alone
+    assert store.load(KEY, [A]).snapshot != before
+    assert store.load(KEY, [A]).held is Held.WRITING
+
+
+def test_no_step_that_a_fork_has_cut_in_two_writes_the_same_generations(
+    store: MemoryStore,
+) -> None:
+    """A signal handler forks in the middle of an eviction, which both then end."""
+    pids: list[int] = []
+    ours, theirs = Pipe()
+    meanwhile(store, lambda: pids.append(os.fork()), before=True)
+    evicted = store.evict(EvictionRequest([A], 5.0)).evicted[A]
+    if not pids[0]:
+        theirs.send(evicted.generation)
+        os._exit(0)
+    os.waitpid(pids[0], 0)
+    assert ours.poll()
+    assert ours.recv() != evicted.generation
 
 
 def test_the_entries_of_a_forked_child_are_its_own(store: MemoryStore) -> None:

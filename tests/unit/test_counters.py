@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
+from functools import partial
 from itertools import product
 from random import Random
 from typing import Any
@@ -29,6 +30,7 @@ from botocache._counting.stats import (
     Stats,
     TableStats,
 )
+from tests.support.interruptions import Interruption, lines_of
 from tests.support.processes import TIMEOUT, forked
 
 TABLE, OPERATION = "users", "GetItem"
@@ -391,6 +393,38 @@ def test_a_new_key_takes_a_place_with_the_fewest_reads(names: int) -> None:
         assert before[gone] == fewest
         assert keys._places[series, name].hits == fewest + hits
     assert replaced > MOST_KEPT
+
+
+def keys_with_two_that_were_read_least(series: Series) -> HotKeys:
+    """Return as many keys as are kept; both have been looked for."""
+    keys = HotKeys()
+    for name in range(MOST_KEPT + 1):
+        keys.add(series, f"{name}", 17 if 3 <= name < MOST_KEPT else 1, 0.5, str, "")
+    return keys
+
+
+@pytest.mark.parametrize("new", [0, 1, 2, 3])
+def test_a_handler_that_counts_in_the_middle_leaves_nothing_undone(new: int) -> None:
+    """It reads each key once more, and some new ones."""
+    series = Counters().series(TABLE, OPERATION)
+
+    def handle(keys: HotKeys) -> None:
+        for each, digest in list(keys._places):
+            keys.add(each, digest, 1, 0.5, str, "")
+        for name in range(new):
+            keys.add(series, f"of the handler {name}", 1, 0.5, str, "")
+
+    def add_to(keys: HotKeys) -> None:
+        keys.add(series, "new", 1, 0.5, str, "")
+
+    reached = lines_of(partial(add_to, keys_with_two_that_were_read_least(series)))
+    for at in range(reached):
+        keys = keys_with_two_that_were_read_least(series)
+        interruption = Interruption(at, partial(handle, keys))
+        interruption.during(partial(add_to, keys))
+        assert interruption.place
+        keys.add(series, "newer", 1, 0.5, str, "")
+        assert len(keys._places) == MOST_KEPT, interruption.place
 
 
 def test_the_text_of_a_key_is_cut_off() -> None:

@@ -34,10 +34,12 @@ class _Call(threading.local):
 
     deadline: a moment of `time.monotonic`.
     is_apart: no call waits for it.
+    slack: seconds that its calls may take longer.
     """
 
     deadline = math.inf
     is_apart = False
+    slack = 0.0
 
 
 _call = _Call()
@@ -71,6 +73,15 @@ def with_deadline(seconds: float) -> Iterator[None]:
         _call.deadline, _call.is_apart = before
 
 
+def allow_slack(seconds: float) -> None:
+    """Let the calls of the current thread take so much longer from now on.
+
+    For a thread beside an event loop: it waits for the interpreter whenever the server
+    has answered, and that is no fault of the server.
+    """
+    _call.slack = seconds
+
+
 def is_apart() -> bool:
     """Return whether no call waits for what the current thread does."""
     return _call.is_apart
@@ -79,7 +90,7 @@ def is_apart() -> bool:
 class BoundedVerbs:
     """The verbs of a store for one half of a call, which share one deadline.
 
-    timeout: seconds from the first verb.
+    timeout: seconds from the first verb; and the slack of the thread.
     """
 
     def __init__(self, store: BoundedCallVerbs, timeout: float) -> None:
@@ -149,7 +160,7 @@ class BoundedVerbs:
 
     def _begin(self) -> None:
         if self._deadline == math.inf:
-            self._deadline = time.monotonic() + self._timeout
+            self._deadline = time.monotonic() + self._timeout + _call.slack
         _call.deadline = self._deadline
 
     def _end(self) -> None:
