@@ -4,8 +4,9 @@ A read is: begin, the server reads, finish; a write: begin, the server commits, 
 or fail; each with a pause at every call of the store. An awaited call is the same as a
 task of an event loop, which may be cancelled wherever it awaits.
 
-`ending` of a write is `ok`, `refused` (a failed condition: nothing is committed) or `unanswered`: the request may
-be carried out before its sender gives up, after it, or never.
+`ending` of a write is `ok`, `refused` (a failed condition: nothing is committed) or
+`unanswered`: the request may be carried out before its sender gives up, after it, or
+never.
 """
 
 from asyncio import CancelledError

@@ -2,8 +2,8 @@
 
 A call awaits a thread that begins it, the server's answer, and a thread that ends it.
 It is cut at each of them: while the thread goes on, when it has ended, while the
-request is under way. Beside it are calls of the same kind, and ordinary ones, of the same
-process and of others.
+request is under way. Beside it are calls of the same kind, and ordinary ones, of the
+same process and of others.
 """
 
 import logging

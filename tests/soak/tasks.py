@@ -26,7 +26,8 @@ _CUT = 0.15
 """How many calls have a time limit."""
 
 _LIMITS = (0.002, 0.03)
-"""Seconds that it is at the most: to begin a call takes the one, the server the other."""
+"""Seconds that it is at the most: a call begins in the one, and is answered in the
+other."""
 
 
 class TaskCaller(Caller):
