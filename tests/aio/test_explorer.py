@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from botocache._near import answers as near_answers
 from tests.aio.through_aiobotocore import ThroughAiobotocore
 from tests.explorer.backends import MemoryBackend, disk_backend
 from tests.explorer.callers import ThroughBotocore
 from tests.explorer.explore import each, follow, sample
 from tests.explorer.mutations import Mutation
-from tests.explorer.programs import Run
+from tests.explorer.programs import Program, Run
 from tests.explorer.samples import CLIENTS, random_tasks, with_seed
 from tests.explorer.task_mutations import TASK_MUTATIONS
-from tests.explorer.world import TABLE, Violation, schemas_of
+from tests.explorer.world import TABLE, PromiseBroken, Violation, schemas_of
 from tests.support.clock import FakeClock
 
 SEED = 20_261_129
@@ -69,6 +70,36 @@ def test_no_sampled_schedule_on_disk_breaks_a_promise(tmp_path: Path) -> None:
             with_seed(seed, program, lambda run=run, choose=choose: sample(run, choose))
 
 
+NEAR = [
+    Program(("async get", "async get", "put"), (0, 0, 1), faults=1, cuts=1),
+    Program(("async query", "async get", "update"), (0, 0, 1), faults=1, cuts=1),
+    Program(("async get", "async get", "async put"), (0, 0, 0), faults=1, cuts=1),
+    Program(("async get", "async unanswered update", "get"), (0, 1, 0), 0, cuts=1),
+]
+"""Programs in which the near cache knows the reads."""
+
+
+def sample_near(program: Program, number: int) -> int:
+    """Run schedules of a program at random; return the near hits of its tasks."""
+    clients = ThroughBotocore(2), ThroughAiobotocore(2)
+    served = 0
+    for seed in range(SEED, SEED + number):
+        clock, choose = FakeClock(), random.Random(seed)
+        backend = MemoryBackend(clock)
+        world = program.new_world(clock, backend, TABLE)
+        clients[1].warm_up(world)
+        clients[1].near_hits = 0
+        run = Run(program, world, *clients)
+        with_seed(seed, program, lambda run=run, choose=choose: sample(run, choose))
+        served += clients[1].near_hits
+    return served
+
+
+@pytest.mark.parametrize("program", NEAR, ids=str)
+def test_no_sampled_schedule_of_near_clients_breaks_a_promise(program: Program) -> None:
+    assert sample_near(program, 30) > 10
+
+
 # --- that it would be seen -----------------------------------------------------------
 
 
@@ -104,3 +135,11 @@ def test_an_async_adapter_with_a_fault_is_caught(
     mutation.patch(monkeypatch)
     with pytest.raises(Violation):
         show(mutation)
+
+
+def test_a_near_cache_that_looks_at_no_generation_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(near_answers, "_watch_of", lambda _: lambda *_: lambda: True)
+    with pytest.raises(PromiseBroken):
+        sample_near(NEAR[0], 200)

@@ -20,6 +20,7 @@ from botocache._botocore.hooks import Hooks
 from botocache._near.client import NearClient
 from tests.explorer.callers import METHODS, NoAnswer, Refused, Serve
 from tests.explorer.tasks import run
+from tests.explorer.threads import Task
 from tests.explorer.turns import Actor, current_call
 from tests.explorer.world import World
 
@@ -27,10 +28,14 @@ _OK, _BAD_REQUEST = 200, 400
 
 
 class ThroughAiobotocore:
-    """Calls a real client. See Caller."""
+    """Calls a real client. See Caller.
+
+    near_hits: how many calls were near hits, or had one beside them.
+    """
 
     def __init__(self, clients: int) -> None:
         self._made = [_Client() for _ in range(clients)]
+        self.near_hits = 0
 
     def call(
         self, world: World, client: int, kind: str, serve: Serve, **more: Any
@@ -38,8 +43,35 @@ class ThroughAiobotocore:
         """See Caller. Also raises CancelledError."""
         operation, parameters = world.request(kind, **more)
         made = self._made[client]
-        made.hooks.cache = world.caches[client]
-        return made.call(operation, parameters, serve)
+        cache = made.hooks.cache = world.caches[client]
+        before = cache.stats().near_hits
+        answered = made.call(operation, parameters, serve)
+        self.near_hits += cache.stats().near_hits > before
+        return answered
+
+    def warm_up(self, world: World) -> None:
+        """Have each client read the item, so that its near cache knows the calls."""
+        server = world.server
+        for client in range(len(world.caches)):
+            for kind in ("get", "query") * 3:
+                operation, _ = world.request(kind)
+                task = Task(
+                    lambda client=client, kind=kind, operation=operation: self.call(  # type: ignore[misc]  # defaults
+                        world,
+                        client,
+                        kind,
+                        lambda sent: server.answer(operation, sent, server.version),
+                    ),
+                    lambda: [("begins", "begins")],
+                    list,
+                    world,
+                )
+                actors: list[Actor] = [task]
+                while offers := [(a, o) for a in actors for o in a.offers()]:
+                    actor, (_, result) = offers[0]
+                    actor.take(result)
+                    actors = [task, *task.threads]
+                assert task.dead
 
 
 async def _new_client() -> Any:

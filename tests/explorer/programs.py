@@ -104,14 +104,14 @@ class Program:
             if self.is_behind
             else MemoryBackend(clock, by_word=by_word, slots=self.slots)
         )
-        world = self._world(clock, backend, TABLE)
+        world = self.new_world(clock, backend, TABLE)
         if self.warm:
             _make_warm(world, backend, self.slots)
         return Run(self, world, Direct())
 
     def _start_on_redis(self, clock: FakeClock) -> "Run":
         backend = RedisBackend(clock, max(self.clients) + 1, shards=self.shards)
-        world = self._world(clock, backend, TABLE)
+        world = self.new_world(clock, backend, TABLE)
         if self.warm:
             warm, dump = _remote_template(
                 self.features, self.shards, keeps_hits=world.keeps_hits
@@ -133,12 +133,13 @@ class Program:
         table: a name that was not used before.
         awaited: makes the calls of tasks.
         """
-        world = self._world(clock, backend, table)
+        world = self.new_world(clock, backend, table)
         if self.warm:
             warm_up(world, caller)
         return Run(self, world, caller, awaited)
 
-    def _world(self, clock: FakeClock, backend: Backend, table: str) -> World:
+    def new_world(self, clock: FakeClock, backend: Backend, table: str) -> World:
+        """Return the world of a run, on a store and with a table that are new to it."""
         return World(
             clock,
             backend,
