@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -22,6 +23,8 @@ from tests.support.clock import FakeClock
 
 SEED = 20_261_129
 
+Clients: TypeAlias = tuple[ThroughBotocore, ThroughAiobotocore]
+
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
@@ -30,9 +33,17 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def sample_in_memory(seed: int, number: int) -> int:
+@pytest.fixture(scope="module")
+def clients() -> Iterator[Clients]:
+    """Return what makes ordinary and awaited calls."""
+    made = ThroughBotocore(CLIENTS), ThroughAiobotocore(CLIENTS)
+    yield made
+    for each_made in made:
+        each_made.close()
+
+
+def sample_in_memory(clients: Clients, seed: int, number: int) -> int:
     """Run schedules on the memory store; return the hits in them."""
-    clients = ThroughBotocore(CLIENTS), ThroughAiobotocore(CLIENTS)
     hits = 0
     for each_seed in range(seed, seed + number):
         choose = random.Random(each_seed)
@@ -47,17 +58,22 @@ def sample_in_memory(seed: int, number: int) -> int:
     return hits
 
 
-def test_no_sampled_schedule_in_memory_breaks_a_promise() -> None:
-    assert sample_in_memory(SEED, 30) > 30
+def test_no_sampled_schedule_in_memory_breaks_a_promise(
+    clients: Clients,
+) -> None:
+    assert sample_in_memory(clients, SEED, 30) > 30
 
 
 @pytest.mark.long("a thousand larger programs")
-def test_no_sampled_schedule_in_memory_breaks_a_promise_in_the_long_run() -> None:
-    assert sample_in_memory(SEED, 1_000) > 1_000
+def test_no_sampled_schedule_in_memory_breaks_a_promise_in_the_long_run(
+    clients: Clients,
+) -> None:
+    assert sample_in_memory(clients, SEED, 1_000) > 1_000
 
 
-def test_no_sampled_schedule_on_disk_breaks_a_promise(tmp_path: Path) -> None:
-    clients = ThroughBotocore(CLIENTS), ThroughAiobotocore(CLIENTS)
+def test_no_sampled_schedule_on_disk_breaks_a_promise(
+    clients: Clients, tmp_path: Path
+) -> None:
     clock, tables = FakeClock(), count()
     with disk_backend(clock, tmp_path, CLIENTS) as backend:
         for seed in range(SEED, SEED + 20):
@@ -79,9 +95,8 @@ NEAR = [
 """Programs in which the near cache knows the reads."""
 
 
-def sample_near(program: Program, number: int) -> int:
+def sample_near(clients: Clients, program: Program, number: int) -> int:
     """Run schedules of a program at random; return the near hits of its tasks."""
-    clients = ThroughBotocore(2), ThroughAiobotocore(2)
     served = 0
     for seed in range(SEED, SEED + number):
         clock, choose = FakeClock(), random.Random(seed)
@@ -96,16 +111,17 @@ def sample_near(program: Program, number: int) -> int:
 
 
 @pytest.mark.parametrize("program", NEAR, ids=str)
-def test_no_sampled_schedule_of_near_clients_breaks_a_promise(program: Program) -> None:
-    assert sample_near(program, 30) > 10
+def test_no_sampled_schedule_of_near_clients_breaks_a_promise(
+    clients: Clients, program: Program
+) -> None:
+    assert sample_near(clients, program, 30) > 10
 
 
 # --- that it would be seen -----------------------------------------------------------
 
 
-def show(mutation: Mutation) -> None:
+def show(clients: Clients, mutation: Mutation) -> None:
     """Run what shows a fault, through real clients. Raises Violation."""
-    clients = ThroughBotocore(2), ThroughAiobotocore(2)
 
     def start() -> Run:
         clock = FakeClock()
@@ -130,16 +146,17 @@ def show(mutation: Mutation) -> None:
 
 @pytest.mark.parametrize("mutation", TASK_MUTATIONS, ids=lambda mutation: mutation.name)
 def test_an_async_adapter_with_a_fault_is_caught(
-    mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+    clients: Clients, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutation.patch(monkeypatch)
     with pytest.raises(Violation):
-        show(mutation)
+        show(clients, mutation)
 
 
 def test_a_near_cache_that_looks_at_no_generation_is_caught(
+    clients: Clients,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(near_answers, "_watch_of", lambda _: lambda *_: lambda: True)
     with pytest.raises(PromiseBroken):
-        sample_near(NEAR[0], 200)
+        sample_near(clients, NEAR[0], 200)
