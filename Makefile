@@ -96,8 +96,9 @@ test-aio-oldest: $(AIO_OLDEST)/.ready
 test-aioboto3: $(AIOBOTO3)/.ready
 	$(AIOBOTO3)/bin/python -m pytest -q $(AIOBOTO3_TESTS) $(ARGS)
 
-test-long: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready $(RIVAL)/.ready  ## what takes minutes, or says most on a quiet machine
+test-long: $(VENV)/.ready $(MINISTACK)/.ready $(DYNALITE)/.ready $(RIVAL)/.ready $(AIO)/.ready  ## what takes minutes, or says most on a quiet machine
 	$(PYTEST) -m long -v tests $(ARGS)
+	$(AIO)/bin/python -m pytest -m long -v tests/aio $(ARGS)
 	EXAMPLES=new $(PYTEST) -m hypothesis -q tests $(ARGS)
 
 test-pythons: $(VENV)/.ready  ## unit, integration and store tests on each supported Python

@@ -11,9 +11,8 @@ from aiobotocore.session import AioSession
 from aiobotocore.signers import AioRequestSigner
 from botocore import UNSIGNED
 
-from botocache._aiobotocore.cancellation import note_context
 from botocache._aiobotocore.clients import AioKnownClient, know_aiobotocore
-from botocache._aiobotocore.course import Again, StoreCourse, with_keys
+from botocache._aiobotocore.course import Again, StoreCourse, course_of, with_keys
 from botocache._aiobotocore.near_client import AioNearClient
 from botocache._aiobotocore.offload import offload_of
 from botocache._botocore.credentials import are_keys_at_hand
@@ -61,19 +60,17 @@ class AioAdapter:
 
         No course if the store never waits: then the hooks ask it on the loop.
         """
-        note_context(signer, context)
-        offload = offload_of(cache)
-        course = StoreCourse(cache, offload, again) if offload.waits else None
+        course = course_of(cache, signer, context, again)
         version: Any = context.get("auth_type") or signer.signature_version
         credentials = credentials_of(signer)
         if version is UNSIGNED or are_keys_at_hand(credentials, cache.settings.scope):
             return course, None
 
+        offload = offload_of(cache)
+
         def failed(error: Exception) -> Any:
             return again(
-                begun=Begun(
-                    cache, StoreCourse(cache, offload, again), None, None, error
-                )
+                begun=Begun(cache, StoreCourse(cache, offload, again), error=error)
             )
 
         return course, with_keys(credentials, again, failed)

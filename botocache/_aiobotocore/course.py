@@ -8,11 +8,16 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any, Final
 
-from botocache._aiobotocore.cancellation import end_abandoned, reset, skip_store
-from botocache._aiobotocore.offload import Offload
+from botocache._aiobotocore.cancellation import (
+    end_abandoned,
+    note_context,
+    reset,
+    skip_store,
+)
+from botocache._aiobotocore.offload import Offload, offload_of
 from botocache._botocore.credentials import Frozen, awaited_keys
 from botocache._botocore.hooks import Begun
-from botocache._botocore.types import CallContext
+from botocache._botocore.types import CallContext, Signer
 from botocache._cache.cache import Cache
 from botocache._cache.tickets import Hit, Ticket
 from botocache._errors import EvictionError
@@ -67,6 +72,15 @@ class StoreCourse:
             finish()
 
         await self._offload.run(finish, instead=instead)
+
+
+def course_of(
+    cache: Cache, signer: Signer, context: CallContext, again: Again
+) -> StoreCourse | None:
+    """Return the course of a call that begins; None if its store never waits."""
+    note_context(signer, context)
+    offload = offload_of(cache)
+    return StoreCourse(cache, offload, again) if offload.waits else None
 
 
 async def with_keys(credentials: Any, again: Again, failed: Again) -> Any:

@@ -18,7 +18,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import RLock, Thread
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from botocache._cache.cache import Cache
@@ -59,11 +59,15 @@ class Offload:
 
     waits: whether the store may wait, so that the loop must not ask it.
     patience: seconds that a call may wait for a thread.
+    threads: do the work; by default those of the process.
     """
 
-    def __init__(self, *, waits: bool, patience: float) -> None:
+    def __init__(
+        self, *, waits: bool, patience: float, threads: "Threads | None" = None
+    ) -> None:
         self.waits: Final = waits
         self.patience: Final = patience
+        self._own_threads: Final = threads
 
     async def run(
         self,
@@ -84,16 +88,17 @@ class Offload:
         """
         if not self.waits:
             return function(*arguments)
-        work = _Work(function, arguments, instead, on_abandoned)
+        threads = self._own_threads or _threads
+        work = _Work(threads, function, arguments, instead, on_abandoned)
         loop = events._get_running_loop()  # noqa: SLF001 - asyncio's own name for "or None"
         if loop is None:
-            return await _run_on_trio(work, self.patience)
-        if not _threads.has_room():
+            return await _run_on_trio(work, threads, self.patience)
+        if not threads.has_room():
             return instead(*arguments)
         future = loop.create_future()
         work.wake = partial(loop.call_soon_threadsafe, _settle, future)
         timer = None
-        if not _threads.put(work):
+        if not threads.put(work):
             timer = loop.call_later(self.patience, work.run_instead)
         try:
             await future
@@ -121,7 +126,10 @@ class Offload:
         """
         if not self.waits:
             function(*arguments)
-        elif not _threads.put(_Work(function, arguments, instead), only_if_free=True):
+            return
+        threads = self._own_threads or _threads
+        work = _Work(threads, function, arguments, instead)
+        if not threads.put(work, only_if_free=True):
             instead(*arguments)
 
 
@@ -145,6 +153,7 @@ _offloads: "WeakKeyDictionary[Cache, Offload]" = WeakKeyDictionary()
 class _Work(Generic[_Result]):
     """One function, to be called once: by a thread, or `instead` on the loop.
 
+    threads: do it.
     wake: tells the coroutine that awaits the result.
     """
 
@@ -156,6 +165,7 @@ class _Work(Generic[_Result]):
         "_instead",
         "_on_abandoned",
         "_result",
+        "_threads",
         "_unclaimed",
         "_unmet",
         "wake",
@@ -165,11 +175,13 @@ class _Work(Generic[_Result]):
 
     def __init__(
         self,
+        threads: "Threads",
         function: Callable[..., _Result],
         arguments: tuple[Any, ...],
         instead: Callable[..., _Result],
         on_abandoned: Callable[[_Result], object] | None = None,
     ) -> None:
+        self._threads = threads
         self._function = function
         self._instead = instead
         self._arguments = arguments
@@ -196,7 +208,7 @@ class _Work(Generic[_Result]):
         if not _is_first(self._unmet) and self._error is None:
             # It came in the moment of the cancellation. Not here: this may wait.
             left = partial(_call, self._on_abandoned, self._result)
-            _threads.put(_Work(left, (), left))
+            self._threads.put(_Work(self._threads, left, (), left))
 
     def take(self) -> _Result:
         """Return the result; raise what the function has raised."""
@@ -246,6 +258,19 @@ def _settle(future: Any) -> None:
 # --- threads -----------------------------------------------------------------------
 
 
+class Threads(Protocol):
+    """What does the work of offloads."""
+
+    def has_room(self) -> bool:
+        """Return whether more work may wait."""
+
+    def put(self, work: "_Work[Any]", *, only_if_free: bool = False) -> bool:
+        """Queue work; return whether a thread was free for it.
+
+        only_if_free: do nothing if none is.
+        """
+
+
 class _Threads:
     """Daemon threads that do work; they start when there is some, and end later."""
 
@@ -263,14 +288,11 @@ class _Threads:
         self._count = self._outstanding = 0
 
     def has_room(self) -> bool:
-        """Return whether more work may wait."""
+        """See Threads."""
         return self._outstanding < MOST_WAITING
 
     def put(self, work: "_Work[Any]", *, only_if_free: bool = False) -> bool:
-        """Queue work; return whether a thread was free for it.
-
-        only_if_free: do nothing if none is.
-        """
+        """See Threads."""
         if not is_renewed():
             renew()
         with self._lock:
@@ -330,7 +352,9 @@ _threads: Final = _Threads()
 # --- trio --------------------------------------------------------------------------
 
 
-async def _run_on_trio(work: "_Work[_Result]", patience: float) -> _Result:
+async def _run_on_trio(
+    work: "_Work[_Result]", threads: "Threads", patience: float
+) -> _Result:
     """Do what `Offload.run` does in a task of trio.
 
     aiobotocore's httpx sessions run on it. Raises ImportError in any other loop.
@@ -341,9 +365,9 @@ async def _run_on_trio(work: "_Work[_Result]", patience: float) -> _Result:
     token = trio.lowlevel.current_trio_token()
     work.wake = partial(token.run_sync_soon, done.set)
     try:
-        if not _threads.has_room():
+        if not threads.has_room():
             work.run_instead()
-        elif not _threads.put(work):
+        elif not threads.put(work):
             with trio.move_on_after(patience):
                 await done.wait()
             work.run_instead()

@@ -279,15 +279,15 @@ def test_the_end_of_the_process_waits_a_moment_and_does_the_rest_instead(
     gate: Gate,
 ) -> None:
     done: list[str] = []
-    work = module._Work
+    threads = module._threads
 
     def put(function: Callable[..., Any], *arguments: Any) -> None:
-        module._threads.put(work(function, arguments, done.append))
+        threads.put(module._Work(threads, function, arguments, done.append))
 
     for _ in range(MOST_THREADS):
         put(gate)
     put(refuse, "what waited")
-    module._threads.deliver_until(0)
+    threads.deliver_until(0)
     assert done == ["what waited"]
 
 

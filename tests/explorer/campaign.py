@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.explorer.explore import Explored, explore
 from tests.explorer.programs import IMAGES, SOME_IMAGES, THROUGH, Program, programs
-from tests.explorer.samples import sample_in_memory, sample_on_redis
+from tests.explorer.samples import sample_in_memory, sample_of_tasks, sample_on_redis
 from tests.explorer.world import Violation
 
 _ON_ONE_ITEM = ("get", "update", "refused update", "unanswered update")
@@ -61,6 +61,7 @@ def tiers() -> Iterator[tuple[str, list[Program]]]:
                 if p.clients == (0, 1)
             ],
         )
+    yield from _of_tasks()
     yield from _three_writers()
     three = [
         operations
@@ -110,6 +111,35 @@ def _on_redis() -> Iterator[tuple[str, list[Program]]]:
         )
 
 
+def _of_tasks() -> Iterator[tuple[str, list[Program]]]:
+    """Yield calls that are awaited, beside ordinary ones and beside each other."""
+    pairs = [
+        operations
+        for operations in combinations_with_replacement(_ON_ONE_ITEM, 2)
+        if operations[-1] != "get"
+    ]
+    mixed = [
+        (f"async {one}" if is_first else one, other if is_first else f"async {other}")
+        for one, other in pairs
+        for is_first in (True, False)
+    ]
+    both = [(f"async {one}", f"async {other}") for one, other in pairs]
+    for what, faults, moves, operations in (
+        ("one of them awaited, a cut", 0, 0, mixed),
+        ("both awaited, a cut", 0, 0, both),
+        ("one of them awaited, a cut, time moves", 0, 1, mixed),
+        ("one of them awaited, a cut, a fault", 1, 0, mixed),
+    ):
+        yield (
+            f"two on one item, {what}",
+            [
+                Program(o, clients, faults, moves, cuts=1)
+                for o in operations
+                for clients in ((0, 0), (0, 1))
+            ],
+        )
+
+
 def _three_writers() -> Iterator[tuple[str, list[Program]]]:
     """Yield what needs a third operation: writers that are nested in one another."""
     for name, writes, profile in (
@@ -147,11 +177,12 @@ def sample_some(seed: int) -> Explored | str:
     try:
         for number in range(BATCH):
             sample_in_memory(seed + number)
+            sample_of_tasks(seed + number)
             if number % _SELDOM == 0:
                 sample_on_redis(seed + number)
     except Violation as violation:
         return f"{type(violation).__name__}: {violation}"
-    return Explored(schedules=BATCH + BATCH // _SELDOM)
+    return Explored(schedules=2 * BATCH + BATCH // _SELDOM)
 
 
 def run(

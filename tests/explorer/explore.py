@@ -13,7 +13,7 @@ new world. A schedule is the list of numbers that were chosen.
 import gc
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -165,7 +165,7 @@ def endings(program: Program, most: int) -> tuple[set[Any], int]:
     """Run each schedule by itself, `most` at the most; return their last states too."""
     last: set[Any] = set()
     number = 0
-    for run in each(program):
+    for run in each(program.start):
         last.add(run.state())
         run.conclude()
         number += 1
@@ -174,11 +174,14 @@ def endings(program: Program, most: int) -> tuple[set[Any], int]:
     return last, number
 
 
-def each(program: Program) -> Iterator[Run]:
-    """Yield a run of each schedule of a program, at its end."""
+def each(start: Callable[[], Run]) -> Iterator[Run]:
+    """Yield a run of each schedule of a program, at its end.
+
+    start: returns a new run of it.
+    """
     path: list[list[int]] = []  # [choice, choices] of each step
     while True:
-        run = program.start()
+        run = start()
         depth = 0
         while choices := run.choices():
             if depth == len(path):

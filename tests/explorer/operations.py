@@ -1,18 +1,23 @@
 """The operations of a program, and what may happen around them.
 
 A read is: begin, the server reads, finish; a write: begin, the server commits, finish
-or fail; each with a pause at every call of the store. `ending` of a write is `ok`,
-`refused` (a failed condition: nothing is committed) or `unanswered`: the request may
-be carried out before its sender gives up, after it, or never.
+or fail; each with a pause at every call of the store. An awaited call is the same as a
+task of an event loop, which may be cancelled wherever it awaits.
+
+`ending` of a write is `ok`, `refused` (a failed condition: nothing is committed) or
+`unanswered`: the request may be carried out before its sender gives up, after it, or
+never.
 """
 
+from asyncio import CancelledError
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.explorer.backends import Eyes, QueuedBackend
 from tests.explorer.callers import Caller, NoAnswer, Refused
-from tests.explorer.turns import Actor, Offer, pause, record
+from tests.explorer.threads import CUT, Task
+from tests.explorer.turns import Actor, Offer, Offers, pause, record
 from tests.explorer.world import KEY, SETTINGS, Item, World
 
 MOMENTS = (1.1, 5.1, 60.1)
@@ -24,6 +29,7 @@ class Kind:
     """What an operation is: a kind of request, and what else there is to it.
 
     group: into which a write puts the item; None leaves it where it is.
+    is_awaited: whether a task makes it.
     """
 
     request: str
@@ -31,6 +37,7 @@ class Kind:
     is_consistent: bool = False
     ending: str = "ok"
     group: str | None = None
+    is_awaited: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -65,6 +72,12 @@ MORE_KINDS: dict[str, Kind] = {
 """What differs with one."""
 
 ALL_KINDS = {**KINDS, **MORE_KINDS}
+ALL_KINDS.update(
+    [
+        (f"async {name}", replace(kind, is_awaited=True))
+        for name, kind in ALL_KINDS.items()
+    ]
+)
 
 _FIRST_PUT = 1001
 """The value that the first operation of a program writes; others count from 1."""
@@ -90,29 +103,66 @@ class Operation:
         self._is_uncovered = False
         verb = "evict" if self._kind.is_write else "load"
         work = self._write if self._kind.is_write else self._read
-        self._actor = Actor(
-            work,
-            lambda: world.ways_of(client, verb),
-            lambda: world.cache_state(client),
-        )
+        self._actor = self._new_actor(work, lambda: world.ways_of(client, verb))
         self._actor.fills = "own item" if self._kind.is_write else self._kind.request
+
+    def _new_actor(self, work: Callable[[], None], opening: Offers) -> Actor:
+        world, client, kind = self._world, self.client, self._kind
+
+        def observe() -> list[Any]:
+            return world.cache_state(client)
+
+        if not kind.is_awaited:
+            return Actor(work, opening, observe)
+        is_at_once = "at once" in world.features
+        task = Task(work, opening if is_at_once else _begins, observe, world)
+        ending: Offers = lambda: world.ways_of(  # noqa: E731 - as `opening`
+            client, "evict" if kind.is_write else "fill"
+        )
+        task.opening_of = lambda number: ending if number else opening
+        task.ended = self._end_if_cut
+        return task
+
+    def _actors(self) -> list[tuple[str, Actor]]:
+        """Return all that run for it, by their names in words."""
+        actors = [("", self._actor)]
+        if isinstance(self._actor, Task):
+            actors += [
+                (f"thread {number}: ", thread)
+                for number, thread in enumerate(self._actor.threads, 1)
+            ]
+        return actors
 
     @property
     def is_over(self) -> bool:
         """Whether it has come to its end."""
-        return self._actor.dead
+        return self._actor.dead and not self._is_waited_for
+
+    @property
+    def _is_waited_for(self) -> bool:
+        return isinstance(self._actor, Task) and self._actor.is_waited_for
 
     @property
     def is_under_way(self) -> bool:
         """Whether it has begun and is not over."""
-        return self._actor.is_under_way
+        return self._actor.is_under_way or self._is_waited_for
 
     def choices(self) -> list[Choice]:
         """Return what may happen to it next."""
         choices: list[Choice] = [
-            (f"{self.name}: {words}", lambda result=result: self._actor.take(result))  # type: ignore[misc]  # a default
-            for words, result in self._actor.offers()
+            (
+                f"{self.name}: {where}{words}",
+                lambda actor=actor, result=result: actor.take(result),  # type: ignore[misc]  # a default
+            )
+            for where, actor in self._actors()
+            for words, result in actor.offers()
         ]
+        if isinstance(self._actor, Task):
+            choices += [
+                (f"{self.name}: no thread takes {number}", timer.fire)
+                for number, timer in enumerate(self._actor.timers, 1)
+                if timer.is_set
+            ]
         if self._request.is_late and self._may_still_land():
             choices.append((f"{self.name}: is carried out late", self._land))
         return choices
@@ -146,6 +196,8 @@ class Operation:
         else:
             is_old = self._actor.ended_before < self._world.ended
             state = ["under way", is_old, *self._actor.history]
+            if isinstance(self._actor, Task):
+                state += self._actor.state()
         eyes, evicted_at = self._world.eyes(), self._actor.evicted_at
         state.append(self._is_uncovered)
         state.append(evicted_at and eyes.since(evicted_at))
@@ -158,9 +210,12 @@ class Operation:
         floor, own = world.completed, world.own[self.client]
         record(floor, own)
         more = {"ConsistentRead": True} if kind.is_consistent else {}
-        answer, is_hit = self._caller.call(
-            world, self.client, kind.request, self._serve, **more
-        )
+        try:
+            answer, is_hit = self._caller.call(
+                world, self.client, kind.request, self._serve, **more
+            )
+        except CancelledError:
+            return
         is_hit = is_hit or not self._is_item_asked
         if is_hit or self._is_asked_consistently:
             version = world.server.newest(kind.request, answer)
@@ -181,10 +236,13 @@ class Operation:
                 for version in server.readable(
                     self._world.clock(), consistent=consistent
                 )
-            ]
+            ] + self._cuts()
 
         operation, _ = self._world.request(self._kind.request)
+        self._note_sent()
         version = pause(readable)
+        if version == CUT:
+            self._cut()
         self._world.note_read()
         return server.answer(operation, sent, version)
 
@@ -204,6 +262,9 @@ class Operation:
             began = self._actor.evicted_at  # for the second time, if it could
             self._request.sent_at = began or world.clock()  # its window begins anew
             self._is_uncovered = False
+        except CancelledError:
+            self._end_if_cut(is_last=True)
+            return
         world.note_eviction()  # unless it could be done
         if self._request.version:
             world.complete(self.client, self._request.version)
@@ -212,15 +273,18 @@ class Operation:
         """Answer the write as it was sent, or don't."""
         request = self._request
         request.sent_at = self._world.clock()
-        happens = pause(lambda: _ENDINGS[self._kind.ending])
+        self._note_sent()
+        happens = pause(self._endings)
         self._world.begin_end()
         if happens == "refuses":
             request.sent_at = None
             raise Refused
-        if happens == "commits":
+        if happens in {"commits", "commits and is cut"}:
             self._commit()
-        else:
+        elif self._kind.ending != "refused":
             request.is_late = True
+        if happens in {CUT, "commits and is cut"}:
+            self._cut()
         if self._kind.ending == "unanswered":
             raise NoAnswer
         version, server = self._request.version, self._world.server
@@ -228,6 +292,48 @@ class Operation:
         wanted = images.get(sent.get("ReturnValues", ""))
         image = server.image(wanted) if wanted else {}
         return {"Attributes": image} if image else {}
+
+    def _endings(self) -> list[Offer]:
+        """Return how a write may end that was sent."""
+        endings, cuts = _ENDINGS[self._kind.ending], self._cuts()
+        if cuts and self._kind.ending != "refused":
+            what = "the server commits, and it is cancelled"
+            cuts.append((what, "commits and is cut"))
+        return endings + cuts
+
+    # --- a task ----------------------------------------------------------------------
+
+    def _note_sent(self) -> None:
+        if isinstance(self._actor, Task):
+            self._actor.was_sent = True
+
+    def _cuts(self) -> list[Offer]:
+        return self._actor.cuts() if isinstance(self._actor, Task) else []
+
+    def _cut(self) -> None:
+        """Cancel its task where it is. Raises CancelledError."""
+        assert isinstance(self._actor, Task)
+        self._actor.cut()
+
+    def _end_if_cut(self, *, is_last: bool = False) -> None:
+        """Judge a write that was cut once nothing is under way for it.
+
+        is_last: the task itself ends; else one of its threads.
+        """
+        task = self._actor
+        assert isinstance(task, Task)
+        is_cut = task.was_cut and (is_last or task.dead) and not task.is_waited_for
+        if not is_cut or not self._kind.is_write:
+            return
+        world, request = self._world, self._request
+        world.judge_end(task)
+        if request.is_late or task.evicted_at is None:
+            # Its window begins anew, as without an answer.
+            request.sent_at = request.sent_at and (task.evicted_at or world.clock())
+            self._is_uncovered = False
+        world.note_eviction()  # unless it could be done
+        if request.version:
+            world.complete(self.client, request.version)
 
     # --- a write at the server -------------------------------------------------------
 
@@ -277,6 +383,10 @@ class _SentWrite:
         if self.sent_at is None:
             return []
         return [eyes.since(self.sent_at), self.version, self.is_late]
+
+
+def _begins() -> list[Offer]:
+    return [("begins", "begins")]
 
 
 _ENDINGS: dict[str, list[Offer]] = {

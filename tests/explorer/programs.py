@@ -21,9 +21,24 @@ from tests.explorer.backends import (
 )
 from tests.explorer.callers import Caller, Direct
 from tests.explorer.database import Dump
-from tests.explorer.operations import ALL_KINDS, KINDS, Choice, Operation, Surroundings
+from tests.explorer.operations import (
+    ALL_KINDS,
+    KINDS,
+    MORE_KINDS,
+    Choice,
+    Operation,
+    Surroundings,
+)
 from tests.explorer.remote import RedisBackend
-from tests.explorer.world import SETTINGS, TABLE, Useless, World, schemas_of
+from tests.explorer.tasks import AsTasks
+from tests.explorer.world import (
+    SETTINGS,
+    TABLE,
+    Hanging,
+    Useless,
+    World,
+    schemas_of,
+)
 from tests.support.clock import FakeClock
 
 _DOUBT = SETTINGS.settle + 0.1
@@ -43,6 +58,7 @@ class Program:
     slots: of the generation table; with few of them, tags share slots.
     shards: of the hold-offs on Redis; 0 for a program in memory.
     is_behind: whether clients fill behind their calls.
+    cuts: how many tasks may be cancelled.
     """
 
     operations: tuple[str, ...]
@@ -54,6 +70,7 @@ class Program:
     slots: int = SLOT_COUNT
     shards: int = 0
     is_behind: bool = False
+    cuts: int = 0
 
     def __str__(self) -> str:
         calls = ", ".join(
@@ -66,6 +83,8 @@ class Program:
             more += f", {self.slots} slots"
         if self.is_behind:
             more += ", filled behind the call"
+        if self.cuts:
+            more += f", {self.cuts} cancelled"
         if self.shards:
             more += f", on Redis with {self.shards} shards"
         return (
@@ -85,14 +104,14 @@ class Program:
             if self.is_behind
             else MemoryBackend(clock, by_word=by_word, slots=self.slots)
         )
-        world = self._world(clock, backend, TABLE)
+        world = self.new_world(clock, backend, TABLE)
         if self.warm:
             _make_warm(world, backend, self.slots)
         return Run(self, world, Direct())
 
     def _start_on_redis(self, clock: FakeClock) -> "Run":
         backend = RedisBackend(clock, max(self.clients) + 1, shards=self.shards)
-        world = self._world(clock, backend, TABLE)
+        world = self.new_world(clock, backend, TABLE)
         if self.warm:
             warm, dump = _remote_template(
                 self.features, self.shards, keeps_hits=world.keeps_hits
@@ -102,25 +121,34 @@ class Program:
         return Run(self, world, Direct())
 
     def start_on(
-        self, clock: FakeClock, backend: Backend, caller: Caller, table: str
+        self,
+        clock: FakeClock,
+        backend: Backend,
+        caller: Caller,
+        table: str,
+        awaited: Caller | None = None,
     ) -> "Run":
         """Return a run of it on some store and through some caller.
 
         table: a name that was not used before.
+        awaited: makes the calls of tasks.
         """
-        world = self._world(clock, backend, table)
+        world = self.new_world(clock, backend, table)
         if self.warm:
             warm_up(world, caller)
-        return Run(self, world, caller)
+        return Run(self, world, caller, awaited)
 
-    def _world(self, clock: FakeClock, backend: Backend, table: str) -> World:
+    def new_world(self, clock: FakeClock, backend: Backend, table: str) -> World:
+        """Return the world of a run, on a store and with a table that are new to it."""
         return World(
             clock,
             backend,
             max(self.clients) + 1,
             table,
             features=self.features,
-            keeps_hits="batch" in self.operations,
+            keeps_hits=any(
+                ALL_KINDS[name].request == "batch" for name in self.operations
+            ),
         )
 
 
@@ -200,12 +228,26 @@ def _make_known(world: World, warm: World) -> None:
 class Run:
     """One schedule under way."""
 
-    def __init__(self, program: Program, world: World, caller: Caller) -> None:
+    def __init__(
+        self,
+        program: Program,
+        world: World,
+        caller: Caller,
+        awaited: Caller | None = None,
+    ) -> None:
         self.world = world
         self._caller = caller
         world.faults, world.moves = program.faults, program.moves
+        world.cuts = program.cuts
+        tasks = awaited or AsTasks()
         self._operations = [
-            Operation(world, client, name, caller, number)
+            Operation(
+                world,
+                client,
+                name,
+                tasks if ALL_KINDS[name].is_awaited else caller,
+                number,
+            )
             for number, (name, client) in enumerate(
                 zip(program.operations, program.clients, strict=True)
             )
@@ -252,6 +294,7 @@ class Run:
     def conclude(self) -> None:
         """Check what must hold at the end, whatever came before. Raises Violation."""
         world = self.world
+        self._require_end()
         world.faults = 0
         world.backend.heal()
         for client in world.debtors():
@@ -274,6 +317,11 @@ class Run:
             if not is_hit or not is_fresh:
                 what = f"no fresh hit of {kind} in the end:"
                 raise Useless("\n  ".join([what, *world.trace]))
+
+    def _require_end(self) -> None:
+        are_over = all(operation.is_over for operation in self._operations)
+        if not are_over and not self.choices():
+            raise Hanging("\n  ".join(["a call is not over:", *self.world.trace]))
 
     def _read(self, client: int, kind: str) -> None:
         world = self.world
@@ -339,7 +387,7 @@ SOME_IMAGES = [
 ]
 """The same where some processes have the setting, and others do not."""
 
-EVERY = Profile((*THROUGH.features, *IMAGES.features), tuple(ALL_KINDS))
+EVERY = Profile((*THROUGH.features, *IMAGES.features), (*KINDS, *MORE_KINDS))
 """All of it at once."""
 
 

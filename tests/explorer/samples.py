@@ -18,6 +18,12 @@ from tests.support.clock import FakeClock
 
 CLIENTS = 3
 
+_AWAITED = 0.6
+"""How many calls of a program with tasks are awaited."""
+
+_AT_ONCE = 0.2
+"""How many stores of such programs never wait."""
+
 
 def random_program(choose: random.Random) -> Program:
     """Return a program of four to six operations, at least one of them a write."""
@@ -33,6 +39,28 @@ def random_program(choose: random.Random) -> Program:
         warm=choose.random() < 0.8,
         features=profile.features,
     )
+
+
+def random_tasks(choose: random.Random) -> Program:
+    """Return a program of which tasks make about half of the calls."""
+    program = random_program(choose)
+    at_once = choose.random() < _AT_ONCE
+    return replace(
+        program,
+        operations=tuple(
+            f"async {name}" if choose.random() < _AWAITED else name
+            for name in program.operations
+        ),
+        features=(*program.features, *(["at once"] if at_once else [])),
+        cuts=choose.randint(0, 3),
+    )
+
+
+def sample_of_tasks(seed: int) -> None:
+    """Run the schedule of a seed with tasks on the memory store."""
+    choose = random.Random(seed)
+    program = random_tasks(choose)
+    with_seed(seed, program, lambda: sample(program.start(), choose))
 
 
 def sample_in_memory(seed: int) -> None:

@@ -45,7 +45,7 @@ def run_some(program: Program, number: int) -> int:
 
 def test_no_schedule_of_the_smallest_program_breaks_a_promise() -> None:
     number = 0
-    for run in each(NearProgram(("get", "put"), (0, 1), faults=0, moves=0)):
+    for run in each(NearProgram(("get", "put"), (0, 1), faults=0, moves=0).start):
         run.conclude()
         number += 1
     assert number > 20

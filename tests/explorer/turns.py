@@ -12,7 +12,7 @@ actors of one program with equal histories have reached the same place and varia
 from collections.abc import Callable
 from typing import Any
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 Offer = tuple[str, Any]
 """What may happen, in words, and the result that `pause` returns for it."""
@@ -27,12 +27,21 @@ class Actor(greenlet):
         on from there in one turn.
     observe: returns what else its code can see, for the history.
 
-    For the judge (world.py):
+    call: the actor that makes the call which this one is part of: itself, unless it is
+        a thread that waits for the store of an awaited call.
+    is_killed: whether its process is; its code comes to no pause any more.
+
+    For the judge (world.py), of the actor that makes a call:
     ended_before: writes that had ended when it began.
     is_ending: whether its write evicts for the second time.
     evicted_at: time of that eviction.
     version: that it has written.
     fills: the kind of entry that it may fill.
+    evictions: how many evictions of its write were carried out.
+    is_abandoned: whether its write was cut before it had evicted, and so before it was
+        sent.
+    was_exempt: whether another process had pending evictions when its thread loaded.
+    is_on_loop: whether it is a task of an event loop, which must not wait.
 
     For remote.py:
     verb: of the store that it calls.
@@ -44,6 +53,11 @@ class Actor(greenlet):
     evicted_at: float | None = None
     version = 0
     fills = ""
+    evictions = 0
+    is_abandoned = False
+    was_exempt = False
+    is_on_loop = False
+    is_killed = False
     verb = ""
     commands = 0
 
@@ -54,6 +68,7 @@ class Actor(greenlet):
         observe: Callable[[], list[Any]],
     ) -> None:
         super().__init__(work)
+        self.call = self
         self.history: list[Any] = []
         self._offers = opening
         self._observe = observe
@@ -80,10 +95,13 @@ class Actor(greenlet):
 
     def kill(self) -> None:
         """End it where it is: no `except Exception` of its code sees that."""
+        self.is_killed = True
         self.throw()
 
     def pause(self, offers: Offers) -> Any:
         """Stop here until an offer is taken; return its result."""
+        if self.is_killed:
+            raise GreenletExit
         if self._first:
             result = self._first.pop()
             if result in [result for _, result in offers()]:
@@ -97,6 +115,12 @@ def current_actor() -> Actor | None:
     """Return the actor that runs; None outside of a schedule."""
     current = getcurrent()
     return current if isinstance(current, Actor) else None
+
+
+def current_call() -> Actor | None:
+    """Return the actor that makes the call for which code runs."""
+    current = getcurrent()
+    return current.call if isinstance(current, Actor) else None
 
 
 def pause(offers: Offers) -> Any:

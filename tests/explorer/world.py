@@ -27,10 +27,19 @@ from botocache.stores.protocol import (
     Settle,
     SettleEviction,
     Store,
+    waits,
 )
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
 from tests.explorer.remote import RedisBackend
-from tests.explorer.turns import Actor, Offer, current_actor, pause, record
+from tests.explorer.threads import give_threads
+from tests.explorer.turns import (
+    Actor,
+    Offer,
+    current_actor,
+    current_call,
+    pause,
+    record,
+)
 from tests.support.clock import FakeClock
 from tests.support.entries import answer_in
 
@@ -53,10 +62,12 @@ FEATURES: dict[str, dict[str, Any]] = {
     "images of the odd": {"precise_index_eviction": True},
     "images of the even": {"precise_index_eviction": True},
     "shadow": {"shadow": True},
+    "at once": {},
 }
 """What each feature of a program sets; two of them for some of the clients.
 
-Without `through` nothing writes through."""
+Without `through` nothing writes through. With `at once` the store never waits, and
+tasks ask it themselves."""
 
 
 @cache
@@ -91,6 +102,18 @@ class LateFill(Violation):
 
 class NeverTrue(Violation):
     """An answer, or an entry that a write filled, shows an item that never existed."""
+
+
+class NeverEnded(Violation):
+    """A write that was cut has evicted once, and not once more."""
+
+
+class LoopBlocked(Violation):
+    """A task has asked a store that may wait."""
+
+
+class Hanging(Violation):
+    """Nothing can happen any more, and a call is not over."""
 
 
 class Useless(Violation):
@@ -301,9 +324,13 @@ class ClientStore:
     def _note(self, key: bytes, tags: Sequence[bytes], loaded: Loaded) -> Loaded:
         self._tags[key] = tags
         record(*loaded.snapshot, loaded.held)
-        # Of a schema, and of a batch, whose hits wait for the rest, the entry counts
-        # later on; of other answers in this turn alone.
-        if len(tags) == 1 or self._world.keeps_hits:
+        # Of a schema, of a batch, whose hits wait for the rest, and of what a task
+        # awaits, the entry counts later on; of other answers in this turn alone.
+        call = current_call()
+        is_awaited = current_actor() is not call
+        if call is not None and is_awaited:
+            call.was_exempt |= self._world.is_exempt(self._client)
+        if len(tags) == 1 or self._world.keeps_hits or is_awaited:
             entry = contents(loaded.entry) if loaded.entry else ((), 0.0, 0.0, b"")
             record(*entry[0], Moment(entry[1]), entry[3])
         record(Moment(self.now()))
@@ -372,6 +399,9 @@ class ClientStore:
         """See Store.evict."""
         way = self._turn("evict")
         eviction = self._store.evict(request)
+        call = current_call()
+        if call is not None:
+            call.evictions += 1
         for done in eviction.evicted.values():
             record(done.generation, Moment(max(done.held_until, self.now())))
             if self._world.features:
@@ -391,6 +421,7 @@ class ClientStore:
         """See Store.close."""
 
     def _turn(self, verb: str) -> str:
+        self._world.judge_wait(self)
         way: str = pause(lambda: self._world.ways_of(self._client, verb))
         self.has_begun = True
         actor = current_actor()
@@ -414,11 +445,18 @@ class ClientStore:
             raise StoreError(f"{verb} was done, but its answer was lost")
 
 
+class ClientStoreAtOnce(ClientStore):
+    """The same, if it never waits."""
+
+    waits = False
+
+
 class World:
     """Everything of one schedule.
 
     faults: how many may still happen.
     moves: how often time may still pass.
+    cuts: how many awaited calls may still be cancelled.
     completed: the newest version with a write that has returned to its caller.
     own: the same by client.
     ended: how many writes have evicted for the second time.
@@ -451,13 +489,14 @@ class World:
             backend.note_eviction = self.note_eviction
         self.table = table
         self.server = Server()
+        kind = ClientStoreAtOnce if "at once" in features else ClientStore
         self.stores = [
-            ClientStore(self, client, backend.store_of(client))
-            for client in range(clients)
+            kind(self, client, backend.store_of(client)) for client in range(clients)
         ]
         self.caches = list(map(self._new_cache, range(clients)))
         self.faults = 0
         self.moves = 0
+        self.cuts = 0
         self.completed = 0
         self.own = [0] * clients
         self.newcomers: set[int] = set()
@@ -469,6 +508,7 @@ class World:
         self.has_failed_eviction = False
         self.trace: list[str] = []
         self._late_fill = ""
+        self._blocked = ""
         self._seen: list[object] = []
 
     def request(self, kind: str, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -525,6 +565,7 @@ class World:
         )
         worker = cache._evictions.pending._worker
         worker.wake = _start_nothing  # type: ignore[method-assign]  # a refused thread costs a twentieth
+        give_threads(cache)
         return cache
 
     def debtors(self) -> list[int]:
@@ -583,27 +624,33 @@ class World:
         """
         if version < own and not self.has_lost_evictions:
             raise OwnWriteMissed(self._story(f"version {version} after its own {own}"))
-        if is_hit and version < floor and not self.is_exempt(client):
+        call = current_call()
+        was_exempt = call is not None and call.was_exempt
+        if is_hit and version < floor and not (was_exempt or self.is_exempt(client)):
             raise PromiseBroken(
                 self._story(f"version {version} when {floor} had been completed")
             )
 
     def note_read(self) -> None:
         """Note that the server reads now, for the current actor."""
-        actor = current_actor()
+        actor = current_call()
         if actor is not None:
             actor.ended_before = self.ended
 
     def begin_end(self) -> None:
         """Note that the current actor's write has been answered, or given up."""
-        actor = current_actor()
+        actor = current_call()
         if actor is not None:
             actor.is_ending = True
 
     def note_eviction(self) -> None:
         """Count a write's second eviction: a read that begins now begins after it."""
-        actor = current_actor()
-        if actor is not None and actor.is_ending:
+        actor = current_call()
+        if actor is None:
+            return
+        if actor.is_abandoned:  # with its first eviction it begins to end
+            actor.is_abandoned, actor.is_ending = False, True
+        elif actor.is_ending:
             actor.is_ending = False
             actor.evicted_at = self.clock()
             self.ended += 1
@@ -613,7 +660,7 @@ class World:
         self, client: int, key: bytes, tags: Sequence[bytes], entry: bytes
     ) -> None:
         """Note an entry that can be served although it may be too old."""
-        actor = current_actor()
+        actor = current_call()
         if actor is None or len(tags) < len(("everything", "table", "item")):
             return
         if self.has_lost_evictions or self.has_failed_eviction:
@@ -642,8 +689,23 @@ class World:
             return str(error)
         return "it was filled, can be served, and is older" if is_older else ""
 
+    def judge_wait(self, store: ClientStore) -> None:
+        """Note that the current actor asks a store, if it must not wait for it."""
+        actor = current_actor()
+        if actor is not None and actor.is_on_loop and waits(store):
+            self._blocked = "the event loop has waited for the store"
+
+    def judge_end(self, call: Actor) -> None:
+        """Judge a write whose call and threads are over."""
+        if self.has_failed_eviction or self.has_lost_evictions or call.is_killed:
+            return
+        if call.evictions and call.evicted_at is None:
+            raise NeverEnded(self._story("a write has evicted once only"))
+
     def judge(self) -> None:
         """Raise what could not be raised when it was seen."""
+        if self._blocked:
+            raise LoopBlocked(self._story(self._blocked))
         if self._late_fill:
             raise LateFill(self._story(self._late_fill))
 
@@ -678,7 +740,7 @@ class World:
         eyes = self.eyes()
         state = self.backend.state(eyes)
         state += self.server.state(eyes)
-        state += (self.faults, self.moves, self.completed)
+        state += (self.faults, self.moves, self.cuts, self.completed)
         state += (*self.own, *self.newcomers)
         state += (self.has_uncovered_commit, self.ended_version)
         state += (self.has_lost_evictions, self.has_failed_eviction)
@@ -695,7 +757,7 @@ def _start_nothing() -> None:
 
 def _is_before_a_write(verb: str) -> bool:
     """Return whether a verb is of a write before it is sent, which evicts no more."""
-    actor = current_actor()
+    actor = current_call()
     if actor is None or actor.fills != "own item" or verb != "load":
         return False
     return not (actor.version or actor.is_ending)

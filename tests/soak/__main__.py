@@ -18,6 +18,9 @@ def main() -> int:
     parser.add_argument("--settle", type=float, default=0.02)
     parser.add_argument("--store", choices=STORES, default="disk")
     parser.add_argument("--mutant", choices=MUTANTS, default="")
+    parser.add_argument(
+        "--tasks", action="store_true", help="half of the workers use aiobotocore"
+    )
     arguments = parser.parse_args()
     print(f"seed: {arguments.seed}", flush=True)
     report = soak(
@@ -26,6 +29,7 @@ def main() -> int:
         store=arguments.store,
         mutant=arguments.mutant,
         settle=arguments.settle,
+        with_tasks=arguments.tasks,
     )
     print(report)
     problems = report.problems()

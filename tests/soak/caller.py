@@ -6,6 +6,7 @@ It knows nothing of the cache, except for the header that marks a hit.
 import contextlib
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from random import Random
 from typing import Any, NamedTuple, TypeGuard
 
@@ -40,10 +41,10 @@ class Caller:
     """One thread's calls. name: no two callers share one."""
 
     def __init__(self, name: str, random: Random, surroundings: Surroundings) -> None:
+        self.random = random
+        self.client = surroundings.client
+        self.journal = surroundings.journal
         self._name = name
-        self._random = random
-        self._client = surroundings.client
-        self._journal = surroundings.journal
         self._pending_evictions = surroundings.pending_evictions
         self._count = 0
         items = surroundings.tables.items()
@@ -51,19 +52,28 @@ class Caller:
 
     def call(self) -> None:
         """Make one call."""
-        is_busy = now() % _CYCLE < _BUSY
-        if self._random.random() < (0.5 if is_busy else 0.01):
-            self.write()
-        else:
-            self.read()
+        mode, call = self.choose()
+        with mode:
+            self._make(call)
 
-    def read(self) -> None:
-        """Make a read, sometimes with `refresh` or `bypass`."""
-        mode = self._random.choices(
+    def choose(self) -> tuple[AbstractContextManager[object], Call]:
+        """Choose a call. A read has sometimes to be made with `refresh` or `bypass`."""
+        is_busy = now() % _CYCLE < _BUSY
+        if self.random.random() < (0.5 if is_busy else 0.01):
+            return contextlib.nullcontext(), choose(self._choice, WRITES)
+        return self._choose_read()
+
+    def _choose_read(self) -> tuple[AbstractContextManager[object], Call]:
+        mode = self.random.choices(
             [contextlib.nullcontext, botocache.refresh, botocache.bypass], [96, 2, 2]
         )[0]
-        with mode():
-            self._make(choose(self._choice, READS))
+        return mode(), choose(self._choice, READS)
+
+    def read(self) -> None:
+        """Make a call that reads."""
+        mode, call = self._choose_read()
+        with mode:
+            self._make(call)
 
     def write(self) -> None:
         """Make a call that writes."""
@@ -73,27 +83,33 @@ class Caller:
         self._count += 1
         return f"{self._name}/{self._count}"
 
-    def _make(self, call: Call) -> None:
+    def start(self, call: Call) -> str:
+        """Write down a call that is about to be made; return its name."""
         self._count += 1
         name = f"{self._name}/{self._count}"
-        self._journal.started(
+        self.journal.started(
             name,
             call.kind,
             {item.name: value for item, value in call.wrote},
             [item.name for item in call.if_there],
         )
-        try:
-            answer = getattr(self._client, xform_name(call.kind))(**call.parameters)
-            self._succeeded(name, call, answer)
-        except Exception as error:  # noqa: BLE001 - it is written down
-            self._failed(name, call, error)
+        return name
 
-    def _succeeded(self, name: str, call: Call, answer: dict[str, Any]) -> None:
+    def _make(self, call: Call) -> None:
+        name = self.start(call)
+        try:
+            answer = getattr(self.client, xform_name(call.kind))(**call.parameters)
+            self.succeeded(name, call, answer)
+        except Exception as error:  # noqa: BLE001 - it is written down
+            self.failed(name, call, error)
+
+    def succeeded(self, name: str, call: Call, answer: dict[str, Any]) -> None:
+        """Write down an answer."""
         metadata = answer["ResponseMetadata"]
         if not call.wrote:
             seen = seen_by(call, answer)
             hit = metadata["HTTPHeaders"].get("x-botocache") == "hit"
-            self._journal.ended(name, saw=seen, hit=hit)
+            self.journal.ended(name, saw=seen, hit=hit)
             self._choice.last_seen.update(seen)
             return
         assert not answer.get("UnprocessedItems")
@@ -101,10 +117,11 @@ class Caller:
         self._write_ended(name, Outcome.APPLIED, retried=_was_retried(metadata))
         self._choice.last_seen.update((item.name, value) for item, value in call.wrote)
 
-    def _failed(self, name: str, call: Call, error: Exception) -> None:
+    def failed(self, name: str, call: Call, error: Exception) -> None:
+        """Write down an error: a refusal, or one that ought not to be."""
         if not (call.may_be_refused and _is_refusal(error)):
             trace = "".join(traceback.format_exception(error))
-            self._journal.error(f"{name} {call}: {trace}")
+            self.journal.error(f"{name} {call}: {trace}")
             return
         # An attempt that was answered by a server error may have been carried out,
         # and be why the next one was refused.
@@ -113,7 +130,7 @@ class Caller:
         self._write_ended(name, outcome, retried=was_retried)
 
     def _write_ended(self, name: str, outcome: Outcome, *, retried: bool) -> None:
-        self._journal.ended(
+        self.journal.ended(
             name,
             outcome=outcome.value,
             retried=retried,

@@ -74,15 +74,22 @@ class Crew:
     """Workers, in slots: when one is killed another one takes its place.
 
     harm: does what is done to the store.
+    with_tasks: whether the calls of every other worker are tasks.
     """
 
     def __init__(
-        self, assignment: Assignment, slots: int, harm: Callable[[Kind], object]
+        self,
+        assignment: Assignment,
+        slots: int,
+        harm: Callable[[Kind], object],
+        *,
+        with_tasks: bool = False,
     ) -> None:
         self._assignment = assignment
         self._harm = harm
+        self._with_tasks = with_tasks
         self._count = 0
-        self._workers = [self._start() for _ in range(slots)]
+        self._workers = list(map(self._start, range(slots)))
 
     def is_at_work(self) -> bool:
         """Return whether the worker of every slot has begun to call."""
@@ -108,7 +115,7 @@ class Crew:
         match disturbance.kind:
             case Kind.KILL:
                 _kill(worker)
-                self._workers[disturbance.slot] = self._start()
+                self._workers[disturbance.slot] = self._start(disturbance.slot)
             case Kind.STOP:
                 worker.send_signal(signal.SIGSTOP)
                 os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
@@ -117,9 +124,13 @@ class Crew:
             case kind:
                 self._harm(kind)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, slot: int) -> subprocess.Popen[bytes]:
         self._count += 1
-        assignment = replace(self._assignment, name=f"worker{self._count}")
+        assignment = replace(
+            self._assignment,
+            name=f"worker{self._count}",
+            is_awaited=self._with_tasks and slot % 2 == 1,
+        )
         return subprocess.Popen(
             [sys.executable, "-m", "tests.soak.worker", assignment.to_json()],
             cwd=ROOT,
@@ -130,10 +141,14 @@ class Crew:
 
 @contextlib.contextmanager
 def running_crew(
-    assignment: Assignment, slots: int, harm: Callable[[Kind], object]
+    assignment: Assignment,
+    slots: int,
+    harm: Callable[[Kind], object],
+    *,
+    with_tasks: bool = False,
 ) -> Iterator[Crew]:
     """Let workers work for as long as the context lasts. None outlives it."""
-    crew = Crew(assignment, slots, harm)
+    crew = Crew(assignment, slots, harm, with_tasks=with_tasks)
     try:
         yield crew
     finally:

@@ -71,13 +71,14 @@ class History:
     """All that was written down.
 
     errors: calls that ended as they would not have without the cache. warnings: what
-    botocache logged, as (event, type of the error).
+    botocache logged, as (event, type of the error). cut: how many calls were cancelled.
     """
 
     writes: list[Write] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
+    cut: int = 0
 
 
 class Journal:
@@ -95,6 +96,10 @@ class Journal:
     def ended(self, name: str, **known: Any) -> None:
         """Write down the end of an operation, and its outcome."""
         self._add("end", name=name, **known)
+
+    def cut(self, name: str) -> None:
+        """Write down that an operation was cancelled. It may be applied at any time."""
+        self._add("cut", name=name)
 
     def error(self, text: str) -> None:
         """Write down a call that did not end as it should."""
@@ -144,6 +149,8 @@ class _Reader:
                     self._starts[line["name"]] = line
                 case "end":
                     self._add(self._starts.pop(line["name"]), line)
+                case "cut":
+                    self._history.cut += 1  # it has no end, as if its caller was killed
                 case "error":
                     self._history.errors.append(line["text"])
                 case "warning":

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from werkzeug.exceptions import ClientDisconnected
+
 from tests.support.moto_server import new_app, serve
 from tests.support.wsgi_server import Server
 
@@ -41,8 +43,11 @@ class Slow:
         if fails and random.random() < 0.5:
             return _server_error(start)
         _dawdle()
-        with self._turn:
-            answer = self._app(environ, _ignored if fails else start)
+        try:
+            with self._turn:
+                answer = self._app(environ, _ignored if fails else start)
+        except ClientDisconnected:  # a call was cancelled while it was sent
+            return _server_error(start)
         _dawdle()
         return _server_error(start) if fails else answer
 

@@ -19,6 +19,7 @@ from botocache.stores.protocol import Board, Store
 from tests.soak.calls import create_tables
 from tests.soak.checker import Violation, violations
 from tests.soak.disturbances import (
+    Crew,
     Disturbance,
     Kind,
     clear,
@@ -106,6 +107,7 @@ class Report:
             f"in points {sum(point.hits for point in self.posted.points)}, "
             f"{sum(point.misses for point in self.posted.points)}, "
             f"{sum(point.writes for point in self.posted.points)}",
+            f"cancelled: {self.history.cut}",
             f"errors: {len(self.history.errors)}",
             f"violations: {len(self.violations)}",
         ]
@@ -138,12 +140,14 @@ def soak(  # noqa: PLR0913 - all but two have defaults
     settle: float = 0.02,
     disturbances: Sequence[Disturbance] | None = None,
     ends_early: bool = False,
+    with_tasks: bool = False,
 ) -> Report:
     """Let workers work for some seconds, counted from when all of them do.
 
     store: one of STORES. disturbances: what is done to them meanwhile; chosen by the
     seed unless given.
     ends_early: it ends once a violation has been found.
+    with_tasks: every other worker calls through aiobotocore, and cancels many calls.
     """
     if disturbances is None:
         disturbances = _plan(store, seconds, Random(seed))
@@ -171,7 +175,8 @@ def soak(  # noqa: PLR0913 - all but two have defaults
         def is_over() -> bool:
             return ends_early and bool(violations(read_history(journals), bound))
 
-        _run(assignment, seconds, disturbances, do_harm, is_over)
+        crew = running_crew(assignment, WORKERS, do_harm, with_tasks=with_tasks)
+        _run(crew, seconds, disturbances, is_over)
         history = read_history(journals)
         posted = _overview(url)
     done = Counter(disturbance.kind for disturbance in disturbances)
@@ -222,13 +227,12 @@ _RUNNING = {"disk": _on_disk, "redis": _on_redis}
 
 
 def _run(
-    assignment: Assignment,
+    running: contextlib.AbstractContextManager[Crew],
     seconds: float,
     disturbances: Sequence[Disturbance],
-    do_harm: Callable[[Kind], object],
     is_over: Callable[[], bool],
 ) -> None:
-    with running_crew(assignment, WORKERS, do_harm) as crew:
+    with running as crew:
         eventually(crew.is_at_work)
         began = time.monotonic()
         for disturbance in disturbances:

@@ -12,6 +12,7 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from botocore.config import Config
 
@@ -38,7 +39,8 @@ class Assignment:
     """The assignment of a worker.
 
     name: no two workers share one. url: of DynamoDB. store: its URL. journals: where
-    they are. mutant: the rule that the cache lacks, if any.
+    they are. mutant: the rule that the cache lacks, if any. is_awaited: whether its
+    calls are tasks of an event loop.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Assignment:
     ttl: float
     mutant: str = ""
     threads: int = 3
+    is_awaited: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -96,11 +99,20 @@ def work(assignment: Assignment, end: threading.Event) -> None:
     if assignment.mutant:
         MUTANTS[assignment.mutant]()
     cache = assignment.install()
-    pool = Config(max_pool_connections=assignment.threads)
-    client = DynamoDB(assignment.url).client(config=pool)
-
     tables = Tables(*assignment.tables)
-    around = Surroundings(client, tables, journal, lambda: cache.stats().undelivered)
+
+    def surroundings(client: Any) -> Surroundings:
+        return Surroundings(client, tables, journal, lambda: cache.stats().undelivered)
+
+    if assignment.is_awaited:
+        from tests.soak import tasks
+
+        tasks.make_calls(
+            assignment.url, assignment.name, assignment.seed, surroundings, end
+        )
+        return
+    pool = Config(max_pool_connections=assignment.threads)
+    around = surroundings(DynamoDB(assignment.url).client(config=pool))
 
     def make_calls(number: int) -> None:
         name = f"{assignment.name}/{number}"
