@@ -1,6 +1,7 @@
 """The time and the memory that one input may take."""
 
 import contextlib
+import gc
 import signal
 import time
 import tracemalloc
@@ -18,12 +19,15 @@ class HangError(BaseException):
 def bounded(seconds: float = SECONDS) -> Iterator[None]:
     """Raise HangError as soon as the body has taken more time of the processor.
 
-    For the main thread. Other processes take no part of that time.
+    For the main thread. Other processes take no part of that time. Nor does a garbage
+    collection: it goes through all that the tests before have left, for seconds.
     """
 
     def stop(*_: object) -> None:
         raise HangError(f"more than {seconds} s")
 
+    collects = gc.isenabled()
+    gc.disable()
     before = signal.signal(signal.SIGVTALRM, stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
@@ -33,6 +37,8 @@ def bounded(seconds: float = SECONDS) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
         signal.signal(signal.SIGVTALRM, before)
+        if collects:
+            gc.enable()
 
 
 def cost_of(work: Callable[[], object]) -> tuple[float, int]:
