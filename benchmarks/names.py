@@ -25,6 +25,7 @@ FEW = "few entries"
 MANY = "many entries, {}"
 SAME_READ = "as few of them read"
 ALL_READ = "all of them read"
+ALL_REMEMBERED = "all of them read, and remembered"
 
 WITHOUT = "without botocache"
 WITHOUT_AGAIN = "without botocache, again"

@@ -45,11 +45,13 @@ def _hits(scale: Scale, places: Places, name: str) -> Group:
     few, many = scale.few, scale.many
     with_few = _filled(places.stores()[name], few)
     with_many = _filled(places.stores()[name], many)
+    is_remembered = many < _MOST_REMEMBERED
+    all_read = names.ALL_REMEMBERED if is_remembered else names.ALL_READ
     contenders = {
         names.FEW: _reading(with_few, few),
         names.MANY.format(names.SAME_READ): _reading(with_many, few),
         # With another TTL it is another installation, with a near cache of its own.
-        names.MANY.format(names.ALL_READ): _reading(with_many | {"ttl": TTL - 1}, many),
+        names.MANY.format(all_read): _reading(with_many | {"ttl": TTL - 1}, many),
     }
     title = f"Entries: GetItem hit, client, {name}, {few:,} and {many:,} entries"
     return timed_group(f"entries-{name}", title, names.FEW, contenders, scale)
