@@ -109,6 +109,7 @@ def variables(dynamodb: DynamoDB, server: ValkeyServer, table: str) -> dict[str,
     }
 
 
+@pytest.mark.long("two replicas as processes, from the wheel")
 def test_replicas_share_the_cache_and_see_each_others_writes(
     environment: Environment, dynamodb: DynamoDB, variables: dict[str, str]
 ) -> None:

@@ -116,6 +116,7 @@ def report_of(items: str, store: str, mode: str) -> Any:
     return json.loads(ran.stdout)
 
 
+@pytest.mark.long("a thousand threads")
 @pytest.mark.parametrize("store", BOUNDS)
 def test_a_thousand_threads_leave_nothing_behind(
     items: str, urls: dict[str, str], store: str

@@ -10,6 +10,8 @@ import time
 import zipfile
 from pathlib import Path, PurePosixPath
 
+import pytest
+
 from tests.support.environment import BUILT_AT, Distributions, build
 
 MADE_BY_THE_BUILD = {"PKG-INFO"}
@@ -53,6 +55,7 @@ def test_the_sdist_has_every_file_of_the_checkout(distributions: Distributions) 
     } <= names
 
 
+@pytest.mark.long("two more builds")
 def test_another_build_of_the_same_sources_makes_the_same_bytes(
     distributions: Distributions, tmp_path: Path
 ) -> None:
