@@ -334,7 +334,7 @@ class EntryDatabase:
         patience, deadline = LOCK_PATIENCE, time.monotonic() + LOCK_PATIENCE
         for number, piece in enumerate(pieces):
             if number:
-                time.sleep(_PAUSE)
+                time.sleep(_PAUSE)  # loads wait for the lock, and SQLite is not fair
             try:
                 # SQLite's own lock is not fair: some of many threads would time out.
                 if not self._putting.acquire(blocking=False):
