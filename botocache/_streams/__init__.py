@@ -1,0 +1,1 @@
+"""Following streams: DynamoDB tells of each change, and the follower evicts."""
