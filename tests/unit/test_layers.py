@@ -35,7 +35,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "_aiobotocore": ("_aiobotocore",),
     "_install": ("_install",),
     "botocache": ("",),
-    "doors": ("plugin", "_run"),
+    "doors": ("plugin", "_run", "streams"),
     "_cli": ("_cli",),
     "command line": ("__main__",),
 }
