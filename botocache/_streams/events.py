@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
 from botocache._cache.pending_evictions import TAGS_PER_EVICTION
 from botocache._cache.services import services_of
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import pass_on
+from botocache._errors import pass_on, shows
 from botocache._log import log
 from botocache._settings.load import Settings
 from botocache._streams.changes import (
@@ -47,6 +47,7 @@ class BatchResponse(TypedDict):
     batchItemFailures: list[FailedRecord]
 
 
+@shows("tags")
 class _Evicted(NamedTuple):
     """What some records evict, in one request to the store.
 

@@ -106,10 +106,10 @@ def test_a_record_evicts_what_a_write_of_the_same_item_evicts(
 
 @pytest.mark.parametrize("kind", ["INSERT", "MODIFY", "REMOVE"])
 def test_without_precise_index_eviction_images_do_not_matter(kind: str) -> None:
-    images = {"old": {**KEY, "age": {"N": "1"}}, "new": {**KEY, "age": {"N": "2"}}}
-    assert tags_of(
-        change_of(record(KEY, kind=kind, **images), "t"), precise=False
-    ) == tags_of(change_of(record(KEY, kind=kind), "t"), precise=False)
+    old, new = {**KEY, "age": {"N": "1"}}, {**KEY, "age": {"N": "2"}}
+    shown = change_of(record(KEY, kind=kind, old=old, new=new), "t")
+    hidden = change_of(record(KEY, kind=kind), "t")
+    assert tags_of(shown, precise=False) == tags_of(hidden, precise=False)
 
 
 # --- index partitions --------------------------------------------------------------

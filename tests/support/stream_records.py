@@ -57,9 +57,7 @@ def record(
 def lambda_event(records: Sequence[Mapping[str, Any]], table: str) -> dict[str, Any]:
     """Return the event that Lambda makes of records of a table's stream."""
     arn = STREAM.format(table)
-    return plain(
-        {"Records": [{**each, "eventSourceARN": arn} for each in records]},
-    )
+    return {"Records": plain([{**each, "eventSourceARN": arn} for each in records])}
 
 
 def kinesis_event(records: Sequence[Mapping[str, Any]], table: str) -> dict[str, Any]:
