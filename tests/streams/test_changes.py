@@ -34,7 +34,7 @@ from botocache.stores.memory import MemoryStore
 from tests.support.calls import ask
 from tests.support.dynamodb import DynamoDB
 from tests.support.forwarding_store import ForwardingStore
-from tests.support.stream_records import (
+from tests.support.stream_events import (
     STREAM,
     create_streamed,
     kinesis_event,

@@ -23,7 +23,7 @@ from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB
 from tests.support.failing_store import FailingStore
 from tests.support.keys import key_text
-from tests.support.stream_records import (
+from tests.support.stream_events import (
     create_streamed,
     kinesis_event,
     lambda_event,
