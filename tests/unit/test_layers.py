@@ -53,6 +53,7 @@ PURE = (
     "botocache._cache.entries",
     "botocache._cache.prepare",
     "botocache._cache.read_mode",
+    "botocache._streams.changes",
     "botocache._streams.source",
     "botocache._near.call_keys",
     "botocache._near.copies",

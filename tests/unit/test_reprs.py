@@ -78,6 +78,8 @@ HARMLESS = frozenset(
         *("memory", "ahead", "network", "refused", "errors", "is_clustered"),
         *("startup", "package", "is_loaded", "is_installed", "words", "complaint"),
         *("options", "mark", "has_board"),  # options show no URL
+        # What a record of a stream says, but for the item.
+        *("sequence_number", "created_at"),
         *("site_directories", "is_site_on", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "outdated", "index_outdated", "prices"),
