@@ -13,6 +13,7 @@ from botocache._streams.source import (
     Page,
     RecordsTrimmedError,
     StreamError,
+    StreamGoneError,
     StreamSource,
 )
 
@@ -29,7 +30,7 @@ LONGEST_PAUSE = 5.0
 """Seconds between two attempts, at most, while requests fail."""
 
 UNSURE_PAGES = 5
-"""Empty pages after which a shard that was opened at a record counts as read to its end.
+"""Empty pages behind which a shard counts as read to its end.
 
 DynamoDB may return an empty page though records are to come.
 """
@@ -108,7 +109,7 @@ class ShardReader:
             elif self.page is None:
                 self._began = self._now()
                 self.page = self._next_page()
-        except RecordsTrimmedError:
+        except (RecordsTrimmedError, StreamGoneError):
             self.has_gap = True
             self._wait(LONGEST_PAUSE)
             raise

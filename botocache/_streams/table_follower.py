@@ -6,7 +6,7 @@ far they have come, renews the leases, and tells readers up to when the table is
 followed: in this order, so that nobody trusts what is not evicted.
 
 Whatever goes wrong, a place does not move, and readers fall back to their short TTL.
-What cannot be put right by waiting begins a new epoch: all open shards are opened behind
+What waiting cannot put right begins a new epoch: all open shards are opened behind
 their newest records first, and then the table is evicted.
 """
 
@@ -16,8 +16,6 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from botocache._cache.call_store import CallStore
-from botocache._cache.evictions import Evictions
-from botocache._cache.heartbeats import Heartbeats
 from botocache._cache.pending_evictions import TAGS_PER_EVICTION
 from botocache._cache.services import CacheServices
 from botocache._errors import CodecError, shows
@@ -81,6 +79,8 @@ class Identity(NamedTuple):
 class TableFollower:
     """Follows one table. One thread at a time may use it.
 
+    table: its name.
+    region: of DynamoDB.
     services: of the cache whose store it evicts in.
     board: of that store.
     most: followers that the table has, if this one shall share the shards; with more,
@@ -96,11 +96,12 @@ class TableFollower:
     def __init__(  # noqa: PLR0913 - a follower consists of these
         self,
         table: str,
+        region: str,
         source: StreamSource,
+        *,
         services: CacheServices,
         board: Board,
         identity: Identity,
-        *,
         most: int = ledgers.MOST_FOLLOWERS,
         wall_clock: Callable[[], float],
         random: Callable[[int], bytes] = os.urandom,
@@ -109,10 +110,11 @@ class TableFollower:
         self.readers: dict[str, ShardReader] = {}
         self.ledger: Ledger | None = None
         self.trouble = ""
+        self._region: Final = region
         self._source: Final = source
         self._store: Final = services.store
-        self._evictions: Final[Evictions] = services.evictions
-        self._heartbeats: Final[Heartbeats] = services.heartbeats
+        self._evictions: Final = services.evictions
+        self._heartbeats: Final = services.heartbeats
         self._codec: Final = services.records
         self._settle: Final = services.settings.settle
         self._is_precise: Final = services.settings.precise_index_eviction
@@ -318,8 +320,9 @@ class TableFollower:
                 )
         # After the write: who reads this trusts that others go on from there.
         if self.readers and ledger.followed_until > self._posted_until:
-            self._heartbeats.post(self.table, ledger.followed_until)
-            self._posted_until = ledger.followed_until
+            until = ledger.followed_until
+            self._heartbeats.post(self._region, self.table, until)
+            self._posted_until = until
 
     # --- epochs ----------------------------------------------------------------------
 
@@ -335,8 +338,10 @@ class TableFollower:
         opened = {
             shard: self._source.open_latest(stream.arn, shard) for shard in shards
         }
+        if not opened:
+            raise StreamError("the stream has no open shard")
         until = self._now()
-        if not opened or not self._evict_tags([*tags_of_table(self.table)]):
+        if not self._evict_tags([*tags_of_table(self.table)]):
             return
         new = ledgers.begin_epoch(
             self._current_ledger(),
@@ -388,8 +393,8 @@ class TableFollower:
 
 
 _BEGUN = (
-    "stream_followed: the stream of table %r is followed from now on, in %d shards; the "
-    "table was evicted, because nobody knows what was changed before"
+    "stream_followed: the stream of table %r is followed from now on (shards: %d); the "
+    "table was evicted, because changes from before are not known"
 )
 _FAILED = (
     "stream_failed: the stream of table %r is not followed as it should be (%s). It is "
