@@ -26,6 +26,7 @@ from botocache._settings.tables import (
     TablePolicy,
     Tables,
     longest_ttl,
+    parse_streams,
     parse_tables,
     table_policy,
 )
@@ -59,6 +60,7 @@ class Settings:
     ttl_unfollowed: seconds that an entry lives unless its table is followed; None for
         as long as while it is.
     tables: options per table or pattern; see tables.py.
+    streams: names or ARNs of tables whose streams this process follows.
     scope: `auto`, or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
     namespace: keeps applications that share a store apart.
@@ -87,6 +89,7 @@ class Settings:
     negative_ttl: float = 5.0
     ttl_unfollowed: float | None = None
     tables: Tables = ()
+    streams: tuple[str, ...] = ()
     scope: str = "auto"
     timeout: float = 0.02
     namespace: str = "default"
@@ -383,6 +386,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "negative_ttl": values.negative_ttl,
     "ttl_unfollowed": values.ttl_unfollowed,
     "tables": parse_tables,
+    "streams": parse_streams,
     "scope": _scope,
     "timeout": values.seconds(0.001, _LONGEST_TIMEOUT),
     "namespace": _namespace,

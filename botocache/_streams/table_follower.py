@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from botocache._cache.call_store import CallStore
 from botocache._cache.pending_evictions import TAGS_PER_EVICTION
 from botocache._cache.services import CacheServices
+from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, shows
 from botocache._log import log, text_of
 from botocache._streams import ledger as ledgers
@@ -79,7 +80,7 @@ class Identity(NamedTuple):
 class TableFollower:
     """Follows one table. One thread at a time may use it.
 
-    table: its name.
+    table: its name or ARN.
     region: of DynamoDB.
     services: of the cache whose store it evicts in.
     board: of that store.
@@ -88,6 +89,7 @@ class TableFollower:
     wall_clock: seconds since the epoch.
     random: as os.urandom.
 
+    table: its name.
     readers: of the shards that this process leads, by their ids.
     ledger: as it was seen last; None before the first beat.
     trouble: the sentence of what failed last; "" if nothing does.
@@ -106,7 +108,7 @@ class TableFollower:
         wall_clock: Callable[[], float],
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self.table: Final = table
+        self.table: Final = table_name(table)
         self.readers: dict[str, ShardReader] = {}
         self.ledger: Ledger | None = None
         self.trouble = ""
@@ -119,7 +121,8 @@ class TableFollower:
         self._settle: Final = services.settings.settle
         self._is_precise: Final = services.settings.precise_index_eviction
         self._board: Final = board
-        self._name: Final = ledgers.ledger_name(table)
+        self._parameter: Final = table
+        self._name: Final = ledgers.ledger_name(self.table)
         self._me: Final = identity
         self._most: Final = most
         self._wall_clock: Final = wall_clock
@@ -133,6 +136,13 @@ class TableFollower:
 
     def __repr__(self) -> str:
         return f"<TableFollower {self.table!r} leads {len(self.readers)} shards>"
+
+    def check(self) -> Stream:
+        """Return the stream of the table. Raises StreamError if it has none."""
+        stream = self._source.find(self._parameter)
+        if stream is None or not stream.is_enabled:
+            raise NoStreamError(self.table)
+        return stream
 
     # --- records ---------------------------------------------------------------------
 
@@ -331,7 +341,7 @@ class TableFollower:
         if now < self._next_epoch:
             return
         self._next_epoch = now + RETRY
-        stream = self._stream()
+        stream = self.check()
         shards = [s.id for s in self._source.shards(stream.arn) if not s.is_closed]
         # First: what is changed from now on is read. Then the eviction covers all that
         # was changed before.
@@ -361,12 +371,6 @@ class TableFollower:
             self.trouble = ""
             self._adopt(new, opened)
 
-    def _stream(self) -> Stream:
-        stream = self._source.find(self.table)
-        if stream is None or not stream.is_enabled:
-            raise NoStreamError(self.table)
-        return stream
-
     def _check_stream(self, now: float) -> None:
         """Begin a new epoch if the stream was switched off and another one is on."""
         has_lost = any(r.has_ended and not r.children for r in self.readers.values())
@@ -376,7 +380,7 @@ class TableFollower:
         leads_first = self.ledger.shards[0].id in self.readers
         if not (leads_first or has_lost) or self._source.is_enabled(self.ledger.arn):
             return
-        self._stream()  # raises if there is none
+        self.check()  # raises if there is none
         self._begin_epoch(now)
 
     # --- troubles --------------------------------------------------------------------
