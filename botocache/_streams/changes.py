@@ -61,7 +61,7 @@ def change_of(record: StreamRecord, table: str) -> Change:
 
     Raises ValueError for a damaged record. The message shows nothing of the record.
     """
-    body = _mapping(record.get("dynamodb"))
+    body = _mapping(_mapping(record).get("dynamodb"))
     keys = _keys(_mapping(body.get("Keys")))
     event = record.get("eventName")
     return Change(
@@ -90,7 +90,7 @@ def change_in_kinesis(data: object) -> Change:
 
 def sequence_number_of(record: StreamRecord) -> str:
     """Return the sequence number of a record; "" if it has none."""
-    body = record.get("dynamodb")
+    body = record.get("dynamodb") if isinstance(record, Mapping) else None
     number = body.get("SequenceNumber") if isinstance(body, Mapping) else None
     return number if isinstance(number, str) else ""
 

@@ -7,6 +7,7 @@ the reader stays where it is: a page whose evictions fail is not lost.
 from collections.abc import Callable
 from typing import Final
 
+from botocache._streams.changes import sequence_number_of
 from botocache._streams.ledger import Progress, ShardPlace
 from botocache._streams.source import (
     IteratorExpiredError,
@@ -53,6 +54,7 @@ class ShardReader:
     wall_clock: seconds since the epoch; used where DynamoDB does not say its own time.
 
     due_at: when to read the next page, in seconds on the store's clock.
+    read_at: when a request succeeded last, on the same clock; at first, when it began.
     page: that was read and is not concluded; None if there is none.
     has_gap: changes were missed, and cannot be read any more.
     children: the shards that go on, once `has_ended`; empty while none is known.
@@ -70,6 +72,7 @@ class ShardReader:
     ) -> None:
         self.id: Final = place.id
         self.due_at = 0.0
+        self.read_at = now()
         self.page: Page | None = None
         self.has_gap = False
         self.has_ended = place.has_ended
@@ -113,9 +116,10 @@ class ShardReader:
             self.has_gap = True
             self._wait(LONGEST_PAUSE)
             raise
-        except StreamError:
+        except Exception:
             self._wait(LONGEST_PAUSE)
             raise
+        self.read_at = self._now()
 
     def conclude(self) -> None:
         """Go on behind the page, whose evictions have succeeded."""
@@ -124,7 +128,7 @@ class ShardReader:
             return
         self._iterator = page.next_iterator
         if page.records:
-            self._after = _last_number(page) or self._after
+            self._after = sequence_number_of(page.records[-1]) or self._after
             self.last_change = max(self.last_change, page.created_at or 0.0)
             lag = self._lag_of(page)
             self._unsure = 0 if lag < _RECENT else UNSURE_PAGES
@@ -142,6 +146,9 @@ class ShardReader:
             self.has_ended, self.due_at, self._pause = True, 0.0, BUSY_PAUSE
 
     def _note_followed(self, until: float) -> None:
+        # A moment of the future is of a clock that was set back.
+        if self._followed_until > self._now():
+            self._followed_until = 0.0
         self._followed_until = max(self._followed_until, until)
 
     def _next_page(self) -> Page:
@@ -185,8 +192,3 @@ class ShardReader:
             return self._began - self._followed_until  # nothing is known
         now = page.answered_at
         return max(0.0, (self._wall_clock() if now is None else now) - page.created_at)
-
-
-def _last_number(page: Page) -> str:
-    number = page.records[-1].get("dynamodb", {}).get("SequenceNumber", "")
-    return number if isinstance(number, str) else ""

@@ -79,7 +79,7 @@ class FollowedTable:
     @property
     def ledger(self) -> Ledger:
         """The ledger on the board."""
-        name = ledger_name(self.stream.table)
+        name = ledger_name(REGION, self.stream.table)
         sealed = self.store.posted([name])[name]
         return open_ledger(self.services.records, name, sealed)
 
