@@ -1,0 +1,111 @@
+"""A program: a service whose table others write around the cache, and which is followed.
+
+It reads all the time, also writes a little through the cache, and writes all of it down.
+Its argument is a Service, as JSON. It ends when its standard input does.
+"""
+
+import json
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import botocache
+from botocache._cache import heartbeats
+from tests.soak.journal import Journal, Outcome
+from tests.support.dynamodb import DynamoDB
+
+_PAUSE = 0.004
+_WRITES = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a worker does.
+
+    trust: in place of TRUST, which is long for a short soak.
+    mutant: "trusts for ever", or "".
+    """
+
+    name: str
+    url: str
+    table: str
+    store: str
+    journals: str
+    items: int
+    ttl_unfollowed: float
+    trust: float
+    near: str = "on"
+    mutant: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def work(service: Service, end: threading.Event) -> None:
+    """Make calls until the end."""
+    heartbeats.TRUST = 3600.0 if service.mutant else service.trust  # type: ignore[misc]  # a Final for others
+    if service.mutant:
+        heartbeats.Heartbeats.trusted_until = (  # type: ignore[method-assign]  # a mutant
+            lambda _self, _region, _table, now, _store: now + 3600.0
+        )
+    random = Random(service.name)
+    journal = Journal(Path(service.journals, f"{service.name}.journal"))
+    dynamodb = DynamoDB(service.url)
+    session = dynamodb.session()
+    botocache.install(
+        session,
+        url=service.store,
+        ttl=3600.0,
+        ttl_unfollowed=service.ttl_unfollowed,
+        settle=0.02,
+        write_hold_off=0.5,
+        near=service.near,
+        stats_interval=0,
+    )
+    client = dynamodb.client(session)
+    number = 0
+    while not end.wait(random.uniform(0, _PAUSE)):
+        number += 1
+        name, item = f"{service.name}/{number}", str(random.randrange(service.items))
+        try:
+            if random.random() < _WRITES:
+                _write(client, service.table, item, name, journal)
+            else:
+                _read(client, service.table, item, name, journal)
+        except Exception as error:  # noqa: BLE001 - it is written down
+            journal.error(f"{name}: {error!r}")
+            time.sleep(0.1)  # real: not to fill the journal
+
+
+def _write(client: Any, table: str, item: str, name: str, journal: Journal) -> None:
+    journal.started(name, "PutItem", {item: name}, ())
+    client.put_item(TableName=table, Item={"id": {"S": item}, "v": {"S": name}})
+    journal.ended(name, outcome=Outcome.APPLIED.value)
+
+
+def _read(client: Any, table: str, item: str, name: str, journal: Journal) -> None:
+    journal.started(name, "GetItem", {}, ())
+    answer = client.get_item(TableName=table, Key={"id": {"S": item}})
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    seen = answer.get("Item", {}).get("v", {}).get("S")
+    journal.ended(name, saw={item: seen}, hit=headers.get("x-botocache") == "hit")
+
+
+def main() -> None:
+    """Be a worker."""
+    end = threading.Event()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        end.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    work(Service(**json.loads(sys.argv[1])), end)
+
+
+if __name__ == "__main__":
+    main()
