@@ -34,6 +34,7 @@ from benchmarks import (
     redis_store,
     sizes,
     startup,
+    streams,
     threads,
     tracking,
     where,
@@ -69,6 +70,7 @@ MODULES = {
     "encryption": encryption.measure,
     "hot_item": hot_item.measure,
     "redis_store": redis_store.measure,
+    "streams": streams.measure,
     "tracking": tracking.measure,
     "where": where.measure,
 }

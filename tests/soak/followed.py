@@ -215,11 +215,17 @@ def followed_soak(  # noqa: PLR0913 - all but two have defaults
     ttl_unfollowed: float = 1.0,
     mutant: str = "",
     is_abandoned: bool = False,
+    is_calm: bool = False,
+    slots: int = SLOTS,
+    ttl: float = 3600.0,
 ) -> FollowedReport:
     """Let services read, and others write around them, for some seconds.
 
     trust: in place of TRUST.
     is_abandoned: in place of disturbances, all followers are killed in the middle.
+    is_calm: nothing is disturbed.
+    slots: followers.
+    ttl: of the entries.
     """
     random = Random(seed)
     with contextlib.ExitStack() as stack:
@@ -243,7 +249,7 @@ def followed_soak(  # noqa: PLR0913 - all but two have defaults
         )
         stack.callback(followers.kill_for_good)
         world = FollowedWorld(stream, followers, do_harm)
-        followers.start(SLOTS)
+        followers.start(slots)
         service = Service(
             "",
             server.url,
@@ -253,16 +259,19 @@ def followed_soak(  # noqa: PLR0913 - all but two have defaults
             ITEMS,
             ttl_unfollowed,
             trust,
+            ttl,
             mutant=mutant,
         )
         with _services(service), _writer(server, stream, journals, world, seed):
             eventually(lambda: len([*journals.glob("*.journal")]) > SERVICES)
-            eventually(lambda: bool(stream.requests("GetRecords")))
+            eventually(lambda: not slots or bool(stream.requests("GetRecords")))
             end = time.monotonic() + seconds
             if is_abandoned:
                 world.is_over.wait(seconds / 2)
                 followers.kill_for_good()
                 world.is_over.wait(seconds / 2)
+            if is_calm:
+                world.is_over.wait(seconds)
             while time.monotonic() < end:
                 world.is_over.wait(random.uniform(0.3, 2.0))
                 world.disturb(random)

@@ -38,6 +38,7 @@ class Service:
     items: int
     ttl_unfollowed: float
     trust: float
+    ttl: float = 3600.0
     near: str = "on"
     mutant: str = ""
 
@@ -59,7 +60,7 @@ def work(service: Service, end: threading.Event) -> None:
     botocache.install(
         session,
         url=service.store,
-        ttl=3600.0,
+        ttl=service.ttl,
         ttl_unfollowed=service.ttl_unfollowed,
         settle=0.02,
         write_hold_off=0.5,

@@ -2,7 +2,8 @@
 
 Also a program, for benchmarks: `python -m tests.support.dynamodb_streams --records
 100000` prints `{"port": ...}`, serves a stream of the table `users` that has that many
-records, and ends when its standard input does.
+records, and ends when its standard input does. A line `RATE SECONDS` on it adds as many
+records a second; `{"written": ..., "counts": ...}` tells when it has.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
@@ -275,6 +277,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--view", default="NEW_AND_OLD_IMAGES")
+    parser.add_argument("--padding", type=int, default=0, help="bytes of an image")
     arguments = parser.parse_args()
     stream = StandInStream(view=arguments.view, shards=arguments.shards)
     for number in range(arguments.records):
@@ -286,7 +289,29 @@ def main() -> None:
             record.json()
     with serving(stream) as server:
         print(json.dumps({"port": server.port}), flush=True)
-        sys.stdin.read()
+        for line in sys.stdin:
+            rate, seconds = map(float, line.split())
+            before = {each: stream.requests(each) for each in ACTIONS}
+            written = _write(stream, rate, seconds, arguments)
+            counts = {each: stream.requests(each) - before[each] for each in ACTIONS}
+            print(json.dumps({"written": written, "counts": counts}), flush=True)
+
+
+def _write(
+    stream: StandInStream, rate: float, seconds: float, arguments: argparse.Namespace
+) -> int:
+    """Add records at a rate; return how many. Slower if the machine is."""
+    padding = {"S": "x" * arguments.padding}
+    began, written = time.monotonic(), 0
+    while (passed := time.monotonic() - began) < seconds:
+        # A hundredth of a second's at a time: readers want the lock, too.
+        for _ in range(min(int(rate * passed) - written, int(rate / 100) + 1)):
+            name = f"item-{written % arguments.items}"
+            item = {"id": {"S": name}, "n": {"N": str(written)}, "p": padding}
+            stream.put(item, old=item)
+            written += 1
+        time.sleep(0.002)  # real: the rate is one of real time
+    return written
 
 
 if __name__ == "__main__":
