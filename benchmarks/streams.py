@@ -2,12 +2,12 @@
 
 - *Staleness*: a program writes around the cache; services read all the time. Of each
   write: for how long after it hits still showed what it had overwritten.
-- *Throughput*: a stand-in for DynamoDB Streams writes ten thousand records a second into
-  ten shards. One `botocache follow-streams` evicts them in Valkey.
+- *Throughput*: a stand-in for DynamoDB Streams writes ten thousand records a second
+  into ten shards. One `botocache follow-streams` evicts them in Valkey.
 - *Cost*: the requests of an hour in which nothing happens, on a clock that is told to
   pass.
-- *Own writes*: what following costs a service that writes through the cache. The records
-  of its own writes evict what write-through has put.
+- *Own writes*: what following costs a service that writes through the cache. The
+  records of its own writes evict what write-through has put.
 """
 
 import json
@@ -57,7 +57,7 @@ def measure(scale: Scale, places: Places) -> Iterator[Group]:
     yield from _own_writes(places, seconds)
 
 
-# --- staleness -------------------------------------------------------------------------
+# --- staleness ---------------------------------------------------------------------
 
 
 def _staleness(store: str, seconds: float) -> Group:
@@ -96,7 +96,7 @@ def _served_for(report: FollowedReport) -> list[float]:
     return sorted(longest.values()) or [0.0]
 
 
-# --- throughput ------------------------------------------------------------------------
+# --- throughput --------------------------------------------------------------------
 
 
 def _throughput(places: Places, view: str, seconds: float) -> Group:
@@ -241,7 +241,7 @@ def _commands(places: Places) -> Mapping[str, int]:
     }
 
 
-# --- cost ------------------------------------------------------------------------------
+# --- cost --------------------------------------------------------------------------
 
 
 def _cost() -> Group:
@@ -266,14 +266,14 @@ def _cost() -> Group:
         "GetRecords in an hour",
         rows,
         unit="",
-        note=f"A quiet shard costs ${dollars:.6f} an hour, ${dollars * 730:.2f} a month "
-        "(us-east-1, November 2026: $0.02 for 100,000 GetRecords, of which the first "
+        note=f"A quiet shard costs ${dollars:.6f} an hour, ${dollars * 730:.2f} a "
+        "month (us-east-1, November 2026: $0.02 for 100,000 GetRecords, of which the first "
         "2.5 million a month are free). A busy one is read up to four times a second: "
         f"${4 * 3600 * PRICE:.4f} an hour.",
     )
 
 
-# --- own writes ------------------------------------------------------------------------
+# --- own writes --------------------------------------------------------------------
 
 WRITES = 0.05
 CALLS_A_SECOND = 150

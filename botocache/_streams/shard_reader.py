@@ -13,7 +13,6 @@ from botocache._streams.source import (
     IteratorExpiredError,
     Page,
     RecordsTrimmedError,
-    StreamError,
     StreamGoneError,
     StreamSource,
 )

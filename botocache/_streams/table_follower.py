@@ -16,13 +16,18 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from botocache._cache.call_store import CallStore
-from botocache._cache.pending_evictions import TAGS_PER_EVICTION
 from botocache._cache.services import CacheServices
 from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, pass_on, shows
 from botocache._log import log, text_of
 from botocache._streams import ledger as ledgers
-from botocache._streams.changes import change_of, eviction_of, tags_of, tags_of_table
+from botocache._streams.changes import (
+    change_of,
+    eviction_of,
+    tags_of,
+    tags_of_keys,
+    tags_of_table,
+)
 from botocache._streams.ledger import LEASE, FollowerSeen, Ledger
 from botocache._streams.shard_reader import ShardReader
 from botocache._streams.source import (
@@ -55,6 +60,12 @@ Twice as many after each one, until all has been well for some time.
 
 LONGEST_RETRY = 80.0
 """Seconds from one attempt to begin an epoch to the next, at most."""
+
+TAGS_AT_ONCE = 100
+"""Tags of one request to the store.
+
+Valkey takes some 10 µs for a tag, and answers nobody else meanwhile.
+"""
 
 PAUSE = 0.5
 """Seconds after which an eviction is tried again that the store failed to do."""
@@ -171,7 +182,7 @@ class TableFollower:
     # --- records ---------------------------------------------------------------------
 
     def due(self, now: float) -> list[ShardReader]:
-        """Return the readers that should read now, the one first that is due longest."""
+        """Return the readers that should read now, in the order of their times."""
         due = [
             reader
             for reader in self.readers.values()
@@ -224,8 +235,11 @@ class TableFollower:
         tags: list[bytes] = []
         for record in page.records:
             try:
-                change = change_of(record, self.table)
-                tags += tags_of(change, precise=self._is_precise)
+                if self._is_precise:
+                    change = change_of(record, self.table)
+                    tags += tags_of(change, precise=True)
+                else:
+                    tags += tags_of_keys(record, self.table)
             # Whatever it is: a page that raises would be read again for ever.
             except Exception as error:  # noqa: BLE001, PERF203 - each may be damaged
                 self._complain(f"a record is damaged: {text_of(pass_on(error))}")
@@ -236,8 +250,8 @@ class TableFollower:
         # One for all: once the store has failed, the rest need not wait for it, too.
         store = CallStore(self._store)
         try:
-            for at in range(0, len(tags), TAGS_PER_EVICTION):
-                some = tags[at : at + TAGS_PER_EVICTION]
+            for at in range(0, len(tags), TAGS_AT_ONCE):
+                some = tags[at : at + TAGS_AT_ONCE]
                 store.restart()
                 self._evictions.evict_or_raise(eviction_of(some, self._settle), store)
         except Exception as error:  # noqa: BLE001 - whatever it is, the page is kept

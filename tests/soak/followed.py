@@ -135,9 +135,9 @@ class Followers:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         given = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
+        command = [sys.executable, "-m", "botocache", "follow-streams"]
         return subprocess.Popen(
-            [sys.executable, "-m", "botocache", "follow-streams", "--table"]
-            + [self._table],
+            [*command, "--table", self._table],
             cwd=ROOT,
             env={**given, **self._variables},
             stdout=subprocess.DEVNULL,
@@ -149,7 +149,10 @@ class FollowedWorld:
     """A soak that runs: what can be done to it.
 
     do_harm: does something to the store.
+    end: by `time.monotonic`.
     """
+
+    end = 0.0
 
     def __init__(
         self, stream: StandInStream, followers: Followers, do_harm: Callable[[], str]
@@ -159,6 +162,10 @@ class FollowedWorld:
         self.do_harm = do_harm
         self.is_over = threading.Event()
         self.done: Counter[str] = Counter()
+
+    def seconds_left(self) -> float:
+        """Return for how long it goes on."""
+        return max(0.0, self.end - time.monotonic())
 
     def disturb(self, random: Random) -> None:
         """Do something, and wait until it is over."""
@@ -173,7 +180,7 @@ class FollowedWorld:
         """Stop a follower, mostly for longer than its leases."""
         slot = random.randrange(SLOTS)
         self.followers.signal(slot, signal.SIGSTOP)
-        self.is_over.wait(random.uniform(0.5, 2 * LEASE))
+        self.is_over.wait(min(random.uniform(0.5, 2 * LEASE), self.seconds_left()))
         self.followers.signal(slot, signal.SIGCONT)
         return "stops"
 
@@ -265,15 +272,15 @@ def followed_soak(  # noqa: PLR0913 - all but two have defaults
         with _services(service), _writer(server, stream, journals, world, seed):
             eventually(lambda: len([*journals.glob("*.journal")]) > SERVICES)
             eventually(lambda: not slots or bool(stream.requests("GetRecords")))
-            end = time.monotonic() + seconds
+            world.end = time.monotonic() + seconds
             if is_abandoned:
                 world.is_over.wait(seconds / 2)
                 followers.kill_for_good()
                 world.is_over.wait(seconds / 2)
             if is_calm:
                 world.is_over.wait(seconds)
-            while time.monotonic() < end:
-                world.is_over.wait(random.uniform(0.3, 2.0))
+            while world.seconds_left():
+                world.is_over.wait(min(random.uniform(0.3, 2.0), world.seconds_left()))
                 world.disturb(random)
             world.is_over.set()
         history = read_history(journals)
@@ -293,7 +300,7 @@ def _services(service: Service) -> Iterator[None]:
             stdin=subprocess.PIPE,
         )
         for each in (
-            replace(service, name=f"service{n}", near="off" if n % 2 else "on")
+            replace(service, name=f"service{n}", has_near=not n % 2)
             for n in range(SERVICES)
         )
     ]

@@ -1,6 +1,6 @@
-"""A program: a service whose table others write around the cache, and which is followed.
+"""A program: a service whose table is followed, because others write around the cache.
 
-It reads all the time, also writes a little through the cache, and writes all of it down.
+It reads all the time, writes a little through the cache, and journals all of it.
 Its argument is a Service, as JSON. It ends when its standard input does.
 """
 
@@ -39,7 +39,7 @@ class Service:
     ttl_unfollowed: float
     trust: float
     ttl: float = 3600.0
-    near: str = "on"
+    has_near: bool = True
     mutant: str = ""
 
     def to_json(self) -> str:
@@ -48,11 +48,9 @@ class Service:
 
 def work(service: Service, end: threading.Event) -> None:
     """Make calls until the end."""
-    heartbeats.TRUST = 3600.0 if service.mutant else service.trust  # type: ignore[misc]  # a Final for others
+    vars(heartbeats)["TRUST"] = service.trust
     if service.mutant:
-        heartbeats.Heartbeats.trusted_until = (  # type: ignore[method-assign]  # a mutant
-            lambda _self, _region, _table, now, _store: now + 3600.0
-        )
+        vars(heartbeats)["Heartbeats"].trusted_until = _trust_for_ever
     random = Random(service.name)
     journal = Journal(Path(service.journals, f"{service.name}.journal"))
     dynamodb = DynamoDB(service.url)
@@ -64,7 +62,7 @@ def work(service: Service, end: threading.Event) -> None:
         ttl_unfollowed=service.ttl_unfollowed,
         settle=0.02,
         write_hold_off=0.5,
-        near=service.near,
+        near=service.has_near,
         stats_interval=0,
     )
     client = dynamodb.client(session)
@@ -80,6 +78,13 @@ def work(service: Service, end: threading.Event) -> None:
         except Exception as error:  # noqa: BLE001 - it is written down
             journal.error(f"{name}: {error!r}")
             time.sleep(0.1)  # real: not to fill the journal
+
+
+def _trust_for_ever(*arguments: object) -> float:
+    """Trust a heartbeat that no follower has posted. A mutant."""
+    _, _, _, now, _ = arguments
+    assert isinstance(now, float)
+    return now + 3600.0
 
 
 def _write(client: Any, table: str, item: str, name: str, journal: Journal) -> None:

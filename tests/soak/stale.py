@@ -66,11 +66,16 @@ def _first_newer(
     """Return the first write around the cache that certainly came after another."""
     if writer is None:
         over = 0  # it was there from the beginning
-    elif writer.ended is None or writer.retried or writer.outcome is Outcome.REFUSED:
-        return None
-    elif writer.outcome is Outcome.UNKNOWN and not writer.name.startswith(AROUND):
+    elif writer.ended is None or not _is_certain(writer):
         return None
     else:
         over = writer.ended
     at = bisect_left(starts.get(item, []), over + 1)
     return around[item][at] if at < len(around[item]) else None
+
+
+def _is_certain(writer: Write) -> bool:
+    """Return whether a write was carried out once, before its end."""
+    if writer.name.startswith(AROUND):
+        return True
+    return writer.outcome is Outcome.APPLIED and not writer.retried

@@ -55,7 +55,7 @@ def test_writes_that_overlap_may_have_been_carried_out_in_any_order() -> None:
 
 
 def test_nothing_is_served_too_long_while_followers_are_harmed() -> None:
-    report = followed_soak(5, seed=1, trust=2.0, ttl_unfollowed=0.5)
+    report = followed_soak(3, seed=1, trust=2.0, ttl_unfollowed=0.5)
     print(report)
     assert report.problems() == []
     assert report.hits > len(report.history.reads) / 3

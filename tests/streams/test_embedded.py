@@ -224,7 +224,7 @@ def test_an_uninstalled_cache_follows_nothing(
     table = dynamodb.create_table(StreamSpecification=specification)
     monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb.url)
     session = dynamodb.session()
-    cache = botocache.install(session, url="memory:", streams=table)
+    botocache.install(session, url="memory:", streams=table)
     client = dynamodb.client(session)
     client.get_item(TableName=table, Key={"pk": {"S": "1"}})
     assert len(threads()) == 1

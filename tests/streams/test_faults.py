@@ -14,7 +14,7 @@ from botocache._streams.ledger import Ledger, ShardPlace, ledger_name, strays
 from botocache._streams.source import Page, Shard, StreamError, StreamForbiddenError
 from botocache._streams.table_follower import CHECK, HOPELESS, LOOK, QUIET, RETRY
 from tests.support.clock import FakeClock
-from tests.support.followers import REGION, FollowedTable, Watched, item
+from tests.support.followers import FollowedTable, Watched, item
 from tests.support.stand_in_source import StandInSource
 from tests.support.stand_in_streams import StandInStream
 
@@ -51,7 +51,7 @@ def counted_evictions(table: FollowedTable) -> list[Sequence[bytes]]:
     return asked
 
 
-# --- a store that fails ----------------------------------------------------------------
+# --- a store that fails ------------------------------------------------------------
 
 
 def test_a_store_that_fails_is_not_asked_without_a_pause(table: FollowedTable) -> None:
@@ -84,7 +84,7 @@ def test_a_board_that_takes_no_ledger_does_not_empty_the_table_every_second(
     def full(*_: object) -> bool:
         raise StoreError("the board is full")
 
-    table.store.merge = full  # type: ignore[method-assign]  # it fails
+    table.store.merge = full  # type: ignore[method-assign, assignment]  # it fails
     asked = counted_evictions(table)
     table.run(table.follower(), seconds=300)
     assert len(asked) <= 8
@@ -107,7 +107,7 @@ def test_a_ledger_of_as_many_shards_as_can_be_is_kept(table: FollowedTable) -> N
     assert many.clock() - many.followed_until < A_LITTLE
 
 
-# --- several followers ------------------------------------------------------------------
+# --- several followers -------------------------------------------------------------
 
 
 def test_a_gap_is_overcome_while_another_follower_beats() -> None:
@@ -192,7 +192,7 @@ def test_two_regions_have_a_ledger_each() -> None:
     assert ledger_name("us-east-1", "users") != ledger_name("eu-west-1", "users")
 
 
-# --- answers ----------------------------------------------------------------------------
+# --- answers -----------------------------------------------------------------------
 
 
 def test_an_answer_that_cannot_be_read_ends_no_thread(table: FollowedTable) -> None:
@@ -246,7 +246,7 @@ def test_whatever_is_no_record_evicts_the_table(
     assert "item" in again.evicted
 
 
-# --- gaps that come again and again ---------------------------------------------------
+# --- gaps that come again and again ------------------------------------------------
 
 
 def test_gaps_that_come_again_evict_the_table_less_and_less_often(
@@ -289,7 +289,7 @@ def test_shards_that_the_frontier_leads_to_are_no_strays() -> None:
     assert strays(ledger, shown) == {"e"}
 
 
-# --- a clock that is set back -----------------------------------------------------------
+# --- a clock that is set back ------------------------------------------------------
 
 
 def test_a_follower_goes_on_when_the_clock_of_the_store_is_set_back(
@@ -320,7 +320,7 @@ def test_a_moment_of_a_clock_that_was_set_back_is_not_handed_on(
     assert table.followed_until <= table.clock()
 
 
-# --- the log ----------------------------------------------------------------------------
+# --- the log -----------------------------------------------------------------------
 
 
 def test_troubles_that_take_turns_do_not_fill_the_log(

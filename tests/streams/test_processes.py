@@ -53,7 +53,7 @@ class World:
         self._stack = stack
         specification = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
         self.table = dynamodb.create_table(StreamSpecification=specification)
-        self._variables = {
+        self.variables = {
             "AWS_ENDPOINT_URL": dynamodb.url,
             "BOTOCACHE_URL": url,
             "BOTOCACHE_NAMESPACE": namespace,
@@ -70,7 +70,7 @@ class World:
     def follow(self) -> "subprocess.Popen[str]":
         """Start a follower."""
         return self._stack.enter_context(
-            following("--table", self.table, **self._variables)
+            following("--table", self.table, **self.variables)
         )
 
     def write(self, value: str) -> None:
@@ -104,7 +104,7 @@ class World:
         assert board is not None
         name = ledger_name(REGION, self.table)
         found = board.posted([name]).get(name)
-        return found and open_ledger(services.records, name, found) or None
+        return None if found is None else open_ledger(services.records, name, found)
 
     def leaders(self) -> set[int]:
         """Return the process ids of those that lead shards."""
@@ -223,7 +223,7 @@ def test_a_service_follows_and_ends_at_once(
     with ExitStack() as stack:
         world = World(dynamodb, f"disk:{tmp_path}/store", namespace, stack)
         service = stack.enter_context(running_peer())
-        service.call(serve, world._variables, world.table)  # noqa: SLF001
+        service.call(serve, world.variables, world.table)
         eventually(lambda: bool(world.leaders() - {0}))
         world.write("1")
         assert world.seen_within(SEEN_WITHIN, "1")

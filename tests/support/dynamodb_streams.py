@@ -25,6 +25,7 @@ from tests.support.stand_in_streams import (
     RefusedError,
     StandInShard,
     StandInStream,
+    StoredRecord,
     StreamOfTable,
 )
 
@@ -257,6 +258,22 @@ class _Connection(socketserver.StreamRequestHandler):
         self.wfile.flush()
 
 
+def _template(stream: StandInStream, padding: int) -> bytes:
+    """Return the bytes of a record, without its time, item and number."""
+    images: dict[str, Any] = {
+        "OldImage": {"id": {"S": "item"}, "n": {"N": "7"}, "p": {"S": "x" * padding}},
+        "NewImage": {"id": {"S": "item"}, "n": {"N": "8"}, "p": {"S": "x" * padding}},
+    }
+    shown = images if stream.view == "NEW_AND_OLD_IMAGES" else {}
+    return (
+        '{"eventID":"1","eventName":"MODIFY","eventVersion":"1.1",'
+        '"eventSource":"aws:dynamodb","awsRegion":"us-east-1","dynamodb":{'
+        '"ApproximateCreationDateTime":%.1f,"Keys":{"id":{"S":"item-%d"}},'
+        f"{json.dumps(shown)[1:-1]}{',' if shown else ''}"
+        f'"SequenceNumber":"%d","SizeBytes":100,"StreamViewType":"{stream.view}"}}}}'
+    ).encode()
+
+
 @contextmanager
 def serving(*streams: StandInStream) -> Iterator[StreamsServer]:
     """Serve the streams of tables for as long as the context lasts."""
@@ -301,14 +318,18 @@ def _write(
     stream: StandInStream, rate: float, seconds: float, arguments: argparse.Namespace
 ) -> int:
     """Add records at a rate; return how many. Slower if the machine is."""
-    padding = {"S": "x" * arguments.padding}
+    template = _template(stream, arguments.padding)
+    shards = stream.open_shards
     began, written = time.monotonic(), 0
     while (passed := time.monotonic() - began) < seconds:
         # A hundredth of a second's at a time: readers want the lock, too.
         for _ in range(min(int(rate * passed) - written, int(rate / 100) + 1)):
-            name = f"item-{written % arguments.items}"
-            item = {"id": {"S": name}, "n": {"N": str(written)}, "p": padding}
-            stream.put(item, old=item)
+            # The bytes alone: to make records of them would take a whole processor.
+            number = 2 * 10**21 + written
+            item = written % arguments.items
+            record = StoredRecord(number, {}, time.time(), is_shown=True)
+            record.encoded(template % (record.created_at, item, number))
+            shards[item % len(shards)].records.append(record)
             written += 1
         time.sleep(0.002)  # real: the rate is one of real time
     return written
