@@ -267,8 +267,8 @@ def _cost() -> Group:
         rows,
         unit="",
         note=f"A quiet shard costs ${dollars:.6f} an hour, ${dollars * 730:.2f} a "
-        "month (us-east-1, November 2026: $0.02 for 100,000 GetRecords, of which the first "
-        "2.5 million a month are free). A busy one is read up to four times a second: "
+        "month (us-east-1, November 2026: $0.02 for 100,000 GetRecords, of which the "
+        "first 2.5 million a month are free). A busy one is read four times a second: "
         f"${4 * 3600 * PRICE:.4f} an hour.",
     )
 

@@ -96,7 +96,10 @@ class EmbeddedFollower:
                 self._worker.interval = self._follower.step(self._now())
             self._trouble = ""
         except Exception as error:  # noqa: BLE001 - the thread has no caller
-            self._complain(describe(pass_on(error)))
+            described = describe(pass_on(error))
+            # Without a thread it was told to end, and the store may be closed.
+            if self._worker.is_at_work:
+                self._complain(described)
             self._worker.interval = RETRY
         return True
 

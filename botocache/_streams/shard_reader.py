@@ -100,6 +100,11 @@ class ShardReader:
             self._after, self._followed_until, self.has_ended, self.children
         )
 
+    @property
+    def can_be_resumed(self) -> bool:
+        """Whether another follower could go on here. See ShardPlace."""
+        return self._is_whole or bool(self._after)
+
     def read(self) -> None:
         """Read the next page, or look for the shards that go on after the end.
 

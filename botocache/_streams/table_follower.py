@@ -228,7 +228,11 @@ class TableFollower:
         self._records += records
         self._evicted += len(tags)
         for reader in waiting:
+            could_be_resumed = reader.can_be_resumed
             reader.conclude()
+            if reader.can_be_resumed and not could_be_resumed:
+                # At once: until it is in the ledger, who takes over evicts the table.
+                self._next_beat = 0.0
         return True
 
     def _tags_of(self, page: Page) -> list[bytes]:

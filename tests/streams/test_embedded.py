@@ -103,6 +103,28 @@ def test_the_end_does_not_wait_for_a_request_that_hangs(
     eventually(lambda: threads() == [])
 
 
+def test_what_fails_after_the_end_is_not_said(
+    follower: EmbeddedFollower,
+    steps: Steps,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(embedded, "_PATIENCE", 0.01)
+    closed = threading.Event()
+
+    def fail() -> None:
+        closed.wait()
+        raise ValueError("the store is closed")
+
+    steps.before = fail
+    follower.note_call()
+    eventually(lambda: steps.steps > 0)
+    follower.rest()
+    closed.set()
+    eventually(lambda: threads() == [])
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("fails", ["make", "step"])
 def test_what_fails_is_said_once(
     steps: Steps,

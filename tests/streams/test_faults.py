@@ -4,17 +4,29 @@ Each test is a fault that a follower had. By the stand-in, in turns.
 """
 
 from collections.abc import Callable, Sequence
+from random import Random
 
 import pytest
 
+from botocache._botocore.following import new_follower
+from botocache._cache.entries import ClearEntries
 from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
 from botocache._streams.follower import Fetchers
-from botocache._streams.ledger import Ledger, ShardPlace, ledger_name, strays
+from botocache._streams.ledger import (
+    LEASE,
+    MOST_SHARDS,
+    Ledger,
+    ShardPlace,
+    ledger_name,
+    open_ledger,
+    seal_ledger,
+    strays,
+)
 from botocache._streams.source import Page, Shard, StreamError, StreamForbiddenError
 from botocache._streams.table_follower import CHECK, HOPELESS, LOOK, QUIET, RETRY
 from tests.support.clock import FakeClock
-from tests.support.followers import FollowedTable, Watched, item
+from tests.support.followers import REGION, FollowedTable, Watched, item
 from tests.support.stand_in_source import StandInSource
 from tests.support.stand_in_streams import StandInStream
 
@@ -100,11 +112,22 @@ def test_a_ledger_of_too_many_shards_is_not_begun(table: FollowedTable) -> None:
     assert "4001" in follower.tables[0].trouble
 
 
-def test_a_ledger_of_as_many_shards_as_can_be_is_kept(table: FollowedTable) -> None:
-    many = FollowedTable(StandInStream(clock=table.clock, shards=4000))
-    many.run(many.follower(), seconds=2)
-    assert len(many.ledger.shards) == 4000
-    assert many.clock() - many.followed_until < A_LITTLE
+def test_a_ledger_of_as_many_shards_as_can_be_fits_on_the_board() -> None:
+    random = Random(7)
+    places = tuple(
+        ShardPlace(
+            f"shardId-{random.randrange(10**20):020}-{random.randrange(2**32):08x}",
+            str(random.randrange(10**37, 10**38)),
+            is_whole=True,
+            followed_until=random.random() * 1e9,
+            leader=f"{random.randrange(8):016x}",
+            leased_until=random.random() * 1e9,
+        )
+        for _ in range(MOST_SHARDS)
+    )
+    ledger = Ledger("users", "arn", "KEYS_ONLY", "e", places, region=REGION)
+    codec, name = ClearEntries(), ledger_name(REGION, "users")
+    assert open_ledger(codec, name, seal_ledger(codec, ledger, 1000.0)) == ledger
 
 
 # --- several followers -------------------------------------------------------------
@@ -186,6 +209,30 @@ def test_a_follower_that_is_alone_goes_on_when_it_can_read_again(
     table.run(follower, seconds=LOOK + 5)
     assert watched.evicted == {"item", "partition", "writes"}
     assert table.clock() - table.followed_until < A_LITTLE
+
+
+def test_who_takes_over_after_the_first_record_need_not_evict_the_table(
+    table: FollowedTable,
+) -> None:
+    first, second = table.follower(), table.follower()
+    table.run(first, seconds=5)
+    watched = Watched(table, "1")
+    table.stream.put(item("1"))
+    while not watched.evicted:
+        table.step(first)
+    table.run(second, seconds=LEASE + 5)  # the first one was killed just then
+    assert table.ledger.gaps == 0
+    assert table.clock() - table.followed_until < A_LITTLE
+
+
+def test_a_table_that_is_named_twice_is_followed_once(
+    table: FollowedTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    arn = f"arn:aws:dynamodb:{REGION}:123456789012:table/users"
+    other = "arn:aws:dynamodb:eu-west-1:123456789012:table/users"
+    follower = new_follower(["users", arn, other], table.services, table.store)
+    assert len(follower.tables) == 2
 
 
 def test_two_regions_have_a_ledger_each() -> None:

@@ -57,6 +57,7 @@ class World:
             "AWS_ENDPOINT_URL": dynamodb.url,
             "BOTOCACHE_URL": url,
             "BOTOCACHE_NAMESPACE": namespace,
+            "BOTOCACHE_SETTLE": "0.05",
         }
         session = dynamodb.session()
         self.cache: Cache = botocache.install(
