@@ -48,8 +48,8 @@ LOOK = 10.0
 CHECK = 60.0
 """Seconds between two looks whether the stream is still switched on.
 
-And whether it has a shard that no follower reads: DynamoDB may show a shard that goes on
-from another one later than its sibling.
+And whether it has a shard that no follower reads: DynamoDB may show a shard that goes
+on from another one later than its sibling.
 """
 
 RETRY = 5.0
