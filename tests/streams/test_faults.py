@@ -211,11 +211,12 @@ def test_a_follower_that_is_alone_goes_on_when_it_can_read_again(
     assert table.clock() - table.followed_until < A_LITTLE
 
 
+@pytest.mark.parametrize("phase", [0.0, 0.3, 0.6, 0.9])
 def test_who_takes_over_after_the_first_record_need_not_evict_the_table(
-    table: FollowedTable,
+    table: FollowedTable, phase: float
 ) -> None:
     first, second = table.follower(), table.follower()
-    table.run(first, seconds=5)
+    table.run(first, seconds=5 + phase)  # the next beat is due soon, or not so soon
     watched = Watched(table, "1")
     table.stream.put(item("1"))
     while not watched.evicted:
