@@ -456,7 +456,7 @@ def test_a_leader_that_was_paused_does_no_harm(table: FollowedTable) -> None:
     table.run(leader, other, seconds=A_LITTLE)
     assert watched.evicted == ITEM
     (shard,) = table.ledger.shards
-    assert shard.leader == other.tables[0]._me.process  # noqa: SLF001 - only it knows
+    assert shard.leader == other.tables[0]._me.process
     assert not leader.tables[0].readers
     assert table.ledger.gaps == 0
 
@@ -492,7 +492,7 @@ def test_more_followers_than_a_service_needs_stand_by(table: FollowedTable) -> N
     table.run(*followers, seconds=5)
     # The two are killed; one that stood by goes on.
     names = {each.process for each in table.ledger.followers}
-    left = [f for f in followers if f.tables[0]._me.process not in names]  # noqa: SLF001 - only it knows
+    left = [f for f in followers if f.tables[0]._me.process not in names]
     watched = Watched(table, "7")
     table.stream.put(item("7"))
     table.run(*left, seconds=20)
