@@ -138,10 +138,7 @@ class BotocoreSource:
             raise StreamError(f"the table is in the region {region_of(table)}")
         try:
             listed = self._list(table.rpartition("/")[2])
-            # Labels are moments, so that the newest is the last by its text.
-            newest = max(
-                listed, key=lambda each: str(each["StreamLabel"]), default=None
-            )
+            newest = max(listed, key=_label, default=None)
             if newest is None:
                 return None
             arn = _text(newest, "StreamArn")

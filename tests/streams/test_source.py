@@ -229,14 +229,16 @@ def test_a_server_that_ignores_the_filter_makes_no_difference(
 
 
 def test_a_botocore_without_the_filter_reads_all_shards(
-    stream: StandInStream, server: StreamsServer, source_at: SourceAt
+    stream: StandInStream,
+    server: StreamsServer,
+    source_at: SourceAt,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = source_at(server.url)._client
     shapes = client.meta.service_model._shape_resolver._shape_map
     older = deepcopy(shapes["DescribeStreamInput"])
-    # botocore before 1.39 has none.
     older["members"].pop("ShardFilter", None)
-    shapes["DescribeStreamInput"] = older
+    monkeypatch.setitem(shapes, "DescribeStreamInput", older)
     parent, children = _split_often(stream)
     found = BotocoreSource(client).children(stream.arn, parent)
     assert [each.id for each in found] == children
