@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from botocache._cache.audits import Audits
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
+from botocache._cache.heartbeats import Heartbeats
 from botocache._cache.key_schemas import KeySchemas
 from botocache._cache.keyring import Keyring, KeyringCodec, KeyringRecords
 from botocache._counting.counters import Counters
@@ -21,6 +22,7 @@ class CacheServices(NamedTuple):
     store: under keyed names, if there are keys.
     codec: of the store's entries.
     records: the codec of what processes post on the store.
+    heartbeats: of the followers of tables.
     audits: None in a cache that audits nothing.
     """
 
@@ -31,6 +33,7 @@ class CacheServices(NamedTuple):
     evictions: Evictions
     key_schemas: KeySchemas
     records: EntryCodec
+    heartbeats: Heartbeats
     audits: Audits | None = None
 
 
@@ -55,11 +58,20 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         write_hold_off=settings.write_hold_off,
     )
     key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
+    heartbeats = Heartbeats(store, codec, evictions)
     audits = None
     if settings.shadow or settings.audit:
         audits = Audits(settings, counters, evictions)
     return CacheServices(
-        store, codec, settings, counters, evictions, key_schemas, records, audits
+        store,
+        codec,
+        settings,
+        counters,
+        evictions,
+        key_schemas,
+        records,
+        heartbeats,
+        audits,
     )
 
 
@@ -74,6 +86,16 @@ class CountsPoster(Protocol):
 
         is_closing: the store is about to be closed, so wait for the post.
         """
+
+
+class StreamCompanion(Protocol):
+    """What follows streams inside a service."""
+
+    def note_call(self) -> None:
+        """Note that a call begins which the near cache did not answer."""
+
+    def rest(self) -> None:
+        """Give back what it leads, and end the thread. The next call goes on."""
 
 
 class NearTier(Protocol):

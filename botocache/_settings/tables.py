@@ -32,6 +32,8 @@ class TablePolicy(NamedTuple):
     index_queries: the mode of a Query of an index.
     scans: the mode of a Scan, also of an index.
     scan_size_limit: bytes; a larger page of a Scan is not filled.
+    ttl_unfollowed: seconds that an entry lives unless the table is followed; None if
+        that makes no difference.
     """
 
     ttl: float
@@ -40,6 +42,7 @@ class TablePolicy(NamedTuple):
     index_queries: CachingMode
     scans: CachingMode
     scan_size_limit: int
+    ttl_unfollowed: float | None = None
 
 
 def caching_mode(policy: TablePolicy, operation: str, kind: Kind) -> CachingMode:
@@ -51,6 +54,21 @@ def caching_mode(policy: TablePolicy, operation: str, kind: Kind) -> CachingMode
     return policy.index_queries if kind is Kind.INDEX_QUERY else CachingMode.COHERENT
 
 
+def policy_in_mode(policy: TablePolicy, mode: CachingMode) -> TablePolicy:
+    """Return a table's policy for reads of this mode.
+
+    No change evicts a `ttl_only` read. So its table counts as unfollowed.
+    """
+    unfollowed = policy.ttl_unfollowed
+    if unfollowed is None or mode is not CachingMode.TTL_ONLY:
+        return policy
+    return policy._replace(
+        ttl=unfollowed,
+        negative_ttl=min(policy.negative_ttl, unfollowed),
+        ttl_unfollowed=None,
+    )
+
+
 class TableOptions(NamedTuple):
     """The options of one name, as in TablePolicy; None: as in the general settings."""
 
@@ -60,6 +78,7 @@ class TableOptions(NamedTuple):
     index_queries: CachingMode = CachingMode.COHERENT
     scans: CachingMode = CachingMode.COHERENT
     scan_size_limit: int = SCAN_SIZE_LIMIT
+    ttl_unfollowed: float | None = None
 
     def __repr__(self) -> str:
         options = (
@@ -89,6 +108,7 @@ class TableOptionsArgument(TypedDict, total=False):
     index_queries: _ModeName
     scans: _ModeName
     scan_size_limit: int | str
+    ttl_unfollowed: float
 
 
 TablesArgument: TypeAlias = (
@@ -101,17 +121,27 @@ TablesArgument: TypeAlias = (
 
 
 def table_policy(
-    tables: Tables, table: str, *, ttl: float, negative_ttl: float
+    tables: Tables,
+    table: str,
+    *,
+    ttl: float,
+    negative_ttl: float,
+    ttl_unfollowed: float | None = None,
 ) -> TablePolicy:
     """Return a table's policy.
 
     ttl: seconds, for options that have none.
     negative_ttl: seconds, for options that have none.
+    ttl_unfollowed: seconds, for options that have none.
     """
     options = _options_for(tables, table)
     ttl = ttl if options.ttl is None else options.ttl
     if options.negative_ttl is not None:
         negative_ttl = options.negative_ttl
+    if options.ttl_unfollowed is not None:
+        ttl_unfollowed = options.ttl_unfollowed
+    if ttl_unfollowed is not None and ttl_unfollowed >= ttl:
+        ttl_unfollowed = None  # so that a read of such a table pays nothing for it
     return TablePolicy(
         ttl=ttl,
         negative_ttl=min(ttl, negative_ttl),
@@ -119,6 +149,7 @@ def table_policy(
         index_queries=options.index_queries,
         scans=options.scans,
         scan_size_limit=options.scan_size_limit,
+        ttl_unfollowed=ttl_unfollowed,
     )
 
 
@@ -190,6 +221,29 @@ def _name(given: object) -> str:
     return name
 
 
+def parse_streams(value: object) -> tuple[str, ...]:
+    """Return the tables whose streams are followed. Raises ValueError.
+
+    value: names or ARNs, as text with commas in between, or as a list.
+    """
+    expected = "expected names or ARNs of tables, with commas in between"
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        raise ValueError(f"{expected}, not {shown(value)}")  # noqa: TRY004 - as all parsers
+    found: list[str] = []
+    for part in parts:
+        table = part.strip() if isinstance(part, str) else part
+        if table == "":
+            continue
+        if not isinstance(table, str) or not _PLAIN_NAME.fullmatch(table_name(table)):
+            raise ValueError(f"{expected}, and without wildcards, not {shown(part)}")
+        found.append(table)
+    return tuple(dict.fromkeys(found))
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
 # --- the options of one name -------------------------------------------------------
 
 
@@ -257,5 +311,6 @@ _OPTIONS: Mapping[str, Callable[[object], object]] = {
     "index_queries": _mode,
     "scans": _mode,
     "scan_size_limit": parse_size,
+    "ttl_unfollowed": values.ttl_unfollowed,
 }
 """Each option; a test holds it against the fields of TablePolicy and TableOptions."""
