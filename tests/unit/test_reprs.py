@@ -103,13 +103,10 @@ OF_A_CLASS = {
     "Hit": {"key"},
     "InUse": {"names", "older"},  # they have a repr of their own, and a function
     "Invalidation": {"key"},  # its names alone
-    "Page": {"answered_at", "created_at", "next_iterator"},  # and no records
     "PreparedRead": {"key"},
     "Shard": {"id", "parent"},  # DynamoDB's names of parts of streams
     "ShardPlace": {"id"},
     "Settings": {"encryption_keys"},  # they say how many there are
-    "Shard": {"id", "is_closed", "parent"},
-    "Stream": {"arn", "is_enabled", "view"},
 }
 """Names that may be shown in one class, and hold secrets in others."""
 
