@@ -84,7 +84,9 @@ class FollowedWorld(World):
 
     server: StreamingServer
 
-    def __init__(self, clock: FakeClock, backend: Backend, clients: int, **how: Any):
+    def __init__(
+        self, clock: FakeClock, backend: Backend, clients: int, **how: Any
+    ) -> None:
         super().__init__(clock, backend, clients + 1, **how)
         self.server = StreamingServer()
         self.evicted = 0
@@ -93,6 +95,9 @@ class FollowedWorld(World):
         self.trusted = 0
         for cache in self.caches:
             cache._reads.observer = self
+
+    def on_call(self) -> None:
+        """See CallObserver."""
 
     def on_hit(
         self, table: str, operation: str, tier: str, age: float, hits: int = 1
