@@ -61,7 +61,6 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     url: "StoreLocation | None" = None,
     ttl: float | None = None,
     negative_ttl: float | None = None,
-    ttl_unfollowed: float | None = None,
     tables: "TablesArgument | None" = None,
     streams: "str | Sequence[str] | None" = None,
     scope: str | None = None,
@@ -73,6 +72,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     on_eviction_failure: Literal["send", "refuse"] | None = None,
     client_tracking: bool | None = None,
     precise_index_eviction: bool | None = None,
+    ttl_unfollowed: float | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
     fast_parsing: bool | None = None,
     encryption_keys: "KeysArgument | None" = None,
@@ -93,8 +93,6 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     url: the store: a URL, a store object, or a redis-py client.
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
-    ttl_unfollowed: seconds that an entry lives unless a follower of its table's stream
-        is alive; as long as while it is, if not given.
     tables: seconds, "off" or options per table or pattern.
     streams: tables whose DynamoDB Streams this process follows, to evict what other
         programs change; names or ARNs.
@@ -109,6 +107,8 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     on_eviction_failure: "send" or "refuse" a write whose eviction failed.
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for old items, to evict fewer index queries.
+    ttl_unfollowed: seconds that an entry lives unless its table's stream is followed.
+        Without it, `ttl`.
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
     encryption_keys: secrets of 32 bytes, in base64 or as bytes; or a function that
@@ -130,7 +130,6 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "url": url,
         "ttl": ttl,
         "negative_ttl": negative_ttl,
-        "ttl_unfollowed": ttl_unfollowed,
         "tables": tables,
         "streams": streams,
         "scope": scope,
@@ -142,6 +141,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "on_eviction_failure": on_eviction_failure,
         "client_tracking": client_tracking,
         "precise_index_eviction": precise_index_eviction,
+        "ttl_unfollowed": ttl_unfollowed,
         "near": near,
         "fast_parsing": fast_parsing,
         "encryption_keys": encryption_keys,

@@ -57,8 +57,6 @@ class Settings:
     url: the store, as a URL; or a store object, or a redis-py client.
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
-    ttl_unfollowed: seconds that an entry lives unless its table is followed; None for
-        as long as while it is.
     tables: options per table or pattern; see tables.py.
     streams: names or ARNs of tables whose streams this process follows.
     scope: `auto`, or a name: then all callers with that name share entries.
@@ -73,6 +71,8 @@ class Settings:
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for the old item of a write, and evict only the
         index queries that the old or the new item belongs to.
+    ttl_unfollowed: seconds that an entry lives unless its table is followed; None for
+        `ttl`.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
     encryption_keys: under which entries are encrypted and named; None for clear ones.
@@ -87,7 +87,6 @@ class Settings:
     url: StoreLocation = ""
     ttl: float = 60.0
     negative_ttl: float = 5.0
-    ttl_unfollowed: float | None = None
     tables: Tables = ()
     streams: tuple[str, ...] = ()
     scope: str = "auto"
@@ -99,6 +98,7 @@ class Settings:
     on_eviction_failure: str = "send"
     client_tracking: bool = False
     precise_index_eviction: bool = False
+    ttl_unfollowed: float | None = None
     near: str = "on"
     fast_parsing: bool = True
     encryption_keys: EncryptionKeys | None = None
@@ -384,7 +384,6 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "url": _url,
     "ttl": values.ttl,
     "negative_ttl": values.negative_ttl,
-    "ttl_unfollowed": values.ttl_unfollowed,
     "tables": parse_tables,
     "streams": parse_streams,
     "scope": _scope,
@@ -396,6 +395,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "on_eviction_failure": values.choice("send", "refuse"),
     "client_tracking": values.switch,
     "precise_index_eviction": values.switch,
+    "ttl_unfollowed": values.ttl_unfollowed,
     "near": _near,
     "fast_parsing": values.switch,
     "encryption_keys": parse_encryption_keys,

@@ -62,6 +62,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "images of the odd": {"precise_index_eviction": True},
     "images of the even": {"precise_index_eviction": True},
     "shadow": {"shadow": True},
+    "followed": {"ttl_unfollowed": 20.0},
     "at once": {},
 }
 """What each feature of a program sets; two of them for some of the clients.

@@ -75,6 +75,7 @@ ROWS = {
         "uncached",
     ),
     "precise_index_eviction": _Row(False, "true", True, "off", False, 1, True),
+    "ttl_unfollowed": _Row(None, "0", 0.0, "7", 7.0, 8.5, 8.5),
     "timeout": _Row(0.02, "0.5", 0.5, "0.001", 0.001, 10, 10.0),
     "on_eviction_failure": _Row(
         "send", '"refuse"', "refuse", "send", "send", "Refuse", "refuse"
@@ -149,7 +150,7 @@ def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
 def test_settings_stay_few_and_the_usual_ones_come_first() -> None:
     names = [field.name for field in fields(Settings)]
     assert names[:6] == ["url", "ttl", "negative_ttl", "tables", "scope", "timeout"]
-    assert len(names) <= 21
+    assert len(names) <= 22
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
