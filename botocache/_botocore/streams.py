@@ -65,6 +65,9 @@ def new_streams_client(
         # A follower decides itself when to ask again, and may have to stop.
         retries={"total_max_attempts": 1},
         max_pool_connections=connections,
+        # botocore refuses sequence numbers that are shorter than DynamoDB's. What is
+        # wrong with a position is DynamoDB's to say: see `open_after`.
+        parameter_validation=False,
     )
     try:
         session = session or get_session()
@@ -141,7 +144,7 @@ class BotocoreSource:
             )
             if newest is None:
                 return None
-            arn = str(newest["StreamArn"])
+            arn = _text(newest, "StreamArn")
             if _is_arn(table) and not arn.startswith(f"{table}/"):
                 raise StreamError(
                     "the table is in another account, whose streams ListStreams does"
@@ -150,7 +153,7 @@ class BotocoreSource:
             described = self._describe(arn, Limit=1)
         except StreamGoneError:
             return None
-        return Stream(arn, described["StreamViewType"], _is_enabled(described))
+        return Stream(arn, _text(described, "StreamViewType"), _is_enabled(described))
 
     def shards(self, arn: str) -> Sequence[Shard]:
         """Return all shards of a stream that have records, or may get some."""
@@ -218,7 +221,7 @@ class BotocoreSource:
         while True:
             answer = self._call("ListStreams", TableName=table, **start)
             for each in answer.get("Streams", ()):
-                if each["TableName"] == table:
+                if each.get("TableName") == table:
                     yield each
             last = answer.get("LastEvaluatedStreamArn")
             if not last:
@@ -237,12 +240,12 @@ class BotocoreSource:
 
     def _describe(self, arn: str, **options: Any) -> Mapping[str, Any]:
         answer = self._call("DescribeStream", StreamArn=arn, **options)
-        described: Mapping[str, Any] = answer["StreamDescription"]
+        described: Mapping[str, Any] = _member(answer, "StreamDescription")
         return described
 
     def _open(self, arn: str, shard: str, **options: str) -> str:
         answer = self._call("GetShardIterator", StreamArn=arn, ShardId=shard, **options)
-        return str(answer["ShardIterator"])
+        return _text(answer, "ShardIterator")
 
     def _call(self, action: str, **arguments: Any) -> Mapping[str, Any]:
         try:
@@ -256,9 +259,20 @@ class BotocoreSource:
 # --- answers -----------------------------------------------------------------------
 
 
+def _member(answer: Mapping[str, Any], name: str) -> Any:
+    """Return a member that DynamoDB's answers always have; a proxy's may lack it."""
+    if name not in answer:
+        raise StreamError(f"an answer without {name}: it is not DynamoDB's")
+    return answer[name]
+
+
+def _text(answer: Mapping[str, Any], name: str) -> str:
+    return str(_member(answer, name))
+
+
 def _label(listed: Mapping[str, Any]) -> str:
     """Return a stream's label: the moment at which it was made, so that texts sort."""
-    return str(listed["StreamLabel"])
+    return _text(listed, "StreamLabel")
 
 
 def _is_enabled(described: Mapping[str, Any]) -> bool:
@@ -268,7 +282,7 @@ def _is_enabled(described: Mapping[str, Any]) -> bool:
 
 def _shard(described: Mapping[str, Any]) -> Shard:
     return Shard(
-        described["ShardId"],
+        _text(described, "ShardId"),
         described.get("ParentShardId") or "",
         bool(described.get("SequenceNumberRange", {}).get("EndingSequenceNumber")),
     )

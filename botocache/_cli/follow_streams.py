@@ -68,8 +68,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     store = open_store(patient(settings).store_options(os.environ))
     cache = Cache(store, settings)
     fetchers = Fetchers()
-    # After the parser: a usage error needs no handler.
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    _log_to_standard_error()
     try:
         follower = new_follower(tables, cache.services, store, fetch=fetchers.fetch)
         _check(follower)
@@ -81,6 +80,15 @@ def run(options: argparse.Namespace, console: Console) -> int:
         fetchers.stop()
         cache.close()
     return 0
+
+
+def _log_to_standard_error() -> None:
+    """Show our own lines, with their times: this runs for days."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("botocache")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
 
 
 def _checked(given: "list[str] | None") -> "tuple[str, ...]":

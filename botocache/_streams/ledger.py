@@ -216,7 +216,7 @@ def advance(ledger: Ledger, process: str, progress: Mapping[str, Progress]) -> L
 def lease(ledger: Ledger, me: FollowerSeen, now: float) -> Ledger:
     """Return the ledger with a follower's leases renewed, and new ones taken.
 
-    It takes shards that nobody leads up to its fair share, and gives back what is more.
+    It takes shards without a leader, up to its fair share, and gives back what is more.
     A shard that cannot be resumed is neither taken nor given back.
     """
     others = _others_seen(ledger, me.process, now)
@@ -253,13 +253,13 @@ def release(ledger: Ledger, process: str) -> Ledger:
 
 
 def is_free(shard: ShardPlace, now: float) -> bool:
-    """Return whether nobody leads a shard at a moment of the store's clock."""
+    """Return whether a shard has no leader at a moment of the store's clock."""
     # A lease that lies further ahead than any can have been given is damage.
     return not shard.leader or not now < shard.leased_until <= now + 2 * LEASE
 
 
 def has_gap(ledger: Ledger, now: float) -> bool:
-    """Return whether a shard has lost its leader where nobody else can go on."""
+    """Return whether a shard has lost its leader, and no other can go on there."""
     return any(
         is_free(shard, now) and not shard.can_be_resumed for shard in ledger.shards
     )

@@ -3,7 +3,7 @@
 A follower has two kinds of steps, and its caller decides when each is due. `read` and
 `evict` move on in the shards that this process leads. `beat` writes into the ledger how
 far they have come, renews the leases, and tells readers up to when the table is
-followed: in this order, so that nobody trusts what is not evicted.
+followed: in this order, so that no reader trusts what is not evicted.
 
 Whatever goes wrong, a place does not move, and readers fall back to their short TTL.
 What waiting cannot put right begins a new epoch: all open shards are opened behind
@@ -276,7 +276,7 @@ class TableFollower:
             try:
                 self.ledger = ledgers.open_ledger(self._codec, self._name, found)
             except CodecError as error:
-                # Nobody can use it. A new epoch takes its place.
+                # No follower can use it. A new epoch takes its place.
                 self._complain(f"the ledger is damaged: {text_of(error)}")
                 return None
             if self.ledger.epoch != self._epoch:
@@ -302,7 +302,7 @@ class TableFollower:
         """
         sealed = ledgers.seal_ledger(self._codec, new, self._wall_clock())
         parts = {} if self._sealed is None else {self._name: self._sealed}
-        self.ledger = None  # first: if this raises, nobody knows what is there
+        self.ledger = None  # first: if this raises, it is not known what is there
         if not self._board.merge(parts, self._name, sealed, ledgers.LIFE):
             return False
         self._sealed, self.ledger, self._epoch = sealed, new, new.epoch

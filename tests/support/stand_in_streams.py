@@ -32,7 +32,7 @@ MOST_BYTES = 1 << 20
 ITERATOR_LIFE = 900.0
 """Seconds after which DynamoDB's iterators expire."""
 
-_FIRST_NUMBER = 99_999_999_999_999_999_990
+_FIRST_NUMBER = 999_999_999_999_999_999_990
 """The numbers soon have one digit more, so that their order is not that of text."""
 
 
