@@ -188,10 +188,13 @@ def test_the_function_has_settings_and_the_code_that_its_server_needs() -> None:
     assert "\nredis = [" in (ROOT / "pyproject.toml").read_text()
 
 
+LINT = "import sys; from cfnlint.runner import main; sys.exit(main())"
+
+
 @pytest.mark.long("cfn-lint renders the template; it takes some seconds")
 def test_cfn_lint_finds_nothing_in_the_template() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "cfnlint", str(EXAMPLE / "template.yaml")],
+        [sys.executable, "-c", LINT, str(EXAMPLE / "template.yaml")],
         capture_output=True,
         text=True,
         check=False,
