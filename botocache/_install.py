@@ -62,7 +62,6 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     ttl: float | None = None,
     negative_ttl: float | None = None,
     tables: "TablesArgument | None" = None,
-    streams: "str | Sequence[str] | None" = None,
     scope: str | None = None,
     timeout: float | None = None,
     namespace: str | None = None,
@@ -72,6 +71,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     on_eviction_failure: Literal["send", "refuse"] | None = None,
     client_tracking: bool | None = None,
     precise_index_eviction: bool | None = None,
+    streams: "str | Sequence[str] | None" = None,
     ttl_unfollowed: float | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
     fast_parsing: bool | None = None,
@@ -94,8 +94,6 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
     tables: seconds, "off" or options per table or pattern.
-    streams: tables whose DynamoDB Streams this process follows, to evict what other
-        programs change; names or ARNs.
     scope: "auto", or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
     namespace: keeps applications that share a store apart.
@@ -107,6 +105,8 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     on_eviction_failure: "send" or "refuse" a write whose eviction failed.
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for old items, to evict fewer index queries.
+    streams: tables whose DynamoDB Streams this process follows, to evict what other
+        programs change; names or ARNs.
     ttl_unfollowed: seconds that an entry lives unless its table's stream is followed.
         Without it, `ttl`.
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
@@ -131,7 +131,6 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "ttl": ttl,
         "negative_ttl": negative_ttl,
         "tables": tables,
-        "streams": streams,
         "scope": scope,
         "timeout": timeout,
         "namespace": namespace,
@@ -141,6 +140,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "on_eviction_failure": on_eviction_failure,
         "client_tracking": client_tracking,
         "precise_index_eviction": precise_index_eviction,
+        "streams": streams,
         "ttl_unfollowed": ttl_unfollowed,
         "near": near,
         "fast_parsing": fast_parsing,

@@ -58,7 +58,6 @@ class Settings:
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
     tables: options per table or pattern; see tables.py.
-    streams: names or ARNs of tables whose streams this process follows.
     scope: `auto`, or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
     namespace: keeps applications that share a store apart.
@@ -71,6 +70,7 @@ class Settings:
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for the old item of a write, and evict only the
         index queries that the old or the new item belongs to.
+    streams: names or ARNs of tables whose streams this process follows.
     ttl_unfollowed: seconds that an entry lives unless its table is followed; None for
         `ttl`.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
@@ -88,7 +88,6 @@ class Settings:
     ttl: float = 60.0
     negative_ttl: float = 5.0
     tables: Tables = ()
-    streams: tuple[str, ...] = ()
     scope: str = "auto"
     timeout: float = 0.02
     namespace: str = "default"
@@ -98,6 +97,7 @@ class Settings:
     on_eviction_failure: str = "send"
     client_tracking: bool = False
     precise_index_eviction: bool = False
+    streams: tuple[str, ...] = ()
     ttl_unfollowed: float | None = None
     near: str = "on"
     fast_parsing: bool = True
@@ -385,7 +385,6 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "ttl": values.ttl,
     "negative_ttl": values.negative_ttl,
     "tables": parse_tables,
-    "streams": parse_streams,
     "scope": _scope,
     "timeout": values.seconds(0.001, _LONGEST_TIMEOUT),
     "namespace": _namespace,
@@ -395,6 +394,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "on_eviction_failure": values.choice("send", "refuse"),
     "client_tracking": values.switch,
     "precise_index_eviction": values.switch,
+    "streams": parse_streams,
     "ttl_unfollowed": values.ttl_unfollowed,
     "near": _near,
     "fast_parsing": values.switch,

@@ -24,6 +24,7 @@ ADVANCED = (
     "on_eviction_failure",
     "client_tracking",
     "precise_index_eviction",
+    "streams",
     "ttl_unfollowed",
     "near",
     "fast_parsing",

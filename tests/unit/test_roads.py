@@ -184,7 +184,7 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "update": ("off", update, 39, 17),
     "put, written through": ("off", put, 75, 24),
     "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 87, 29),
-    "page that is parsed in C": ("off", lambda c: c.scan(TableName=new()), 107, 28),
+    "page that is parsed in C": ("off", lambda c: c.scan(TableName=new()), 108, 28),
     "store hit": ("early", lambda client: get(client, "a"), 33, 18),
     "resource hit": ("resource", get_plain, 6, 5),
     "resource hit of a page": ("resource", scan_plain, 20, 6),

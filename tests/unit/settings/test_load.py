@@ -75,6 +75,15 @@ ROWS = {
         "uncached",
     ),
     "precise_index_eviction": _Row(False, "true", True, "off", False, 1, True),
+    "streams": _Row(
+        (),
+        '["users", "arn:aws:dynamodb:eu-west-1:1:table/a"]',
+        ("users", "arn:aws:dynamodb:eu-west-1:1:table/a"),
+        "users, orders,",
+        ("users", "orders"),
+        ["b"],
+        ("b",),
+    ),
     "ttl_unfollowed": _Row(None, "0", 0.0, "7", 7.0, 8.5, 8.5),
     "timeout": _Row(0.02, "0.5", 0.5, "0.001", 0.001, 10, 10.0),
     "on_eviction_failure": _Row(
@@ -150,7 +159,7 @@ def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
 def test_settings_stay_few_and_the_usual_ones_come_first() -> None:
     names = [field.name for field in fields(Settings)]
     assert names[:6] == ["url", "ttl", "negative_ttl", "tables", "scope", "timeout"]
-    assert len(names) <= 22
+    assert len(names) <= 27
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
@@ -274,6 +283,7 @@ READS_AFTER_WRITE = "expected 'consistent' or 'uncached'"
 SHARE = "expected a share from 0 to 1"
 METRICS = "expected some of 'otel', 'prometheus', 'cloudwatch'"
 PRICES = "expected prices as 'on_demand=0.125,region=us-east-1'"
+STREAMS = "expected names or ARNs of tables, with commas in between"
 ON_FAILURE = "expected 'send' or 'refuse'"
 
 _NO_SECONDS = ("", "x", "-0.1", "nan", "inf", "1e9", "60 s", "1,5", 10**400)
@@ -291,6 +301,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "reads_after_write": (READS_AFTER_WRITE, ("", "x", "on", "0", False)),
     "on_eviction_failure": (ON_FAILURE, ("", "x", "on", "0", False)),
     "client_tracking": (SWITCH, ("", "x", "2", "1.0", "-1", "yes", "on off", 2, 1.0)),
+    "streams": (STREAMS, ("a b", "users,ord*", "/", 5)),
     "precise_index_eviction": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "fast_parsing": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "near": (NEAR, ("", "x", "2", "traced", "yes", 2)),
