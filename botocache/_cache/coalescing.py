@@ -245,12 +245,10 @@ class Coalescing:
         patience = BRAKED_PATIENCE if braked else PATIENCE
         deadline = now + patience if until is None else until
         is_current = flight.snapshot == ticket.loaded.snapshot
-        if flight.state <= State.LANDED and now - flight.started < patience:
-            if is_current or flight.began > ticket.began:
-                may_wait = is_current and now < deadline
-                return (
-                    Wait(ticket, flight, deadline, task) if may_wait else alone(ticket)
-                )
+        is_of_use = flight.state <= State.LANDED and now - flight.started < patience
+        if is_of_use and (is_current or flight.began > ticket.began):
+            may_wait = is_current and now < deadline
+            return Wait(ticket, flight, deadline, task) if may_wait else alone(ticket)
         # It hangs, or a write has come since. Later readers wait for this one.
         self.leave(flight)
         return self._open_flight(ticket, thread, task, now) or alone(ticket)
