@@ -100,6 +100,7 @@ class Wait:
     def __init__(
         self, ticket: ReadTicket, flight: Flight, until: float, task: int
     ) -> None:
+        flight.is_awaited = True
         self.ticket = ticket
         self.flight = flight
         self.until = until
@@ -123,11 +124,9 @@ class Wait:
 
         `remove` must be called in any case.
         """
-        flight = self.flight
-        flight.is_awaited = True
-        flight.wakers.append(wake)
-        # After it was appended: see the top of the file.
-        return flight.state is _OPEN
+        self.flight.wakers.append(wake)
+        # After it was appended: see flights.py.
+        return not self.is_over
 
     def remove(self, wake: Callable[[], object]) -> None:
         """Have the function called no more."""
@@ -213,7 +212,9 @@ class Coalescing:
                 return self._serve(ticket, wait.flight.entry) or alone(ticket)
             if state is State.UNFILLED:
                 return alone(ticket)
-            return self._join(ticket, wait.task, wait.until)
+            # If the flight is not over, its reader's time is, whatever the clock says.
+            until = 0.0 if state is _OPEN else wait.until
+            return self._join(ticket, wait.task, until)
         except Exception as error:
             pass_on(error)
             return alone(ticket)
@@ -259,7 +260,6 @@ class Coalescing:
         return (
             self.is_on
             and prepared.may_hit
-            and prepared.policy.ttl > 0.0
             and (not held or may_fill(held, is_consistent=ticket.is_consistent))
             and not (self._refused and prepared.reader_tag in self._refused)
         )
