@@ -29,7 +29,7 @@ KEY = {"pk": {"S": "a"}}
 ASKED = {"TableName": "t", "Key": KEY}
 ITEM = {**KEY, "tags": {"L": [{"S": "x"}]}}
 ANSWER = {"Item": ITEM}
-PUT = {"TableName": "t", "Item": ITEM}
+UPDATE = {"TableName": "t", "Key": KEY, "UpdateExpression": "REMOVE x"}
 
 Joined = Hit | AuditTicket | ReadTicket | Wait
 
@@ -94,7 +94,7 @@ class World:
 
     def write(self) -> None:
         """Write the item, and let all hold-offs pass."""
-        self.finish(calls.begin(self.cache, "PutItem", PUT), {"none": {}})
+        self.finish(calls.begin(self.cache, "UpdateItem", UPDATE), {"none": {}})
         self.clock.advance(6.0)
 
 
@@ -244,7 +244,7 @@ def test_a_strongly_consistent_read_neither_waits_nor_is_waited_for(
 
 
 def test_a_read_whose_answer_may_not_be_filled_is_not_waited_for(world: World) -> None:
-    write = calls.begin(world.cache, "PutItem", PUT)
+    write = calls.begin(world.cache, "UpdateItem", UPDATE)
     assert alone(world.join(1))
     assert len(world.cache.coalescing) == 0
     world.finish(write, {"none": {}})
