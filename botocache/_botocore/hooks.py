@@ -304,12 +304,15 @@ class Hooks:
                 cache, course, key = begun.cache, begun.course, begun.key
                 outcome = begun.take()
             if type(outcome) is ReadTicket and outcome.flight is None:
-                again = partial(self._again, model, params, request_signer, context)
-                outcome, waiting = self._coalesce(
-                    Begun(cache, course, key), outcome, request_signer, again
-                )
-                if waiting is not None:
-                    return waiting
+                adapter = self._adapter_of(request_signer)
+                if adapter is None:
+                    outcome = cache.coalescing.wait(outcome)
+                else:
+                    again = self._again(model, params, request_signer, context)
+                    begun = Begun(cache, course, key)
+                    outcome, waiting = adapter.coalesce(begun, outcome, again)
+                    if waiting is not None:
+                        return waiting
             if isinstance(outcome, Hit):
                 return _response(url, outcome, request_signer)
         except EvictionError:  # not a failure: the user asked for it
@@ -336,22 +339,6 @@ class Hooks:
             return None
         adapter = self._adapter()
         return adapter if adapter is not None and adapter.signs(signer) else None
-
-    def _coalesce(
-        self,
-        begun: Begun,
-        ticket: ReadTicket,
-        signer: Signer,
-        again: Callable[[], Callable[..., Any]],
-    ) -> tuple[Hit | AuditTicket | ReadTicket, Awaitable[Any] | None]:
-        """Return what a miss comes to; or what to await, if another one asks the same.
-
-        again: returns what calls the hooks once more.
-        """
-        adapter = self._adapter_of(signer)
-        if adapter is None:
-            return begun.cache.coalescing.wait(ticket), None
-        return adapter.coalesce(begun, ticket, again())
 
     def _again(
         self,

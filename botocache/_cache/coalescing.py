@@ -186,7 +186,12 @@ class Coalescing:
 
         See `join`, which is for those who must not wait in a thread.
         """
-        outcome: Hit | AuditTicket | ReadTicket | Wait = self.join(ticket)
+        outcome: Hit | AuditTicket | ReadTicket | Wait
+        try:
+            outcome = self._join(ticket, 0, None)
+        except Exception as error:
+            pass_on(error)
+            return alone(ticket)
         while isinstance(outcome, Wait):
             outcome.pause()
             outcome = self.resume(outcome)
@@ -232,7 +237,7 @@ class Coalescing:
             return alone(ticket)
         # By its name: gevent may have put another function there.
         thread = threading.get_ident()
-        landed = self._landed_for(ticket, now)
+        landed = self._landed_for(ticket, now) if self._landed else None
         if landed is not None:
             return Wait(ticket, landed, now, task)
         flight = self._open.get(key)
@@ -259,14 +264,15 @@ class Coalescing:
         prepared, held = ticket.prepared, ticket.loaded.held
         return (
             self.is_on
-            and prepared.may_hit
+            and prepared.call.mode is _NORMAL  # as `may_hit` has it
+            and not prepared.read.is_consistent
             and (not held or may_fill(held, is_consistent=ticket.is_consistent))
             and not (self._refused and prepared.reader_tag in self._refused)
         )
 
     def _landed_for(self, ticket: ReadTicket, now: float) -> Flight | None:
         """Return a flight that has landed since this reader's look, perhaps."""
-        landed = self._landed.get(ticket.prepared.key) if self._landed else None
+        landed = self._landed.get(ticket.prepared.key)
         if (
             landed is None
             or landed.snapshot != ticket.loaded.snapshot
@@ -287,7 +293,8 @@ class Coalescing:
         mine = OpenFlight(flight, self.leave)
         if flights.setdefault(key, flight) is not flight:
             return None
-        if self._landed_for(ticket, now) is not None:  # since it was looked for
+        # Once more: another one may have landed since it was looked for.
+        if self._landed and self._landed_for(ticket, now) is not None:
             return None  # the flight fails as `mine` goes
         if len(flights) > MOST_FLIGHTS and not self._make_room(now):
             return alone(ticket)

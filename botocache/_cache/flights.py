@@ -24,6 +24,7 @@ class State(IntEnum):
 
 
 _OPEN: Final = State.OPEN
+_LANDED: Final = State.LANDED
 
 
 class Flight:
@@ -111,8 +112,10 @@ class OpenFlight:
         flight = self.flight
         if flight.state is _OPEN:
             if self.entry is not None:
-                flight.entry, flight.started = self.entry, monotonic()
-                flight.state = State.LANDED
+                flight.entry = self.entry
+                if flight.is_awaited:
+                    flight.started = monotonic()
+                flight.state = _LANDED
             else:
                 flight.state = State.UNFILLED if answered else State.FAILED
         self._leave(flight)
