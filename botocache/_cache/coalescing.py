@@ -281,7 +281,7 @@ class Coalescing:
             return None
         return landed
 
-    def _open_flight(  # noqa: PLR0913, PLR0917 - what `_join` knows
+    def _open_flight(
         self,
         ticket: ReadTicket,
         thread: int,
