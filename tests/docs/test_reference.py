@@ -26,6 +26,7 @@ ADVANCED = (
     "precise_index_eviction",
     "near",
     "fast_parsing",
+    "coalesce",
     "encryption_keys",
     "shadow",
     "audit",
