@@ -118,6 +118,15 @@ and post F in between. Then F would vouch for generations from before the evicti
 `ttl_unfollowed` is a setting of the reader. Entries whose tags no change evicts, those
 of `ttl_only` reads, are never followed.
 
+Coalescing
+----------
+A reader that misses may take the entry that another one's read is about to fill, if its
+own look, made after its read began, gave the generations of that entry's snapshot. Then
+no write of the tags began or ended between the two looks. The other read was sent after
+its own look. So a write that was over when this reader began was over when that read
+was sent, as if the reader had found the entry. Which look came first does not matter.
+What may not be filled is taken by nobody: of two replicas, one may lag.
+
 Memory
 ------
 Where the two words are memory shared between processes, a writer stores the hold-off

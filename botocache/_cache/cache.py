@@ -18,6 +18,7 @@ from botocache._cache.awaited import in_thread
 from botocache._cache.batch_reads import BatchReads
 from botocache._cache.batches import without_hits
 from botocache._cache.call_store import CallStore
+from botocache._cache.coalescing import Coalescing
 from botocache._cache.evictions import BEGIN_FAILED
 from botocache._cache.fills import Fills
 from botocache._cache.invalidation import (
@@ -98,6 +99,11 @@ class Cache:
         self._refusals: Final = refusals
         self._fills: Final = Fills(services, preparers, refusals)
         self._reads: Final = Reads(services, preparers, refusals)
+        self.coalescing: Final = Coalescing(
+            refusals,
+            self._reads.serve_landed,
+            is_on=settings.coalesce and not settings.shadow,
+        )
         self._batches: Final = BatchReads(
             services, preparers, refusals, self._reads, self._fills
         )
@@ -350,7 +356,7 @@ class Cache:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
-    def finish(  # noqa: C901, PLR0913 - a case for each ticket; each says one thing of the end
+    def finish(  # noqa: C901, PLR0912, PLR0913 - a case for each ticket; each says one thing of the end
         self,
         ticket: Ticket,
         answer: Answer,
@@ -415,6 +421,9 @@ class Cache:
                     assert_never(ticket)
         except BaseException as error:
             self._put_right(ticket, error)
+        finally:
+            if type(ticket) is ReadTicket and ticket.flight:
+                ticket.flight.end(answered=succeeded)
         if self._observer is not None:
             self._observer.on_call()
 

@@ -28,6 +28,7 @@ ADVANCED = (
     "ttl_unfollowed",
     "near",
     "fast_parsing",
+    "coalesce",
     "encryption_keys",
     "shadow",
     "audit",

@@ -34,6 +34,7 @@ HARMLESS = frozenset(
             "on_eviction_failure",
             "precise_index_eviction",
             "fast_parsing",
+            "coalesce",
             "is_parsed_by_others",
         ),
         *("reads_after_write", "write_hold_off", "index", "indexes"),
@@ -87,6 +88,7 @@ HARMLESS = frozenset(
         *("site_directories", "is_site_on", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "outdated", "index_outdated", "prices"),
+        "coalesced",
         *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
         *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
         *("with_dax", "capacity_without", "capacity_with", "dax"),

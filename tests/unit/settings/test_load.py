@@ -91,6 +91,7 @@ ROWS = {
     ),
     "client_tracking": _Row(False, "true", True, "off", False, "On", True),
     "fast_parsing": _Row(True, "false", False, "on", True, 0, False),
+    "coalesce": _Row(True, "false", False, "on", True, 0, False),
     "near": _Row("on", "false", "off", "Untraced", "untraced", True, "on"),
     "encryption_keys": _Row(
         None,
@@ -233,7 +234,7 @@ def test_a_url_may_have_blanks_around_it(url: str) -> None:
 # --- good values -------------------------------------------------------------------
 
 
-SWITCHED = ("precise_index_eviction", "client_tracking", "fast_parsing")
+SWITCHED = ("precise_index_eviction", "client_tracking", "fast_parsing", "coalesce")
 SWITCHES = {
     True: ["on", "ON", "1", "true", "True", 1, True],
     False: ["off", "Off", "0", "false", "False", 0, False],
@@ -304,6 +305,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "streams": (STREAMS, ("a b", "users,ord*", "/", 5)),
     "precise_index_eviction": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "fast_parsing": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
+    "coalesce": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "near": (NEAR, ("", "x", "2", "traced", "yes", 2)),
     "shadow": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "audit": (SHARE, ("", "x", "-0.1", "nan", "1.1", "1%", 2)),
