@@ -95,6 +95,21 @@ and a table. A read that DynamoDB refuses evicts it. So an entry that is served 
 proves that its reader has not been refused since its read was sent. For coherence it is
 a tag as any other: it can only cost misses.
 
+Stale answers
+-------------
+With `stale_if_throttled`, an entry outlives its TTL in the store. It may answer a read
+that DynamoDB has refused for lack of capacity, or has not answered at all:
+
+    Its snapshot equals the generations of a look after that read began, and it is over
+    its end by no more than the user allowed.
+
+The first half is the law of a hit, word for word. So no write of its tags began or
+ended between its own read's start and the look, and a stale answer is as new as the
+last write that completed before the present read began. Only the TTL is stretched,
+which bounds what is written around botocache. Writes that come between the look and the
+refusal run beside the read, as they would beside DynamoDB's own answer. The end is what
+a hit goes by: the earliest of what the entry and the table's policy here say.
+
 Memory
 ------
 Where the two words are memory shared between processes, a writer stores the hold-off
@@ -302,6 +317,23 @@ def may_serve(
 ) -> bool:
     """Tell whether an entry with `snapshot` may answer a read that begins now."""
     return now < expires_at and snapshot == current
+
+
+def may_serve_stale(
+    snapshot: Sequence[int],
+    current: Sequence[int],
+    expires_at: float,
+    now: float,
+    stale_for: float,
+) -> bool:
+    """Tell whether an entry with `snapshot` may answer a read that DynamoDB refused.
+
+    current: generations of a look after that read began.
+    expires_at: until when the entry may be a hit.
+    now: the moment of the answer.
+    stale_for: seconds that the user allows after `expires_at`; 0 for none.
+    """
+    return stale_for > 0.0 and now < expires_at + stale_for and snapshot == current
 
 
 def may_fill(held: Held, *, is_consistent: bool) -> bool:

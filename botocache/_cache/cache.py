@@ -33,6 +33,7 @@ from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.preparers import PLAIN_READ, Preparers
 from botocache._cache.reads import Reads
 from botocache._cache.refusals import Refusals
+from botocache._cache.stale import StaleAnswers, reads_of
 from botocache._cache.services import CacheServices, CountsPoster, NearTier, services_of
 from botocache._cache.tickets import (
     AuditTicket,
@@ -95,6 +96,7 @@ class Cache:
             services, preparers, refusals, self._reads, self._fills
         )
         self._writes: Final = Writes(services, preparers, self._fills)
+        self._stale: Final = StaleAnswers(services, refusals)
         # In shadow mode nothing is served, and so nothing is remembered.
         has_near = near is not None and not settings.shadow
         self.near: Final = near(self._services) if near and has_near else None
@@ -440,6 +442,41 @@ class Cache:
             "finish_failed", "the answer is returned and not cached", own
         )
 
+    @property
+    def may_answer_stale(self) -> bool:
+        """Whether `find_stale` may ever return an answer."""
+        return self._stale.may_be
+
+    def find_stale(self, ticket: Ticket) -> Hit | None:
+        """Return what may answer a call that DynamoDB has refused; None for nothing.
+
+        Never raises, and never waits. See stale.py.
+        """
+        try:
+            return self._stale.find(ticket)
+        except Exception as error:
+            pass_on(error)
+            self._evictions.report(
+                "load_failed", "DynamoDB's refusal stands, without a stale answer", error
+            )
+            return None
+
+    def count_stale(self, ticket: Ticket, hit: Hit) -> None:
+        """Count a call that is answered by what `find_stale` has found. Never raises."""
+        try:
+            log_once(log.warning, "answered_stale", _ANSWERED_STALE)
+            operation, _ = _tables_of(ticket)
+            for table, reads in reads_of(ticket).items():
+                series = self._services.counters.series(table, operation)
+                series.add_answered_stale(reads)
+                if self._observer is not None:
+                    self._observer.on_stale(table, operation, hit.age, reads)
+        except Exception as error:
+            pass_on(error)
+            self._evictions.report(
+                "finish_failed", "a stale answer is not counted", error
+            )
+
     def without_additions(self, ticket: ReadTicket | WriteTicket) -> Ticket:
         """Return the ticket of a call that is sent again with its own body.
 
@@ -510,11 +547,18 @@ class Cache:
     # --- counting ------------------------------------------------------------------
 
     def count_throttled(self, ticket: Ticket) -> None:
-        """Count an answer that refused a call for lack of capacity; never raises."""
+        """Count an answer that refused a call for lack of capacity; never raises.
+
+        A table whose read was refused is braked.
+        """
         try:
             operation, tables = _tables_of(ticket)
+            # Writes have a capacity of their own.
+            is_read = not isinstance(ticket, (WriteTicket, DescribeTicket))
             for table in tables:
                 self._services.counters.series(table, operation).add_throttled()
+                if is_read:
+                    self._services.brakes.brake(table, ticket.store.now())
         except Exception as error:
             pass_on(error)  # of a request that was not understood
 
@@ -547,6 +591,13 @@ class Cache:
 _REFUSED = (
     "DynamoDB has refused a read for its credentials; what its scope was served of the "
     "table has ended in all processes that share the store. Said once"
+)
+
+
+_ANSWERED_STALE = (
+    "DynamoDB has refused a read, or did not answer it, and an entry over its TTL has "
+    "answered in its place, as stale_if_throttled allows; `botocache stats` counts such "
+    "answers. Said once"
 )
 
 

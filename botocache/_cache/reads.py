@@ -53,6 +53,7 @@ class Reads:
         self._ambiguous: Final = services.key_schemas.ambiguous
         self._pending: Final = services.evictions.pending
         self._audits: Final = services.audits
+        self._brakes: Final = services.brakes
         self._preparers: Final = preparers
         self._refused: Final = refusals.tags
         self.observer: CallObserver | None = None
@@ -257,7 +258,7 @@ class Reads:
 
         An eventually consistent read just after a write may not see it, so its answer
         could not be filled. With `reads_after_write="consistent"`, it is sent strongly
-        consistent instead.
+        consistent instead; but not of a table that is braked.
         """
         read, body = prepared.read, None
         is_consistent = read.is_consistent
@@ -269,6 +270,7 @@ class Reads:
             and not self._settings.shadow  # which changes no request
             and prepared.call.operation == read.operation  # not a key of a batch
             and read.kind in (Kind.ITEM, Kind.QUERY)
+            and not self._brakes.is_braked(read.table, now)
         ):
             is_consistent = True
             body = encode_body({**prepared.parameters, "ConsistentRead": True})

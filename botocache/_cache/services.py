@@ -4,6 +4,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from botocache._cache.audits import Audits
+from botocache._cache.brakes import Brakes
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.key_schemas import KeySchemas
@@ -21,6 +22,7 @@ class CacheServices(NamedTuple):
     store: under keyed names, if there are keys.
     codec: of the store's entries.
     records: the codec of what processes post on the store.
+    brakes: of the tables that DynamoDB has throttled lately.
     audits: None in a cache that audits nothing.
     """
 
@@ -31,6 +33,7 @@ class CacheServices(NamedTuple):
     evictions: Evictions
     key_schemas: KeySchemas
     records: EntryCodec
+    brakes: Brakes
     audits: Audits | None = None
 
 
@@ -59,7 +62,15 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
     if settings.shadow or settings.audit:
         audits = Audits(settings, counters, evictions)
     return CacheServices(
-        store, codec, settings, counters, evictions, key_schemas, records, audits
+        store,
+        codec,
+        settings,
+        counters,
+        evictions,
+        key_schemas,
+        records,
+        Brakes(),
+        audits,
     )
 
 

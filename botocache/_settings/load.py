@@ -25,7 +25,7 @@ from botocache._settings.prices import DEFAULT_PRICES, Prices, parse_prices
 from botocache._settings.tables import (
     TablePolicy,
     Tables,
-    longest_ttl,
+    longest_life,
     parse_tables,
     table_policy,
 )
@@ -56,6 +56,8 @@ class Settings:
     url: the store, as a URL; or a store object, or a redis-py client.
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
+    stale_if_throttled: seconds after its TTL in which an entry may still answer a read
+        that DynamoDB refuses for lack of capacity, or does not answer; 0 for never.
     tables: options per table or pattern; see tables.py.
     scope: `auto`, or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
@@ -83,6 +85,7 @@ class Settings:
     url: StoreLocation = ""
     ttl: float = 60.0
     negative_ttl: float = 5.0
+    stale_if_throttled: float = 0.0
     tables: Tables = ()
     scope: str = "auto"
     timeout: float = 0.02
@@ -110,7 +113,11 @@ class Settings:
     def policy(self, table: str) -> TablePolicy:
         """Return how a table is cached; callers remember it."""
         return table_policy(
-            self.tables, table, ttl=self.ttl, negative_ttl=self.negative_ttl
+            self.tables,
+            table,
+            ttl=self.ttl,
+            negative_ttl=self.negative_ttl,
+            stale_if_throttled=self.stale_if_throttled,
         )
 
     def store_options(self, environ: Mapping[str, str]) -> StoreOptions:
@@ -126,7 +133,7 @@ class Settings:
             environ=environ,
             timeout=self.timeout,
             settle=self.settle,
-            longest_ttl=longest_ttl(self.tables, self.ttl),
+            longest_ttl=longest_life(self.tables, self.ttl, self.stale_if_throttled),
             client=client if is_client(client) else None,
             client_tracking=self.client_tracking,
             is_encrypted=keys is not None and keys.may_encrypt,
@@ -374,6 +381,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "url": _url,
     "ttl": values.ttl,
     "negative_ttl": values.negative_ttl,
+    "stale_if_throttled": values.stale_if_throttled,
     "tables": parse_tables,
     "scope": _scope,
     "timeout": values.seconds(0.001, _LONGEST_TIMEOUT),

@@ -32,6 +32,8 @@ class TablePolicy(NamedTuple):
     index_queries: the mode of a Query of an index.
     scans: the mode of a Scan, also of an index.
     scan_size_limit: bytes; a larger page of a Scan is not filled.
+    stale_if_throttled: seconds after its TTL in which an entry may still answer a read
+        that DynamoDB refuses for lack of capacity, or does not answer.
     """
 
     ttl: float
@@ -40,6 +42,7 @@ class TablePolicy(NamedTuple):
     index_queries: CachingMode
     scans: CachingMode
     scan_size_limit: int
+    stale_if_throttled: float = 0.0
 
 
 def caching_mode(policy: TablePolicy, operation: str, kind: Kind) -> CachingMode:
@@ -60,6 +63,7 @@ class TableOptions(NamedTuple):
     index_queries: CachingMode = CachingMode.COHERENT
     scans: CachingMode = CachingMode.COHERENT
     scan_size_limit: int = SCAN_SIZE_LIMIT
+    stale_if_throttled: float | None = None
 
     def __repr__(self) -> str:
         options = (
@@ -89,6 +93,7 @@ class TableOptionsArgument(TypedDict, total=False):
     index_queries: _ModeName
     scans: _ModeName
     scan_size_limit: int | str
+    stale_if_throttled: float
 
 
 TablesArgument: TypeAlias = (
@@ -101,17 +106,25 @@ TablesArgument: TypeAlias = (
 
 
 def table_policy(
-    tables: Tables, table: str, *, ttl: float, negative_ttl: float
+    tables: Tables,
+    table: str,
+    *,
+    ttl: float,
+    negative_ttl: float,
+    stale_if_throttled: float = 0.0,
 ) -> TablePolicy:
     """Return a table's policy.
 
     ttl: seconds, for options that have none.
     negative_ttl: seconds, for options that have none.
+    stale_if_throttled: seconds, for options that have none.
     """
     options = _options_for(tables, table)
     ttl = ttl if options.ttl is None else options.ttl
     if options.negative_ttl is not None:
         negative_ttl = options.negative_ttl
+    if options.stale_if_throttled is not None:
+        stale_if_throttled = options.stale_if_throttled
     return TablePolicy(
         ttl=ttl,
         negative_ttl=min(ttl, negative_ttl),
@@ -119,12 +132,23 @@ def table_policy(
         index_queries=options.index_queries,
         scans=options.scans,
         scan_size_limit=options.scan_size_limit,
+        stale_if_throttled=stale_if_throttled,
     )
 
 
 def longest_ttl(tables: Tables, ttl: float) -> float:
     """Return the longest TTL of all tables, in seconds. ttl: of all other tables."""
     return max([ttl, *(options.ttl or 0.0 for _, options in tables)])
+
+
+def longest_life(tables: Tables, ttl: float, stale_if_throttled: float) -> float:
+    """Return the longest that an entry of any table may be of use, in seconds.
+
+    ttl: of all other tables.
+    stale_if_throttled: of all other tables.
+    """
+    stale = [options.stale_if_throttled or 0.0 for _, options in tables]
+    return longest_ttl(tables, ttl) + max([stale_if_throttled, *stale])
 
 
 def _options_for(tables: Tables, table: str) -> TableOptions:
@@ -257,5 +281,6 @@ _OPTIONS: Mapping[str, Callable[[object], object]] = {
     "index_queries": _mode,
     "scans": _mode,
     "scan_size_limit": parse_size,
+    "stale_if_throttled": values.stale_if_throttled,
 }
 """Each option; a test holds it against the fields of TablePolicy and TableOptions."""
