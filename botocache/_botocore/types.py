@@ -11,7 +11,7 @@ does without where they are missing.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any, Final, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypedDict
 
 from botocore.client import ClientMeta
 from botocore.config import Config
@@ -19,7 +19,10 @@ from botocore.credentials import Credentials
 
 from botocache._botocore.principals import HandOut
 from botocache._cache.cache import Cache
-from botocache._cache.tickets import Hit, Ticket
+from botocache._cache.tickets import Hit, PipelineCall, Ticket
+
+if TYPE_CHECKING:
+    from botocache._botocore.stale import StaleResponse
 
 # --- clients -----------------------------------------------------------------------
 
@@ -176,6 +179,8 @@ class CallContext(TypedDict, total=False):
     botocache_key: id of the access key that the call's scope is of; "" if the call is
         not signed; None if the scope is of no key.
     botocache_is_foreign: present once another key has signed the request.
+    botocache_call: the near client's call, if a stale answer may be returned there.
+    botocache_stale: a response with an error, and the stale answer in its place.
     botocache_ending: of a call that hands out keys, whose; of one that is awaited, what
         waits for the store at its end.
     """
@@ -191,6 +196,8 @@ class CallContext(TypedDict, total=False):
     botocache_rewritten: object
     botocache_key: str | None
     botocache_is_foreign: bool
+    botocache_call: PipelineCall
+    botocache_stale: "StaleResponse"
     botocache_ending: HandOut | Course
 
 

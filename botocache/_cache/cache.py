@@ -33,8 +33,8 @@ from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.preparers import PLAIN_READ, Preparers
 from botocache._cache.reads import Reads
 from botocache._cache.refusals import Refusals
-from botocache._cache.stale import StaleAnswers, reads_of
 from botocache._cache.services import CacheServices, CountsPoster, NearTier, services_of
+from botocache._cache.stale import StaleAnswers, reads_of
 from botocache._cache.tickets import (
     AuditTicket,
     BatchTicket,
@@ -457,12 +457,14 @@ class Cache:
         except Exception as error:
             pass_on(error)
             self._evictions.report(
-                "load_failed", "DynamoDB's refusal stands, without a stale answer", error
+                "load_failed",
+                "DynamoDB's refusal stands, without a stale answer",
+                error,
             )
             return None
 
     def count_stale(self, ticket: Ticket, hit: Hit) -> None:
-        """Count a call that is answered by what `find_stale` has found. Never raises."""
+        """Count a call that `find_stale` has found the answer of. Never raises."""
         try:
             log_once(log.warning, "answered_stale", _ANSWERED_STALE)
             operation, _ = _tables_of(ticket)
@@ -596,8 +598,7 @@ _REFUSED = (
 
 _ANSWERED_STALE = (
     "DynamoDB has refused a read, or did not answer it, and an entry over its TTL has "
-    "answered in its place, as stale_if_throttled allows; `botocache stats` counts such "
-    "answers. Said once"
+    "answered in its place, as stale_if_throttled allows. Said once"
 )
 
 

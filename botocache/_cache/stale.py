@@ -58,10 +58,12 @@ class StaleAnswers:
         for table, part in ticket.lookups.items():
             hits: list[Hit] = []
             for lookup in part:
-                hit = self._of_read(lookup) if isinstance(lookup, ReadTicket) else lookup
-                if not isinstance(hit, Hit):
+                found: Lookup = lookup
+                if isinstance(lookup, ReadTicket):
+                    found = self._of_read(lookup)
+                if not isinstance(found, Hit):
                     return None
-                hits.append(hit)
+                hits.append(found)
             lookups[table] = tuple(hits)
         return hit_of(ticket.batch, lookups)
 

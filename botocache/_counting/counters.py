@@ -331,7 +331,7 @@ class Series:
             self._throttled += 1
 
     def add_answered_stale(self, reads: int) -> None:
-        """Count reads that entries over their TTL have answered, once DynamoDB failed."""
+        """Count reads that DynamoDB refused, and entries over their TTL answered."""
         with self._lock:
             self._answered_stale += reads
 
