@@ -183,12 +183,14 @@ class Hooks:
             ("after-call.*.*", self._after_call, REGISTER_FIRST),
             ("after-call-error.dynamodb", self._after_call_error, REGISTER_FIRST),
             ("needs-retry.dynamodb", self._needs_retry, REGISTER_FIRST),
-            ("needs-retry.dynamodb", self._show_refusal, REGISTER_LAST),
             ("request-created.dynamodb", self._request_signed, REGISTER_LAST),
             ("before-parse.dynamodb", self._before_parse, REGISTER_LAST),
             ("request-created.sts", self._handout_signed, REGISTER_LAST),
             ("request-created.sso", self._handout_signed, REGISTER_LAST),
             (_PROBE, self._installed, REGISTER_FIRST),
+        )
+        self._for_stale: Final[tuple[_Registration, ...]] = (
+            ("needs-retry.dynamodb", self._show_refusal, REGISTER_LAST),
         )
 
     def __repr__(self) -> str:
@@ -196,7 +198,7 @@ class Hooks:
 
     def register(self, events: BaseEventHooks) -> None:
         """Register on the emitter of a session or client."""
-        for event, handler, place in self._handlers:
+        for event, handler, place in self._needed():
             if place is REGISTER_FIRST:
                 events.register_first(event, handler)
             else:
@@ -210,18 +212,24 @@ class Hooks:
         """
         if self._rewritten:
             return
-        for event, handler, _ in self._handlers:
+        for event, handler, _ in (*self._handlers, *self._for_stale):
             events.unregister(event, handler)
 
     def register_builtin(self, handlers: list[Any]) -> None:
         """Add the handlers to those that every new session registers."""
-        handlers.extend(self._handlers)
+        handlers.extend(self._needed())
 
     def unregister_builtin(self, handlers: list[Any]) -> None:
         """Take the handlers off that list."""
-        for registration in self._handlers:
+        for registration in (*self._handlers, *self._for_stale):
             if registration in handlers:
                 handlers.remove(registration)
+
+    def _needed(self) -> tuple[_Registration, ...]:
+        """Return the handlers that this installation needs; each takes its time."""
+        if self.cache is not None and self.cache.may_answer_stale:
+            return (*self._handlers, *self._for_stale)
+        return self._handlers
 
     # --- events --------------------------------------------------------------------
 
@@ -396,6 +404,8 @@ class Hooks:
             return None
         is_on = self.cache is cache
         stale = context.pop("botocache_stale", None)
+        if stale is not None:
+            stale.show_error()  # for the cache, which counts it
         if not is_on and isinstance(ticket, (ReadTicket, AuditTicket)):
             if stale is not None:  # botocore has not repeated the request
                 stale.deliver(parsed, context)

@@ -16,13 +16,8 @@ the call, returns the answer instead. So it takes a client with the near cache.
 
 from typing import Any, Final
 
+from botocore import exceptions
 from botocore.awsrequest import HeadersDict
-from botocore.exceptions import (
-    ConnectionClosedError,
-    ConnectionError,  # noqa: A004 - botocore's name
-    ReadTimeoutError,
-    SSLError,
-)
 
 from botocache._botocore.types import CallContext, Response
 from botocache._cache.tickets import Hit, response_metadata
@@ -35,10 +30,14 @@ _QUOTA = "retry_quota_capacity"
 def is_unanswered(error: object) -> bool:
     """Return whether DynamoDB could not be reached, or has not answered in time."""
     # A certificate that is wrong needs somebody's attention, and no answer.
-    return isinstance(error, _UNANSWERED) and not isinstance(error, SSLError)
+    return isinstance(error, _UNANSWERED) and not isinstance(error, exceptions.SSLError)
 
 
-_UNANSWERED: Final = (ConnectionError, ConnectionClosedError, ReadTimeoutError)
+_UNANSWERED: Final = (
+    exceptions.ConnectionError,
+    exceptions.ConnectionClosedError,
+    exceptions.ReadTimeoutError,
+)
 
 
 class StaleResponse:
@@ -62,7 +61,7 @@ class StaleResponse:
         self._parsed.pop("Error", None)
 
     def show_error(self) -> None:
-        """Undo `hide_error`."""
+        """Undo `hide_error`, if it was not undone yet."""
         self._http.status_code = self._status
         self._parsed["Error"] = self._error
 

@@ -11,7 +11,7 @@ does without where they are missing.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypedDict
+from typing import Any, Final, Protocol, TypeAlias, TypedDict
 
 from botocore.client import ClientMeta
 from botocore.config import Config
@@ -20,9 +20,7 @@ from botocore.credentials import Credentials
 from botocache._botocore.principals import HandOut
 from botocache._cache.cache import Cache
 from botocache._cache.tickets import Hit, PipelineCall, Ticket
-
-if TYPE_CHECKING:
-    from botocache._botocore.stale import StaleResponse
+from botocache._dynamodb.types import Answer
 
 # --- clients -----------------------------------------------------------------------
 
@@ -162,6 +160,21 @@ class Course(Protocol):
         """
 
 
+class AnsweredRefusal(Protocol):
+    """A response that refuses a call, and the answer in its place. See stale.py.
+
+    hit: the answer.
+    """
+
+    hit: Hit
+
+    def show_error(self) -> None:
+        """Let the response be what DynamoDB has sent."""
+
+    def deliver(self, parsed: Answer, context: "CallContext") -> bool:
+        """Put the answer in its place, for the application."""
+
+
 class CallContext(TypedDict, total=False):
     """The dict that botocore hands to all events of one call.
 
@@ -197,7 +210,7 @@ class CallContext(TypedDict, total=False):
     botocache_key: str | None
     botocache_is_foreign: bool
     botocache_call: PipelineCall
-    botocache_stale: "StaleResponse"
+    botocache_stale: AnsweredRefusal
     botocache_ending: HandOut | Course
 
 

@@ -72,6 +72,7 @@ class Cache:
     store: where entries and generations live. Processes that open the same one share
         them.
     settings: of the installation. Raises ConfigError if its keys cannot be used.
+    may_answer_stale: whether `find_stale` may ever return an answer.
     near: makes the near cache in front of this one; None for no near cache.
     """
 
@@ -97,6 +98,7 @@ class Cache:
         )
         self._writes: Final = Writes(services, preparers, self._fills)
         self._stale: Final = StaleAnswers(services, refusals)
+        self.may_answer_stale: Final = self._stale.may_be
         # In shadow mode nothing is served, and so nothing is remembered.
         has_near = near is not None and not settings.shadow
         self.near: Final = near(self._services) if near and has_near else None
@@ -441,11 +443,6 @@ class Cache:
         self._evictions.report(
             "finish_failed", "the answer is returned and not cached", own
         )
-
-    @property
-    def may_answer_stale(self) -> bool:
-        """Whether `find_stale` may ever return an answer."""
-        return self._stale.may_be
 
     def find_stale(self, ticket: Ticket) -> Hit | None:
         """Return what may answer a call that DynamoDB has refused; None for nothing.

@@ -291,6 +291,7 @@ Ticket: TypeAlias = (
 )
 
 
+@shows("retries")
 class StaleAnswer(NamedTuple):
     """What answers a call in the place of an error of botocore.
 

@@ -56,11 +56,11 @@ class Settings:
     url: the store, as a URL; or a store object, or a redis-py client.
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
-    stale_if_throttled: seconds after its TTL in which an entry may still answer a read
-        that DynamoDB refuses for lack of capacity, or does not answer; 0 for never.
     tables: options per table or pattern; see tables.py.
     scope: `auto`, or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
+    stale_if_throttled: seconds after its TTL in which an entry may still answer a read
+        that DynamoDB refuses for lack of capacity, or does not answer; 0 for never.
     namespace: keeps applications that share a store apart.
     settle: seconds of hold-off after the end of a write.
     write_hold_off: seconds of hold-off after the beginning of a write.
@@ -85,10 +85,10 @@ class Settings:
     url: StoreLocation = ""
     ttl: float = 60.0
     negative_ttl: float = 5.0
-    stale_if_throttled: float = 0.0
     tables: Tables = ()
     scope: str = "auto"
     timeout: float = 0.02
+    stale_if_throttled: float = 0.0
     namespace: str = "default"
     settle: float = 1.0
     write_hold_off: float = 5.0
@@ -381,10 +381,10 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "url": _url,
     "ttl": values.ttl,
     "negative_ttl": values.negative_ttl,
-    "stale_if_throttled": values.stale_if_throttled,
     "tables": parse_tables,
     "scope": _scope,
     "timeout": values.seconds(0.001, _LONGEST_TIMEOUT),
+    "stale_if_throttled": values.stale_if_throttled,
     "namespace": _namespace,
     "settle": values.seconds(0.0, LONGEST_HOLD_OFF),
     "write_hold_off": values.seconds(0.0, LONGEST_HOLD_OFF),

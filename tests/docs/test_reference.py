@@ -17,6 +17,7 @@ SETTINGS = REFERENCE / "settings.md"
 
 FIRST = ("url", "ttl", "negative_ttl", "tables", "scope", "timeout")
 ADVANCED = (
+    "stale_if_throttled",
     "namespace",
     "settle",
     "write_hold_off",

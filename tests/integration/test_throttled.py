@@ -90,7 +90,7 @@ class App:
         given = {"ttl": TTL, "settle": 0, "stale_if_throttled": STALE, **settings}
         self.cache = botocache.install(session, url=self.store, **given)
         config = Config(retries={"mode": mode, "total_max_attempts": attempts})
-        options = {"endpoint_url": self.server.url, "config": config}
+        options: dict[str, Any] = {"endpoint_url": self.server.url, "config": config}
         if kind == "client":
             return session.client("dynamodb", **options)
         return session.resource("dynamodb", **options).meta.client

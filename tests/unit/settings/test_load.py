@@ -52,6 +52,7 @@ ROWS = {
     ),
     "ttl": _Row(60.0, "61", 61.0, "62.5", 62.5, 63, 63.0),
     "negative_ttl": _Row(5.0, "0", 0.0, "7", 7.0, 8, 8.0),
+    "stale_if_throttled": _Row(0.0, "300", 300.0, "60.5", 60.5, 8, 8.0),
     "tables": _Row(
         (),
         '{ a = 1, b = "Off" }',
@@ -149,7 +150,7 @@ def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
 def test_settings_stay_few_and_the_usual_ones_come_first() -> None:
     names = [field.name for field in fields(Settings)]
     assert names[:6] == ["url", "ttl", "negative_ttl", "tables", "scope", "timeout"]
-    assert len(names) <= 21
+    assert len(names) <= 22
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
@@ -281,6 +282,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "url": (URL, (5, 0.5)),
     "ttl": (TTL, (*_NO_SECONDS, "1m", "0", 0)),
     "negative_ttl": (NEGATIVE_TTL, (*_NO_SECONDS, "off")),
+    "stale_if_throttled": (NEGATIVE_TTL, (*_NO_SECONDS, "on", "off", -1)),
     "tables": (PAIRS, ("users", "=60", "users=", "a=1,b", 5)),
     "scope": (SCOPE, ("", 5)),
     "timeout": (TIMEOUT, (*_NO_SECONDS, "20ms", "0", "0.0", 0, "10.1", 11)),
