@@ -380,7 +380,7 @@ class Hooks:
         context.pop("botocache_rewritten", None)
         return ticket._replace(body=None) if isinstance(ticket, WriteTicket) else None
 
-    def _after_call(
+    def _after_call(  # noqa: C901 - in parts, each call would take longer
         self,
         *,
         http_response: Response,

@@ -89,7 +89,8 @@ class App:
         )
         given = {"ttl": TTL, "settle": 0, "stale_if_throttled": STALE, **settings}
         self.cache = botocache.install(session, url=self.store, **given)
-        config = Config(retries={"mode": mode, "total_max_attempts": attempts})
+        retries: Any = {"mode": mode, "total_max_attempts": attempts}
+        config = Config(retries=retries)
         options: dict[str, Any] = {"endpoint_url": self.server.url, "config": config}
         if kind == "client":
             return session.client("dynamodb", **options)
