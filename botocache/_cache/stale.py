@@ -82,8 +82,10 @@ class StaleAnswers:
         try:
             header = decode_header(loaded.entry)
             snapshot, filled_at, expires_at, cost, _, _ = header
-            # First: most entries that are found here are those that a write evicted.
-            if snapshot != loaded.snapshot or filled_at - now > CLOCK_SKEW:
+            current = loaded.snapshot
+            if not may_serve_stale(snapshot, current, expires_at, now, stale_for):
+                return None
+            if filled_at - now > CLOCK_SKEW:
                 return None
             packed = self._codec.open(key, header)
             answer, decode = decode_answer(packed)
@@ -94,10 +96,7 @@ class StaleAnswers:
         stored_at = min(filled_at, now)
         # As of a hit: another process may have filled it under a longer TTL.
         expires_at = min(expires_at, stored_at + ttl)
-        current = loaded.snapshot
-        if not ttl or not may_serve_stale(
-            snapshot, current, expires_at, now, stale_for
-        ):
+        if not ttl or now >= expires_at + stale_for:
             return None
         entry = Entry(snapshot, stored_at, expires_at, packed, decode, cost)
         return Hit(answer, now - stored_at, key, entry, prepared)

@@ -109,7 +109,7 @@ _EVENT = re.compile(
     r"([a-z]+(?:_[a-z]+)*_"
     r"(?:around|behind|conflict|failed|in_clear|refused|lost|not_cached|not_exported|"
     r"not_known|"
-    r"not_posted|not_shared|not_supported|too_large))(?::|$)"
+    r"not_posted|not_shared|not_supported|stale|too_large))(?::|$)"
 )
 
 

@@ -63,6 +63,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "images of the even": {"precise_index_eviction": True},
     "shadow": {"shadow": True},
     "at once": {},
+    "stale": {"stale_if_throttled": 30.0},
 }
 """What each feature of a program sets; two of them for some of the clients.
 
@@ -330,7 +331,8 @@ class ClientStore:
         is_awaited = current_actor() is not call
         if call is not None and is_awaited:
             call.was_exempt |= self._world.is_exempt(self._client)
-        if len(tags) == 1 or self._world.keeps_hits or is_awaited:
+        is_kept = self._world.keeps_hits or "stale" in self._world.features
+        if len(tags) == 1 or is_kept or is_awaited:
             entry = contents(loaded.entry) if loaded.entry else ((), 0.0, 0.0, b"")
             record(*entry[0], Moment(entry[1]), entry[3])
         record(Moment(self.now()))
