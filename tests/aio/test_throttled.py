@@ -6,10 +6,12 @@ tests/integration/test_throttled.py has the whole table of which reads and error
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiobotocore.config import AioConfig
+from aiobotocore.endpoint import AioEndpoint
 from aiobotocore.session import AioSession
 
 import botocache
@@ -50,13 +52,17 @@ def server(servers: ExitStack) -> RefusingServer:
 
 @pytest.fixture(autouse=True)
 def _does_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sleep(_endpoint: Any, _seconds: float) -> None:
+    async def sleep(*_: Any) -> None:
         raise SleepError
 
     async def acquire(_bucket: Any, *_: Any, **__: Any) -> bool:
         return True
 
-    monkeypatch.setattr("aiobotocore.endpoint.AioEndpoint._sleep", sleep)
+    if hasattr(AioEndpoint, "_sleep"):
+        monkeypatch.setattr(AioEndpoint, "_sleep", sleep)
+    else:
+        only_sleep = SimpleNamespace(sleep=sleep)
+        monkeypatch.setattr("aiobotocore.endpoint.asyncio", only_sleep)
     bucket = "aiobotocore.retries.bucket.AsyncTokenBucket.acquire"
     monkeypatch.setattr(bucket, acquire)
 
