@@ -219,6 +219,10 @@ def _ttl(read: Read, policy: TablePolicy, mode: CachingMode) -> str:
         text += f"; {policy.negative_ttl:g} s for 'no such item'"
     if mode is CachingMode.TTL_ONLY:
         text += "; writes do not evict it"
+    if policy.stale_if_throttled:
+        text += (
+            f"; {policy.stale_if_throttled:g} s more while DynamoDB refuses the read"
+        )
     return text
 
 

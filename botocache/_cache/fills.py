@@ -339,7 +339,9 @@ def _is_outdated(miss: ReadTicket) -> bool:
         header = decode_header(miss.loaded.entry or b"")
     except CodecError:  # it was reported when it was loaded
         return False
-    return header.snapshot != miss.loaded.snapshot
+    # One that is kept for stale answers would be a miss without the write, too.
+    is_over = miss.began >= header.expires_at
+    return header.snapshot != miss.loaded.snapshot and not is_over
 
 
 def consumption(

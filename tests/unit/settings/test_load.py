@@ -511,6 +511,8 @@ def test_settings_show_all_but_passwords() -> None:
         ({}, 60.0),
         ({"ttl": 7}, 7.0),
         ({"ttl": 7, "negative_ttl": 100}, 7.0),
+        ({"ttl": 7, "stale_if_throttled": 100}, 107.0),
+        ({"ttl": 7, "tables": {"a": {"ttl": 9, "stale_if_throttled": 5}}}, 14.0),
         ({"ttl": 7, "tables": "a=5,b=off"}, 7.0),
         ({"ttl": 7, "tables": "a=5,b=300,c*=8"}, 300.0),
         ({"tables": {"a": {"scans": "ttl_only"}}}, 60.0),
