@@ -148,7 +148,7 @@ def test_the_first_refusal_is_answered_stale(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("store", [MemoryStore, _Waiting])
-def test_a_request_that_reaches_nobody_is_answered_stale(
+def test_a_request_without_an_answer_is_answered_stale(
     app: App, servers: ExitStack, mode: str, store: type[MemoryStore]
 ) -> None:
     async def application(client: Any) -> None:

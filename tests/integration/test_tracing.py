@@ -188,7 +188,7 @@ def test_a_stale_answer_shows_in_the_span_of_its_request(
 def refuse(request: Any, **_: Any) -> AWSResponse:
     body = b'{"__type":"x#ProvisionedThroughputExceededException","message":"slow"}'
     raw = SimpleNamespace(stream=lambda *_, **__: (body,))
-    return AWSResponse(request.url, 400, HTTPHeaders(), raw)  # type: ignore[arg-type]  # all that is read
+    return AWSResponse(request.url, 400, HTTPHeaders(), raw)
 
 
 def test_a_batch_says_how_many_keys_of_each_table_are_hits(

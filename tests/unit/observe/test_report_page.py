@@ -368,4 +368,4 @@ def test_the_report_says_how_many_reads_were_answered_stale() -> None:
     posted = replace(overview.processes[0], stats=Stats(tables=(table,)))
     text = str(page(subject_of(replace(overview, processes=(posted,)), Prices())))
     assert "Entries over their TTL answered 2 refused reads." in text
-    assert "Entries over their TTL" not in html_of("two weeks")
+    assert "Entries over their TTL" not in html_of("two-weeks")
