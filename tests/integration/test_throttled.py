@@ -14,8 +14,10 @@ from botocore.retries.adaptive import ClientRateLimiter
 from botocore.retries.standard import RetryQuotaChecker
 
 import botocache
+from botocache._cache.audits import Audits
 from botocache._cache.brakes import BRAKED_FOR
 from botocache._cache.cache import Cache
+from botocache._cache.evictions import Evictions
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, new_botocore_session
@@ -385,7 +387,7 @@ def test_another_principals_read_is_not_answered(app: App) -> None:
         client._request_signer._credentials = Credentials("AKIAOTHER00000000000", "x")
 
     # After the look-up, and before the signature, as credentials are refreshed.
-    client.meta.events.register_last("before-call.dynamodb", sign_with_other_keys)
+    client.meta.events.register_last("before-call", sign_with_other_keys)
     with pytest.raises(SleepError):
         get(client)
 
@@ -399,6 +401,34 @@ def test_an_audited_read_and_shadow_mode_have_no_stale_answers(app: App) -> None
         with pytest.raises(SleepError):
             get(client)
         app.refuse(None)
+
+
+def test_a_suspect_read_is_not_answered_stale(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = app.client(audit=1e-9)
+    get(client)
+    app.clock.advance(TTL)
+    app.refuse()
+    assert headers_of(get(client))[0] == "stale"
+    monkeypatch.setattr(Audits, "is_suspect", lambda *_: True)
+    with pytest.raises(SleepError):
+        get(client)
+
+
+def test_a_refused_reader_has_no_stale_answers_though_its_eviction_failed(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = app.client()
+    get(client)
+    app.clock.advance(TTL)
+    monkeypatch.setattr(Evictions, "evict_tags", lambda *_: False)
+    app.refuse(Refusal("AccessDeniedException"))
+    with pytest.raises(ClientError):
+        get(client)
+    app.refuse()
+    with pytest.raises(SleepError):
+        get(client)
 
 
 # --- the law ------------------------------------------------------------------------
@@ -466,7 +496,7 @@ def test_it_is_off_by_default_and_per_table(app: App) -> None:
 def test_an_answer_after_a_handler_had_the_request_repeated_is_dynamodbs(
     app: App,
 ) -> None:
-    client = app.client()
+    client = app.client(scope="shared")  # else such a handler ends all caching
     get(client)
     app.clock.advance(TTL)
     app.refuse()
