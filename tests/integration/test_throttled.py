@@ -214,6 +214,8 @@ def test_a_stale_answer_neither_takes_nor_gives_back_retries(
     app.clock.advance(TTL)
     app.refuse()
     assert headers_of(read(client))[0] == "stale"
+    with intercepted(client, "before-send", fail(LOST)):
+        assert headers_of(read(client))[0] == "stale"
     assert quota.available_capacity == before
     with pytest.raises(SleepError):
         client.list_tables()
@@ -377,17 +379,21 @@ def test_what_the_client_did_wrong_is_not_answered(
         assert headers_of(get(client))[0] == "stale"
 
 
-def test_another_principals_read_is_not_answered(app: App) -> None:
-    client = app.client()
+def test_another_principals_read_is_not_answered(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = app.client(near="off")
     get(client)
     app.clock.advance(TTL)
     app.refuse()
+    load = app.store.load
 
-    def sign_with_other_keys(**_: Any) -> None:
+    def load_and_rotate(*arguments: Any) -> Any:
+        # Between the look-up and the signature, as credentials may be refreshed.
         client._request_signer._credentials = Credentials("AKIAOTHER00000000000", "x")
+        return load(*arguments)
 
-    # After the look-up, and before the signature, as credentials are refreshed.
-    client.meta.events.register_last("before-call", sign_with_other_keys)
+    monkeypatch.setattr(app.store, "load", load_and_rotate)
     with pytest.raises(SleepError):
         get(client)
 
@@ -491,29 +497,6 @@ def test_it_is_off_by_default_and_per_table(app: App) -> None:
     app.clock.advance(TTL + 4)
     app.refuse()
     assert headers_of(client.get_item(TableName="uuu", Key=PK)) == ("stale", "64")
-
-
-def test_an_answer_after_a_handler_had_the_request_repeated_is_dynamodbs(
-    app: App,
-) -> None:
-    client = app.client(scope="shared")  # else such a handler ends all caching
-    get(client)
-    app.clock.advance(TTL)
-    app.refuse()
-
-    def repeat(attempts: int, **_: Any) -> Any:
-        if attempts > 1:
-            return None
-        app.server.value = "1"
-        app.server.refuses = lambda _key, _what: None
-        return 0
-
-    client.meta.events.register_first("needs-retry.dynamodb.GetItem", repeat)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.endpoint.time.sleep", lambda _: None)
-        answer = get(client)
-    assert (answer["Item"]["n"], headers_of(answer)[0]) == ({"N": "1"}, "")
-    assert (app.asked, app.count("answered_stale")) == (2, 0)
 
 
 # --- timeouts and lost connections --------------------------------------------------
