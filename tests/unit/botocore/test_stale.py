@@ -76,7 +76,7 @@ ERRORS: list[tuple[Exception, bool]] = [
     (exceptions.ConnectTimeoutError(endpoint_url=URL), True),
     (exceptions.EndpointConnectionError(endpoint_url=URL, error="no"), True),
     (exceptions.ConnectionClosedError(endpoint_url=URL), True),
-    (exceptions.SSLError(endpoint_url=URL, error="wrong"), False),
+    (exceptions.SSLError(endpoint_url=URL, error=ValueError("wrong")), False),
     (exceptions.NoCredentialsError(), False),
     (exceptions.HTTPClientError(error="a bug"), False),
     (ValueError("of a handler"), False),
