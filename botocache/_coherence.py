@@ -127,6 +127,21 @@ its own look. So a write that was over when this reader began was over when that
 was sent, as if the reader had found the entry. Which look came first does not matter.
 What may not be filled is taken by nobody: of two replicas, one may lag.
 
+Stale answers
+-------------
+With `stale_if_throttled`, an entry outlives its TTL in the store. It may answer a read
+that DynamoDB has refused for lack of capacity, or has not answered at all:
+
+    Its snapshot equals the generations of a look after that read began, and it is over
+    its end by no more than the user allowed.
+
+The first half is the law of a hit, word for word. So no write of its tags began or
+ended between its own read's start and the look, and a stale answer is as new as the
+last write that completed before the present read began. Only the TTL is stretched,
+which bounds what is written around botocache. Writes that come between the look and the
+refusal run beside the read, as they would beside DynamoDB's own answer. The end is what
+a hit goes by: the earliest of what the entry and the table's policy here say.
+
 Memory
 ------
 Where the two words are memory shared between processes, a writer stores the hold-off
@@ -350,6 +365,23 @@ def served_until(
     trusted_until: TRUST after the heartbeat that was read before the generations.
     """
     return min(stored_at + ttl, max(stored_at + ttl_unfollowed, trusted_until))
+
+
+def may_serve_stale(
+    snapshot: Sequence[int],
+    current: Sequence[int],
+    expires_at: float,
+    now: float,
+    stale_for: float,
+) -> bool:
+    """Tell whether an entry with `snapshot` may answer a read that DynamoDB refused.
+
+    current: generations of a look after that read began.
+    expires_at: until when the entry may be a hit.
+    now: the moment of the answer.
+    stale_for: seconds that the user allows after `expires_at`; 0 for none.
+    """
+    return stale_for > 0.0 and now < expires_at + stale_for and snapshot == current
 
 
 def may_fill(held: Held, *, is_consistent: bool) -> bool:

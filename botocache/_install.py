@@ -64,6 +64,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     tables: "TablesArgument | None" = None,
     scope: str | None = None,
     timeout: float | None = None,
+    stale_if_throttled: float | None = None,
     namespace: str | None = None,
     settle: float | None = None,
     write_hold_off: float | None = None,
@@ -97,6 +98,8 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     tables: seconds, "off" or options per table or pattern.
     scope: "auto", or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
+    stale_if_throttled: seconds after its TTL in which an entry may still answer a read
+        that DynamoDB refuses for lack of capacity, or does not answer; 0 for never.
     namespace: keeps applications that share a store apart.
     settle: seconds after the end of a write in which eventually consistent answers are
         not cached.
@@ -136,6 +139,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "tables": tables,
         "scope": scope,
         "timeout": timeout,
+        "stale_if_throttled": stale_if_throttled,
         "namespace": namespace,
         "settle": settle,
         "write_hold_off": write_hold_off,

@@ -30,7 +30,7 @@ from botocache._near.client import (
     is_sent_shortened,
     remember_call,
 )
-from botocache._near.delivery import Delivery
+from botocache._near.delivery import Delivery, deliver_stale
 from botocache._near.libraries import Library, library_of
 
 AIOBOTOCORE: Final[Library] = library_of(
@@ -113,10 +113,17 @@ async def _send(
     if call is not None and call.shortened is not None and is_sent_shortened(call):
         return await _send_shortened(call, pipeline, arguments)
     token = pipeline_call.set(call)
+    stale: Delivery | None = None
     try:
         answer = await pipeline(operation, arguments)
+    except Exception as error:
+        stale = deliver_stale(call, error)
+        if stale is None:
+            raise
     finally:
         reset(pipeline_call, token)
+    if stale is not None and call is not None:
+        answer = await _deliver(stale, call.client.meta.events)
     if call is not None and not call.is_begun:
         remember_call(call, arguments)
     return answer
@@ -131,14 +138,18 @@ async def _send_shortened(
     """
     token = pipeline_call.set(call)
     answer: Answer | None = None
+    stale: Delivery | None = None
     try:
         answer = await pipeline(BATCH, call.shortened)
     except Exception as error:
         pass_on(error)
-        if call.is_full:
+        stale = deliver_stale(call, error)
+        if call.is_full and stale is None:
             raise
     finally:
         reset(pipeline_call, token)
+    if stale is not None:
+        return await _deliver(stale, call.client.meta.events)
     if answer is None or not call.is_full:
         # botocache was uninstalled meanwhile, or botocore has refused to send anything.
         return await _send(None, pipeline, BATCH, arguments)

@@ -41,6 +41,7 @@ from botocache._cache.services import (
     StreamCompanion,
     services_of,
 )
+from botocache._cache.stale import StaleAnswers, reads_of
 from botocache._cache.tickets import (
     AuditTicket,
     BatchTicket,
@@ -78,6 +79,7 @@ class Cache:
     store: where entries and generations live. Processes that open the same one share
         them.
     settings: of the installation. Raises ConfigError if its keys cannot be used.
+    may_answer_stale: whether `find_stale` may ever return an answer.
     near: makes the near cache in front of this one; None for no near cache.
     """
 
@@ -102,12 +104,15 @@ class Cache:
         self.coalescing: Final = Coalescing(
             refusals,
             self._reads.serve_landed,
+            services.brakes,
             is_on=settings.coalesce and not settings.shadow,
         )
         self._batches: Final = BatchReads(
             services, preparers, refusals, self._reads, self._fills
         )
         self._writes: Final = Writes(services, preparers, self._fills)
+        self._stale: Final = StaleAnswers(services, refusals)
+        self.may_answer_stale: Final = self._stale.may_be
         # In shadow mode nothing is served, and so nothing is remembered.
         has_near = near is not None and not settings.shadow
         self.near: Final = near(self._services) if near and has_near else None
@@ -465,6 +470,38 @@ class Cache:
             "finish_failed", "the answer is returned and not cached", own
         )
 
+    def find_stale(self, ticket: Ticket) -> Hit | None:
+        """Return what may answer a call that DynamoDB has refused; None for nothing.
+
+        Never raises, and never waits. See stale.py.
+        """
+        try:
+            return self._stale.find(ticket)
+        except Exception as error:
+            pass_on(error)
+            self._evictions.report(
+                "load_failed",
+                "DynamoDB's refusal stands, without a stale answer",
+                error,
+            )
+            return None
+
+    def count_stale(self, ticket: Ticket, hit: Hit) -> None:
+        """Count a call that `find_stale` has found the answer of. Never raises."""
+        try:
+            log_once(log.warning, "answered_stale", _ANSWERED_STALE)
+            operation, _ = _tables_of(ticket)
+            for table, reads in reads_of(ticket).items():
+                series = self._services.counters.series(table, operation)
+                series.add_answered_stale(reads)
+                if self._observer is not None:
+                    self._observer.on_stale(table, operation, hit.age, reads)
+        except Exception as error:
+            pass_on(error)
+            self._evictions.report(
+                "finish_failed", "a stale answer is not counted", error
+            )
+
     def without_additions(self, ticket: ReadTicket | WriteTicket) -> Ticket:
         """Return the ticket of a call that is sent again with its own body.
 
@@ -535,11 +572,18 @@ class Cache:
     # --- counting ------------------------------------------------------------------
 
     def count_throttled(self, ticket: Ticket) -> None:
-        """Count an answer that refused a call for lack of capacity; never raises."""
+        """Count an answer that refused a call for lack of capacity; never raises.
+
+        A table whose read was refused is braked.
+        """
         try:
             operation, tables = _tables_of(ticket)
+            # Writes have a capacity of their own.
+            is_read = not isinstance(ticket, (WriteTicket, DescribeTicket))
             for table in tables:
                 self._services.counters.series(table, operation).add_throttled()
+                if is_read:
+                    self._services.brakes.brake(table, ticket.store.now())
         except Exception as error:
             pass_on(error)  # of a request that was not understood
 
@@ -572,6 +616,12 @@ class Cache:
 _REFUSED = (
     "DynamoDB has refused a read for its credentials; what its scope was served of the "
     "table has ended in all processes that share the store. Said once"
+)
+
+
+_ANSWERED_STALE = (
+    "DynamoDB has refused a read, or did not answer it, and an entry over its TTL has "
+    "answered in its place, as stale_if_throttled allows. Said once"
 )
 
 

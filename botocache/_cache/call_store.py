@@ -36,9 +36,19 @@ class CallStore:
 
     can_defer: whether `fill_later` and `evict_later` may be called.
     now: the store's clock. It is local, so it works after a failure, too.
+    trusted: until when tables count as followed, by region and table, as this call has
+        found out before it looked at generations. See heartbeats.py.
     """
 
-    __slots__ = ("_failure", "_for_call", "_store", "can_defer", "now", "started")
+    __slots__ = (
+        "_failure",
+        "_for_call",
+        "_store",
+        "can_defer",
+        "now",
+        "started",
+        "trusted",
+    )
 
     def __init__(self, store: Store, started: float | None = None) -> None:
         self.started = perf_counter() if started is None else started
@@ -49,6 +59,7 @@ class CallStore:
         self._store: CallVerbs = store if self._for_call is None else self._for_call()
         self.can_defer = self._for_call is not None
         self._failure: Exception | None = None
+        self.trusted: dict[tuple[str, str], float] | None = None
         self.now = store.now  # bound here: one call less in every hit
 
     def skip(self, reason: Exception) -> None:

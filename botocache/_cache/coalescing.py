@@ -49,6 +49,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
+from botocache._cache.brakes import Brakes
 from botocache._cache.flights import Flight, OpenFlight, State
 from botocache._cache.read_mode import Mode
 from botocache._cache.refusals import Refusals
@@ -154,12 +155,14 @@ class Coalescing:
     is_on: whether any read waits for another one.
     refusals: readers who are served nothing.
     serve: serves an entry to one who has waited. May raise.
-    is_braked: returns whether DynamoDB throttles the table of a name.
+    brakes: of the tables that DynamoDB throttles.
     """
 
-    def __init__(self, refusals: Refusals, serve: Serve, *, is_on: bool) -> None:
+    def __init__(
+        self, refusals: Refusals, serve: Serve, brakes: Brakes, *, is_on: bool
+    ) -> None:
         self.is_on: Final = is_on
-        self.is_braked: Callable[[str], bool] = _never
+        self._brakes: Final = brakes
         self._refused: Final = refusals.tags
         self._serve: Final = serve
         self._open: dict[bytes, Flight] = {}
@@ -247,7 +250,8 @@ class Coalescing:
             return opened or self._join(ticket, task, until)
         if flight.is_of(thread, task):
             return alone(ticket)
-        braked = self.is_braked(ticket.prepared.read.table)
+        table, store_now = ticket.prepared.read.table, ticket.store.now
+        braked = self._brakes.until and self._brakes.is_braked(table, store_now())
         patience = BRAKED_PATIENCE if braked else PATIENCE
         deadline = now + patience if until is None else until
         is_current = flight.snapshot == ticket.loaded.snapshot
@@ -346,8 +350,3 @@ def alone(ticket: ReadTicket) -> ReadTicket:
 
 _FLIGHT: Final = ReadTicket._fields.index("flight")
 _ticket: Callable[[tuple[Any, ...]], ReadTicket] = partial(tuple.__new__, ReadTicket)
-
-
-def _never(_table: str) -> bool:
-    """Stand in for `is_braked`."""
-    return False

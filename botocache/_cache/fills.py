@@ -128,11 +128,12 @@ class Fills:
         if store.can_defer:
             series.add_miss(seconds, _SMALLEST_UNITS)
             is_late = call.mode is Mode.NORMAL  # as in `_finish_any`
-            self.fill(store, [Fill(key, entry, ttl, tags)], [series], is_late=is_late)
+            life = ttl + policy.stale_if_throttled
+            self.fill(store, [Fill(key, entry, life, tags)], [series], is_late=is_late)
             return
         fills = 0
         try:
-            store.fill_one(key, entry, ttl, tags)
+            store.fill_one(key, entry, ttl + policy.stale_if_throttled, tags)
             fills = 1
         except Exception as error:
             self._settle([series], pass_on(error))
@@ -199,7 +200,7 @@ class Fills:
             self.fill(ticket.store, [fill], [series], is_late=ticket.store.can_defer)
 
     def written(self, ticket: ReadTicket, answer: Answer) -> tuple[bytes, float] | None:
-        """Return the entry of what a write has left, and its TTL; None for none."""
+        """Return the entry of what a write has left, and its life; None for none."""
         fill = self._entry_of(ticket, answer)
         return (fill.entry, fill.ttl) if isinstance(fill, Fill) else None
 
@@ -304,7 +305,8 @@ class Fills:
         if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:
             # One pass over a large table must not push all other entries out.
             return "too_large"
-        return Fill(prepared.key, entry, ttl, prepared.tags)
+        life = ttl + policy.stale_if_throttled
+        return Fill(prepared.key, entry, life, prepared.tags)
 
     def learn(self, ticket: ReadTicket, answer: Answer) -> bool:
         """Learn the table's key attributes; return whether the answer may be filled."""
@@ -341,7 +343,9 @@ def _is_outdated(miss: ReadTicket) -> bool:
         header = decode_header(miss.loaded.entry or b"")
     except CodecError:  # it was reported when it was loaded
         return False
-    return header.snapshot != miss.loaded.snapshot
+    # One that is kept for stale answers would be a miss without the write, too.
+    is_over = miss.began >= header.expires_at
+    return header.snapshot != miss.loaded.snapshot and not is_over
 
 
 def consumption(

@@ -54,6 +54,7 @@ class Reads:
         self._pending: Final = services.evictions.pending
         self._audits: Final = services.audits
         self._heartbeats: Final = services.heartbeats
+        self._brakes: Final = services.brakes
         self._preparers: Final = preparers
         self._refused: Final = refusals.tags
         self.observer: CallObserver | None = None
@@ -155,7 +156,8 @@ class Reads:
             return None
         loaded = loaded._replace(entry=entry)
         # As of its look: an entry that expires during the wait is good for this call.
-        hit = self._make_hit(prepared, prepared.key, loaded, now)
+        trusted = trusted_until(prepared, store)
+        hit = self._make_hit(prepared, prepared.key, loaded, now, trusted)
         if hit is None:
             return None
         served = self._serve(hit, prepared, loaded, now, store)
@@ -220,8 +222,12 @@ class Reads:
 
         Before the read's load: see "Following streams" in `_coherence.py`.
         """
-        region = prepared.call.origin.partition(" ")[0]
-        return self._heartbeats.trusted_until(region, prepared.read.table, now, store)
+        place = followed_place(prepared)
+        until = self._heartbeats.trusted_until(*place, now, store)
+        if store.trusted is None:
+            store.trusted = {}
+        store.trusted[place] = until
+        return until
 
     def _make_hit(
         self,
@@ -310,7 +316,7 @@ class Reads:
 
         An eventually consistent read just after a write may not see it, so its answer
         could not be filled. With `reads_after_write="consistent"`, it is sent strongly
-        consistent instead.
+        consistent instead; but not of a table that is braked.
         """
         read, body = prepared.read, None
         is_consistent = read.is_consistent
@@ -322,6 +328,7 @@ class Reads:
             and not self._settings.shadow  # which changes no request
             and prepared.call.operation == read.operation  # not a key of a batch
             and read.kind in (Kind.ITEM, Kind.QUERY)
+            and not self._brakes.is_braked(read.table, now)
         ):
             is_consistent = True
             body = encode_body({**prepared.parameters, "ConsistentRead": True})
@@ -390,6 +397,21 @@ def note_hot_key(
 ) -> None:
     """Take note of the key of a hit that stands for several. See HotKeys.add."""
     series.add_hot_key(key.hex(), STORE_SAMPLED, STORE_SAMPLED * units, text_of, asked)
+
+
+def followed_place(prepared: PreparedRead) -> tuple[str, str]:
+    """Return the region and the name of a read's table, as heartbeats have them."""
+    return prepared.call.origin.partition(" ")[0], prepared.read.table
+
+
+def trusted_until(prepared: PreparedRead, store: CallStore) -> float:
+    """Return until when a read's table counts as followed, as its look-up had it.
+
+    Not as it is known by now: a newer heartbeat vouches for newer generations than the
+    look-up gave.
+    """
+    trusted = store.trusted
+    return trusted.get(followed_place(prepared), 0.0) if trusted else 0.0
 
 
 def why_bypassed(call: Call) -> str:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from botocache._cache.audits import Audits
+from botocache._cache.brakes import Brakes
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.heartbeats import Heartbeats
@@ -23,6 +24,7 @@ class CacheServices(NamedTuple):
     codec: of the store's entries.
     records: the codec of what processes post on the store.
     heartbeats: of the followers of tables.
+    brakes: of the tables that DynamoDB has throttled lately.
     audits: None in a cache that audits nothing.
     """
 
@@ -34,6 +36,7 @@ class CacheServices(NamedTuple):
     key_schemas: KeySchemas
     records: EntryCodec
     heartbeats: Heartbeats
+    brakes: Brakes
     audits: Audits | None = None
 
 
@@ -71,6 +74,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         key_schemas,
         records,
         heartbeats,
+        Brakes(),
         audits,
     )
 

@@ -91,16 +91,17 @@ class ResponseMetadata(TypedDict):
     RetryAttempts: int
 
 
-def response_metadata(key: str, age: float) -> ResponseMetadata:
+def response_metadata(key: str, age: float, result: str = "hit") -> ResponseMetadata:
     """Return the ResponseMetadata of a hit.
 
     key: of the entry, in hexadecimal.
     age: of the entry, in seconds.
+    result: `hit`, or `stale` for an answer in the place of DynamoDB's refusal.
     """
     return {
         "RequestId": f"{request_prefix(key)}{numbers.next()}",
         "HTTPStatusCode": 200,
-        "HTTPHeaders": {"x-botocache": "hit", "age": str(int(age))},
+        "HTTPHeaders": {"x-botocache": result, "age": str(int(age))},
         "RetryAttempts": 0,
     }
 
@@ -294,6 +295,20 @@ Ticket: TypeAlias = (
 )
 
 
+@shows("retries")
+class StaleAnswer(NamedTuple):
+    """What answers a call in the place of an error of botocore.
+
+    hit: the answer.
+    retries: requests of this call that were sent again before.
+    error: that botocore has raised.
+    """
+
+    hit: Hit
+    retries: int
+    error: Exception
+
+
 # --- a call of a near client -------------------------------------------------------
 
 
@@ -311,6 +326,8 @@ class PipelineCall:
     full_body: of a batch that goes through the pipeline with one key: the body that the
         hooks put in the place of the request's; else None.
     is_full: set by the hooks: they have done that.
+    stale: set by the hooks, with the error that they raise: what answers the call in
+        the place of that error.
     """
 
     __slots__ = (
@@ -322,6 +339,7 @@ class PipelineCall:
         "operation",
         "prepared",
         "signer",
+        "stale",
         "ticket",
     )
 
@@ -334,6 +352,7 @@ class PipelineCall:
     batch_call: Call | None
     full_body: Body | None
     is_full: bool
+    stale: "StaleAnswer | None"
 
 
 pipeline_call: ContextVar[PipelineCall | None] = ContextVar(

@@ -130,6 +130,7 @@ class Series:
     """The counts of one operation on one table. See TableStats for what each means."""
 
     __slots__ = (
+        "_answered_stale",
         "_bypassed",
         "_coalesced",
         "_compared",
@@ -170,6 +171,7 @@ class Series:
         self._store_hits = self._misses = self._consistent = 0
         self._expired = self._outdated = self._index_outdated = 0
         self._fills = self._writes = self._evicted = self._throttled = 0
+        self._answered_stale = 0
         self._units_saved = self._units_consumed = self._estimated = 0.0
         self._bypassed: Counter[str] = Counter()
         self._unfilled: Counter[str] = Counter()
@@ -334,6 +336,11 @@ class Series:
         with self._lock:
             self._throttled += 1
 
+    def add_answered_stale(self, reads: int) -> None:
+        """Count reads that DynamoDB refused, and entries over their TTL answered."""
+        with self._lock:
+            self._answered_stale += reads
+
     # --- writes --------------------------------------------------------------------
 
     def add_write(self, tags: int) -> None:
@@ -400,6 +407,7 @@ class Series:
                 outdated=self._outdated,
                 index_outdated=self._index_outdated,
                 coalesced=self._coalesced,
+                answered_stale=self._answered_stale,
             )
 
     def after_fork(self, lock: Lock) -> None:

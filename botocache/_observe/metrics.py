@@ -228,6 +228,14 @@ METRICS: Final = (
         _field("coalesced"),
     ),
     Metric(
+        "botocache.answered_stale",
+        Kind.COUNTER,
+        "{request}",
+        "Refused reads that an entry over its TTL has answered.",
+        TABLE,
+        _field("answered_stale"),
+    ),
+    Metric(
         "botocache.read_units.saved",
         Kind.COUNTER,
         "{read_unit}",

@@ -25,7 +25,7 @@ from botocache._settings.prices import DEFAULT_PRICES, Prices, parse_prices
 from botocache._settings.tables import (
     TablePolicy,
     Tables,
-    longest_ttl,
+    longest_life,
     parse_streams,
     parse_tables,
     table_policy,
@@ -60,6 +60,8 @@ class Settings:
     tables: options per table or pattern; see tables.py.
     scope: `auto`, or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
+    stale_if_throttled: seconds after its TTL in which an entry may still answer a read
+        that DynamoDB refuses for lack of capacity, or does not answer; 0 for never.
     namespace: keeps applications that share a store apart.
     settle: seconds of hold-off after the end of a write.
     write_hold_off: seconds of hold-off after the beginning of a write.
@@ -92,6 +94,7 @@ class Settings:
     tables: Tables = ()
     scope: str = "auto"
     timeout: float = 0.02
+    stale_if_throttled: float = 0.0
     namespace: str = "default"
     settle: float = 1.0
     write_hold_off: float = 5.0
@@ -124,6 +127,7 @@ class Settings:
             ttl=self.ttl,
             negative_ttl=self.negative_ttl,
             ttl_unfollowed=self.ttl_unfollowed,
+            stale_if_throttled=self.stale_if_throttled,
         )
 
     def store_options(self, environ: Mapping[str, str]) -> StoreOptions:
@@ -139,7 +143,7 @@ class Settings:
             environ=environ,
             timeout=self.timeout,
             settle=self.settle,
-            longest_ttl=longest_ttl(self.tables, self.ttl),
+            longest_ttl=longest_life(self.tables, self.ttl, self.stale_if_throttled),
             client=client if is_client(client) else None,
             client_tracking=self.client_tracking,
             is_encrypted=keys is not None and keys.may_encrypt,
@@ -390,6 +394,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "tables": parse_tables,
     "scope": _scope,
     "timeout": values.seconds(0.001, _LONGEST_TIMEOUT),
+    "stale_if_throttled": values.stale_if_throttled,
     "namespace": _namespace,
     "settle": values.seconds(0.0, LONGEST_HOLD_OFF),
     "write_hold_off": values.seconds(0.0, LONGEST_HOLD_OFF),

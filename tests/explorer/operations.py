@@ -6,7 +6,7 @@ task of an event loop, which may be cancelled wherever it awaits.
 
 `ending` of a write is `ok`, `refused` (a failed condition: nothing is committed) or
 `unanswered`: the request may be carried out before its sender gives up, after it, or
-never.
+never. A read is answered, or `throttled`.
 """
 
 from asyncio import CancelledError
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.explorer.backends import Eyes, QueuedBackend
-from tests.explorer.callers import Caller, NoAnswer, Refused
+from tests.explorer.callers import Caller, NoAnswer, Refused, Throttled
 from tests.explorer.threads import CUT, Task
 from tests.explorer.turns import Actor, Offer, Offers, pause, record
 from tests.explorer.waiters import FEATURE, Interrupted, refusals, state_of, waits_of
@@ -72,7 +72,14 @@ MORE_KINDS: dict[str, Kind] = {
 }
 """What differs with one."""
 
-ALL_KINDS = {**KINDS, **MORE_KINDS}
+STALE_KINDS: dict[str, Kind] = {
+    "throttled get": Kind("get", ending="throttled"),
+    "throttled query": Kind("query", ending="throttled"),
+    "throttled batch": Kind("batch", ending="throttled"),
+}
+"""Reads that the server refuses, which entries over their TTL may answer."""
+
+ALL_KINDS = {**KINDS, **MORE_KINDS, **STALE_KINDS}
 ALL_KINDS.update(
     [
         (f"async {name}", replace(kind, is_awaited=True))
@@ -217,7 +224,7 @@ class Operation:
             answer, is_hit = self._caller.call(
                 world, self.client, kind.request, self._serve, **more
             )
-        except (CancelledError, Refused, Interrupted):
+        except (CancelledError, Refused, Interrupted, Throttled):
             return
         is_hit = is_hit or not self._is_item_asked
         if is_hit or self._is_asked_consistently:
@@ -247,6 +254,9 @@ class Operation:
 
         operation, _ = self._world.request(self._kind.request)
         self._note_sent()
+        if self._kind.ending == "throttled":
+            pause(lambda: [("the server throttles", "throttles")])
+            raise Throttled
         version = pause(readable)
         if version == CUT:
             self._cut()

@@ -67,6 +67,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "followed": {"ttl_unfollowed": 20.0},
     "at once": {},
     "coalesce": {"coalesce": True},
+    "stale": {"stale_if_throttled": 30.0},
 }
 """What each feature of a program sets; two of them for some of the clients.
 
@@ -335,7 +336,8 @@ class ClientStore:
         # A hit is judged by its look; one who waits for another is served later on.
         if call is not None and (is_awaited or "coalesce" in self._world.features):
             call.was_exempt |= self._world.is_exempt(self._client)
-        if len(tags) == 1 or self._world.keeps_hits or is_awaited:
+        is_kept = self._world.keeps_hits or "stale" in self._world.features
+        if len(tags) == 1 or is_kept or is_awaited:
             entry = contents(loaded.entry) if loaded.entry else ((), 0.0, 0.0, b"")
             record(*entry[0], Moment(entry[1]), entry[3])
         record(Moment(self.now()))

@@ -134,6 +134,7 @@ OUTCOMES: dict[str, tuple[Callable[[Series], object], dict[str, Any]]] = {
     ),
     "coalesced": (lambda series: series.add_coalesced(), {"coalesced": 1}),
     "throttled": (lambda series: series.add_throttled(), {"throttled": 1}),
+    "stale": (lambda series: series.add_answered_stale(2), {"answered_stale": 2}),
     "write": (lambda series: series.add_write(3), {"writes": 1, "evicted": 3}),
     "more evicted": (lambda series: series.add_evicted(2), {"evicted": 2}),
     "equal": (lambda series: series.add_comparison(None), {"compared": 1}),

@@ -63,6 +63,7 @@ HARMLESS = frozenset(
         *("codec", "expiry", "setting", "valid_until"),
         # Counts and names that statistics show.
         *("store_hits", "unfilled", "throttled", "units_saved", "units_consumed"),
+        *("answered_stale", "stale_if_throttled", "brakes", "retries"),
         *("units_estimated", "near_latency", "store_latency", "miss_latency"),
         *("compared", "differing", "stale_seconds", "digest", "counts", "seconds"),
         *("process", "host", "pid", "version", "started", "updated", "stats"),

@@ -404,7 +404,7 @@ def test_all_waits_of_a_reader_together_have_a_bound(
 def test_while_a_table_is_braked_a_wait_is_longer(
     world: World, monotonic: Monotonic
 ) -> None:
-    world.cache.coalescing.is_braked = "t".__eq__
+    world.cache.services.brakes.brake("t", world.cache.services.store.now())
     ticket, wait = world.ask(), world.wait(2)
     assert wait.seconds == coalescing.BRAKED_PATIENCE
     monotonic.now += coalescing.PATIENCE

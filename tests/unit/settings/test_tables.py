@@ -131,6 +131,10 @@ BAD: list[tuple[Any, str]] = [
     ({"ttl": False}, f"ttl: {TTL}, not False"),
     ({"ttl": 10**400}, f"ttl: {TTL}, not 1000"),
     ({"negative_ttl": -1}, f"negative_ttl: {NEGATIVE_TTL}, not -1"),
+    (
+        {"stale_if_throttled": "on"},
+        f"stale_if_throttled: {NEGATIVE_TTL}, not 'on'",
+    ),
     ({"negative_ttl": {}}, f"negative_ttl: {NEGATIVE_TTL}, not {{}}"),
     ({"scans": "of"}, f"scans: {MODE}, not 'of'; did you mean 'off'?"),
     ({"scans": False}, f"scans: {MODE}, not False"),
@@ -366,6 +370,18 @@ def test_what_no_write_evicts_lives_as_if_its_table_were_unfollowed() -> None:
     assert (bounded.ttl, bounded.negative_ttl, bounded.ttl_unfollowed) == (7, 7, None)
     unbounded = policy({})
     assert policy_in_mode(unbounded, CachingMode.TTL_ONLY) == unbounded
+
+
+@pytest.mark.parametrize(
+    ("options", "stale"),
+    [(300, 20.0), ({"stale_if_throttled": 7}, 7.0), ({"stale_if_throttled": 0}, 0.0)],
+)
+def test_a_table_may_have_stale_answers_of_its_own(options: Any, stale: float) -> None:
+    tables = parse_tables({"users": options})
+    found = table_policy(
+        tables, "users", ttl=60.0, negative_ttl=5.0, stale_if_throttled=20.0
+    )
+    assert found.stale_if_throttled == stale
 
 
 # --- one meaning -------------------------------------------------------------------
