@@ -95,6 +95,29 @@ and a table. A read that DynamoDB refuses evicts it. So an entry that is served 
 proves that its reader has not been refused since its read was sent. For coherence it is
 a tag as any other: it can only cost misses.
 
+Following streams
+-----------------
+A *follower* reads of every change of a table, by any program, and evicts what a write of
+ours would have evicted. Its eviction is the second half of a write that had no first
+half: the write is over, and DynamoDB's replicas may lag. So it asks for `settle`
+seconds of hold-off, which are settling, and never shortens another hold-off.
+
+The follower posts a *heartbeat* F once the evictions have succeeded: every change that
+DynamoDB made before F is evicted. F is true for ever. Before it can be wrong, because
+changes were missed, the follower evicts the whole table.
+
+    An entry that was stored at s is served at t only if t < s + ttl, and either
+    t < s + ttl_unfollowed or t < F + TRUST.
+
+So what others have overwritten is served no longer than the follower takes to evict it,
+nor longer than TRUST: an entry that is older than ttl_unfollowed, and still current,
+proves that no change before F concerns it. This needs an order: a reader reads F first
+and the generations second. In the other order, a follower that was late might evict
+and post F in between. Then F would vouch for generations from before the eviction.
+
+`ttl_unfollowed` is a setting of the reader. Entries whose tags no change evicts, those
+of `ttl_only` reads, are never followed.
+
 Stale answers
 -------------
 With `stale_if_throttled`, an entry outlives its TTL in the store. It may answer a read
@@ -108,7 +131,8 @@ ended between its own read's start and the look, and a stale answer is as new as
 last write that completed before the present read began. Only the TTL is stretched,
 which bounds what is written around botocache. Writes that come between the look and the
 refusal run beside the read, as they would beside DynamoDB's own answer. The end is what
-a hit goes by: the earliest of what the entry and the table's policy here say.
+a hit goes by: the earliest of what the entry, the table's policy here, and the last
+known heartbeat of the table's follower say.
 
 Memory
 ------
@@ -125,6 +149,9 @@ from botocache._errors import shows
 
 LONGEST_HOLD_OFF = 3600.0
 """Seconds. No hold-off may be set longer than this."""
+
+TRUST = 10.0
+"""Seconds for which a heartbeat vouches, from the moment up to which it is followed."""
 
 _DAMAGE = 2 * LONGEST_HOLD_OFF
 """Seconds. A hold-off that lies further ahead than this can only be damage."""
@@ -317,6 +344,19 @@ def may_serve(
 ) -> bool:
     """Tell whether an entry with `snapshot` may answer a read that begins now."""
     return now < expires_at and snapshot == current
+
+
+def served_until(
+    stored_at: float, ttl: float, ttl_unfollowed: float, trusted_until: float
+) -> float:
+    """Return from when on an entry is not served, if a follower may vouch for it.
+
+    stored_at: when its read was sent.
+    ttl: seconds that it is served while its table is followed.
+    ttl_unfollowed: seconds that it is served otherwise.
+    trusted_until: TRUST after the heartbeat that was read before the generations.
+    """
+    return min(stored_at + ttl, max(stored_at + ttl_unfollowed, trusted_until))
 
 
 def may_serve_stale(

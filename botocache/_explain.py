@@ -31,7 +31,7 @@ from botocache._dynamodb.types import Body
 from botocache._dynamodb.values import table_name
 from botocache._errors import BotocacheError, assert_never
 from botocache._settings.load import Settings
-from botocache._settings.tables import TablePolicy, caching_mode
+from botocache._settings.tables import TablePolicy, caching_mode, policy_in_mode
 
 
 class ExplainError(BotocacheError):
@@ -214,9 +214,12 @@ def _entry(operation: str, read: Read, settings: Settings) -> _Lines:
 
 
 def _ttl(read: Read, policy: TablePolicy, mode: CachingMode) -> str:
+    policy = policy_in_mode(policy, mode)
     text = f"{policy.ttl:g} s"
     if read.kind is Kind.ITEM:
         text += f"; {policy.negative_ttl:g} s for 'no such item'"
+    if policy.ttl_unfollowed is not None:
+        text += f"; {policy.ttl_unfollowed:g} s unless the table is followed"
     if mode is CachingMode.TTL_ONLY:
         text += "; writes do not evict it"
     if policy.stale_if_throttled:

@@ -31,7 +31,7 @@ from botocache._dynamodb.types import Body, Item
 from botocache._dynamodb.values import table_name
 from botocache._errors import shows
 from botocache._settings.load import Settings
-from botocache._settings.tables import TablePolicy, caching_mode
+from botocache._settings.tables import TablePolicy, caching_mode, policy_in_mode
 
 PLAIN_READ: Final = len(("TableName", "Key"))
 """Parameters of a GetItem without options."""
@@ -145,9 +145,10 @@ class Preparers:
         if len(self._caching) >= _MOST_TABLES:
             self._caching.clear()
         policy = self._settings.policy(table)
+        mode = caching_mode(policy, operation, kind)
         caching = self._caching[place] = TableCaching(
-            policy,
-            caching_mode(policy, operation, kind),
+            policy_in_mode(policy, mode),
+            mode,
             self._settings.precise_index_eviction,
         )
         return caching

@@ -23,7 +23,7 @@ from botocache._cache.read_mode import Mode
 from botocache._cache.refusals import Refusals
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import AuditTicket, Hit, Lookup, ReadTicket
-from botocache._coherence import Held, Loaded, may_serve
+from botocache._coherence import Held, Loaded, may_serve, served_until
 from botocache._counting.counters import FOREIGN, STORE_SAMPLED, Series
 from botocache._counting.hot_keys import TextOf
 from botocache._dynamodb.key_texts import text_of_read
@@ -53,6 +53,7 @@ class Reads:
         self._ambiguous: Final = services.key_schemas.ambiguous
         self._pending: Final = services.evictions.pending
         self._audits: Final = services.audits
+        self._heartbeats: Final = services.heartbeats
         self._brakes: Final = services.brakes
         self._preparers: Final = preparers
         self._refused: Final = refusals.tags
@@ -103,15 +104,18 @@ class Reads:
             return None
         # Before the look-up: an entry that expires during it is good for this call.
         now = store.now()
+        trusted = 0.0
+        if prepared.policy.ttl_unfollowed is not None:
+            trusted = self._trusted_until(prepared, now, store)
         loaded = store.load(prepared.key, prepared.tags)
         if loaded.entry is None and prepared.whole_item_key is None:
             return self._make_ticket(prepared, loaded, now, store)
         if self._refused and prepared.reader_tag in self._refused:
             return self._make_ticket(prepared, loaded, now, store)
-        hit = self._make_hit(prepared, prepared.key, loaded, now)
+        hit = self._make_hit(prepared, prepared.key, loaded, now, trusted)
         if hit is None and prepared.whole_item_key is not None and prepared.may_hit:
             whole = store.load(prepared.whole_item_key, prepared.tags)
-            hit = self._project_whole_item(prepared, whole, now)
+            hit = self._project_whole_item(prepared, whole, now, trusted)
         if hit is None:
             return self._make_ticket(prepared, loaded, now, store)
         return self._serve(hit, prepared, loaded, now, store)
@@ -157,6 +161,11 @@ class Reads:
                 if not self._pending.includes(read.tags)
             }
         audits, now = self._audits, store.now()
+        trusted = {
+            at: self._trusted_until(read, now, store)
+            for at, read in by_place.items()
+            if read.policy.ttl_unfollowed is not None
+        }
         wholes: dict[int, PreparedRead] = {}
         loads = [(read.key, read.tags) for read in by_place.values()]
         results = store.load_many(loads) if loads else []
@@ -166,7 +175,8 @@ class Reads:
                 continue
             hit = None
             if loaded.entry is not None:
-                hit = self._make_hit(read, read.key, loaded, now)
+                until = trusted.get(at, 0.0)
+                hit = self._make_hit(read, read.key, loaded, now, until)
             lookups[at] = hit or self._make_ticket(read, loaded, now, store)
             if audits is not None and hit and audits.is_due(read.key, loaded.held):
                 lookups[at] = _audit(hit, read, loaded, now, store)
@@ -175,14 +185,30 @@ class Reads:
         loads = [(read.whole_item_key or b"", read.tags) for read in wholes.values()]
         results = store.load_many(loads) if loads else []
         for (at, read), loaded in zip(wholes.items(), results, strict=True):
-            hit = self._project_whole_item(read, loaded, now)
+            until = trusted.get(at, 0.0)
+            hit = self._project_whole_item(read, loaded, now, until)
             lookups[at] = hit or lookups[at]
             if audits is not None and hit and audits.is_due(read.key, loaded.held):
                 lookups[at] = _audit(hit, read, loaded, now, store)
         return lookups
 
+    def _trusted_until(
+        self, prepared: PreparedRead, now: float, store: CallStore
+    ) -> float:
+        """Return until when a read's table counts as followed.
+
+        Before the read's load: see "Following streams" in `_coherence.py`.
+        """
+        region = prepared.call.origin.partition(" ")[0]
+        return self._heartbeats.trusted_until(region, prepared.read.table, now, store)
+
     def _make_hit(
-        self, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
+        self,
+        prepared: PreparedRead,
+        key: bytes,
+        loaded: Loaded,
+        now: float,
+        trusted_until: float,
     ) -> Hit | None:
         """Return a hit made of an entry, if the entry may be served."""
         call, _, read, policy, _, _, _ = prepared
@@ -205,6 +231,11 @@ class Reads:
             # Another process may have filled it under a longer TTL than this one has.
             # The near cache goes by this entry, so a near hit compares no more.
             expires_at = min(expires_at, stored_at + ttl)
+            unfollowed = policy.ttl_unfollowed
+            if unfollowed is not None:
+                expires_at = min(
+                    expires_at, served_until(stored_at, ttl, unfollowed, trusted_until)
+                )
             if now < expires_at:
                 fields = (snapshot, stored_at, expires_at, packed, decode, cost)
                 age = now - stored_at
@@ -216,13 +247,13 @@ class Reads:
         return None
 
     def _project_whole_item(
-        self, prepared: PreparedRead, loaded: Loaded, now: float
+        self, prepared: PreparedRead, loaded: Loaded, now: float, trusted_until: float
     ) -> Hit | None:
         """Return a hit made of a projection of the whole item's entry, if it is one."""
         key, projection = prepared.whole_item_key, prepared.read.projection
         if key is None or projection is None:
             return None
-        whole = self._make_hit(prepared, key, loaded, now)
+        whole = self._make_hit(prepared, key, loaded, now, trusted_until)
         return None if whole is None else _project(whole, projection)
 
     # --- counting ------------------------------------------------------------------

@@ -7,6 +7,7 @@ from botocache._cache.audits import Audits
 from botocache._cache.brakes import Brakes
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
+from botocache._cache.heartbeats import Heartbeats
 from botocache._cache.key_schemas import KeySchemas
 from botocache._cache.keyring import Keyring, KeyringCodec, KeyringRecords
 from botocache._counting.counters import Counters
@@ -22,6 +23,7 @@ class CacheServices(NamedTuple):
     store: under keyed names, if there are keys.
     codec: of the store's entries.
     records: the codec of what processes post on the store.
+    heartbeats: of the followers of tables.
     brakes: of the tables that DynamoDB has throttled lately.
     audits: None in a cache that audits nothing.
     """
@@ -33,6 +35,7 @@ class CacheServices(NamedTuple):
     evictions: Evictions
     key_schemas: KeySchemas
     records: EntryCodec
+    heartbeats: Heartbeats
     brakes: Brakes
     audits: Audits | None = None
 
@@ -58,6 +61,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         write_hold_off=settings.write_hold_off,
     )
     key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
+    heartbeats = Heartbeats(store, codec, evictions)
     audits = None
     if settings.shadow or settings.audit:
         audits = Audits(settings, counters, evictions)
@@ -69,6 +73,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         evictions,
         key_schemas,
         records,
+        heartbeats,
         Brakes(),
         audits,
     )
@@ -85,6 +90,16 @@ class CountsPoster(Protocol):
 
         is_closing: the store is about to be closed, so wait for the post.
         """
+
+
+class StreamCompanion(Protocol):
+    """What follows streams inside a service."""
+
+    def note_call(self) -> None:
+        """Note that a call begins which the near cache did not answer."""
+
+    def rest(self) -> None:
+        """Give back what it leads, and end the thread. The next call goes on."""
 
 
 class NearTier(Protocol):

@@ -15,7 +15,7 @@ from botocache._cache.entries import CLOCK_SKEW, Entry, decode_answer, decode_he
 from botocache._cache.refusals import Refusals
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import BatchTicket, Hit, Lookup, ReadTicket, Ticket
-from botocache._coherence import may_serve_stale
+from botocache._coherence import TRUST, may_serve_stale, served_until
 from botocache._dynamodb.plans import Kind
 from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError
@@ -35,6 +35,7 @@ class StaleAnswers:
         )
         self._codec: Final = services.codec
         self._audits: Final = services.audits
+        self._heartbeats: Final = services.heartbeats
         self._refused: Final = refusals.tags
 
     def find(self, ticket: Ticket) -> Hit | None:
@@ -96,10 +97,25 @@ class StaleAnswers:
         stored_at = min(filled_at, now)
         # As of a hit: another process may have filled it under a longer TTL.
         expires_at = min(expires_at, stored_at + ttl)
+        unfollowed = policy.ttl_unfollowed
+        if unfollowed is not None:
+            trusted = self._trusted_until(ticket)
+            expires_at = min(
+                expires_at, served_until(stored_at, ttl, unfollowed, trusted)
+            )
         if not ttl or now >= expires_at + stale_for:
             return None
         entry = Entry(snapshot, stored_at, expires_at, packed, decode, cost)
         return Hit(answer, now - stored_at, key, entry, prepared)
+
+    def _trusted_until(self, ticket: ReadTicket) -> float:
+        """Return until when the table of a read counts as followed."""
+        call, _, read = ticket.prepared[:3]
+        region = call.origin.partition(" ")[0]
+        known = self._heartbeats.known_until(region, read.table)
+        # Another call may have asked since. A heartbeat vouches for the generations of
+        # our own look up to its moment, and no further.
+        return min(known, ticket.began + TRUST)
 
 
 def reads_of(ticket: Ticket) -> Mapping[str, int]:

@@ -217,9 +217,12 @@ _LONGEST_ADVISED_TTL: Final = 86400.0
 
 def _short_ttl(at: Situation) -> Iterator[Advice]:
     for table in _named(at.figures.tables):
-        ttl = at.settings.policy(table.table).ttl
+        policy = at.settings.policy(table.table)
+        ttl = policy.ttl
         if (
-            table.expired < LEAST_READS
+            # Then most near answers end because a heartbeat does, not the TTL.
+            policy.ttl_unfollowed is not None
+            or table.expired < LEAST_READS
             or table.expired < _OFTEN_EXPIRED * table.misses
             or table.lasting
             or ttl >= _LONGEST_ADVISED_TTL

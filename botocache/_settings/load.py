@@ -26,6 +26,7 @@ from botocache._settings.tables import (
     TablePolicy,
     Tables,
     longest_life,
+    parse_streams,
     parse_tables,
     table_policy,
 )
@@ -56,7 +57,10 @@ class Settings:
     url: the store, as a URL; or a store object, or a redis-py client.
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
+    ttl_unfollowed: seconds that an entry lives unless its table is followed; None for
+        as long as while it is.
     tables: options per table or pattern; see tables.py.
+    streams: names or ARNs of tables whose streams this process follows.
     scope: `auto`, or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
     stale_if_throttled: seconds after its TTL in which an entry may still answer a read
@@ -85,7 +89,9 @@ class Settings:
     url: StoreLocation = ""
     ttl: float = 60.0
     negative_ttl: float = 5.0
+    ttl_unfollowed: float | None = None
     tables: Tables = ()
+    streams: tuple[str, ...] = ()
     scope: str = "auto"
     timeout: float = 0.02
     stale_if_throttled: float = 0.0
@@ -117,6 +123,7 @@ class Settings:
             table,
             ttl=self.ttl,
             negative_ttl=self.negative_ttl,
+            ttl_unfollowed=self.ttl_unfollowed,
             stale_if_throttled=self.stale_if_throttled,
         )
 
@@ -381,7 +388,9 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "url": _url,
     "ttl": values.ttl,
     "negative_ttl": values.negative_ttl,
+    "ttl_unfollowed": values.ttl_unfollowed,
     "tables": parse_tables,
+    "streams": parse_streams,
     "scope": _scope,
     "timeout": values.seconds(0.001, _LONGEST_TIMEOUT),
     "stale_if_throttled": values.stale_if_throttled,

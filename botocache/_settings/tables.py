@@ -32,6 +32,8 @@ class TablePolicy(NamedTuple):
     index_queries: the mode of a Query of an index.
     scans: the mode of a Scan, also of an index.
     scan_size_limit: bytes; a larger page of a Scan is not filled.
+    ttl_unfollowed: seconds that an entry lives unless the table is followed; None if
+        that makes no difference.
     stale_if_throttled: seconds after its TTL in which an entry may still answer a read
         that DynamoDB refuses for lack of capacity, or does not answer.
     """
@@ -42,6 +44,7 @@ class TablePolicy(NamedTuple):
     index_queries: CachingMode
     scans: CachingMode
     scan_size_limit: int
+    ttl_unfollowed: float | None = None
     stale_if_throttled: float = 0.0
 
 
@@ -54,6 +57,21 @@ def caching_mode(policy: TablePolicy, operation: str, kind: Kind) -> CachingMode
     return policy.index_queries if kind is Kind.INDEX_QUERY else CachingMode.COHERENT
 
 
+def policy_in_mode(policy: TablePolicy, mode: CachingMode) -> TablePolicy:
+    """Return a table's policy for reads of this mode.
+
+    No change evicts a `ttl_only` read. So its table counts as unfollowed.
+    """
+    unfollowed = policy.ttl_unfollowed
+    if unfollowed is None or mode is not CachingMode.TTL_ONLY:
+        return policy
+    return policy._replace(
+        ttl=unfollowed,
+        negative_ttl=min(policy.negative_ttl, unfollowed),
+        ttl_unfollowed=None,
+    )
+
+
 class TableOptions(NamedTuple):
     """The options of one name, as in TablePolicy; None: as in the general settings."""
 
@@ -63,6 +81,7 @@ class TableOptions(NamedTuple):
     index_queries: CachingMode = CachingMode.COHERENT
     scans: CachingMode = CachingMode.COHERENT
     scan_size_limit: int = SCAN_SIZE_LIMIT
+    ttl_unfollowed: float | None = None
     stale_if_throttled: float | None = None
 
     def __repr__(self) -> str:
@@ -93,6 +112,7 @@ class TableOptionsArgument(TypedDict, total=False):
     index_queries: _ModeName
     scans: _ModeName
     scan_size_limit: int | str
+    ttl_unfollowed: float
     stale_if_throttled: float
 
 
@@ -105,24 +125,30 @@ TablesArgument: TypeAlias = (
 # --- which policy a table has ------------------------------------------------------
 
 
-def table_policy(
+def table_policy(  # noqa: PLR0913 - the settings that options may leave out
     tables: Tables,
     table: str,
     *,
     ttl: float,
     negative_ttl: float,
+    ttl_unfollowed: float | None = None,
     stale_if_throttled: float = 0.0,
 ) -> TablePolicy:
     """Return a table's policy.
 
     ttl: seconds, for options that have none.
     negative_ttl: seconds, for options that have none.
+    ttl_unfollowed: seconds, for options that have none.
     stale_if_throttled: seconds, for options that have none.
     """
     options = _options_for(tables, table)
     ttl = ttl if options.ttl is None else options.ttl
     if options.negative_ttl is not None:
         negative_ttl = options.negative_ttl
+    if options.ttl_unfollowed is not None:
+        ttl_unfollowed = options.ttl_unfollowed
+    if ttl_unfollowed is not None and ttl_unfollowed >= ttl:
+        ttl_unfollowed = None  # so that a read of such a table pays nothing for it
     if options.stale_if_throttled is not None:
         stale_if_throttled = options.stale_if_throttled
     return TablePolicy(
@@ -132,6 +158,7 @@ def table_policy(
         index_queries=options.index_queries,
         scans=options.scans,
         scan_size_limit=options.scan_size_limit,
+        ttl_unfollowed=ttl_unfollowed,
         stale_if_throttled=stale_if_throttled,
     )
 
@@ -214,6 +241,29 @@ def _name(given: object) -> str:
     return name
 
 
+def parse_streams(value: object) -> tuple[str, ...]:
+    """Return the tables whose streams are followed. Raises ValueError.
+
+    value: names or ARNs, as text with commas in between, or as a list.
+    """
+    expected = "expected names or ARNs of tables, with commas in between"
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        raise ValueError(f"{expected}, not {shown(value)}")  # noqa: TRY004 - as all parsers
+    found: list[str] = []
+    for part in parts:
+        table = part.strip() if isinstance(part, str) else part
+        if table == "":
+            continue
+        if not isinstance(table, str) or not _PLAIN_NAME.fullmatch(table_name(table)):
+            raise ValueError(f"{expected}, and without wildcards, not {shown(part)}")
+        found.append(table)
+    return tuple(dict.fromkeys(found))
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
 # --- the options of one name -------------------------------------------------------
 
 
@@ -281,6 +331,7 @@ _OPTIONS: Mapping[str, Callable[[object], object]] = {
     "index_queries": _mode,
     "scans": _mode,
     "scan_size_limit": parse_size,
+    "ttl_unfollowed": values.ttl_unfollowed,
     "stale_if_throttled": values.stale_if_throttled,
 }
 """Each option; a test holds it against the fields of TablePolicy and TableOptions."""
