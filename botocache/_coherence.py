@@ -125,7 +125,7 @@ own look, made after its read began, gave the generations of that entry's snapsh
 no write of the tags began or ended between the two looks. The other read was sent after
 its own look. So a write that was over when this reader began was over when that read
 was sent, as if the reader had found the entry. Which look came first does not matter.
-What may not be filled is taken by nobody: of two replicas, one may lag.
+No reader takes what may not be filled: of two replicas, one may lag.
 
 Stale answers
 -------------
@@ -140,7 +140,8 @@ ended between its own read's start and the look, and a stale answer is as new as
 last write that completed before the present read began. Only the TTL is stretched,
 which bounds what is written around botocache. Writes that come between the look and the
 refusal run beside the read, as they would beside DynamoDB's own answer. The end is what
-a hit goes by: the earliest of what the entry and the table's policy here say.
+a hit goes by: the earliest of what the entry, the policy of the table here, and the
+heartbeat say that was read before the look.
 
 Memory
 ------

@@ -18,6 +18,7 @@ from botocache._cache.audits import Audits
 from botocache._cache.brakes import BRAKED_FOR
 from botocache._cache.cache import Cache
 from botocache._cache.evictions import Evictions
+from botocache._coherence import TRUST
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, new_botocore_session
@@ -477,6 +478,26 @@ def test_the_end_is_the_earlier_one_of_the_entry_and_the_policy(app: App) -> Non
     client = app.client(ttl=10.0)
     app.clock.advance(10 + STALE - 1)
     app.refuse()
+    assert headers_of(get(client))[0] == "stale"
+    app.clock.advance(1)
+    with pytest.raises(SleepError):
+        get(client)
+
+
+def test_the_end_counts_from_when_the_table_is_followed_no_more(app: App) -> None:
+    client = app.client(ttl=3600.0, ttl_unfollowed=30.0)
+    get(client)
+    app.clock.advance(30 + STALE - 1)
+    app.refuse()
+    assert headers_of(get(client))[0] == "stale"
+    app.clock.advance(1)
+    with pytest.raises(SleepError):
+        get(client)
+    # As long as a follower posts heartbeats the entry is a hit, and so on after that.
+    app.cache.services.heartbeats.post(REGION, "ttt", app.clock())
+    app.clock.advance(TRUST - 1)
+    assert headers_of(get(client))[0] == "hit"
+    app.clock.advance(STALE)
     assert headers_of(get(client))[0] == "stale"
     app.clock.advance(1)
     with pytest.raises(SleepError):
