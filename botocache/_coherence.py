@@ -102,7 +102,7 @@ own look, made after its read began, gave the generations of that entry's snapsh
 no write of the tags began or ended between the two looks. The other read was sent after
 its own look. So a write that was over when this reader began was over when that read
 was sent, as if the reader had found the entry. Which look came first does not matter.
-What may not be filled is taken by nobody: of two replicas, one may lag.
+What may not be filled is given to no reader: of two replicas, one may lag.
 
 Memory
 ------

@@ -77,6 +77,7 @@ def everything() -> Stats:
         writes=0,
         evicted=0,
         throttled=8,
+        coalesced=14,
         units_saved=600.5,
         units_consumed=23.5,
         units_estimated=11.5,

@@ -178,13 +178,13 @@ def five() -> list[str]:
 
 ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near hit": ("on", lambda client: get(client, "a"), 4, 3),
-    "near miss": ("on", lambda client: get(client, "z"), 45, 24),
+    "near miss": ("on", lambda client: get(client, "z"), 54, 26),
     "hit through the hooks": ("off", lambda client: get(client, "a"), 27, 16),
-    "miss through the hooks": ("off", lambda client: get(client, "z"), 31, 17),
+    "miss through the hooks": ("off", lambda client: get(client, "z"), 41, 19),
     "update": ("off", update, 39, 17),
     "put, written through": ("off", put, 75, 24),
     "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 87, 29),
-    "page that is parsed in C": ("off", lambda c: c.scan(TableName=new()), 107, 28),
+    "page that is parsed in C": ("off", lambda c: c.scan(TableName=new()), 117, 30),
     "store hit": ("early", lambda client: get(client, "a"), 33, 18),
     "resource hit": ("resource", get_plain, 6, 5),
     "resource hit of a page": ("resource", scan_plain, 20, 6),
@@ -193,10 +193,10 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "batch of ten, none": ("on", lambda c: get_both(c, *five(), *five()), 316, 39),
     "near hit, disk": ("on disk", lambda client: get(client, "a"), 4, 3),
     "store hit, disk": ("early disk", lambda client: get(client, "a"), 47, 24),
-    "near miss, disk": ("on disk", lambda client: get(client, new()), 67, 31),
+    "near miss, disk": ("on disk", lambda client: get(client, new()), 76, 33),
     "update, disk": ("on disk", update, 69, 21),
     "store hit, redis": ("early redis", lambda client: get(client, "a"), 92, 28),
-    "near miss, redis": ("on redis", lambda client: get(client, new()), 167, 36),
+    "near miss, redis": ("on redis", lambda client: get(client, new()), 176, 38),
     "update, redis": ("on redis", update, 167, 29),
 }
 """The client, the call, and the most calls and files that it may take.
