@@ -209,13 +209,13 @@ ONCE = ("near miss", "miss through the hooks", "batch, one of two cached")
 
 INSTRUCTIONS = {
     "near hit": 220,
-    "near miss": 2_450,
+    "near miss": 2_800,
     "hit through the hooks": 1_430,
-    "miss through the hooks": 1_810,
+    "miss through the hooks": 2_160,
     "update": 2_440,
     "put, written through": 3_840,
     "batch, one of two cached": 4_600,
-    "page that is parsed in C": 3_770,
+    "page that is parsed in C": 4_120,
     "store hit": 1_560,
     "resource hit": 280,
     "resource hit of a page": 710,
@@ -224,10 +224,10 @@ INSTRUCTIONS = {
     "batch of ten, none": 15_860,
     "near hit, disk": 230,
     "store hit, disk": 1_870,
-    "near miss, disk": 2_920,
+    "near miss, disk": 3_270,
     "update, disk": 4_050,
     "store hit, redis": 3_120,
-    "near miss, redis": 5_910,
+    "near miss, redis": 6_260,
     "update, redis": 6_140,
 }
 """The most bytecode instructions that a road may take, on Python 3.12 and later.
