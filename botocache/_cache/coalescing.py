@@ -29,13 +29,13 @@ How a wait ends:
   cut. The first reader to wake opens the next flight, for which the others wait.
 - The reader's time is over: it asks. All of its waits together take that time at most.
 
-Nobody waits for a flight of its own thread, greenlet or task: a handler or a signal may
-make a call within a call. A longer circle, in which the one who asks waits for the one
-who waits, ends with the time of the wait.
+No reader waits for a flight of its own thread, greenlet or task: a handler or a signal
+may make a call within a call. A longer circle, in which the one who asks waits for the
+one who waits, ends with the time of the wait.
 
 A reader can have looked before a flight landed and ask for the flight afterwards. So a
 flight that was waited for stays known for a moment. It is no cache: the reader's look
-must agree with it, as ever.
+must agree with it in the same way.
 
 There is no lock. What threads change in common is changed by single operations of dict
 and list, which are atomic; how a flight ends is in flights.py. So nothing is held while
@@ -66,7 +66,7 @@ BRAKED_PATIENCE = 2.0
 """The same while DynamoDB throttles the table."""
 
 MOST_FLIGHTS = 10_000
-"""Flights that are known at a time; of further ones nobody knows."""
+"""Flights that are known at a time; further ones have no waiters."""
 
 MOST_LANDED = 64
 """Flights that stay known when they have landed; at one more, the oldest does not."""
@@ -75,7 +75,7 @@ LARGEST_LANDED = 64 * 1024
 """Bytes of an entry that stays known when its flight has landed."""
 
 BARREN_SECONDS = 5.0
-"""For so long nobody waits for a key whose answer could not be filled."""
+"""For so long no reader waits for a key whose answer could not be filled."""
 
 MOST_BARREN = 1_000
 """Such keys; at one more, all are forgotten."""
@@ -337,14 +337,14 @@ class Coalescing:
                 if len(self._barren) >= MOST_BARREN:
                     self._barren = {}
                 self._barren[key] = monotonic() + BARREN_SECONDS
-        # Between the two lines another one may have put its own there. Nobody knows of
-        # that one then, and those who wait for it hold it.
+        # Between the two lines another one may have put its own there. It is
+        # not known any more then, and those who wait for it hold it.
         if self._open.get(key) is flight:
             self._open.pop(key, None)
 
 
 def alone(ticket: ReadTicket) -> ReadTicket:
-    """Return the ticket of a read that nobody waits for."""
+    """Return the ticket of a read that has no waiters."""
     return _ticket((*ticket[:_FLIGHT], False))
 
 

@@ -37,7 +37,7 @@ class Flight:
     task: which asks, by its id; 0 if it is none.
     started: when it was opened, by `monotonic`; once it is over, when it was over.
     wakers: wake those who wait for it; each is called at most once.
-    is_awaited: somebody has waited for it.
+    is_awaited: another reader has waited for it.
     state: what has become of it.
     entry: once it has landed.
     """

@@ -116,8 +116,8 @@ class ReadTicket(NamedTuple):
     store: as this call uses it.
     is_consistent: the read is sent strongly consistent; botocache may have made it so.
     body: to send instead of the call's own; None to send that.
-    flight: what others wait for; False if nobody does, and None if it was not yet asked
-        whether somebody asks the same.
+    flight: what other readers wait for; False if none may, and None as long as it is
+        not known whether another reader asks the same.
     """
 
     prepared: PreparedRead

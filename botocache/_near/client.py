@@ -25,7 +25,7 @@ from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Emitter, Signer
 from botocache._cache.modes import current_mode
 from botocache._cache.read_mode import Mode
-from botocache._cache.tickets import Hit, Ticket, pipeline_call
+from botocache._cache.tickets import Hit, ReadTicket, Ticket, pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.answers import NearAnswers, NearEntry, timing
@@ -76,7 +76,7 @@ class NearClient(KnownClient):
     meta: ClientMeta
     _request_signer: Signer
 
-    def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
+    def _make_api_call(self, operation_name: str, api_params: object) -> Answer:  # noqa: C901 - in parts, each call would take longer
         # By its dict: a client's __getattr__ emits an event.
         find = self.__dict__.get(FINDERS, FIRST).get(operation_name)
         call: NearCall | None = None
@@ -87,7 +87,10 @@ class NearClient(KnownClient):
             if isinstance(found, NearCall) and (conclude := found.conclude) is not None:
                 call = found
                 try:
-                    found = conclude(call, call.load_and_wait())
+                    outcome = call.load()
+                    if type(outcome) is ReadTicket:  # another one may ask the same
+                        outcome = call.cache.coalescing.wait(outcome)
+                    found = conclude(call, outcome)
                 except Exception as error:
                     call.fail(error)
                     found = None

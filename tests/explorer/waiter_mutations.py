@@ -63,7 +63,7 @@ def _ends_answered_ones(flight: OpenFlight, *, answered: bool) -> None:
         _end(flight, answered=True)
 
 
-def _wakes_nobody(flight: OpenFlight, *, answered: bool) -> None:
+def _wakes_none(flight: OpenFlight, *, answered: bool) -> None:
     """End a flight, and let those who wait for it sleep."""
     flight.flight.wakers.clear()
     _end(flight, answered=answered)
@@ -125,7 +125,7 @@ WAITER_MUTATIONS = [
     ),
     Mutation(
         "waiters that are not woken",
-        _replace(OpenFlight, "end", _wakes_nobody),
+        _replace(OpenFlight, "end", _wakes_none),
         replace(TWO, faults=0),
     ),
     Mutation(

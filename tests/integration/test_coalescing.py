@@ -168,7 +168,7 @@ def test_if_the_one_who_asks_is_interrupted_the_next_one_asks(
 
 
 @each_door
-def test_a_handler_that_reads_what_its_call_reads_waits_for_nobody(
+def test_a_handler_that_reads_what_its_call_reads_does_not_wait(
     near: str, server: RefusingServer
 ) -> None:
     readers = Readers(server, near)

@@ -147,7 +147,7 @@ def test_who_was_answered_by_waiting_counts_no_capacity(world: World) -> None:
     assert hit.answer["ConsumedCapacity"]["CapacityUnits"] == 0.0
 
 
-def test_a_call_within_a_call_waits_for_nobody(world: World) -> None:
+def test_a_call_within_a_call_does_not_wait(world: World) -> None:
     ticket = world.ask(1)
     assert alone(world.join(1))  # of the same task
     assert alone(world.join(0))  # of its thread, which would hold up its loop
@@ -275,7 +275,7 @@ def test_a_reader_that_was_refused_asks_for_itself(world: World) -> None:
     ],
     ids=str,
 )
-def test_some_settings_have_nobody_wait(
+def test_with_some_settings_no_reader_waits(
     settings: dict[str, Any], clock: FakeClock
 ) -> None:
     world = World(clock, **settings)
@@ -338,7 +338,7 @@ def test_if_a_flight_fails_one_of_those_who_waited_asks(
     assert len(world.cache.coalescing) == 0
 
 
-def test_if_nothing_could_be_filled_all_ask_and_for_a_while_nobody_waits(
+def test_if_nothing_could_be_filled_all_ask_and_for_a_while_no_reader_waits(
     clock: FakeClock, monotonic: Monotonic
 ) -> None:
     world = World(clock, negative_ttl=0.0)
@@ -459,7 +459,7 @@ def test_flights_have_a_bound_in_number(
     assert len(world.cache.coalescing) == 2
 
 
-def test_a_loop_that_was_closed_keeps_nobody_from_being_woken(world: World) -> None:
+def test_a_loop_that_was_closed_keeps_no_other_from_being_woken(world: World) -> None:
     def closed() -> None:
         raise RuntimeError("Event loop is closed")
 
@@ -568,7 +568,7 @@ def test_an_interruption_of_a_wait_gets_through_and_leaves_nothing_behind(
                 raise Interrupted
 
         def release(self) -> None:
-            """Wake nobody."""
+            """Wake no thread."""
 
     ticket = world.ask(0)
     monkeypatch.setattr(threading, "get_ident", lambda: -1)

@@ -67,6 +67,7 @@ Totals
   read units saved  2,228 of 5,016 (44.4 %); 7.4 % of them estimated
   evictions         495 tags, by 165 writes
   throttled         99 requests
+  coalesced         0 reads
   store holds       1,234 entries, 11.8 MiB
 
 Tables (units: read units)
