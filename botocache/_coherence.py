@@ -97,9 +97,9 @@ a tag as any other: it can only cost misses.
 
 Following streams
 -----------------
-A *follower* reads of every change of a table, also by other software, and evicts what a
-write of ours would have evicted. Its eviction is the second half of a write without a
-first half: the write is over, and DynamoDB's replicas may lag. So it asks for `settle`
+A *follower* reads of every change of a table, by any program, and evicts what a write of
+ours would have evicted. Its eviction is the second half of a write that had no first
+half: the write is over, and DynamoDB's replicas may lag. So it asks for `settle`
 seconds of hold-off, which are settling, and never shortens another hold-off.
 
 The follower posts a *heartbeat* F once the evictions have succeeded: every change that

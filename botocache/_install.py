@@ -62,6 +62,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     ttl: float | None = None,
     negative_ttl: float | None = None,
     tables: "TablesArgument | None" = None,
+    streams: "str | Sequence[str] | None" = None,
     scope: str | None = None,
     timeout: float | None = None,
     namespace: str | None = None,
@@ -93,6 +94,8 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
     tables: seconds, "off" or options per table or pattern.
+    streams: tables whose DynamoDB Streams this process follows, to evict what other
+        programs change; names or ARNs.
     scope: "auto", or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
     namespace: keeps applications that share a store apart.
@@ -128,6 +131,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "ttl": ttl,
         "negative_ttl": negative_ttl,
         "tables": tables,
+        "streams": streams,
         "scope": scope,
         "timeout": timeout,
         "namespace": namespace,
@@ -238,6 +242,7 @@ def _install_on_process(
     cache = _cache_for(wanted)
     if _process is None:
         _process = Hooks(NearClient, _async_adapter)
+    _follow_streams(cache, None)
     _process.cache = cache
     _process.register_builtin(BUILTIN_HANDLERS)
     for events, client in found:
@@ -328,6 +333,7 @@ def _install_on_target(target: object, wanted: "Settings") -> "Cache":
     if active is None:
         hooks = Hooks(NearClient, _async_adapter)
         active = hooks.cache = _cache_for(wanted)
+        _follow_streams(active, target)
         hooks.register(events)
         _installed[events] = hooks
         if active not in _announced:
@@ -686,6 +692,37 @@ def _cache_for(wanted: "Settings") -> "Cache":
         post_counts_of(cache, store)
         _keep(cache)
     return cache
+
+
+def _follow_streams(cache: "Cache", target: object) -> None:
+    """Let this process follow the streams that the settings name, once it makes calls.
+
+    target: whose region and credentials the requests have; None for the default ones.
+
+    Raises ConfigError.
+    """
+    settings = cache.settings
+    if not settings.streams or cache.follower is not None:
+        return
+    from botocache._botocore.following import new_follower, session_of
+    from botocache._streams.embedded import MOST_EMBEDDED, EmbeddedFollower
+    from botocache.stores.boards import board_of
+
+    store = _store_for(settings)
+    if board_of(store) is None:
+        raise ConfigError(
+            "streams: this store keeps no records for several processes; leave "
+            "`streams` out, or name disk:, redis:// or valkey:// as the `url`"
+        )
+    make = partial(
+        new_follower,
+        settings.streams,
+        cache.services,
+        store,
+        session=None if target is None else session_of(target),
+        most=MOST_EMBEDDED,
+    )
+    cache.follower = EmbeddedFollower(make, store.now)
 
 
 def _exported_cache(store: Store, wanted: "Settings") -> "Cache":

@@ -33,7 +33,13 @@ from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.preparers import PLAIN_READ, Preparers
 from botocache._cache.reads import Reads
 from botocache._cache.refusals import Refusals
-from botocache._cache.services import CacheServices, CountsPoster, NearTier, services_of
+from botocache._cache.services import (
+    CacheServices,
+    CountsPoster,
+    NearTier,
+    StreamCompanion,
+    services_of,
+)
 from botocache._cache.tickets import (
     AuditTicket,
     BatchTicket,
@@ -82,6 +88,7 @@ class Cache:
     ) -> None:
         self.settings: Final = settings
         self.poster: CountsPoster | None = None
+        self.follower: StreamCompanion | None = None
         self._services: Final = services_of(store, settings)
         self._store: Final = self._services.store
         self._evictions: Final = self._services.evictions
@@ -216,7 +223,12 @@ class Cache:
             self.near.clear()
 
     def rest(self, *, is_closing: bool = False) -> None:
-        """Post what is left to post of this process's counts, if they are posted."""
+        """Post what is left to post of this process's counts; follow no more streams.
+
+        The next call begins with both again.
+        """
+        if self.follower is not None:
+            self.follower.rest()
         if self.poster is not None:
             self.poster.rest(is_closing=is_closing)
 
@@ -260,6 +272,8 @@ class Cache:
             renew()
         if self.poster is not None:
             self.poster.note_call()
+        if self.follower is not None:
+            self.follower.note_call()
         # One for both attempts: the second one must skip a store that has just failed.
         store = CallStore(self._store, started)
         if skipping:
@@ -320,6 +334,8 @@ class Cache:
             renew()
         if self.poster is not None:
             self.poster.note_call()
+        if self.follower is not None:
+            self.follower.note_call()
         store = CallStore(self._store, started)
         if skipping:
             self._skip(store)

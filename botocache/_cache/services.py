@@ -88,6 +88,16 @@ class CountsPoster(Protocol):
         """
 
 
+class StreamCompanion(Protocol):
+    """What follows streams inside a service."""
+
+    def note_call(self) -> None:
+        """Note that a call begins which the near cache did not answer."""
+
+    def rest(self) -> None:
+        """Give back what it leads, and end the thread. The next call goes on."""
+
+
 class NearTier(Protocol):
     """The near cache, as the cache behind it sees it."""
 

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "clear": "botocache._cli.clear",
         "explain": "botocache._cli.explain",
         "report": "botocache._cli.report",
+        "follow-streams": "botocache._cli.follow_streams",
         "completion": "botocache._cli.completion",
     }
 )

@@ -103,7 +103,7 @@ def program() -> str:
 
 def _help() -> str:
     commands = "\n".join(
-        f"  {name:<11}{load_command(name).SUMMARY}" for name in COMMANDS
+        f"  {name:<16}{load_command(name).SUMMARY}" for name in COMMANDS
     )
     return (
         f"usage: {program()} COMMAND [OPTION ...]\n\n"

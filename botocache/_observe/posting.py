@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from botocache._cache.sealed import seal
 from botocache._cache.worker import Start, Worker
 from botocache._counting.stats import Stats
 from botocache._errors import StoreError, StoreSkippedError, pass_on
@@ -31,7 +32,7 @@ from botocache._observe.differences import bounded as bounded_stats
 from botocache._observe.differences import difference
 from botocache._observe.points import HOUR, MINUTE, bounded, points_of
 from botocache._observe.records import Point, ProcessRecord
-from botocache._observe.sealing import hour_name, process_name, sane, seal
+from botocache._observe.sealing import hour_name, process_name, sane
 from botocache._observe.tidying import Tidying, life_of
 from botocache._settings.tables import longest_ttl
 from botocache.stores.boards import board_of

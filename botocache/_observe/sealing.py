@@ -1,34 +1,23 @@
-"""Records to bytes and back. Pure.
+"""What processes post of themselves: names, and records to bytes and back. Pure.
 
-A record is MessagePack, compressed, and sealed by the codec of the entries: with a
-checksum, or encrypted if the entries are. It is bound to its name, and to the namespace
-if it is encrypted. No record is an entry, or an entry a record: their digests differ.
-
-Others can write to the store. So a record is decoded within bounds, into types alone,
-and each value of it must be one that a process can post.
+Others can write to the store. So each value of a record must be one that a process can
+post. How a record is sealed stands in `_cache/sealed.py`.
 """
 
 import re
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass, replace
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
-from botocache._cache.entries import EntryCodec, decode_header
+from botocache._cache.entries import EntryCodec
+from botocache._cache.sealed import unseal
 from botocache._counting.stats import LATENCY_BOUNDS, Histogram, HotKey, Stats
-from botocache._digests import digest
 from botocache._errors import CodecError
 from botocache._observe.records import PastRecord, Point, ProcessRecord
-from botocache.stores.boards import LARGEST_RECORD
-
-Record: TypeAlias = ProcessRecord | PastRecord | tuple[Point, ...]
 
 _T = TypeVar("_T")
-
-_LARGEST_UNPACKED = 8 * 1024**2
-"""Bytes of MessagePack in a record."""
 
 _LONGEST_NAME = 300
 """Characters. A table has at most 255."""
@@ -77,21 +66,6 @@ def hour_of(name: str) -> int | None:
 # --- bytes -------------------------------------------------------------------------
 
 
-def seal(codec: EntryCodec, name: str, record: Record, now: float, ttl: float) -> bytes:
-    """Return a record's bytes, which are good under its name alone.
-
-    now: seconds since the epoch.
-    ttl: seconds.
-
-    Raises StoreSkippedError if there are no keys, and CodecError if it is too large.
-    """
-    packed = zlib.compress(msgspec.msgpack.encode(record), 1)
-    sealed = codec.encode(_key(name), packed, (), now, now + ttl)
-    if len(sealed) > LARGEST_RECORD:
-        raise CodecError(f"a record has {len(sealed)} bytes, which are too many")
-    return sealed
-
-
 def open_process(codec: EntryCodec, name: str, sealed: bytes) -> ProcessRecord:
     """Return a process's record. Raises CodecError or StoreSkippedError."""
     record = _open(codec, name, sealed, _decode_process)
@@ -115,23 +89,10 @@ def open_points(codec: EntryCodec, name: str, sealed: bytes) -> tuple[Point, ...
     return points
 
 
-def _key(name: str) -> bytes:
-    return digest("record", name)
-
-
 def _open(
     codec: EntryCodec, name: str, sealed: bytes, decode: Callable[[bytes], _T]
 ) -> _T:
-    body = codec.open(_key(name), decode_header(sealed))
-    try:
-        unpacker = zlib.decompressobj()
-        unpacked = unpacker.decompress(body, _LARGEST_UNPACKED)
-        if not unpacker.eof or unpacker.unused_data:
-            raise CodecError("a record is cut off, or unpacks to too much")
-        record = decode(unpacked)
-    except (zlib.error, msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise CodecError(f"a record cannot be decoded: {error}") from error
-    return _checked(record)
+    return _checked(unseal(codec, name, sealed, decode))
 
 
 _decode_process: Final = msgspec.msgpack.Decoder(ProcessRecord).decode

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from botocache._cache.entries import EntryCodec
+from botocache._cache.sealed import seal
 from botocache._errors import CodecError
 from botocache._observe.differences import bounded as bounded_stats
 from botocache._observe.points import HOUR, bounded
@@ -22,7 +23,6 @@ from botocache._observe.sealing import (
     open_points,
     open_process,
     process_name,
-    seal,
 )
 from botocache.stores.protocol import Board
 

@@ -26,6 +26,7 @@ from botocache._settings.tables import (
     TablePolicy,
     Tables,
     longest_ttl,
+    parse_streams,
     parse_tables,
     table_policy,
 )
@@ -57,6 +58,7 @@ class Settings:
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
     tables: options per table or pattern; see tables.py.
+    streams: names or ARNs of tables whose streams this process follows.
     scope: `auto`, or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
     namespace: keeps applications that share a store apart.
@@ -86,6 +88,7 @@ class Settings:
     ttl: float = 60.0
     negative_ttl: float = 5.0
     tables: Tables = ()
+    streams: tuple[str, ...] = ()
     scope: str = "auto"
     timeout: float = 0.02
     namespace: str = "default"
@@ -382,6 +385,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "ttl": values.ttl,
     "negative_ttl": values.negative_ttl,
     "tables": parse_tables,
+    "streams": parse_streams,
     "scope": _scope,
     "timeout": values.seconds(0.001, _LONGEST_TIMEOUT),
     "namespace": _namespace,

@@ -221,6 +221,29 @@ def _name(given: object) -> str:
     return name
 
 
+def parse_streams(value: object) -> tuple[str, ...]:
+    """Return the tables whose streams are followed. Raises ValueError.
+
+    value: names or ARNs, as text with commas in between, or as a list.
+    """
+    expected = "expected names or ARNs of tables, with commas in between"
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        raise ValueError(f"{expected}, not {shown(value)}")  # noqa: TRY004 - as all parsers
+    found: list[str] = []
+    for part in parts:
+        table = part.strip() if isinstance(part, str) else part
+        if table == "":
+            continue
+        if not isinstance(table, str) or not _PLAIN_NAME.fullmatch(table_name(table)):
+            raise ValueError(f"{expected}, and without wildcards, not {shown(part)}")
+        found.append(table)
+    return tuple(dict.fromkeys(found))
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
 # --- the options of one name -------------------------------------------------------
 
 

@@ -158,8 +158,8 @@ class _BoundedKeyedVerbs(KeyedVerbs):
 
 def _by_name(request: EvictionRequest, names: Names) -> EvictionRequest:
     tags, hold_off, watch, first, restore, left = request
-    if first is not None and isinstance(first.evicted, _Evicted):
-        first = first._replace(evicted=first.evicted.by_name)
+    if first is not None:
+        first = first._replace(evicted=_evicted_by_name(first.evicted, names))
     if left is not None:
         others = {names.first(tag): old for tag, old in left.others.items()}
         key, item = names.first(left.key), names.first(left.item)
@@ -179,6 +179,15 @@ def _by_tag(answer: Eviction, request: EvictionRequest, names: Names) -> Evictio
     evicted.by_name = answer.evicted
     watched = {tag: answer.watched[names.first(tag)] for tag in request.watch}
     return Eviction(evicted, watched, answer.held, answer.has_put)
+
+
+def _evicted_by_name(
+    evicted: Mapping[bytes, TagEviction], names: Names
+) -> Mapping[bytes, TagEviction]:
+    if isinstance(evicted, _Evicted):
+        return evicted.by_name
+    # No store has returned it: what a follower makes of a change that others made.
+    return {name: done for tag, done in evicted.items() for name in names.of_all(tag)}
 
 
 class _Evicted(dict[bytes, TagEviction]):

@@ -35,7 +35,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "_aiobotocore": ("_aiobotocore",),
     "_install": ("_install",),
     "botocache": ("",),
-    "doors": ("plugin", "_run"),
+    "doors": ("plugin", "_run", "streams"),
     "_cli": ("_cli",),
     "command line": ("__main__",),
 }
@@ -53,6 +53,7 @@ PURE = (
     "botocache._cache.entries",
     "botocache._cache.prepare",
     "botocache._cache.read_mode",
+    "botocache._streams.changes",
     "botocache._streams.source",
     "botocache._near.call_keys",
     "botocache._near.copies",

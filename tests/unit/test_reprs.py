@@ -79,6 +79,12 @@ HARMLESS = frozenset(
         *("memory", "ahead", "network", "refused", "errors", "is_clustered"),
         *("startup", "package", "is_loaded", "is_installed", "words", "complaint"),
         *("options", "mark", "has_board"),  # options show no URL
+        # What a record of a stream says, but for the item; and how far it was read.
+        *("sequence_number", "created_at", "after", "arn", "view", "epoch", "leader"),
+        *("is_whole", "is_enabled", "is_closed", "followed_until", "leased_until"),
+        *("seen_until", "children", "shards", "followers", "evicted", "gaps"),
+        *("last_change", "heartbeats", "asked_at", "trusted_until"),
+        *("ttl_unfollowed", "streams", "next_iterator", "answered_at"),
         *("site_directories", "is_site_on", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "outdated", "index_outdated", "prices"),
@@ -99,6 +105,8 @@ OF_A_CLASS = {
     "InUse": {"names", "older"},  # they have a repr of their own, and a function
     "Invalidation": {"key"},  # its names alone
     "PreparedRead": {"key"},
+    "Shard": {"id", "parent"},  # DynamoDB's names of parts of streams
+    "ShardPlace": {"id"},
     "Settings": {"encryption_keys"},  # they say how many there are
 }
 """Names that may be shown in one class, and hold secrets in others."""

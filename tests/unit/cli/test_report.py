@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from botocache._cache.sealed import seal
 from botocache._cli.main import run_command
 from botocache._cli.report import DEFAULT_OUTPUT
 from botocache._counting.stats import HotKey, Stats, TableStats
 from botocache._observe.overview import open_board
 from botocache._observe.records import ProcessRecord
-from botocache._observe.sealing import process_name, seal
+from botocache._observe.sealing import process_name
 from botocache._settings.load import load_settings
 from botocache.stores.protocol import Board
 

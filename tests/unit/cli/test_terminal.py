@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import botocache
+from botocache._cache.sealed import seal
 from botocache._observe.overview import open_board
-from botocache._observe.sealing import process_name, seal
+from botocache._observe.sealing import process_name
 from botocache._settings.load import Settings
 from botocache.stores.protocol import Board
 from tests.support.posted import record

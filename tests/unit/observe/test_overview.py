@@ -13,6 +13,7 @@ import pytest
 
 from botocache._cache.entries import EntryCodec
 from botocache._cache.keyring import Keyring, KeyringRecords
+from botocache._cache.sealed import seal
 from botocache._counting.stats import OTHER, Histogram, HotKey, Stats, TableStats
 from botocache._digests import digest
 from botocache._errors import CodecError
@@ -21,13 +22,7 @@ from botocache._observe.overview import open_board, overview_of
 from botocache._observe.points import COARSE, MOST_TABLES
 from botocache._observe.points import bounded as bounded_points
 from botocache._observe.records import PastRecord, Point, ProcessRecord
-from botocache._observe.sealing import (
-    Record,
-    hour_name,
-    open_process,
-    process_name,
-    seal,
-)
+from botocache._observe.sealing import hour_name, open_process, process_name
 from botocache._observe.tidying import Tidying
 from botocache._settings.encryption_keys import EncryptionKeys
 from botocache._settings.load import load_settings
@@ -49,7 +44,7 @@ NAME = process_name("ab")
 POINT = Point(MINUTE, "t", misses=2)
 
 
-def sealed(name: str, record: Record, codec: EntryCodec = CLEAR) -> bytes:
+def sealed(name: str, record: object, codec: EntryCodec = CLEAR) -> bytes:
     return seal(codec, name, record, time.time(), TTL)
 
 
@@ -251,7 +246,7 @@ def test_a_sum_that_cannot_be_read_stays_and_another_takes_its_place(
     foreign = records_under(key(9))
     if names[0] == "past":
         usual, parts = "past", {process_name(f"a{n}"): n for n in range(3)}
-        records: dict[str, Record] = {
+        records: dict[str, object] = {
             name: replace(PROCESS, process=f"a{n}", has_ended=True)
             for name, n in parts.items()
         }

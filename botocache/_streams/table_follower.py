@@ -1,0 +1,406 @@
+"""Following one table: its share of the shards, the evictions, and the heartbeat.
+
+A follower has two kinds of steps, and its caller decides when each is due. `read` and
+`evict` move on in the shards that this process leads. `beat` writes into the ledger how
+far they have come, renews the leases, and tells readers up to when the table is
+followed: in this order, so that no reader trusts what is not evicted.
+
+Whatever goes wrong, a place does not move, and readers fall back to their short TTL.
+What waiting cannot put right begins a new epoch: all open shards are opened behind
+their newest records first, and then the table is evicted.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from botocache._cache.call_store import CallStore
+from botocache._cache.pending_evictions import TAGS_PER_EVICTION
+from botocache._cache.services import CacheServices
+from botocache._dynamodb.values import table_name
+from botocache._errors import CodecError, shows
+from botocache._log import log, text_of
+from botocache._streams import ledger as ledgers
+from botocache._streams.changes import change_of, eviction_of, tags_of, tags_of_table
+from botocache._streams.ledger import LEASE, FollowerSeen, Ledger
+from botocache._streams.shard_reader import ShardReader
+from botocache._streams.source import (
+    Page,
+    Stream,
+    StreamError,
+    StreamGoneError,
+    StreamSource,
+)
+from botocache.stores.protocol import Board
+
+BEAT = 1.0
+"""Seconds between two changes of the ledger."""
+
+LOOK = 10.0
+"""Seconds between two looks of a follower that stands by; half as many at least."""
+
+CHECK = 60.0
+"""Seconds between two looks whether the stream is still switched on."""
+
+RETRY = 5.0
+"""Seconds after which an epoch is tried again that could not begin."""
+
+_ATTEMPTS = 5
+"""Times that a change of the ledger is tried while others change it."""
+
+
+class NoStreamError(StreamGoneError):
+    """A table has no stream that is switched on. The message says how to do that."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            f"table {table!r} has no stream that is switched on; switch one on: aws "
+            f"dynamodb update-table --table-name {table} --stream-specification "
+            "StreamEnabled=true,StreamViewType=KEYS_ONLY"
+        )
+
+
+@shows("process", "host", "pid")
+class Identity(NamedTuple):
+    """What a follower is known by.
+
+    process: a random id, in hex.
+    """
+
+    process: str
+    host: str
+    pid: int
+
+    def seen(self, now: float) -> FollowerSeen:
+        """Return how it stands in a ledger."""
+        return FollowerSeen(self.process, self.host, self.pid, now + LEASE)
+
+
+class TableFollower:
+    """Follows one table. One thread at a time may use it.
+
+    table: its name or ARN.
+    region: of DynamoDB.
+    services: of the cache whose store it evicts in.
+    board: of that store.
+    most: followers that the table has, if this one shall share the shards; with more,
+        it stands by.
+    wall_clock: seconds since the epoch.
+    random: as os.urandom.
+
+    table: its name.
+    readers: of the shards that this process leads, by their ids.
+    ledger: as it was seen last; None before the first beat.
+    trouble: the sentence of what failed last; "" if nothing does.
+    """
+
+    def __init__(  # noqa: PLR0913 - a follower consists of these
+        self,
+        table: str,
+        region: str,
+        source: StreamSource,
+        *,
+        services: CacheServices,
+        board: Board,
+        identity: Identity,
+        most: int = ledgers.MOST_FOLLOWERS,
+        wall_clock: Callable[[], float],
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.table: Final = table_name(table)
+        self.readers: dict[str, ShardReader] = {}
+        self.ledger: Ledger | None = None
+        self.trouble = ""
+        self._region: Final = region
+        self._source: Final = source
+        self._store: Final = services.store
+        self._evictions: Final = services.evictions
+        self._heartbeats: Final = services.heartbeats
+        self._codec: Final = services.records
+        self._settle: Final = services.settings.settle
+        self._is_precise: Final = services.settings.precise_index_eviction
+        self._board: Final = board
+        self._parameter: Final = table
+        self._name: Final = ledgers.ledger_name(self.table)
+        self._me: Final = identity
+        self._most: Final = most
+        self._wall_clock: Final = wall_clock
+        self._random: Final = random
+        self._now: Final = services.store.now
+        self._sealed: bytes | None = None
+        self._epoch = ""  # of the readers
+        self._next_beat = self._next_check = self._next_epoch = 0.0
+        self._posted_until = 0.0
+        self._records = self._evicted = 0  # since the last change of the ledger
+
+    def __repr__(self) -> str:
+        return f"<TableFollower {self.table!r} leads {len(self.readers)} shards>"
+
+    def check(self) -> Stream:
+        """Return the stream of the table. Raises StreamError if it has none."""
+        stream = self._source.find(self._parameter)
+        if stream is None or not stream.is_enabled:
+            raise NoStreamError(self.table)
+        return stream
+
+    # --- records ---------------------------------------------------------------------
+
+    def due(self, now: float) -> list[ShardReader]:
+        """Return the readers that should read now."""
+        return [
+            reader
+            for reader in self.readers.values()
+            if reader.due_at <= now and reader.page is None and not reader.children
+        ]
+
+    def next_due(self) -> float:
+        """Return when something is to be done, in seconds on the store's clock."""
+        reads = [r.due_at for r in self.readers.values() if not r.children]
+        return min((self._next_beat, *reads))
+
+    def note_failure(self, error: StreamError) -> None:
+        """Note that a reader has failed; the log says so once for each trouble."""
+        self._complain(text_of(error))
+
+    def evict(self, readers: Iterable[ShardReader]) -> bool:
+        """Evict what has been read; return False if the store failed.
+
+        The readers keep their pages then, and the next call tries again.
+        """
+        waiting = [reader for reader in readers if reader.page is not None]
+        if not waiting:
+            return True
+        tags: dict[bytes, None] = {}
+        records = 0
+        for reader in waiting:
+            if reader.page is not None:
+                records += len(reader.page.records)
+                tags.update(dict.fromkeys(self._tags_of(reader.page)))
+        if not self._evict_tags([*tags]):
+            return False
+        self._records += records
+        self._evicted += len(tags)
+        for reader in waiting:
+            reader.conclude()
+        return True
+
+    def _tags_of(self, page: Page) -> list[bytes]:
+        tags: list[bytes] = []
+        for record in page.records:
+            try:
+                change = change_of(record, self.table)
+                tags += tags_of(change, precise=self._is_precise)
+            except ValueError as error:  # noqa: PERF203 - each record may be damaged
+                self._complain(f"a record is damaged: {text_of(error)}")
+                tags += tags_of_table(self.table)
+        return tags
+
+    def _evict_tags(self, tags: list[bytes]) -> bool:
+        # One for all: once the store has failed, the rest need not wait for it, too.
+        store = CallStore(self._store)
+        try:
+            for at in range(0, len(tags), TAGS_PER_EVICTION):
+                some = tags[at : at + TAGS_PER_EVICTION]
+                store.restart()
+                self._evictions.evict_or_raise(eviction_of(some, self._settle), store)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the page is kept
+            self._complain(f"the store failed: {text_of(error)}")
+            return False
+        return True
+
+    # --- the ledger ------------------------------------------------------------------
+
+    def beat(self) -> None:
+        """Write how far this process has come; renew and take leases. Raises nothing.
+
+        Does nothing before it is due.
+        """
+        now = self._now()
+        if now < self._next_beat:
+            return
+        self._next_beat = now + BEAT
+        try:
+            self._beat(now)
+        except Exception as error:  # noqa: BLE001 - the follower goes on, and tries again
+            self._complain(text_of(error))
+
+    def release(self) -> None:
+        """Give back what this process leads, so that others need not wait for it."""
+        try:
+            self.evict(self.readers.values())
+            for _ in range(_ATTEMPTS):
+                found = self._current_ledger()
+                if found is None:
+                    return
+                if self._write(
+                    ledgers.release(self._advanced(found), self._me.process)
+                ):
+                    break
+        except Exception as error:  # noqa: BLE001 - its leases end by themselves
+            self._complain(text_of(error))
+        self._forget()
+
+    def _beat(self, now: float) -> None:
+        if any(reader.has_gap for reader in self.readers.values()):
+            self._begin_epoch(now)
+            return
+        me = self._me.seen(now)
+        for _ in range(_ATTEMPTS):
+            found = self._current_ledger()
+            if found is None:
+                self._begin_epoch(now)
+                return
+            if not ledgers.may_join(found, me.process, now, self._most):
+                self._forget()
+                pause = LOOK * (0.5 + self._random(1)[0] / 512)
+                self._next_beat = now + pause
+                return
+            new = ledgers.lease(self._advanced(found), me, now)
+            if ledgers.has_gap(new, now):
+                self._begin_epoch(now)
+                return
+            if self._write(new):
+                self._adopt(new, {})
+                self._check_stream(now)
+                return
+        self._complain("other followers change the ledger all the time")
+
+    def _current_ledger(self) -> Ledger | None:
+        """Return the ledger as this process has left it, or else as it is now."""
+        if self.ledger is None:
+            found = self._board.posted([self._name]).get(self._name)
+            self._sealed = found
+            if found is None:
+                return None
+            try:
+                self.ledger = ledgers.open_ledger(self._codec, self._name, found)
+            except CodecError as error:
+                # No follower can use it. A new epoch takes its place.
+                self._complain(f"the ledger is damaged: {text_of(error)}")
+                return None
+            if self.ledger.epoch != self._epoch:
+                self.readers.clear()  # what they have read counts for nothing
+                self._epoch = self.ledger.epoch
+        return self.ledger
+
+    def _advanced(self, ledger: Ledger) -> Ledger:
+        """Return the ledger with what this process has done since its last change."""
+        progress = {reader.id: reader.progress for reader in self.readers.values()}
+        changes = [reader.last_change for reader in self.readers.values()]
+        return replace(
+            ledgers.advance(ledger, self._me.process, progress),
+            records=ledger.records + self._records,
+            evicted=ledger.evicted + self._evicted,
+            last_change=max((ledger.last_change, *changes)),
+        )
+
+    def _write(self, new: Ledger) -> bool:
+        """Put a ledger in the place of the one that was seen; False if it is another.
+
+        Then the next look reads it anew.
+        """
+        sealed = ledgers.seal_ledger(self._codec, new, self._wall_clock())
+        parts = {} if self._sealed is None else {self._name: self._sealed}
+        self.ledger = None  # first: if this raises, it is not known what is there
+        if not self._board.merge(parts, self._name, sealed, ledgers.LIFE):
+            return False
+        self._sealed, self.ledger, self._epoch = sealed, new, new.epoch
+        self._records = self._evicted = 0
+        return True
+
+    def _adopt(self, ledger: Ledger, iterators: Mapping[str, str]) -> None:
+        """Read the shards that this process leads by a ledger, and no others.
+
+        iterators: of shards that were opened behind their newest records.
+        """
+        led = {shard.id: shard for shard in ledger.led_by(self._me.process)}
+        for shard in [*self.readers]:
+            if shard not in led:
+                del self.readers[shard]
+        for shard, place in led.items():
+            if shard not in self.readers:
+                self.readers[shard] = ShardReader(
+                    self._source,
+                    ledger.arn,
+                    place,
+                    iterator=iterators.get(shard),
+                    now=self._now,
+                    wall_clock=self._wall_clock,
+                )
+        # After the write: who reads this trusts that others go on from there.
+        if self.readers and ledger.followed_until > self._posted_until:
+            until = ledger.followed_until
+            self._heartbeats.post(self._region, self.table, until)
+            self._posted_until = until
+
+    # --- epochs ----------------------------------------------------------------------
+
+    def _begin_epoch(self, now: float) -> None:
+        """Evict the table, with all open shards opened behind their newest records."""
+        if now < self._next_epoch:
+            return
+        self._next_epoch = now + RETRY
+        stream = self.check()
+        shards = [s.id for s in self._source.shards(stream.arn) if not s.is_closed]
+        # First: what is changed from now on is read. Then the eviction covers all that
+        # was changed before.
+        opened = {
+            shard: self._source.open_latest(stream.arn, shard) for shard in shards
+        }
+        if not opened:
+            raise StreamError("the stream has no open shard")
+        until = self._now()
+        if not self._evict_tags([*tags_of_table(self.table)]):
+            return
+        new = ledgers.begin_epoch(
+            self._current_ledger(),
+            table=self.table,
+            arn=stream.arn,
+            view=stream.view,
+            epoch=self._random(8).hex(),
+            shards=opened,
+            leader=self._me.seen(self._now()),
+            now=self._now(),
+            followed_until=until,
+        )
+        self.readers.clear()
+        if self._write(new):
+            log.info(_BEGUN, self.table, len(opened))
+            self._next_epoch = 0.0
+            self.trouble = ""
+            self._adopt(new, opened)
+
+    def _check_stream(self, now: float) -> None:
+        """Begin a new epoch if the stream was switched off and another one is on."""
+        has_lost = any(r.has_ended and not r.children for r in self.readers.values())
+        if self.ledger is None or now < self._next_check:
+            return
+        self._next_check = now + (RETRY if has_lost else CHECK)
+        leads_first = self.ledger.shards[0].id in self.readers
+        if not (leads_first or has_lost) or self._source.is_enabled(self.ledger.arn):
+            return
+        self.check()  # raises if there is none
+        self._begin_epoch(now)
+
+    # --- troubles --------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self.readers.clear()
+        self.ledger = None
+
+    def _complain(self, trouble: str) -> None:
+        """Log what is wrong, once until something else is."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            log.warning(_FAILED, self.table, trouble)
+
+
+_BEGUN = (
+    "stream_followed: the stream of table %r is followed from now on (shards: %d); the "
+    "table was evicted, because changes from before are not known"
+)
+_FAILED = (
+    "stream_failed: the stream of table %r is not followed as it should be (%s). It is "
+    "tried again; until it succeeds, ttl_unfollowed counts"
+)
