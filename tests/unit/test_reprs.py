@@ -23,6 +23,7 @@ HARMLESS = frozenset(
         *("is_on_index", "is_plain", "is_precise", "is_read", "is_settling", "kind"),
         *("is_table_known", "mode", "near_hits", "negative_ttl", "number", "policy"),
         *("remembered", "scan_size_limit", "scans", "index_queries", "size", "ttl"),
+        *("asked_at", "trusted_until", "ttl_unfollowed", "heartbeats"),
         *("settle", "size_limit", "stored_at", "timeout", "undelivered", "writes"),
         *("has_put", "left"),  # what is left hides what is in it
         *("was_alone", "confirmed_at", "operations", "longest_ttl", "is_quiet"),
