@@ -60,7 +60,11 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         settle=settings.settle,
         write_hold_off=settings.write_hold_off,
     )
-    key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
+    # A table that is made anew around botocache is in no stream yet, so no follower
+    # shows that its key is another one.
+    bounds = settings.ttl, settings.ttl_unfollowed
+    fresh_for = min(seconds for seconds in bounds if seconds is not None)
+    key_schemas = KeySchemas(evictions, codec, fresh_for, store.now)
     heartbeats = Heartbeats(store, codec, evictions)
     audits = None
     if settings.shadow or settings.audit:
