@@ -71,6 +71,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     on_eviction_failure: Literal["send", "refuse"] | None = None,
     client_tracking: bool | None = None,
     precise_index_eviction: bool | None = None,
+    miss_leases: bool | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
     fast_parsing: bool | None = None,
     encryption_keys: "KeysArgument | None" = None,
@@ -103,6 +104,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     on_eviction_failure: "send" or "refuse" a write whose eviction failed.
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for old items, to evict fewer index queries.
+    miss_leases: of all processes that miss an entry, one asks DynamoDB.
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
     encryption_keys: secrets of 32 bytes, in base64 or as bytes; or a function that
@@ -134,6 +136,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "on_eviction_failure": on_eviction_failure,
         "client_tracking": client_tracking,
         "precise_index_eviction": precise_index_eviction,
+        "miss_leases": miss_leases,
         "near": near,
         "fast_parsing": fast_parsing,
         "encryption_keys": encryption_keys,

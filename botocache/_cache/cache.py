@@ -28,10 +28,10 @@ from botocache._cache.invalidation import (
 )
 from botocache._cache.item_writes import PLAIN_WRITES
 from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
+from botocache._cache.leases import LeasedTicket, reads_of
 from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.preparers import PLAIN_READ, Preparers
-from botocache._cache.reads import Reads
 from botocache._cache.refusals import Refusals
 from botocache._cache.services import CacheServices, CountsPoster, NearTier, services_of
 from botocache._cache.tickets import (
@@ -90,7 +90,7 @@ class Cache:
         self._preparers: Final = preparers
         self._refusals: Final = refusals
         self._fills: Final = Fills(services, preparers, refusals)
-        self._reads: Final = Reads(services, preparers, refusals)
+        self._reads: Final = reads_of(services, preparers, refusals)
         self._batches: Final = BatchReads(
             services, preparers, refusals, self._reads, self._fills
         )
@@ -334,7 +334,7 @@ class Cache:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
-    def finish(  # noqa: C901, PLR0913 - a case for each ticket; each says one thing of the end
+    def finish(  # noqa: C901, PLR0912, PLR0913 - a case for each ticket; each says one thing of the end
         self,
         ticket: Ticket,
         answer: Answer,
@@ -399,6 +399,8 @@ class Cache:
                     assert_never(ticket)
         except BaseException as error:
             self._put_right(ticket, error)
+        if type(ticket) is LeasedTicket:
+            ticket.lease.end(ticket.store, is_answered=succeeded)
         if self._observer is not None:
             self._observer.on_call()
 

@@ -69,6 +69,7 @@ class Settings:
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for the old item of a write, and evict only the
         index queries that the old or the new item belongs to.
+    miss_leases: of all processes that miss an entry, one asks DynamoDB.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
     encryption_keys: under which entries are encrypted and named; None for clear ones.
@@ -93,6 +94,7 @@ class Settings:
     on_eviction_failure: str = "send"
     client_tracking: bool = False
     precise_index_eviction: bool = False
+    miss_leases: bool = False
     near: str = "on"
     fast_parsing: bool = True
     encryption_keys: EncryptionKeys | None = None
@@ -384,6 +386,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "on_eviction_failure": values.choice("send", "refuse"),
     "client_tracking": values.switch,
     "precise_index_eviction": values.switch,
+    "miss_leases": values.switch,
     "near": _near,
     "fast_parsing": values.switch,
     "encryption_keys": parse_encryption_keys,

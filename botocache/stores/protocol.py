@@ -134,6 +134,40 @@ class Deferring(Protocol):
         """
 
 
+class Lease(Protocol):
+    """The lease of an entry's key, as its holder has it. Raises nothing."""
+
+    def give_back(self) -> bool:
+        """End it, and return True if it had not ended.
+
+        It ends by itself when its entry is filled, when its time is over, and when the
+        process dies or closes the store. Waits for a moment at most.
+        """
+
+    def drop(self) -> None:
+        """End it soon, where nothing may wait: in a destructor."""
+
+
+@runtime_checkable
+class Leasing(Protocol):
+    """A store that lends the key of an entry to one reader of all processes at a time.
+
+    The reader asks DynamoDB, and others wait for its entry. No promise rests on it:
+    two readers with a lease of one key send two requests, and that is all.
+    """
+
+    def take_lease(self, key: bytes, seconds: float) -> Lease | None:
+        """Take the lease of a key; None if another reader has it. Does not wait for it.
+
+        A `fill` of the key by this process ends the lease when, and only when, the
+        entry is visible to all. A child of a fork has no lease of its parent.
+        May raise StoreError. Where leases cannot be had for longer, everyone gets one.
+
+        key: of the entry.
+        seconds: after which the lease ends, if the store can count them.
+        """
+
+
 def waits(store: object) -> bool:
     """Return whether a store may wait, so that an event loop must not ask it.
 

@@ -24,6 +24,7 @@ ADVANCED = (
     "on_eviction_failure",
     "client_tracking",
     "precise_index_eviction",
+    "miss_leases",
     "near",
     "fast_parsing",
     "encryption_keys",

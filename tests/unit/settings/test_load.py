@@ -75,6 +75,7 @@ ROWS = {
         "uncached",
     ),
     "precise_index_eviction": _Row(False, "true", True, "off", False, 1, True),
+    "miss_leases": _Row(False, "true", True, "off", False, 1, True),
     "timeout": _Row(0.02, "0.5", 0.5, "0.001", 0.001, 10, 10.0),
     "on_eviction_failure": _Row(
         "send", '"refuse"', "refuse", "send", "send", "Refuse", "refuse"
@@ -290,6 +291,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "reads_after_write": (READS_AFTER_WRITE, ("", "x", "on", "0", False)),
     "on_eviction_failure": (ON_FAILURE, ("", "x", "on", "0", False)),
     "client_tracking": (SWITCH, ("", "x", "2", "1.0", "-1", "yes", "on off", 2, 1.0)),
+    "miss_leases": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "precise_index_eviction": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "fast_parsing": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "near": (NEAR, ("", "x", "2", "traced", "yes", 2)),

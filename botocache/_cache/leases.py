@@ -1,0 +1,294 @@
+"""Leases of misses: of all processes that miss an entry, one asks DynamoDB.
+
+The course of a read that is a miss, with the setting `miss_leases`:
+
+- It takes the lease of its entry's key, and asks DynamoDB. Its fill ends the lease once
+  others can see the entry, and so does whatever else ends its ticket.
+- Another process has the lease: it waits, and looks into the store again after 2, 4, 8
+  ... ms. Each look is a whole `load` of this very read, so what it is served is an
+  ordinary hit. If it misses, it tries to take the lease, too: the other one may have
+  failed. At the end of PAUSES it asks without a lease.
+
+Only an answer that may be filled is worth a lease. Where a lease brought nothing, the
+key is left alone for APART seconds: its holder died or hangs, or its answers cannot be
+kept. So a dead holder costs each process one wait. A store that fails lends nothing,
+and then nobody waits. A batch neither takes leases nor waits for any: it is sent for
+its other keys anyway.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from botocache._cache.call_store import CallStore
+from botocache._cache.evictions import Evictions
+from botocache._cache.prepare import PreparedRead
+from botocache._cache.preparers import Preparers
+from botocache._cache.reads import Reads
+from botocache._cache.refusals import Refusals
+from botocache._cache.services import CacheServices
+from botocache._cache.tickets import Lookup, ReadTicket
+from botocache._coherence import may_fill
+from botocache._errors import pass_on
+from botocache._forks import renew_after_fork
+from botocache.stores.protocol import Lease, Leasing
+
+LEASE_SECONDS = 2.0
+"""Longer than nearly all reads take, with a retry or two."""
+
+PAUSES = (0.002, 0.004, 0.008, 0.016, 0.032, 0.038)
+"""Seconds between two looks, 0.1 in all: DynamoDB answers most reads in 10 ms."""
+
+APART = 10.0
+"""Seconds in which no lease of a key is tried after one that brought nothing."""
+
+MOST_APART = 1024
+"""Keys that are remembered so."""
+
+MOST_WAITING = 4
+"""Threads of a shared pool that may wait here at the same time. The pool serves all
+tasks of an event loop; a task that finds no place asks DynamoDB at once."""
+
+
+class _Thread(threading.local):
+    is_shared = False
+
+
+_thread = _Thread()
+
+
+def note_shared_thread() -> None:
+    """Note that the current thread works for many tasks, and must not wait for long."""
+    _thread.is_shared = True
+
+
+class Leases:
+    """The leases of one cache, and who waits for those of others.
+
+    evictions: reports failures.
+    sleep: waits so many seconds.
+    clock: seconds.
+    """
+
+    def __init__(
+        self,
+        evictions: Evictions,
+        sleep: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._evictions: Final = evictions
+        self._sleep: Final = sleep or _sleep
+        self._clock: Final = clock
+        self._reset()
+        renew_after_fork(self, Leases._reset)
+
+    def __repr__(self) -> str:
+        return f"<Leases {self.taken} taken, {self.waits} waits, {self.served} served>"
+
+    def _reset(self) -> None:
+        self.taken = self.waits = self.served = 0  # not exact: threads may lose one
+        self._apart: dict[bytes, float] = {}
+        # To pop the last object of a list is one step in any thread, without a lock.
+        self._places = [None] * MOST_WAITING
+
+    def settle(
+        self, ticket: ReadTicket, look: Callable[[PreparedRead, CallStore], Lookup]
+    ) -> Lookup:
+        """Return what a miss becomes: a hit, or a ticket to ask DynamoDB with.
+
+        look: loads the read once more.
+        """
+        if not _may_be_filled(ticket) or self._is_apart(ticket.prepared.key):
+            return ticket
+        try:
+            lease = self._take(ticket)
+            if lease is not None:
+                return leased(ticket, lease)
+            with self._place() as is_free:
+                return self._wait(ticket, look) if is_free else ticket
+        except Exception as error:
+            self._evictions.report(
+                "lease_failed",
+                "a read that misses asks DynamoDB at once",
+                pass_on(error),
+            )
+            return ticket
+
+    def _wait(
+        self, ticket: ReadTicket, look: Callable[[PreparedRead, CallStore], Lookup]
+    ) -> Lookup:
+        self.waits += 1
+        prepared, store = ticket.prepared, ticket.store
+        for pause in PAUSES:
+            self._sleep(pause)
+            store.restart()  # each look has a deadline of its own
+            lookup = look(prepared, store)
+            if not isinstance(lookup, ReadTicket):
+                self.served += lookup is not None
+                return lookup
+            if not _may_be_filled(lookup):  # a write has come: nobody fills it now
+                return lookup
+            lease = self._take(lookup)
+            if lease is not None:
+                # Its holder may have filled it between the look and the lease.
+                return self._look_under(lease, prepared, store, look)
+            ticket = lookup
+        self.set_apart(prepared.key)
+        store.restart()
+        return ticket
+
+    def _look_under(
+        self,
+        lease: "HeldLease",
+        prepared: PreparedRead,
+        store: CallStore,
+        look: Callable[[PreparedRead, CallStore], Lookup],
+    ) -> Lookup:
+        lookup = look(prepared, store)
+        if isinstance(lookup, ReadTicket) and _may_be_filled(lookup):
+            return leased(lookup, lease)
+        lease.end(store)
+        return lookup
+
+    def _take(self, ticket: ReadTicket) -> "HeldLease | None":
+        key = ticket.prepared.key
+        lease = ticket.store.take_lease(key, LEASE_SECONDS)
+        if lease is None:
+            return None
+        self.taken += 1
+        return HeldLease(self, key, lease)
+
+    # --- keys for which leases bring nothing ----------------------------------------
+
+    def set_apart(self, key: bytes) -> None:
+        """Try no lease of a key for a while."""
+        apart = self._apart
+        if len(apart) >= MOST_APART:
+            apart.clear()  # to try them again costs a wait each
+        apart[key] = self._clock() + APART
+
+    def _is_apart(self, key: bytes) -> bool:
+        apart = self._apart
+        if not apart or (until := apart.get(key)) is None:
+            return False
+        if 0.0 < until - self._clock() <= APART:
+            return True
+        apart.pop(key, None)
+        return False
+
+    # --- who may wait ---------------------------------------------------------------
+
+    @contextmanager
+    def _place(self) -> Iterator[bool]:
+        """Yield whether the current thread may wait."""
+        if not _thread.is_shared:
+            yield True
+            return
+        places = self._places
+        try:
+            places.pop()
+        except IndexError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            places.append(None)
+
+
+class HeldLease:
+    """The lease of a ticket. It ends with the ticket, however that ends."""
+
+    __slots__ = ("_key", "_lease", "_leases")
+
+    def __init__(self, leases: Leases, key: bytes, lease: Lease) -> None:
+        self._leases = leases
+        self._key = key
+        self._lease: Lease | None = lease
+
+    def __repr__(self) -> str:
+        return f"<HeldLease {self._lease!r}>"
+
+    def end(self, store: CallStore, *, is_answered: bool = False) -> None:
+        """Give it back, unless a fill has. Raises nothing.
+
+        store: as the call uses it.
+        is_answered: DynamoDB has answered the read.
+        """
+        lease, self._lease = self._lease, None
+        if lease is None:
+            return
+        if store.failure is not None:
+            lease.drop()
+        elif lease.give_back() and is_answered:
+            # Its answers cannot be kept. Others would ask one after another.
+            self._leases.set_apart(self._key)
+
+    def __del__(self) -> None:
+        # `__init__` may have been interrupted.
+        lease = getattr(self, "_lease", None)
+        if lease is not None:
+            with suppress(Exception):  # the interpreter may be ending
+                lease.drop()
+
+
+class LeasedTicket(ReadTicket):
+    """The ticket of a read that is sent under a lease."""
+
+    lease: HeldLease
+
+    def _replace(self, /, **changes: Any) -> "LeasedTicket":
+        return leased(super()._replace(**changes), self.lease)
+
+
+def leased(ticket: ReadTicket, lease: HeldLease) -> LeasedTicket:
+    """Return a ticket with a lease."""
+    made: LeasedTicket = tuple.__new__(LeasedTicket, ticket)
+    made.lease = lease
+    return made
+
+
+class LeasingReads(Reads):
+    """Reads whose misses take leases. See Reads."""
+
+    def __init__(
+        self, services: CacheServices, preparers: Preparers, refusals: Refusals
+    ) -> None:
+        super().__init__(services, preparers, refusals)
+        self.leases: Final = Leases(services.evictions)
+
+    def load(self, prepared: PreparedRead, store: CallStore) -> Lookup:
+        """See Reads.load."""
+        lookup = super().load(prepared, store)
+        if (
+            not isinstance(lookup, ReadTicket)
+            # No entry is served to a reader who was refused.
+            or (self._refused and prepared.reader_tag in self._refused)
+        ):
+            return lookup
+        return self.leases.settle(lookup, super().load)
+
+
+def reads_of(
+    services: CacheServices, preparers: Preparers, refusals: Refusals
+) -> Reads:
+    """Return the look-ups of a cache, with leases if it has them."""
+    settings, store = services.settings, services.store
+    # In shadow mode nothing is served, so nothing is worth a wait.
+    has_leases = settings.miss_leases and not settings.shadow
+    kind = LeasingReads if has_leases and isinstance(store, Leasing) else Reads
+    return kind(services, preparers, refusals)
+
+
+def _may_be_filled(ticket: ReadTicket) -> bool:
+    """Return whether the answer may be filled, and be served to others."""
+    prepared, held = ticket.prepared, ticket.loaded.held
+    if not prepared.may_hit or prepared.policy.ttl <= 0.0:
+        return False
+    return not held or may_fill(held, is_consistent=ticket.is_consistent)
+
+
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)  # looked up now: gevent may have replaced it
