@@ -33,7 +33,7 @@ from botocache._cache.tickets import Lookup, ReadTicket
 from botocache._coherence import may_fill
 from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
-from botocache.stores.protocol import Lease, Leasing
+from botocache.stores.protocol import Lease, lends
 
 LEASE_SECONDS = 2.0
 """Longer than nearly all reads take, with a retry or two."""
@@ -278,7 +278,7 @@ def reads_of(
     settings, store = services.settings, services.store
     # In shadow mode nothing is served, so nothing is worth a wait.
     has_leases = settings.miss_leases and not settings.shadow
-    kind = LeasingReads if has_leases and isinstance(store, Leasing) else Reads
+    kind = LeasingReads if has_leases and lends(store) else Reads
     return kind(services, preparers, refusals)
 
 

@@ -40,6 +40,7 @@ from botocache.stores.protocol import (
     Store,
     Usage,
     Watching,
+    lends,
 )
 
 _PURPOSE = b"botocache name"
@@ -226,8 +227,8 @@ class KeyedStore(KeyedVerbs):
             for_call = cast("Bounding", store).for_call
             self.for_call = lambda: _BoundedKeyedVerbs(for_call(), names)
             self.deliver_until = cast("Bounding", store).deliver_until
-        if issubclass(type(store), Leasing):
-            take = cast("Leasing", store).take_lease
+        if lends(store):
+            take = store.take_lease
             self.take_lease = lambda key, seconds: take(names().first(key), seconds)
 
     def __repr__(self) -> str:

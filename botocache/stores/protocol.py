@@ -7,7 +7,7 @@ what the store holds.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import shows
@@ -148,7 +148,6 @@ class Lease(Protocol):
         """End it soon, where nothing may wait: in a destructor."""
 
 
-@runtime_checkable
 class Leasing(Protocol):
     """A store that lends the key of an entry to one reader of all processes at a time.
 
@@ -166,6 +165,16 @@ class Leasing(Protocol):
         key: of the entry.
         seconds: after which the lease ends, if the store can count them.
         """
+
+
+def lends(store: object) -> TypeGuard[Leasing]:
+    """Return whether a store is Leasing."""
+    # By its class first: a store of the user's may have a `__getattr__`. Then by its
+    # instance: one under keyed names lends if the store behind does.
+    return (
+        hasattr(type(store), "take_lease")
+        and getattr(store, "take_lease", None) is not None
+    )
 
 
 def waits(store: object) -> bool:

@@ -290,7 +290,7 @@ class RedisStore:
         reply = self._ask(lambda: [*ends, take])[-1]
         if reply is None:
             return None
-        if reply != b"OK":
+        if reply != b"OK" and reply is not True:  # as redis-py's cluster client has it
             raise StoreError("the reply to a lease is none")
         return self._leases.hold(key, token)
 

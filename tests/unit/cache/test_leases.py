@@ -1,0 +1,341 @@
+"""The course of a miss under leases: one asks, others wait, and no law is bent.
+
+Two caches with stores of their own in one directory stand for two processes. Nothing
+sleeps: at each pause of a waiter a test does what the others do meanwhile.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import botocache
+from botocache import Cache
+from botocache._cache import leases
+from botocache._cache.leases import MOST_WAITING, PAUSES, LeasedTicket, LeasingReads
+from botocache._cache.reads import Reads
+from botocache._cache.tickets import BatchTicket, Hit, ReadTicket
+from botocache._errors import StoreError
+from botocache._settings.load import Settings
+from botocache.stores.disk.store import DiskStore
+from botocache.stores.memory import MemoryStore
+from tests.support.calls import begin
+from tests.support.opening import open_store_at
+from tests.support.processes import TIMEOUT, eventually, in_thread
+from tests.support.valkey_server import ValkeyServer
+
+KEY = {"pk": {"S": "a"}}
+GET = ("GetItem", {"TableName": "t", "Key": KEY})
+ANSWER = {"Item": {**KEY, "n": {"N": "1"}}}
+UPDATE = {"TableName": "t", "Key": KEY, "UpdateExpression": "SET n = n"}
+
+
+class Pauses(list[float]):
+    """What waiters have slept.
+
+    meanwhile: what others do, by the number of the pause; the first is 0.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: dict[int, Callable[[], object]] = {}
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+        self.meanwhile.pop(len(self) - 1, lambda: None)()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    made = Pauses()
+    monkeypatch.setattr(leases, "_sleep", made)
+    return made
+
+
+@pytest.fixture
+def make(tmp_path: Path, pauses: Pauses) -> Iterator[Callable[..., Cache]]:
+    """Return what makes the cache of one more process."""
+    assert not pauses
+    with contextlib.ExitStack() as stack:
+
+        def made(**settings: Any) -> Cache:
+            store = DiskStore(tmp_path / "disk")
+            stack.callback(store.close)
+            given = {"miss_leases": True, "settle": 0.0, **settings}
+            return Cache(store, Settings(url="disk:", **given))
+
+        yield made
+
+
+def get(cache: Cache) -> Any:
+    return begin(cache, *GET)
+
+
+def answer(cache: Cache, ticket: Any, given: dict[str, Any] | None = None) -> None:
+    cache.finish(ticket, dict(given or ANSWER), succeeded=True, certain=True)
+
+
+def counts(cache: Cache) -> leases.Leases:
+    assert isinstance(cache._reads, LeasingReads)
+    return cache._reads.leases
+
+
+def has_lease(outcome: object) -> bool:
+    return isinstance(outcome, LeasedTicket)
+
+
+def test_one_process_asks_and_the_other_is_served_what_it_fills(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    here, there = make(), make()
+    asked = get(here)
+    assert has_lease(asked)
+    pauses.meanwhile[2] = lambda: answer(here, asked)
+    hit = get(there)
+    assert isinstance(hit, Hit)
+    assert hit.answer == ANSWER
+    assert pauses == [*PAUSES[:3]]
+    assert counts(there).served == 1
+
+
+def fail(cache: Cache, ticket: Any) -> None:
+    cache.fail(ticket)
+
+
+def refuse(cache: Cache, ticket: Any) -> None:
+    cache.finish(ticket, {}, succeeded=False, certain=True)
+
+
+def drop(_cache: Cache, _ticket: Any) -> None:
+    """Do nothing: the test has the only other reference, and lets it go."""
+
+
+@pytest.mark.parametrize("end", [fail, refuse, drop])
+def test_a_holder_that_gets_no_answer_lets_the_next_one_ask(
+    make: Callable[..., Cache], pauses: Pauses, end: Callable[[Cache, Any], None]
+) -> None:
+    here, there, third = make(), make(), make()
+    asked = [get(here)]
+    pauses.meanwhile[1] = lambda: end(here, asked.pop())
+    ticket = get(there)
+    assert has_lease(ticket)
+    assert pauses == [*PAUSES[:2]]
+    pauses.meanwhile[2] = lambda: answer(there, ticket)
+    assert isinstance(get(third), Hit)
+
+
+def test_a_holder_that_never_ends_costs_a_process_one_wait_of_a_tenth_of_a_second(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    here, there = make(), make()
+    asked = get(here)
+    assert type(get(there)) is ReadTicket
+    assert pauses == [*PAUSES]
+    assert sum(pauses) == pytest.approx(0.1)
+    assert type(get(there)) is ReadTicket
+    assert pauses == [*PAUSES]
+    answer(here, asked)
+
+
+def test_what_is_filled_from_before_a_write_serves_no_one_who_waited(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    here, there, writer = make(), make(), make()
+    asked = get(here)
+
+    def write() -> None:
+        writing = begin(writer, "UpdateItem", UPDATE)
+        assert writing is not None
+        assert not isinstance(writing, Hit)
+        writer.finish(writing, {}, succeeded=True, certain=True)
+        answer(here, asked)
+
+    pauses.meanwhile[0] = write
+    assert not isinstance(get(there), Hit)
+
+
+def test_a_write_that_begins_while_one_waits_ends_the_wait(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    here, there, writer = make(), make(), make()
+    asked = get(here)
+    pauses.meanwhile[1] = lambda: begin(writer, "UpdateItem", UPDATE)
+    assert type(get(there)) is ReadTicket
+    assert pauses == [*PAUSES[:2]]
+    answer(here, asked)
+
+
+def test_what_may_not_be_filled_takes_no_lease(make: Callable[..., Cache]) -> None:
+    here = make()
+    writing = begin(here, "UpdateItem", UPDATE)
+    assert type(get(here)) is ReadTicket  # under the hold-off of that write
+    assert writing is not None
+    other = {**GET[1], "Key": {"pk": {"S": "b"}}}
+    consistent = {**other, "ConsistentRead": True}
+    assert type(begin(here, "GetItem", consistent)) is ReadTicket
+    with botocache.refresh():
+        assert type(begin(here, "GetItem", other)) is ReadTicket
+    with botocache.bypass():
+        assert not has_lease(begin(here, "GetItem", other))
+    for settings in ({"shadow": True}, {"ttl": 0.0}, {"miss_leases": False}):
+        assert not has_lease(begin(make(**settings), "GetItem", other))
+    assert counts(here).taken == 0
+    assert has_lease(begin(here, "GetItem", other))
+
+
+def test_a_read_after_a_write_that_is_made_consistent_takes_one(
+    make: Callable[..., Cache],
+) -> None:
+    here = make(settle=3000.0)
+    writing: Any = begin(here, "UpdateItem", UPDATE)
+    here.finish(writing, {}, succeeded=True, certain=True)
+    ticket = get(here)
+    assert has_lease(ticket)
+    assert ticket.is_consistent
+    plain: Any = here.without_additions(ticket)
+    assert has_lease(plain)
+    assert not plain.is_consistent
+    assert plain.lease is ticket.lease
+
+
+def test_a_batch_takes_no_lease_and_waits_for_none(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    here, there = make(), make()
+    asked = get(here)
+    keys = {"RequestItems": {"t": {"Keys": [KEY, {"pk": {"S": "b"}}]}}}
+    assert isinstance(begin(there, "BatchGetItem", keys), BatchTicket)
+    assert not pauses
+    assert counts(there).taken == 0
+    answer(here, asked)
+
+
+def test_a_reader_who_was_refused_waits_for_no_entry(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    here, there = make(), make()
+    there.refuse(get(there), {"Error": {"Code": "AccessDeniedException"}})
+    asked = get(here)
+    assert type(get(there)) is ReadTicket
+    assert not pauses
+    answer(here, asked)
+
+
+def test_answers_that_cannot_be_kept_are_not_asked_for_one_after_another(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    here = make(negative_ttl=0.0)
+    for is_first in (True, False, False):
+        ticket = get(here)
+        assert has_lease(ticket) is is_first
+        answer(here, ticket, {"ResponseMetadata": {}})
+    assert not pauses
+
+
+def test_a_key_is_left_alone_for_a_while_and_no_longer(
+    make: Callable[..., Cache],
+) -> None:
+    now = [5.0]
+    made = leases.Leases(make()._evictions, clock=lambda: now[0])
+    made.set_apart(b"a")
+    assert made._is_apart(b"a")
+    assert not made._is_apart(b"b")
+    now[0] += leases.APART
+    assert not made._is_apart(b"a")
+    for number in range(3 * leases.MOST_APART):
+        made.set_apart(b"%d" % number)
+    assert len(made._apart) <= leases.MOST_APART
+
+
+def test_a_store_that_does_not_lend_makes_no_one_wait(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = make(), make()
+    asked = get(here)
+
+    def raise_error(*_: object) -> None:
+        raise StoreError("no leases today")
+
+    monkeypatch.setattr(DiskStore, "take_lease", raise_error)
+    assert type(get(there)) is ReadTicket
+    assert not pauses
+    assert there.stats().failures == {"lease_failed": 1}
+    answer(here, asked)
+
+
+def test_a_store_that_fails_while_one_waits_ends_the_wait(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = make(), make()
+    asked = get(here)
+
+    def raise_error(*_: object) -> None:
+        raise StoreError("the disk is gone")
+
+    pauses.meanwhile[1] = lambda: monkeypatch.setattr(DiskStore, "load", raise_error)
+    assert type(get(there)) is ReadTicket
+    assert pauses == [*PAUSES[:2]]
+    monkeypatch.undo()
+    answer(here, asked)
+
+
+def test_few_threads_of_a_shared_pool_wait_at_the_same_time(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = make(), make()
+    asked, go_on = get(here), threading.Event()
+    monkeypatch.setattr(counts(there), "_sleep", lambda _: go_on.wait(TIMEOUT))
+    outcomes: list[object] = []
+
+    def wait() -> None:
+        leases.note_shared_thread()
+        outcomes.append(get(there))
+
+    waiting = [threading.Thread(target=wait, daemon=True) for _ in range(MOST_WAITING)]
+    for thread in waiting:
+        thread.start()
+    eventually(lambda: counts(there).waits == MOST_WAITING)
+    in_thread(wait)  # finds no place, and asks
+    assert [type(outcome) for outcome in outcomes] == [ReadTicket]
+    answer(here, asked)
+    go_on.set()
+    for thread in waiting:
+        thread.join(TIMEOUT)
+    assert [type(outcome) for outcome in outcomes[1:]] == [Hit] * MOST_WAITING
+
+
+def test_each_look_at_a_server_has_a_deadline_of_its_own(
+    pauses: Pauses, valkey: ValkeyServer, namespace: str
+) -> None:
+    timeout = 0.2
+    caches = []
+    for _ in range(2):
+        url = valkey.url
+        store = open_store_at(url, namespace=namespace, timeout=timeout, settle=0.0)
+        eventually(lambda store=store: _loads(store))  # type: ignore[misc]  # a default
+        caches.append(Cache(store, Settings(url=url, miss_leases=True, settle=0.0)))
+    here, there = caches
+    asked = get(here)
+    # Real: a connection has the system's clock.
+    pauses.meanwhile[0] = lambda: time.sleep(timeout * 1.2)
+    pauses.meanwhile[1] = lambda: answer(here, asked)
+    assert isinstance(get(there), Hit)
+    for cache in caches:
+        cache.close()
+
+
+def _loads(store: Any) -> bool:
+    try:
+        store.load(bytes(16), [])
+    except StoreError:  # it is still being connected to
+        return False
+    return True
+
+
+def test_a_store_without_leases_is_asked_for_none() -> None:
+    settings = Settings(url="memory:", miss_leases=True)
+    assert type(Cache(MemoryStore(), settings)._reads) is Reads
