@@ -145,7 +145,7 @@ class DiskLeases:
                 return False
             if not file.is_ours():
                 raise StoreError("the descriptor of the leases was closed") from own
-            log_once(log.info, "no_leases", _NO_LEASES)
+            log_once(log.info, "leases_not_supported", _NO_LEASES)
         return True
 
     def unlock(self, byte: int) -> None:

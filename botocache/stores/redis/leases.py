@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 from botocache._forks import renew_after_fork
+from botocache.stores.protocol import Fill
 from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.scripts import RETURN
 from botocache.stores.redis.types import Command
@@ -60,12 +61,13 @@ class ServerLeases:
             return True
         return self.held.pop(key, None) is None
 
-    def returns_of(self, keys: Iterable[bytes]) -> list[Command]:
-        """End the leases of keys, and return the commands that tell the server.
+    def returns_for(self, fills: Iterable[Fill]) -> list[Command]:
+        """End the leases of what is filled; return the commands that tell the server.
 
         They must be sent. Those of dropped leases are among them.
         """
-        ended = [(key, token) for key in keys if (token := self.held.pop(key, None))]
+        held = self.held
+        ended = [(f.key, token) for f in fills if (token := held.pop(f.key, None))]
         with suppress(IndexError):
             while self._dropped:
                 ended.append(self._dropped.popleft())

@@ -256,7 +256,8 @@ class RedisStore:
         if kept:
             prolong, note = self._prolonging(kept)
             # Behind the entries: who finds the lease free must find them.
-            ends = self._leases_ended_by(kept)
+            leases = self._leases
+            ends = leases.returns_for(kept) if leases.held else ()
             self._ask(lambda: [*map(self._set, kept), *prolong, *ends])
             note()
             self._has_prolonged = self._has_prolonged or bool(prolong)
@@ -272,7 +273,8 @@ class RedisStore:
             settle(None)
             return
         note()
-        ends = self._leases_ended_by(kept)
+        leases = self._leases
+        ends = leases.returns_for(kept) if leases.held else ()
         commands = [*map(self._set, kept), *prolong, *ends]
         packed = b"".join(map(pack, commands))
         settled = partial(self._settle_fills, len(kept), len(prolong), settle)
@@ -286,18 +288,13 @@ class RedisStore:
             *(b"SET", self._keys.lease(key), token),
             *(b"NX", b"PX", milliseconds(seconds)),
         )
-        ends = self._leases.returns_of(())
+        ends = self._leases.returns_for(())
         reply = self._ask(lambda: [*ends, take])[-1]
         if reply is None:
             return None
         if reply != b"OK" and reply is not True:  # as redis-py's cluster client has it
             raise StoreError("the reply to a lease is none")
         return self._leases.hold(key, token)
-
-    def _leases_ended_by(self, fills: Sequence[Fill]) -> list[Command]:
-        """End the leases of what is filled; return what tells the server."""
-        leases = self._leases
-        return leases.returns_of(fill.key for fill in fills) if leases.held else []
 
     def _return_leases(self, commands: Sequence[Command]) -> bool:
         """See ServerLeases."""
