@@ -1,0 +1,376 @@
+"""When a partition is on its knees: requests that reach DynamoDB, refusals, p99.
+
+A case that happened in public. A service has 350 containers, and a cache in each, with
+a TTL of 250 ms. A hot query of an index costs 12 read units, and its partition gives
+3,000 a second. 77 to 80 % of the reads are hits, and it is throttled all the same:
+containers / TTL = 1,400 misses a second. Here 16 processes stand for the containers,
+and the partition gives 16/350 of the units. Each process reads 20 times a second.
+
+And one hot key with 200 readers in four processes, at the moment at which its entry
+expires, and at which it is evicted: how many requests reach DynamoDB.
+
+The server is a stand-in in a process of its own (overload_server.py). A row whose
+setting this version does not have is left out.
+"""
+
+import importlib
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from typing import Any, Final, NamedTuple
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+import botocache
+from benchmarks.clients import SCOPE, session
+from benchmarks.crowd import Member, call_all, running_crowd
+from benchmarks.measure import Group
+from benchmarks.overload_server import LATENCY, Load
+from benchmarks.places import Places
+from benchmarks.scale import Scale
+from benchmarks.work import KEY
+from botocache._settings.load import Settings
+
+PROCESSES = 16
+CONTAINERS = 350
+UNITS = 12.0
+"""Of the query, eventually consistent: 96 KB."""
+
+CASE: Final = Load(3000.0 * PROCESSES / CONTAINERS, UNITS, 24, 4000)
+THREADS = 4
+READS = 20
+"""Of a process in a second."""
+
+TTL = 0.25
+STALE = 5.0
+
+HOT_PROCESSES = 4
+HOT_READERS = 200
+HOT: Final = Load(0.0, 0.5, 1, 400)
+HOT_TTL = 0.4
+HEAD_START = 0.15
+"""Seconds between the message to the processes and the moment of all reads."""
+
+LEAST = 0.01
+"""In the place of 0, by which nothing can be divided."""
+
+NO_CACHE = "without botocache"
+PER_PROCESS = "a cache per process"
+SHARED = "a shared store"
+COALESCED = "a shared store, coalesce"
+LEASED = "a shared store, miss_leases"
+LEASED_ON_DISK = "a shared store on disk, miss_leases"
+BOTH = "a shared store, coalesce and miss_leases"
+STALE_TOO = "a shared store, stale_if_throttled"
+ALL = "a shared store, all three"
+
+_KNOWN: Final = {field.name for field in fields(Settings)}
+_QUIET: Final = {name: False for name in ("coalesce", "miss_leases") if name in _KNOWN}
+"""What is on by default is off in rows that do not name it."""
+
+
+def measure(scale: Scale, places: Places) -> Iterator[Group]:
+    """Measure the case, then the hot key."""
+    with (
+        running_server() as server,
+        running_crowd(PROCESSES, prepare, server.port) as crowd,
+    ):
+        yield from _case(scale, places, server, crowd)
+        yield from _hot_key(scale, places, server, crowd[:HOT_PROCESSES])
+
+
+# --- the public case -----------------------------------------------------------------
+
+
+class Seen(NamedTuple):
+    """What a process has seen of its reads. seconds: of each that was answered."""
+
+    seconds: list[float]
+    failed: int
+
+
+def _case(
+    scale: Scale, places: Places, server: "Server", crowd: Sequence[Member]
+) -> Iterator[Group]:
+    rounds, seconds = (3, 8.0) if scale.name == "full" else (1, 1.2)
+    if scale.name == "tiny":
+        seconds = 0.2
+    url = {"url": places.valkey.url, "ttl": TTL, "timeout": 1.0}
+    rows = _rows(
+        {
+            NO_CACHE: None,
+            PER_PROCESS: {"url": "memory:", "ttl": TTL},
+            SHARED: url,
+            COALESCED: {**url, "coalesce": True},
+            LEASED: {**url, "miss_leases": True},
+            BOTH: {**url, "coalesce": True, "miss_leases": True},
+            STALE_TOO: {**url, "stale_if_throttled": STALE},
+            ALL: {
+                **url,
+                "coalesce": True,
+                "miss_leases": True,
+                "stale_if_throttled": STALE,
+            },
+        }
+    )
+    asked: dict[str, list[float]] = {name: [] for name in rows}
+    refused: dict[str, list[float]] = {name: [] for name in rows}
+    answered: dict[str, list[float]] = {name: [] for name in rows}
+    slowest: dict[str, list[float]] = {name: [] for name in rows}
+    for number in range(rounds):
+        for name, settings in rows.items():
+            call_all(crowd, connect, settings, f"case-{number}-{name}")
+            call_all(crowd, read_on, 0.3 if seconds > 1 else 0.05)  # warm up
+            server.begin(CASE)
+            seen: list[Seen] = call_all(crowd, read_on, seconds)
+            counts = server.begin(CASE)
+            took = [each for one in seen for each in one.seconds] or [LEAST]
+            failed = sum(one.failed for one in seen)
+            asked[name].append(max(counts["asked"] / seconds, LEAST))
+            refused[name].append(max(counts["refused"] / seconds, LEAST))
+            answered[name].append(100 * len(took) / (len(took) + failed))
+            slowest[name].append(_p99(took) * 1000)
+    title = f"Overload: {PROCESSES} processes, a query of {UNITS:g} units"
+    note = (
+        f"{CASE.rate:.0f} read units a second are {CASE.rate / UNITS:.1f} of them. "
+        f"{PROCESSES * READS} reads a second, TTL {TTL * 1000:.0f} ms, a read of the "
+        f"table takes {LATENCY * 1000:.0f} ms; botocore repeats as by default."
+    )
+    yield Group(
+        *("overload-asked", f"{title}: requests that reach DynamoDB", PER_PROCESS),
+        *(asked, "1/s", note),
+    )
+    yield Group(
+        *("overload-refused", f"{title}: of these, throttled", PER_PROCESS),
+        *(refused, "1/s", f"{LEAST} stands for none."),
+    )
+    yield Group(
+        *("overload-answered", f"{title}: reads that were answered", PER_PROCESS),
+        *(answered, "%", "The others failed: botocore gave up, or had not ended."),
+    )
+    yield Group(
+        *("overload-p99", f"{title}: the read at the 99th percentile", PER_PROCESS),
+        *(slowest, "ms"),
+    )
+
+
+def read_on(seconds: float) -> Seen:
+    """Read for so long, in a few threads, at a rate."""
+    until = time.monotonic() + seconds
+    took: list[float] = []
+    failed: list[None] = []
+    late = [1] * THREADS
+
+    def read() -> None:
+        pause = THREADS / READS
+        due = time.monotonic() + random.random() * pause
+        while due < until:
+            time.sleep(max(due - time.monotonic(), 0.0))
+            begin = time.perf_counter()
+            try:
+                _client.query(**QUERY)
+            except ClientError:
+                failed.append(None)
+            else:
+                took.append(time.perf_counter() - begin)
+            # A read that took longer than the pause is one that did not come again.
+            due = max(due + pause * random.uniform(0.5, 1.5), time.monotonic())
+        late.pop()
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(until + PATIENCE - time.monotonic(), 0.0))
+    return Seen(took, len(failed) + len(late))
+
+
+PATIENCE = 1.0
+"""Seconds that a read may go on beyond the measurement; then it counts as failed."""
+
+QUERY: Final[dict[str, Any]] = {
+    "TableName": "t",
+    "IndexName": "hot-index",
+    "KeyConditionExpression": "pk = :pk",
+    "ExpressionAttributeValues": {":pk": KEY["pk"]},
+}
+
+
+# --- one hot key ---------------------------------------------------------------------
+
+
+def _hot_key(
+    scale: Scale, places: Places, server: "Server", crowd: Sequence[Member]
+) -> Iterator[Group]:
+    rounds = {"full": 15, "quick": 3}.get(scale.name, 1)
+    common = {"timeout": 1.0, "ttl": HOT_TTL}
+    url = {**common, "url": places.valkey.url}
+    disk = {**common, "url": f"disk://{places.directory}"}
+    rows = _rows(
+        {
+            SHARED: url,
+            COALESCED: {**url, "coalesce": True},
+            LEASED: {**url, "miss_leases": True},
+            LEASED_ON_DISK: {**disk, "miss_leases": True},
+            BOTH: {**url, "coalesce": True, "miss_leases": True},
+        }
+    )
+    server.begin(HOT)
+    for event in ("expires", "is evicted"):
+        asked: dict[str, list[float]] = {name: [] for name in rows}
+        slowest: dict[str, list[float]] = {name: [] for name in rows}
+        for name, settings in rows.items():
+            if event == "is evicted":
+                settings = {**(settings or {}), "ttl": 3600.0}  # noqa: PLW2901
+            call_all(crowd, connect, settings, f"hot-{event}-{name}")
+            for _ in range(rounds):
+                crowd[0].call(read_once)
+                call_all(crowd, read_once)  # each has its connections
+                call_all(crowd, read_at, time.monotonic() + HEAD_START)
+                crowd[0].call(read_once)
+                if event == "expires":
+                    time.sleep(HOT_TTL + 0.01)
+                else:
+                    crowd[0].call(evict)
+                server.begin(HOT)
+                begin = time.monotonic() + HEAD_START
+                times = call_all(crowd, read_at, begin)
+                asked[name].append(max(server.begin(HOT)["asked"], LEAST))
+                slowest[name].append(_p99([t for each in times for t in each]) * 1000)
+        title = (
+            f"Hot key: {HOT_READERS} readers in {HOT_PROCESSES} processes, when it "
+            f"{event}"
+        )
+        of = event.replace(" ", "-")
+        yield Group(
+            *(f"hot-key-{of}-asked", f"{title}: requests that reach DynamoDB"),
+            *(SHARED, asked, ""),
+        )
+        yield Group(
+            *(f"hot-key-{of}-p99", f"{title}: the read at the 99th percentile"),
+            *(SHARED, slowest, "ms"),
+        )
+
+
+def read_once() -> None:
+    """Read the key."""
+    _client.get_item(TableName="t", Key=KEY)
+
+
+def evict() -> None:
+    """Write the item, and leave nothing of it in the store."""
+    _client.update_item(TableName="t", Key=KEY, UpdateExpression="REMOVE v")
+
+
+def read_at(begin: float) -> list[float]:
+    """Read the key in all threads at a moment; return how long each took."""
+    took: list[float] = []
+
+    def read() -> None:
+        time.sleep(max(begin - time.monotonic(), 0.0))
+        started = time.perf_counter()
+        read_once()
+        took.append(time.perf_counter() - started)
+
+    count = HOT_READERS // HOT_PROCESSES
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return took
+
+
+# --- in the processes ----------------------------------------------------------------
+
+_port = 0
+_client: Any = None
+_caches: list[Any] = []
+
+
+def prepare(port: int) -> None:
+    """Note where the server is, and import all that a client needs."""
+    global _port  # noqa: PLW0603 - of a process of the benchmark
+    _port = port
+    for module in ("redis.cluster.store", "redis.store", "disk.store", "memory"):
+        importlib.import_module(f"botocache.stores.{module}")
+    connect({"url": "memory:"}, "first")
+    read_once()  # imports what the first request needs
+    _client.close()
+
+
+def connect(settings: Mapping[str, Any] | None, namespace: str) -> None:
+    """Make the client; cached if there are settings."""
+    global _client  # noqa: PLW0603 - of a process of the benchmark
+    made = session()
+    for cache in _caches:
+        cache.close()
+    if settings is not None:
+        name = "".join(each if each.isalnum() else "-" for each in namespace)[:60]
+        _caches[:] = [
+            botocache.install(
+                made, scope=SCOPE, stats_interval=0, namespace=name, **settings
+            )
+        ]
+    _client = made.client(
+        "dynamodb",
+        endpoint_url=f"http://127.0.0.1:{_port}",
+        config=Config(max_pool_connections=HOT_READERS),
+    )
+
+
+# --- the rest ------------------------------------------------------------------------
+
+
+def _rows(
+    rows: Mapping[str, dict[str, Any] | None],
+) -> dict[str, dict[str, Any] | None]:
+    """Return the rows whose settings this version has."""
+    return {
+        name: None if given is None else {**_QUIET, **given}
+        for name, given in rows.items()
+        if given is None or given.keys() <= _KNOWN
+    }
+
+
+def _p99(values: Sequence[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]
+
+
+class Server:
+    """The stand-in, in a process of its own. port: its own."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def begin(self, load: Load) -> dict[str, int]:
+        """Begin anew; return what was counted since the last time."""
+        url = f"http://127.0.0.1:{self.port}/_begin"
+        request = urllib.request.Request(url, json.dumps(load).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            counts: dict[str, int] = json.load(answer)
+        return counts
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """Run the stand-in for as long as the context lasts."""
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.overload_server"],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        yield Server(int(process.stdout.readline()))
