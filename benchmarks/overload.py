@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from typing import Any, Final, NamedTuple
@@ -44,17 +44,20 @@ CONTAINERS = 350
 UNITS = 12.0
 """Of the query, eventually consistent: 96 KB."""
 
-CASE: Final = Load(3000.0 * PROCESSES / CONTAINERS, UNITS, 24, 4000)
+CASE: Final = Load("", 3000.0 * PROCESSES / CONTAINERS, UNITS, 24, 4000)
 THREADS = 4
 READS = 20
 """Of a process in a second."""
+
+WARM_UP = 0.3
+"""Seconds of reads before those that count."""
 
 TTL = 0.25
 STALE = 5.0
 
 HOT_PROCESSES = 4
 HOT_READERS = 200
-HOT: Final = Load(0.0, 0.5, 1, 400)
+HOT: Final = Load("", 0.0, 0.5, 1, 400)
 HOT_TTL = 0.4
 HEAD_START = 0.15
 """Seconds between the message to the processes and the moment of all reads."""
@@ -73,18 +76,19 @@ STALE_TOO = "a shared store, stale_if_throttled"
 ALL = "a shared store, all three"
 
 _KNOWN: Final = {field.name for field in fields(Settings)}
-_QUIET: Final = {name: False for name in ("coalesce", "miss_leases") if name in _KNOWN}
-"""What is on by default is off in rows that do not name it."""
+_COALESCE: Final = {"coalesce": True}
+_LEASE: Final = {"miss_leases": True}
 
 
 def measure(scale: Scale, places: Places) -> Iterator[Group]:
     """Measure the case, then the hot key."""
+    extent = EXTENTS[scale.name]
     with (
         running_server() as server,
         running_crowd(PROCESSES, prepare, server.port) as crowd,
     ):
-        yield from _case(scale, places, server, crowd)
-        yield from _hot_key(scale, places, server, crowd[:HOT_PROCESSES])
+        yield from _case(extent, places, server, crowd)
+        yield from _hot_key(extent, places, server, crowd[:HOT_PROCESSES])
 
 
 # --- the public case -----------------------------------------------------------------
@@ -98,72 +102,63 @@ class Seen(NamedTuple):
 
 
 def _case(
-    scale: Scale, places: Places, server: "Server", crowd: Sequence[Member]
+    extent: "Extent", places: Places, server: "Server", crowd: Sequence[Member]
 ) -> Iterator[Group]:
-    rounds, seconds = (3, 8.0) if scale.name == "full" else (1, 1.2)
-    if scale.name == "tiny":
-        seconds = 0.2
-    url = {"url": places.valkey.url, "ttl": TTL, "timeout": 1.0}
+    shared = {"url": places.valkey.url, "ttl": TTL, "timeout": 1.0}
+    stale = {"stale_if_throttled": STALE}
     rows = _rows(
         {
             NO_CACHE: None,
             PER_PROCESS: {"url": "memory:", "ttl": TTL},
-            SHARED: url,
-            COALESCED: {**url, "coalesce": True},
-            LEASED: {**url, "miss_leases": True},
-            BOTH: {**url, "coalesce": True, "miss_leases": True},
-            STALE_TOO: {**url, "stale_if_throttled": STALE},
-            ALL: {
-                **url,
-                "coalesce": True,
-                "miss_leases": True,
-                "stale_if_throttled": STALE,
-            },
+            SHARED: shared,
+            COALESCED: {**shared, **_COALESCE},
+            LEASED: {**shared, **_LEASE},
+            BOTH: {**shared, **_COALESCE, **_LEASE},
+            STALE_TOO: {**shared, **stale},
+            ALL: {**shared, **_COALESCE, **_LEASE, **stale},
         }
     )
-    asked: dict[str, list[float]] = {name: [] for name in rows}
-    refused: dict[str, list[float]] = {name: [] for name in rows}
-    answered: dict[str, list[float]] = {name: [] for name in rows}
-    slowest: dict[str, list[float]] = {name: [] for name in rows}
-    for number in range(rounds):
+    asked, refused, answered, slowest = (_tally(rows) for _ in range(4))
+    for number in range(extent.rounds):
         for name, settings in rows.items():
-            call_all(crowd, connect, settings, f"case-{number}-{name}")
-            call_all(crowd, read_on, 0.3 if seconds > 1 else 0.05)  # warm up
-            server.begin(CASE)
-            seen: list[Seen] = call_all(crowd, read_on, seconds)
-            counts = server.begin(CASE)
+            row = _name(f"case-{number}-{name}")
+            call_all(crowd, connect, settings, row)
+            load = CASE._replace(name=row)
+            # First without a limit: what is measured is not how a service starts.
+            server.begin(load._replace(rate=0.0))
+            call_all(crowd, read_on, WARM_UP, extent.patience)
+            server.begin(load)
+            seen = call_all(crowd, read_on, extent.seconds, extent.patience)
+            counts = server.begin(load)
             took = [each for one in seen for each in one.seconds] or [LEAST]
             failed = sum(one.failed for one in seen)
-            asked[name].append(max(counts["asked"] / seconds, LEAST))
-            refused[name].append(max(counts["refused"] / seconds, LEAST))
+            asked[name].append(max(counts["asked"] / extent.seconds, LEAST))
+            refused[name].append(max(counts["refused"] / extent.seconds, LEAST))
             answered[name].append(100 * len(took) / (len(took) + failed))
             slowest[name].append(_p99(took) * 1000)
     title = f"Overload: {PROCESSES} processes, a query of {UNITS:g} units"
     note = (
         f"{CASE.rate:.0f} read units a second are {CASE.rate / UNITS:.1f} of them. "
         f"{PROCESSES * READS} reads a second, TTL {TTL * 1000:.0f} ms, a read of the "
-        f"table takes {LATENCY * 1000:.0f} ms; botocore repeats as by default."
+        f"table takes {LATENCY * 1000:.0f} ms; botocore repeats as by default. In the "
+        f"tables, {LEAST} stands for 0."
     )
-    yield Group(
-        *("overload-asked", f"{title}: requests that reach DynamoDB", PER_PROCESS),
-        *(asked, "1/s", note),
-    )
-    yield Group(
-        *("overload-refused", f"{title}: of these, throttled", PER_PROCESS),
-        *(refused, "1/s", f"{LEAST} stands for none."),
-    )
-    yield Group(
-        *("overload-answered", f"{title}: reads that were answered", PER_PROCESS),
-        *(answered, "%", "The others failed: botocore gave up, or had not ended."),
-    )
-    yield Group(
-        *("overload-p99", f"{title}: the read at the 99th percentile", PER_PROCESS),
-        *(slowest, "ms"),
-    )
+    for what, tally, unit, about in (
+        ("requests that reach DynamoDB", asked, "1/s", note),
+        ("of these, throttled", refused, "1/s", ""),
+        ("reads that were answered", answered, "%", "The others failed, or were late."),
+        ("the read at the 99th percentile", slowest, "ms", ""),
+    ):
+        name = f"overload-{what.split()[-1]}"
+        full = f"{title}: {what}"
+        yield Group(name, full, PER_PROCESS, tally, unit=unit, note=about)
 
 
-def read_on(seconds: float) -> Seen:
-    """Read for so long, in a few threads, at a rate."""
+def read_on(seconds: float, patience: float) -> Seen:
+    """Read for so long, in a few threads, at a rate.
+
+    patience: seconds that a read may go on beyond; then it counts as failed.
+    """
     until = time.monotonic() + seconds
     took: list[float] = []
     failed: list[None] = []
@@ -189,12 +184,9 @@ def read_on(seconds: float) -> Seen:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(until + PATIENCE - time.monotonic(), 0.0))
+        thread.join(max(until + patience - time.monotonic(), 0.0))
     return Seen(took, len(failed) + len(late))
 
-
-PATIENCE = 1.0
-"""Seconds that a read may go on beyond the measurement; then it counts as failed."""
 
 QUERY: Final[dict[str, Any]] = {
     "TableName": "t",
@@ -208,56 +200,49 @@ QUERY: Final[dict[str, Any]] = {
 
 
 def _hot_key(
-    scale: Scale, places: Places, server: "Server", crowd: Sequence[Member]
+    extent: "Extent", places: Places, server: "Server", crowd: Sequence[Member]
 ) -> Iterator[Group]:
-    rounds = {"full": 15, "quick": 3}.get(scale.name, 1)
-    common = {"timeout": 1.0, "ttl": HOT_TTL}
-    url = {**common, "url": places.valkey.url}
-    disk = {**common, "url": f"disk://{places.directory}"}
+    shared = {"timeout": 1.0, "url": places.valkey.url}
+    disk = {"timeout": 1.0, "url": f"disk://{places.directory}"}
     rows = _rows(
         {
-            SHARED: url,
-            COALESCED: {**url, "coalesce": True},
-            LEASED: {**url, "miss_leases": True},
-            LEASED_ON_DISK: {**disk, "miss_leases": True},
-            BOTH: {**url, "coalesce": True, "miss_leases": True},
+            SHARED: shared,
+            COALESCED: {**shared, **_COALESCE},
+            LEASED: {**shared, **_LEASE},
+            LEASED_ON_DISK: {**disk, **_LEASE},
+            BOTH: {**shared, **_COALESCE, **_LEASE},
         }
     )
-    server.begin(HOT)
-    for event in ("expires", "is evicted"):
-        asked: dict[str, list[float]] = {name: [] for name in rows}
-        slowest: dict[str, list[float]] = {name: [] for name in rows}
+    for event, ttl in (("expires", HOT_TTL), ("is evicted", 3600.0)):
+        asked, slowest = _tally(rows), _tally(rows)
         for name, settings in rows.items():
-            if event == "is evicted":
-                settings = {**(settings or {}), "ttl": 3600.0}  # noqa: PLW2901
-            call_all(crowd, connect, settings, f"hot-{event}-{name}")
-            for _ in range(rounds):
-                crowd[0].call(read_once)
-                call_all(crowd, read_once)  # each has its connections
-                call_all(crowd, read_at, time.monotonic() + HEAD_START)
+            given = {**(settings or {}), "ttl": ttl}
+            row = _name(f"hot-{event}-{name}")
+            call_all(crowd, connect, given, row)
+            load = HOT._replace(name=row)
+            server.begin(load)
+            crowd[0].call(read_once)
+            call_all(crowd, read_at, 0.0)  # each thread's connections
+            for _ in range(extent.hot_rounds):
                 crowd[0].call(read_once)
                 if event == "expires":
                     time.sleep(HOT_TTL + 0.01)
                 else:
                     crowd[0].call(evict)
-                server.begin(HOT)
-                begin = time.monotonic() + HEAD_START
-                times = call_all(crowd, read_at, begin)
-                asked[name].append(max(server.begin(HOT)["asked"], LEAST))
+                server.begin(load)
+                times = call_all(crowd, read_at, time.monotonic() + HEAD_START)
+                asked[name].append(max(server.begin(load)["asked"], LEAST))
                 slowest[name].append(_p99([t for each in times for t in each]) * 1000)
         title = (
             f"Hot key: {HOT_READERS} readers in {HOT_PROCESSES} processes, when it "
             f"{event}"
         )
-        of = event.replace(" ", "-")
-        yield Group(
-            *(f"hot-key-{of}-asked", f"{title}: requests that reach DynamoDB"),
-            *(SHARED, asked, ""),
-        )
-        yield Group(
-            *(f"hot-key-{of}-p99", f"{title}: the read at the 99th percentile"),
-            *(SHARED, slowest, "ms"),
-        )
+        for what, tally, unit in (
+            ("requests that reach DynamoDB", asked, ""),
+            ("the read at the 99th percentile", slowest, "ms"),
+        ):
+            name = f"hot-key-{event.split()[-1]}-{what.split()[-1]}"
+            yield Group(name, f"{title}: {what}", SHARED, tally, unit=unit)
 
 
 def read_once() -> None:
@@ -307,22 +292,21 @@ def prepare(port: int) -> None:
     _client.close()
 
 
-def connect(settings: Mapping[str, Any] | None, namespace: str) -> None:
-    """Make the client; cached if there are settings."""
+def connect(settings: Mapping[str, Any] | None, row: str) -> None:
+    """Make the client; cached if there are settings. row: names what is measured."""
     global _client  # noqa: PLW0603 - of a process of the benchmark
     made = session()
     for cache in _caches:
         cache.close()
     if settings is not None:
-        name = "".join(each if each.isalnum() else "-" for each in namespace)[:60]
         _caches[:] = [
             botocache.install(
-                made, scope=SCOPE, stats_interval=0, namespace=name, **settings
+                made, scope=SCOPE, stats_interval=0, namespace=row, **settings
             )
         ]
     _client = made.client(
         "dynamodb",
-        endpoint_url=f"http://127.0.0.1:{_port}",
+        endpoint_url=f"http://127.0.0.1:{_port}/{row}",
         config=Config(max_pool_connections=HOT_READERS),
     )
 
@@ -330,15 +314,50 @@ def connect(settings: Mapping[str, Any] | None, namespace: str) -> None:
 # --- the rest ------------------------------------------------------------------------
 
 
+class Extent(NamedTuple):
+    """How much is measured.
+
+    seconds: of a row of the case.
+    patience: seconds beyond, for reads that are late.
+    rounds: of the case.
+    hot_rounds: of each row of the hot key.
+    """
+
+    seconds: float
+    patience: float
+    rounds: int
+    hot_rounds: int
+
+
+EXTENTS: Mapping[str, Extent] = {
+    "full": Extent(8.0, 2.0, 3, 15),
+    "quick": Extent(0.8, 0.3, 1, 2),
+    "tiny": Extent(0.2, 0.1, 1, 1),
+}
+"""By the name of the scale."""
+
+
 def _rows(
-    rows: Mapping[str, dict[str, Any] | None],
-) -> dict[str, dict[str, Any] | None]:
+    rows: Mapping[str, Mapping[str, Any] | None],
+) -> dict[str, Mapping[str, Any] | None]:
     """Return the rows whose settings this version has."""
+    quiet: dict[str, Any] = {**_COALESCE, **_LEASE}
+    # What is on by default is off in rows that do not name it.
+    off = {name: False for name in quiet if name in _KNOWN}
     return {
-        name: None if given is None else {**_QUIET, **given}
+        name: None if given is None else {**off, **given}
         for name, given in rows.items()
         if given is None or given.keys() <= _KNOWN
     }
+
+
+def _name(text: str) -> str:
+    """Return a text as a namespace and a path take it."""
+    return "".join(each if each.isalnum() else "-" for each in text)[:60]
+
+
+def _tally(rows: Collection[str]) -> dict[str, list[float]]:
+    return {name: [] for name in rows}
 
 
 def _p99(values: Sequence[float]) -> float:

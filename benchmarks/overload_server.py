@@ -5,7 +5,8 @@
 It prints its port. Each read is answered from bytes that are made once, after the time
 that a read takes, and costs its units of a token bucket. Above the capacity it is
 refused. `POST /_begin` with a JSON of Load begins anew, and returns what was counted
-before. It is as quick as an event loop is, so that it never is what is measured.
+before. Requests with another path than that of the present Load are late ones of what
+was measured before: they are refused for good.
 """
 
 import asyncio
@@ -24,17 +25,23 @@ _REFUSED = {
     "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
     "message": "The level of configured provisioned throughput was exceeded",
 }
+_ENDED = {
+    "__type": "com.amazon.coral.validate#ValidationException",
+    "message": "what this request belongs to is over",
+}
 
 
 class Load(NamedTuple):
     """What the server gives.
 
+    name: the path of its requests.
     rate: read units a second; 0 for any number.
     units: that a read costs.
     items: in each answer.
     size: bytes of each.
     """
 
+    name: str
     rate: float
     units: float
     items: int
@@ -54,14 +61,18 @@ class Table:
         self._query = _response(200, query)
         self._item = _response(200, {"Item": item})
         self._refusal = _response(400, _REFUSED)
+        self._ended = _response(400, _ENDED)
+        self._path = f"POST /{load.name}".encode()
 
-    def answer(self, is_query: bool) -> tuple[bytes, float]:  # noqa: FBT001 - one place calls it
-        """Return an answer, and the seconds that it takes."""
+    def answer(self, head: bytes) -> tuple[bytes, float]:
+        """Return an answer, and the seconds that it takes. head: of the request."""
+        if not head.startswith(self._path):
+            return self._ended, 0.0
         self.counts["asked"] += 1
         if not self._admits():
             self.counts["refused"] += 1
             return self._refusal, LATENCY / 4
-        return self._query if is_query else self._item, LATENCY
+        return self._query if b"20120810.Query" in head else self._item, LATENCY
 
     def _admits(self) -> bool:
         rate = self._load.rate or math.inf
@@ -86,7 +97,7 @@ def _response(status: int, body: dict[str, Any]) -> bytes:
 class Connection(asyncio.Protocol):
     """One connection: requests one after another, each with a Content-Length."""
 
-    table = Table(Load(0.0, 0.5, 1, 10))
+    table = Table(Load("", 0.0, 0.5, 1, 10))
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -113,7 +124,7 @@ class Connection(asyncio.Protocol):
             Connection.table = Table(Load(*json.loads(rest[:size])))
             self._transport.write(_response(200, counts))
             return
-        answer, seconds = Connection.table.answer(b".query" in lower)
+        answer, seconds = Connection.table.answer(head)
         asyncio.get_running_loop().call_later(seconds, self._write, answer)
 
     def _write(self, answer: bytes) -> None:

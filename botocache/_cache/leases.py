@@ -4,23 +4,23 @@ The course of a read that is a miss, with the setting `miss_leases`:
 
 - It takes the lease of its entry's key, and asks DynamoDB. Its fill ends the lease once
   others can see the entry, and so does whatever else ends its ticket.
-- Another process has the lease: it waits, and looks into the store again after 2, 4, 8
-  ... ms. Each look is a whole `load` of this very read, so what it is served is an
-  ordinary hit. If it misses, it tries to take the lease, too: the other one may have
-  failed. At the end of PAUSES it asks without a lease.
+- If another process has the lease, the read waits, and looks into the store again after
+  2, 4, 8 ... ms. Each look is a load of this very read, with generations of its own. So
+  what the read is served is an ordinary hit. If it misses, it tries to take the lease,
+  too: its holder may have failed. After PAUSES it asks without a lease.
 
-Only an answer that may be filled is worth a lease. Where a lease brought nothing, the
-key is left alone for APART seconds: its holder died or hangs, or its answers cannot be
-kept. So a dead holder costs each process one wait. A store that fails lends nothing,
-and then nobody waits. A batch neither takes leases nor waits for any: it is sent for
-its other keys anyway.
+Only an answer that may be filled is worth a lease. Where an answer could not be kept,
+the key is left alone for APART seconds: its readers would ask one after another. A
+holder that dies costs the others one wait. A store that fails lends nothing, and then
+nothing waits. A batch neither takes leases nor waits for any: DynamoDB is asked for its
+other keys anyway.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import Evictions
@@ -41,8 +41,11 @@ LEASE_SECONDS = 2.0
 PAUSES = (0.002, 0.004, 0.008, 0.016, 0.032, 0.038)
 """Seconds between two looks, 0.1 in all: DynamoDB answers most reads in 10 ms."""
 
+BRAKED_PAUSES = (*PAUSES, 0.1, 0.2, 0.3, 0.4, 0.5, 0.4)
+"""The same while DynamoDB throttles the table, 2 in all: an SDK sends a read again."""
+
 APART = 10.0
-"""Seconds in which no lease of a key is tried after one that brought nothing."""
+"""Seconds in which no lease of a key is tried whose answer could not be kept."""
 
 MOST_APART = 1024
 """Keys that are remembered so."""
@@ -50,6 +53,9 @@ MOST_APART = 1024
 MOST_WAITING = 4
 """Threads of a shared pool that may wait here at the same time. The pool serves all
 tasks of an event loop; a task that finds no place asks DynamoDB at once."""
+
+Look: TypeAlias = Callable[[ReadTicket], tuple[Lookup, bytes]]
+"""Loads a read once more. Returns what it comes to, and the entry of its hit."""
 
 
 class _Thread(threading.local):
@@ -64,21 +70,47 @@ def note_shared_thread() -> None:
     _thread.is_shared = True
 
 
+class LeaseWait:
+    """A read that waits for the holder of its lease.
+
+    ticket: of its last look, to ask with.
+    pauses: seconds until each look that is left.
+    """
+
+    __slots__ = ("pauses", "ticket")
+
+    def __init__(self, ticket: ReadTicket, pauses: Sequence[float]) -> None:
+        self.ticket = ticket
+        self.pauses = pauses
+
+    def __repr__(self) -> str:
+        return f"<LeaseWait with {len(self.pauses)} looks>"
+
+
 class Leases:
-    """The leases of one cache, and who waits for those of others.
+    """The leases of one cache, and what waits for those of others.
 
     evictions: reports failures.
+    look: see Look.
     sleep: waits so many seconds.
     clock: seconds.
+
+    is_braked: returns whether DynamoDB throttles the table of a name.
+    on_found: called with the ticket of a read that has waited, and the entry that it
+        has found.
     """
 
     def __init__(
         self,
         evictions: Evictions,
+        look: Look,
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.is_braked: Callable[[str], bool] = _never
+        self.on_found: Callable[[ReadTicket, bytes], object] = _ignore
         self._evictions: Final = evictions
+        self._look: Final = look
         self._sleep: Final = sleep or _sleep
         self._clock: Final = clock
         self._reset()
@@ -93,63 +125,67 @@ class Leases:
         # To pop the last object of a list is one step in any thread, without a lock.
         self._places = [None] * MOST_WAITING
 
-    def settle(
-        self, ticket: ReadTicket, look: Callable[[PreparedRead, CallStore], Lookup]
-    ) -> Lookup:
-        """Return what a miss becomes: a hit, or a ticket to ask DynamoDB with.
+    def settle(self, ticket: ReadTicket) -> Lookup:
+        """Return what a miss comes to, having waited in this thread if that helps.
 
-        look: loads the read once more.
+        See `join`, which is for those who must not wait in a thread.
         """
+        outcome: Lookup | LeaseWait = self.join(ticket)
+        if not isinstance(outcome, LeaseWait):
+            return outcome
+        with self._place() as is_free:
+            if not is_free:
+                return ticket
+            while isinstance(outcome, LeaseWait):
+                self._sleep(outcome.pauses[0])
+                outcome = self.resume(outcome)
+        return outcome
+
+    def join(self, ticket: ReadTicket) -> ReadTicket | LeaseWait:
+        """Return the ticket to ask with, or a wait for `resume`. Asks the store."""
         if not _may_be_filled(ticket) or self._is_apart(ticket.prepared.key):
             return ticket
         try:
             lease = self._take(ticket)
-            if lease is not None:
-                return leased(ticket, lease)
-            with self._place() as is_free:
-                return self._wait(ticket, look) if is_free else ticket
         except Exception as error:
-            self._evictions.report(
-                "lease_failed",
-                "a read that misses asks DynamoDB at once",
-                pass_on(error),
-            )
-            return ticket
-
-    def _wait(
-        self, ticket: ReadTicket, look: Callable[[PreparedRead, CallStore], Lookup]
-    ) -> Lookup:
+            return self._without_lease(ticket, error)
+        if lease is not None:
+            return leased(ticket, lease)
         self.waits += 1
-        prepared, store = ticket.prepared, ticket.store
-        for pause in PAUSES:
-            self._sleep(pause)
-            store.restart()  # each look has a deadline of its own
-            lookup = look(prepared, store)
-            if not isinstance(lookup, ReadTicket):
-                self.served += lookup is not None
-                return lookup
-            if not _may_be_filled(lookup):  # a write has come: nobody fills it now
-                return lookup
-            lease = self._take(lookup)
-            if lease is not None:
-                # Its holder may have filled it between the look and the lease.
-                return self._look_under(lease, prepared, store, look)
-            ticket = lookup
-        self.set_apart(prepared.key)
-        store.restart()
-        return ticket
+        braked = self.is_braked(ticket.prepared.read.table)
+        return LeaseWait(ticket, BRAKED_PAUSES if braked else PAUSES)
 
-    def _look_under(
-        self,
-        lease: "HeldLease",
-        prepared: PreparedRead,
-        store: CallStore,
-        look: Callable[[PreparedRead, CallStore], Lookup],
-    ) -> Lookup:
-        lookup = look(prepared, store)
-        if isinstance(lookup, ReadTicket) and _may_be_filled(lookup):
-            return leased(lookup, lease)
-        lease.end(store)
+    def resume(self, wait: LeaseWait) -> Lookup | LeaseWait:
+        """Return what a read comes to after the first of its pauses. Asks the store."""
+        try:
+            return self._resume(wait.ticket, wait.pauses[1:])
+        except Exception as error:
+            return self._without_lease(wait.ticket, error)
+
+    def _resume(
+        self, ticket: ReadTicket, pauses: Sequence[float]
+    ) -> Lookup | LeaseWait:
+        ticket.store.restart()  # each look has a deadline of its own
+        lookup = self._look_again(ticket)
+        if not isinstance(lookup, ReadTicket) or not _may_be_filled(lookup):
+            return lookup  # of these, a write has come: no holder fills it now
+        lease = self._take(lookup)
+        if lease is None:
+            return LeaseWait(lookup, pauses) if pauses else lookup
+        # Its holder may have filled the entry between the look and the lease.
+        found = self._look_again(lookup)
+        if isinstance(found, ReadTicket) and _may_be_filled(found):
+            return leased(found, lease)
+        lease.end(ticket.store)
+        return found
+
+    def _look_again(self, ticket: ReadTicket) -> Lookup:
+        lookup, entry = self._look(ticket)
+        if isinstance(lookup, ReadTicket):
+            return lookup
+        if entry:
+            self.served += 1
+            self.on_found(ticket, entry)
         return lookup
 
     def _take(self, ticket: ReadTicket) -> "HeldLease | None":
@@ -159,6 +195,13 @@ class Leases:
             return None
         self.taken += 1
         return HeldLease(self, key, lease)
+
+    def _without_lease(self, ticket: ReadTicket, error: Exception) -> ReadTicket:
+        own = pass_on(error)
+        self._evictions.report(
+            "lease_failed", "a read that misses asks DynamoDB at once", own
+        )
+        return ticket
 
     # --- keys for which leases bring nothing ----------------------------------------
 
@@ -257,7 +300,7 @@ class LeasingReads(Reads):
         self, services: CacheServices, preparers: Preparers, refusals: Refusals
     ) -> None:
         super().__init__(services, preparers, refusals)
-        self.leases: Final = Leases(services.evictions)
+        self.leases: Final = Leases(services.evictions, self.look_again)
 
     def load(self, prepared: PreparedRead, store: CallStore) -> Lookup:
         """See Reads.load."""
@@ -268,7 +311,7 @@ class LeasingReads(Reads):
             or (self._refused and prepared.reader_tag in self._refused)
         ):
             return lookup
-        return self.leases.settle(lookup, super().load)
+        return self.leases.settle(lookup)
 
 
 def reads_of(
@@ -288,6 +331,15 @@ def _may_be_filled(ticket: ReadTicket) -> bool:
     if not prepared.may_hit or prepared.policy.ttl <= 0.0:
         return False
     return not held or may_fill(held, is_consistent=ticket.is_consistent)
+
+
+def _never(_table: str) -> bool:
+    """Stand in for `is_braked`."""
+    return False
+
+
+def _ignore(_ticket: ReadTicket, _entry: bytes) -> None:
+    """Stand in for `on_found`."""
 
 
 def _sleep(seconds: float) -> None:

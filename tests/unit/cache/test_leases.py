@@ -128,7 +128,7 @@ def test_a_holder_that_gets_no_answer_lets_the_next_one_ask(
     assert isinstance(get(third), Hit)
 
 
-def test_a_holder_that_never_ends_costs_a_process_one_wait_of_a_tenth_of_a_second(
+def test_a_holder_that_never_ends_costs_a_read_one_wait_of_a_tenth_of_a_second(
     make: Callable[..., Cache], pauses: Pauses
 ) -> None:
     here, there = make(), make()
@@ -136,9 +136,18 @@ def test_a_holder_that_never_ends_costs_a_process_one_wait_of_a_tenth_of_a_secon
     assert type(get(there)) is ReadTicket
     assert pauses == [*PAUSES]
     assert sum(pauses) == pytest.approx(0.1)
-    assert type(get(there)) is ReadTicket
-    assert pauses == [*PAUSES]
     answer(here, asked)
+
+
+def test_while_its_table_is_braked_a_read_waits_longer(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    here, there = make(), make()
+    counts(there).is_braked = lambda table: table == "t"
+    asked = get(here)
+    pauses.meanwhile[len(PAUSES) + 1] = lambda: answer(here, asked)
+    assert isinstance(get(there), Hit)
+    assert sum(leases.BRAKED_PAUSES) == pytest.approx(2.0)
 
 
 def test_what_is_filled_from_before_a_write_serves_no_one_who_waited(
@@ -239,8 +248,10 @@ def test_answers_that_cannot_be_kept_are_not_asked_for_one_after_another(
 def test_a_key_is_left_alone_for_a_while_and_no_longer(
     make: Callable[..., Cache],
 ) -> None:
-    now = [5.0]
-    made = leases.Leases(make()._evictions, clock=lambda: now[0])
+    now, cache = [5.0], make()
+    made = leases.Leases(
+        cache._evictions, cache._reads.look_again, clock=lambda: now[0]
+    )
     made.set_apart(b"a")
     assert made._is_apart(b"a")
     assert not made._is_apart(b"b")
