@@ -104,12 +104,14 @@ class Seen(NamedTuple):
 def _case(
     extent: "Extent", places: Places, server: "Server", crowd: Sequence[Member]
 ) -> Iterator[Group]:
-    shared = {"url": places.valkey.url, "ttl": TTL, "timeout": 1.0}
+    # A namespace is new in each row, so all would be held for `settle` at first.
+    common = {"ttl": TTL, "timeout": 1.0, "settle": 0.0}
+    shared = {**common, "url": places.valkey.url}
     stale = {"stale_if_throttled": STALE}
     rows = _rows(
         {
             NO_CACHE: None,
-            PER_PROCESS: {"url": "memory:", "ttl": TTL},
+            PER_PROCESS: {**common, "url": "memory:"},
             SHARED: shared,
             COALESCED: {**shared, **_COALESCE},
             LEASED: {**shared, **_LEASE},
