@@ -299,6 +299,7 @@ def connect(settings: Mapping[str, Any] | None, row: str) -> None:
     global _client  # noqa: PLW0603 - of a process of the benchmark
     made = session()
     for cache in _caches:
+        cache.stats()  # reads the replies to the last fills
         cache.close()
     if settings is not None:
         _caches[:] = [
