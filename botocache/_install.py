@@ -74,6 +74,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     miss_leases: bool | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
     fast_parsing: bool | None = None,
+    coalesce: bool | None = None,
     encryption_keys: "KeysArgument | None" = None,
     shadow: bool | None = None,
     audit: float | None = None,
@@ -107,6 +108,8 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     miss_leases: of all processes that miss an entry, one asks DynamoDB.
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
+    coalesce: send one of the reads that miss the same entry at the same time; the
+        others wait for its answer, for a quarter of a second at most.
     encryption_keys: secrets of 32 bytes, in base64 or as bytes; or a function that
         returns them, called when the store is first used. The first one encrypts.
     shadow: serve nothing; fill and evict, and compare each hit with DynamoDB's answer.
@@ -139,6 +142,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "miss_leases": miss_leases,
         "near": near,
         "fast_parsing": fast_parsing,
+        "coalesce": coalesce,
         "encryption_keys": encryption_keys,
         "shadow": shadow,
         "audit": audit,

@@ -18,7 +18,8 @@ from botocache._aiobotocore.cancellation import end_abandoned, reset
 from botocache._aiobotocore.clients import AioKnownClient, Pipeline
 from botocache._aiobotocore.offload import offload_of
 from botocache._aiobotocore.responses import AioHitResponse
-from botocache._cache.tickets import Hit, Ticket, pipeline_call
+from botocache._aiobotocore.waits import landed
+from botocache._cache.tickets import Hit, ReadTicket, Ticket, pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.batch_answers import BATCH
@@ -80,15 +81,20 @@ class AioNearClient(AioKnownClient):
 
 
 async def _load(call: NearCall) -> Hit | Ticket | None:
-    """Ask the store, wherever it may be waited for."""
+    """Ask the store, wherever it may be waited for; then wait for others' answers."""
     offload = offload_of(call.cache)
-    if not offload.waits:
-        return call.load()
-    return await offload.run(
-        call.load,
-        instead=partial(call.load, skipping=True),
-        on_abandoned=partial(end_abandoned, call.cache),
-    )
+    outcome: Hit | Ticket | None
+    if offload.waits:
+        outcome = await offload.run(
+            call.load,
+            instead=partial(call.load, skipping=True),
+            on_abandoned=partial(end_abandoned, call.cache),
+        )
+    else:
+        outcome = call.load()
+    if type(outcome) is ReadTicket:
+        return await landed(call.cache, outcome)
+    return outcome
 
 
 async def _deliver(delivery: Delivery, events: Any) -> Answer:

@@ -22,7 +22,6 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from botocache._cache.cache import Cache
-from botocache._cache.leases import note_shared_thread
 from botocache._errors import pass_on
 from botocache._exits import deliver_first
 from botocache._forks import is_renewed, renew, renew_after_fork
@@ -319,7 +318,6 @@ class _Threads:
 
     def _run(self, queue: "SimpleQueue[_Work[Any]]") -> None:
         allow_slack(SLACK)
-        note_shared_thread()
         while True:
             try:
                 work = queue.get(timeout=IDLE_SECONDS)

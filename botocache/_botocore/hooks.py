@@ -104,14 +104,14 @@ class Begun(NamedTuple):
     """The beginning of a call that was awaited.
 
     cache: that has begun it.
-    course: that has waited.
+    course: that has waited; None if the store never waits.
     key: id of the access key that the call's scope is of.
     outcome: what the beginning has returned.
     error: what it has raised instead.
     """
 
     cache: Cache
-    course: Course
+    course: Course | None
     key: str | None = None
     outcome: Hit | Ticket | None = None
     error: Exception | None = None
@@ -145,6 +145,15 @@ class AsyncAdapter(Protocol):
         """Return what waits for a call; and its keys, if they must be awaited first.
 
         again: calls the hooks for this call once more.
+        """
+
+    def coalesce(
+        self, begun: "Begun", ticket: ReadTicket, again: Callable[..., Any]
+    ) -> "tuple[ReadTicket, Awaitable[Any] | None]":
+        """Return the ticket of a miss; and what to await before, if it may do that.
+
+        begun: without an outcome.
+        again: see `course`.
         """
 
 
@@ -236,7 +245,7 @@ class Hooks:
     def _installed(self, **_: object) -> "Hooks":
         return self
 
-    def _before_call(  # noqa: C901, PLR0911, PLR0912 - in parts, each call would take longer
+    def _before_call(  # noqa: C901, PLR0911, PLR0912, PLR0915 - in parts, each call would take longer
         self,
         *,
         model: OperationModel,
@@ -261,15 +270,9 @@ class Hooks:
         operation, url = model.name, params["url"]
         course = key = None
         if type(request_signer) is not RequestSigner and begun is None:  # type: ignore[comparison-overlap]  # it stands for that one
-            adapter = self._adapter()
-            if adapter is not None and adapter.signs(request_signer):
-                again = partial(
-                    self._before_call,
-                    model=model,
-                    params=params,
-                    request_signer=request_signer,
-                    context=context,
-                )
+            adapter = self._adapter_of(request_signer)
+            if adapter is not None:
+                again = self._again(model, params, request_signer, context)
                 course, keys = adapter.course(cache, request_signer, context, again)
                 if keys is not None:
                     return keys
@@ -300,6 +303,16 @@ class Hooks:
             else:
                 cache, course, key = begun.cache, begun.course, begun.key
                 outcome = begun.take()
+            if type(outcome) is ReadTicket and outcome.flight is None:
+                adapter = self._adapter_of(request_signer)
+                if adapter is None:
+                    outcome = cache.settle(outcome)
+                else:
+                    again = self._again(model, params, request_signer, context)
+                    begun = Begun(cache, course, key)
+                    outcome, waiting = adapter.coalesce(begun, outcome, again)
+                    if waiting is not None:
+                        return waiting
             if isinstance(outcome, Hit):
                 return _response(url, outcome, request_signer)
         except EvictionError:  # not a failure: the user asked for it
@@ -319,6 +332,29 @@ class Hooks:
             if course is not None:
                 context["botocache_ending"] = course
         return None
+
+    def _adapter_of(self, signer: Signer) -> AsyncAdapter | None:
+        """Return the adapter to the library of a client; None if it is botocore."""
+        if type(signer) is RequestSigner:  # type: ignore[comparison-overlap]  # it stands for that one
+            return None
+        adapter = self._adapter()
+        return adapter if adapter is not None and adapter.signs(signer) else None
+
+    def _again(
+        self,
+        model: OperationModel,
+        params: Request,
+        request_signer: Signer,
+        context: CallContext,
+    ) -> Callable[..., Any]:
+        """Return what calls the hooks of `before-call` once more, for this call."""
+        return partial(
+            self._before_call,
+            model=model,
+            params=params,
+            request_signer=request_signer,
+            context=context,
+        )
 
     def _request_signed(self, *, request: AWSRequest, **_: object) -> None:
         """Fill nothing of a call that other keys have signed than its scope is of.

@@ -84,7 +84,7 @@ class Fills:
         length: bytes of the answer on the wire, if they are known.
         is_plain: see `encode_answer`.
         """
-        prepared, loaded, began, store, _, _ = ticket
+        prepared, loaded, began, store, _, _, flight = ticket
         call, parameters, read, policy, key, tags, _ = prepared
         entry, snapshot, held = loaded
         ttl = policy.ttl if "Item" in answer else policy.negative_ttl
@@ -121,6 +121,8 @@ class Fills:
             pass_on(error)  # the other road meets it as well, and counts it
             self._finish_any(ticket, answer, "", length, is_plain=is_plain)
             return
+        if flight:
+            flight.entry = entry
         place = read.table, "GetItem"
         series = self._known_series.get(place) or self._series(*place)
         if store.can_defer:
@@ -172,6 +174,8 @@ class Fills:
                 series.add_unfilled(UNENCODABLE)
                 raise
             if isinstance(fill, Fill):
+                if ticket.flight:
+                    ticket.flight.entry = fill.entry
                 # A refresh is waited for, and a read that the application made strongly
                 # consistent. There may be an older entry that is still current: loaded
                 # after `on_fill`, and before this one arrives, it would be remembered.

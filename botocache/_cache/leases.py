@@ -1,6 +1,7 @@
 """Leases of misses: of all processes that miss an entry, one asks DynamoDB.
 
-The course of a read that is a miss, with the setting `miss_leases`:
+Of the reads of one process that miss an entry, coalescing chooses one that asks for all
+of them. With the setting `miss_leases`, this is its course:
 
 - It takes the lease of its entry's key, and asks DynamoDB. Its fill ends the lease once
   others can see the entry, and so does whatever else ends its ticket.
@@ -16,17 +17,13 @@ nothing waits. A batch neither takes leases nor waits for any: DynamoDB is asked
 other keys anyway.
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import Evictions
-from botocache._cache.prepare import PreparedRead
-from botocache._cache.preparers import Preparers
-from botocache._cache.reads import Reads
 from botocache._cache.refusals import Refusals
 from botocache._cache.services import CacheServices
 from botocache._cache.tickets import Lookup, ReadTicket
@@ -50,24 +47,8 @@ APART = 10.0
 MOST_APART = 1024
 """Keys that are remembered so."""
 
-MOST_WAITING = 4
-"""Threads of a shared pool that may wait here at the same time. The pool serves all
-tasks of an event loop; a task that finds no place asks DynamoDB at once."""
-
 Look: TypeAlias = Callable[[ReadTicket], tuple[Lookup, bytes]]
 """Loads a read once more. Returns what it comes to, and the entry of its hit."""
-
-
-class _Thread(threading.local):
-    is_shared = False
-
-
-_thread = _Thread()
-
-
-def note_shared_thread() -> None:
-    """Note that the current thread works for many tasks, and must not wait for long."""
-    _thread.is_shared = True
 
 
 class LeaseWait:
@@ -91,6 +72,7 @@ class Leases:
     """The leases of one cache, and what waits for those of others.
 
     evictions: reports failures.
+    refusals: readers who are served nothing.
     look: see Look.
     sleep: waits so many seconds.
     clock: seconds.
@@ -103,6 +85,7 @@ class Leases:
     def __init__(
         self,
         evictions: Evictions,
+        refusals: Refusals,
         look: Look,
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -110,6 +93,7 @@ class Leases:
         self.is_braked: Callable[[str], bool] = _never
         self.on_found: Callable[[ReadTicket, bytes], object] = _ignore
         self._evictions: Final = evictions
+        self._refused: Final = refusals.tags
         self._look: Final = look
         self._sleep: Final = sleep or _sleep
         self._clock: Final = clock
@@ -122,8 +106,6 @@ class Leases:
     def _reset(self) -> None:
         self.taken = self.waits = self.served = 0  # not exact: threads may lose one
         self._apart: dict[bytes, float] = {}
-        # To pop the last object of a list is one step in any thread, without a lock.
-        self._places = [None] * MOST_WAITING
 
     def settle(self, ticket: ReadTicket) -> Lookup:
         """Return what a miss comes to, having waited in this thread if that helps.
@@ -131,19 +113,16 @@ class Leases:
         See `join`, which is for those who must not wait in a thread.
         """
         outcome: Lookup | LeaseWait = self.join(ticket)
-        if not isinstance(outcome, LeaseWait):
-            return outcome
-        with self._place() as is_free:
-            if not is_free:
-                return ticket
-            while isinstance(outcome, LeaseWait):
-                self._sleep(outcome.pauses[0])
-                outcome = self.resume(outcome)
+        while isinstance(outcome, LeaseWait):
+            self._sleep(outcome.pauses[0])
+            outcome = self.resume(outcome)
         return outcome
 
     def join(self, ticket: ReadTicket) -> ReadTicket | LeaseWait:
         """Return the ticket to ask with, or a wait for `resume`. Asks the store."""
         if not _may_be_filled(ticket) or self._is_apart(ticket.prepared.key):
+            return ticket
+        if self._refused and ticket.prepared.reader_tag in self._refused:
             return ticket
         try:
             lease = self._take(ticket)
@@ -221,25 +200,6 @@ class Leases:
         apart.pop(key, None)
         return False
 
-    # --- who may wait ---------------------------------------------------------------
-
-    @contextmanager
-    def _place(self) -> Iterator[bool]:
-        """Yield whether the current thread may wait."""
-        if not _thread.is_shared:
-            yield True
-            return
-        places = self._places
-        try:
-            places.pop()
-        except IndexError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            places.append(None)
-
 
 class HeldLease:
     """The lease of a ticket. It ends with the ticket, however that ends."""
@@ -293,36 +253,13 @@ def leased(ticket: ReadTicket, lease: HeldLease) -> LeasedTicket:
     return made
 
 
-class LeasingReads(Reads):
-    """Reads whose misses take leases. See Reads."""
-
-    def __init__(
-        self, services: CacheServices, preparers: Preparers, refusals: Refusals
-    ) -> None:
-        super().__init__(services, preparers, refusals)
-        self.leases: Final = Leases(services.evictions, self.look_again)
-
-    def load(self, prepared: PreparedRead, store: CallStore) -> Lookup:
-        """See Reads.load."""
-        lookup = super().load(prepared, store)
-        if (
-            not isinstance(lookup, ReadTicket)
-            # No entry is served to a reader who was refused.
-            or (self._refused and prepared.reader_tag in self._refused)
-        ):
-            return lookup
-        return self.leases.settle(lookup)
-
-
-def reads_of(
-    services: CacheServices, preparers: Preparers, refusals: Refusals
-) -> Reads:
-    """Return the look-ups of a cache, with leases if it has them."""
+def leases_of(services: CacheServices, refusals: Refusals, look: Look) -> Leases | None:
+    """Return the leases of a cache; None if it has none."""
     settings, store = services.settings, services.store
     # In shadow mode nothing is served, so nothing is worth a wait.
-    has_leases = settings.miss_leases and not settings.shadow
-    kind = LeasingReads if has_leases and lends(store) else Reads
-    return kind(services, preparers, refusals)
+    if not settings.miss_leases or settings.shadow or not lends(store):
+        return None
+    return Leases(services.evictions, refusals, look)
 
 
 def _may_be_filled(ticket: ReadTicket) -> bool:

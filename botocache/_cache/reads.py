@@ -160,6 +160,28 @@ class Reads:
             self.observer.on_hit(read.table, operation, "store", hit.age)
         return hit
 
+    def serve_landed(
+        self, ticket: ReadTicket, entry: bytes
+    ) -> Hit | AuditTicket | None:
+        """Return what a reader gets who has waited for another one's answer, or None.
+
+        ticket: of its own look, with which the entry must agree. See coalescing.py.
+        """
+        prepared, loaded, now, store = ticket[:4]
+        if self._refused and prepared.reader_tag in self._refused:
+            return None
+        if self._pending.tags and self._pending.includes(prepared.tags):
+            return None
+        loaded = loaded._replace(entry=entry)
+        # As of its look: an entry that expires during the wait is good for this call.
+        hit = self._make_hit(prepared, prepared.key, loaded, now)
+        if hit is None:
+            return None
+        served = self._serve(hit, prepared, loaded, now, store)
+        if isinstance(served, Hit):
+            self.series_of(prepared).add_coalesced()
+        return served
+
     def load_many(
         self, reads: Sequence[PreparedRead | None], store: CallStore
     ) -> list[Lookup]:
@@ -295,7 +317,7 @@ class Reads:
         ):
             is_consistent = True
             body = encode_body({**prepared.parameters, "ConsistentRead": True})
-        return _ticket((prepared, loaded, now, store, is_consistent, body))
+        return _ticket((prepared, loaded, now, store, is_consistent, body, None))
 
     def without_consistency(self, ticket: ReadTicket) -> ReadTicket:
         """Return the ticket of a read that is sent again as the application made it.

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
-from typing import Final, NamedTuple, TypeAlias, TypedDict
+from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import Entry
+from botocache._cache.flights import OpenFlight
 from botocache._cache.item_writes import WriteKind
 from botocache._cache.key_schemas import Place, Schema
 from botocache._cache.prepare import Call, PreparedRead
@@ -114,6 +115,8 @@ class ReadTicket(NamedTuple):
     store: as this call uses it.
     is_consistent: the read is sent strongly consistent; botocache may have made it so.
     body: to send instead of the call's own; None to send that.
+    flight: what others wait for; False if nobody does, and None if it was not yet asked
+        whether somebody asks the same.
     """
 
     prepared: PreparedRead
@@ -122,6 +125,7 @@ class ReadTicket(NamedTuple):
     store: CallStore
     is_consistent: bool
     body: bytes | None = None
+    flight: OpenFlight | Literal[False] | None = None
 
     @property
     def table_generation(self) -> int:

@@ -168,6 +168,7 @@ def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
             ("read units saved", saved),
             ("evictions", evictions),
             ("throttled", f"{formats.count(total.throttled)} requests"),
+            ("coalesced", f"{formats.count(total.coalesced)} reads"),
             ("store holds", _usage(usage)),
         ]
     )

@@ -131,6 +131,7 @@ class Series:
 
     __slots__ = (
         "_bypassed",
+        "_coalesced",
         "_compared",
         "_consistent",
         "_differing",
@@ -175,7 +176,7 @@ class Series:
         self._near_latency = _Timings()
         self._store_latency = _Timings()
         self._miss_latency = _Timings()
-        self._compared = 0
+        self._compared = self._coalesced = 0
         self._differing: Counter[str] = Counter()
         self._stale_seconds = 0.0
 
@@ -323,6 +324,11 @@ class Series:
         with self._lock:
             self._unfilled[reason] += answers
 
+    def add_coalesced(self) -> None:
+        """Count a hit, which is counted already, on an answer that it waited for."""
+        with self._lock:
+            self._coalesced += 1
+
     def add_throttled(self) -> None:
         """Count an answer of DynamoDB that refused a request for lack of capacity."""
         with self._lock:
@@ -393,6 +399,7 @@ class Series:
                 expired=self._expired,
                 outdated=self._outdated,
                 index_outdated=self._index_outdated,
+                coalesced=self._coalesced,
             )
 
     def after_fork(self, lock: Lock) -> None:

@@ -116,6 +116,8 @@ class TableStats:
         evicted them. Each process counts its own.
     outdated: the part of `misses` whose entry a write had evicted, and was still there.
     index_outdated: the part of that which are queries of an index.
+    coalesced: the part of `store_hits` that the store did not have yet: another read
+        had asked for the same, and these waited for its answer.
     """
 
     table: str
@@ -142,6 +144,7 @@ class TableStats:
     expired: int = 0
     outdated: int = 0
     index_outdated: int = 0
+    coalesced: int = 0
 
     @property
     def hits(self) -> int:

@@ -9,7 +9,7 @@ from botocache._cache.prepare import (  # noqa: TC001 - it is loaded in any case
     Call,
     PreparedRead,
 )
-from botocache._cache.tickets import Hit, PipelineCall, Ticket
+from botocache._cache.tickets import Hit, PipelineCall, ReadTicket, Ticket
 from botocache._dynamodb.types import Body  # noqa: TC001 - it is loaded in any case
 from botocache._errors import pass_on
 from botocache._near.answers import NearAnswers
@@ -104,6 +104,13 @@ class NearCall(PipelineCall):
                 self.likely, self.body, self.started, None, skipping
             )
         return self.cache.load(self.remembered, self.started, skipping)
+
+    def load_and_wait(self) -> Hit | Ticket | None:
+        """Do what `load` does; wait in this thread for another one's answer, too."""
+        outcome = self.load()
+        if type(outcome) is ReadTicket:
+            return self.cache.settle(outcome)
+        return outcome
 
 
 class NearBatch(NearCall):

@@ -82,7 +82,7 @@ class NearClient(KnownClient):
             if isinstance(found, NearCall) and (conclude := found.conclude) is not None:
                 call = found
                 try:
-                    found = conclude(call, call.load())
+                    found = conclude(call, call.load_and_wait())
                 except Exception as error:
                     call.fail(error)
                     found = None

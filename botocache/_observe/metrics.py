@@ -220,6 +220,14 @@ METRICS: Final = (
         _field("throttled"),
     ),
     Metric(
+        "botocache.coalesced",
+        Kind.COUNTER,
+        "{request}",
+        "Hits on the answer to another read, for which they waited.",
+        TABLE,
+        _field("coalesced"),
+    ),
+    Metric(
         "botocache.read_units.saved",
         Kind.COUNTER,
         "{read_unit}",

@@ -72,6 +72,8 @@ class Settings:
     miss_leases: of all processes that miss an entry, one asks DynamoDB.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
+    coalesce: of reads that miss the same entry at the same time, send one; the others
+        wait for its answer, for a quarter of a second at most.
     encryption_keys: under which entries are encrypted and named; None for clear ones.
     shadow: serve nothing; fill and evict, and compare each hit with DynamoDB's answer.
     audit: the share of hits that are compared with DynamoDB's answer instead of served.
@@ -97,6 +99,7 @@ class Settings:
     miss_leases: bool = False
     near: str = "on"
     fast_parsing: bool = True
+    coalesce: bool = True
     encryption_keys: EncryptionKeys | None = None
     shadow: bool = False
     audit: float = 0.0
@@ -389,6 +392,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "miss_leases": values.switch,
     "near": _near,
     "fast_parsing": values.switch,
+    "coalesce": values.switch,
     "encryption_keys": parse_encryption_keys,
     "shadow": values.switch,
     "audit": values.share,

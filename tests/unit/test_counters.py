@@ -132,6 +132,7 @@ OUTCOMES: dict[str, tuple[Callable[[Series], object], dict[str, Any]]] = {
         lambda series: series.add_unfilled("held"),
         {"unfilled": {"held": 1}},
     ),
+    "coalesced": (lambda series: series.add_coalesced(), {"coalesced": 1}),
     "throttled": (lambda series: series.add_throttled(), {"throttled": 1}),
     "write": (lambda series: series.add_write(3), {"writes": 1, "evicted": 3}),
     "more evicted": (lambda series: series.add_evicted(2), {"evicted": 2}),

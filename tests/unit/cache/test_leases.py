@@ -15,9 +15,8 @@ import pytest
 
 import botocache
 from botocache import Cache
-from botocache._cache import leases
-from botocache._cache.leases import MOST_WAITING, PAUSES, LeasedTicket, LeasingReads
-from botocache._cache.reads import Reads
+from botocache._cache import coalescing, leases
+from botocache._cache.leases import PAUSES, LeasedTicket
 from botocache._cache.tickets import BatchTicket, Hit, ReadTicket
 from botocache._errors import StoreError
 from botocache._settings.load import Settings
@@ -25,7 +24,7 @@ from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
 from tests.support.calls import begin
 from tests.support.opening import open_store_at
-from tests.support.processes import TIMEOUT, eventually, in_thread
+from tests.support.processes import TIMEOUT, eventually
 from tests.support.valkey_server import ValkeyServer
 
 KEY = {"pk": {"S": "a"}}
@@ -72,16 +71,25 @@ def make(tmp_path: Path, pauses: Pauses) -> Iterator[Callable[..., Cache]]:
 
 
 def get(cache: Cache) -> Any:
-    return begin(cache, *GET)
+    return settled(cache, begin(cache, *GET))
+
+
+def settled(cache: Cache, outcome: Any) -> Any:
+    """Return what a call comes to, as the doors have it."""
+    return cache.settle(outcome) if type(outcome) is ReadTicket else outcome
 
 
 def answer(cache: Cache, ticket: Any, given: dict[str, Any] | None = None) -> None:
     cache.finish(ticket, dict(given or ANSWER), succeeded=True, certain=True)
 
 
+def get_of(cache: Cache, parameters: dict[str, Any]) -> Any:
+    return settled(cache, begin(cache, "GetItem", parameters))
+
+
 def counts(cache: Cache) -> leases.Leases:
-    assert isinstance(cache._reads, LeasingReads)
-    return cache._reads.leases
+    assert cache.leases is not None
+    return cache.leases
 
 
 def has_lease(outcome: object) -> bool:
@@ -185,15 +193,15 @@ def test_what_may_not_be_filled_takes_no_lease(make: Callable[..., Cache]) -> No
     assert writing is not None
     other = {**GET[1], "Key": {"pk": {"S": "b"}}}
     consistent = {**other, "ConsistentRead": True}
-    assert type(begin(here, "GetItem", consistent)) is ReadTicket
+    assert type(settled(here, begin(here, "GetItem", consistent))) is ReadTicket
     with botocache.refresh():
-        assert type(begin(here, "GetItem", other)) is ReadTicket
+        assert type(settled(here, begin(here, "GetItem", other))) is ReadTicket
     with botocache.bypass():
-        assert not has_lease(begin(here, "GetItem", other))
+        assert not has_lease(settled(here, begin(here, "GetItem", other)))
     for settings in ({"shadow": True}, {"ttl": 0.0}, {"miss_leases": False}):
-        assert not has_lease(begin(make(**settings), "GetItem", other))
+        assert not has_lease(get_of(make(**settings), other))
     assert counts(here).taken == 0
-    assert has_lease(begin(here, "GetItem", other))
+    assert has_lease(settled(here, begin(here, "GetItem", other)))
 
 
 def test_a_read_after_a_write_that_is_made_consistent_takes_one(
@@ -250,7 +258,7 @@ def test_a_key_is_left_alone_for_a_while_and_no_longer(
 ) -> None:
     now, cache = [5.0], make()
     made = leases.Leases(
-        cache._evictions, cache._reads.look_again, clock=lambda: now[0]
+        cache._evictions, cache._refusals, cache._reads.look_again, clock=lambda: now[0]
     )
     made.set_apart(b"a")
     assert made._is_apart(b"a")
@@ -294,29 +302,52 @@ def test_a_store_that_fails_while_one_waits_ends_the_wait(
     answer(here, asked)
 
 
-def test_few_threads_of_a_shared_pool_wait_at_the_same_time(
+def test_of_the_reads_of_a_process_one_competes_and_all_get_what_it_finds(
     make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = make(), make()
-    asked, go_on = get(here), threading.Event()
-    monkeypatch.setattr(counts(there), "_sleep", lambda _: go_on.wait(TIMEOUT))
-    outcomes: list[object] = []
+    asked, outcomes = get(here), list[object]()
 
-    def wait() -> None:
-        leases.note_shared_thread()
+    def read() -> None:
         outcomes.append(get(there))
 
-    waiting = [threading.Thread(target=wait, daemon=True) for _ in range(MOST_WAITING)]
-    for thread in waiting:
-        thread.start()
-    eventually(lambda: counts(there).waits == MOST_WAITING)
-    in_thread(wait)  # finds no place, and asks
-    assert [type(outcome) for outcome in outcomes] == [ReadTicket]
+    others = [threading.Thread(target=read, daemon=True) for _ in range(3)]
+
+    def meanwhile() -> None:
+        monkeypatch.setattr(coalescing, "PATIENCE", TIMEOUT)  # for a busy machine
+        for other in others:
+            other.start()
+        (flight,) = there.coalescing._open.values()
+        eventually(lambda: len(flight.wakers) == len(others))
+        answer(here, asked)
+
+    pauses.meanwhile[1] = meanwhile
+    read()
+    for other in others:
+        other.join(TIMEOUT)
+    assert [type(outcome) for outcome in outcomes] == [Hit] * 4
+    assert (counts(there).waits, counts(there).served) == (1, 1)
+    assert pauses == [*PAUSES[:2]]
+
+
+def test_without_coalescing_each_read_competes(make: Callable[..., Cache]) -> None:
+    here = make(coalesce=False)
+    assert has_lease(get(here))
+    assert counts(here).taken == 1
+
+
+def test_what_a_process_asks_for_under_a_lease_reaches_its_other_readers(
+    make: Callable[..., Cache],
+) -> None:
+    here = make()
+    asked, outcomes = get(here), list[object]()
+    other = threading.Thread(target=lambda: outcomes.append(get(here)), daemon=True)
+    other.start()
+    (flight,) = here.coalescing._open.values()
+    eventually(lambda: bool(flight.wakers))
     answer(here, asked)
-    go_on.set()
-    for thread in waiting:
-        thread.join(TIMEOUT)
-    assert [type(outcome) for outcome in outcomes[1:]] == [Hit] * MOST_WAITING
+    other.join(TIMEOUT)
+    assert isinstance(outcomes[0], Hit)
 
 
 def test_each_look_at_a_server_has_a_deadline_of_its_own(
@@ -349,4 +380,4 @@ def _loads(store: Any) -> bool:
 
 def test_a_store_without_leases_is_asked_for_none() -> None:
     settings = Settings(url="memory:", miss_leases=True)
-    assert type(Cache(MemoryStore(), settings)._reads) is Reads
+    assert Cache(MemoryStore(), settings).leases is None
