@@ -102,6 +102,25 @@ def test_one_process_asks_and_the_other_is_served_what_it_fills(
     assert counts(there).served == 1
 
 
+def test_an_entry_that_was_filled_before_the_lease_could_be_had_is_served(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "QUICK", 0.0)  # as on a busy machine
+    here, there = make(), make()
+    asked, take = get(here), DiskStore.take_lease
+
+    def take_late(*arguments: Any) -> Any:
+        answer(here, asked)
+        return take(*arguments)
+
+    monkeypatch.setattr(DiskStore, "take_lease", take_late)
+    assert isinstance(get(there), Hit)
+    monkeypatch.undo()
+    assert not pauses
+    assert there._store.take_lease(bytes(16), 1.0) is not None  # type: ignore[attr-defined]
+    assert counts(there).taken == 1
+
+
 def fail(cache: Cache, ticket: Any) -> None:
     cache.fail(ticket)
 
