@@ -20,6 +20,7 @@ other keys anyway.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, Final, TypeAlias
 
 from botocache._cache.call_store import CallStore
@@ -40,6 +41,10 @@ PAUSES = (0.002, 0.004, 0.008, 0.016, 0.032, 0.038)
 
 BRAKED_PAUSES = (*PAUSES, 0.1, 0.2, 0.3, 0.4, 0.5, 0.4)
 """The same while DynamoDB throttles the table, 2 in all: an SDK sends a read again."""
+
+QUICK = 0.002
+"""Seconds since the call began in which a look is hardly outdated: DynamoDB takes some
+milliseconds for a read. Later, a read that has taken a lease looks once more."""
 
 APART = 10.0
 """Seconds in which no lease of a key is tried whose answer could not be kept."""
@@ -74,7 +79,7 @@ class Leases:
     evictions: reports failures.
     refusals: readers who are served nothing.
     look: see Look.
-    sleep: waits so many seconds.
+    timeout: seconds that a call may wait for the store before it is sent.
     clock: seconds.
 
     is_braked: returns whether DynamoDB throttles the table of a name.
@@ -87,7 +92,8 @@ class Leases:
         evictions: Evictions,
         refusals: Refusals,
         look: Look,
-        sleep: Callable[[float], object] | None = None,
+        *,
+        timeout: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_braked: Callable[[str], bool] = _never
@@ -95,7 +101,7 @@ class Leases:
         self._evictions: Final = evictions
         self._refused: Final = refusals.tags
         self._look: Final = look
-        self._sleep: Final = sleep or _sleep
+        self._timeout: Final = timeout
         self._clock: Final = clock
         self._reset()
         renew_after_fork(self, Leases._reset)
@@ -114,22 +120,27 @@ class Leases:
         """
         outcome: Lookup | LeaseWait = self.join(ticket)
         while isinstance(outcome, LeaseWait):
-            self._sleep(outcome.pauses[0])
+            _sleep(outcome.pauses[0])
             outcome = self.resume(outcome)
         return outcome
 
-    def join(self, ticket: ReadTicket) -> ReadTicket | LeaseWait:
-        """Return the ticket to ask with, or a wait for `resume`. Asks the store."""
+    def join(self, ticket: ReadTicket) -> Lookup | LeaseWait:
+        """Return what a miss comes to, or a wait for `resume`. Asks the store."""
         if not _may_be_filled(ticket) or self._is_apart(ticket.prepared.key):
             return ticket
         if self._refused and ticket.prepared.reader_tag in self._refused:
             return ticket
         try:
+            seconds = perf_counter() - ticket.store.started
+            if seconds > self._timeout:  # it has waited for another read
+                ticket.store.restart()
             lease = self._take(ticket)
+            if lease is not None:
+                if perf_counter() - ticket.store.started < QUICK:
+                    return leased(ticket, lease)
+                return self._look_under(lease, ticket)
         except Exception as error:
             return self._without_lease(ticket, error)
-        if lease is not None:
-            return leased(ticket, lease)
         self.waits += 1
         braked = self.is_braked(ticket.prepared.read.table)
         return LeaseWait(ticket, BRAKED_PAUSES if braked else PAUSES)
@@ -151,12 +162,18 @@ class Leases:
         lease = self._take(lookup)
         if lease is None:
             return LeaseWait(lookup, pauses) if pauses else lookup
-        # Its holder may have filled the entry between the look and the lease.
-        found = self._look_again(lookup)
-        if isinstance(found, ReadTicket) and _may_be_filled(found):
-            return leased(found, lease)
+        return self._look_under(lease, lookup)
+
+    def _look_under(self, lease: "HeldLease", ticket: ReadTicket) -> Lookup:
+        """Return what a read comes to that has taken a lease.
+
+        Another holder may have filled the entry since the read has looked.
+        """
+        lookup = self._look_again(ticket)
+        if isinstance(lookup, ReadTicket) and _may_be_filled(lookup):
+            return leased(lookup, lease)
         lease.end(ticket.store)
-        return found
+        return lookup
 
     def _look_again(self, ticket: ReadTicket) -> Lookup:
         lookup, entry = self._look(ticket)
@@ -259,7 +276,7 @@ def leases_of(services: CacheServices, refusals: Refusals, look: Look) -> Leases
     # In shadow mode nothing is served, so nothing is worth a wait.
     if not settings.miss_leases or settings.shadow or not lends(store):
         return None
-    return Leases(services.evictions, refusals, look)
+    return Leases(services.evictions, refusals, look, settings.timeout)
 
 
 def _may_be_filled(ticket: ReadTicket) -> bool:

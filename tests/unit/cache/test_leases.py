@@ -22,6 +22,7 @@ from botocache._errors import StoreError
 from botocache._settings.load import Settings
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
+from botocache.stores.protocol import lends
 from tests.support.calls import begin
 from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT, eventually
@@ -108,6 +109,30 @@ def test_one_process_asks_and_the_other_is_served_what_it_fills(
     assert hit.answer == ANSWER
     assert pauses == [*PAUSES[:3]]
     assert counts(there).served == 1
+
+
+def test_an_entry_that_was_filled_before_the_lease_could_be_had_is_served(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "QUICK", 0.0)  # as on a busy machine
+    here, there = make(), make()
+    asked, take = get(here), DiskStore.take_lease
+
+    def take_late(*arguments: Any) -> Any:
+        answer(here, asked)
+        return take(*arguments)
+
+    monkeypatch.setattr(DiskStore, "take_lease", take_late)
+    assert isinstance(get(there), Hit)
+    monkeypatch.undo()
+    assert not pauses
+    assert has_lease_of(here, asked.prepared.key)  # it was given back at once
+    assert counts(there).taken == 1
+
+
+def has_lease_of(cache: Cache, key: bytes) -> bool:
+    store = cache._store
+    return lends(store) and store.take_lease(key, 1.0) is not None
 
 
 def fail(cache: Cache, ticket: Any) -> None:
