@@ -276,7 +276,7 @@ def leases_of(services: CacheServices, refusals: Refusals, look: Look) -> Leases
     # In shadow mode nothing is served, so nothing is worth a wait.
     if not settings.miss_leases or settings.shadow or not lends(store):
         return None
-    return Leases(services.evictions, refusals, look, settings.timeout)
+    return Leases(services.evictions, refusals, look, timeout=settings.timeout)
 
 
 def _may_be_filled(ticket: ReadTicket) -> bool:
