@@ -369,6 +369,8 @@ def test_a_late_fill_and_the_end_of_its_lease_are_sent_together(
     proxy.release_replies()
     store.load(KEY, [A])
     assert settled == [None]
+    last = [each for each in proxy.commands if each in (b"SET", b"EVAL")][-2:]
+    assert last == [b"SET", b"EVAL"]
 
 
 def test_a_lease_that_is_given_back_waits_for_no_reply(
@@ -383,6 +385,19 @@ def test_a_lease_that_is_given_back_waits_for_no_reply(
         eventually(lambda: other.take_lease(KEY, LONG) is not None)
     proxy.release_replies()
     assert store.load(OTHER, [A]).entry == b"other"
+
+
+def test_a_lease_whose_time_is_over_ends_none_of_another_process(
+    served: tuple[RedisStore, Any], valkey: ValkeyServer, namespace: str
+) -> None:
+    store, _ = served
+    old = take(store, seconds=SHORT)
+    other: Any = open_store_at(valkey.url, namespace=namespace, timeout=TIMEOUT)
+    with contextlib.closing(other):
+        eventually(lambda: other.take_lease(KEY, LONG) is not None)
+        assert old.give_back()  # for all that this process knows
+        store.load(KEY, [A])  # carried out by now
+        assert store.take_lease(KEY, LONG) is None
 
 
 def test_a_server_that_is_gone_lends_nothing_and_ends_no_call(
