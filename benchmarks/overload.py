@@ -49,7 +49,7 @@ THREADS = 4
 READS = 20
 """Of a process in a second."""
 
-WARM_UP = 0.3
+WARM_UP = 0.2
 """Seconds of reads before those that count."""
 
 TTL = 0.25
@@ -58,7 +58,7 @@ STALE = 5.0
 HOT_PROCESSES = 4
 HOT_READERS = 200
 HOT: Final = Load("", 0.0, 0.5, 1, 400)
-HOT_TTL = 0.4
+HOT_TTL = 0.25
 HEAD_START = 0.15
 """Seconds between the message to the processes and the moment of all reads."""
 
@@ -334,7 +334,7 @@ class Extent(NamedTuple):
 
 EXTENTS: Mapping[str, Extent] = {
     "full": Extent(8.0, 2.0, 3, 15),
-    "quick": Extent(0.8, 0.3, 1, 2),
+    "quick": Extent(0.6, 0.2, 1, 1),
     "tiny": Extent(0.2, 0.1, 1, 1),
 }
 """By the name of the scale."""
