@@ -95,6 +95,15 @@ and a table. A read that DynamoDB refuses evicts it. So an entry that is served 
 proves that its reader has not been refused since its read was sent. For coherence it is
 a tag as any other: it can only cost misses.
 
+Coalescing
+----------
+A reader that misses may take the entry that another one's read is about to fill, if its
+own look, made after its read began, gave the generations of that entry's snapshot. Then
+no write of the tags began or ended between the two looks. The other read was sent after
+its own look. So a write that was over when this reader began was over when that read
+was sent, as if the reader had found the entry. Which look came first does not matter.
+What may not be filled is taken by nobody: of two replicas, one may lag.
+
 Memory
 ------
 Where the two words are memory shared between processes, a writer stores the hold-off

@@ -242,9 +242,9 @@ class Coalescing:
             return Wait(ticket, landed, now, task)
         flight = self._open.get(key)
         if flight is None:
-            asking = self._open_flight(ticket, thread, task, now)
+            opened = self._open_flight(ticket, thread, task, now, until)
             # None: another one was faster, by a moment.
-            return self._join(ticket, task, until) if asking is None else asking
+            return opened or self._join(ticket, task, until)
         if flight.is_of(thread, task):
             return alone(ticket)
         braked = self.is_braked(ticket.prepared.read.table)
@@ -257,7 +257,7 @@ class Coalescing:
             return Wait(ticket, flight, deadline, task) if may_wait else alone(ticket)
         # It hangs, or a write has come since. Later readers wait for this one.
         self.leave(flight)
-        return self._open_flight(ticket, thread, task, now) or alone(ticket)
+        return self._open_flight(ticket, thread, task, now, until) or alone(ticket)
 
     def _takes_part(self, ticket: ReadTicket) -> bool:
         """Return whether a miss may be filled for others, and others answer it."""
@@ -282,7 +282,12 @@ class Coalescing:
         return landed
 
     def _open_flight(
-        self, ticket: ReadTicket, thread: int, task: int, now: float
+        self,
+        ticket: ReadTicket,
+        thread: int,
+        task: int,
+        now: float,
+        until: float | None,
     ) -> ReadTicket | None:
         """Return the ticket with a flight; None if there is one, or was just now.
 
@@ -291,6 +296,8 @@ class Coalescing:
         key, flights = ticket.prepared.key, self._open
         flight = Flight(key, ticket.loaded.snapshot, ticket.began, thread, task, now)
         mine = OpenFlight(flight, self.leave)
+        # Others who waited before may come as late as when it has landed.
+        flight.is_awaited = until is not None
         if flights.setdefault(key, flight) is not flight:
             return None
         # Once more: another one may have landed since it was looked for.

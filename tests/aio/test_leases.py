@@ -74,6 +74,7 @@ def test_a_task_waits_for_another_process_and_keeps_no_thread_meanwhile(
     server: RefusingServer, tmp_path: Path, near: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrived, answers = threading.Semaphore(0), threading.Event()
+    filled = threading.Event()
 
     def hold(_what: str) -> None:
         arrived.release()
@@ -86,17 +87,14 @@ def test_a_task_waits_for_another_process_and_keeps_no_thread_meanwhile(
         pauses.append(offload_module._threads._outstanding)
         if len(pauses) == 2:
             answers.set()
-            await asyncio.to_thread(asked.result_of.wait, LONG)
-
-    class asked:  # noqa: N801 - a place for what is known later
-        result_of = threading.Event()
+            await asyncio.to_thread(filled.wait, LONG)
 
     monkeypatch.setattr(waits, "_sleep", sleep)
 
     async def application(here: Process, there: Process) -> None:
         first = asyncio.create_task(get(here.client, "t"))
         await asyncio.to_thread(arrived.acquire)
-        first.add_done_callback(lambda _: asked.result_of.set())
+        first.add_done_callback(lambda _: filled.set())
         others = [asyncio.create_task(get(there.client, "t")) for _ in range(20)]
         assert {await each for each in (first, *others)} == {"0"}
         assert (there.leases.waits, there.leases.served) == (1, 1)

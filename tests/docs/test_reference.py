@@ -27,6 +27,7 @@ ADVANCED = (
     "miss_leases",
     "near",
     "fast_parsing",
+    "coalesce",
     "encryption_keys",
     "shadow",
     "audit",

@@ -32,6 +32,7 @@ from botocache._near.client import NearClient, with_near
 from botocache._near.client_state import OPERATIONS
 from botocache._near.delivery import copier_of_hit
 from botocache._near.request_bodies import derive_body, wire_body
+from tests.explorer.waiters import landed
 from tests.explorer.world import World, wire
 from tests.support.calls import call_of
 
@@ -68,6 +69,7 @@ class Direct:
         operation, parameters = world.request(kind, **more)
         cache, body = world.caches[client], json.loads(wire(parameters))
         outcome = cache.begin(call_of(operation), body)
+        outcome = landed(world, client, outcome)
         return self.finish(cache, outcome, body, serve)
 
     def finish(

@@ -18,6 +18,7 @@ from tests.explorer.backends import Eyes, QueuedBackend
 from tests.explorer.callers import Caller, NoAnswer, Refused
 from tests.explorer.threads import CUT, Task
 from tests.explorer.turns import Actor, Offer, Offers, pause, record
+from tests.explorer.waiters import FEATURE, Interrupted, refusals, state_of, waits_of
 from tests.explorer.world import KEY, SETTINGS, Item, World
 
 MOMENTS = (1.1, 5.1, 60.1)
@@ -199,6 +200,8 @@ class Operation:
             if isinstance(self._actor, Task):
                 state += self._actor.state()
         eyes, evicted_at = self._world.eyes(), self._actor.evicted_at
+        if FEATURE in self._world.features:
+            state += state_of(self._world, self.client) + waits_of(self._world)
         state.append(self._is_uncovered)
         state.append(evicted_at and eyes.since(evicted_at))
         return state + self._request.state(eyes)
@@ -214,7 +217,7 @@ class Operation:
             answer, is_hit = self._caller.call(
                 world, self.client, kind.request, self._serve, **more
             )
-        except CancelledError:
+        except (CancelledError, Refused, Interrupted):
             return
         is_hit = is_hit or not self._is_item_asked
         if is_hit or self._is_asked_consistently:
@@ -231,18 +234,25 @@ class Operation:
         consistent = self._is_asked_consistently or self.client in self._world.newcomers
 
         def readable() -> list[Offer]:
-            return [
-                (f"the server reads version {version}", version)
-                for version in server.readable(
-                    self._world.clock(), consistent=consistent
-                )
-            ] + self._cuts()
+            return (
+                [
+                    (f"the server reads version {version}", version)
+                    for version in server.readable(
+                        self._world.clock(), consistent=consistent
+                    )
+                ]
+                + self._cuts()
+                + refusals(self._world)
+            )
 
         operation, _ = self._world.request(self._kind.request)
         self._note_sent()
         version = pause(readable)
         if version == CUT:
             self._cut()
+        if isinstance(version, str):
+            self._world.faults -= 1
+            raise Refused if version == "is refused" else Interrupted
         self._world.note_read()
         return server.answer(operation, sent, version)
 

@@ -35,6 +35,7 @@ HARMLESS = frozenset(
             "precise_index_eviction",
             "miss_leases",
             "fast_parsing",
+            "coalesce",
             "is_parsed_by_others",
         ),
         *("reads_after_write", "write_hold_off", "index", "indexes"),
@@ -82,6 +83,7 @@ HARMLESS = frozenset(
         *("site_directories", "is_site_on", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "outdated", "index_outdated", "prices"),
+        "coalesced",
         *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
         *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
         *("with_dax", "capacity_without", "capacity_with", "dax"),

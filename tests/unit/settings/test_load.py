@@ -82,6 +82,7 @@ ROWS = {
     ),
     "client_tracking": _Row(False, "true", True, "off", False, "On", True),
     "fast_parsing": _Row(True, "false", False, "on", True, 0, False),
+    "coalesce": _Row(True, "false", False, "on", True, 0, False),
     "near": _Row("on", "false", "off", "Untraced", "untraced", True, "on"),
     "encryption_keys": _Row(
         None,
@@ -150,7 +151,7 @@ def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
 def test_settings_stay_few_and_the_usual_ones_come_first() -> None:
     names = [field.name for field in fields(Settings)]
     assert names[:6] == ["url", "ttl", "negative_ttl", "tables", "scope", "timeout"]
-    assert len(names) <= 22
+    assert len(names) <= 23
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
@@ -224,7 +225,13 @@ def test_a_url_may_have_blanks_around_it(url: str) -> None:
 # --- good values -------------------------------------------------------------------
 
 
-SWITCHED = ("miss_leases", "precise_index_eviction", "client_tracking", "fast_parsing")
+SWITCHED = (
+    "miss_leases",
+    "precise_index_eviction",
+    "client_tracking",
+    "fast_parsing",
+    "coalesce",
+)
 SWITCHES = {
     True: ["on", "ON", "1", "true", "True", 1, True],
     False: ["off", "Off", "0", "false", "False", 0, False],
@@ -294,6 +301,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "miss_leases": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "precise_index_eviction": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "fast_parsing": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
+    "coalesce": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "near": (NEAR, ("", "x", "2", "traced", "yes", 2)),
     "shadow": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "audit": (SHARE, ("", "x", "-0.1", "nan", "1.1", "1%", 2)),
