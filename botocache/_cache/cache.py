@@ -99,8 +99,12 @@ class Cache:
             is_on=settings.coalesce and not settings.shadow,
         )
         self.leases: Final = leases_of(services, refusals, self._reads.look_again)
+        # Returns what a miss comes to, having waited in this thread if that helps.
+        self.settle: Callable[[ReadTicket], Hit | Ticket | None]
+        self.settle = self.coalescing.wait
         if self.leases is not None:
             self.leases.on_found = land
+            self.settle = self._settle_with_lease
         self._batches: Final = BatchReads(
             services, preparers, refusals, self._reads, self._fills
         )
@@ -344,8 +348,8 @@ class Cache:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
-    def settle(self, ticket: ReadTicket) -> Hit | Ticket | None:
-        """Return what a miss comes to, having waited in this thread if that helps.
+    def _settle_with_lease(self, ticket: ReadTicket) -> Hit | Ticket | None:
+        """Do what `settle` does, with leases.
 
         It waits for a read of this process first. Of these, only the one that asks
         competes with other processes for the lease.
