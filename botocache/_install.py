@@ -74,6 +74,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     precise_index_eviction: bool | None = None,
     streams: "str | Sequence[str] | None" = None,
     ttl_unfollowed: float | None = None,
+    miss_leases: bool | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
     fast_parsing: bool | None = None,
     coalesce: bool | None = None,
@@ -113,6 +114,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         programs change; names or ARNs.
     ttl_unfollowed: seconds that an entry lives unless its table's stream is followed.
         Without it, `ttl`.
+    miss_leases: of all processes that miss an entry, one asks DynamoDB.
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
     coalesce: send one of the reads that miss the same entry at the same time; the
@@ -149,6 +151,7 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "precise_index_eviction": precise_index_eviction,
         "streams": streams,
         "ttl_unfollowed": ttl_unfollowed,
+        "miss_leases": miss_leases,
         "near": near,
         "fast_parsing": fast_parsing,
         "coalesce": coalesce,

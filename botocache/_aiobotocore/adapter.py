@@ -89,12 +89,12 @@ class AioAdapter:
     ) -> tuple[ReadTicket, Awaitable[Any] | None]:
         """Return the ticket of a miss; and what to await before, if it may do that."""
         joined = join(begun.cache, ticket)
-        if isinstance(joined, Wait):
+        if isinstance(joined, Wait) or begun.cache.competes(joined):
             return ticket, _after(joined, begun, again)
         return joined, None
 
 
-async def _after(wait: Wait, begun: Begun, again: Again) -> Any:
+async def _after(joined: ReadTicket | Wait, begun: Begun, again: Again) -> Any:
     """Go on with the hooks when a read has waited for another one's answer."""
-    outcome = await waited(begun.cache, wait)
+    outcome = await waited(begun.cache, joined)
     return await finished(again(begun=begun._replace(outcome=outcome)))

@@ -1,23 +1,27 @@
 """Tasks that wait for the answer to another read: see _cache/coalescing.py.
 
 A task neither blocks its loop nor keeps one of the threads of offload.py meanwhile.
+What asks the store, for a lease or whether its holder has filled the entry, is a course
+of its own for each look: see _cache/leases.py.
 """
 
+import asyncio
 from asyncio import current_task, events
 from functools import partial
 from typing import Any, TypeAlias
 
+from botocache._aiobotocore.offload import offload_of
 from botocache._cache.cache import Cache
 from botocache._cache.coalescing import Wait
-from botocache._cache.tickets import AuditTicket, Hit, ReadTicket
+from botocache._cache.leases import LeasedTicket, LeaseWait
+from botocache._cache.tickets import AuditTicket, Hit, Lookup, ReadTicket, Ticket
 
 Landed: TypeAlias = Hit | AuditTicket | ReadTicket
 
 
-async def landed(cache: Cache, ticket: ReadTicket) -> Landed:
+async def landed(cache: Cache, ticket: ReadTicket) -> Hit | Ticket | None:
     """Return what a miss comes to, once the answer is there that it may wait for."""
-    outcome = join(cache, ticket)
-    return await waited(cache, outcome) if isinstance(outcome, Wait) else outcome
+    return await waited(cache, join(cache, ticket))
 
 
 def join(cache: Cache, ticket: ReadTicket) -> ReadTicket | Wait:
@@ -25,13 +29,56 @@ def join(cache: Cache, ticket: ReadTicket) -> ReadTicket | Wait:
     return cache.coalescing.join(ticket, _this_task())
 
 
-async def waited(cache: Cache, wait: Wait) -> Landed:
-    """Return what a miss comes to that has to wait."""
-    outcome: Landed | Wait = wait
+async def waited(cache: Cache, joined: ReadTicket | Wait) -> Hit | Ticket | None:
+    """Return what a miss comes to. joined: what `join` has returned."""
+    outcome: Landed | Wait = joined
     while isinstance(outcome, Wait):
         await _pause(outcome)
         outcome = cache.coalescing.resume(outcome)
+    if isinstance(outcome, ReadTicket) and cache.competes(outcome):
+        return await _settled(cache, outcome)
     return outcome
+
+
+async def _settled(cache: Cache, ticket: ReadTicket) -> Hit | Ticket | None:
+    """Return what a miss comes to that takes a lease, or waits for its holder."""
+    leases, offload = cache.leases, offload_of(cache)
+    if leases is None:
+        return ticket
+    outcome: Lookup | LeaseWait = await offload.run(
+        leases.join, ticket, instead=_ask, on_abandoned=_give_back
+    )
+    while isinstance(outcome, LeaseWait):
+        await _sleep(outcome.pauses[0])
+        outcome = await offload.run(
+            leases.resume, outcome, instead=_ask_without, on_abandoned=_give_back
+        )
+    return cache.bypassed(ticket) if outcome is None else outcome
+
+
+def _ask(ticket: ReadTicket) -> ReadTicket:
+    """Do without a lease: no thread is free to ask the store for one."""
+    return ticket
+
+
+def _ask_without(wait: LeaseWait) -> ReadTicket:
+    """Do without a look: no thread is free for it."""
+    return wait.ticket
+
+
+def _give_back(outcome: object) -> None:
+    """End the lease of a task that was cancelled meanwhile."""
+    if isinstance(outcome, LeasedTicket):
+        outcome.lease.end(outcome.store)
+
+
+async def _sleep(seconds: float) -> None:
+    if events._get_running_loop() is not None:  # noqa: SLF001 - asyncio's own name for "or None"
+        await asyncio.sleep(seconds)
+        return
+    import trio
+
+    await trio.sleep(seconds)
 
 
 def _this_task() -> int:

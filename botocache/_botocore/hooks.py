@@ -318,7 +318,7 @@ class Hooks:
             if type(outcome) is ReadTicket and outcome.flight is None:
                 adapter = self._adapter_of(request_signer)
                 if adapter is None:
-                    outcome = cache.coalescing.wait(outcome)
+                    outcome = cache.settle(outcome)
                 else:
                     again = self._again(model, params, request_signer, context)
                     begun = Begun(cache, course, key)

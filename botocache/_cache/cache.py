@@ -18,7 +18,7 @@ from botocache._cache.awaited import in_thread
 from botocache._cache.batch_reads import BatchReads
 from botocache._cache.batches import without_hits
 from botocache._cache.call_store import CallStore
-from botocache._cache.coalescing import Coalescing
+from botocache._cache.coalescing import Coalescing, land
 from botocache._cache.evictions import BEGIN_FAILED
 from botocache._cache.fills import Fills
 from botocache._cache.invalidation import (
@@ -29,6 +29,7 @@ from botocache._cache.invalidation import (
 )
 from botocache._cache.item_writes import PLAIN_WRITES
 from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
+from botocache._cache.leases import LeasedTicket, leases_of
 from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.preparers import PLAIN_READ, Preparers
@@ -107,6 +108,13 @@ class Cache:
             services.brakes,
             is_on=settings.coalesce and not settings.shadow,
         )
+        self.leases: Final = leases_of(services, refusals, self._reads.look_again)
+        # Returns what a miss comes to, having waited in this thread if that helps.
+        self.settle: Callable[[ReadTicket], Hit | Ticket | None]
+        self.settle = self.coalescing.wait
+        if self.leases is not None:
+            self.leases.on_found = land
+            self.settle = self._settle_with_lease
         self._batches: Final = BatchReads(
             services, preparers, refusals, self._reads, self._fills
         )
@@ -361,6 +369,36 @@ class Cache:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
+    def _settle_with_lease(self, ticket: ReadTicket) -> Hit | Ticket | None:
+        """Do what `settle` does, with leases.
+
+        It waits for a read of this process first. Of these, only the one that asks
+        competes with other processes for the lease.
+        """
+        outcome: Lookup = self.coalescing.wait(ticket)
+        leases = self.leases
+        if (
+            leases is not None
+            and isinstance(outcome, ReadTicket)
+            and self.competes(outcome)
+        ):
+            outcome = leases.settle(outcome)
+        return self.bypassed(ticket) if outcome is None else outcome
+
+    def competes(self, ticket: ReadTicket) -> bool:
+        """Return whether a read that is about to ask takes a lease first.
+
+        ticket: as coalescing has returned it.
+        """
+        return self.leases is not None and (
+            bool(ticket.flight) or not self.coalescing.is_on
+        )
+
+    def bypassed(self, ticket: ReadTicket) -> BypassTicket | None:
+        """Return the ticket of a miss that must not be filled any more."""
+        call, parameters = ticket.prepared[:2]
+        return _bypass(call, parameters, ticket.store)
+
     def finish(  # noqa: C901, PLR0912, PLR0913 - a case for each ticket; each says one thing of the end
         self,
         ticket: Ticket,
@@ -427,8 +465,11 @@ class Cache:
         except BaseException as error:
             self._put_right(ticket, error)
         finally:
-            if type(ticket) is ReadTicket and ticket.flight:
-                ticket.flight.end(answered=succeeded)
+            kind = type(ticket)
+            if (kind is ReadTicket or kind is LeasedTicket) and ticket.flight:  # type: ignore[union-attr]  # those two have one
+                ticket.flight.end(answered=succeeded)  # type: ignore[union-attr]  # as above
+            if kind is LeasedTicket:
+                ticket.lease.end(ticket.store, is_answered=succeeded)  # type: ignore[union-attr]  # as above
         if self._observer is not None:
             self._observer.on_call()
 

@@ -20,6 +20,8 @@ from botocache.stores.protocol import (
     BoundedCallVerbs,
     CallVerbs,
     Fill,
+    Lease,
+    Leasing,
     Settle,
     SettleEviction,
     Store,
@@ -151,6 +153,16 @@ class CallStore:
             raise self._skipped()
         try:
             return self._store.evict(request)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def take_lease(self, key: bytes, seconds: float) -> Lease | None:
+        """See Leasing.take_lease. Only of a store that lends."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            return cast("Leasing", self._store).take_lease(key, seconds)
         except Exception as error:
             self._note(error)
             raise

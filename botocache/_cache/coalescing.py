@@ -343,6 +343,16 @@ class Coalescing:
             self._open.pop(key, None)
 
 
+def land(ticket: ReadTicket, entry: bytes) -> None:
+    """End the flight of a ticket, if it has one, by an entry that was found meanwhile.
+
+    entry: as the store has it. Each who waits for it compares it with its own look.
+    """
+    if ticket.flight:
+        ticket.flight.entry = entry
+        ticket.flight.end(answered=True)
+
+
 def alone(ticket: ReadTicket) -> ReadTicket:
     """Return the ticket of a read that has no waiters."""
     return _ticket((*ticket[:_FLIGHT], False))

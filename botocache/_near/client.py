@@ -89,7 +89,7 @@ class NearClient(KnownClient):
                 try:
                     outcome = call.load()
                     if type(outcome) is ReadTicket:  # another one may ask the same
-                        outcome = call.cache.coalescing.wait(outcome)
+                        outcome = call.cache.settle(outcome)
                     found = conclude(call, outcome)
                 except Exception as error:
                     call.fail(error)

@@ -75,6 +75,7 @@ class Settings:
     streams: names or ARNs of tables whose streams this process follows.
     ttl_unfollowed: seconds that an entry lives unless its table is followed; None for
         `ttl`.
+    miss_leases: of all processes that miss an entry, one asks DynamoDB.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
     coalesce: of reads that miss the same entry at the same time, send one; the others
@@ -104,6 +105,7 @@ class Settings:
     precise_index_eviction: bool = False
     streams: tuple[str, ...] = ()
     ttl_unfollowed: float | None = None
+    miss_leases: bool = False
     near: str = "on"
     fast_parsing: bool = True
     coalesce: bool = True
@@ -404,6 +406,7 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "precise_index_eviction": values.switch,
     "streams": parse_streams,
     "ttl_unfollowed": values.ttl_unfollowed,
+    "miss_leases": values.switch,
     "near": _near,
     "fast_parsing": values.switch,
     "coalesce": values.switch,

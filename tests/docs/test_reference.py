@@ -27,6 +27,7 @@ ADVANCED = (
     "precise_index_eviction",
     "streams",
     "ttl_unfollowed",
+    "miss_leases",
     "near",
     "fast_parsing",
     "coalesce",

@@ -34,6 +34,7 @@ HARMLESS = frozenset(
             "last",
             "on_eviction_failure",
             "precise_index_eviction",
+            "miss_leases",
             "fast_parsing",
             "coalesce",
             "is_parsed_by_others",

@@ -86,6 +86,7 @@ ROWS = {
         ("b",),
     ),
     "ttl_unfollowed": _Row(None, "0", 0.0, "7", 7.0, 8.5, 8.5),
+    "miss_leases": _Row(False, "true", True, "off", False, 1, True),
     "timeout": _Row(0.02, "0.5", 0.5, "0.001", 0.001, 10, 10.0),
     "on_eviction_failure": _Row(
         "send", '"refuse"', "refuse", "send", "send", "Refuse", "refuse"
@@ -235,7 +236,13 @@ def test_a_url_may_have_blanks_around_it(url: str) -> None:
 # --- good values -------------------------------------------------------------------
 
 
-SWITCHED = ("precise_index_eviction", "client_tracking", "fast_parsing", "coalesce")
+SWITCHED = (
+    "miss_leases",
+    "precise_index_eviction",
+    "client_tracking",
+    "fast_parsing",
+    "coalesce",
+)
 SWITCHES = {
     True: ["on", "ON", "1", "true", "True", 1, True],
     False: ["off", "Off", "0", "false", "False", 0, False],
@@ -305,6 +312,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "on_eviction_failure": (ON_FAILURE, ("", "x", "on", "0", False)),
     "client_tracking": (SWITCH, ("", "x", "2", "1.0", "-1", "yes", "on off", 2, 1.0)),
     "streams": (STREAMS, ("a b", "users,ord*", "/", 5)),
+    "miss_leases": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "precise_index_eviction": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "fast_parsing": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "coalesce": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
