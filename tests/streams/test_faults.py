@@ -252,6 +252,8 @@ def test_an_answer_that_cannot_be_read_ends_no_thread(table: FollowedTable) -> N
     fetchers = Fetchers()
     follower = table.follower(source)
     table.run(follower, seconds=2)
+    table.stream.put(item("1"))  # so that the shard can be opened again
+    table.run(follower, seconds=5)
     (reader,) = follower.tables[0].readers.values()
     source.is_broken = True
     for _ in range(20):  # more than it has threads

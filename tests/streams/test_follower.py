@@ -354,6 +354,23 @@ def test_a_shard_that_does_not_exist_any_more_is_a_gap(table: FollowedTable) -> 
     assert table.clock() - table.followed_until < 5
 
 
+def test_a_shard_whose_reads_fail_and_fail_is_opened_again(
+    table: FollowedTable,
+) -> None:
+    follower = table.follower()
+    table.run(follower, seconds=5)
+    table.stream.put(item("1"))
+    table.run(follower, seconds=5)
+    opened = table.stream.requests("GetShardIterator")
+    table.stream.refuse("GetRecords", "InternalServerError", 25)
+    table.run(follower, seconds=150)
+    # Twice after ten failures each, and when nothing could be read for so long that the
+    # shard was left to others. It has a place, so nothing was missed.
+    assert 2 <= table.stream.requests("GetShardIterator") - opened <= 4
+    assert table.ledger.gaps == 0
+    assert table.clock() - table.followed_until < 4
+
+
 def test_throttled_requests_come_less_often(table: FollowedTable) -> None:
     follower = table.follower()
     table.run(follower, seconds=5)
