@@ -28,7 +28,8 @@ MOST_EMBEDDED = 2
 """Processes of a service that follow a table: one, and one that is ready to go on."""
 
 RETRY = 30.0
-"""Seconds after which a follower is made again that could not be made."""
+"""Seconds after which a follower is made again that could not be made, or that raised.
+"""
 
 _PATIENCE = 0.5
 """Seconds to wait for the thread to end; it may be waiting for DynamoDB."""
@@ -53,6 +54,7 @@ class EmbeddedFollower:
         self._follower: Follower | None = None
         self._worker: Final = Worker(self._work, 0.0, start, NAME)
         self._is_registered = self._was_at_work = False
+        self._trouble = ""
         self._turn = threading.Lock()
         renew_after_fork(self, EmbeddedFollower._renew)
         hold_during_fork(self, EmbeddedFollower._pause, EmbeddedFollower._go_on)
@@ -92,10 +94,20 @@ class EmbeddedFollower:
                 if self._follower is None:
                     self._follower = self._make()
                 self._worker.interval = self._follower.step(self._now())
+            self._trouble = ""
         except Exception as error:  # noqa: BLE001 - the thread has no caller
-            log.warning(_NOT_FOLLOWED, describe(pass_on(error)))
+            described = describe(pass_on(error))
+            # Without a thread it was told to end, and the store may be closed.
+            if self._worker.is_at_work:
+                self._complain(described)
             self._worker.interval = RETRY
         return True
+
+    def _complain(self, trouble: str) -> None:
+        """Log what is wrong, once until something else is."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning(_NOT_FOLLOWED, trouble)
 
     def _pause(self) -> None:
         self._was_at_work = self._worker.is_at_work

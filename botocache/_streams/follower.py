@@ -6,11 +6,13 @@ of many shards.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
 
 from botocache._errors import pass_on, shows
+from botocache._log import text_of
 from botocache._streams.shard_reader import ShardReader
 from botocache._streams.source import StreamError
 from botocache._streams.table_follower import TableFollower
@@ -29,9 +31,22 @@ Fetch: TypeAlias = Callable[[Sequence[ShardReader]], list[Outcome]]
 """Lets readers read; returns those that are done, each with its error if it failed."""
 
 
+_LONGEST_TURN = 1.0
+"""Seconds after which `fetch_in_turn` begins no other request."""
+
+
 def fetch_in_turn(readers: Sequence[ShardReader]) -> list[Outcome]:
-    """Let readers read one after the other, in this thread."""
-    return [(reader, _read(reader)) for reader in readers]
+    """Let readers read one after the other, in this thread.
+
+    When requests take long, the rest waits for a later call: leases must be renewed.
+    """
+    outcomes: list[Outcome] = []
+    end = time.monotonic() + _LONGEST_TURN
+    for reader in readers:
+        outcomes.append((reader, _read(reader)))
+        if time.monotonic() > end:
+            break
+    return outcomes
 
 
 def _read(reader: ShardReader) -> StreamError | None:
@@ -39,6 +54,8 @@ def _read(reader: ShardReader) -> StreamError | None:
         reader.read()
     except StreamError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - a thread must not end: nobody else reads
+        return StreamError(f"an answer cannot be read: {text_of(pass_on(error))}")
     return None
 
 
@@ -105,6 +122,7 @@ class Follower:
 
         now: in seconds on the store's clock.
         """
+        began = time.monotonic()
         due = [reader for table in self.tables for reader in table.due(now)]
         failures = {
             reader: error for reader, error in self._fetch(due) if error is not None
@@ -117,7 +135,9 @@ class Follower:
             table.evict(readers)
             table.beat()
         next_due = min((table.next_due() for table in self.tables), default=now)
-        return min(max(0.0, next_due - now), LONGEST_WAIT)
+        # `now` was before the requests, which take time.
+        pause = next_due - now - (time.monotonic() - began)
+        return min(max(0.0, pause), LONGEST_WAIT)
 
     def run(self, now: Callable[[], float], wait: Callable[[float], bool]) -> None:
         """Follow until `wait` returns True, and give the leases back then.

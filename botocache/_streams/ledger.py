@@ -30,6 +30,7 @@ from botocache._cache.entries import EntryCodec
 from botocache._cache.sealed import seal, unseal
 from botocache._digests import digest
 from botocache._errors import CodecError
+from botocache._streams.source import Shard
 
 LEASE = 5.0
 """Seconds for which a lease is good. Another follower takes over after that."""
@@ -96,6 +97,8 @@ class FollowerSeen:
 class Ledger:
     """The record of a followed table.
 
+    region: of DynamoDB. A store may serve clients of several, which have a table of one
+        name each.
     arn: of its stream.
     view: what its records show; see Stream.
     epoch: a random id, another one for each epoch.
@@ -117,6 +120,7 @@ class Ledger:
     evicted: int = 0
     gaps: int = 0
     last_change: float = 0.0
+    region: str = ""
 
     @property
     def followed_until(self) -> float:
@@ -148,6 +152,7 @@ def begin_epoch(  # noqa: PLR0913 - what an epoch consists of
     former: Ledger | None,
     *,
     table: str,
+    region: str,
     arn: str,
     view: str,
     epoch: str,
@@ -171,7 +176,7 @@ def begin_epoch(  # noqa: PLR0913 - what an epoch consists of
         )
         for shard in shards
     )
-    new = Ledger(table, arn, view, epoch, places, (leader,))
+    new = Ledger(table, arn, view, epoch, places, (leader,), region=region)
     if former is None:
         return new
     return replace(
@@ -211,6 +216,20 @@ def advance(ledger: Ledger, process: str, progress: Mapping[str, Progress]) -> L
                 place = ShardPlace(child, is_whole=True, followed_until=until)
                 shards.setdefault(child, place)
     return replace(ledger, shards=tuple(shards.values()))
+
+
+def without_future(ledger: Ledger, now: float) -> Ledger:
+    """Return the ledger without moments that the store's clock has not reached.
+
+    They are from before it was set back, and say nothing about its time now.
+    """
+    if not any(shard.followed_until > now for shard in ledger.shards):
+        return ledger
+    shards = tuple(
+        replace(shard, followed_until=0.0) if shard.followed_until > now else shard
+        for shard in ledger.shards
+    )
+    return replace(ledger, shards=shards)
 
 
 def lease(ledger: Ledger, me: FollowerSeen, now: float) -> Ledger:
@@ -265,6 +284,34 @@ def has_gap(ledger: Ledger, now: float) -> bool:
     )
 
 
+def strays(ledger: Ledger, shards: Sequence[Shard]) -> frozenset[str]:
+    """Return the open shards that the frontier does not lead to.
+
+    shards: of the stream, as DynamoDB shows them.
+
+    A shard of the frontier stands for those that go on from it, and for those that it
+    goes on from: these were read to their ends.
+    """
+    parents = {shard.id: shard.parent for shard in shards}
+    frontier = {shard.id for shard in ledger.shards}
+    covered = set(frontier)
+    for each in frontier:
+        at = parents.get(each, "")
+        while at and at not in covered:
+            covered.add(at)
+            at = parents.get(at, "")
+    found: set[str] = set()
+    for shard in shards:
+        if shard.is_closed or shard.id in covered:
+            continue
+        at = shard.parent
+        while at and at not in frontier:
+            at = parents.get(at, "")
+        if not at:
+            found.add(shard.id)
+    return frozenset(found)
+
+
 def may_join(ledger: Ledger, process: str, now: float, most: int) -> bool:
     """Return whether a follower is one of those that share the shards.
 
@@ -286,9 +333,9 @@ def _others_seen(ledger: Ledger, process: str, now: float) -> tuple[FollowerSeen
 # --- bytes -------------------------------------------------------------------------
 
 
-def ledger_name(table: str) -> str:
+def ledger_name(region: str, table: str) -> str:
     """Return the name of a table's ledger on the board."""
-    return _PREFIX + digest("stream", table).hex()
+    return _PREFIX + digest("stream", region, table).hex()
 
 
 def is_ledger(name: str) -> bool:
@@ -301,15 +348,16 @@ def seal_ledger(codec: EntryCodec, ledger: Ledger, now: float) -> bytes:
 
     Raises StoreSkippedError if there are no keys, and CodecError if it is too large.
     """
-    return seal(codec, ledger_name(ledger.table), ledger, now, LIFE)
+    name = ledger_name(ledger.region, ledger.table)
+    return seal(codec, name, ledger, now, LIFE)
 
 
 def open_ledger(codec: EntryCodec, name: str, sealed: bytes) -> Ledger:
     """Return a ledger. Raises CodecError or StoreSkippedError."""
     ledger = unseal(codec, name, sealed, _decode)
-    if ledger_name(ledger.table) != name:
+    if ledger_name(ledger.region, ledger.table) != name:
         raise CodecError("a ledger is of another table")
-    texts = (ledger.table, ledger.arn, ledger.view, ledger.epoch)
+    texts = (ledger.table, ledger.region, ledger.arn, ledger.view, ledger.epoch)
     shards = [text for shard in ledger.shards for text in (shard.id, shard.after)]
     _check_texts((*texts, *shards, *(each.host for each in ledger.followers)))
     if not 0 < len(ledger.shards) <= MOST_SHARDS:
