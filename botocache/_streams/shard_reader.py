@@ -56,6 +56,7 @@ class ShardReader:
     page: that was read and is not concluded; None if there is none.
     has_gap: changes were missed, and cannot be read any more.
     children: the shards that go on, once `has_ended`; empty while none is known.
+    requests: GetRecords that it has sent. Only `read` changes it.
     """
 
     def __init__(  # noqa: PLR0913 - a reader consists of these
@@ -75,6 +76,8 @@ class ShardReader:
         self.has_ended = place.has_ended
         self.children: tuple[str, ...] = ()
         self.last_change = 0.0
+        self.requests = 0
+        self._reported = 0
         self._source: Final = source
         self._arn: Final = arn
         self._now: Final = now
@@ -97,6 +100,12 @@ class ShardReader:
         return Progress(
             self._after, self._followed_until, self.has_ended, self.children
         )
+
+    def new_requests(self) -> int:
+        """Return how many GetRecords it has sent since the last call of this."""
+        # Another thread may be in `read`, so `requests` is not set back.
+        new, self._reported = self.requests - self._reported, self.requests
+        return new
 
     def read(self) -> None:
         """Read the next page, or look for the shards that go on after the end.
@@ -148,11 +157,13 @@ class ShardReader:
         if self._iterator is None:
             self._iterator = self._open()
         try:
+            self.requests += 1
             return self._source.read(self._iterator)
         except IteratorExpiredError:
             # Once: an iterator that expires at once does not become better.
             self._iterator = None
             self._iterator = self._open()
+            self.requests += 1
             return self._source.read(self._iterator)
 
     def _open(self) -> str:

@@ -77,6 +77,16 @@ class Identity(NamedTuple):
         return FollowerSeen(self.process, self.host, self.pid, now + LEASE)
 
 
+@shows("records", "evicted", "requests", "gaps")
+class Counts(NamedTuple):
+    """What a follower has done in a table. See Ledger, which has the sums of all."""
+
+    records: int = 0
+    evicted: int = 0
+    requests: int = 0
+    gaps: int = 0
+
+
 class TableFollower:
     """Follows one table. One thread at a time may use it.
 
@@ -93,6 +103,7 @@ class TableFollower:
     readers: of the shards that this process leads, by their ids.
     ledger: as it was seen last; None before the first beat.
     trouble: the sentence of what failed last; "" if nothing does.
+    counts: of this process, since it began to follow.
     """
 
     def __init__(  # noqa: PLR0913 - a follower consists of these
@@ -112,6 +123,7 @@ class TableFollower:
         self.readers: dict[str, ShardReader] = {}
         self.ledger: Ledger | None = None
         self.trouble = ""
+        self.counts = Counts()
         self._region: Final = region
         self._source: Final = source
         self._store: Final = services.store
@@ -132,7 +144,7 @@ class TableFollower:
         self._epoch = ""  # of the readers
         self._next_beat = self._next_check = self._next_epoch = 0.0
         self._posted_until = 0.0
-        self._records = self._evicted = 0  # since the last change of the ledger
+        self._written = Counts()  # those that the ledger has
 
     def __repr__(self) -> str:
         return f"<TableFollower {self.table!r} leads {len(self.readers)} shards>"
@@ -168,6 +180,8 @@ class TableFollower:
 
         The readers keep their pages then, and the next call tries again.
         """
+        readers = [*readers]
+        self._count(requests=sum(reader.new_requests() for reader in readers))
         waiting = [reader for reader in readers if reader.page is not None]
         if not waiting:
             return True
@@ -179,11 +193,21 @@ class TableFollower:
                 tags.update(dict.fromkeys(self._tags_of(reader.page)))
         if not self._evict_tags([*tags]):
             return False
-        self._records += records
-        self._evicted += len(tags)
+        self._count(records=records, evicted=len(tags))
         for reader in waiting:
             reader.conclude()
         return True
+
+    def _count(
+        self, records: int = 0, evicted: int = 0, requests: int = 0, gaps: int = 0
+    ) -> None:
+        before = self.counts
+        self.counts = Counts(
+            before.records + records,
+            before.evicted + evicted,
+            before.requests + requests,
+            before.gaps + gaps,
+        )
 
     def _tags_of(self, page: Page) -> list[bytes]:
         tags: list[bytes] = []
@@ -288,10 +312,12 @@ class TableFollower:
         """Return the ledger with what this process has done since its last change."""
         progress = {reader.id: reader.progress for reader in self.readers.values()}
         changes = [reader.last_change for reader in self.readers.values()]
+        counts, written = self.counts, self._written
         return replace(
             ledgers.advance(ledger, self._me.process, progress),
-            records=ledger.records + self._records,
-            evicted=ledger.evicted + self._evicted,
+            records=ledger.records + counts.records - written.records,
+            evicted=ledger.evicted + counts.evicted - written.evicted,
+            requests=ledger.requests + counts.requests - written.requests,
             last_change=max((ledger.last_change, *changes)),
         )
 
@@ -306,7 +332,7 @@ class TableFollower:
         if not self._board.merge(parts, self._name, sealed, ledgers.LIFE):
             return False
         self._sealed, self.ledger, self._epoch = sealed, new, new.epoch
-        self._records = self._evicted = 0
+        self._written = self.counts
         return True
 
     def _adopt(self, ledger: Ledger, iterators: Mapping[str, str]) -> None:
@@ -353,8 +379,9 @@ class TableFollower:
         until = self._now()
         if not self._evict_tags([*tags_of_table(self.table)]):
             return
+        former = self._current_ledger()
         new = ledgers.begin_epoch(
-            self._current_ledger(),
+            former,
             table=self.table,
             arn=stream.arn,
             view=stream.view,
@@ -363,9 +390,11 @@ class TableFollower:
             leader=self._me.seen(self._now()),
             now=self._now(),
             followed_until=until,
+            region=self._region,
         )
         self.readers.clear()
         if self._write(new):
+            self._count(gaps=former is not None)
             log.info(_BEGUN, self.table, len(opened))
             self._next_epoch = 0.0
             self.trouble = ""
