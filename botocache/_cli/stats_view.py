@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from botocache._cli import formats
 from botocache._cli.console import Console
+from botocache._cli.followed_view import show_followed
 from botocache._counting.stats import (
     LASTING,
     Counts,
@@ -19,6 +21,7 @@ from botocache._errors import suggestion
 from botocache._observe.document import Json, document_of
 from botocache._observe.rates import by_table, of_table, silence_of, state_of
 from botocache._observe.records import Overview
+from botocache._streams.followed import FollowedTable
 from botocache.stores.protocol import Usage
 
 MOST_PROCESSES = 20
@@ -56,10 +59,16 @@ class View(NamedTuple):
         total = overview.total
         return total if self.table is None else of_table(total, self.table)
 
+    def followed(self, overview: Overview) -> tuple[FollowedTable, ...]:
+        """Return the followed tables, or the wanted one of them."""
+        return tuple(
+            each for each in overview.followed if self.table in (None, each.table)
+        )
+
     def document(self, seen: StoreContent) -> Json:
         """Return what `--json` prints."""
         return document_of(
-            seen.overview,
+            replace(seen.overview, followed=self.followed(seen.overview)),
             self.stats(seen.overview),
             seen.usage,
             self.interval,
@@ -81,9 +90,11 @@ def show(view: View, console: Console) -> None:
     console.lines(heading_of(view, seen.overview))
     if not seen.overview.processes and not seen.overview.past_processes:
         _explain_nothing(view, console)
+        show_followed(view.followed(seen.overview), console)
         return
     if view.table is not None and not stats.tables:
         _explain_no_table(view.table, seen.overview.total, console)
+        show_followed(view.followed(seen.overview), console)
         return
     # The tables that save most come first, with all their operations together.
     order = [each.table for each in by_table(stats.tables)]
@@ -92,6 +103,7 @@ def show(view: View, console: Console) -> None:
     _show_tables(tables, console)
     _show_latency(tables, console)
     _show_reasons(tables, console)
+    show_followed(view.followed(seen.overview), console)
     _show_staleness(tables, console)
     _show_keys(view, stats.hot_keys, console)
     _show_processes(view, seen.overview, console)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from botocache._cache.entries import EntryCodec
 from botocache._coherence import TRUST
-from botocache._errors import CodecError, shows
+from botocache._errors import CodecError
 from botocache._streams import ledger as ledgers
 from botocache._streams.ledger import FollowerSeen, Ledger, ShardPlace
 
@@ -21,7 +21,6 @@ TrustedUntil: TypeAlias = Callable[[str, str, float], float]
 time; 0.0 if there is no heartbeat. See Heartbeats.trusted_until."""
 
 
-@shows("ledger", "lag", "is_fresh")
 @dataclass(frozen=True, slots=True)
 class FollowedTable:
     """A table that is or was followed, at one moment of the store's clock.
@@ -43,6 +42,7 @@ class FollowedTable:
     @property
     def lag(self) -> float:
         """Seconds since the moment before which each change has been evicted."""
+        # Not below zero: this process's estimate of the store's time may be behind.
         return max(0.0, self.read_at - self.ledger.followed_until)
 
     @property
@@ -53,6 +53,7 @@ class FollowedTable:
     @property
     def followers(self) -> tuple[FollowerSeen, ...]:
         """Those that are there, the leaders and those that stand by."""
+        # A follower that was killed stays in the ledger until another one changes it.
         return tuple(
             each for each in self.ledger.followers if self.read_at < each.seen_until
         )
@@ -96,6 +97,7 @@ def read_followed(
     for name in filter(ledgers.is_ledger, posted):
         with contextlib.suppress(CodecError):
             ledger = ledgers.open_ledger(codec, name, posted[name])
+            # A heartbeat has the region in its key: an older ledger shows it by its ARN.
             region = ledger.region or region_in(ledger.arn)
             has_heartbeat = (
                 trusted_until is None or trusted_until(region, ledger.table, now) > now

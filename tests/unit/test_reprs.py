@@ -82,6 +82,7 @@ HARMLESS = frozenset(
         *("sequence_number", "created_at", "after", "arn", "view", "epoch", "leader"),
         *("is_whole", "is_enabled", "is_closed", "followed_until", "leased_until"),
         *("seen_until", "children", "shards", "followers", "evicted", "gaps"),
+        *("ledger", "has_heartbeat", "requests", "counted_since", "followed", "now"),
         *("last_change", "heartbeats", "asked_at", "trusted_until"),
         *("ttl_unfollowed", "streams", "next_iterator", "answered_at"),
         *("site_directories", "is_site_on", "wrap", "names_of"),
