@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from botocache._cache.entries import EntryCodec
+from botocache._cache.entries import CLOCK_SKEW, EntryCodec
 from botocache._coherence import TRUST
 from botocache._errors import CodecError
 from botocache._streams import ledger as ledgers
@@ -42,8 +42,7 @@ class FollowedTable:
     @property
     def lag(self) -> float:
         """Seconds since the moment before which each change has been evicted."""
-        # Not below zero: this process's estimate of the store's time may be behind.
-        return max(0.0, self.read_at - self.ledger.followed_until)
+        return self._since(self.ledger.followed_until)
 
     @property
     def is_fresh(self) -> bool:
@@ -76,7 +75,14 @@ class FollowedTable:
 
     def lag_of(self, shard: ShardPlace) -> float:
         """Return the lag of one shard, in seconds."""
-        return max(0.0, self.read_at - shard.followed_until)
+        return self._since(shard.followed_until)
+
+    def _since(self, until: float) -> float:
+        # Two processes may differ a little in their estimates of the store's time. What
+        # lies further ahead is of another clock: readers do not trust it either.
+        if until > self.read_at + CLOCK_SKEW:
+            return self.read_at
+        return max(0.0, self.read_at - until)
 
 
 def read_followed(

@@ -130,6 +130,14 @@ def test_a_ledger_of_an_older_version_lacks_what_is_new() -> None:
     assert regions == ["eu-west-1"]  # by the ARN of the stream
 
 
+def test_a_moment_of_another_clock_is_not_trusted() -> None:
+    """A machine's clock may begin anew with it, and the ledger be of before."""
+    ahead = followed(at=STORE_NOW + 3600.0).ledger
+    (found,) = read_followed(posted(ahead), CLEAR, STORE_NOW)
+    assert not found.is_fresh
+    assert found.lag == STORE_NOW
+
+
 def _cut(sealed: bytes) -> bytes:
     return sealed[:-3]
 

@@ -40,7 +40,7 @@ def followed(  # noqa: PLR0913 - what a test may want
         gaps=gaps,
         last_change=1_799_999_990.0,
         requests=3600,
-        counted_since=at - 3600.0,
+        counted_since=max(1.0, at - 3600.0),
         region="eu-west-1",
     )
     return FollowedTable(

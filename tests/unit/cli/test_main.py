@@ -53,8 +53,8 @@ def test_the_help_lists_each_command(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "usage: botocache COMMAND [OPTION ...]"
     for name in COMMANDS:
-        assert f"  {name:<11}{load_command(name).SUMMARY}" in lines
-    assert max(map(len, lines)) <= 88
+        assert f"  {name:<16}{load_command(name).SUMMARY}" in lines
+    assert max(map(len, lines)) <= 93
 
 
 @pytest.mark.parametrize("name", COMMANDS)
