@@ -61,7 +61,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
     heartbeats = Heartbeats(store, codec, evictions)
     audits = None
     if settings.shadow or settings.audit:
-        audits = Audits(settings, counters, evictions)
+        audits = Audits(settings, counters, evictions, heartbeats)
     return CacheServices(
         store,
         codec,

@@ -9,7 +9,10 @@ from botocache._cli import formats
 from botocache._cli.console import Console
 from botocache._cli.followed_view import show_followed
 from botocache._counting.stats import (
+    EVICTED,
+    FOLLOWED,
     LASTING,
+    NOT_EVICTED,
     Counts,
     Histogram,
     HotKey,
@@ -278,7 +281,7 @@ def _show_staleness(tables: Sequence[TableStats], console: Console) -> None:
         number
         for each in tables
         for kind, number in each.differing.items()
-        if kind != LASTING
+        if kind not in (LASTING, FOLLOWED)
     )
     if not lasting:
         rest = f"; {formats.count(others)} differed shortly" if others else ""
@@ -286,6 +289,27 @@ def _show_staleness(tables: Sequence[TableStats], console: Console) -> None:
             "good",
             f"none of {formats.count(compared)} compared hits was stale for good{rest}",
         )
+    _show_follow_ups(tables, console)
+
+
+def _show_follow_ups(tables: Sequence[TableStats], console: Console) -> None:
+    """Show what followers of streams made of the hits that were stale."""
+    for each in by_table(tables):
+        evicted, missed = (
+            each.follow_ups.get(outcome, 0) for outcome in (EVICTED, NOT_EVICTED)
+        )
+        if not evicted + missed:
+            continue
+        text = (
+            f"{each.table}, while it was followed: "
+            f"{formats.count(evicted)} of {formats.count(evicted + missed)} stale "
+            "entries were evicted within 10 s"
+        )
+        if missed:
+            advice = f"See the log of the follower of {each.table} for stream_failed."
+            console.finding("bad", text, advice)
+        else:
+            console.finding("good", text)
 
 
 def _show_keys(view: View, keys: Iterable[HotKey], console: Console) -> None:

@@ -138,6 +138,7 @@ class Series:
         "_evicted",
         "_expired",
         "_fills",
+        "_follow_ups",
         "_hot_keys",
         "_index_outdated",
         "_lock",
@@ -177,6 +178,7 @@ class Series:
         self._miss_latency = _Timings()
         self._compared = 0
         self._differing: Counter[str] = Counter()
+        self._follow_ups: Counter[str] = Counter()
         self._stale_seconds = 0.0
 
     def __repr__(self) -> str:
@@ -355,6 +357,11 @@ class Series:
                 self._differing[difference] += 1
                 self._stale_seconds = max(self._stale_seconds, seconds)
 
+    def add_follow_up(self, outcome: str) -> None:
+        """Count what became of an entry that a follower should evict."""
+        with self._lock:
+            self._follow_ups[outcome] += 1
+
     # --- the counts of this moment -------------------------------------------------
 
     def read(self) -> TableStats:
@@ -393,6 +400,7 @@ class Series:
                 expired=self._expired,
                 outdated=self._outdated,
                 index_outdated=self._index_outdated,
+                follow_ups=dict(self._follow_ups),
             )
 
     def after_fork(self, lock: Lock) -> None:

@@ -30,6 +30,14 @@ LASTING: Final = "lasting"
 """What a difference is that was seen again: a writer goes around botocache."""
 
 
+FOLLOWED: Final = "followed"
+"""What a difference is that was seen while the stream of its table is followed."""
+
+EVICTED: Final = "evicted"
+NOT_EVICTED: Final = "not_evicted"
+"""What became of such an entry within the time for which a heartbeat is trusted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """How long calls took.
@@ -108,7 +116,9 @@ class TableStats:
     differing: those that differed, by what the difference was: `settling` (within
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
         after `settle` seconds: a writer goes around botocache), `lasting_on_index` (the
-        same, or the index lags), `ttl_only` (writes do not evict it, by the settings).
+        same, or the index lags), `ttl_only` (writes do not evict it, by the settings),
+        `followed` (seen while the stream of the table is followed, and for less than
+        ten seconds: a follower is about to evict it).
     stale_seconds: the longest time for which a difference was seen to last.
     consistent: the part of `misses` for which the application asked for strong
         consistency, so that no entry could answer them.
@@ -116,6 +126,8 @@ class TableStats:
         evicted them. Each process counts its own.
     outdated: the part of `misses` whose entry a write had evicted, and was still there.
     index_outdated: the part of that which are queries of an index.
+    follow_ups: entries that differed while their table was followed, by what a later
+        call found: `evicted` within ten seconds, or `not_evicted`.
     """
 
     table: str
@@ -142,6 +154,7 @@ class TableStats:
     expired: int = 0
     outdated: int = 0
     index_outdated: int = 0
+    follow_ups: Counts = field(default_factory=dict)
 
     @property
     def hits(self) -> int:

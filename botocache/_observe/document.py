@@ -126,6 +126,7 @@ def _counts(table: TableStats) -> Json:
         },
         "compared": table.compared,
         "differing": table.differing,
+        "follow_ups": table.follow_ups,
         "stale_seconds": table.stale_seconds,
     }
 

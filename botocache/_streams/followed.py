@@ -103,7 +103,7 @@ def read_followed(
     for name in filter(ledgers.is_ledger, posted):
         with contextlib.suppress(CodecError):
             ledger = ledgers.open_ledger(codec, name, posted[name])
-            # A heartbeat has the region in its key: an older ledger shows it by its ARN.
+            # A heartbeat has the region in its key. An older ledger has none.
             region = ledger.region or region_in(ledger.arn)
             has_heartbeat = (
                 trusted_until is None or trusted_until(region, ledger.table, now) > now

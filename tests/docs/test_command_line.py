@@ -60,7 +60,7 @@ def fields_of(document: object) -> set[str]:
         return set()
     names = set(document)
     for name, value in document.items():
-        if name not in ("bypassed", "unfilled", "differing", "failures"):
+        if name not in ("bypassed", "unfilled", "differing", "follow_ups", "failures"):
             names |= fields_of(value)
     return names
 

@@ -1,4 +1,4 @@
-"""Followed tables: does anybody follow what the settings name, and do readers know it?
+"""Followed tables: whether somebody follows them, and readers know it.
 
 It reads what followers have left on the store, and asks nothing of AWS. Where nothing
 is followed and nothing is set that rests on it, there is no finding.
