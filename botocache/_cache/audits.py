@@ -81,7 +81,8 @@ class _ExpectedEviction(NamedTuple):
     """An entry that a follower should evict within TRUST seconds.
 
     key: of the entry.
-    stored_at, seen_at: see Suspect.
+    stored_at: see Suspect.
+    seen_at: see Suspect.
     snapshot: of its tags, as it was when the entry was seen to differ.
     """
 
@@ -182,6 +183,7 @@ class Audits:
 
     def finish(self, ticket: AuditTicket, answer: Answer) -> None:
         """Compare a hit with DynamoDB's answer; count and report the difference."""
+        # First: a difference that lasts may evict the entry that is looked at here.
         if self._expected:
             self._look_again(ticket.store)
         if say_the_same(ticket.hit.answer, answer):
@@ -265,6 +267,8 @@ class Audits:
 
     def _expect_eviction(self, ticket: AuditTicket, now: float) -> None:
         prepared = ticket.prepared
+        # Not the oldest for the newest, as with suspects: under a load that stales many
+        # entries, none would ever be old enough to be looked at.
         if len(self._expected) >= MOST_EXPECTED:
             return
         expected = _ExpectedEviction(
@@ -286,7 +290,7 @@ class Audits:
         except (StopIteration, RuntimeError):  # another thread has changed it
             return
         late = store.now() - expected.seen_at - TRUST
-        # Whoever takes it out counts it.
+        # Of two threads, the one that takes it out counts it.
         if late < 0 or self._expected.pop(key, None) is None:
             return
         try:

@@ -10,6 +10,7 @@ from botocache._cache.heartbeats import Heartbeats
 from botocache._cache.key_schemas import KeySchemas
 from botocache._cache.keyring import Keyring, KeyringCodec, KeyringRecords
 from botocache._counting.counters import Counters
+from botocache._counting.stats import StreamStats
 from botocache._log import FailureLog
 from botocache._settings.load import Settings
 from botocache.stores.keyed_names import keyed_store
@@ -93,6 +94,9 @@ class StreamCompanion(Protocol):
 
     def note_call(self) -> None:
         """Note that a call begins which the near cache did not answer."""
+
+    def stream_stats(self) -> tuple[StreamStats, ...]:
+        """Return what it has done, for each table. Asks nothing of any server."""
 
     def rest(self) -> None:
         """Give back what it leads, and end the thread. The next call goes on."""

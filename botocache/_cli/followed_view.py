@@ -40,6 +40,7 @@ def state_of(followed: FollowedTable) -> str:
     """Return how a table is followed, in a few words."""
     if followed.is_fresh:
         return "followed"
+    # In time, and readers do not know it: the store may drop entries.
     if followed.lag < TRUST:
         return "no heartbeat"
     return "late" if followed.leaders else "not followed"

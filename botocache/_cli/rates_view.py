@@ -65,6 +65,7 @@ class Watch:
 
     def look(self) -> None:
         """Read the store again."""
+        # First: if this fails, the view shows what it had.
         seen = self.view.read()
         self._before = {each.table: each for each in self.seen.overview.followed}
         self.seen = seen

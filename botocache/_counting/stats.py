@@ -208,6 +208,38 @@ class HotKey:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamStats:
+    """What this process does to follow the stream of a table.
+
+    table: its name.
+    lag: seconds since the moment before which each change has been evicted; None while
+        the process leads no part of the stream.
+    records: changes that it has read.
+    evicted: tags that it has evicted for them.
+    requests: GetRecords that it has sent.
+    gaps: times that it has evicted the table, because changes may have been missed.
+    """
+
+    table: str
+    lag: float | None = None
+    records: int = 0
+    evicted: int = 0
+    requests: int = 0
+    gaps: int = 0
+
+    def __add__(self, later: "StreamStats") -> "StreamStats":
+        """Return the sum of one follower and the next one in the same process."""
+        return StreamStats(
+            self.table,
+            later.lag,
+            self.records + later.records,
+            self.evicted + later.evicted,
+            self.requests + later.requests,
+            self.gaps + later.gaps,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Counts of this process since the cache was installed.
 
@@ -227,6 +259,8 @@ class Stats:
         sees none of them.
     tables: the same and more, by table and operation.
     hot_keys: the keys with the most read units saved, the highest first.
+    streams: the tables whose streams this process follows. A sum of processes has none:
+        the ledgers on the store have all.
     """
 
     hits: int = 0
@@ -241,6 +275,7 @@ class Stats:
     failures: Counts = field(default_factory=dict)
     tables: tuple[TableStats, ...] = ()
     hot_keys: tuple[HotKey, ...] = ()
+    streams: tuple[StreamStats, ...] = ()
 
     @property
     def hit_ratio(self) -> float:
@@ -260,9 +295,10 @@ class Stats:
 
     def __add__(self, other: "Stats") -> "Stats":
         """Return the sum of two processes' counts."""
-        total = _sum(self, other, ("tables", "hot_keys"), ())
+        total = _sum(self, other, ("tables", "hot_keys", "streams"), ())
         return replace(
             total,
+            streams=(),
             tables=sum_by_table((*self.tables, *other.tables)),
             hot_keys=hottest((*self.hot_keys, *other.hot_keys)),
         )

@@ -96,7 +96,7 @@ def read_overview(
     if board is None:
         return Overview(read_at=now)
     posted = board.posted()
-    # By the store's clock, not this machine's.
+    # By the store's clock, not this machine's: a lag is a difference of its moments.
     followed = read_followed(posted, codec, store.now(), trusted_until)
     return overview_of(posted, codec, now, followed)
 

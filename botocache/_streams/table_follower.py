@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from botocache._cache.call_store import CallStore
 from botocache._cache.pending_evictions import TAGS_PER_EVICTION
 from botocache._cache.services import CacheServices
+from botocache._counting.stats import StreamStats
 from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, shows
 from botocache._log import log, text_of
@@ -143,11 +144,20 @@ class TableFollower:
         self._sealed: bytes | None = None
         self._epoch = ""  # of the readers
         self._next_beat = self._next_check = self._next_epoch = 0.0
-        self._posted_until = 0.0
+        self._posted_until = self._written_until = 0.0
         self._written = Counts()  # those that the ledger has
 
     def __repr__(self) -> str:
         return f"<TableFollower {self.table!r} leads {len(self.readers)} shards>"
+
+    def stats(self) -> StreamStats:
+        """Return what this process has done, and how far behind the table is."""
+        lag = None
+        # A process that stands by does not know it. By what was written last, also
+        # while the store or the stream fails: then the lag grows, as it should.
+        if self.readers:
+            lag = max(0.0, self._now() - self._written_until)
+        return StreamStats(self.table, lag, *self.counts)
 
     def check(self) -> Stream:
         """Return the stream of the table. Raises StreamError if it has none."""
@@ -180,6 +190,7 @@ class TableFollower:
 
         The readers keep their pages then, and the next call tries again.
         """
+        # An iterator would be used up by the first of these two.
         readers = [*readers]
         self._count(requests=sum(reader.new_requests() for reader in readers))
         waiting = [reader for reader in readers if reader.page is not None]
@@ -340,6 +351,7 @@ class TableFollower:
 
         iterators: of shards that were opened behind their newest records.
         """
+        self._written_until = ledger.followed_until
         led = {shard.id: shard for shard in ledger.led_by(self._me.process)}
         for shard in [*self.readers]:
             if shard not in led:

@@ -71,7 +71,7 @@ def test_the_page_has_each_field_of_stats_and_no_other() -> None:
     rates = rates_document(Frame(0.0, Rates(), {}))
     there = fields_of({**document, "rates": rates})
     cells = " ".join(" ".join(row) for row in table_after(PAGE, "The document of"))
-    named = set(re.findall(r"`(?:tables\[\]\.)?([a-z_0-9]+)`", cells))
+    named = set(re.findall(r"`(?:(?:tables|followed)\[\]\.)?([a-z_0-9]+)`", cells))
     # Names of values, not of fields.
     assert named - {"running", "silent", "ended"} - there == set()
     assert there - named == set()

@@ -102,7 +102,7 @@ def test_a_gap_is_counted_by_the_process_that_met_it() -> None:
     first = table.follower()
     table.run(first, seconds=5)
     since = seen(table).ledger.counted_since
-    advance(table, 60)  # killed: it had no record yet, so nobody can go on there
+    advance(table, 60)  # killed: it had no record yet, so no other can go on there
     second = table.follower()
     table.run(second, seconds=5)
     assert seen(table).ledger.gaps == second.tables[0].counts.gaps == 1

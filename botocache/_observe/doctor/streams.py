@@ -1,4 +1,4 @@
-"""Followed tables: whether somebody follows them, and readers know it.
+"""Followed tables: whether they are followed, and readers know it.
 
 It reads what followers have left on the store, and asks nothing of AWS. Where nothing
 is followed and nothing is set that rests on it, there is no finding.
@@ -44,6 +44,7 @@ def check_streams(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fi
     settings: with a URL.
     environ: of the process.
     """
+    # Without either, a failure here would only say again what the store's check found.
     is_wanted = bool(settings.streams) or _has_ttl_unfollowed(settings)
     place = local_place(settings.url) if isinstance(settings.url, str) else None
     if place is not None and place.scheme == "memory":
@@ -100,6 +101,7 @@ def judge_followed(
     """Judge the followed tables, and those that the setting names."""
     by_name = {each.table: each for each in followed}
     wanted = dict.fromkeys(map(table_name, settings.streams))
+    # Those that another service follows, too: this one's readers rest on them.
     for table in {**wanted, **by_name}:
         found = by_name.get(table)
         if found is None:
@@ -127,7 +129,7 @@ def _judge_table(
         shards = len(found.ledger.shards)
         return good(
             SUBJECT,
-            f"{table!r} is followed, {lag} behind, by {leaders or 'nobody just now'} "
+            f"{table!r} is followed, {lag} behind, by {leaders or 'no process now'} "
             f"({shards} shard{'s' * (shards != 1)})"
             + (f"; it was evicted {gaps} times, for gaps" if gaps else ""),
         )

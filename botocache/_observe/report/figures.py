@@ -250,7 +250,7 @@ def figures(overview: Overview, prices: Prices, days: float | None = None) -> Fi
 
 
 def _followed(followed: FollowedTable, prices: Prices) -> FollowedFigures:
-    # A ledger has possible numbers alone: whoever opens it checks that.
+    # Its numbers need no cleaning: a ledger that has impossible ones is not opened.
     ledger = followed.ledger
     return FollowedFigures(
         followed.table,

@@ -54,6 +54,7 @@ def followed(subject: Subject) -> Html | None:
 
 
 def _verdict(rows: tuple[FollowedFigures, ...]) -> Html:
+    # By what readers trust, not by the lag: a heartbeat may be lost.
     late = [row for row in rows if not row.is_fresh]
     if not late:
         return paragraph(
@@ -89,6 +90,7 @@ def _row(row: FollowedFigures, subject: Subject) -> tuple[Html | str, ...]:
 
 def _cost(subject: Subject) -> Html:
     prices, money = subject.prices, subject.figures.money
+    # None where a ledger does not say since when it counts.
     costs = [row.cost for row in subject.figures.followed if row.cost is not None]
     sums = (
         f"Together {amount(sum(costs), prices.currency)} a month"
@@ -104,7 +106,8 @@ def _cost(subject: Subject) -> Html:
     )
     return paragraph(
         f"{sums}A request to a stream costs by the price of a million, "
-        f"{units(prices.stream_reads)} {prices.currency}, also one that brings nothing. "
+        f"{units(prices.stream_reads)} {prices.currency}, and so do those that bring "
+        "nothing. "
         "AWS gives the first 2.5 million of an account and a region away each month, "
         "and those of Lambda; neither is taken off here.",
         kind="sub",

@@ -80,7 +80,7 @@ def test_an_entry_that_a_follower_evicts_counts_as_evicted(clock: FakeClock) -> 
     assert "lasting" not in world.compared()[1]
 
 
-def test_an_entry_that_nobody_evicts_counts_as_not_evicted(clock: FakeClock) -> None:
+def test_an_entry_that_stays_counts_as_not_evicted(clock: FakeClock) -> None:
     world = world_of(clock)
     follow(world)
     world.call(GET)

@@ -140,7 +140,7 @@ def test_a_disk_store_is_not_made_by_looking(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_a_store_in_memory_is_nobody_elses() -> None:
+def test_a_store_in_memory_has_no_other_followers() -> None:
     assert [*check_streams(settings_of("memory:"), {})] == []
     (found,) = check_streams(settings_of("memory:", streams="users"), {})
     assert found.state is State.WARNING
