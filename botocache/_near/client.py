@@ -362,6 +362,13 @@ def _send(
     token = pipeline_call.set(call)
     try:
         answer = pipeline(operation, arguments)
+    except BaseException:
+        # Who keeps the traceback, as gevent does of a greenlet that was killed, keeps
+        # the ticket; but other readers may wait for it.
+        ticket = None if call is None else call.ticket
+        if isinstance(ticket, ReadTicket) and ticket.flight:
+            ticket.flight.end(answered=False)
+        raise
     finally:
         pipeline_call.reset(token)
     if call is not None and not call.is_begun:
