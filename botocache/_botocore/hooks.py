@@ -306,7 +306,10 @@ class Hooks:
             if type(outcome) is ReadTicket and outcome.flight is None:
                 adapter = self._adapter_of(request_signer)
                 if adapter is None:
-                    outcome = _wait(cache, outcome, announced, request_signer)
+                    outcome = cache.coalescing.wait(outcome)
+                    if announced is not None and announced.signer is request_signer:
+                        # To end it if the call is interrupted.
+                        announced.ticket = None if type(outcome) is Hit else outcome  # type: ignore[assignment]  # of a read
                 else:
                     again = self._again(model, params, request_signer, context)
                     begun = Begun(cache, course, key)
@@ -600,20 +603,6 @@ def _begin_announced(  # noqa: PLR0913, PLR0917 - those of `begin`, and where it
         isinstance(outcome, Hit) and outcome.lookups is not None
     ):
         announced.batch_call = call
-    return outcome
-
-
-def _wait(
-    cache: Cache, ticket: ReadTicket, announced: PipelineCall | None, signer: Signer
-) -> Hit | AuditTicket | ReadTicket:
-    """Return what a miss comes to, having waited if another thread asks the same.
-
-    announced: what the near cache says of the call, if it is of this signer. It gets
-        the ticket, to end it if the call is interrupted.
-    """
-    outcome = cache.coalescing.wait(ticket)
-    if announced is not None and announced.signer is signer:
-        announced.ticket = None if isinstance(outcome, Hit) else outcome
     return outcome
 
 
