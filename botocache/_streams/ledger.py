@@ -168,7 +168,6 @@ def begin_epoch(  # noqa: PLR0913 - what an epoch consists of
     leader: FollowerSeen,
     now: float,
     followed_until: float,
-    region: str = "",
 ) -> Ledger:
     """Return the ledger of a table that was evicted with its shards opened before.
 
