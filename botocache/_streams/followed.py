@@ -103,16 +103,7 @@ def read_followed(
     for name in filter(ledgers.is_ledger, posted):
         with contextlib.suppress(CodecError):
             ledger = ledgers.open_ledger(codec, name, posted[name])
-            # A heartbeat has the region in its key. An older ledger has none.
-            region = ledger.region or region_in(ledger.arn)
-            has_heartbeat = (
-                trusted_until is None or trusted_until(region, ledger.table, now) > now
-            )
+            place = ledger.region, ledger.table
+            has_heartbeat = trusted_until is None or trusted_until(*place, now) > now
             found.append(FollowedTable(ledger, now, has_heartbeat))
     return tuple(sorted(found, key=lambda each: each.table))
-
-
-def region_in(arn: str) -> str:
-    """Return the region that an ARN names; "" for what is none."""
-    parts = arn.split(":")
-    return parts[3] if len(parts) > 3 else ""  # noqa: PLR2004 - of every ARN

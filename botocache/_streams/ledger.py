@@ -285,7 +285,8 @@ def release(ledger: Ledger, process: str) -> Ledger:
 
 def is_free(shard: ShardPlace, now: float) -> bool:
     """Return whether a shard has no leader at a moment of the store's clock."""
-    # A lease that lies further ahead than any can have been given is damage.
+    # A lease that lies further ahead than any can have been given is damage, or of
+    # before the store's clock was set back.
     return not shard.leader or not now < shard.leased_until <= now + 2 * LEASE
 
 

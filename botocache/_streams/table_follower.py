@@ -49,7 +49,7 @@ LOOK = 10.0
 CHECK = 60.0
 """Seconds between two looks whether the stream is still switched on.
 
-And whether it has a shard that nobody reads: DynamoDB may show a shard that goes on
+And whether it has a shard that no follower reads: DynamoDB may show one that goes on
 from another one later than its sibling.
 """
 
@@ -65,7 +65,7 @@ LONGEST_RETRY = 80.0
 TAGS_AT_ONCE = 100
 """Tags of one request to the store.
 
-Valkey takes some 10 µs for a tag, and answers nobody else meanwhile.
+Valkey takes some 10 µs for a tag, and answers no other client meanwhile.
 """
 
 PAUSE = 0.5
@@ -509,7 +509,7 @@ class TableFollower:
             self._begin_epoch(now)
 
     def _has_strays(self, ledger: Ledger) -> bool:
-        """Return whether two looks have found a shard that nobody reads.
+        """Return whether two looks have found a shard that no follower reads.
 
         Two, because DynamoDB may show a shard as open that has just ended.
         """

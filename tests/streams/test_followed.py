@@ -3,12 +3,10 @@
 import os
 from dataclasses import replace
 
-import msgspec
 import pytest
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import ClearEntries
-from botocache._cache.sealed import seal
 from botocache._coherence import TRUST
 from botocache._observe.overview import read_overview
 from botocache._streams.followed import FollowedTable, read_followed
@@ -22,7 +20,9 @@ CLEAR = ClearEntries()
 
 
 def posted(ledger: Ledger) -> dict[str, bytes]:
-    return {ledger_name(ledger.table): seal_ledger(CLEAR, ledger, 1000.0)}
+    return {
+        ledger_name(ledger.region, ledger.table): seal_ledger(CLEAR, ledger, 1000.0)
+    }
 
 
 def advance(table: followers.FollowedTable, seconds: float) -> None:
@@ -108,26 +108,6 @@ def test_a_gap_is_counted_by_the_process_that_met_it() -> None:
     assert seen(table).ledger.gaps == second.tables[0].counts.gaps == 1
     assert first.tables[0].counts.gaps == 0
     assert seen(table).ledger.counted_since == since
-
-
-def test_a_ledger_of_an_older_version_lacks_what_is_new() -> None:
-    ledger = followed().ledger
-    fields = msgspec.to_builtins(ledger)
-    for name in ("requests", "counted_since", "region"):
-        del fields[name]
-    name = ledger_name("users")
-    regions: list[str] = []
-
-    def trusted_until(region: str, *_: object) -> float:
-        regions.append(region)
-        return STORE_NOW + 1
-
-    (found,) = read_followed(
-        {name: seal(CLEAR, name, fields, 1000.0, 60.0)}, CLEAR, STORE_NOW, trusted_until
-    )
-    assert found.ledger.records == 1200
-    assert (found.ledger.requests, found.seconds) == (0, 0.0)
-    assert regions == ["eu-west-1"]  # by the ARN of the stream
 
 
 def test_a_moment_of_another_clock_is_not_trusted() -> None:

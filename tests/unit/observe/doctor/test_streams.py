@@ -122,7 +122,7 @@ def test_what_followers_left_on_the_store_is_read(tmp_path: Path) -> None:
     services = services_of(store, settings)
     now = store.now()
     ledger = followed(at=now).ledger
-    name = ledger_name("users")
+    name = ledger_name("eu-west-1", "users")
     getattr(store, "post")(name, seal_ledger(services.records, ledger, now), 60.0)  # noqa: B009 - not each store has it
     (found,) = check_streams(settings, os.environ)
     assert "no heartbeat" in found.found
