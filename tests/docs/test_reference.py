@@ -105,7 +105,7 @@ def test_the_forms_side_by_side_say_the_same(
 # --- log lines ---------------------------------------------------------------------
 
 _EVENT = re.compile(
-    r"([a-z]+(?:_[a-z]+)*_"
+    r"(stream_followed|[a-z]+(?:_[a-z]+)*_"
     r"(?:around|behind|conflict|failed|in_clear|refused|lost|not_cached|not_exported|"
     r"not_known|"
     r"not_posted|not_shared|not_supported|too_large))(?::|$)"
