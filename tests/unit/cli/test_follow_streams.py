@@ -31,7 +31,6 @@ def made(monkeypatch: pytest.MonkeyPatch) -> dict[object, Exports]:
 
     monkeypatch.setattr(exports, "exports_for", exports_for)
     return found
-    return found
 
 
 def test_the_follower_of_the_command_is_exported(made: dict[object, Exports]) -> None:
