@@ -37,11 +37,12 @@ AIOBOTO3_TESTED := aioboto3==15.5.0
 # What meets boto3's and botocore's insides.
 OLDEST_TESTS := tests/unit/dynamodb/test_operations.py $(addprefix tests/integration/test_, \
 	batches.py clients.py deserializers.py early_lookups.py install.py modes.py near.py \
-	reads.py refusal.py scope.py)
+	reads.py refusal.py scope.py throttled.py) tests/streams/test_source.py
 
 # The newest aiobotocore runs all of tests/aio. The oldest runs what meets its insides, and
 # aioboto3's what meets those of aioboto3.
-AIO_OLDEST_TESTS := $(addprefix tests/aio/test_, cancellation.py credentials.py hooks.py sending.py)
+AIO_OLDEST_TESTS := $(addprefix tests/aio/test_, cancellation.py credentials.py hooks.py sending.py \
+	throttled.py)
 AIOBOTO3_TESTS := $(addprefix tests/aio/test_, example_fastapi.py install.py near_resource.py page.py)
 
 # Half a minute of tests for each Python that is supported; of properties fewer examples.
@@ -134,7 +135,7 @@ wheel-test: dist  ## the quickstart, in an environment that has the wheel
 		dist/*.whl boto3 "moto[dynamodb,server]"
 	cd $(WHEEL) && bin/python ../examples/quickstart.py
 
-oldest-test: $(OLDEST)/.ready  ## what meets boto3, against the oldest one
+oldest-test: $(OLDEST)/.ready $(MINISTACK)/.ready  ## what meets boto3, against the oldest one
 	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -q -k "not disk and not redis" $(OLDEST_TESTS)
 
 explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=20 SEED=...

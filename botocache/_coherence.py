@@ -97,8 +97,8 @@ a tag as any other: it can only cost misses.
 
 Following streams
 -----------------
-A *follower* reads of every change of a table, by any program, and evicts what a write of
-ours would have evicted. Its eviction is the second half of a write that had no first
+A *follower* reads of every change of a table, by any program, and evicts what a write
+of ours would have evicted. Its eviction is the second half of a write that had no first
 half: the write is over, and DynamoDB's replicas may lag. So it asks for `settle`
 seconds of hold-off, which are settling, and never shortens another hold-off.
 
@@ -117,6 +117,31 @@ and post F in between. Then F would vouch for generations from before the evicti
 
 `ttl_unfollowed` is a setting of the reader. Entries whose tags no change evicts, those
 of `ttl_only` reads, are never followed.
+
+Coalescing
+----------
+A reader that misses may take the entry that another one's read is about to fill, if its
+own look, made after its read began, gave the generations of that entry's snapshot. Then
+no write of the tags began or ended between the two looks. The other read was sent after
+its own look. So a write that was over when this reader began was over when that read
+was sent, as if the reader had found the entry. Which look came first does not matter.
+No reader takes what may not be filled: of two replicas, one may lag.
+
+Stale answers
+-------------
+With `stale_if_throttled`, an entry outlives its TTL in the store. It may answer a read
+that DynamoDB has refused for lack of capacity, or has not answered at all:
+
+    Its snapshot equals the generations of a look after that read began, and it is over
+    its end by no more than the user allowed.
+
+The first half is the law of a hit, word for word. So no write of its tags began or
+ended between its own read's start and the look, and a stale answer is as new as the
+last write that completed before the present read began. Only the TTL is stretched,
+which bounds what is written around botocache. Writes that come between the look and the
+refusal run beside the read, as they would beside DynamoDB's own answer. The end is what
+a hit goes by: the earliest of what the entry, the policy of the table here, and the
+heartbeat say that was read before the look.
 
 Memory
 ------
@@ -341,6 +366,23 @@ def served_until(
     trusted_until: TRUST after the heartbeat that was read before the generations.
     """
     return min(stored_at + ttl, max(stored_at + ttl_unfollowed, trusted_until))
+
+
+def may_serve_stale(
+    snapshot: Sequence[int],
+    current: Sequence[int],
+    expires_at: float,
+    now: float,
+    stale_for: float,
+) -> bool:
+    """Tell whether an entry with `snapshot` may answer a read that DynamoDB refused.
+
+    current: generations of a look after that read began.
+    expires_at: until when the entry may be a hit.
+    now: the moment of the answer.
+    stale_for: seconds that the user allows after `expires_at`; 0 for none.
+    """
+    return stale_for > 0.0 and now < expires_at + stale_for and snapshot == current
 
 
 def may_fill(held: Held, *, is_consistent: bool) -> bool:

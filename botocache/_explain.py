@@ -222,6 +222,10 @@ def _ttl(read: Read, policy: TablePolicy, mode: CachingMode) -> str:
         text += f"; {policy.ttl_unfollowed:g} s unless the table is followed"
     if mode is CachingMode.TTL_ONLY:
         text += "; writes do not evict it"
+    if policy.stale_if_throttled:
+        text += (
+            f"; {policy.stale_if_throttled:g} s more while DynamoDB refuses the read"
+        )
     return text
 
 

@@ -61,11 +61,10 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     url: "StoreLocation | None" = None,
     ttl: float | None = None,
     negative_ttl: float | None = None,
-    ttl_unfollowed: float | None = None,
     tables: "TablesArgument | None" = None,
-    streams: "str | Sequence[str] | None" = None,
     scope: str | None = None,
     timeout: float | None = None,
+    stale_if_throttled: float | None = None,
     namespace: str | None = None,
     settle: float | None = None,
     write_hold_off: float | None = None,
@@ -73,8 +72,12 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     on_eviction_failure: Literal["send", "refuse"] | None = None,
     client_tracking: bool | None = None,
     precise_index_eviction: bool | None = None,
+    streams: "str | Sequence[str] | None" = None,
+    ttl_unfollowed: float | None = None,
+    miss_leases: bool | None = None,
     near: Literal["on", "off", "untraced"] | bool | None = None,
     fast_parsing: bool | None = None,
+    coalesce: bool | None = None,
     encryption_keys: "KeysArgument | None" = None,
     shadow: bool | None = None,
     audit: float | None = None,
@@ -93,13 +96,11 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     url: the store: a URL, a store object, or a redis-py client.
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
-    ttl_unfollowed: seconds that an entry lives unless a follower of its table's stream
-        is alive; as long as while it is, if not given.
     tables: seconds, "off" or options per table or pattern.
-    streams: tables whose DynamoDB Streams this process follows, to evict what other
-        programs change; names or ARNs.
     scope: "auto", or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
+    stale_if_throttled: seconds after its TTL in which an entry may still answer a read
+        that DynamoDB refuses for lack of capacity, or does not answer; 0 for never.
     namespace: keeps applications that share a store apart.
     settle: seconds after the end of a write in which eventually consistent answers are
         not cached.
@@ -109,8 +110,15 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
     on_eviction_failure: "send" or "refuse" a write whose eviction failed.
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for old items, to evict fewer index queries.
+    streams: tables whose DynamoDB Streams this process follows, to evict what other
+        programs change; names or ARNs.
+    ttl_unfollowed: seconds that an entry lives unless its table's stream is followed.
+        Without it, `ttl`.
+    miss_leases: of all processes that miss an entry, one asks DynamoDB.
     near: serve hits before botocore's pipeline: "on", "off", or "untraced".
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
+    coalesce: send one of the reads that miss the same entry at the same time; the
+        others wait for its answer, for a quarter of a second at most.
     encryption_keys: secrets of 32 bytes, in base64 or as bytes; or a function that
         returns them, called when the store is first used. The first one encrypts.
     shadow: serve nothing; fill and evict, and compare each hit with DynamoDB's answer.
@@ -130,11 +138,10 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "url": url,
         "ttl": ttl,
         "negative_ttl": negative_ttl,
-        "ttl_unfollowed": ttl_unfollowed,
         "tables": tables,
-        "streams": streams,
         "scope": scope,
         "timeout": timeout,
+        "stale_if_throttled": stale_if_throttled,
         "namespace": namespace,
         "settle": settle,
         "write_hold_off": write_hold_off,
@@ -142,8 +149,12 @@ def install(  # noqa: PLR0913 - each setting is a keyword that an editor complet
         "on_eviction_failure": on_eviction_failure,
         "client_tracking": client_tracking,
         "precise_index_eviction": precise_index_eviction,
+        "streams": streams,
+        "ttl_unfollowed": ttl_unfollowed,
+        "miss_leases": miss_leases,
         "near": near,
         "fast_parsing": fast_parsing,
+        "coalesce": coalesce,
         "encryption_keys": encryption_keys,
         "shadow": shadow,
         "audit": audit,

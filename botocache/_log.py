@@ -41,6 +41,13 @@ class _Log:
         """Return whether the application has configured logging."""
         return self._logger.hasHandlers()
 
+    def print_all(self) -> None:
+        """Print each line on standard error, with its time: for a program of ours."""
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        self._logger.addHandler(handler)
+        self._logger.setLevel(logging.INFO)
+
     def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
         line = f"botocache: {message}"
         try:

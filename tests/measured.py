@@ -1,9 +1,10 @@
 """A program: what `make test` measures coverage on. Prints it as arguments of pytest.
 
 Coverage doubles the time of what runs under it. So it is measured on the tests that
-reach lines and branches which no cheaper ones reach: of the unit tests and those of the
-stores all but the files named here, of others the files named here. Examples that are
-chosen by Hypothesis reach nothing more than those that are written down.
+reach lines and branches which no cheaper ones reach: of the unit tests, and of those of
+stores and streams, all but the files named here, of others the files named here.
+Examples that are chosen by Hypothesis reach nothing more than those that are written
+down.
 
 What is not measured runs as well, in a run of its own.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-ROOMS = ("tests/unit", "tests/stores")
+ROOMS = ("tests/unit", "tests/stores", "tests/streams")
 """Measured, with all that comes to them."""
 
 ADDED = (
@@ -52,6 +53,8 @@ LEFT_OUT = (
     "tests/stores/test_contract.py",
     "tests/stores/test_generation_table.py",
     "tests/stores/test_memory.py",
+    # The stand-in, which is no part of the package.
+    "tests/streams/test_stand_in.py",
     "tests/unit/botocore/test_callers.py",
     "tests/unit/cli/test_terminal.py",
 )

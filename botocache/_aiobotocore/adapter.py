@@ -12,13 +12,22 @@ from aiobotocore.signers import AioRequestSigner
 from botocore import UNSIGNED
 
 from botocache._aiobotocore.clients import AioKnownClient, know_aiobotocore
-from botocache._aiobotocore.course import Again, StoreCourse, course_of, with_keys
+from botocache._aiobotocore.course import (
+    Again,
+    StoreCourse,
+    course_of,
+    finished,
+    with_keys,
+)
 from botocache._aiobotocore.near_client import AioNearClient
 from botocache._aiobotocore.offload import offload_of
+from botocache._aiobotocore.waits import join, waited
 from botocache._botocore.credentials import are_keys_at_hand
 from botocache._botocore.hooks import Begun
 from botocache._botocore.types import CallContext, Course, Signer, credentials_of
 from botocache._cache.cache import Cache
+from botocache._cache.coalescing import Wait
+from botocache._cache.tickets import ReadTicket
 from botocache._near.client import with_near, without_near
 
 
@@ -74,3 +83,18 @@ class AioAdapter:
             )
 
         return course, with_keys(credentials, again, failed)
+
+    def coalesce(
+        self, begun: Begun, ticket: ReadTicket, again: Again
+    ) -> tuple[ReadTicket, Awaitable[Any] | None]:
+        """Return the ticket of a miss; and what to await before, if it may do that."""
+        joined = join(begun.cache, ticket)
+        if isinstance(joined, Wait) or begun.cache.competes(joined):
+            return ticket, _after(joined, begun, again)
+        return joined, None
+
+
+async def _after(joined: ReadTicket | Wait, begun: Begun, again: Again) -> Any:
+    """Go on with the hooks when a read has waited for another one's answer."""
+    outcome = await waited(begun.cache, joined)
+    return await finished(again(begun=begun._replace(outcome=outcome)))

@@ -18,7 +18,8 @@ from botocache._aiobotocore.cancellation import end_abandoned, reset
 from botocache._aiobotocore.clients import AioKnownClient, Pipeline
 from botocache._aiobotocore.offload import offload_of
 from botocache._aiobotocore.responses import AioHitResponse
-from botocache._cache.tickets import Hit, Ticket, pipeline_call
+from botocache._aiobotocore.waits import landed
+from botocache._cache.tickets import Hit, ReadTicket, Ticket, pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.batch_answers import BATCH
@@ -29,7 +30,7 @@ from botocache._near.client import (
     is_sent_shortened,
     remember_call,
 )
-from botocache._near.delivery import Delivery
+from botocache._near.delivery import Delivery, deliver_stale
 from botocache._near.libraries import Library, library_of
 
 AIOBOTOCORE: Final[Library] = library_of(
@@ -80,15 +81,20 @@ class AioNearClient(AioKnownClient):
 
 
 async def _load(call: NearCall) -> Hit | Ticket | None:
-    """Ask the store, wherever it may be waited for."""
+    """Ask the store, wherever it may be waited for; then wait for others' answers."""
     offload = offload_of(call.cache)
-    if not offload.waits:
-        return call.load()
-    return await offload.run(
-        call.load,
-        instead=partial(call.load, skipping=True),
-        on_abandoned=partial(end_abandoned, call.cache),
-    )
+    outcome: Hit | Ticket | None
+    if offload.waits:
+        outcome = await offload.run(
+            call.load,
+            instead=partial(call.load, skipping=True),
+            on_abandoned=partial(end_abandoned, call.cache),
+        )
+    else:
+        outcome = call.load()
+    if type(outcome) is ReadTicket:
+        return await landed(call.cache, outcome)
+    return outcome
 
 
 async def _deliver(delivery: Delivery, events: Any) -> Answer:
@@ -107,10 +113,17 @@ async def _send(
     if call is not None and call.shortened is not None and is_sent_shortened(call):
         return await _send_shortened(call, pipeline, arguments)
     token = pipeline_call.set(call)
+    stale: Delivery | None = None
     try:
         answer = await pipeline(operation, arguments)
+    except Exception as error:
+        stale = deliver_stale(call, error)
+        if stale is None:
+            raise
     finally:
         reset(pipeline_call, token)
+    if stale is not None and call is not None:
+        answer = await _deliver(stale, call.client.meta.events)
     if call is not None and not call.is_begun:
         remember_call(call, arguments)
     return answer
@@ -125,14 +138,18 @@ async def _send_shortened(
     """
     token = pipeline_call.set(call)
     answer: Answer | None = None
+    stale: Delivery | None = None
     try:
         answer = await pipeline(BATCH, call.shortened)
     except Exception as error:
         pass_on(error)
-        if call.is_full:
+        stale = deliver_stale(call, error)
+        if call.is_full and stale is None:
             raise
     finally:
         reset(pipeline_call, token)
+    if stale is not None:
+        return await _deliver(stale, call.client.meta.events)
     if answer is None or not call.is_full:
         # botocache was uninstalled meanwhile, or botocore has refused to send anything.
         return await _send(None, pipeline, BATCH, arguments)

@@ -13,7 +13,8 @@ Why these events, and at these places in their order:
   those that the scope is of, the answer belongs to another principal.
 - `before-parse.dynamodb`, last: see `parsing.py`.
 - `needs-retry.dynamodb`, first: IAM may forbid what botocache added to the request, or
-  a throttled table refuse it; then the request is sent again as it was.
+  a throttled table refuse it; then the request is sent again as it was. Or a stale
+  answer takes the place of the refusal: see `stale.py`, also for the last place there.
 
 `before-call` and `after-call` are called for the other services of a session as well,
 and leave at once, except for those that hand out keys: see `handouts.py`.
@@ -42,6 +43,7 @@ from botocache._botocore.parsing import is_as_made, parse
 from botocache._botocore.principals import HandOut, watch_endpoints
 from botocache._botocore.requests import call_of
 from botocache._botocore.responses import HitResponse, kinds_of_responses
+from botocache._botocore.stale import StaleResponse, is_unanswered
 from botocache._botocore.types import (
     CallContext,
     Course,
@@ -62,6 +64,7 @@ from botocache._cache.tickets import (
     Hit,
     PipelineCall,
     ReadTicket,
+    StaleAnswer,
     Ticket,
     WriteTicket,
     pipeline_call,
@@ -104,14 +107,14 @@ class Begun(NamedTuple):
     """The beginning of a call that was awaited.
 
     cache: that has begun it.
-    course: that has waited.
+    course: that has waited; None if the store never waits.
     key: id of the access key that the call's scope is of.
     outcome: what the beginning has returned.
     error: what it has raised instead.
     """
 
     cache: Cache
-    course: Course
+    course: Course | None
     key: str | None = None
     outcome: Hit | Ticket | None = None
     error: Exception | None = None
@@ -145,6 +148,15 @@ class AsyncAdapter(Protocol):
         """Return what waits for a call; and its keys, if they must be awaited first.
 
         again: calls the hooks for this call once more.
+        """
+
+    def coalesce(
+        self, begun: "Begun", ticket: ReadTicket, again: Callable[..., Any]
+    ) -> "tuple[ReadTicket, Awaitable[Any] | None]":
+        """Return the ticket of a miss; and what to await before, if it may do that.
+
+        begun: without an outcome.
+        again: see `course`.
         """
 
 
@@ -186,13 +198,16 @@ class Hooks:
             ("request-created.sso", self._handout_signed, REGISTER_LAST),
             (_PROBE, self._installed, REGISTER_FIRST),
         )
+        self._for_stale: Final[tuple[_Registration, ...]] = (
+            ("needs-retry.dynamodb", self._show_refusal, REGISTER_LAST),
+        )
 
     def __repr__(self) -> str:
         return f"<Hooks of {self.cache!r}>"
 
     def register(self, events: BaseEventHooks) -> None:
         """Register on the emitter of a session or client."""
-        for event, handler, place in self._handlers:
+        for event, handler, place in self._needed():
             if place is REGISTER_FIRST:
                 events.register_first(event, handler)
             else:
@@ -206,18 +221,24 @@ class Hooks:
         """
         if self._rewritten:
             return
-        for event, handler, _ in self._handlers:
+        for event, handler, _ in (*self._handlers, *self._for_stale):
             events.unregister(event, handler)
 
     def register_builtin(self, handlers: list[Any]) -> None:
         """Add the handlers to those that every new session registers."""
-        handlers.extend(self._handlers)
+        handlers.extend(self._needed())
 
     def unregister_builtin(self, handlers: list[Any]) -> None:
         """Take the handlers off that list."""
-        for registration in self._handlers:
+        for registration in (*self._handlers, *self._for_stale):
             if registration in handlers:
                 handlers.remove(registration)
+
+    def _needed(self) -> tuple[_Registration, ...]:
+        """Return the handlers that this installation needs; each takes its time."""
+        if self.cache is not None and self.cache.may_answer_stale:
+            return (*self._handlers, *self._for_stale)
+        return self._handlers
 
     # --- events --------------------------------------------------------------------
 
@@ -236,7 +257,7 @@ class Hooks:
     def _installed(self, **_: object) -> "Hooks":
         return self
 
-    def _before_call(  # noqa: C901, PLR0911, PLR0912 - in parts, each call would take longer
+    def _before_call(  # noqa: C901, PLR0911, PLR0912, PLR0915 - in parts, each call would take longer
         self,
         *,
         model: OperationModel,
@@ -261,15 +282,9 @@ class Hooks:
         operation, url = model.name, params["url"]
         course = key = None
         if type(request_signer) is not RequestSigner and begun is None:  # type: ignore[comparison-overlap]  # it stands for that one
-            adapter = self._adapter()
-            if adapter is not None and adapter.signs(request_signer):
-                again = partial(
-                    self._before_call,
-                    model=model,
-                    params=params,
-                    request_signer=request_signer,
-                    context=context,
-                )
+            adapter = self._adapter_of(request_signer)
+            if adapter is not None:
+                again = self._again(model, params, request_signer, context)
                 course, keys = adapter.course(cache, request_signer, context, again)
                 if keys is not None:
                     return keys
@@ -300,6 +315,16 @@ class Hooks:
             else:
                 cache, course, key = begun.cache, begun.course, begun.key
                 outcome = begun.take()
+            if type(outcome) is ReadTicket and outcome.flight is None:
+                adapter = self._adapter_of(request_signer)
+                if adapter is None:
+                    outcome = cache.settle(outcome)
+                else:
+                    again = self._again(model, params, request_signer, context)
+                    begun = Begun(cache, course, key)
+                    outcome, waiting = adapter.coalesce(begun, outcome, again)
+                    if waiting is not None:
+                        return waiting
             if isinstance(outcome, Hit):
                 return _response(url, outcome, request_signer)
         except EvictionError:  # not a failure: the user asked for it
@@ -319,6 +344,29 @@ class Hooks:
             if course is not None:
                 context["botocache_ending"] = course
         return None
+
+    def _adapter_of(self, signer: Signer) -> AsyncAdapter | None:
+        """Return the adapter to the library of a client; None if it is botocore."""
+        if type(signer) is RequestSigner:  # type: ignore[comparison-overlap]  # it stands for that one
+            return None
+        adapter = self._adapter()
+        return adapter if adapter is not None and adapter.signs(signer) else None
+
+    def _again(
+        self,
+        model: OperationModel,
+        params: Request,
+        request_signer: Signer,
+        context: CallContext,
+    ) -> Callable[..., Any]:
+        """Return what calls the hooks of `before-call` once more, for this call."""
+        return partial(
+            self._before_call,
+            model=model,
+            params=params,
+            request_signer=request_signer,
+            context=context,
+        )
 
     def _request_signed(self, *, request: AWSRequest, **_: object) -> None:
         """Fill nothing of a call that other keys have signed than its scope is of.
@@ -368,7 +416,7 @@ class Hooks:
         context.pop("botocache_rewritten", None)
         return ticket._replace(body=None) if isinstance(ticket, WriteTicket) else None
 
-    def _after_call(
+    def _after_call(  # noqa: C901 - in parts, each call would take longer
         self,
         *,
         http_response: Response,
@@ -391,7 +439,12 @@ class Hooks:
         if cache is None or ticket is None:
             return None
         is_on = self.cache is cache
+        stale = context.pop("botocache_stale", None)
+        if stale is not None:
+            stale.show_error()  # for the cache, which counts it
         if not is_on and isinstance(ticket, (ReadTicket, AuditTicket)):
+            if stale is not None:  # botocore has not repeated the request
+                stale.deliver(parsed, context)
             # Uninstalled meanwhile: writes of this process evict no more, so the answer
             # may be outdated already. A batch goes on, because its answer needs its
             # hits, and a write still evicts.
@@ -428,6 +481,8 @@ class Hooks:
         # A read that other keys have signed was refused to another principal.
         if may_be_refused and is_sent and not is_foreign and is_refusal(parsed):
             cache.refuse(ticket, parsed)
+        if stale is not None and stale.deliver(parsed, context):
+            cache.count_stale(ticket, stale.hit)
         return None
 
     def _after_call_error(
@@ -450,14 +505,29 @@ class Hooks:
         *,
         response: tuple[Response, Answer] | None,
         request_dict: Request,
+        attempts: int = 1,
+        caught_exception: Exception | None = None,
         **_: object,
     ) -> int | None:  # seconds to wait before the request is sent again
         context: CallContext = request_dict.get("context", {})
         cache, ticket = context.get("botocache_ticket", (None, None))
         if cache is None or ticket is None:
             return None
-        if response is not None and "Error" in response[1] and _is_throttled(response):
-            cache.count_throttled(ticket)
+        if response is None or "Error" in response[1]:
+            if response is not None and _is_throttled(response):
+                cache.count_throttled(ticket)
+            if (
+                cache.may_answer_stale
+                and cache is self.cache
+                # Else another principal may get what this one was served.
+                and "botocache_is_foreign" not in context
+            ):
+                if response is None:
+                    _raise_for_near(
+                        cache, ticket, context, attempts - 1, caught_exception
+                    )
+                elif _answer_stale(cache, ticket, context, response):
+                    return None
         if ticket.body is None or request_dict["body"] != ticket.body:
             return None
         if isinstance(ticket, BatchTicket) and "botocache_is_foreign" in context:
@@ -475,6 +545,11 @@ class Hooks:
             return 0
         return None
 
+    def _show_refusal(self, *, request_dict: Request, **_: object) -> None:
+        context: CallContext = request_dict.get("context", {})
+        if "botocache_stale" in context:
+            context["botocache_stale"].show_error()
+
     # --- keys that are handed out --------------------------------------------------
 
     def _begin_handout(
@@ -490,6 +565,50 @@ class Hooks:
     def _handout_signed(self, *, request: AWSRequest, **_: object) -> None:
         context: CallContext = request.context  # type: ignore[assignment]  # botocore sets it
         handouts.sign(request, context)
+
+
+def _answer_stale(
+    cache: Cache,
+    ticket: Ticket,
+    context: CallContext,
+    response: tuple[Response, Answer],
+) -> bool:
+    """Hide a refusal from what would repeat the request, if a stale answer is there."""
+    # That of an earlier response, which a handler of the application had repeated.
+    context.pop("botocache_stale", None)
+    http, parsed = response
+    if not _is_throttled(response) and http.status_code < _SERVER_ERROR:
+        return False
+    hit = cache.find_stale(ticket)
+    if hit is None:
+        return False
+    try:
+        stale = StaleResponse(hit, http, parsed)
+        stale.hide_error()
+    except Exception as error:
+        pass_on(error)  # another library's response, which cannot be changed
+        return False
+    context["botocache_stale"] = stale
+    return True
+
+
+def _raise_for_near(
+    cache: Cache,
+    ticket: Ticket,
+    context: CallContext,
+    retries: int,
+    error: Exception | None,
+) -> None:
+    """Raise an error where the near cache answers it, if a stale answer is there."""
+    call = context.get("botocache_call")
+    if call is None or error is None or not is_unanswered(error):
+        return
+    hit = cache.find_stale(ticket)
+    if hit is None:
+        return
+    call.stale = StaleAnswer(hit, retries, error)
+    cache.count_stale(ticket, hit)
+    raise error
 
 
 def _is_throttled(response: tuple[Response, Answer]) -> bool:
@@ -543,6 +662,8 @@ def _begin_announced(  # noqa: PLR0913, PLR0917 - those of `begin`, and where it
         parameters = announced.full_body
         request["body"] = encode_body(parameters)
         announced.is_full = True
+    if cache.may_answer_stale:
+        request["context"]["botocache_call"] = announced
     if announced.is_begun and announced.cache is cache:
         ticket = announced.ticket
         if ticket is None:

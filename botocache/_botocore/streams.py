@@ -123,7 +123,7 @@ class BotocoreSource:
     def __init__(self, client: Any) -> None:
         self._client = client
         shape = client.meta.service_model.operation_model("DescribeStream").input_shape
-        # botocore knows it since 1.39. A server that does not know it refuses it.
+        # botocore knows it since July 2025. A server may still refuse it.
         self._filters = "ShardFilter" in shape.members
 
     def __repr__(self) -> str:
@@ -138,10 +138,7 @@ class BotocoreSource:
             raise StreamError(f"the table is in the region {region_of(table)}")
         try:
             listed = self._list(table.rpartition("/")[2])
-            # Labels are moments, so that the newest is the last by its text.
-            newest = max(
-                listed, key=lambda each: str(each["StreamLabel"]), default=None
-            )
+            newest = max(listed, key=_label, default=None)
             if newest is None:
                 return None
             arn = _text(newest, "StreamArn")

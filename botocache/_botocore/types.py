@@ -19,7 +19,8 @@ from botocore.credentials import Credentials
 
 from botocache._botocore.principals import HandOut
 from botocache._cache.cache import Cache
-from botocache._cache.tickets import Hit, Ticket
+from botocache._cache.tickets import Hit, PipelineCall, Ticket
+from botocache._dynamodb.types import Answer
 
 # --- clients -----------------------------------------------------------------------
 
@@ -159,6 +160,21 @@ class Course(Protocol):
         """
 
 
+class AnsweredRefusal(Protocol):
+    """A response that refuses a call, and the answer in its place. See stale.py.
+
+    hit: the answer.
+    """
+
+    hit: Hit
+
+    def show_error(self) -> None:
+        """Let the response be what DynamoDB has sent."""
+
+    def deliver(self, parsed: Answer, context: "CallContext") -> bool:
+        """Put the answer in its place, for the application."""
+
+
 class CallContext(TypedDict, total=False):
     """The dict that botocore hands to all events of one call.
 
@@ -176,6 +192,8 @@ class CallContext(TypedDict, total=False):
     botocache_key: id of the access key that the call's scope is of; "" if the call is
         not signed; None if the scope is of no key.
     botocache_is_foreign: present once another key has signed the request.
+    botocache_call: the near client's call, if a stale answer may be returned there.
+    botocache_stale: a response with an error, and the stale answer in its place.
     botocache_ending: of a call that hands out keys, whose; of one that is awaited, what
         waits for the store at its end.
     """
@@ -191,6 +209,8 @@ class CallContext(TypedDict, total=False):
     botocache_rewritten: object
     botocache_key: str | None
     botocache_is_foreign: bool
+    botocache_call: PipelineCall
+    botocache_stale: AnsweredRefusal
     botocache_ending: HandOut | Course
 
 

@@ -171,6 +171,10 @@ class Audits:
             return False
         return self.draw() if is_drawn is None else is_drawn
 
+    def is_suspect(self, key: bytes) -> bool:
+        """Return whether the entry of a read has differed from DynamoDB's answer."""
+        return key in self._suspects
+
     def draw(self) -> bool:
         """Draw whether a near hit is audited."""
         return self._draw() < self._share

@@ -19,6 +19,7 @@ from botocache._cache.awaited import in_thread
 from botocache._cache.batch_reads import BatchReads
 from botocache._cache.batches import without_hits
 from botocache._cache.call_store import CallStore
+from botocache._cache.coalescing import Coalescing, land
 from botocache._cache.evictions import BEGIN_FAILED
 from botocache._cache.fills import Fills
 from botocache._cache.invalidation import (
@@ -29,6 +30,7 @@ from botocache._cache.invalidation import (
 )
 from botocache._cache.item_writes import PLAIN_WRITES
 from botocache._cache.key_schemas import LONGEST_ARN, KeyRecall, place_of
+from botocache._cache.leases import LeasedTicket, leases_of
 from botocache._cache.observer import CallObserver
 from botocache._cache.prepare import Call, PreparedRead, reader_tag
 from botocache._cache.preparers import PLAIN_READ, Preparers
@@ -41,6 +43,7 @@ from botocache._cache.services import (
     StreamCompanion,
     services_of,
 )
+from botocache._cache.stale import StaleAnswers, reads_of
 from botocache._cache.tickets import (
     AuditTicket,
     BatchTicket,
@@ -78,6 +81,7 @@ class Cache:
     store: where entries and generations live. Processes that open the same one share
         them.
     settings: of the installation. Raises ConfigError if its keys cannot be used.
+    may_answer_stale: whether `find_stale` may ever return an answer.
     near: makes the near cache in front of this one; None for no near cache.
     """
 
@@ -99,10 +103,25 @@ class Cache:
         self._refusals: Final = refusals
         self._fills: Final = Fills(services, preparers, refusals)
         self._reads: Final = Reads(services, preparers, refusals)
+        self.coalescing: Final = Coalescing(
+            refusals,
+            self._reads.serve_landed,
+            services.brakes,
+            is_on=settings.coalesce and not settings.shadow,
+        )
+        self.leases: Final = leases_of(services, refusals, self._reads.look_again)
+        # Returns what a miss comes to, having waited in this thread if that helps.
+        self.settle: Callable[[ReadTicket], Hit | Ticket | None]
+        self.settle = self.coalescing.wait
+        if self.leases is not None:
+            self.leases.on_found = land
+            self.settle = self._settle_with_lease
         self._batches: Final = BatchReads(
             services, preparers, refusals, self._reads, self._fills
         )
         self._writes: Final = Writes(services, preparers, self._fills)
+        self._stale: Final = StaleAnswers(services, refusals)
+        self.may_answer_stale: Final = self._stale.may_be
         # In shadow mode nothing is served, and so nothing is remembered.
         has_near = near is not None and not settings.shadow
         self.near: Final = near(self._services) if near and has_near else None
@@ -354,7 +373,37 @@ class Cache:
             return _bypass(prepared.call, prepared.parameters, store)
         return outcome
 
-    def finish(  # noqa: C901, PLR0913 - a case for each ticket; each says one thing of the end
+    def _settle_with_lease(self, ticket: ReadTicket) -> Hit | Ticket | None:
+        """Do what `settle` does, with leases.
+
+        It waits for a read of this process first. Of these, only the one that asks
+        competes with other processes for the lease.
+        """
+        outcome: Lookup = self.coalescing.wait(ticket)
+        leases = self.leases
+        if (
+            leases is not None
+            and isinstance(outcome, ReadTicket)
+            and self.competes(outcome)
+        ):
+            outcome = leases.settle(outcome)
+        return self.bypassed(ticket) if outcome is None else outcome
+
+    def competes(self, ticket: ReadTicket) -> bool:
+        """Return whether a read that is about to ask takes a lease first.
+
+        ticket: as coalescing has returned it.
+        """
+        return self.leases is not None and (
+            bool(ticket.flight) or not self.coalescing.is_on
+        )
+
+    def bypassed(self, ticket: ReadTicket) -> BypassTicket | None:
+        """Return the ticket of a miss that must not be filled any more."""
+        call, parameters = ticket.prepared[:2]
+        return _bypass(call, parameters, ticket.store)
+
+    def finish(  # noqa: C901, PLR0912, PLR0913 - a case for each ticket; each says one thing of the end
         self,
         ticket: Ticket,
         answer: Answer,
@@ -419,6 +468,12 @@ class Cache:
                     assert_never(ticket)
         except BaseException as error:
             self._put_right(ticket, error)
+        finally:
+            kind = type(ticket)
+            if (kind is ReadTicket or kind is LeasedTicket) and ticket.flight:  # type: ignore[union-attr]  # those two have one
+                ticket.flight.end(answered=succeeded)  # type: ignore[union-attr]  # as above
+            if kind is LeasedTicket:
+                ticket.lease.end(ticket.store, is_answered=succeeded)  # type: ignore[union-attr]  # as above
         if self._observer is not None:
             self._observer.on_call()
 
@@ -459,6 +514,38 @@ class Cache:
         self._evictions.report(
             "finish_failed", "the answer is returned and not cached", own
         )
+
+    def find_stale(self, ticket: Ticket) -> Hit | None:
+        """Return what may answer a call that DynamoDB has refused; None for nothing.
+
+        Never raises, and never waits. See stale.py.
+        """
+        try:
+            return self._stale.find(ticket)
+        except Exception as error:
+            pass_on(error)
+            self._evictions.report(
+                "load_failed",
+                "DynamoDB's refusal stands, without a stale answer",
+                error,
+            )
+            return None
+
+    def count_stale(self, ticket: Ticket, hit: Hit) -> None:
+        """Count a call that `find_stale` has found the answer of. Never raises."""
+        try:
+            log_once(log.warning, "answered_stale", _ANSWERED_STALE)
+            operation, _ = _tables_of(ticket)
+            for table, reads in reads_of(ticket).items():
+                series = self._services.counters.series(table, operation)
+                series.add_answered_stale(reads)
+                if self._observer is not None:
+                    self._observer.on_stale(table, operation, hit.age, reads)
+        except Exception as error:
+            pass_on(error)
+            self._evictions.report(
+                "finish_failed", "a stale answer is not counted", error
+            )
 
     def without_additions(self, ticket: ReadTicket | WriteTicket) -> Ticket:
         """Return the ticket of a call that is sent again with its own body.
@@ -530,11 +617,18 @@ class Cache:
     # --- counting ------------------------------------------------------------------
 
     def count_throttled(self, ticket: Ticket) -> None:
-        """Count an answer that refused a call for lack of capacity; never raises."""
+        """Count an answer that refused a call for lack of capacity; never raises.
+
+        A table whose read was refused is braked.
+        """
         try:
             operation, tables = _tables_of(ticket)
+            # Writes have a capacity of their own.
+            is_read = not isinstance(ticket, (WriteTicket, DescribeTicket))
             for table in tables:
                 self._services.counters.series(table, operation).add_throttled()
+                if is_read:
+                    self._services.brakes.brake(table, ticket.store.now())
         except Exception as error:
             pass_on(error)  # of a request that was not understood
 
@@ -567,6 +661,12 @@ class Cache:
 _REFUSED = (
     "DynamoDB has refused a read for its credentials; what its scope was served of the "
     "table has ended in all processes that share the store. Said once"
+)
+
+
+_ANSWERED_STALE = (
+    "DynamoDB has refused a read, or did not answer it, and an entry over its TTL has "
+    "answered in its place, as stale_if_throttled allows. Said once"
 )
 
 

@@ -20,6 +20,8 @@ from botocache.stores.protocol import (
     BoundedCallVerbs,
     CallVerbs,
     Fill,
+    Lease,
+    Leasing,
     Settle,
     SettleEviction,
     Store,
@@ -36,9 +38,19 @@ class CallStore:
 
     can_defer: whether `fill_later` and `evict_later` may be called.
     now: the store's clock. It is local, so it works after a failure, too.
+    trusted: until when tables count as followed, by region and table, as this call has
+        found out before it looked at generations. See heartbeats.py.
     """
 
-    __slots__ = ("_failure", "_for_call", "_store", "can_defer", "now", "started")
+    __slots__ = (
+        "_failure",
+        "_for_call",
+        "_store",
+        "can_defer",
+        "now",
+        "started",
+        "trusted",
+    )
 
     def __init__(self, store: Store, started: float | None = None) -> None:
         self.started = perf_counter() if started is None else started
@@ -49,6 +61,7 @@ class CallStore:
         self._store: CallVerbs = store if self._for_call is None else self._for_call()
         self.can_defer = self._for_call is not None
         self._failure: Exception | None = None
+        self.trusted: dict[tuple[str, str], float] | None = None
         self.now = store.now  # bound here: one call less in every hit
 
     def skip(self, reason: Exception) -> None:
@@ -140,6 +153,16 @@ class CallStore:
             raise self._skipped()
         try:
             return self._store.evict(request)
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def take_lease(self, key: bytes, seconds: float) -> Lease | None:
+        """See Leasing.take_lease. Only of a store that lends."""
+        if self._failure is not None:
+            raise self._skipped()
+        try:
+            return cast("Leasing", self._store).take_lease(key, seconds)
         except Exception as error:
             self._note(error)
             raise

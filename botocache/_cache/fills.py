@@ -84,7 +84,7 @@ class Fills:
         length: bytes of the answer on the wire, if they are known.
         is_plain: see `encode_answer`.
         """
-        prepared, loaded, began, store, _, _ = ticket
+        prepared, loaded, began, store, _, _, flight = ticket
         call, parameters, read, policy, key, tags, _ = prepared
         entry, snapshot, held = loaded
         ttl = policy.ttl if "Item" in answer else policy.negative_ttl
@@ -121,16 +121,19 @@ class Fills:
             pass_on(error)  # the other road meets it as well, and counts it
             self._finish_any(ticket, answer, "", length, is_plain=is_plain)
             return
+        if flight:
+            flight.entry = entry
         place = read.table, "GetItem"
         series = self._known_series.get(place) or self._series(*place)
         if store.can_defer:
             series.add_miss(seconds, _SMALLEST_UNITS)
             is_late = call.mode is Mode.NORMAL  # as in `_finish_any`
-            self.fill(store, [Fill(key, entry, ttl, tags)], [series], is_late=is_late)
+            life = ttl + policy.stale_if_throttled
+            self.fill(store, [Fill(key, entry, life, tags)], [series], is_late=is_late)
             return
         fills = 0
         try:
-            store.fill_one(key, entry, ttl, tags)
+            store.fill_one(key, entry, ttl + policy.stale_if_throttled, tags)
             fills = 1
         except Exception as error:
             self._settle([series], pass_on(error))
@@ -172,6 +175,8 @@ class Fills:
                 series.add_unfilled(UNENCODABLE)
                 raise
             if isinstance(fill, Fill):
+                if ticket.flight:
+                    ticket.flight.entry = fill.entry
                 # A refresh is waited for, and a read that the application made strongly
                 # consistent. There may be an older entry that is still current: loaded
                 # after `on_fill`, and before this one arrives, it would be remembered.
@@ -195,7 +200,7 @@ class Fills:
             self.fill(ticket.store, [fill], [series], is_late=ticket.store.can_defer)
 
     def written(self, ticket: ReadTicket, answer: Answer) -> tuple[bytes, float] | None:
-        """Return the entry of what a write has left, and its TTL; None for none."""
+        """Return the entry of what a write has left, and its life; None for none."""
         fill = self._entry_of(ticket, answer)
         return (fill.entry, fill.ttl) if isinstance(fill, Fill) else None
 
@@ -300,7 +305,8 @@ class Fills:
         if read.kind is Kind.SCAN and len(entry) > policy.scan_size_limit:
             # One pass over a large table must not push all other entries out.
             return "too_large"
-        return Fill(prepared.key, entry, ttl, prepared.tags)
+        life = ttl + policy.stale_if_throttled
+        return Fill(prepared.key, entry, life, prepared.tags)
 
     def learn(self, ticket: ReadTicket, answer: Answer) -> bool:
         """Learn the table's key attributes; return whether the answer may be filled."""
@@ -337,7 +343,9 @@ def _is_outdated(miss: ReadTicket) -> bool:
         header = decode_header(miss.loaded.entry or b"")
     except CodecError:  # it was reported when it was loaded
         return False
-    return header.snapshot != miss.loaded.snapshot
+    # One that is kept for stale answers would be a miss without the write, too.
+    is_over = miss.began >= header.expires_at
+    return header.snapshot != miss.loaded.snapshot and not is_over
 
 
 def consumption(

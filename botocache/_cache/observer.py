@@ -21,5 +21,12 @@ class CallObserver(Protocol):
         hits: how many keys of a BatchGetItem are hits.
         """
 
+    def on_stale(self, table: str, operation: str, age: float, reads: int) -> None:
+        """Note reads on one table that entries over their TTL answer.
+
+        age: seconds since the entry's read was sent; the greatest of several.
+        reads: how many keys of a BatchGetItem DynamoDB did not answer.
+        """
+
     def on_close(self) -> None:
         """Export what was counted, and end the thread; the next call starts another."""

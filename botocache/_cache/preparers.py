@@ -146,8 +146,10 @@ class Preparers:
             self._caching.clear()
         policy = self._settings.policy(table)
         mode = caching_mode(policy, operation, kind)
+        if policy.ttl_unfollowed is not None:
+            policy = policy_in_mode(policy, mode)
         caching = self._caching[place] = TableCaching(
-            policy_in_mode(policy, mode),
+            policy,
             mode,
             self._settings.precise_index_eviction,
         )

@@ -54,6 +54,7 @@ class Reads:
         self._pending: Final = services.evictions.pending
         self._audits: Final = services.audits
         self._heartbeats: Final = services.heartbeats
+        self._brakes: Final = services.brakes
         self._preparers: Final = preparers
         self._refused: Final = refusals.tags
         self.observer: CallObserver | None = None
@@ -119,6 +120,32 @@ class Reads:
             return self._make_ticket(prepared, loaded, now, store)
         return self._serve(hit, prepared, loaded, now, store)
 
+    def look_again(self, ticket: ReadTicket) -> tuple[Lookup, bytes]:
+        """Load a read that was a miss once more, under its own key alone.
+
+        Return its hit and the entry; or another ticket, of this look; or None if an
+        eviction is pending.
+        """
+        prepared, store = ticket.prepared, ticket.store
+        if self._pending.tags and self._evictions.are_pending(prepared.tags, store):
+            self.series_of(prepared).add_bypass("pending")
+            return None, b""
+        now = store.now()
+        trusted = 0.0
+        if prepared.policy.ttl_unfollowed is not None:
+            trusted = self._trusted_until(prepared, now, store)
+        loaded = store.load(prepared.key, prepared.tags)
+        hit = None
+        if loaded.entry and not (
+            self._refused and prepared.reader_tag in self._refused
+        ):
+            hit = self._make_hit(prepared, prepared.key, loaded, now, trusted)
+        if hit is None:
+            made = self._make_ticket(prepared, loaded, now, store)
+            # What else the ticket has stays: it is the same read.
+            return _ticket((*made[:_OF_A_LOOK], *ticket[_OF_A_LOOK:])), b""
+        return self._serve(hit, prepared, loaded, now, store), loaded.entry or b""
+
     def _serve(
         self,
         hit: Hit,
@@ -140,6 +167,29 @@ class Reads:
             operation = prepared.call.operation
             self.observer.on_hit(read.table, operation, "store", hit.age)
         return hit
+
+    def serve_landed(
+        self, ticket: ReadTicket, entry: bytes
+    ) -> Hit | AuditTicket | None:
+        """Return what a reader gets who has waited for another one's answer, or None.
+
+        ticket: of its own look, with which the entry must agree. See coalescing.py.
+        """
+        prepared, loaded, now, store = ticket[:4]
+        if self._refused and prepared.reader_tag in self._refused:
+            return None
+        if self._pending.tags and self._pending.includes(prepared.tags):
+            return None
+        loaded = loaded._replace(entry=entry)
+        # As of its look: an entry that expires during the wait is good for this call.
+        trusted = trusted_until(prepared, store)
+        hit = self._make_hit(prepared, prepared.key, loaded, now, trusted)
+        if hit is None:
+            return None
+        served = self._serve(hit, prepared, loaded, now, store)
+        if isinstance(served, Hit):
+            self.series_of(prepared).add_coalesced()
+        return served
 
     def load_many(
         self, reads: Sequence[PreparedRead | None], store: CallStore
@@ -198,8 +248,12 @@ class Reads:
 
         Before the read's load: see "Following streams" in `_coherence.py`.
         """
-        region = prepared.call.origin.partition(" ")[0]
-        return self._heartbeats.trusted_until(region, prepared.read.table, now, store)
+        place = followed_place(prepared)
+        until = self._heartbeats.trusted_until(*place, now, store)
+        if store.trusted is None:
+            store.trusted = {}
+        store.trusted[place] = until
+        return until
 
     def _make_hit(
         self,
@@ -288,7 +342,7 @@ class Reads:
 
         An eventually consistent read just after a write may not see it, so its answer
         could not be filled. With `reads_after_write="consistent"`, it is sent strongly
-        consistent instead.
+        consistent instead; but not of a table that is braked.
         """
         read, body = prepared.read, None
         is_consistent = read.is_consistent
@@ -300,10 +354,11 @@ class Reads:
             and not self._settings.shadow  # which changes no request
             and prepared.call.operation == read.operation  # not a key of a batch
             and read.kind in (Kind.ITEM, Kind.QUERY)
+            and not self._brakes.is_braked(read.table, now)
         ):
             is_consistent = True
             body = encode_body({**prepared.parameters, "ConsistentRead": True})
-        return _ticket((prepared, loaded, now, store, is_consistent, body))
+        return _ticket((prepared, loaded, now, store, is_consistent, body, None))
 
     def without_consistency(self, ticket: ReadTicket) -> ReadTicket:
         """Return the ticket of a read that is sent again as the application made it.
@@ -346,6 +401,9 @@ _ticket: Callable[[tuple[object, ...]], ReadTicket] = partial(tuple.__new__, Rea
 # Of all of their fields, in a third of the time that the classes take.
 
 
+_OF_A_LOOK: Final = ReadTicket._fields.index("body") + 1
+
+
 def _project(whole: Hit, projection: Projection) -> Hit | None:
     """Return a hit with a projection of the whole item; None if it is unclear."""
     if "Item" not in whole.answer:
@@ -368,6 +426,21 @@ def note_hot_key(
 ) -> None:
     """Take note of the key of a hit that stands for several. See HotKeys.add."""
     series.add_hot_key(key.hex(), STORE_SAMPLED, STORE_SAMPLED * units, text_of, asked)
+
+
+def followed_place(prepared: PreparedRead) -> tuple[str, str]:
+    """Return the region and the name of a read's table, as heartbeats have them."""
+    return prepared.call.origin.partition(" ")[0], prepared.read.table
+
+
+def trusted_until(prepared: PreparedRead, store: CallStore) -> float:
+    """Return until when a read's table counts as followed, as its look-up had it.
+
+    Not as it is known by now: a newer heartbeat vouches for newer generations than the
+    look-up gave.
+    """
+    trusted = store.trusted
+    return trusted.get(followed_place(prepared), 0.0) if trusted else 0.0
 
 
 def why_bypassed(call: Call) -> str:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from botocache._cache.audits import Audits
+from botocache._cache.brakes import Brakes
 from botocache._cache.entries import ClearEntries, EntryCodec
 from botocache._cache.evictions import Evictions
 from botocache._cache.heartbeats import Heartbeats
@@ -24,6 +25,7 @@ class CacheServices(NamedTuple):
     codec: of the store's entries.
     records: the codec of what processes post on the store.
     heartbeats: of the followers of tables.
+    brakes: of the tables that DynamoDB has throttled lately.
     audits: None in a cache that audits nothing.
     """
 
@@ -35,6 +37,7 @@ class CacheServices(NamedTuple):
     key_schemas: KeySchemas
     records: EntryCodec
     heartbeats: Heartbeats
+    brakes: Brakes
     audits: Audits | None = None
 
 
@@ -58,7 +61,11 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         settle=settings.settle,
         write_hold_off=settings.write_hold_off,
     )
-    key_schemas = KeySchemas(evictions, codec, settings.ttl, store.now)
+    # A table that is made anew around botocache is in no stream yet, so no follower
+    # shows that its key is another one.
+    bounds = settings.ttl, settings.ttl_unfollowed
+    fresh_for = min(seconds for seconds in bounds if seconds is not None)
+    key_schemas = KeySchemas(evictions, codec, fresh_for, store.now)
     heartbeats = Heartbeats(store, codec, evictions)
     audits = None
     if settings.shadow or settings.audit:
@@ -72,6 +79,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
         key_schemas,
         records,
         heartbeats,
+        Brakes(),
         audits,
     )
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
-from typing import Final, NamedTuple, TypeAlias, TypedDict
+from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.entries import Entry
+from botocache._cache.flights import OpenFlight
 from botocache._cache.item_writes import WriteKind
 from botocache._cache.key_schemas import Place, Schema
 from botocache._cache.prepare import Call, PreparedRead
@@ -90,16 +91,17 @@ class ResponseMetadata(TypedDict):
     RetryAttempts: int
 
 
-def response_metadata(key: str, age: float) -> ResponseMetadata:
+def response_metadata(key: str, age: float, result: str = "hit") -> ResponseMetadata:
     """Return the ResponseMetadata of a hit.
 
     key: of the entry, in hexadecimal.
     age: of the entry, in seconds.
+    result: `hit`, or `stale` for an answer in the place of DynamoDB's refusal.
     """
     return {
         "RequestId": f"{request_prefix(key)}{numbers.next()}",
         "HTTPStatusCode": 200,
-        "HTTPHeaders": {"x-botocache": "hit", "age": str(int(age))},
+        "HTTPHeaders": {"x-botocache": result, "age": str(int(age))},
         "RetryAttempts": 0,
     }
 
@@ -114,6 +116,8 @@ class ReadTicket(NamedTuple):
     store: as this call uses it.
     is_consistent: the read is sent strongly consistent; botocache may have made it so.
     body: to send instead of the call's own; None to send that.
+    flight: what other readers wait for; False if none may, and None as long as it is
+        not known whether another reader asks the same.
     """
 
     prepared: PreparedRead
@@ -122,6 +126,7 @@ class ReadTicket(NamedTuple):
     store: CallStore
     is_consistent: bool
     body: bytes | None = None
+    flight: OpenFlight | Literal[False] | None = None
 
     @property
     def table_generation(self) -> int:
@@ -290,6 +295,20 @@ Ticket: TypeAlias = (
 )
 
 
+@shows("retries")
+class StaleAnswer(NamedTuple):
+    """What answers a call in the place of an error of botocore.
+
+    hit: the answer.
+    retries: requests of this call that were sent again before.
+    error: that botocore has raised.
+    """
+
+    hit: Hit
+    retries: int
+    error: Exception
+
+
 # --- a call of a near client -------------------------------------------------------
 
 
@@ -307,6 +326,8 @@ class PipelineCall:
     full_body: of a batch that goes through the pipeline with one key: the body that the
         hooks put in the place of the request's; else None.
     is_full: set by the hooks: they have done that.
+    stale: set by the hooks, with the error that they raise: what answers the call in
+        the place of that error.
     """
 
     __slots__ = (
@@ -318,6 +339,7 @@ class PipelineCall:
         "operation",
         "prepared",
         "signer",
+        "stale",
         "ticket",
     )
 
@@ -330,6 +352,7 @@ class PipelineCall:
     batch_call: Call | None
     full_body: Body | None
     is_full: bool
+    stale: "StaleAnswer | None"
 
 
 pipeline_call: ContextVar[PipelineCall | None] = ContextVar(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from botocache._cache.invalidation import WireKey
 
 NAME = "clear"
-SUMMARY = "evict an item, a table or everything, in all processes that share the store"
+SUMMARY = "evict an item, a table or everything, for all that share the store"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -1,7 +1,6 @@
 """`botocache follow-streams`: evict what other programs change, by DynamoDB Streams."""
 
 import argparse
-import logging
 import os
 import signal
 import threading
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocache._cli.commands import FailedCommand, Parser, WrongUsage
 from botocache._cli.console import Console
+from botocache._log import log
 
 if TYPE_CHECKING:
     from botocache._cache.cache import Cache
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     cache = Cache(store, settings)
     tick = _export(cache, store)
     fetchers = Fetchers()
-    _log_to_standard_error()
+    log.print_all()  # with times: this runs for days
     try:
         follower = new_follower(tables, cache.services, store, fetch=fetchers.fetch)
         _check(follower)
@@ -85,15 +85,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
         fetchers.stop()
         cache.close()
     return 0
-
-
-def _log_to_standard_error() -> None:
-    """Show our own lines, with their times: this runs for days."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger = logging.getLogger("botocache")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
 
 
 def _checked(given: "list[str] | None") -> "tuple[str, ...]":

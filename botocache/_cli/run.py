@@ -19,7 +19,7 @@ from botocache._log import say
 from botocache.plugin import OFF, TOGGLE
 
 NAME = "run"
-SUMMARY = "run a program, and the Python processes that it starts, with the cache on"
+SUMMARY = "run a program, and the Python processes it starts, with the cache on"
 
 
 _STARTUP = Path(__file__).parents[1] / "_run"

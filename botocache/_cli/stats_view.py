@@ -175,6 +175,9 @@ def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
     )
     if stats.undelivered:
         evictions += f"; {formats.count(stats.undelivered)} not delivered yet"
+    throttled = f"{formats.count(total.throttled)} requests"
+    if total.answered_stale:
+        throttled += f"; {formats.count(total.answered_stale)} reads answered stale"
     console.heading("Totals")
     console.pairs(
         [
@@ -182,7 +185,8 @@ def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
             ("reads", f"{hits} hits, {misses} misses, {bypassed} bypassed"),
             ("read units saved", saved),
             ("evictions", evictions),
-            ("throttled", f"{formats.count(total.throttled)} requests"),
+            ("throttled", throttled),
+            ("coalesced", f"{formats.count(total.coalesced)} reads"),
             ("store holds", _usage(usage)),
         ]
     )

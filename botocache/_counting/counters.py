@@ -130,7 +130,9 @@ class Series:
     """The counts of one operation on one table. See TableStats for what each means."""
 
     __slots__ = (
+        "_answered_stale",
         "_bypassed",
+        "_coalesced",
         "_compared",
         "_consistent",
         "_differing",
@@ -170,13 +172,14 @@ class Series:
         self._store_hits = self._misses = self._consistent = 0
         self._expired = self._outdated = self._index_outdated = 0
         self._fills = self._writes = self._evicted = self._throttled = 0
+        self._answered_stale = 0
         self._units_saved = self._units_consumed = self._estimated = 0.0
         self._bypassed: Counter[str] = Counter()
         self._unfilled: Counter[str] = Counter()
         self._near_latency = _Timings()
         self._store_latency = _Timings()
         self._miss_latency = _Timings()
-        self._compared = 0
+        self._compared = self._coalesced = 0
         self._differing: Counter[str] = Counter()
         self._follow_ups: Counter[str] = Counter()
         self._stale_seconds = 0.0
@@ -325,10 +328,20 @@ class Series:
         with self._lock:
             self._unfilled[reason] += answers
 
+    def add_coalesced(self) -> None:
+        """Count a hit, which is counted already, on an answer that it waited for."""
+        with self._lock:
+            self._coalesced += 1
+
     def add_throttled(self) -> None:
         """Count an answer of DynamoDB that refused a request for lack of capacity."""
         with self._lock:
             self._throttled += 1
+
+    def add_answered_stale(self, reads: int) -> None:
+        """Count reads that DynamoDB refused, and entries over their TTL answered."""
+        with self._lock:
+            self._answered_stale += reads
 
     # --- writes --------------------------------------------------------------------
 
@@ -400,6 +413,8 @@ class Series:
                 expired=self._expired,
                 outdated=self._outdated,
                 index_outdated=self._index_outdated,
+                coalesced=self._coalesced,
+                answered_stale=self._answered_stale,
                 follow_ups=dict(self._follow_ups),
             )
 

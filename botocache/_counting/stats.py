@@ -126,6 +126,10 @@ class TableStats:
         evicted them. Each process counts its own.
     outdated: the part of `misses` whose entry a write had evicted, and was still there.
     index_outdated: the part of that which are queries of an index.
+    coalesced: the part of `store_hits` that the store did not have yet: another read
+        had asked for the same, and these waited for its answer.
+    answered_stale: the part of `misses` that DynamoDB refused, or did not answer, and
+        that an entry over its TTL has answered; see `stale_if_throttled`.
     follow_ups: entries that differed while their table was followed, by what a later
         call found: `evicted` within ten seconds, or `not_evicted`.
     """
@@ -154,6 +158,8 @@ class TableStats:
     expired: int = 0
     outdated: int = 0
     index_outdated: int = 0
+    coalesced: int = 0
+    answered_stale: int = 0
     follow_ups: Counts = field(default_factory=dict)
 
     @property
@@ -292,6 +298,11 @@ class Stats:
     def units_consumed(self) -> float:
         """Read units that the misses and bypassed reads have consumed."""
         return sum(each.units_consumed for each in self.tables)
+
+    @property
+    def answered_stale(self) -> int:
+        """Reads that an entry over its TTL has answered in DynamoDB's place."""
+        return sum(each.answered_stale for each in self.tables)
 
     def __add__(self, other: "Stats") -> "Stats":
         """Return the sum of two processes' counts."""

@@ -75,6 +75,7 @@ class NearCall(PipelineCall):
         self.batch_call = None
         self.full_body = None
         self.is_full = False
+        self.stale = None
         self.shortened: object = None
         self.client = client
         self.state = state

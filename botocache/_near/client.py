@@ -25,7 +25,7 @@ from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Emitter, Signer
 from botocache._cache.modes import current_mode
 from botocache._cache.read_mode import Mode
-from botocache._cache.tickets import Hit, Ticket, pipeline_call
+from botocache._cache.tickets import Hit, ReadTicket, Ticket, pipeline_call
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.answers import NearAnswers, NearEntry, timing
@@ -41,7 +41,12 @@ from botocache._near.call_keys import (
 )
 from botocache._near.calls import NearBatch, NearCall
 from botocache._near.client_state import OPERATIONS, ClientState, emitter_of, state_of
-from botocache._near.delivery import Delivery, deliver_from_memory, deliver_from_store
+from botocache._near.delivery import (
+    Delivery,
+    deliver_from_memory,
+    deliver_from_store,
+    deliver_stale,
+)
 from botocache._near.libraries import BOTOCORE, CALL, CHOICE, REFRESH
 from botocache._near.request_bodies import derive_body
 
@@ -71,7 +76,7 @@ class NearClient(KnownClient):
     meta: ClientMeta
     _request_signer: Signer
 
-    def _make_api_call(self, operation_name: str, api_params: object) -> Answer:
+    def _make_api_call(self, operation_name: str, api_params: object) -> Answer:  # noqa: C901 - in parts, each call would take longer
         # By its dict: a client's __getattr__ emits an event.
         find = self.__dict__.get(FINDERS, FIRST).get(operation_name)
         call: NearCall | None = None
@@ -82,7 +87,10 @@ class NearClient(KnownClient):
             if isinstance(found, NearCall) and (conclude := found.conclude) is not None:
                 call = found
                 try:
-                    found = conclude(call, call.load())
+                    outcome = call.load()
+                    if type(outcome) is ReadTicket:  # another one may ask the same
+                        outcome = call.cache.settle(outcome)
+                    found = conclude(call, outcome)
                 except Exception as error:
                     call.fail(error)
                     found = None
@@ -357,10 +365,17 @@ def _send(
     # None is announced as well: the hooks of a call that is made within another one
     # would take the outer call's announcement for theirs.
     token = pipeline_call.set(call)
+    stale: Delivery | None = None
     try:
         answer = pipeline(operation, arguments)
+    except Exception as error:
+        stale = deliver_stale(call, error)
+        if stale is None:
+            raise
     finally:
         pipeline_call.reset(token)
+    if stale is not None and call is not None:
+        answer = stale.deliver(call.client.meta.events)
     if call is not None and not call.is_begun:
         remember_call(call, arguments)
     return answer
@@ -374,14 +389,18 @@ def _send_shortened(call: NearCall, pipeline: Pipeline, arguments: object) -> An
     """
     token = pipeline_call.set(call)
     answer: Answer | None = None
+    stale: Delivery | None = None
     try:
         answer = pipeline(BATCH, call.shortened)
     except Exception as error:
         pass_on(error)
-        if call.is_full:
+        stale = deliver_stale(call, error)
+        if call.is_full and stale is None:
             raise
     finally:
         pipeline_call.reset(token)
+    if stale is not None:
+        return stale.deliver(call.client.meta.events)
     if answer is None or not call.is_full:
         # botocache was uninstalled meanwhile, or botocore has refused to send anything.
         return _send(None, pipeline, BATCH, arguments)

@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.hooks import BaseEventHooks
 from botocore.model import OperationModel
 
+from botocache._botocore.stale import keep_quota
 from botocache._botocore.types import CallContext
 from botocache._cache.entries import copier_of
 from botocache._cache.tickets import Hit, response_metadata
@@ -130,6 +131,25 @@ def deliver_from_store(call: NearCall, hit: Hit) -> Answer | Delivery:
         return answer
     origin = "" if hit.prepared is None else hit.prepared.call.origin
     return Delivery(answer, _event(call, origin, answer), state, remember, is_current)
+
+
+def deliver_stale(call: NearCall | None, error: Exception) -> Delivery | None:
+    """Return the stale answer in the place of an error; None for the error itself.
+
+    It is never remembered.
+    """
+    stale = None if call is None else call.stale
+    # By the error: a handler of the application may have raised another one since.
+    if call is None or stale is None or stale.error is not error:
+        return None
+    hit = stale.hit
+    metadata = response_metadata(hit.key.hex(), hit.age, "stale")
+    metadata["RetryAttempts"] = stale.retries
+    hit.answer[_METADATA] = metadata
+    origin = "" if hit.prepared is None else hit.prepared.call.origin
+    event = _event(call, origin, hit.answer)
+    keep_quota(event["context"])
+    return Delivery(hit.answer, event, call.state)
 
 
 def _remember_as_it_is(

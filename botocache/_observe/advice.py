@@ -370,7 +370,8 @@ def _throttled(at: Situation) -> Iterator[Advice]:
                 f"{count(table.misses)} misses. botocore repeats such a request, so "
                 "the application may only have seen a slow call.",
                 "Raise the table's capacity or its hit ratio. See at what times it "
-                "happened in the chart above.",
+                "happened in the chart above. With stale_if_throttled, entries over "
+                "their TTL answer meanwhile.",
             )
 
 

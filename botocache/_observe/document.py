@@ -116,6 +116,8 @@ def _counts(table: TableStats) -> Json:
         "writes": table.writes,
         "evicted": table.evicted,
         "throttled": table.throttled,
+        "coalesced": table.coalesced,
+        "answered_stale": table.answered_stale,
         "units_saved": table.units_saved,
         "units_estimated": table.units_estimated,
         "units_consumed": table.units_consumed,

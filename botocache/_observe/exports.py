@@ -127,6 +127,14 @@ class Exports:
             pass_on(error)
             _say_failed("otel", error)
 
+    def on_stale(self, table: str, operation: str, age: float, reads: int) -> None:
+        """Show stale answers in the current span. See CallObserver."""
+        try:
+            self.spans.add(table, operation, "store", age, reads, "stale")
+        except Exception as error:  # noqa: BLE001 - the tracer is the application's
+            pass_on(error)
+            _say_failed("otel", error)
+
     def on_close(self) -> None:
         """Export what was counted. See CallObserver."""
         self.ticker.pause()

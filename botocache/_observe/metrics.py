@@ -236,6 +236,22 @@ METRICS: Final = (
         _field("throttled"),
     ),
     Metric(
+        "botocache.coalesced",
+        Kind.COUNTER,
+        "{request}",
+        "Hits on the answer to another read, for which they waited.",
+        TABLE,
+        _field("coalesced"),
+    ),
+    Metric(
+        "botocache.answered_stale",
+        Kind.COUNTER,
+        "{request}",
+        "Refused reads that an entry over its TTL has answered.",
+        TABLE,
+        _field("answered_stale"),
+    ),
+    Metric(
         "botocache.read_units.saved",
         Kind.COUNTER,
         "{read_unit}",

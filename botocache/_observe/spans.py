@@ -45,18 +45,24 @@ class HitSpans:
         else:  # another version, or a runtime context of the application's
             self.context = lambda: {self.key: trace.get_current_span()}
 
-    def add(
-        self, table: str, operation: str, tier: str, age: float, hits: int = 1
+    def add(  # noqa: PLR0913, PLR0917 - what a hit is
+        self,
+        table: str,
+        operation: str,
+        tier: str,
+        age: float,
+        hits: int = 1,
+        result: str = "hit",
     ) -> None:
         """Add hits to the current span. May raise what a tracer raises.
 
-        See CallObserver.on_hit.
+        See CallObserver.on_hit. result: `hit`, or `stale` for answers over their TTL.
         """
         span = self.context().get(self.key)
         if span is None or not span.is_recording():
             return
         own: dict[str, str | float] = {
-            "botocache.result": "hit",
+            "botocache.result": result,
             "botocache.tier": tier,
             "botocache.age": age,
         }

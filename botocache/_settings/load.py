@@ -25,7 +25,7 @@ from botocache._settings.prices import DEFAULT_PRICES, Prices, parse_prices
 from botocache._settings.tables import (
     TablePolicy,
     Tables,
-    longest_ttl,
+    longest_life,
     parse_streams,
     parse_tables,
     table_policy,
@@ -57,12 +57,11 @@ class Settings:
     url: the store, as a URL; or a store object, or a redis-py client.
     ttl: seconds that an entry lives.
     negative_ttl: seconds that "no such item" lives; 0 does not cache it.
-    ttl_unfollowed: seconds that an entry lives unless its table is followed; None for
-        as long as while it is.
     tables: options per table or pattern; see tables.py.
-    streams: names or ARNs of tables whose streams this process follows.
     scope: `auto`, or a name: then all callers with that name share entries.
     timeout: seconds that a store across the network may delay a call.
+    stale_if_throttled: seconds after its TTL in which an entry may still answer a read
+        that DynamoDB refuses for lack of capacity, or does not answer; 0 for never.
     namespace: keeps applications that share a store apart.
     settle: seconds of hold-off after the end of a write.
     write_hold_off: seconds of hold-off after the beginning of a write.
@@ -73,8 +72,14 @@ class Settings:
     client_tracking: a Redis server announces the writes of other processes.
     precise_index_eviction: ask DynamoDB for the old item of a write, and evict only the
         index queries that the old or the new item belongs to.
+    streams: names or ARNs of tables whose streams this process follows.
+    ttl_unfollowed: seconds that an entry lives unless its table is followed; None for
+        `ttl`.
+    miss_leases: of all processes that miss an entry, one asks DynamoDB.
     near: `on`, `off`, or `untraced`, which also skips wrappers of botocore's method.
     fast_parsing: parse DynamoDB's answers in C, in place of botocore's parser.
+    coalesce: of reads that miss the same entry at the same time, send one; the others
+        wait for its answer, for a quarter of a second at most.
     encryption_keys: under which entries are encrypted and named; None for clear ones.
     shadow: serve nothing; fill and evict, and compare each hit with DynamoDB's answer.
     audit: the share of hits that are compared with DynamoDB's answer instead of served.
@@ -87,11 +92,10 @@ class Settings:
     url: StoreLocation = ""
     ttl: float = 60.0
     negative_ttl: float = 5.0
-    ttl_unfollowed: float | None = None
     tables: Tables = ()
-    streams: tuple[str, ...] = ()
     scope: str = "auto"
     timeout: float = 0.02
+    stale_if_throttled: float = 0.0
     namespace: str = "default"
     settle: float = 1.0
     write_hold_off: float = 5.0
@@ -99,8 +103,12 @@ class Settings:
     on_eviction_failure: str = "send"
     client_tracking: bool = False
     precise_index_eviction: bool = False
+    streams: tuple[str, ...] = ()
+    ttl_unfollowed: float | None = None
+    miss_leases: bool = False
     near: str = "on"
     fast_parsing: bool = True
+    coalesce: bool = True
     encryption_keys: EncryptionKeys | None = None
     shadow: bool = False
     audit: float = 0.0
@@ -121,6 +129,7 @@ class Settings:
             ttl=self.ttl,
             negative_ttl=self.negative_ttl,
             ttl_unfollowed=self.ttl_unfollowed,
+            stale_if_throttled=self.stale_if_throttled,
         )
 
     def store_options(self, environ: Mapping[str, str]) -> StoreOptions:
@@ -136,7 +145,7 @@ class Settings:
             environ=environ,
             timeout=self.timeout,
             settle=self.settle,
-            longest_ttl=longest_ttl(self.tables, self.ttl),
+            longest_ttl=longest_life(self.tables, self.ttl, self.stale_if_throttled),
             client=client if is_client(client) else None,
             client_tracking=self.client_tracking,
             is_encrypted=keys is not None and keys.may_encrypt,
@@ -384,11 +393,10 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "url": _url,
     "ttl": values.ttl,
     "negative_ttl": values.negative_ttl,
-    "ttl_unfollowed": values.ttl_unfollowed,
     "tables": parse_tables,
-    "streams": parse_streams,
     "scope": _scope,
     "timeout": values.seconds(0.001, _LONGEST_TIMEOUT),
+    "stale_if_throttled": values.stale_if_throttled,
     "namespace": _namespace,
     "settle": values.seconds(0.0, LONGEST_HOLD_OFF),
     "write_hold_off": values.seconds(0.0, LONGEST_HOLD_OFF),
@@ -396,8 +404,12 @@ _PARSERS: Mapping[str, Callable[[object], object]] = {
     "on_eviction_failure": values.choice("send", "refuse"),
     "client_tracking": values.switch,
     "precise_index_eviction": values.switch,
+    "streams": parse_streams,
+    "ttl_unfollowed": values.ttl_unfollowed,
+    "miss_leases": values.switch,
     "near": _near,
     "fast_parsing": values.switch,
+    "coalesce": values.switch,
     "encryption_keys": parse_encryption_keys,
     "shadow": values.switch,
     "audit": values.share,

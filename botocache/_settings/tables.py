@@ -34,6 +34,8 @@ class TablePolicy(NamedTuple):
     scan_size_limit: bytes; a larger page of a Scan is not filled.
     ttl_unfollowed: seconds that an entry lives unless the table is followed; None if
         that makes no difference.
+    stale_if_throttled: seconds after its TTL in which an entry may still answer a read
+        that DynamoDB refuses for lack of capacity, or does not answer.
     """
 
     ttl: float
@@ -43,6 +45,7 @@ class TablePolicy(NamedTuple):
     scans: CachingMode
     scan_size_limit: int
     ttl_unfollowed: float | None = None
+    stale_if_throttled: float = 0.0
 
 
 def caching_mode(policy: TablePolicy, operation: str, kind: Kind) -> CachingMode:
@@ -79,6 +82,7 @@ class TableOptions(NamedTuple):
     scans: CachingMode = CachingMode.COHERENT
     scan_size_limit: int = SCAN_SIZE_LIMIT
     ttl_unfollowed: float | None = None
+    stale_if_throttled: float | None = None
 
     def __repr__(self) -> str:
         options = (
@@ -109,6 +113,7 @@ class TableOptionsArgument(TypedDict, total=False):
     scans: _ModeName
     scan_size_limit: int | str
     ttl_unfollowed: float
+    stale_if_throttled: float
 
 
 TablesArgument: TypeAlias = (
@@ -120,19 +125,21 @@ TablesArgument: TypeAlias = (
 # --- which policy a table has ------------------------------------------------------
 
 
-def table_policy(
+def table_policy(  # noqa: PLR0913 - each option has a general setting
     tables: Tables,
     table: str,
     *,
     ttl: float,
     negative_ttl: float,
     ttl_unfollowed: float | None = None,
+    stale_if_throttled: float = 0.0,
 ) -> TablePolicy:
     """Return a table's policy.
 
     ttl: seconds, for options that have none.
     negative_ttl: seconds, for options that have none.
     ttl_unfollowed: seconds, for options that have none.
+    stale_if_throttled: seconds, for options that have none.
     """
     options = _options_for(tables, table)
     ttl = ttl if options.ttl is None else options.ttl
@@ -142,6 +149,8 @@ def table_policy(
         ttl_unfollowed = options.ttl_unfollowed
     if ttl_unfollowed is not None and ttl_unfollowed >= ttl:
         ttl_unfollowed = None  # so that a read of such a table pays nothing for it
+    if options.stale_if_throttled is not None:
+        stale_if_throttled = options.stale_if_throttled
     return TablePolicy(
         ttl=ttl,
         negative_ttl=min(ttl, negative_ttl),
@@ -150,12 +159,23 @@ def table_policy(
         scans=options.scans,
         scan_size_limit=options.scan_size_limit,
         ttl_unfollowed=ttl_unfollowed,
+        stale_if_throttled=stale_if_throttled,
     )
 
 
 def longest_ttl(tables: Tables, ttl: float) -> float:
     """Return the longest TTL of all tables, in seconds. ttl: of all other tables."""
     return max([ttl, *(options.ttl or 0.0 for _, options in tables)])
+
+
+def longest_life(tables: Tables, ttl: float, stale_if_throttled: float) -> float:
+    """Return the longest that an entry of any table may be of use, in seconds.
+
+    ttl: of all other tables.
+    stale_if_throttled: of all other tables.
+    """
+    stale = [options.stale_if_throttled or 0.0 for _, options in tables]
+    return longest_ttl(tables, ttl) + max([stale_if_throttled, *stale])
 
 
 def _options_for(tables: Tables, table: str) -> TableOptions:
@@ -312,5 +332,6 @@ _OPTIONS: Mapping[str, Callable[[object], object]] = {
     "scans": _mode,
     "scan_size_limit": parse_size,
     "ttl_unfollowed": values.ttl_unfollowed,
+    "stale_if_throttled": values.stale_if_throttled,
 }
 """Each option; a test holds it against the fields of TablePolicy and TableOptions."""

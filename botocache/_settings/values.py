@@ -33,7 +33,7 @@ def seconds(least: float, most: float) -> Callable[[object], float]:
 
 
 ttl = seconds(0.001, _LONGEST_TTL)
-negative_ttl = ttl_unfollowed = seconds(0.0, _LONGEST_TTL)
+negative_ttl = ttl_unfollowed = stale_if_throttled = seconds(0.0, _LONGEST_TTL)
 
 _SWITCHES = {
     **dict.fromkeys(("on", "true", "1"), True),

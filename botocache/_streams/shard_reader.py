@@ -13,8 +13,10 @@ from botocache._streams.source import (
     Page,
     RecordsTrimmedError,
     StreamError,
+    StreamForbiddenError,
     StreamGoneError,
     StreamSource,
+    StreamThrottledError,
 )
 
 BUSY_PAUSE = 0.25
@@ -37,6 +39,9 @@ DynamoDB may return an empty page though records are to come.
 
 _SLACK = 1.0
 """Seconds. Streams know the time of a change to the second."""
+
+_MOST_FAILURES = 10
+"""Failures in a row after which an iterator is given up."""
 
 _RECENT = 5.0
 """Seconds. Behind a record that is younger, an empty page is the end for now."""
@@ -88,6 +93,7 @@ class ShardReader:
         self._iterator = iterator
         self._unsure = 0 if iterator is not None else UNSURE_PAGES
         self._began = 0.0
+        self._failures = 0
         self._pause = BUSY_PAUSE
 
     def __repr__(self) -> str:
@@ -122,16 +128,28 @@ class ShardReader:
             self.has_gap = True
             self._wait(LONGEST_PAUSE)
             raise
-        except StreamError:
+        except (StreamThrottledError, StreamForbiddenError):
             self._wait(LONGEST_PAUSE)
             raise
+        except StreamError:
+            self._wait(LONGEST_PAUSE)
+            self._note_failure()
+            raise
+
+    def _note_failure(self) -> None:
+        """Open the shard again after some failures: its iterator may be the reason."""
+        self._failures += 1
+        if self._failures < _MOST_FAILURES or self.has_ended:
+            return
+        self._failures, self._iterator = 0, None
+        self.has_gap = not (self._after or self._is_whole)
 
     def conclude(self) -> None:
         """Go on behind the page, whose evictions have succeeded."""
         page, self.page = self.page, None
         if page is None:
             return
-        self._iterator = page.next_iterator
+        self._iterator, self._failures = page.next_iterator, 0
         if page.records:
             self._after = _last_number(page) or self._after
             self.last_change = max(self.last_change, page.created_at or 0.0)

@@ -12,7 +12,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from botocache._errors import BotocacheError, shows
 
 StreamRecord: TypeAlias = Mapping[str, Any]
-"""A record as `GetRecords` returns it: `{"dynamodb": {"Keys": ...}, ...}`."""
+"""A record as `GetRecords` returns it: `{"dynamodb": {"Keys": ...}, ...}`.
+
+Binary values are bytes. Its time may be a number or a datetime: see `Page.created_at`.
+"""
 
 
 class Stream(NamedTuple):
@@ -47,9 +50,10 @@ class Page(NamedTuple):
 
     records: in their order; there may be none.
     next_iterator: for the next request; None at the end of a closed shard.
-    created_at: when DynamoDB made the newest of the records, in seconds since the
-        epoch; None if there are none. Streams know it to the second.
-    answered_at: when DynamoDB answered, by its own clock; None if it did not say.
+    created_at: when DynamoDB made the last of the records, in seconds since the epoch;
+        None if there are none. Streams know it to the second, rounded down.
+    answered_at: when DynamoDB answered, by its own clock, to the second, rounded down;
+        None if it did not say.
     """
 
     records: Sequence[StreamRecord]
@@ -84,10 +88,17 @@ class StreamSource(Protocol):
         """Return an iterator before the oldest record of a shard."""
 
     def open_after(self, arn: str, shard: str, sequence_number: str) -> str:
-        """Return an iterator behind a record of a shard."""
+        """Return an iterator behind a record of a shard.
+
+        Raises RecordsTrimmedError if the record is trimmed, also if no other came after
+        it, and StreamGoneError if the shard never had it.
+        """
 
     def read(self, iterator: str) -> Page:
-        """Return the next records. An iterator expires after some minutes."""
+        """Return the next records. An iterator expires after some minutes.
+
+        It may be read again: the same records come, and perhaps more.
+        """
 
 
 class StreamError(BotocacheError):
@@ -99,7 +110,7 @@ class StreamThrottledError(StreamError):
 
 
 class IteratorExpiredError(StreamError):
-    """An iterator is too old. Open the shard again, behind the last record read."""
+    """An iterator is too old, or unknown. Open the shard after the last record read."""
 
 
 class RecordsTrimmedError(StreamError):
@@ -107,7 +118,7 @@ class RecordsTrimmedError(StreamError):
 
 
 class StreamGoneError(StreamError):
-    """There is no such stream or shard any more: changes may have been missed."""
+    """No such stream, shard or record, or no more: changes may have been missed."""
 
 
 class StreamForbiddenError(StreamError):

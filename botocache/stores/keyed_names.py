@@ -32,12 +32,15 @@ from botocache.stores.protocol import (
     Bounding,
     CallVerbs,
     Fill,
+    Lease,
+    Leasing,
     Settle,
     SettleEviction,
     StillCurrent,
     Store,
     Usage,
     Watching,
+    lends,
 )
 
 _PURPOSE = b"botocache name"
@@ -138,6 +141,11 @@ class _BoundedKeyedVerbs(KeyedVerbs):
 
     __slots__ = ()
 
+    def take_lease(self, key: bytes, seconds: float) -> Lease | None:
+        """See Leasing.take_lease. Fails unless the store behind lends."""
+        leasing = cast("Leasing", self._verbs)
+        return leasing.take_lease(self._names().first(key), seconds)
+
     def fill_later(self, fills: Sequence[Fill], settle: Settle) -> None:
         """See BoundedCallVerbs.fill_later."""
         verbs = cast("BoundedCallVerbs", self._verbs)
@@ -213,10 +221,11 @@ class KeyedStore(KeyedVerbs):
     now: the clock of the store.
     """
 
-    __slots__ = ("_store", "deliver_until", "for_call", "now")
+    __slots__ = ("_store", "deliver_until", "for_call", "now", "take_lease")
 
     deliver_until: Callable[[float], None]
     for_call: Callable[[], BoundedCallVerbs]
+    take_lease: Callable[[bytes, float], Lease | None]
 
     def __init__(self, store: Store, names: Callable[[], Names]) -> None:
         super().__init__(store, names)
@@ -227,6 +236,9 @@ class KeyedStore(KeyedVerbs):
             for_call = cast("Bounding", store).for_call
             self.for_call = lambda: _BoundedKeyedVerbs(for_call(), names)
             self.deliver_until = cast("Bounding", store).deliver_until
+        if lends(store):
+            take = store.take_lease
+            self.take_lease = lambda key, seconds: take(names().first(key), seconds)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._store!r}>"

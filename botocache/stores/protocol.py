@@ -7,7 +7,7 @@ what the store holds.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import shows
@@ -132,6 +132,49 @@ class Deferring(Protocol):
 
         patience: seconds to wait for another thread that writes some.
         """
+
+
+class Lease(Protocol):
+    """The lease of an entry's key, as its holder has it. Raises nothing."""
+
+    def give_back(self) -> bool:
+        """End it, and return True if it had not ended.
+
+        It ends by itself when its entry is filled, when its time is over, and when the
+        process dies or closes the store. Waits for a moment at most.
+        """
+
+    def drop(self) -> None:
+        """End it soon, where nothing may wait: in a destructor."""
+
+
+class Leasing(Protocol):
+    """A store that lends the key of an entry to one reader of all processes at a time.
+
+    The reader asks DynamoDB, and others wait for its entry. No promise rests on it:
+    two readers with a lease of one key send two requests, and that is all.
+    """
+
+    def take_lease(self, key: bytes, seconds: float) -> Lease | None:
+        """Take the lease of a key; None if another reader has it. Does not wait for it.
+
+        A `fill` of the key by this process ends the lease when, and only when, the
+        entry is visible to all. A child of a fork has no lease of its parent.
+        May raise StoreError. Where leases cannot be had for longer, everyone gets one.
+
+        key: of the entry.
+        seconds: after which the lease ends, if the store can count them.
+        """
+
+
+def lends(store: object) -> TypeGuard[Leasing]:
+    """Return whether a store is Leasing."""
+    # By its class first: a store of the user's may have a `__getattr__`. Then by its
+    # instance: one under keyed names lends if the store behind does.
+    return (
+        hasattr(type(store), "take_lease")
+        and getattr(store, "take_lease", None) is not None
+    )
 
 
 def waits(store: object) -> bool:

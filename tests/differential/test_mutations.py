@@ -95,9 +95,13 @@ def _shared_answers(patch: pytest.MonkeyPatch) -> None:
     answers: dict[tuple[Any, ...], Any] = {}
 
     def hit(
-        reads: Reads, prepared: PreparedRead, key: bytes, loaded: Loaded, now: float
+        reads: Reads,
+        prepared: PreparedRead,
+        key: bytes,
+        loaded: Loaded,
+        *moments: float,
     ) -> Hit | None:
-        fresh = _hit(reads, prepared, key, loaded, now)
+        fresh = _hit(reads, prepared, key, loaded, *moments)
         if fresh is None:
             return None
         same = answers.setdefault((key, *loaded.snapshot), fresh.answer)

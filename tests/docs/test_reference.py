@@ -17,6 +17,7 @@ SETTINGS = REFERENCE / "settings.md"
 
 FIRST = ("url", "ttl", "negative_ttl", "tables", "scope", "timeout")
 ADVANCED = (
+    "stale_if_throttled",
     "namespace",
     "settle",
     "write_hold_off",
@@ -24,8 +25,12 @@ ADVANCED = (
     "on_eviction_failure",
     "client_tracking",
     "precise_index_eviction",
+    "streams",
+    "ttl_unfollowed",
+    "miss_leases",
     "near",
     "fast_parsing",
+    "coalesce",
     "encryption_keys",
     "shadow",
     "audit",
@@ -105,9 +110,9 @@ def test_the_forms_side_by_side_say_the_same(
 # --- log lines ---------------------------------------------------------------------
 
 _EVENT = re.compile(
-    r"(stream_followed|[a-z]+(?:_[a-z]+)*_"
-    r"(?:around|behind|conflict|failed|in_clear|refused|lost|not_cached|not_exported|"
-    r"not_known|"
+    r"(answered_stale|stream_followed|[a-z]+(?:_[a-z]+)*_"
+    r"(?:around|behind|conflict|damaged|failed|in_clear|refused|lost|not_cached|"
+    r"not_exported|not_known|"
     r"not_posted|not_shared|not_supported|too_large))(?::|$)"
 )
 

@@ -2,7 +2,7 @@
 
 A Caller takes a call from its beginning to its end. In between, where DynamoDB would
 answer, it calls `serve` with the request as it was sent, which returns the answer or
-raises Refused or NoAnswer.
+raises Refused, Throttled or NoAnswer.
 """
 
 import json
@@ -32,6 +32,7 @@ from botocache._near.client import NearClient, with_near
 from botocache._near.client_state import OPERATIONS
 from botocache._near.delivery import copier_of_hit
 from botocache._near.request_bodies import derive_body, wire_body
+from tests.explorer.waiters import landed
 from tests.explorer.world import World, wire
 from tests.support.calls import call_of
 
@@ -40,6 +41,10 @@ Serve = Callable[[dict[str, Any]], dict[str, Any]]
 
 class Refused(Exception):  # noqa: N818 - it is an answer
     """DynamoDB refuses: nothing was changed."""
+
+
+class Throttled(Exception):  # noqa: N818 - it is an answer
+    """DynamoDB refuses a read for lack of capacity."""
 
 
 class NoAnswer(Exception):  # noqa: N818 - it is what happens
@@ -68,6 +73,7 @@ class Direct:
         operation, parameters = world.request(kind, **more)
         cache, body = world.caches[client], json.loads(wire(parameters))
         outcome = cache.begin(call_of(operation), body)
+        outcome = landed(world, client, outcome)
         return self.finish(cache, outcome, body, serve)
 
     def finish(
@@ -91,6 +97,14 @@ class Direct:
             if outcome is not None:
                 cache.finish(outcome, {}, succeeded=False, certain=True)
             raise
+        except Throttled:
+            # As the hooks do.
+            stale = None if outcome is None else cache.find_stale(outcome)
+            if outcome is not None:
+                cache.finish(outcome, {}, succeeded=False, certain=True)
+            if stale is None:
+                raise
+            return stale.answer, True
         if outcome is not None:
             cache.finish(outcome, answer, succeeded=True, certain=True)
         return answer, False

@@ -62,6 +62,7 @@ def tiers() -> Iterator[tuple[str, list[Program]]]:
             ],
         )
     yield from _of_tasks()
+    yield from _of_waiters()
     yield from _three_writers()
     three = [
         operations
@@ -138,6 +139,24 @@ def _of_tasks() -> Iterator[tuple[str, list[Program]]]:
                 for clients in ((0, 0), (0, 1))
             ],
         )
+
+
+def _of_waiters() -> Iterator[tuple[str, list[Program]]]:
+    """Yield readers of one process that wait for one another."""
+    for kind in ("get", "query", "index 1"):
+        for what, operations, faults, moves in (
+            ("a fault", (kind,) * 2, 1, 0),
+            ("a fault, time moves", (kind,) * 2, 1, 1),
+            ("two faults", (kind,) * 2, 2, 0),
+            ("a fault, three of them", (kind,) * 3, 1, 0),
+            ("a write", (kind, kind, "update"), 0, 0),
+            ("a write, time moves", (kind, kind, "update"), 0, 1),
+        ):
+            clients = tuple([int(name == "update") for name in operations])
+            yield (
+                f"waiters, {kind}, {what}",
+                [Program(operations, clients, faults, moves, False, ("coalesce",))],
+            )
 
 
 def _three_writers() -> Iterator[tuple[str, list[Program]]]:

@@ -15,6 +15,7 @@ from botocache import _coherence
 from botocache._cache import evictions as cache_evictions
 from botocache._cache import fills as cache_fills
 from botocache._cache import reads as cache_reads
+from botocache._cache import stale as cache_stale
 from botocache._cache import writes as cache_writes
 from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import Evictions
@@ -648,6 +649,16 @@ MUTATIONS = [
         "a write that fills under generations that came later",
         _replace(Writes, "_write_through", _under_later_generations),
         one_each("put", "put", features=("through",)),
+    ),
+    # Those of stale answers.
+    Mutation(
+        "a stale answer whose generations moved",
+        _replace(
+            cache_stale,
+            "may_serve_stale",
+            lambda _, __, expires_at, now, stale_for: now < expires_at + stale_for,
+        ),
+        one_each("throttled get", "update", moves=1, features=("stale",)),
     ),
     # Those of strongly consistent reads.
     Mutation(

@@ -6,7 +6,7 @@ task of an event loop, which may be cancelled wherever it awaits.
 
 `ending` of a write is `ok`, `refused` (a failed condition: nothing is committed) or
 `unanswered`: the request may be carried out before its sender gives up, after it, or
-never.
+never. A read is answered, or `throttled`.
 """
 
 from asyncio import CancelledError
@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.explorer.backends import Eyes, QueuedBackend
-from tests.explorer.callers import Caller, NoAnswer, Refused
+from tests.explorer.callers import Caller, NoAnswer, Refused, Throttled
 from tests.explorer.threads import CUT, Task
 from tests.explorer.turns import Actor, Offer, Offers, pause, record
+from tests.explorer.waiters import FEATURE, Interrupted, refusals, state_of, waits_of
 from tests.explorer.world import KEY, SETTINGS, Item, World
 
 MOMENTS = (1.1, 5.1, 60.1)
@@ -71,7 +72,14 @@ MORE_KINDS: dict[str, Kind] = {
 }
 """What differs with one."""
 
-ALL_KINDS = {**KINDS, **MORE_KINDS}
+STALE_KINDS: dict[str, Kind] = {
+    "throttled get": Kind("get", ending="throttled"),
+    "throttled query": Kind("query", ending="throttled"),
+    "throttled batch": Kind("batch", ending="throttled"),
+}
+"""Reads that the server refuses, which entries over their TTL may answer."""
+
+ALL_KINDS = {**KINDS, **MORE_KINDS, **STALE_KINDS}
 ALL_KINDS.update(
     [
         (f"async {name}", replace(kind, is_awaited=True))
@@ -199,6 +207,8 @@ class Operation:
             if isinstance(self._actor, Task):
                 state += self._actor.state()
         eyes, evicted_at = self._world.eyes(), self._actor.evicted_at
+        if FEATURE in self._world.features:
+            state += state_of(self._world, self.client) + waits_of(self._world)
         state.append(self._is_uncovered)
         state.append(evicted_at and eyes.since(evicted_at))
         return state + self._request.state(eyes)
@@ -214,7 +224,7 @@ class Operation:
             answer, is_hit = self._caller.call(
                 world, self.client, kind.request, self._serve, **more
             )
-        except CancelledError:
+        except (CancelledError, Refused, Interrupted, Throttled):
             return
         is_hit = is_hit or not self._is_item_asked
         if is_hit or self._is_asked_consistently:
@@ -231,18 +241,28 @@ class Operation:
         consistent = self._is_asked_consistently or self.client in self._world.newcomers
 
         def readable() -> list[Offer]:
-            return [
-                (f"the server reads version {version}", version)
-                for version in server.readable(
-                    self._world.clock(), consistent=consistent
-                )
-            ] + self._cuts()
+            return (
+                [
+                    (f"the server reads version {version}", version)
+                    for version in server.readable(
+                        self._world.clock(), consistent=consistent
+                    )
+                ]
+                + self._cuts()
+                + refusals(self._world)
+            )
 
         operation, _ = self._world.request(self._kind.request)
         self._note_sent()
+        if self._kind.ending == "throttled":
+            pause(lambda: [("the server throttles", "throttles")])
+            raise Throttled
         version = pause(readable)
         if version == CUT:
             self._cut()
+        if isinstance(version, str):
+            self._world.faults -= 1
+            raise Refused if version == "is refused" else Interrupted
         self._world.note_read()
         return server.answer(operation, sent, version)
 

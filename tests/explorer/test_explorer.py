@@ -164,6 +164,23 @@ def test_no_schedule_with_a_feature_breaks_a_promise(program: Program) -> None:
     assert total.schedules > 20
 
 
+STALE = [
+    (("throttled get", "update"), ("stale",)),
+    (("throttled get", "put"), ("stale", "through")),
+    (("throttled query", "unanswered update"), ("stale",)),
+    (("throttled batch", "delete"), ("stale", "consistent")),
+]
+
+
+@pytest.mark.parametrize(("operations", "features"), STALE)
+def test_no_stale_answer_is_older_than_a_write_before_it(
+    operations: tuple[str, ...], features: tuple[str, ...]
+) -> None:
+    total = explore(Program(operations, (0, 1), faults=0, features=features))
+    print(total)
+    assert total.schedules > 50
+
+
 @pytest.mark.parametrize("other", ["put", "unanswered put", "move in old form"])
 def test_no_schedule_of_a_put_and_another_write_while_time_moves_breaks_a_promise(
     other: str,

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, NamedTuple, cast
 
 from botocache._cache.cache import Cache
+from botocache._cache.coalescing import Wait
 from botocache._cache.entries import decode_header
 from botocache._cache.key_schemas import Schema
 from botocache._coherence import Eviction, EvictionRequest, Loaded
@@ -50,6 +51,7 @@ SETTINGS = Settings(
     write_hold_off=5.0,
     reads_after_write="uncached",
     precise_index_eviction=False,
+    coalesce=False,
     # Its clients are answered by a handler, which could tell callers apart.
     scope="explorer",
 )
@@ -62,7 +64,10 @@ FEATURES: dict[str, dict[str, Any]] = {
     "images of the odd": {"precise_index_eviction": True},
     "images of the even": {"precise_index_eviction": True},
     "shadow": {"shadow": True},
+    "followed": {"ttl_unfollowed": 20.0},
     "at once": {},
+    "coalesce": {"coalesce": True},
+    "stale": {"stale_if_throttled": 30.0},
 }
 """What each feature of a program sets; two of them for some of the clients.
 
@@ -328,9 +333,11 @@ class ClientStore:
         # awaits, the entry counts later on; of other answers in this turn alone.
         call = current_call()
         is_awaited = current_actor() is not call
-        if call is not None and is_awaited:
+        # A hit is judged by its look; one who waits for another is served later on.
+        if call is not None and (is_awaited or "coalesce" in self._world.features):
             call.was_exempt |= self._world.is_exempt(self._client)
-        if len(tags) == 1 or self._world.keeps_hits or is_awaited:
+        is_kept = self._world.keeps_hits or "stale" in self._world.features
+        if len(tags) == 1 or is_kept or is_awaited:
             entry = contents(loaded.entry) if loaded.entry else ((), 0.0, 0.0, b"")
             record(*entry[0], Moment(entry[1]), entry[3])
         record(Moment(self.now()))
@@ -463,6 +470,7 @@ class World:
     ended_version: the newest version of these writes.
     keeps_hits: whether batches are among the calls.
     newcomers: clients that were new to the store when its generations were lost.
+    waits: of those who wait for another one's answer.
 
     Three more say what no promise covers:
     has_uncovered_commit: a killed writer's request was carried out too late.
@@ -502,6 +510,7 @@ class World:
         self.newcomers: set[int] = set()
         self.ended = 0
         self.ended_version = 0
+        self.waits: list[Wait] = []
         self.has_uncovered_commit = False
         self.has_been_full = False
         self.has_lost_evictions = False

@@ -270,6 +270,7 @@ OTHER_SETTINGS: dict[str, tuple[Any, str]] = {
     "precise_index_eviction": (True, "True"),
     "near": ("off", "off"),
     "fast_parsing": (False, "False"),
+    "coalesce": (False, "False"),
     "encryption_keys": (["s3cret".ljust(32, "=").encode()], "<key>"),
     "shadow": (True, "True"),
     "audit": (0.5, "0.5"),

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from opentelemetry.instrumentation.botocore import BotocoreInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -12,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 from tests.integration.app import World, get, put, set_n
+from tests.support.network import intercepted
 
 
 @contextmanager
@@ -162,6 +166,29 @@ def test_a_hit_shows_in_the_span_that_the_instrumentation_began_for_it(
     hit = {"botocache.result": "hit", "botocache.tier": "store", "botocache.age": 0}
     assert of_hits == [[("attributes", hit)]] * 2
     assert shown(own) == []
+
+
+@pytest.mark.parametrize("near", ["on", "off"])
+def test_a_stale_answer_shows_in_the_span_of_its_request(
+    spans: InMemorySpanExporter, world: World, full_table: str, near: str
+) -> None:
+    client = world.cached_client(
+        near=near, metrics="otel", ttl=60, stale_if_throttled=30
+    )
+    read(client, full_table, 1)
+    world.clock.advance(60)
+    spans.clear()
+    with intercepted(client, "before-send", refuse):
+        read(client, full_table, 1)
+    [span] = spans.get_finished_spans()
+    stale = {"botocache.result": "stale", "botocache.tier": "store"}
+    assert shown(span) == [("attributes", {**stale, "botocache.age": 60})]
+
+
+def refuse(request: Any, **_: Any) -> AWSResponse:
+    body = b'{"__type":"x#ProvisionedThroughputExceededException","message":"slow"}'
+    raw = SimpleNamespace(stream=lambda *_, **__: (body,))
+    return AWSResponse(request.url, 400, HTTPHeaders(), raw)
 
 
 def test_a_batch_says_how_many_keys_of_each_table_are_hits(

@@ -165,7 +165,7 @@ def _wrong_settings() -> Iterator[dict[str, object]]:
     for name in (
         *("ttl", "negative_ttl", "timeout", "namespace", "settle", "write_hold_off"),
         *("reads_after_write", "on_eviction_failure", "client_tracking", "near"),
-        *("tables", "precise_index_eviction", "fast_parsing"),
+        *("tables", "precise_index_eviction", "fast_parsing", "coalesce"),
     ):
         yield {name: url}
         yield {name: [url]}

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botocache import Cache
@@ -89,6 +89,7 @@ _keys = st.dictionaries(
 )
 
 
+@settings(max_examples=60)
 @given(_keys, st.sampled_from(["t", "arn:aws:dynamodb:eu-central-1:1:table/t"]))
 def test_a_record_evicts_what_a_write_of_the_same_item_evicts(
     values: dict[str, tuple[dict[str, str], dict[str, Any]]], parameter: str

@@ -354,6 +354,22 @@ def test_a_shard_that_does_not_exist_any_more_is_a_gap(table: FollowedTable) -> 
     assert table.clock() - table.followed_until < 5
 
 
+def test_a_shard_whose_reads_fail_and_fail_is_opened_again(
+    table: FollowedTable,
+) -> None:
+    follower = table.follower()
+    table.run(follower, seconds=5)
+    table.stream.put(item("1"))
+    table.run(follower, seconds=5)
+    opened = table.stream.requests("GetShardIterator")
+    table.stream.refuse("GetRecords", "InternalServerError", 25)
+    table.run(follower, seconds=150)
+    # Twice after ten failures each. It has a place, so nothing was missed.
+    assert table.stream.requests("GetShardIterator") - opened == 2
+    assert table.ledger.gaps == 0
+    assert table.clock() - table.followed_until < 4
+
+
 def test_throttled_requests_come_less_often(table: FollowedTable) -> None:
     follower = table.follower()
     table.run(follower, seconds=5)
@@ -456,7 +472,7 @@ def test_a_leader_that_was_paused_does_no_harm(table: FollowedTable) -> None:
     table.run(leader, other, seconds=A_LITTLE)
     assert watched.evicted == ITEM
     (shard,) = table.ledger.shards
-    assert shard.leader == other.tables[0]._me.process  # noqa: SLF001 - only it knows
+    assert shard.leader == other.tables[0]._me.process
     assert not leader.tables[0].readers
     assert table.ledger.gaps == 0
 
@@ -492,7 +508,7 @@ def test_more_followers_than_a_service_needs_stand_by(table: FollowedTable) -> N
     table.run(*followers, seconds=5)
     # The two are killed; one that stood by goes on.
     names = {each.process for each in table.ledger.followers}
-    left = [f for f in followers if f.tables[0]._me.process not in names]  # noqa: SLF001 - only it knows
+    left = [f for f in followers if f.tables[0]._me.process not in names]
     watched = Watched(table, "7")
     table.stream.put(item("7"))
     table.run(*left, seconds=20)

@@ -26,6 +26,7 @@ from botocache._streams.source import (
     StreamGoneError,
     StreamThrottledError,
 )
+from tests.differential.runs import running
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, new_botocore_session
 from tests.support.dynamodb_streams import StreamsServer, serving
@@ -56,76 +57,120 @@ def source(server: StreamsServer, source_at: SourceAt) -> BotocoreSource:
 
 ITEM = {"id": {"S": "a"}}
 
-# --- moto's streams ----------------------------------------------------------------
+# --- streams of servers that others wrote ------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ministack() -> Iterator[DynamoDB]:
+    with running("ministack") as server:
+        yield server
+
+
+@pytest.fixture(params=["moto", "ministack"])
+def emulator(request: pytest.FixtureRequest) -> DynamoDB:
+    """Each server that others wrote. Its streams have one shard that never splits."""
+    name = "dynamodb" if request.param == "moto" else request.param
+    found: DynamoDB = request.getfixturevalue(name)
+    return found
 
 
 @pytest.fixture
-def moto(dynamodb: DynamoDB, source_at: SourceAt) -> BotocoreSource:
-    """A source that reads moto's streams."""
-    return source_at(dynamodb.url)
+def theirs(emulator: DynamoDB, source_at: SourceAt) -> BotocoreSource:
+    """A source that reads its streams."""
+    return source_at(emulator.url)
 
 
-def streamed_table(dynamodb: DynamoDB, view: str = "NEW_AND_OLD_IMAGES") -> str:
+def streamed_table(server: DynamoDB, view: str = "NEW_AND_OLD_IMAGES") -> str:
     specification = {"StreamEnabled": True, "StreamViewType": view}
-    return dynamodb.create_table("id:S", StreamSpecification=specification)
+    return server.create_table("id:S", StreamSpecification=specification)
 
 
-def test_motos_stream_is_found_by_the_name_and_the_arn_of_its_table(
-    dynamodb: DynamoDB, moto: BotocoreSource
+def test_a_stream_is_found_by_the_name_and_the_arn_of_its_table(
+    emulator: DynamoDB, theirs: BotocoreSource
 ) -> None:
-    table = streamed_table(dynamodb, "KEYS_ONLY")
-    client = dynamodb.client()
+    table = streamed_table(emulator, "KEYS_ONLY")
+    client = emulator.client()
     description = client.describe_table(TableName=table)["Table"]
-    found = moto.find(table)
+    found = theirs.find(table)
     assert found is not None
     assert tuple(found) == (description["LatestStreamArn"], "KEYS_ONLY", True)
-    assert moto.find(description["TableArn"]) == found
-    assert moto.is_enabled(found.arn)
+    assert theirs.find(description["TableArn"]) == found
+    assert theirs.is_enabled(found.arn)
 
 
-def test_a_table_of_moto_without_a_stream_and_no_table_have_none(
-    dynamodb: DynamoDB, moto: BotocoreSource
+def test_a_table_without_a_stream_and_no_table_have_none(
+    emulator: DynamoDB, theirs: BotocoreSource
 ) -> None:
-    assert moto.find(dynamodb.create_table()) is None
-    assert moto.find("no-such-table") is None
+    assert theirs.find(emulator.create_table()) is None
+    assert theirs.find("no-such-table") is None
 
 
-def test_motos_one_shard_is_open_and_has_no_children(
-    dynamodb: DynamoDB, moto: BotocoreSource
+def test_their_one_shard_is_open_and_has_no_children(
+    emulator: DynamoDB, theirs: BotocoreSource
 ) -> None:
-    found = moto.find(streamed_table(dynamodb))
+    found = theirs.find(streamed_table(emulator))
     assert found is not None
-    (shard,) = moto.shards(found.arn)
+    (shard,) = theirs.shards(found.arn)
     assert (shard.parent, shard.is_closed) == ("", False)
-    assert moto.children(found.arn, shard.id) == []
+    assert theirs.children(found.arn, shard.id) == []
 
 
-def test_motos_records_are_read_from_each_place(
-    dynamodb: DynamoDB, moto: BotocoreSource
+def test_records_are_read_from_each_place(
+    emulator: DynamoDB, theirs: BotocoreSource
 ) -> None:
-    table = streamed_table(dynamodb)
-    found = moto.find(table)
+    table = streamed_table(emulator)
+    found = theirs.find(table)
     assert found is not None
-    (shard,) = moto.shards(found.arn)
-    client = dynamodb.client()
+    (shard,) = theirs.shards(found.arn)
+    client = emulator.client()
     put = {"TableName": table, "Item": {**ITEM, "b": {"B": b"\xff"}}}
     client.put_item(**put)
-    latest = moto.open_latest(found.arn, shard.id)
+    latest = theirs.open_latest(found.arn, shard.id)
     client.delete_item(TableName=table, Key=ITEM)
-    everything = moto.read(moto.open_oldest(found.arn, shard.id))
+    everything = theirs.read(theirs.open_oldest(found.arn, shard.id))
     assert [each["eventName"] for each in everything.records] == ["INSERT", "REMOVE"]
     assert everything.records[0]["dynamodb"]["NewImage"] == put["Item"]
     number = everything.records[0]["dynamodb"]["SequenceNumber"]
-    for iterator in (latest, moto.open_after(found.arn, shard.id, number)):
-        page = moto.read(iterator)
+    for iterator in (latest, theirs.open_after(found.arn, shard.id, number)):
+        page = theirs.read(iterator)
         assert [each["dynamodb"]["Keys"] for each in page.records] == [ITEM]
         assert [each["eventName"] for each in page.records] == ["REMOVE"]
         assert page.next_iterator
-        assert moto.read(page.next_iterator).records == []
+        assert theirs.read(page.next_iterator).records == []
     assert everything.created_at is not None
-    assert 0 <= time.time() - everything.created_at < 60
+    assert -1 <= time.time() - everything.created_at < 60
     # The tests' own server of moto sends no `Date`.
-    assert everything.answered_at is None
+    if everything.answered_at is not None:
+        assert -1 <= everything.answered_at - everything.created_at < 60
+
+
+def test_an_iterator_that_ministack_did_not_make_counts_as_expired(
+    ministack: DynamoDB, source_at: SourceAt
+) -> None:
+    with pytest.raises(IteratorExpiredError):
+        source_at(ministack.url).read("strange")
+
+
+def test_a_stream_that_is_switched_off_at_ministack_ends(
+    ministack: DynamoDB, source_at: SourceAt
+) -> None:
+    table = streamed_table(ministack)
+    source, client = source_at(ministack.url), ministack.client()
+    found = source.find(table)
+    assert found is not None
+    client.put_item(TableName=table, Item=ITEM)
+    (shard,) = source.shards(found.arn)
+    iterator = source.open_oldest(found.arn, shard.id)
+    off = {"StreamEnabled": False}
+    client.update_table(TableName=table, StreamSpecification=off)
+    assert not source.is_enabled(found.arn)
+    page = source.read(iterator)
+    assert (len(page.records), page.next_iterator) == (1, None)
+    on = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    client.update_table(TableName=table, StreamSpecification=on)
+    again = source.find(table)
+    assert again is not None
+    assert again.arn != found.arn
 
 
 def test_writes_at_moto_come_into_a_stand_in(
@@ -191,6 +236,19 @@ def test_a_stream_that_goes_while_it_is_looked_for_is_none(
 # --- children ----------------------------------------------------------------------
 
 
+_SHAPE: Any = (
+    new_botocore_session()
+    .get_service_model("dynamodbstreams")
+    .operation_model("DescribeStream")
+    .input_shape
+)
+
+needs_filter = pytest.mark.skipif(
+    "ShardFilter" not in _SHAPE.members,
+    reason="this botocore knows no filter of shards",
+)
+
+
 def _split_often(stream: StandInStream) -> tuple[str, list[str]]:
     for _ in range(4):
         stream.roll_over()
@@ -198,6 +256,7 @@ def _split_often(stream: StandInStream) -> tuple[str, list[str]]:
     return parent, stream.split(parent)
 
 
+@needs_filter
 def test_children_are_asked_for_by_a_filter(
     stream: StandInStream, source: BotocoreSource
 ) -> None:
@@ -208,6 +267,7 @@ def test_children_are_asked_for_by_a_filter(
     assert stream.requests("DescribeStream") == 1
 
 
+@needs_filter
 def test_a_server_that_refuses_the_filter_is_asked_once(
     stream: StandInStream, source: BotocoreSource
 ) -> None:
@@ -229,14 +289,16 @@ def test_a_server_that_ignores_the_filter_makes_no_difference(
 
 
 def test_a_botocore_without_the_filter_reads_all_shards(
-    stream: StandInStream, server: StreamsServer, source_at: SourceAt
+    stream: StandInStream,
+    server: StreamsServer,
+    source_at: SourceAt,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = source_at(server.url)._client
     shapes = client.meta.service_model._shape_resolver._shape_map
     older = deepcopy(shapes["DescribeStreamInput"])
-    # botocore before 1.39 has none.
     older["members"].pop("ShardFilter", None)
-    shapes["DescribeStreamInput"] = older
+    monkeypatch.setitem(shapes, "DescribeStreamInput", older)
     parent, children = _split_often(stream)
     found = BotocoreSource(client).children(stream.arn, parent)
     assert [each.id for each in found] == children
@@ -382,6 +444,7 @@ def test_each_error_of_dynamodb_becomes_one_of_the_source(
         assert stream.requests(action) == 1
 
 
+@needs_filter
 def test_a_filter_is_not_given_up_for_another_failure(
     stream: StandInStream, source: BotocoreSource
 ) -> None:

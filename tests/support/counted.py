@@ -83,6 +83,8 @@ def everything() -> Stats:
         writes=0,
         evicted=0,
         throttled=8,
+        answered_stale=7,
+        coalesced=14,
         units_saved=600.5,
         units_consumed=23.5,
         units_estimated=11.5,

@@ -1,8 +1,10 @@
 """DynamoDB Streams over HTTP: the stand-in, as a server in threads of this process.
 
-Also a program, for benchmarks: `python -m tests.support.dynamodb_streams --records
-100000` prints `{"port": ...}`, serves a stream of the table `users` that has that many
-records, and ends when its standard input does.
+Also a program, for benchmarks: `python -m tests.support.dynamodb_streams` prints
+`{"port": ...}` and serves a stream of the table `users`. With `--records 100000` the
+stream has so many from the start; with `--rate 10000` so many come each second, once a
+first request for records is there. It ends when its standard input does, and prints how
+many requests there were: `{"GetRecords": ...}`.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
@@ -269,24 +272,48 @@ def serving(*streams: StandInStream) -> Iterator[StreamsServer]:
 
 
 def main() -> None:
-    """Serve a stream that is full of records."""
+    """Serve a stream that is full of records, or that fills."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, default=0)
+    parser.add_argument("--rate", type=int, default=0)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--view", default="NEW_AND_OLD_IMAGES")
     arguments = parser.parse_args()
     stream = StandInStream(view=arguments.view, shards=arguments.shards)
     for number in range(arguments.records):
-        name = f"item-{number % arguments.items}"
-        item = {"id": {"S": name}, "n": {"N": str(number)}}
-        stream.put(item, old=item)
+        _put(stream, number % arguments.items)
     for shard in stream.newest.shards:
         for record in shard.records:
             record.json()
+    if arguments.rate:
+        filling = (stream, arguments.rate, arguments.items)
+        threading.Thread(target=_fill, args=filling, daemon=True).start()
     with serving(stream) as server:
         print(json.dumps({"port": server.port}), flush=True)
         sys.stdin.read()
+    counts = {action: stream.requests(action) for action in ACTIONS}
+    print(json.dumps({**counts, "records": stream.written}), flush=True)
+
+
+def _put(stream: StandInStream, number: int) -> None:
+    item = {"id": {"S": f"item-{number}"}, "n": {"N": str(number)}}
+    stream.put(item, old=item)
+
+
+def _fill(stream: StandInStream, rate: int, items: int) -> None:
+    while not stream.requests("GetRecords"):
+        time.sleep(_TICK)
+    began, written = time.monotonic(), 0
+    while True:
+        due = int((time.monotonic() - began) * rate)
+        for number in range(written, due):
+            _put(stream, number % items)
+        written = due
+        time.sleep(_TICK)
+
+
+_TICK = 0.005
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def main() -> None:
             _SWITCHED_OFF,
             GATEWAY_PORT=str(port),
             LOG_LEVEL="ERROR",
-            SERVICES="dynamodb",
+            SERVICES="dynamodb,dynamodbstreams",
             STATE_DIR=directory,
             S3_DATA_DIR=directory,
             TMPDIR=directory,

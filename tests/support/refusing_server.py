@@ -30,12 +30,14 @@ class RefusingServer:
     asked: how many requests came, by access key id and operation.
     refuses: returns how to refuse an access key id an operation; None to answer it.
     value: the number that each item has as its attribute `n`.
+    is_empty: whether there is no item.
     before_answer: called with the operation once a request was carried out.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.value = "0"
+        self.is_empty = False
         self.asked: Counter[tuple[str, str]] = Counter()
         self.refuses: Callable[[str, str], Refusal | None] = lambda _key, _what: None
         self.before_answer: Callable[[str], None] = lambda _what: None
@@ -51,7 +53,8 @@ class RefusingServer:
         refusal = self.refuses(key_id, what)
         status, answer = 200, None
         if refusal is None:
-            make: Callable[[Any], Any] = _answers.get(what, _nothing)
+            found = _nothing if self.is_empty else _answers.get(what, _nothing)
+            make: Callable[[Any], Any] = found
             answer = _with_value(make(body), {"N": self.value})
         elif what == "BatchExecuteStatement":
             error = {"Code": "AccessDenied", "Message": "refused"}

@@ -255,6 +255,14 @@ class StandInStream:
         """The shards of the newest stream that get records."""
         return [each for each in self.newest.shards if not each.is_closed]
 
+    @property
+    def written(self) -> int:
+        """How many records all streams of the table ever got."""
+        with self._lock:
+            return sum(
+                len(shard.records) for each in self.streams for shard in each.shards
+            )
+
     def enable(self, view: str = "") -> str:
         """Switch the stream on; return the ARN, which is a new one."""
         with self._lock:

@@ -7,6 +7,7 @@ import struct
 import subprocess
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache._errors import StoreError
@@ -20,6 +21,8 @@ from botocache.stores.disk.generation_file import (
 )
 from botocache.stores.disk.store import DiskStore
 from botocache.stores.generation_table import WORD
+from botocache.stores.protocol import Lease
+from tests.support.opening import open_store_at
 from tests.support.processes import TIMEOUT
 
 Identity = tuple[int, int]
@@ -137,3 +140,19 @@ def fill_until_full(root: Path, tags: Sequence[bytes]) -> tuple[int, int]:
         except StoreError:
             failed += 1
     return filled, failed
+
+
+def hold_lease(root: Path, key: bytes, seconds: float) -> bool:
+    """Take a lease and keep it; return whether it could be had."""
+    _leases.append(_store(root).take_lease(key, seconds))
+    return _leases[-1] is not None
+
+
+def hold_lease_at(url: str, namespace: str, key: bytes, seconds: float) -> bool:
+    """Do the same on a server."""
+    store: Any = open_store_at(url, namespace=namespace, timeout=TIMEOUT)
+    _leases.append(store.take_lease(key, seconds))
+    return _leases[-1] is not None
+
+
+_leases: list[Lease | None] = []

@@ -14,6 +14,7 @@ from botocache._coherence import (
     is_held,
     may_fill,
     may_serve,
+    may_serve_stale,
     next_held_until,
     next_is_settling,
     next_state,
@@ -405,6 +406,31 @@ def test_an_entry_is_served_while_its_snapshot_is_current_and_it_has_not_expired
     expected: bool,
 ) -> None:
     assert may_serve(snapshot, current, expires_at, NOW) is expected
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "expires_at", "stale_for", "expected"),
+    [
+        ((1, 2), NOW - 1.0, 5.0, True),
+        ((1, 2), NOW + 1.0, 5.0, True),
+        ((1, 2), NOW - 4.999, 5.0, True),
+        ((1, 2), NOW - 5.0, 5.0, False),
+        ((1, 2), NOW - 1.0, 0.0, False),
+        ((1, 2), NOW + 1.0, 0.0, False),
+        ((1, 2), NOW - 1.0, math.nan, False),
+        ((1, 2), math.nan, 5.0, False),
+        ((9, 2), NOW - 1.0, 5.0, False),
+        ((1, 9), NOW - 1.0, 5.0, False),
+        ((2, 1), NOW - 1.0, 5.0, False),
+        ((1,), NOW - 1.0, 5.0, False),
+        ((9, 2), NOW + 1.0, 5.0, False),
+    ],
+)
+def test_a_stale_answer_has_a_snapshot_that_is_current_and_is_over_by_what_is_allowed(
+    snapshot: tuple[int, ...], expires_at: float, stale_for: float, expected: bool
+) -> None:
+    found = may_serve_stale(snapshot, (1, 2), expires_at, NOW, stale_for)
+    assert found is expected
 
 
 @pytest.mark.parametrize(

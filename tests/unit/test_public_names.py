@@ -43,6 +43,12 @@ def test_each_public_name_says_what_it_is_and_so_does_its_module(name: str) -> N
     assert sys.modules[value.__module__].__doc__
 
 
+def test_the_handler_for_lambda_is_the_one_public_name_of_its_module() -> None:
+    streams = import_module("botocache.streams")
+    assert streams.__all__ == ["handler"]
+    assert inspect.getdoc(streams.handler)
+
+
 def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(botocache, "install", raising=False)
     value = botocache.install

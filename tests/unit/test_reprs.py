@@ -23,6 +23,7 @@ HARMLESS = frozenset(
         *("is_on_index", "is_plain", "is_precise", "is_read", "is_settling", "kind"),
         *("is_table_known", "mode", "near_hits", "negative_ttl", "number", "policy"),
         *("remembered", "scan_size_limit", "scans", "index_queries", "size", "ttl"),
+        *("asked_at", "trusted_until", "ttl_unfollowed", "heartbeats"),
         *("settle", "size_limit", "stored_at", "timeout", "undelivered", "writes"),
         *("has_put", "left"),  # what is left hides what is in it
         *("was_alone", "confirmed_at", "operations", "longest_ttl", "is_quiet"),
@@ -33,7 +34,9 @@ HARMLESS = frozenset(
             "last",
             "on_eviction_failure",
             "precise_index_eviction",
+            "miss_leases",
             "fast_parsing",
+            "coalesce",
             "is_parsed_by_others",
         ),
         *("reads_after_write", "write_hold_off", "index", "indexes"),
@@ -62,6 +65,7 @@ HARMLESS = frozenset(
         *("codec", "expiry", "setting", "valid_until"),
         # Counts and names that statistics show.
         *("store_hits", "unfilled", "throttled", "units_saved", "units_consumed"),
+        *("answered_stale", "stale_if_throttled", "brakes", "retries"),
         *("units_estimated", "near_latency", "store_latency", "miss_latency"),
         *("compared", "differing", "stale_seconds", "digest", "counts", "seconds"),
         *("process", "host", "pid", "version", "started", "updated", "stats"),
@@ -88,6 +92,7 @@ HARMLESS = frozenset(
         *("site_directories", "is_site_on", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "outdated", "index_outdated", "prices"),
+        "coalesced",
         *("is_fresh", "lag", "is_followed", "follow_ups", "stream_reads", "requests"),
         *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
         *("dax_type", "currency", "region", "as_of", "without", "with_cache"),

@@ -46,6 +46,9 @@ def capacity(subject: Subject) -> Html | None:
         if throttled
         else " DynamoDB refused no request for lack of capacity."
     )
+    stale = figures.total.answered_stale
+    if stale:
+        refused += f" Entries over their TTL answered {count(stale)} refused reads."
     long = _step_name(figures.step_minutes)
     return section(
         "capacity",

@@ -3,8 +3,9 @@
     <root>/v1/<namespace>/slots        generations and hold-offs, a file of our own
     <root>/v1/<namespace>/entries-2/   entries, SQLite
     <root>/v1/<namespace>/board/       records of processes, see board.py
+    <root>/v1/<namespace>/leases       leases of entries' keys, see leases.py
 
-`DiskStore` combines the two and manages the directory. Only its user may enter it, and
+`DiskStore` combines them and manages the directory. Only its user may enter it, and
 it is made again if it was removed. The two parts fail independently. Without the
 generation table every verb fails. Without the entries, evictions and snapshots still
 work, and every load is a miss.
@@ -41,9 +42,17 @@ from botocache.stores.disk.generation_file import (
     boot_id,
     open_generation_file,
 )
+from botocache.stores.disk.leases import DiskLeases
 from botocache.stores.disk.private_files import is_safe_place, private_directory
 from botocache.stores.disk.slot_words import RememberedSlots
-from botocache.stores.protocol import Clock, Fill, Random, StillCurrent, Usage
+from botocache.stores.protocol import (
+    Clock,
+    Fill,
+    Lease,
+    Random,
+    StillCurrent,
+    Usage,
+)
 
 DEFAULT_SIZE_LIMIT = 1024**3
 """Bytes of entries on disk. The generation table takes another 16 MiB."""
@@ -58,6 +67,9 @@ CLEAR_PATIENCE = 1.0
 
 CLOSE_PATIENCE = 2.0
 """The same for `close`, which writes those that wait."""
+
+LEASE_PATIENCE = 0.05
+"""Seconds that a fill under a lease waits for another thread that writes entries."""
 
 WRITER_PATIENCE = 1.0
 """Seconds that an eviction looks on before it waits for the lock of the writers."""
@@ -173,6 +185,7 @@ class DiskStore:
         self._random = random
         below = ("v1", namespace, _BOARD)
         self._board = DiskBoard(root, below, clock=wall_clock, random=random)
+        self._leases = DiskLeases(root, ("v1", namespace), clock)
         self._last_table: tuple[int, ...] | None = None  # close() and a fork keep it
         # Before the renewal below: the queue renews itself.
         self._queue = FillQueue(self._write_behind) if is_behind else None
@@ -280,6 +293,7 @@ class DiskStore:
         if queue is None:
             self._table()
             self._write(entries)
+            self._leases.end_of(fill.key for fill in fills)
             return
         # The thread has failed since the last fill. It has no caller to raise for.
         lost, self._lost = self._lost, None
@@ -291,6 +305,15 @@ class DiskStore:
                 raise self._not_open()
         if not queue.put(entries):
             raise QueueFullError("more entries wait for the disk than may wait")
+        leases = self._leases
+        if leases.held and leases.has_any_of(fill.key for fill in fills):
+            # Now, and not soon: others wait for them.
+            queue.flush(LEASE_PATIENCE)
+            leases.end_of(fill.key for fill in fills)
+
+    def take_lease(self, key: bytes, seconds: float) -> Lease | None:
+        """See Leasing.take_lease."""
+        return self._leases.take(key, seconds)
 
     def flush(self, patience: float) -> bool:
         """Write the entries that wait; return whether all of them are written.
@@ -419,6 +442,7 @@ class DiskStore:
             self._queue.flush(CLOSE_PATIENCE)
             self._queue.stop()
         entries = self._entries
+        self._leases.close()
         self._abandon_table()
         self._reset()
         if entries is not None:

@@ -9,11 +9,14 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from botocache._coherence import Eviction, EvictionRequest, Loaded
 from botocache.stores.protocol import (
     BoundedCallVerbs,
     Fill,
+    Lease,
+    Leasing,
     Settle,
     SettleEviction,
 )
@@ -155,6 +158,14 @@ class BoundedVerbs:
         self._begin()
         try:
             return self._store.evict(request)
+        finally:
+            self._end()
+
+    def take_lease(self, key: bytes, seconds: float) -> Lease | None:
+        """See Leasing.take_lease."""
+        self._begin()
+        try:
+            return cast("Leasing", self._store).take_lease(key, seconds)
         finally:
             self._end()
 

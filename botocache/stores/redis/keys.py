@@ -24,6 +24,10 @@ class Keys:
         """Return the name of an entry's key."""
         return self.entries + key.hex().encode()
 
+    def lease(self, key: bytes) -> bytes:
+        """Return the name of the lease of an entry's key, in the slot of the entry."""
+        return b"%bl:{%b}" % (self.prefix, self.entry(key))
+
     def held(self, tag: bytes) -> bytes:
         """Return the name of the hold-offs of the tag's shard."""
         return b"%bh:{%b}" % (self.prefix, tag[:1].hex().encode())

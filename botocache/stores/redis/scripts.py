@@ -6,6 +6,7 @@
     botocache:<namespace>:1:runs                       runs of primaries that are known
     botocache:<namespace>:1:runs:{<2 digits>}          the same in a cluster
     botocache:<namespace>:1:board                      posts of processes, see board.py
+    botocache:<namespace>:1:l:{<an entry's name>}      a lease of it, see leases.py
 
 Nothing else in the database is touched. A generation and its hold-off are one value of
 16 bytes, little endian: the generation, and a word that is twice the microsecond until
@@ -64,3 +65,4 @@ EVICT = _script("evict.lua")
 PROLONG = _script("prolong.lua")
 ARRIVE = _script("arrive.lua")
 BOARD = _script("board.lua", with_common=False)
+RETURN = _script("return.lua", with_common=False)

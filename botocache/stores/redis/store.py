@@ -82,6 +82,7 @@ from botocache.stores.redis.evictions import (
 from botocache.stores.redis.in_clear import note_if_in_clear
 from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.known_tags import KnownTags
+from botocache.stores.redis.leases import TOKEN, ServerLease, ServerLeases
 from botocache.stores.redis.runs import run_id_of
 from botocache.stores.redis.scripts import (
     ARRIVE,
@@ -194,6 +195,7 @@ class RedisStore:
         self._latest_offset = -math.inf  # since the clock was last set back
         self._careful_until = -CAREFUL
         self._known_tags = KnownTags()
+        self._leases = ServerLeases(self._keys, self._return_leases)
         self._has_prolonged = False  # so the server knows the script
         deliver_first(self)
         renew_after_fork(self, _deliver_first_in_child)
@@ -253,7 +255,10 @@ class RedisStore:
         kept = self._kept(fills)
         if kept:
             prolong, note = self._prolonging(kept)
-            self._ask(lambda: [*map(self._set, kept), *prolong])
+            # Behind the entries: who finds the lease free must find them.
+            leases = self._leases
+            ends = leases.returns_for(kept) if leases.held else ()
+            self._ask(lambda: [*map(self._set, kept), *prolong, *ends])
             note()
             self._has_prolonged = self._has_prolonged or bool(prolong)
 
@@ -268,21 +273,58 @@ class RedisStore:
             settle(None)
             return
         note()
-        packed = b"".join(map(pack, [*map(self._set, kept), *prolong]))
-        settled = partial(self._settle_fills, len(kept), settle)
-        self._send(packed, len(kept) + len(prolong), settled)
+        leases = self._leases
+        ends = leases.returns_for(kept) if leases.held else ()
+        commands = [*map(self._set, kept), *prolong, *ends]
+        packed = b"".join(map(pack, commands))
+        settled = partial(self._settle_fills, len(kept), len(prolong), settle)
+        self._send(packed, len(commands), settled)
+
+    @malformed_reply_is_store_error
+    def take_lease(self, key: bytes, seconds: float) -> ServerLease | None:
+        """See Leasing.take_lease."""
+        token = self._random(TOKEN)
+        take = (
+            *(b"SET", self._keys.lease(key), token),
+            *(b"NX", b"PX", milliseconds(seconds)),
+        )
+        ends = self._leases.returns_for(())
+        reply = self._ask(lambda: [*ends, take])[-1]
+        if reply is None:
+            return None
+        if reply != b"OK" and reply is not True:  # as redis-py's cluster client has it
+            raise StoreError("the reply to a lease is none")
+        return self._leases.hold(key, token)
+
+    def _return_leases(self, commands: Sequence[Command]) -> bool:
+        """See ServerLeases."""
+        if not self._connections.is_idle():
+            return False
+        try:
+            self._send(b"".join(map(pack, commands)), len(commands), _ignore_replies)
+        except StoreError:
+            return False
+        return True
 
     def deliver_until(self, deadline: float) -> None:
         """See Bounding.deliver_until."""
         self._connections.settle(deadline)
 
     def _settle_fills(
-        self, count: int, settle: Settle, replies: list[Reply] | BaseException
+        self,
+        count: int,
+        prolonged: int,
+        settle: Settle,
+        replies: list[Reply] | BaseException,
     ) -> None:
-        """Settle fills by their replies. See Owed. count: of entries."""
+        """Settle fills by their replies. See Owed.
+
+        count: of entries.
+        prolonged: of the replies behind them, so many are those of PROLONG.
+        """
         if isinstance(replies, list):
             # If one failed, a generation may end early, and the next one is waited for.
-            if any(not isinstance(each, list) for each in replies[count:]):
+            if any(not isinstance(each, list) for each in replies[count:][:prolonged]):
                 self._has_prolonged = False
             replies = replies[:count]
         try:
@@ -871,6 +913,10 @@ def _deliver_first_in_child(store: RedisStore) -> None:
 
 def _ignore() -> None:
     """Stand in for a note of nothing."""
+
+
+def _ignore_replies(_replies: object) -> None:
+    """Settle what nothing depends on."""
 
 
 def open_redis(options: StoreOptions) -> RedisStore:

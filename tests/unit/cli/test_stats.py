@@ -17,7 +17,7 @@ from botocache._cli.console import Console
 from botocache._cli.rates_view import Watch
 from botocache._cli.stats import watch
 from botocache._cli.stats_view import StoreContent, View, show
-from botocache._counting.stats import Stats
+from botocache._counting.stats import Stats, TableStats
 from botocache._errors import StoreError
 from botocache._observe.records import Overview
 from botocache.stores.protocol import Usage
@@ -67,6 +67,7 @@ Totals
   read units saved  2,228 of 5,016 (44.4 %); 7.4 % of them estimated
   evictions         495 tags, by 165 writes
   throttled         99 requests
+  coalesced         0 reads
   store holds       1,234 entries, 11.8 MiB
 
 Tables (units: read units)
@@ -112,6 +113,15 @@ warning  3 records of processes cannot be read
 
 def test_the_sum_of_all_processes_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, view_of(FOUR)) == ALL
+
+
+def test_reads_that_were_answered_stale_stand_beside_the_refusals(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = TableStats("users", "GetItem", misses=9, throttled=3, answered_stale=2)
+    posted = replace(record(), stats=Stats(tables=(table,)))
+    text = shown(capsys, view_of(overview_of(posted)))
+    assert "throttled         3 requests; 2 reads answered stale" in text
 
 
 def test_of_one_table_its_own_counts_are_shown(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from botocache._counting.stats import TableStats
+from botocache._counting.stats import Stats, TableStats
 from botocache._observe.records import Overview
 from botocache._observe.report.document import report_document
 from botocache._observe.report.markup import LONGEST_TEXT, element, raw, visible
@@ -360,3 +360,12 @@ def test_the_document_has_keys_if_they_are_asked_for() -> None:
 def test_the_limit_of_a_store_is_known_for_a_disk(url: str, limit: int | None) -> None:
     assert size_limit_of(replace(Settings(), url=url)) == limit
     assert DEFAULT_SIZE_LIMIT == disk_store.DEFAULT_SIZE_LIMIT
+
+
+def test_the_report_says_how_many_reads_were_answered_stale() -> None:
+    table = TableStats("users", "GetItem", misses=9, throttled=3, answered_stale=2)
+    overview = two_weeks()
+    posted = replace(overview.processes[0], stats=Stats(tables=(table,)))
+    text = str(page(subject_of(replace(overview, processes=(posted,)), Prices())))
+    assert "Entries over their TTL answered 2 refused reads." in text
+    assert "Entries over their TTL" not in html_of("two-weeks")

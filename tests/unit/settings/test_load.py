@@ -52,6 +52,7 @@ ROWS = {
     ),
     "ttl": _Row(60.0, "61", 61.0, "62.5", 62.5, 63, 63.0),
     "negative_ttl": _Row(5.0, "0", 0.0, "7", 7.0, 8, 8.0),
+    "stale_if_throttled": _Row(0.0, "300", 300.0, "60.5", 60.5, 8, 8.0),
     "tables": _Row(
         (),
         '{ a = 1, b = "Off" }',
@@ -75,12 +76,24 @@ ROWS = {
         "uncached",
     ),
     "precise_index_eviction": _Row(False, "true", True, "off", False, 1, True),
+    "streams": _Row(
+        (),
+        '["users", "arn:aws:dynamodb:eu-west-1:1:table/a"]',
+        ("users", "arn:aws:dynamodb:eu-west-1:1:table/a"),
+        "users, orders,",
+        ("users", "orders"),
+        ["b"],
+        ("b",),
+    ),
+    "ttl_unfollowed": _Row(None, "0", 0.0, "7", 7.0, 8.5, 8.5),
+    "miss_leases": _Row(False, "true", True, "off", False, 1, True),
     "timeout": _Row(0.02, "0.5", 0.5, "0.001", 0.001, 10, 10.0),
     "on_eviction_failure": _Row(
         "send", '"refuse"', "refuse", "send", "send", "Refuse", "refuse"
     ),
     "client_tracking": _Row(False, "true", True, "off", False, "On", True),
     "fast_parsing": _Row(True, "false", False, "on", True, 0, False),
+    "coalesce": _Row(True, "false", False, "on", True, 0, False),
     "near": _Row("on", "false", "off", "Untraced", "untraced", True, "on"),
     "encryption_keys": _Row(
         None,
@@ -149,7 +162,7 @@ def test_every_setting_has_a_parser_and_a_row_of_these_tests() -> None:
 def test_settings_stay_few_and_the_usual_ones_come_first() -> None:
     names = [field.name for field in fields(Settings)]
     assert names[:6] == ["url", "ttl", "negative_ttl", "tables", "scope", "timeout"]
-    assert len(names) <= 21
+    assert len(names) <= 27
 
 
 def test_settings_cannot_be_changed_and_are_equal_when_they_say_the_same() -> None:
@@ -223,7 +236,13 @@ def test_a_url_may_have_blanks_around_it(url: str) -> None:
 # --- good values -------------------------------------------------------------------
 
 
-SWITCHED = ("precise_index_eviction", "client_tracking", "fast_parsing")
+SWITCHED = (
+    "miss_leases",
+    "precise_index_eviction",
+    "client_tracking",
+    "fast_parsing",
+    "coalesce",
+)
 SWITCHES = {
     True: ["on", "ON", "1", "true", "True", 1, True],
     False: ["off", "Off", "0", "false", "False", 0, False],
@@ -273,6 +292,7 @@ READS_AFTER_WRITE = "expected 'consistent' or 'uncached'"
 SHARE = "expected a share from 0 to 1"
 METRICS = "expected some of 'otel', 'prometheus', 'cloudwatch'"
 PRICES = "expected prices as 'on_demand=0.125,region=us-east-1'"
+STREAMS = "expected names or ARNs of tables, with commas in between"
 ON_FAILURE = "expected 'send' or 'refuse'"
 
 _NO_SECONDS = ("", "x", "-0.1", "nan", "inf", "1e9", "60 s", "1,5", 10**400)
@@ -281,6 +301,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "url": (URL, (5, 0.5)),
     "ttl": (TTL, (*_NO_SECONDS, "1m", "0", 0)),
     "negative_ttl": (NEGATIVE_TTL, (*_NO_SECONDS, "off")),
+    "stale_if_throttled": (NEGATIVE_TTL, (*_NO_SECONDS, "on", "off", -1)),
     "tables": (PAIRS, ("users", "=60", "users=", "a=1,b", 5)),
     "scope": (SCOPE, ("", 5)),
     "timeout": (TIMEOUT, (*_NO_SECONDS, "20ms", "0", "0.0", 0, "10.1", 11)),
@@ -290,8 +311,11 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "reads_after_write": (READS_AFTER_WRITE, ("", "x", "on", "0", False)),
     "on_eviction_failure": (ON_FAILURE, ("", "x", "on", "0", False)),
     "client_tracking": (SWITCH, ("", "x", "2", "1.0", "-1", "yes", "on off", 2, 1.0)),
+    "streams": (STREAMS, ("a b", "users,ord*", "/", 5)),
+    "miss_leases": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "precise_index_eviction": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "fast_parsing": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
+    "coalesce": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "near": (NEAR, ("", "x", "2", "traced", "yes", 2)),
     "shadow": (SWITCH, ("", "x", "2", "yes", "on off", 2, 1.0)),
     "audit": (SHARE, ("", "x", "-0.1", "nan", "1.1", "1%", 2)),
@@ -305,7 +329,7 @@ _ALSO_BAD: list[tuple[str, Any, str]] = [
     *(
         (name, [], expected)
         for name, (expected, _) in BAD.items()
-        if name != "metrics"  # a list of none
+        if name not in ("metrics", "streams")  # a list of none
     ),
     *(
         (name, True, expected)
@@ -509,6 +533,8 @@ def test_settings_show_all_but_passwords() -> None:
         ({}, 60.0),
         ({"ttl": 7}, 7.0),
         ({"ttl": 7, "negative_ttl": 100}, 7.0),
+        ({"ttl": 7, "stale_if_throttled": 100}, 107.0),
+        ({"ttl": 7, "tables": {"a": {"ttl": 9, "stale_if_throttled": 5}}}, 14.0),
         ({"ttl": 7, "tables": "a=5,b=off"}, 7.0),
         ({"ttl": 7, "tables": "a=5,b=300,c*=8"}, 300.0),
         ({"tables": {"a": {"scans": "ttl_only"}}}, 60.0),

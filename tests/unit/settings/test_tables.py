@@ -19,6 +19,7 @@ from botocache._settings.tables import (
     caching_mode,
     parse_options,
     parse_tables,
+    policy_in_mode,
     table_policy,
 )
 
@@ -120,7 +121,7 @@ BAD: list[tuple[Any, str]] = [
     (
         {"xyzzy": 5},
         "unknown option 'xyzzy'; known: ttl, negative_ttl, operations, index_queries, "
-        "scans, scan_size_limit",
+        "scans, scan_size_limit, ttl_unfollowed",
     ),
     ({5: 5}, "unknown option 5; known: ttl"),
     ({"enabled": False}, "unknown option 'enabled'; known: ttl"),
@@ -130,6 +131,10 @@ BAD: list[tuple[Any, str]] = [
     ({"ttl": False}, f"ttl: {TTL}, not False"),
     ({"ttl": 10**400}, f"ttl: {TTL}, not 1000"),
     ({"negative_ttl": -1}, f"negative_ttl: {NEGATIVE_TTL}, not -1"),
+    (
+        {"stale_if_throttled": "on"},
+        f"stale_if_throttled: {NEGATIVE_TTL}, not 'on'",
+    ),
     ({"negative_ttl": {}}, f"negative_ttl: {NEGATIVE_TTL}, not {{}}"),
     ({"scans": "of"}, f"scans: {MODE}, not 'of'; did you mean 'off'?"),
     ({"scans": False}, f"scans: {MODE}, not False"),
@@ -337,6 +342,48 @@ def test_no_such_item_is_kept_as_stated_but_no_longer_than_an_item(
     assert (found.ttl, found.negative_ttl) == (ttl, negative_ttl)
 
 
+@pytest.mark.parametrize(
+    ("options", "general", "expected"),
+    [
+        ({}, None, None),
+        ({}, 20.0, 20.0),
+        ({"ttl_unfollowed": 0}, 20.0, 0.0),
+        ({"ttl": 300, "ttl_unfollowed": 200}, None, 200.0),
+        ({"ttl": 20}, 20.0, None),
+        ({"ttl_unfollowed": 61}, 20.0, None),
+    ],
+)
+def test_an_unfollowed_table_has_a_ttl_of_its_own_if_that_is_shorter(
+    options: Any, general: float | None, expected: float | None
+) -> None:
+    tables = parse_tables({"users": options})
+    found = table_policy(
+        tables, "users", ttl=60.0, negative_ttl=5.0, ttl_unfollowed=general
+    )
+    assert found.ttl_unfollowed == expected
+
+
+def test_what_no_write_evicts_lives_as_if_its_table_were_unfollowed() -> None:
+    found = policy({"users": {"ttl": 300, "negative_ttl": 9, "ttl_unfollowed": 7}})
+    assert policy_in_mode(found, CachingMode.COHERENT) == found
+    bounded = policy_in_mode(found, CachingMode.TTL_ONLY)
+    assert (bounded.ttl, bounded.negative_ttl, bounded.ttl_unfollowed) == (7, 7, None)
+    unbounded = policy({})
+    assert policy_in_mode(unbounded, CachingMode.TTL_ONLY) == unbounded
+
+
+@pytest.mark.parametrize(
+    ("options", "stale"),
+    [(300, 20.0), ({"stale_if_throttled": 7}, 7.0), ({"stale_if_throttled": 0}, 0.0)],
+)
+def test_a_table_may_have_stale_answers_of_its_own(options: Any, stale: float) -> None:
+    tables = parse_tables({"users": options})
+    found = table_policy(
+        tables, "users", ttl=60.0, negative_ttl=5.0, stale_if_throttled=20.0
+    )
+    assert found.stale_if_throttled == stale
+
+
 # --- one meaning -------------------------------------------------------------------
 
 _modes = st.sampled_from(["coherent", "ttl_only", "off"])
@@ -350,6 +397,7 @@ _options = st.fixed_dictionaries(
         "index_queries": _modes,
         "scans": _modes,
         "scan_size_limit": st.integers(0, 2**40),
+        "ttl_unfollowed": _ttls | st.just(0),
     },
 )
 _names = st.text("aB.-_?*", min_size=1, max_size=5)

@@ -37,7 +37,7 @@ from redis.exceptions import TryAgainError
 
 from botocache._coherence import Eviction, EvictionRequest, Held, Loaded, TagEviction
 from botocache._digests import EVERYTHING_DIGEST
-from botocache._errors import StoreConnectingError, StoreError
+from botocache._errors import StoreConnectingError, StoreError, pass_on
 from botocache._log import log
 from botocache.stores.clock import machine_clock
 from botocache.stores.options import StoreOptions
@@ -129,6 +129,15 @@ class ClusterStore(RedisStore):
     def evict_later(self, request: EvictionRequest, settle: SettleEviction) -> None:
         """See BoundedCallVerbs.evict_later. It waits, too."""
         settle(self.evict(request))
+
+    def _return_leases(self, commands: Sequence[Command]) -> bool:
+        """See ServerLeases. It waits, too."""
+        try:
+            self._ask(lambda: commands)
+        except Exception as error:  # noqa: BLE001 - as in malformed_reply_is_store_error
+            pass_on(error)
+            return False
+        return True
 
     @malformed_reply_is_store_error
     def evict(self, request: EvictionRequest) -> Eviction:

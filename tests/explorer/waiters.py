@@ -1,0 +1,115 @@
+"""Readers that wait for the answer to another one's read, in turns.
+
+Each actor is a reader of its own, as a thread or a task is. Its wait ends when it is
+woken; or, as misfortunes, when its time is over, or when it is interrupted. Here no
+time passes that coalescing would notice by itself.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from greenlet import getcurrent
+
+from botocache._cache import coalescing
+from botocache._cache.coalescing import Wait
+from botocache._cache.tickets import Hit, ReadTicket, Ticket
+from tests.explorer.backends import contents
+from tests.explorer.turns import Offer, pause, record
+from tests.explorer.world import World
+
+FEATURE = "coalesce"
+
+
+class Interrupted(BaseException):
+    """What a killed greenlet or a signal raises."""
+
+
+def landed(world: World, client: int, outcome: Hit | Ticket | None) -> Any:
+    """Return what a read comes to that was looked up, having waited if it may."""
+    if not isinstance(outcome, ReadTicket) or FEATURE not in world.features:
+        return outcome
+    readers = world.caches[client].coalescing
+    with _no_time():
+        joined: Any = readers.join(outcome, id(getcurrent()))
+    while isinstance(joined, Wait):
+        record("waits")
+        _pause(world, joined)
+        with _no_time():
+            joined = readers.resume(joined)
+    if isinstance(joined, ReadTicket):
+        record("asks", bool(joined.flight))
+    else:
+        record("is served")
+    return joined
+
+
+@contextmanager
+def _no_time() -> Iterator[None]:
+    names = vars(coalescing)
+    before = names["monotonic"]
+    names["monotonic"] = _now
+    try:
+        yield
+    finally:
+        names["monotonic"] = before
+
+
+def _now() -> float:
+    return 0.0
+
+
+def _pause(world: World, wait: Wait) -> None:
+    woken: list[bool] = []
+
+    def wake() -> None:
+        woken.append(True)
+
+    def offers() -> list[Offer]:
+        if woken:
+            return [("is woken", "is woken")]
+        if not world.faults:
+            return []
+        over, interrupted = "its time is over", "is interrupted"
+        return [(over, over), (interrupted, interrupted)]
+
+    world.waits.append(wait)
+    try:
+        if wait.add(wake):
+            how = pause(offers)
+            if how != "is woken":
+                world.faults -= 1
+            if how == "is interrupted":
+                raise Interrupted
+    finally:
+        wait.remove(wake)
+        world.waits.remove(wait)
+
+
+def refusals(world: World) -> list[Offer]:
+    """Return how a read may end without an answer."""
+    if FEATURE not in world.features or not world.faults:
+        return []
+    return [("is refused", "is refused"), ("is interrupted", "is interrupted")]
+
+
+def state_of(world: World, client: int) -> list[Any]:
+    """Return what a client's process knows of flights, flat."""
+    readers, eyes = world.caches[client].coalescing, world.eyes()
+    state: list[Any] = []
+    for flight in readers._open.values():
+        state += ("flight", flight.key, *flight.snapshot, eyes.since(flight.began))
+        state += (flight.is_awaited, int(flight.state))
+    for flight in readers._landed.values():
+        entry = contents(flight.entry)
+        state += ("landed", flight.key, *entry[0], eyes.since(entry[1]), entry[3])
+    return [*state, "barren", *readers._barren]
+
+
+def waits_of(world: World) -> list[Any]:
+    """Return how far those who wait are, flat."""
+    return [
+        word
+        for wait in world.waits
+        for word in (*wait.flight.snapshot, int(wait.flight.state))
+    ]
