@@ -132,6 +132,7 @@ def _export(cache: "Cache", store: "Store") -> Callable[[], None]:
         return _ignore
     from botocache._observe.exports import exports_for
 
+    # Without the calls of an application, the loop says that there is something new.
     exports = exports_for(metrics, interval)
     exports.readings.add(cache, store)
     return exports.on_call

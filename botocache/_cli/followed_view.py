@@ -57,6 +57,7 @@ _MOST_LEADERS = 2
 
 def leaders_of(followed: FollowedTable) -> str:
     """Return the processes that lead its shards."""
+    # A table may have as many leaders as followers; two fit into a line.
     leaders = [f"{each.host}:{each.pid}" for each in followed.leaders]
     more = len(leaders) - _MOST_LEADERS
     shown = ", ".join(leaders[:_MOST_LEADERS])

@@ -185,6 +185,7 @@ def _keys(watched: Watch, rows: int, width: int, bars: str) -> RenderableType:
 def _followed(followed: Sequence[FollowedRates], width: int) -> RenderableType:
     # Without sparklines: a lag that does not change says all there is to say.
     heads = ["followed tables", "state", "behind"]
+    # In a narrow terminal the state matters more than the rates.
     if width >= _NARROW:
         heads += ["records/s", "evicted/s"]
     table = Table.grid(padding=(0, 2))

@@ -64,7 +64,8 @@ class CloudWatchExporter:
         groups: dict[Labels, Totals] = {}
         for (name, labels), value in growth.items():
             if self._is_new(name, labels, value):
-                # A table and an operation, a table alone, or nothing.
+                # A table and an operation, a table alone, or nothing. These come first
+                # among the labels of each metric.
                 number = sum(each in TABLE for each in BY_NAME[name].labels)
                 dimensions = labels[:number]
                 groups.setdefault(dimensions, {})[name, labels] = value

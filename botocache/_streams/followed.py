@@ -70,6 +70,7 @@ class FollowedTable:
     @property
     def seconds(self) -> float:
         """Since the ledger began to count; 0.0 if that is not known."""
+        # A ledger that has none began with a version that did not count.
         since = self.ledger.counted_since
         return max(0.0, self.read_at - since) if since else 0.0
 

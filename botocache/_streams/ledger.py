@@ -388,6 +388,7 @@ def _check_texts(texts: Sequence[str]) -> None:
 
 def _check_numbers(ledger: Ledger) -> None:
     """Raise CodecError at what no follower writes: NaN, and what no clock shows."""
+    # Written so that it is false for NaN, with which no comparison is true.
     moments = [at for s in ledger.shards for at in (s.followed_until, s.leased_until)]
     counts = (ledger.records, ledger.evicted, ledger.gaps, ledger.requests)
     numbers = (*moments, *counts, ledger.last_change, ledger.counted_since)

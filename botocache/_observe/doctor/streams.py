@@ -124,17 +124,17 @@ def _judge_table(
 ) -> Finding:
     table, lag = found.table, time_text(round(found.lag, 1))
     gaps = found.ledger.gaps
-    if found.is_fresh:
+    if found.is_fresh and found.leaders:
         leaders = ", ".join(f"{each.host}:{each.pid}" for each in found.leaders[:3])
         shards = len(found.ledger.shards)
         return good(
             SUBJECT,
-            f"{table!r} is followed, {lag} behind, by {leaders or 'no process now'} "
+            f"{table!r} is followed, {lag} behind, by {leaders} "
             f"({shards} shard{'s' * (shards != 1)})"
             + (f"; it was evicted {gaps} times, for gaps" if gaps else ""),
         )
     effect = _effect(table, settings)
-    if found.lag < TRUST:
+    if found.lag < TRUST and found.leaders:
         return warning(
             SUBJECT,
             f"{table!r} is followed, {lag} behind, but the store has no heartbeat that "
@@ -150,8 +150,9 @@ def _judge_table(
             "many programs read the stream; if it has many shards, start another "
             "`botocache follow-streams`.",
         )
-    # Without the setting here, to end the follower may have been on purpose.
-    judge = bad if is_wanted else warning
+    # Without the setting here, to end the follower may have been on purpose. Just now
+    # another one may be about to take over.
+    judge = bad if is_wanted and found.lag >= TRUST else warning
     return judge(
         SUBJECT, f"{table!r} is not followed any more, for {lag}: {effect}", _FOLLOW
     )

@@ -103,6 +103,7 @@ def _has_records(make: Callable[[], Connection], options: StoreOptions) -> bool:
     try:
         connection.connect()
         board = Keys(options.namespace).board
+        # An error is no number: of a user who may not, or of a key of another kind.
         (reply,) = _exchange(connection, [(b"HLEN", board)])
         return isinstance(reply, int) and reply > 0
     except (RedisError, OSError) as error:

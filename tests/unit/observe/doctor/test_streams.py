@@ -52,6 +52,12 @@ PRECISE = Settings(precise_index_eviction=True)
             "not followed any more, for 40 seconds",
         ),
         (
+            (followed(has_leader=False),),
+            NAMED,
+            State.WARNING,
+            "not followed any more, for 1.5 seconds",
+        ),
+        (
             (followed(lag=40, has_leader=False),),
             Settings(),
             State.WARNING,
