@@ -55,7 +55,7 @@ def _read(reader: ShardReader) -> StreamError | None:
         reader.read()
     except StreamError as error:
         return error
-    except Exception as error:  # noqa: BLE001 - a thread must not end: no other one reads
+    except Exception as error:  # noqa: BLE001 - a thread must not end: no other reads
         return StreamError(f"an answer cannot be read: {text_of(pass_on(error))}")
     return None
 

@@ -37,6 +37,9 @@ UNSURE_PAGES = 5
 DynamoDB may return an empty page though records are to come.
 """
 
+_KEPT = 23 * 3600.0
+"""Seconds for which records are kept for certain: DynamoDB says 24 hours."""
+
 _SLACK = 1.0
 """Seconds. Streams know the time of a change to the second."""
 
@@ -200,6 +203,11 @@ class ShardReader:
         if self._after:
             return self._source.open_after(self._arn, self.id, self._after)
         if self._is_whole:
+            # DynamoDB does not say that the oldest record is not the first one.
+            if self._now() - self._followed_until > _KEPT:
+                raise RecordsTrimmedError(
+                    f"shard {self.id!r} may have lost its first records"
+                )
             return self._source.open_oldest(self._arn, self.id)
         raise RecordsTrimmedError(
             f"shard {self.id!r} had no record yet, so it cannot be opened again at the "

@@ -49,8 +49,8 @@ LOOK = 10.0
 CHECK = 60.0
 """Seconds between two looks whether the stream is still switched on.
 
-And whether it has a shard that no follower reads: DynamoDB may show one that goes on
-from another one later than its sibling.
+And whether it has a shard that no follower reads: DynamoDB may show a shard that goes
+on from another one later than its sibling.
 """
 
 RETRY = 5.0
@@ -65,7 +65,7 @@ LONGEST_RETRY = 80.0
 TAGS_AT_ONCE = 100
 """Tags of one request to the store.
 
-Valkey takes some 10 µs for a tag, and answers no other client meanwhile.
+Valkey takes some 10 µs for a tag, and answers no other request meanwhile.
 """
 
 PAUSE = 0.5

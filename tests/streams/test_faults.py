@@ -323,6 +323,24 @@ def test_a_shard_that_was_shown_too_late_is_found(table: FollowedTable) -> None:
     assert table.ledger.gaps == 1  # and not again
 
 
+def test_a_child_that_may_have_lost_its_first_records_is_a_gap(
+    table: FollowedTable,
+) -> None:
+    first, second = table.follower(), table.follower()
+    table.run(first, seconds=5)
+    table.stream.split()
+    while any(not each.is_whole for each in table.ledger.shards):
+        table.step(first)
+    first.release()
+    watched = Watched(table, "7")
+    table.stream.put(item("7"))
+    table.clock.advance(23.5 * 3600)
+    table.stream.trim()
+    table.run(second, seconds=RETRY + 5)
+    assert watched.evicted == {"table"}
+    assert table.ledger.gaps == 1
+
+
 def test_shards_that_the_frontier_leads_to_are_no_strays() -> None:
     ledger = Ledger("users", "arn", "KEYS_ONLY", "e", (ShardPlace("b"),))
     shown = [
