@@ -406,6 +406,7 @@ class TableFollower:
         )
         self.readers.clear()
         if self._write(new):
+            # The first epoch of a table follows on nothing that could be missed.
             self._count(gaps=former is not None)
             log.info(_BEGUN, self.table, len(opened))
             self._next_epoch = 0.0
