@@ -302,6 +302,7 @@ def _show_follow_ups(tables: Sequence[TableStats], console: Console) -> None:
         evicted, missed = (
             each.follow_ups.get(outcome, 0) for outcome in (EVICTED, NOT_EVICTED)
         )
+        # Without a difference that a follower should evict, there is nothing to say.
         if not evicted + missed:
             continue
         text = (

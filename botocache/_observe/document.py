@@ -51,6 +51,7 @@ def document_of(
 
 def followed_document(followed: FollowedTable) -> Json:
     """Return all that is known of a followed table. Times are the store's."""
+    # Lengths of time, not moments: the store's clock means nothing to readers.
     ledger, now = followed.ledger, followed.read_at
     return {
         "table": followed.table,

@@ -114,6 +114,7 @@ def stream_cost(prices: Prices, requests: int, seconds: float) -> float | None:
     """
     if seconds <= 0.0:
         return None
+    # What AWS gives away is of an account and a region, which are not known here.
     months = seconds / (HOURS_A_MONTH * 3600.0)
     return requests * prices.stream_reads / 1e6 / months
 

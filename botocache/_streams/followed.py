@@ -60,6 +60,7 @@ class FollowedTable:
     @property
     def leaders(self) -> tuple[FollowerSeen, ...]:
         """The followers that lead a shard."""
+        # A lease that is over leads nothing, though its follower may be there yet.
         leading = {
             shard.leader
             for shard in self.ledger.shards
@@ -102,6 +103,7 @@ def read_followed(
     """
     found = []
     for name in filter(ledgers.is_ledger, posted):
+        # A follower replaces what it cannot read, so nothing more is to be done here.
         with contextlib.suppress(CodecError):
             ledger = ledgers.open_ledger(codec, name, posted[name])
             place = ledger.region, ledger.table

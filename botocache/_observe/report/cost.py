@@ -96,6 +96,7 @@ def _prices(subject: Subject) -> Html:
         (f"A node {prices.dax_type}, an hour", prices.dax_node, default.dax_node),
         ("The store's server, a month", prices.store, default.store),
     ]
+    # The price counts for nothing else on the page.
     if subject.figures.followed:
         rows.append(
             (
