@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from botocache._cache.worker import Start, Worker
+from botocache._counting.stats import StreamStats
 from botocache._errors import pass_on
 from botocache._exits import deliver_at_exit
 from botocache._forks import hold_during_fork, renew_after_fork
@@ -52,6 +53,7 @@ class EmbeddedFollower:
         self._make: Final = make
         self._now: Final = now
         self._follower: Follower | None = None
+        self._ended: dict[str, StreamStats] = {}
         self._worker: Final = Worker(self._work, 0.0, start, NAME)
         self._is_registered = self._was_at_work = False
         self._trouble = ""
@@ -70,6 +72,16 @@ class EmbeddedFollower:
                 deliver_at_exit(self)
             self._worker.wake()
 
+    def stream_stats(self) -> tuple[StreamStats, ...]:
+        """See StreamCompanion."""
+        follower, ended = self._follower, self._ended
+        if follower is None:
+            return tuple(ended.values())
+        return tuple(
+            ended[each.table] + each if each.table in ended else each
+            for each in follower.stream_stats()
+        )
+
     def rest(self) -> None:
         """Give the shards back to others, and end the thread. The next call goes on."""
         self._worker.stop(_PATIENCE)
@@ -77,9 +89,13 @@ class EmbeddedFollower:
         if not self._turn.acquire(timeout=_PATIENCE):
             return
         try:
-            follower, self._follower = self._follower, None
-            if follower is not None:
-                follower.release()
+            if self._follower is not None:
+                self._follower.release()
+                # The process exports at its end, after this; and the next follower
+                # counts from nothing, but a counter must not fall.
+                ended = self.stream_stats()
+                self._follower = None
+                self._ended = {each.table: each for each in ended}
         finally:
             self._turn.release()
 
@@ -121,6 +137,7 @@ class EmbeddedFollower:
     def _renew(self) -> None:
         # Its parent leads what this follower leads: the child begins as another one.
         self._follower = None
+        self._ended = {}
         self._turn = threading.Lock()
         self._worker.renew()
         self._is_registered = False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
 
+from botocache._counting.stats import StreamStats
 from botocache._errors import pass_on, shows
 from botocache._log import text_of
 from botocache._streams.shard_reader import ShardReader
@@ -116,6 +117,10 @@ class Follower:
 
     def __repr__(self) -> str:
         return f"<Follower {[*self.tables]}>"
+
+    def stream_stats(self) -> tuple[StreamStats, ...]:
+        """Return what this process has done, for each table. Any thread may ask."""
+        return tuple(table.stats() for table in self.tables)
 
     def step(self, now: float) -> float:
         """Do what is due; return the seconds until more is. Raises nothing of ours.

@@ -46,6 +46,8 @@ MOST_SHARDS = 4000
 
 _LONGEST_TEXT = 2048
 
+_LARGEST_NUMBER = 2**53
+
 _PREFIX = "stream-"
 
 
@@ -108,6 +110,10 @@ class Ledger:
     gaps: epochs that began because changes may have been missed.
     last_change: when DynamoDB made the newest change that was read, in seconds since
         the epoch of Unix; 0.0 if none was.
+    requests: GetRecords that were sent, which AWS charges for.
+    counted_since: when the ledger began, in seconds on the store's clock; 0.0 if that
+        is not known.
+    region: of DynamoDB; "" if it is not known.
     """
 
     table: str
@@ -120,6 +126,8 @@ class Ledger:
     evicted: int = 0
     gaps: int = 0
     last_change: float = 0.0
+    requests: int = 0
+    counted_since: float = 0.0
     region: str = ""
 
     @property
@@ -176,7 +184,9 @@ def begin_epoch(  # noqa: PLR0913 - what an epoch consists of
         )
         for shard in shards
     )
-    new = Ledger(table, arn, view, epoch, places, (leader,), region=region)
+    new = Ledger(
+        table, arn, view, epoch, places, (leader,), counted_since=now, region=region
+    )
     if former is None:
         return new
     return replace(
@@ -186,6 +196,8 @@ def begin_epoch(  # noqa: PLR0913 - what an epoch consists of
         evicted=former.evicted,
         gaps=former.gaps + 1,
         last_change=former.last_change,
+        requests=former.requests,
+        counted_since=former.counted_since or now,
     )
 
 
@@ -273,7 +285,8 @@ def release(ledger: Ledger, process: str) -> Ledger:
 
 def is_free(shard: ShardPlace, now: float) -> bool:
     """Return whether a shard has no leader at a moment of the store's clock."""
-    # A lease that lies further ahead than any can have been given is damage.
+    # A lease that lies further ahead than any can have been given is damage, or of
+    # before the store's clock was set back.
     return not shard.leader or not now < shard.leased_until <= now + 2 * LEASE
 
 
@@ -357,11 +370,12 @@ def open_ledger(codec: EntryCodec, name: str, sealed: bytes) -> Ledger:
     ledger = unseal(codec, name, sealed, _decode)
     if ledger_name(ledger.region, ledger.table) != name:
         raise CodecError("a ledger is of another table")
-    texts = (ledger.table, ledger.region, ledger.arn, ledger.view, ledger.epoch)
+    texts = (ledger.table, ledger.arn, ledger.view, ledger.epoch, ledger.region)
     shards = [text for shard in ledger.shards for text in (shard.id, shard.after)]
     _check_texts((*texts, *shards, *(each.host for each in ledger.followers)))
     if not 0 < len(ledger.shards) <= MOST_SHARDS:
         raise CodecError("a ledger has an impossible number of shards")
+    _check_numbers(ledger)
     return ledger
 
 
@@ -370,6 +384,16 @@ def _check_texts(texts: Sequence[str]) -> None:
     for text in texts:
         if len(text) > _LONGEST_TEXT or not text.isprintable():
             raise CodecError("a ledger has an impossible name")
+
+
+def _check_numbers(ledger: Ledger) -> None:
+    """Raise CodecError at what no follower writes: NaN, and what no clock shows."""
+    # Written so that it is false for NaN, with which no comparison is true.
+    moments = [at for s in ledger.shards for at in (s.followed_until, s.leased_until)]
+    counts = (ledger.records, ledger.evicted, ledger.gaps, ledger.requests)
+    numbers = (*moments, *counts, ledger.last_change, ledger.counted_since)
+    if not all(0 <= number <= _LARGEST_NUMBER for number in numbers):
+        raise CodecError("a ledger has an impossible number")
 
 
 _decode = msgspec.msgpack.Decoder(Ledger).decode

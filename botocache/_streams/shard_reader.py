@@ -65,6 +65,7 @@ class ShardReader:
     page: that was read and is not concluded; None if there is none.
     has_gap: changes were missed, and cannot be read any more.
     children: the shards that go on, once `has_ended`; empty while none is known.
+    requests: GetRecords that it has sent. Only `read` changes it.
     """
 
     def __init__(  # noqa: PLR0913 - a reader consists of these
@@ -85,6 +86,8 @@ class ShardReader:
         self.has_ended = place.has_ended
         self.children: tuple[str, ...] = ()
         self.last_change = 0.0
+        self.requests = 0
+        self._reported = 0
         self._source: Final = source
         self._arn: Final = arn
         self._now: Final = now
@@ -114,6 +117,12 @@ class ShardReader:
         """Whether another follower could go on here. See ShardPlace."""
         return self._is_whole or bool(self._after)
 
+    def new_requests(self) -> int:
+        """Return how many GetRecords it has sent since the last call of this."""
+        # Another thread may be in `read`, so `requests` is not set back.
+        new, self._reported = self.requests - self._reported, self.requests
+        return new
+
     def read(self) -> None:
         """Read the next page, or look for the shards that go on after the end.
 
@@ -132,7 +141,7 @@ class ShardReader:
         except (StreamThrottledError, StreamForbiddenError):
             self._wait(LONGEST_PAUSE)
             raise
-        except Exception:  # what is no StreamError, too: an answer that cannot be read
+        except Exception:
             self._wait(LONGEST_PAUSE)
             self._note_failure()
             raise
@@ -144,7 +153,7 @@ class ShardReader:
         if self._failures < _MOST_FAILURES or self.has_ended:
             return
         self._failures, self._iterator = 0, None
-        self.has_gap = not (self._after or self._is_whole)
+        self.has_gap = not self.can_be_resumed
 
     def conclude(self) -> None:
         """Go on behind the page, whose evictions have succeeded."""
@@ -180,11 +189,13 @@ class ShardReader:
         if self._iterator is None:
             self._iterator = self._open()
         try:
+            self.requests += 1
             return self._source.read(self._iterator)
         except IteratorExpiredError:
             # Once: an iterator that expires at once does not become better.
             self._iterator = None
             self._iterator = self._open()
+            self.requests += 1
             return self._source.read(self._iterator)
 
     def _open(self) -> str:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from botocache._cache.call_store import CallStore
 from botocache._cache.services import CacheServices
+from botocache._counting.stats import StreamStats
 from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, pass_on, shows
 from botocache._log import log, text_of
@@ -107,6 +108,16 @@ class Identity(NamedTuple):
         return FollowerSeen(self.process, self.host, self.pid, now + LEASE)
 
 
+@shows("records", "evicted", "requests", "gaps")
+class Counts(NamedTuple):
+    """What a follower has done in a table. See Ledger, which has the sums of all."""
+
+    records: int = 0
+    evicted: int = 0
+    requests: int = 0
+    gaps: int = 0
+
+
 class TableFollower:
     """Follows one table. One thread at a time may use it.
 
@@ -123,6 +134,7 @@ class TableFollower:
     readers: of the shards that this process leads, by their ids.
     ledger: as it was seen last; None before the first beat.
     trouble: the sentence of what failed last; "" if nothing does.
+    counts: of this process, since it began to follow.
     """
 
     def __init__(  # noqa: PLR0913 - a follower consists of these
@@ -142,6 +154,7 @@ class TableFollower:
         self.readers: dict[str, ShardReader] = {}
         self.ledger: Ledger | None = None
         self.trouble = ""
+        self.counts = Counts()
         self._region: Final = region
         self._source: Final = source
         self._store: Final = services.store
@@ -163,14 +176,23 @@ class TableFollower:
         self._next_beat = self._next_check = self._next_epoch = 0.0
         self._next_eviction = 0.0
         self._retry = RETRY
-        self._posted_until = 0.0
+        self._posted_until = self._written_until = 0.0
         self._strays: frozenset[str] = frozenset()
         self._said: set[str] = set()  # troubles that the log has shown
         self._failed_at = 0.0
-        self._records = self._evicted = 0  # since the last change of the ledger
+        self._written = Counts()  # those that the ledger has
 
     def __repr__(self) -> str:
         return f"<TableFollower {self.table!r} leads {len(self.readers)} shards>"
+
+    def stats(self) -> StreamStats:
+        """Return what this process has done, and how far behind the table is."""
+        lag = None
+        # A process that stands by does not know it. By what was written last, also
+        # while the store or the stream fails: then the lag grows, as it should.
+        if self.readers:
+            lag = max(0.0, self._now() - self._written_until)
+        return StreamStats(self.table, lag, *self.counts)
 
     def check(self) -> Stream:
         """Return the stream of the table. Raises StreamError if it has none."""
@@ -211,6 +233,9 @@ class TableFollower:
 
         The readers keep their pages then, and the next call tries again.
         """
+        # An iterator would be used up by the first of these two.
+        readers = [*readers]
+        self._count(requests=sum(reader.new_requests() for reader in readers))
         waiting = [reader for reader in readers if reader.page is not None]
         if not waiting:
             return True
@@ -225,8 +250,7 @@ class TableFollower:
         if not self._evict_tags([*tags]):
             self._next_eviction = self._now() + PAUSE
             return False
-        self._records += records
-        self._evicted += len(tags)
+        self._count(records=records, evicted=len(tags))
         for reader in waiting:
             could_be_resumed = reader.can_be_resumed
             reader.conclude()
@@ -234,6 +258,17 @@ class TableFollower:
                 # At once: until it is in the ledger, who takes over evicts the table.
                 self._next_beat = 0.0
         return True
+
+    def _count(
+        self, records: int = 0, evicted: int = 0, requests: int = 0, gaps: int = 0
+    ) -> None:
+        before = self.counts
+        self.counts = Counts(
+            before.records + records,
+            before.evicted + evicted,
+            before.requests + requests,
+            before.gaps + gaps,
+        )
 
     def _tags_of(self, page: Page) -> list[bytes]:
         tags: list[bytes] = []
@@ -358,10 +393,12 @@ class TableFollower:
         ledger = ledgers.without_future(ledger, self._now())
         progress = {reader.id: reader.progress for reader in self.readers.values()}
         changes = [reader.last_change for reader in self.readers.values()]
+        counts, written = self.counts, self._written
         return replace(
             ledgers.advance(ledger, self._me.process, progress),
-            records=ledger.records + self._records,
-            evicted=ledger.evicted + self._evicted,
+            records=ledger.records + counts.records - written.records,
+            evicted=ledger.evicted + counts.evicted - written.evicted,
+            requests=ledger.requests + counts.requests - written.requests,
             last_change=max((ledger.last_change, *changes)),
         )
 
@@ -376,7 +413,7 @@ class TableFollower:
         if not self._board.merge(parts, self._name, sealed, ledgers.LIFE):
             return False
         self._sealed, self.ledger, self._epoch = sealed, new, new.epoch
-        self._records = self._evicted = 0
+        self._written = self.counts
         return True
 
     def _adopt(self, ledger: Ledger, iterators: Mapping[str, str]) -> None:
@@ -384,6 +421,7 @@ class TableFollower:
 
         iterators: of shards that were opened behind their newest records.
         """
+        self._written_until = ledger.followed_until
         led = {shard.id: shard for shard in ledger.led_by(self._me.process)}
         for shard in [*self.readers]:
             if shard not in led:
@@ -448,6 +486,7 @@ class TableFollower:
                 followed_until=until,
             )
             if self._write(new):
+                self._count(gaps=found is not None)
                 log.info(_BEGUN, self.table, len(opened))
                 self.readers.clear()
                 self._adopt(new, opened)

@@ -186,7 +186,7 @@ def soak(  # noqa: PLR0913 - all but two have defaults
 def _overview(url: str) -> Overview:
     """Return what the workers have posted. A harmed server may need a moment."""
     settings = load_settings({"url": url, "timeout": 5.0}, {}, "")
-    with open_board(settings, os.environ) as (store, codec):
+    with open_board(settings, os.environ) as (store, codec, _):
         eventually(lambda: _can_be_read(store))
         return read_overview(store, codec)
 

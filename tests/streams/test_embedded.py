@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import botocache
+from botocache._counting.stats import StreamStats
 from botocache._errors import ConfigError
 from botocache._streams import embedded
 from botocache._streams.embedded import NAME, EmbeddedFollower
@@ -32,6 +33,9 @@ class Steps:
 
     def release(self) -> None:
         self.releases += 1
+
+    def stream_stats(self) -> tuple[StreamStats, ...]:
+        return ()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from botocache._botocore.following import new_follower
 from botocache._cache.entries import ClearEntries
 from botocache._coherence import EvictionRequest
 from botocache._errors import StoreError
-from botocache._streams.follower import Fetchers
+from botocache._streams.follower import MOST_THREADS, Fetchers
 from botocache._streams.ledger import (
     LEASE,
     MOST_SHARDS,
@@ -256,7 +256,7 @@ def test_an_answer_that_cannot_be_read_ends_no_thread(table: FollowedTable) -> N
     table.run(follower, seconds=5)
     (reader,) = follower.tables[0].readers.values()
     source.is_broken = True
-    for _ in range(20):  # more than it has threads
+    for _ in range(MOST_THREADS + 1):
         ((found, error),) = fetchers.fetch([reader])
         assert found is reader
         assert isinstance(error, StreamError)

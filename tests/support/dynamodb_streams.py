@@ -1,11 +1,9 @@
 """DynamoDB Streams over HTTP: the stand-in, as a server in threads of this process.
 
-Also a program, for benchmarks: `python -m tests.support.dynamodb_streams` prints
-`{"port": ...}` and serves a stream of the table `users`. With `--records 100000` the
-stream has so many from the start; with `--rate 10000` so many come each second, once a
-first request for records is there. A line `RATE SECONDS` on its standard input adds as
-many records a second, and it prints `{"written": ..., "counts": ...}` when it has. It
-ends when its input does, and prints how many requests there were.
+Also a program, for benchmarks: `python -m tests.support.dynamodb_streams --records
+100000` prints `{"port": ...}`, serves a stream of the table `users` that has that many
+records, and ends when its standard input does. A line `RATE SECONDS` on it adds as many
+records a second; `{"written": ..., "counts": ...}` tells when it has.
 """
 
 import argparse
@@ -293,7 +291,6 @@ def main() -> None:
     """Serve a stream that is full of records, or that fills."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, default=0)
-    parser.add_argument("--rate", type=int, default=0)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--view", default="NEW_AND_OLD_IMAGES")
@@ -301,13 +298,11 @@ def main() -> None:
     arguments = parser.parse_args()
     stream = StandInStream(view=arguments.view, shards=arguments.shards)
     for number in range(arguments.records):
-        _put(stream, number % arguments.items)
+        item = {"id": {"S": f"item-{number % arguments.items}"}, "n": {"N": "7"}}
+        stream.put(item, old=item)
     for shard in stream.newest.shards:
         for record in shard.records:
             record.json()
-    if arguments.rate:
-        filling = (stream, arguments.rate, arguments.items)
-        threading.Thread(target=_fill, args=filling, daemon=True).start()
     with serving(stream) as server:
         print(json.dumps({"port": server.port}), flush=True)
         for line in sys.stdin:
@@ -316,8 +311,6 @@ def main() -> None:
             written = _write(stream, rate, seconds, arguments)
             counts = {each: stream.requests(each) - before[each] for each in ACTIONS}
             print(json.dumps({"written": written, "counts": counts}), flush=True)
-    counts = {action: stream.requests(action) for action in ACTIONS}
-    print(json.dumps({**counts, "records": stream.written}), flush=True)
 
 
 def _write(
@@ -339,26 +332,6 @@ def _write(
             written += 1
         time.sleep(0.002)  # real: the rate is one of real time
     return written
-
-
-def _put(stream: StandInStream, number: int) -> None:
-    item = {"id": {"S": f"item-{number}"}, "n": {"N": str(number)}}
-    stream.put(item, old=item)
-
-
-def _fill(stream: StandInStream, rate: int, items: int) -> None:
-    while not stream.requests("GetRecords"):
-        time.sleep(_TICK)
-    began, written = time.monotonic(), 0
-    while True:
-        due = int((time.monotonic() - began) * rate)
-        for number in range(written, due):
-            _put(stream, number % items)
-        written = due
-        time.sleep(_TICK)
-
-
-_TICK = 0.005
 
 
 if __name__ == "__main__":
