@@ -85,7 +85,7 @@ def test_a_task_waits_for_another_process_and_keeps_no_thread_meanwhile(
 
     async def sleep(_seconds: float) -> None:
         # Others may still ask the store. If this one kept a thread, it would never end.
-        while offload_module._threads._outstanding:
+        while offload_module._threads._outstanding:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.001)  # real: of other threads
         pauses.append(1)
         if len(pauses) == 2:
