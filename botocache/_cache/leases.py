@@ -8,12 +8,15 @@ of them. With the setting `miss_leases`, this is its course:
 - If another process has the lease, the read waits, and looks into the store again after
   2, 4, 8 ... ms. Each look is a load of this very read, with generations of its own. So
   what the read is served is an ordinary hit. If it misses, it tries to take the lease,
-  too: its holder may have failed. After PAUSES it asks without a lease.
+  too: its holder may have failed. After PAUSES, or when its looks have taken as long,
+  it asks without a lease.
 
 Only an answer that may be filled is worth a lease. Where an answer could not be kept,
 the key is left alone for APART seconds: its readers would ask one after another. A
-holder that dies costs the others one wait. A store that fails lends nothing, and then
-nothing waits. A batch neither takes leases nor waits for any: DynamoDB is asked for its
+holder that dies costs the others one wait. So does one that hangs, or is stopped: who
+has waited in vain leaves the key alone for as long as a lease lasts, because a lease on
+disk lasts until the system ends it. A store that fails lends nothing, and then nothing
+waits. A batch neither takes leases nor waits for any: DynamoDB is asked for its
 other keys anyway.
 """
 
@@ -43,6 +46,10 @@ PAUSES = (0.002, 0.004, 0.008, 0.016, 0.032, 0.038)
 BRAKED_PAUSES = (*PAUSES, 0.1, 0.2, 0.3, 0.4, 0.5, 0.4)
 """The same while DynamoDB throttles the table, 2 in all: an SDK sends a read again."""
 
+LONG = 0.25
+"""Seconds that a call has waited for reads of its own process, after which it does not
+wait for longer because of a brake: its caller may have a time limit."""
+
 QUICK = 0.002
 """Seconds since the call began in which a look is hardly outdated: DynamoDB takes some
 milliseconds for a read. Later, a read that has taken a lease looks once more."""
@@ -62,13 +69,17 @@ class LeaseWait:
 
     ticket: of its last look, to ask with.
     pauses: seconds until each look that is left.
+    until: when it looks no more, by the clock of the leases.
     """
 
-    __slots__ = ("pauses", "ticket")
+    __slots__ = ("pauses", "ticket", "until")
 
-    def __init__(self, ticket: ReadTicket, pauses: Sequence[float]) -> None:
+    def __init__(
+        self, ticket: ReadTicket, pauses: Sequence[float], until: float
+    ) -> None:
         self.ticket = ticket
         self.pauses = pauses
+        self.until = until
 
     def __repr__(self) -> str:
         return f"<LeaseWait with {len(self.pauses)} looks>"
@@ -145,27 +156,32 @@ class Leases:
             return self._without_lease(ticket, error)
         self.waits += 1
         table, now = ticket.prepared.read.table, ticket.store.now()
-        braked = self._brakes.is_braked(table, now)
-        return LeaseWait(ticket, BRAKED_PAUSES if braked else PAUSES)
+        braked = seconds < LONG and self._brakes.is_braked(table, now)
+        pauses = BRAKED_PAUSES if braked else PAUSES
+        return LeaseWait(ticket, pauses, self._clock() + sum(pauses))
 
     def resume(self, wait: LeaseWait) -> Lookup | LeaseWait:
         """Return what a read comes to after the first of its pauses. Asks the store."""
         try:
-            return self._resume(wait.ticket, wait.pauses[1:])
+            return self._resume(wait.ticket, wait.pauses[1:], wait.until)
         except Exception as error:
             return self._without_lease(wait.ticket, error)
 
     def _resume(
-        self, ticket: ReadTicket, pauses: Sequence[float]
+        self, ticket: ReadTicket, pauses: Sequence[float], until: float
     ) -> Lookup | LeaseWait:
         ticket.store.restart()  # each look has a deadline of its own
         lookup = self._look_again(ticket)
         if not isinstance(lookup, ReadTicket) or not _may_be_filled(lookup):
             return lookup  # of these, a write has come: no holder fills it now
         lease = self._take(lookup)
-        if lease is None:
-            return LeaseWait(lookup, pauses) if pauses else lookup
-        return self._look_under(lease, lookup)
+        if lease is not None:
+            return self._look_under(lease, lookup)
+        # A store that answers slowly must not make the wait longer.
+        if pauses and self._clock() < until:
+            return LeaseWait(lookup, pauses, until)
+        self.set_apart(lookup.prepared.key, LEASE_SECONDS)
+        return lookup
 
     def _look_under(self, lease: "HeldLease", ticket: ReadTicket) -> Lookup:
         """Return what a read comes to that has taken a lease.
@@ -204,12 +220,12 @@ class Leases:
 
     # --- keys for which leases bring nothing ----------------------------------------
 
-    def set_apart(self, key: bytes) -> None:
-        """Try no lease of a key for a while."""
+    def set_apart(self, key: bytes, seconds: float = APART) -> None:
+        """Try no lease of a key for a while; for APART at the longest."""
         apart = self._apart
         if len(apart) >= MOST_APART:
             apart.clear()  # to try them again costs a wait each
-        apart[key] = self._clock() + APART
+        apart[key] = self._clock() + seconds
 
     def _is_apart(self, key: bytes) -> bool:
         apart = self._apart
