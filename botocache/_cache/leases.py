@@ -188,7 +188,12 @@ class Leases:
 
         Another holder may have filled the entry since the read has looked.
         """
-        lookup = self._look_again(ticket)
+        try:
+            lookup = self._look_again(ticket)
+        except BaseException:
+            # Not by its `__del__`: an error that the store keeps holds this frame.
+            lease.end(ticket.store)
+            raise
         if isinstance(lookup, ReadTicket) and _may_be_filled(lookup):
             return leased(lookup, lease)
         lease.end(ticket.store)
@@ -216,6 +221,9 @@ class Leases:
         self._evictions.report(
             "lease_failed", "a read that misses asks DynamoDB at once", own
         )
+        # The store of the call keeps the error, and its frames hold the ticket. In a
+        # cycle, a flight would not end when its ticket is dropped.
+        own.__traceback__ = None
         return ticket
 
     # --- keys for which leases bring nothing ----------------------------------------

@@ -5,6 +5,7 @@ sleeps: at each pause of a waiter a test does what the others do meanwhile.
 """
 
 import contextlib
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -229,6 +230,44 @@ def test_who_has_waited_for_a_read_of_its_process_does_not_wait_long_for_another
     outcome.store.started -= 2.0
     assert not has_lease(settled(there, outcome))
     assert pauses == [*PAUSES]
+
+
+def test_a_look_that_fails_under_a_lease_gives_it_back_at_once(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "QUICK", 0.0)  # as on a busy machine
+    here, there = make(), make()
+    ticket = begin(here, *GET)
+
+    def fails(*_: Any) -> Any:
+        raise StoreError("on purpose")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskStore, "load", fails)
+        asked = settled(here, ticket)
+    assert not has_lease(asked)
+    assert not pauses
+    assert has_lease_of(there, asked.prepared.key)  # it is free
+
+
+def test_a_flight_whose_lease_has_failed_ends_when_its_ticket_is_dropped(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = make()
+
+    def fails(*_: Any) -> Any:
+        raise StoreError("on purpose")
+
+    monkeypatch.setattr(DiskStore, "take_lease", fails)
+    asked = get(cache)
+    assert asked.flight
+    assert not pauses
+    gc.disable()
+    try:
+        del asked
+        assert not len(cache.coalescing)
+    finally:
+        gc.enable()
 
 
 def test_what_is_filled_from_before_a_write_serves_no_one_who_waited(
