@@ -9,6 +9,9 @@ of them. With the setting `miss_leases`, this is its course:
   2, 4, 8 ... ms. Each look is a load of this very read, with generations of its own. So
   what the read is served is an ordinary hit. If it misses, it tries to take the lease,
   too: its holder may have failed. After PAUSES it asks without a lease.
+- While DynamoDB throttles the table there are more looks, BRAKED_PAUSES. But a read
+  with a stale answer (see stale.py) gets that after PAUSES, or when the holder has
+  ended without a fill, and sends nothing.
 
 Only an answer that may be filled is worth a lease. Where an answer could not be kept,
 the key is left alone for APART seconds: its readers would ask one after another. A
@@ -28,7 +31,7 @@ from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import Evictions
 from botocache._cache.refusals import Refusals
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import Lookup, ReadTicket
+from botocache._cache.tickets import Hit, Lookup, ReadTicket
 from botocache._coherence import may_fill
 from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
@@ -42,6 +45,9 @@ PAUSES = (0.002, 0.004, 0.008, 0.016, 0.032, 0.038)
 
 BRAKED_PAUSES = (*PAUSES, 0.1, 0.2, 0.3, 0.4, 0.5, 0.4)
 """The same while DynamoDB throttles the table, 2 in all: an SDK sends a read again."""
+
+_LAST_LOOKS: Final = (0, len(BRAKED_PAUSES) - len(PAUSES))
+"""Pauses that are left when PAUSES are over."""
 
 QUICK = 0.002
 """Seconds since the call began in which a look is hardly outdated: DynamoDB takes some
@@ -86,6 +92,8 @@ class Leases:
 
     on_found: called with the ticket of a read that has waited, and the entry that it
         has found.
+    find_stale: called with the ticket of a read that has waited in vain while DynamoDB
+        throttles its table. Returns what answers it, or None.
     """
 
     def __init__(  # noqa: PLR0913 - leases consist of these
@@ -99,6 +107,7 @@ class Leases:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._brakes: Final = brakes
+        self.find_stale: Callable[[ReadTicket], Hit | None] = _find_nothing
         self.on_found: Callable[[ReadTicket, bytes], object] = _ignore
         self._evictions: Final = evictions
         self._refused: Final = refusals.tags
@@ -144,9 +153,7 @@ class Leases:
         except Exception as error:
             return self._without_lease(ticket, error)
         self.waits += 1
-        table, now = ticket.prepared.read.table, ticket.store.now()
-        braked = self._brakes.is_braked(table, now)
-        return LeaseWait(ticket, BRAKED_PAUSES if braked else PAUSES)
+        return LeaseWait(ticket, BRAKED_PAUSES if self._is_braked(ticket) else PAUSES)
 
     def resume(self, wait: LeaseWait) -> Lookup | LeaseWait:
         """Return what a read comes to after the first of its pauses. Asks the store."""
@@ -163,9 +170,25 @@ class Leases:
         if not isinstance(lookup, ReadTicket) or not _may_be_filled(lookup):
             return lookup  # of these, a write has come: no holder fills it now
         lease = self._take(lookup)
+        may_wait = lease is None and len(pauses) not in _LAST_LOOKS
+        # Also with the lease in hand, which says that its holder was not answered: of
+        # all processes, those that waited need not be refused one after another. A new
+        # read takes the lease, and asks whether DynamoDB answers again.
+        if not may_wait and self._is_braked(lookup):
+            stale = self.find_stale(lookup)
+            if stale is not None:
+                if lease is not None:
+                    lease.end(lookup.store)
+                return stale
         if lease is None:
             return LeaseWait(lookup, pauses) if pauses else lookup
         return self._look_under(lease, lookup)
+
+    def _is_braked(self, ticket: ReadTicket) -> bool:
+        table = ticket.prepared.read.table
+        return bool(self._brakes.until) and self._brakes.is_braked(
+            table, ticket.store.now()
+        )
 
     def _look_under(self, lease: "HeldLease", ticket: ReadTicket) -> Lookup:
         """Return what a read comes to that has taken a lease.
@@ -289,6 +312,10 @@ def _may_be_filled(ticket: ReadTicket) -> bool:
     if not prepared.may_hit or prepared.policy.ttl <= 0.0:
         return False
     return not held or may_fill(held, is_consistent=ticket.is_consistent)
+
+
+def _find_nothing(_ticket: ReadTicket) -> None:
+    """Stand in for `find_stale`."""
 
 
 def _ignore(_ticket: ReadTicket, _entry: bytes) -> None:
