@@ -10,6 +10,9 @@ of them. With the setting `miss_leases`, this is its course:
   what the read is served is an ordinary hit. If it misses, it tries to take the lease,
   too: its holder may have failed. After PAUSES, or when its looks have taken as long,
   it asks without a lease.
+- While DynamoDB throttles the table there are more looks, BRAKED_PAUSES. But a read
+  with a stale answer (see stale.py) gets that after PAUSES, or when the holder has
+  ended without a fill, and sends nothing.
 
 Only an answer that may be filled is worth a lease. Where an answer could not be kept,
 the key is left alone for APART seconds: its readers would ask one after another. A
@@ -31,7 +34,7 @@ from botocache._cache.call_store import CallStore
 from botocache._cache.evictions import Evictions
 from botocache._cache.refusals import Refusals
 from botocache._cache.services import CacheServices
-from botocache._cache.tickets import Lookup, ReadTicket
+from botocache._cache.tickets import Hit, Lookup, ReadTicket
 from botocache._coherence import may_fill
 from botocache._errors import pass_on
 from botocache._forks import renew_after_fork
@@ -49,6 +52,9 @@ BRAKED_PAUSES = (*PAUSES, 0.1, 0.2, 0.3, 0.4, 0.5, 0.4)
 LONG = 0.25
 """Seconds that a call has waited for reads of its own process, after which it does not
 wait for longer because of a brake: its caller may have a time limit."""
+
+_LAST_LOOKS: Final = (0, len(BRAKED_PAUSES) - len(PAUSES))
+"""Pauses that are left when PAUSES are over."""
 
 QUICK = 0.002
 """Seconds since the call began in which a look is hardly outdated: DynamoDB takes some
@@ -97,6 +103,8 @@ class Leases:
 
     on_found: called with the ticket of a read that has waited, and the entry that it
         has found.
+    find_stale: called with the ticket of a read that has waited in vain while DynamoDB
+        throttles its table. Returns what answers it, or None.
     """
 
     def __init__(  # noqa: PLR0913 - leases consist of these
@@ -110,6 +118,7 @@ class Leases:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._brakes: Final = brakes
+        self.find_stale: Callable[[ReadTicket], Hit | None] = _find_nothing
         self.on_found: Callable[[ReadTicket, bytes], object] = _ignore
         self._evictions: Final = evictions
         self._refused: Final = refusals.tags
@@ -155,8 +164,7 @@ class Leases:
         except Exception as error:
             return self._without_lease(ticket, error)
         self.waits += 1
-        table, now = ticket.prepared.read.table, ticket.store.now()
-        braked = seconds < LONG and self._brakes.is_braked(table, now)
+        braked = seconds < LONG and self._is_braked(ticket)
         pauses = BRAKED_PAUSES if braked else PAUSES
         return LeaseWait(ticket, pauses, self._clock() + sum(pauses))
 
@@ -175,13 +183,30 @@ class Leases:
         if not isinstance(lookup, ReadTicket) or not _may_be_filled(lookup):
             return lookup  # of these, a write has come: no holder fills it now
         lease = self._take(lookup)
+        # A store that answers slowly must not make the wait longer.
+        is_over = not pauses or self._clock() >= until
+        may_wait = lease is None and not is_over and len(pauses) not in _LAST_LOOKS
+        # Also with the lease in hand, which says that its holder was not answered: of
+        # all processes, those that waited need not be refused one after another. A new
+        # read takes the lease, and asks whether DynamoDB answers again.
+        if not may_wait and self._is_braked(lookup):
+            stale = self.find_stale(lookup)
+            if stale is not None:
+                if lease is not None:
+                    lease.end(lookup.store)
+                return stale
         if lease is not None:
             return self._look_under(lease, lookup)
-        # A store that answers slowly must not make the wait longer.
-        if pauses and self._clock() < until:
+        if not is_over:
             return LeaseWait(lookup, pauses, until)
         self.set_apart(lookup.prepared.key, LEASE_SECONDS)
         return lookup
+
+    def _is_braked(self, ticket: ReadTicket) -> bool:
+        table = ticket.prepared.read.table
+        return bool(self._brakes.until) and self._brakes.is_braked(
+            table, ticket.store.now()
+        )
 
     def _look_under(self, lease: "HeldLease", ticket: ReadTicket) -> Lookup:
         """Return what a read comes to that has taken a lease.
@@ -313,6 +338,10 @@ def _may_be_filled(ticket: ReadTicket) -> bool:
     if not prepared.may_hit or prepared.policy.ttl <= 0.0:
         return False
     return not held or may_fill(held, is_consistent=ticket.is_consistent)
+
+
+def _find_nothing(_ticket: ReadTicket) -> None:
+    """Stand in for `find_stale`."""
 
 
 def _ignore(_ticket: ReadTicket, _entry: bytes) -> None:

@@ -106,6 +106,7 @@ OF_A_CLASS = {
     "Digests": {"key"},  # a digest, as in the next three
     "Fill": {"key"},
     "Hit": {"key"},
+    "StaleHit": {"key"},
     "InUse": {"names", "older"},  # they have a repr of their own, and a function
     "Invalidation": {"key"},  # its names alone
     "PreparedRead": {"key"},

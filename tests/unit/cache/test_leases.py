@@ -18,7 +18,7 @@ import botocache
 from botocache import Cache
 from botocache._cache import coalescing, leases
 from botocache._cache.leases import PAUSES, LeasedTicket
-from botocache._cache.tickets import BatchTicket, Hit, ReadTicket
+from botocache._cache.tickets import BatchTicket, Hit, ReadTicket, StaleHit
 from botocache._errors import StoreError
 from botocache._settings.load import Settings
 from botocache.stores.disk.store import DiskStore
@@ -268,6 +268,61 @@ def test_a_flight_whose_lease_has_failed_ends_when_its_ticket_is_dropped(
         assert not len(cache.coalescing)
     finally:
         gc.enable()
+@pytest.fixture
+def late(make: Callable[..., Cache]) -> Callable[[], Cache]:
+    """Return what makes a cache in which the item's entry is over its TTL, not stale.
+
+    DynamoDB has throttled its table.
+    """
+
+    def made() -> Cache:
+        cache = make(ttl=1e-9, stale_if_throttled=60.0)
+        if not begun:
+            begun.append(get(cache))
+            answer(cache, begun[0])
+            cache.close()  # has the entry written
+        cache.services.brakes.brake("t", cache.services.store.now())
+        return cache
+
+    begun: list[Any] = []
+    return made
+
+
+@pytest.mark.parametrize("end", [fail, refuse, drop])
+def test_a_read_of_a_braked_table_is_answered_stale_when_the_holder_has_failed(
+    late: Callable[[], Cache], pauses: Pauses, end: Callable[[Cache, Any], None]
+) -> None:
+    here, there = late(), late()
+    asked = [get(here)]
+    assert has_lease(asked[0])
+    key = asked[0].prepared.key
+    pauses.meanwhile[1] = lambda: end(here, asked.pop())
+    assert isinstance(get(there), StaleHit)
+    assert pauses == [*PAUSES[:2]]
+    assert has_lease_of(there, key)  # it was given back
+    assert sum(each.answered_stale for each in there.stats().tables) == 1
+    assert len(there.coalescing) == 0
+
+
+def test_a_read_of_a_braked_table_is_answered_stale_after_the_usual_wait(
+    late: Callable[[], Cache], pauses: Pauses
+) -> None:
+    here, there = late(), late()
+    asked = get(here)
+    assert isinstance(get(there), StaleHit)
+    assert pauses == [*PAUSES]
+    answer(here, asked)
+
+
+def test_a_read_of_a_table_that_is_not_braked_asks(
+    late: Callable[[], Cache], pauses: Pauses
+) -> None:
+    here, there = late(), late()
+    there.services.brakes.until.clear()
+    asked = get(here)
+    assert type(get(there)) is ReadTicket
+    assert pauses == [*PAUSES]
+    answer(here, asked)
 
 
 def test_what_is_filled_from_before_a_write_serves_no_one_who_waited(
