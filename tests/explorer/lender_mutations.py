@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from botocache._cache import leases
+from botocache._cache import coalescing, leases
 from botocache._cache.entries import decode_header
 from botocache._cache.leases import HeldLease, Leases
 from botocache._cache.reads import Reads
@@ -12,7 +12,7 @@ from botocache._cache.stale import StaleAnswers
 from botocache._cache.tickets import Hit, ReadTicket
 from tests.explorer.mutations import Mutation, _replace
 from tests.explorer.programs import Program, one_each
-from tests.explorer.waiter_mutations import _both
+from tests.explorer.waiter_mutations import _both, _TakenByAll
 
 _resume = Leases._resume
 _look_again = Leases._look_again
@@ -120,11 +120,15 @@ LENDER_MUTATIONS = [
     ),
     Mutation(
         "a stale answer for a reader whose look shows other generations",
-        _replace(StaleAnswers, "find", _gives_all_the_same),
+        _both(
+            _replace(coalescing, "Flight", _TakenByAll),
+            _replace(StaleAnswers, "find", _gives_all_the_same),
+        ),
         Program(
             ("throttled get", "update", "throttled get"),
             (0, 1, 0),
             faults=0,
+            moves=2,
             features=("coalesce", "stale"),
         ),
         schedule=(
@@ -135,9 +139,10 @@ LENDER_MUTATIONS = [
             "client 1 update: evict",
             "client 1 update: load",
             "client 1 update: fill",
-            "client 0 throttled get: the server throttles",
+            "1.1 s pass",
             "client 0 throttled get: load",
             "client 0 throttled get: the server throttles",
+            "client 0 throttled get: is woken",
         ),
     ),
 ]

@@ -86,9 +86,7 @@ class Desk:
 
     def kept(self, now: float) -> bool:
         """Return whether a process that lives still has a lease."""
-        return any(
-            not lent.is_lost and now < lent.until for lent in self.lent.values()
-        )
+        return any(not lent.is_lost and now < lent.until for lent in self.lent.values())
 
     def state(self, eyes: Eyes) -> list[Any]:
         """Return all of it, flat."""

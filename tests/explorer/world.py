@@ -791,6 +791,8 @@ class World:
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
         state += leases_state_of(cache.leases, eyes)
+        for braked_until in cache.services.brakes.until.values():
+            state += ("braked", eyes.until(braked_until))
         pending = cache._evictions.pending
         if pending._tags:
             state.append(eyes.until(pending._next_attempt))

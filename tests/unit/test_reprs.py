@@ -91,7 +91,7 @@ HARMLESS = frozenset(
         *("site_directories", "is_site_on", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "outdated", "index_outdated", "prices"),
-        "coalesced",
+        *("coalesced", "leased"),
         *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
         *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
         *("with_dax", "capacity_without", "capacity_with", "dax"),

@@ -110,6 +110,8 @@ def test_one_process_asks_and_the_other_is_served_what_it_fills(
     assert hit.answer == ANSWER
     assert pauses == [*PAUSES[:3]]
     assert counts(there).served == 1
+    assert [each.leased for each in there.stats().tables] == [1]
+    assert [each.leased for each in here.stats().tables] == [0]
 
 
 def test_an_entry_that_was_filled_before_the_lease_could_be_had_is_served(
@@ -268,6 +270,8 @@ def test_a_flight_whose_lease_has_failed_ends_when_its_ticket_is_dropped(
         assert not len(cache.coalescing)
     finally:
         gc.enable()
+
+
 @pytest.fixture
 def late(make: Callable[..., Cache]) -> Callable[[], Cache]:
     """Return what makes a cache in which the item's entry is over its TTL, not stale.
