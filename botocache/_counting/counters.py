@@ -140,6 +140,7 @@ class Series:
         "_evicted",
         "_expired",
         "_fills",
+        "_follow_ups",
         "_hot_keys",
         "_index_outdated",
         "_leased",
@@ -181,6 +182,7 @@ class Series:
         self._miss_latency = _Timings()
         self._compared = self._coalesced = self._leased = 0
         self._differing: Counter[str] = Counter()
+        self._follow_ups: Counter[str] = Counter()
         self._stale_seconds = 0.0
 
     def __repr__(self) -> str:
@@ -374,6 +376,11 @@ class Series:
                 self._differing[difference] += 1
                 self._stale_seconds = max(self._stale_seconds, seconds)
 
+    def add_follow_up(self, outcome: str) -> None:
+        """Count what became of an entry that a follower should evict."""
+        with self._lock:
+            self._follow_ups[outcome] += 1
+
     # --- the counts of this moment -------------------------------------------------
 
     def read(self) -> TableStats:
@@ -415,6 +422,7 @@ class Series:
                 coalesced=self._coalesced,
                 leased=self._leased,
                 answered_stale=self._answered_stale,
+                follow_ups=dict(self._follow_ups),
             )
 
     def after_fork(self, lock: Lock) -> None:

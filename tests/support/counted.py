@@ -4,7 +4,13 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import Any
 
-from botocache._counting.stats import LATENCY_BOUNDS, Histogram, Stats, TableStats
+from botocache._counting.stats import (
+    LATENCY_BOUNDS,
+    Histogram,
+    Stats,
+    StreamStats,
+    TableStats,
+)
 from botocache._observe.readings import Readings
 from botocache.stores.protocol import Usage
 
@@ -95,6 +101,7 @@ def everything() -> Stats:
         undelivered=4,
         failures={"load_failed": 7, "evict_failed": 1},
         tables=(table, write),
+        streams=(StreamStats("users", 1.5, 120, 240, 60, 2),),
     )
 
 

@@ -106,6 +106,10 @@ OUTCOMES: dict[str, tuple[Callable[[Series], object], dict[str, Any]]] = {
         {"misses": 1},
     ),
     "expired": (lambda series: series.add_expired(), {"expired": 1}),
+    "follow-up": (
+        lambda series: series.add_follow_up("evicted"),
+        {"follow_ups": {"evicted": 1}},
+    ),
     "miss without an answer": (
         lambda series: series.add_miss(None, 0.0),
         {"misses": 1},
