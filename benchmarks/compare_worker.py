@@ -11,6 +11,7 @@ Entries: of which the size is measured.
 
 import argparse
 import json
+import secrets
 import statistics
 import sys
 import tempfile
@@ -40,6 +41,7 @@ ITEM = {
     "nested": {"M": {"x": {"BOOL": True}, "y": {"NULL": True}}},
 }
 _numbers = count()
+_PROCESS = secrets.token_hex(4)
 _session_of_all = botocore.session.Session()
 
 Call: TypeAlias = Callable[[], object]
@@ -228,8 +230,11 @@ PLAIN_KEY = {"pk": "hit", "sk": "profile"}
 
 
 def new_key() -> dict[str, Any]:
-    """Return a key that was never used before."""
-    return key_of(f"new#{next(_numbers)}")
+    """Return a key that was never used before.
+
+    Nor by another process, with which this one may share a server.
+    """
+    return key_of(f"new#{_PROCESS}#{next(_numbers)}")
 
 
 def getting(made: Any) -> Call:

@@ -43,7 +43,7 @@ from botocache._botocore.parsing import is_as_made, parse
 from botocache._botocore.principals import HandOut, watch_endpoints
 from botocache._botocore.requests import call_of
 from botocache._botocore.responses import HitResponse, kinds_of_responses
-from botocache._botocore.stale import StaleResponse, is_unanswered
+from botocache._botocore.stale import StaleResponse, is_unanswered, keep_quota
 from botocache._botocore.types import (
     CallContext,
     Course,
@@ -65,6 +65,7 @@ from botocache._cache.tickets import (
     PipelineCall,
     ReadTicket,
     StaleAnswer,
+    StaleHit,
     Ticket,
     WriteTicket,
     pipeline_call,
@@ -329,6 +330,10 @@ class Hooks:
                     if waiting is not None:
                         return waiting
             if isinstance(outcome, Hit):
+                if type(outcome) is StaleHit:
+                    # botocore's quota of retries grows after each answered call. This
+                    # one says nothing of DynamoDB's health.
+                    keep_quota(context)
                 return _response(url, outcome, request_signer)
         except EvictionError:  # not a failure: the user asked for it
             raise
@@ -522,15 +527,11 @@ class Hooks:
             if (
                 cache.may_answer_stale
                 and cache is self.cache
-                # Else another principal may get what this one was served.
-                and "botocache_is_foreign" not in context
+                and _is_answered_stale(
+                    cache, ticket, context, response or caught_exception, attempts - 1
+                )
             ):
-                if response is None:
-                    _raise_for_near(
-                        cache, ticket, context, attempts - 1, caught_exception
-                    )
-                elif _answer_stale(cache, ticket, context, response):
-                    return None
+                return None
         if ticket.body is None or request_dict["body"] != ticket.body:
             return None
         if isinstance(ticket, BatchTicket) and "botocache_is_foreign" in context:
@@ -570,6 +571,34 @@ class Hooks:
         handouts.sign(request, context)
 
 
+def _is_answered_stale(
+    cache: Cache,
+    ticket: Ticket,
+    context: CallContext,
+    outcome: tuple[Response, Answer] | Exception | None,
+    retries: int,
+) -> bool:
+    """Return whether a stale answer has taken the place of a response with an error.
+
+    Raise botocore's error, if the near cache answers the call in its place.
+
+    outcome: of the last request: its response, or the error.
+    """
+    # That of an earlier response, which a handler of the application had repeated.
+    context.pop("botocache_stale", None)
+    is_refused = _may_be_stale(outcome)
+    # Each time: those who wait must get no stale answer, if the last one of several
+    # responses refuses the caller itself.
+    cache.note_answer(ticket, is_refused=is_refused)
+    # Of another principal, who may get nothing that this one was served.
+    if not is_refused or "botocache_is_foreign" in context:
+        return False
+    if isinstance(outcome, tuple):
+        return _answer_stale(cache, ticket, context, outcome)
+    _raise_for_near(cache, ticket, context, retries, outcome)
+    return False
+
+
 def _answer_stale(
     cache: Cache,
     ticket: Ticket,
@@ -577,11 +606,7 @@ def _answer_stale(
     response: tuple[Response, Answer],
 ) -> bool:
     """Hide a refusal from what would repeat the request, if a stale answer is there."""
-    # That of an earlier response, which a handler of the application had repeated.
-    context.pop("botocache_stale", None)
     http, parsed = response
-    if not _is_throttled(response) and http.status_code < _SERVER_ERROR:
-        return False
     hit = cache.find_stale(ticket)
     if hit is None:
         return False
@@ -604,7 +629,7 @@ def _raise_for_near(
 ) -> None:
     """Raise an error where the near cache answers it, if a stale answer is there."""
     call = context.get("botocache_call")
-    if call is None or error is None or not is_unanswered(error):
+    if call is None or error is None:
         return
     hit = cache.find_stale(ticket)
     if hit is None:
@@ -612,6 +637,13 @@ def _raise_for_near(
     call.stale = StaleAnswer(hit, retries, error)
     cache.count_stale(ticket, hit)
     raise error
+
+
+def _may_be_stale(outcome: tuple[Response, Answer] | Exception | None) -> bool:
+    """Return whether a stale answer may take the place of an error."""
+    if isinstance(outcome, tuple):
+        return _is_throttled(outcome) or outcome[0].status_code >= _SERVER_ERROR
+    return is_unanswered(outcome)
 
 
 def _is_throttled(response: tuple[Response, Answer]) -> bool:
@@ -702,7 +734,8 @@ def installed_on(events: BaseEventHooks) -> list[Hooks]:
 
 
 def _response(url: str, hit: Hit, signer: Signer) -> _Answered:
-    metadata = response_metadata(hit.key.hex(), hit.age)
+    result = "stale" if type(hit) is StaleHit else "hit"
+    metadata = response_metadata(hit.key.hex(), hit.age, result)
     hit.answer["ResponseMetadata"] = metadata
     kind = kinds_of_responses.get(type(signer), HitResponse)
     return kind(url, metadata["HTTPHeaders"]), hit.answer

@@ -19,7 +19,7 @@ from botocache._cache.awaited import in_thread
 from botocache._cache.batch_reads import BatchReads
 from botocache._cache.batches import without_hits
 from botocache._cache.call_store import CallStore
-from botocache._cache.coalescing import Coalescing, land
+from botocache._cache.coalescing import Coalescing, land, note_answer
 from botocache._cache.evictions import BEGIN_FAILED
 from botocache._cache.fills import Fills
 from botocache._cache.invalidation import (
@@ -53,6 +53,7 @@ from botocache._cache.tickets import (
     KnownHits,
     Lookup,
     ReadTicket,
+    StaleHit,
     Ticket,
     WriteTicket,
 )
@@ -122,6 +123,10 @@ class Cache:
         self._writes: Final = Writes(services, preparers, self._fills)
         self._stale: Final = StaleAnswers(services, refusals)
         self.may_answer_stale: Final = self._stale.may_be
+        if self.may_answer_stale:
+            self.coalescing.find_stale = self._answer_stale
+            if self.leases is not None:
+                self.leases.find_stale = self._answer_stale
         # In shadow mode nothing is served, and so nothing is remembered.
         has_near = near is not None and not settings.shadow
         self.near: Final = near(self._services) if near and has_near else None
@@ -530,6 +535,29 @@ class Cache:
                 error,
             )
             return None
+
+    def note_answer(self, ticket: Ticket, *, is_refused: bool) -> None:
+        """Note an answer with an error, for other reads that wait for this one.
+
+        is_refused: `find_stale` may answer it, as far as DynamoDB is concerned.
+        """
+        if isinstance(ticket, ReadTicket):
+            note_answer(ticket, is_refused=is_refused)
+
+    def _answer_stale(self, ticket: ReadTicket) -> StaleHit | None:
+        """Return the stale answer of a read that is not sent, if it has one; count it.
+
+        ticket: of a read that has waited for another one, which DynamoDB has refused.
+        """
+        hit = self.find_stale(ticket)
+        if hit is None:
+            return None
+        # Those who wait for this one are answered likewise. Before `finish`, which ends
+        # its flight and wakes them.
+        note_answer(ticket, is_refused=True)
+        self.finish(ticket, {}, succeeded=False, certain=True, unfilled="not_sent")
+        self.count_stale(ticket, hit)
+        return tuple.__new__(StaleHit, hit)
 
     def count_stale(self, ticket: Ticket, hit: Hit) -> None:
         """Count a call that `find_stale` has found the answer of. Never raises."""

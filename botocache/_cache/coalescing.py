@@ -27,6 +27,8 @@ How a wait ends:
   wait for a while.
 - It has failed: by an error, which only the one who asked gets, or because its call was
   cut. The first reader to wake opens the next flight, for which the others wait.
+- DynamoDB has throttled it, or has not answered it: a reader that has a stale answer
+  of its own gets that (see stale.py), and sends nothing. The others go on as above.
 - The reader's time is over: it asks. All of its waits together take that time at most.
 
 No reader waits for a flight of its own thread, greenlet or task: a handler or a signal
@@ -85,6 +87,9 @@ _OPEN: Final = State.OPEN
 
 Serve: TypeAlias = Callable[[ReadTicket, bytes], Hit | AuditTicket | None]
 """Returns what a reader gets of an entry; None if it must ask."""
+
+FindStale: TypeAlias = Callable[[ReadTicket], Hit | None]
+"""Returns what answers a read in the place of DynamoDB; None for nothing."""
 
 
 class Wait:
@@ -156,12 +161,15 @@ class Coalescing:
     refusals: readers who are served nothing.
     serve: serves an entry to one who has waited. May raise.
     brakes: of the tables that DynamoDB throttles.
+
+    find_stale: called with the ticket of a reader whose flight DynamoDB has refused.
     """
 
     def __init__(
         self, refusals: Refusals, serve: Serve, brakes: Brakes, *, is_on: bool
     ) -> None:
         self.is_on: Final = is_on
+        self.find_stale: FindStale = _find_nothing
         self._brakes: Final = brakes
         self._refused: Final = refusals.tags
         self._serve: Final = serve
@@ -220,6 +228,13 @@ class Coalescing:
                 return self._serve(ticket, wait.flight.entry) or alone(ticket)
             if state is State.UNFILLED:
                 return alone(ticket)
+            # Before the next one asks: a table that throttles must not be asked by all,
+            # each after the refusal of the one before. Also while the flight is open:
+            # botocore may repeat its request for longer than a reader waits.
+            if wait.flight.is_refused:
+                stale = self.find_stale(ticket)
+                if stale is not None:
+                    return stale
             # If the flight is not over, its reader's time is, whatever the clock says.
             until = 0.0 if state is _OPEN else wait.until
             return self._join(ticket, wait.task, until)
@@ -351,6 +366,16 @@ def land(ticket: ReadTicket, entry: bytes) -> None:
     if ticket.flight:
         ticket.flight.entry = entry
         ticket.flight.end(answered=True)
+
+
+def note_answer(ticket: ReadTicket, *, is_refused: bool) -> None:
+    """Note how a request was answered, for those who wait for the ticket's flight."""
+    if ticket.flight:
+        ticket.flight.flight.is_refused = is_refused
+
+
+def _find_nothing(_ticket: ReadTicket) -> None:
+    """Stand in for `find_stale`."""
 
 
 def alone(ticket: ReadTicket) -> ReadTicket:

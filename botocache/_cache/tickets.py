@@ -47,6 +47,16 @@ class Hit(NamedTuple):
     lookups: "Lookups | None" = None
 
 
+@shows("age", "key")
+class StaleHit(Hit):
+    """An answer of an entry over its TTL, in the place of a request to DynamoDB.
+
+    For a read that has waited for another one, which DynamoDB has refused.
+    """
+
+    __slots__ = ()
+
+
 class CallNumbers:
     """Numbers that tell the hits of one entry apart, in all processes that share it.
 

@@ -178,6 +178,9 @@ def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
     throttled = f"{formats.count(total.throttled)} requests"
     if total.answered_stale:
         throttled += f"; {formats.count(total.answered_stale)} reads answered stale"
+    coalesced = f"{formats.count(total.coalesced)} reads"
+    if total.leased:
+        coalesced += f"; {formats.count(total.leased)} waited for other processes"
     console.heading("Totals")
     console.pairs(
         [
@@ -186,7 +189,7 @@ def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
             ("read units saved", saved),
             ("evictions", evictions),
             ("throttled", throttled),
-            ("coalesced", f"{formats.count(total.coalesced)} reads"),
+            ("coalesced", coalesced),
             ("store holds", _usage(usage)),
         ]
     )

@@ -143,6 +143,7 @@ class Series:
         "_follow_ups",
         "_hot_keys",
         "_index_outdated",
+        "_leased",
         "_lock",
         "_miss_latency",
         "_misses",
@@ -179,7 +180,7 @@ class Series:
         self._near_latency = _Timings()
         self._store_latency = _Timings()
         self._miss_latency = _Timings()
-        self._compared = self._coalesced = 0
+        self._compared = self._coalesced = self._leased = 0
         self._differing: Counter[str] = Counter()
         self._follow_ups: Counter[str] = Counter()
         self._stale_seconds = 0.0
@@ -333,6 +334,11 @@ class Series:
         with self._lock:
             self._coalesced += 1
 
+    def add_leased(self) -> None:
+        """Count a hit, which is counted already, on what another process has filled."""
+        with self._lock:
+            self._leased += 1
+
     def add_throttled(self) -> None:
         """Count an answer of DynamoDB that refused a request for lack of capacity."""
         with self._lock:
@@ -414,6 +420,7 @@ class Series:
                 outdated=self._outdated,
                 index_outdated=self._index_outdated,
                 coalesced=self._coalesced,
+                leased=self._leased,
                 answered_stale=self._answered_stale,
                 follow_ups=dict(self._follow_ups),
             )

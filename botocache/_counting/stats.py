@@ -128,6 +128,8 @@ class TableStats:
     index_outdated: the part of that which are queries of an index.
     coalesced: the part of `store_hits` that the store did not have yet: another read
         had asked for the same, and these waited for its answer.
+    leased: the part of `store_hits` that had missed, and waited for another process
+        that asked for the same under a lease; see `miss_leases`.
     answered_stale: the part of `misses` that DynamoDB refused, or did not answer, and
         that an entry over its TTL has answered; see `stale_if_throttled`.
     follow_ups: entries that differed while their table was followed, by what a later
@@ -159,6 +161,7 @@ class TableStats:
     outdated: int = 0
     index_outdated: int = 0
     coalesced: int = 0
+    leased: int = 0
     answered_stale: int = 0
     follow_ups: Counts = field(default_factory=dict)
 

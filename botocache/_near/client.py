@@ -25,7 +25,13 @@ from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Emitter, Signer
 from botocache._cache.modes import current_mode
 from botocache._cache.read_mode import Mode
-from botocache._cache.tickets import Hit, ReadTicket, Ticket, pipeline_call
+from botocache._cache.tickets import (
+    Hit,
+    ReadTicket,
+    StaleHit,
+    Ticket,
+    pipeline_call,
+)
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on
 from botocache._near.answers import NearAnswers, NearEntry, timing
@@ -46,6 +52,7 @@ from botocache._near.delivery import (
     deliver_from_memory,
     deliver_from_store,
     deliver_stale,
+    deliver_stale_hit,
 )
 from botocache._near.libraries import BOTOCORE, CALL, CHOICE, REFRESH
 from botocache._near.request_bodies import derive_body
@@ -313,8 +320,10 @@ def _prepare_load(
 
 def conclude_read(call: NearCall, outcome: Hit | Ticket | None) -> Outcome:
     """Return what the near cache makes of a read that was loaded."""
-    if isinstance(outcome, Hit):
+    if type(outcome) is Hit:
         return deliver_from_store(call, outcome)
+    if isinstance(outcome, StaleHit):
+        return deliver_stale_hit(call, outcome)
     call.is_begun = True
     call.ticket = outcome  # type: ignore[assignment]  # of a read, for the hooks
     return call

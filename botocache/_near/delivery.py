@@ -142,9 +142,16 @@ def deliver_stale(call: NearCall | None, error: Exception) -> Delivery | None:
     # By the error: a handler of the application may have raised another one since.
     if call is None or stale is None or stale.error is not error:
         return None
-    hit = stale.hit
+    return deliver_stale_hit(call, stale.hit, stale.retries)
+
+
+def deliver_stale_hit(call: NearCall, hit: Hit, retries: int = 0) -> Delivery:
+    """Return a stale answer, which is never remembered.
+
+    retries: requests of this call that were sent again before.
+    """
     metadata = response_metadata(hit.key.hex(), hit.age, "stale")
-    metadata["RetryAttempts"] = stale.retries
+    metadata["RetryAttempts"] = retries
     hit.answer[_METADATA] = metadata
     origin = "" if hit.prepared is None else hit.prepared.call.origin
     event = _event(call, origin, hit.answer)

@@ -118,6 +118,7 @@ def _counts(table: TableStats) -> Json:
         "evicted": table.evicted,
         "throttled": table.throttled,
         "coalesced": table.coalesced,
+        "leased": table.leased,
         "answered_stale": table.answered_stale,
         "units_saved": table.units_saved,
         "units_estimated": table.units_estimated,

@@ -244,6 +244,14 @@ METRICS: Final = (
         _field("coalesced"),
     ),
     Metric(
+        "botocache.leased",
+        Kind.COUNTER,
+        "{request}",
+        "Hits on what another process asked for under a lease, for which they waited.",
+        TABLE,
+        _field("leased"),
+    ),
+    Metric(
         "botocache.answered_stale",
         Kind.COUNTER,
         "{request}",

@@ -15,10 +15,12 @@ from aiobotocore.endpoint import AioEndpoint
 from aiobotocore.session import AioSession
 
 import botocache
+from botocache._cache import coalescing
 from botocache._cache.cache import Cache
 from botocache.stores.memory import MemoryStore
 from tests.aio.app import client_of, new_session
 from tests.support.clock import FakeClock
+from tests.support.processes import TIMEOUT, eventually
 from tests.support.refusing_server import Refusal, RefusingServer, refusing_server
 
 TTL, STALE = 60.0, 30.0
@@ -188,3 +190,28 @@ def test_other_reads_are_not_answered_stale(app: App) -> None:
 
     app.run(application)
     assert app.cache.stats().answered_stale == 0
+
+
+@pytest.mark.parametrize("near", ["on", "off"])
+@pytest.mark.parametrize("store", [MemoryStore, _Waiting])
+def test_tasks_that_wait_for_a_refused_read_are_answered_stale_and_ask_nothing(
+    app: App, near: str, store: type[MemoryStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalescing, "PATIENCE", float(TIMEOUT))  # for a busy machine
+
+    def wait_for_them(_what: str) -> None:
+        flights = app.cache.coalescing._open.values()
+        eventually(lambda: sum(len(each.wakers) for each in [*flights]) == 19)
+
+    async def application(client: Any) -> None:
+        first, _ = await get(client)
+        app.clock.advance(TTL)
+        app.refuse(THROTTLED)
+        app.server.before_answer = wait_for_them
+        answers = await asyncio.gather(*(get(client) for _ in range(20)))
+        assert answers == [(first, "stale")] * 20
+
+    app.run(application, store=store, near=near)
+    assert app.asked == 1
+    stats = app.cache.stats()
+    assert (stats.answered_stale, stats.misses, stats.failures) == (20, 21, {})

@@ -1,12 +1,14 @@
 """Threads that miss the same item send one request, through either door."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
 import pytest
+import urllib3.exceptions
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -14,7 +16,9 @@ import botocache
 from botocache import Cache
 from botocache._cache import coalescing
 from botocache.stores.memory import MemoryStore
+from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, new_botocore_session
+from tests.support.network import intercepted
 from tests.support.processes import TIMEOUT, eventually
 from tests.support.refusing_server import Refusal, RefusingServer, refusing_server
 
@@ -51,14 +55,24 @@ class Readers:
     errors: what has interrupted them.
     """
 
-    def __init__(self, server: RefusingServer, near: Any) -> None:
+    def __init__(
+        self,
+        server: RefusingServer,
+        near: Any,
+        clock: Callable[[], float] = time.time,
+        **settings: Any,
+    ) -> None:
         core = new_botocore_session()
         session = boto3.Session(
             KEY_ID, "secret", region_name=REGION, botocore_session=core
         )
         # With a scope: handlers that are not known might tell callers apart.
         self.cache: Cache = botocache.install(
-            session, url=MemoryStore(), near=near, scope="readers"
+            session,
+            url=MemoryStore(clock=clock),
+            near=near,
+            scope="readers",
+            **settings,
         )
         config = Config(retries={"max_attempts": 0}, max_pool_connections=50)
         self.client = session.client("dynamodb", endpoint_url=server.url, config=config)
@@ -200,3 +214,116 @@ def test_who_waits_too_long_asks(
     readers.run(2)
     assert server.asked[GET] == 2
     assert readers.outcomes == {"miss": 2}
+
+
+# --- with stale answers ---------------------------------------------------------------
+
+TTL, STALE = 60.0, 30.0
+THROTTLED = Refusal("ProvisionedThroughputExceededException")
+UNAVAILABLE = Refusal("ServiceUnavailable", 503)
+
+
+def _stale_readers(server: RefusingServer, near: Any, clock: FakeClock) -> Readers:
+    """Return readers of an item that the cache has, and whose TTL is over."""
+    readers = Readers(server, near, clock, ttl=TTL, stale_if_throttled=STALE, settle=0)
+    readers.get()
+    clock.advance(TTL + 1)
+    server.asked.clear()
+    return readers
+
+
+def _count(readers: Readers, name: str) -> int:
+    return sum(getattr(each, name) for each in readers.cache.stats().tables)
+
+
+@each_door
+@pytest.mark.parametrize("refusal", [THROTTLED, UNAVAILABLE])
+def test_those_who_wait_for_a_refused_read_are_answered_stale_and_ask_nothing(
+    near: str, refusal: Refusal, server: RefusingServer, clock: FakeClock
+) -> None:
+    readers = _stale_readers(server, near, clock)
+    server.refuse(KEY_ID, refusal=refusal)
+    server.before_answer = _once(lambda: eventually(lambda: readers.waiting() == 49))
+    seen: list[tuple[int, Any]] = []
+    readers.client.meta.events.register(
+        "after-call.dynamodb.GetItem",
+        lambda http_response, parsed, **_: seen.append(
+            (http_response.status_code, parsed["ResponseMetadata"]["HTTPHeaders"])
+        ),
+    )
+    readers.run(50)
+    assert readers.outcomes == {"stale": 50}
+    assert server.asked[GET] == 1
+    assert seen == [(200, {"x-botocache": "stale", "age": "61"})] * 50
+    names = ("answered_stale", "misses", "hits", "fills", "coalesced")
+    assert [_count(readers, name) for name in names] == [50, 51, 0, 1, 0]
+    assert readers.cache.stats().failures == {}
+    # Nobody remembers a stale answer.
+    server.refuse()
+    server.before_answer = lambda _what: None
+    readers.run(1)
+    assert readers.outcomes == {"stale": 50, "miss": 1}
+
+
+@each_door
+def test_a_waiter_whose_own_look_has_no_stale_answer_asks(
+    near: str, server: RefusingServer, clock: FakeClock
+) -> None:
+    readers = _stale_readers(server, near, clock)
+    server.refuse(KEY_ID, refusal=THROTTLED)
+
+    def end_them() -> None:
+        eventually(lambda: readers.waiting() == 4)
+        clock.advance(STALE)  # since the first one looked
+
+    server.before_answer = _once(end_them)
+    readers.run(5)
+    assert readers.outcomes == {THROTTLED.code: 5}
+    assert (server.asked[GET], _count(readers, "answered_stale")) == (5, 0)
+
+
+@each_door
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException"])
+def test_after_an_error_of_another_kind_waiters_ask(
+    near: str, code: str, server: RefusingServer, clock: FakeClock
+) -> None:
+    readers = _stale_readers(server, near, clock)
+    server.refuse(KEY_ID, refusal=Refusal(code))
+    server.before_answer = _once(lambda: eventually(lambda: readers.waiting() == 4))
+    readers.run(5)
+    assert readers.outcomes == {code: 5}
+    assert (server.asked[GET], _count(readers, "answered_stale")) == (5, 0)
+
+
+@each_door
+def test_a_waiter_that_takes_no_retries_gives_none_back(
+    near: str, server: RefusingServer, clock: FakeClock
+) -> None:
+    readers = _stale_readers(server, near, clock)
+    server.refuse(KEY_ID, refusal=THROTTLED)
+    server.before_answer = _once(lambda: eventually(lambda: readers.waiting() == 1))
+    contexts: list[Any] = []
+    readers.client.meta.events.register(
+        "after-call.dynamodb.GetItem", lambda context, **_: contexts.append(context)
+    )
+    readers.run(2)
+    assert [each["retry_quota_capacity"] for each in contexts] == [0, 0]
+
+
+def test_without_an_answer_in_time_those_who_wait_are_answered_stale(
+    server: RefusingServer, clock: FakeClock
+) -> None:
+    readers = _stale_readers(server, "on", clock)
+
+    lost = urllib3.exceptions.ProtocolError("lost", ConnectionResetError())
+    sent: list[None] = []
+
+    def fail(**_: Any) -> None:
+        sent.append(None)
+        eventually(lambda: readers.waiting() == 9)
+        raise lost
+
+    with intercepted(readers.client, "before-send", fail):
+        readers.run(10)
+    assert readers.outcomes == {"stale": 10}
+    assert len(sent) == 1

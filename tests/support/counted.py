@@ -85,6 +85,7 @@ def everything() -> Stats:
         throttled=8,
         answered_stale=7,
         coalesced=14,
+        leased=6,
         units_saved=600.5,
         units_consumed=23.5,
         units_estimated=11.5,

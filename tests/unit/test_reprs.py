@@ -92,7 +92,7 @@ HARMLESS = frozenset(
         *("site_directories", "is_site_on", "wrap", "names_of"),
         # What a report computes of them.
         *("consistent", "expired", "outdated", "index_outdated", "prices"),
-        "coalesced",
+        *("coalesced", "leased"),
         *("is_fresh", "lag", "is_followed", "follow_ups", "stream_reads", "requests"),
         *("on_demand", "provisioned", "utilization", "dax_node", "dax_nodes"),
         *("dax_type", "currency", "region", "as_of", "without", "with_cache"),
@@ -108,6 +108,7 @@ OF_A_CLASS = {
     "Digests": {"key"},  # a digest, as in the next three
     "Fill": {"key"},
     "Hit": {"key"},
+    "StaleHit": {"key"},
     "InUse": {"names", "older"},  # they have a repr of their own, and a function
     "Invalidation": {"key"},  # its names alone
     "PreparedRead": {"key"},

@@ -28,7 +28,7 @@ REASONS: Final[Mapping[str, str]] = {
     "foreign": "other code has changed the answer",
     "held": "a write was too recent",
     "no_scope": "the caller is not known for certain",
-    "not_sent": "another library has answered",
+    "not_sent": "another library, or a stale answer, has answered",
     "off": "the table or the operation is off",
     "pending": "an eviction waits to be delivered",
     "queue_full": "the disk is slower than the reads",
