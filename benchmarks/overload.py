@@ -341,7 +341,7 @@ class Extent(NamedTuple):
 
 EXTENTS: Mapping[str, Extent] = {
     "full": Extent(8.0, 2.0, 3, 15),
-    "quick": Extent(0.6, 0.2, 1, 1),
+    "quick": Extent(0.4, 0.1, 1, 1),
     "tiny": Extent(0.2, 0.1, 1, 1),
 }
 """By the name of the scale."""
