@@ -175,9 +175,13 @@ def test_a_store_that_is_in_use_is_left_as_it_was(
     url = f"disk://{tmp_path}/used?size_limit=16MiB"
     settings = load_settings({}, {"BOTOCACHE_URL": url}, "")
     from botocache.stores.opening import open_store
+    from botocache.stores.protocol import Deferring
 
     with contextlib.closing(open_store(settings.store_options({}))) as store:
-        store.load(b"k" * 16, (b"t" * 16,))
+        # Else a thread would make the database later, behind the first calls.
+        store.fill(b"k" * 16, b"entry", 60.0)
+        assert isinstance(store, Deferring)
+        assert store.flush(5.0)
         before = sorted(path.name for path in (tmp_path / "used").rglob("*"))
         assert complaints(examine(BOTOCACHE_URL=url)) == []
         after = sorted(path.name for path in (tmp_path / "used").rglob("*"))
