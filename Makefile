@@ -152,7 +152,7 @@ fuzz-inputs: $(VENV)/.ready  ## random inputs for all that reads; FOR=300 SEED=.
 
 bench: $(VENV)/.ready $(RIVAL)/.ready  ## benchmarks, minutes; figures are ratios
 	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks hot_item redis_store cluster tracking compression encryption
+	$(BIN)/python -m benchmarks hot_item redis_store cluster tracking compression encryption overload
 
 bench-quick: $(VENV)/.ready  ## the same in two minutes, without botocache 0.0.6
 	$(BIN)/python -m benchmarks --scale quick

@@ -15,29 +15,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from botocache._cache.call_store import CallStore
 from botocache._cache.services import CacheServices
 from botocache._counting.stats import StreamStats
 from botocache._dynamodb.values import table_name
-from botocache._errors import CodecError, pass_on, shows
+from botocache._errors import CodecError, shows
 from botocache._log import log, text_of
 from botocache._streams import ledger as ledgers
-from botocache._streams.changes import (
-    change_of,
-    eviction_of,
-    tags_of,
-    tags_of_keys,
-    tags_of_table,
-)
 from botocache._streams.ledger import LEASE, FollowerSeen, Ledger
+from botocache._streams.page_evictions import PageEvictions
 from botocache._streams.shard_reader import ShardReader
 from botocache._streams.source import (
-    Page,
     Stream,
     StreamError,
     StreamGoneError,
     StreamSource,
 )
+from botocache._streams.troubles import Troubles
 from botocache.stores.protocol import Board
 
 BEAT = 1.0
@@ -62,20 +55,11 @@ Twice as many after each one, until all has been well for some time.
 LONGEST_RETRY = 80.0
 """Seconds from one attempt to begin an epoch to the next, at most."""
 
-TAGS_AT_ONCE = 100
-"""Tags of one request to the store.
-
-Valkey takes some 10 µs for a tag, and answers no other request meanwhile.
-"""
-
 PAUSE = 0.5
 """Seconds after which an eviction is tried again that the store failed to do."""
 
 HOPELESS = 30.0
 """Seconds without a page of any shard, after which others may try to read them."""
-
-QUIET = 60.0
-"""Seconds without a failure, after which the next one is logged again."""
 
 _ATTEMPTS = 5
 """Times that a change of the ledger is tried while others change it."""
@@ -133,7 +117,7 @@ class TableFollower:
     table: its name.
     readers: of the shards that this process leads, by their ids.
     ledger: as it was seen last; None before the first beat.
-    trouble: the sentence of what failed last; "" if nothing does.
+    troubles: what fails.
     counts: of this process, since it began to follow.
     """
 
@@ -153,16 +137,11 @@ class TableFollower:
         self.table: Final = table_name(table)
         self.readers: dict[str, ShardReader] = {}
         self.ledger: Ledger | None = None
-        self.trouble = ""
         self.counts = Counts()
         self._region: Final = region
         self._source: Final = source
-        self._store: Final = services.store
-        self._evictions: Final = services.evictions
         self._heartbeats: Final = services.heartbeats
         self._codec: Final = services.records
-        self._settle: Final = services.settings.settle
-        self._is_precise: Final = services.settings.precise_index_eviction
         self._board: Final = board
         self._parameter: Final = table
         self._name: Final = ledgers.ledger_name(region, self.table)
@@ -171,6 +150,8 @@ class TableFollower:
         self._wall_clock: Final = wall_clock
         self._random: Final = random
         self._now: Final = services.store.now
+        self.troubles: Final = Troubles(self.table, self._now)
+        self._evictions: Final = PageEvictions(self.table, services, self.troubles)
         self._sealed: bytes | None = None
         self._epoch = ""  # of the readers
         self._next_beat = self._next_check = self._next_epoch = 0.0
@@ -178,8 +159,6 @@ class TableFollower:
         self._retry = RETRY
         self._posted_until = self._written_until = 0.0
         self._strays: frozenset[str] = frozenset()
-        self._said: set[str] = set()  # troubles that the log has shown
-        self._failed_at = 0.0
         self._written = Counts()  # those that the ledger has
 
     def __repr__(self) -> str:
@@ -226,7 +205,7 @@ class TableFollower:
 
     def note_failure(self, error: StreamError) -> None:
         """Note that a reader has failed; the log says so once for each trouble."""
-        self._complain(text_of(error))
+        self.troubles.note(text_of(error))
 
     def evict(self, readers: Iterable[ShardReader]) -> bool:
         """Evict what has been read; return False if the store failed.
@@ -241,15 +220,12 @@ class TableFollower:
             return True
         if not _is_over(self._next_eviction, self._now()):
             return False
-        tags: dict[bytes, None] = {}
-        records = 0
-        for reader in waiting:
-            if reader.page is not None:
-                records += len(reader.page.records)
-                tags.update(dict.fromkeys(self._tags_of(reader.page)))
-        if not self._evict_tags([*tags]):
+        pages = [reader.page for reader in waiting if reader.page is not None]
+        tags = self._evictions.tags_of(pages)
+        if not self._evictions.evict(tags):
             self._next_eviction = self._now() + PAUSE
             return False
+        records = sum(len(page.records) for page in pages)
         self._count(records=records, evicted=len(tags))
         for reader in waiting:
             could_be_resumed = reader.can_be_resumed
@@ -270,34 +246,6 @@ class TableFollower:
             before.gaps + gaps,
         )
 
-    def _tags_of(self, page: Page) -> list[bytes]:
-        tags: list[bytes] = []
-        for record in page.records:
-            try:
-                if self._is_precise:
-                    change = change_of(record, self.table)
-                    tags += tags_of(change, precise=True)
-                else:
-                    tags += tags_of_keys(record, self.table)
-            # Whatever it is: a page that raises would be read again for ever.
-            except Exception as error:  # noqa: BLE001, PERF203 - each may be damaged
-                self._complain(f"a record is damaged: {text_of(pass_on(error))}")
-                tags += tags_of_table(self.table)
-        return tags
-
-    def _evict_tags(self, tags: list[bytes]) -> bool:
-        # One for all: once the store has failed, the rest need not wait for it, too.
-        store = CallStore(self._store)
-        try:
-            for at in range(0, len(tags), TAGS_AT_ONCE):
-                some = tags[at : at + TAGS_AT_ONCE]
-                store.restart()
-                self._evictions.evict_or_raise(eviction_of(some, self._settle), store)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the page is kept
-            self._complain(f"the store failed: {text_of(error)}")
-            return False
-        return True
-
     # --- the ledger ------------------------------------------------------------------
 
     def beat(self) -> None:
@@ -312,7 +260,7 @@ class TableFollower:
         try:
             self._beat(now)
         except Exception as error:  # noqa: BLE001 - the follower goes on, and tries again
-            self._complain(text_of(error))
+            self.troubles.note(text_of(error))
 
     def release(self) -> None:
         """Give back what this process leads, so that others need not wait for it."""
@@ -327,7 +275,7 @@ class TableFollower:
                 ):
                     break
         except Exception as error:  # noqa: BLE001 - its leases end by themselves
-            self._complain(text_of(error))
+            self.troubles.note(text_of(error))
         self._forget()
 
     def _beat(self, now: float) -> None:
@@ -357,11 +305,10 @@ class TableFollower:
             if self._write(new):
                 self._adopt(new, {})
                 self._check_stream(now)
-                if _is_over(self._failed_at + QUIET, now):
-                    self.trouble, self._retry = "", RETRY
-                    self._said.clear()
+                if self.troubles.are_over():
+                    self._retry = RETRY
                 return
-        self._complain("other followers change the ledger all the time")
+        self.troubles.note("other followers change the ledger all the time")
 
     def _is_hopeless(self, now: float) -> bool:
         """Return whether this process leads shards, and cannot read any of them."""
@@ -381,7 +328,7 @@ class TableFollower:
                 self.ledger = ledgers.open_ledger(self._codec, self._name, found)
             except CodecError as error:
                 # No follower can use it. A new epoch takes its place.
-                self._complain(f"the ledger is damaged: {text_of(error)}")
+                self.troubles.note(f"the ledger is damaged: {text_of(error)}")
                 return None
             if self.ledger.epoch != self._epoch:
                 self.readers.clear()  # what they have read counts for nothing
@@ -462,7 +409,7 @@ class TableFollower:
         if not 0 < len(opened) <= ledgers.MOST_SHARDS:
             raise StreamError(f"the stream has {len(opened)} open shards")
         until = self._now()
-        if not self._evict_tags([*tags_of_table(self.table)]):
+        if not self._evictions.evict_table():
             return
         self._next_epoch = now + self._retry
         self._retry = min(2 * self._retry, LONGEST_RETRY)
@@ -505,7 +452,7 @@ class TableFollower:
             self.check()  # raises if there is none
             self._begin_epoch(now)
         elif leads_first and self._has_strays(self.ledger):
-            self._complain("shards came up that no follower knew of")
+            self.troubles.note("shards came up that no follower knew of")
             self._begin_epoch(now)
 
     def _has_strays(self, ledger: Ledger) -> bool:
@@ -517,23 +464,9 @@ class TableFollower:
         again, self._strays = found & self._strays, found
         return bool(again)
 
-    # --- troubles --------------------------------------------------------------------
-
     def _forget(self) -> None:
         self.readers.clear()
         self.ledger = None
-
-    def _complain(self, trouble: str) -> None:
-        """Log what is wrong, once until all has been well for some time."""
-        self.trouble, self._failed_at = trouble, self._now()
-        if trouble not in self._said:
-            if len(self._said) >= _MOST_SAID:
-                self._said.clear()
-            self._said.add(trouble)
-            log.warning(_FAILED, self.table, trouble)
-
-
-_MOST_SAID = 100
 
 
 def _is_over(moment: float, now: float, longest: float = CHECK) -> bool:
@@ -549,8 +482,4 @@ def _is_over(moment: float, now: float, longest: float = CHECK) -> bool:
 _BEGUN = (
     "stream_followed: the stream of table %r is followed from now on (shards: %d); the "
     "table was evicted, because changes from before are not known"
-)
-_FAILED = (
-    "stream_failed: the stream of table %r is not followed as it should be (%s). It is "
-    "tried again; until it succeeds, ttl_unfollowed counts"
 )

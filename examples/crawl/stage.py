@@ -79,10 +79,13 @@ class Cache:
         return done.stdout
 
 
-def perform(settings: Settings, cache: Cache | None = None) -> Run:
+def perform(
+    settings: Settings, cache: Cache | None = None, graph_program: str = "graph.py"
+) -> Run:
     """Run the story once with processes of its own; StageError if it cannot.
 
     cache: of the graph service.
+    graph_program: runs that service.
     """
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="crawl-demo-"))
@@ -98,7 +101,7 @@ def perform(settings: Settings, cache: Cache | None = None) -> Run:
 
         pages = ("--pages", str(settings.pages))
         site = start("website.py", plain, *pages, "--seed", str(settings.seed))
-        graph = start("graph.py", aws | (cache.environment if cache else {}))
+        graph = start(graph_program, aws | (cache.environment if cache else {}))
 
         result = Path(scratch, "result.json")
         ports = ("--site", str(site), "--graph", str(graph))

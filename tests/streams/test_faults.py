@@ -24,7 +24,8 @@ from botocache._streams.ledger import (
     strays,
 )
 from botocache._streams.source import Page, Shard, StreamError, StreamForbiddenError
-from botocache._streams.table_follower import CHECK, HOPELESS, LOOK, QUIET, RETRY
+from botocache._streams.table_follower import CHECK, HOPELESS, LOOK, RETRY
+from botocache._streams.troubles import QUIET
 from tests.support.clock import FakeClock
 from tests.support.followers import REGION, FollowedTable, Watched, item
 from tests.support.stand_in_source import StandInSource
@@ -109,7 +110,7 @@ def test_a_ledger_of_too_many_shards_is_not_begun(table: FollowedTable) -> None:
     follower = many.follower()
     follower.step(many.clock())
     assert asked == []
-    assert "4001" in follower.tables[0].trouble
+    assert "4001" in follower.tables[0].troubles.last
 
 
 def test_a_ledger_of_as_many_shards_as_can_be_fits_on_the_board() -> None:
@@ -418,8 +419,8 @@ def test_a_trouble_is_over_some_time_after_its_last_failure(
     for _ in range(2):
         source.is_broken = True
         table.run(follower, seconds=10)
-        assert follower.tables[0].trouble == "no"
+        assert follower.tables[0].troubles.last == "no"
         source.is_broken = False
         table.run(follower, seconds=QUIET + 10)
-        assert follower.tables[0].trouble == ""
+        assert follower.tables[0].troubles.last == ""
     assert len(caplog.records) == 2
