@@ -123,8 +123,8 @@ class Reads:
     def look_again(self, ticket: ReadTicket) -> tuple[Lookup, bytes]:
         """Load a read that was a miss once more, under its own key alone.
 
-        Return its hit and the entry; or another ticket, of this look; or None if an
-        eviction is pending.
+        Return its hit and the entry; or another ticket, of this look, or the same one
+        if this look is not to be filled under; or None if an eviction is pending.
         """
         prepared, store = ticket.prepared, ticket.store
         if self._pending.tags and self._evictions.are_pending(prepared.tags, store):
@@ -142,6 +142,14 @@ class Reads:
             hit = self._make_hit(prepared, prepared.key, loaded, now, trusted)
         if hit is None:
             made = self._make_ticket(prepared, loaded, now, store)
+            if (
+                prepared.read.rests_on_schema
+                and made.table_generation != ticket.table_generation
+            ):
+                # As in `begin`: the table was evicted, and may have other key
+                # attributes now, so that no write would evict the read's tags. What the
+                # former ticket fills is served to no reader.
+                return ticket, b""
             # What else the ticket has stays: it is the same read.
             return _ticket((*made[:_OF_A_LOOK], *ticket[_OF_A_LOOK:])), b""
         served = self._serve(hit, prepared, loaded, now, store)

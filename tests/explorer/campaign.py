@@ -63,6 +63,7 @@ def tiers() -> Iterator[tuple[str, list[Program]]]:
         )
     yield from _of_tasks()
     yield from _of_waiters()
+    yield from _of_lenders()
     yield from _three_writers()
     three = [
         operations
@@ -156,6 +157,23 @@ def _of_waiters() -> Iterator[tuple[str, list[Program]]]:
             yield (
                 f"waiters, {kind}, {what}",
                 [Program(operations, clients, faults, moves, False, ("coalesce",))],
+            )
+
+
+def _of_lenders() -> Iterator[tuple[str, list[Program]]]:
+    """Yield readers that wait for the lease of another process."""
+    for lease in ("leases", "late leases"):
+        for what, operations, clients, faults, moves in (
+            ("a fault", ("get",) * 2, (0, 1), 1, 0),
+            ("time moves", ("get",) * 2, (0, 1), 0, 1),
+            ("two of one process", ("get",) * 3, (0, 0, 1), 0, 0),
+            ("a write", ("get", "get", "update"), (0, 1, 2), 0, 0),
+            ("throttled", ("get", "throttled get", "update"), (0, 1, 2), 0, 0),
+        ):
+            features = ("coalesce", "stale", lease)
+            yield (
+                f"{lease}, {what}",
+                [Program(operations, clients, faults, moves, False, features)],
             )
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from botocache._cache import stale
 from botocache._cache.fills import Fills
 from botocache._cache.tickets import ReadTicket
 from botocache._cache.writes import Writes
@@ -87,10 +88,18 @@ def _remember_for_good() -> None:
     DiskStore.watch = lambda *_: lambda: True  # type: ignore[method-assign]  # on purpose
 
 
+def _stale_whatever_was_written() -> None:
+    """An entry over its TTL answers a throttled read, though a write has evicted it."""
+    stale.may_serve_stale = lambda _, __, expires_at, now, stale_for: (  # type: ignore[attr-defined]  # on purpose
+        now < expires_at + stale_for
+    )
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "evicts nothing": _evict_nothing,
     "evicts before a write only": _evict_before_only,
     "fills with the snapshot of afterwards": _snapshot_afterwards,
     "stays in a removed directory": _stay_in_removed_directory,
     "remembers for good": _remember_for_good,
+    "answers stale whatever was written": _stale_whatever_was_written,
 }

@@ -62,6 +62,17 @@ class Report:
     def hits(self) -> int:
         return sum(read.is_hit for read in self.history.reads)
 
+    @property
+    def stale(self) -> int:
+        return sum(read.is_stale for read in self.history.reads)
+
+    @property
+    def waited(self) -> Counter[str]:
+        """What the workers have posted of throttling, and of reads that waited."""
+        names = ("throttled", "answered_stale", "coalesced", "leased")
+        tables = self.posted.total.tables
+        return Counter({n: sum(getattr(each, n) for each in tables) for n in names})
+
     def problems(self) -> list[str]:
         """Return what ought not to be."""
         return [
@@ -108,17 +119,12 @@ class Report:
             f"in points {sum(point.hits for point in self.posted.points)}, "
             f"{sum(point.misses for point in self.posted.points)}, "
             f"{sum(point.writes for point in self.posted.points)}",
-            *_counts("of the posted", self._waited()),
+            *_counts("of the posted", self.waited),
             f"cancelled: {self.history.cut}",
             f"errors: {len(self.history.errors)}",
             f"violations: {len(self.violations)}",
         ]
         return "\n".join(lines)
-
-    def _waited(self) -> Counter[str]:
-        names = ("throttled", "answered_stale", "coalesced", "leased")
-        tables = self.posted.total.tables
-        return Counter({n: sum(getattr(each, n) for each in tables) for n in names})
 
     def _unexpected_warnings(self) -> list[tuple[str, str]]:
         return sorted(

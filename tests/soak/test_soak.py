@@ -27,6 +27,7 @@ def test_no_read_is_older_than_a_write_that_completed_before_it_began() -> None:
     assert report.problems() == []
     assert report.hits > len(report.history.reads) / 5
     assert {Kind.KILL, Kind.STOP, Kind.CONTINUE, Kind.CLEAR} <= {*report.disturbances}
+    assert report.stale + report.waited["throttled"] > 0
     lost = {error for _, error in report.history.warnings}
     assert "StoreLostError" in lost  # the directory was in use when it was removed
     writes = report.history.writes

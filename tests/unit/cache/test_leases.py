@@ -234,6 +234,34 @@ def test_who_has_waited_for_a_read_of_its_process_does_not_wait_long_for_another
     assert pauses == [*PAUSES]
 
 
+ITEM = {"pk": {"S": "a"}, "sk": {"S": "b"}, "n": {"N": "1"}}
+QUERY = {
+    "TableName": "t",
+    "IndexName": "inverted",
+    "KeyConditionExpression": "sk = :s",
+    "ExpressionAttributeValues": {":s": {"S": "b"}},
+}
+
+
+def test_a_query_whose_table_is_evicted_while_it_waits_is_not_filled_anew(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    """The table may have been made anew, with other key attributes than it rests on."""
+    here, there = make(), make()
+    key = {name: ITEM[name] for name in ("pk", "sk")}
+    for cache in (here, there):  # they learn the key attributes
+        get_it = begin(cache, "GetItem", {"TableName": "t", "Key": key})
+        if not isinstance(get_it, Hit):
+            answer(cache, settled(cache, get_it), {"Item": ITEM})
+    asked = settled(here, begin(here, "Query", QUERY))
+    assert asked.prepared.read.rests_on_schema
+    before = asked.table_generation
+    pauses.meanwhile[1] = lambda: here.invalidate("t")
+    waited = settled(there, begin(there, "Query", QUERY))
+    assert pauses
+    assert waited.table_generation == before
+
+
 def test_a_look_that_fails_under_a_lease_gives_it_back_at_once(
     make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
